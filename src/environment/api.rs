@@ -1,0 +1,353 @@
+//! What an Environment looks like in YAML: the spec. Its status is in `api/status.rs`. No I/O.
+//!
+//! Lists carry no schema defaults (GitOps tools would show them as drift): what an entry leaves out is
+//! filled in by the methods at the end.
+
+use std::time;
+
+use kube::CustomResource;
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::api::EnvVar;
+use crate::schema::{self, closed_set};
+
+mod status;
+
+pub use status::*;
+
+/// Where Releases go, and what must hold before and after.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Environment",
+    plural = "environments",
+    shortname = "senv",
+    category = "slipway",
+    namespaced,
+    status = "EnvironmentStatus",
+    derive = "PartialEq",
+    doc = "Where Releases go, and what must hold before and after. Rollouts bound to an Environment run the images in its status.desired.",
+    validation = schema::short_name(),
+    validation = Rule::new("!has(self.spec.promotion.from.environments) || !(self.metadata.name in self.spec.promotion.from.environments)")
+        .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Current", type_ = "string", json_path = ".status.current[*].release"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.candidate.release"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.promotion.mode", priority = 1),
+    printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].release", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentSpec {
+    /// How much depends on it: `Development`, `Staging` or `Production`. Example: `Staging`.
+    pub tier: Tier,
+    /// Where Releases come from, and who starts a promotion.
+    pub promotion: PromotionRule,
+    /// The Rollouts, in the same namespace, that run the images; a promotion ends when all of them have.
+    /// At most 32. A Rollout that is not listed here does not follow the Environment. Default: none.
+    /// Example: `[{name: api}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub rollouts: Vec<RolloutRef>,
+    /// What must hold before a promotion starts. To change it, create it or delete the Environment takes
+    /// the verb `protect`.
+    #[serde(default)]
+    pub protection: Protection,
+    /// Checks after the Rollouts are healthy, at most 16, one after another; told apart by name.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub smoke_tests: Vec<SmokeTest>,
+    /// When and how the Environment goes back to its last good Release by itself.
+    #[serde(default)]
+    pub rollback: RollbackRule,
+    /// Who is told what, at most 16, told apart by name. Default: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub notifications: Vec<Notification>,
+    /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
+    /// created again under the same name goes on from them; `Delete` removes them.
+    /// Default: `Retain` for tier `Production`, else `Delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// How many finished Promotions are kept.
+    #[serde(default)]
+    pub history: History,
+}
+
+closed_set! {
+    /// How much depends on an Environment.
+    pub enum Tier {
+        /// For the people who build.
+        Development,
+        /// The last stop before production.
+        Staging,
+        /// For users.
+        Production,
+    }
+}
+
+/// Where Releases come from, and who starts a promotion.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PromotionRule {
+    /// Where Releases come from: exactly one of `pipelines` and `environments`.
+    pub from: PromotionSource,
+    /// Who starts a promotion: `Auto`, every newer Release is a candidate at once; `Manual`, only a
+    /// Decision `Promote` makes one. Default `Auto`.
+    #[serde(default)]
+    pub mode: PromotionMode,
+}
+
+/// Where Releases come from.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.pipelines) != has(self.environments)",
+     "promotion.from needs exactly one of pipelines (for the first Environment) and environments"),
+]))]
+pub struct PromotionSource {
+    /// Names of Pipelines of the same namespace whose Releases come here first; at most 32.
+    /// Example: `[shop-api]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1), transform = schema::names::<32>)]
+    pub pipelines: Vec<String>,
+    /// Names of Environments of the same namespace in all of which a Release must have succeeded before it
+    /// comes here; at most 32. Example: `[staging]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1), transform = schema::names::<32>)]
+    pub environments: Vec<String>,
+}
+
+closed_set! {
+    /// Who starts a promotion.
+    #[derive(Default)]
+    pub enum PromotionMode {
+        /// Every newer Release is a candidate at once.
+        #[default]
+        Auto,
+        /// Only a Decision makes a Release a candidate.
+        Manual,
+    }
+}
+
+/// A Rollout that runs the images of an Environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutRef {
+    /// Name of the Rollout, in the same namespace. Example: `api`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+}
+
+/// What must hold before a promotion starts.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    /// People who must agree. Default: nobody has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
+}
+
+/// People who must agree to a promotion. A rollback needs no approval.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Approvals {
+    /// Number of different people who must approve, 0 to 10. Example: `2`.
+    #[schemars(range(min = 0, max = 10))]
+    pub required: u32,
+    /// Does not count the approval of the person who asked for the promotion. Default `true`.
+    #[serde(default = "yes")]
+    pub prevent_self_approval: bool,
+    /// How long an approval counts. A duration; default `168h` (seven days). Example: `24h`.
+    #[serde(default = "approval_valid_for")]
+    #[schemars(transform = schema::duration)]
+    pub valid_for: Duration,
+}
+
+/// A check after the Rollouts are healthy.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SmokeTest {
+    /// Name of the check. Example: `critical-paths`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// A Job; it passes when its container ends with exit code 0.
+    pub job: SmokeJob,
+    /// How long it may take before it counts as failed. A duration; default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// The container of a smoke test.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SmokeJob {
+    /// Image to run. Example: `registry.example/shop/smoke:1`.
+    #[schemars(transform = schema::image)]
+    pub image: String,
+    /// Command and its arguments, at most 64; no shell is involved. Default: that of the image.
+    /// Example: `[smoke, --url, "http://api"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<64, 1024>)]
+    pub command: Vec<String>,
+    /// Environment variables, at most 64. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<64>)]
+    pub env: Vec<EnvVar>,
+}
+
+closed_set! {
+    /// What makes an Environment go back.
+    pub enum RollbackCause {
+        /// A Rollout could not bring the images up, or went back itself.
+        RolloutFailed,
+        /// A smoke test failed.
+        SmokeFailed,
+    }
+}
+
+/// When and how an Environment goes back to its last good Release by itself.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackRule {
+    /// What makes it go back: `RolloutFailed`, `SmokeFailed`. Default: both. An empty list means never.
+    #[serde(default = "rollback_causes")]
+    #[schemars(transform = schema::words::<8>)]
+    pub on: Vec<RollbackCause>,
+    /// How long after the start of a promotion a failure still makes it go back; later ones are left to
+    /// people. A duration; default `30m`.
+    #[serde(default = "rollback_within")]
+    #[schemars(transform = schema::duration)]
+    pub within: Duration,
+    /// Holds the failed Release afterwards: it is no candidate again until a Decision `Resume` names it.
+    /// Default `true`.
+    #[serde(default = "yes")]
+    pub hold_after: bool,
+}
+
+closed_set! {
+    /// What people are told about.
+    pub enum NotificationEvent {
+        /// A promotion ended well.
+        PromotionSucceeded,
+        /// A promotion failed.
+        PromotionFailed,
+        /// The Environment went back to its last good Release.
+        RolledBack,
+        /// A promotion waits for approvals.
+        ApprovalNeeded,
+    }
+}
+
+/// Someone who is told something.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.webhook)",
+     "a notification needs a receiver: set webhook"),
+]))]
+pub struct Notification {
+    /// Name of the receiver. Example: `team`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// An HTTP endpoint that gets a POST with a JSON body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`.
+    #[schemars(length(min = 1), transform = schema::words::<16>)]
+    pub on: Vec<NotificationEvent>,
+}
+
+/// An HTTP endpoint that gets a POST with a JSON body.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// URL of the endpoint, without user or password. Example: `https://hooks.example/slipway`.
+    #[schemars(transform = schema::http_url)]
+    pub url: String,
+}
+
+closed_set! {
+    /// What happens to the records when an Environment is deleted.
+    pub enum DeletionPolicy {
+        /// They stay.
+        Retain,
+        /// They go too.
+        Delete,
+    }
+}
+
+/// How many finished Promotions are kept.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// Number of finished Promotions that are kept, 1 to 1000. Those that current, desired or last good
+    /// refer to are kept beyond it. Default `50`.
+    #[serde(default = "kept_promotions")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub promotions: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn approval_valid_for() -> Duration {
+    time::Duration::from_hours(168).into()
+}
+
+fn rollback_causes() -> Vec<RollbackCause> {
+    RollbackCause::ALL.to_vec()
+}
+
+fn rollback_within() -> Duration {
+    time::Duration::from_mins(30).into()
+}
+
+fn kept_promotions() -> u32 {
+    50
+}
+
+impl Default for RollbackRule {
+    fn default() -> Self {
+        Self {
+            on: rollback_causes(),
+            within: rollback_within(),
+            hold_after: yes(),
+        }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            promotions: kept_promotions(),
+        }
+    }
+}
+
+impl EnvironmentSpec {
+    /// What happens to the records when the Environment is deleted.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or(match self.tier {
+            Tier::Production => DeletionPolicy::Retain,
+            Tier::Development | Tier::Staging => DeletionPolicy::Delete,
+        })
+    }
+}
+
+impl SmokeTest {
+    /// How long the check may take.
+    pub fn timeout(&self) -> time::Duration {
+        self.timeout
+            .map_or(time::Duration::from_mins(5), Into::into)
+    }
+}

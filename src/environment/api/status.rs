@@ -1,0 +1,190 @@
+//! What an Environment looks like in YAML: the status. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::release::api::ImageRef;
+use crate::schema::{self, closed_set};
+
+closed_set! {
+    /// Where an Environment is.
+    #[derive(Default)]
+    pub enum EnvironmentPhase {
+        /// What should run runs, and nothing waits.
+        #[default]
+        Steady,
+        /// A candidate waits for what must hold before it starts.
+        Pending,
+        /// The Rollouts are bringing a Release up.
+        Promoting,
+        /// The Rollouts are healthy, smoke tests run.
+        Verifying,
+        /// The Rollouts are going back to the last good Release.
+        RollingBack,
+        /// A person stopped promotions.
+        Held,
+    }
+}
+
+/// What the operator knows about an Environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    /// Generation of the spec that this status is about; `-1` until the operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Healthy`, `LastPromotion`, and while they are true `Reconciling`, `Stalled`,
+    /// `PromotionPending`, `Promoting` and `Held`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::conditions)]
+    pub conditions: Vec<Condition>,
+    /// `Steady`, `Pending`, `Promoting`, `Verifying`, `RollingBack` or `Held`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<EnvironmentPhase>,
+    /// Where it is, what it waits for and until when, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+    /// What should run, by Pipeline. Rollouts read this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<32>)]
+    pub desired: Vec<Deployed>,
+    /// What runs, by Pipeline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<32>)]
+    pub current: Vec<Deployed>,
+    /// What a rollback goes back to, by Pipeline: the last that passed everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<32>)]
+    pub last_good: Vec<Deployed>,
+    /// The Release that comes next, and what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+    /// Releases that may not be promoted until a person lifts it; at most 50, the oldest go first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<50>)]
+    pub holds: Vec<Hold>,
+    /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_entry_key::<20>)]
+    pub outbox: Vec<OutboxEntry>,
+}
+
+/// A Release in an Environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployed {
+    /// Name of the Pipeline that it comes from.
+    #[schemars(transform = schema::name)]
+    pub pipeline: String,
+    /// Name of the Release.
+    #[schemars(transform = schema::record_name)]
+    pub release: String,
+    /// Name of the Promotion that brought it.
+    #[schemars(transform = schema::record_name)]
+    pub promotion: String,
+    /// Its images by name.
+    #[schemars(transform = schema::by_name::<32>)]
+    pub images: Vec<ImageRef>,
+    /// Since when.
+    pub since: Time,
+}
+
+/// The Release that comes next.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Name of the Release.
+    #[schemars(transform = schema::record_name)]
+    pub release: String,
+    /// What must hold before it starts, in the order in which it is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub gates: Vec<CandidateGate>,
+}
+
+closed_set! {
+    /// What a gate before a promotion says.
+    pub enum CandidateGateState {
+        /// Not yet.
+        Waiting,
+        /// Go on.
+        Passed,
+        /// Not this Release.
+        Failed,
+    }
+}
+
+/// One thing that must hold before a promotion starts.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateGate {
+    /// Name of the gate. Example: `approvals`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// `Waiting`, `Passed` or `Failed`.
+    pub state: CandidateGateState,
+    /// Why, and what to do. Example: `1 of 2 approvals`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+    /// When the answer changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// A Release that may not be promoted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Name of the Release; absent when every Release is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::record_name)]
+    pub release: Option<String>,
+    /// Why.
+    #[schemars(transform = schema::text::<1024>)]
+    pub reason: String,
+    /// Who: a user, or `slipway` after a rollback.
+    #[schemars(transform = schema::text::<256>)]
+    pub by: String,
+    /// Since when.
+    pub at: Time,
+}
+
+closed_set! {
+    /// Where a message is.
+    #[derive(Default)]
+    pub enum OutboxState {
+        /// It will be sent, or sent again.
+        #[default]
+        Pending,
+        /// The receiver has it.
+        Sent,
+        /// It was given up.
+        Failed,
+    }
+}
+
+/// A message that leaves the cluster, at least once.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxEntry {
+    /// What the message is about; the same message always has the same key.
+    #[schemars(transform = schema::some_text::<253>)]
+    pub key: String,
+    /// Name of the receiver in `spec.notifications`.
+    #[schemars(transform = schema::name)]
+    pub sink: String,
+    /// `Pending`, `Sent` or `Failed`.
+    pub state: OutboxState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Time>,
+    /// What went wrong the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub last_error: Option<String>,
+}

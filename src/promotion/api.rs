@@ -1,0 +1,262 @@
+//! What a Promotion looks like in YAML. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::release::api::ImageRef;
+use crate::schema::{self, closed_set};
+
+/// One attempt to bring one Release into one Environment.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Promotion",
+    plural = "promotions",
+    shortname = "spromo",
+    category = "slipway",
+    namespaced,
+    status = "PromotionStatus",
+    derive = "PartialEq",
+    doc = "One attempt to bring one Release into one Environment: who asked, who approved, what was done, how it ended. Written by the operator only.",
+    selectable = ".spec.environment",
+    selectable = ".spec.release",
+    printcolumn(
+        name = "Environment",
+        type_ = "string",
+        json_path = ".spec.environment"
+    ),
+    printcolumn(name = "Release", type_ = "string", json_path = ".spec.release"),
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.kind"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Requested By",
+        type_ = "string",
+        json_path = ".spec.requestedBy",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Approved By",
+        type_ = "string",
+        json_path = ".status.approvals[*].user",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Attempt",
+        type_ = "integer",
+        json_path = ".spec.attempt",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("self == oldSelf",
+     "the spec of a Promotion cannot change: a Decision Retry makes another attempt"),
+]))]
+pub struct PromotionSpec {
+    /// Name of the Environment, in the same namespace.
+    #[schemars(transform = schema::name)]
+    pub environment: String,
+    /// Name of the Release, in the same namespace.
+    #[schemars(transform = schema::record_name)]
+    pub release: String,
+    /// Name of the Pipeline that made the Release.
+    #[schemars(transform = schema::name)]
+    pub pipeline: String,
+    /// The images of the Release by name; 1 to 32.
+    #[schemars(length(min = 1), transform = schema::by_name::<32>)]
+    pub images: Vec<ImageRef>,
+    /// `Promote`, forward; `Rollback`, to the last good Release.
+    pub kind: PromotionKind,
+    /// Number of the attempt with these images in this Environment, from 1.
+    #[schemars(range(min = 1))]
+    pub attempt: u32,
+    /// Who asked for it: a user, or `slipway` when it followed from the spec. Example: `alice@example.com`.
+    #[schemars(transform = schema::some_text::<256>)]
+    pub requested_by: String,
+    /// Name of the Release that it replaces; absent for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::record_name)]
+    pub previous: Option<String>,
+}
+
+closed_set! {
+    /// Which way a promotion goes.
+    #[derive(Default)]
+    pub enum PromotionKind {
+        /// Forward.
+        #[default]
+        Promote,
+        /// Back to the last good Release.
+        Rollback,
+    }
+}
+
+closed_set! {
+    /// Where a promotion is.
+    #[derive(Default)]
+    pub enum PromotionPhase {
+        /// It waits for what must hold before it starts.
+        #[default]
+        Pending,
+        /// It waits for people.
+        AwaitingApproval,
+        /// The Rollouts are bringing the images up.
+        Promoting,
+        /// Smoke tests run.
+        Verifying,
+        /// The images run and everything passed.
+        Succeeded,
+        /// It failed, or a person refused it.
+        Failed,
+        /// It failed, and the Environment went back.
+        RolledBack,
+        /// A newer Release came before it started.
+        Superseded,
+    }
+}
+
+impl PromotionPhase {
+    /// Whether nothing will change any more.
+    pub const fn is_finished(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::RolledBack | Self::Superseded
+        )
+    }
+}
+
+/// What happened in a promotion.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PromotionStatus {
+    /// Generation of the spec that this status is about; `-1` until the operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and `Reconciling` or `Stalled` while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::conditions)]
+    pub conditions: Vec<Condition>,
+    /// `Pending`, `AwaitingApproval`, `Promoting`, `Verifying`, or how it ended: `Succeeded`, `Failed`,
+    /// `RolledBack`, `Superseded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PromotionPhase>,
+    /// Why it is there, in one word. Example: `SmokeFailed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<128>)]
+    pub reason: Option<String>,
+    /// Where it is, what it waits for and until when, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+    /// When it started to change what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What was done, in order: gates, Rollouts, smoke tests; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub steps: Vec<StepStatus>,
+    /// Who approved it; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<10>)]
+    pub approvals: Vec<Approval>,
+    /// What happened, each entry chained to the one before by its hash; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<64>)]
+    pub audit: Vec<AuditEntry>,
+}
+
+closed_set! {
+    /// Where a step is.
+    #[derive(Default)]
+    pub enum StepState {
+        /// Not started.
+        #[default]
+        Pending,
+        /// Under way.
+        Running,
+        /// Done.
+        Succeeded,
+        /// It failed.
+        Failed,
+        /// It was not needed, or a step before it failed.
+        Skipped,
+    }
+}
+
+/// One step of a promotion.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Name of the step. Example: `smoke-critical-paths`.
+    #[schemars(transform = schema::record_name)]
+    pub name: String,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Skipped`.
+    pub state: StepState,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What happened, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub message: Option<String>,
+    /// Name of its Job, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub job: Option<String>,
+}
+
+/// One person who approved.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// The user, as the API server knows it.
+    #[schemars(transform = schema::text::<256>)]
+    pub user: String,
+    /// Groups that the user claimed and has; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 256>)]
+    pub groups: Vec<String>,
+    /// When.
+    pub at: Time,
+    /// Name of the Decision.
+    #[schemars(transform = schema::text::<253>)]
+    pub decision: String,
+}
+
+/// One thing that happened.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// Number of the entry, from 1.
+    #[schemars(range(min = 1))]
+    pub seq: u32,
+    /// When.
+    pub at: Time,
+    /// Who: a user, or `slipway`.
+    #[schemars(transform = schema::text::<256>)]
+    pub actor: String,
+    /// What, in one sentence.
+    #[schemars(transform = schema::text::<256>)]
+    pub event: String,
+    /// Hash of the entry before; empty for the first one.
+    #[schemars(transform = schema::text::<64>)]
+    pub prev_hash: String,
+    /// SHA-256 over the hash before and this entry, in hex.
+    #[schemars(transform = schema::text::<64>)]
+    pub hash: String,
+}

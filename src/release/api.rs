@@ -1,0 +1,147 @@
+//! What a Release looks like in YAML. No I/O.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline_run::api::{Commit, GateVerdict, TestCounts};
+use crate::schema::{self, closed_set};
+
+/// Images by digest, the commits since the previous Release, and the evidence for them.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Release",
+    plural = "releases",
+    shortname = "srel",
+    category = "slipway",
+    namespaced,
+    derive = "PartialEq",
+    doc = "Images by digest, the commits since the previous Release, and the evidence for them. Written by the operator only; it never changes.",
+    selectable = ".spec.pipeline",
+    printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
+    printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit.sha"),
+    printcolumn(name = "Subject", type_ = "string", json_path = ".spec.commit.subject"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Kind",
+        type_ = "string",
+        json_path = ".spec.kind",
+        priority = 1
+    ),
+    printcolumn(name = "Ref", type_ = "string", json_path = ".spec.ref", priority = 1),
+    printcolumn(
+        name = "Previous",
+        type_ = "string",
+        json_path = ".spec.previous",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Digests",
+        type_ = "string",
+        json_path = ".spec.images[*].digest",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("self == oldSelf",
+     "a Release cannot change: a new commit makes a new Release"),
+]))]
+pub struct ReleaseSpec {
+    /// Name of the Pipeline that made it.
+    #[schemars(transform = schema::name)]
+    pub pipeline: String,
+    /// What is released; 1 to 32 images, told apart by name.
+    #[schemars(length(min = 1), transform = schema::by_name::<32>)]
+    pub images: Vec<Image>,
+    /// The commit that was built.
+    pub commit: Commit,
+    /// Commits since the previous Release, newest first; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<50>)]
+    pub changes: Vec<Commit>,
+    /// Name of the Release before it; absent for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::record_name)]
+    pub previous: Option<String>,
+    /// Full ref of the branch. Example: `refs/heads/main`.
+    #[serde(rename = "ref")]
+    #[schemars(transform = schema::branch_ref)]
+    pub git_ref: String,
+    /// Why it may be promoted.
+    pub evidence: Evidence,
+    /// `Normal`, or `Hotfix` for one that rules may let pass faster. Default `Normal`.
+    #[serde(default)]
+    pub kind: ReleaseKind,
+}
+
+/// One image of a Release.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Name that Rollouts refer to: that of the stage that built it. Example: `api`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Where it is, without tag or digest. Example: `registry.example/shop/api`.
+    #[schemars(transform = schema::repository)]
+    pub repository: String,
+    /// Its digest. Example: `sha256:9b2c…`.
+    #[schemars(transform = schema::digest)]
+    pub digest: String,
+}
+
+/// One image, ready for a pod.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRef {
+    /// Name of the image in its Release. Example: `api`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Repository and digest. Example: `registry.example/shop/api@sha256:9b2c…`.
+    #[serde(rename = "ref")]
+    #[schemars(transform = schema::pinned_image)]
+    pub reference: String,
+}
+
+impl From<&Image> for ImageRef {
+    fn from(image: &Image) -> Self {
+        Self {
+            name: image.name.clone(),
+            reference: format!("{}@{}", image.repository, image.digest),
+        }
+    }
+}
+
+/// Why a Release may be promoted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Name of the PipelineRun that tested and built it.
+    #[schemars(transform = schema::record_name)]
+    pub run: String,
+    /// Its tests, counted; absent when no stage made a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// What its gates found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub gates: Vec<GateVerdict>,
+}
+
+closed_set! {
+    /// What kind of change it is.
+    #[derive(Default)]
+    pub enum ReleaseKind {
+        /// A change like any other.
+        #[default]
+        Normal,
+        /// An urgent repair.
+        Hotfix,
+    }
+}

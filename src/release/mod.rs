@@ -1,0 +1,6 @@
+//! Release: images by digest, the commits since the previous Release, and the evidence for them.
+//!
+//! A record that only the operator writes and that never changes; it has no reconciler. Environments
+//! promote Releases. It outlives the Pipeline and the run that made it.
+
+pub mod api;
