@@ -37,6 +37,20 @@ fn address(state: &State, variable: &str, server: &str) -> Option<(String, Strin
     Some((variable.to_owned(), state.addresses.get(server)?.clone()))
 }
 
+/// The registry that images are pushed to: a given one, else that of the cluster of that name.
+pub(super) fn registry(settings: &Settings, name: &str) -> Result<String> {
+    if let Some(given) = &settings.registry {
+        return Ok(given.clone());
+    }
+    let state = site::peek(&settings.root, name)?.unwrap_or_default();
+    let missing = || format!("cluster {name} has no registry: run `testbed up --name {name}`");
+    state
+        .addresses
+        .get("registry")
+        .cloned()
+        .with_context(missing)
+}
+
 /// The same as lines for a shell.
 pub(super) fn shell(settings: &Settings, name: &str) -> Result<String> {
     let line = |(name, value): &(String, String)| {
