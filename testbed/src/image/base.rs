@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::programs::{self, short_hex};
-use crate::settings::program;
+use crate::settings::{Settings, program};
 
 /// One of the images below, by the name that the command line uses.
 pub async fn named(registry: &str, name: &str) -> Result<String> {
@@ -49,13 +49,22 @@ pub(crate) async fn sandbox(registry: &str) -> Result<String> {
 /// BuildKit: `buildkitd`, `buildctl` and what they call. For privileged pods.
 pub async fn buildkit(registry: &str) -> Result<String> {
     programs::ensure(&["buildkitd", "buildctl"]).await?;
-    let files = [
+    let runc = program("runc")?;
+    let libraries = libraries(&runc).await?;
+    let mut files = vec![
         ("busybox", program("busybox")?),
         ("buildkitd", programs::path_of("buildkitd")?),
         ("buildctl", programs::path_of("buildctl")?),
-        ("runc", program("runc")?),
+        ("runc", runc),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
+    let places: Vec<String> = libraries.iter().map(|path| format!("root{path}")).collect();
+    files.extend(
+        places
+            .iter()
+            .map(String::as_str)
+            .zip(libraries.iter().map(PathBuf::from)),
+    );
     of_files(
         registry,
         "testbed/buildkit",
@@ -63,6 +72,15 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         &files,
     )
     .await
+}
+
+/// The shared libraries of a program: Debian's runc is not static.
+async fn libraries(of: &Path) -> Result<Vec<String>> {
+    let listing = crate::process::run("ldd", &[&of.display().to_string()]).await?;
+    let words = listing
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    Ok(words.map(str::to_owned).collect())
 }
 
 /// Debian with git, Python, pip and pytest, trusting whom this machine trusts.
@@ -119,19 +137,30 @@ async fn of_files(
     dockerfile: &str,
     files: &[(&str, PathBuf)],
 ) -> Result<String> {
-    let contents: Vec<Vec<u8>> = files
+    let keys: Vec<Vec<u8>> = files
         .iter()
-        .map(|(_, path)| fs::read(path))
-        .collect::<std::io::Result<_>>()?;
+        .map(|(_, path)| key(path))
+        .collect::<Result<_>>()?;
     let mut parts = vec![dockerfile.as_bytes()];
-    parts.extend(contents.iter().map(Vec::as_slice));
+    parts.extend(keys.iter().map(Vec::as_slice));
     super::ensure(registry, name, &tag(&parts), async |work| {
         for (name, path) in files {
-            fs::copy(path, work.join(name))?;
+            let place = work.join(name);
+            fs::create_dir_all(place.parent().unwrap_or(work))?;
+            fs::copy(path, place)?;
         }
         with_dockerfile(work, dockerfile)
     })
     .await
+}
+
+/// What tells a file's content: itself, or of the programs that we built (a hundred megabytes) the folder they are in.
+fn key(file: &Path) -> Result<Vec<u8>> {
+    let built = Settings::from_env().cache.join("programs");
+    match file.strip_prefix(built) {
+        Ok(place) => Ok(place.as_os_str().as_encoded_bytes().to_owned()),
+        Err(_) => fs::read(file).with_context(|| format!("cannot read {}", file.display())),
+    }
 }
 
 fn with_dockerfile(context: &Path, dockerfile: &str) -> Result<PathBuf> {
