@@ -40,9 +40,19 @@ impl Settings {
             prometheus: text("SLIPWAY_TEST_PROMETHEUS"),
             assets: path("KUBEBUILDER_ASSETS"),
             cache,
-            // Short, because unix sockets below it have 108 bytes for their whole path.
-            root: path("SLIPWAY_TESTBED_DIR").unwrap_or_else(|| "/tmp/slipway-testbed".into()),
+            root: path("SLIPWAY_TESTBED_DIR").unwrap_or_else(default_root),
         }
+    }
+}
+
+/// Short, because unix sockets below it have 108 bytes for their whole path; and each user's own.
+fn default_root() -> PathBuf {
+    let user = rustix::process::geteuid();
+    let root = PathBuf::from("/tmp/slipway-testbed");
+    if user.is_root() {
+        root
+    } else {
+        root.with_extension(user.as_raw().to_string())
     }
 }
 

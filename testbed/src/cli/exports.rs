@@ -1,6 +1,5 @@
 //! What a program needs in its environment to use a cluster.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -62,9 +61,16 @@ pub(super) fn shell(settings: &Settings, name: &str) -> Result<String> {
 
 /// The search path with the cluster's programs in front: those that are built.
 fn program_path() -> Result<String> {
-    let built: BTreeSet<PathBuf> = programs::all()
-        .filter_map(|name| programs::path_of(name).ok()?.parent().map(PathBuf::from))
-        .collect();
-    let path = std::env::join_paths(built.into_iter().chain(settings::search_path()))?;
-    path.into_string().ok().context("PATH is not UTF-8")
+    let built = programs::all()
+        .filter_map(|name| programs::path_of(name).ok()?.parent().map(PathBuf::from));
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for dir in built.chain(settings::search_path()) {
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    std::env::join_paths(dirs)?
+        .into_string()
+        .ok()
+        .context("PATH is not UTF-8")
 }
