@@ -8,7 +8,9 @@
 
 mod certs;
 mod control_plane;
+pub mod image;
 mod kubeconfig;
+
 mod node;
 mod ports;
 mod process;
