@@ -1,3 +1,4 @@
 //! Testbed.
 
 pub mod load;
+pub mod proxy;
