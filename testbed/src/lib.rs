@@ -17,6 +17,7 @@ mod process;
 pub mod programs;
 pub mod progress;
 pub mod proxy;
+pub mod scripted;
 pub mod settings;
 mod site;
 pub mod wait;
