@@ -16,7 +16,7 @@ use tokio::time::interval;
 /// Sends an open-loop load, without retries, to a loopback or private address.
 ///
 /// Every request is answered once or counted as lost. Ends by itself; SIGINT and SIGTERM end it
-/// early, with a summary all the same.
+/// early, with a summary all the same. Exits with 2 when the load could not be sent.
 #[derive(Debug, Parser)]
 #[command(name = "slipway-load", version)]
 struct Args {
@@ -55,16 +55,22 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
     let args = Args::parse();
-    let summary = run(&args).await?;
-    write_summary(&args, &summary)?;
-    let has_failed = args.fail_on_loss && summary.stats.lost > 0;
-    Ok(if has_failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    match load(&args).await {
+        Ok(summary) if args.fail_on_loss && summary.stats.lost > 0 => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slipway-load: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn load(args: &Args) -> Result<Summary> {
+    let summary = run(args).await?;
+    write_summary(args, &summary)?;
+    Ok(summary)
 }
 
 impl Args {
@@ -97,17 +103,18 @@ async fn run(args: &Args) -> Result<Summary> {
             _ = interrupted.recv() => return Ok(load.stop().await),
             _ = terminated.recv() => return Ok(load.stop().await),
             _ = tick.tick() => if is_shown {
-                show(&load);
+                show(&load, args.rate);
             }
         }
     }
 }
 
 /// One line: the totals, and the revisions of the last second that is over.
-fn show(load: &Load) {
+fn show(load: &Load, rate: NonZeroU32) {
     let stats = load.stats();
     let seconds = load.seconds();
-    let Some(last) = seconds.iter().rev().nth(1) else {
+    let is_over = |second: &&Second| second.sent == u64::from(rate.get());
+    let Some(last) = seconds.iter().rev().find(is_over) else {
         return;
     };
     eprintln!(

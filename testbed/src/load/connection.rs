@@ -67,7 +67,7 @@ impl Target {
         for address in &addresses {
             ensure!(
                 is_local(address.ip()),
-                "{host} is {address}: only loopback and private"
+                "{host} is at {address}: only loopback and private addresses are loaded"
             );
         }
         let mut headers = spec.headers.clone();
