@@ -2,6 +2,7 @@
 //!
 //! - [`ControlPlane::start`]: etcd, API server, controllers and scheduler in about five seconds, several at once.
 //! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
+//! - [`proxy`]: an API server that fails as told. [`load`]: requests that are counted, each of them.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
 //! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
@@ -10,12 +11,14 @@ mod certs;
 mod control_plane;
 pub mod image;
 mod kubeconfig;
-
+pub mod load;
 mod node;
 mod ports;
 mod process;
 pub mod programs;
 pub mod progress;
+pub mod proxy;
+pub mod scripted;
 pub mod settings;
 mod site;
 pub mod wait;
