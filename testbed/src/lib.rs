@@ -1,1 +1,24 @@
-//! Testbed.
+//! A real Kubernetes cluster for Slipway's tests and demo, out of nothing but package registries.
+//!
+//! - [`ControlPlane::start`]: etcd, API server, controllers and scheduler in about five seconds, several at once.
+//! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
+//! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
+//!
+//! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
+
+mod certs;
+mod control_plane;
+mod kubeconfig;
+mod node;
+mod ports;
+mod process;
+pub mod programs;
+pub mod progress;
+pub mod settings;
+mod site;
+pub mod wait;
+
+pub mod cli;
+
+pub use control_plane::ControlPlane;
+pub use node::Node;

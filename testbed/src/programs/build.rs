@@ -1,0 +1,95 @@
+//! Building one program with Go, once, however many processes want it at the same time.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use super::Program;
+use crate::progress::Ticker;
+use crate::wait;
+
+/// No build of one program takes longer, even on one slow core.
+const LIMIT: Duration = Duration::from_hours(1);
+
+/// Builds a program into its place in the cache.
+///
+/// # Guarantees
+/// The binary appears whole or not at all. Two processes never build at once: the second waits and finds it done.
+pub(super) async fn build(program: &Program, cache: &Path) -> Result<()> {
+    let folder = program
+        .path
+        .parent()
+        .context("a program without a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // One lock for all programs: Go uses every core by itself.
+    let _lock = lock(&cache.join("programs/.lock"), program).await?;
+    if program.path.is_file() {
+        return Ok(());
+    }
+    let fresh = folder.join(format!(".{}.{}", program.name, std::process::id()));
+    let log = folder.join(format!("{}.log", program.name));
+    compile(program, &fresh, &log).await?;
+    fs::rename(&fresh, &program.path).context("cannot put the program in its place")
+}
+
+async fn lock(path: &Path, program: &Program) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut told: Option<Ticker> = None;
+    wait::until("another process's build ends", LIMIT, || {
+        let free = match file.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => {
+                let what = || Ticker::new(format!("waiting to build {}", program.name));
+                told.get_or_insert_with(what).tick();
+                Ok(None)
+            }
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        };
+        async { free }
+    })
+    .await?;
+    Ok(file)
+}
+
+async fn compile(program: &Program, out: &Path, log: &Path) -> Result<()> {
+    let output = File::create(log)?;
+    let mut child = Command::new("go")
+        .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
+        .args(["-ldflags", &program.ldflags])
+        .arg("-o")
+        .arg(out)
+        .arg(program.package)
+        .current_dir(&program.module)
+        .env("CGO_ENABLED", "0")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| {
+            format!(
+                "Go is needed to build {}: install Go 1.25 or newer",
+                program.name
+            )
+        })?;
+    let mut ticker = Ticker::new(format!("building {}", program.name));
+    let status = wait::until("the build ends", LIMIT, || {
+        ticker.tick();
+        let status = child.try_wait();
+        async { Ok(status?) }
+    })
+    .await?;
+    if !status.success() {
+        bail!(
+            "building {} failed: {}",
+            program.name,
+            crate::process::last_lines(log, 5)
+        );
+    }
+    ticker.done();
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! The cluster's programs: which there are, where they come from, and where their binaries lie.
+//!
+//! Each family is a pinned Go module under `testbed/programs/`; a program is built once per content of that module.
+
+mod build;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use crate::settings::Settings;
+
+/// Programs that are built from one Go module and so share its versions.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// The folder under `testbed/programs/`.
+    pub(crate) name: &'static str,
+    /// Linker flags beyond those that drop symbols.
+    ldflags: &'static str,
+    /// Program and the Go package it is built from.
+    programs: &'static [(&'static str, &'static str)],
+}
+
+const KUBERNETES: Family = Family {
+    name: "kubernetes",
+    // Without these the programs say v0.0.0, and clients that look at the server's version refuse it.
+    ldflags: "-X k8s.io/component-base/version.gitVersion=v1.34.4 \
+              -X k8s.io/component-base/version.gitMajor=1 \
+              -X k8s.io/component-base/version.gitMinor=34",
+    programs: &[
+        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        (
+            "kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+        ),
+        ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+        ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    ],
+};
+
+/// The one list. A new program is a line here and an import in its module.
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "etcd",
+        ldflags: "",
+        programs: &[("etcd", ".")],
+    },
+    KUBERNETES,
+    Family {
+        name: "coredns",
+        ldflags: "",
+        programs: &[("coredns", ".")],
+    },
+    Family {
+        name: "traefik",
+        ldflags: "",
+        programs: &[("traefik", "github.com/traefik/traefik/v3/cmd/traefik")],
+    },
+    Family {
+        name: "buildkit",
+        ldflags: "",
+        programs: &[
+            ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd"),
+            ("buildctl", "github.com/moby/buildkit/cmd/buildctl"),
+        ],
+    },
+    Family {
+        name: "helm",
+        ldflags: "",
+        programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+    },
+];
+
+/// What a control plane needs, and `kubectl` to look at it.
+pub const CONTROL_PLANE: &[&str] = &[
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubectl",
+];
+
+/// What a node adds to it.
+pub const NODE: &[&str] = &["kubelet", "kube-proxy", "coredns", "traefik"];
+
+/// Programs that `KUBEBUILDER_ASSETS` may stand in for.
+const ASSETS: &[&str] = &["etcd", "kube-apiserver", "kubectl"];
+
+/// One program of the table, and where its binary belongs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) ldflags: String,
+    /// The Go module to build it in.
+    pub(crate) module: PathBuf,
+    /// The binary, there or not.
+    pub(crate) path: PathBuf,
+    /// Whether it is the user's own and never built by us.
+    pub(crate) given: bool,
+}
+
+/// Where a program's binary lies.
+///
+/// # Errors
+/// When no such program is known, or it was not built yet (see [`ensure()`]).
+pub fn path_of(name: &str) -> Result<PathBuf> {
+    let program = find(name, &Settings::from_env())?;
+    ensure!(
+        program.path.is_file(),
+        "{name} is not built yet: run `testbed build {name}` first"
+    );
+    Ok(program.path)
+}
+
+/// Builds those of the programs that were never built from the present sources. Takes minutes at first, then nothing.
+pub async fn ensure(names: &[&str]) -> Result<()> {
+    let settings = Settings::from_env();
+    for name in names {
+        let program = find(name, &settings)?;
+        if !program.path.is_file() {
+            ensure!(
+                !program.given,
+                "KUBEBUILDER_ASSETS has no {name}: add it to that folder or unset the variable"
+            );
+            build::build(&program, &settings.cache).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All programs' names, in the order in which they are worth building.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    FAMILIES
+        .iter()
+        .flat_map(|family| family.programs)
+        .map(|(name, _)| *name)
+}
+
+/// The folder of a Go module that the testbed pins for its files rather than for a program.
+pub(crate) fn module_dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("programs")
+        .join(name)
+}
+
+fn find(name: &str, settings: &Settings) -> Result<Program> {
+    let (family, (name, package)) = FAMILIES
+        .iter()
+        .find_map(|family| Some((family, *family.programs.iter().find(|(n, _)| *n == name)?)))
+        .with_context(|| format!("the testbed has no program {name}"))?;
+    let module = module_dir(family.name);
+    let ldflags = format!("-s -w {}", family.ldflags).trim().to_owned();
+    let given = settings.assets.as_ref().filter(|_| ASSETS.contains(&name));
+    let path = if let Some(dir) = given {
+        dir.join(name)
+    } else {
+        let key = content_key(&module, &ldflags)?;
+        let folder = format!("programs/{}-{key}", family.name);
+        settings.cache.join(folder).join(name)
+    };
+    Ok(Program {
+        name,
+        package,
+        ldflags,
+        module,
+        path,
+        given: given.is_some(),
+    })
+}
+
+/// Twelve hex digits of everything that decides what a build gives.
+fn content_key(module: &Path, flags: &str) -> Result<String> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(module)
+        .with_context(|| format!("cannot read {}", module.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(std::fs::read(&file)?);
+    }
+    hash.update(flags);
+    hash.update(std::env::consts::ARCH);
+    Ok(short_hex(&hash.finalize()))
+}
+
+/// Twelve hex digits of a digest: enough to tell contents apart, short enough for paths and tags.
+pub(crate) fn short_hex(digest: &[u8]) -> String {
+    let twelve = digest.first_chunk::<6>().copied().unwrap_or_default();
+    let number = twelve
+        .iter()
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{number:012x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            kubeconfig: None,
+            audit_log: None,
+            assets: None,
+            cache: "/cache".into(),
+            root: "/root".into(),
+        }
+    }
+
+    #[test]
+    fn every_program_has_a_module_with_a_lock_file() {
+        for name in all() {
+            let program = find(name, &settings()).unwrap();
+
+            assert!(program.module.join("go.sum").is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_flags_mean_another_folder() {
+        let module = module_dir("etcd");
+
+        assert_ne!(
+            content_key(&module, "").unwrap(),
+            content_key(&module, "-s").unwrap()
+        );
+    }
+
+    #[test]
+    fn given_assets_come_first_but_only_for_what_they_contain() {
+        let given = Settings {
+            assets: Some("/assets".into()),
+            ..settings()
+        };
+
+        assert_eq!(
+            find("etcd", &given).unwrap().path,
+            Path::new("/assets/etcd")
+        );
+        assert!(
+            find("kube-scheduler", &given)
+                .unwrap()
+                .path
+                .starts_with("/cache")
+        );
+    }
+}
