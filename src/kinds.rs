@@ -2,14 +2,22 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::analysis::api::AnalysisTemplate;
+use crate::cluster::Cluster;
+use crate::cluster::watch::Queues;
+use crate::controller;
 use crate::decision::api::Decision;
 use crate::environment::api::Environment;
+use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
+use crate::rollout::RolloutKind;
+use crate::rollout::api::Rollout;
 
 /// API group of every kind.
 pub const GROUP: &str = "slipway.dev";
@@ -20,6 +28,8 @@ pub const VERSION: &str = "v1alpha1";
 /// One kind, as the rest of the program needs to know it.
 #[derive(Clone, Copy, Debug)]
 pub struct KindInfo {
+    /// Which one it is.
+    pub object: ObjectKind,
     /// Kind, as in YAML.
     pub kind: &'static str,
     /// Resource, as in URLs and roles.
@@ -39,15 +49,15 @@ pub struct KindInfo {
 }
 
 const fn kind(
-    kind: &'static str,
-    plural: &'static str,
+    object: ObjectKind,
     short: &'static str,
     has_reconciler: bool,
     crd: fn() -> CustomResourceDefinition,
 ) -> KindInfo {
     KindInfo {
-        kind,
-        plural,
+        object,
+        kind: object.kind(),
+        plural: object.plural(),
         short,
         group: GROUP,
         version: VERSION,
@@ -59,30 +69,32 @@ const fn kind(
 
 /// Every kind, in the order in which a change meets them.
 pub const KINDS: &[KindInfo] = &[
-    kind("Pipeline", "pipelines", "spl", true, Pipeline::crd),
-    kind(
-        "PipelineRun",
-        "pipelineruns",
-        "srun",
-        true,
-        PipelineRun::crd,
-    ),
-    kind("Release", "releases", "srel", false, Release::crd),
-    kind(
-        "Environment",
-        "environments",
-        "senv",
-        true,
-        Environment::crd,
-    ),
+    kind(ObjectKind::Pipeline, "spl", true, Pipeline::crd),
+    kind(ObjectKind::PipelineRun, "srun", true, PipelineRun::crd),
+    kind(ObjectKind::Release, "srel", false, Release::crd),
+    kind(ObjectKind::Environment, "senv", true, Environment::crd),
     // Its status is written by the reconciler of its Environment.
-    kind("Promotion", "promotions", "spromo", true, Promotion::crd),
+    kind(ObjectKind::Promotion, "spromo", true, Promotion::crd),
+    kind(ObjectKind::Rollout, "sro", true, Rollout::crd),
     kind(
-        "AnalysisTemplate",
-        "analysistemplates",
+        ObjectKind::AnalysisTemplate,
         "sat",
         false,
         AnalysisTemplate::crd,
     ),
-    kind("Decision", "decisions", "sdec", false, Decision::crd),
+    kind(ObjectKind::Decision, "sdec", false, Decision::crd),
 ];
+
+/// Runs the controller of every kind that has one.
+pub fn run(
+    cluster: &Cluster,
+    queues: &Queues,
+    workers: usize,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let queue = |kind: ObjectKind| queues.get(&kind);
+    if let Some(queue) = queue(ObjectKind::Rollout) {
+        controller::run::<RolloutKind>(cluster, queue, workers, stop, tasks);
+    }
+}

@@ -1,12 +1,29 @@
-//! Slipway.
+//! Slipway takes a commit to production and back again, on Kubernetes.
+//!
+//! Reading order: `model` (small values), `controller` (the driver of all kinds), `rollout` (a kind), `traffic`
+//! and `metric` (what a kind decides with), `cluster` (what touches the API server). See ARCHITECTURE.md.
 
 pub mod analysis;
+pub mod clock;
+pub mod cluster;
+pub mod config;
+pub mod controller;
 pub mod crd;
 pub mod decision;
 pub mod environment;
+pub mod error;
 pub mod kinds;
+pub mod leader;
+pub mod metric;
+pub mod model;
+pub mod operator;
+pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod promotion;
 pub mod release;
+pub mod rollout;
 pub mod schema;
+pub mod telemetry;
+pub mod traffic;
+pub mod web;

@@ -310,3 +310,40 @@ pub fn raw_object(schema: &mut Schema) {
     set(schema, "type", "object");
     set(schema, "x-kubernetes-preserve-unknown-fields", true);
 }
+
+/// A list of at most `MAX` objects that are passed on as they are.
+pub fn raw_objects<const MAX: u32>(schema: &mut Schema) {
+    set(
+        schema,
+        "items",
+        json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }),
+    );
+    set(schema, "maxItems", MAX);
+}
+
+/// A number of pods, or a percentage of them.
+pub fn count_or_percent(schema: &mut Schema) {
+    int_or_string(schema);
+    rule(
+        schema,
+        "type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",
+        "must be a number of pods or a percentage, such as 2 or 25%",
+    );
+}
+
+/// A port by number or name.
+pub fn port_or_name(schema: &mut Schema) {
+    int_or_string(schema);
+    rule(
+        schema,
+        "type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$')",
+        "must be a port number (1 to 65535) or the name of a port of the pods",
+    );
+}
+
+fn int_or_string(schema: &mut Schema) {
+    for key in ["type", "format", "anyOf", "oneOf", "$ref"] {
+        schema.remove(key);
+    }
+    set(schema, "x-kubernetes-int-or-string", true);
+}

@@ -84,7 +84,7 @@ pub struct Metric {
     #[schemars(transform = schema::some_text::<1024>)]
     pub pass: String,
     /// When a sample is bad: a CEL expression over `value`, at most 1024 characters; it is asked before
-    /// `pass`. A sample for which neither holds is inconclusive. Default: no sample is bad.
+    /// `pass`. A sample for which neither holds is inconclusive. Default: a sample that is not good is bad.
     /// Example: `value < 0.95`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]

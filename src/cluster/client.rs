@@ -1,0 +1,111 @@
+//! The client: read timeout, user agent, request metrics, and the API server's clock. Talks to the API server.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use jiff::Timestamp;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tower::{Layer, Service};
+
+use crate::clock::Clock;
+use crate::telemetry::metrics::Metrics;
+
+/// Longest silence on a connection. Watches hear from the server every minute (bookmarks), and without a
+/// limit a request into a black hole would wait for ever.
+const READ_TIMEOUT: Duration = Duration::from_secs(295);
+
+/// A client for reconciles and watches.
+///
+/// # Errors
+/// If the configuration has unusable certificates or proxies.
+pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
+    config.read_timeout = Some(READ_TIMEOUT);
+    let layer = Observe { metrics, clock };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+/// A client for the lease: it answers within seconds or fails, and never retries behind our back.
+///
+/// # Errors
+/// If the configuration has unusable certificates or proxies.
+pub fn connect_for_lease(mut config: Config, timeout: Duration) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.connect_timeout = Some(timeout);
+    config.read_timeout = Some(timeout);
+    Client::try_from(config)
+}
+
+#[derive(Clone)]
+struct Observe {
+    metrics: Metrics,
+    clock: Clock,
+}
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed {
+            inner,
+            observe: self.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Observed<S> {
+    inner: S,
+    observe: Observe,
+}
+
+impl<S, B> Service<Request<Body>> for Observed<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let observe = self.observe.clone();
+        let operation = request
+            .extensions()
+            .get::<&'static str>()
+            .copied()
+            .unwrap_or("other");
+        let start = Instant::now();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            let code = answer
+                .as_ref()
+                .map_or(0, |response| response.status().as_u16());
+            observe
+                .metrics
+                .kube_request(operation, code, start.elapsed());
+            if let Ok(response) = &answer
+                && let Some(server) = date(response)
+            {
+                observe.clock.observe_server(server);
+            }
+            answer
+        })
+    }
+}
+
+fn date<B>(response: &Response<B>) -> Option<Timestamp> {
+    let text = response.headers().get(http::header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|zoned| zoned.timestamp())
+}

@@ -1,0 +1,73 @@
+//! Everything that touches the API server, shared by all kinds.
+//!
+//! Reading goes through one cache per kind, fed by one watch (`watch.rs`); writing goes through
+//! `write.rs`, which puts what the server answers back into the cache, so that a plan never stands on
+//! anything older than our own last write. Talks to the API server.
+
+pub mod cache;
+pub mod caches;
+pub mod client;
+pub mod event;
+pub mod fetch;
+pub mod preflight;
+pub mod watch;
+pub mod write;
+
+use kube::Client;
+
+use crate::clock::Clock;
+use crate::model::action::{Reply, Request};
+use crate::telemetry::metrics::Metrics;
+use caches::Caches;
+
+/// The handle that every reconcile reads and writes through.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    http: fetch::Http,
+    events: event::Events,
+    metrics: Metrics,
+    clock: Clock,
+    /// What the watches know.
+    pub caches: Caches,
+}
+
+impl Cluster {
+    /// A handle on the cluster behind `client`.
+    pub fn new(client: Client, http: fetch::Http, metrics: Metrics, clock: Clock) -> Self {
+        let events = event::Events::new(client.clone());
+        Self {
+            client,
+            http,
+            events,
+            metrics,
+            clock,
+            caches: Caches::default(),
+        }
+    }
+
+    /// The raw client, for watches and the few reads that are not cached.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The metrics registry.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Where events are sent.
+    pub fn events(&self) -> &event::Events {
+        &self.events
+    }
+
+    /// Sends an HTTP request that a pure provider rendered.
+    pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        self.http.send(request).await
+    }
+}

@@ -1,0 +1,256 @@
+//! One watch per kind and namespace: feeds the kind's cache and wakes whoever has to look. Talks to the API server.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{Api, DynamicObject};
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_objects};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::cache::Cache;
+use crate::controller::queue::Queue;
+use crate::error::chain;
+use crate::model::label;
+use crate::model::object::ObjectKind;
+use crate::telemetry::metrics::Metrics;
+
+/// What a watch selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every object of the kind.
+    All,
+    /// Objects that carry our label.
+    Ours,
+    /// The same, for a kind that a cluster need not have.
+    OursIfInstalled,
+}
+
+/// Work queues by kind, for waking.
+pub type Queues = HashMap<ObjectKind, Arc<Queue>>;
+
+/// Starts watches.
+pub struct Watches {
+    /// Where to watch.
+    pub client: Client,
+    /// Namespaces to watch; `""` alone means all.
+    pub namespaces: Vec<String>,
+    /// Whom to wake.
+    pub queues: Arc<Queues>,
+    /// Where to count.
+    pub metrics: Metrics,
+    /// Ends the watches.
+    pub stop: CancellationToken,
+    /// Runs the watches.
+    pub tasks: TaskTracker,
+}
+
+impl Watches {
+    /// Starts the watch of one kind in every namespace.
+    pub fn start<K>(&self, kind: ObjectKind, scope: Scope, cache: &Cache<K>)
+    where
+        K: Clone + Debug + DeserializeOwned + ResourceExt + Send + Sync + Watchable + 'static,
+    {
+        for namespace in &self.namespaces {
+            let stream = K::stream(&self.client, kind, namespace, config(scope));
+            let feed = Feed {
+                kind,
+                namespace: namespace.clone(),
+                cache: cache.clone(),
+                queues: Arc::clone(&self.queues),
+                metrics: self.metrics.clone(),
+            };
+            let stop = self.stop.clone();
+            self.tasks
+                .spawn(stop.run_until_cancelled_owned(feed.run(stream)));
+        }
+    }
+}
+
+fn config(scope: Scope) -> watcher::Config {
+    // Any version will do for the first list: it comes from the API server's memory, not from etcd.
+    let config = watcher::Config::default().any_semantic();
+    match scope {
+        Scope::All => config,
+        Scope::Ours | Scope::OursIfInstalled => config.labels(label::COMPONENT),
+    }
+}
+
+type Events<K> = futures::stream::BoxStream<'static, watcher::Result<Event<K>>>;
+
+/// Types that can be watched: typed ones, and dynamic ones by the kind's API resource.
+pub trait Watchable: Sized {
+    /// The events of one namespace (`""` for all).
+    fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
+    -> Events<Self>;
+}
+
+/// Objects of our own kinds come from people: one that does not decode must not stop the rest.
+macro_rules! watchable {
+    (guarded: $($own:ty),* ; typed: $($typed:ty),* $(,)?) => {
+        $(impl Watchable for $own {
+            fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
+                let api: Api<DeserializeGuard<Self>> = api(client, ns);
+                watch_objects(api, config)
+                    .filter_map(move |event| std::future::ready(unguarded(kind, event)))
+                    .default_backoff()
+                    .boxed()
+            }
+        })*
+        $(impl Watchable for $typed {
+            fn stream(client: &Client, _: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
+                let api: Api<Self> = api(client, ns);
+                watch_objects(api, config).default_backoff().boxed()
+            }
+        })*
+    };
+}
+
+watchable! {
+    guarded: crate::rollout::api::Rollout;
+    typed:
+        k8s_openapi::api::apps::v1::ReplicaSet,
+        k8s_openapi::api::core::v1::Pod,
+        k8s_openapi::api::core::v1::Service,
+        k8s_openapi::api::discovery::v1::EndpointSlice,
+}
+
+impl Watchable for DynamicObject {
+    fn stream(
+        client: &Client,
+        kind: ObjectKind,
+        ns: &str,
+        config: watcher::Config,
+    ) -> Events<Self> {
+        let resource = kind.api_resource();
+        let api: Api<Self> = if ns.is_empty() {
+            Api::all_with(client.clone(), &resource)
+        } else {
+            Api::namespaced_with(client.clone(), ns, &resource)
+        };
+        watch_objects(api, config).default_backoff().boxed()
+    }
+}
+
+fn api<K>(client: &Client, ns: &str) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    if ns.is_empty() {
+        Api::all(client.clone())
+    } else {
+        Api::namespaced(client.clone(), ns)
+    }
+}
+
+/// Takes the guard off. An object that does not decode is reported and left out, except for its going.
+fn unguarded<K>(
+    kind: ObjectKind,
+    event: watcher::Result<Event<DeserializeGuard<K>>>,
+) -> Option<watcher::Result<Event<K>>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let checked = |guard: DeserializeGuard<K>| match guard.0 {
+        Ok(object) => Some(object),
+        Err(invalid) => {
+            let name = invalid.metadata.name.unwrap_or_default();
+            let namespace = invalid.metadata.namespace.unwrap_or_default();
+            warn!(kind = kind.kind(), namespace, name, error = %invalid.error, "object left out: it cannot be read");
+            None
+        }
+    };
+    Some(match event {
+        Ok(Event::Apply(guard)) => Ok(Event::Apply(checked(guard)?)),
+        Ok(Event::InitApply(guard)) => Ok(Event::InitApply(checked(guard)?)),
+        Ok(Event::Delete(guard)) => Ok(Event::Delete(checked(guard)?)),
+        Ok(Event::Init) => Ok(Event::Init),
+        Ok(Event::InitDone) => Ok(Event::InitDone),
+        Err(error) => Err(error),
+    })
+}
+
+struct Feed<K> {
+    kind: ObjectKind,
+    namespace: String,
+    cache: Cache<K>,
+    queues: Arc<Queues>,
+    metrics: Metrics,
+}
+
+impl<K: ResourceExt + Clone + Debug> Feed<K> {
+    async fn run(self, mut events: Events<K>) {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event),
+                Err(error) => {
+                    self.metrics.watch_error(self.kind);
+                    let error = chain(&error);
+                    debug!(
+                        kind = self.kind.kind(),
+                        namespace = self.namespace,
+                        error,
+                        "watch interrupted"
+                    );
+                }
+            }
+        }
+    }
+
+    fn take(&self, event: Event<K>) {
+        let news = self.cache.observe(&self.namespace, pruned(event));
+        self.metrics.watch_event(self.kind);
+        if let Some(queue) = self.queues.get(&self.kind) {
+            news.changed.into_iter().for_each(|key| queue.add(key));
+        }
+        for parent in news.parents {
+            if let Some(queue) = self.queues.get(&parent.kind) {
+                queue.add(parent.key);
+            }
+        }
+    }
+}
+
+/// Leaves out what no plan reads and what makes up half of an object's size.
+fn pruned<K: ResourceExt>(event: Event<K>) -> Event<K> {
+    let prune = |mut object: K| {
+        object.managed_fields_mut().clear();
+        object
+            .annotations_mut()
+            .remove("kubectl.kubernetes.io/last-applied-configuration");
+        object
+    };
+    match event {
+        Event::Apply(object) => Event::Apply(prune(object)),
+        Event::InitApply(object) => Event::InitApply(prune(object)),
+        Event::Delete(object) => Event::Delete(prune(object)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+/// Waits until the first list of every kind is complete, or `deadline` has passed: then the kinds that
+/// are missing are returned.
+pub async fn wait_for_sync(
+    unsynced: impl Fn() -> Vec<ObjectKind>,
+    deadline: Duration,
+) -> Result<(), Vec<ObjectKind>> {
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let wait = async {
+        while !unsynced().is_empty() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(deadline, wait)
+        .await
+        .map_err(|_| unsynced())
+}

@@ -1,0 +1,256 @@
+//! The only writes in the program: create, server-side apply, guarded patch, guarded status, delete.
+//!
+//! Each puts the server's answer into the caches, so that the next plan knows of it. Talks to the API server.
+
+use kube::Api;
+use kube::api::{
+    DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
+use serde_json::{Value, json};
+
+use super::Cluster;
+use crate::error::{Class, Classify};
+use crate::model::key::Key;
+use crate::model::label::SLIPWAY;
+use crate::model::manifest::{Manifest, Target};
+use crate::model::object::ObjectKind;
+
+/// A write that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object changed since the plan was made; the next plan knows better.
+    #[error("{} {key} changed in the meantime", kind.kind())]
+    Conflict {
+        /// What.
+        kind: ObjectKind,
+        /// Which.
+        key: Key,
+    },
+    /// An object of that name is there and belongs to somebody else.
+    #[error(
+        "{} {key} exists and does not belong to this object; delete it, or choose another name",
+        kind.kind()
+    )]
+    Foreign {
+        /// What.
+        kind: ObjectKind,
+        /// Which.
+        key: Key,
+    },
+    /// The API server refused, or did not answer.
+    #[error("failed to {verb} {} {key}", kind.kind())]
+    Api {
+        /// What we tried.
+        verb: &'static str,
+        /// On what.
+        kind: ObjectKind,
+        /// On which.
+        key: Key,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
+}
+
+impl WriteError {
+    fn of(verb: &'static str, kind: ObjectKind, key: &Key, error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.is_conflict() => Self::Conflict {
+                kind,
+                key: key.clone(),
+            },
+            _ => Self::Api {
+                verb,
+                kind,
+                key: key.clone(),
+                source: Box::new(error),
+            },
+        }
+    }
+
+    /// Whether the server understood the request and says that its content is wrong.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Api { source, .. }
+            if matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 400 | 422)))
+    }
+
+    /// What to tell people: the server's own words where it has some.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => format!("{self}: {}", status.message),
+                other => format!("{self}: {other}"),
+            },
+            Self::Conflict { .. } | Self::Foreign { .. } => self.to_string(),
+        }
+    }
+}
+
+impl Classify for WriteError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Foreign { .. } => Class::Terminal,
+            Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "Conflict",
+            Self::Foreign { .. } => "ForeignObject",
+            Self::Api { .. } => "ApiError",
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that writes"
+)]
+impl Cluster {
+    /// Creates an object. One of that name that has the same owner is success.
+    pub async fn create(&self, manifest: &Manifest) -> Result<(), WriteError> {
+        let Manifest { kind, key, body } = manifest;
+        let fail = |error| WriteError::of("create", *kind, key, error);
+        let object: DynamicObject =
+            serde_json::from_value(body.clone()).map_err(|e| fail(kube::Error::SerdeError(e)))?;
+        let params = PostParams {
+            field_manager: Some(SLIPWAY.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api(*kind, key).create(&params, &object).await {
+            Ok(created) => self.remember(*kind, &created),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let found = self.api(*kind, key).get(&key.name).await.map_err(fail)?;
+                if !same_owner(&found, &object) {
+                    return Err(WriteError::Foreign {
+                        kind: *kind,
+                        key: key.clone(),
+                    });
+                }
+                self.remember(*kind, &found);
+            }
+            Err(error) => return Err(fail(error)),
+        }
+        Ok(())
+    }
+
+    /// Server-side apply of an object that is ours.
+    pub async fn apply(&self, manifest: &Manifest) -> Result<(), WriteError> {
+        let Manifest { kind, key, body } = manifest;
+        let params = PatchParams::apply(SLIPWAY).force();
+        let applied = self
+            .api(*kind, key)
+            .patch(&key.name, &params, &Patch::Apply(body))
+            .await;
+        let applied = applied.map_err(|error| WriteError::of("apply", *kind, key, error))?;
+        self.remember(*kind, &applied);
+        Ok(())
+    }
+
+    /// Merges `change` into an object that still is at the version of `target`.
+    pub async fn patch(&self, target: &Target, change: &Value) -> Result<(), WriteError> {
+        let Target {
+            kind,
+            key,
+            uid,
+            resource_version,
+        } = target;
+        let mut body = change.clone();
+        body["metadata"]["resourceVersion"] = resource_version.as_str().into();
+        body["metadata"]["uid"] = uid.as_str().into();
+        let params = PatchParams {
+            field_manager: Some(SLIPWAY.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = self
+            .api(*kind, key)
+            .patch(&key.name, &params, &Patch::Merge(&body))
+            .await;
+        let patched = patched.map_err(|error| WriteError::of("patch", *kind, key, error))?;
+        self.remember(*kind, &patched);
+        Ok(())
+    }
+
+    /// Replaces the status of an object that still is at the version of `target`; returns the new version.
+    pub async fn write_status(
+        &self,
+        target: &Target,
+        status: &Value,
+    ) -> Result<Target, WriteError> {
+        let Target {
+            kind,
+            key,
+            resource_version,
+            ..
+        } = target;
+        // Setting the version makes a lost race a conflict; a failed `test` would look like an invalid object.
+        let ops = json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/status", "value": status},
+        ]);
+        let fail = |error| WriteError::of("write the status of", *kind, key, error);
+        let ops: json_patch::Patch =
+            serde_json::from_value(ops).map_err(|e| fail(kube::Error::SerdeError(e)))?;
+        let params = PatchParams {
+            field_manager: Some("slipway-status".to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::<()>::Json(ops);
+        let written = self
+            .api(*kind, key)
+            .patch_status(&key.name, &params, &patch)
+            .await;
+        let written = written.map_err(fail)?;
+        self.remember(*kind, &written);
+        Ok(Target::of(*kind, &written))
+    }
+
+    /// Deletes exactly this object. One that is gone already is success.
+    pub async fn delete(&self, target: &Target, orphan: bool) -> Result<(), WriteError> {
+        let Target { kind, key, uid, .. } = target;
+        let policy = if orphan {
+            PropagationPolicy::Orphan
+        } else {
+            PropagationPolicy::Background
+        };
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.clone()),
+                resource_version: None,
+            }),
+            propagation_policy: Some(policy),
+            ..DeleteParams::default()
+        };
+        match self.api(*kind, key).delete(&key.name, &params).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Err(WriteError::of("delete", *kind, key, error)),
+        }
+        self.caches.forget(*kind, key, uid);
+        Ok(())
+    }
+
+    fn api(&self, kind: ObjectKind, key: &Key) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client().clone(), &key.namespace, &kind.api_resource())
+    }
+
+    fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
+        let mut object = object.clone();
+        object.metadata.managed_fields = None;
+        if let Ok(value) = serde_json::to_value(&object) {
+            self.caches.remember(kind, &value);
+        }
+    }
+}
+
+/// Whether the object that is there belongs to the controller that wanted to create it.
+fn same_owner(found: &DynamicObject, wanted: &DynamicObject) -> bool {
+    let owner = |object: &DynamicObject| {
+        let owners = object.metadata.owner_references.iter().flatten();
+        owners
+            .into_iter()
+            .find(|owner| owner.controller == Some(true))
+            .map(|owner| owner.uid.clone())
+    };
+    owner(found) == owner(wanted)
+}

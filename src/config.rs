@@ -1,0 +1,112 @@
+//! Command line and environment of the operator, parsed once; nothing else reads either. No I/O.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Takes a commit to production and back again.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about)]
+pub struct Args {
+    /// What to do; without it the operator runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The operator's settings.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What else the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+/// Settings of the operator. Each flag can be set by the environment variable that is named with it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Namespaces to watch, separated by commas; all of them when empty.
+    #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',', global = true)]
+    pub watch_namespace: Vec<String>,
+    /// Namespace of the Lease that elects the leader.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default", global = true)]
+    pub namespace: String,
+    /// Name of this process in the Lease.
+    #[arg(long, env = "POD_NAME", default_value = "slipway", global = true)]
+    pub identity: String,
+    /// Name of the Lease.
+    #[arg(long, env = "SLIPWAY_LEASE", default_value = "slipway", global = true)]
+    pub lease: String,
+    /// Work without a Lease: only where nothing else runs the operator on the same namespaces.
+    #[arg(long, env = "SLIPWAY_NO_LEADER_ELECTION", global = true)]
+    pub no_leader_election: bool,
+    /// Address of health checks and metrics; port 0 picks a free one.
+    #[arg(
+        long,
+        env = "SLIPWAY_LISTEN",
+        default_value = "0.0.0.0:8080",
+        global = true
+    )]
+    pub listen: SocketAddr,
+    /// Objects of one kind that are worked on at the same time.
+    #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
+    pub workers: usize,
+    /// Form of the log lines.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of RUST_LOG.
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,kube=warn,hyper=warn,tower=warn,rustls=warn",
+        global = true
+    )]
+    pub log: String,
+    /// Where traces go; none are made without it. The other OTEL_* variables are honoured too.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true)]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object per line.
+    Json,
+}
+
+impl Config {
+    /// Scopes of the watches: the namespaces, or `""` for all.
+    pub fn namespaces(&self) -> Vec<String> {
+        if self.watch_namespace.is_empty() {
+            return vec![String::new()];
+        }
+        self.watch_namespace.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn without_namespaces_all_are_watched() {
+        let args = Args::parse_from(["slipway", "--watch-namespace", "a,b"]);
+        assert_eq!(args.config.namespaces(), ["a", "b"]);
+    }
+}

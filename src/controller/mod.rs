@@ -1,0 +1,431 @@
+//! The one driver of all kinds: observe → plan → status → apply, with a deadline, panic isolation and backoff.
+//!
+//! The driver writes the status *before* it runs the actions. Whatever a plan is about to do is on
+//! record first, so a process that dies in between replays it, and a process that planned on an old
+//! version of the object loses the race here (409) before it touched anything else.
+//! After actions it plans again at once, on its own writes, until there is nothing left to do.
+
+pub mod queue;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
+use crate::cluster::write::WriteError;
+use crate::error::{Class, Classify, backoff, chain};
+use crate::model::action::{Action, Outcome};
+use crate::model::key::{Key, short_hash};
+use crate::model::label;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
+use queue::Queue;
+
+/// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Plans in a row before other objects get their turn.
+const PASSES: usize = 16;
+/// An object at rest is looked at this often even when no event says so.
+const RESYNC: Duration = Duration::from_secs(3600);
+
+/// What a kind brings: four functions and its names. See `rollout/mod.rs` for the shape.
+pub trait Kind: Send + Sync + 'static {
+    /// The custom resource.
+    type Object: Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + serde::Serialize
+        + Send
+        + Sync
+        + 'static;
+    /// Everything one reconcile can see.
+    type Observed: Send + Sync;
+    /// What is remembered in status between reconciles.
+    type Progress: Send + Sync + Debug;
+
+    /// Which kind it is.
+    const KIND: ObjectKind;
+    /// Whether something has to be put back before an object goes.
+    const HAS_FINALIZER: bool;
+
+    /// The cache of this kind.
+    fn cache(cluster: &Cluster) -> &Cache<Self::Object>;
+
+    /// Reads everything a plan may need. Absence is data, not an error.
+    fn observe(
+        object: &Arc<Self::Object>,
+        cluster: &Cluster,
+    ) -> impl Future<Output = Result<Self::Observed, ReconcileError>> + Send;
+
+    /// Decides. Pure and total.
+    fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress>;
+
+    /// The whole status, from scratch. Pure. Called before the actions with an empty outcome, and again
+    /// after them where they brought replies or failed.
+    fn status(
+        seen: &Self::Observed,
+        plan: &Plan<Self::Progress>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Value;
+
+    /// The object's gauges, from its status; `None` when the object is gone.
+    fn gauge(_cluster: &Cluster, _key: &Key, _status: Option<&Value>) {}
+}
+
+/// Why a reconcile did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A read failed.
+    #[error("failed to observe")]
+    Observe(#[source] Box<kube::Error>),
+    /// A write failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// It took too long.
+    #[error("no end within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// A bug.
+    #[error("panic: {0}")]
+    Panic(String),
+}
+
+impl Classify for ReconcileError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Write(error) => error.class(),
+            Self::Observe(_) | Self::Deadline | Self::Panic(_) => Class::Transient,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "Observe",
+            Self::Write(error) => error.name(),
+            Self::Deadline => "Deadline",
+            Self::Panic(_) => "Panic",
+        }
+    }
+}
+
+/// Runs the controller of one kind until `stop`, with this many objects at a time.
+pub fn run<K: Kind>(
+    cluster: &Cluster,
+    queue: &Arc<Queue>,
+    workers: usize,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    for key in K::cache(cluster).keys() {
+        queue.add(key);
+    }
+    let attempts = Arc::new(Attempts::default());
+    for _ in 0..workers {
+        let worker = Worker::<K> {
+            cluster: cluster.clone(),
+            queue: Arc::clone(queue),
+            attempts: Arc::clone(&attempts),
+            kind: std::marker::PhantomData,
+        };
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            // A reconcile that has begun is finished; only the wait for the next one is cut short.
+            while let Some(key) = stop.run_until_cancelled(worker.queue.next()).await {
+                worker.work(&key).await;
+                worker.queue.done(&key);
+            }
+        });
+    }
+}
+
+/// Failures in a row, per object.
+#[derive(Debug, Default)]
+struct Attempts(Mutex<HashMap<Key, u32>>);
+
+impl Attempts {
+    fn failed(&self, key: &Key) -> u32 {
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = attempts.entry(key.clone()).or_default();
+        *attempt += 1;
+        *attempt - 1
+    }
+
+    fn succeeded(&self, key: &Key) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+    }
+}
+
+struct Worker<K> {
+    cluster: Cluster,
+    queue: Arc<Queue>,
+    attempts: Arc<Attempts>,
+    kind: std::marker::PhantomData<K>,
+}
+
+impl<K: Kind> Worker<K> {
+    async fn work(&self, key: &Key) {
+        let span = info_span!(
+            "reconcile",
+            kind = K::KIND.kind(),
+            namespace = key.namespace,
+            name = key.name
+        );
+        let start = Instant::now();
+        let guarded = AssertUnwindSafe(self.reconcile(key)).catch_unwind();
+        let result = match tokio::time::timeout(DEADLINE, guarded.instrument(span.clone())).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                self.cluster.metrics().reconcile_panic(K::KIND);
+                Err(ReconcileError::Panic(panic_text(panic.as_ref())))
+            }
+            Err(_) => Err(ReconcileError::Deadline),
+        };
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        self.cluster
+            .metrics()
+            .reconciled(K::KIND, outcome, start.elapsed());
+        let _entered = span.entered();
+        self.schedule(key, result);
+    }
+
+    /// Decides when to look again.
+    fn schedule(&self, key: &Key, result: Result<Next, ReconcileError>) {
+        let after = match result {
+            Ok(next) => {
+                self.attempts.succeeded(key);
+                match next {
+                    Next::Now => Duration::ZERO,
+                    Next::At(at) => self.until(at),
+                    Next::Gone => return,
+                }
+            }
+            Err(error) => {
+                self.cluster
+                    .metrics()
+                    .reconcile_error(K::KIND, error.name());
+                match error.class() {
+                    Class::Waiting { until } => self.until(until),
+                    Class::Terminal => {
+                        warn!(error = chain(&error), "waiting for an edit");
+                        RESYNC
+                    }
+                    Class::Transient => {
+                        let attempt = self.attempts.failed(key);
+                        self.report(&error, attempt);
+                        backoff(attempt, jitter(key, attempt))
+                    }
+                }
+            }
+        };
+        self.queue
+            .add_at(key.clone(), tokio::time::Instant::now() + after);
+    }
+
+    fn report(&self, error: &ReconcileError, attempt: u32) {
+        match error {
+            // Losing a race is how the guard is meant to work.
+            ReconcileError::Write(WriteError::Conflict { .. }) => {
+                debug!(attempt, error = chain(error), "planning again");
+            }
+            ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
+            _ => warn!(attempt, error = chain(error), "reconcile failed"),
+        }
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        let wait = at.duration_since(self.cluster.clock().now());
+        // A millisecond more, so that a deadline has passed when we look.
+        Duration::try_from(wait).unwrap_or(Duration::ZERO) + Duration::from_millis(1)
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, ReconcileError> {
+        for _ in 0..PASSES {
+            let Some(object) = K::cache(&self.cluster).get(key) else {
+                K::gauge(&self.cluster, key, None);
+                return Ok(Next::Gone);
+            };
+            match self.pass(&object).await? {
+                Pass::Again => {}
+                Pass::Rest(next) => return Ok(next),
+            }
+        }
+        Ok(Next::Now)
+    }
+
+    /// One plan, carried out.
+    async fn pass(&self, object: &Arc<K::Object>) -> Result<Pass, ReconcileError> {
+        let mut target = Target::of(K::KIND, object.as_ref());
+        let is_deleted = object.meta().deletion_timestamp.is_some();
+        let has_finalizer = object
+            .finalizers()
+            .iter()
+            .any(|name| name == label::FINALIZER);
+        if K::HAS_FINALIZER && !has_finalizer {
+            if is_deleted {
+                return Ok(Pass::Rest(Next::Gone));
+            }
+            self.set_finalizer(object, &target, true).await?;
+            return Ok(Pass::Again);
+        }
+        let seen = K::observe(object, &self.cluster).await?;
+        let now = self.cluster.clock().now();
+        let start = Instant::now();
+        let plan = K::plan(&seen, now);
+        self.cluster.metrics().planned(start.elapsed());
+
+        let before = status_of(object);
+        let intended = K::status(&seen, &plan, &Outcome::default(), now);
+        if intended != before {
+            target = self.cluster.write_status(&target, &intended).await?;
+            self.announce(object, &before, &intended, &plan).await;
+        }
+        let (outcome, result) = self.apply(&plan.actions).await;
+        let learned = !outcome.replies.is_empty() || outcome.failure.is_some();
+        if learned {
+            let status = K::status(&seen, &plan, &outcome, self.cluster.clock().now());
+            if status != intended {
+                target = self.cluster.write_status(&target, &status).await?;
+            }
+        }
+        K::gauge(&self.cluster, &Key::of(object.as_ref()), Some(&intended));
+        result?;
+        if plan.finished {
+            self.set_finalizer(object, &target, false).await?;
+            return Ok(Pass::Rest(Next::Gone));
+        }
+        if !plan.actions.is_empty() {
+            return Ok(Pass::Again);
+        }
+        let resync = now + RESYNC;
+        Ok(Pass::Rest(Next::At(
+            plan.wake.map_or(resync, |wake| wake.min(resync)),
+        )))
+    }
+
+    async fn set_finalizer(
+        &self,
+        object: &K::Object,
+        target: &Target,
+        wanted: bool,
+    ) -> Result<(), ReconcileError> {
+        let mut names: Vec<&str> = object.finalizers().iter().map(String::as_str).collect();
+        names.retain(|name| *name != label::FINALIZER);
+        if wanted {
+            names.push(label::FINALIZER);
+        }
+        let change = json!({"metadata": {"finalizers": names}});
+        Ok(self.cluster.patch(target, &change).await?)
+    }
+
+    /// Runs the actions in order and stops at the first that fails.
+    async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
+        let mut outcome = Outcome::default();
+        for action in actions {
+            let done = match action {
+                Action::Apply(manifest) => self.cluster.apply(manifest).await,
+                Action::Create(manifest) => self.cluster.create(manifest).await,
+                Action::Patch { target, change } => self.cluster.patch(target, change).await,
+                Action::Status { target, status } => {
+                    self.cluster.write_status(target, status).await.map(|_| ())
+                }
+                Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
+                Action::Fetch { key, request } => {
+                    let reply = self.cluster.fetch(request).await;
+                    outcome.replies.insert(key.clone(), reply);
+                    Ok(())
+                }
+            };
+            self.cluster.metrics().action(K::KIND, action.verb());
+            if let Err(error) = done {
+                // A lost race is planned again; people need not hear of it.
+                if !matches!(error, WriteError::Conflict { .. }) {
+                    outcome.failure = Some(error.sentence());
+                }
+                return (outcome, Err(error.into()));
+            }
+        }
+        (outcome, Ok(()))
+    }
+
+    /// One log line per plan that changes something; one event when the reason changes.
+    async fn announce(
+        &self,
+        object: &K::Object,
+        before: &Value,
+        after: &Value,
+        plan: &Plan<K::Progress>,
+    ) {
+        let why = &plan.why;
+        if ready_reason(before) == ready_reason(after) {
+            debug!(reason = why.reason, message = why.message, "status changed");
+            return;
+        }
+        info!(
+            reason = why.reason,
+            actions = plan.actions.len(),
+            "{}",
+            why.message
+        );
+        self.cluster
+            .events()
+            .publish(&object.object_ref(&()), why)
+            .await;
+    }
+}
+
+enum Pass {
+    Again,
+    Rest(Next),
+}
+
+#[derive(Debug)]
+enum Next {
+    Now,
+    At(Timestamp),
+    Gone,
+}
+
+/// The status of an object, as JSON. Read through the wire form, which every kind has.
+fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
+    let mut object = serde_json::to_value(object.as_ref()).unwrap_or_default();
+    object
+        .get_mut("status")
+        .map(Value::take)
+        .unwrap_or_default()
+}
+
+fn ready_reason(status: &Value) -> Option<&str> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Ready")?;
+    ready.get("reason")?.as_str()
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "?".to_owned())
+}
+
+/// Spreads retries without a random source: different objects, and attempts, differ.
+fn jitter(key: &Key, attempt: u32) -> u8 {
+    let hash = short_hash(format!("{key}#{attempt}").as_bytes(), 2);
+    u8::from_str_radix(&hash, 16).unwrap_or_default()
+}

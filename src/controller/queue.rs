@@ -1,0 +1,205 @@
+//! The work queue of one kind: a key is in it at most once, is never worked on twice at the same time,
+//! and can be asked for later. No I/O; the clock is the runtime's monotonic one.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::model::key::Key;
+
+/// A queue of keys.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Key>,
+    queued: HashSet<Key>,
+    working: HashSet<Key>,
+    later: BTreeMap<(Instant, Key), ()>,
+    due: HashMap<Key, Instant>,
+}
+
+impl State {
+    fn add(&mut self, key: Key) {
+        if !self.queued.insert(key.clone()) {
+            return;
+        }
+        // A key that is being worked on is queued again when it is done.
+        if !self.working.contains(&key) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn add_at(&mut self, key: Key, at: Instant) {
+        match self.due.get(&key) {
+            Some(due) if *due <= at => return,
+            Some(due) => {
+                self.later.remove(&(*due, key.clone()));
+            }
+            None => {}
+        }
+        self.due.insert(key.clone(), at);
+        self.later.insert((at, key), ());
+    }
+
+    /// Moves what is due to the queue and tells when the next one is.
+    fn promote(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(((at, key), ())) = self.later.pop_first() {
+            if at > now {
+                self.later.insert((at, key), ());
+                return Some(at);
+            }
+            self.due.remove(&key);
+            self.add(key);
+        }
+        None
+    }
+
+    fn take(&mut self) -> Option<Key> {
+        let key = self.ready.pop_front()?;
+        self.queued.remove(&key);
+        self.working.insert(key.clone());
+        // It is looked at now; whatever wants to look later says so again.
+        if let Some(due) = self.due.remove(&key) {
+            self.later.remove(&(due, key.clone()));
+        }
+        Some(key)
+    }
+
+    fn done(&mut self, key: &Key) {
+        if self.working.remove(key) && self.queued.contains(key) {
+            self.ready.push_back(key.clone());
+        }
+    }
+}
+
+impl Queue {
+    /// Asks for a look at `key` as soon as possible.
+    pub fn add(&self, key: Key) {
+        self.state().add(key);
+        self.changed.notify_one();
+    }
+
+    /// Asks for a look at `key` at `at`; the earliest of several wishes counts.
+    pub fn add_at(&self, key: Key, at: Instant) {
+        self.state().add_at(key, at);
+        self.changed.notify_one();
+    }
+
+    /// The next key to work on, once there is one. Give it back with [`Queue::done`].
+    pub async fn next(&self) -> Key {
+        loop {
+            let changed = self.changed.notified();
+            let next_due = {
+                let mut state = self.state();
+                let next_due = state.promote(Instant::now());
+                if let Some(key) = state.take() {
+                    if !state.ready.is_empty() || next_due.is_some() {
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                next_due
+            };
+            match next_due {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// The work on `key` is over.
+    pub fn done(&self, key: &Key) {
+        self.state().done(key);
+        self.changed.notify_one();
+    }
+
+    /// Keys that are ready to be worked on.
+    pub fn len(&self) -> usize {
+        self.state().ready.len()
+    }
+
+    /// Whether nothing is ready.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::new("ns", name)
+    }
+
+    #[test]
+    fn a_key_is_queued_once() {
+        let mut state = State::default();
+        state.add(key("a"));
+        state.add(key("a"));
+        assert_eq!(state.take(), Some(key("a")));
+        assert_eq!(state.take(), None);
+    }
+
+    #[test]
+    fn a_key_is_never_worked_on_twice_and_no_wish_is_lost() {
+        let mut state = State::default();
+        state.add(key("a"));
+        assert_eq!(state.take(), Some(key("a")));
+        state.add(key("a"));
+        assert_eq!(state.take(), None);
+        state.done(&key("a"));
+        assert_eq!(state.take(), Some(key("a")));
+    }
+
+    #[test]
+    fn the_earliest_of_several_wishes_counts() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut state = State::default();
+        state.add_at(key("a"), now + second * 2);
+        state.add_at(key("a"), now + second);
+        state.add_at(key("a"), now + second * 3);
+        assert_eq!(state.promote(now), Some(now + second));
+        assert_eq!(state.take(), None);
+        assert_eq!(state.promote(now + second), None);
+        assert_eq!(state.take(), Some(key("a")));
+    }
+
+    #[test]
+    fn a_look_now_cancels_the_look_later() {
+        let now = Instant::now();
+        let mut state = State::default();
+        state.add_at(key("a"), now + Duration::from_secs(1));
+        state.add(key("a"));
+        assert_eq!(state.take(), Some(key("a")));
+        state.done(&key("a"));
+        assert_eq!(state.promote(now + Duration::from_secs(2)), None);
+        assert_eq!(state.take(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn next_waits_until_something_is_due() {
+        let queue = Queue::default();
+        let at = Instant::now() + Duration::from_secs(5);
+        queue.add_at(key("a"), at);
+        assert_eq!(queue.next().await, key("a"));
+        assert!(Instant::now() >= at);
+    }
+}

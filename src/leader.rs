@@ -1,0 +1,282 @@
+//! Leader election by Lease: one process works, the others keep their caches warm. Talks to the API server.
+//!
+//! The rules are those of Kubernetes' own components: a lease of 15 s, renewed every 2 s; who has not
+//! renewed for 10 s stops at once (fail-stop) and so before anybody else may start. A lease counts as
+//! expired when *we* have not seen it change for its duration, on a monotonic clock; clocks of different
+//! machines are never compared. A leader that ends hands over by clearing the holder.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::error::chain;
+
+/// How long a lease holds without renewal.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// A leader that could not renew for this long stops.
+pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Time between two tries. Short enough that a hand-over takes less than 3 s.
+pub const RETRY: Duration = Duration::from_secs(2);
+/// Longest wait for one answer.
+pub const CALL: Duration = Duration::from_secs(5);
+
+/// What we last saw in the Lease, and when on our own clock it last changed.
+#[derive(Clone, Debug)]
+struct Sighting {
+    spec: LeaseSpec,
+    changed: Instant,
+}
+
+/// What to do about a Lease. Pure, see [`decide`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Move {
+    /// It is ours, or free, or expired: write our name.
+    Take,
+    /// Somebody else has it.
+    Wait,
+}
+
+fn decide(spec: &LeaseSpec, identity: &str, unchanged_for: Duration) -> Move {
+    match spec.holder_identity.as_deref() {
+        None | Some("") => Move::Take,
+        Some(holder) if holder == identity => Move::Take,
+        Some(_) => {
+            let seconds = spec.lease_duration_seconds.unwrap_or_default().max(0);
+            let duration = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+            if unchanged_for > duration {
+                Move::Take
+            } else {
+                Move::Wait
+            }
+        }
+    }
+}
+
+/// A candidate for one Lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    clock: Clock,
+    seen: Option<Sighting>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the Lease is no object of a plan; both writes are guarded"
+)]
+impl Candidate {
+    /// A candidate with a name that no other process has.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: String,
+        clock: Clock,
+    ) -> Self {
+        let api = Api::namespaced(client, namespace);
+        Self {
+            api,
+            name: name.to_owned(),
+            identity,
+            clock,
+            seen: None,
+        }
+    }
+
+    /// Waits until this process leads.
+    pub async fn win(&mut self) {
+        let mut tick = tokio::time::interval(RETRY);
+        loop {
+            tick.tick().await;
+            match timeout(CALL, self.attempt()).await {
+                Ok(Ok(true)) => {
+                    info!(lease = self.name, identity = self.identity, "leading");
+                    return;
+                }
+                Ok(Ok(false)) => debug!(lease = self.name, "somebody else leads"),
+                Ok(Err(error)) => warn!(lease = self.name, error = chain(&error), "lease not read"),
+                Err(_) => warn!(lease = self.name, "no answer about the lease"),
+            }
+        }
+    }
+
+    /// Keeps the lead; returns when it is lost.
+    pub async fn keep(&mut self) {
+        let mut renewed = Instant::now();
+        let mut tick = tokio::time::interval(RETRY);
+        loop {
+            tick.tick().await;
+            match timeout(CALL, self.attempt()).await {
+                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(false)) => {
+                    warn!(lease = self.name, "somebody else took the lead");
+                    return;
+                }
+                Ok(Err(error)) => warn!(
+                    lease = self.name,
+                    error = chain(&error),
+                    "lease not renewed"
+                ),
+                Err(_) => warn!(lease = self.name, "no answer about the lease"),
+            }
+            if renewed.elapsed() > RENEW_DEADLINE {
+                return;
+            }
+        }
+    }
+
+    /// Hands over: the next candidate need not wait for the lease to run out.
+    pub async fn release(&mut self) {
+        let cleared = async {
+            let mut lease = self.api.get(&self.name).await?;
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_deref() != Some(&self.identity) {
+                return Ok(());
+            }
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await
+                .map(|_| ())
+        };
+        match timeout(CALL, cleared).await {
+            Ok(Ok(())) => info!(lease = self.name, "lead handed over"),
+            Ok(Err(error)) => warn!(
+                lease = self.name,
+                error = chain(&error),
+                "lead not handed over"
+            ),
+            Err(_) => warn!(lease = self.name, "lead not handed over: no answer"),
+        }
+    }
+
+    /// One try. True: the lease is ours, renewed now.
+    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            let lease = Lease {
+                metadata,
+                spec: Some(self.renewed(&LeaseSpec::default())),
+            };
+            return lost_race(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let spec = lease.spec.take().unwrap_or_default();
+        let unchanged_for = self.sight(&spec);
+        if decide(&spec, &self.identity, unchanged_for) == Move::Wait {
+            return Ok(false);
+        }
+        lease.spec = Some(self.renewed(&spec));
+        lost_race(
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await,
+        )
+    }
+
+    /// Notes what the lease says and tells for how long it has said so.
+    fn sight(&mut self, spec: &LeaseSpec) -> Duration {
+        let now = Instant::now();
+        match &self.seen {
+            Some(seen) if seen.spec == *spec => now.duration_since(seen.changed),
+            _ => {
+                self.seen = Some(Sighting {
+                    spec: spec.clone(),
+                    changed: now,
+                });
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn renewed(&self, before: &LeaseSpec) -> LeaseSpec {
+        let now = self.clock.now();
+        let is_ours = before.holder_identity.as_deref() == Some(self.identity.as_str());
+        let since = before.acquire_time.clone().filter(|_| is_ours);
+        let transitions = before.lease_transitions.unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+            acquire_time: Some(since.unwrap_or_else(|| micro(now))),
+            renew_time: Some(micro(now)),
+            lease_transitions: Some(if is_ours {
+                transitions
+            } else {
+                transitions + 1
+            }),
+            ..before.clone()
+        }
+    }
+}
+
+/// Micro seconds, which is what a Lease holds.
+fn micro(now: Timestamp) -> MicroTime {
+    let rounded = Timestamp::from_microsecond(now.as_microsecond());
+    MicroTime(rounded.unwrap_or(now))
+}
+
+/// A conflict, or a lease that appeared meanwhile, means that somebody else was faster.
+fn lost_race(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(15),
+            ..LeaseSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_free_lease_is_taken() {
+        assert_eq!(
+            decide(&LeaseSpec::default(), "me", Duration::ZERO),
+            Move::Take
+        );
+        assert_eq!(decide(&held_by(""), "me", Duration::ZERO), Move::Take);
+    }
+
+    #[test]
+    fn our_own_lease_is_renewed() {
+        assert_eq!(decide(&held_by("me"), "me", Duration::ZERO), Move::Take);
+    }
+
+    #[test]
+    fn anothers_lease_is_respected_until_it_has_not_changed_for_its_duration() {
+        assert_eq!(
+            decide(&held_by("other"), "me", Duration::from_secs(15)),
+            Move::Wait
+        );
+        assert_eq!(
+            decide(&held_by("other"), "me", Duration::from_secs(16)),
+            Move::Take
+        );
+    }
+
+    #[test]
+    fn a_leader_stops_before_anybody_else_may_start() {
+        assert!(RENEW_DEADLINE + CALL <= LEASE);
+    }
+}

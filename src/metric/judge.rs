@@ -1,0 +1,281 @@
+//! From samples to a verdict: counts, and what they mean. No I/O.
+//!
+//! A sample is bad when `fail` holds, good when `pass` does, and inconclusive otherwise. An analysis is
+//! over as soon as one limit is passed; it is good only with enough good samples. No data is not success.
+
+use jiff::Timestamp;
+
+use super::{Sample, expression};
+use crate::analysis::api::{Metric, NoData};
+use crate::rollout::api::Tally;
+
+/// What the samples of a metric mean so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Too few samples to tell.
+    Undecided,
+    /// Enough good samples, and no limit passed.
+    Good,
+    /// A limit was passed; the sentence says which.
+    Bad(String),
+}
+
+/// Counts one more sample.
+#[must_use]
+pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {
+    let mut tally = Tally {
+        at: Some(now),
+        message: None,
+        value: None,
+        ..tally.clone()
+    };
+    match sample {
+        Sample::Value(value) => {
+            tally.value = Some(format!("{value}"));
+            tally.no_data = 0;
+            match judge(metric, *value) {
+                Ok(Some(true)) => tally.passed += 1,
+                Ok(Some(false)) => tally.failed += 1,
+                Ok(None) => tally.inconclusive += 1,
+                Err(problem) => return errored(tally, problem),
+            }
+            tally.errors = 0;
+        }
+        Sample::Empty => {
+            tally.errors = 0;
+            tally.no_data += 1;
+            tally.message = Some("no data".to_owned());
+            match metric.no_data() {
+                NoData::Wait => {}
+                NoData::Fail => tally.failed += 1,
+                NoData::Pass => tally.passed += 1,
+            }
+        }
+        Sample::Error(problem) => return errored(tally, problem.clone()),
+    }
+    tally
+}
+
+fn errored(mut tally: Tally, problem: String) -> Tally {
+    tally.errors += 1;
+    tally.message = Some(problem);
+    tally
+}
+
+/// True for good, false for bad, nothing for neither.
+fn judge(metric: &Metric, value: f64) -> Result<Option<bool>, String> {
+    if let Some(fail) = &metric.fail
+        && expression::evaluate(fail, value)?
+    {
+        return Ok(Some(false));
+    }
+    let passes = expression::evaluate(&metric.pass, value)?;
+    // Without a `fail`, whatever does not pass is bad: one condition should do for simple cases.
+    Ok(match (passes, &metric.fail) {
+        (true, _) => Some(true),
+        (false, None) => Some(false),
+        (false, Some(_)) => None,
+    })
+}
+
+/// What the counts mean.
+pub fn verdict(metric: &Metric, tally: &Tally) -> Verdict {
+    let value = tally.value.as_deref().unwrap_or("none");
+    let name = &metric.name;
+    if tally.failed > metric.failure_limit() {
+        let limit = metric.failure_limit();
+        let count = tally.failed;
+        return Verdict::Bad(format!(
+            "{name}: {count} bad samples, {limit} forgiven; last value {value}"
+        ));
+    }
+    if tally.errors > metric.error_limit() {
+        let problem = tally.message.as_deref().unwrap_or("no answer");
+        return Verdict::Bad(format!(
+            "{name}: {} errors in a row; last: {problem}",
+            tally.errors
+        ));
+    }
+    if tally.inconclusive > metric.inconclusive_limit() {
+        let count = tally.inconclusive;
+        return Verdict::Bad(format!(
+            "{name}: {count} samples neither good nor bad; last value {value}"
+        ));
+    }
+    if tally.passed >= metric.min_samples() {
+        Verdict::Good
+    } else {
+        Verdict::Undecided
+    }
+}
+
+/// Whether the metric is measured again.
+pub fn is_complete(metric: &Metric, tally: &Tally) -> bool {
+    let samples = tally.passed + tally.failed + tally.inconclusive;
+    metric.count.is_some_and(|count| samples >= count)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn metric(extra: Value) -> Metric {
+        let mut metric = json!({
+            "name": "success-rate", "pass": "value >= 0.99", "fail": "value < 0.95",
+            "prometheus": {"address": "http://prom", "query": "up"},
+        });
+        json_patch::merge(&mut metric, &extra);
+        serde_json::from_value(metric).unwrap()
+    }
+
+    fn after(metric: &Metric, samples: &[Sample]) -> (Tally, Verdict) {
+        let tally = samples
+            .iter()
+            .fold(Tally::default(), |tally, s| count(metric, &tally, s, NOW));
+        let verdict = verdict(metric, &tally);
+        (tally, verdict)
+    }
+
+    fn error() -> Sample {
+        Sample::Error("refused".into())
+    }
+
+    #[test]
+    fn verdicts() {
+        use Sample::{Empty, Value};
+        let forgiving = metric(json!({"failureLimit": 1}));
+        let strict = metric(json!({}));
+        let patient = metric(json!({"minSamples": 3}));
+        let one_condition = metric(json!({"fail": null}));
+        let table: &[(&str, &Metric, Vec<Sample>, bool, bool)] = &[
+            (
+                "nothing measured decides nothing",
+                &strict,
+                vec![],
+                false,
+                false,
+            ),
+            (
+                "one good sample is enough by default",
+                &strict,
+                vec![Value(1.0)],
+                true,
+                false,
+            ),
+            (
+                "one bad sample is too much by default",
+                &strict,
+                vec![Value(0.5)],
+                false,
+                true,
+            ),
+            (
+                "a forgiven sample is no success",
+                &forgiving,
+                vec![Value(0.5)],
+                false,
+                false,
+            ),
+            (
+                "nor is it a failure",
+                &forgiving,
+                vec![Value(0.5), Value(1.0)],
+                true,
+                false,
+            ),
+            (
+                "one more is",
+                &forgiving,
+                vec![Value(0.5), Value(1.0), Value(0.5)],
+                false,
+                true,
+            ),
+            (
+                "min samples are waited for",
+                &patient,
+                vec![Value(1.0), Value(1.0)],
+                false,
+                false,
+            ),
+            (
+                "no data is not success",
+                &patient,
+                vec![Empty; 50],
+                false,
+                false,
+            ),
+            (
+                "in between is neither",
+                &strict,
+                vec![Value(0.97); 3],
+                false,
+                false,
+            ),
+            (
+                "but not for ever",
+                &strict,
+                vec![Value(0.97); 4],
+                false,
+                true,
+            ),
+            (
+                "with one condition there is no between",
+                &one_condition,
+                vec![Value(0.97)],
+                false,
+                true,
+            ),
+            (
+                "errors are forgiven",
+                &strict,
+                vec![error(), error(), Value(1.0)],
+                true,
+                false,
+            ),
+            (
+                "but not in a row for ever",
+                &strict,
+                vec![error(); 5],
+                false,
+                true,
+            ),
+            (
+                "infinity is a value",
+                &strict,
+                vec![Value(f64::INFINITY)],
+                true,
+                false,
+            ),
+        ];
+        for (claim, metric, samples, good, bad) in table {
+            let (tally, verdict) = after(metric, samples);
+            assert_eq!(verdict == Verdict::Good, *good, "{claim}: {tally:?}");
+            assert_eq!(
+                matches!(verdict, Verdict::Bad(_)),
+                *bad,
+                "{claim}: {tally:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_a_row_of_errors() {
+        let (tally, _) = after(&metric(json!({})), &[error(), error(), Sample::Empty]);
+        assert_eq!(tally.errors, 0);
+    }
+
+    #[test]
+    fn what_no_data_means_can_be_chosen() {
+        let empty = [Sample::Empty];
+        let bad = after(&metric(json!({"noData": "Fail"})), &empty).1;
+        assert!(matches!(bad, Verdict::Bad(_)));
+        assert_eq!(
+            after(&metric(json!({"noData": "Pass"})), &empty).1,
+            Verdict::Good
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Prometheus: renders an instant query and reads the answer. No I/O.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Sample;
+use crate::analysis::api::PrometheusQuery;
+use crate::model::action::{Reply, Request};
+
+/// Longest wait for an answer. An analysis that hangs is an error, soon.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the placeholders of a query stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    /// A regular expression that matches the canary's pods and no others.
+    pub canary_pods: String,
+    /// The same for the stable revision's.
+    pub stable_pods: String,
+}
+
+/// The request for one instant query.
+pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
+    let text = query
+        .query
+        .replace("{{canary.pods}}", &subjects.canary_pods)
+        .replace("{{stable.pods}}", &subjects.stable_pods);
+    let url = format!("{}/api/v1/query", query.address.trim_end_matches('/'));
+    let body = format!("query={}", encode(&text));
+    Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// The answer to a query that should yield one number.
+pub fn read(reply: &Result<Reply, String>) -> Sample {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return Sample::Error(error.clone()),
+    };
+    let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
+        return Sample::Error(format!(
+            "status {}, and not an answer of Prometheus",
+            reply.status
+        ));
+    };
+    if answer["status"] != "success" {
+        let error = answer["error"].as_str().unwrap_or("no reason given");
+        return Sample::Error(format!("status {}: {error}", reply.status));
+    }
+    // A partial answer would count too little, on whichever side is missing.
+    if let Some(warning) = answer.pointer("/warnings/0").and_then(Value::as_str) {
+        return Sample::Error(format!("the answer is not complete: {warning}"));
+    }
+    let result = &answer["data"]["result"];
+    match answer["data"]["resultType"].as_str() {
+        Some("scalar") => number(&result[1]),
+        Some("vector") => match result.as_array().map(Vec::as_slice) {
+            Some([]) => Sample::Empty,
+            Some([one]) => number(&one["value"][1]),
+            Some(many) => Sample::Error(format!(
+                "the query yields {} series; aggregate them into one, for example with sum()",
+                many.len()
+            )),
+            None => Sample::Error("an answer without a result".to_owned()),
+        },
+        other => Sample::Error(format!(
+            "the query yields a {}; an instant vector or a scalar is needed",
+            other.unwrap_or("value without a type")
+        )),
+    }
+}
+
+/// Prometheus writes numbers as text. Nothing divided by nothing is no data.
+fn number(value: &Value) -> Sample {
+    match value.as_str().map(str::parse::<f64>) {
+        Some(Ok(number)) if number.is_nan() => Sample::Empty,
+        Some(Ok(number)) => Sample::Value(number),
+        _ => Sample::Error(format!("not a number: {value}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(body: &Value) -> Sample {
+        read(&Ok(Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        }))
+    }
+
+    fn vector(values: &[&str]) -> Value {
+        let series: Vec<Value> = values.iter().map(|v| json!({"value": [1.0, v]})).collect();
+        json!({"status": "success", "data": {"resultType": "vector", "result": series}})
+    }
+
+    #[test]
+    fn one_series_is_a_value() {
+        assert_eq!(answer(&vector(&["0.25"])), Sample::Value(0.25));
+        assert_eq!(answer(&vector(&["+Inf"])), Sample::Value(f64::INFINITY));
+    }
+
+    #[test]
+    fn nothing_is_never_zero() {
+        assert_eq!(answer(&vector(&[])), Sample::Empty);
+        assert_eq!(answer(&vector(&["NaN"])), Sample::Empty);
+    }
+
+    #[test]
+    fn what_cannot_be_relied_on_is_an_error() {
+        assert!(matches!(answer(&vector(&["1", "2"])), Sample::Error(e) if e.contains("2 series")));
+        let mut partial = vector(&["1"]);
+        partial["warnings"] = json!(["store unavailable"]);
+        assert!(matches!(answer(&partial), Sample::Error(e) if e.contains("store unavailable")));
+        let refused = json!({"status": "error", "error": "parse error"});
+        assert!(matches!(answer(&refused), Sample::Error(e) if e.contains("parse error")));
+        assert!(matches!(read(&Err("refused".into())), Sample::Error(e) if e == "refused"));
+        let page = Reply {
+            status: 502,
+            body: b"<html>".to_vec(),
+        };
+        assert!(matches!(read(&Ok(page)), Sample::Error(e) if e.contains("502")));
+    }
+
+    #[test]
+    fn a_query_is_sent_as_a_form_with_its_subjects_filled_in() {
+        let query = PrometheusQuery {
+            address: "http://prom:9090/".into(),
+            query: r#"sum(up{pod=~"{{canary.pods}}"})"#.into(),
+        };
+        let subjects = Subjects {
+            canary_pods: "api-b-.*".into(),
+            stable_pods: "api-a-.*".into(),
+        };
+        let request = request(&query, &subjects);
+        assert_eq!(request.url, "http://prom:9090/api/v1/query");
+        assert_eq!(
+            request.body.as_deref(),
+            Some("query=sum%28up%7Bpod%3D~%22api-b-.%2A%22%7D%29")
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! The verbs of a plan. Each is idempotent, or carries a key that makes it so. No I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::manifest::{Manifest, Target};
+
+/// One thing that a plan wants done. Actions run in order; after a failed one none is run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Action {
+    /// Server-side apply of an object that is ours.
+    Apply(Manifest),
+    /// Create once: an object of that name that is already there is success.
+    Create(Manifest),
+    /// Merge `change` into an object, only if it still is at the version the plan has seen.
+    Patch {
+        /// The object, with the version that the plan was made on.
+        target: Target,
+        /// A JSON merge patch.
+        change: Value,
+    },
+    /// The same for its `/status`, which is replaced whole.
+    Status {
+        /// The object, with the version that the plan was made on.
+        target: Target,
+        /// The whole new status.
+        status: Value,
+    },
+    /// Delete exactly this object. One that is gone is success.
+    Delete {
+        /// The object.
+        target: Target,
+        /// Leave its children alone instead of deleting them too.
+        orphan: bool,
+    },
+    /// One HTTP exchange, whose reply is folded into the status.
+    Fetch {
+        /// What the reply belongs to; the same key is never answered twice.
+        key: String,
+        /// What to send.
+        request: Request,
+    },
+}
+
+impl Action {
+    /// The verb, for logs and metric labels.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "apply",
+            Self::Create(_) => "create",
+            Self::Patch { .. } => "patch",
+            Self::Status { .. } => "status",
+            Self::Delete { .. } => "delete",
+            Self::Fetch { .. } => "fetch",
+        }
+    }
+}
+
+/// An HTTP request, rendered by a pure provider and sent by the shell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Request {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Absolute URL.
+    pub url: String,
+    /// Header fields.
+    pub headers: BTreeMap<String, String>,
+    /// The body, if any.
+    pub body: Option<String>,
+    /// How long to wait for the whole answer.
+    pub timeout: Duration,
+    /// Certificates to trust beside the system's, in PEM.
+    pub ca_bundle: Option<String>,
+}
+
+impl Request {
+    /// A GET without headers.
+    pub fn get(url: String, timeout: Duration) -> Self {
+        let headers = BTreeMap::new();
+        Self {
+            method: "GET",
+            url,
+            headers,
+            body: None,
+            timeout,
+            ca_bundle: None,
+        }
+    }
+
+    /// A POST with a body.
+    pub fn post(url: String, content_type: &str, body: String, timeout: Duration) -> Self {
+        let headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
+        Self {
+            method: "POST",
+            url,
+            headers,
+            body: Some(body),
+            timeout,
+            ca_bundle: None,
+        }
+    }
+}
+
+/// The answer to a [`Request`], cut at the shell's limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// HTTP status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What became of a plan's actions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Answers by key of their `Fetch`; the error is a sentence for people.
+    pub replies: BTreeMap<String, Result<Reply, String>>,
+    /// Why the actions stopped before their end, as a sentence for people.
+    pub failure: Option<String>,
+}

@@ -1,0 +1,28 @@
+//! Every label, annotation and finalizer key that Slipway writes. No I/O.
+
+/// On every child: who made it.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY`], and the field manager of everything we write.
+pub const SLIPWAY: &str = "slipway";
+/// On every child and on every pod: what part it plays. Watches of foreign kinds select on this key.
+pub const COMPONENT: &str = "slipway.dev/component";
+/// On ReplicaSets, pods, Services and routes: the Rollout they belong to.
+pub const ROLLOUT: &str = "slipway.dev/rollout";
+/// On ReplicaSets and pods: the identity of the revision, never recomputed from a live object.
+pub const REVISION: &str = "slipway.dev/revision";
+/// On Jobs and their pods: the PipelineRun they belong to.
+pub const PIPELINE_RUN: &str = "slipway.dev/pipeline-run";
+/// On PipelineRuns and Releases: the Pipeline they belong to.
+pub const PIPELINE: &str = "slipway.dev/pipeline";
+/// On Promotions and Jobs: the Environment they belong to.
+pub const ENVIRONMENT: &str = "slipway.dev/environment";
+
+/// On ReplicaSets: which revision came when, counted from 1.
+pub const ORDINAL: &str = "slipway.dev/ordinal";
+/// On ReplicaSets: since when the revision has been (or was) the stable one. RFC 3339.
+pub const PROMOTED_AT: &str = "slipway.dev/promoted-at";
+/// On ReplicaSets: why the revision was given up. It is not tried again while this stands.
+pub const FAILED: &str = "slipway.dev/failed";
+
+/// Finalizer of every kind that has something to put back before it goes.
+pub const FINALIZER: &str = "slipway.dev/cleanup";

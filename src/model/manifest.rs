@@ -1,0 +1,110 @@
+//! An object that we intend to write, and references to ones that exist. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::key::Key;
+use super::label;
+use super::object::ObjectKind;
+
+/// An object to be written, complete with API version, kind and metadata.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Manifest {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Where it is.
+    pub key: Key,
+    /// The whole object.
+    pub body: Value,
+}
+
+impl Manifest {
+    /// An object with its labels and owner, and `rest` (spec, data, …) merged in at the top.
+    ///
+    /// Labels never contain tracking labels of GitOps tools: only what is given here, and who made it.
+    pub fn new(
+        kind: ObjectKind,
+        key: Key,
+        labels: &[(&str, &str)],
+        owner: Option<&OwnerReference>,
+        rest: Value,
+    ) -> Self {
+        let mut all = Map::new();
+        all.insert(label::MANAGED_BY.into(), label::SLIPWAY.into());
+        all.extend(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())));
+        let mut body = json!({
+            "apiVersion": kind.api_version(),
+            "kind": kind.kind(),
+            "metadata": {"namespace": key.namespace, "name": key.name, "labels": all},
+        });
+        if let Some(owner) = owner {
+            body["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        if let (Some(body), Value::Object(rest)) = (body.as_object_mut(), rest) {
+            body.extend(rest);
+        }
+        Self { kind, key, body }
+    }
+
+    /// Adds annotations.
+    #[must_use]
+    pub fn annotated(mut self, annotations: &[(&str, String)]) -> Self {
+        for (key, value) in annotations {
+            self.body["metadata"]["annotations"][*key] = value.as_str().into();
+        }
+        self
+    }
+}
+
+/// An object that exists, as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Where it is.
+    pub key: Key,
+    /// Which one of that name it is; a namesake is left alone.
+    pub uid: String,
+    /// The version that the decision was made on; a lost race is a conflict, not an overwrite.
+    pub resource_version: String,
+}
+
+impl Target {
+    /// The target for an object that was read from the cluster.
+    pub fn of<K: kube::ResourceExt>(kind: ObjectKind, object: &K) -> Self {
+        Self {
+            kind,
+            key: Key::of(object),
+            uid: object.uid().unwrap_or_default(),
+            resource_version: object.resource_version().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_says_what_it_is_and_who_made_it() {
+        let manifest = Manifest::new(
+            ObjectKind::Service,
+            Key::new("shop", "api-stable"),
+            &[(label::ROLLOUT, "api")],
+            None,
+            json!({"spec": {"ports": []}}),
+        );
+        assert_eq!(
+            manifest.body,
+            json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {
+                    "namespace": "shop", "name": "api-stable",
+                    "labels": {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/rollout": "api"},
+                },
+                "spec": {"ports": []},
+            })
+        );
+    }
+}

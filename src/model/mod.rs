@@ -1,0 +1,11 @@
+//! Small values that every kind shares. Pure: nothing in here can reach a client, a clock or a runtime.
+
+pub mod action;
+pub mod condition;
+pub mod key;
+pub mod label;
+pub mod manifest;
+pub mod object;
+pub mod plan;
+pub mod revision;
+pub mod weight;

@@ -1,0 +1,215 @@
+//! The operator process, from start to end: connect, check, watch, elect, work, hand over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::cluster::watch::{Queues, Watches, wait_for_sync};
+use crate::cluster::{Cluster, client, fetch, preflight};
+use crate::config::Config;
+use crate::controller::queue::Queue;
+use crate::kinds::{self, KINDS};
+use crate::leader::{self, Candidate};
+use crate::telemetry::metrics::Metrics;
+use crate::web::{self, Health};
+
+/// Longest wait for the first lists.
+const SYNC: Duration = Duration::from_secs(60);
+/// Longest wait for reconciles that are under way at the end. The lease is not renewed meanwhile, and holds.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Why the operator ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No kubeconfig and no ServiceAccount.
+    #[error(
+        "no cluster configured; set KUBECONFIG, or run in a pod that has a ServiceAccount token"
+    )]
+    NoConfig(#[source] Box<kube::config::InferConfigError>),
+    /// The configuration is there and cannot be used.
+    #[error("cannot use the cluster's configuration")]
+    BadConfig(#[source] Box<kube::Error>),
+    /// Something is missing in the cluster.
+    #[error(transparent)]
+    Preflight(#[from] preflight::PreflightError),
+    /// The address is taken, most likely.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The first lists did not come.
+    #[error("no complete list of {0} within {seconds} s", seconds = SYNC.as_secs())]
+    NoSync(String),
+    /// Somebody else leads now.
+    #[error("the lead was lost; ending, so that nothing is written twice")]
+    LostLead,
+    /// A mistake in the metrics.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the operator until `stop`.
+///
+/// # Errors
+/// See [`OperatorError`]; the text says what to do.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), OperatorError> {
+    let kube_config = kube::Config::infer().await;
+    let kube_config = kube_config.map_err(|error| OperatorError::NoConfig(Box::new(error)))?;
+    let bad = |error| OperatorError::BadConfig(Box::new(error));
+    let clock = Clock::default();
+    let metrics = Metrics::new()?;
+    let lease_client = client::connect_for_lease(kube_config.clone(), leader::CALL).map_err(bad)?;
+    let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
+    preflight::check(&client, &config.namespaces()).await?;
+
+    let process = Process {
+        cluster: Cluster::new(
+            client,
+            fetch::Http::default(),
+            metrics.clone(),
+            clock.clone(),
+        ),
+        health: Health::new(clock, metrics),
+        queues: Arc::new(queues()),
+        tasks: TaskTracker::new(),
+        stop: stop.child_token(),
+        config,
+    };
+    let result = process.run(lease_client).await;
+    if matches!(result, Err(OperatorError::LostLead)) {
+        return result;
+    }
+    process.stop.cancel();
+    process.tasks.close();
+    let _ = tokio::time::timeout(Duration::from_secs(5), process.tasks.wait()).await;
+    result
+}
+
+fn queues() -> Queues {
+    KINDS
+        .iter()
+        .filter(|kind| kind.has_reconciler)
+        .map(|kind| (kind.object, Arc::new(Queue::default())))
+        .collect()
+}
+
+struct Process {
+    cluster: Cluster,
+    health: Health,
+    queues: Arc<Queues>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    config: Config,
+}
+
+impl Process {
+    async fn run(&self, lease_client: Client) -> Result<(), OperatorError> {
+        self.serve().await?;
+        self.watch().await?;
+        if self.stop.is_cancelled() {
+            return Ok(());
+        }
+        self.health.set_ready(true);
+        if self.config.no_leader_election {
+            self.work(std::future::pending()).await;
+            return Ok(());
+        }
+        self.lead(lease_client).await
+    }
+
+    async fn serve(&self) -> Result<(), OperatorError> {
+        let address = self.config.listen;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| OperatorError::Listen { address, source })?;
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "serving health and metrics");
+        }
+        let (health, stop) = (self.health.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = web::serve(listener, health, stop).await {
+                warn!(%error, "health and metrics are no longer served");
+            }
+        });
+        self.tasks
+            .spawn(self.health.clone().beat(self.stop.clone()));
+        Ok(())
+    }
+
+    /// Starts the watches and waits for their first lists. Standbys do so too: their caches are warm.
+    async fn watch(&self) -> Result<(), OperatorError> {
+        let namespaces = self.config.namespaces();
+        self.cluster.caches.watch(&Watches {
+            client: self.cluster.client().clone(),
+            namespaces: namespaces.clone(),
+            queues: Arc::clone(&self.queues),
+            metrics: self.cluster.metrics().clone(),
+            stop: self.stop.clone(),
+            tasks: self.tasks.clone(),
+        });
+        let unsynced = || self.cluster.caches.unsynced(&namespaces);
+        let synced = self
+            .stop
+            .run_until_cancelled(wait_for_sync(unsynced, SYNC))
+            .await;
+        if let Some(Err(missing)) = synced {
+            let names: Vec<&str> = missing.iter().map(|kind| kind.plural()).collect();
+            return Err(OperatorError::NoSync(names.join(", ")));
+        }
+        Ok(())
+    }
+
+    async fn lead(&self, client: Client) -> Result<(), OperatorError> {
+        let identity = format!("{}_{}", self.config.identity, std::process::id());
+        let clock = self.cluster.clock().clone();
+        let config = &self.config;
+        let mut candidate =
+            Candidate::new(client, &config.namespace, &config.lease, identity, clock);
+        if self
+            .stop
+            .run_until_cancelled(candidate.win())
+            .await
+            .is_none()
+        {
+            return Ok(());
+        }
+        self.cluster.metrics().leading(true);
+        let lost = self.work(candidate.keep()).await;
+        self.cluster.metrics().leading(false);
+        if lost {
+            return Err(OperatorError::LostLead);
+        }
+        candidate.release().await;
+        Ok(())
+    }
+
+    /// Runs the controllers until the end is asked for (false) or the lead is lost (true).
+    async fn work(&self, lost: impl Future<Output = ()>) -> bool {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        kinds::run(
+            &self.cluster,
+            &self.queues,
+            self.config.workers,
+            &stop,
+            &tasks,
+        );
+        tokio::select! {
+            () = self.stop.cancelled() => {
+                // Finish what is under way while the lease is still ours.
+                stop.cancel();
+                tasks.close();
+                let _ = tokio::time::timeout(DRAIN, tasks.wait()).await;
+                false
+            }
+            () = lost => true,
+        }
+    }
+}

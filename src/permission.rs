@@ -1,0 +1,33 @@
+//! What the operator is allowed to do, and has to be: the one source of the ClusterRole, the start-up
+//! check and the test against the API server's audit log. No I/O.
+
+use crate::model::object::ObjectKind;
+
+/// Verbs on a resource or, where the second field is not empty, on one of its subresources.
+pub type Permission = (ObjectKind, &'static str, &'static [&'static str]);
+
+const WATCH: &[&str] = &["list", "watch"];
+
+/// Everything the operator does, besides events and its Lease.
+pub const PERMISSIONS: &[Permission] = &[
+    (ObjectKind::Rollout, "", &["list", "watch", "patch"]),
+    (ObjectKind::Rollout, "status", &["patch"]),
+    (ObjectKind::Rollout, "finalizers", &["update"]),
+    (
+        ObjectKind::ReplicaSet,
+        "",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
+    (ObjectKind::Pod, "", WATCH),
+    (
+        ObjectKind::Service,
+        "",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
+    (ObjectKind::EndpointSlice, "", WATCH),
+    (
+        ObjectKind::HttpRoute,
+        "",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
+];

@@ -1,0 +1,80 @@
+//! A Rollout: a workload, and how traffic moves between its revisions.
+//!
+//! Data flow, from watch event to traffic weight:
+//! `observe` reads the caches → `plan` decides → `status` puts it on record → the driver carries it out.
+//! `plan` is where the thinking is; see `plan.rs` for its parts and `traffic/` for what a weight needs.
+
+pub mod api;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+pub mod render;
+pub mod spec;
+pub mod status;
+pub mod step;
+
+#[cfg(test)]
+pub mod testing;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
+use crate::controller::{Kind, ReconcileError};
+use crate::model::action::Outcome;
+use crate::model::key::Key;
+use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
+
+/// The controller of Rollouts.
+pub struct RolloutKind;
+
+impl Kind for RolloutKind {
+    type Object = api::Rollout;
+    type Observed = observed::Observed;
+    type Progress = plan::Memory;
+
+    const KIND: ObjectKind = ObjectKind::Rollout;
+    const HAS_FINALIZER: bool = true;
+
+    fn cache(cluster: &Cluster) -> &Cache<api::Rollout> {
+        &cluster.caches.rollouts
+    }
+
+    async fn observe(
+        object: &Arc<api::Rollout>,
+        cluster: &Cluster,
+    ) -> Result<Self::Observed, ReconcileError> {
+        observe::observe(object, cluster)
+    }
+
+    fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
+        plan::plan(seen, now)
+    }
+
+    fn status(
+        seen: &Self::Observed,
+        plan: &Plan<Self::Progress>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Value {
+        serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
+        let Some(status) = status else {
+            return cluster.metrics().forget_rollout(key);
+        };
+        let phase = status["phase"].as_str().unwrap_or_default();
+        let weight = status
+            .pointer("/weights/canary")
+            .and_then(Value::as_u64)
+            .unwrap_or(0);
+        cluster
+            .metrics()
+            .rollout(key, phase, u8::try_from(weight).unwrap_or(0));
+    }
+}

@@ -1,0 +1,230 @@
+//! Reads the caches and makes an `Observed` of what it finds. Everything is cached: no call is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Resource, ResourceExt};
+use serde_json::Value;
+
+use super::api::{DeletionPolicy, Rollout};
+use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::render;
+use super::spec::{Images, Spec};
+use crate::cluster::Cluster;
+use crate::controller::ReconcileError;
+use crate::model::key::Key;
+use crate::model::label;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::model::revision::Revision;
+
+/// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
+const ORPHAN: &str = "orphan";
+
+/// Reads everything a plan may need.
+pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, ReconcileError> {
+    let key = Key::of(rollout.as_ref());
+    let caches = &cluster.caches;
+    let of = |name: &str| Key::new(key.namespace.clone(), name);
+    let slices = caches
+        .endpoint_slices
+        .children_of(ObjectKind::Rollout, &key);
+    let mut observed = Observed {
+        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
+        generation: rollout.metadata.generation.unwrap_or_default(),
+        deletion: deletion(rollout),
+        wanted: wanted(rollout),
+        status: rollout.status.clone().unwrap_or_default(),
+        sets: caches
+            .replica_sets
+            .children_of(ObjectKind::Rollout, &key)
+            .iter()
+            .filter_map(|set| read_set(set))
+            .collect(),
+        pods: caches
+            .pods
+            .children_of(ObjectKind::Rollout, &key)
+            .iter()
+            .filter_map(|pod| read_pod(pod))
+            .collect(),
+        services: [None, None],
+        route: caches.http_routes.get(&key).map(|live| Route {
+            target: Target::of(ObjectKind::HttpRoute, live.as_ref()),
+            live,
+        }),
+        key: key.clone(),
+    };
+    let backends = observed.backends();
+    observed.services = [&backends.stable, &backends.canary].map(|name| {
+        let service = caches.services.get(&of(name))?;
+        Some(read_service(&service, &slices, &observed))
+    });
+    Ok(observed)
+}
+
+fn deletion(rollout: &Rollout) -> Option<Deletion> {
+    rollout.metadata.deletion_timestamp.as_ref()?;
+    let orphan = rollout.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Orphan
+        || rollout.finalizers().iter().any(|name| name == ORPHAN);
+    Some(if orphan {
+        Deletion::Orphan
+    } else {
+        Deletion::Delete
+    })
+}
+
+fn wanted(rollout: &Rollout) -> Wanted {
+    match Spec::parse(&rollout.spec, &Images::new()) {
+        Ok(spec) => Wanted::Spec(Box::new(spec)),
+        Err(problems) => Wanted::Invalid(problems),
+    }
+}
+
+fn read_set(set: &ReplicaSet) -> Option<Set> {
+    let revision = set.labels().get(label::REVISION)?;
+    let annotation = |key: &str| set.annotations().get(key);
+    let containers = set
+        .spec
+        .template
+        .as_ref()
+        .and_then(|template| template.spec.as_ref());
+    let images: BTreeMap<String, String> = containers
+        .into_iter()
+        .flat_map(|pod| &pod.containers)
+        .map(|container| {
+            (
+                container.name.clone(),
+                container.image.clone().unwrap_or_default(),
+            )
+        })
+        .collect();
+    let status = set.status.clone().unwrap_or_default();
+    Some(Set {
+        target: Target::of(ObjectKind::ReplicaSet, set),
+        revision: Revision::from_label(revision),
+        ordinal: annotation(label::ORDINAL)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        promoted_at: annotation(label::PROMOTED_AT).and_then(|text| text.parse::<Timestamp>().ok()),
+        failed: annotation(label::FAILED).cloned(),
+        is_owned: set
+            .owner_references()
+            .iter()
+            .any(|owner| owner.controller == Some(true)),
+        images,
+        replicas: set.spec.replicas.unwrap_or(1),
+        current: status.replicas,
+        available: status.available_replicas.unwrap_or(0),
+        is_settled: status.observed_generation >= set.metadata.generation,
+    })
+}
+
+fn read_pod(pod: &core::Pod) -> Option<Pod> {
+    let revision = pod.labels().get(label::REVISION)?;
+    let status = pod.status.as_ref();
+    let conditions = status
+        .and_then(|status| status.conditions.as_ref())
+        .into_iter()
+        .flatten();
+    let is_ready = conditions
+        .into_iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True");
+    let containers = status.map(|status| {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    });
+    Some(Pod {
+        uid: pod.uid().unwrap_or_default(),
+        revision: Revision::from_label(revision),
+        is_ready,
+        is_ending: pod.metadata.deletion_timestamp.is_some(),
+        trouble: containers.into_iter().flatten().filter_map(trouble).next(),
+    })
+}
+
+/// What a container's state says about whether it will ever run.
+fn trouble(container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let last = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let why = waiting.reason.as_deref().unwrap_or_default();
+    let reason = match why {
+        "CrashLoopBackOff" => match last.and_then(|last| last.reason.as_deref()) {
+            Some("OOMKilled") => "OutOfMemory",
+            _ => "CrashLoop",
+        },
+        "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePull",
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            "ContainerConfig"
+        }
+        _ => return None,
+    };
+    let exit = last
+        .map(|last| format!(", last exit code {}", last.exit_code))
+        .unwrap_or_default();
+    let words = waiting.message.as_deref().unwrap_or(why);
+    let name = &container.name;
+    Some(Trouble {
+        reason,
+        message: format!("container {name}: {why}: {words}{exit}"),
+    })
+}
+
+fn read_service(
+    service: &core::Service,
+    slices: &[Arc<EndpointSlice>],
+    observed: &Observed,
+) -> Service {
+    let name = service.name_any();
+    let spec = service.spec.as_ref();
+    let selector = spec.and_then(|spec| spec.selector.as_ref());
+    let of_service = slices
+        .iter()
+        .filter(|slice| slice.labels().get("kubernetes.io/service-name") == Some(&name));
+    let ready: BTreeSet<String> = of_service
+        .flat_map(|slice| slice.endpoints.iter().flatten())
+        .filter(|endpoint| {
+            endpoint.conditions.as_ref().is_some_and(|conditions| {
+                conditions.ready == Some(true) && conditions.terminating != Some(true)
+            })
+        })
+        .filter_map(|endpoint| endpoint.target_ref.as_ref()?.uid.clone())
+        .collect();
+    let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
+    Service {
+        target: Target::of(ObjectKind::Service, service),
+        revision: selector
+            .and_then(|selector| selector.get(label::REVISION))
+            .map(|label| Revision::from_label(label)),
+        is_owned: service
+            .owner_references()
+            .iter()
+            .any(|owner| owner.controller == Some(true)),
+        is_current: is_current(&ports, observed),
+        ready,
+    }
+}
+
+fn is_current(ports: &Value, observed: &Observed) -> bool {
+    let Wanted::Spec(spec) = &observed.wanted else {
+        return true;
+    };
+    let Some(router) = &spec.router else {
+        return true;
+    };
+    let wanted = render::service_port(router);
+    let live = ports.get(0);
+    live.is_some_and(|live| {
+        wanted.as_object().is_some_and(|wanted| {
+            wanted
+                .iter()
+                .all(|(key, value)| live.get(key) == Some(value))
+        })
+    })
+}

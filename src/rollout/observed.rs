@@ -1,0 +1,199 @@
+//! Everything one reconcile of a Rollout can see. Built by `observe`, and by tests. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::DynamicObject;
+use std::sync::Arc;
+
+use super::api::RolloutStatus;
+use super::spec::{Invalid, Spec};
+use crate::model::key::{Key, MAX_LABEL, suffixed};
+use crate::model::manifest::Target;
+use crate::model::revision::Revision;
+use crate::traffic::Side;
+use crate::traffic::gateway_api::Backends;
+
+/// Everything one reconcile can see.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Namespace and name.
+    pub key: Key,
+    /// The reference that children carry.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// What becomes of the children, when it is being deleted.
+    pub deletion: Option<Deletion>,
+    /// The spec, or what is wrong with it, or why there is nothing to run.
+    pub wanted: Wanted,
+    /// What was written last time.
+    pub status: RolloutStatus,
+    /// Its ReplicaSets.
+    pub sets: Vec<Set>,
+    /// Their pods.
+    pub pods: Vec<Pod>,
+    /// The Service of each side, where it exists.
+    pub services: [Option<Service>; 2],
+    /// The route, where it exists.
+    pub route: Option<Route>,
+}
+
+/// What the spec asks for.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// A revision.
+    Spec(Box<Spec>),
+    /// Nothing yet: the Environment has no Release.
+    NoRelease(String),
+    /// Something that cannot be.
+    Invalid(Vec<Invalid>),
+}
+
+/// How a Rollout goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// With its pods.
+    Delete,
+    /// Leaving the stable revision, its Services and its route.
+    Orphan,
+}
+
+/// A ReplicaSet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set {
+    /// The object.
+    pub target: Target,
+    /// Its revision.
+    pub revision: Revision,
+    /// Which revision came when.
+    pub ordinal: u64,
+    /// Since when it has been (or was) stable.
+    pub promoted_at: Option<Timestamp>,
+    /// Why it was given up.
+    pub failed: Option<String>,
+    /// Whether a controller owns it: us. An orphan is adopted.
+    pub is_owned: bool,
+    /// Images by container.
+    pub images: BTreeMap<String, String>,
+    /// Pods that it should have.
+    pub replicas: i32,
+    /// Pods that it has.
+    pub current: i32,
+    /// Pods that have been ready for long enough.
+    pub available: i32,
+    /// Whether the ReplicaSet controller has seen its latest spec.
+    pub is_settled: bool,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its uid.
+    pub uid: String,
+    /// Its revision.
+    pub revision: Revision,
+    /// Whether it answers.
+    pub is_ready: bool,
+    /// Whether it is going.
+    pub is_ending: bool,
+    /// Why it will not become ready, where that can be told.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why a pod will not become ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// A word from a closed set: `CrashLoop`, `ImagePull`, `ContainerConfig` or `OutOfMemory`.
+    pub reason: &'static str,
+    /// Container, and what Kubernetes says.
+    pub message: String,
+}
+
+/// One of the two Services.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// The object.
+    pub target: Target,
+    /// The revision that it selects, where it selects one.
+    pub revision: Option<Revision>,
+    /// Whether a controller owns it: us.
+    pub is_owned: bool,
+    /// Whether its ports are as they should be.
+    pub is_current: bool,
+    /// Uids of the pods behind it that answer.
+    pub ready: BTreeSet<String>,
+}
+
+/// The HTTPRoute.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The object.
+    pub target: Target,
+    /// What it says.
+    pub live: Arc<DynamicObject>,
+}
+
+impl Route {
+    /// Whether a controller owns it: us.
+    pub fn is_owned(&self) -> bool {
+        let owners = self.live.metadata.owner_references.iter().flatten();
+        owners
+            .into_iter()
+            .any(|owner| owner.controller == Some(true))
+    }
+}
+
+impl Observed {
+    /// Names of the two Services.
+    pub fn backends(&self) -> Backends {
+        Backends {
+            stable: suffixed(&self.key.name, "stable", MAX_LABEL),
+            canary: suffixed(&self.key.name, "canary", MAX_LABEL),
+        }
+    }
+
+    /// The Service of a side.
+    pub fn service(&self, side: Side) -> Option<&Service> {
+        let [stable, canary] = &self.services;
+        match side {
+            Side::Stable => stable.as_ref(),
+            Side::Canary => canary.as_ref(),
+        }
+    }
+
+    /// The ReplicaSet of a revision.
+    pub fn set(&self, revision: &Revision) -> Option<&Set> {
+        self.sets.iter().find(|set| set.revision == *revision)
+    }
+
+    /// Ready pods of a revision.
+    pub fn ready(&self, revision: &Revision) -> i32 {
+        let ready = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == *revision && pod.is_ready && !pod.is_ending);
+        i32::try_from(ready.count()).unwrap_or(i32::MAX)
+    }
+
+    /// Pods of a revision that answer behind a Service, proven by their uids.
+    pub fn answering(&self, side: Side, revision: &Revision) -> i32 {
+        let Some(service) = self.service(side) else {
+            return 0;
+        };
+        let answering = self.pods.iter().filter(|pod| {
+            pod.revision == *revision && !pod.is_ending && service.ready.contains(&pod.uid)
+        });
+        i32::try_from(answering.count()).unwrap_or(i32::MAX)
+    }
+
+    /// The first trouble of a revision's pods.
+    pub fn trouble(&self, revision: &Revision) -> Option<&Trouble> {
+        let of_revision = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == *revision && !pod.is_ending);
+        of_revision.filter_map(|pod| pod.trouble.as_ref()).next()
+    }
+}

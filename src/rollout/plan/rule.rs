@@ -1,0 +1,36 @@
+//! The traffic rules that a planner can be told to forget, so that tests can show what each is for. No I/O.
+
+/// Which rules hold. Outside of tests: all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// 1. A revision gets weight only when enough pods of it answer behind its own Service.
+    pub ready_before_weight: bool,
+    /// 2. Scale down only after the route shows it, the data plane has taken it in and the drain time is over.
+    pub drain_before_scale_down: bool,
+    /// 3. A revision that a Service still selects is never scaled below its need.
+    pub referenced_is_never_scaled_away: bool,
+    /// 4. The way back never depends on the health of the bad revision, and outranks everything else.
+    pub abort_needs_no_health: bool,
+    /// 5. A selector changes only while its Service has no weight, as the data plane knows.
+    pub selector_swaps_idle: bool,
+    /// 8. Canary pods grow with the weight and leave both sides a pod; the surge budget holds.
+    pub counts_are_bounded: bool,
+    /// 9. Superseded revisions drain too.
+    pub superseded_drain: bool,
+    /// 10. No data is not success.
+    pub no_data_is_not_success: bool,
+}
+
+impl Rules {
+    /// All rules.
+    pub const ALL: Self = Self {
+        ready_before_weight: true,
+        drain_before_scale_down: true,
+        referenced_is_never_scaled_away: true,
+        abort_needs_no_health: true,
+        selector_swaps_idle: true,
+        counts_are_bounded: true,
+        superseded_drain: true,
+        no_data_is_not_success: true,
+    };
+}

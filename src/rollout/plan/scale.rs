@@ -1,0 +1,252 @@
+//! How many pods each revision has. The only place that scales. No I/O.
+
+use serde_json::json;
+
+use super::super::observed::Set;
+use super::super::render;
+use super::{Draft, after};
+use crate::model::action::Action;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::replicas::{self, Counts};
+
+impl Draft<'_> {
+    /// Plans the number of pods of every revision.
+    pub(super) fn scale(&mut self) {
+        self.adopt();
+        self.record_on_sets();
+        if self.spec.router.is_some() {
+            self.scale_with_router()
+        } else {
+            self.scale_by_ratio()
+        }
+    }
+
+    fn adopt(&mut self) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
+        let seen = self.seen;
+        for set in seen.sets.iter().filter(|set| !set.is_owned) {
+            self.change_set(set, &json!({"metadata": {"ownerReferences": [seen.owner]}}));
+        }
+    }
+
+    /// With a router weights are exact, so stable keeps all of its pods and the canary has what its weight needs.
+    fn scale_with_router(&mut self) {
+        let total = self.spec.replicas;
+        let stable = self.stable.clone();
+        self.want(&stable, total);
+        if let Some(revision) = self.change().map(|change| change.revision.clone()) {
+            let need = self.wanted_weight().need(total);
+            // Pods start a few at a time; those that answer are not counted against the budget.
+            let ready = self.seen.ready(&revision);
+            let budget = if self.rules.counts_are_bounded {
+                self.spec.max_surge.max(1)
+            } else {
+                total
+            };
+            let paced = need.min(ready.saturating_add(budget));
+            // Never fewer while the change is on: the way down is by way of draining.
+            let has = self
+                .seen
+                .set(&revision)
+                .map_or(0, |set| set.replicas.min(total));
+            if !self.spec.is_paused {
+                self.want(&revision, paced.max(has));
+            }
+        }
+        self.drain_the_rest();
+    }
+
+    /// Everything that is neither stable nor on its way: drained, then gone.
+    fn drain_the_rest(&mut self) {
+        let seen = self.seen;
+        let change = self.change().map(|change| change.revision.clone());
+        for set in &seen.sets {
+            let name = set.revision.as_str();
+            let is_in_use = set.revision == self.stable || Some(&set.revision) == change.as_ref();
+            if is_in_use || set.replicas == 0 {
+                self.memory.progress.draining.remove(name);
+                continue;
+            }
+            if self.may_end(set) {
+                self.set_replicas(set, 0);
+            }
+        }
+        let known = |name: &String| seen.sets.iter().any(|set| set.revision.as_str() == name);
+        self.memory.progress.draining.retain(|name, _| known(name));
+    }
+
+    /// Rules 2, 3 and 9: nobody selects it, the data plane knows, and what it had accepted is answered.
+    fn may_end(&mut self, set: &Set) -> bool {
+        let is_referenced = self.live.references(&set.revision);
+        if is_referenced && self.rules.referenced_is_never_scaled_away {
+            self.memory.progress.draining.remove(set.revision.as_str());
+            return false;
+        }
+        let is_known = self.live.acknowledged && self.live.arrangement.is_some();
+        let is_superseded = set.promoted_at.is_none() && set.failed.is_none();
+        let drains =
+            self.rules.drain_before_scale_down && (self.rules.superseded_drain || !is_superseded);
+        if !drains {
+            return true;
+        }
+        if !is_known {
+            return false;
+        }
+        let until = after(self.now, self.spec.drain);
+        let draining = &mut self.memory.progress.draining;
+        let until = *draining.entry(set.revision.to_string()).or_insert(until);
+        if until <= self.now {
+            return true;
+        }
+        self.wake_at(until);
+        false
+    }
+
+    /// Without a router the numbers of pods are the split.
+    fn scale_by_ratio(&mut self) {
+        self.memory.progress.draining.clear();
+        let total = self.spec.replicas;
+        let change = self.change().map(|change| change.revision.clone());
+        let has_surge = self.spec.max_surge > 0;
+        let goal = match &change {
+            Some(_) => replicas::counts(total, self.wanted_weight(), has_surge),
+            None => Counts {
+                stable: total,
+                canary: 0,
+            },
+        };
+        let goal_of = |draft: &Self, revision: &Revision| {
+            if *revision == draft.stable {
+                goal.stable
+            } else if Some(revision) == change.as_ref() {
+                goal.canary
+            } else {
+                0
+            }
+        };
+        if self.spec.is_paused && change.is_some() {
+            return;
+        }
+        self.raise_by_ratio(&goal_of, change.as_ref());
+        self.lower_by_ratio(&goal_of);
+    }
+
+    /// Stable first, then the canary, within what surge leaves.
+    fn raise_by_ratio(
+        &mut self,
+        goal_of: &impl Fn(&Self, &Revision) -> i32,
+        change: Option<&Revision>,
+    ) {
+        let most = self.spec.replicas.saturating_add(self.spec.max_surge);
+        let has: i32 = self.seen.sets.iter().map(|set| set.replicas).sum();
+        let mut room = if self.rules.counts_are_bounded {
+            most - has
+        } else {
+            i32::MAX / 2
+        };
+        let stable = self.stable.clone();
+        for revision in std::iter::once(&stable).chain(change) {
+            let set = self.seen.set(revision);
+            let current = set.map_or(0, |set| set.replicas);
+            let more = (goal_of(self, revision) - current).min(room).max(0);
+            if more > 0 || set.is_none() {
+                room -= more;
+                self.want(revision, current + more);
+            }
+        }
+    }
+
+    /// Old ones first; never below what has to be available.
+    fn lower_by_ratio(&mut self, goal_of: &impl Fn(&Self, &Revision) -> i32) {
+        let seen = self.seen;
+        let least = self.spec.replicas - self.spec.max_unavailable;
+        let available: i32 = seen.sets.iter().map(|set| set.available).sum();
+        let mut room = if self.rules.counts_are_bounded {
+            available - least
+        } else {
+            i32::MAX / 2
+        };
+        let mut sets: Vec<&Set> = seen.sets.iter().collect();
+        let rank = |set: &Set| {
+            i32::from(set.revision == self.stable || set.revision == self.spec.revision)
+        };
+        sets.sort_by_key(|set| (rank(set), set.ordinal));
+        for set in sets {
+            let surplus = set.replicas - goal_of(self, &set.revision);
+            if surplus <= 0 || !set.is_settled {
+                continue;
+            }
+            // Pods that are not available go first and cost nothing.
+            let idle = (set.replicas - set.available).max(0);
+            let fewer = surplus.min(room.max(0).saturating_add(idle));
+            if fewer > 0 {
+                room -= (fewer - idle).max(0);
+                self.set_replicas(set, set.replicas - fewer);
+            }
+        }
+    }
+
+    /// Creates or scales the ReplicaSet of a revision.
+    fn want(&mut self, revision: &Revision, count: i32) {
+        if let Some(set) = self.seen.set(revision) {
+            if set.replicas != count {
+                self.set_replicas(set, count);
+            }
+            return;
+        }
+        // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
+        if *revision == self.spec.revision && count > 0 {
+            let ordinal = self
+                .seen
+                .sets
+                .iter()
+                .map(|set| set.ordinal)
+                .max()
+                .unwrap_or(0)
+                + 1;
+            let set = render::replica_set(self.seen, self.spec, count, ordinal);
+            self.new_sets.push(Action::Create(set));
+        }
+    }
+
+    fn set_replicas(&mut self, set: &Set, count: i32) {
+        self.change_set(set, &json!({"spec": {"replicas": count}}));
+    }
+
+    /// Deletes the oldest revisions beyond the limit.
+    pub(super) fn prune(&mut self) {
+        let change = self.change().map(|change| change.revision.clone());
+        let mut old: Vec<&Set> = self
+            .seen
+            .sets
+            .iter()
+            .filter(|set| {
+                set.revision != self.stable
+                    && Some(&set.revision) != change.as_ref()
+                    && set.revision != self.spec.revision
+                    && set.replicas == 0
+                    && set.current == 0
+            })
+            .collect();
+        old.sort_by_key(|set| set.ordinal);
+        let surplus = old.len().saturating_sub(self.spec.history_limit);
+        let gone = old.into_iter().take(surplus);
+        self.deletions.extend(gone.map(|set| Action::Delete {
+            target: set.target.clone(),
+            orphan: false,
+        }));
+    }
+
+    /// Whether the change has the pods that its step needs.
+    pub(super) fn has_pods_for(&self, revision: &Revision, weight: Weight) -> bool {
+        let need = weight.need(self.spec.replicas);
+        self.seen.ready(revision) >= need
+            && self
+                .seen
+                .set(revision)
+                .map_or(need == 0, |set| set.replicas >= need)
+    }
+}

@@ -1,0 +1,100 @@
+//! The objects a Rollout creates: ReplicaSets, Services, the route. No I/O.
+
+use serde_json::{Value, json};
+
+use super::observed::Observed;
+use super::spec::{Router, Spec};
+use crate::model::key::{Key, suffixed};
+use crate::model::label;
+use crate::model::manifest::Manifest;
+use crate::model::object::ObjectKind;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::{Side, gateway_api};
+
+/// Value of the component label on everything that belongs to a Rollout.
+const COMPONENT: &str = "rollout";
+/// Longest name of a ReplicaSet: its pods append six characters and have to fit a host name.
+const MAX_SET_NAME: usize = 57;
+
+/// Name of the ReplicaSet of a revision.
+pub fn set_name(rollout: &str, revision: &Revision) -> String {
+    suffixed(rollout, revision.as_str(), MAX_SET_NAME)
+}
+
+/// A regular expression that matches the pods of a revision and no others.
+pub fn pods_pattern(rollout: &str, revision: &Revision) -> String {
+    format!("{}-[a-z0-9]{{5}}", set_name(rollout, revision))
+}
+
+fn child(seen: &Observed, kind: ObjectKind, name: String, rest: Value) -> Manifest {
+    let key = Key::new(seen.key.namespace.clone(), name);
+    let labels = [
+        (label::COMPONENT, COMPONENT),
+        (label::ROLLOUT, seen.key.name.as_str()),
+    ];
+    Manifest::new(kind, key, &labels, Some(&seen.owner), rest)
+}
+
+/// The ReplicaSet of the wanted revision, as the `ordinal`-th one.
+pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) -> Manifest {
+    let own = [
+        (label::COMPONENT, COMPONENT),
+        (label::ROLLOUT, seen.key.name.as_str()),
+        (label::REVISION, spec.revision.as_str()),
+    ];
+    let mut template = spec.template.clone();
+    for (key, value) in own {
+        template["metadata"]["labels"][key] = value.into();
+    }
+    let mut selector = json!(spec.selector);
+    selector[label::REVISION] = spec.revision.as_str().into();
+    let rest = json!({"spec": {
+        "replicas": replicas,
+        "minReadySeconds": spec.min_ready_seconds,
+        "selector": {"matchLabels": selector},
+        "template": template,
+    }});
+    let name = set_name(&seen.key.name, &spec.revision);
+    let mut set = child(seen, ObjectKind::ReplicaSet, name, rest);
+    set.body["metadata"]["labels"][label::REVISION] = spec.revision.as_str().into();
+    set.annotated(&[(label::ORDINAL, ordinal.to_string())])
+}
+
+/// The Service of a side, selecting a revision.
+pub fn service(
+    seen: &Observed,
+    spec: &Spec,
+    router: &Router,
+    side: Side,
+    revision: &Revision,
+) -> Manifest {
+    let backends = seen.backends();
+    let name = match side {
+        Side::Stable => backends.stable,
+        Side::Canary => backends.canary,
+    };
+    let rest = json!({"spec": {
+        "selector": selector(spec, revision),
+        "ports": [service_port(router)],
+    }});
+    child(seen, ObjectKind::Service, name, rest)
+}
+
+/// What a Service selects in order to reach a revision.
+pub fn selector(spec: &Spec, revision: &Revision) -> Value {
+    let mut selector = json!(spec.selector);
+    selector[label::REVISION] = revision.as_str().into();
+    selector
+}
+
+/// The port of both Services.
+pub fn service_port(router: &Router) -> Value {
+    json!({"name": "http", "port": router.port, "protocol": "TCP", "targetPort": router.target_port})
+}
+
+/// The route.
+pub fn route(seen: &Observed, router: &Router, weight: Weight) -> Manifest {
+    let rest = json!({"spec": gateway_api::spec(router, &seen.backends(), weight)});
+    child(seen, ObjectKind::HttpRoute, seen.key.name.clone(), rest)
+}

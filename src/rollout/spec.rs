@@ -1,0 +1,516 @@
+//! From what people wrote to what the planner works on. After this there is no raw spec. No I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Value, json};
+
+use super::api::{DeletionPolicy, GracefulShutdown, RolloutSpec, Step as RawStep};
+use crate::analysis::api::Metric;
+use crate::metric::expression;
+use crate::model::label;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+
+/// Time for which a pod goes on serving while it ends, where nothing is said.
+const DRAIN: Duration = Duration::from_secs(30);
+/// What Kubernetes gives a pod to end, where the template says nothing.
+const GRACE_SECONDS: u64 = 30;
+
+/// A Rollout's spec that can be worked on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Pods that serve.
+    pub replicas: i32,
+    /// Labels that select them.
+    pub selector: BTreeMap<String, String>,
+    /// The pod template as it will be created, but for the revision's own label.
+    pub template: Value,
+    /// Identity of the template.
+    pub revision: Revision,
+    /// Images by container.
+    pub images: BTreeMap<String, String>,
+    /// See the field of the same name in the API.
+    pub min_ready_seconds: i32,
+    /// Time without progress after which the revision is given up.
+    pub progress_deadline: Duration,
+    /// Old revisions that are kept.
+    pub history_limit: usize,
+    /// What becomes of the pods at the end.
+    pub deletion_policy: DeletionPolicy,
+    /// Everything is held where it is.
+    pub is_paused: bool,
+    /// Pods above `replicas`, already a number.
+    pub max_surge: i32,
+    /// Pods below `replicas`, already a number.
+    pub max_unavailable: i32,
+    /// What is done one after the other.
+    pub steps: Vec<Step>,
+    /// How requests reach the pods; `None`: weights are ratios of pods.
+    pub router: Option<Router>,
+    /// Time for which what lost its traffic goes on serving.
+    pub drain: Duration,
+    /// What is measured.
+    pub analysis: Option<Analysis>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Give the canary this share.
+    SetWeight(Weight),
+    /// Wait for this long.
+    Pause(Duration),
+    /// Wait for the verdict of these metrics, and at least this long.
+    Analyse {
+        /// Their names.
+        metrics: Vec<String>,
+        /// Shortest time.
+        for_at_least: Duration,
+    },
+}
+
+/// How requests reach the pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Router {
+    /// Port of the Services.
+    pub port: i32,
+    /// Port of the pods.
+    pub target_port: IntOrString,
+    /// Gateways of the generated route.
+    pub parent_refs: Vec<Value>,
+    /// Hosts of the generated route.
+    pub hostnames: Vec<String>,
+    /// Requests of the generated route.
+    pub matches: Vec<Value>,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// Smallest weight at which measuring in the background begins.
+    pub start_at: Weight,
+    /// Time before the first sample; `None`: the metric's interval.
+    pub initial_delay: Option<Duration>,
+    /// The metrics, each with the time between two samples.
+    pub metrics: Vec<(Metric, Duration)>,
+}
+
+/// Something in the spec that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Where, as a path into the object.
+    pub path: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+impl Invalid {
+    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Images that a Release brings, by container. Empty where images stand in the template.
+pub type Images = BTreeMap<String, String>;
+
+impl Spec {
+    /// Parses a spec, with the images that its Environment wants.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first.
+    pub fn parse(raw: &RolloutSpec, images: &Images) -> Result<Self, Vec<Invalid>> {
+        let mut problems = Vec::new();
+        let replicas = raw.replicas.unwrap_or(1);
+        let strategy = raw.strategy.clone().unwrap_or_default();
+        let (max_surge, max_unavailable) = budgets(
+            strategy.max_surge.as_ref(),
+            strategy.max_unavailable.as_ref(),
+            replicas,
+        );
+        let drain = raw
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.drain)
+            .map_or(DRAIN, Duration::from);
+        let analysis = parse_analysis(raw, &mut problems);
+        let steps = parse_steps(&strategy.steps, analysis.as_ref(), &mut problems);
+        let mut template = raw.template.clone();
+        let images = complete_template(&mut template, raw, images, drain, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            replicas,
+            selector: raw.selector.match_labels.clone(),
+            revision: Revision::of_template(&template),
+            template,
+            images,
+            min_ready_seconds: raw.min_ready_seconds.unwrap_or(0),
+            progress_deadline: seconds(raw.progress_deadline_seconds.unwrap_or(600)),
+            history_limit: usize::try_from(raw.revision_history_limit.unwrap_or(10)).unwrap_or(0),
+            deletion_policy: raw.deletion_policy.unwrap_or_default(),
+            is_paused: raw.paused.unwrap_or(false),
+            max_surge,
+            max_unavailable,
+            steps,
+            router: raw.traffic.as_ref().map(|traffic| {
+                let port = traffic.port.unwrap_or(80);
+                let route = &traffic.gateway_api.generate;
+                Router {
+                    port,
+                    target_port: traffic
+                        .target_port
+                        .clone()
+                        .unwrap_or(IntOrString::Int(port)),
+                    parent_refs: route.parent_refs.clone(),
+                    hostnames: route.hostnames.clone(),
+                    matches: route.matches.clone(),
+                }
+            }),
+            drain,
+            analysis,
+        })
+    }
+
+    /// The share that the canary should have while it does this step (or, past the end, is done).
+    pub fn weight_at(&self, step: usize) -> Weight {
+        if step >= self.steps.len() {
+            return Weight::FULL;
+        }
+        let so_far = self.steps.iter().take(step + 1).rev();
+        let weights = so_far.filter_map(|step| match step {
+            Step::SetWeight(weight) => Some(*weight),
+            Step::Pause(_) | Step::Analyse { .. } => None,
+        });
+        weights.into_iter().next().unwrap_or(Weight::ZERO)
+    }
+}
+
+fn seconds(count: i32) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(0))
+}
+
+/// Surge rounds up and unavailable rounds down, as in a Deployment; never both zero.
+fn budgets(
+    surge: Option<&IntOrString>,
+    unavailable: Option<&IntOrString>,
+    replicas: i32,
+) -> (i32, i32) {
+    let percent = |text: &str| text.trim_end_matches('%').parse::<i32>().unwrap_or(0);
+    let surge = match surge {
+        None => replicas.saturating_mul(25).saturating_add(99) / 100,
+        Some(IntOrString::Int(count)) => *count,
+        Some(IntOrString::String(text)) => {
+            replicas.saturating_mul(percent(text)).saturating_add(99) / 100
+        }
+    };
+    let unavailable = match unavailable {
+        None => 0,
+        Some(IntOrString::Int(count)) => *count,
+        Some(IntOrString::String(text)) => replicas.saturating_mul(percent(text)) / 100,
+    };
+    if surge == 0 && unavailable == 0 {
+        (1, 0)
+    } else {
+        (surge, unavailable)
+    }
+}
+
+fn parse_steps(
+    raw: &[RawStep],
+    analysis: Option<&Analysis>,
+    problems: &mut Vec<Invalid>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (index, step) in raw.iter().enumerate() {
+        let path = format!("spec.strategy.steps[{index}]");
+        match (&step.set_weight, &step.pause, &step.analyse) {
+            (Some(set), None, None) => match Weight::new(i64::from(set.weight)) {
+                Some(weight) => steps.push(Step::SetWeight(weight)),
+                None => problems.push(Invalid::new(path, "weight must be 0 to 100")),
+            },
+            (None, Some(pause), None) => steps.push(Step::Pause(pause.for_.into())),
+            (None, None, Some(analyse)) => {
+                for name in &analyse.metrics {
+                    let known = analysis.is_some_and(|analysis| {
+                        analysis
+                            .metrics
+                            .iter()
+                            .any(|(metric, _)| metric.name == *name)
+                    });
+                    if !known {
+                        problems.push(Invalid::new(
+                            format!("{path}.analyse.metrics"),
+                            format!(
+                                "there is no metric {name} in spec.analysis.metrics; add it there"
+                            ),
+                        ));
+                    }
+                }
+                steps.push(Step::Analyse {
+                    metrics: analyse.metrics.clone(),
+                    for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
+                });
+            }
+            _ => problems.push(Invalid::new(
+                path,
+                "a step has exactly one of setWeight, pause, analyse",
+            )),
+        }
+    }
+    steps
+}
+
+fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Analysis> {
+    let raw = raw.analysis.as_ref()?;
+    let interval = raw.interval.map_or(Metric::INTERVAL, Duration::from);
+    for (index, metric) in raw.metrics.iter().enumerate() {
+        let expressions = [("pass", Some(&metric.pass)), ("fail", metric.fail.as_ref())];
+        for (field, expression) in expressions {
+            if let Some(Err(problem)) = expression.map(|text| expression::check(text)) {
+                problems.push(Invalid::new(
+                    format!("spec.analysis.metrics[{index}].{field}"),
+                    format!("not a usable CEL expression: {problem}"),
+                ));
+            }
+        }
+    }
+    let start_at = raw
+        .start_at
+        .as_ref()
+        .and_then(|at| Weight::new(i64::from(at.weight)));
+    Some(Analysis {
+        start_at: start_at.or(Weight::new(1)).unwrap_or_default(),
+        initial_delay: raw.initial_delay.map(Duration::from),
+        metrics: raw
+            .metrics
+            .iter()
+            .map(|metric| {
+                (
+                    metric.clone(),
+                    metric.interval.map_or(interval, Duration::from),
+                )
+            })
+            .collect(),
+    })
+}
+
+/// Fills in images, labels and the preStop sleep; returns the images by container.
+fn complete_template(
+    template: &mut Value,
+    raw: &RolloutSpec,
+    images: &Images,
+    drain: Duration,
+    problems: &mut Vec<Invalid>,
+) -> BTreeMap<String, String> {
+    check_labels(template, raw, problems);
+    let inject = raw.graceful_shutdown.unwrap_or_default() == GracefulShutdown::Inject;
+    let path = "/spec/containers";
+    let Some(containers) = template.pointer_mut(path).and_then(Value::as_array_mut) else {
+        problems.push(Invalid::new(
+            "spec.template.spec.containers",
+            "at least one is needed",
+        ));
+        return BTreeMap::new();
+    };
+    let mut found = BTreeMap::new();
+    let mut injected = false;
+    for (index, container) in containers.iter_mut().enumerate() {
+        let path = format!("spec.template.spec.containers[{index}]");
+        let name = container["name"].as_str().unwrap_or_default().to_owned();
+        match (
+            images.get(&name),
+            container.get("image").and_then(Value::as_str),
+        ) {
+            (Some(_), Some(_)) => problems.push(Invalid::new(
+                format!("{path}.image"),
+                format!("{name} takes its image from the Release; leave `image` out"),
+            )),
+            (Some(image), None) => container["image"] = image.as_str().into(),
+            (None, Some(_)) => {}
+            (None, None) => problems.push(Invalid::new(
+                format!("{path}.image"),
+                "give an image, or name this container in spec.release.images",
+            )),
+        }
+        if let Some(image) = container["image"].as_str() {
+            found.insert(name, image.to_owned());
+        }
+        if inject && container.pointer("/lifecycle/preStop").is_none() {
+            container["lifecycle"]["preStop"] =
+                json!({"sleep": {"seconds": drain.as_secs().max(1)}});
+            injected = true;
+        }
+    }
+    if injected {
+        let path = "/spec/terminationGracePeriodSeconds";
+        let grace = template
+            .pointer(path)
+            .and_then(Value::as_u64)
+            .unwrap_or(GRACE_SECONDS);
+        template["spec"]["terminationGracePeriodSeconds"] = (grace + drain.as_secs().max(1)).into();
+    }
+    found
+}
+
+fn check_labels(template: &mut Value, raw: &RolloutSpec, problems: &mut Vec<Invalid>) {
+    let path = "spec.template.metadata.labels";
+    for (key, value) in &raw.selector.match_labels {
+        let label = template
+            .pointer("/metadata/labels")
+            .and_then(|labels| labels.get(key));
+        if label.and_then(Value::as_str) != Some(value) {
+            problems.push(Invalid::new(
+                path,
+                format!("must have {key}: {value}, because spec.selector.matchLabels selects it"),
+            ));
+        }
+    }
+    for ours in [label::REVISION, label::ROLLOUT, label::COMPONENT] {
+        if template
+            .pointer("/metadata/labels")
+            .is_some_and(|labels| labels.get(ours).is_some())
+        {
+            problems.push(Invalid::new(
+                path,
+                format!("{ours} is set by Slipway; leave it out"),
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(spec: Value) -> RolloutSpec {
+        let mut whole = json!({
+            "selector": {"matchLabels": {"app": "api"}},
+            "template": {
+                "metadata": {"labels": {"app": "api"}},
+                "spec": {"containers": [{"name": "web", "image": "api:1"}]},
+            },
+        });
+        json_patch::merge(&mut whole, &spec);
+        serde_json::from_value(whole).unwrap()
+    }
+
+    fn parse(spec: Value) -> Result<Spec, Vec<Invalid>> {
+        Spec::parse(&raw(spec), &Images::new())
+    }
+
+    fn problem(spec: Value) -> String {
+        let problems = parse(spec).unwrap_err();
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|p| format!("{}: {}", p.path, p.problem))
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn pods_go_on_serving_while_they_end() {
+        let spec =
+            parse(json!({"template": {"spec": {"terminationGracePeriodSeconds": 10}}})).unwrap();
+        let pod = &spec.template["spec"];
+        assert_eq!(
+            pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"],
+            30
+        );
+        assert_eq!(pod["terminationGracePeriodSeconds"], 40);
+    }
+
+    #[test]
+    fn a_preStop_hook_of_their_own_is_left_alone() {
+        let hook = json!({"exec": {"command": ["true"]}});
+        let template = json!({"template": {"spec": {"containers": [
+            {"name": "web", "image": "api:1", "lifecycle": {"preStop": hook}}]}}});
+        let spec = parse(template).unwrap();
+        assert_eq!(
+            spec.template["spec"]["containers"][0]["lifecycle"]["preStop"],
+            hook
+        );
+        assert_eq!(
+            spec.template["spec"].get("terminationGracePeriodSeconds"),
+            None
+        );
+    }
+
+    #[test]
+    fn fields_that_we_do_not_know_survive() {
+        let template = json!({"template": {"spec": {"fieldOfTomorrow": {"a": [1]}}}});
+        assert_eq!(
+            parse(template).unwrap().template["spec"]["fieldOfTomorrow"],
+            json!({"a": [1]})
+        );
+    }
+
+    #[test]
+    fn every_problem_is_told_and_where() {
+        let text = problem(json!({
+            "template": {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "web"}]}},
+            "strategy": {"steps": [{"analyse": {"metrics": ["errors"]}}]},
+        }));
+        assert!(
+            text.contains("spec.template.metadata.labels: must have app: api"),
+            "{text}"
+        );
+        assert!(
+            text.contains("containers[0].image: give an image"),
+            "{text}"
+        );
+        assert!(
+            text.contains("steps[0].analyse.metrics: there is no metric errors"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn images_of_a_release_are_part_of_the_revision() {
+        let raw = raw(json!({"template": {"spec": {"containers": [{"name": "web"}]}}}));
+        let with = |digest: &str| {
+            Spec::parse(
+                &raw,
+                &Images::from([("web".into(), format!("reg/api@{digest}"))]),
+            )
+            .unwrap()
+        };
+        assert_ne!(with("sha256:a").revision, with("sha256:b").revision);
+        assert_eq!(with("sha256:a").images["web"], "reg/api@sha256:a");
+    }
+
+    #[test]
+    fn the_number_of_replicas_is_not_part_of_the_revision() {
+        let few = parse(json!({"replicas": 1})).unwrap();
+        let many = parse(json!({"replicas": 9})).unwrap();
+        assert_eq!(few.revision, many.revision);
+    }
+
+    #[test]
+    fn budgets_round_like_those_of_a_deployment() {
+        let percent = |text: &str| IntOrString::String(text.into());
+        assert_eq!(budgets(None, None, 4), (1, 0));
+        assert_eq!(
+            budgets(Some(&percent("25%")), Some(&percent("25%")), 10),
+            (3, 2)
+        );
+        assert_eq!(
+            budgets(Some(&IntOrString::Int(0)), Some(&percent("10%")), 4),
+            (1, 0)
+        );
+    }
+
+    #[test]
+    fn the_weight_of_a_step_is_the_last_one_set() {
+        let steps = json!({"strategy": {"steps": [
+            {"pause": {"for": "1s"}}, {"setWeight": {"weight": 10}}, {"pause": {"for": "1s"}}]}});
+        let spec = parse(steps).unwrap();
+        let weights: Vec<u8> = (0..4).map(|step| spec.weight_at(step).percent()).collect();
+        assert_eq!(weights, [0, 10, 10, 100]);
+    }
+}

@@ -1,0 +1,158 @@
+//! The whole status, from scratch. Pure.
+
+use jiff::Timestamp;
+
+use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
+use super::observed::{Observed, Wanted};
+use super::plan::Memory;
+use crate::metric::{judge, prometheus};
+use crate::model::action::Outcome;
+use crate::model::condition::Conditions;
+use crate::model::label;
+use crate::model::plan::Plan;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+
+/// Everything that a Rollout says about itself.
+pub fn status(
+    seen: &Observed,
+    plan: &Plan<Memory>,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> RolloutStatus {
+    let memory = &plan.progress;
+    let shown = &memory.shown;
+    let (weight, observed) = shown.weight.unwrap_or((Weight::ZERO, false));
+    let stable = memory.progress.stable.as_ref();
+    let ready: i32 = seen.sets.iter().map(|set| seen.ready(&set.revision)).sum();
+    let wanted = match &seen.wanted {
+        Wanted::Spec(spec) => Some(spec),
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => None,
+    };
+    let message = match &outcome.failure {
+        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
+        None => plan.why.message.clone(),
+    };
+    RolloutStatus {
+        observed_generation: seen.generation,
+        phase: Some(shown.phase),
+        step: shown.step.clone(),
+        weights: shown.weight.map(|_| Weights {
+            stable: weight.rest().percent(),
+            canary: weight.percent(),
+            observed,
+        }),
+        stable: stable.and_then(|revision| revision_status(seen, revision)),
+        canary: shown
+            .canary
+            .as_ref()
+            .and_then(|revision| revision_status(seen, revision)),
+        replicas: seen.sets.iter().map(|set| set.current).sum(),
+        ready_replicas: wanted.map(|spec| format!("{ready}/{}", spec.replicas)),
+        selector: wanted.map(|spec| {
+            let labels = spec
+                .selector
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"));
+            let own = format!("{}={}", label::ROLLOUT, seen.key.name);
+            labels.chain([own]).collect::<Vec<_>>().join(",")
+        }),
+        analysis: tallies(seen, memory, outcome, now),
+        history: memory.history.clone(),
+        progress: Some(memory.progress.clone()),
+        conditions: conditions(seen, plan, &message, outcome, now),
+        message: Some(message),
+    }
+}
+
+fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatus> {
+    let set = seen.set(revision)?;
+    Some(RevisionStatus {
+        revision: revision.to_string(),
+        images: set.images.clone(),
+        replicas: set.replicas,
+        ready: seen.ready(revision),
+    })
+}
+
+/// Counts what came back from this plan's measurements.
+fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) -> Vec<Tally> {
+    let mut tallies = memory.tallies.clone();
+    let Wanted::Spec(spec) = &seen.wanted else {
+        return tallies;
+    };
+    let Some(analysis) = &spec.analysis else {
+        return tallies;
+    };
+    for (key, reply) in &outcome.replies {
+        // revision/step/metric/number, see `plan/measure.rs`
+        let Some(name) = key.split('/').nth(2) else {
+            continue;
+        };
+        let found = analysis
+            .metrics
+            .iter()
+            .find(|(metric, _)| metric.name == name);
+        let Some((metric, _)) = found else { continue };
+        let sample = prometheus::read(reply);
+        let before = tallies.iter().position(|tally| tally.name == name);
+        let fresh = Tally {
+            name: name.to_owned(),
+            ..Tally::default()
+        };
+        let base = before
+            .and_then(|index| tallies.get(index))
+            .unwrap_or(&fresh);
+        let counted = judge::count(metric, base, &sample, now);
+        match before.and_then(|index| tallies.get_mut(index)) {
+            Some(tally) => *tally = counted,
+            None => tallies.push(counted),
+        }
+    }
+    tallies
+}
+
+fn conditions(
+    seen: &Observed,
+    plan: &Plan<Memory>,
+    message: &str,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    let reason = plan.why.reason;
+    let phase = plan.progress.shown.phase;
+    let is_moving = matches!(
+        phase,
+        Phase::Progressing | Phase::Promoting | Phase::RollingBack
+    );
+    // Waiting for time, metrics or people is no movement; only what takes an edit is stalled.
+    let is_ready =
+        matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
+    let is_stalled = phase == Phase::RolledBack || reason == "InvalidSpec";
+    let stable = plan.progress.progress.stable.as_ref();
+    let wanted = match &seen.wanted {
+        Wanted::Spec(spec) => spec.replicas,
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => 0,
+    };
+    let ready = stable.map_or(0, |stable| seen.ready(stable));
+    let is_healthy = ready >= wanted.min(1) && phase != Phase::Degraded;
+    let pods = format!("{ready} pods of the stable revision are ready");
+    let health = if is_healthy {
+        "StableServes"
+    } else {
+        "StableDown"
+    };
+    Conditions::new(&seen.status.conditions, seen.generation, now)
+        .set("Ready", is_ready, reason, message)
+        .set("Healthy", is_healthy, health, &pods)
+        .set_if("Reconciling", is_moving && !is_stalled, reason, message)
+        .set_if("Stalled", is_stalled, reason, message)
+        .set_if("Paused", phase == Phase::Paused, reason, message)
+        .set_if(
+            "ActionFailed",
+            outcome.failure.is_some(),
+            "ActionFailed",
+            outcome.failure.as_deref().unwrap_or_default(),
+        )
+        .build()
+}

@@ -1,0 +1,28 @@
+//! One file per step; each says whether it is done, or what it waits for. Pure.
+
+pub mod analyse;
+pub mod pause;
+pub mod set_weight;
+
+use jiff::Timestamp;
+
+/// What a step says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is done.
+    Done,
+    /// It waits for something.
+    Wait {
+        /// For what, in words.
+        for_what: String,
+        /// When it is over by itself, or worth another look.
+        until: Option<Timestamp>,
+    },
+    /// It cannot be done any more.
+    Failed {
+        /// A word for it.
+        reason: &'static str,
+        /// A sentence for it.
+        message: String,
+    },
+}

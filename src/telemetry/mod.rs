@@ -1,0 +1,4 @@
+//! Logs, traces and metrics.
+
+pub mod metrics;
+pub mod trace;
