@@ -10,6 +10,7 @@ mod pipeline;
 mod pipeline_run;
 mod promotion;
 mod release;
+mod rollout;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,7 @@ fn tables() -> Vec<Table> {
         pipeline_run::table(),
         promotion::table(),
         release::table(),
+        rollout::table(),
     ]
 }
 
