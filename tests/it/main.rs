@@ -1,1 +1,16 @@
-//! Integration tests.
+//! Integration tests: against a real API server, unless a test says otherwise.
+//!
+//! `make test` starts one and names it in `SLIPWAY_TEST_KUBECONFIG`. Each test has a namespace of its own
+//! and waits for states, never for time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and plays people and other controllers"
+)]
+
+mod cluster;
+mod crd; // what the API server accepts and refuses, kind by kind
+mod policy; // who may write what
