@@ -90,7 +90,8 @@ pub(crate) async fn with_guarded_namespace(test: impl AsyncFnOnce(&Space)) {
     in_namespace(json!({ (GUARDED): "true" }), test).await;
 }
 
-async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
+/// The same, in a namespace with labels.
+pub(crate) async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
     let client = client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let wanted = json!({ "metadata": { "generateName": "test-", "labels": labels } });
@@ -297,15 +298,26 @@ fn with_probe(mut manifest: Value, version: &str) -> Value {
 }
 
 async fn apply(client: &Client, manifest: &Value) {
+    let params = PatchParams::apply("slipway-tests").force();
+    apply_with(client, manifest, &params).await.unwrap();
+}
+
+/// Applies a manifest of any kind.
+pub(crate) async fn apply_with(
+    client: &Client,
+    manifest: &Value,
+    params: &PatchParams,
+) -> kube::Result<DynamicObject> {
     let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
     let types = object.types.clone().expect("apiVersion and kind");
     let kind = GroupVersionKind::try_from(&types).unwrap();
-    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await.unwrap();
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let params = PatchParams::apply("slipway-tests").force();
-    api.patch(&object.name_any(), &params, &Patch::Apply(manifest))
+    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await?;
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&object.name_any(), params, &Patch::Apply(manifest))
         .await
-        .unwrap();
 }
 
 /// The API server reads new policies a moment after they are written.

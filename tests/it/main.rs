@@ -11,6 +11,7 @@
     reason = "a test may fail loudly, and plays people and other controllers"
 )]
 
+mod chart; // what the chart renders, and whether a cluster takes it
 mod cluster;
 mod crd; // what the API server accepts and refuses, kind by kind
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
