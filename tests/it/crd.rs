@@ -108,7 +108,7 @@ fn edited(object: &Value, edits: &[Edit]) -> Value {
             }
             (Value::Array(items), Some(value)) if key == "-" => items.push(value.clone()),
             (Value::Array(items), Some(value)) => {
-                items[key.parse::<usize>().unwrap()] = value.clone()
+                items[key.parse::<usize>().unwrap()] = value.clone();
             }
             _ => panic!("cannot edit {pointer}"),
         }
@@ -267,7 +267,7 @@ fn collect_messages(value: &Value, into: &mut BTreeSet<String>) {
             for rule in fields
                 .get("x-kubernetes-validations")
                 .into_iter()
-                .flat_map(Value::as_array)
+                .filter_map(Value::as_array)
                 .flatten()
             {
                 let message = rule["message"]
@@ -296,9 +296,10 @@ async fn kinds_with_a_reconciler_start_as_not_looked_at() {
                 .create(&PostParams::default(), &wanted)
                 .await
                 .unwrap();
-            let expected = match info.has_reconciler {
-                true => json!({ "observedGeneration": -1 }),
-                false => Value::Null,
+            let expected = if info.has_reconciler {
+                json!({ "observedGeneration": -1 })
+            } else {
+                Value::Null
             };
             assert_eq!(created.data["status"], expected, "{}", table.kind);
         }
