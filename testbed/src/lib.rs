@@ -27,3 +27,12 @@ pub mod cli;
 
 pub use control_plane::ControlPlane;
 pub use node::Node;
+
+/// The manifests of the Gateway API's standard kinds, one YAML stream.
+///
+/// # Errors
+///
+/// The pinned module cannot be downloaded.
+pub async fn gateway_api_crds() -> anyhow::Result<String> {
+    programs::gateway_api(&settings::Settings::from_env()).await
+}

@@ -61,15 +61,23 @@ pub(crate) async fn client_of(user: &str, groups: &[&str]) -> Client {
 }
 
 async fn connect(adjust: impl FnOnce(&mut Config)) -> Client {
-    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG")
-        .expect("SLIPWAY_TEST_KUBECONFIG names the kubeconfig of a cluster; run make test");
-    let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
+    let mut config = config().await;
     adjust(&mut config);
     Client::try_from(config).unwrap()
+}
+
+/// The kubeconfig of the cluster that the tests run against.
+pub(crate) fn kubeconfig_path() -> PathBuf {
+    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG")
+        .expect("SLIPWAY_TEST_KUBECONFIG names the kubeconfig of a cluster; run make test");
+    PathBuf::from(path)
+}
+
+/// How to reach the cluster that the tests run against, with all rights.
+pub(crate) async fn config() -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).unwrap();
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()
 }
 
 /// Runs a test in a namespace of its own, which is deleted afterwards and dumped first when it fails.
@@ -82,7 +90,8 @@ pub(crate) async fn with_guarded_namespace(test: impl AsyncFnOnce(&Space)) {
     in_namespace(json!({ (GUARDED): "true" }), test).await;
 }
 
-async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
+/// The same, in a namespace with labels.
+pub(crate) async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
     let client = client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let wanted = json!({ "metadata": { "generateName": "test-", "labels": labels } });
@@ -215,6 +224,11 @@ async fn install(client: &Client) {
     for crd in slipway::crd::all().unwrap() {
         apply(client, &serde_json::to_value(&crd).unwrap()).await;
     }
+    let gateway_api = testbed::gateway_api_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&gateway_api).unwrap();
+    for crd in documents.iter().filter(|document| document["kind"] == "CustomResourceDefinition") {
+        apply(client, crd).await;
+    }
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in slipway::crd::all().unwrap() {
         let name = crd.name_any();
@@ -284,15 +298,26 @@ fn with_probe(mut manifest: Value, version: &str) -> Value {
 }
 
 async fn apply(client: &Client, manifest: &Value) {
+    let params = PatchParams::apply("slipway-tests").force();
+    apply_with(client, manifest, &params).await.unwrap();
+}
+
+/// Applies a manifest of any kind.
+pub(crate) async fn apply_with(
+    client: &Client,
+    manifest: &Value,
+    params: &PatchParams,
+) -> kube::Result<DynamicObject> {
     let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
     let types = object.types.clone().expect("apiVersion and kind");
     let kind = GroupVersionKind::try_from(&types).unwrap();
-    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await.unwrap();
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let params = PatchParams::apply("slipway-tests").force();
-    api.patch(&object.name_any(), &params, &Patch::Apply(manifest))
+    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await?;
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&object.name_any(), params, &Patch::Apply(manifest))
         .await
-        .unwrap();
 }
 
 /// The API server reads new policies a moment after they are written.

@@ -68,6 +68,14 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// Run one of the programs, built first if need be: testbed exec helm -- version
+    Exec {
+        /// For example helm
+        program: String,
+        /// Its arguments, after --
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
     /// Build programs into the cache: those named, else all
     Build {
         /// For example kube-apiserver
@@ -112,6 +120,7 @@ async fn execute(command: Command, settings: &Settings) -> Result<ExitCode> {
         }
         Command::Status => status(settings)?,
         Command::Env(which) => print(&exports::shell(settings, &which.name)?),
+        Command::Exec { program, args } => return run::exec(&program, &args).await,
         Command::Run { node, command, .. } => return run::run(settings, node, &command).await,
         Command::Image {
             image,

@@ -2,6 +2,7 @@
 
 use kube::api::PostParams;
 use serde_json::{Value, json};
+use slipway::decision::api::{DecisionAction, TargetKind};
 
 use super::{
     ADMIN, APPROVER, DEVELOPER, assert_refused, bind, create_as, delete_as, grant, object, patch_as,
@@ -231,6 +232,34 @@ async fn the_operator_and_an_admin_delete_decisions() {
                 .await
                 .unwrap();
         }
+    })
+    .await;
+}
+
+/// The roles of the chart and the rules of the schema name the same acts: what the schema lets pass, an admin
+/// may do.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_admin_may_do_everything_that_fits() {
+    with_guarded_namespace(async |space| {
+        bind(space, "root", ADMIN).await;
+        let api = space.api_as("root", &[], "Decision").await;
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let mut fitting = 0;
+        for kind in TargetKind::ALL {
+            for action in DecisionAction::ALL {
+                let spec = decision("root", kind.as_str(), "api", action.as_str());
+                match api.create(&params, &object("Decision", "act", &spec)).await {
+                    Ok(_) => fitting += 1,
+                    Err(kube::Error::Api(status)) if status.is_invalid() => {}
+                    Err(error) => panic!("{action} of {kind}: {error}"),
+                }
+            }
+        }
+        assert_eq!(fitting, 13 + 10 + 2 + 4 + 5);
     })
     .await;
 }
