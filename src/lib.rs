@@ -27,6 +27,7 @@ pub mod leader;
 pub mod metric;
 pub mod model;
 pub mod operator;
+pub mod outbox;
 pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;

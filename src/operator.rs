@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::controller::queue::Queue;
 use crate::kinds::{self, KINDS};
 use crate::leader::{self, Candidate};
+use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
@@ -94,10 +95,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     result
 }
 
+/// A queue per kind with a controller. A Promotion has none: its Environment looks at it.
 fn queues() -> Queues {
     KINDS
         .iter()
-        .filter(|kind| kind.has_reconciler)
+        .filter(|kind| kind.has_reconciler && kind.object != ObjectKind::Promotion)
         .map(|kind| (kind.object, Arc::new(Queue::default())))
         .collect()
 }

@@ -18,6 +18,23 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["get", "list", "watch", "create", "patch", "delete"],
     ),
+    (ObjectKind::Environment, "", WATCH),
+    (ObjectKind::Environment, "status", &["patch"]),
+    (ObjectKind::Environment, "finalizers", &["update"]),
+    (
+        ObjectKind::Promotion,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
+    (ObjectKind::Promotion, "status", &["patch"]),
+    (ObjectKind::Promotion, "finalizers", &["update"]),
+    (ObjectKind::Decision, "", WATCH),
+    (ObjectKind::Release, "", WATCH),
+    (
+        ObjectKind::Job,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
     (ObjectKind::Pod, "", WATCH),
     (
         ObjectKind::Service,

@@ -28,6 +28,10 @@ pub struct Observed {
     pub deletion: Option<Deletion>,
     /// The spec, or what is wrong with it, or why there is nothing to run.
     pub wanted: Wanted,
+    /// The Promotion that asks for it, where an Environment says what runs.
+    pub promotion: Option<String>,
+    /// Why it does not follow its Environment at the moment, where it does not.
+    pub notice: Option<String>,
     /// What was written last time.
     pub status: RolloutStatus,
     /// Its ReplicaSets.
