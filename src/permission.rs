@@ -18,6 +18,28 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["get", "list", "watch", "create", "patch", "delete"],
     ),
+    (ObjectKind::Pipeline, "", WATCH),
+    (ObjectKind::Pipeline, "status", &["patch"]),
+    (ObjectKind::Pipeline, "finalizers", &["update"]),
+    (
+        ObjectKind::PipelineRun,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
+    (ObjectKind::PipelineRun, "status", &["patch"]),
+    (ObjectKind::PipelineRun, "finalizers", &["update"]),
+    (ObjectKind::Release, "", &["get", "list", "watch", "create"]),
+    (
+        ObjectKind::ControllerRevision,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
+    (
+        ObjectKind::Job,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
+    (ObjectKind::ConfigMap, "", &["get"]),
     (ObjectKind::Pod, "", WATCH),
     (
         ObjectKind::Service,

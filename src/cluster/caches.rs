@@ -1,6 +1,7 @@
 //! One cache per watched kind, and who is woken when an object of it changes. No I/O.
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
@@ -13,6 +14,9 @@ use super::watch::{Scope, Watches};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::api::PipelineRun;
+use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
 /// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects
@@ -73,6 +77,16 @@ caches! {
     endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_owner;
     /// HTTPRoutes that carry our label; empty where the Gateway API is not installed.
     http_routes: DynamicObject = HttpRoute, OursIfInstalled, by_label_or_owner;
+    /// Pipelines.
+    pipelines: Pipeline = Pipeline, All, no_parent;
+    /// PipelineRuns, those that people made too.
+    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref;
+    /// Releases.
+    releases: Release = Release, All, by_label_or_owner;
+    /// Jobs that carry our label.
+    jobs: Job = Job, Ours, by_label_or_owner;
+    /// The specs that runs follow.
+    controller_revisions: ControllerRevision = ControllerRevision, Ours, by_label_or_owner;
 }
 
 fn no_parent<K>(_: &K) -> Vec<Parent> {
@@ -110,6 +124,15 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents.sort();
     parents.dedup();
     parents
+}
+
+/// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.
+fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
+    let namespace = run.namespace().unwrap_or_default();
+    vec![Parent {
+        kind: ObjectKind::Pipeline,
+        key: Key::new(namespace, run.spec.pipeline_ref.name.clone()),
+    }]
 }
 
 fn put<K: ResourceExt + Clone + DeserializeOwned>(cache: &Cache<K>, object: &Value) {
