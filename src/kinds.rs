@@ -12,7 +12,9 @@ use crate::controller;
 use crate::decision::api::Decision;
 use crate::environment::api::Environment;
 use crate::model::object::ObjectKind;
+use crate::pipeline::PipelineKind;
 use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::PipelineRunKind;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
@@ -96,5 +98,11 @@ pub fn run(
     let queue = |kind: ObjectKind| queues.get(&kind);
     if let Some(queue) = queue(ObjectKind::Rollout) {
         controller::run::<RolloutKind>(cluster, queue, workers, stop, tasks);
+    }
+    if let Some(queue) = queue(ObjectKind::Pipeline) {
+        controller::run::<PipelineKind>(cluster, queue, workers, stop, tasks);
+    }
+    if let Some(queue) = queue(ObjectKind::PipelineRun) {
+        controller::run::<PipelineRunKind>(cluster, queue, workers, stop, tasks);
     }
 }

@@ -78,7 +78,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             fetch::Http::default(),
             metrics.clone(),
             clock.clone(),
-        ),
+        )
+        .with_images(config.images()),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -29,6 +29,8 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::promotion::api::Promotion;
+use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::api::PipelineRun;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
@@ -175,10 +177,16 @@ caches! {
     promotions: Promotion = Promotion, All, by_environment;
     /// Decisions, which belong to what they are about.
     decisions: Decision = Decision, All, by_target;
+    /// Pipelines.
+    pipelines: Pipeline = Pipeline, All, no_parent;
+    /// PipelineRuns, those that people made too.
+    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref;
     /// Releases.
     releases: Release = Release, All, by_label_or_owner;
     /// Jobs that carry our label.
     jobs: Job = Job, Ours, by_label_or_owner;
+    /// The specs that runs follow.
+    controller_revisions: ControllerRevision = ControllerRevision, Ours, by_label_or_owner;
 }
 
 fn no_parent<K>(_: &K) -> Vec<Parent> {
@@ -216,6 +224,15 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents.sort();
     parents.dedup();
     parents
+}
+
+/// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.
+fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
+    let namespace = run.namespace().unwrap_or_default();
+    vec![Parent {
+        kind: ObjectKind::Pipeline,
+        key: Key::new(namespace, run.spec.pipeline_ref.name.clone()),
+    }]
 }
 
 /// A Rollout hears of the Environment that it takes its images from.

@@ -4,6 +4,10 @@
 //! record first, so a process that dies in between replays it, and a process that planned on an old
 //! version of the object loses the race here (409) before it touched anything else.
 //! After actions it plans again at once, on its own writes, until there is nothing left to do.
+//!
+//! Polling: a plan whose question is due has a `Fetch` and nothing else to say. Once what the answer
+//! changed (most often nothing) is on record, the driver notes in `Cluster::asked` when it came; the next
+//! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
 pub mod queue;
 
@@ -277,6 +281,7 @@ impl<K: Kind> Worker<K> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(key);
+                self.cluster.asked.forget(K::KIND, key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -325,7 +330,12 @@ impl<K: Kind> Worker<K> {
                 target = self.cluster.write_status(&target, &status).await?;
             }
         }
-        K::gauge(&self.cluster, &Key::of(object.as_ref()), Some(&intended));
+        let key = Key::of(object.as_ref());
+        let answered = outcome.replies.keys();
+        self.cluster
+            .asked
+            .note(K::KIND, &key, answered, self.cluster.clock().now());
+        K::gauge(&self.cluster, &key, Some(&intended));
         result?;
         if plan.finished {
             self.set_finalizer(object, &target, false).await?;

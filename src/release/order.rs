@@ -59,6 +59,11 @@ impl<'a> Order<'a> {
         }))
     }
 
+    /// The newest of all of them.
+    pub fn latest(&self) -> Option<&str> {
+        self.newest(self.by_name.keys().map(String::as_str))
+    }
+
     /// Whether the commit of `other` is part of `one`, as far as the records tell.
     fn contains(&self, one: &str, other: &str) -> bool {
         let sha = self.get(other).map(|other| other.spec.commit.sha.as_str());

@@ -10,6 +10,7 @@ use super::api::{DeletionPolicy, GracefulShutdown, RolloutSpec, Step as RawStep}
 use crate::analysis::api::Metric;
 use crate::metric::expression;
 use crate::model::json::set;
+pub use crate::model::invalid::Invalid;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -96,24 +97,6 @@ pub struct Analysis {
     pub initial_delay: Option<Duration>,
     /// The metrics, each with the time between two samples.
     pub metrics: Vec<(Metric, Duration)>,
-}
-
-/// Something in the spec that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// Where, as a path into the object.
-    pub path: String,
-    /// What is wrong, and what to do.
-    pub problem: String,
-}
-
-impl Invalid {
-    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            problem: problem.into(),
-        }
-    }
 }
 
 /// Images that a Release brings, by container. Empty where images stand in the template.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline_run::api::RunPhase;
-use crate::schema;
+use crate::schema::{self, closed_set};
 
 /// What the operator knows about a Pipeline.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -33,13 +33,62 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<64>)]
     pub last_observed_sha: Option<String>,
+    /// Repository of which `lastObservedSha` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub last_observed_url: Option<String>,
+    /// Full ref of which `lastObservedSha` is. Example: `refs/heads/main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub last_observed_ref: Option<String>,
     /// When the branch was last asked for; written only when the answer changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_polled_at: Option<Time>,
+    /// Why the branch could not be read when it was last asked for; absent when it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_error: Option<SourceError>,
     /// Where it is and what it waits for, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
     pub message: Option<String>,
+}
+
+closed_set! {
+    /// Why a repository could not be read.
+    pub enum SourceErrorKind {
+        /// No connection.
+        Unreachable,
+        /// No answer in time.
+        Timeout,
+        /// The server has a problem of its own.
+        Server,
+        /// It takes a login.
+        Auth,
+        /// There is no such repository.
+        NotFound,
+        /// There is no such branch.
+        NoBranch,
+        /// Something answers that is not a git server.
+        Protocol,
+    }
+}
+
+impl SourceErrorKind {
+    /// Whether it may go away without anybody changing anything.
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::Server)
+    }
+}
+
+/// Why a repository could not be read, and what to do.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceError {
+    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch` or `Protocol`.
+    pub kind: SourceErrorKind,
+    /// What happened and what to do, in one sentence.
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: String,
 }
 
 /// A run in one line.
