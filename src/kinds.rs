@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::cluster::watch::Queues;
 use crate::controller;
 use crate::decision::api::Decision;
+use crate::environment::EnvironmentKind;
 use crate::environment::api::Environment;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
@@ -96,5 +97,8 @@ pub fn run(
     let queue = |kind: ObjectKind| queues.get(&kind);
     if let Some(queue) = queue(ObjectKind::Rollout) {
         controller::run::<RolloutKind>(cluster, queue, workers, stop, tasks);
+    }
+    if let Some(queue) = queue(ObjectKind::Environment) {
+        controller::run::<EnvironmentKind>(cluster, queue, workers, stop, tasks);
     }
 }
