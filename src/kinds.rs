@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::cluster::watch::Queues;
 use crate::controller;
 use crate::decision::api::Decision;
+use crate::environment::EnvironmentKind;
 use crate::environment::api::Environment;
 use crate::model::object::ObjectKind;
 use crate::pipeline::PipelineKind;
@@ -104,5 +105,8 @@ pub fn run(
     }
     if let Some(queue) = queue(ObjectKind::PipelineRun) {
         controller::run::<PipelineRunKind>(cluster, queue, workers, stop, tasks);
+    }
+    if let Some(queue) = queue(ObjectKind::Environment) {
+        controller::run::<EnvironmentKind>(cluster, queue, workers, stop, tasks);
     }
 }

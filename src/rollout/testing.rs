@@ -70,10 +70,9 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         generation: 1,
         deletion: None,
         wanted: Wanted::Spec(Box::new(spec)),
-        status: RolloutStatus {
-            observed_generation: -1,
-            ..RolloutStatus::default()
-        },
+        promotion: None,
+        notice: None,
+        status: RolloutStatus { observed_generation: -1, ..RolloutStatus::default() },
         sets: Vec::new(),
         pods: Vec::new(),
         services: [None, None],
