@@ -4,10 +4,9 @@
 //! prunes nulls, and CEL agrees with what users see), makes integer formats ones that Kubernetes knows,
 //! writes default durations as people do, and gives kinds with a reconciler the status default that says "not looked at yet", so that nothing
 //! takes an untouched object for a finished one.
-//! Pure, apart from the functions that write to a given writer or folder.
+//! No I/O, apart from writing to a given writer.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -60,14 +59,6 @@ pub fn print_all(out: &mut impl Write) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes every definition into a file of its own, `<plural>.yaml`.
-pub fn write_all(folder: &Path) -> Result<(), Error> {
-    for (name, yaml) in files()? {
-        std::fs::write(folder.join(name), yaml)?;
-    }
-    Ok(())
-}
-
 /// Every definition as file name and YAML.
 pub fn files() -> Result<Vec<(String, String)>, Error> {
     KINDS
@@ -100,7 +91,7 @@ pub fn polish(info: &KindInfo) -> Result<CustomResourceDefinition, Error> {
         .and_then(Value::as_array_mut);
     for version in versions.into_iter().flatten() {
         if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
-            polish_schema(schema);
+            walk(schema, &mut polish_schema);
             if info.has_reconciler {
                 default_status(schema);
             }
@@ -109,20 +100,18 @@ pub fn polish(info: &KindInfo) -> Result<CustomResourceDefinition, Error> {
     serde_json::from_value(crd).map_err(json)
 }
 
+/// Nothing in a status is there by default, but that nobody has looked.
 fn default_status(root: &mut Value) {
-    if let Some(status) = root
-        .pointer_mut("/properties/status")
-        .and_then(Value::as_object_mut)
-    {
+    let Some(status) = root.pointer_mut("/properties/status") else {
+        return;
+    };
+    walk(status, &mut |schema| drop(schema.remove("default")));
+    if let Value::Object(status) = status {
         status.insert("default".to_owned(), json!({ "observedGeneration": -1 }));
     }
 }
 
-/// Walks a schema; `properties` holds schemas by name, so its keys are never taken for keywords.
-fn polish_schema(schema: &mut Value) {
-    let Value::Object(object) = schema else {
-        return;
-    };
+fn polish_schema(object: &mut Map<String, Value>) {
     object.remove("nullable");
     if let Some(Value::Array(words)) = object.get_mut("enum") {
         words.retain(|word| !word.is_null());
@@ -133,19 +122,34 @@ fn polish_schema(schema: &mut Value) {
         .get_mut("default")
         .into_iter()
         .for_each(polish_default);
+}
+
+/// Shows every schema within a schema to `change`. `properties` holds schemas by name, so that its keys are
+/// never taken for keywords.
+fn walk(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(object) = schema else {
+        return;
+    };
+    change(object);
     for keyword in ["properties", "patternProperties"] {
         let children = object.get_mut(keyword).and_then(Value::as_object_mut);
         children
             .into_iter()
             .flat_map(Map::values_mut)
-            .for_each(polish_schema);
+            .for_each(|child| walk(child, change));
     }
     for keyword in ["items", "additionalProperties", "not"] {
-        object.get_mut(keyword).into_iter().for_each(polish_schema);
+        object
+            .get_mut(keyword)
+            .into_iter()
+            .for_each(|child| walk(child, change));
     }
     for keyword in ["allOf", "anyOf", "oneOf"] {
         let children = object.get_mut(keyword).and_then(Value::as_array_mut);
-        children.into_iter().flatten().for_each(polish_schema);
+        children
+            .into_iter()
+            .flatten()
+            .for_each(|child| walk(child, change));
     }
 }
 

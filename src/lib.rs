@@ -4,6 +4,7 @@
 //! and `metric` (what a kind decides with), `cluster` (what touches the API server). See ARCHITECTURE.md.
 
 pub mod analysis;
+pub mod chart;
 pub mod clock;
 pub mod cluster;
 pub mod config;

@@ -234,7 +234,7 @@ impl Cluster {
         Api::namespaced_with(self.client().clone(), &key.namespace, &kind.api_resource())
     }
 
-    fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
+    pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
         let mut object = object.clone();
         object.metadata.managed_fields = None;
         if let Ok(value) = serde_json::to_value(&object) {

@@ -11,7 +11,7 @@
 
 pub mod queue;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -67,6 +67,15 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The cache of this kind.
     fn cache(cluster: &Cluster) -> &Cache<Self::Object>;
+
+    /// Reads the children from the server into the caches: once per object and term of leadership, before the
+    /// first action, because a watch may lag behind what the leader before us has written.
+    fn refresh(
+        _object: &Arc<Self::Object>,
+        _cluster: &Cluster,
+    ) -> impl Future<Output = Result<(), ReconcileError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Reads everything a plan may need. Absence is data, not an error.
     fn observe(
@@ -137,11 +146,13 @@ pub fn run<K: Kind>(
         queue.add(key);
     }
     let attempts = Arc::new(Attempts::default());
+    let fresh = Arc::new(Mutex::new(HashSet::new()));
     for _ in 0..workers {
         let worker = Worker::<K> {
             cluster: cluster.clone(),
             queue: Arc::clone(queue),
             attempts: Arc::clone(&attempts),
+            fresh: Arc::clone(&fresh),
             kind: std::marker::PhantomData,
         };
         let stop = stop.clone();
@@ -179,6 +190,8 @@ struct Worker<K> {
     cluster: Cluster,
     queue: Arc<Queue>,
     attempts: Arc<Attempts>,
+    /// Objects whose children were read from the server in this term.
+    fresh: Arc<Mutex<HashSet<Key>>>,
     kind: std::marker::PhantomData<K>,
 }
 
@@ -263,6 +276,7 @@ impl<K: Kind> Worker<K> {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
                 self.cluster.asked.forget(K::KIND, key);
+                self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -293,6 +307,9 @@ impl<K: Kind> Worker<K> {
         let start = Instant::now();
         let plan = K::plan(&seen, now);
         self.cluster.metrics().planned(start.elapsed());
+        if !plan.actions.is_empty() && self.freshen(object).await? {
+            return Ok(Pass::Again);
+        }
 
         let before = status_of(object);
         let intended = K::status(&seen, &plan, &Outcome::default(), now);
@@ -326,6 +343,17 @@ impl<K: Kind> Worker<K> {
         Ok(Pass::Rest(Next::At(
             plan.wake.map_or(resync, |wake| wake.min(resync)),
         )))
+    }
+
+    /// Makes sure that the first actions of a term stand on what the server has. True: look again.
+    async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
+        let key = Key::of(object.as_ref());
+        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+            return Ok(false);
+        }
+        K::refresh(object, &self.cluster).await?;
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        Ok(true)
     }
 
     async fn set_finalizer(

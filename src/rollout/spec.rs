@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preStop_hook_of_their_own_is_left_alone() {
+    fn a_pre_stop_hook_of_their_own_is_left_alone() {
         let hook = json!({"exec": {"command": ["true"]}});
         let template = json!({"template": {"spec": {"containers": [
             {"name": "web", "image": "api:1", "lifecycle": {"preStop": hook}}]}}});

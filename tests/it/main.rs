@@ -1,1 +1,21 @@
-//! Integration tests.
+//! Integration tests: against a real API server, unless a test says otherwise.
+//!
+//! `make test` starts one and names it in `SLIPWAY_TEST_KUBECONFIG`. Each test has a namespace of its own
+//! and waits for states, never for time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and plays people and other controllers"
+)]
+
+mod chart; // what the chart renders, and whether a cluster takes it
+mod cluster;
+mod crd; // what the API server accepts and refuses, kind by kind
+mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
+mod gateway; // a scripted data plane: takes in routes, sooner or later
+mod operator; // the operator as a process, and the nodes that its pods run on
+mod policy; // who may write what
+mod rollout; // a Rollout on scripted nodes

@@ -1,0 +1,81 @@
+//! What of the chart follows from the code: the definitions and the operator's rights. No I/O.
+//!
+//! `cargo run --example generate` writes these files; a test fails when they are not as the code says.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+use crate::crd;
+use crate::permission::{PERMISSIONS, Permission};
+
+/// Every generated file: path from the root of the repository, and content.
+pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
+    let mut files = Vec::new();
+    for (name, yaml) in crd::files()? {
+        files.push((format!("crds/{name}"), yaml.clone()));
+        files.push((format!("charts/slipway/files/crds/{name}"), yaml));
+    }
+    let rules = serde_saphyr::to_string(&rules());
+    let rules = rules.map_err(|source| crd::Error::Yaml {
+        kind: "PolicyRule",
+        source,
+    })?;
+    files.push(("charts/slipway/files/rules.yaml".to_owned(), rules));
+    Ok(files)
+}
+
+/// The rules of the operator's ClusterRole: what it checks at its start, and events.
+pub fn rules() -> Vec<PolicyRule> {
+    let events = rule("events.k8s.io", "events", &["create", "patch"]);
+    PERMISSIONS.iter().map(permitted).chain([events]).collect()
+}
+
+fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
+    let resource = match *subresource {
+        "" => kind.plural().to_owned(),
+        subresource => format!("{}/{subresource}", kind.plural()),
+    };
+    rule(kind.group(), &resource, verbs)
+}
+
+fn rule(group: &str, resource: &str, verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(ToString::to_string).collect(),
+        ..PolicyRule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn generated_files_are_as_the_code_says() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let stale: Vec<String> = files()
+            .unwrap()
+            .into_iter()
+            .filter(|(path, content)| {
+                std::fs::read_to_string(root.join(path)).ok().as_ref() != Some(content)
+            })
+            .map(|(path, _)| path)
+            .collect();
+        assert!(stale.is_empty(), "run make generate; stale: {stale:#?}");
+    }
+
+    #[test]
+    fn no_right_is_a_wildcard() {
+        for rule in rules() {
+            let words = [
+                rule.api_groups.unwrap(),
+                rule.resources.unwrap(),
+                rule.verbs,
+            ]
+            .concat();
+            assert!(!words.iter().any(|word| word.contains('*')), "{words:?}");
+        }
+    }
+}

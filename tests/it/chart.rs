@@ -1,0 +1,326 @@
+//! What the chart renders, and whether a cluster takes it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::Api;
+use kube::api::{PatchParams, PostParams};
+use serde_json::{Value, json};
+use slipway::decision::api::DecisionAction;
+use slipway::kinds::KINDS;
+
+use crate::cluster::{
+    SOON, apply_with, client, in_namespace, rendered_chart, wait_for, with_namespace,
+};
+
+const WRITING: &[&str] = &["create", "update", "patch"];
+
+/// Renders the chart; the error is what helm says.
+async fn render(namespace: &str, values: &Value) -> Result<Vec<Value>, String> {
+    testbed::programs::ensure(&["helm"]).await.unwrap();
+    let mut helm = Command::new(testbed::programs::path_of("helm").unwrap())
+        .args([
+            "template",
+            "slipway",
+            "charts/slipway",
+            "--namespace",
+            namespace,
+            "--values",
+            "-",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    helm.stdin
+        .take()
+        .unwrap()
+        .write_all(values.to_string().as_bytes())
+        .unwrap();
+    let output = helm.wait_with_output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr).unwrap());
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    Ok(documents.into_iter().filter(Value::is_object).collect())
+}
+
+fn of_kind<'a>(manifests: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    manifests
+        .iter()
+        .filter(|manifest| manifest["kind"] == *kind)
+        .collect()
+}
+
+fn words(value: &Value) -> Vec<&str> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|word| word.as_str().unwrap())
+        .collect()
+}
+
+/// Verbs and resources of every rule of every role.
+fn rules(manifests: &[Value]) -> Vec<(String, Vec<&str>, Vec<&str>)> {
+    let roles = ["ClusterRole", "Role"]
+        .map(|kind| of_kind(manifests, kind))
+        .concat();
+    let mut found = Vec::new();
+    for role in roles {
+        let name = role["metadata"]["name"].as_str().unwrap();
+        for rule in role["rules"].as_array().unwrap() {
+            found.push((
+                name.to_owned(),
+                words(&rule["verbs"]),
+                words(&rule["resources"]),
+            ));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_role_has_a_wildcard() {
+    for (role, verbs, resources) in rules(&rendered_chart()) {
+        assert!(!verbs.contains(&"*") && !resources.contains(&"*"), "{role}");
+    }
+}
+
+#[test]
+fn no_role_for_people_writes_records_or_a_status() {
+    for (role, verbs, resources) in rules(&rendered_chart()) {
+        let writes = verbs.iter().any(|verb| WRITING.contains(verb));
+        if role.starts_with("slipway-") && role != "slipway-leases" && writes {
+            for resource in resources {
+                assert!(
+                    !["releases", "promotions"].contains(&resource),
+                    "{role} writes {resource}"
+                );
+                assert!(!resource.ends_with("/status"), "{role} writes {resource}");
+            }
+        }
+    }
+}
+
+#[test]
+fn roles_for_people_name_verbs_and_kinds_that_exist() {
+    let actions: Vec<String> = DecisionAction::ALL
+        .iter()
+        .map(|action| action.verb())
+        .collect();
+    let plain = [
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+    ];
+    let own = ["protect", "purge"];
+    let kinds: BTreeSet<&str> = KINDS.iter().map(|info| info.plural).collect();
+    for role in ["viewer", "developer", "approver", "admin"] {
+        let name = format!("slipway-{role}");
+        let manifests = rendered_chart();
+        let of_role = rules(&manifests)
+            .into_iter()
+            .filter(|(role, ..)| *role == name);
+        let mut readable = BTreeSet::new();
+        for (_, verbs, resources) in of_role {
+            for verb in &verbs {
+                let known = plain.contains(verb)
+                    || own.contains(verb)
+                    || actions.contains(&(*verb).to_owned());
+                assert!(known, "{name}: {verb}");
+            }
+            for resource in resources {
+                assert!(
+                    kinds.contains(resource) || resource == "rollouts/scale",
+                    "{name}: {resource}"
+                );
+                if verbs.contains(&"get") {
+                    readable.insert(resource.to_owned());
+                }
+            }
+        }
+        for kind in &kinds {
+            assert!(readable.contains(*kind), "{name} cannot read {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn the_api_server_takes_everything_that_is_rendered() {
+    with_namespace(async |space| {
+        let values = json!({
+            "watchNamespaces": [space.name], "networkPolicy": { "enabled": true },
+            "commonLabels": { "team": "platform" }, "priorityClassName": "system-cluster-critical",
+            "imagePullSecrets": [{ "name": "registry" }], "extraArgs": ["--workers=4"],
+            "extraEnv": [{ "name": "HTTPS_PROXY", "value": "http://proxy:3128" }],
+            "extraVolumes": [{ "name": "tmp", "emptyDir": {} }],
+            "extraVolumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
+            "tolerations": [{ "operator": "Exists" }], "nodeSelector": { "kubernetes.io/os": "linux" },
+            "otlpEndpoint": "http://collector:4318", "log": "debug",
+        });
+        for values in [json!({}), values] {
+            for manifest in render(&space.name, &values).await.unwrap() {
+                let what = format!("{} {}", manifest["kind"], manifest["metadata"]["name"]);
+                let params = PatchParams { dry_run: true, ..PatchParams::apply("test").force() };
+                let result = apply_with(&space.client, &manifest, &params.validation_strict()).await;
+                result.unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn the_operator_meets_the_restricted_standard() {
+    let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+    in_namespace(labels, async |space| {
+        let accounts: Api<ServiceAccount> = Api::namespaced(space.client.clone(), &space.name);
+        wait_for("the default ServiceAccount", SOON, async || {
+            accounts.get_opt("default").await.unwrap()
+        })
+        .await;
+        let manifests = rendered_chart();
+        let mut pod = of_kind(&manifests, "Deployment")[0]["spec"]["template"].clone();
+        pod["metadata"]["name"] = json!("operator");
+        pod["spec"]["serviceAccountName"] = json!("default");
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        pods.create(&params, &pod).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn with_namespaces_the_operator_has_rights_in_these_only() {
+    let values = json!({ "watchNamespaces": ["shop", "blog"] });
+    let manifests = render("ops", &values).await.unwrap();
+    assert!(of_kind(&manifests, "ClusterRoleBinding").is_empty());
+    let bindings = of_kind(&manifests, "RoleBinding").into_iter();
+    let bound: Vec<&Value> = bindings
+        .filter(|binding| binding["roleRef"]["kind"] == "ClusterRole")
+        .map(|binding| &binding["metadata"]["namespace"])
+        .collect();
+    assert_eq!(bound, ["shop", "blog"]);
+    let policies = of_kind(&manifests, "ValidatingAdmissionPolicyBinding");
+    assert_eq!(policies.len(), 4);
+    for binding in policies {
+        let selector =
+            &binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0];
+        assert_eq!(selector["values"], json!(["shop", "blog"]));
+    }
+    let arguments = of_kind(&manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"]
+        [0]["args"]
+        .clone();
+    assert!(words(&arguments).contains(&"--watch-namespace=shop,blog"));
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn switches_switch() {
+    let with = async |values: Value| render("ops", &values).await.unwrap();
+    let standard = with(json!({})).await;
+    for kind in ["ServiceMonitor", "NetworkPolicy"] {
+        assert!(of_kind(&standard, kind).is_empty(), "{kind}");
+    }
+    for crd in of_kind(&standard, "CustomResourceDefinition") {
+        assert_eq!(
+            crd["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep"
+        );
+    }
+    assert_eq!(
+        of_kind(&standard, "CustomResourceDefinition").len(),
+        KINDS.len()
+    );
+    assert_eq!(of_kind(&standard, "PodDisruptionBudget").len(), 1);
+
+    let off = with(json!({
+        "crds": { "install": false }, "admissionPolicies": { "enabled": false }, "replicaCount": 1,
+        "rbac": { "userRoles": false }, "serviceAccount": { "create": false, "name": "mine" },
+        "metrics": { "serviceMonitor": { "enabled": true } },
+    }))
+    .await;
+    for kind in [
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "PodDisruptionBudget",
+        "ServiceAccount",
+    ] {
+        assert!(of_kind(&off, kind).is_empty(), "{kind}");
+    }
+    assert_eq!(of_kind(&off, "ServiceMonitor").len(), 1);
+    assert_eq!(of_kind(&off, "ClusterRole").len(), 1);
+    assert_eq!(
+        of_kind(&off, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"],
+        "mine"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn a_digest_wins_over_a_tag() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let values = json!({ "image": { "repository": "registry.example/slipway", "tag": "1", "digest": digest } });
+    let manifests = render("ops", &values).await.unwrap();
+    let image =
+        &of_kind(&manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(*image, json!(format!("registry.example/slipway@{digest}")));
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn values_that_do_not_exist_are_refused() {
+    for values in [
+        json!({ "replicas": 3 }),
+        json!({ "image": { "name": "slipway" } }),
+        json!({ "logFormat": "xml" }),
+        json!({ "replicaCount": 0 }),
+        json!({ "image": { "digest": "latest" } }),
+        json!({ "admissionPolicies": { "extraOperators": ["a'] || ['b"] } }),
+    ] {
+        let refused = render("ops", &values).await.expect_err(&values.to_string());
+        assert!(
+            refused.contains("don't meet the specifications of the schema"),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn every_policy_is_free_of_type_errors() {
+    use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client().await);
+    for name in ["decisions", "records", "runs", "protection"] {
+        let name = format!("slipway-{name}");
+        let checked = wait_for(&format!("{name} is checked"), SOON, async || {
+            let policy = policies.get(&name).await.unwrap();
+            let status = policy.status?;
+            (status.observed_generation == policy.metadata.generation)
+                .then_some(status.type_checking)?
+        })
+        .await;
+        let warnings = checked.expression_warnings.unwrap_or_default();
+        assert!(warnings.is_empty(), "{name}: {warnings:?}");
+    }
+}

@@ -1,0 +1,377 @@
+//! The cluster that tests run against: clients, namespaces, waiting, and a dump when a test fails.
+//!
+//! The definitions of this tree are installed once per run, and so are the chart's roles and admission
+//! policies. The policies hold only in namespaces made by `with_guarded_namespace`: everywhere else a test
+//! may play the operator and write records by hand.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::{Event, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch,
+    PatchParams, PostParams,
+};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, Config, ResourceExt};
+use serde_json::{Value, json};
+use slipway::kinds::{KINDS, KindInfo};
+use tokio::sync::OnceCell;
+
+/// The user that the chart's policies know as the operator.
+pub(crate) const OPERATOR: &str = "system:serviceaccount:slipway-system:slipway";
+
+/// Label of namespaces in which the admission policies hold.
+const GUARDED: &str = "slipway.dev/test-guarded";
+
+/// Annotation that the policies of a test run refuse when it names their version.
+const PROBE: &str = "slipway.dev/test-probe";
+
+/// Longest wait for something that the API server does by itself.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A namespace for one test.
+pub(crate) struct Space {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+/// Client with all rights.
+pub(crate) async fn client() -> Client {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let client = connect(|_| ()).await;
+    INSTALLED.get_or_init(|| install(&client)).await;
+    client
+}
+
+/// Client of another user, who is in `groups` and may do what RBAC says.
+pub(crate) async fn client_of(user: &str, groups: &[&str]) -> Client {
+    connect(|config| {
+        config.auth_info.impersonate = Some(user.to_owned());
+        // Naming any group replaces the one that every user is in.
+        let groups = groups.iter().chain(&["system:authenticated"]);
+        config.auth_info.impersonate_groups = Some(groups.map(ToString::to_string).collect());
+    })
+    .await
+}
+
+async fn connect(adjust: impl FnOnce(&mut Config)) -> Client {
+    let mut config = config().await;
+    adjust(&mut config);
+    Client::try_from(config).unwrap()
+}
+
+/// The kubeconfig of the cluster that the tests run against.
+pub(crate) fn kubeconfig_path() -> PathBuf {
+    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG")
+        .expect("SLIPWAY_TEST_KUBECONFIG names the kubeconfig of a cluster; run make test");
+    PathBuf::from(path)
+}
+
+/// How to reach the cluster that the tests run against, with all rights.
+pub(crate) async fn config() -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).unwrap();
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()
+}
+
+/// Runs a test in a namespace of its own, which is deleted afterwards and dumped first when it fails.
+pub(crate) async fn with_namespace(test: impl AsyncFnOnce(&Space)) {
+    in_namespace(json!({}), test).await;
+}
+
+/// The same, in a namespace in which the admission policies hold.
+pub(crate) async fn with_guarded_namespace(test: impl AsyncFnOnce(&Space)) {
+    in_namespace(json!({ (GUARDED): "true" }), test).await;
+}
+
+/// The same, in a namespace with labels.
+pub(crate) async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
+    let client = client().await;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let wanted = json!({ "metadata": { "generateName": "test-", "labels": labels } });
+    let wanted = serde_json::from_value(wanted).unwrap();
+    let name = namespaces
+        .create(&PostParams::default(), &wanted)
+        .await
+        .unwrap()
+        .name_any();
+    let space = Space { client, name };
+    let result = AssertUnwindSafe(test(&space)).catch_unwind().await;
+    if result.is_err() {
+        space.dump().await;
+    }
+    let deleted = namespaces
+        .delete(&space.name, &DeleteParams::background())
+        .await;
+    match result {
+        Ok(()) => assert!(
+            !matches!(deleted, Err(error) if !is_gone(&error)),
+            "namespace not deleted"
+        ),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
+}
+
+/// Waits until `check` yields something; panics with `what` and the time it took when it does not.
+pub(crate) async fn wait_for<T>(
+    what: &str,
+    deadline: Duration,
+    mut check: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tick.tick().await;
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(
+            start.elapsed() < deadline,
+            "{what}: not within {deadline:?}"
+        );
+    }
+}
+
+impl Space {
+    /// Objects of one of our kinds, in this namespace.
+    pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {
+        api_of(&self.client, &self.name, kind)
+    }
+
+    /// Objects of one of our kinds, in this namespace, as another user sees them.
+    pub(crate) async fn api_as(
+        &self,
+        user: &str,
+        groups: &[&str],
+        kind: &str,
+    ) -> Api<DynamicObject> {
+        api_of(&client_of(user, groups).await, &self.name, kind)
+    }
+
+    /// Prints what is in the namespace, for the log of a failed test.
+    async fn dump(&self) {
+        eprintln!("---- namespace {} ----", self.name);
+        for (group, version, kind, plural) in WORTH_DUMPING {
+            let resource = GroupVersionKind::gvk(group, version, kind);
+            self.dump_kind(&ApiResource::from_gvk_with_plural(&resource, plural))
+                .await;
+        }
+        for info in KINDS {
+            self.dump_kind(&resource_of(info)).await;
+        }
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
+        for event in events
+            .list(&ListParams::default())
+            .await
+            .into_iter()
+            .flatten()
+        {
+            let object = event.involved_object;
+            eprintln!(
+                "event {} {}/{}: {}",
+                event.reason.unwrap_or_default(),
+                object.kind.unwrap_or_default(),
+                object.name.unwrap_or_default(),
+                event.message.unwrap_or_default()
+            );
+        }
+    }
+
+    async fn dump_kind(&self, resource: &ApiResource) {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.name, resource);
+        for mut object in api.list(&ListParams::default()).await.into_iter().flatten() {
+            object.metadata.managed_fields = None;
+            let name = object.name_any();
+            let text = serde_json::to_string_pretty(&object).unwrap_or_default();
+            eprintln!("{} {name}: {text}", resource.kind);
+        }
+    }
+}
+
+const WORTH_DUMPING: &[(&str, &str, &str, &str)] = &[
+    ("", "v1", "Pod", "pods"),
+    ("", "v1", "Service", "services"),
+    ("batch", "v1", "Job", "jobs"),
+    ("apps", "v1", "ReplicaSet", "replicasets"),
+];
+
+/// What kube needs to know about one of our kinds.
+pub(crate) fn resource_of(info: &KindInfo) -> ApiResource {
+    let kind = GroupVersionKind::gvk(info.group, info.version, info.kind);
+    ApiResource::from_gvk_with_plural(&kind, info.plural)
+}
+
+fn api_of(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    let info = KINDS
+        .iter()
+        .find(|info| info.kind == kind)
+        .expect("one of our kinds");
+    Api::namespaced_with(client.clone(), namespace, &resource_of(info))
+}
+
+async fn install(client: &Client) {
+    for crd in slipway::crd::all().unwrap() {
+        apply(client, &serde_json::to_value(&crd).unwrap()).await;
+    }
+    let gateway_api = testbed::gateway_api_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&gateway_api).unwrap();
+    for crd in documents.iter().filter(|document| document["kind"] == "CustomResourceDefinition") {
+        apply(client, crd).await;
+    }
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in slipway::crd::all().unwrap() {
+        let name = crd.name_any();
+        let established = await_condition(crds.clone(), &name, conditions::is_crd_established());
+        tokio::time::timeout(SOON, established)
+            .await
+            .expect("established in time")
+            .unwrap();
+    }
+    let manifests: Vec<Value> = rendered_chart()
+        .into_iter()
+        .filter(is_policy_or_role)
+        .collect();
+    let version = format!("version-{:016x}", hash(&manifests));
+    for manifest in manifests {
+        apply(client, &with_probe(guarded_only(manifest), &version)).await;
+    }
+    policies_hold(client, &version).await;
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The manifests that are installed: `manifests/install.yaml`.
+pub(crate) fn rendered_chart() -> Vec<Value> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("manifests/install.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    documents.into_iter().filter(Value::is_object).collect()
+}
+
+fn is_policy_or_role(manifest: &Value) -> bool {
+    let kinds = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ];
+    kinds.iter().any(|kind| manifest["kind"] == *kind)
+}
+
+fn guarded_only(mut manifest: Value) -> Value {
+    if manifest["kind"] == "ValidatingAdmissionPolicyBinding" {
+        manifest["spec"]["matchResources"] =
+            json!({ "namespaceSelector": { "matchLabels": { (GUARDED): "true" } } });
+    }
+    manifest
+}
+
+/// Adds a rule that refuses an object with the annotation `PROBE: <version>`, so that it can be seen when
+/// this very version of the policy holds.
+fn with_probe(mut manifest: Value, version: &str) -> Value {
+    if manifest["kind"] == "ValidatingAdmissionPolicy" {
+        let expression = format!(
+            "object == null || object.metadata.?annotations[?'{PROBE}'].orValue('') != '{version}'"
+        );
+        let rule = json!({ "expression": expression, "message": version });
+        manifest["spec"]["validations"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, rule);
+    }
+    manifest
+}
+
+async fn apply(client: &Client, manifest: &Value) {
+    let params = PatchParams::apply("slipway-tests").force();
+    apply_with(client, manifest, &params).await.unwrap();
+}
+
+/// Applies a manifest of any kind.
+pub(crate) async fn apply_with(
+    client: &Client,
+    manifest: &Value,
+    params: &PatchParams,
+) -> kube::Result<DynamicObject> {
+    let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
+    let types = object.types.clone().expect("apiVersion and kind");
+    let kind = GroupVersionKind::try_from(&types).unwrap();
+    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await?;
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&object.name_any(), params, &Patch::Apply(manifest))
+        .await
+}
+
+/// The API server reads new policies a moment after they are written.
+async fn policies_hold(client: &Client, version: &str) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let wanted =
+        json!({ "metadata": { "generateName": "test-", "labels": { (GUARDED): "true" } } });
+    let wanted = serde_json::from_value(wanted).unwrap();
+    let name = namespaces
+        .create(&PostParams::default(), &wanted)
+        .await
+        .unwrap()
+        .name_any();
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    for (kind, spec) in PROBES {
+        let probe = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": kind,
+            "metadata": { "name": "probe", "annotations": { (PROBE): version } },
+            "spec": serde_json::from_str::<Value>(spec).unwrap(),
+        });
+        let probe: DynamicObject = serde_json::from_value(probe).unwrap();
+        let api = api_of(client, &name, kind);
+        wait_for(&format!("the policy on {kind}"), SOON, async || {
+            let refused = api.create(&params, &probe).await.err()?;
+            refused.to_string().contains(version).then_some(())
+        })
+        .await;
+    }
+    namespaces
+        .delete(&name, &DeleteParams::default())
+        .await
+        .unwrap();
+}
+
+/// One object per policy that only the probe refuses.
+const PROBES: &[(&str, &str)] = &[
+    (
+        "Decision",
+        r#"{"target":{"kind":"Rollout","name":"a"},"action":"Pause","user":"admin"}"#,
+    ),
+    (
+        "Environment",
+        r#"{"tier":"Staging","promotion":{"from":{"pipelines":["a"]}}}"#,
+    ),
+    (
+        "PipelineRun",
+        r#"{"pipelineRef":{"name":"a"},"trigger":{"kind":"Manual","actor":"admin"},"ref":"refs/heads/main"}"#,
+    ),
+    (
+        "Promotion",
+        r#"{"environment":"a","release":"a","pipeline":"a","kind":"Promote","attempt":1,"requestedBy":"admin",
+        "images":[{"name":"a","ref":"r/a@sha256:0000000000000000000000000000000000000000000000000000000000000000"}]}"#,
+    ),
+];
