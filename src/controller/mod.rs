@@ -39,11 +39,11 @@ use crate::model::plan::Plan;
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Plans in a row before other objects get their turn.
 const PASSES: usize = 16;
 /// An object at rest is looked at this often even when no event says so.
-const RESYNC: Duration = Duration::from_secs(3600);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// What a kind brings: four functions and its names. See `rollout/mod.rs` for the shape.
 pub trait Kind: Send + Sync + 'static {
@@ -244,7 +244,7 @@ impl<K: Kind> Worker<K> {
                     }
                     Class::Transient => {
                         let attempt = self.attempts.failed(key);
-                        self.report(&error, attempt);
+                        Self::report(&error, attempt);
                         backoff(attempt, jitter(key, attempt))
                     }
                 }
@@ -254,14 +254,16 @@ impl<K: Kind> Worker<K> {
             .add_at(key.clone(), tokio::time::Instant::now() + after);
     }
 
-    fn report(&self, error: &ReconcileError, attempt: u32) {
+    fn report(error: &ReconcileError, attempt: u32) {
         match error {
             // Losing a race is how the guard is meant to work.
             ReconcileError::Write(WriteError::Conflict { .. }) => {
                 debug!(attempt, error = chain(error), "planning again");
             }
             ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
-            _ => warn!(attempt, error = chain(error), "reconcile failed"),
+            ReconcileError::Observe(_) | ReconcileError::Write(_) | ReconcileError::Deadline => {
+                warn!(attempt, error = chain(error), "reconcile failed");
+            }
         }
     }
 
@@ -275,8 +277,11 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
+                self.fresh
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(key);
                 self.cluster.asked.forget(K::KIND, key);
-                self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -348,11 +353,19 @@ impl<K: Kind> Worker<K> {
     /// Makes sure that the first actions of a term stand on what the server has. True: look again.
     async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
         let key = Key::of(object.as_ref());
-        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+        if self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+        {
             return Ok(false);
         }
         K::refresh(object, &self.cluster).await?;
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
         Ok(true)
     }
 

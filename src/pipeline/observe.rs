@@ -15,7 +15,7 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::PipelineRun;
-use crate::release::order;
+use crate::release::order::Order;
 
 /// Reads everything a plan may need.
 pub async fn observe(
@@ -46,8 +46,7 @@ pub async fn observe(
             .iter()
             .map(|release| release.spec.commit.sha.clone())
             .collect(),
-        latest_release: order::newest(releases.iter().map(AsRef::as_ref))
-            .map(ResourceExt::name_any),
+        latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
             .map(|revision| Target::of(ObjectKind::ControllerRevision, revision.as_ref()))

@@ -1,42 +1,100 @@
-//! Which of two Releases is the newer one: the one whose commit came later, never the one whose run ended later. No I/O.
+//! Which Release is newer: by commits, never by which run finished first. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::api::Release;
 
-/// The newest of several Releases of one Pipeline.
-pub fn newest<'a>(releases: impl Iterator<Item = &'a Release>) -> Option<&'a Release> {
-    releases.reduce(|known, candidate| {
-        if is_newer(candidate, known) {
-            candidate
-        } else {
-            known
-        }
-    })
+/// Releases of one namespace, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Order<'a> {
+    by_name: BTreeMap<String, &'a Release>,
 }
 
-/// Whether `a` is newer than `b`: its changes contain `b`'s commit, or else its commit was made later.
-/// Two builds of one commit are in the order in which they were released.
-pub fn is_newer(a: &Release, b: &Release) -> bool {
-    let (spec_a, spec_b) = (&a.spec, &b.spec);
-    let contains = |changes: &[crate::pipeline_run::api::Commit], sha: &str| {
-        changes.iter().any(|commit| commit.sha == sha)
-    };
-    if spec_a.commit.sha != spec_b.commit.sha {
-        if contains(&spec_a.changes, &spec_b.commit.sha) {
-            return true;
-        }
-        if contains(&spec_b.changes, &spec_a.commit.sha) {
-            return false;
+impl<'a> Order<'a> {
+    /// The order of these Releases.
+    pub fn of(releases: &'a [Arc<Release>]) -> Self {
+        let by_name = releases.iter().map(|release| (release.name_any(), &**release));
+        Self {
+            by_name: by_name.collect(),
         }
     }
-    let order = |release: &Release| {
-        let created = release.metadata.creation_timestamp.clone();
-        (
-            release.spec.commit.committed_at.0,
-            created.map(|created| created.0),
-            release.metadata.name.clone(),
-        )
-    };
-    order(a) > order(b)
+
+    /// The Release of that name.
+    pub fn get(&self, name: &str) -> Option<&'a Release> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Whether `one` was built from a later commit than `other`.
+    ///
+    /// What the commits say counts first: one Release's commit among the changes of another. Then the
+    /// chain of predecessors, then the time of the commit. Of Releases that nobody knows neither is newer.
+    pub fn is_newer(&self, one: &str, other: &str) -> bool {
+        if one == other {
+            return false;
+        }
+        let (down, up) = (self.contains(one, other), self.contains(other, one));
+        if down != up {
+            return down;
+        }
+        match (self.get(one), self.get(other)) {
+            (Some(one), Some(other)) => age(one) > age(other),
+            _ => false,
+        }
+    }
+
+    /// The newest of some Releases of one Pipeline.
+    pub fn newest<'b>(&self, names: impl IntoIterator<Item = &'b str>) -> Option<&'b str> {
+        let mut names = names.into_iter();
+        let first = names.next()?;
+        Some(names.fold(first, |newest, name| {
+            if self.is_newer(name, newest) {
+                name
+            } else {
+                newest
+            }
+        }))
+    }
+
+    /// The newest of all of them.
+    pub fn latest(&self) -> Option<&str> {
+        self.newest(self.by_name.keys().map(String::as_str))
+    }
+
+    /// Whether the commit of `other` is part of `one`, as far as the records tell.
+    fn contains(&self, one: &str, other: &str) -> bool {
+        let sha = self.get(other).map(|other| other.spec.commit.sha.as_str());
+        let mut at = self.get(one);
+        // No chain is longer than there are Releases, unless somebody closed it to a ring.
+        for _ in 0..=self.by_name.len() {
+            let Some(release) = at else { return false };
+            let changes = &release.spec.changes;
+            if sha.is_some_and(|sha| changes.iter().any(|change| change.sha == sha)) {
+                return true;
+            }
+            let previous = release.spec.previous.as_deref();
+            if previous == Some(other) {
+                // A run that finished late may name a later commit's Release as the one before it.
+                let own = release.spec.commit.sha.as_str();
+                let later = self.get(other).map(|other| &other.spec.changes);
+                return !later.is_some_and(|later| later.iter().any(|change| change.sha == own));
+            }
+            at = previous.and_then(|previous| self.get(previous));
+        }
+        false
+    }
+}
+
+fn age(release: &Release) -> (Timestamp, Option<Timestamp>, String) {
+    let created = release.metadata.creation_timestamp.as_ref();
+    (
+        release.spec.commit.committed_at.0,
+        created.map(|created| created.0),
+        release.name_any(),
+    )
 }
 
 #[cfg(test)]
@@ -45,49 +103,59 @@ mod tests {
 
     use super::*;
 
-    fn commit(digit: char, hour: u8) -> serde_json::Value {
-        json!({
-            "sha": digit.to_string().repeat(40), "author": "A", "email": "a@example.com",
-            "committedAt": format!("2026-11-21T{hour:02}:00:00Z"), "subject": "s",
-        })
-    }
-
-    /// A Release of a commit made in one hour, released in another.
-    fn release(digit: char, made: u8, released: u8, changes: &[char]) -> Release {
-        let changes: Vec<_> = changes.iter().map(|digit| commit(*digit, 0)).collect();
-        serde_json::from_value(json!({
+    fn release(number: u8, previous: Option<&str>, minute: u8, changes: &[u8]) -> Arc<Release> {
+        let commit = |number: u8| {
+            json!({"sha": format!("{number:040}"), "author": "a", "email": "a@b", "subject": "s",
+                   "committedAt": format!("2026-01-01T00:{minute:02}:00Z")})
+        };
+        let changes: Vec<_> = changes.iter().map(|number| commit(*number)).collect();
+        let release = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Release",
-            "metadata": {
-                "name": format!("p-{digit}-{released}"),
-                "creationTimestamp": format!("2026-11-22T{released:02}:00:00Z"),
-            },
+            "metadata": {"name": format!("r{number}"), "namespace": "ns"},
             "spec": {
-                "pipeline": "p", "commit": commit(digit, made), "images": [], "changes": changes,
-                "ref": "refs/heads/main", "evidence": {"run": "r"},
+                "pipeline": "shop", "commit": commit(number), "changes": changes, "previous": previous,
+                "images": [], "ref": "refs/heads/main", "evidence": {"run": "run"},
             },
-        }))
-        .unwrap()
+        });
+        Arc::new(serde_json::from_value(release).unwrap())
     }
 
     #[test]
-    fn the_later_commit_is_newer_however_late_the_earlier_one_was_released() {
-        let (early, late) = (release('a', 1, 9, &[]), release('b', 2, 3, &[]));
-        assert!(is_newer(&late, &early));
-        assert!(!is_newer(&early, &late));
-        assert_eq!(newest([&late, &early].into_iter()), Some(&late));
+    fn the_chain_of_predecessors_says_which_is_newer() {
+        // The clock of whoever made the commits was wrong.
+        let releases = [
+            release(1, None, 30, &[1]),
+            release(2, Some("r1"), 20, &[2]),
+            release(3, Some("r2"), 10, &[3]),
+        ];
+        let order = Order::of(&releases);
+        assert!(order.is_newer("r3", "r1") && !order.is_newer("r1", "r3"));
+        assert_eq!(order.newest(["r2", "r3", "r1"]), Some("r3"));
     }
 
     #[test]
-    fn ancestry_outranks_the_clocks_of_committers() {
-        let (old, new) = (release('a', 5, 1, &[]), release('b', 2, 2, &['b', 'a']));
-        assert!(is_newer(&new, &old));
-        assert!(!is_newer(&old, &new));
+    fn a_run_that_finishes_late_does_not_make_its_release_newer() {
+        let releases = [
+            release(1, None, 1, &[1]),
+            release(3, Some("r1"), 3, &[3, 2]),
+            release(2, Some("r3"), 2, &[2]),
+        ];
+        let order = Order::of(&releases);
+        assert!(order.is_newer("r3", "r2") && !order.is_newer("r2", "r3"));
     }
 
     #[test]
-    fn of_two_builds_of_one_commit_the_later_one_is_newer() {
-        let (first, second) = (release('a', 1, 1, &[]), release('a', 1, 2, &['a']));
-        assert!(is_newer(&second, &first));
-        assert!(!is_newer(&first, &second));
+    fn a_predecessor_that_was_deleted_still_counts() {
+        let releases = [release(3, Some("r2"), 3, &[])];
+        let order = Order::of(&releases);
+        assert!(order.is_newer("r3", "r2"));
+        assert!(!order.is_newer("r2", "r3"));
+        assert!(!order.is_newer("r3", "r1"), "nobody knows");
+    }
+
+    #[test]
+    fn a_ring_ends() {
+        let releases = [release(1, Some("r2"), 1, &[]), release(2, Some("r1"), 2, &[])];
+        assert!(Order::of(&releases).is_newer("r2", "r1"));
     }
 }

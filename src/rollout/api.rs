@@ -570,4 +570,8 @@ pub struct Failure {
     /// When.
     #[schemars(with = "String")]
     pub at: Timestamp,
+    /// The Promotion that asked for the revision, where one did. Another one for the same revision asks to
+    /// try it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<String>,
 }

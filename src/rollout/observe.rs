@@ -69,8 +69,15 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
 /// Reads what a move of traffic depends on from the server into the caches.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
-    for kind in [ObjectKind::ReplicaSet, ObjectKind::Service, ObjectKind::HttpRoute] {
-        cluster.refresh(kind, &key.namespace, &selector).await.map_err(ReconcileError::Observe)?;
+    for kind in [
+        ObjectKind::ReplicaSet,
+        ObjectKind::Service,
+        ObjectKind::HttpRoute,
+    ] {
+        cluster
+            .refresh(kind, &key.namespace, &selector)
+            .await
+            .map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }
@@ -151,7 +158,7 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),
-        trouble: containers.into_iter().flatten().filter_map(trouble).next(),
+        trouble: containers.into_iter().flatten().find_map(trouble),
     })
 }
 

@@ -12,7 +12,7 @@ use super::{Draft, LOOK_AGAIN};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::pipeline::api::{PipelineSpec, Stage};
-use crate::release::order;
+use crate::release::order::Order;
 
 /// Whether nothing will change any more.
 pub(super) const fn is_over(phase: StagePhase) -> bool {
@@ -82,9 +82,8 @@ impl Draft<'_> {
 
     /// Lists the stages.
     fn begin(&mut self, spec: &PipelineSpec) {
-        let releases = self.seen.releases.iter().map(AsRef::as_ref);
-        self.next.previous =
-            order::newest(releases).and_then(|release| release.metadata.name.clone());
+        let order = Order::of(&self.seen.releases);
+        self.next.previous = order.latest().map(str::to_owned);
         self.next.phase = Some(RunPhase::Running);
         self.next.started_at = Some(Time(self.now));
         self.next.source_error = None;
