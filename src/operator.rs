@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
 /// Longest wait for the first lists.
-const SYNC: Duration = Duration::from_secs(60);
+const SYNC: Duration = Duration::from_mins(1);
 /// Longest wait for reconciles that are under way at the end. The lease is not renewed meanwhile, and holds.
 const DRAIN: Duration = Duration::from_secs(8);
 

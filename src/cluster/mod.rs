@@ -13,10 +13,12 @@ pub mod preflight;
 pub mod watch;
 pub mod write;
 
-use kube::Client;
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client};
 
 use crate::clock::Clock;
 use crate::model::action::{Reply, Request};
+use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use caches::Caches;
 
@@ -69,5 +71,26 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
         self.http.send(request).await
+    }
+
+    /// Reads the objects that carry a label from the server into their cache. A kind that the cluster does
+    /// not have has no objects.
+    pub async fn refresh(
+        &self,
+        kind: ObjectKind,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<(), Box<kube::Error>> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource());
+        let list = match api.list(&ListParams::default().labels(selector)).await {
+            Ok(list) => list,
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            Err(error) => return Err(Box::new(error)),
+        };
+        for object in list.items {
+            self.remember(kind, &object);
+        }
+        Ok(())
     }
 }

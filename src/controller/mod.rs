@@ -7,7 +7,7 @@
 
 pub mod queue;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -35,11 +35,11 @@ use crate::model::plan::Plan;
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Plans in a row before other objects get their turn.
 const PASSES: usize = 16;
 /// An object at rest is looked at this often even when no event says so.
-const RESYNC: Duration = Duration::from_secs(3600);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// What a kind brings: four functions and its names. See `rollout/mod.rs` for the shape.
 pub trait Kind: Send + Sync + 'static {
@@ -63,6 +63,15 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The cache of this kind.
     fn cache(cluster: &Cluster) -> &Cache<Self::Object>;
+
+    /// Reads the children from the server into the caches: once per object and term of leadership, before the
+    /// first action, because a watch may lag behind what the leader before us has written.
+    fn refresh(
+        _object: &Arc<Self::Object>,
+        _cluster: &Cluster,
+    ) -> impl Future<Output = Result<(), ReconcileError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Reads everything a plan may need. Absence is data, not an error.
     fn observe(
@@ -133,11 +142,13 @@ pub fn run<K: Kind>(
         queue.add(key);
     }
     let attempts = Arc::new(Attempts::default());
+    let fresh = Arc::new(Mutex::new(HashSet::new()));
     for _ in 0..workers {
         let worker = Worker::<K> {
             cluster: cluster.clone(),
             queue: Arc::clone(queue),
             attempts: Arc::clone(&attempts),
+            fresh: Arc::clone(&fresh),
             kind: std::marker::PhantomData,
         };
         let stop = stop.clone();
@@ -175,6 +186,8 @@ struct Worker<K> {
     cluster: Cluster,
     queue: Arc<Queue>,
     attempts: Arc<Attempts>,
+    /// Objects whose children were read from the server in this term.
+    fresh: Arc<Mutex<HashSet<Key>>>,
     kind: std::marker::PhantomData<K>,
 }
 
@@ -227,7 +240,7 @@ impl<K: Kind> Worker<K> {
                     }
                     Class::Transient => {
                         let attempt = self.attempts.failed(key);
-                        self.report(&error, attempt);
+                        Self::report(&error, attempt);
                         backoff(attempt, jitter(key, attempt))
                     }
                 }
@@ -237,14 +250,16 @@ impl<K: Kind> Worker<K> {
             .add_at(key.clone(), tokio::time::Instant::now() + after);
     }
 
-    fn report(&self, error: &ReconcileError, attempt: u32) {
+    fn report(error: &ReconcileError, attempt: u32) {
         match error {
             // Losing a race is how the guard is meant to work.
             ReconcileError::Write(WriteError::Conflict { .. }) => {
                 debug!(attempt, error = chain(error), "planning again");
             }
             ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
-            _ => warn!(attempt, error = chain(error), "reconcile failed"),
+            ReconcileError::Observe(_) | ReconcileError::Write(_) | ReconcileError::Deadline => {
+                warn!(attempt, error = chain(error), "reconcile failed");
+            }
         }
     }
 
@@ -258,6 +273,10 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
+                self.fresh
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -288,6 +307,9 @@ impl<K: Kind> Worker<K> {
         let start = Instant::now();
         let plan = K::plan(&seen, now);
         self.cluster.metrics().planned(start.elapsed());
+        if !plan.actions.is_empty() && self.freshen(object).await? {
+            return Ok(Pass::Again);
+        }
 
         let before = status_of(object);
         let intended = K::status(&seen, &plan, &Outcome::default(), now);
@@ -316,6 +338,25 @@ impl<K: Kind> Worker<K> {
         Ok(Pass::Rest(Next::At(
             plan.wake.map_or(resync, |wake| wake.min(resync)),
         )))
+    }
+
+    /// Makes sure that the first actions of a term stand on what the server has. True: look again.
+    async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
+        let key = Key::of(object.as_ref());
+        if self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+        {
+            return Ok(false);
+        }
+        K::refresh(object, &self.cluster).await?;
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
+        Ok(true)
     }
 
     async fn set_finalizer(

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod condition;
+pub mod json;
 pub mod key;
 pub mod label;
 pub mod manifest;

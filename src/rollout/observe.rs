@@ -1,4 +1,4 @@
-//! Reads the caches and makes an `Observed` of what it finds. Everything is cached: no call is made.
+//! Reads the caches and makes an `Observed` of what it finds. Only `refresh` talks to the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,6 +64,22 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         Some(read_service(&service, &slices, &observed))
     });
     Ok(observed)
+}
+
+/// Reads what a move of traffic depends on from the server into the caches.
+pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let selector = format!("{}={}", label::ROLLOUT, key.name);
+    for kind in [
+        ObjectKind::ReplicaSet,
+        ObjectKind::Service,
+        ObjectKind::HttpRoute,
+    ] {
+        cluster
+            .refresh(kind, &key.namespace, &selector)
+            .await
+            .map_err(ReconcileError::Observe)?;
+    }
+    Ok(())
 }
 
 fn deletion(rollout: &Rollout) -> Option<Deletion> {
@@ -142,7 +158,7 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),
-        trouble: containers.into_iter().flatten().filter_map(trouble).next(),
+        trouble: containers.into_iter().flatten().find_map(trouble),
     })
 }
 

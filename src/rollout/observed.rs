@@ -190,10 +190,10 @@ impl Observed {
 
     /// The first trouble of a revision's pods.
     pub fn trouble(&self, revision: &Revision) -> Option<&Trouble> {
-        let of_revision = self
+        let mut of_revision = self
             .pods
             .iter()
             .filter(|pod| pod.revision == *revision && !pod.is_ending);
-        of_revision.filter_map(|pod| pod.trouble.as_ref()).next()
+        of_revision.find_map(|pod| pod.trouble.as_ref())
     }
 }

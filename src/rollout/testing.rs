@@ -1,1 +1,206 @@
-//! Builders for tests.
+//! Builders for tests: a Rollout's spec through the real parser, and what can be seen of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::{Value, json};
+
+use super::api::{RolloutSpec, RolloutStatus};
+use super::observed::{Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::render;
+use super::spec::{Images, Spec};
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::{Side, gateway_api};
+
+/// The time of every story.
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+/// `NOW` and some seconds.
+pub(crate) fn later(seconds: i64) -> Timestamp {
+    NOW + SignedDuration::from_secs(seconds)
+}
+
+/// A spec with four replicas of image `api:<version>`, and whatever `extra` says.
+pub(crate) fn spec(version: &str, extra: &Value) -> Spec {
+    let mut raw = json!({
+        "replicas": 4,
+        "selector": {"matchLabels": {"app": "api"}},
+        "template": {
+            "metadata": {"labels": {"app": "api"}},
+            "spec": {"containers": [{"name": "web", "image": format!("api:{version}")}]},
+        },
+    });
+    json_patch::merge(&mut raw, extra);
+    let raw: RolloutSpec = serde_json::from_value(raw).unwrap();
+    Spec::parse(&raw, &Images::new()).unwrap()
+}
+
+/// A router with ten seconds of drain.
+pub(crate) fn routed() -> Value {
+    json!({"traffic": {"drain": "10s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}}})
+}
+
+/// Steps and a router.
+pub(crate) fn routed_steps(steps: &Value) -> Value {
+    let mut extra = routed();
+    extra["strategy"] = json!({"steps": steps});
+    extra
+}
+
+/// The revision of a version under the same `extra`.
+pub(crate) fn revision(version: &str, extra: &Value) -> Revision {
+    spec(version, extra).revision
+}
+
+/// A Rollout that nobody has looked at yet.
+pub(crate) fn untouched(spec: Spec) -> Observed {
+    Observed {
+        key: Key::new("shop", "api"),
+        owner: OwnerReference {
+            uid: "r".into(),
+            controller: Some(true),
+            ..Default::default()
+        },
+        generation: 1,
+        deletion: None,
+        wanted: Wanted::Spec(Box::new(spec)),
+        status: RolloutStatus {
+            observed_generation: -1,
+            ..RolloutStatus::default()
+        },
+        sets: Vec::new(),
+        pods: Vec::new(),
+        services: [None, None],
+        route: None,
+    }
+}
+
+fn target(kind: ObjectKind, name: &str) -> Target {
+    Target {
+        kind,
+        key: Key::new("shop", name),
+        uid: format!("uid-{name}"),
+        resource_version: "1".into(),
+    }
+}
+
+impl Observed {
+    /// Adds a ReplicaSet whose pods are all ready.
+    pub(crate) fn with_set(mut self, revision: &Revision, replicas: i32) -> Self {
+        let ordinal = self.sets.len() as u64 + 1;
+        self.sets.push(Set {
+            target: target(ObjectKind::ReplicaSet, &render::set_name("api", revision)),
+            revision: revision.clone(),
+            ordinal,
+            promoted_at: None,
+            failed: None,
+            is_owned: true,
+            images: [("web".to_owned(), "api".to_owned())].into(),
+            replicas,
+            current: replicas,
+            available: replicas,
+            is_settled: true,
+        });
+        for index in 0..replicas {
+            self.pods.push(Pod {
+                uid: format!("{revision}-{index}"),
+                revision: revision.clone(),
+                is_ready: true,
+                is_ending: false,
+                trouble: None,
+            });
+        }
+        self
+    }
+
+    /// Marks a ReplicaSet as promoted.
+    pub(crate) fn promoted(mut self, revision: &Revision, at: Timestamp) -> Self {
+        for set in self.sets.iter_mut().filter(|set| set.revision == *revision) {
+            set.promoted_at = Some(at);
+        }
+        self
+    }
+
+    /// Makes all pods of a revision crash.
+    pub(crate) fn crashing(mut self, revision: &Revision) -> Self {
+        for pod in self.pods.iter_mut().filter(|pod| pod.revision == *revision) {
+            pod.is_ready = false;
+            pod.trouble = Some(Trouble {
+                reason: "CrashLoop",
+                message: "container web: exit 1".into(),
+            });
+        }
+        for set in self.sets.iter_mut().filter(|set| set.revision == *revision) {
+            set.available = 0;
+        }
+        self
+    }
+
+    /// Adds both Services, with the ready pods of what they select behind them, and an acknowledged route.
+    pub(crate) fn with_traffic(mut self, stable: &Revision, canary: &Revision, weight: u8) -> Self {
+        let backends = self.backends();
+        let service = |name: &str, revision: &Revision| Service {
+            target: target(ObjectKind::Service, name),
+            revision: Some(revision.clone()),
+            is_owned: true,
+            is_current: true,
+            ready: self
+                .pods
+                .iter()
+                .filter(|pod| pod.revision == *revision && pod.is_ready)
+                .map(|pod| pod.uid.clone())
+                .collect::<BTreeSet<_>>(),
+        };
+        self.services = [
+            Some(service(&backends.stable, stable)),
+            Some(service(&backends.canary, canary)),
+        ];
+        self.route = Some(self.route_with(weight, true));
+        self
+    }
+
+    /// A route as the API server has it.
+    pub(crate) fn route_with(&self, weight: u8, acknowledged: bool) -> Route {
+        let Wanted::Spec(spec) = &self.wanted else {
+            panic!("a spec is needed")
+        };
+        let router = spec.router.as_ref().unwrap();
+        let weight = Weight::new(i64::from(weight)).unwrap();
+        let observed = if acknowledged { 2 } else { 1 };
+        let condition =
+            |type_: &str| json!({"type": type_, "status": "True", "observedGeneration": observed});
+        let live = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "api", "namespace": "shop", "generation": 2, "uid": "uid-api",
+                "resourceVersion": "1", "ownerReferences": [self.owner]},
+            "spec": gateway_api::spec(router, &self.backends(), weight),
+            "status": {"parents": [{"parentRef": {"name": "web"},
+                "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]},
+        });
+        Route {
+            target: target(ObjectKind::HttpRoute, "api"),
+            live: Arc::new(serde_json::from_value(live).unwrap()),
+        }
+    }
+
+    /// What was written last time, as a plan at `NOW` leaves it.
+    pub(crate) fn remembering(mut self, status: RolloutStatus) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The Service of a side, to be changed.
+    pub(crate) fn service_mut(&mut self, side: Side) -> &mut Service {
+        let [stable, canary] = &mut self.services;
+        match side {
+            Side::Stable => stable.as_mut().unwrap(),
+            Side::Canary => canary.as_mut().unwrap(),
+        }
+    }
+}

@@ -150,7 +150,7 @@ pub(crate) async fn run(program: &str, args: &[&str]) -> Result<String> {
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("cannot run {program}"))?;
+        .with_context(|| format!("cannot run {program}: is it installed?"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let command = args.join(" ");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+
 /// The settings of a testbed, all of them optional in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -9,6 +11,12 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// `SLIPWAY_TEST_AUDIT_LOG`: where that cluster's API server writes its audit log, when known.
     pub audit_log: Option<PathBuf>,
+    /// `SLIPWAY_TEST_REGISTRY`: the given cluster's image registry, `address:port`.
+    pub registry: Option<String>,
+    /// `SLIPWAY_TEST_GATEWAY`: where the given cluster's Gateway `gateway-system/slipway` listens.
+    pub gateway: Option<String>,
+    /// `SLIPWAY_TEST_PROMETHEUS`: the given cluster's Prometheus.
+    pub prometheus: Option<String>,
     /// `KUBEBUILDER_ASSETS`: a folder with etcd, kube-apiserver and kubectl to use as they are.
     pub assets: Option<PathBuf>,
     /// Built programs and the images' storage; outlives clusters.
@@ -27,11 +35,24 @@ impl Settings {
         Self {
             kubeconfig: path("SLIPWAY_TEST_KUBECONFIG"),
             audit_log: path("SLIPWAY_TEST_AUDIT_LOG"),
+            registry: text("SLIPWAY_TEST_REGISTRY"),
+            gateway: text("SLIPWAY_TEST_GATEWAY"),
+            prometheus: text("SLIPWAY_TEST_PROMETHEUS"),
             assets: path("KUBEBUILDER_ASSETS"),
             cache,
-            // Short, because unix sockets below it have 108 bytes for their whole path.
-            root: path("SLIPWAY_TESTBED_DIR").unwrap_or_else(|| "/tmp/slipway-testbed".into()),
+            root: path("SLIPWAY_TESTBED_DIR").unwrap_or_else(default_root),
         }
+    }
+}
+
+/// Short, because unix sockets below it have 108 bytes for their whole path; and each user's own.
+fn default_root() -> PathBuf {
+    let user = rustix::process::geteuid();
+    let root = PathBuf::from("/tmp/slipway-testbed");
+    if user.is_root() {
+        root
+    } else {
+        root.with_extension(user.as_raw().to_string())
     }
 }
 
@@ -40,6 +61,18 @@ fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+}
+
+/// The same as text.
+fn text(name: &str) -> Option<String> {
+    path(name)?.into_os_string().into_string().ok()
+}
+
+/// A program of the machine, wherever it is installed.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    let mut places = search_path().into_iter().map(|dir| dir.join(name));
+    let missing = || format!("the program {name} is not on this machine");
+    places.find(|place| place.is_file()).with_context(missing)
 }
 
 /// The program's search path, with the folders of administration programs, which a user's may lack.

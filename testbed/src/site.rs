@@ -221,6 +221,9 @@ impl Site {
         } else {
             2
         };
+        if self.state.node {
+            node::cleanup::stop_pods(&self.dir, &self.state);
+        }
         // Last started, first stopped: nobody then complains about a missing partner.
         for record in self.state.processes.iter().rev() {
             record.stop(Duration::from_secs(grace));
@@ -286,7 +289,7 @@ pub(crate) fn peek(root: &Path, name: &str) -> Result<Option<State>> {
 }
 
 /// Removes ephemeral clusters whose process was killed before it could.
-fn sweep(root: &Path) {
+pub(crate) fn sweep(root: &Path) {
     for name in names(root) {
         // A site that can be locked is held by nobody; dropping it wipes it when it is ephemeral.
         match Site::try_open(root, &name) {

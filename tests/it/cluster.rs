@@ -61,15 +61,25 @@ pub(crate) async fn client_of(user: &str, groups: &[&str]) -> Client {
 }
 
 async fn connect(adjust: impl FnOnce(&mut Config)) -> Client {
-    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG")
-        .expect("SLIPWAY_TEST_KUBECONFIG names the kubeconfig of a cluster; run make test");
-    let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
+    let mut config = config().await;
     adjust(&mut config);
     Client::try_from(config).unwrap()
+}
+
+/// The kubeconfig of the cluster that the tests run against.
+pub(crate) fn kubeconfig_path() -> PathBuf {
+    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG")
+        .expect("SLIPWAY_TEST_KUBECONFIG names the kubeconfig of a cluster; run make test");
+    PathBuf::from(path)
+}
+
+/// How to reach the cluster that the tests run against, with all rights.
+pub(crate) async fn config() -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).unwrap();
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap()
 }
 
 /// Runs a test in a namespace of its own, which is deleted afterwards and dumped first when it fails.
@@ -215,6 +225,14 @@ fn api_of(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
 async fn install(client: &Client) {
     for crd in slipway::crd::all().unwrap() {
         apply(client, &serde_json::to_value(&crd).unwrap()).await;
+    }
+    let gateway_api = testbed::gateway_api_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&gateway_api).unwrap();
+    for crd in documents
+        .iter()
+        .filter(|document| document["kind"] == "CustomResourceDefinition")
+    {
+        apply(client, crd).await;
     }
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in slipway::crd::all().unwrap() {

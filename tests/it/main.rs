@@ -8,10 +8,16 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may fail loudly, and plays people and other controllers"
 )]
 
 mod chart; // what the chart renders, and whether a cluster takes it
 mod cluster;
 mod crd; // what the API server accepts and refuses, kind by kind
+mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
+mod gateway; // a scripted data plane: takes in routes, sooner or later
+mod operator; // the operator as a process, and the nodes that its pods run on
 mod policy; // who may write what
+mod rollout; // a Rollout on scripted nodes

@@ -223,7 +223,7 @@ impl Draft<'_> {
         }
         if let Some(route) = &self.seen.route {
             let spec = gateway_api::spec(router, &self.seen.backends(), weight);
-            let change = json!({"spec": {"rules": spec["rules"]}});
+            let change = json!({"spec": {"rules": spec.get("rules")}});
             self.moves.push(Action::Patch {
                 target: route.target.clone(),
                 change,

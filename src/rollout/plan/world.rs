@@ -1,1 +1,875 @@
-//! Worlds.
+//! A simulated cluster with a data plane that lags, pods that fail, caches that are old and an operator that
+//! is killed after any write. Whatever happens, no request is lost and every change comes to its end.
+//!
+//! Each traffic rule has a mutant here: with the rule taken out, some world loses a request, or breaks what
+//! the rule promises. A rule whose mutant survives is not tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::super::api::{Phase, RolloutStatus};
+use super::super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
+use super::super::spec::Spec;
+use super::super::status;
+use super::super::testing::{later, routed_steps, spec, untouched};
+use super::{Rules, plan_with};
+use crate::model::action::{Action, Outcome, Reply};
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::{Side, gateway_api};
+
+/// Seconds for which the data plane may go on using what was changed.
+const LAG: i64 = 3;
+/// Seconds that a request may take.
+const LONGEST_REQUEST: i64 = 5;
+const REPLICAS: i32 = 4;
+const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
+
+/// A small generator of pseudo-random numbers (SplitMix64, Steele et al. 2014): seeded, so that a failure can be rerun.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn one_in(&mut self, chance: u64) -> bool {
+        self.below(chance) == 0
+    }
+}
+
+/// What is simulated, besides the rules of the planner.
+#[derive(Clone, Copy)]
+struct Habits {
+    rules: Rules,
+    /// 6. The status is written before the actions.
+    intent_first: bool,
+    /// 7. Nothing is decided on anything older than our own last write. Without it every object is still
+    ///    guarded by its own version, which is not enough: a Service and the route are two objects.
+    reads_own_writes: bool,
+}
+
+const GOOD: Habits = Habits {
+    rules: Rules::ALL,
+    intent_first: true,
+    reads_own_writes: true,
+};
+
+#[derive(Clone)]
+struct SimPod {
+    uid: String,
+    revision: Revision,
+    /// When it becomes ready, if ever.
+    ready_at: Option<i64>,
+    /// When it was told to end; it dies at once, as pods without a preStop hook may.
+    dead: bool,
+}
+
+#[derive(Clone)]
+struct SimSet {
+    revision: Revision,
+    ordinal: u64,
+    replicas: i32,
+    version: u64,
+    promoted_at: Option<jiff::Timestamp>,
+    failed: Option<String>,
+}
+
+/// The objects, as the API server has them.
+#[derive(Clone, Default)]
+struct Objects {
+    sets: Vec<SimSet>,
+    services: [Option<(Revision, u64)>; 2],
+    route: Option<(u8, u64)>,
+}
+
+struct World {
+    habits: Habits,
+    random: Random,
+    now: i64,
+    version: u64,
+    wanted: &'static str,
+    /// Versions whose pods never become ready.
+    broken: BTreeSet<&'static str>,
+    /// Versions whose metric is bad.
+    bad: BTreeSet<&'static str>,
+    /// The metric has no data.
+    silent: bool,
+    /// Pods crash for a moment.
+    is_flapping: bool,
+    objects: Objects,
+    /// What a cache that lags would show, latest last.
+    old: Vec<Objects>,
+    pods: Vec<SimPod>,
+    status: RolloutStatus,
+    /// The data plane: weight, and pods per Service, as of now.
+    weight: u8,
+    generation: u64,
+    endpoints: [BTreeSet<String>; 2],
+    /// Last second in which the data plane sent something to a pod.
+    served_at: BTreeMap<String, i64>,
+    lost: Vec<String>,
+    peak: BTreeMap<Revision, u8>,
+    /// Revisions that traffic was taken from.
+    left: BTreeSet<Revision>,
+    specs: BTreeMap<&'static str, Spec>,
+}
+
+impl World {
+    fn new(seed: u64, habits: Habits, extra: &Value) -> Self {
+        let specs = ["1", "2", "3"]
+            .map(|version| (version, spec(version, extra)))
+            .into();
+        Self {
+            habits,
+            random: Random(seed),
+            now: 0,
+            version: 1,
+            wanted: "1",
+            broken: BTreeSet::new(),
+            bad: BTreeSet::new(),
+            silent: false,
+            is_flapping: false,
+            objects: Objects::default(),
+            old: Vec::new(),
+            pods: Vec::new(),
+            status: RolloutStatus {
+                observed_generation: -1,
+                ..RolloutStatus::default()
+            },
+            weight: 0,
+            generation: 0,
+            endpoints: [BTreeSet::new(), BTreeSet::new()],
+            served_at: BTreeMap::new(),
+            lost: Vec::new(),
+            peak: BTreeMap::new(),
+            left: BTreeSet::new(),
+            specs,
+        }
+    }
+
+    fn revision(&self, version: &str) -> Revision {
+        self.specs[version].revision.clone()
+    }
+
+    /// One second of everything.
+    fn tick(&mut self) {
+        self.now += 1;
+        self.replica_sets();
+        self.data_plane();
+        self.requests();
+        // Sometimes nobody is there to reconcile.
+        if !self.random.one_in(4) {
+            for _ in 0..3 {
+                let stale = self.random.one_in(6) && !self.habits.reads_own_writes;
+                if !self.reconcile(stale) {
+                    break;
+                }
+            }
+        }
+        self.old.push(self.objects.clone());
+    }
+
+    /// What the operator sees of the objects: now and then not the latest.
+    fn objects_as_seen(&mut self, stale: bool) -> Objects {
+        let age = usize::try_from(self.random.below(8)).unwrap() + 1;
+        let old = self.old.len().checked_sub(age).filter(|_| stale);
+        old.map_or_else(|| self.objects.clone(), |index| self.old[index].clone())
+    }
+
+    fn replica_sets(&mut self) {
+        let sets = self.objects.sets.clone();
+        for set in &sets {
+            let alive = |pod: &&SimPod| pod.revision == set.revision && !pod.dead;
+            let count = i32::try_from(self.pods.iter().filter(alive).count()).unwrap();
+            for _ in count..set.replicas {
+                self.version += 1;
+                let is_broken = self.broken.iter().any(|v| self.revision(v) == set.revision);
+                let start = 1 + i64::try_from(self.random.below(3)).unwrap();
+                self.pods.push(SimPod {
+                    uid: format!("{}-{}", set.revision, self.version),
+                    revision: set.revision.clone(),
+                    ready_at: (!is_broken).then_some(self.now + start),
+                    dead: false,
+                });
+            }
+            for _ in set.replicas..count {
+                let victim = self
+                    .pods
+                    .iter_mut()
+                    .find(|p| p.revision == set.revision && !p.dead);
+                victim.unwrap().dead = true;
+            }
+        }
+        for pod in self.pods.iter().filter(|pod| pod.dead) {
+            let last = self.served_at.get(&pod.uid).copied().unwrap_or(i64::MIN);
+            if last + LONGEST_REQUEST > self.now {
+                self.lost.push(format!(
+                    "{}: a request to {} was cut off",
+                    self.now, pod.uid
+                ));
+            }
+        }
+        self.pods.retain(|pod| !pod.dead);
+        if self.broken.is_empty() && !self.is_flapping {
+            self.watch_surge();
+        }
+    }
+
+    fn is_ready(&self, pod: &SimPod) -> bool {
+        !pod.dead && pod.ready_at.is_some_and(|at| at <= self.now)
+    }
+
+    fn ready_uids(&self, revision: &Revision) -> BTreeSet<String> {
+        let pods = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == *revision && self.is_ready(pod));
+        pods.map(|pod| pod.uid.clone()).collect()
+    }
+
+    /// Takes in what is written, each part sooner or later but within the lag.
+    fn data_plane(&mut self) {
+        let hurry = self.now % LAG == 0;
+        if let Some((weight, version)) = self.objects.route
+            && (hurry || self.random.one_in(3))
+        {
+            self.weight = weight;
+            self.generation = version;
+        }
+        for (index, service) in self.objects.services.clone().iter().enumerate() {
+            let Some((revision, _)) = service else {
+                continue;
+            };
+            let is_same = |uid: &String| uid.starts_with(revision.as_str());
+            if self.endpoints[index].iter().all(is_same) {
+                let ready = self.ready_uids(revision);
+                if hurry || self.random.one_in(2) {
+                    self.endpoints[index] = ready;
+                } else {
+                    // Pods that are gone are noticed at once; new ones take their time.
+                    self.endpoints[index].retain(|uid| ready.contains(uid));
+                }
+            } else {
+                // A selector was changed: the old pods go before the new ones come.
+                self.endpoints[index].clear();
+            }
+        }
+    }
+
+    fn share(&self, side: usize) -> u8 {
+        if side == 0 {
+            100 - self.weight
+        } else {
+            self.weight
+        }
+    }
+
+    /// Every Service with weight answers, with enough pods.
+    fn requests(&mut self) {
+        if self.objects.route.is_none() || self.now < 20 {
+            return;
+        }
+        for (side, name) in SIDES.iter().enumerate() {
+            if self.share(side) == 0 {
+                continue;
+            }
+            if self.endpoints[side].is_empty() {
+                let share = self.share(side);
+                self.lost.push(format!(
+                    "{}: {share} % of requests to nobody: {name:?}",
+                    self.now
+                ));
+            }
+            for uid in &self.endpoints[side] {
+                self.served_at.insert(uid.clone(), self.now);
+            }
+            if let Some((revision, _)) = &self.objects.services[side] {
+                let peak = self.peak.entry(revision.clone()).or_default();
+                *peak = (*peak).max(if side == 0 {
+                    100 - self.weight
+                } else {
+                    self.weight
+                });
+            }
+        }
+    }
+
+    fn observed(&self, objects: &Objects) -> Observed {
+        let mut seen = untouched(self.specs[self.wanted].clone());
+        seen.status = self.status.clone();
+        seen.pods = self.pods.iter().map(|pod| self.seen_pod(pod)).collect();
+        seen.sets = objects.sets.iter().map(|set| self.seen_set(set)).collect();
+        let backends = seen.backends();
+        let names = [backends.stable, backends.canary];
+        for (index, service) in objects.services.iter().enumerate() {
+            let Some((revision, version)) = service else {
+                continue;
+            };
+            seen.services[index] = Some(Service {
+                target: target(ObjectKind::Service, &names[index], *version),
+                revision: Some(revision.clone()),
+                is_owned: true,
+                is_current: true,
+                ready: self.endpoints[index].clone(),
+            });
+        }
+        if let Some((weight, version)) = objects.route {
+            let mut route = seen.route_with(weight, self.generation >= version);
+            route.target = target(ObjectKind::HttpRoute, "api", version);
+            seen.route = Some(route);
+        }
+        seen
+    }
+
+    fn seen_pod(&self, pod: &SimPod) -> Pod {
+        let crashes = pod.ready_at.is_none();
+        Pod {
+            uid: pod.uid.clone(),
+            revision: pod.revision.clone(),
+            is_ready: self.is_ready(pod),
+            is_ending: false,
+            trouble: crashes.then(|| Trouble {
+                reason: "CrashLoop",
+                message: "exit 1".into(),
+            }),
+        }
+    }
+
+    fn seen_set(&self, set: &SimSet) -> Set {
+        let of_set: Vec<_> = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == set.revision)
+            .collect();
+        let available = of_set.iter().filter(|pod| self.is_ready(pod)).count();
+        Set {
+            target: target(
+                ObjectKind::ReplicaSet,
+                &format!("api-{}", set.revision),
+                set.version,
+            ),
+            revision: set.revision.clone(),
+            ordinal: set.ordinal,
+            promoted_at: set.promoted_at,
+            failed: set.failed.clone(),
+            is_owned: true,
+            images: BTreeMap::new(),
+            replicas: set.replicas,
+            current: i32::try_from(of_set.len()).unwrap(),
+            available: i32::try_from(available).unwrap(),
+            is_settled: true,
+        }
+    }
+
+    /// One pass of the driver, possibly cut short. Whether there is more to do.
+    fn reconcile(&mut self, stale: bool) -> bool {
+        let objects = self.objects_as_seen(stale);
+        let seen = self.observed(&objects);
+        let now = later(self.now);
+        let plan = plan_with(self.habits.rules, &seen, now);
+        let intended = status::status(&seen, &plan, &Outcome::default(), now);
+        if self.random.one_in(20) {
+            return false;
+        }
+        if self.habits.intent_first {
+            self.status = intended.clone();
+        }
+        let is_killed_half_way = self.random.one_in(6);
+        if self.habits.intent_first && is_killed_half_way {
+            return false;
+        }
+        let mut outcome = Outcome::default();
+        for action in &plan.actions {
+            // Killed before this write.
+            if self.random.one_in(20) || !self.act(action, &mut outcome) {
+                return false;
+            }
+        }
+        if !self.habits.intent_first {
+            if is_killed_half_way {
+                return false;
+            }
+            self.status = intended;
+        }
+        if !outcome.replies.is_empty() {
+            self.status = status::status(&seen, &plan, &outcome, now);
+        }
+        !plan.actions.is_empty()
+    }
+
+    fn act(&mut self, action: &Action, outcome: &mut Outcome) -> bool {
+        self.version += 1;
+        match action {
+            Action::Create(manifest) => {
+                let body = &manifest.body;
+                match manifest.kind {
+                    ObjectKind::ReplicaSet => self.create_set(body),
+                    ObjectKind::Service => {
+                        let side = usize::from(manifest.key.name.ends_with("canary"));
+                        let selected = selected(body);
+                        let version = self.version;
+                        self.objects.services[side].get_or_insert((selected, version));
+                    }
+                    ObjectKind::HttpRoute => {
+                        let weight = weight_in(body).unwrap();
+                        self.objects.route.get_or_insert((weight, self.version));
+                    }
+                    other => panic!("{other:?}"),
+                }
+                true
+            }
+            Action::Patch { target, change } => self.patch(target, change),
+            Action::Fetch { key, .. } => {
+                outcome.replies.insert(key.clone(), Ok(self.answer()));
+                true
+            }
+            Action::Delete { target, .. } => {
+                let name = target.key.name.clone();
+                self.objects
+                    .sets
+                    .retain(|set| format!("api-{}", set.revision) != name);
+                true
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn create_set(&mut self, body: &Value) {
+        let label = &body["metadata"]["labels"]["slipway.dev/revision"];
+        let revision = Revision::from_label(label.as_str().unwrap());
+        if self.objects.sets.iter().any(|set| set.revision == revision) {
+            return;
+        }
+        let ordinal = body["metadata"]["annotations"]["slipway.dev/ordinal"]
+            .as_str()
+            .unwrap();
+        self.objects.sets.push(SimSet {
+            revision,
+            ordinal: ordinal.parse().unwrap(),
+            replicas: i32::try_from(body["spec"]["replicas"].as_i64().unwrap()).unwrap(),
+            version: self.version,
+            promoted_at: None,
+            failed: None,
+        });
+    }
+
+    fn patch(&mut self, target: &Target, change: &Value) -> bool {
+        let version = self.version;
+        let lost = |current: u64| target.resource_version != current.to_string();
+        match target.kind {
+            ObjectKind::ReplicaSet => {
+                let name = &target.key.name;
+                let mut sets = self.objects.sets.iter_mut();
+                let set = sets
+                    .find(|set| format!("api-{}", set.revision) == *name)
+                    .unwrap();
+                if lost(set.version) {
+                    return false;
+                }
+                set.version = version;
+                if let Some(count) = change.pointer("/spec/replicas").and_then(Value::as_i64) {
+                    set.replicas = i32::try_from(count).unwrap();
+                }
+                let annotations = &change["metadata"]["annotations"];
+                if let Some(at) = annotations["slipway.dev/promoted-at"].as_str() {
+                    set.promoted_at = Some(at.parse().unwrap());
+                }
+                if let Some(reason) = annotations.get("slipway.dev/failed") {
+                    set.failed = reason.as_str().map(str::to_owned);
+                }
+            }
+            ObjectKind::Service => {
+                let side = usize::from(target.key.name.ends_with("canary"));
+                let service = self.objects.services[side].as_mut().unwrap();
+                if lost(service.1) {
+                    return false;
+                }
+                *service = (selected(change), version);
+            }
+            ObjectKind::HttpRoute => {
+                let (before, current) = self.objects.route.unwrap();
+                if lost(current) {
+                    return false;
+                }
+                let weight = weight_in(change).unwrap();
+                self.objects.route = Some((weight, version));
+                self.watch_weight(before, weight);
+            }
+            other => panic!("{other:?}"),
+        }
+        true
+    }
+
+    /// The canary's weight goes up, or it goes down for good.
+    fn watch_weight(&mut self, before: u8, after: u8) {
+        let [Some((stable, _)), Some((canary, _))] = &self.objects.services else {
+            return;
+        };
+        if stable == canary {
+            return;
+        }
+        let canary = canary.clone();
+        if after < before {
+            self.left.insert(canary);
+        } else if self.left.contains(&canary) {
+            let text = format!(
+                "{}: {canary} went from {before} to {after} % again",
+                self.now
+            );
+            self.lost.push(text);
+        }
+    }
+
+    /// Pods start a few at a time.
+    fn watch_surge(&mut self) {
+        let wanted = self.revision(self.wanted);
+        let starting = self
+            .pods
+            .iter()
+            .filter(|p| p.revision == wanted && !self.is_ready(p));
+        let count = starting.count();
+        if count > 1 && self.wanted == "2" {
+            self.lost.push(format!(
+                "{}: {count} pods start at once, 1 allowed",
+                self.now
+            ));
+        }
+    }
+
+    fn answer(&self) -> Reply {
+        let value = if self.bad.contains(self.wanted) {
+            "0.5"
+        } else {
+            "0.0"
+        };
+        let result = if self.silent {
+            json!([])
+        } else {
+            json!([{"value": [0, value]}])
+        };
+        let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+        Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    fn run_until(&mut self, limit: i64, phase: Phase) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            self.tick();
+            let stable = self.status.progress.as_ref().and_then(|p| p.stable.clone());
+            let is_wanted = stable == Some(self.revision(self.wanted));
+            // Healthy with the revision before is only the beginning.
+            let is_there = is_wanted == (phase == Phase::Healthy);
+            if self.status.phase == Some(phase) && is_there && self.settled() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Objects and data plane are where the status says that they are.
+    fn settled(&self) -> bool {
+        let stable = self
+            .status
+            .progress
+            .as_ref()
+            .and_then(|progress| progress.stable.clone());
+        let sets = self.objects.sets.iter().filter(|set| set.replicas > 0);
+        sets.into_iter()
+            .all(|set| Some(&set.revision) == stable.as_ref())
+            && self.weight == 0
+            && self.objects.route.is_some_and(|(weight, _)| weight == 0)
+    }
+
+    fn assert_sound(&self, seed: u64) {
+        assert!(self.lost.is_empty(), "seed {seed}: {:?}", self.lost.first());
+    }
+}
+
+fn target(kind: ObjectKind, name: &str, version: u64) -> Target {
+    let key = Key::new("shop", name);
+    Target {
+        kind,
+        key,
+        uid: name.to_owned(),
+        resource_version: version.to_string(),
+    }
+}
+
+fn selected(body: &Value) -> Revision {
+    Revision::from_label(
+        body["spec"]["selector"]["slipway.dev/revision"]
+            .as_str()
+            .unwrap(),
+    )
+}
+
+fn weight_in(body: &Value) -> Option<u8> {
+    let weight = body
+        .pointer("/spec/rules/0/backendRefs/1/weight")?
+        .as_u64()?;
+    u8::try_from(weight).ok()
+}
+
+fn steps() -> Value {
+    let mut extra = routed_steps(&json!([
+        {"setWeight": {"weight": 25}}, {"pause": {"for": "5s"}},
+        {"setWeight": {"weight": 45}}, {"pause": {"for": "3s"}},
+        {"setWeight": {"weight": 50}}, {"analyse": {"metrics": ["errors"], "for": "6s"}},
+    ]));
+    extra["gracefulShutdown"] = "Off".into();
+    extra["progressDeadlineSeconds"] = 60.into();
+    extra["analysis"] = json!({"interval": "2s", "startAt": {"weight": 50}, "metrics": [{
+        "name": "errors", "pass": "value < 0.01", "minSamples": 2,
+        "prometheus": {"address": "http://prom", "query": "errors"},
+    }]});
+    extra
+}
+
+/// v1 runs; then v2 is wanted, and what becomes of it depends on the world.
+fn started(seed: u64, habits: Habits) -> World {
+    let mut world = World::new(seed, habits, &steps());
+    assert!(
+        world.run_until(60, Phase::Healthy),
+        "seed {seed}: v1 does not start"
+    );
+    // The first pods have time to arrive everywhere.
+    while world.now < 25 {
+        world.tick();
+    }
+    world.wanted = "2";
+    world
+}
+
+type Story = fn(u64, Habits) -> World;
+
+/// v2 is good: it becomes stable.
+fn good(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    world.tick();
+    assert!(
+        world.run_until(300, Phase::Healthy),
+        "seed {seed}: v2 gets stuck: {:?}",
+        world.status
+    );
+    let stable = world.status.progress.as_ref().unwrap().stable.clone();
+    assert_eq!(stable, Some(world.revision("2")), "seed {seed}");
+    // Weight goes one way only when nothing fails.
+    let peak = world
+        .status
+        .history
+        .first()
+        .map(|ending| ending.peak_weight);
+    assert_eq!(peak, Some(100), "seed {seed}");
+    world
+}
+
+/// v2 is bad by its metric: it never gets more than the weight at which that is seen.
+fn bad_metric(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    world.bad.insert("2");
+    assert!(
+        world.run_until(300, Phase::RolledBack),
+        "seed {seed}: {:?}",
+        world.status
+    );
+    let peak = world.peak.get(&world.revision("2")).copied().unwrap_or(0);
+    assert!(peak <= 50, "seed {seed}: v2 had {peak} %");
+    world
+}
+
+/// v2 has no data: it is not promoted.
+fn no_data(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    world.silent = true;
+    assert!(
+        world.run_until(400, Phase::RolledBack),
+        "seed {seed}: {:?}",
+        world.status
+    );
+    world
+}
+
+/// v2 is superseded by v3 at some point, while one stable pod is not ready.
+fn superseded(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    let moment = 5 + i64::try_from(world.random.below(20)).unwrap();
+    for _ in 0..moment {
+        world.tick();
+    }
+    let back = world.now + 30;
+    let stable = world.revision("1");
+    if let Some(pod) = world.pods.iter_mut().find(|pod| pod.revision == stable) {
+        pod.ready_at = Some(back);
+    }
+    world.wanted = "3";
+    world.tick();
+    assert!(
+        world.run_until(400, Phase::Healthy),
+        "seed {seed}: v3 gets stuck: {:?}",
+        world.status
+    );
+    world
+}
+
+/// v2 fails by its metric while some stable pods are gone for good and v2's own pods die.
+fn failing_all_over(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    let v2 = world.revision("2");
+    while world.peak.get(&v2).copied().unwrap_or(0) == 0 && world.now < 200 {
+        world.tick();
+    }
+    let v1 = world.revision("1");
+    let sick: Vec<usize> = (0..world.pods.len())
+        .filter(|i| world.pods[*i].revision == v1)
+        .collect();
+    world.pods[sick[0]].ready_at = Some(i64::MAX);
+    for pod in world.pods.iter_mut().filter(|pod| pod.revision == v2) {
+        pod.ready_at = None;
+    }
+    world.lost.clear();
+    let start = world.now;
+    while world.weight > 0 && world.now < start + 60 {
+        world.tick();
+    }
+    // The bad pods lose requests until the weight is gone: that is theirs, and must be short.
+    let took = world.now - start;
+    assert!(
+        world.weight == 0 && took <= 20,
+        "seed {seed}: {took} s to get away from a dead canary"
+    );
+    world.lost.clear();
+    world
+}
+
+/// v2's pods crash for a moment: whoever has seen it gives v2 up for good, even when killed right after.
+fn flapping(seed: u64, habits: Habits) -> World {
+    let mut world = started(seed, habits);
+    world.is_flapping = true;
+    let v2 = world.revision("2");
+    while world.peak.get(&v2).copied().unwrap_or(0) == 0 && world.now < 200 {
+        world.tick();
+    }
+    let good_again = world.now + 1;
+    world
+        .pods
+        .iter_mut()
+        .filter(|p| p.revision == v2)
+        .for_each(|pod| pod.ready_at = None);
+    world.tick();
+    for pod in world.pods.iter_mut().filter(|pod| pod.revision == v2) {
+        pod.ready_at = Some(good_again);
+    }
+    // What a crashing pod loses is not the operator's doing.
+    world.lost.clear();
+    for _ in 0..60 {
+        world.tick();
+    }
+    world.lost.retain(|text| text.ends_with("again"));
+    world
+}
+
+const STORIES: &[(&str, Story)] = &[
+    ("good", good),
+    ("bad metric", bad_metric),
+    ("no data", no_data),
+    ("superseded", superseded),
+    ("failing all over", failing_all_over),
+    ("flapping", flapping),
+];
+
+const SEEDS: u64 = 40;
+
+#[test]
+fn no_world_loses_a_request_and_every_change_ends() {
+    for (name, story) in STORIES {
+        for seed in 0..SEEDS {
+            let world = story(seed, GOOD);
+            assert!(
+                world.lost.is_empty(),
+                "{name}, seed {seed}: {:?}",
+                world.lost.first()
+            );
+            world.assert_sound(seed);
+        }
+    }
+}
+
+/// Whether some world shows that these habits are wrong.
+fn is_killed(habits: Habits) -> bool {
+    STORIES.iter().any(|(_, story)| {
+        (0..SEEDS).any(|seed| {
+            let run = std::panic::catch_unwind(|| story(seed, habits));
+            run.map_or(true, |world| !world.lost.is_empty())
+        })
+    })
+}
+
+macro_rules! mutants {
+    ($($name:ident: $rule:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            let rules = Rules { $rule: false, ..Rules::ALL };
+            assert!(is_killed(Habits { rules, ..GOOD }), "the mutant survives");
+        })*
+    };
+}
+
+mutants! {
+    rule_1_ready_before_weight_is_needed: ready_before_weight;
+    rule_2_drain_before_scale_down_is_needed: drain_before_scale_down;
+    rule_3_referenced_revisions_must_keep_their_pods: referenced_is_never_scaled_away;
+    rule_4_the_way_back_must_not_need_health: abort_needs_no_health;
+    rule_5_selectors_must_change_only_when_idle: selector_swaps_idle;
+    rule_8_counts_must_be_bounded: counts_are_bounded;
+    rule_9_superseded_revisions_must_drain: superseded_drain;
+    rule_10_no_data_must_not_be_success: no_data_is_not_success;
+}
+
+#[test]
+fn rule_6_intent_must_come_first() {
+    assert!(
+        is_killed(Habits {
+            intent_first: false,
+            ..GOOD
+        }),
+        "the mutant survives"
+    );
+}
+
+#[test]
+fn rule_7_old_reads_must_not_write() {
+    assert!(
+        is_killed(Habits {
+            reads_own_writes: false,
+            ..GOOD
+        }),
+        "the mutant survives"
+    );
+}
+
+#[test]
+fn gateway_weight_is_read_as_written() {
+    let seen = World::new(0, GOOD, &steps()).observed(&Objects::default());
+    let route = seen.route_with(25, true);
+    assert_eq!(
+        gateway_api::weight(&route.live, &seen.backends()),
+        Weight::new(25)
+    );
+    assert!(matches!(seen.wanted, Wanted::Spec(_)) && REPLICAS == 4);
+}

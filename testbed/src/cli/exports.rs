@@ -1,6 +1,5 @@
 //! What a program needs in its environment to use a cluster.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -37,6 +36,20 @@ fn address(state: &State, variable: &str, server: &str) -> Option<(String, Strin
     Some((variable.to_owned(), state.addresses.get(server)?.clone()))
 }
 
+/// The registry that images are pushed to: a given one, else that of the cluster of that name.
+pub(super) fn registry(settings: &Settings, name: &str) -> Result<String> {
+    if let Some(given) = &settings.registry {
+        return Ok(given.clone());
+    }
+    let state = site::peek(&settings.root, name)?.unwrap_or_default();
+    let missing = || format!("cluster {name} has no registry: run `testbed up --name {name}`");
+    state
+        .addresses
+        .get("registry")
+        .cloned()
+        .with_context(missing)
+}
+
 /// The same as lines for a shell.
 pub(super) fn shell(settings: &Settings, name: &str) -> Result<String> {
     let line = |(name, value): &(String, String)| {
@@ -48,9 +61,16 @@ pub(super) fn shell(settings: &Settings, name: &str) -> Result<String> {
 
 /// The search path with the cluster's programs in front: those that are built.
 fn program_path() -> Result<String> {
-    let built: BTreeSet<PathBuf> = programs::all()
-        .filter_map(|name| programs::path_of(name).ok()?.parent().map(PathBuf::from))
-        .collect();
-    let path = std::env::join_paths(built.into_iter().chain(settings::search_path()))?;
-    path.into_string().ok().context("PATH is not UTF-8")
+    let built = programs::all()
+        .filter_map(|name| programs::path_of(name).ok()?.parent().map(PathBuf::from));
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for dir in built.chain(settings::search_path()) {
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    std::env::join_paths(dirs)?
+        .into_string()
+        .ok()
+        .context("PATH is not UTF-8")
 }

@@ -3,6 +3,7 @@
 mod exports;
 mod run;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -57,6 +58,24 @@ enum Command {
         #[arg(required = true, last = true)]
         command: Vec<String>,
     },
+    /// Build an image, push it to a cluster's registry and print its name there
+    Image {
+        /// One of the testbed's own (busybox, debian, git-server, buildkit), or with --context any name
+        image: String,
+        /// The folder with the Dockerfile
+        #[arg(long)]
+        context: Option<PathBuf>,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Run one of the programs, built first if need be: testbed exec helm -- version
+    Exec {
+        /// For example helm
+        program: String,
+        /// Its arguments, after --
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
     /// Build programs into the cache: those named, else all
     Build {
         /// For example kube-apiserver
@@ -101,7 +120,20 @@ async fn execute(command: Command, settings: &Settings) -> Result<ExitCode> {
         }
         Command::Status => status(settings)?,
         Command::Env(which) => print(&exports::shell(settings, &which.name)?),
+        Command::Exec { program, args } => return run::exec(&program, &args).await,
         Command::Run { node, command, .. } => return run::run(settings, node, &command).await,
+        Command::Image {
+            image,
+            context,
+            which,
+        } => {
+            let registry = exports::registry(settings, &which.name)?;
+            let reference = match context {
+                Some(context) => crate::image::build(&registry, &context, &image).await?,
+                None => crate::image::base::named(&registry, &image).await?,
+            };
+            print(&format!("{reference}\n"));
+        }
         Command::Build { names } => {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let all: Vec<&str> = programs::all().collect();

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exports;
 use crate::control_plane::{components, unique};
+use crate::programs;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::site::Site;
@@ -25,6 +26,14 @@ pub(super) async fn run(settings: &Settings, node: bool, command: &[String]) -> 
         _ = interrupt.recv() => Ok(ExitCode::from(130)),
         _ = terminate.recv() => Ok(ExitCode::from(143)),
     }
+}
+
+/// Runs one of the programs, built first if need be, and gives its exit code.
+pub(super) async fn exec(program: &str, args: &[String]) -> Result<ExitCode> {
+    programs::ensure(&[program]).await?;
+    let path = programs::path_of(program)?.display().to_string();
+    let command: Vec<String> = std::iter::once(path).chain(args.iter().cloned()).collect();
+    execute(&command, Vec::new()).await
 }
 
 async fn with_cluster(settings: &Settings, node: bool, command: &[String]) -> Result<ExitCode> {

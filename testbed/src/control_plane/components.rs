@@ -215,6 +215,8 @@ async fn controllers(site: &mut Site) -> Result<()> {
         format!("--cluster-signing-cert-file={}", site.arg("pki/ca.crt")),
         format!("--cluster-signing-key-file={}", site.arg("pki/ca.key")),
         format!("--cluster-cidr={POD_CIDR}"),
+        // Else it makes a folder of the machine's.
+        format!("--flex-volume-plugin-dir={}", site.arg("volume-plugins")),
     ];
     let own = [
         "--use-service-account-credentials=true",

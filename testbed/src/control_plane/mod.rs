@@ -112,10 +112,6 @@ impl ControlPlane {
     pub async fn user_kubeconfig(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {
         users::kubeconfig(self, user, groups).await
     }
-
-    pub(crate) fn site(&self) -> &Site {
-        &self.site
-    }
 }
 
 /// A site's name that no other process and no other call has.

@@ -1,15 +1,196 @@
-//! A node that runs pods.
+//! A cluster with a node that runs pods, and what an operator meets around it: registry, DNS, gateway, metrics.
+//!
+//! Everything beside the pods runs as a process of this machine, at one address: that of the pods' bridge. So machine,
+//! pods and build containers reach a server under the same `address:port`. One node per machine.
 
 pub(crate) mod cleanup;
+mod containerd;
+mod dns;
+mod gateway;
+mod kubelet;
+mod network;
+mod prometheus;
+mod registry;
+mod requirements;
 
-/// A cluster with a node.
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::control_plane::{ControlPlane, components, unique};
+use crate::programs;
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::site::{self, Site};
+
+/// The bridge's address, and every server's.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
+
+/// The node's name in the cluster.
+const NAME: &str = "slipway-node";
+
+/// Long enough for a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A cluster with a node: a test's own, or the one that `SLIPWAY_TEST_KUBECONFIG` and its sisters name.
 #[derive(Debug)]
-pub struct Node;
+pub struct Node {
+    control_plane: ControlPlane,
+    registry: String,
+    gateway: String,
+    prometheus: String,
+}
 
-pub(crate) async fn up(
-    _site: &mut crate::site::Site,
-    _settings: &crate::settings::Settings,
-    _progress: crate::progress::Progress,
-) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+impl Node {
+    /// Starts a cluster with a node, in about twenty seconds once its programs and images are built.
+    pub async fn start(name: &str) -> Result<Self> {
+        let settings = Settings::from_env();
+        if settings.kubeconfig.is_some() {
+            return Self::attach(name, settings).await;
+        }
+        let mut site = Site::ephemeral(&settings.root, &unique(name))?;
+        up(&mut site, &settings, Progress::Quiet).await?;
+        let address = |site: &Site, server: &str| {
+            let address = site.state.addresses.get(server).cloned();
+            address.with_context(|| format!("{server} has no address"))
+        };
+        let registry = address(&site, "registry")?;
+        let gateway = address(&site, "traefik")?;
+        let prometheus = address(&site, "prometheus")?;
+        let control_plane = ControlPlane::of(site).await?;
+        Ok(Self {
+            control_plane,
+            registry,
+            gateway,
+            prometheus,
+        })
+    }
+
+    async fn attach(name: &str, settings: Settings) -> Result<Self> {
+        let given = |address: Option<String>, variable: &str| {
+            address.with_context(|| {
+                format!(
+                    "{variable} must say which one the given cluster's pods and this machine reach"
+                )
+            })
+        };
+        Ok(Self {
+            registry: given(settings.registry, "SLIPWAY_TEST_REGISTRY")?,
+            gateway: given(settings.gateway, "SLIPWAY_TEST_GATEWAY")?,
+            prometheus: given(settings.prometheus, "SLIPWAY_TEST_PROMETHEUS")?,
+            control_plane: ControlPlane::start(name).await?,
+        })
+    }
+
+    /// The cluster's API, its administrator and other users.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    /// `address:port` of the image registry, over plain http. The same for this machine, the node and pods.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// `address:port` of the Gateway `slipway` in namespace `gateway-system`.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// `address:port` of Prometheus.
+    pub fn prometheus(&self) -> &str {
+        &self.prometheus
+    }
+}
+
+/// Brings up a cluster with a node, or what of it does not run already.
+pub(crate) async fn up(site: &mut Site, settings: &Settings, progress: Progress) -> Result<()> {
+    requirements::check()?;
+    claim_machine(site, &settings.root)?;
+    progress
+        .step("node's programs", programs::ensure(programs::NODE))
+        .await?;
+    progress.step("bridge, routes", network::up(site)).await?;
+    components::up(site, ADDRESS, progress).await?;
+    progress
+        .step("registry", registry::up(site, settings))
+        .await?;
+    progress.step("containerd", containerd::up(site)).await?;
+    progress
+        .step("kubelet, kube-proxy", kubelet::up(site))
+        .await?;
+    progress.step("CoreDNS", dns::up(site)).await?;
+    progress
+        .step("Gateway API, Traefik", gateway::up(site, settings))
+        .await?;
+    progress.step("Prometheus", prometheus::up(site)).await?;
+    progress.step("node ready", kubelet::ready(site)).await
+}
+
+/// Addresses, the bridge and the packet filter are the machine's: only one cluster can have them.
+fn claim_machine(site: &mut Site, root: &Path) -> Result<()> {
+    site::sweep(root);
+    for name in site::names(root)
+        .iter()
+        .filter(|name| root.join(name) != site.path("").as_path())
+    {
+        let taken = site::peek(root, name)?.is_some_and(|state| state.node);
+        ensure!(
+            !taken,
+            "cluster {name} has this machine's only node: `testbed down --name {name}`"
+        );
+    }
+    ensure!(
+        site.state.node || site.state.processes.is_empty(),
+        "this cluster runs without a node: take it down first, then bring it up again"
+    );
+    site.state.node = true;
+    site.save()
+}
+
+/// Applies manifests the way a user does.
+async fn apply(site: &Site, manifests: &str) -> Result<()> {
+    kubectl(
+        site,
+        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+        manifests,
+    )
+    .await
+}
+
+/// Runs kubectl as the administrator.
+async fn kubectl(site: &Site, args: &[&str], input: &str) -> Result<()> {
+    let mut child = Command::new(programs::path_of("kubectl")?)
+        .arg(format!("--kubeconfig={}", site.arg("kubeconfig")))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await?;
+    }
+    let output = child.wait_with_output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        args.join(" "),
+        said.trim()
+    );
+    Ok(())
+}
+
+/// Asks a server of ours by plain http whether it is well.
+async fn http_ok(url: &str) -> Result<()> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let status = http.get(url).send().await?.status();
+    ensure!(status.is_success(), "{url} answers {status}");
+    Ok(())
 }

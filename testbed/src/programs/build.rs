@@ -1,11 +1,11 @@
 //! Building one program with Go, once, however many processes want it at the same time.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::Program;
@@ -59,7 +59,7 @@ async fn compile(program: &Program, out: &Path, log: &Path) -> Result<()> {
     let output = File::create(log)?;
     let mut child = Command::new("go")
         .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
-        .args(["-ldflags", &program.ldflags])
+        .args(["-ldflags", &program.ldflags, "-tags", program.tags])
         .arg("-o")
         .arg(out)
         .arg(program.package)
@@ -72,7 +72,7 @@ async fn compile(program: &Program, out: &Path, log: &Path) -> Result<()> {
         .spawn()
         .with_context(|| {
             format!(
-                "Go is needed to build {}: install Go 1.25 or newer",
+                "Go is needed to build {}: install Go 1.26 or newer",
                 program.name
             )
         })?;
@@ -92,4 +92,38 @@ async fn compile(program: &Program, out: &Path, log: &Path) -> Result<()> {
     }
     ticker.done();
     Ok(())
+}
+
+/// Downloads a module that another one pins, and gives its folder.
+pub(super) async fn download(pinned_by: &Path, module: &str) -> Result<PathBuf> {
+    let go = |args: &[&str]| {
+        let mut command = Command::new("go");
+        command
+            .args(args)
+            .arg(module)
+            .current_dir(pinned_by)
+            .stdin(Stdio::null());
+        command.kill_on_drop(true).output()
+    };
+    let needed = || format!("Go is needed to get {module}: install Go 1.26 or newer");
+    go(&["mod", "download", "-json"])
+        .await
+        .with_context(needed)?;
+    let output = go(&["list", "-m", "-f", "{{.Dir}}"]).await?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    ensure!(
+        !folder.is_empty(),
+        "no {module}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(PathBuf::from(folder))
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn put(path: &Path, content: &str) -> Result<()> {
+    let folder = path.parent().context("a file without a folder")?;
+    fs::create_dir_all(folder)?;
+    let fresh = folder.join(format!(".{}", std::process::id()));
+    fs::write(&fresh, content)?;
+    fs::rename(&fresh, path).context("cannot put the file in its place")
 }

@@ -18,6 +18,8 @@ pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// Linker flags beyond those that drop symbols.
     ldflags: &'static str,
+    /// Build tags, with commas.
+    tags: &'static str,
     /// Program and the Go package it is built from.
     programs: &'static [(&'static str, &'static str)],
 }
@@ -28,6 +30,7 @@ const KUBERNETES: Family = Family {
     ldflags: "-X k8s.io/component-base/version.gitVersion=v1.34.4 \
               -X k8s.io/component-base/version.gitMajor=1 \
               -X k8s.io/component-base/version.gitMinor=34",
+    tags: "",
     programs: &[
         ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
         (
@@ -43,36 +46,42 @@ const KUBERNETES: Family = Family {
 
 /// The one list. A new program is a line here and an import in its module.
 const FAMILIES: &[Family] = &[
-    Family {
-        name: "etcd",
-        ldflags: "",
-        programs: &[("etcd", ".")],
-    },
+    plain("etcd", &[("etcd", ".")]),
     KUBERNETES,
+    plain("coredns", &[("coredns", ".")]),
+    plain(
+        "traefik",
+        &[("traefik", "github.com/traefik/traefik/v3/cmd/traefik")],
+    ),
     Family {
-        name: "coredns",
-        ldflags: "",
-        programs: &[("coredns", ".")],
+        // Debian's finds no pods; and of all places to find targets, this is the only one needed.
+        tags: "remove_all_sd,enable_kubernetes_sd",
+        ..plain(
+            "prometheus",
+            &[(
+                "prometheus",
+                "github.com/prometheus/prometheus/cmd/prometheus",
+            )],
+        )
     },
-    Family {
-        name: "traefik",
-        ldflags: "",
-        programs: &[("traefik", "github.com/traefik/traefik/v3/cmd/traefik")],
-    },
-    Family {
-        name: "buildkit",
-        ldflags: "",
-        programs: &[
+    plain(
+        "buildkit",
+        &[
             ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd"),
             ("buildctl", "github.com/moby/buildkit/cmd/buildctl"),
         ],
-    },
-    Family {
-        name: "helm",
-        ldflags: "",
-        programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
-    },
+    ),
+    plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
 ];
+
+const fn plain(name: &'static str, programs: &'static [(&'static str, &'static str)]) -> Family {
+    Family {
+        name,
+        ldflags: "",
+        tags: "",
+        programs,
+    }
+}
 
 /// What a control plane needs, and `kubectl` to look at it.
 pub const CONTROL_PLANE: &[&str] = &[
@@ -84,7 +93,7 @@ pub const CONTROL_PLANE: &[&str] = &[
 ];
 
 /// What a node adds to it.
-pub const NODE: &[&str] = &["kubelet", "kube-proxy", "coredns", "traefik"];
+pub const NODE: &[&str] = &["kubelet", "kube-proxy", "coredns", "traefik", "prometheus"];
 
 /// Programs that `KUBEBUILDER_ASSETS` may stand in for.
 const ASSETS: &[&str] = &["etcd", "kube-apiserver", "kubectl"];
@@ -95,6 +104,7 @@ pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
     pub(crate) ldflags: String,
+    pub(crate) tags: &'static str,
     /// The Go module to build it in.
     pub(crate) module: PathBuf,
     /// The binary, there or not.
@@ -140,6 +150,24 @@ pub fn all() -> impl Iterator<Item = &'static str> {
         .map(|(name, _)| *name)
 }
 
+/// The manifests of the Gateway API's standard kinds, from its pinned module.
+pub(crate) async fn gateway_api(settings: &Settings) -> Result<String> {
+    let module = module_dir("gateway-api");
+    let folder = format!("programs/gateway-api-{}", content_key(&module, "")?);
+    let path = settings.cache.join(folder).join("standard.yaml");
+    if let Ok(manifests) = std::fs::read_to_string(&path) {
+        return Ok(manifests);
+    }
+    let source = build::download(&module, "sigs.k8s.io/gateway-api").await?;
+    let mut manifests = String::new();
+    for file in sorted_files(&source.join("config/crd/standard"))? {
+        manifests.push_str("---\n");
+        manifests.push_str(&std::fs::read_to_string(file)?);
+    }
+    build::put(&path, &manifests)?;
+    Ok(manifests)
+}
+
 /// The folder of a Go module that the testbed pins for its files rather than for a program.
 pub(crate) fn module_dir(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -158,7 +186,7 @@ fn find(name: &str, settings: &Settings) -> Result<Program> {
     let path = if let Some(dir) = given {
         dir.join(name)
     } else {
-        let key = content_key(&module, &ldflags)?;
+        let key = content_key(&module, &format!("{ldflags}{}", family.tags))?;
         let folder = format!("programs/{}-{key}", family.name);
         settings.cache.join(folder).join(name)
     };
@@ -166,6 +194,7 @@ fn find(name: &str, settings: &Settings) -> Result<Program> {
         name,
         package,
         ldflags,
+        tags: family.tags,
         module,
         path,
         given: given.is_some(),
@@ -174,13 +203,8 @@ fn find(name: &str, settings: &Settings) -> Result<Program> {
 
 /// Twelve hex digits of everything that decides what a build gives.
 fn content_key(module: &Path, flags: &str) -> Result<String> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(module)
-        .with_context(|| format!("cannot read {}", module.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()?;
-    files.sort();
     let mut hash = Sha256::new();
-    for file in files {
+    for file in sorted_files(module)? {
         hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
         hash.update([0]);
         hash.update(std::fs::read(&file)?);
@@ -188,6 +212,15 @@ fn content_key(module: &Path, flags: &str) -> Result<String> {
     hash.update(flags);
     hash.update(std::env::consts::ARCH);
     Ok(short_hex(&hash.finalize()))
+}
+
+fn sorted_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// Twelve hex digits of a digest: enough to tell contents apart, short enough for paths and tags.
@@ -207,6 +240,9 @@ mod tests {
         Settings {
             kubeconfig: None,
             audit_log: None,
+            registry: None,
+            gateway: None,
+            prometheus: None,
             assets: None,
             cache: "/cache".into(),
             root: "/root".into(),

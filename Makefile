@@ -1,0 +1,74 @@
+# Every target is one that people use, and the only ones that CI uses. `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+# Tools that cargo installs, and the testbed's programs, are cached here.
+export SLIPWAY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway
+TOOLS := $(SLIPWAY_CACHE)/tools
+DENY_VERSION := 0.20.0
+DENY := $(TOOLS)/bin/cargo-deny
+TESTBED := $(CARGO) run --quiet -p testbed --bin testbed --
+export INSTA_UPDATE ?= no
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build everything
+	$(CARGO) build --workspace --all-targets
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: $(DENY) ## Check format, lints, dependencies and charts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(DENY) --all-features check --hide-inclusion-graph bans licenses sources
+
+$(DENY):
+	$(CARGO) install --locked --quiet --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+
+.PHONY: generate
+generate: ## Write what is generated: crds/, the chart's copies of it, manifests/install.yaml
+	$(CARGO) run --quiet --example generate
+	$(TESTBED) exec helm -- template slipway charts/slipway --namespace slipway-system > manifests/install.yaml.new
+	mv manifests/install.yaml.new manifests/install.yaml
+
+.PHONY: verify
+verify: generate ## Check that what is generated is up to date
+	git diff --exit-code -- crds charts manifests
+
+.PHONY: test
+test: ## Run all tests: unit, API server, node; prints times per part
+	tests/run.sh unit api node
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing
+	tests/run.sh unit
+
+.PHONY: test-api
+test-api: ## Run the tests that need an API server: one of the testbed's, or SLIPWAY_TEST_KUBECONFIG
+	tests/run.sh api
+
+.PHONY: test-node
+test-node: ## Run the end-to-end tests on a node that runs pods
+	tests/run.sh node
+
+.PHONY: e2e-full
+e2e-full: ## Run everything, with the long versions of the randomised tests
+	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node
+
+.PHONY: up
+up: ## Start a cluster to try things on; `make down` removes it
+	$(TESTBED) up
+
+.PHONY: down
+down: ## Remove the cluster that `make up` started
+	$(TESTBED) down
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache of programs stays
+	$(CARGO) clean

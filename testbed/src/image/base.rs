@@ -1,0 +1,178 @@
+//! The images that tests and the demo are made of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::programs::{self, short_hex};
+use crate::settings::{Settings, program};
+
+/// One of the images below, by the name that the command line uses.
+pub async fn named(registry: &str, name: &str) -> Result<String> {
+    match name {
+        "busybox" => busybox(registry).await,
+        "debian" => debian(registry).await,
+        "git-server" => git_server(registry).await,
+        "buildkit" => buildkit(registry).await,
+        _ => {
+            bail!("the testbed has the images busybox, debian, git-server and buildkit, not {name}")
+        }
+    }
+}
+
+/// A static busybox with `sh` and its tools in the usual places.
+pub async fn busybox(registry: &str) -> Result<String> {
+    let files = [("busybox", program("busybox")?)];
+    of_files(
+        registry,
+        "testbed/busybox",
+        include_str!("busybox.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// What holds a pod's namespaces: a process that sleeps.
+pub(crate) async fn sandbox(registry: &str) -> Result<String> {
+    let files = [("busybox", program("busybox")?)];
+    of_files(
+        registry,
+        "testbed/pause",
+        include_str!("pause.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// BuildKit: `buildkitd`, `buildctl` and what they call. For privileged pods.
+pub async fn buildkit(registry: &str) -> Result<String> {
+    programs::ensure(&["buildkitd", "buildctl"]).await?;
+    let runc = program("runc")?;
+    let libraries = libraries(&runc).await?;
+    let mut files = vec![
+        ("busybox", program("busybox")?),
+        ("buildkitd", programs::path_of("buildkitd")?),
+        ("buildctl", programs::path_of("buildctl")?),
+        ("runc", runc),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    let places: Vec<String> = libraries.iter().map(|path| format!("root{path}")).collect();
+    files.extend(
+        places
+            .iter()
+            .map(String::as_str)
+            .zip(libraries.iter().map(PathBuf::from)),
+    );
+    of_files(
+        registry,
+        "testbed/buildkit",
+        include_str!("buildkit.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// The shared libraries of a program: Debian's runc is not static.
+async fn libraries(of: &Path) -> Result<Vec<String>> {
+    let listing = crate::process::run("ldd", &[&of.display().to_string()]).await?;
+    let words = listing
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    Ok(words.map(str::to_owned).collect())
+}
+
+/// Debian with git, Python, pip and pytest, trusting whom this machine trusts.
+pub async fn debian(registry: &str) -> Result<String> {
+    const DOCKERFILE: &str = include_str!("debian.Dockerfile");
+    let certificates = fs::read(CERTIFICATES)?;
+    // The packages are as new as the day they were fetched; their list is what makes another image.
+    let tag = tag(&[
+        DOCKERFILE.as_bytes(),
+        DEBIAN.concat().as_bytes(),
+        &certificates,
+    ]);
+    super::ensure(registry, "testbed/debian", &tag, async |work| {
+        let tar = work.join("rootfs.tar").display().to_string();
+        let mmdebstrap = program("mmdebstrap")?.display().to_string();
+        crate::process::run(&mmdebstrap, &[DEBIAN, &[&tar]].concat()).await?;
+        fs::copy(CERTIFICATES, work.join("ca-certificates.crt"))?;
+        with_dockerfile(work, DOCKERFILE)
+    })
+    .await
+}
+
+/// Serves the bare repositories below `/srv/git` by http on port 8080, for reading and pushing.
+pub async fn git_server(registry: &str) -> Result<String> {
+    const DOCKERFILE: &str = include_str!("git-server.Dockerfile");
+    const SCRIPT: &str = include_str!("git-server.py");
+    let debian = debian(registry).await?;
+    let dockerfile = format!("FROM {debian}\n{DOCKERFILE}");
+    let tag = tag(&[dockerfile.as_bytes(), SCRIPT.as_bytes()]);
+    super::ensure(registry, "testbed/git-server", &tag, async |work| {
+        fs::write(work.join("git-server.py"), SCRIPT)?;
+        with_dockerfile(work, &dockerfile)
+    })
+    .await
+}
+
+/// Whom this machine trusts: pods reach the package registries the way it does.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// How the Debian base is made.
+const DEBIAN: &[&str] = &[
+    "--variant=apt",
+    "--include=ca-certificates,git,python3-venv,python3-pip,python3-pytest",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "bookworm",
+];
+
+/// An image of a Dockerfile and the files it copies.
+async fn of_files(
+    registry: &str,
+    name: &str,
+    dockerfile: &str,
+    files: &[(&str, PathBuf)],
+) -> Result<String> {
+    let keys: Vec<Vec<u8>> = files
+        .iter()
+        .map(|(_, path)| key(path))
+        .collect::<Result<_>>()?;
+    let mut parts = vec![dockerfile.as_bytes()];
+    parts.extend(keys.iter().map(Vec::as_slice));
+    super::ensure(registry, name, &tag(&parts), async |work| {
+        for (name, path) in files {
+            let place = work.join(name);
+            fs::create_dir_all(place.parent().unwrap_or(work))?;
+            fs::copy(path, place)?;
+        }
+        with_dockerfile(work, dockerfile)
+    })
+    .await
+}
+
+/// What tells a file's content: itself, or of the programs that we built (a hundred megabytes) the folder they are in.
+fn key(file: &Path) -> Result<Vec<u8>> {
+    let built = Settings::from_env().cache.join("programs");
+    match file.strip_prefix(built) {
+        Ok(place) => Ok(place.as_os_str().as_encoded_bytes().to_owned()),
+        Err(_) => fs::read(file).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+fn with_dockerfile(context: &Path, dockerfile: &str) -> Result<PathBuf> {
+    fs::write(context.join("Dockerfile"), dockerfile)?;
+    Ok(context.to_owned())
+}
+
+fn tag(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    short_hex(&hash.finalize())
+}

@@ -1,0 +1,3 @@
+FROM scratch
+COPY busybox /bin/busybox
+ENTRYPOINT ["/bin/busybox", "sleep", "1000000000"]

@@ -1,0 +1,97 @@
+//! Scripted nodes: Node objects whose kubelet is a script, on a real API server.
+//!
+//! The real scheduler binds pods to them and the real controllers see them become ready, crash,
+//! wait for an image or be evicted, as the pod's annotation `testbed.slipway.dev/script` or a rule
+//! says ([`Script`] has the grammar). Nothing runs: there are no logs, no exec, no probes and no
+//! preStop hooks, and a pod's address leads nowhere.
+
+mod kubelet;
+mod node;
+mod performer;
+mod rules;
+mod scene;
+mod script;
+mod status;
+
+use anyhow::Result;
+use kube::Client;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use self::rules::{Rules, SCRIPT_ANNOTATION};
+pub use self::script::{Behaviour, Exit, Script, Then};
+
+use self::node::Nodes;
+
+/// Running scripted nodes `scripted-0`, `scripted-1`, …
+///
+/// Dropping this stops them, as a power cut would: their Node objects stay, and the cluster finds
+/// them gone after its grace period. [`ScriptedNodes::stop`] takes the objects back as well.
+pub struct ScriptedNodes {
+    nodes: Nodes,
+    rules: watch::Sender<Rules>,
+    _stop_on_drop: DropGuard,
+}
+
+impl ScriptedNodes {
+    /// Registers `count` nodes (at most 200), ready and free of taints, and starts playing the pods
+    /// that are bound to them, also those that were there before.
+    ///
+    /// One set of nodes per cluster: the names are fixed.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses the nodes.
+    pub async fn start(client: Client, count: u8, rules: Rules) -> Result<Self> {
+        let stop = CancellationToken::new();
+        let nodes = Nodes::register(client.clone(), count, &stop).await?;
+        let (rules, played) = watch::channel(rules);
+        kubelet::start(client, nodes.addresses(), played, &stop);
+        Ok(Self {
+            nodes,
+            rules,
+            _stop_on_drop: stop.drop_guard(),
+        })
+    }
+
+    /// The names of the nodes.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.addresses().into_keys().collect()
+    }
+
+    /// From now on, pods with a container whose image contains `image` play this script, running
+    /// ones too; pods with an annotation do not. An empty text is every image.
+    ///
+    /// # Errors
+    ///
+    /// The script cannot be read.
+    pub fn set_rule(&self, image: &str, script: &str) -> Result<()> {
+        let mut result = Ok(());
+        self.rules
+            .send_modify(|rules| result = rules.set(image, script));
+        result
+    }
+
+    /// Takes a rule back.
+    pub fn remove_rule(&self, image: &str) {
+        self.rules.send_modify(|rules| rules.remove(image));
+    }
+
+    /// Stops the nodes and deletes their objects.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses.
+    pub async fn stop(self) -> Result<()> {
+        let Self {
+            nodes,
+            rules: _,
+            _stop_on_drop: guard,
+        } = self;
+        drop(guard);
+        nodes.remove().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! A Rollout whose operator is killed, or whose API server fails, at every write. It ends as if nothing had been.
+
+use std::time::Duration;
+
+use serde_json::json;
+use slipway::rollout::api::Phase;
+use testbed::proxy::{Fault, Match, Proxy, What};
+
+use crate::cluster::{Space, config, with_namespace};
+use crate::gateway::Gateway;
+use crate::operator::Operator;
+use crate::rollout::{Subject, manifest, routed, stable};
+
+/// Writes of an undisturbed run from the first object to the last: a few more than there are.
+const WRITES: u64 = 40;
+
+async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
+    let proxy = Proxy::start(config().await).await.unwrap();
+    let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
+    proxy.write_kubeconfig(&path).unwrap();
+    (proxy, path)
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_finishes_what_it_began() {
+    // Every third write, so that `make test` stays quick; `make e2e-full` takes them all.
+    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
+        1
+    } else {
+        3
+    };
+    with_namespace(async |space| {
+        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let (proxy, kubeconfig) = proxied(space).await;
+        let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
+        let args = ["--no-leader-election"];
+        let first = Operator::start_with(&space.name, &kubeconfig, &args);
+        api.until_phase(Phase::Healthy).await;
+        first.kill().await;
+        let mut version = 1;
+        for kill_after in (1..=WRITES).step_by(step) {
+            let mut operator = Operator::start_with(&space.name, &kubeconfig, &args);
+            let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
+            let injected = proxy.inject(fault);
+            let before = api.status().await;
+            version += 1;
+            api.set_image(&format!("greeter:{version}")).await;
+            let stable_before = stable(&before);
+            let healthy = api.until_promoted(&stable_before);
+            tokio::select! {
+                _ = operator.ended() => {}
+                _ = healthy => {}
+            }
+            injected.remove();
+            let operator = if injected.hits() > 0 {
+                Operator::start_with(&space.name, &kubeconfig, &args)
+            } else {
+                operator
+            };
+            let after = api.until("promoted after a kill", |status| {
+                status.phase == Some(Phase::Healthy) && stable(status) != stable_before
+            });
+            let after = after.await;
+            api.until_alone(&stable(&after)).await;
+            let result = after.history[0].result.as_str();
+            assert_eq!(result, "Promoted", "killed after write {kill_after}");
+            operator.kill().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
+    with_namespace(async |space| {
+        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let (proxy, kubeconfig) = proxied(space).await;
+        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        for (nth, what) in [
+            (1, What::Status(409)),
+            (2, What::Status(500)),
+            (4, What::Status(503)),
+            (6, What::Cut),
+            (8, What::CutAfter),
+        ] {
+            proxy.inject(Fault::new(Match::writes(), what).nth(nth));
+        }
+        api.set_image("greeter:2").await;
+        let second = api.until_promoted(&stable(&first)).await;
+        api.until_alone(&stable(&second)).await;
+        // Watches that end in the middle lose nothing.
+        proxy.drop_connections();
+        api.patch(json!({"spec": {"replicas": 5}})).await;
+        api.until("five pods", |s| s.ready_replicas.as_deref() == Some("5/5"))
+            .await;
+    })
+    .await;
+}

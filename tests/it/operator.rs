@@ -1,0 +1,104 @@
+//! The operator as a process of its own, watching one namespace, and the nodes that its pods run on.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use testbed::scripted::{Rules, ScriptedNodes};
+use tokio::process::{Child, Command};
+
+use crate::cluster;
+
+/// A running operator. Dropping it kills it.
+pub(crate) struct Operator {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Operator {
+    /// Starts one for a namespace, on the cluster of the tests.
+    pub(crate) fn start(namespace: &str) -> Self {
+        Self::start_with(
+            namespace,
+            &cluster::kubeconfig_path(),
+            &["--no-leader-election"],
+        )
+    }
+
+    /// Starts one that talks to the API server that `kubeconfig` names.
+    pub(crate) fn start_with(namespace: &str, kubeconfig: &Path, args: &[&str]) -> Self {
+        nodes();
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let log = std::env::temp_dir().join(format!(
+            "slipway-{}-{namespace}-{count}.log",
+            std::process::id()
+        ));
+        let file = std::fs::File::create(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(["--watch-namespace", namespace, "--namespace", namespace])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args)
+            .env("KUBECONFIG", kubeconfig)
+            .env("RUST_LOG", "info,slipway=debug")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("a running operator")
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it has ended by itself; the exit code, if it was not killed.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- operator {} ----\n{}", self.log.display(), self.log());
+        }
+        let _ = std::fs::remove_file(&self.log);
+    }
+}
+
+static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+/// The nodes of this run, on a runtime that outlives the tests.
+pub(crate) fn nodes() -> &'static ScriptedNodes {
+    static NODES: OnceLock<ScriptedNodes> = OnceLock::new();
+    NODES.get_or_init(|| {
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let client = cluster::client().await;
+                send.send(
+                    ScriptedNodes::start(client, 4, Rules::default())
+                        .await
+                        .unwrap(),
+                )
+                .unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        receive.recv().unwrap()
+    })
+}

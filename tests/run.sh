@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs the parts of the tests that are named (unit, api, node), prints a summary with times, and fails if one failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+testbed=("$cargo" run --quiet -p testbed --bin testbed --)
+summary=() status=0
+
+part() {
+    local name=$1 start=$SECONDS result
+    shift
+    printf '\n=== %s\n' "$name"
+    if "$@"; then result=ok; else result=FAILED status=1; fi
+    summary+=("$(printf '%-8s %6ds  %s' "$name" $((SECONDS - start)) "$result")")
+}
+
+unit() { "$cargo" test --workspace --lib; }
+api() { "${testbed[@]}" run --control-plane -- "$cargo" test --workspace --lib --test it -- --include-ignored; }
+node() { "${testbed[@]}" run --node -- "$cargo" test --test e2e -- --include-ignored --test-threads=1; }
+
+part build "$cargo" test --workspace --no-run --quiet
+for name in "$@"; do
+    case $name in
+        unit | api | node) part "$name" "$name" ;;
+        *)
+            echo "unknown part $name: unit, api or node" >&2
+            exit 2
+            ;;
+    esac
+done
+printf '\n=== summary\n'
+printf '%s\n' "${summary[@]}"
+exit $status
