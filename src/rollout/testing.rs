@@ -72,7 +72,10 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         wanted: Wanted::Spec(Box::new(spec)),
         promotion: None,
         notice: None,
-        status: RolloutStatus { observed_generation: -1, ..RolloutStatus::default() },
+        status: RolloutStatus {
+            observed_generation: -1,
+            ..RolloutStatus::default()
+        },
         sets: Vec::new(),
         pods: Vec::new(),
         services: [None, None],
