@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Resource};
 
 use super::api::{GitSource, Pipeline};
 use super::observed::{Authorities, Observed, Run};
