@@ -4,16 +4,19 @@
 //! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
 //! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
+//! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
 //! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
 
 mod certs;
 mod control_plane;
+pub mod demo;
 pub mod image;
 mod kubeconfig;
 pub mod load;
 mod node;
+pub mod operator;
 mod ports;
 mod process;
 pub mod programs;
@@ -36,4 +39,10 @@ pub use node::Node;
 /// The pinned module cannot be downloaded.
 pub async fn gateway_api_crds() -> anyhow::Result<String> {
     programs::gateway_api(&settings::Settings::from_env()).await
+}
+
+/// The top of this repository.
+pub(crate) fn repository_root() -> std::path::PathBuf {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
 }

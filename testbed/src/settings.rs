@@ -68,6 +68,16 @@ fn text(name: &str) -> Option<String> {
     path(name)?.into_os_string().into_string().ok()
 }
 
+/// Whether the user asks for no colours, as https://no-color.org has it.
+pub(crate) fn no_color() -> bool {
+    path("NO_COLOR").is_some()
+}
+
+/// The cargo that runs this, else that of the machine.
+pub(crate) fn cargo() -> PathBuf {
+    path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"))
+}
+
 /// A program of the machine, wherever it is installed.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let mut places = search_path().into_iter().map(|dir| dir.join(name));

@@ -163,6 +163,15 @@ async fn up(settings: &Settings, name: &str, node: bool) -> Result<()> {
     Ok(())
 }
 
+/// Removes a lasting cluster, as `testbed down` does.
+///
+/// # Errors
+///
+/// Something of it is left.
+pub async fn remove(name: &str) -> Result<()> {
+    down(&Settings::from_env(), name).await
+}
+
 async fn down(settings: &Settings, name: &str) -> Result<()> {
     let mut site = Site::open(&settings.root, name).await?;
     if !site.exists() {

@@ -39,12 +39,19 @@ impl ControlPlane {
     /// The name is for people who look at processes and folders; it need not be unique.
     pub async fn start(name: &str) -> Result<Self> {
         let settings = Settings::from_env();
-        let mut site = Site::ephemeral(&settings.root, &unique(name))?;
-        if let Some(given) = &settings.kubeconfig {
-            return Self::read(site, given, settings.audit_log.clone()).await;
+        if settings.kubeconfig.is_some() {
+            return Self::attach(name, &settings).await;
         }
+        let mut site = Site::ephemeral(&settings.root, &unique(name))?;
         components::up(&mut site, Ipv4Addr::LOCALHOST, Progress::Quiet).await?;
         Self::of(site).await
+    }
+
+    /// The cluster that the settings name.
+    pub(crate) async fn attach(name: &str, settings: &Settings) -> Result<Self> {
+        let given = settings.kubeconfig.as_deref().context("no kubeconfig is given")?;
+        let site = Site::ephemeral(&settings.root, &unique(name))?;
+        Self::read(site, given, settings.audit_log.clone()).await
     }
 
     /// The control plane that runs at a site.

@@ -16,7 +16,7 @@ use crate::programs::short_hex;
 use crate::progress::Ticker;
 use crate::settings::Settings;
 
-pub use program::program_image;
+pub use program::{program_image, program_image_on};
 
 /// Builds the Dockerfile in `context` and pushes it as `<registry>/<name>:<hash of the context>`, which is returned.
 ///

@@ -19,17 +19,28 @@ pub async fn program_image(
     dockerfile: &Path,
     binary: &Path,
 ) -> Result<String> {
+    let base = base::glibc(registry, binary).await?;
+    program_image_on(registry, name, dockerfile, binary, &base).await
+}
+
+/// The same on a base of one's own.
+pub async fn program_image_on(
+    registry: &str,
+    name: &str,
+    dockerfile: &Path,
+    binary: &Path,
+    base: &str,
+) -> Result<String> {
     let dockerfile = fs::read_to_string(dockerfile)
         .with_context(|| format!("cannot read {}", dockerfile.display()))?;
-    let base = base::glibc(registry, binary).await?;
     let work = super::Workplace::new()?;
     let file = binary.file_name().context("a program has a name")?;
     let place = work.path().join("dist").join(architecture()).join(file);
     fs::create_dir_all(place.parent().unwrap_or(work.path()))?;
     strip(binary, &place).await?;
     fs::write(work.path().join("Dockerfile"), &dockerfile)?;
-    let args = [("BASE", base.as_str()), ("TARGETARCH", architecture())];
-    let tag = tag(&place, &dockerfile, &base).await?;
+    let args = [("BASE", base), ("TARGETARCH", architecture())];
+    let tag = tag(&place, &dockerfile, base).await?;
     super::ensure(registry, name, &tag, &args, async |_| Ok(work.path().to_owned())).await
 }
 

@@ -55,19 +55,40 @@ impl Node {
         }
         let mut site = Site::ephemeral(&settings.root, &unique(name))?;
         up(&mut site, &settings, Progress::Quiet).await?;
-        let address = |site: &Site, server: &str| {
+        Self::at(site).await
+    }
+
+    /// The lasting cluster of that name, with what of it does not run brought up; it outlives this process.
+    pub async fn lasting(name: &str) -> Result<Self> {
+        let settings = Settings::from_env();
+        if settings.kubeconfig.is_some() {
+            return Self::attach(name, settings).await;
+        }
+        let mut site = Site::open(&settings.root, name).await?;
+        ensure!(
+            !site.state.ephemeral,
+            "cluster {name} belongs to another process: choose another name"
+        );
+        up(&mut site, &settings, Progress::Told).await?;
+        Self::at(site).await
+    }
+
+    /// A cluster that is there already, by its kubeconfig; the rest is as `SLIPWAY_TEST_…` say.
+    pub async fn given(name: &str, kubeconfig: &Path) -> Result<Self> {
+        let settings = Settings { kubeconfig: Some(kubeconfig.to_owned()), ..Settings::from_env() };
+        Self::attach(name, settings).await
+    }
+
+    async fn at(site: Site) -> Result<Self> {
+        let address = |server: &str| {
             let address = site.state.addresses.get(server).cloned();
             address.with_context(|| format!("{server} has no address"))
         };
-        let registry = address(&site, "registry")?;
-        let gateway = address(&site, "traefik")?;
-        let prometheus = address(&site, "prometheus")?;
-        let control_plane = ControlPlane::of(site).await?;
         Ok(Self {
-            control_plane,
-            registry,
-            gateway,
-            prometheus,
+            registry: address("registry")?,
+            gateway: address("traefik")?,
+            prometheus: address("prometheus")?,
+            control_plane: ControlPlane::of(site).await?,
         })
     }
 
@@ -80,10 +101,10 @@ impl Node {
             })
         };
         Ok(Self {
-            registry: given(settings.registry, "SLIPWAY_TEST_REGISTRY")?,
-            gateway: given(settings.gateway, "SLIPWAY_TEST_GATEWAY")?,
-            prometheus: given(settings.prometheus, "SLIPWAY_TEST_PROMETHEUS")?,
-            control_plane: ControlPlane::start(name).await?,
+            registry: given(settings.registry.clone(), "SLIPWAY_TEST_REGISTRY")?,
+            gateway: given(settings.gateway.clone(), "SLIPWAY_TEST_GATEWAY")?,
+            prometheus: given(settings.prometheus.clone(), "SLIPWAY_TEST_PROMETHEUS")?,
+            control_plane: ControlPlane::attach(name, &settings).await?,
         })
     }
 

@@ -1,0 +1,96 @@
+//! kubectl, as people use it, and the samples that it applies.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::programs;
+
+/// kubectl as one user.
+#[derive(Debug, Clone)]
+pub(crate) struct Kubectl {
+    kubeconfig: PathBuf,
+}
+
+impl Kubectl {
+    pub(crate) fn new(kubeconfig: &Path) -> Self {
+        Self { kubeconfig: kubeconfig.to_owned() }
+    }
+
+    /// Runs it; what it says on success.
+    ///
+    /// # Errors
+    ///
+    /// What it says on failure.
+    pub(crate) async fn run(&self, args: &[&str], input: &str) -> Result<String> {
+        let mut child = Command::new(programs::path_of("kubectl")?)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).await?;
+        }
+        let output = child.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {}: {}", args.join(" "), said.trim());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Applies manifests.
+    pub(crate) async fn apply(&self, manifests: &str) -> Result<String> {
+        self.run(&["apply", "-f", "-"], manifests).await
+    }
+
+    /// Makes objects whose names the server chooses; says what it made.
+    pub(crate) async fn create(&self, manifests: &str) -> Result<String> {
+        self.run(&["create", "-f", "-", "-o", "name"], manifests).await
+    }
+}
+
+/// A sample with its placeholders filled in.
+///
+/// # Errors
+///
+/// It is not there, or has a placeholder that nothing fills.
+pub(crate) fn sample(name: &str, values: &[(&str, &str)]) -> Result<String> {
+    let path = crate::repository_root().join("manifests/samples/demo").join(name);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    fill(&text, values).with_context(|| format!("in {}", path.display()))
+}
+
+/// Puts values in the place of `${NAME}`; comments may name them too.
+fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
+    let mut filled = text.to_owned();
+    for (name, value) in values {
+        filled = filled.replace(&format!("${{{name}}}"), value);
+    }
+    let left = filled.split_once("${").map(|(_, rest)| rest.split('}').next().unwrap_or_default());
+    ensure!(left.is_none(), "nothing fills ${{{}}}", left.unwrap_or_default());
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_and_the_shells_variables_are_not() {
+        let text = r#"image: "${REGISTRY}/app" # $REVISION, {{canary.pods}}"#;
+        let filled = fill(text, &[("REGISTRY", "r:5000")]).unwrap();
+        assert_eq!(filled, r#"image: "r:5000/app" # $REVISION, {{canary.pods}}"#);
+    }
+
+    #[test]
+    fn a_placeholder_that_nothing_fills_is_named() {
+        let error = fill("${GATEWAY}", &[("REGISTRY", "r")]).unwrap_err();
+        assert_eq!(error.to_string(), "nothing fills ${GATEWAY}");
+    }
+}

@@ -1,0 +1,158 @@
+//! Where the story plays: images, the operator from its chart, a git server, people, and the samples.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::kubectl::{Kubectl, sample};
+use super::repository::Repository;
+use super::teller::Teller;
+use super::world::World;
+use crate::node::Node;
+use crate::operator::{self, Programs};
+use crate::{image, wait};
+
+/// The team's namespace.
+pub(crate) const NAMESPACE: &str = "greeter";
+/// The git server's.
+const FORGE: &str = "forge";
+/// The Rollout that users are served by.
+pub(crate) const PRODUCTION: &str = "greeter-production";
+/// The host by which users know it.
+pub(crate) const HOST: &str = "greeter.test";
+/// Who approves, and the group that makes her an approver.
+pub(crate) const APPROVER: [&str; 2] = ["olga", "release-managers"];
+/// Who writes the code.
+pub(crate) const DEVELOPER: [&str; 2] = ["dana", "greeter-developers"];
+/// How long namespaces of an earlier run may take to go.
+const GONE_WITHIN: Duration = Duration::from_mins(2);
+
+/// The kinds whose objects the story follows.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("slipway.dev", "v1alpha1", "Pipeline"),
+    ("slipway.dev", "v1alpha1", "PipelineRun"),
+    ("slipway.dev", "v1alpha1", "Release"),
+    ("slipway.dev", "v1alpha1", "Environment"),
+    ("slipway.dev", "v1alpha1", "Promotion"),
+    ("slipway.dev", "v1alpha1", "Rollout"),
+    ("gateway.networking.k8s.io", "v1", "HTTPRoute"),
+];
+
+/// Everything that the story needs.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) approver: Kubectl,
+    pub(crate) developer: Kubectl,
+    pub(crate) repository: Repository,
+    pub(crate) world: World,
+    /// Where users' requests go.
+    pub(crate) gateway: String,
+}
+
+impl Stage {
+    /// Sets the stage on a cluster. `watched` is whether production's analysis is left in.
+    pub(crate) async fn set(node: &Node, programs: &Programs, watched: bool, teller: &Teller) -> Result<Self> {
+        let registry = node.registry();
+        let python = image::base::debian(registry).await.context("the image of tests")?;
+        let git_server = image::base::git_server(registry).await.context("the git server's image")?;
+        operator::install(node, programs, &[]).await.context("the operator's chart")?;
+        teller.good("operator installed: Deployment slipway-system/slipway, from charts/slipway");
+
+        let control_plane = node.control_plane();
+        let admin = Kubectl::new(control_plane.kubeconfig_path());
+        clear(&admin, teller).await?;
+        let values = [
+            ("REGISTRY", registry),
+            ("GATEWAY", node.gateway()),
+            ("PROMETHEUS", node.prometheus()),
+            ("PYTHON_IMAGE", &python),
+            ("GIT_SERVER_IMAGE", &git_server),
+        ];
+        admin.apply(&sample("namespace.yaml", &values)?).await?;
+        admin.apply(&sample("git-server.yaml", &values)?).await?;
+        let user = async |[name, group]: [&str; 2]| -> Result<Kubectl> {
+            let path: PathBuf = control_plane.user_kubeconfig(name, &[group]).await?;
+            Ok(Kubectl::new(&path))
+        };
+        let (approver, developer) = (user(APPROVER).await?, user(DEVELOPER).await?);
+        let ready = ["rollout", "status", "deployment/git", "--namespace", FORGE, "--timeout=2m"];
+        admin.run(&ready, "").await?;
+        teller.good("git server, and the users dana (developer) and olga (approver)");
+
+        let world = World::watch(&control_plane.client()?, NAMESPACE, &KINDS);
+        let repository = Repository::create(node.gateway()).await?;
+        for file in ["environments.yaml", "rollouts.yaml"] {
+            let mut manifests = sample(file, &values)?;
+            if !watched && file == "rollouts.yaml" {
+                manifests = without_analysis(&manifests)?;
+            }
+            admin.apply(&manifests).await?;
+        }
+        admin.apply(&sample("pipeline.yaml", &values)?).await?;
+        let samples = "kubectl apply: Pipeline greeter, Environments staging and production, a Rollout for each";
+        teller.good(samples);
+        if !watched {
+            teller.bad("NEGATIVE: production's Rollout has no analysis");
+        }
+        Ok(Self { approver, developer, repository, world, gateway: node.gateway().to_owned() })
+    }
+}
+
+/// Removes what an earlier run left in the cluster.
+pub(crate) async fn clear(admin: &Kubectl, teller: &Teller) -> Result<()> {
+    let names = [NAMESPACE, FORGE];
+    let there = ["get", "namespace", "--ignore-not-found", "-o", "name", NAMESPACE, FORGE];
+    if admin.run(&there, "").await?.is_empty() {
+        return Ok(());
+    }
+    teller.say("removing what an earlier run left");
+    admin.run(&[&["delete", "namespace", "--ignore-not-found", "--wait=false"][..], &names].concat(), "").await?;
+    let until = teller.elapsed() + GONE_WITHIN;
+    wait::until("the namespaces of an earlier run are gone", GONE_WITHIN, || async {
+        teller.waiting("the namespaces of an earlier run to go", until, "");
+        Ok(admin.run(&there, "").await?.is_empty().then_some(()))
+    })
+    .await
+}
+
+/// Takes the analysis out of every Rollout: each step that analysed waits as long instead.
+fn without_analysis(manifests: &str) -> Result<String> {
+    let mut items: Vec<Value> = Vec::new();
+    for document in manifests.split("\n---\n") {
+        let mut object: Value = serde_saphyr::from_str(document)?;
+        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.remove("analysis");
+        }
+        let steps = object.pointer_mut("/spec/strategy/steps").and_then(Value::as_array_mut);
+        for step in steps.into_iter().flatten() {
+            if let Some(analyse) = step.get("analyse") {
+                let pause = analyse.get("for").cloned().unwrap_or_else(|| json!("5s"));
+                *step = json!({"pause": {"for": pause}});
+            }
+        }
+        items.push(object);
+    }
+    Ok(json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_its_analysis_a_rollout_has_the_same_steps_and_waits_in_them() {
+        let values = [("PROMETHEUS", "prometheus:9090")];
+        let text = without_analysis(&sample("rollouts.yaml", &values).unwrap()).unwrap();
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let production = &list["items"][1];
+        assert_eq!(production["metadata"]["name"], PRODUCTION);
+        assert_eq!(production["spec"]["analysis"], Value::Null);
+        let steps = json!([
+            {"setWeight": {"weight": 20}}, {"pause": {"for": "8s"}},
+            {"setWeight": {"weight": 50}}, {"pause": {"for": "6s"}},
+        ]);
+        assert_eq!(production["spec"]["strategy"]["steps"], steps);
+    }
+}

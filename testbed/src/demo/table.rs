@@ -1,0 +1,112 @@
+//! The final table: a row per fact, a column per version. No I/O.
+
+use std::time::Duration;
+
+use super::facts::{Outcome, Story, Version};
+use super::teller::clock;
+
+/// Width of the first column.
+const HEAD: usize = 23;
+/// Width of a version's column.
+const COLUMN: usize = 27;
+
+/// The table as text.
+pub(crate) fn render(story: &Story) -> String {
+    let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut row = |head: &'static str, cell: fn(&Version) -> String| {
+        rows.push((head, story.versions.iter().map(cell).collect()));
+    };
+    row("version", |version| version.name.to_owned());
+    row("commit", |version| start(&version.commit, 10));
+    row("run", |version| version.run.clone());
+    row("tests passed", |version| format!("{} of {}", version.tests[0], version.tests[1]));
+    row("gates", |version| {
+        let gates = version.gates.iter().map(|[name, result]| format!("{name} {result}"));
+        gates.collect::<Vec<_>>().join(", ")
+    });
+    row("release", |version| version.release.clone());
+    row("digest", |version| start(&version.digest, 19));
+    row("staging", |version| outcome(&version.staging));
+    row("decision", |version| match version.approved_by.as_slice() {
+        [] => "none".to_owned(),
+        people => format!("approved by {}", people.join(", ")),
+    });
+    row("production", |version| outcome(&version.production));
+    row("weights over time", weights);
+    row("requests sent", |version| version.requests.sent.to_string());
+    row("requests lost", |version| version.requests.lost.to_string());
+    row("answers with an error", |version| version.requests.failed.to_string());
+    row("answers by it", |version| version.requests.answered_by_it.to_string());
+    row("first error noticed", |version| {
+        version.violation.map_or("–".to_owned(), |v| format!("after {}", seconds(v.noticed)))
+    });
+    row("then 100 % stable", |version| {
+        version.violation.map_or("–".to_owned(), |v| format!("after {}", seconds(v.back)))
+    });
+    row("took", |version| seconds(version.took));
+    let lines = rows.iter().map(|(head, cells)| line(head, cells));
+    let mut text: Vec<String> = lines.collect();
+    text.insert(1, "─".repeat(HEAD + COLUMN * story.versions.len()));
+    text.join("\n") + "\n"
+}
+
+/// A row; cells that are too wide go on below.
+fn line(head: &str, cells: &[String]) -> String {
+    let cells: Vec<Vec<String>> = cells.iter().map(|cell| wrap(cell)).collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(1);
+    let lines = (0..height).map(|index| {
+        let head = if index == 0 { head } else { "" };
+        let row = cells.iter().map(|cell| {
+            let part = cell.get(index).map_or("", String::as_str);
+            format!("{part:<COLUMN$}")
+        });
+        format!("{head:<HEAD$}{}", row.collect::<String>()).trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Breaks a text at commas and spaces.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(last) = lines.last_mut() else { continue };
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() < COLUMN {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    let reason = if outcome.reason.is_empty() || outcome.reason == outcome.phase {
+        String::new()
+    } else {
+        format!(" ({})", outcome.reason)
+    };
+    format!("{}{reason} in {}", outcome.phase, seconds(outcome.took))
+}
+
+fn weights(version: &Version) -> String {
+    if version.weights.is_empty() {
+        return "100 % (nothing before it)".to_owned();
+    }
+    let weights = version.weights.iter();
+    let weights = weights.map(|(at, weight)| format!("{weight}\u{a0}%\u{a0}at\u{a0}{}", clock(*at).trim_start()));
+    weights.collect::<Vec<_>>().join(", ")
+}
+
+fn start(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
+}
+
+fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        return format!("{} ms", time.as_millis());
+    }
+    format!("{:.1} s", time.as_secs_f64())
+}
