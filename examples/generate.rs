@@ -1,15 +1,10 @@
-//! Writes every generated file of the repository: `cargo run --example generate`.
-//!
-//! First what follows from the code (`slipway::chart`), then `manifests/install.yaml`: the chart, rendered
-//! with its default values.
+//! Writes the files that follow from the code (`slipway::chart`); the first half of `make generate`.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (path, content) in slipway::chart::files()? {
         let path = root.join(path);
@@ -19,23 +14,5 @@ async fn main() -> Result<()> {
         std::fs::write(&path, content)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    testbed::programs::ensure(&["helm"]).await?;
-    let rendered = Command::new(testbed::programs::path_of("helm")?)
-        .args([
-            "template",
-            "slipway",
-            "charts/slipway",
-            "--namespace",
-            "slipway-system",
-        ])
-        .current_dir(root)
-        .output()
-        .context("cannot run helm")?;
-    ensure!(
-        rendered.status.success(),
-        "{}",
-        String::from_utf8_lossy(&rendered.stderr)
-    );
-    std::fs::write(root.join("manifests/install.yaml"), rendered.stdout)?;
     Ok(())
 }

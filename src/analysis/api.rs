@@ -22,8 +22,6 @@ use crate::schema::{self, closed_set};
     derive = "PartialEq",
     doc = "Metrics and verdict rules that several Rollouts share. A Rollout names the template and gives values for its arguments.",
     validation = schema::short_name(),
-    printcolumn(name = "Metrics", type_ = "string", json_path = ".spec.metrics[*].name"),
-    printcolumn(name = "Args", type_ = "string", json_path = ".spec.args[*].name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -40,12 +40,6 @@ use crate::schema::{self, closed_set};
         type_ = "string",
         json_path = ".spec.previous",
         priority = 1
-    ),
-    printcolumn(
-        name = "Digests",
-        type_ = "string",
-        json_path = ".spec.images[*].digest",
-        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]

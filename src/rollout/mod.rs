@@ -5,6 +5,7 @@
 //! `plan` is where the thinking is; see `plan.rs` for its parts and `traffic/` for what a weight needs.
 
 pub mod api;
+pub mod binding;
 pub mod observe;
 pub mod observed;
 pub mod plan;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
 use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::binding::{self, Binding};
 use super::render;
 use super::spec::{Images, Spec};
 use crate::cluster::Cluster;
@@ -33,18 +34,22 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
     let slices = caches
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
-    let mut observed = Observed {
-        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
-        generation: rollout.metadata.generation.unwrap_or_default(),
-        deletion: deletion(rollout),
-        wanted: wanted(rollout),
-        status: rollout.status.clone().unwrap_or_default(),
-        sets: caches
+    let sets: Vec<Set> = caches
             .replica_sets
             .children_of(ObjectKind::Rollout, &key)
             .iter()
             .filter_map(|set| read_set(set))
-            .collect(),
+            .collect();
+    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
+    let mut observed = Observed {
+        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
+        generation: rollout.metadata.generation.unwrap_or_default(),
+        deletion: deletion(rollout),
+        wanted,
+        promotion,
+        notice,
+        status: rollout.status.clone().unwrap_or_default(),
+        sets,
         pods: caches
             .pods
             .children_of(ObjectKind::Rollout, &key)
@@ -93,8 +98,28 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
     })
 }
 
-fn wanted(rollout: &Rollout) -> Wanted {
-    match Spec::parse(&rollout.spec, &Images::new()) {
+/// What is to run, the Promotion that asks for it, and why it is not what the Environment says.
+type Asked = (Wanted, Option<String>, Option<String>);
+
+fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
+    let Some(source) = &rollout.spec.release else {
+        return (parse(rollout, &Images::new()), None, None);
+    };
+    let key = Key::of(rollout);
+    let environment = Key::new(key.namespace, source.environment.name.clone());
+    let environment = cluster.caches.environments.get(&environment);
+    let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
+    match binding::bind(&key.name, source, environment.as_deref(), kept) {
+        Binding::Images { images, promotion, notice } => {
+            (parse(rollout, &images), promotion, notice)
+        }
+        Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
+        Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
+    }
+}
+
+fn parse(rollout: &Rollout, images: &Images) -> Wanted {
+    match Spec::parse(&rollout.spec, images) {
         Ok(spec) => Wanted::Spec(Box::new(spec)),
         Err(problems) => Wanted::Invalid(problems),
     }

@@ -70,6 +70,8 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         generation: 1,
         deletion: None,
         wanted: Wanted::Spec(Box::new(spec)),
+        promotion: None,
+        notice: None,
         status: RolloutStatus {
             observed_generation: -1,
             ..RolloutStatus::default()

@@ -20,4 +20,5 @@ mod fault; // a Rollout whose operator is killed, or whose API server fails, at 
 mod gateway; // a scripted data plane: takes in routes, sooner or later
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod policy; // who may write what
+mod process; // the operator as a process: election, health, start-up errors
 mod rollout; // a Rollout on scripted nodes

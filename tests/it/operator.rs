@@ -59,6 +59,30 @@ impl Operator {
         self.child.kill().await.unwrap();
     }
 
+    /// Asks it to end, as Kubernetes does, and waits; the exit code.
+    pub(crate) async fn end(mut self) -> Option<i32> {
+        let pid = self.pid().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        self.ended().await
+    }
+
+    /// Waits until it has logged some words.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let logged = async || self.log().contains(words).then_some(());
+        cluster::wait_for(words, cluster::SOON, logged).await;
+    }
+
+    /// Where it serves health and metrics.
+    pub(crate) async fn address(&self) -> String {
+        let address = async || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("serving health and metrics"))?;
+            let (_, address) = line.split_once("address=")?;
+            Some(address.chars().filter(|c| c.is_ascii_digit() || ".:".contains(*c)).collect())
+        };
+        cluster::wait_for("its address", cluster::SOON, address).await
+    }
+
     /// Waits until it has ended by itself; the exit code, if it was not killed.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         self.child.wait().await.unwrap().code()

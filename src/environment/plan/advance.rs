@@ -162,10 +162,10 @@ impl<'a> Draft<'a> {
     }
 
     fn bring_up(&mut self, entry: &Entry<'a>) {
-        let answers = self.answers(entry);
         if self.leave_if_asked(entry) {
             return;
         }
+        let answers = self.answers(entry);
         let failed = first_failed(&answers);
         let now = self.now;
         let steps = rollout_steps(&entry.record.status, &answers, now);

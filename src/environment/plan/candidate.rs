@@ -176,7 +176,7 @@ impl Draft<'_> {
     }
 
     fn roll_back(&self, release: Option<&str>, at: Timestamp) -> Result<Option<Wish>, String> {
-        if self.was_alive(at, Entry::is_rollback) {
+        if self.was_alive(at, |entry| entry.is_rollback()) {
             return Ok(None);
         }
         let Some(running) = self.history.entries.iter().rev().find(|e| e.started_at.is_some())

@@ -138,18 +138,15 @@ impl<'a> History<'a> {
 
     /// What should run, by Pipeline.
     pub(super) fn desired(&self) -> Vec<Deployed> {
-        self.by_pipeline(Self::started)
+        self.by_pipeline(|name| self.started(name))
     }
 
     /// What runs and passed everything, by Pipeline.
     pub(super) fn current(&self) -> Vec<Deployed> {
-        self.by_pipeline(Self::good)
+        self.by_pipeline(|name| self.good(name))
     }
 
-    fn by_pipeline(
-        &self,
-        pick: impl Fn(&Self, &str) -> Option<&Entry<'a>>,
-    ) -> Vec<Deployed> {
+    fn by_pipeline<'h>(&'h self, pick: impl Fn(&str) -> Option<&'h Entry<'a>>) -> Vec<Deployed> {
         let mut pipelines: Vec<&str> = self
             .entries
             .iter()
@@ -157,8 +154,7 @@ impl<'a> History<'a> {
             .collect();
         pipelines.sort_unstable();
         pipelines.dedup();
-        let picked = pipelines.into_iter().filter_map(|name| pick(self, name));
-        picked.map(Entry::deployed).collect()
+        pipelines.into_iter().filter_map(pick).map(Entry::deployed).collect()
     }
 }
 

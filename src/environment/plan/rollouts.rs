@@ -20,9 +20,9 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// What every listed Rollout says, by name.
-    pub(super) fn answers(&self, entry: &Entry) -> Vec<(&str, Answer)> {
+    pub(super) fn answers(&self, entry: &Entry) -> Vec<(&'a str, Answer)> {
         let rollouts = self.seen.rollouts.iter();
         rollouts
             .map(|bound| (bound.name.as_str(), self.answer(entry, bound)))
