@@ -27,7 +27,10 @@ impl Programs {
     /// Has cargo build them, as far as they are not.
     pub async fn build() -> Result<Self> {
         let operator = cargo(&["build", "--package=slipway", "--bin=slipway"], &[]).await?;
-        Ok(Self { operator, runner: Some(static_runner().await?) })
+        Ok(Self {
+            operator,
+            runner: Some(static_runner().await?),
+        })
     }
 }
 
@@ -57,7 +60,9 @@ async fn cargo(args: &[&str], flags: &[&str]) -> Result<PathBuf> {
         .context("cannot run cargo")?;
     ensure!(output.status.success(), "cargo {} failed", args.join(" "));
     let messages = String::from_utf8(output.stdout)?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
     let mut programs = messages.filter_map(|message: serde_json::Value| {
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     });
@@ -69,27 +74,45 @@ async fn cargo(args: &[&str], flags: &[&str]) -> Result<PathBuf> {
 pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()> {
     let registry = node.registry();
     let root = crate::repository_root();
-    let operator =
-        image::program_image(registry, "slipway/slipway", &root.join("Dockerfile"), &of.operator).await?;
+    let operator = image::program_image(
+        registry,
+        "slipway/slipway",
+        &root.join("Dockerfile"),
+        &of.operator,
+    )
+    .await?;
     let (repository, tag) = operator.rsplit_once(':').context("an image with a tag")?;
-    let mut values =
-        vec![format!("image.repository={repository}"), format!("image.tag={tag}")];
+    let mut values = vec![
+        format!("image.repository={repository}"),
+        format!("image.tag={tag}"),
+    ];
     if let Some(runner) = &of.runner {
         let base = image::base::debian(registry).await?;
         let dockerfile = root.join("Dockerfile.runner");
         let name = "slipway/slipway-runner";
-        let runner =
-            image::program_image_on(registry, name, &dockerfile, runner, &base).await?;
+        let runner = image::program_image_on(registry, name, &dockerfile, runner, &base).await?;
         values.push(format!("stages.runnerImage={runner}"));
-        values.push(format!("stages.buildkitImage={}", image::base::buildkit(registry).await?));
+        values.push(format!(
+            "stages.buildkitImage={}",
+            image::base::buildkit(registry).await?
+        ));
     }
     values.extend(settings.iter().map(|setting| (*setting).to_owned()));
     let chart = root.join("charts/slipway").display().to_string();
-    let fixed = ["upgrade", RELEASE, &chart, "--install", "--wait", "--timeout=3m"];
+    let fixed = [
+        "upgrade",
+        RELEASE,
+        &chart,
+        "--install",
+        "--wait",
+        "--timeout=3m",
+    ];
     let place = ["--namespace", NAMESPACE, "--create-namespace"];
     let values = values.iter().flat_map(|value| ["--set", value.as_str()]);
     let args: Vec<&str> = fixed.into_iter().chain(place).chain(values).collect();
-    helm(node.control_plane().kubeconfig_path(), &args).await.map(drop)
+    helm(node.control_plane().kubeconfig_path(), &args)
+        .await
+        .map(drop)
 }
 
 /// Runs helm; what it says.

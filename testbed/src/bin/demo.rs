@@ -62,16 +62,36 @@ async fn main() -> ExitCode {
 impl Place {
     /// The context's kubeconfig, alone in a file; nothing without a context.
     async fn kubeconfig(&self) -> Result<Option<PathBuf>> {
-        let Some(context) = self.context.as_deref().filter(|context| !context.is_empty()) else {
+        let Some(context) = self
+            .context
+            .as_deref()
+            .filter(|context| !context.is_empty())
+        else {
             return Ok(None);
         };
         programs::ensure(&["kubectl"]).await?;
-        let view = ["config", "view", "--minify", "--flatten", "--context", context];
-        let output = tokio::process::Command::new(programs::path_of("kubectl")?).args(view).output().await?;
+        let view = [
+            "config",
+            "view",
+            "--minify",
+            "--flatten",
+            "--context",
+            context,
+        ];
+        let output = tokio::process::Command::new(programs::path_of("kubectl")?)
+            .args(view)
+            .output()
+            .await?;
         let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "context {context}: {}", said.trim());
-        let path = std::env::temp_dir().join(format!("slipway-demo-{}.kubeconfig", std::process::id()));
-        write_private(&path, &output.stdout).with_context(|| format!("cannot write {}", path.display()))?;
+        anyhow::ensure!(
+            output.status.success(),
+            "context {context}: {}",
+            said.trim()
+        );
+        let path =
+            std::env::temp_dir().join(format!("slipway-demo-{}.kubeconfig", std::process::id()));
+        write_private(&path, &output.stdout)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Some(path))
     }
 
@@ -79,7 +99,9 @@ impl Place {
     fn hints(&self) -> String {
         let down = "make demo-down";
         match &self.context {
-            Some(context) => format!("look:     kubectl --context {context} get slipway -n greeter\nclean up: DEMO_CONTEXT={context} {down}"),
+            Some(context) => format!(
+                "look:     kubectl --context {context} get slipway -n greeter\nclean up: DEMO_CONTEXT={context} {down}"
+            ),
             None => format!(
                 "look:     eval \"$(cargo run -q -p testbed -- env --name {})\" && kubectl get slipway -n greeter\nclean up: {down}",
                 self.name
@@ -93,7 +115,12 @@ fn write_private(path: &std::path::Path, content: &[u8]) -> std::io::Result<()> 
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)
 }
 
@@ -106,17 +133,26 @@ async fn play(cli: &Cli, teller: &Teller) -> Result<bool> {
     };
     let node = node.context("no cluster")?;
     programs::ensure(&["kubectl", "helm"]).await?;
-    let production = if cli.negative { Production::Unwatched } else { Production::Watched };
+    let production = if cli.negative {
+        Production::Unwatched
+    } else {
+        Production::Watched
+    };
     let story = demo::story(&node, &programs, production, teller).await;
     let held = match &story {
         Ok(story) => demo::tell_end(story, teller),
         Err(_) => false,
     };
-    teller.text(&format!("\nThe cluster goes on running.\n{}\n", cli.place.hints()));
+    teller.text(&format!(
+        "\nThe cluster goes on running.\n{}\n",
+        cli.place.hints()
+    ));
     if let Some(kubeconfig) = given {
         let _ = std::fs::remove_file(kubeconfig);
     }
-    story.map(|_| held).context("the story could not be played to its end")
+    story
+        .map(|_| held)
+        .context("the story could not be played to its end")
 }
 
 async fn down(place: &Place, teller: &Teller) -> Result<()> {

@@ -49,7 +49,10 @@ impl ControlPlane {
 
     /// The cluster that the settings name.
     pub(crate) async fn attach(name: &str, settings: &Settings) -> Result<Self> {
-        let given = settings.kubeconfig.as_deref().context("no kubeconfig is given")?;
+        let given = settings
+            .kubeconfig
+            .as_deref()
+            .context("no kubeconfig is given")?;
         let site = Site::ephemeral(&settings.root, &unique(name))?;
         Self::read(site, given, settings.audit_log.clone()).await
     }

@@ -93,7 +93,11 @@ impl Chapter<'_> {
         repository.write("VERSION", &format!("{}\n", plot.name))?;
         repository.write("ERROR_PERCENT", &format!("{}\n", plot.error_percent))?;
         let commit = repository.push(plot.subject).await?;
-        self.teller.good(&format!("dana pushes {} \"{}\"", short(&commit), plot.subject));
+        self.teller.good(&format!(
+            "dana pushes {} \"{}\"",
+            short(&commit),
+            plot.subject
+        ));
         Ok(commit)
     }
 
@@ -107,7 +111,11 @@ impl Chapter<'_> {
         let found = world.until(self.teller, (&what, STARTS), |world| {
             let pipeline = world.object("Pipeline", "greeter");
             let why = pipeline.map(|pipeline| text(&pipeline, "/status/message").to_owned());
-            match world.objects("PipelineRun").iter().find(|run| of_commit(run)) {
+            match world
+                .objects("PipelineRun")
+                .iter()
+                .find(|run| of_commit(run))
+            {
                 Some(run) => Look::So(text(run, "/metadata/name").to_owned()),
                 None => Look::NotYet(why.unwrap_or_default()),
             }
@@ -121,8 +129,9 @@ impl Chapter<'_> {
                 return Look::Never("it is gone".to_owned());
             };
             let ended = list(&run, "/status/stages").iter();
-            let ended: Vec<&Value> =
-                ended.filter(|stage| text(stage, "/phase") == "Succeeded").collect();
+            let ended: Vec<&Value> = ended
+                .filter(|stage| text(stage, "/phase") == "Succeeded")
+                .collect();
             for stage in ended.iter().skip(told) {
                 self.stage_told(&run, stage);
             }
@@ -137,7 +146,8 @@ impl Chapter<'_> {
         for [name, result] in gates(&run) {
             self.teller.good(&format!("gate {name}: {result}"));
         }
-        self.teller.good(&format!("Release {}", text(&run, "/status/release")));
+        self.teller
+            .good(&format!("Release {}", text(&run, "/status/release")));
         Ok(run)
     }
 
@@ -159,26 +169,39 @@ impl Chapter<'_> {
     async fn promotion(&self, environment: &str, release: &str) -> Result<Arc<Value>> {
         let what = format!("{release} to end its way into {environment}");
         let mut told = Vec::new();
-        let promotion = self.stage.world.until(self.teller, (&what, PROMOTES), |world| {
-            let promotions = world.objects("Promotion");
-            let mut own = promotions.iter().filter(|promotion| is_of(promotion, environment, release));
-            let Some(promotion) = own.next() else {
-                let environment = world.object("Environment", environment);
-                let why = environment.map(|object| text(&object, "/status/message").to_owned());
-                return Look::NotYet(why.unwrap_or_default());
-            };
-            for step in list(promotion, "/status/steps") {
-                let (name, state) = (text(step, "/name"), text(step, "/state"));
-                let key = format!("{name} {state}");
-                if matches!(state, "Succeeded" | "Failed") && !told.contains(&key) {
-                    let text = format!("{environment}: {name} {}", state.to_lowercase());
-                    if state == "Failed" { self.teller.bad(&text) } else { self.teller.good(&text) }
-                    told.push(key);
+        let promotion = self
+            .stage
+            .world
+            .until(self.teller, (&what, PROMOTES), |world| {
+                let promotions = world.objects("Promotion");
+                let mut own = promotions
+                    .iter()
+                    .filter(|promotion| is_of(promotion, environment, release));
+                let Some(promotion) = own.next() else {
+                    let environment = world.object("Environment", environment);
+                    let why = environment.map(|object| text(&object, "/status/message").to_owned());
+                    return Look::NotYet(why.unwrap_or_default());
+                };
+                for step in list(promotion, "/status/steps") {
+                    let (name, state) = (text(step, "/name"), text(step, "/state"));
+                    let key = format!("{name} {state}");
+                    if matches!(state, "Succeeded" | "Failed") && !told.contains(&key) {
+                        let text = format!("{environment}: {name} {}", state.to_lowercase());
+                        if state == "Failed" {
+                            self.teller.bad(&text)
+                        } else {
+                            self.teller.good(&text)
+                        }
+                        told.push(key);
+                    }
                 }
-            }
-            let why = || text(promotion, "/status/message").to_owned();
-            if is_over(promotion) { Look::So(Arc::clone(promotion)) } else { Look::NotYet(why()) }
-        });
+                let why = || text(promotion, "/status/message").to_owned();
+                if is_over(promotion) {
+                    Look::So(Arc::clone(promotion))
+                } else {
+                    Look::NotYet(why())
+                }
+            });
         promotion.await
     }
 
@@ -189,7 +212,8 @@ impl Chapter<'_> {
         if phase == "Succeeded" {
             self.teller.good(&told);
         } else {
-            self.teller.bad(&format!("{told}: {}", text(promotion, "/status/message")));
+            self.teller
+                .bad(&format!("{told}: {}", text(promotion, "/status/message")));
         }
     }
 
@@ -214,7 +238,8 @@ impl Chapter<'_> {
                 Look::NotYet(text(&environment, "/status/message").to_owned())
             })
             .await?;
-        self.teller.good(&format!("production waits for an approval of {release}"));
+        self.teller
+            .good(&format!("production waits for an approval of {release}"));
         let decision = |who: &str, reason: &str| {
             let values = [
                 ("ACTION", "Approve"),
@@ -230,22 +255,40 @@ impl Chapter<'_> {
             let refused = self.stage.developer.create(&own).await.err();
             let refused = refused.context("dana may not approve, and the API server let her")?;
             let said = refused.to_string();
-            ensure!(said.contains("may not approve"), "dana was refused for another reason: {said}");
-            self.teller.good("dana tries to approve it herself; the API server refuses: she may not");
+            ensure!(
+                said.contains("may not approve"),
+                "dana was refused for another reason: {said}"
+            );
+            self.teller
+                .good("dana tries to approve it herself; the API server refuses: she may not");
         }
-        let made = self.stage.approver.create(&decision(APPROVER[0], "looks good in staging")?).await?;
-        self.teller.good(&format!("olga approves it: {}", made.trim().replace(".slipway.dev/", " ")));
+        let made = self
+            .stage
+            .approver
+            .create(&decision(APPROVER[0], "looks good in staging")?)
+            .await?;
+        self.teller.good(&format!(
+            "olga approves it: {}",
+            made.trim().replace(".slipway.dev/", " ")
+        ));
         Ok(())
     }
 
     /// Waits for the end in production, telling each weight; gives when users saw the first error, if they did.
-    async fn in_production(&self, release: &str, before: &Stats) -> Result<(Arc<Value>, Option<Instant>)> {
+    async fn in_production(
+        &self,
+        release: &str,
+        before: &Stats,
+    ) -> Result<(Arc<Value>, Option<Instant>)> {
         let mut first_error = None;
         let errors_before = before.injected;
         let outcome = {
             let errors = async {
                 match self.load {
-                    Some(load) => load.until(PROMOTES, |stats| stats.injected > errors_before).await.ok(),
+                    Some(load) => load
+                        .until(PROMOTES, |stats| stats.injected > errors_before)
+                        .await
+                        .ok(),
                     None => std::future::pending().await,
                 }
             };
@@ -272,14 +315,21 @@ impl Chapter<'_> {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         loop {
             ticks.tick().await;
-            let Some(weight) = self.weight().filter(|weight| *weight != last) else { continue };
+            let Some(weight) = self.weight().filter(|weight| *weight != last) else {
+                continue;
+            };
             last = weight;
             let samples = self.stage.world.object("Rollout", PRODUCTION);
             let samples = samples.as_deref().map(said_of_samples).unwrap_or_default();
             if weight == 0 {
-                self.teller.say(&format!("production: all traffic to the stable revision{samples}"));
+                self.teller.say(&format!(
+                    "production: all traffic to the stable revision{samples}"
+                ));
             } else {
-                self.teller.good(&format!("production: {weight} % to {}{samples}", self.plot.name));
+                self.teller.good(&format!(
+                    "production: {weight} % to {}{samples}",
+                    self.plot.name
+                ));
             }
         }
     }
@@ -293,30 +343,37 @@ impl Chapter<'_> {
         let name = text(promotion, "/metadata/name");
         let is_back = text(promotion, "/status/phase") == "RolledBack";
         let what = "production to come to rest";
-        let rest = self.stage.world.until(self.teller, (what, PROMOTES), |world| {
-            let open = world.objects("Promotion");
-            let mut open = open.iter().filter(|other| {
-                text(other, "/spec/environment") == "production" && !is_over(other)
+        let rest = self
+            .stage
+            .world
+            .until(self.teller, (what, PROMOTES), |world| {
+                let open = world.objects("Promotion");
+                let mut open = open.iter().filter(|other| {
+                    text(other, "/spec/environment") == "production" && !is_over(other)
+                });
+                if let Some(open) = open.next() {
+                    return Look::NotYet(text(open, "/status/message").to_owned());
+                }
+                let Some(rollout) = world.object("Rollout", PRODUCTION) else {
+                    return Look::Never("its Rollout is gone".to_owned());
+                };
+                if text(&rollout, "/status/phase") == "Healthy" {
+                    return Look::So(());
+                }
+                Look::NotYet(text(&rollout, "/status/message").to_owned())
             });
-            if let Some(open) = open.next() {
-                return Look::NotYet(text(open, "/status/message").to_owned());
-            }
-            let Some(rollout) = world.object("Rollout", PRODUCTION) else {
-                return Look::Never("its Rollout is gone".to_owned());
-            };
-            if text(&rollout, "/status/phase") == "Healthy" {
-                return Look::So(());
-            }
-            Look::NotYet(text(&rollout, "/status/message").to_owned())
-        });
-        rest.await.with_context(|| format!("after Promotion {name}"))?;
+        rest.await
+            .with_context(|| format!("after Promotion {name}"))?;
         let environment = self.stage.world.object("Environment", "production");
         let environment = environment.context("production is gone")?;
         let current = text(&environment, "/status/current/0/release");
         if is_back {
             let holds = list(&environment, "/status/holds").iter();
             let held: Vec<&str> = holds.map(|hold| text(hold, "/release")).collect();
-            self.teller.good(&format!("production is back at {current}, and holds {}", held.join(", ")));
+            self.teller.good(&format!(
+                "production is back at {current}, and holds {}",
+                held.join(", ")
+            ));
         }
         Ok(())
     }
@@ -324,7 +381,9 @@ impl Chapter<'_> {
     /// Digest of the image that production's stable revision runs.
     fn production_runs(&self) -> String {
         let rollout = self.stage.world.object("Rollout", PRODUCTION);
-        let image = rollout.as_deref().map(|rollout| text(rollout, "/status/stable/images/web"));
+        let image = rollout
+            .as_deref()
+            .map(|rollout| text(rollout, "/status/stable/images/web"));
         let digest = image.and_then(|image| image.split_once('@'));
         digest.map_or_else(String::new, |(_, digest)| digest.to_owned())
     }
@@ -346,7 +405,9 @@ impl Chapter<'_> {
 
     fn route_since(&self, began: Instant) -> Vec<(Instant, u64)> {
         let frames = self.stage.world.frames("HTTPRoute", PRODUCTION, began);
-        let weights = frames.iter().filter_map(|frame| Some((frame.at, weight(frame.object.as_ref()?)?)));
+        let weights = frames
+            .iter()
+            .filter_map(|frame| Some((frame.at, weight(frame.object.as_ref()?)?)));
         weights.collect()
     }
 
@@ -354,12 +415,17 @@ impl Chapter<'_> {
     fn violation(&self, began: Instant, first_error: Instant) -> Option<Violation> {
         let rollouts = self.stage.world.frames("Rollout", PRODUCTION, began);
         let bad = rollouts.iter().find(|frame| {
-            let metrics = frame.object.as_deref().map(|object| list(object, "/status/analysis"));
+            let metrics = frame
+                .object
+                .as_deref()
+                .map(|object| list(object, "/status/analysis"));
             let mut metrics = metrics.unwrap_or_default().iter();
             metrics.any(|metric| number(metric, "/failed").is_some_and(|failed| failed > 0))
         })?;
         let route = self.route_since(began).into_iter();
-        let (back, _) = route.skip_while(|(_, weight)| *weight == 0).find(|(_, weight)| *weight == 0)?;
+        let (back, _) = route
+            .skip_while(|(_, weight)| *weight == 0)
+            .find(|(_, weight)| *weight == 0)?;
         Some(Violation {
             noticed: bad.at.saturating_duration_since(first_error),
             back: back.saturating_duration_since(bad.at),
@@ -370,19 +436,26 @@ impl Chapter<'_> {
 /// The canary's share that a route asks for, in percent.
 fn weight(route: &Value) -> Option<u64> {
     let backends = list(route, "/spec/rules/0/backendRefs");
-    let canary = backends.iter().find(|backend| text(backend, "/name").ends_with("-canary"));
+    let canary = backends
+        .iter()
+        .find(|backend| text(backend, "/name").ends_with("-canary"));
     number(canary?, "/weight")
 }
 
 fn said_of_samples(rollout: &Value) -> String {
-    let Some(metric) = list(rollout, "/status/analysis").first() else { return String::new() };
+    let Some(metric) = list(rollout, "/status/analysis").first() else {
+        return String::new();
+    };
     let counts = ["passed", "failed"].map(|key| number(metric, &format!("/{key}")).unwrap_or(0));
     let [passed, failed] = counts;
     if passed + failed == 0 {
         return String::new();
     }
     let value = text(metric, "/value");
-    format!(" ({}: {passed} good samples, {failed} bad, last {value:.6})", text(metric, "/name"))
+    format!(
+        " ({}: {passed} good samples, {failed} bad, last {value:.6})",
+        text(metric, "/name")
+    )
 }
 
 fn is_of(promotion: &Value, environment: &str, release: &str) -> bool {
@@ -410,16 +483,24 @@ fn outcome(promotion: &Value) -> Outcome {
 
 fn approvals(promotion: &Value) -> Vec<String> {
     let approvals = list(promotion, "/status/approvals").iter();
-    approvals.map(|approval| text(approval, "/user").to_owned()).collect()
+    approvals
+        .map(|approval| text(approval, "/user").to_owned())
+        .collect()
 }
 
 fn gates(run: &Value) -> Vec<[String; 2]> {
     let gates = list(run, "/status/gates").iter();
-    gates.map(|gate| ["/name", "/result"].map(|key| text(gate, key).to_owned())).collect()
+    gates
+        .map(|gate| ["/name", "/result"].map(|key| text(gate, key).to_owned()))
+        .collect()
 }
 
 fn said_of_failure(run: &Value) -> String {
-    let parts = ["/status/message", "/status/failure/hint", "/status/failure/logTail"];
+    let parts = [
+        "/status/message",
+        "/status/failure/hint",
+        "/status/failure/logTail",
+    ];
     let parts = parts.map(|pointer| text(run, pointer));
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")

@@ -115,22 +115,38 @@ impl Story {
         if stats.lost > 0 {
             problems.push(format!(
                 "{} of {} requests were lost: {:?}, first {:?}",
-                stats.lost, stats.sent, stats.lost_by_reason, self.load.losses.first()
+                stats.lost,
+                stats.sent,
+                stats.lost_by_reason,
+                self.load.losses.first()
             ));
         }
         if stats.sent != stats.answered + stats.lost || stats.duplicated > 0 {
             problems.push(format!("the load does not add up: {stats:?}"));
         }
-        let digests: std::collections::BTreeSet<&str> =
-            self.versions.iter().map(|version| version.digest.as_str()).collect();
+        let digests: std::collections::BTreeSet<&str> = self
+            .versions
+            .iter()
+            .map(|version| version.digest.as_str())
+            .collect();
         if digests.len() < self.versions.len() {
             problems.push("two versions have the same digest".to_owned());
         }
-        let last = self.versions.iter().rev().find(|version| version.fate == Fate::Stays);
+        let last = self
+            .versions
+            .iter()
+            .rev()
+            .find(|version| version.fate == Fate::Stays);
         let wanted = last.map(|version| version.name);
         if self.serves_at_the_end.as_deref() != wanted {
-            let is = self.serves_at_the_end.as_deref().unwrap_or("more than one version");
-            problems.push(format!("in the end {is} answers, not {}", wanted.unwrap_or("nobody")));
+            let is = self
+                .serves_at_the_end
+                .as_deref()
+                .unwrap_or("more than one version");
+            problems.push(format!(
+                "in the end {is} answers, not {}",
+                wanted.unwrap_or("nobody")
+            ));
         }
         problems
     }
@@ -145,32 +161,70 @@ impl Version {
             }
         };
         let [passed, total] = self.tests;
-        check(passed == total && total > 0, format!("{passed} of {total} tests passed"));
+        check(
+            passed == total && total > 0,
+            format!("{passed} of {total} tests passed"),
+        );
         let bad = self.gates.iter().find(|[_, result]| result != "Passed");
-        check(bad.is_none() && !self.gates.is_empty(), format!("gates: {:?}", self.gates));
-        check(self.staging.phase == "Succeeded", format!("staging: {}", self.staging.phase));
-        check(!self.approved_by.is_empty(), "nobody approved it".to_owned());
-        check(self.requests.lost == 0, format!("{} requests were lost", self.requests.lost));
+        check(
+            bad.is_none() && !self.gates.is_empty(),
+            format!("gates: {:?}", self.gates),
+        );
+        check(
+            self.staging.phase == "Succeeded",
+            format!("staging: {}", self.staging.phase),
+        );
+        check(
+            !self.approved_by.is_empty(),
+            "nobody approved it".to_owned(),
+        );
+        check(
+            self.requests.lost == 0,
+            format!("{} requests were lost", self.requests.lost),
+        );
         let (phase, reason) = (self.production.phase.as_str(), &self.production.reason);
         let runs = self.production_runs == self.digest;
-        let peak = self.weights.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
+        let peak = self
+            .weights
+            .iter()
+            .map(|(_, weight)| *weight)
+            .max()
+            .unwrap_or(0);
         match self.fate {
             Fate::Stays => {
-                check(phase == "Succeeded", format!("production: {phase} {reason}"));
+                check(
+                    phase == "Succeeded",
+                    format!("production: {phase} {reason}"),
+                );
                 check(runs, format!("production runs {}", self.production_runs));
-                check(self.requests.failed == 0, format!("{} answers were errors", self.requests.failed));
+                check(
+                    self.requests.failed == 0,
+                    format!("{} answers were errors", self.requests.failed),
+                );
                 let shares: Vec<u64> = self.weights.iter().map(|(_, weight)| *weight).collect();
                 // The first version has nothing to share with.
-                check(shares.is_empty() || shares == WEIGHTS, format!("its shares were {shares:?}"));
+                check(
+                    shares.is_empty() || shares == WEIGHTS,
+                    format!("its shares were {shares:?}"),
+                );
             }
             Fate::GoesBack => {
-                check(phase == "RolledBack", format!("it was to go back, but production: {phase}"));
+                check(
+                    phase == "RolledBack",
+                    format!("it was to go back, but production: {phase}"),
+                );
                 check(!runs, "production runs it".to_owned());
                 check(self.requests.failed > 0, "nobody met its errors".to_owned());
-                check(peak == FIRST_WEIGHT, format!("its largest share was {peak} %, not {FIRST_WEIGHT} %"));
+                check(
+                    peak == FIRST_WEIGHT,
+                    format!("its largest share was {peak} %, not {FIRST_WEIGHT} %"),
+                );
                 let back = self.violation.map(|violation| violation.back);
                 let in_time = back.is_some_and(|back| back < BACK_WITHIN);
-                check(in_time, format!("from the bad sample to 100 % stable: {back:?}"));
+                check(
+                    in_time,
+                    format!("from the bad sample to 100 % stable: {back:?}"),
+                );
             }
         }
         problems

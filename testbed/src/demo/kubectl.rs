@@ -17,7 +17,9 @@ pub(crate) struct Kubectl {
 
 impl Kubectl {
     pub(crate) fn new(kubeconfig: &Path) -> Self {
-        Self { kubeconfig: kubeconfig.to_owned() }
+        Self {
+            kubeconfig: kubeconfig.to_owned(),
+        }
     }
 
     /// Runs it; what it says on success.
@@ -39,7 +41,12 @@ impl Kubectl {
         }
         let output = child.wait_with_output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {}: {}", args.join(" "), said.trim());
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {}",
+            args.join(" "),
+            said.trim()
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 
@@ -50,7 +57,8 @@ impl Kubectl {
 
     /// Makes objects whose names the server chooses; says what it made.
     pub(crate) async fn create(&self, manifests: &str) -> Result<String> {
-        self.run(&["create", "-f", "-", "-o", "name"], manifests).await
+        self.run(&["create", "-f", "-", "-o", "name"], manifests)
+            .await
     }
 }
 
@@ -60,7 +68,9 @@ impl Kubectl {
 ///
 /// It is not there, or has a placeholder that nothing fills.
 pub(crate) fn sample(name: &str, values: &[(&str, &str)]) -> Result<String> {
-    let path = crate::repository_root().join("manifests/samples/demo").join(name);
+    let path = crate::repository_root()
+        .join("manifests/samples/demo")
+        .join(name);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
     fill(&text, values).with_context(|| format!("in {}", path.display()))
@@ -72,8 +82,14 @@ fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
     for (name, value) in values {
         filled = filled.replace(&format!("${{{name}}}"), value);
     }
-    let left = filled.split_once("${").map(|(_, rest)| rest.split('}').next().unwrap_or_default());
-    ensure!(left.is_none(), "nothing fills ${{{}}}", left.unwrap_or_default());
+    let left = filled
+        .split_once("${")
+        .map(|(_, rest)| rest.split('}').next().unwrap_or_default());
+    ensure!(
+        left.is_none(),
+        "nothing fills ${{{}}}",
+        left.unwrap_or_default()
+    );
     Ok(filled)
 }
 
@@ -85,7 +101,10 @@ mod tests {
     fn placeholders_are_filled_and_the_shells_variables_are_not() {
         let text = r#"image: "${REGISTRY}/app" # $REVISION, {{canary.pods}}"#;
         let filled = fill(text, &[("REGISTRY", "r:5000")]).unwrap();
-        assert_eq!(filled, r#"image: "r:5000/app" # $REVISION, {{canary.pods}}"#);
+        assert_eq!(
+            filled,
+            r#"image: "r:5000/app" # $REVISION, {{canary.pods}}"#
+        );
     }
 
     #[test]

@@ -25,7 +25,9 @@ use crate::load::{Load, LoadSpec, Stats};
 use crate::node::Node;
 use crate::operator::{self, Programs};
 
-pub use self::facts::{BACK_WITHIN, FIRST_WEIGHT, Fate, Outcome, Requests, Story, Version, Violation};
+pub use self::facts::{
+    BACK_WITHIN, FIRST_WEIGHT, Fate, Outcome, Requests, Story, Version, Violation,
+};
 pub use self::teller::Teller;
 
 /// Requests per second.
@@ -79,7 +81,12 @@ pub enum Production {
 /// # Errors
 ///
 /// It could not be played to its end. A story that was played and did not hold is no error: see [`Story::problems`].
-pub async fn story(node: &Node, programs: &Programs, production: Production, teller: &Teller) -> Result<Story> {
+pub async fn story(
+    node: &Node,
+    programs: &Programs,
+    production: Production,
+    teller: &Teller,
+) -> Result<Story> {
     let started = Instant::now();
     let admin = Kubectl::new(node.control_plane().kubeconfig_path());
     let played = play(node, programs, production, teller, started).await;
@@ -100,7 +107,12 @@ async fn play(
     teller.title("The stage");
     let stage = Stage::set(node, programs, production == Production::Watched, teller).await?;
     let [first, rest @ ..] = PLOTS;
-    let chapter = |plot: Plot, load| Chapter { stage: &stage, teller, load, plot };
+    let chapter = |plot: Plot, load| Chapter {
+        stage: &stage,
+        teller,
+        load,
+        plot,
+    };
     let mut versions = vec![chapter(first, None).tell().await?];
 
     teller.title("Load");
@@ -117,7 +129,12 @@ async fn play(
         version.requests.failed = before.injected;
         version.requests.answered_by_it = before.answered;
     }
-    Ok(Story { versions, load: summary, serves_at_the_end, took: started.elapsed() })
+    Ok(Story {
+        versions,
+        load: summary,
+        serves_at_the_end,
+        took: started.elapsed(),
+    })
 }
 
 async fn start_load(stage: &Stage) -> Result<Load> {
@@ -128,8 +145,15 @@ async fn start_load(stage: &Stage) -> Result<Load> {
 /// Before anything changes, gateway, machine and load itself have to lose nothing.
 async fn calibrate(load: &Load, teller: &Teller) -> Result<Stats> {
     let wanted = CALIBRATION.as_secs() * u64::from(RATE.get());
-    let stats = load.until(CALIBRATION * 4, |stats| stats.answered + stats.lost >= wanted).await?;
-    ensure!(stats.lost == 0, "requests are lost before anything has changed: {stats:?}");
+    let stats = load
+        .until(CALIBRATION * 4, |stats| {
+            stats.answered + stats.lost >= wanted
+        })
+        .await?;
+    ensure!(
+        stats.lost == 0,
+        "requests are lost before anything has changed: {stats:?}"
+    );
     teller.good(&format!(
         "{RATE} requests per second to http://{HOST}/ through the gateway, from now on to the end; {} answered, 0 lost",
         stats.answered
@@ -141,9 +165,14 @@ async fn calibrate(load: &Load, teller: &Teller) -> Result<Stats> {
 async fn last_answers(load: &Load) -> Result<Option<String>> {
     let before = load.stats();
     let wanted = before.answered + LAST_ANSWERS;
-    let after = load.until(CALIBRATION * 4, |stats| stats.answered >= wanted).await?;
+    let after = load
+        .until(CALIBRATION * 4, |stats| stats.answered >= wanted)
+        .await?;
     let grown = after.revisions.iter().filter(|(name, count)| {
-        before.revisions.get(*name).is_none_or(|earlier| earlier < *count)
+        before
+            .revisions
+            .get(*name)
+            .is_none_or(|earlier| earlier < *count)
     });
     let grown: Vec<&String> = grown.map(|(name, _)| name).collect();
     Ok(match grown.as_slice() {
@@ -168,9 +197,17 @@ pub fn tell_end(story: &Story, teller: &Teller) -> bool {
     }
     let took = story.took.as_secs();
     if problems.is_empty() {
-        teller.good(&format!("the story held, in {}:{:02} minutes", took / 60, took % 60));
+        teller.good(&format!(
+            "the story held, in {}:{:02} minutes",
+            took / 60,
+            took % 60
+        ));
     } else {
-        teller.bad(&format!("the story did not hold, after {}:{:02} minutes", took / 60, took % 60));
+        teller.bad(&format!(
+            "the story did not hold, after {}:{:02} minutes",
+            took / 60,
+            took % 60
+        ));
     }
     problems.is_empty()
 }
@@ -184,9 +221,34 @@ pub async fn clear(kubeconfig: &Path, teller: &Teller) -> Result<()> {
     crate::programs::ensure(&["kubectl", "helm"]).await?;
     let admin = Kubectl::new(kubeconfig);
     stage::clear(&admin, teller).await?;
-    let uninstall = ["uninstall", operator::RELEASE, "--namespace", operator::NAMESPACE, "--wait", "--ignore-not-found"];
-    operator::helm(kubeconfig, &uninstall).await.context("the operator")?;
-    admin.run(&["delete", "namespace", operator::NAMESPACE, "--ignore-not-found"], "").await?;
-    let crds = ["delete", "crd", "--ignore-not-found", "--selector", "app.kubernetes.io/name=slipway"];
+    let uninstall = [
+        "uninstall",
+        operator::RELEASE,
+        "--namespace",
+        operator::NAMESPACE,
+        "--wait",
+        "--ignore-not-found",
+    ];
+    operator::helm(kubeconfig, &uninstall)
+        .await
+        .context("the operator")?;
+    admin
+        .run(
+            &[
+                "delete",
+                "namespace",
+                operator::NAMESPACE,
+                "--ignore-not-found",
+            ],
+            "",
+        )
+        .await?;
+    let crds = [
+        "delete",
+        "crd",
+        "--ignore-not-found",
+        "--selector",
+        "app.kubernetes.io/name=slipway",
+    ];
     admin.run(&crds, "").await.map(drop)
 }

@@ -50,11 +50,16 @@ impl Repository {
         self.git(&["commit", "-q", "-m", message]).await?;
         let url = format!("http://{HOST}/greeter.git");
         // The gateway tells servers apart by name, and no DNS knows this one.
-        let (ip, port) = self.gateway.split_once(':').unwrap_or((&self.gateway, "80"));
+        let (ip, port) = self
+            .gateway
+            .split_once(':')
+            .unwrap_or((&self.gateway, "80"));
         let url = url.replacen(HOST, &format!("{HOST}:{port}"), 1);
         let resolve = format!("http.curloptResolve={HOST}:{port}:{ip}");
         wait::until("the git server takes the commit", PATIENCE, || async {
-            self.git(&["-c", &resolve, "push", "-q", &url, "main"]).await.map(Some)
+            self.git(&["-c", &resolve, "push", "-q", &url, "main"])
+                .await
+                .map(Some)
         })
         .await?;
         Ok(self.git(&["rev-parse", "HEAD"]).await?.trim().to_owned())
@@ -64,16 +69,33 @@ impl Repository {
         let [name, email] = AUTHOR;
         let output = Command::new(program("git")?)
             .args(["-C", &self.folder.display().to_string()])
-            .args(["-c", name, "-c", email, "-c", "commit.gpgsign=false", "-c", "http.proxy="])
+            .args([
+                "-c",
+                name,
+                "-c",
+                email,
+                "-c",
+                "commit.gpgsign=false",
+                "-c",
+                "http.proxy=",
+            ])
             .args(args)
             // Only what stands here counts, whatever this machine's user has set.
-            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_SYSTEM", "/dev/null")])
+            .envs([
+                ("GIT_CONFIG_GLOBAL", "/dev/null"),
+                ("GIT_CONFIG_SYSTEM", "/dev/null"),
+            ])
             .env("GIT_TERMINAL_PROMPT", "0")
             .kill_on_drop(true)
             .output()
             .await?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "git {}: {}", args.join(" "), said.trim());
+        ensure!(
+            output.status.success(),
+            "git {}: {}",
+            args.join(" "),
+            said.trim()
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 }

@@ -53,11 +53,22 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Sets the stage on a cluster. `watched` is whether production's analysis is left in.
-    pub(crate) async fn set(node: &Node, programs: &Programs, watched: bool, teller: &Teller) -> Result<Self> {
+    pub(crate) async fn set(
+        node: &Node,
+        programs: &Programs,
+        watched: bool,
+        teller: &Teller,
+    ) -> Result<Self> {
         let registry = node.registry();
-        let python = image::base::debian(registry).await.context("the image of tests")?;
-        let git_server = image::base::git_server(registry).await.context("the git server's image")?;
-        operator::install(node, programs, &[]).await.context("the operator's chart")?;
+        let python = image::base::debian(registry)
+            .await
+            .context("the image of tests")?;
+        let git_server = image::base::git_server(registry)
+            .await
+            .context("the git server's image")?;
+        operator::install(node, programs, &[])
+            .await
+            .context("the operator's chart")?;
         teller.good("operator installed: Deployment slipway-system/slipway, from charts/slipway");
 
         let control_plane = node.control_plane();
@@ -77,7 +88,14 @@ impl Stage {
             Ok(Kubectl::new(&path))
         };
         let (approver, developer) = (user(APPROVER).await?, user(DEVELOPER).await?);
-        let ready = ["rollout", "status", "deployment/git", "--namespace", FORGE, "--timeout=2m"];
+        let ready = [
+            "rollout",
+            "status",
+            "deployment/git",
+            "--namespace",
+            FORGE,
+            "--timeout=2m",
+        ];
         admin.run(&ready, "").await?;
         teller.good("git server, and the users dana (developer) and olga (approver)");
 
@@ -96,24 +114,51 @@ impl Stage {
         if !watched {
             teller.bad("NEGATIVE: production's Rollout has no analysis");
         }
-        Ok(Self { approver, developer, repository, world, gateway: node.gateway().to_owned() })
+        Ok(Self {
+            approver,
+            developer,
+            repository,
+            world,
+            gateway: node.gateway().to_owned(),
+        })
     }
 }
 
 /// Removes what an earlier run left in the cluster.
 pub(crate) async fn clear(admin: &Kubectl, teller: &Teller) -> Result<()> {
     let names = [NAMESPACE, FORGE];
-    let there = ["get", "namespace", "--ignore-not-found", "-o", "name", NAMESPACE, FORGE];
+    let there = [
+        "get",
+        "namespace",
+        "--ignore-not-found",
+        "-o",
+        "name",
+        NAMESPACE,
+        FORGE,
+    ];
     if admin.run(&there, "").await?.is_empty() {
         return Ok(());
     }
     teller.say("removing what an earlier run left");
-    admin.run(&[&["delete", "namespace", "--ignore-not-found", "--wait=false"][..], &names].concat(), "").await?;
+    admin
+        .run(
+            &[
+                &["delete", "namespace", "--ignore-not-found", "--wait=false"][..],
+                &names,
+            ]
+            .concat(),
+            "",
+        )
+        .await?;
     let until = teller.elapsed() + GONE_WITHIN;
-    wait::until("the namespaces of an earlier run are gone", GONE_WITHIN, || async {
-        teller.waiting("the namespaces of an earlier run to go", until, "");
-        Ok(admin.run(&there, "").await?.is_empty().then_some(()))
-    })
+    wait::until(
+        "the namespaces of an earlier run are gone",
+        GONE_WITHIN,
+        || async {
+            teller.waiting("the namespaces of an earlier run to go", until, "");
+            Ok(admin.run(&there, "").await?.is_empty().then_some(()))
+        },
+    )
     .await
 }
 
@@ -125,7 +170,9 @@ fn without_analysis(manifests: &str) -> Result<String> {
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             spec.remove("analysis");
         }
-        let steps = object.pointer_mut("/spec/strategy/steps").and_then(Value::as_array_mut);
+        let steps = object
+            .pointer_mut("/spec/strategy/steps")
+            .and_then(Value::as_array_mut);
         for step in steps.into_iter().flatten() {
             if let Some(analyse) = step.get("analyse") {
                 let pause = analyse.get("for").cloned().unwrap_or_else(|| json!("5s"));

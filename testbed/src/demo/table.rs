@@ -19,9 +19,14 @@ pub(crate) fn render(story: &Story) -> String {
     row("version", |version| version.name.to_owned());
     row("commit", |version| start(&version.commit, 10));
     row("run", |version| version.run.clone());
-    row("tests passed", |version| format!("{} of {}", version.tests[0], version.tests[1]));
+    row("tests passed", |version| {
+        format!("{} of {}", version.tests[0], version.tests[1])
+    });
     row("gates", |version| {
-        let gates = version.gates.iter().map(|[name, result]| format!("{name} {result}"));
+        let gates = version
+            .gates
+            .iter()
+            .map(|[name, result]| format!("{name} {result}"));
         gates.collect::<Vec<_>>().join(", ")
     });
     row("release", |version| version.release.clone());
@@ -35,13 +40,21 @@ pub(crate) fn render(story: &Story) -> String {
     row("weights over time", weights);
     row("requests sent", |version| version.requests.sent.to_string());
     row("requests lost", |version| version.requests.lost.to_string());
-    row("answers with an error", |version| version.requests.failed.to_string());
-    row("answers by it", |version| version.requests.answered_by_it.to_string());
+    row("answers with an error", |version| {
+        version.requests.failed.to_string()
+    });
+    row("answers by it", |version| {
+        version.requests.answered_by_it.to_string()
+    });
     row("first error noticed", |version| {
-        version.violation.map_or("–".to_owned(), |v| format!("after {}", seconds(v.noticed)))
+        version.violation.map_or("–".to_owned(), |v| {
+            format!("after {}", seconds(v.noticed))
+        })
     });
     row("then 100 % stable", |version| {
-        version.violation.map_or("–".to_owned(), |v| format!("after {}", seconds(v.back)))
+        version
+            .violation
+            .map_or("–".to_owned(), |v| format!("after {}", seconds(v.back)))
     });
     row("took", |version| seconds(version.took));
     let lines = rows.iter().map(|(head, cells)| line(head, cells));
@@ -60,7 +73,9 @@ fn line(head: &str, cells: &[String]) -> String {
             let part = cell.get(index).map_or("", String::as_str);
             format!("{part:<COLUMN$}")
         });
-        format!("{head:<HEAD$}{}", row.collect::<String>()).trim_end().to_owned()
+        format!("{head:<HEAD$}{}", row.collect::<String>())
+            .trim_end()
+            .to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -69,7 +84,9 @@ fn line(head: &str, cells: &[String]) -> String {
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let Some(last) = lines.last_mut() else { continue };
+        let Some(last) = lines.last_mut() else {
+            continue;
+        };
         if last.is_empty() {
             last.push_str(word);
         } else if last.chars().count() + 1 + word.chars().count() < COLUMN {
@@ -96,7 +113,8 @@ fn weights(version: &Version) -> String {
         return "100 % (nothing before it)".to_owned();
     }
     let weights = version.weights.iter();
-    let weights = weights.map(|(at, weight)| format!("{weight}\u{a0}%\u{a0}at\u{a0}{}", clock(*at).trim_start()));
+    let weights = weights
+        .map(|(at, weight)| format!("{weight}\u{a0}%\u{a0}at\u{a0}{}", clock(*at).trim_start()));
     weights.collect::<Vec<_>>().join(", ")
 }
 

@@ -71,7 +71,9 @@ impl Teller {
     /// Tells on standard output.
     pub fn out_loud() -> Self {
         let form = if std::io::stdout().is_terminal() {
-            Form::Terminal { colours: !settings::no_color() }
+            Form::Terminal {
+                colours: !settings::no_color(),
+            }
         } else {
             Form::Plain
         };
@@ -84,7 +86,11 @@ impl Teller {
     }
 
     fn new(form: Form) -> Self {
-        Self { started: Instant::now(), form, wait: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            form,
+            wait: Mutex::default(),
+        }
     }
 
     /// The time since the story began.
@@ -121,8 +127,14 @@ impl Teller {
             Form::Silent => {}
             Form::Terminal { colours: true } => {
                 let colour = tone.colour();
-                let text = if tone == Tone::Good { format!("\x1b[0m{text}") } else { text.to_owned() };
-                self.write(&format!("{break_before}\x1b[2m{time}\x1b[0m \x1b[{colour}m{mark} {text}\x1b[0m\n"));
+                let text = if tone == Tone::Good {
+                    format!("\x1b[0m{text}")
+                } else {
+                    text.to_owned()
+                };
+                self.write(&format!(
+                    "{break_before}\x1b[2m{time}\x1b[0m \x1b[{colour}m{mark} {text}\x1b[0m\n"
+                ));
             }
             Form::Plain | Form::Terminal { colours: false } => {
                 self.write(&format!("{break_before}{time} {mark} {text}\n"));
@@ -140,14 +152,25 @@ impl Teller {
     /// What is being waited for, until when on the story's clock, and why it is not so yet. Call it often.
     pub(crate) fn waiting(&self, what: &str, until: Duration, why: &str) {
         let mut wait = self.wait();
-        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let text = format!("waiting until {} for {what}{why}", clock(until).trim_start());
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {why}")
+        };
+        let text = format!(
+            "waiting until {} for {what}{why}",
+            clock(until).trim_start()
+        );
         match self.form {
             Form::Silent => {}
             Form::Terminal { colours } => {
                 let time = clock(self.elapsed());
                 let text = shortened(&text.replace('\n', " "), WIDTH);
-                let text = if colours { format!("\x1b[2m{time}  … {text}\x1b[0m") } else { format!("{time}  … {text}") };
+                let text = if colours {
+                    format!("\x1b[2m{time}  … {text}\x1b[0m")
+                } else {
+                    format!("{time}  … {text}")
+                };
                 wait.is_shown = true;
                 print(&format!("\r\x1b[2K{text}"));
             }
@@ -168,7 +191,11 @@ impl Teller {
 
     fn write(&self, text: &str) {
         let mut wait = self.wait();
-        let clear = if std::mem::take(&mut wait.is_shown) { "\r\x1b[2K" } else { "" };
+        let clear = if std::mem::take(&mut wait.is_shown) {
+            "\r\x1b[2K"
+        } else {
+            ""
+        };
         wait.told = None;
         print(&format!("{clear}{text}"));
     }

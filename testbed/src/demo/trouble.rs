@@ -10,12 +10,23 @@ pub(crate) async fn tell(admin: &Kubectl, teller: &Teller) {
     let objects = ["get", "slipway", "--namespace", NAMESPACE, "-o", MESSAGES];
     let pods = ["get", "pods", "--namespace", NAMESPACE, "-o", "wide"];
     let events = [
-        "get", "events", "--namespace", NAMESPACE, "--field-selector=type=Warning",
-        "--sort-by=.lastTimestamp", "-o", EVENTS,
+        "get",
+        "events",
+        "--namespace",
+        NAMESPACE,
+        "--field-selector=type=Warning",
+        "--sort-by=.lastTimestamp",
+        "-o",
+        EVENTS,
     ];
     let log = [
-        "logs", "--namespace", operator::NAMESPACE, "--selector",
-        "app.kubernetes.io/component=operator", "--tail=40", "--prefix",
+        "logs",
+        "--namespace",
+        operator::NAMESPACE,
+        "--selector",
+        "app.kubernetes.io/component=operator",
+        "--tail=40",
+        "--prefix",
     ];
     for (title, args) in [
         ("What the objects say", &objects[..]),
@@ -31,5 +42,6 @@ pub(crate) async fn tell(admin: &Kubectl, teller: &Teller) {
     }
 }
 
-const MESSAGES: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,MESSAGE:.status.message";
+const MESSAGES: &str =
+    "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,MESSAGE:.status.message";
 const EVENTS: &str = "custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message";

@@ -57,7 +57,11 @@ pub(crate) enum Look<T> {
 
 impl World {
     /// Begins to watch these kinds: `(group, version, kind)`.
-    pub(crate) fn watch(client: &Client, namespace: &str, kinds: &[(&str, &str, &'static str)]) -> Self {
+    pub(crate) fn watch(
+        client: &Client,
+        namespace: &str,
+        kinds: &[(&str, &str, &'static str)],
+    ) -> Self {
         let film = Arc::new(Mutex::new(Film::default()));
         let (sender, changed) = watch::channel(0);
         let sender = Arc::new(sender);
@@ -67,7 +71,11 @@ impl World {
             let task = record(api, kind, Arc::clone(&film), Arc::clone(&sender));
             tokio::spawn(task).abort_handle()
         });
-        Self { tasks: tasks.collect(), film, changed }
+        Self {
+            tasks: tasks.collect(),
+            film,
+            changed,
+        }
     }
 
     /// An object as it is.
@@ -115,7 +123,11 @@ impl World {
             };
             if started.elapsed() >= within {
                 teller.waited();
-                let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
+                let reason = if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {why}")
+                };
                 return Err(anyhow!("waited {} s for {what}{reason}", within.as_secs()));
             }
             teller.waiting(what, until, &why);
@@ -150,8 +162,16 @@ async fn record(
             Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => continue,
         };
         let name = object.name_any();
-        let value = serde_json::to_value(&object).ok().filter(|_| is_there).map(Arc::new);
-        let frame = Frame { at: Instant::now(), kind, name: name.clone(), object: value.clone() };
+        let value = serde_json::to_value(&object)
+            .ok()
+            .filter(|_| is_there)
+            .map(Arc::new);
+        let frame = Frame {
+            at: Instant::now(),
+            kind,
+            name: name.clone(),
+            object: value.clone(),
+        };
         {
             let mut film = film.lock().unwrap_or_else(PoisonError::into_inner);
             film.frames.push(frame);
@@ -166,12 +186,18 @@ async fn record(
 
 /// A text in an object; empty when it is not there.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// A list in an object; empty when it is not there.
 pub(crate) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// A number in an object; nothing when it is not there.

@@ -75,7 +75,10 @@ impl Node {
 
     /// A cluster that is there already, by its kubeconfig; the rest is as `SLIPWAY_TEST_…` say.
     pub async fn given(name: &str, kubeconfig: &Path) -> Result<Self> {
-        let settings = Settings { kubeconfig: Some(kubeconfig.to_owned()), ..Settings::from_env() };
+        let settings = Settings {
+            kubeconfig: Some(kubeconfig.to_owned()),
+            ..Settings::from_env()
+        };
         Self::attach(name, settings).await
     }
 
