@@ -61,6 +61,14 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 e2e-full: ## Run everything, with the long versions of the randomised tests
 	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node
 
+.PHONY: demo
+demo: ## Tell the whole story on a cluster of its own; DEMO_CONTEXT=… for one of yours, NEGATIVE=1 to see it fail
+	$(CARGO) run --quiet -p testbed --bin demo -- $(if $(NEGATIVE),--negative)
+
+.PHONY: demo-down
+demo-down: ## Remove everything that the demo made
+	$(CARGO) run --quiet -p testbed --bin demo -- down
+
 .PHONY: up
 up: ## Start a cluster to try things on; `make down` removes it
 	$(TESTBED) up

@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use kube::Client;
-use testbed::{Node, image, programs};
-use tokio::process::Command;
+use testbed::operator::{self, Programs};
+use testbed::{Node, image};
 use tokio::sync::OnceCell;
 
-/// Where the operator is installed.
-pub(crate) const NAMESPACE: &str = "slipway-system";
-/// Name of the chart's release, and so of everything that it makes.
-pub(crate) const RELEASE: &str = "slipway";
+pub(crate) use testbed::operator::{NAMESPACE, RELEASE};
 
 /// What every test needs.
 #[derive(Debug)]
@@ -61,7 +58,10 @@ impl Stage {
         for version in Version::ALL {
             images.push(build_sample(node.registry(), &python, version).await);
         }
-        let stage = Self { node, images: images.try_into().unwrap() };
+        let stage = Self {
+            node,
+            images: images.try_into().unwrap(),
+        };
         stage.install(&[]).await;
         stage
     }
@@ -78,44 +78,28 @@ impl Stage {
 
     /// Installs the chart with this tree's operator, or brings an installed one up to date.
     pub(crate) async fn install(&self, settings: &[&str]) {
-        let binary = Path::new(env!("CARGO_BIN_EXE_slipway"));
-        let dockerfile = in_tree("Dockerfile");
-        let operator =
-            image::program_image(self.node.registry(), "slipway/slipway", &dockerfile, binary)
-                .await
-                .unwrap();
-        let (repository, tag) = operator.rsplit_once(':').unwrap();
-        let chart = in_tree("charts/slipway").display().to_string();
-        let (repository, tag) =
-            (format!("image.repository={repository}"), format!("image.tag={tag}"));
-        let fixed = ["upgrade", RELEASE, &chart, "--install", "--wait", "--timeout=2m"];
-        let place = ["--namespace", NAMESPACE, "--create-namespace"];
-        let image = ["--set", &repository, "--set", &tag];
-        let settings = settings.iter().flat_map(|setting| ["--set", *setting]);
-        let args: Vec<&str> =
-            fixed.into_iter().chain(place).chain(image).chain(settings).collect();
-        self.helm(&args).await;
+        let programs = Programs {
+            operator: env!("CARGO_BIN_EXE_slipway").into(),
+            runner: None,
+        };
+        operator::install(&self.node, &programs, settings)
+            .await
+            .unwrap();
     }
 
     /// Runs helm; panics with what it says when it fails.
     pub(crate) async fn helm(&self, args: &[&str]) -> String {
-        programs::ensure(&["helm"]).await.unwrap();
-        self.run("helm", args).await.unwrap()
+        operator::helm(self.kubeconfig(), args).await.unwrap()
     }
 
     /// Runs a program of the testbed against the cluster. The error is what it says.
     pub(crate) async fn run(&self, program: &str, args: &[&str]) -> Result<String, String> {
-        let path = programs::path_of(program).unwrap();
-        let output = Command::new(path)
-            .args(args)
-            .env("KUBECONFIG", self.node.control_plane().kubeconfig_path())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        if output.status.success() { Ok(said) } else { Err(format!("{program} {args:?}: {said}")) }
+        let said = operator::run(self.kubeconfig(), program, args).await;
+        said.map_err(|error| format!("{error:#}"))
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        self.node.control_plane().kubeconfig_path()
     }
 }
 
@@ -127,8 +111,11 @@ pub(crate) fn in_tree(path: &str) -> PathBuf {
 /// Builds the sample as its own Dockerfile says, after an edit of the files that make it a version.
 async fn build_sample(registry: &str, base: &str, version: Version) -> String {
     let sources = in_tree("examples/greeter");
-    let context = std::env::temp_dir()
-        .join(format!("slipway-e2e-{}-{}", std::process::id(), version.name()));
+    let context = std::env::temp_dir().join(format!(
+        "slipway-e2e-{}-{}",
+        std::process::id(),
+        version.name()
+    ));
     std::fs::create_dir_all(&context).unwrap();
     for file in ["Dockerfile", "app.py", "DELAY_MS"] {
         std::fs::copy(sources.join(file), context.join(file)).unwrap();

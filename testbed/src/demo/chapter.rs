@@ -188,9 +188,9 @@ impl Chapter<'_> {
                     if matches!(state, "Succeeded" | "Failed") && !told.contains(&key) {
                         let text = format!("{environment}: {name} {}", state.to_lowercase());
                         if state == "Failed" {
-                            self.teller.bad(&text)
+                            self.teller.bad(&text);
                         } else {
-                            self.teller.good(&text)
+                            self.teller.good(&text);
                         }
                         told.push(key);
                     }
@@ -247,7 +247,8 @@ impl Chapter<'_> {
                 ("RELEASE", release),
                 ("DIGEST", digest),
                 ("REASON", reason),
-            ];
+            ]
+            .map(|(name, value)| (name, value.to_owned()));
             sample("decision.yaml", &values)
         };
         if self.plot.developer_tries {

@@ -154,79 +154,223 @@ impl Story {
 
 impl Version {
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |holds: bool, problem: String| {
-            if !holds {
-                problems.push(format!("{}: {problem}", self.name));
-            }
-        };
         let [passed, total] = self.tests;
-        check(
-            passed == total && total > 0,
-            format!("{passed} of {total} tests passed"),
-        );
         let bad = self.gates.iter().find(|[_, result]| result != "Passed");
-        check(
-            bad.is_none() && !self.gates.is_empty(),
-            format!("gates: {:?}", self.gates),
-        );
-        check(
-            self.staging.phase == "Succeeded",
-            format!("staging: {}", self.staging.phase),
-        );
-        check(
-            !self.approved_by.is_empty(),
-            "nobody approved it".to_owned(),
-        );
-        check(
-            self.requests.lost == 0,
-            format!("{} requests were lost", self.requests.lost),
-        );
-        let (phase, reason) = (self.production.phase.as_str(), &self.production.reason);
-        let runs = self.production_runs == self.digest;
-        let peak = self
-            .weights
-            .iter()
-            .map(|(_, weight)| *weight)
-            .max()
-            .unwrap_or(0);
-        match self.fate {
-            Fate::Stays => {
-                check(
-                    phase == "Succeeded",
-                    format!("production: {phase} {reason}"),
-                );
-                check(runs, format!("production runs {}", self.production_runs));
-                check(
-                    self.requests.failed == 0,
-                    format!("{} answers were errors", self.requests.failed),
-                );
-                let shares: Vec<u64> = self.weights.iter().map(|(_, weight)| *weight).collect();
+        let mut checks = vec![
+            (
+                passed == total && total > 0,
+                format!("{passed} of {total} tests passed"),
+            ),
+            (
+                bad.is_none() && !self.gates.is_empty(),
+                format!("gates: {:?}", self.gates),
+            ),
+            (
+                self.staging.phase == "Succeeded",
+                format!("staging: {}", self.staging.phase),
+            ),
+            (
+                !self.approved_by.is_empty(),
+                "nobody approved it".to_owned(),
+            ),
+            (
+                self.requests.lost == 0,
+                format!("{} requests were lost", self.requests.lost),
+            ),
+        ];
+        checks.extend(match self.fate {
+            Fate::Stays => self.stays(),
+            Fate::GoesBack => self.goes_back(),
+        });
+        let failed = checks.into_iter().filter(|(holds, _)| !holds);
+        failed
+            .map(|(_, problem)| format!("{}: {problem}", self.name))
+            .collect()
+    }
+
+    fn stays(&self) -> Vec<(bool, String)> {
+        let Outcome { phase, reason, .. } = &self.production;
+        let shares: Vec<u64> = self.weights.iter().map(|(_, weight)| *weight).collect();
+        vec![
+            (
+                phase == "Succeeded",
+                format!("production: {phase} {reason}"),
+            ),
+            (
+                self.production_runs == self.digest,
+                format!("production runs {}", self.production_runs),
+            ),
+            (
+                self.requests.failed == 0,
+                format!("{} answers were errors", self.requests.failed),
+            ),
+            (
                 // The first version has nothing to share with.
-                check(
-                    shares.is_empty() || shares == WEIGHTS,
-                    format!("its shares were {shares:?}"),
-                );
-            }
-            Fate::GoesBack => {
-                check(
-                    phase == "RolledBack",
-                    format!("it was to go back, but production: {phase}"),
-                );
-                check(!runs, "production runs it".to_owned());
-                check(self.requests.failed > 0, "nobody met its errors".to_owned());
-                check(
-                    peak == FIRST_WEIGHT,
-                    format!("its largest share was {peak} %, not {FIRST_WEIGHT} %"),
-                );
-                let back = self.violation.map(|violation| violation.back);
-                let in_time = back.is_some_and(|back| back < BACK_WITHIN);
-                check(
-                    in_time,
-                    format!("from the bad sample to 100 % stable: {back:?}"),
-                );
-            }
+                shares.is_empty() || shares == WEIGHTS,
+                format!("its shares were {shares:?}"),
+            ),
+        ]
+    }
+
+    fn goes_back(&self) -> Vec<(bool, String)> {
+        let Outcome { phase, .. } = &self.production;
+        let peak = self.weights.iter().map(|(_, weight)| *weight).max();
+        let peak = peak.unwrap_or(0);
+        let back = self.violation.map(|violation| violation.back);
+        vec![
+            (
+                phase == "RolledBack",
+                format!("it was to go back, but production: {phase}"),
+            ),
+            (
+                self.production_runs != self.digest,
+                "production runs it".to_owned(),
+            ),
+            (self.requests.failed > 0, "nobody met its errors".to_owned()),
+            (
+                peak == FIRST_WEIGHT,
+                format!("its largest share was {peak} %, not {FIRST_WEIGHT} %"),
+            ),
+            (
+                back.is_some_and(|back| back < BACK_WITHIN),
+                format!("from the bad sample to 100 % stable: {back:?}"),
+            ),
+        ]
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::load::{Latency, Stats};
+
+    fn version(name: &'static str, fate: Fate, weights: &[u64]) -> Version {
+        let goes_back = fate == Fate::GoesBack;
+        let outcome = |phase: &str| Outcome {
+            promotion: format!("p-{name}"),
+            phase: phase.to_owned(),
+            reason: phase.to_owned(),
+            took: Duration::from_secs(9),
+        };
+        let weights = weights.iter().zip(3..);
+        Version {
+            name,
+            subject: "feat: x",
+            fate,
+            commit: name.repeat(8),
+            run: format!("greeter-{name}"),
+            tests: [16, 16],
+            gates: vec![["tests".to_owned(), "Passed".to_owned()]],
+            release: format!("greeter-{name}"),
+            digest: format!("sha256:{name}"),
+            staging: outcome("Succeeded"),
+            production: outcome(if goes_back { "RolledBack" } else { "Succeeded" }),
+            approved_by: vec!["olga".to_owned()],
+            production_runs: format!("sha256:{}", if goes_back { "2.0.0" } else { name }),
+            weights: weights
+                .map(|(weight, at)| (Duration::from_secs(at), *weight))
+                .collect(),
+            requests: Requests {
+                sent: 3000,
+                lost: 0,
+                failed: if goes_back { 7 } else { 0 },
+                answered_by_it: 140,
+            },
+            violation: goes_back.then_some(Violation {
+                noticed: Duration::from_millis(1_200),
+                back: Duration::from_millis(45),
+            }),
+            took: Duration::from_secs(61),
         }
-        problems
+    }
+
+    /// A story as it should be.
+    pub(in super::super) fn a_story() -> Story {
+        let stats = Stats {
+            sent: 9000,
+            answered: 9000,
+            injected: 7,
+            ..Stats::default()
+        };
+        Story {
+            versions: vec![
+                version("1.0.0", Fate::Stays, &[]),
+                version("2.0.0", Fate::Stays, &[20, 50, 100]),
+                version("3.0.0", Fate::GoesBack, &[20, 0]),
+            ],
+            load: Summary {
+                url: "http://10.244.0.1:8000/".to_owned(),
+                rate: 60,
+                ran_for: 150.0,
+                stats,
+                statuses: BTreeMap::new(),
+                latency: Latency::default(),
+                late_start: Latency::default(),
+                losses: Vec::new(),
+                seconds: Vec::new(),
+            },
+            serves_at_the_end: Some("2.0.0".to_owned()),
+            took: Duration::from_mins(4),
+        }
+    }
+
+    #[test]
+    fn a_story_as_it_should_be_holds() {
+        assert_eq!(a_story().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn whatever_is_otherwise_is_told() {
+        type Change = fn(&mut Story);
+        let cases: [(&str, Change); 14] = [
+            ("1 of 9000 requests were lost", |s| {
+                s.load.stats.lost = 1;
+                s.load.stats.answered -= 1;
+            }),
+            ("does not add up", |s| s.load.stats.answered -= 1),
+            ("the same digest", |s| {
+                s.versions[1].digest = s.versions[0].digest.clone();
+            }),
+            ("in the end 3.0.0 answers, not 2.0.0", |s| {
+                s.serves_at_the_end = Some("3.0.0".to_owned());
+            }),
+            ("2.0.0: 15 of 16 tests passed", |s| {
+                s.versions[1].tests[0] = 15;
+            }),
+            ("1.0.0: gates", |s| s.versions[0].gates.clear()),
+            ("3.0.0: staging: RolledBack", |s| {
+                s.versions[2].staging.phase = "RolledBack".to_owned();
+            }),
+            ("1.0.0: nobody approved it", |s| {
+                s.versions[0].approved_by.clear();
+            }),
+            ("2.0.0: production: RolledBack", |s| {
+                s.versions[1].production.phase = "RolledBack".to_owned();
+            }),
+            ("2.0.0: its shares were [20, 100]", |s| {
+                s.versions[1].weights.remove(1);
+            }),
+            ("3.0.0: it was to go back, but production: Succeeded", |s| {
+                s.versions[2].production.phase = "Succeeded".to_owned();
+            }),
+            ("3.0.0: its largest share was 50 %, not 20 %", |s| {
+                s.versions[2].weights[0].1 = 50;
+            }),
+            ("3.0.0: nobody met its errors", |s| {
+                s.versions[2].requests.failed = 0;
+            }),
+            ("from the bad sample to 100 % stable: Some(2s)", |s| {
+                let violation = s.versions[2].violation.as_mut().unwrap();
+                violation.back = Duration::from_secs(2);
+            }),
+        ];
+        for (expected, change) in cases {
+            let mut story = a_story();
+            change(&mut story);
+            let problems = story.problems().join("\n");
+            assert!(problems.contains(expected), "{expected} in {problems:?}");
+        }
     }
 }

@@ -67,7 +67,7 @@ impl Kubectl {
 /// # Errors
 ///
 /// It is not there, or has a placeholder that nothing fills.
-pub(crate) fn sample(name: &str, values: &[(&str, &str)]) -> Result<String> {
+pub(crate) fn sample(name: &str, values: &[(&str, String)]) -> Result<String> {
     let path = crate::repository_root()
         .join("manifests/samples/demo")
         .join(name);
@@ -77,7 +77,7 @@ pub(crate) fn sample(name: &str, values: &[(&str, &str)]) -> Result<String> {
 }
 
 /// Puts values in the place of `${NAME}`; comments may name them too.
-fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
+fn fill(text: &str, values: &[(&str, String)]) -> Result<String> {
     let mut filled = text.to_owned();
     for (name, value) in values {
         filled = filled.replace(&format!("${{{name}}}"), value);
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_and_the_shells_variables_are_not() {
         let text = r#"image: "${REGISTRY}/app" # $REVISION, {{canary.pods}}"#;
-        let filled = fill(text, &[("REGISTRY", "r:5000")]).unwrap();
+        let filled = fill(text, &[("REGISTRY", "r:5000".to_owned())]).unwrap();
         assert_eq!(
             filled,
             r#"image: "r:5000/app" # $REVISION, {{canary.pods}}"#
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_placeholder_that_nothing_fills_is_named() {
-        let error = fill("${GATEWAY}", &[("REGISTRY", "r")]).unwrap_err();
+        let error = fill("${GATEWAY}", &[("REGISTRY", "r".to_owned())]).unwrap_err();
         assert_eq!(error.to_string(), "nothing fills ${GATEWAY}");
     }
 }

@@ -1,6 +1,5 @@
 //! Where the story plays: images, the operator from its chart, a git server, people, and the samples.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -59,13 +58,7 @@ impl Stage {
         watched: bool,
         teller: &Teller,
     ) -> Result<Self> {
-        let registry = node.registry();
-        let python = image::base::debian(registry)
-            .await
-            .context("the image of tests")?;
-        let git_server = image::base::git_server(registry)
-            .await
-            .context("the git server's image")?;
+        let values = values(node).await?;
         operator::install(node, programs, &[])
             .await
             .context("the operator's chart")?;
@@ -74,46 +67,32 @@ impl Stage {
         let control_plane = node.control_plane();
         let admin = Kubectl::new(control_plane.kubeconfig_path());
         clear(&admin, teller).await?;
-        let values = [
-            ("REGISTRY", registry),
-            ("GATEWAY", node.gateway()),
-            ("PROMETHEUS", node.prometheus()),
-            ("PYTHON_IMAGE", &python),
-            ("GIT_SERVER_IMAGE", &git_server),
-        ];
-        admin.apply(&sample("namespace.yaml", &values)?).await?;
-        admin.apply(&sample("git-server.yaml", &values)?).await?;
-        let user = async |[name, group]: [&str; 2]| -> Result<Kubectl> {
-            let path: PathBuf = control_plane.user_kubeconfig(name, &[group]).await?;
-            Ok(Kubectl::new(&path))
-        };
-        let (approver, developer) = (user(APPROVER).await?, user(DEVELOPER).await?);
-        let ready = [
-            "rollout",
-            "status",
-            "deployment/git",
-            "--namespace",
-            FORGE,
-            "--timeout=2m",
-        ];
-        admin.run(&ready, "").await?;
+        for file in ["namespace.yaml", "git-server.yaml"] {
+            admin.apply(&sample(file, &values)?).await?;
+        }
+        let approver = user(node, APPROVER).await?;
+        let developer = user(node, DEVELOPER).await?;
+        let deployment = ["deployment/git", "--namespace", FORGE, "--timeout=2m"];
+        admin
+            .run(&[&["rollout", "status"][..], &deployment].concat(), "")
+            .await?;
         teller.good("git server, and the users dana (developer) and olga (approver)");
 
         let world = World::watch(&control_plane.client()?, NAMESPACE, &KINDS);
         let repository = Repository::create(node.gateway()).await?;
-        for file in ["environments.yaml", "rollouts.yaml"] {
-            let mut manifests = sample(file, &values)?;
-            if !watched && file == "rollouts.yaml" {
-                manifests = without_analysis(&manifests)?;
-            }
-            admin.apply(&manifests).await?;
-        }
-        admin.apply(&sample("pipeline.yaml", &values)?).await?;
-        let samples = "kubectl apply: Pipeline greeter, Environments staging and production, a Rollout for each";
-        teller.good(samples);
+        let mut rollouts = sample("rollouts.yaml", &values)?;
         if !watched {
+            rollouts = without_analysis(&rollouts)?;
             teller.bad("NEGATIVE: production's Rollout has no analysis");
         }
+        for manifests in [
+            sample("environments.yaml", &values)?,
+            rollouts,
+            sample("pipeline.yaml", &values)?,
+        ] {
+            admin.apply(&manifests).await?;
+        }
+        teller.good("kubectl apply: a Pipeline, two Environments, a Rollout for each");
         Ok(Self {
             approver,
             developer,
@@ -122,6 +101,29 @@ impl Stage {
             gateway: node.gateway().to_owned(),
         })
     }
+}
+
+/// What stands for the samples' placeholders.
+async fn values(node: &Node) -> Result<Vec<(&'static str, String)>> {
+    let registry = node.registry();
+    let python = image::base::debian(registry).await;
+    let git_server = image::base::git_server(registry).await;
+    Ok(vec![
+        ("REGISTRY", registry.to_owned()),
+        ("GATEWAY", node.gateway().to_owned()),
+        ("PROMETHEUS", node.prometheus().to_owned()),
+        ("PYTHON_IMAGE", python.context("the image of tests")?),
+        (
+            "GIT_SERVER_IMAGE",
+            git_server.context("the git server's image")?,
+        ),
+    ])
+}
+
+/// kubectl as somebody who has only the rights that the samples give.
+async fn user(node: &Node, [name, group]: [&str; 2]) -> Result<Kubectl> {
+    let kubeconfig = node.control_plane().user_kubeconfig(name, &[group]).await?;
+    Ok(Kubectl::new(&kubeconfig))
 }
 
 /// Removes what an earlier run left in the cluster.
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn without_its_analysis_a_rollout_has_the_same_steps_and_waits_in_them() {
-        let values = [("PROMETHEUS", "prometheus:9090")];
+        let values = [("PROMETHEUS", "prometheus:9090".to_owned())];
         let text = without_analysis(&sample("rollouts.yaml", &values).unwrap()).unwrap();
         let list: Value = serde_json::from_str(&text).unwrap();
         let production = &list["items"][1];

@@ -128,3 +128,38 @@ fn seconds(time: Duration) -> String {
     }
     format!("{:.1} s", time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::tests::a_story;
+    use super::*;
+
+    #[test]
+    fn each_version_has_a_column_and_what_is_long_goes_on_below() {
+        let table = render(&a_story());
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines[0],
+            "version                1.0.0                      2.0.0                      3.0.0"
+        );
+        let weights = lines.iter().position(|line| line.starts_with("weights"));
+        let told: Vec<String> = lines
+            .iter()
+            .skip(weights.unwrap())
+            .take(3)
+            .map(|line| line.replace('\u{a0}', " "))
+            .collect();
+        let expected = [
+            "weights over time      100 % (nothing before it)  20 % at 0:03,              20 % at 0:03, 0 % at 0:04",
+            "                                                  50 % at 0:04,",
+            "                                                  100 % at 0:05",
+        ];
+        assert_eq!(told, expected);
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.chars().count() <= HEAD + 3 * COLUMN)
+        );
+        assert!(table.contains("then 100 % stable      –                          –                          after 45 ms"));
+    }
+}
