@@ -127,3 +127,92 @@ fn no_right_is_given_twice() {
         }
     }
 }
+
+/// Folders that say why objects are where they are, and the pages that explain it.
+const REASONS: &[(&str, &[&str])] = &[
+    ("rollout/", &["rollout"]),
+    ("environment/", &["environment", "promotion"]),
+    ("promotion/", &["promotion"]),
+    ("pipeline/", &["pipeline"]),
+    ("pipeline_run/", &["pipelinerun"]),
+];
+
+/// Words in CamelCase of the files that decide: reasons, and types of conditions.
+fn words(code: &str) -> BTreeSet<&str> {
+    let texts = code.split('"').skip(1).step_by(2);
+    let is_word = |text: &&str| {
+        text.len() > 2
+            && text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.contains(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_alphabetic())
+    };
+    texts.filter(is_word).collect()
+}
+
+#[test]
+fn every_reason_and_condition_is_explained() {
+    let mut missing = Vec::new();
+    for source in sources() {
+        let Some((folder, pages)) = REASONS
+            .iter()
+            .find(|(folder, _)| source.path.starts_with(folder))
+        else {
+            continue;
+        };
+        let inner = &source.path[folder.len()..];
+        let decides =
+            inner == "status.rs" || inner.starts_with("plan") || inner.starts_with("step/");
+        if !decides {
+            continue;
+        }
+        let text: String = pages
+            .iter()
+            .map(|page| read(&format!("docs/reference/{page}.md")))
+            .collect();
+        let unknown = words(&source.code);
+        let unknown = unknown
+            .into_iter()
+            .filter(|word| !text.contains(&format!("`{word}`")));
+        missing.extend(unknown.map(|word| format!("{}: {word}", source.path)));
+    }
+    assert!(missing.is_empty(), "not in docs/reference: {missing:#?}");
+}
+
+#[test]
+fn every_flag_and_metric_is_in_the_operations_page() {
+    use clap::CommandFactory;
+
+    let page = read("docs/operations.md");
+    let mut missing = Vec::new();
+    let command = crate::config::Args::command();
+    for flag in command.get_arguments() {
+        let long = flag.get_long().map(|long| format!("`--{long}`"));
+        let env = flag
+            .get_env()
+            .map(|env| format!("`{}`", env.to_string_lossy()));
+        missing.extend(
+            long.into_iter()
+                .chain(env)
+                .filter(|word| !page.contains(word)),
+        );
+    }
+    let sources = sources();
+    let metrics = sources
+        .iter()
+        .find(|source| source.path == "telemetry/metrics.rs")
+        .unwrap();
+    // Names of series are the words with an underscore, and `leader`.
+    let names = metrics.code.split('"').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        *text == "leader"
+            || (text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let names = names
+        .filter(is_name)
+        .map(|name| format!("`slipway_{name}`"));
+    missing.extend(names.filter(|word| !page.contains(word)));
+    assert!(
+        missing.is_empty(),
+        "not in docs/operations.md: {missing:#?}"
+    );
+}
