@@ -491,6 +491,16 @@ mod without_router {
     }
 
     #[test]
+    fn a_weight_is_reached_with_the_pods_that_come_closest_to_it() {
+        let extra = json!({"replicas": 3, "strategy": {"maxSurge": 1, "steps": [
+            {"setWeight": {"weight": 34}}, {"pause": {"for": "60s"}}]}});
+        let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+        let seen = untouched(spec("2", &extra)).with_set(&v1, 2).promoted(&v1, NOW);
+        let seen = seen.with_set(&v2, 1).remembering(at_step(&v1, &v2, 0, NOW));
+        assert_eq!(phase(&plan(&seen, NOW)), Phase::Paused);
+    }
+
+    #[test]
     fn the_new_revision_is_stable_when_nothing_else_is_left() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
