@@ -28,9 +28,9 @@ use crate::environment::api::Environment;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::promotion::api::Promotion;
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::PipelineRun;
+use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
@@ -151,7 +151,10 @@ impl Caches {
     }
 
     fn queue(&self, object: &Parent) {
-        let queue = self.queues.get().and_then(|queues| queues.get(&object.kind));
+        let queue = self
+            .queues
+            .get()
+            .and_then(|queues| queues.get(&object.kind));
         if let Some(queue) = queue {
             queue.add(object.key.clone());
         }
