@@ -138,6 +138,13 @@ impl App {
         self.until_healthy().await;
     }
 
+    /// Waits until it pauses with this share on the canary, in percent.
+    pub(crate) async fn until_paused_at(&self, percent: u64) -> Value {
+        let what = format!("{percent} % to canary, pausing");
+        self.until(&what, |rollout| pauses_at(rollout, percent))
+            .await
+    }
+
     /// Waits until the spec of now is what serves.
     pub(crate) async fn until_healthy(&self) {
         self.until("Healthy", |rollout| is_phase(rollout, "Healthy"))
@@ -278,6 +285,14 @@ impl App {
     }
 }
 
+/// A fifth, half, all, with time in between to do something.
+pub(crate) fn in_steps() -> Value {
+    json!({"strategy": {"steps": [
+        {"setWeight": {"weight": 20}}, {"pause": {"for": "4s"}},
+        {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}},
+    ]}})
+}
+
 /// Waits until `check` yields something; panics with the last reason why not.
 pub(crate) async fn wait_for<T>(
     what: &str,
@@ -301,6 +316,20 @@ pub(crate) async fn wait_for<T>(
 /// Whether a Rollout says that it is in a phase.
 pub(crate) fn is_phase(rollout: &Value, phase: &str) -> bool {
     rollout["status"]["phase"] == phase
+}
+
+/// Whether a Rollout pauses with this share on the canary, in percent.
+pub(crate) fn pauses_at(rollout: &Value, percent: u64) -> bool {
+    is_phase(rollout, "Paused") && rollout["status"]["weights"]["canary"] == percent
+}
+
+/// Whether a condition holds.
+pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
+    let conditions = rollout["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == condition && c["status"] == "True")
+    })
 }
 
 /// The canary's share that a route asks for, in percent.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::load::Load;
 
-use crate::app::{App, DRAIN, RATE, REPLICAS, is_phase, nothing_lost, share, weight_of, with_app};
+use crate::app::{
+    App, DRAIN, RATE, REPLICAS, is_phase, is_true, nothing_lost, share, weight_of, with_app,
+};
 use crate::stage::Version;
 
 /// The share of good answers over the last seconds, as a Prometheus sees it that scrapes every second.
@@ -56,13 +58,11 @@ async fn a_good_version_takes_over_step_by_step() {
         calibrated(&load).await;
         app.ask_for(Version::Two, &extra).await;
         for percent in [20, 50] {
-            let what = format!("{percent} % to canary, pausing");
-            app.until(&what, |rollout| pauses_at(rollout, percent))
-                .await;
+            app.until_paused_at(percent).await;
             let share = share_over(&load, 3).await;
             eprintln!("weight {percent}: {share:.1} % of the answers");
             assert!(
-                (share - f64::from(percent)).abs() < 6.0,
+                (share - f64::from(u32::try_from(percent).unwrap())).abs() < 6.0,
                 "{share} % instead of {percent} %"
             );
         }
@@ -98,10 +98,6 @@ async fn share_over(load: &Load, seconds: u32) -> f64 {
     let wanted = before.answered + u64::from(seconds * RATE);
     let after = load.until(Duration::from_secs(30), |stats| stats.answered >= wanted);
     share(&before, &after.await.unwrap(), Version::Two)
-}
-
-fn pauses_at(rollout: &Value, percent: i32) -> bool {
-    is_phase(rollout, "Paused") && rollout["status"]["weights"]["canary"] == percent
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,13 +166,4 @@ async fn without_an_analysis_the_bad_version_takes_over() {
 
 fn failed_samples(rollout: &Value) -> Option<u64> {
     rollout.pointer("/status/analysis/0/failed")?.as_u64()
-}
-
-/// Whether a condition holds.
-pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
-    let conditions = rollout["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|c| c["type"] == condition && c["status"] == "True")
-    })
 }
