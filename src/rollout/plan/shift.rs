@@ -177,7 +177,10 @@ impl Draft<'_> {
         for service in seen.services.iter().flatten() {
             let mut change = json!({});
             if !service.is_current {
-                merge(&mut change, &json!({"spec": {"ports": [render::service_port(router)]}}));
+                merge(
+                    &mut change,
+                    &json!({"spec": {"ports": [render::service_port(router)]}}),
+                );
             }
             if !service.is_owned && is_staying {
                 merge(&mut change, &owner);
