@@ -534,6 +534,14 @@ fn a_rollout_that_leaves_its_pods_stays_until_the_canary_has_drained() {
 }
 
 #[test]
+fn a_rollout_that_goes_makes_nothing_new() {
+    let mut seen = untouched(spec("1", &routed()));
+    seen.deletion = Some(Deletion::Orphan);
+    let plan = plan(&seen, NOW);
+    assert_eq!((plan.actions.len(), plan.finished), (0, true), "its namespace may be going too");
+}
+
+#[test]
 fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 1, 1, 10);
