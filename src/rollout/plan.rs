@@ -33,6 +33,7 @@ use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
 use crate::model::key::Key;
+use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -84,27 +85,59 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
     }
     match &seen.wanted {
         Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
-        Wanted::NoRelease(message) => {
-            let memory = remembered(seen, Phase::Pending);
-            let why = Why::normal("NoRelease", message.clone());
-            Plan {
-                finished: seen.deletion.is_some(),
-                ..Plan::idle(memory, why)
-            }
-        }
+        Wanted::NoRelease(message) => idle(
+            seen,
+            Phase::Pending,
+            Why::normal("NoRelease", message.clone()),
+        ),
         Wanted::Invalid(problems) => {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|p| format!("{}: {}", p.path, p.problem))
                 .collect();
-            let memory = remembered(seen, Phase::Degraded);
-            let why = Why::warning("InvalidSpec", lines.join("; "));
-            Plan {
-                finished: seen.deletion.is_some(),
-                ..Plan::idle(memory, why)
-            }
+            idle(
+                seen,
+                Phase::Degraded,
+                Why::warning("InvalidSpec", lines.join("; ")),
+            )
         }
     }
+}
+
+/// Nothing can be decided, so everything stays as it is; also when the Rollout goes and leaves its children.
+fn idle(seen: &Observed, phase: Phase, why: Why) -> Plan<Memory> {
+    let mut plan = Plan::idle(remembered(seen, phase), why);
+    if seen.deletion == Some(Deletion::Orphan) {
+        let sets = seen.sets.iter().filter(|set| set.is_owned);
+        let owned = sets.map(|set| &set.target).chain(owned_traffic(seen));
+        plan.actions.extend(owned.map(disowned));
+        plan.finished = plan.actions.is_empty();
+    }
+    plan
+}
+
+/// Services and route that we own.
+fn owned_traffic(seen: &Observed) -> impl Iterator<Item = &Target> {
+    let services = seen
+        .services
+        .iter()
+        .flatten()
+        .filter(|service| service.is_owned);
+    let route = seen.route.iter().filter(|route| route.is_owned());
+    services
+        .map(|service| &service.target)
+        .chain(route.map(|route| &route.target))
+}
+
+fn disowned(target: &Target) -> Action {
+    Action::Patch {
+        target: target.clone(),
+        change: disown(),
+    }
+}
+
+fn disown() -> Value {
+    json!({"metadata": {"ownerReferences": null}})
 }
 
 fn remembered(seen: &Observed, phase: Phase) -> Memory {
@@ -199,7 +232,7 @@ impl<'a> Draft<'a> {
         actions.extend(patches);
         actions.append(&mut self.deletions);
         actions.append(&mut self.measurements);
-        let finished = orphaned && actions.is_empty();
+        let finished = orphaned && self.is_stable_alone() && actions.is_empty();
         Plan {
             actions,
             progress: self.memory,
@@ -219,23 +252,17 @@ impl<'a> Draft<'a> {
 
     /// Takes the owner off everything that is to go on serving.
     fn let_go(&mut self) {
-        let disown = json!({"metadata": {"ownerReferences": null}});
         if let Some(set) = self.seen.set(&self.stable).filter(|set| set.is_owned) {
-            self.change_set(set, &disown);
+            self.change_set(set, &disown());
         }
-        let services = self.seen.services.iter().flatten();
-        let owned = services.map(|service| (&service.target, service.is_owned));
-        let route = self
-            .seen
-            .route
-            .iter()
-            .map(|route| (&route.target, route.is_owned()));
-        for (target, _) in owned.chain(route).filter(|(_, is_owned)| *is_owned) {
-            self.moves.push(Action::Patch {
-                target: target.clone(),
-                change: disown.clone(),
-            });
-        }
+        self.moves.extend(owned_traffic(self.seen).map(disowned));
+    }
+
+    /// Whether every pod is of the stable revision: the others have served what they had accepted.
+    fn is_stable_alone(&self) -> bool {
+        let sets = self.seen.sets.iter();
+        let mut others = sets.filter(|set| set.revision != self.stable);
+        others.all(|set| set.replicas == 0)
     }
 
     /// Merges a change into the one write that a ReplicaSet gets.

@@ -12,6 +12,7 @@
 mod certs;
 mod control_plane;
 pub mod demo;
+pub mod git;
 pub mod image;
 mod kubeconfig;
 pub mod load;

@@ -129,8 +129,7 @@ impl Draft<'_> {
                 live.canary == change.revision && live.share_of(&change.revision) == weight
             });
         }
-        let has_surge = self.spec.max_surge > 0;
-        let counts = crate::traffic::replicas::counts(self.spec.replicas, weight, has_surge);
+        let counts = self.counts_at(weight);
         self.seen.sets.iter().all(|set| {
             let wanted = if set.revision == change.revision {
                 counts.canary

@@ -109,9 +109,8 @@ impl Draft<'_> {
         self.memory.progress.draining.clear();
         let total = self.spec.replicas;
         let change = self.change().map(|change| change.revision.clone());
-        let has_surge = self.spec.max_surge > 0;
         let goal = match &change {
-            Some(_) => replicas::counts(total, self.wanted_weight(), has_surge),
+            Some(_) => self.counts_at(self.wanted_weight()),
             None => Counts {
                 stable: total,
                 canary: 0,
@@ -197,7 +196,8 @@ impl Draft<'_> {
             return;
         }
         // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
-        if *revision == self.spec.revision && count > 0 {
+        let is_staying = self.seen.deletion.is_none();
+        if *revision == self.spec.revision && count > 0 && is_staying {
             let ordinal = self
                 .seen
                 .sets
@@ -241,11 +241,20 @@ impl Draft<'_> {
 
     /// Whether the change has the pods that its step needs.
     pub(super) fn has_pods_for(&self, revision: &Revision, weight: Weight) -> bool {
-        let need = weight.need(self.spec.replicas);
+        let need = if self.spec.router.is_some() {
+            weight.need(self.spec.replicas)
+        } else {
+            self.counts_at(weight).canary
+        };
         self.seen.ready(revision) >= need
             && self
                 .seen
                 .set(revision)
                 .map_or(need == 0, |set| set.replicas >= need)
+    }
+
+    /// Without a router: the numbers of pods that make a weight.
+    pub(super) fn counts_at(&self, weight: Weight) -> Counts {
+        replicas::counts(self.spec.replicas, weight, self.spec.max_surge > 0)
     }
 }

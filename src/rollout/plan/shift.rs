@@ -1,12 +1,13 @@
 //! The one next move of Services and route towards the wanted split, and whether it is safe. No I/O.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::spec::{Router, Spec};
-use super::Draft;
+use super::{Draft, merge};
 use crate::model::action::Action;
+use crate::model::manifest::Target;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::{Arrangement, Move, Side, gateway_api, next_move};
@@ -140,7 +141,11 @@ impl Draft<'_> {
         live.stable == change.revision || (has_all && has_pods)
     }
 
+    /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
     fn create_missing(&mut self, router: &Router) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
         let canary = self
             .change()
             .map_or(&self.stable, |change| &change.revision)
@@ -168,31 +173,41 @@ impl Draft<'_> {
         }
     }
 
-    /// Brings ports, hosts and gateways up to date, without touching selectors or weights.
+    /// Brings owners, ports, hosts and gateways up to date, without touching selectors or weights.
     fn refresh(&mut self, router: &Router, live: &Arrangement) {
-        for side in [Side::Stable, Side::Canary] {
-            let Some(service) = self
-                .seen
-                .service(side)
-                .filter(|service| !service.is_current)
-            else {
-                continue;
-            };
-            let ports = json!({"spec": {"ports": [render::service_port(router)]}});
-            self.creations.push(Action::Patch {
-                target: service.target.clone(),
-                change: ports,
-            });
-        }
-        if let Some(route) = &self.seen.route {
-            let spec = gateway_api::spec(router, &self.seen.backends(), live.weight);
-            if !gateway_api::is_as_wanted(&route.live, &spec) {
-                let change = json!({"spec": spec});
-                self.creations.push(Action::Patch {
-                    target: route.target.clone(),
-                    change,
-                });
+        let seen = self.seen;
+        let owner = json!({"metadata": {"ownerReferences": [seen.owner]}});
+        let is_staying = seen.deletion.is_none();
+        for service in seen.services.iter().flatten() {
+            let mut change = json!({});
+            if !service.is_current {
+                merge(
+                    &mut change,
+                    &json!({"spec": {"ports": [render::service_port(router)]}}),
+                );
             }
+            if !service.is_owned && is_staying {
+                merge(&mut change, &owner);
+            }
+            self.update(&service.target, change);
+        }
+        if let Some(route) = &seen.route {
+            let mut change = json!({});
+            let spec = gateway_api::spec(router, &seen.backends(), live.weight);
+            if !gateway_api::is_as_wanted(&route.live, &spec) {
+                change["spec"] = spec;
+            }
+            if !route.is_owned() && is_staying {
+                merge(&mut change, &owner);
+            }
+            self.update(&route.target, change);
+        }
+    }
+
+    fn update(&mut self, target: &Target, change: Value) {
+        if change != json!({}) {
+            let target = target.clone();
+            self.creations.push(Action::Patch { target, change });
         }
     }
 
