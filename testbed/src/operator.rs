@@ -39,8 +39,9 @@ pub async fn static_runner() -> Result<PathBuf> {
     // Only the last link is another than that of the tests; cargo keeps one of the two.
     let args = ["rustc", "--package=slipway", "--bin=slipway-runner"];
     let runner = cargo(&args, &["--", "-C", "target-feature=+crt-static"]).await?;
-    let copy = runner.with_file_name("slipway-runner-static");
+    let copy = runner.with_file_name("static").join("slipway-runner");
     let fresh = copy.with_extension(std::process::id().to_string());
+    std::fs::create_dir_all(runner.with_file_name("static"))?;
     std::fs::copy(&runner, &fresh)?;
     std::fs::rename(&fresh, &copy)?;
     Ok(copy)

@@ -125,6 +125,8 @@ fn write_private(path: &std::path::Path, content: &[u8]) -> std::io::Result<()> 
 }
 
 async fn play(cli: &Cli, teller: &Teller) -> Result<bool> {
+    teller.title("The cluster");
+    teller.say("cargo builds the operator and the runner of stages");
     let programs = Programs::build().await?;
     let given = cli.place.kubeconfig().await?;
     let node = match &given {
@@ -133,6 +135,11 @@ async fn play(cli: &Cli, teller: &Teller) -> Result<bool> {
     };
     let node = node.context("no cluster")?;
     programs::ensure(&["kubectl", "helm"]).await?;
+    teller.good(&format!(
+        "API server, gateway {}, registry {}",
+        node.gateway(),
+        node.registry()
+    ));
     let production = if cli.negative {
         Production::Unwatched
     } else {

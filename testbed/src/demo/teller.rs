@@ -99,7 +99,7 @@ impl Teller {
     }
 
     /// A chapter begins.
-    pub(crate) fn title(&self, text: &str) {
+    pub fn title(&self, text: &str) {
         self.line(Tone::Title, text);
     }
 
@@ -114,7 +114,7 @@ impl Teller {
     }
 
     /// Something happened.
-    pub(crate) fn say(&self, text: &str) {
+    pub fn say(&self, text: &str) {
         self.line(Tone::Plain, text);
     }
 
