@@ -1,5 +1,7 @@
 //! One version, from its commit to its end in production.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,11 +68,12 @@ impl Chapter<'_> {
             run: text(&run, "/metadata/name").to_owned(),
             tests: [tests("passed"), tests("total")],
             gates: gates(&run),
-            release,
+            release: release.clone(),
             digest,
             staging: outcome(&staging),
             approved_by: approvals(&production),
             production_runs: self.production_runs(),
+            held: self.held().contains(&release),
             weights: self.weights(began, &production),
             requests: Requests {
                 sent: after.sent - before.sent,
@@ -283,6 +286,7 @@ impl Chapter<'_> {
     ) -> Result<(Arc<Value>, Option<Instant>)> {
         let mut first_error = None;
         let errors_before = before.injected;
+        let last = Cell::new(self.weight().unwrap_or(0));
         let outcome = {
             let errors = async {
                 match self.load {
@@ -293,7 +297,7 @@ impl Chapter<'_> {
                     None => std::future::pending().await,
                 }
             };
-            let weights = self.weights_told();
+            let weights = self.weights_told(&last);
             let promotion = self.promotion("production", release);
             let (mut errors, mut weights) = (std::pin::pin!(errors), std::pin::pin!(weights));
             let mut promotion = std::pin::pin!(promotion);
@@ -307,31 +311,35 @@ impl Chapter<'_> {
                 }
             }
         };
+        // The last one may be as new as the end.
+        self.weight_told(&last);
         Ok((outcome, first_error.flatten()))
     }
 
     /// Tells each weight of production's route, and never ends.
-    async fn weights_told(&self) -> std::convert::Infallible {
-        let mut last = self.weight().unwrap_or(0);
+    async fn weights_told(&self, last: &Cell<u64>) -> Infallible {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         loop {
             ticks.tick().await;
-            let Some(weight) = self.weight().filter(|weight| *weight != last) else {
-                continue;
-            };
-            last = weight;
-            let samples = self.stage.world.object("Rollout", PRODUCTION);
-            let samples = samples.as_deref().map(said_of_samples).unwrap_or_default();
-            if weight == 0 {
-                self.teller.say(&format!(
-                    "production: all traffic to the stable revision{samples}"
-                ));
-            } else {
-                self.teller.good(&format!(
-                    "production: {weight} % to {}{samples}",
-                    self.plot.name
-                ));
-            }
+            self.weight_told(last);
+        }
+    }
+
+    /// Tells the weight of production's route if it is another one than was told last.
+    fn weight_told(&self, last: &Cell<u64>) {
+        let Some(weight) = self.weight() else { return };
+        if last.replace(weight) == weight {
+            return;
+        }
+        let rollout = self.stage.world.object("Rollout", PRODUCTION);
+        let samples = rollout.as_deref().map(said_of_samples).unwrap_or_default();
+        if weight == 0 {
+            let text = format!("production: all traffic to the stable revision{samples}");
+            self.teller.say(&text);
+        } else {
+            let name = self.plot.name;
+            let text = format!("production: {weight} % to {name}{samples}");
+            self.teller.good(&text);
         }
     }
 
@@ -369,14 +377,22 @@ impl Chapter<'_> {
         let environment = environment.context("production is gone")?;
         let current = text(&environment, "/status/current/0/release");
         if is_back {
-            let holds = list(&environment, "/status/holds").iter();
-            let held: Vec<&str> = holds.map(|hold| text(hold, "/release")).collect();
-            self.teller.good(&format!(
-                "production is back at {current}, and holds {}",
-                held.join(", ")
-            ));
+            let held = self.held().join(", ");
+            let told = format!("production is back at {current}, and holds {held}");
+            self.teller.good(&told);
         }
         Ok(())
+    }
+
+    /// Releases that production does not take again.
+    fn held(&self) -> Vec<String> {
+        let environment = self.stage.world.object("Environment", "production");
+        let holds = environment
+            .iter()
+            .flat_map(|environment| list(environment, "/status/holds"));
+        holds
+            .map(|hold| text(hold, "/release").to_owned())
+            .collect()
     }
 
     /// Digest of the image that production's stable revision runs.

@@ -55,6 +55,8 @@ pub struct Version {
     pub approved_by: Vec<String>,
     /// Digest of the image that production ran in the end.
     pub production_runs: String,
+    /// Whether production does not take it again.
+    pub held: bool,
     /// Shares of production's traffic in percent, with the time since its promotion there began.
     pub weights: Vec<(Duration, u64)>,
     /// Requests while this version was on its way, from its commit on.
@@ -272,6 +274,7 @@ pub(super) mod tests {
             weights: weights
                 .map(|(weight, at)| (Duration::from_secs(at), *weight))
                 .collect(),
+            held: goes_back,
             requests: Requests {
                 sent: 3000,
                 lost: 0,

@@ -46,15 +46,15 @@ pub(crate) fn render(story: &Story) -> String {
     row("answers by it", |version| {
         version.requests.answered_by_it.to_string()
     });
-    row("first error noticed", |version| {
+    row("bad sample", |version| {
         version.violation.map_or("–".to_owned(), |v| {
-            format!("after {}", seconds(v.noticed))
+            format!("{} after first error", seconds(v.noticed))
         })
     });
-    row("then 100 % stable", |version| {
-        version
-            .violation
-            .map_or("–".to_owned(), |v| format!("after {}", seconds(v.back)))
+    row("100 % stable", |version| {
+        version.violation.map_or("–".to_owned(), |v| {
+            format!("{} after bad sample", seconds(v.back))
+        })
     });
     row("took", |version| seconds(version.took));
     let lines = rows.iter().map(|(head, cells)| line(head, cells));
@@ -160,6 +160,8 @@ mod tests {
                 .iter()
                 .all(|line| line.chars().count() <= HEAD + 3 * COLUMN)
         );
-        assert!(table.contains("then 100 % stable      –                          –                          after 45 ms"));
+        let back = "100 % stable           –                          –                          \
+                    45 ms after bad sample";
+        assert!(table.contains(back), "{table}");
     }
 }
