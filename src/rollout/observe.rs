@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
@@ -34,7 +35,10 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
     let mut observed = Observed {
-        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
+        owner: OwnerReference {
+            block_owner_deletion: Some(true),
+            ..rollout.controller_owner_ref(&()).unwrap_or_default()
+        },
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
         wanted: wanted(rollout),
