@@ -22,3 +22,4 @@ mod operator; // the operator as a process, and the nodes that its pods run on
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod rollout; // a Rollout on scripted nodes
+mod sample; // what is shown to people as an example
