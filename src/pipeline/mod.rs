@@ -42,10 +42,7 @@ impl Kind for PipelineKind {
         &cluster.caches.pipelines
     }
 
-    async fn refresh(
-        object: &Arc<api::Pipeline>,
-        cluster: &Cluster,
-    ) -> Result<(), ReconcileError> {
+    async fn refresh(object: &Arc<api::Pipeline>, cluster: &Cluster) -> Result<(), ReconcileError> {
         observe::refresh(object, cluster).await
     }
 

@@ -225,7 +225,9 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
 /// Whether a registry has answered that it has no such image.
 fn is_missing(message: Option<&str>) -> bool {
     let message = message.unwrap_or_default();
-    ["not found", "manifest unknown", "NotFound"].iter().any(|words| message.contains(words))
+    ["not found", "manifest unknown", "NotFound"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 fn read_service(
@@ -301,16 +303,28 @@ mod tests {
     fn a_container_that_will_never_run_is_told_from_one_that_takes_its_time() {
         assert_eq!(told("ContainerCreating", "", None), None);
         assert_eq!(told("PodInitializing", "", None), None);
-        assert_eq!(told("CrashLoopBackOff", "", Some("Error")), Some("CrashLoop"));
-        assert_eq!(told("CrashLoopBackOff", "", Some("OOMKilled")), Some("OutOfMemory"));
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("Error")),
+            Some("CrashLoop")
+        );
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("OOMKilled")),
+            Some("OutOfMemory")
+        );
         assert_eq!(told("ImagePullBackOff", "", None), Some("ImagePull"));
-        assert_eq!(told("CreateContainerConfigError", "", None), Some("ContainerConfig"));
+        assert_eq!(
+            told("CreateContainerConfigError", "", None),
+            Some("ContainerConfig")
+        );
     }
 
     #[test]
     fn an_image_that_is_not_there_is_told_by_the_first_try() {
         let missing = "failed to resolve reference \"reg/api:9\": reg/api:9: not found";
         assert_eq!(told("ErrImagePull", missing, None), Some("ImagePull"));
-        assert_eq!(told("ErrImagePull", "dial tcp: connection refused", None), None);
+        assert_eq!(
+            told("ErrImagePull", "dial tcp: connection refused", None),
+            None
+        );
     }
 }

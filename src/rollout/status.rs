@@ -7,7 +7,7 @@ use super::observed::{Observed, Wanted};
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
-use crate::model::condition::Conditions;
+use crate::model::condition::{ACTION_FAILED, Conditions};
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
@@ -152,9 +152,9 @@ fn conditions(
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
         .set_if(
-            "ActionFailed",
+            ACTION_FAILED,
             outcome.failure.is_some(),
-            "ActionFailed",
+            ACTION_FAILED,
             outcome.failure.as_deref().unwrap_or_default(),
         )
         .build()

@@ -1,6 +1,5 @@
 //! Stories.
 
-use jiff::SignedDuration;
 use super::super::api::{GateResult, StageStatus};
 use super::super::observed::Trouble;
 use super::super::status::status;
@@ -11,6 +10,7 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline::testing::{NOW, sha, spec};
+use jiff::SignedDuration;
 
 const UNIT: &str = "api-1-unit-1";
 const IMAGE: &str = "api-1-image-1";

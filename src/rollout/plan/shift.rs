@@ -141,7 +141,11 @@ impl Draft<'_> {
         live.stable == change.revision || (has_all && has_pods)
     }
 
+    /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
     fn create_missing(&mut self, router: &Router) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
         let canary = self
             .change()
             .map_or(&self.stable, |change| &change.revision)
@@ -177,7 +181,10 @@ impl Draft<'_> {
         for service in seen.services.iter().flatten() {
             let mut change = json!({});
             if !service.is_current {
-                merge(&mut change, &json!({"spec": {"ports": [render::service_port(router)]}}));
+                merge(
+                    &mut change,
+                    &json!({"spec": {"ports": [render::service_port(router)]}}),
+                );
             }
             if !service.is_owned && is_staying {
                 merge(&mut change, &owner);

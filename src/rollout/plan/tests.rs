@@ -469,7 +469,10 @@ fn an_analysis_without_data_fails_in_the_end() {
 /// Takes the owner off the stable ReplicaSet, the Services and the route.
 fn orphaned(mut seen: Observed) -> Observed {
     seen.sets[0].is_owned = false;
-    seen.services.iter_mut().flatten().for_each(|service| service.is_owned = false);
+    seen.services
+        .iter_mut()
+        .flatten()
+        .for_each(|service| service.is_owned = false);
     let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
     live.metadata.owner_references = None;
     seen.route.as_mut().unwrap().live = live.into();
@@ -491,7 +494,11 @@ fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
         matches!(action, Action::Patch { change, .. }
             if change.pointer("/metadata/ownerReferences") == Some(&Value::Null))
     });
-    assert_eq!(disowned.count(), 4, "ReplicaSet, two Services and the route");
+    assert_eq!(
+        disowned.count(),
+        4,
+        "ReplicaSet, two Services and the route"
+    );
     let mut seen = orphaned(seen);
     let mut memory = at_step(&v1, &v1, 0, NOW);
     memory.progress.as_mut().unwrap().change = None;
@@ -505,13 +512,33 @@ fn a_rollout_that_leaves_its_pods_stays_until_the_canary_has_drained() {
     let extra = ten_then_half();
     let v1 = revision("1", &extra);
     let seen = orphaned(under_way(&extra, 1, 1, 10).with_traffic(&v1, &v1, 0));
-    let mut seen = Observed { deletion: Some(Deletion::Orphan), ..seen };
+    let mut seen = Observed {
+        deletion: Some(Deletion::Orphan),
+        ..seen
+    };
     let draining = plan(&seen, NOW);
-    assert_eq!((draining.actions.len(), draining.wake), (0, Some(later(10))));
-    assert!(!draining.finished, "its owner gone, the canary would end at once");
+    assert_eq!(
+        (draining.actions.len(), draining.wake),
+        (0, Some(later(10)))
+    );
+    assert!(
+        !draining.finished,
+        "its owner gone, the canary would end at once"
+    );
     let outcome = Outcome::default();
     seen.status = status::status(&seen, &draining, &outcome, NOW);
-    assert_eq!(scaled(&plan(&seen, later(10)), &revision("2", &extra)), Some(0));
+    assert_eq!(
+        scaled(&plan(&seen, later(10)), &revision("2", &extra)),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_rollout_that_goes_makes_nothing_new() {
+    let mut seen = untouched(spec("1", &routed()));
+    seen.deletion = Some(Deletion::Orphan);
+    let plan = plan(&seen, NOW);
+    assert_eq!((plan.actions.len(), plan.finished), (0, true), "its namespace may be going too");
 }
 
 #[test]
@@ -521,7 +548,11 @@ fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
     seen.wanted = Wanted::Invalid(Vec::new());
     seen.deletion = Some(Deletion::Orphan);
     let first = plan(&seen, NOW);
-    assert_eq!((first.actions.len(), first.finished), (5, false), "two ReplicaSets and traffic");
+    assert_eq!(
+        (first.actions.len(), first.finished),
+        (5, false),
+        "two ReplicaSets and traffic"
+    );
     let mut seen = orphaned(seen);
     seen.sets[1].is_owned = false;
     assert!(plan(&seen, NOW).finished);
@@ -531,7 +562,9 @@ fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
 fn what_was_left_without_an_owner_is_adopted_again() {
     let extra = routed();
     let v1 = revision("1", &extra);
-    let seen = untouched(spec("1", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+    let seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
     let mut seen = orphaned(seen.with_traffic(&v1, &v1, 0));
     let adopted = |plan: &Plan<Memory>| {
         let owners = plan.actions.iter().filter_map(|action| match action {
@@ -540,7 +573,11 @@ fn what_was_left_without_an_owner_is_adopted_again() {
         });
         owners.count()
     };
-    assert_eq!(adopted(&plan(&seen, NOW)), 4, "ReplicaSet, two Services and the route");
+    assert_eq!(
+        adopted(&plan(&seen, NOW)),
+        4,
+        "ReplicaSet, two Services and the route"
+    );
     seen.deletion = Some(Deletion::Orphan);
     assert_eq!(adopted(&plan(&seen, NOW)), 0);
 }
@@ -592,7 +629,9 @@ mod without_router {
         let extra = json!({"replicas": 3, "strategy": {"maxSurge": 1, "steps": [
             {"setWeight": {"weight": 34}}, {"pause": {"for": "60s"}}]}});
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra)).with_set(&v1, 2).promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 2)
+            .promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 1).remembering(at_step(&v1, &v2, 0, NOW));
         assert_eq!(phase(&plan(&seen, NOW)), Phase::Paused);
     }
