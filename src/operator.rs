@@ -16,11 +16,12 @@ use crate::config::Config;
 use crate::controller::queue::Queue;
 use crate::kinds::{self, KINDS};
 use crate::leader::{self, Candidate};
+use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
 /// Longest wait for the first lists.
-const SYNC: Duration = Duration::from_secs(60);
+const SYNC: Duration = Duration::from_mins(1);
 /// Longest wait for reconciles that are under way at the end. The lease is kept meanwhile.
 const DRAIN: Duration = Duration::from_secs(8);
 
@@ -77,7 +78,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             fetch::Http::default(),
             metrics.clone(),
             clock.clone(),
-        ),
+        )
+        .with_images(config.images()),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),
@@ -94,10 +96,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     result
 }
 
+/// A queue per kind with a controller. A Promotion has none: its Environment looks at it.
 fn queues() -> Queues {
     KINDS
         .iter()
-        .filter(|kind| kind.has_reconciler)
+        .filter(|kind| kind.has_reconciler && kind.object != ObjectKind::Promotion)
         .map(|kind| (kind.object, Arc::new(Queue::default())))
         .collect()
 }

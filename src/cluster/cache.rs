@@ -25,24 +25,42 @@ pub struct Parent {
 /// Maps an object to those that have to be looked at when it changes.
 pub type Parents<K> = fn(&K) -> Vec<Parent>;
 
+/// Maps an object to those whose changes it has to hear of, though it does not belong to them.
+pub type Interests<K> = fn(&K) -> Vec<Parent>;
+
 /// The objects of one kind.
 pub struct Cache<K> {
     state: Arc<RwLock<State<K>>>,
-    parents: Parents<K>,
+    relations: Relations<K>,
 }
+
+/// How objects of a kind relate to others.
+struct Relations<K> {
+    parents: Parents<K>,
+    interests: Interests<K>,
+}
+
+impl<K> Clone for Relations<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Relations<K> {}
 
 impl<K> Clone for Cache<K> {
     fn clone(&self) -> Self {
         Self {
             state: Arc::clone(&self.state),
-            parents: self.parents,
+            relations: self.relations,
         }
     }
 }
 
 struct State<K> {
     objects: HashMap<Key, Arc<K>>,
-    children: HashMap<Parent, BTreeSet<Key>>,
+    children: Index,
+    listeners: Index,
     /// Objects that we deleted or saw go, until a later namesake: uid of the one that is gone.
     gone: HashMap<Key, String>,
     /// Keys seen since the last `Init` of a scope, while a list is running.
@@ -55,15 +73,26 @@ impl<K: ResourceExt + Clone> Cache<K> {
     pub fn new(parents: Parents<K>) -> Self {
         let state = State {
             objects: HashMap::new(),
-            children: HashMap::new(),
+            children: Index::default(),
+            listeners: Index::default(),
             gone: HashMap::new(),
             listing: HashMap::new(),
             synced: BTreeSet::new(),
         };
         Self {
             state: Arc::new(RwLock::new(state)),
-            parents,
+            relations: Relations {
+                parents,
+                interests: |_| Vec::new(),
+            },
         }
+    }
+
+    /// The same cache, whose objects also hear of what `interests` names.
+    #[must_use]
+    pub fn interested_in(mut self, interests: Interests<K>) -> Self {
+        self.relations.interests = interests;
+        self
     }
 
     /// The object of that key.
@@ -78,9 +107,20 @@ impl<K: ResourceExt + Clone> Cache<K> {
             kind,
             key: key.clone(),
         };
-        let keys = state.children.get(&parent).into_iter().flatten();
+        let keys = state.children.get(&parent);
         keys.filter_map(|key| state.objects.get(key).cloned())
             .collect()
+    }
+
+    /// The objects that an object of this cache belongs to.
+    pub fn parents_of(&self, key: &Key) -> Vec<Parent> {
+        let object = self.get(key);
+        object.map_or_else(Vec::new, |object| (self.relations.parents)(&object))
+    }
+
+    /// The objects of this cache that have to hear of `what`.
+    pub fn listeners_to(&self, what: &Parent) -> Vec<Key> {
+        self.read().listeners.get(what).cloned().collect()
     }
 
     /// Keys of everything in the cache; for start-up and metrics, never for a reconcile.
@@ -120,7 +160,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
                     .entry(scope.to_owned())
                     .or_default()
                     .insert(key);
-                state.put(object, self.parents)
+                state.put(object, self.relations)
             }
             Event::InitDone => {
                 state.synced.insert(scope.to_owned());
@@ -134,16 +174,16 @@ impl<K: ResourceExt + Clone> Cache<K> {
                     .collect();
                 let mut news = News::default();
                 for key in vanished {
-                    news.extend(state.remove(&key, self.parents));
+                    news.extend(state.remove(&key, self.relations));
                 }
                 news
             }
-            Event::Apply(object) => state.put(object, self.parents),
+            Event::Apply(object) => state.put(object, self.relations),
             Event::Delete(object) => {
                 let key = Key::of(&object);
                 let same = |known: &Arc<K>| known.uid() == object.uid();
                 if state.objects.get(&key).is_some_and(same) {
-                    state.remove(&key, self.parents)
+                    state.remove(&key, self.relations)
                 } else {
                     News::default()
                 }
@@ -151,9 +191,9 @@ impl<K: ResourceExt + Clone> Cache<K> {
         }
     }
 
-    /// Takes in the answer to one of our own writes.
-    pub fn remember(&self, object: K) {
-        let _ = self.write().put(object, self.parents);
+    /// Takes in the answer to one of our own writes. Whoever wrote knows; others may have to hear of it.
+    pub fn remember(&self, object: K) -> News {
+        self.write().put(object, self.relations)
     }
 
     /// Takes in that we deleted an object.
@@ -166,7 +206,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
             .as_deref()
             == Some(uid)
         {
-            let _ = state.remove(key, self.parents);
+            let _ = state.remove(key, self.relations);
         }
     }
 
@@ -181,7 +221,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
 }
 
 impl<K: ResourceExt + Clone> State<K> {
-    fn put(&mut self, object: K, parents: Parents<K>) -> News {
+    fn put(&mut self, object: K, relations: Relations<K>) -> News {
         let key = Key::of(&object);
         let uid = object.uid().unwrap_or_default();
         if self.gone.get(&key) == Some(&uid) {
@@ -196,42 +236,63 @@ impl<K: ResourceExt + Clone> State<K> {
         self.gone.remove(&key);
         let mut news = News {
             changed: vec![key.clone()],
-            parents: parents(&object),
+            parents: (relations.parents)(&object),
         };
-        if let Some(old) = self.objects.insert(key.clone(), Arc::new(object)) {
-            for parent in parents(&old) {
-                self.unlink(&parent, &key);
-                news.parents.push(parent);
-            }
+        let new = Arc::new(object);
+        if let Some(old) = self.objects.insert(key.clone(), Arc::clone(&new)) {
+            news.parents.extend(self.unlink(&old, &key, relations));
         }
-        if let Some(new) = self.objects.get(&key) {
-            for parent in parents(new) {
-                self.children.entry(parent).or_default().insert(key.clone());
-            }
+        for parent in (relations.parents)(&new) {
+            self.children.add(parent, &key);
+        }
+        for interest in (relations.interests)(&new) {
+            self.listeners.add(interest, &key);
         }
         news
     }
 
-    fn remove(&mut self, key: &Key, parents: Parents<K>) -> News {
+    fn remove(&mut self, key: &Key, relations: Relations<K>) -> News {
         let Some(old) = self.objects.remove(key) else {
             return News::default();
         };
         self.gone.insert(key.clone(), old.uid().unwrap_or_default());
-        let parents = parents(&old);
-        for parent in &parents {
-            self.unlink(parent, key);
-        }
         News {
             changed: vec![key.clone()],
-            parents,
+            parents: self.unlink(&old, key, relations),
         }
     }
 
-    fn unlink(&mut self, parent: &Parent, key: &Key) {
-        if let Some(keys) = self.children.get_mut(parent) {
+    /// Takes an object out of the indexes and tells whom it belonged to.
+    fn unlink(&mut self, old: &K, key: &Key, relations: Relations<K>) -> Vec<Parent> {
+        let parents = (relations.parents)(old);
+        for parent in &parents {
+            self.children.remove(parent, key);
+        }
+        for interest in (relations.interests)(old) {
+            self.listeners.remove(&interest, key);
+        }
+        parents
+    }
+}
+
+/// Keys of objects by another object that they are related to.
+#[derive(Debug, Default)]
+struct Index(HashMap<Parent, BTreeSet<Key>>);
+
+impl Index {
+    fn get(&self, by: &Parent) -> impl Iterator<Item = &Key> {
+        self.0.get(by).into_iter().flatten()
+    }
+
+    fn add(&mut self, by: Parent, key: &Key) {
+        self.0.entry(by).or_default().insert(key.clone());
+    }
+
+    fn remove(&mut self, by: &Parent, key: &Key) {
+        if let Some(keys) = self.0.get_mut(by) {
             keys.remove(key);
             if keys.is_empty() {
-                self.children.remove(parent);
+                self.0.remove(by);
             }
         }
     }
@@ -314,6 +375,27 @@ mod tests {
         assert_eq!(news.parents, [rollout("q"), rollout("p")]);
         assert_eq!(names(&cache, "p"), ["b"]);
         assert_eq!(names(&cache, "q"), ["a"]);
+    }
+
+    #[test]
+    fn listeners_are_found_by_what_they_are_interested_in() {
+        let cache = cache().interested_in(|object| {
+            let other = object.labels().get("hears-of");
+            other.map(|name| rollout(name)).into_iter().collect()
+        });
+        let listener = |version: &str, hears_of: &str| {
+            let mut object = object("a", "1", version, "p");
+            object
+                .labels_mut()
+                .insert("hears-of".into(), hears_of.into());
+            object
+        };
+        cache.observe("", Event::Apply(listener("1", "x")));
+        assert_eq!(cache.listeners_to(&rollout("x")), [Key::new("ns", "a")]);
+        assert!(cache.listeners_to(&rollout("p")).is_empty());
+        cache.observe("", Event::Apply(listener("2", "y")));
+        assert!(cache.listeners_to(&rollout("x")).is_empty());
+        assert_eq!(cache.parents_of(&Key::new("ns", "a")), [rollout("p")]);
     }
 
     #[test]

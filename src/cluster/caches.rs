@@ -1,6 +1,19 @@
 //! One cache per watched kind, and who is woken when an object of it changes. No I/O.
+//!
+//! Three kinds of objects are woken by a change:
+//! - the changed object itself, unless the change is its own reconciler's write;
+//! - its *parents*, which it belongs to: a ReplicaSet's Rollout, a Promotion's Environment;
+//! - *listeners*, which only need to hear of it: an Environment listens to the Rollouts that it lists and
+//!   to the Pipelines and Environments that it takes Releases from; a Rollout listens to its Environment.
+//!
+//! An object without a controller (a Promotion, a Release) passes the news on: to its own parents, and to
+//! those who listen to its parents. That is how a new Release reaches every Environment that takes from its Pipeline.
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
@@ -8,31 +21,53 @@ use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::cache::{Cache, Parent};
-use super::watch::{Scope, Watches};
+use super::cache::{Cache, News, Parent};
+use super::watch::{Queues, Scope, Watches};
+use crate::decision::api::{Decision, TargetKind};
+use crate::environment::api::Environment;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::api::PipelineRun;
+use crate::promotion::api::Promotion;
+use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
-/// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects
-/// and who their parents are; a new watched kind is a new line and nothing else.
+/// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects,
+/// who their parents are and, where they have any, what they listen to; a new watched kind is a new line
+/// and nothing else.
 macro_rules! caches {
-    ($($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident, $scope:ident, $parents:expr;)*) => {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident, $scope:ident, $parents:expr $(, $interests:expr)?;)*) => {
         /// All caches. Cloning clones handles.
         #[derive(Clone)]
-        pub struct Caches { $($(#[$doc])* pub $field: Cache<$type>,)* }
+        pub struct Caches {
+            $($(#[$doc])* pub $field: Cache<$type>,)*
+            queues: Arc<OnceLock<Arc<Queues>>>,
+        }
 
         impl Default for Caches {
             fn default() -> Self {
-                Self { $($field: Cache::new($parents),)* }
+                Self {
+                    $($field: Cache::new($parents)$(.interested_in($interests))?,)*
+                    queues: Arc::default(),
+                }
             }
         }
 
         impl Caches {
-            /// Puts the answer to one of our own writes where the next plan reads it.
+            /// Puts the answer to one of our own writes where the next plan reads it, and wakes others who
+            /// have to hear of it.
             pub fn remember(&self, kind: ObjectKind, object: &Value) {
-                $(if kind == ObjectKind::$kind { put(&self.$field, object); })*
+                $(if kind == ObjectKind::$kind {
+                    let (news, is_unseen) = put(&self.$field, object);
+                    // Nobody but its own Rollout has to hear of a ReplicaSet, and that is who wrote it.
+                    if kind.is_own() && is_unseen {
+                        self.wake(kind, &news);
+                    } else if kind.is_own() {
+                        self.wake_related(kind, &news);
+                    }
+                })*
             }
 
             /// Drops an object that we deleted.
@@ -42,7 +77,8 @@ macro_rules! caches {
 
             /// Starts the one watch of every kind.
             pub fn watch(&self, watches: &Watches) {
-                $(watches.start(ObjectKind::$kind, Scope::$scope, &self.$field);)*
+                let _ = self.queues.set(Arc::clone(&watches.queues));
+                $(watches.start(ObjectKind::$kind, Scope::$scope, &self.$field, self);)*
             }
 
             /// The kinds whose first list is not complete in one of these namespaces.
@@ -56,13 +92,80 @@ macro_rules! caches {
             pub fn sizes(&self) -> Vec<(ObjectKind, usize)> {
                 vec![$((ObjectKind::$kind, self.$field.len()),)*]
             }
+
+            fn parents_of(&self, object: &Parent) -> Vec<Parent> {
+                $(if object.kind == ObjectKind::$kind { return self.$field.parents_of(&object.key); })*
+                Vec::new()
+            }
+
+            fn listeners_to(&self, what: &Parent) -> Vec<Parent> {
+                let mut listeners = Vec::new();
+                $({
+                    let kind = ObjectKind::$kind;
+                    let keys = self.$field.listeners_to(what);
+                    listeners.extend(keys.into_iter().map(|key| Parent { kind, key }));
+                })*
+                listeners
+            }
         }
     };
 }
 
+impl Caches {
+    /// Wakes whoever has to look after a watch event.
+    pub fn wake(&self, kind: ObjectKind, news: &News) {
+        for key in &news.changed {
+            self.queue(&Parent {
+                kind,
+                key: key.clone(),
+            });
+        }
+        self.wake_related(kind, news);
+    }
+
+    /// Wakes the parents of what changed and whoever listens to it.
+    fn wake_related(&self, kind: ObjectKind, news: &News) {
+        let mut woken: BTreeSet<Parent> = news.parents.iter().cloned().collect();
+        for parent in &news.parents {
+            if !self.has_queue(parent.kind) {
+                woken.extend(self.parents_of(parent));
+            }
+        }
+        if kind.is_own() {
+            for key in &news.changed {
+                let key = key.clone();
+                woken.extend(self.listeners_to(&Parent { kind, key }));
+            }
+            if !self.has_queue(kind) {
+                let parents = news.parents.iter();
+                woken.extend(parents.flat_map(|parent| self.listeners_to(parent)));
+            }
+        }
+        for object in &woken {
+            self.queue(object);
+        }
+    }
+
+    fn has_queue(&self, kind: ObjectKind) -> bool {
+        self.queues
+            .get()
+            .is_some_and(|queues| queues.contains_key(&kind))
+    }
+
+    fn queue(&self, object: &Parent) {
+        let queue = self
+            .queues
+            .get()
+            .and_then(|queues| queues.get(&object.kind));
+        if let Some(queue) = queue {
+            queue.add(object.key.clone());
+        }
+    }
+}
+
 caches! {
     /// Rollouts.
-    rollouts: Rollout = Rollout, All, no_parent;
+    rollouts: Rollout = Rollout, All, no_parent, environment_of;
     /// ReplicaSets that carry our label.
     replica_sets: ReplicaSet = ReplicaSet, Ours, by_label_or_owner;
     /// Pods that carry our label.
@@ -73,6 +176,22 @@ caches! {
     endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_owner;
     /// HTTPRoutes that carry our label; empty where the Gateway API is not installed.
     http_routes: DynamicObject = HttpRoute, OursIfInstalled, by_label_or_owner;
+    /// Environments.
+    environments: Environment = Environment, All, no_parent, followed_by;
+    /// Promotions.
+    promotions: Promotion = Promotion, All, by_environment;
+    /// Decisions, which belong to what they are about.
+    decisions: Decision = Decision, All, by_target;
+    /// Pipelines.
+    pipelines: Pipeline = Pipeline, All, no_parent;
+    /// PipelineRuns, those that people made too.
+    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref;
+    /// Releases.
+    releases: Release = Release, All, by_label_or_owner;
+    /// Jobs that carry our label.
+    jobs: Job = Job, Ours, by_label_or_owner;
+    /// The specs that runs follow.
+    controller_revisions: ControllerRevision = ControllerRevision, Ours, by_label_or_owner;
 }
 
 fn no_parent<K>(_: &K) -> Vec<Parent> {
@@ -112,9 +231,86 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents
 }
 
-fn put<K: ResourceExt + Clone + DeserializeOwned>(cache: &Cache<K>, object: &Value) {
-    // An object that the server accepted but we cannot read arrives through the watch's own guard.
-    if let Ok(object) = serde_json::from_value(object.clone()) {
-        cache.remember(object);
-    }
+/// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.
+fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
+    let namespace = run.namespace().unwrap_or_default();
+    vec![Parent {
+        kind: ObjectKind::Pipeline,
+        key: Key::new(namespace, run.spec.pipeline_ref.name.clone()),
+    }]
 }
+
+/// A Rollout hears of the Environment that it takes its images from.
+fn environment_of(rollout: &Rollout) -> Vec<Parent> {
+    let release = rollout.spec.release.as_ref();
+    let name = release.map(|release| release.environment.name.as_str());
+    related(rollout, ObjectKind::Environment, name)
+}
+
+/// An Environment hears of its Rollouts and of what it takes Releases from.
+fn followed_by(environment: &Environment) -> Vec<Parent> {
+    let spec = &environment.spec;
+    let from = &spec.promotion.from;
+    let rollouts = spec.rollouts.iter().map(|rollout| rollout.name.as_str());
+    let pipelines = from.pipelines.iter().map(String::as_str);
+    let environments = from.environments.iter().map(String::as_str);
+    let mut all = related(environment, ObjectKind::Rollout, rollouts);
+    all.extend(related(environment, ObjectKind::Pipeline, pipelines));
+    all.extend(related(environment, ObjectKind::Environment, environments));
+    all
+}
+
+/// A record of a retained Environment has no owner, and one made by hand no label.
+fn by_environment(promotion: &Promotion) -> Vec<Parent> {
+    let name = promotion.spec.environment.as_str();
+    related(promotion, ObjectKind::Environment, [name])
+}
+
+fn by_target(decision: &Decision) -> Vec<Parent> {
+    let target = &decision.spec.target;
+    let kind = match target.kind {
+        TargetKind::Environment => ObjectKind::Environment,
+        TargetKind::Rollout => ObjectKind::Rollout,
+        TargetKind::Pipeline => ObjectKind::Pipeline,
+        TargetKind::PipelineRun => ObjectKind::PipelineRun,
+        TargetKind::Promotion => ObjectKind::Promotion,
+    };
+    related(decision, kind, [target.name.as_str()])
+}
+
+/// Objects of one kind in the namespace of another object.
+fn related<'a, K: ResourceExt>(
+    object: &K,
+    kind: ObjectKind,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Vec<Parent> {
+    let namespace = object.namespace().unwrap_or_default();
+    let key = |name: &str| Key::new(namespace.clone(), name);
+    names
+        .into_iter()
+        .map(|name| Parent {
+            kind,
+            key: key(name),
+        })
+        .collect()
+}
+
+/// Also tells whether its own reconciler cannot know of it: another one has made it, or has read a newer
+/// spec from the server. The watch will not tell, because what it brings is no news any more.
+fn put<K: ResourceExt + Clone + DeserializeOwned>(
+    cache: &Cache<K>,
+    object: &Value,
+) -> (News, bool) {
+    // An object that the server accepted but we cannot read arrives through the watch's own guard.
+    let Ok(object) = serde_json::from_value::<K>(object.clone()) else {
+        return (News::default(), false);
+    };
+    let identity = |object: &K| (object.uid(), object.meta().generation);
+    let known = cache.get(&Key::of(&object));
+    let known = known.map(|known| identity(&known));
+    let is_unseen = known != Some(identity(&object));
+    (cache.remember(object), is_unseen)
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::cache::Cache;
+use super::caches::Caches;
 use crate::controller::queue::Queue;
 use crate::error::chain;
 use crate::model::label;
@@ -54,8 +55,8 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Starts the watch of one kind in every namespace.
-    pub fn start<K>(&self, kind: ObjectKind, scope: Scope, cache: &Cache<K>)
+    /// Starts the watch of one kind, which feeds one of `caches`, in every namespace.
+    pub fn start<K>(&self, kind: ObjectKind, scope: Scope, cache: &Cache<K>, caches: &Caches)
     where
         K: Clone + Debug + DeserializeOwned + ResourceExt + Send + Sync + Watchable + 'static,
     {
@@ -65,7 +66,7 @@ impl Watches {
                 kind,
                 namespace: namespace.clone(),
                 cache: cache.clone(),
-                queues: Arc::clone(&self.queues),
+                caches: caches.clone(),
                 metrics: self.metrics.clone(),
             };
             let stop = self.stop.clone();
@@ -115,9 +116,18 @@ macro_rules! watchable {
 }
 
 watchable! {
-    guarded: crate::rollout::api::Rollout;
+    guarded:
+        crate::decision::api::Decision,
+        crate::environment::api::Environment,
+        crate::pipeline::api::Pipeline,
+        crate::pipeline_run::api::PipelineRun,
+        crate::promotion::api::Promotion,
+        crate::release::api::Release,
+        crate::rollout::api::Rollout;
     typed:
+        k8s_openapi::api::apps::v1::ControllerRevision,
         k8s_openapi::api::apps::v1::ReplicaSet,
+        k8s_openapi::api::batch::v1::Job,
         k8s_openapi::api::core::v1::Pod,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
@@ -183,7 +193,7 @@ struct Feed<K> {
     kind: ObjectKind,
     namespace: String,
     cache: Cache<K>,
-    queues: Arc<Queues>,
+    caches: Caches,
     metrics: Metrics,
 }
 
@@ -209,14 +219,7 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
     fn take(&self, event: Event<K>) {
         let news = self.cache.observe(&self.namespace, pruned(event));
         self.metrics.watch_event(self.kind);
-        if let Some(queue) = self.queues.get(&self.kind) {
-            news.changed.into_iter().for_each(|key| queue.add(key));
-        }
-        for parent in news.parents {
-            if let Some(queue) = self.queues.get(&parent.kind) {
-                queue.add(parent.key);
-            }
-        }
+        self.caches.wake(self.kind, &news);
     }
 }
 

@@ -4,6 +4,10 @@
 //! record first, so a process that dies in between replays it, and a process that planned on an old
 //! version of the object loses the race here (409) before it touched anything else.
 //! After actions it plans again at once, on its own writes, until there is nothing left to do.
+//!
+//! Polling: a plan whose question is due has a `Fetch` and nothing else to say. Once what the answer
+//! changed (most often nothing) is on record, the driver notes in `Cluster::asked` when it came; the next
+//! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
 pub mod queue;
 
@@ -36,11 +40,11 @@ use crate::model::plan::Plan;
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Plans in a row before other objects get their turn.
 const PASSES: usize = 16;
 /// An object at rest is looked at this often even when no event says so.
-const RESYNC: Duration = Duration::from_secs(3600);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// What a kind brings: four functions and its names. See `rollout/mod.rs` for the shape.
 pub trait Kind: Send + Sync + 'static {
@@ -241,7 +245,7 @@ impl<K: Kind> Worker<K> {
                     }
                     Class::Transient => {
                         let attempt = self.attempts.failed(key);
-                        self.report(&error, attempt);
+                        Self::report(&error, attempt);
                         backoff(attempt, jitter(key, attempt))
                     }
                 }
@@ -251,14 +255,16 @@ impl<K: Kind> Worker<K> {
             .add_at(key.clone(), tokio::time::Instant::now() + after);
     }
 
-    fn report(&self, error: &ReconcileError, attempt: u32) {
+    fn report(error: &ReconcileError, attempt: u32) {
         match error {
             // Losing a race is how the guard is meant to work.
             ReconcileError::Write(WriteError::Conflict { .. }) => {
                 debug!(attempt, error = chain(error), "planning again");
             }
             ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
-            _ => warn!(attempt, error = chain(error), "reconcile failed"),
+            ReconcileError::Observe(_) | ReconcileError::Write(_) | ReconcileError::Deadline => {
+                warn!(attempt, error = chain(error), "reconcile failed");
+            }
         }
     }
 
@@ -272,7 +278,11 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
-                self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                self.fresh
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(key);
+                self.cluster.asked.forget(K::KIND, key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -326,7 +336,12 @@ impl<K: Kind> Worker<K> {
                 target = self.cluster.write_status(&target, &status).await?;
             }
         }
-        K::gauge(&self.cluster, &Key::of(object.as_ref()), Some(&intended));
+        let key = Key::of(object.as_ref());
+        let answered = outcome.replies.keys();
+        self.cluster
+            .asked
+            .note(K::KIND, &key, answered, self.cluster.clock().now());
+        K::gauge(&self.cluster, &key, Some(&intended));
         result?;
         if plan.finished {
             self.set_finalizer(object, &target, false).await?;
@@ -344,11 +359,19 @@ impl<K: Kind> Worker<K> {
     /// Makes sure that the first actions of a term stand on what the server has. True: look again.
     async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
         let key = Key::of(object.as_ref());
-        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+        if self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+        {
             return Ok(false);
         }
         K::refresh(object, &self.cluster).await?;
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
         Ok(true)
     }
 
@@ -448,7 +471,9 @@ fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
 /// Why the last try of a plan's actions failed, as every kind's status tells.
 fn standing_failure(status: &Value) -> Option<String> {
     let conditions = status.get("conditions")?.as_array()?;
-    let failed = conditions.iter().find(|condition| condition["type"] == ACTION_FAILED)?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition["type"] == ACTION_FAILED)?;
     Some(failed.get("message")?.as_str()?.to_owned())
 }
 

@@ -1,7 +1,7 @@
 //! The work queue of one kind: a key is in it at most once, is never worked on twice at the same time,
 //! and can be asked for later. No I/O; the clock is the runtime's monotonic one.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ struct State {
     ready: VecDeque<Key>,
     queued: HashSet<Key>,
     working: HashSet<Key>,
-    later: BTreeMap<(Instant, Key), ()>,
+    later: BTreeSet<(Instant, Key)>,
     due: HashMap<Key, Instant>,
 }
 
@@ -45,14 +45,14 @@ impl State {
             None => {}
         }
         self.due.insert(key.clone(), at);
-        self.later.insert((at, key), ());
+        self.later.insert((at, key));
     }
 
     /// Moves what is due to the queue and tells when the next one is.
     fn promote(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(((at, key), ())) = self.later.pop_first() {
+        while let Some((at, key)) = self.later.pop_first() {
             if at > now {
-                self.later.insert((at, key), ());
+                self.later.insert((at, key));
                 return Some(at);
             }
             self.due.remove(&key);

@@ -4,5 +4,66 @@
 //! `Promotion` per attempt, waits for approvals, and then says in `status.desired` which images should run.
 //! Rollouts bound to it follow that; nobody writes a spec. Only the Environment changes `desired`: it also
 //! goes back to the last good Release when a Rollout or a smoke test fails.
+//!
+//! It is the only actor: Promotions have no controller of their own, their `/status` is written here. Each
+//! Promotion is the record of its own way, and everything in the Environment's status is read off those
+//! records, so nothing is lost with a status; see `plan/history.rs`.
 
 pub mod api;
+pub mod notify;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+pub mod render;
+pub mod status;
+
+#[cfg(test)]
+pub mod testing;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
+use crate::controller::{Kind, ReconcileError};
+use crate::model::action::Outcome;
+use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
+
+/// The controller of Environments.
+pub struct EnvironmentKind;
+
+impl Kind for EnvironmentKind {
+    type Object = api::Environment;
+    type Observed = observed::Observed;
+    type Progress = plan::Memory;
+
+    const KIND: ObjectKind = ObjectKind::Environment;
+    const HAS_FINALIZER: bool = false;
+
+    fn cache(cluster: &Cluster) -> &Cache<api::Environment> {
+        &cluster.caches.environments
+    }
+
+    async fn observe(
+        object: &Arc<api::Environment>,
+        cluster: &Cluster,
+    ) -> Result<Self::Observed, ReconcileError> {
+        Ok(observe::observe(object, &cluster.caches))
+    }
+
+    fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
+        plan::plan(seen, now)
+    }
+
+    fn status(
+        seen: &Self::Observed,
+        plan: &Plan<Self::Progress>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Value {
+        serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+}

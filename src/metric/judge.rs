@@ -123,12 +123,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn metric(extra: Value) -> Metric {
+    fn metric(extra: &Value) -> Metric {
         let mut metric = json!({
             "name": "success-rate", "pass": "value >= 0.99", "fail": "value < 0.95",
             "prometheus": {"address": "http://prom", "query": "up"},
         });
-        json_patch::merge(&mut metric, &extra);
+        json_patch::merge(&mut metric, extra);
         serde_json::from_value(metric).unwrap()
     }
 
@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn verdicts() {
         use Sample::{Empty, Value};
-        let forgiving = metric(json!({"failureLimit": 1}));
-        let strict = metric(json!({}));
-        let patient = metric(json!({"minSamples": 3}));
-        let one_condition = metric(json!({"fail": null}));
+        let forgiving = metric(&json!({"failureLimit": 1}));
+        let strict = metric(&json!({}));
+        let patient = metric(&json!({"minSamples": 3}));
+        let one_condition = metric(&json!({"fail": null}));
         let table: &[(&str, &Metric, Vec<Sample>, bool, bool)] = &[
             (
                 "nothing measured decides nothing",
@@ -264,17 +264,17 @@ mod tests {
 
     #[test]
     fn an_answer_ends_a_row_of_errors() {
-        let (tally, _) = after(&metric(json!({})), &[error(), error(), Sample::Empty]);
+        let (tally, _) = after(&metric(&json!({})), &[error(), error(), Sample::Empty]);
         assert_eq!(tally.errors, 0);
     }
 
     #[test]
     fn what_no_data_means_can_be_chosen() {
         let empty = [Sample::Empty];
-        let bad = after(&metric(json!({"noData": "Fail"})), &empty).1;
+        let bad = after(&metric(&json!({"noData": "Fail"})), &empty).1;
         assert!(matches!(bad, Verdict::Bad(_)));
         assert_eq!(
-            after(&metric(json!({"noData": "Pass"})), &empty).1,
+            after(&metric(&json!({"noData": "Pass"})), &empty).1,
             Verdict::Good
         );
     }

@@ -87,6 +87,11 @@ impl ObjectKind {
         ApiResource::from_gvk_with_plural(&gvk, self.plural())
     }
 
+    /// Whether it is one of our own kinds.
+    pub fn is_own(self) -> bool {
+        self.group() == "slipway.dev"
+    }
+
     /// The kind with this name in our own group.
     pub fn own(kind: &str) -> Option<Self> {
         let ours =

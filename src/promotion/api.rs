@@ -44,12 +44,6 @@ use crate::schema::{self, closed_set};
         priority = 1
     ),
     printcolumn(
-        name = "Approved By",
-        type_ = "string",
-        json_path = ".status.approvals[*].user",
-        priority = 1
-    ),
-    printcolumn(
         name = "Attempt",
         type_ = "integer",
         json_path = ".spec.attempt",
@@ -86,6 +80,18 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub previous: Option<String>,
+    /// Number of the promotion in its Environment, from 1: which came before which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub number: Option<u32>,
+    /// Name of the Decision that asked for it; absent when it followed from the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::record_name)]
+    pub decision: Option<String>,
+    /// The commit that the Release was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::commit_sha)]
+    pub commit: Option<String>,
 }
 
 closed_set! {
@@ -141,7 +147,7 @@ pub struct PromotionStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and `Reconciling` or `Stalled` while they are true.
+    /// `Ready`, and while they are true `Reconciling`, `Stalled`, `Succeeded` and `Failed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
@@ -163,9 +169,9 @@ pub struct PromotionStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What was done, in order: gates, Rollouts, smoke tests; at most 32.
+    /// What was done, in order: Rollouts, smoke tests; at most 48.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_name::<32>)]
+    #[schemars(transform = schema::by_name::<48>)]
     pub steps: Vec<StepStatus>,
     /// Who approved it; at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,3 +4,5 @@
 //! same as making it once. Its spec never changes, and once it has ended nothing does.
 
 pub mod api;
+pub mod audit;
+pub mod status;

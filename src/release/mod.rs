@@ -4,3 +4,4 @@
 //! promote Releases. It outlives the Pipeline and the run that made it.
 
 pub mod api;
+pub mod order;

@@ -5,6 +5,7 @@
 //! `plan` is where the thinking is; see `plan.rs` for its parts and `traffic/` for what a weight needs.
 
 pub mod api;
+pub mod binding;
 pub mod observe;
 pub mod observed;
 pub mod plan;
@@ -44,10 +45,7 @@ impl Kind for RolloutKind {
         &cluster.caches.rollouts
     }
 
-    async fn refresh(
-        object: &Arc<api::Rollout>,
-        cluster: &Cluster,
-    ) -> Result<(), ReconcileError> {
+    async fn refresh(object: &Arc<api::Rollout>, cluster: &Cluster) -> Result<(), ReconcileError> {
         observe::refresh(&Key::of(object.as_ref()), cluster).await
     }
 

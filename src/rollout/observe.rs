@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
+use super::binding::{self, Binding};
 use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Spec};
@@ -34,6 +35,13 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
     let slices = caches
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
+    let sets: Vec<Set> = caches
+        .replica_sets
+        .children_of(ObjectKind::Rollout, &key)
+        .iter()
+        .filter_map(|set| read_set(set))
+        .collect();
+    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
@@ -41,14 +49,11 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         },
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
-        wanted: wanted(rollout),
+        wanted,
+        promotion,
+        notice,
         status: rollout.status.clone().unwrap_or_default(),
-        sets: caches
-            .replica_sets
-            .children_of(ObjectKind::Rollout, &key)
-            .iter()
-            .filter_map(|set| read_set(set))
-            .collect(),
+        sets,
         pods: caches
             .pods
             .children_of(ObjectKind::Rollout, &key)
@@ -73,8 +78,15 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
 /// Reads what a move of traffic depends on from the server into the caches.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
-    for kind in [ObjectKind::ReplicaSet, ObjectKind::Service, ObjectKind::HttpRoute] {
-        cluster.refresh(kind, &key.namespace, &selector).await.map_err(ReconcileError::Observe)?;
+    for kind in [
+        ObjectKind::ReplicaSet,
+        ObjectKind::Service,
+        ObjectKind::HttpRoute,
+    ] {
+        cluster
+            .refresh(kind, &key.namespace, &selector)
+            .await
+            .map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }
@@ -90,8 +102,30 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
     })
 }
 
-fn wanted(rollout: &Rollout) -> Wanted {
-    match Spec::parse(&rollout.spec, &Images::new()) {
+/// What is to run, the Promotion that asks for it, and why it is not what the Environment says.
+type Asked = (Wanted, Option<String>, Option<String>);
+
+fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
+    let Some(source) = &rollout.spec.release else {
+        return (parse(rollout, &Images::new()), None, None);
+    };
+    let key = Key::of(rollout);
+    let environment = Key::new(key.namespace, source.environment.name.clone());
+    let environment = cluster.caches.environments.get(&environment);
+    let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
+    match binding::bind(&key.name, source, environment.as_deref(), kept) {
+        Binding::Images {
+            images,
+            promotion,
+            notice,
+        } => (parse(rollout, &images), promotion, notice),
+        Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
+        Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
+    }
+}
+
+fn parse(rollout: &Rollout, images: &Images) -> Wanted {
+    match Spec::parse(&rollout.spec, images) {
         Ok(spec) => Wanted::Spec(Box::new(spec)),
         Err(problems) => Wanted::Invalid(problems),
     }
@@ -155,7 +189,7 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),
-        trouble: containers.into_iter().flatten().filter_map(trouble).next(),
+        trouble: containers.into_iter().flatten().find_map(trouble),
     })
 }
 
@@ -195,7 +229,9 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
 /// Whether a registry has answered that it has no such image.
 fn is_missing(message: Option<&str>) -> bool {
     let message = message.unwrap_or_default();
-    ["not found", "manifest unknown", "NotFound"].iter().any(|words| message.contains(words))
+    ["not found", "manifest unknown", "NotFound"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 fn read_service(
@@ -271,16 +307,28 @@ mod tests {
     fn a_container_that_will_never_run_is_told_from_one_that_takes_its_time() {
         assert_eq!(told("ContainerCreating", "", None), None);
         assert_eq!(told("PodInitializing", "", None), None);
-        assert_eq!(told("CrashLoopBackOff", "", Some("Error")), Some("CrashLoop"));
-        assert_eq!(told("CrashLoopBackOff", "", Some("OOMKilled")), Some("OutOfMemory"));
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("Error")),
+            Some("CrashLoop")
+        );
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("OOMKilled")),
+            Some("OutOfMemory")
+        );
         assert_eq!(told("ImagePullBackOff", "", None), Some("ImagePull"));
-        assert_eq!(told("CreateContainerConfigError", "", None), Some("ContainerConfig"));
+        assert_eq!(
+            told("CreateContainerConfigError", "", None),
+            Some("ContainerConfig")
+        );
     }
 
     #[test]
     fn an_image_that_is_not_there_is_told_by_the_first_try() {
         let missing = "failed to resolve reference \"reg/api:9\": reg/api:9: not found";
         assert_eq!(told("ErrImagePull", missing, None), Some("ImagePull"));
-        assert_eq!(told("ErrImagePull", "dial tcp: connection refused", None), None);
+        assert_eq!(
+            told("ErrImagePull", "dial tcp: connection refused", None),
+            None
+        );
     }
 }

@@ -28,6 +28,10 @@ pub struct Observed {
     pub deletion: Option<Deletion>,
     /// The spec, or what is wrong with it, or why there is nothing to run.
     pub wanted: Wanted,
+    /// The Promotion that asks for it, where an Environment says what runs.
+    pub promotion: Option<String>,
+    /// Why it does not follow its Environment at the moment, where it does not.
+    pub notice: Option<String>,
     /// What was written last time.
     pub status: RolloutStatus,
     /// Its ReplicaSets.
@@ -190,10 +194,10 @@ impl Observed {
 
     /// The first trouble of a revision's pods.
     pub fn trouble(&self, revision: &Revision) -> Option<&Trouble> {
-        let of_revision = self
+        let mut of_revision = self
             .pods
             .iter()
             .filter(|pod| pod.revision == *revision && !pod.is_ending);
-        of_revision.filter_map(|pod| pod.trouble.as_ref()).next()
+        of_revision.find_map(|pod| pod.trouble.as_ref())
     }
 }

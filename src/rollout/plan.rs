@@ -85,15 +85,21 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
     }
     match &seen.wanted {
         Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
-        Wanted::NoRelease(message) => {
-            idle(seen, Phase::Pending, Why::normal("NoRelease", message.clone()))
-        }
+        Wanted::NoRelease(message) => idle(
+            seen,
+            Phase::Pending,
+            Why::normal("NoRelease", message.clone()),
+        ),
         Wanted::Invalid(problems) => {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|p| format!("{}: {}", p.path, p.problem))
                 .collect();
-            idle(seen, Phase::Degraded, Why::warning("InvalidSpec", lines.join("; ")))
+            idle(
+                seen,
+                Phase::Degraded,
+                Why::warning("InvalidSpec", lines.join("; ")),
+            )
         }
     }
 }
@@ -112,9 +118,15 @@ fn idle(seen: &Observed, phase: Phase, why: Why) -> Plan<Memory> {
 
 /// Services and route that we own.
 fn owned_traffic(seen: &Observed) -> impl Iterator<Item = &Target> {
-    let services = seen.services.iter().flatten().filter(|service| service.is_owned);
+    let services = seen
+        .services
+        .iter()
+        .flatten()
+        .filter(|service| service.is_owned);
     let route = seen.route.iter().filter(|route| route.is_owned());
-    services.map(|service| &service.target).chain(route.map(|route| &route.target))
+    services
+        .map(|service| &service.target)
+        .chain(route.map(|route| &route.target))
 }
 
 fn disowned(target: &Target) -> Action {

@@ -29,10 +29,13 @@ pub fn status(
         Wanted::Spec(spec) => Some(spec),
         Wanted::NoRelease(_) | Wanted::Invalid(_) => None,
     };
-    let message = match &outcome.failure {
-        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
-        None => plan.why.message.clone(),
-    };
+    let mut message = plan.why.message.clone();
+    if let Some(notice) = &seen.notice {
+        message = format!("{message}; {notice}");
+    }
+    if let Some(failure) = &outcome.failure {
+        message = format!("{message}; last try failed: {failure}");
+    }
     RolloutStatus {
         observed_generation: seen.generation,
         phase: Some(shown.phase),

@@ -3,6 +3,7 @@
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+use crate::model::json::set;
 use crate::model::weight::Weight;
 use crate::rollout::spec::Router;
 
@@ -30,11 +31,11 @@ pub fn spec(router: &Router, backends: &Backends, weight: Weight) -> Value {
         ],
     });
     if !router.matches.is_empty() {
-        rule["matches"] = json!(router.matches);
+        set(&mut rule, &["matches"], json!(router.matches));
     }
     let mut spec = json!({"parentRefs": router.parent_refs, "rules": [rule]});
     if !router.hostnames.is_empty() {
-        spec["hostnames"] = json!(router.hostnames);
+        set(&mut spec, &["hostnames"], json!(router.hostnames));
     }
     spec
 }
@@ -141,12 +142,12 @@ mod tests {
         }
     }
 
-    fn route(value: Value) -> DynamicObject {
+    fn route(value: &Value) -> DynamicObject {
         let mut whole = json!({
             "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
             "metadata": {"name": "api", "generation": 3},
         });
-        json_patch::merge(&mut whole, &value);
+        json_patch::merge(&mut whole, value);
         serde_json::from_value(whole).unwrap()
     }
 
@@ -155,8 +156,10 @@ mod tests {
             json!({"type": type_, "status": status, "observedGeneration": generation,
                    "reason": "BackendNotFound", "message": "no such Service"})
         };
-        route(json!({"status": {"parents": [{"parentRef": {"name": "web"},
-            "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]}}))
+        route(
+            &json!({"status": {"parents": [{"parentRef": {"name": "web"},
+            "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]}}),
+        )
     }
 
     #[test]
@@ -168,7 +171,7 @@ mod tests {
     fn the_weight_is_read_back() {
         let spec = spec(&router(), &backends(), Weight::new(37).unwrap());
         assert_eq!(
-            weight(&route(json!({"spec": spec})), &backends()),
+            weight(&route(&json!({"spec": spec})), &backends()),
             Weight::new(37)
         );
     }
@@ -176,13 +179,13 @@ mod tests {
     #[test]
     fn weights_of_another_scale_are_shares_all_the_same() {
         let refs = json!([{"name": "api-stable", "weight": 3}, {"name": "api-canary"}]);
-        let live = route(json!({"spec": {"rules": [{"backendRefs": refs}]}}));
+        let live = route(&json!({"spec": {"rules": [{"backendRefs": refs}]}}));
         assert_eq!(weight(&live, &backends()), Weight::new(25));
     }
 
     #[test]
     fn a_route_to_other_services_has_no_weight() {
-        let live = route(json!({"spec": {"rules": [{"backendRefs": [{"name": "other"}]}]}}));
+        let live = route(&json!({"spec": {"rules": [{"backendRefs": [{"name": "other"}]}]}}));
         assert_eq!(weight(&live, &backends()), None);
     }
 
@@ -191,16 +194,16 @@ mod tests {
         let wanted = spec(&router(), &backends(), Weight::ZERO);
         let mut live = wanted.clone();
         live["rules"][0]["matches"] = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
-        assert!(is_as_wanted(&route(json!({"spec": live})), &wanted));
+        assert!(is_as_wanted(&route(&json!({"spec": live})), &wanted));
         live["rules"][0]["backendRefs"][0]["weight"] = 50.into();
-        assert!(!is_as_wanted(&route(json!({"spec": live})), &wanted));
+        assert!(!is_as_wanted(&route(&json!({"spec": live})), &wanted));
     }
 
     #[test]
     fn only_the_latest_generation_counts_as_acknowledged() {
         assert_eq!(acknowledged(&reported(3, "True")), Ok(true));
         assert_eq!(acknowledged(&reported(2, "True")), Ok(false));
-        assert_eq!(acknowledged(&route(json!({}))), Ok(false));
+        assert_eq!(acknowledged(&route(&json!({}))), Ok(false));
         assert!(
             acknowledged(&reported(3, "False"))
                 .unwrap_err()

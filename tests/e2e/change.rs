@@ -49,8 +49,14 @@ async fn taken_back_in_the_middle_of_a_change_the_old_version_serves_on() {
 }
 
 fn results(rollout: &Value) -> Vec<String> {
-    let history = rollout["status"]["history"].as_array().cloned().unwrap_or_default();
-    history.iter().map(|ending| ending["result"].as_str().unwrap().to_owned()).collect()
+    let history = rollout["status"]["history"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    history
+        .iter()
+        .map(|ending| ending["result"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +70,10 @@ async fn the_size_changes_while_a_version_is_under_way() {
             app.until_paused_at(percent).await;
             let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
             let rollouts = app.api(ObjectKind::Rollout);
-            rollouts.patch_scale(NAME, &PatchParams::default(), &change).await.unwrap();
+            rollouts
+                .patch_scale(NAME, &PatchParams::default(), &change)
+                .await
+                .unwrap();
         }
         app.until("Healthy with two pods", |rollout| {
             is_phase(rollout, "Healthy") && rollout["status"]["readyReplicas"] == "2/2"
@@ -94,7 +103,9 @@ async fn a_version_that_does_not_start_is_given_up_within_seconds() {
             json_patch::merge(container, &broken);
             let start = Instant::now();
             app.apply(ObjectKind::Rollout, &rollout).await;
-            let given_up = app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack")).await;
+            let given_up = app
+                .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
+                .await;
             let took = start.elapsed();
             eprintln!("{reason} is recognised within {took:?}");
             assert!(took < Duration::from_secs(10), "{took:?}");
@@ -103,12 +114,24 @@ async fn a_version_that_does_not_start_is_given_up_within_seconds() {
         }
         app.until_pods(REPLICAS).await;
         assert_eq!(app.pods().await, before, "the same pods");
-        let peak = route.frames().iter().filter_map(|frame| weight_of(&frame.object)).max();
+        let peak = route
+            .frames()
+            .iter()
+            .filter_map(|frame| weight_of(&frame.object))
+            .max();
         assert_eq!(peak, Some(0), "what does not start gets no traffic");
         app.start(Version::One, &extra).await;
         wait_for("of what is old, one revision is kept", SOON, async || {
-            let sets = app.api(ObjectKind::ReplicaSet).list(&ListParams::default()).await.unwrap();
-            if sets.items.len() == 2 { Ok(()) } else { Err(format!("{}", sets.items.len())) }
+            let sets = app
+                .api(ObjectKind::ReplicaSet)
+                .list(&ListParams::default())
+                .await
+                .unwrap();
+            if sets.items.len() == 2 {
+                Ok(())
+            } else {
+                Err(format!("{}", sets.items.len()))
+            }
         })
         .await;
         nothing_lost("two versions that do not start", load).await;

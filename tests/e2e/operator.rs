@@ -26,7 +26,8 @@ async fn killed_in_the_middle_of_a_canary_it_goes_on() {
         app.until_paused_at(20).await;
         kill_process(&leader(&app.client).await);
         app.until_paused_at(50).await;
-        app.until("Promoting", |rollout| is_phase(rollout, "Promoting")).await;
+        app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
+            .await;
         kill_process(&leader(&app.client).await);
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
@@ -58,7 +59,11 @@ async fn when_its_pod_vanishes_another_one_takes_over_within_fifteen_seconds() {
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         nothing_rolled_back(&film);
-        let weights: Vec<u64> = route.frames().iter().filter_map(|f| weight_of(&f.object)).collect();
+        let weights: Vec<u64> = route
+            .frames()
+            .iter()
+            .filter_map(|f| weight_of(&f.object))
+            .collect();
         assert!(weights.contains(&50), "no step is left out: {weights:?}");
         nothing_lost("an operator's pod that vanished", load).await;
         ready(app).await;
@@ -77,7 +82,10 @@ async fn an_end_on_request_hands_over_within_three_seconds() {
         app.ask_for(Version::Two, &in_steps()).await;
         app.until_paused_at(20).await;
         let going = leader(&app.client).await;
-        pods(app).delete(&going, &DeleteParams::default()).await.unwrap();
+        pods(app)
+            .delete(&going, &DeleteParams::default())
+            .await
+            .unwrap();
         let took = next_leader(app, &going).await;
         eprintln!("the next one leads within {took:?}");
         assert!(took < Duration::from_secs(3), "{took:?}");
@@ -97,8 +105,14 @@ fn pods(app: &App) -> Api<Pod> {
 async fn leader(client: &Client) -> String {
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
     wait_for("somebody leads", SOON, async || {
-        let lease = leases.get(RELEASE).await.map_err(|error| error.to_string())?;
-        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        let lease = leases
+            .get(RELEASE)
+            .await
+            .map_err(|error| error.to_string())?;
+        let holder = lease
+            .spec
+            .and_then(|spec| spec.holder_identity)
+            .unwrap_or_default();
         let pod = holder.rsplit_once('_').map(|(pod, _)| pod.to_owned());
         pod.ok_or_else(|| format!("the holder is {holder:?}"))
     })
@@ -108,9 +122,11 @@ async fn leader(client: &Client) -> String {
 /// Waits until another pod leads than this one; returns how long that took.
 async fn next_leader(app: &App, before: &str) -> Duration {
     let start = Instant::now();
-    wait_for("another one leads", SOON, async || match leader(&app.client).await {
-        now if now == before => Err(format!("{now} still leads")),
-        _ => Ok(()),
+    wait_for("another one leads", SOON, async || {
+        match leader(&app.client).await {
+            now if now == before => Err(format!("{now} still leads")),
+            _ => Ok(()),
+        }
     })
     .await;
     start.elapsed()
@@ -120,9 +136,18 @@ async fn next_leader(app: &App, before: &str) -> Duration {
 async fn ready(app: &App) {
     let deployments: Api<Deployment> = Api::namespaced(app.client.clone(), NAMESPACE);
     wait_for("all replicas of the operator", SOON, async || {
-        let status = deployments.get(RELEASE).await.unwrap().status.unwrap_or_default();
+        let status = deployments
+            .get(RELEASE)
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default();
         let (wanted, ready) = (status.replicas, status.ready_replicas);
-        if wanted == Some(2) && ready == wanted { Ok(()) } else { Err(format!("{status:?}")) }
+        if wanted == Some(2) && ready == wanted {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     })
     .await;
 }
@@ -131,7 +156,9 @@ async fn ready(app: &App) {
 fn kill_process(pod: &str) {
     let name = format!("POD_NAME={pod}");
     let is_of_pod = |environment: &[u8]| {
-        environment.split(|byte| *byte == 0).any(|variable| variable == name.as_bytes())
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == name.as_bytes())
     };
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
@@ -142,14 +169,24 @@ fn kill_process(pod: &str) {
     let ids: Vec<String> = processes.map(|id| id.to_string()).collect();
     // None is left when the kubelet was faster.
     if !ids.is_empty() {
-        std::process::Command::new("kill").arg("-KILL").args(&ids).status().unwrap();
+        std::process::Command::new("kill")
+            .arg("-KILL")
+            .args(&ids)
+            .status()
+            .unwrap();
     }
 }
 
 fn nothing_rolled_back(film: &Film) {
     let back = film.first(|rollout| {
         let phase = rollout["status"]["phase"].as_str()?;
-        ["RollingBack", "RolledBack", "Degraded"].contains(&phase).then(|| rollout["status"].clone())
+        ["RollingBack", "RolledBack", "Degraded"]
+            .contains(&phase)
+            .then(|| rollout["status"].clone())
     });
-    assert!(back.is_none(), "{:#}", json!(back.map(|(_, status)| status)));
+    assert!(
+        back.is_none(),
+        "{:#}",
+        json!(back.map(|(_, status)| status))
+    );
 }

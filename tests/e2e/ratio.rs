@@ -44,5 +44,8 @@ fn own_way_in(app: &App) -> [(ObjectKind, Value); 2] {
             "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
         },
     });
-    [(ObjectKind::Service, service), (ObjectKind::HttpRoute, route)]
+    [
+        (ObjectKind::Service, service),
+        (ObjectKind::HttpRoute, route),
+    ]
 }

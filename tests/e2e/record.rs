@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::load::Load;
@@ -26,7 +26,8 @@ async fn with_every_status_wiped_nothing_is_lost_and_nothing_goes_back() {
             let after = app.until_paused_at(percent).await;
             assert_eq!(stable_of(&after), stable);
         }
-        app.until("Promoting", |rollout| is_phase(rollout, "Promoting")).await;
+        app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
+            .await;
         wipe_statuses(app).await;
         app.until_healthy().await;
         wipe_statuses(app).await;
@@ -46,16 +47,21 @@ fn stable_of(rollout: &Value) -> Value {
 /// Removes every Rollout's status, as a restore from a backup does. The admission policies let only the operator write
 /// one, so this acts in its name.
 async fn wipe_statuses(app: &App) {
-    let everywhere = |client| {
-        Api::<DynamicObject>::all_with(client, &ObjectKind::Rollout.api_resource())
-    };
+    let everywhere =
+        |client| Api::<DynamicObject>::all_with(client, &ObjectKind::Rollout.api_resource());
     let operator = as_operator(app).await;
-    for rollout in everywhere(app.client.clone()).list(&ListParams::default()).await.unwrap() {
+    for rollout in everywhere(app.client.clone())
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+    {
         let namespace = rollout.namespace().unwrap();
         let resource = ObjectKind::Rollout.api_resource();
         let api: Api<DynamicObject> = Api::namespaced_with(operator.clone(), &namespace, &resource);
         let nothing = Patch::Merge(json!({"status": null}));
-        api.patch_status(&rollout.name_any(), &PatchParams::default(), &nothing).await.unwrap();
+        api.patch_status(&rollout.name_any(), &PatchParams::default(), &nothing)
+            .await
+            .unwrap();
     }
 }
 
@@ -78,9 +84,14 @@ async fn a_spec_that_cannot_be_is_told_and_changes_nothing() {
         app.until_paused_at(20).await;
         let mut impossible = in_steps();
         let step = json!({"analyse": {"metrics": ["latency"]}});
-        impossible["strategy"]["steps"].as_array_mut().unwrap().push(step);
+        impossible["strategy"]["steps"]
+            .as_array_mut()
+            .unwrap()
+            .push(step);
         app.ask_for(Version::Two, &impossible).await;
-        let stalled = app.until("Stalled", |rollout| is_true(rollout, "Stalled")).await;
+        let stalled = app
+            .until("Stalled", |rollout| is_true(rollout, "Stalled"))
+            .await;
         let message = stalled["status"]["message"].as_str().unwrap();
         let words = "spec.strategy.steps[4].analyse.metrics: there is no metric latency";
         assert!(message.contains(words), "{message}");
@@ -99,7 +110,9 @@ async fn a_spec_that_cannot_be_is_told_and_changes_nothing() {
 /// Three seconds' worth of answers.
 async fn some_more(load: &Load) {
     let wanted = load.stats().answered + u64::from(3 * RATE);
-    load.until(Duration::from_secs(30), |stats| stats.answered >= wanted).await.unwrap();
+    load.until(Duration::from_secs(30), |stats| stats.answered >= wanted)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +130,10 @@ async fn names_that_somebody_else_has_taken_are_told_and_left_alone() {
             })
             .await;
             // A moment later there is one of the Rollout's own.
-            app.api(kind).delete(name, &DeleteParams::background()).await.unwrap();
+            app.api(kind)
+                .delete(name, &DeleteParams::background())
+                .await
+                .unwrap();
             app.until_healthy().await;
             app.delete(ObjectKind::Rollout, NAME).await;
             app.until_nothing_is_left().await;
@@ -134,17 +150,33 @@ fn taken(app: &App) -> [(ObjectKind, Value); 3] {
     let set = slipway::rollout::render::set_name(NAME, &spec.revision);
     let object = |api: &str, kind: ObjectKind, name: &str, spec: Value| {
         let metadata = json!({"name": name, "namespace": app.namespace});
-        let object = json!({"apiVersion": api, "kind": kind.kind(), "metadata": metadata, "spec": spec});
+        let object =
+            json!({"apiVersion": api, "kind": kind.kind(), "metadata": metadata, "spec": spec});
         (kind, object)
     };
     let labels = json!({"app": "somebody-else"});
     let pod = json!({"containers": [{"name": "other", "image": "other"}]});
     [
-        object("v1", ObjectKind::Service, &format!("{NAME}-stable"), json!({"ports": [{"port": 80}]})),
-        object("gateway.networking.k8s.io/v1", ObjectKind::HttpRoute, NAME, json!({"hostnames": ["other.test"]})),
-        object("apps/v1", ObjectKind::ReplicaSet, &set, json!({
-            "replicas": 0, "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        })),
+        object(
+            "v1",
+            ObjectKind::Service,
+            &format!("{NAME}-stable"),
+            json!({"ports": [{"port": 80}]}),
+        ),
+        object(
+            "gateway.networking.k8s.io/v1",
+            ObjectKind::HttpRoute,
+            NAME,
+            json!({"hostnames": ["other.test"]}),
+        ),
+        object(
+            "apps/v1",
+            ObjectKind::ReplicaSet,
+            &set,
+            json!({
+                "replicas": 0, "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            }),
+        ),
     ]
 }

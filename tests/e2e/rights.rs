@@ -25,13 +25,27 @@ const OPEN_TO_ALL: &[&str] = &["selfsubjectaccessreviews"];
 #[ignore = "needs a node, and the other tests before it; run make test"]
 async fn the_operator_did_all_that_it_may_and_nothing_else() {
     let stage = stage().await;
-    let log = stage.node.control_plane().audit_log_path().expect("the cluster's audit log");
+    let log = stage
+        .node
+        .control_plane()
+        .audit_log_path()
+        .expect("the cluster's audit log");
     let (done, refused) = requests(&std::fs::read_to_string(log).unwrap());
-    let granted = granted(&stage.helm(&["get", "manifest", RELEASE, "--namespace", NAMESPACE]).await);
-    let unused: Vec<_> = granted.difference(&done).filter(|right| !is_asked(right)).collect();
+    let granted = granted(
+        &stage
+            .helm(&["get", "manifest", RELEASE, "--namespace", NAMESPACE])
+            .await,
+    );
+    let unused: Vec<_> = granted
+        .difference(&done)
+        .filter(|right| !is_asked(right))
+        .collect();
     let missing: Vec<_> = done.difference(&granted).collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
-    assert!(unused.is_empty() && missing.is_empty(), "never used: {unused:#?}\nnot granted: {missing:#?}");
+    assert!(
+        unused.is_empty() && missing.is_empty(),
+        "never used: {unused:#?}\nnot granted: {missing:#?}"
+    );
 }
 
 /// What the operator's user asked for: what it was let do, and what it was not.
@@ -40,11 +54,15 @@ fn requests(log: &str) -> (BTreeSet<Right>, BTreeSet<Right>) {
     let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
     for line in log.lines().filter(|line| line.contains(&user)) {
         // The server may be writing the last line.
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
         if event["user"]["username"] != user {
             continue;
         }
-        let Some(right) = right_of(&event) else { continue };
+        let Some(right) = right_of(&event) else {
+            continue;
+        };
         if OPEN_TO_ALL.contains(&right.2.as_str()) {
             continue;
         }
@@ -64,7 +82,11 @@ fn right_of(event: &Value) -> Option<Right> {
         (resource, Some(subresource)) => format!("{resource}/{subresource}"),
         (resource, None) => resource,
     };
-    Some((event["verb"].as_str()?.to_owned(), text("apiGroup").unwrap_or_default(), resource))
+    Some((
+        event["verb"].as_str()?.to_owned(),
+        text("apiGroup").unwrap_or_default(),
+        resource,
+    ))
 }
 
 /// What the roles grant that are bound to the operator's ServiceAccount.
@@ -72,7 +94,10 @@ fn granted(manifest: &str) -> BTreeSet<Right> {
     let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap();
     let is_operators = |binding: &&Value| {
         let subjects = binding["subjects"].as_array();
-        subjects.is_some_and(|all| all.iter().any(|s| s["kind"] == "ServiceAccount" && s["name"] == RELEASE))
+        subjects.is_some_and(|all| {
+            all.iter()
+                .any(|s| s["kind"] == "ServiceAccount" && s["name"] == RELEASE)
+        })
     };
     let bindings = objects.iter().filter(is_operators);
     let bound: Vec<&Value> = bindings.map(|binding| &binding["roleRef"]).collect();
@@ -81,7 +106,11 @@ fn granted(manifest: &str) -> BTreeSet<Right> {
             role["kind"] == object["kind"] && role["name"] == object["metadata"]["name"]
         })
     };
-    objects.iter().filter(is_bound).flat_map(|role| rights(&role["rules"])).collect()
+    objects
+        .iter()
+        .filter(is_bound)
+        .flat_map(|role| rights(&role["rules"]))
+        .collect()
 }
 
 fn rights(rules: &Value) -> Vec<Right> {
@@ -91,7 +120,11 @@ fn rights(rules: &Value) -> Vec<Right> {
         for group in words(&rule["apiGroups"]) {
             for resource in words(&rule["resources"]) {
                 let verbs = words(&rule["verbs"]);
-                rights.extend(verbs.into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+                rights.extend(
+                    verbs
+                        .into_iter()
+                        .map(|verb| (verb, group.clone(), resource.clone())),
+                );
             }
         }
     }

@@ -43,13 +43,12 @@ impl Draft<'_> {
         if was_lost {
             self.recover_failure(&wanted);
         }
-        if self
-            .memory
-            .progress
-            .failed
-            .as_ref()
-            .is_some_and(|failed| failed.revision != wanted)
-        {
+        let asks_again = |failed: &Failure| {
+            let (before, now) = (&failed.promotion, &self.seen.promotion);
+            before.is_some() && now.is_some() && before != now
+        };
+        let failed = self.memory.progress.failed.as_ref();
+        if failed.is_some_and(|failed| failed.revision != wanted || asks_again(failed)) {
             self.memory.progress.failed = None;
         }
         self.end_superseded(&wanted);
@@ -90,6 +89,7 @@ impl Draft<'_> {
             reason: reason.clone(),
             message: format!("given up earlier: {reason}"),
             at: self.now,
+            promotion: self.seen.promotion.clone(),
         });
     }
 
@@ -180,6 +180,7 @@ impl Draft<'_> {
             reason: reason.to_owned(),
             message,
             at: self.now,
+            promotion: self.seen.promotion.clone(),
         });
     }
 

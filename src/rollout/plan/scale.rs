@@ -15,10 +15,9 @@ impl Draft<'_> {
     pub(super) fn scale(&mut self) {
         self.adopt();
         self.record_on_sets();
-        if self.spec.router.is_some() {
-            self.scale_with_router()
-        } else {
-            self.scale_by_ratio()
+        match self.spec.router {
+            Some(_) => self.scale_with_router(),
+            None => self.scale_by_ratio(),
         }
     }
 

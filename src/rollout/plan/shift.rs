@@ -181,7 +181,10 @@ impl Draft<'_> {
         for service in seen.services.iter().flatten() {
             let mut change = json!({});
             if !service.is_current {
-                merge(&mut change, &json!({"spec": {"ports": [render::service_port(router)]}}));
+                merge(
+                    &mut change,
+                    &json!({"spec": {"ports": [render::service_port(router)]}}),
+                );
             }
             if !service.is_owned && is_staying {
                 merge(&mut change, &owner);
@@ -235,7 +238,7 @@ impl Draft<'_> {
         }
         if let Some(route) = &self.seen.route {
             let spec = gateway_api::spec(router, &self.seen.backends(), weight);
-            let change = json!({"spec": {"rules": spec["rules"]}});
+            let change = json!({"spec": {"rules": spec.get("rules")}});
             self.moves.push(Action::Patch {
                 target: route.target.clone(),
                 change,

@@ -1,0 +1,255 @@
+//! Reads the caches and makes an `Observed` of what it finds. Everything is cached: no call is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Resource, ResourceExt};
+
+use super::api::Environment;
+use super::observed::{
+    Act, Bound, Check, CheckOutcome, Failed, Followed, Good, Observed, Record, Source,
+};
+use crate::cluster::caches::Caches;
+use crate::decision::api::Decision;
+use crate::model::condition;
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::promotion::api::{Promotion, PromotionPhase};
+use crate::release::api::Release;
+use crate::rollout::api::{RevisionStatus, Rollout};
+
+/// Time without readiness after which a Rollout counts as failed, where it says nothing, in seconds.
+const PROGRESS_DEADLINE: i32 = 600;
+
+/// Reads everything a plan may need.
+pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
+    let key = Key::of(environment.as_ref());
+    let uid = environment.uid().unwrap_or_default();
+    let all = caches.promotions.children_of(ObjectKind::Environment, &key);
+    // A namesake's records that are about to go with it count for nothing but their names.
+    let ours = all.iter().filter(|promotion| is_ours(promotion, &uid));
+    let mut promotions: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
+    promotions.sort_by_key(|record| {
+        (
+            record.spec.number,
+            record.created_at,
+            record.target.key.name.clone(),
+        )
+    });
+    let spec = environment.spec.clone();
+    let sources = spec.promotion.from.environments.iter();
+    let sources: Vec<Source> = sources
+        .map(|name| read_source(caches, &key, name))
+        .collect();
+    Observed {
+        owner: environment.controller_owner_ref(&()).unwrap_or_default(),
+        generation: environment.metadata.generation.unwrap_or_default(),
+        created_at: created_at(environment.as_ref()),
+        is_deleted: environment.metadata.deletion_timestamp.is_some(),
+        status: environment.status.clone().unwrap_or_default(),
+        taken: all.iter().map(|promotion| promotion.name_any()).collect(),
+        releases: releases(caches, environment, &sources),
+        decisions: decisions(caches, &key, &promotions),
+        rollouts: spec
+            .rollouts
+            .iter()
+            .map(|rollout| Bound {
+                name: rollout.name.clone(),
+                state: caches
+                    .rollouts
+                    .get(&Key::new(key.namespace.clone(), rollout.name.clone()))
+                    .map(|rollout| read_rollout(&rollout, &key.name)),
+            })
+            .collect(),
+        checks: checks(caches, &key),
+        sources,
+        promotions,
+        spec,
+        key,
+    }
+}
+
+fn created_at<K: ResourceExt>(object: &K) -> Timestamp {
+    let created = object.meta().creation_timestamp.as_ref();
+    created.map_or(Timestamp::MIN, |created| created.0)
+}
+
+fn is_ours(promotion: &Promotion, uid: &str) -> bool {
+    let owners = promotion.owner_references().iter();
+    let mut environments = owners.filter(|owner| owner.kind == ObjectKind::Environment.kind());
+    environments.all(|owner| owner.uid == uid) && promotion.metadata.deletion_timestamp.is_none()
+}
+
+fn read_promotion(promotion: &Promotion) -> Record {
+    Record {
+        target: Target::of(ObjectKind::Promotion, promotion),
+        generation: promotion.metadata.generation.unwrap_or(1),
+        created_at: created_at(promotion),
+        spec: promotion.spec.clone(),
+        status: promotion.status.clone().unwrap_or_default(),
+    }
+}
+
+fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
+    let key = Key::new(of.namespace.clone(), name);
+    let found = caches.environments.get(&key);
+    let good = found.map(|environment| {
+        let status = environment.status.clone().unwrap_or_default();
+        let held: BTreeSet<String> = status
+            .holds
+            .into_iter()
+            .filter_map(|hold| hold.release)
+            .collect();
+        let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
+        let has_succeeded = |promotion: &&Arc<Promotion>| {
+            let phase = promotion.status.as_ref().and_then(|status| status.phase);
+            phase == Some(PromotionPhase::Succeeded)
+        };
+        let succeeded = promotions.iter().filter(has_succeeded);
+        let mut succeeded: BTreeSet<String> = succeeded
+            .map(|promotion| promotion.spec.release.clone())
+            .collect();
+        succeeded.retain(|release| !held.contains(release));
+        let current = status.current.into_iter().map(|deployed| deployed.release);
+        Good {
+            current: current
+                .filter(|release| succeeded.contains(release))
+                .collect(),
+            succeeded,
+        }
+    });
+    Source {
+        name: name.to_owned(),
+        good,
+    }
+}
+
+/// Releases of the Pipelines that it takes from: those that it names, or those that the Environments
+/// before it run.
+fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> Vec<Arc<Release>> {
+    let namespace = environment.namespace().unwrap_or_default();
+    let of = |name: &str| Key::new(namespace.clone(), name);
+    let good = sources.iter().filter_map(|source| source.good.as_ref());
+    let running = good.flat_map(|good| good.current.iter().chain(&good.succeeded));
+    let behind = running.filter_map(|release| {
+        let release = caches.releases.get(&of(release))?;
+        Some(release.spec.pipeline.clone())
+    });
+    let named = environment.spec.promotion.from.pipelines.iter().cloned();
+    let pipelines: BTreeSet<String> = named.chain(behind).collect();
+    let releases = pipelines.iter().flat_map(|pipeline| {
+        caches
+            .releases
+            .children_of(ObjectKind::Pipeline, &of(pipeline))
+    });
+    // The label is how they are found; what they say themselves is what counts.
+    releases
+        .filter(|release| pipelines.contains(&release.spec.pipeline))
+        .collect()
+}
+
+fn decisions(caches: &Caches, key: &Key, promotions: &[Record]) -> Vec<Act> {
+    let own = caches.decisions.children_of(ObjectKind::Environment, key);
+    let theirs = promotions.iter().flat_map(|record| {
+        caches
+            .decisions
+            .children_of(ObjectKind::Promotion, &record.target.key)
+    });
+    let mut acts: Vec<Act> = own
+        .into_iter()
+        .chain(theirs)
+        .map(|act| read_decision(&act))
+        .collect();
+    acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
+    acts
+}
+
+fn read_decision(decision: &Decision) -> Act {
+    let version = decision.resource_version();
+    Act {
+        name: decision.name_any(),
+        at: created_at(decision),
+        version: version
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(0),
+        spec: decision.spec.clone(),
+    }
+}
+
+fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
+    let release = rollout.spec.release.as_ref();
+    let release = release.filter(|release| release.environment.name == environment);
+    let status = rollout.status.clone().unwrap_or_default();
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    let deadline = rollout
+        .spec
+        .progress_deadline_seconds
+        .unwrap_or(PROGRESS_DEADLINE);
+    let images = |revision: Option<RevisionStatus>| revision.map(|r| r.images).unwrap_or_default();
+    Followed {
+        images: release.map(|release| release.images.clone()),
+        is_current: Some(status.observed_generation) == rollout.metadata.generation,
+        phase: status.phase.unwrap_or_default(),
+        message: status
+            .message
+            .unwrap_or_else(|| "not looked at yet".to_owned()),
+        is_healthy: condition::is_true(&status.conditions, "Healthy"),
+        not_ready_since: ready
+            .filter(|ready| ready.status != "True")
+            .map(|ready| ready.last_transition_time.0),
+        deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or(0)),
+        stable: images(status.stable),
+        canary: images(status.canary),
+        failure: status
+            .progress
+            .and_then(|progress| progress.failed)
+            .map(|failed| Failed {
+                promotion: failed.promotion,
+                message: format!("{}: {}", failed.reason, failed.message),
+            }),
+    }
+}
+
+fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
+    let jobs = caches.jobs.children_of(ObjectKind::Environment, key);
+    jobs.iter()
+        .map(|job| (job.name_any(), read_job(job)))
+        .collect()
+}
+
+fn read_job(job: &Job) -> Check {
+    let owners = job.owner_references().iter();
+    let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let is = |type_: &str| {
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
+    };
+    let outcome = if is("Complete").is_some() {
+        CheckOutcome::Passed
+    } else if let Some(failed) = is("Failed") {
+        let reason = failed.reason.as_deref().unwrap_or("Failed");
+        let message = failed.message.as_deref().unwrap_or("no message");
+        let name = job.name_any();
+        CheckOutcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
+    } else {
+        CheckOutcome::Running
+    };
+    Check {
+        promotion: promotions
+            .next()
+            .map(|owner| owner.uid.clone())
+            .unwrap_or_default(),
+        outcome,
+    }
+}

@@ -1,0 +1,196 @@
+//! Everything one reconcile of an Environment can see. Built by `observe`, and by tests. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use super::api::{EnvironmentSpec, EnvironmentStatus};
+use crate::decision::api::DecisionSpec;
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::promotion::api::{PromotionSpec, PromotionStatus};
+use crate::release::api::{ImageRef, Release};
+use crate::rollout::api::Phase;
+
+/// Everything one reconcile can see.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Namespace and name.
+    pub key: Key,
+    /// The reference that its Promotions carry, where they go with it.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// When it was created. Wishes from before are not its own.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub is_deleted: bool,
+    /// What people want.
+    pub spec: EnvironmentSpec,
+    /// What was written last time.
+    pub status: EnvironmentStatus,
+    /// Its Promotions, in the order in which they came.
+    pub promotions: Vec<Record>,
+    /// Every name that a Promotion of this Environment has, also of one that is about to go.
+    pub taken: BTreeSet<String>,
+    /// Releases of the Pipelines that matter here.
+    pub releases: Vec<Arc<Release>>,
+    /// The Environments that it takes Releases from.
+    pub sources: Vec<Source>,
+    /// What people decided about it and its Promotions, in the order in which they did.
+    pub decisions: Vec<Act>,
+    /// The Rollouts that it lists.
+    pub rollouts: Vec<Bound>,
+    /// Jobs of smoke tests, by name.
+    pub checks: BTreeMap<String, Check>,
+}
+
+/// A Promotion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The object.
+    pub target: Target,
+    /// Generation of its spec.
+    pub generation: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// What it is about.
+    pub spec: PromotionSpec,
+    /// How far it is.
+    pub status: PromotionStatus,
+}
+
+impl Record {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.target.key.name
+    }
+}
+
+/// An Environment that Releases come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// What is good there; `None` where there is no such Environment.
+    pub good: Option<Good>,
+}
+
+/// What is good in an Environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Good {
+    /// Releases that run there and whose promotion succeeded.
+    pub current: BTreeSet<String>,
+    /// Releases that succeeded there at some time, and are not held.
+    pub succeeded: BTreeSet<String>,
+}
+
+/// A Decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Its version, which tells apart what was decided in the same second.
+    pub version: u64,
+    /// What was decided.
+    pub spec: DecisionSpec,
+}
+
+/// A Rollout that the Environment lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// Its name.
+    pub name: String,
+    /// How it is; `None` where there is no such Rollout.
+    pub state: Option<Followed>,
+}
+
+/// How a Rollout is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Followed {
+    /// Image of the Release by container; `None` when it does not follow this Environment.
+    pub images: Option<BTreeMap<String, String>>,
+    /// Whether its status is about its present spec.
+    pub is_current: bool,
+    /// Where it is.
+    pub phase: Phase,
+    /// What it says about itself.
+    pub message: String,
+    /// Whether what it runs serves.
+    pub is_healthy: bool,
+    /// Since when it has not been ready.
+    pub not_ready_since: Option<Timestamp>,
+    /// How long it may be unready.
+    pub deadline: Duration,
+    /// Images of its stable revision, by container.
+    pub stable: BTreeMap<String, String>,
+    /// Images of the revision that is on its way or was given up, by container.
+    pub canary: BTreeMap<String, String>,
+    /// The change that it gave up.
+    pub failure: Option<Failed>,
+}
+
+/// A change that a Rollout gave up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The Promotion that asked for it, where it was remembered.
+    pub promotion: Option<String>,
+    /// Why.
+    pub message: String,
+}
+
+impl Followed {
+    /// Whether these containers run exactly these images, as far as the Rollout uses them at all.
+    /// `None` when it uses none of them.
+    pub fn runs(&self, containers: &BTreeMap<String, String>, images: &[ImageRef]) -> Option<bool> {
+        let names = self.images.as_ref()?;
+        let mut answers = names.iter().filter_map(|(container, name)| {
+            let image = images.iter().find(|image| image.name == *name)?;
+            Some(containers.get(container) == Some(&image.reference))
+        });
+        let first = answers.next()?;
+        Some(first && answers.all(|answer| answer))
+    }
+}
+
+/// The Job of a smoke test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Uid of the Promotion that it belongs to.
+    pub promotion: String,
+    /// How it is.
+    pub outcome: CheckOutcome,
+}
+
+/// How a smoke test is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// Not over.
+    Running,
+    /// Good.
+    Passed,
+    /// Bad, and what Kubernetes says about it.
+    Failed(String),
+}
+
+impl Observed {
+    /// The Promotion of that name.
+    pub fn promotion(&self, name: &str) -> Option<&Record> {
+        self.promotions.iter().find(|record| record.name() == name)
+    }
+
+    /// Whether no status says what runs: nothing was ever promoted, or every status was lost.
+    pub fn is_blank(&self) -> bool {
+        self.status.desired.is_empty()
+            && self.status.current.is_empty()
+            && self
+                .promotions
+                .iter()
+                .all(|record| record.status.phase.is_none())
+    }
+}

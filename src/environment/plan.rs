@@ -1,0 +1,236 @@
+//! Decides what an Environment does next. Pure: everything it knows is in `Observed` and `now`.
+//!
+//! The parts, in the order in which they are asked:
+//! - `history`: what the Promotions say: which one is active, what runs, what is good;
+//! - `rulings`: which Releases are held, by people or because they failed;
+//! - `candidate`: which Release comes next, by the spec or because a person asked;
+//! - `gates`: what must hold before it starts; `rollouts`: whether it runs;
+//! - `advance`: how the active promotion goes on, or ends;
+//! - `keep`: records that were lost, or that are too many; messages that are due;
+//! - `report`: the phase and the sentence that people read.
+//!
+//! A plan does one thing about one Promotion; the driver plans again until there is nothing left.
+
+mod advance;
+mod candidate;
+mod gates;
+mod history;
+mod keep;
+mod report;
+mod rollouts;
+mod rulings;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::api::{Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent};
+use super::observed::Observed;
+use super::render;
+use crate::model::action::Action;
+use crate::model::plan::{Plan, Why};
+use crate::outbox::Outbox;
+use crate::release::order::Order;
+use candidate::Wish;
+use gates::Gates;
+use history::History;
+pub(super) use report::{MISSING, WAITING};
+use rulings::Rulings;
+
+/// What is remembered, all of it visible in the status.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Memory {
+    /// What should run.
+    pub desired: Vec<Deployed>,
+    /// What runs and passed everything.
+    pub current: Vec<Deployed>,
+    /// What comes next, and what it waits for.
+    pub candidate: Option<Candidate>,
+    /// Releases that are held.
+    pub holds: Vec<Hold>,
+    /// Messages.
+    pub outbox: Outbox,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// What a plan shows in conditions: each a word and a sentence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Shown {
+    /// Where the Environment is.
+    pub phase: EnvironmentPhase,
+    /// A candidate waits.
+    pub pending: Option<Said>,
+    /// A promotion changes what runs.
+    pub promoting: Option<Said>,
+    /// Promotions are held.
+    pub held: Option<Said>,
+    /// How the last promotion ended, and whether that is good.
+    pub last: Option<(bool, Said)>,
+    /// Whether everything that runs serves.
+    pub health: Option<(bool, Said)>,
+    /// References that lead nowhere.
+    pub missing: Vec<String>,
+}
+
+/// A word and a sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// In CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Said {
+    fn new(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Decides what an Environment does next.
+pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
+    // Records keep whole seconds; a plan that counted finer would not recognise its own.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let mut draft = Draft::new(seen, now);
+    if seen.is_deleted {
+        let why = Why::normal("Deleting", "being deleted; what runs goes on running");
+        return Plan::idle(draft.memory(Shown::default()), why);
+    }
+    draft.decide();
+    draft.finish()
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    seen: &'a Observed,
+    now: Timestamp,
+    order: Order<'a>,
+    history: History<'a>,
+    rulings: Rulings,
+    /// What the promotion that waits waits for.
+    gates: Gates,
+    actions: Vec<Action>,
+    outbox: Outbox,
+    wake: Option<Timestamp>,
+    /// What else people should know.
+    notices: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(seen: &'a Observed, now: Timestamp) -> Self {
+        let history = History::read(seen);
+        Self {
+            seen,
+            now,
+            order: Order::of(&seen.releases),
+            rulings: Rulings::read(seen, &history, now),
+            history,
+            gates: Gates::default(),
+            actions: Vec::new(),
+            outbox: Outbox::new(seen.status.outbox.clone()),
+            wake: None,
+            notices: Vec::new(),
+        }
+    }
+
+    fn decide(&mut self) {
+        if let Some(until) = self.rulings.until {
+            self.wake_at(until);
+        }
+        self.notice_strangers();
+        if self.restore() || self.is_blind() {
+            return;
+        }
+        if let Some(failed) = self.history.rollback_owed() {
+            if let Some(wish) = self.owed_wish(&failed) {
+                self.create(&wish);
+            }
+        } else if let Some(active) = self.history.active() {
+            self.advance(&active);
+        } else if let Some(wish) = self.adopted() {
+            self.create(&wish);
+        } else if let Some(wish) = self.pending_wish() {
+            self.create(&wish);
+        } else if let Some(wish) = self.candidate() {
+            self.create(&wish);
+        }
+        self.prune();
+        self.send();
+    }
+
+    fn create(&mut self, wish: &Wish) {
+        let numbers = self
+            .seen
+            .promotions
+            .iter()
+            .filter_map(|record| record.spec.number);
+        let number = numbers.max().unwrap_or(0).saturating_add(1);
+        let promotion = render::promotion(self.seen, wish.spec(self.seen, number));
+        self.actions.push(Action::Create(promotion));
+    }
+
+    fn finish(mut self) -> Plan<Memory> {
+        let (shown, why) = self.report();
+        let memory = self.memory(shown);
+        Plan {
+            actions: self.actions,
+            progress: memory,
+            wake: self.wake,
+            why,
+            finished: false,
+        }
+    }
+
+    fn memory(&mut self, shown: Shown) -> Memory {
+        Memory {
+            desired: self.history.desired(),
+            current: self.history.current(),
+            candidate: self.shown_candidate(),
+            holds: self.rulings.shown(),
+            outbox: std::mem::take(&mut self.outbox),
+            shown,
+        }
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+    }
+
+    fn notice(&mut self, text: String) {
+        if !self.notices.contains(&text) {
+            self.notices.push(text);
+        }
+    }
+
+    /// Puts a message for everybody who wants to hear of it into the outbox.
+    fn announce(&mut self, event: NotificationEvent, promotion: &str) {
+        for sink in &self.seen.spec.notifications {
+            if sink.on.contains(&event) {
+                let key = format!("{}/{event}/{promotion}", sink.name);
+                self.outbox.add(&key, &sink.name);
+            }
+        }
+    }
+}
+
+/// `at` plus a span of a spec.
+fn after(at: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
+/// A span as people write it.
+fn shown(span: Duration) -> String {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    format!("{span:#}")
+}

@@ -1,0 +1,548 @@
+//! The way of one promotion, from its creation to its end. No I/O.
+//!
+//! ```text
+//! Pending ─► AwaitingApproval ─► Promoting ─► Verifying ─► Succeeded
+//!    │              │               │             │
+//!    └──────────────┴─► Superseded  └──────┬──────┘
+//!    └──────────────┴─► Failed (refused)   └─► RolledBack, followed by a Promotion of kind Rollback,
+//!                                              or Failed, where there is no way back
+//! ```
+//! The record is written first; `desired` is read off the records in the next plan.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::{NotificationEvent, RollbackCause, SmokeTest};
+use super::super::observed::CheckOutcome;
+use super::super::render;
+use super::candidate::Wish;
+use super::gates::{APPROVALS, Gates};
+use super::history::Entry;
+use super::rollouts::Answer;
+use super::rulings::{SLIPWAY, VETOED};
+use super::{Draft, after, shown};
+use crate::decision::api::DecisionAction;
+use crate::model::action::Action;
+use crate::model::condition::truncate;
+use crate::promotion::api::{
+    PromotionKind, PromotionPhase, PromotionStatus, StepState, StepStatus,
+};
+use crate::promotion::{audit, status};
+
+/// What a Job gets beyond its own deadline until it is given up as lost.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Longest message of a step, in bytes.
+const MAX_STEP: usize = 500;
+
+/// Why a promotion ends badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    By(RollbackCause),
+    /// A person wants to go back.
+    Person,
+}
+
+impl<'a> Draft<'a> {
+    /// Takes the active promotion as far as it can go now.
+    pub(super) fn advance(&mut self, entry: &Entry<'a>) {
+        match entry.phase {
+            PromotionPhase::Pending | PromotionPhase::AwaitingApproval => self.wait(entry),
+            PromotionPhase::Promoting => self.bring_up(entry),
+            PromotionPhase::Verifying => self.verify(entry),
+            PromotionPhase::Succeeded
+            | PromotionPhase::Failed
+            | PromotionPhase::RolledBack
+            | PromotionPhase::Superseded => {}
+        }
+    }
+
+    fn wait(&mut self, entry: &Entry<'a>) {
+        if entry.is_rollback() {
+            return self.start(entry, &Gates::default());
+        }
+        if let Some((phase, reason, actor, message)) = self.end_before_start(entry) {
+            let failed = phase == PromotionPhase::Failed;
+            self.end(entry, phase, (reason, &actor, &message));
+            if failed {
+                self.announce(NotificationEvent::PromotionFailed, entry.name());
+            }
+            return;
+        }
+        let gates = self.gates(entry);
+        if gates.have_passed() {
+            self.start(entry, &gates);
+        } else {
+            self.keep_waiting(entry, &gates);
+        }
+        self.gates = gates;
+    }
+
+    /// Why a promotion ends that has not started: phase, reason, who, and what is said.
+    fn end_before_start(
+        &mut self,
+        entry: &Entry<'a>,
+    ) -> Option<(PromotionPhase, &'static str, String, String)> {
+        let release = entry.release();
+        if let Some(act) = self.rejection(entry) {
+            let user = act.spec.user.clone();
+            let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+            let text = format!(
+                "{release} was refused by {user}: {why}; it is not tried again until a Decision Retry"
+            );
+            return Some((PromotionPhase::Failed, "Rejected", user, text));
+        }
+        let veto = self.seen.decisions.iter().rev().find(|act| {
+            act.spec.action == DecisionAction::Veto && act.spec.release.as_deref() == Some(release)
+        });
+        if let Some(ruling) = self.rulings.of(release)
+            && veto.is_some_and(|veto| Time(veto.at) == ruling.hold.at)
+        {
+            let text = format!("{release} was {}", ruling.hold.reason);
+            return Some((PromotionPhase::Failed, VETOED, ruling.hold.by.clone(), text));
+        }
+        let next = self.successor(entry)?;
+        let text = format!(
+            "{} comes instead; {release} was never started",
+            next.release
+        );
+        let by = next.requested_by.clone();
+        Some((PromotionPhase::Superseded, "Superseded", by, text))
+    }
+
+    /// What takes the place of a promotion that has not started.
+    fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
+        let is_other =
+            |wish: &Wish| wish.release != entry.release() || wish.kind == PromotionKind::Rollback;
+        if let Some(wish) = self.pending_wish() {
+            return Some(wish).filter(is_other);
+        }
+        // What a person asked for does not give way to what comes by itself.
+        if entry.record.spec.decision.is_some() {
+            return None;
+        }
+        let newer = self.candidate().filter(is_other)?;
+        self.order
+            .is_newer(&newer.release, entry.release())
+            .then_some(newer)
+    }
+
+    fn keep_waiting(&mut self, entry: &Entry<'a>, gates: &Gates) {
+        let Some(open) = gates.first_open() else {
+            return;
+        };
+        let asks_people = open.name == APPROVALS;
+        let (phase, reason) = if asks_people {
+            (PromotionPhase::AwaitingApproval, "AwaitingApproval")
+        } else {
+            (PromotionPhase::Pending, "GateClosed")
+        };
+        let ends = gates.all.iter().filter_map(|gate| gate.until.as_ref());
+        if let Some(at) = ends.map(|at| at.0).filter(|at| *at > self.now).min() {
+            self.wake_at(at);
+        }
+        let message = format!(
+            "waits for {}: {}",
+            open.name,
+            open.message.as_deref().unwrap_or("?")
+        );
+        let is_news = entry.record.status.phase != Some(phase);
+        let now = self.now;
+        self.write(entry, |status| {
+            if is_news {
+                audit::append(&mut status.audit, now, SLIPWAY, &message);
+            }
+            set(status, phase, reason, &message);
+            status.approvals.clone_from(&gates.approvals);
+        });
+        if is_news && asks_people {
+            self.announce(NotificationEvent::ApprovalNeeded, entry.name());
+        }
+    }
+
+    fn start(&mut self, entry: &Entry<'a>, gates: &Gates) {
+        let now = self.now;
+        let release = entry.release();
+        self.write(entry, |status| {
+            for approval in &gates.approvals {
+                let text = format!("approved with Decision {}", approval.decision);
+                audit::append(&mut status.audit, now, &approval.user, &text);
+            }
+            status.approvals.clone_from(&gates.approvals);
+            status.started_at = Some(Time(now));
+            let message = format!("{release} is what should run from now on");
+            audit::append(&mut status.audit, now, SLIPWAY, &message);
+            set(status, PromotionPhase::Promoting, "Started", &message);
+        });
+    }
+
+    fn bring_up(&mut self, entry: &Entry<'a>) {
+        if self.leave_if_asked(entry) {
+            return;
+        }
+        let answers = self.answers(entry);
+        let failed = first_failed(&answers);
+        let now = self.now;
+        let steps = rollout_steps(&entry.record.status, &answers, now);
+        if let Some(message) = failed {
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::RolloutFailed),
+                &message,
+            );
+        }
+        let waiting: Vec<&str> = answers
+            .iter()
+            .filter_map(|(_, answer)| match answer {
+                Answer::Waiting(message, _) => Some(message.as_str()),
+                Answer::Unconcerned | Answer::Healthy | Answer::Failed(_) => None,
+            })
+            .collect();
+        if let Some(first) = waiting.first() {
+            let more = match waiting.len() {
+                1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            let message = format!("waits for {first}{more}");
+            for (_, answer) in &answers {
+                if let Answer::Waiting(_, Some(deadline)) = answer {
+                    self.wake_at(*deadline);
+                }
+            }
+            return self.write(entry, |status| {
+                status.steps = steps;
+                set(
+                    status,
+                    PromotionPhase::Promoting,
+                    "WaitingForRollouts",
+                    &message,
+                );
+            });
+        }
+        if self.seen.spec.smoke_tests.is_empty() {
+            return self.succeed(entry, steps);
+        }
+        self.write(entry, |status| {
+            status.steps = steps;
+            let message = "every Rollout is healthy on these images; smoke tests run";
+            audit::append(&mut status.audit, now, SLIPWAY, message);
+            set(status, PromotionPhase::Verifying, "Verifying", message);
+        });
+    }
+
+    /// One smoke test after the other.
+    fn verify(&mut self, entry: &Entry<'a>) {
+        if self.leave_if_asked(entry) {
+            return;
+        }
+        let mut steps = entry.record.status.steps.clone();
+        if let Some(message) = first_failed(&self.answers(entry)) {
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::RolloutFailed),
+                &message,
+            );
+        }
+        let seen = self.seen;
+        for test in &seen.spec.smoke_tests {
+            let name = render::step_name(&test.name);
+            let done = |step: &StepStatus| step.name == name && step.state == StepState::Succeeded;
+            if steps.iter().any(done) {
+                continue;
+            }
+            let job = render::job_name(entry.name(), &test.name);
+            let check = seen.checks.get(&job);
+            let outcome = check
+                .filter(|check| check.promotion == entry.record.target.uid)
+                .map(|check| &check.outcome);
+            match outcome {
+                None => return self.begin_check(entry, test, steps),
+                Some(CheckOutcome::Running) => return self.await_check(entry, test, steps),
+                Some(CheckOutcome::Failed(why)) => {
+                    let message = format!("smoke test {} failed: {why}", test.name);
+                    put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
+                    let cause = Cause::By(RollbackCause::SmokeFailed);
+                    return self.fail(entry, steps, cause, &message);
+                }
+                Some(CheckOutcome::Passed) => {
+                    put_step(
+                        &mut steps,
+                        &name,
+                        StepState::Succeeded,
+                        ("passed", self.now),
+                    );
+                }
+            }
+        }
+        self.succeed(entry, steps);
+    }
+
+    fn begin_check(&mut self, entry: &Entry<'a>, test: &SmokeTest, mut steps: Vec<StepStatus>) {
+        // What moves is not measured: a test that fails on a half-started Rollout says nothing.
+        let moving = self
+            .answers(entry)
+            .into_iter()
+            .find_map(|(_, answer)| match answer {
+                Answer::Waiting(message, deadline) => Some((message, deadline)),
+                Answer::Healthy | Answer::Unconcerned | Answer::Failed(_) => None,
+            });
+        let name = render::step_name(&test.name);
+        if let Some((message, deadline)) = moving {
+            deadline
+                .into_iter()
+                .for_each(|deadline| self.wake_at(deadline));
+            return self.write(entry, |status| {
+                status.steps = steps;
+                let message = format!("smoke test {} waits for {message}", test.name);
+                set(
+                    status,
+                    PromotionPhase::Verifying,
+                    "WaitingForRollouts",
+                    &message,
+                );
+            });
+        }
+        let job = render::job(self.seen, entry.record, test, self.commit_of(entry));
+        put_step(&mut steps, &name, StepState::Running, ("running", self.now));
+        if let Some(step) = steps.iter_mut().find(|step| step.name == name) {
+            step.job = Some(job.key.name.clone());
+        }
+        self.write(entry, |status| {
+            status.steps = steps;
+            let message = format!("smoke test {} runs", test.name);
+            set(status, PromotionPhase::Verifying, "Verifying", &message);
+        });
+        self.actions.push(Action::Create(job));
+    }
+
+    fn await_check(&mut self, entry: &Entry<'a>, test: &SmokeTest, mut steps: Vec<StepStatus>) {
+        let name = render::step_name(&test.name);
+        put_step(&mut steps, &name, StepState::Running, ("running", self.now));
+        let started = steps.iter().find(|step| step.name == name);
+        let started = started
+            .and_then(|step| step.started_at.as_ref())
+            .map_or(self.now, |at| at.0);
+        let deadline = after(started, test.timeout().saturating_add(GRACE));
+        if self.now >= deadline {
+            let message = format!(
+                "smoke test {} did not end in time; look at its Job and the Job controller",
+                test.name
+            );
+            put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::SmokeFailed),
+                &message,
+            );
+        }
+        self.wake_at(deadline);
+        self.write(entry, |status| {
+            status.steps = steps;
+            let message = format!("smoke test {} runs", test.name);
+            set(status, PromotionPhase::Verifying, "Verifying", &message);
+        });
+    }
+
+    fn succeed(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>) {
+        let now = self.now;
+        let release = entry.release();
+        self.write(entry, |status| {
+            status.steps = steps;
+            status.finished_at = Some(Time(now));
+            let message = format!("{release} runs, and everything passed");
+            audit::append(&mut status.audit, now, SLIPWAY, &message);
+            set(status, PromotionPhase::Succeeded, "Succeeded", &message);
+        });
+        let event = if entry.is_rollback() {
+            NotificationEvent::RolledBack
+        } else {
+            NotificationEvent::PromotionSucceeded
+        };
+        self.announce(event, entry.name());
+    }
+
+    /// Ends a promotion that a person wants to go back from.
+    fn leave_if_asked(&mut self, entry: &Entry<'a>) -> bool {
+        if entry.is_rollback() {
+            return false;
+        }
+        let Some(wish) = self.pending_wish() else {
+            return false;
+        };
+        if wish.kind != PromotionKind::Rollback {
+            let who = &wish.requested_by;
+            self.notice(format!(
+                "the promotion of {} that {who} asked for comes next",
+                wish.release
+            ));
+            return false;
+        }
+        let message = format!("{} asked to go back", wish.requested_by);
+        let steps = entry.record.status.steps.clone();
+        self.fail(entry, steps, Cause::Person, &message);
+        true
+    }
+
+    /// Ends a promotion badly: with a way back where there is one, else for people to look at.
+    fn fail(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>, cause: Cause, message: &str) {
+        let reason = match cause {
+            Cause::By(cause) => cause.as_str(),
+            Cause::Person => "RollbackRequested",
+        };
+        let (phase, next) = match self.way_out(entry, cause) {
+            Ok(release) => (
+                PromotionPhase::RolledBack,
+                format!("going back to {release}"),
+            ),
+            Err(why) => (PromotionPhase::Failed, why),
+        };
+        let text = format!("{}; {next}", truncate(message, 600));
+        let now = self.now;
+        self.write(entry, |status| {
+            status.steps = steps;
+            for step in &mut status.steps {
+                if matches!(step.state, StepState::Pending | StepState::Running) {
+                    step.state = StepState::Skipped;
+                    step.finished_at = Some(Time(now));
+                }
+            }
+            status.finished_at = Some(Time(now));
+            audit::append(&mut status.audit, now, SLIPWAY, &text);
+            set(status, phase, reason, &text);
+        });
+        self.announce(NotificationEvent::PromotionFailed, entry.name());
+    }
+
+    /// The Release to go back to, or why the Environment stays where it is.
+    fn way_out(&self, entry: &Entry<'a>, cause: Cause) -> Result<String, String> {
+        let rule = &self.seen.spec.rollback;
+        if entry.is_rollback() {
+            return Err(
+                "a rollback is not rolled back: repair what is broken, then make a Decision Retry"
+                    .to_owned(),
+            );
+        }
+        let Some(good) = self.history.way_back(entry) else {
+            return Err("there is no earlier good Release to go back to: promote a repaired one, or make a Decision Retry".to_owned());
+        };
+        let hint = "make a Decision Rollback, or promote a repaired Release";
+        if let Cause::By(cause) = cause {
+            if !rule.on.contains(&cause) {
+                return Err(format!("spec.rollback.on does not list {cause}: {hint}"));
+            }
+            let started = entry.started_at.unwrap_or(self.now);
+            let within = std::time::Duration::from(rule.within);
+            if self.now > after(started, within) {
+                let within = shown(within);
+                return Err(format!(
+                    "it is more than {within} (spec.rollback.within) since it started: {hint}"
+                ));
+            }
+        }
+        Ok(good.release().to_owned())
+    }
+
+    fn end(&mut self, entry: &Entry<'a>, phase: PromotionPhase, why: (&str, &str, &str)) {
+        let (reason, actor, message) = why;
+        let now = self.now;
+        self.write(entry, |status| {
+            status.finished_at = Some(Time(now));
+            audit::append(&mut status.audit, now, actor, message);
+            set(status, phase, reason, message);
+        });
+    }
+
+    /// Writes the status of a Promotion, if that changes anything. What has ended is never written again.
+    pub(super) fn write(&mut self, entry: &Entry<'a>, change: impl FnOnce(&mut PromotionStatus)) {
+        let record = entry.record;
+        if record.status.phase.is_some_and(PromotionPhase::is_finished) {
+            return;
+        }
+        let mut wanted = record.status.clone();
+        if wanted.audit.is_empty() {
+            let spec = &record.spec;
+            let event = format!("{} of {} asked for", spec.kind, spec.release);
+            audit::append(
+                &mut wanted.audit,
+                record.created_at,
+                &spec.requested_by,
+                &event,
+            );
+        }
+        change(&mut wanted);
+        let wanted = status::complete(wanted, record.generation, self.now);
+        if wanted != record.status {
+            self.actions.push(Action::Status {
+                target: record.target.clone(),
+                status: serde_json::to_value(&wanted).unwrap_or_default(),
+            });
+        }
+    }
+
+    fn commit_of(&self, entry: &Entry<'a>) -> Option<&str> {
+        let known = entry.record.spec.commit.as_deref();
+        let release = self.order.get(entry.release());
+        known.or_else(|| release.map(|release| release.spec.commit.sha.as_str()))
+    }
+}
+
+fn set(status: &mut PromotionStatus, phase: PromotionPhase, reason: &str, message: &str) {
+    status.phase = Some(phase);
+    status.reason = Some(reason.to_owned());
+    status.message = Some(message.to_owned());
+}
+
+fn first_failed(answers: &[(&str, Answer)]) -> Option<String> {
+    answers.iter().find_map(|(_, answer)| match answer {
+        Answer::Failed(message) => Some(message.clone()),
+        Answer::Unconcerned | Answer::Healthy | Answer::Waiting(..) => None,
+    })
+}
+
+fn rollout_steps(
+    status: &PromotionStatus,
+    answers: &[(&str, Answer)],
+    now: Timestamp,
+) -> Vec<StepStatus> {
+    let mut steps = status.steps.clone();
+    for (name, answer) in answers {
+        let name = format!("rollout-{name}");
+        match answer {
+            Answer::Unconcerned => {}
+            Answer::Healthy => put_step(&mut steps, &name, StepState::Succeeded, ("healthy", now)),
+            Answer::Waiting(message, _) => {
+                put_step(&mut steps, &name, StepState::Running, (message, now));
+            }
+            Answer::Failed(message) => {
+                put_step(&mut steps, &name, StepState::Failed, (message, now))
+            }
+        }
+    }
+    steps
+}
+
+/// Says how a step is; one that is new begins now.
+fn put_step(steps: &mut Vec<StepStatus>, name: &str, state: StepState, what: (&str, Timestamp)) {
+    let (message, now) = what;
+    if !steps.iter().any(|step| step.name == name) {
+        steps.push(StepStatus {
+            name: name.to_owned(),
+            state: StepState::Pending,
+            started_at: Some(Time(now)),
+            finished_at: None,
+            message: None,
+            job: None,
+        });
+    }
+    let Some(step) = steps.iter_mut().find(|step| step.name == name) else {
+        return;
+    };
+    if step.state != state {
+        let is_over = !matches!(state, StepState::Pending | StepState::Running);
+        step.finished_at = is_over.then_some(Time(now));
+    }
+    step.state = state;
+    step.message = Some(truncate(message, MAX_STEP).to_owned());
+}

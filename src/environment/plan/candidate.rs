@@ -1,0 +1,373 @@
+//! Which Release comes next: by the spec, or because a person asked. No I/O.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::super::api::PromotionMode;
+use super::super::observed::{Act, Observed, Source};
+use super::super::render;
+use super::Draft;
+use super::history::Entry;
+use super::rulings::{SLIPWAY, WISH_VALID_FOR, retried};
+use crate::decision::api::DecisionAction;
+use crate::promotion::api::{PromotionKind, PromotionSpec};
+use crate::release::api::{ImageRef, Release};
+
+/// A promotion that is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wish {
+    pub(super) release: String,
+    pub(super) pipeline: String,
+    pub(super) images: Vec<ImageRef>,
+    pub(super) commit: Option<String>,
+    pub(super) kind: PromotionKind,
+    pub(super) requested_by: String,
+    pub(super) decision: Option<String>,
+    /// The Release that it takes the place of.
+    pub(super) previous: Option<String>,
+}
+
+impl Wish {
+    fn forward(release: &Release, requested_by: &str, previous: Option<String>) -> Self {
+        Self {
+            release: release.name_any(),
+            pipeline: release.spec.pipeline.clone(),
+            images: release.spec.images.iter().map(ImageRef::from).collect(),
+            commit: Some(release.spec.commit.sha.clone()),
+            kind: PromotionKind::Promote,
+            requested_by: requested_by.to_owned(),
+            decision: None,
+            previous,
+        }
+    }
+
+    /// The same images again, as a Promotion that was there before has them.
+    fn back_to(entry: &Entry, kind: PromotionKind, previous: Option<String>) -> Self {
+        let spec = &entry.record.spec;
+        Self {
+            release: spec.release.clone(),
+            pipeline: spec.pipeline.clone(),
+            images: spec.images.clone(),
+            commit: spec.commit.clone(),
+            kind,
+            requested_by: SLIPWAY.to_owned(),
+            decision: None,
+            previous,
+        }
+    }
+
+    /// The record of it, as the `number`-th one.
+    pub(super) fn spec(&self, seen: &Observed, number: u32) -> PromotionSpec {
+        let same = seen
+            .promotions
+            .iter()
+            .filter(|record| record.spec.images == self.images);
+        let attempts = same.map(|record| record.spec.attempt).max().unwrap_or(0);
+        let is_free = |attempt: &u32| {
+            let name = render::promotion_name(&seen.key.name, &self.images, *attempt);
+            !seen.taken.contains(&name)
+        };
+        let attempt = (attempts.saturating_add(1)..).find(is_free);
+        PromotionSpec {
+            environment: seen.key.name.clone(),
+            release: self.release.clone(),
+            pipeline: self.pipeline.clone(),
+            images: self.images.clone(),
+            kind: self.kind,
+            attempt: attempt.unwrap_or(u32::MAX),
+            requested_by: self.requested_by.clone(),
+            previous: self.previous.clone(),
+            number: Some(number),
+            decision: self.decision.clone(),
+            commit: self.commit.clone(),
+        }
+    }
+
+    fn asked_by(self, act: &Act) -> Self {
+        Self {
+            requested_by: act.spec.user.clone(),
+            decision: Some(act.name.clone()),
+            ..self
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// What a person wishes and was not done yet. The last wish counts.
+    pub(super) fn pending_wish(&mut self) -> Option<Wish> {
+        let seen = self.seen;
+        let acts: Vec<&Act> = seen.decisions.iter().collect();
+        let done = |act: &Act| {
+            let mut all = seen.promotions.iter();
+            all.any(|record| record.spec.decision.as_deref() == Some(act.name.as_str()))
+        };
+        // Whatever came before a wish that was fulfilled is overtaken by it.
+        let from = acts
+            .iter()
+            .rposition(|act| done(act))
+            .map_or(0, |at| at + 1);
+        let rest = acts.get(from..).unwrap_or_default();
+        let open = rest
+            .iter()
+            .rev()
+            .find(|act| is_wish(act) && self.is_valid(act));
+        let act = open?;
+        match self.fulfil(act) {
+            Ok(wish) => wish.map(|wish| wish.asked_by(act)),
+            Err(problem) => {
+                self.notice(format!(
+                    "Decision {} cannot be followed: {problem}",
+                    act.name
+                ));
+                None
+            }
+        }
+    }
+
+    fn is_valid(&self, act: &Act) -> bool {
+        let expires_at = act.spec.expires_at.as_ref().map(|at| at.0);
+        let latest = act.at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
+        act.at >= self.seen.created_at && self.now < expires_at.unwrap_or(latest)
+    }
+
+    fn fulfil(&self, act: &Act) -> Result<Option<Wish>, String> {
+        let release = act.spec.release.as_deref();
+        match act.spec.action {
+            DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.at),
+            DecisionAction::Rollback => self.roll_back(release, act.at),
+            DecisionAction::Retry => {
+                let Some(failed) = retried(act, &self.history) else {
+                    return Err("nothing had failed by then".to_owned());
+                };
+                let last = self.history.last_of(failed.release());
+                let is_over = last.is_some_and(|last| last.name() != failed.name());
+                let kind = failed.record.spec.kind;
+                let previous = match kind {
+                    PromotionKind::Promote => self.current_release(&failed.record.spec.pipeline),
+                    PromotionKind::Rollback => failed.record.spec.previous.clone(),
+                };
+                Ok((!is_over).then(|| Wish::back_to(failed, kind, previous)))
+            }
+            DecisionAction::Approve
+            | DecisionAction::Reject
+            | DecisionAction::Skip
+            | DecisionAction::Pause
+            | DecisionAction::Resume
+            | DecisionAction::Abort
+            | DecisionAction::Undo
+            | DecisionAction::Restart
+            | DecisionAction::Hold
+            | DecisionAction::Pin
+            | DecisionAction::Veto
+            | DecisionAction::Override
+            | DecisionAction::Cancel
+            | DecisionAction::Migrate
+            | DecisionAction::LinkIncident => Ok(None),
+        }
+    }
+
+    fn promote(&self, name: &str, at: Timestamp) -> Result<Option<Wish>, String> {
+        let Some(release) = self.order.get(name) else {
+            return Err(format!(
+                "there is no Release {name} that may come here; look at kubectl get releases.slipway.dev"
+            ));
+        };
+        if self.was_alive(at, |entry| entry.release() == name) {
+            return Ok(None);
+        }
+        if let Some(held) = self.rulings.of(name).filter(|ruling| !ruling.is_silent) {
+            let why = &held.hold.reason;
+            return Err(format!(
+                "{name} is held ({why}); a Decision Resume that names it lifts that"
+            ));
+        }
+        let previous = self.current_release(&release.spec.pipeline);
+        Ok(Some(Wish::forward(release, SLIPWAY, previous)))
+    }
+
+    fn roll_back(&self, release: Option<&str>, at: Timestamp) -> Result<Option<Wish>, String> {
+        if self.was_alive(at, |entry| entry.is_rollback()) {
+            return Ok(None);
+        }
+        let Some(running) = self
+            .history
+            .entries
+            .iter()
+            .rev()
+            .find(|e| e.started_at.is_some())
+        else {
+            return Err("nothing was ever promoted here".to_owned());
+        };
+        let to = match release {
+            None => self.history.way_back(running),
+            Some(name) => {
+                let good = self.history.good_release(name);
+                good.filter(|entry| entry.images() != running.images())
+            }
+        };
+        let Some(to) = to else {
+            return Err("there is no other Release that succeeded here to go back to".to_owned());
+        };
+        let left = Some(running.release().to_owned());
+        Ok(Some(Wish::back_to(to, PromotionKind::Rollback, left)))
+    }
+
+    /// Whether a Promotion of that kind was under way at that time, or began later.
+    fn was_alive(&self, at: Timestamp, is_meant: impl Fn(&Entry) -> bool) -> bool {
+        let alive = |entry: &Entry| entry.finished_at.is_none_or(|end| end >= at);
+        self.history
+            .entries
+            .iter()
+            .any(|entry| is_meant(entry) && alive(entry))
+    }
+
+    /// The way back from a Promotion that failed; asked for by whoever wants to go back, if anybody does.
+    pub(super) fn owed_wish(&mut self, from: &Entry) -> Option<Wish> {
+        let asked = self.pending_wish();
+        if let Some(wish) = asked.filter(|wish| wish.kind == PromotionKind::Rollback) {
+            return Some(wish);
+        }
+        let left = Some(from.release().to_owned());
+        let to = self.history.way_back(from)?;
+        Some(Wish::back_to(to, PromotionKind::Rollback, left))
+    }
+
+    /// The newest Release that may come by itself.
+    pub(super) fn candidate(&self) -> Option<Wish> {
+        if self.seen.spec.promotion.mode == PromotionMode::Manual {
+            return None;
+        }
+        let mut pipelines: Vec<&str> = self
+            .seen
+            .releases
+            .iter()
+            .map(|release| release.spec.pipeline.as_str())
+            .collect();
+        pipelines.sort_unstable();
+        pipelines.dedup();
+        pipelines
+            .into_iter()
+            .find_map(|name| self.candidate_of(name))
+    }
+
+    fn candidate_of(&self, pipeline: &str) -> Option<Wish> {
+        let current = self.current_release(pipeline);
+        let releases = &self.seen.releases;
+        let of_pipeline = releases
+            .iter()
+            .filter(|release| release.spec.pipeline == pipeline);
+        let names: Vec<String> = of_pipeline.map(|release| release.name_any()).collect();
+        let is_free = |name: &&str| {
+            self.is_available(name)
+                && self.rulings.of(name).is_none()
+                && current.as_deref() != Some(*name)
+        };
+        let newest = self
+            .order
+            .newest(names.iter().map(String::as_str).filter(is_free))?;
+        // What was tried and failed is not followed by something older.
+        let of_this = |name: &&str| names.iter().any(|known| known == name);
+        let mut floor = self
+            .rulings
+            .failures()
+            .filter(of_this)
+            .chain(current.as_deref());
+        let release = self.order.get(newest)?;
+        floor
+            .all(|tried| self.order.is_newer(newest, tried))
+            .then(|| Wish::forward(release, SLIPWAY, current.clone()))
+    }
+
+    /// The Release of a Pipeline that runs and is good.
+    fn current_release(&self, pipeline: &str) -> Option<String> {
+        let good = self.history.good(pipeline);
+        good.map(|entry| entry.release().to_owned())
+    }
+
+    /// The Release that the Rollouts already run though nothing says so: every record was lost.
+    ///
+    /// It gets a record again and is verified again. Where the images of several Pipelines run, one
+    /// is taken up like this; the others come through the gates, and go on running meanwhile.
+    pub(super) fn adopted(&self) -> Option<Wish> {
+        if !self.seen.is_blank() || !self.history.entries.is_empty() {
+            return None;
+        }
+        let runs = |release: &&Arc<Release>| {
+            let images: Vec<ImageRef> = release.spec.images.iter().map(ImageRef::from).collect();
+            let rollouts = self
+                .seen
+                .rollouts
+                .iter()
+                .filter_map(|bound| bound.state.as_ref());
+            let mut answers = rollouts
+                .filter_map(|rollout| rollout.runs(&rollout.stable, &images))
+                .peekable();
+            answers.peek().is_some() && answers.all(|answer| answer)
+        };
+        let running = self.seen.releases.iter().filter(runs);
+        let names: Vec<String> = running.map(|release| release.name_any()).collect();
+        let newest = self.order.newest(names.iter().map(String::as_str))?;
+        let release = self.order.get(newest)?;
+        Some(Wish::forward(release, SLIPWAY, None))
+    }
+
+    /// Whether a Release may come by itself: it is there, and good in every Environment before this one.
+    pub(super) fn is_available(&self, release: &str) -> bool {
+        let is_current = |source: &Source| {
+            let good = source.good.as_ref();
+            good.is_some_and(|good| good.current.contains(release))
+        };
+        self.seen.sources.iter().all(is_current)
+    }
+
+    /// The Environments in which a Release that a person asked for has not succeeded yet.
+    pub(super) fn missing_in(&self, release: &str) -> Vec<&str> {
+        let has_succeeded = |source: &&Source| {
+            let good = source.good.as_ref();
+            good.is_some_and(|good| {
+                good.succeeded.contains(release) || good.current.contains(release)
+            })
+        };
+        let missing = self
+            .seen
+            .sources
+            .iter()
+            .filter(|source| !has_succeeded(source));
+        missing.map(|source| source.name.as_str()).collect()
+    }
+}
+
+/// Whether a Decision asks for a promotion.
+fn is_wish(act: &Act) -> bool {
+    matches!(
+        act.spec.action,
+        DecisionAction::Promote | DecisionAction::Rollback | DecisionAction::Retry
+    )
+}
+
+/// Decisions that this version does not follow, latest first.
+pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
+    let is_recent = |act: &&Act| {
+        let until = act.at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
+        act.spec.expires_at.as_ref().map_or(until, |at| at.0) > now
+    };
+    let is_strange = |act: &&Act| {
+        matches!(
+            act.spec.action,
+            DecisionAction::Skip
+                | DecisionAction::Pause
+                | DecisionAction::Abort
+                | DecisionAction::Undo
+                | DecisionAction::Restart
+                | DecisionAction::Pin
+                | DecisionAction::Override
+                | DecisionAction::Cancel
+                | DecisionAction::Migrate
+                | DecisionAction::LinkIncident
+        )
+    };
+    let strange = seen.decisions.iter().rev().filter(is_strange);
+    strange.filter(is_recent).collect()
+}

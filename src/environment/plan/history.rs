@@ -1,0 +1,258 @@
+//! What the Promotions say: which one is active, what runs, what is good. No I/O.
+//!
+//! The records are the truth; `desired`, `current` and `lastGood` in the Environment's status are read off
+//! them each time. A Promotion whose own status was lost is understood from what else is known, in this
+//! order: what the Environment's status says of it, what later Promotions say of it in their specs, and,
+//! where no status is left at all, what the Rollouts run. What cannot be known is never taken for good.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::super::api::Deployed;
+use super::super::observed::{Followed, Observed, Record};
+use crate::promotion::api::{PromotionKind, PromotionPhase};
+use crate::release::api::ImageRef;
+
+/// The Promotions of an Environment, in their order.
+#[derive(Clone, Debug)]
+pub(super) struct History<'a> {
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+/// A Promotion, understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) record: &'a Record,
+    pub(super) phase: PromotionPhase,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    /// Its status was lost, and this is what it must have been.
+    pub(super) is_recovered: bool,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn name(&self) -> &'a str {
+        self.record.name()
+    }
+
+    pub(super) fn release(&self) -> &'a str {
+        &self.record.spec.release
+    }
+
+    pub(super) fn images(&self) -> &'a [ImageRef] {
+        &self.record.spec.images
+    }
+
+    pub(super) fn is_rollback(&self) -> bool {
+        self.record.spec.kind == PromotionKind::Rollback
+    }
+
+    /// Whether it ended badly: it failed or was refused, or the Environment went back from it.
+    pub(super) fn is_bad(&self) -> bool {
+        matches!(
+            self.phase,
+            PromotionPhase::Failed | PromotionPhase::RolledBack
+        )
+    }
+
+    fn deployed(&self) -> Deployed {
+        let spec = &self.record.spec;
+        let since = self.started_at.unwrap_or(self.record.created_at);
+        Deployed {
+            pipeline: spec.pipeline.clone(),
+            release: spec.release.clone(),
+            promotion: self.name().to_owned(),
+            images: spec.images.clone(),
+            since: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(since),
+        }
+    }
+}
+
+impl<'a> History<'a> {
+    pub(super) fn read(seen: &'a Observed) -> Self {
+        let entries = seen.promotions.iter().enumerate();
+        Self {
+            entries: entries
+                .map(|(index, record)| understand(seen, index, record))
+                .collect(),
+        }
+    }
+
+    pub(super) fn last(&self) -> Option<&Entry<'a>> {
+        self.entries.last()
+    }
+
+    /// The Promotion that is under way. There is at most one; should there be more, the first goes first.
+    pub(super) fn active(&self) -> Option<Entry<'a>> {
+        let active = |entry: &&Entry<'a>| !entry.phase.is_finished();
+        self.entries.iter().find(active).copied()
+    }
+
+    /// A promotion that went back has to be followed by the one that takes it back.
+    pub(super) fn rollback_owed(&self) -> Option<Entry<'a>> {
+        let last = self.last()?;
+        (last.phase == PromotionPhase::RolledBack && self.way_back(last).is_some()).then_some(*last)
+    }
+
+    /// The last Promotion of a Pipeline that succeeded.
+    pub(super) fn good(&self, pipeline: &str) -> Option<&Entry<'a>> {
+        let good = |entry: &&Entry<'a>| {
+            entry.record.spec.pipeline == pipeline && entry.phase == PromotionPhase::Succeeded
+        };
+        self.entries.iter().rev().find(good)
+    }
+
+    /// The last Promotion of a Pipeline that began to change what runs.
+    pub(super) fn started(&self, pipeline: &str) -> Option<&Entry<'a>> {
+        let started = |entry: &&Entry<'a>| {
+            entry.record.spec.pipeline == pipeline && entry.started_at.is_some()
+        };
+        self.entries.iter().rev().find(started)
+    }
+
+    /// What an Environment goes back to from a Promotion: the last that succeeded with other images.
+    pub(super) fn way_back(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
+        let good = |entry: &&Entry<'a>| {
+            entry.record.spec.pipeline == from.record.spec.pipeline
+                && entry.phase == PromotionPhase::Succeeded
+                && entry.images() != from.images()
+        };
+        self.entries.iter().rev().find(good)
+    }
+
+    /// The last Promotion of a Release that succeeded.
+    pub(super) fn good_release(&self, release: &str) -> Option<&Entry<'a>> {
+        let good = |entry: &&Entry<'a>| {
+            entry.release() == release && entry.phase == PromotionPhase::Succeeded
+        };
+        self.entries.iter().rev().find(good)
+    }
+
+    /// The last Promotion of a Release.
+    pub(super) fn last_of(&self, release: &str) -> Option<&Entry<'a>> {
+        let of = |entry: &&Entry<'a>| entry.release() == release;
+        self.entries.iter().rev().find(of)
+    }
+
+    /// What should run, by Pipeline.
+    pub(super) fn desired(&self) -> Vec<Deployed> {
+        self.by_pipeline(|name| self.started(name))
+    }
+
+    /// What runs and passed everything, by Pipeline.
+    pub(super) fn current(&self) -> Vec<Deployed> {
+        self.by_pipeline(|name| self.good(name))
+    }
+
+    fn by_pipeline<'h>(&'h self, pick: impl Fn(&str) -> Option<&'h Entry<'a>>) -> Vec<Deployed> {
+        let mut pipelines: Vec<&str> = self
+            .entries
+            .iter()
+            .map(|entry| entry.record.spec.pipeline.as_str())
+            .collect();
+        pipelines.sort_unstable();
+        pipelines.dedup();
+        pipelines
+            .into_iter()
+            .filter_map(pick)
+            .map(Entry::deployed)
+            .collect()
+    }
+}
+
+fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry<'a> {
+    let status = &record.status;
+    if let Some(phase) = status.phase {
+        return Entry {
+            record,
+            phase,
+            started_at: status.started_at.as_ref().map(|at| at.0),
+            finished_at: status.finished_at.as_ref().map(|at| at.0),
+            is_recovered: false,
+        };
+    }
+    let later = seen.promotions.get(index + 1..).unwrap_or_default();
+    let (phase, since) = recover(seen, record, later);
+    let has_started = !matches!(phase, PromotionPhase::Pending | PromotionPhase::Superseded);
+    let next = later.first().map(|next| next.created_at);
+    let ended = since.or(next).unwrap_or(record.created_at);
+    Entry {
+        record,
+        phase,
+        started_at: has_started.then_some(since.unwrap_or(record.created_at)),
+        finished_at: phase.is_finished().then_some(ended),
+        is_recovered: phase != PromotionPhase::Pending,
+    }
+}
+
+/// What a Promotion without a status must have been, and since when.
+fn recover(
+    seen: &Observed,
+    record: &Record,
+    later: &[Record],
+) -> (PromotionPhase, Option<Timestamp>) {
+    let named = |list: &[Deployed]| {
+        let entry = list.iter().find(|entry| entry.promotion == record.name());
+        entry.map(|entry| entry.since.0)
+    };
+    // At most one is active at a time, so only the last of all can be.
+    let is_last = later.is_empty();
+    let status = &seen.status;
+    if let Some(since) = named(&status.current).or_else(|| named(&status.last_good)) {
+        return (PromotionPhase::Succeeded, Some(since));
+    }
+    if let Some(since) = named(&status.desired) {
+        let phase = if is_last {
+            PromotionPhase::Promoting
+        } else {
+            PromotionPhase::Failed
+        };
+        return (phase, Some(since));
+    }
+    if let Some(phase) = told_by(record, later) {
+        return (phase, None);
+    }
+    let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
+        let rollouts = seen
+            .rollouts
+            .iter()
+            .filter_map(|rollout| rollout.state.as_ref());
+        let mut answers = rollouts.map(|state| state.runs(pick(state), &record.spec.images));
+        seen.is_blank() && answers.any(|answer| answer == Some(true))
+    };
+    let is_stable = runs(|state| &state.stable);
+    let phase = match (is_last, is_stable || runs(|state| &state.canary)) {
+        // Whether it was verified is not known, so it is verified again.
+        (true, true) => PromotionPhase::Promoting,
+        // With any other status left it is simply new.
+        (true, false) => PromotionPhase::Pending,
+        (false, _) if is_stable => PromotionPhase::Succeeded,
+        (false, _) => PromotionPhase::Superseded,
+    };
+    (phase, None)
+}
+
+/// What the next Promotions of the same Pipeline tell about one, if there are any: going forward replaces
+/// what is good, and going back leads to it.
+fn told_by(record: &Record, later: &[Record]) -> Option<PromotionPhase> {
+    let release = &record.spec.release;
+    let mut next = later
+        .iter()
+        .filter(|next| next.spec.pipeline == record.spec.pipeline)
+        .peekable();
+    let first = next.peek()?;
+    let replaces = |next: &Record| next.spec.previous.as_ref() == Some(release);
+    if first.spec.kind == PromotionKind::Rollback && replaces(first) {
+        return Some(PromotionPhase::RolledBack);
+    }
+    let was_good = |next: &Record| match next.spec.kind {
+        PromotionKind::Promote => replaces(next),
+        PromotionKind::Rollback => next.spec.release == *release,
+    };
+    Some(if next.any(was_good) {
+        PromotionPhase::Succeeded
+    } else {
+        PromotionPhase::Superseded
+    })
+}

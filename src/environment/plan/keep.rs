@@ -1,0 +1,214 @@
+//! Keeping the records: writing again what was lost, pruning what is too many, sending what is due. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::{Deployed, NotificationEvent};
+use super::super::{notify, render};
+use super::Draft;
+use super::candidate::not_understood;
+use super::history::Entry;
+use super::rulings::{SLIPWAY, WISH_VALID_FOR};
+use crate::model::action::Action;
+use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
+use crate::promotion::audit;
+
+/// Decisions that are named when they are not understood.
+const MAX_STRANGERS: usize = 3;
+
+impl Draft<'_> {
+    /// Writes records again that were lost. Nothing else is done before they are there.
+    pub(super) fn restore(&mut self) -> bool {
+        self.restore_records();
+        let lost: Vec<Entry> = self
+            .history
+            .entries
+            .iter()
+            .filter(|e| e.is_recovered)
+            .copied()
+            .collect();
+        for entry in lost {
+            let (now, phase) = (self.now, entry.phase);
+            self.write(&entry, |status| {
+                let text = format!("the status was lost; by all that is known it was {phase}");
+                audit::append(&mut status.audit, now, SLIPWAY, &text);
+                status.phase = Some(phase);
+                status.reason = Some("StatusLost".to_owned());
+                status.message = Some(text);
+                status.started_at = entry.started_at.map(Time);
+                status.finished_at = entry.finished_at.map(Time);
+            });
+        }
+        if self.was_wiped() {
+            self.announce_again();
+        }
+        !self.actions.is_empty()
+    }
+
+    /// What the status says runs has a Promotion. One that somebody deleted is made again, as the last one.
+    fn restore_records(&mut self) {
+        let numbers = self
+            .seen
+            .promotions
+            .iter()
+            .filter_map(|record| record.spec.number);
+        let number = numbers.max().unwrap_or(0).saturating_add(1);
+        let status = &self.seen.status;
+        let named = status.current.iter().chain(&status.desired);
+        let lost = named
+            .into_iter()
+            .find(|named| !self.seen.taken.contains(&named.promotion));
+        if let Some(lost) = lost {
+            let mut manifest =
+                render::promotion(self.seen, spec_of(&self.seen.key.name, lost, number));
+            manifest.key.name.clone_from(&lost.promotion);
+            manifest.body["metadata"]["name"] = lost.promotion.as_str().into();
+            self.actions.push(Action::Create(manifest));
+        }
+    }
+
+    /// Whether the Environment's own status was lost while Promotions know more.
+    fn was_wiped(&self) -> bool {
+        let status = &self.seen.status;
+        status
+            .observed_generation
+            .is_none_or(|generation| generation < 0)
+            && status.conditions.is_empty()
+    }
+
+    /// Messages that may have been lost with the status are sent again, under the same keys.
+    fn announce_again(&mut self) {
+        let Some(last) = self.history.last() else {
+            return;
+        };
+        let event = match (last.phase, last.record.spec.kind) {
+            (PromotionPhase::Succeeded, PromotionKind::Promote) => {
+                NotificationEvent::PromotionSucceeded
+            }
+            (PromotionPhase::Succeeded, PromotionKind::Rollback) => NotificationEvent::RolledBack,
+            (PromotionPhase::Failed | PromotionPhase::RolledBack, _) => {
+                NotificationEvent::PromotionFailed
+            }
+            (PromotionPhase::AwaitingApproval, _) => NotificationEvent::ApprovalNeeded,
+            (
+                PromotionPhase::Pending
+                | PromotionPhase::Promoting
+                | PromotionPhase::Verifying
+                | PromotionPhase::Superseded,
+                _,
+            ) => return,
+        };
+        let name = last.name();
+        self.announce(event, name);
+    }
+
+    /// Whether it is too early to say anything: no status says what runs, and a Rollout that may know has
+    /// not been looked at yet.
+    pub(super) fn is_blind(&mut self) -> bool {
+        if !self.seen.is_blank() {
+            return false;
+        }
+        let mut states = self.seen.rollouts.iter().filter_map(|rollout| {
+            let state = rollout.state.as_ref()?;
+            Some((rollout.name.as_str(), state))
+        });
+        let unknown = states.find(|(_, state)| state.images.is_some() && !state.is_current);
+        if let Some((name, _)) = unknown {
+            self.notice(format!("waits until it is known what Rollout {name} runs"));
+        }
+        unknown.is_some()
+    }
+
+    /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed.
+    pub(super) fn prune(&mut self) {
+        let limit = usize::try_from(self.seen.spec.history.promotions).unwrap_or(usize::MAX);
+        let entries = &self.history.entries;
+        let finished = entries.iter().filter(|entry| entry.phase.is_finished());
+        let beyond = finished.clone().count().saturating_sub(limit);
+        let first = finished.take(beyond).find(|entry| !self.is_needed(entry));
+        if let Some(entry) = first {
+            self.actions.push(Action::Delete {
+                target: entry.record.target.clone(),
+                orphan: false,
+            });
+        }
+    }
+
+    fn is_needed(&self, entry: &Entry) -> bool {
+        let name = entry.name();
+        let refers = |list: &[Deployed]| list.iter().any(|deployed| deployed.promotion == name);
+        let pipeline = &entry.record.spec.pipeline;
+        let is_way_back = self.history.started(pipeline).is_some_and(|last| {
+            self.history
+                .way_back(last)
+                .is_some_and(|back| back.name() == name)
+        });
+        let holds = self.rulings.of(entry.release()).is_some()
+            && self
+                .history
+                .last_of(entry.release())
+                .is_some_and(|last| last.name() == name);
+        // While its Decision is there and counts, the record is what shows that it was followed.
+        let answers = entry.record.spec.decision.as_ref().is_some_and(|decision| {
+            let act = self.seen.decisions.iter().find(|act| act.name == *decision);
+            let until = |at: Timestamp| at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
+            act.is_some_and(|act| {
+                let expires = act.spec.expires_at.as_ref().map(|at| at.0);
+                self.now < expires.map_or(until(act.at), |expires| expires.max(until(act.at)))
+            })
+        });
+        let is_last = self.history.last().is_some_and(|last| last.name() == name);
+        let is_used = refers(&self.history.desired()) || refers(&self.history.current());
+        is_last || is_way_back || holds || answers || is_used
+    }
+
+    /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.
+    pub(super) fn send(&mut self) {
+        while self.actions.is_empty() {
+            let Some(entry) = self.outbox.due(self.now).cloned() else {
+                break;
+            };
+            match notify::request(self.seen, &entry) {
+                Ok(request) => self.actions.push(Action::Fetch {
+                    key: entry.key,
+                    request,
+                }),
+                Err(why) => self.outbox.give_up(&entry.key, &why),
+            }
+        }
+        if let Some(at) = self.outbox.next_at(self.now) {
+            self.wake_at(at);
+        }
+    }
+
+    /// Names Decisions that nothing will follow, so that nobody waits for it.
+    pub(super) fn notice_strangers(&mut self) {
+        for act in not_understood(self.seen, self.now)
+            .into_iter()
+            .take(MAX_STRANGERS)
+        {
+            let (name, action) = (&act.name, act.spec.action);
+            self.notice(format!(
+                "Decision {name} ({action}) is not followed: this version of Slipway does not know {action} here yet"
+            ));
+        }
+    }
+}
+
+/// The record that must have been there for what the status says.
+fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec {
+    let attempt = deployed.promotion.rsplit('-').next();
+    PromotionSpec {
+        environment: environment.to_owned(),
+        release: deployed.release.clone(),
+        pipeline: deployed.pipeline.clone(),
+        images: deployed.images.clone(),
+        kind: PromotionKind::Promote,
+        attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or(1),
+        requested_by: SLIPWAY.to_owned(),
+        previous: None,
+        number: Some(number),
+        decision: None,
+        commit: None,
+    }
+}

@@ -1,0 +1,213 @@
+//! The phase and the sentences that people read. No I/O.
+
+use super::super::api::{Candidate, EnvironmentPhase};
+use super::history::Entry;
+use super::{Draft, Said, Shown, after};
+use crate::model::condition::truncate;
+use crate::model::plan::Why;
+use crate::promotion::api::PromotionPhase;
+
+/// How long a reference may lead nowhere before it is a mistake: people apply things in any order.
+pub(in super::super) const GRACE: std::time::Duration = std::time::Duration::from_mins(5);
+/// Condition reason while a reference is awaited.
+pub(in super::super) const WAITING: &str = "WaitingForReference";
+/// Condition reason when it was awaited for too long.
+pub(in super::super) const MISSING: &str = "MissingReference";
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 1000;
+
+impl<'a> Draft<'a> {
+    /// What is shown, and the one reason for where the Environment is.
+    pub(super) fn report(&mut self) -> (Shown, Why) {
+        let active = self.history.active();
+        let waiting = active.filter(|entry| entry.started_at.is_none() && !entry.is_rollback());
+        let moving = active.filter(|entry| entry.started_at.is_some() || entry.is_rollback());
+        let mut shown = Shown {
+            pending: waiting.map(|entry| self.said_of_waiting(&entry)),
+            promoting: moving.map(|entry| said_of(&entry)),
+            held: self.said_of_hold(),
+            last: self.said_of_last(),
+            health: self.said_of_health(),
+            missing: self.missing_references(),
+            phase: EnvironmentPhase::Steady,
+        };
+        let (phase, mut why) = self.phase(&shown, moving);
+        shown.phase = phase;
+        if !shown.missing.is_empty() {
+            why = self.missing(&shown.missing);
+        }
+        for notice in &self.notices {
+            why.message.push_str("; ");
+            why.message.push_str(notice);
+        }
+        why.message = truncate(&why.message, MAX_MESSAGE).to_owned();
+        (shown, why)
+    }
+
+    /// The promotion that waits, with its gates.
+    pub(super) fn shown_candidate(&self) -> Option<Candidate> {
+        let waits = |entry: &Entry| entry.started_at.is_none() && !entry.is_rollback();
+        let active = self.history.active().filter(waits)?;
+        Some(Candidate {
+            release: active.release().to_owned(),
+            gates: self.gates.all.clone(),
+        })
+    }
+
+    fn phase(&self, shown: &Shown, moving: Option<Entry<'a>>) -> (EnvironmentPhase, Why) {
+        if let (Some(entry), Some(said)) = (moving, &shown.promoting) {
+            let message = said.message.clone();
+            return if entry.is_rollback() {
+                (
+                    EnvironmentPhase::RollingBack,
+                    Why::warning("RollingBack", message),
+                )
+            } else if entry.phase == PromotionPhase::Verifying {
+                (
+                    EnvironmentPhase::Verifying,
+                    Why::normal("Verifying", message),
+                )
+            } else {
+                (
+                    EnvironmentPhase::Promoting,
+                    Why::normal("Promoting", message),
+                )
+            };
+        }
+        if let Some(failed) = self.history.rollback_owed() {
+            let message = said_of(&failed).message;
+            return (
+                EnvironmentPhase::RollingBack,
+                Why::warning("RollingBack", message),
+            );
+        }
+        if let Some(held) = &shown.held {
+            return (
+                EnvironmentPhase::Held,
+                Why::warning("Held", held.message.clone()),
+            );
+        }
+        if let Some(pending) = &shown.pending {
+            let why = Why::normal("PromotionPending", pending.message.clone());
+            return (EnvironmentPhase::Pending, why);
+        }
+        let current = self.history.current();
+        if current.is_empty() {
+            let text = "no Release has succeeded here yet";
+            return (EnvironmentPhase::Steady, Why::normal("NoRelease", text));
+        }
+        let names: Vec<&str> = current
+            .iter()
+            .map(|deployed| deployed.release.as_str())
+            .collect();
+        let text = format!("{} runs", names.join(" and "));
+        let unwell = shown.health.as_ref().filter(|(is_well, _)| !is_well);
+        match unwell {
+            Some((_, said)) => {
+                let text = format!("{text}, but {}", said.message);
+                (EnvironmentPhase::Steady, Why::warning("Unhealthy", text))
+            }
+            None => (EnvironmentPhase::Steady, Why::normal("Steady", text)),
+        }
+    }
+
+    /// A reference that leads nowhere is awaited for a while, then it takes an edit.
+    fn missing(&mut self, missing: &[String]) -> Why {
+        let conditions = &self.seen.status.conditions;
+        let find = |type_: &str, reason: &str| {
+            let found = conditions
+                .iter()
+                .find(|c| c.type_ == type_ && c.reason == reason);
+            found.map(|condition| condition.last_transition_time.0)
+        };
+        let is_stalled = find("Stalled", MISSING).is_some();
+        let until = after(find("Reconciling", WAITING).unwrap_or(self.now), GRACE);
+        let text = missing.join("; ");
+        if is_stalled || until <= self.now {
+            return Why::warning(MISSING, text);
+        }
+        self.wake_at(until);
+        Why::normal(WAITING, text)
+    }
+
+    fn said_of_waiting(&self, entry: &Entry) -> Said {
+        let release = entry.release();
+        match self.gates.first_open() {
+            Some(gate) => {
+                let reason = match gate.name.as_str() {
+                    "hold" => "Held",
+                    "source" => "NotAvailable",
+                    _ => "AwaitingApproval",
+                };
+                let problem = gate.message.as_deref().unwrap_or("?");
+                Said::new(
+                    reason,
+                    format!("{release} waits for {}: {problem}", gate.name),
+                )
+            }
+            None => Said::new("Starting", format!("{release} is about to start")),
+        }
+    }
+
+    fn said_of_hold(&self) -> Option<Said> {
+        if let Some(hold) = self.rulings.of_all() {
+            let text = format!("{}; a Decision Resume lifts it", hold.reason);
+            return Some(Said::new("EnvironmentHeld", text));
+        }
+        // What should run failed, and nothing took it back.
+        let mut pipelines = self.history.desired().into_iter();
+        pipelines.find_map(|deployed| {
+            let started = self.history.started(&deployed.pipeline)?;
+            (started.phase == PromotionPhase::Failed)
+                .then(|| Said::new("FailedReleaseStays", said_of(started).message))
+        })
+    }
+
+    fn said_of_last(&self) -> Option<(bool, Said)> {
+        let counts =
+            |entry: &&Entry| entry.phase.is_finished() && entry.phase != PromotionPhase::Superseded;
+        let last = self.history.entries.iter().rev().find(counts)?;
+        // Going back well does not make the promotion before it a good one.
+        let failed = last.is_rollback().then(|| {
+            let before = self.history.entries.iter().rev();
+            before
+                .filter(counts)
+                .find(|entry| entry.is_bad() && !entry.is_rollback())
+        });
+        let told = failed
+            .flatten()
+            .filter(|before| last.record.spec.previous.as_deref() == Some(before.release()));
+        let told = told.unwrap_or(last);
+        Some((told.phase == PromotionPhase::Succeeded, said_of(told)))
+    }
+
+    fn said_of_health(&self) -> Option<(bool, Said)> {
+        let followed = self.seen.rollouts.iter().filter_map(|bound| {
+            let state = bound
+                .state
+                .as_ref()
+                .filter(|state| state.images.is_some())?;
+            (!state.stable.is_empty()).then_some((bound.name.as_str(), state))
+        });
+        let unwell: Vec<String> = followed
+            .clone()
+            .filter(|(_, state)| !state.is_healthy)
+            .map(|(name, state)| format!("Rollout {name} is not healthy: {}", state.message))
+            .collect();
+        if followed.count() == 0 {
+            return None;
+        }
+        Some(match unwell.first() {
+            None => (true, Said::new("RolloutsHealthy", "every Rollout serves")),
+            Some(_) => (false, Said::new("RolloutUnhealthy", unwell.join("; "))),
+        })
+    }
+}
+
+fn said_of(entry: &Entry) -> Said {
+    let status = &entry.record.status;
+    let reason = status.reason.as_deref().unwrap_or(entry.phase.as_str());
+    let message = status.message.as_deref().unwrap_or("just created");
+    let (name, release) = (entry.name(), entry.release());
+    Said::new(reason, format!("{release} (Promotion {name}): {message}"))
+}

@@ -1,0 +1,254 @@
+//! Where a Rollout's images come from: its template, or the Environment that it follows. No I/O.
+//!
+//! The link has two ends: the Rollout names the Environment, and the Environment lists the Rollout. What
+//! runs is never given up because the Environment, or its status, is gone: then the Rollout keeps what it
+//! was last asked for, and says so.
+
+use std::collections::BTreeMap;
+
+use super::api::{ReleaseSource, RolloutStatus};
+use super::observed::Set;
+use super::spec::{Images, Invalid};
+use crate::environment::api::{Deployed, Environment};
+
+/// Where images come from, and what follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Binding {
+    /// Images by container.
+    Images {
+        /// The images.
+        images: Images,
+        /// The Promotion that asks for them.
+        promotion: Option<String>,
+        /// Why these are not what the Environment says.
+        notice: Option<String>,
+    },
+    /// Nothing to run yet, and why.
+    Nothing(String),
+    /// The link has one end only.
+    Invalid(Invalid),
+}
+
+/// Follows the link of the Rollout `name`. `kept` are the images that it was last asked for, if any.
+pub fn bind(
+    name: &str,
+    source: &ReleaseSource,
+    environment: Option<&Environment>,
+    kept: Option<Images>,
+) -> Binding {
+    let of = &source.environment.name;
+    let keep = |why: String| match kept {
+        Some(images) => Binding::Images {
+            images,
+            promotion: None,
+            notice: Some(format!("it keeps what it runs: {why}")),
+        },
+        None => Binding::Nothing(format!("nothing runs: {why}")),
+    };
+    let Some(environment) = environment else {
+        return keep(format!(
+            "there is no Environment {of}; create it, or name another in spec.release.environment"
+        ));
+    };
+    let rollouts = &environment.spec.rollouts;
+    if !rollouts.iter().any(|rollout| rollout.name == name) {
+        return Binding::Invalid(Invalid {
+            path: "spec.release.environment".to_owned(),
+            problem: format!(
+                "Environment {of} does not list this Rollout; add {{name: {name}}} to its spec.rollouts"
+            ),
+        });
+    }
+    let desired = environment
+        .status
+        .as_ref()
+        .map(|status| status.desired.as_slice());
+    let desired = desired.unwrap_or_default();
+    if desired.is_empty() {
+        return keep(format!("Environment {of} has no Release yet"));
+    }
+    match images(source, desired) {
+        Ok((images, promotion)) => Binding::Images {
+            images,
+            promotion: Some(promotion),
+            notice: None,
+        },
+        Err(missing) => keep(format!(
+            "no Release in Environment {of} has an image {missing}; look at spec.release.images"
+        )),
+    }
+}
+
+/// Images by container and the Promotions that brought them; or the first image that nothing brings.
+fn images<'a>(
+    source: &'a ReleaseSource,
+    desired: &[Deployed],
+) -> Result<(Images, String), &'a str> {
+    let mut images = Images::new();
+    let mut promotions = Vec::new();
+    for (container, image) in &source.images {
+        let found = desired.iter().find_map(|deployed| {
+            let found = deployed.images.iter().find(|found| found.name == *image)?;
+            Some((found.reference.clone(), deployed.promotion.as_str()))
+        });
+        let (reference, promotion) = found.ok_or(image.as_str())?;
+        images.insert(container.clone(), reference);
+        promotions.push(promotion);
+    }
+    promotions.sort_unstable();
+    promotions.dedup();
+    Ok((images, promotions.join("+")))
+}
+
+/// The images that the Rollout was last asked for: those of the change that is under way, of the one that
+/// was given up, or of what is stable.
+pub fn last_asked(
+    source: &ReleaseSource,
+    status: Option<&RolloutStatus>,
+    sets: &[Set],
+) -> Option<Images> {
+    let progress = status.and_then(|status| status.progress.as_ref());
+    let asked = progress.and_then(|progress| {
+        let change = progress.change.as_ref().map(|change| &change.revision);
+        let failed = progress.failed.as_ref().map(|failed| &failed.revision);
+        change.or(failed).or(progress.stable.as_ref())
+    });
+    let asked = sets.iter().find(|set| Some(&set.revision) == asked);
+    let promoted = sets.iter().filter(|set| set.promoted_at.is_some());
+    let set = asked.or_else(|| promoted.max_by_key(|set| set.promoted_at))?;
+    let image = |container: &String| Some((container.clone(), set.images.get(container)?.clone()));
+    let images: Option<BTreeMap<String, String>> = source.images.keys().map(image).collect();
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollout::testing::{NOW, revision, spec, untouched};
+
+    fn digest(version: char) -> String {
+        format!("r/api@sha256:{}", version.to_string().repeat(64))
+    }
+
+    fn environment(rollouts: &[&str], desired: &str) -> Environment {
+        let rollouts: Vec<_> = rollouts.iter().map(|name| json!({"name": name})).collect();
+        let desired: Vec<_> = desired
+            .chars()
+            .map(|version| {
+                json!({
+                    "pipeline": "shop", "release": "shop-1", "promotion": "staging-1", "since": "2026-01-01T00:00:00Z",
+                    "images": [{"name": "api", "ref": digest(version)}],
+                })
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
+            "metadata": {"name": "staging", "namespace": "shop"},
+            "spec": {"tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "rollouts": rollouts},
+            "status": {"desired": desired},
+        }))
+        .unwrap()
+    }
+
+    fn source() -> ReleaseSource {
+        let source = json!({"environment": {"name": "staging"}, "images": {"web": "api"}});
+        serde_json::from_value(source).unwrap()
+    }
+
+    fn kept() -> Images {
+        [("web".to_owned(), digest('a'))].into()
+    }
+
+    #[test]
+    fn the_environment_says_what_runs() {
+        let bound = bind(
+            "api",
+            &source(),
+            Some(&environment(&["api"], "b")),
+            Some(kept()),
+        );
+        let expected = Binding::Images {
+            images: [("web".to_owned(), digest('b'))].into(),
+            promotion: Some("staging-1".to_owned()),
+            notice: None,
+        };
+        assert_eq!(bound, expected);
+    }
+
+    #[test]
+    fn an_environment_that_does_not_list_the_rollout_says_nothing() {
+        let bound = bind(
+            "api",
+            &source(),
+            Some(&environment(&["web"], "b")),
+            Some(kept()),
+        );
+        let Binding::Invalid(invalid) = bound else {
+            panic!("{bound:?}")
+        };
+        assert_eq!(invalid.path, "spec.release.environment");
+        assert!(
+            invalid
+                .problem
+                .contains("add {name: api} to its spec.rollouts")
+        );
+    }
+
+    #[test]
+    fn without_a_release_nothing_runs() {
+        let bound = bind("api", &source(), Some(&environment(&["api"], "")), None);
+        let text = "nothing runs: Environment staging has no Release yet";
+        assert_eq!(bound, Binding::Nothing(text.to_owned()));
+    }
+
+    #[test]
+    fn what_runs_goes_on_when_the_environment_or_its_status_is_gone() {
+        let wiped = environment(&["api"], "");
+        for environment in [None, Some(&wiped)] {
+            let bound = bind("api", &source(), environment, Some(kept()));
+            let Binding::Images {
+                images,
+                promotion,
+                notice,
+            } = bound
+            else {
+                panic!("{bound:?}")
+            };
+            assert_eq!((images, promotion), (kept(), None));
+            assert!(notice.unwrap().starts_with("it keeps what it runs"));
+        }
+    }
+
+    #[test]
+    fn an_image_that_no_release_has_is_waited_for() {
+        let mut source = source();
+        source.images.insert("sidecar".into(), "proxy".into());
+        let bound = bind("api", &source, Some(&environment(&["api"], "b")), None);
+        let Binding::Nothing(text) = bound else {
+            panic!("{bound:?}")
+        };
+        assert!(text.contains("has an image proxy"), "{text}");
+    }
+
+    #[test]
+    fn what_was_last_asked_for_is_the_change_then_what_is_stable() {
+        let extra = json!({});
+        let (old, new) = (revision("1", &extra), revision("2", &extra));
+        let mut seen = untouched(spec("2", &extra))
+            .with_set(&old, 4)
+            .promoted(&old, NOW)
+            .with_set(&new, 1);
+        for (set, version) in seen.sets.iter_mut().zip(['a', 'b']) {
+            set.images = [("web".to_owned(), digest(version))].into();
+        }
+        let stable = last_asked(&source(), None, &seen.sets).unwrap();
+        assert_eq!(stable["web"], digest('a'));
+        let status = json!({"observedGeneration": 1, "progress": {"stable": old, "failed": {
+            "revision": new, "reason": "r", "message": "m", "at": NOW.to_string()}}});
+        let status: RolloutStatus = serde_json::from_value(status).unwrap();
+        let asked = last_asked(&source(), Some(&status), &seen.sets).unwrap();
+        assert_eq!(asked["web"], digest('b'));
+    }
+}
