@@ -1,18 +1,16 @@
 //! A Pipeline against a real git server, with stages on scripted nodes: from a push to a Release.
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Pipeline, PipelineStatus, SourceErrorKind};
 use slipway::pipeline_run::api::{
-    Commit, FailureKind, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, TestCounts,
+    FailureKind, PipelineRun, PipelineRunStatus, RunPhase, StagePhase,
 };
 use slipway::release::api::Release;
-use slipway::runner::report::{SourceReport, StageReport};
+use slipway_runner::report::{self, Commit, SourceReport, StageReport, TestCounts};
 use testbed::git::{GitServer, Repository};
 use testbed::proxy::{Fault, Match, Proxy, What};
 
@@ -91,7 +89,7 @@ impl Subject {
                 sha: sha.clone(),
                 author: "Alice".into(),
                 email: "alice@example.com".into(),
-                committed_at: Time(Timestamp::from_second(1_800_000_000).unwrap()),
+                committed_at: 1_800_000_000,
                 subject: message.into(),
             }),
             ..SourceReport::default()
@@ -171,7 +169,7 @@ impl Subject {
 
 fn tested(total: u32, failed: u32) -> StageReport {
     StageReport {
-        failure: (failed > 0).then_some(FailureKind::Test),
+        failure: (failed > 0).then_some(report::Fault::Test),
         exit_code: Some(i32::from(failed > 0)),
         tests: Some(TestCounts {
             total,

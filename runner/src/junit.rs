@@ -7,8 +7,7 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::report::MAX_FAILED;
-use crate::pipeline_run::api::{FailedTest, TestCounts};
+use super::report::{FailedTest, MAX_FAILED, TestCounts};
 
 /// Deepest nesting that a report has.
 const MAX_DEPTH: usize = 64;
