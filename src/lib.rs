@@ -39,6 +39,7 @@ pub mod promotion;
 pub mod reference;
 pub mod release;
 pub mod rollout;
+pub mod runner;
 pub mod schema;
 pub mod telemetry;
 pub mod traffic;

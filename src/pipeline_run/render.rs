@@ -7,7 +7,6 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use slipway_runner::task::{self, BuildTask, ScriptTask, SourceTask};
 
 use super::api::{Artifact, Commit, PipelineRunStatus};
 use super::observed::{Observed, PipelineNow};
@@ -17,6 +16,7 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::release::api::{Evidence, Image, ReleaseKind, ReleaseSpec};
+use crate::runner::task::{self, BuildTask, ScriptTask, SourceTask};
 
 /// Name of the container that brings the runner.
 pub const TOOLS: &str = "tools";

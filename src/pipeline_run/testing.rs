@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::json;
-use slipway_runner::report::{self, Fault, SourceReport, StageReport};
 
-use super::api::PipelineRunStatus;
+use super::api::{Commit, FailureKind, PipelineRunStatus, TestCounts};
 use super::observed::{Ended, Job, JobState, Observed, PipelineNow, Pod, Snapshot};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::cluster::StageImages;
@@ -16,6 +15,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
+use crate::runner::report::{SourceReport, StageReport};
 
 fn owner(kind: &str, name: &str) -> OwnerReference {
     OwnerReference {
@@ -61,12 +61,12 @@ pub(crate) fn a_run() -> Observed {
 }
 
 /// The commit of a run.
-pub(crate) fn commit(digit: char) -> report::Commit {
-    report::Commit {
+pub(crate) fn commit(digit: char) -> Commit {
+    Commit {
         sha: sha(digit),
         author: "Alice".into(),
         email: "alice@example.com".into(),
-        committed_at: NOW.as_second(),
+        committed_at: Time(NOW),
         subject: "Make it faster".into(),
     }
 }
@@ -80,8 +80,8 @@ pub(crate) fn digest(digit: char) -> String {
 pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
     StageReport {
         exit_code: Some(i32::from(failed > 0)),
-        failure: (failed > 0).then_some(Fault::Test),
-        tests: Some(report::TestCounts {
+        failure: (failed > 0).then_some(FailureKind::Test),
+        tests: Some(TestCounts {
             total,
             failed,
             passed: total - failed,

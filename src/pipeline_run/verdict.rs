@@ -4,13 +4,12 @@
 //! have lived to tell; otherwise the runner's report is the verdict.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use slipway_runner::report::{self, Fault, SourceReport, StageReport, clean, tail};
 
 use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::StageType;
+use crate::runner::report::{SourceReport, StageReport, clean, tail};
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
 /// pods are not in step.
@@ -97,14 +96,14 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return ending(FailureKind::Infra, message);
     }
-    let ending = Ending {
+    Ending {
         phase: StagePhase::Succeeded,
         failure: None,
         message: report.message.clone(),
         digest,
-        ..ending(FailureKind::Infra, "")
-    };
-    told(&report, ending)
+        log_tail: None,
+        ..told(&report)
+    }
 }
 
 fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> Ending {
@@ -174,7 +173,7 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         log_tail: ended.message.clone(),
         ..StageReport::default()
     });
-    let kind = match report.failure.map(failure_kind) {
+    let kind = match report.failure {
         Some(kind) => kind,
         None if ended.reason == "OOMKilled" => FailureKind::OutOfMemory,
         None => own,
@@ -187,8 +186,11 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         format!("it ended with exit code {}", ended.exit_code)
     });
     Ending {
+        exit_code: report.exit_code,
         log_tail: log_tail(&report.log_tail),
-        ..told(&report, ending(kind, message))
+        tests: report.tests,
+        failed_tests: report.failed_tests,
+        ..ending(kind, message)
     }
 }
 
@@ -210,35 +212,12 @@ fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
     }
 }
 
-/// Adds what the runner has counted.
-fn told(report: &StageReport, ending: Ending) -> Ending {
-    let failed = |test: &report::FailedTest| FailedTest {
-        name: test.name.clone(),
-        message: test.message.clone(),
-    };
+fn told(report: &StageReport) -> Ending {
     Ending {
         exit_code: report.exit_code,
-        tests: report.tests.map(|counts| TestCounts {
-            total: counts.total,
-            passed: counts.passed,
-            failed: counts.failed,
-            skipped: counts.skipped,
-        }),
-        failed_tests: report.failed_tests.iter().map(failed).collect(),
-        ..ending
-    }
-}
-
-const fn failure_kind(fault: Fault) -> FailureKind {
-    match fault {
-        Fault::Test => FailureKind::Test,
-        Fault::Build => FailureKind::Build,
-        Fault::Infra => FailureKind::Infra,
-        Fault::Timeout => FailureKind::Timeout,
-        Fault::OutOfMemory => FailureKind::OutOfMemory,
-        Fault::Evicted => FailureKind::Evicted,
-        Fault::Registry => FailureKind::Registry,
-        Fault::Config => FailureKind::Config,
+        tests: report.tests,
+        failed_tests: report.failed_tests.clone(),
+        ..ending(FailureKind::Infra, "")
     }
 }
 
@@ -257,18 +236,8 @@ fn main_report(pod: Option<&Pod>) -> StageReport {
 pub fn commits(job: &Job) -> Option<(Commit, Vec<Commit>)> {
     let ended = job.pod.as_ref()?.ended.get(SOURCE)?;
     let report = SourceReport::parse(&ended.message)?;
-    let changes = report.commits().into_iter().filter_map(commit).collect();
-    Some((commit(report.commit?)?, changes))
-}
-
-fn commit(told: report::Commit) -> Option<Commit> {
-    Some(Commit {
-        sha: told.sha,
-        author: told.author,
-        email: told.email,
-        committed_at: Time(Timestamp::from_second(told.committed_at).ok()?),
-        subject: told.subject,
-    })
+    let changes = report.commits();
+    Some((report.commit?, changes))
 }
 
 #[cfg(test)]

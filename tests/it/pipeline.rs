@@ -1,16 +1,18 @@
 //! A Pipeline against a real git server, with stages on scripted nodes: from a push to a Release.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Pipeline, PipelineStatus, SourceErrorKind};
 use slipway::pipeline_run::api::{
-    FailureKind, PipelineRun, PipelineRunStatus, RunPhase, StagePhase,
+    Commit, FailureKind, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, TestCounts,
 };
 use slipway::release::api::Release;
-use slipway_runner::report::{self, Commit, SourceReport, StageReport, TestCounts};
+use slipway::runner::report::{SourceReport, StageReport};
 use testbed::git::{GitServer, Repository};
 use testbed::proxy::{Fault, Match, Proxy, What};
 
@@ -89,7 +91,7 @@ impl Subject {
                 sha: sha.clone(),
                 author: "Alice".into(),
                 email: "alice@example.com".into(),
-                committed_at: 1_800_000_000,
+                committed_at: Time(Timestamp::from_second(1_800_000_000).unwrap()),
                 subject: message.into(),
             }),
             ..SourceReport::default()
@@ -169,7 +171,7 @@ impl Subject {
 
 fn tested(total: u32, failed: u32) -> StageReport {
     StageReport {
-        failure: (failed > 0).then_some(report::Fault::Test),
+        failure: (failed > 0).then_some(FailureKind::Test),
         exit_code: Some(i32::from(failed > 0)),
         tests: Some(TestCounts {
             total,

@@ -404,8 +404,8 @@ fn a_person_can_stop_a_run_anywhere() {
 
 #[test]
 fn a_timeout_is_told_apart() {
-    let report = slipway_runner::report::StageReport {
-        failure: Some(slipway_runner::report::Fault::Timeout),
+    let report = crate::runner::report::StageReport {
+        failure: Some(FailureKind::Timeout),
         message: Some("stopped after 30m".into()),
         ..Default::default()
     };

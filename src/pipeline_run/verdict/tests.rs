@@ -3,8 +3,8 @@
 use super::super::observed::Trouble;
 use super::super::testing::{a_job, built, tested};
 use super::*;
+use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline::testing::NOW;
-use slipway_runner::report::{SourceError, SourceFault};
 
 fn over(type_: StageType, job: &Job) -> Ending {
     match judge(type_, job, NOW) {
@@ -100,7 +100,7 @@ fn too_much_memory_is_told_from_a_failed_test() {
 fn a_commit_that_cannot_be_fetched_is_a_clone_failure() {
     let report = SourceReport {
         error: Some(SourceError {
-            kind: SourceFault::NotFound,
+            kind: SourceErrorKind::NotFound,
             message: "the repository has no commit aaaa".into(),
         }),
         ..SourceReport::default()

@@ -5,12 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustix::fs::Mode;
 
 use super::git::Git;
-use super::report::{Commit, MAX_CHANGES, SourceError, SourceFault, SourceReport, clean};
+use super::report::{MAX_CHANGES, SourceReport, clean};
 use super::task::{self, CommitFile, SourceTask};
 use super::{Folders, say};
+use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline_run::api::Commit;
 
 /// How long a server that does not answer is left alone before it is asked again.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
@@ -88,7 +92,7 @@ async fn fetch(task: &SourceTask, folders: &Folders) -> Result<Commit, SourceErr
         .ok_or_else(|| local("another commit was fetched than was asked for"))?;
     let file = CommitFile {
         sha: commit.sha.clone(),
-        committed_at: commit.committed_at,
+        committed_at: commit.committed_at.0.as_second(),
     };
     let text = serde_json::to_string(&file).unwrap_or_default();
     fs::write(folders.commit_file(), text).map_err(|error| local(&error.to_string()))?;
@@ -97,7 +101,7 @@ async fn fetch(task: &SourceTask, folders: &Folders) -> Result<Commit, SourceErr
 
 fn local(message: &str) -> SourceError {
     SourceError {
-        kind: SourceFault::Protocol,
+        kind: SourceErrorKind::Protocol,
         message: message.to_owned(),
     }
 }
@@ -118,7 +122,7 @@ fn parse(line: &str) -> Option<Commit> {
         sha: sha.to_owned(),
         author: clean(author, 128),
         email: clean(email, 128),
-        committed_at: at.parse().ok()?,
+        committed_at: Time(Timestamp::from_second(at.parse().ok()?).ok()?),
         subject: clean(subject, 256),
     })
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use testbed::git::GitServer;
 
-use super::report::{Fault, SourceFault};
 use super::task::{ScriptTask, SourceTask};
 use super::*;
+use crate::pipeline::api::SourceErrorKind;
+use crate::pipeline_run::api::FailureKind;
 
 /// A folder of its own for one test.
 pub(crate) struct Folder(PathBuf);
@@ -78,7 +79,7 @@ async fn reports_of_a_failed_script_are_read_too() {
     )
     .await;
     assert_eq!((code, report.exit_code), (3, Some(3)));
-    assert_eq!(report.failure, Some(Fault::Test));
+    assert_eq!(report.failure, Some(FailureKind::Test));
     assert_eq!(report.message.as_deref(), Some("1 of 2 tests failed"));
     assert_eq!(report.failed_tests[0].name, "b");
 }
@@ -109,7 +110,7 @@ async fn a_report_that_the_repository_contains_is_not_one_of_the_script() {
 async fn a_report_that_cannot_be_read_fails_the_stage() {
     let folder = Folder::new("broken");
     let (report, code) = stage(&folder, &script("echo '<testsuite><testcase' > junit.xml")).await;
-    assert_eq!((code, report.failure), (1, Some(Fault::Test)));
+    assert_eq!((code, report.failure), (1, Some(FailureKind::Test)));
     assert!(report.message.unwrap().contains("junit.xml cannot be read"));
     assert_eq!(report.tests, None);
 }
@@ -124,7 +125,7 @@ async fn a_timeout_keeps_log_and_reports() {
         ))
     };
     let (report, code) = stage(&folder, &task).await;
-    assert_eq!((code, report.failure), (1, Some(Fault::Timeout)));
+    assert_eq!((code, report.failure), (1, Some(FailureKind::Timeout)));
     assert_eq!(report.log_tail, "working\n");
     assert_eq!(report.tests.unwrap().total, 2);
 }
@@ -227,10 +228,10 @@ async fn a_commit_that_is_not_there_is_no_passing_trouble() {
     task.sha = "1".repeat(40);
     let (report, code) = source::run(&task, &folder.folders()).await;
     assert_eq!(code, 1);
-    assert_eq!(report.error.unwrap().kind, SourceFault::NotFound);
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::NotFound);
     task.url = server.url("other");
     let (report, _) = source::run(&task, &folder.folders()).await;
-    assert_eq!(report.error.unwrap().kind, SourceFault::NotFound);
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::NotFound);
 }
 
 #[tokio::test]
@@ -262,5 +263,5 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
     )
     .await;
     assert_eq!(code, task::TRANSIENT);
-    assert_eq!(report.error.unwrap().kind, SourceFault::Unreachable);
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::Unreachable);
 }

@@ -7,7 +7,8 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::report::{FailedTest, MAX_FAILED, TestCounts};
+use super::report::MAX_FAILED;
+use crate::pipeline_run::api::{FailedTest, TestCounts};
 
 /// Deepest nesting that a report has.
 const MAX_DEPTH: usize = 64;

@@ -3,7 +3,7 @@
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
 //! `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
 //! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
-//! into a command line. The operator uses `task` and `report` from here: both sides share their types.
+//! into a command line.
 
 pub mod build;
 pub mod git;
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
+use crate::error::chain;
 use process::Stop;
 
 /// Runs what a stage pod does.
@@ -111,7 +112,7 @@ pub async fn run(args: Args) -> u8 {
         },
     };
     result.unwrap_or_else(|error| {
-        say(&format!("slipway-runner: {error}"));
+        say(&format!("slipway-runner: {}", chain(&error)));
         1
     })
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use super::junit::Summary;
 use super::process::{self, End, Finished, Stop};
-use super::report::{Fault, StageReport};
+use super::report::StageReport;
 use super::task::{self, ScriptTask};
 use super::{Folders, glob, memory, say};
+use crate::pipeline_run::api::FailureKind;
 
 /// Largest report that is read.
 const MAX_REPORT: u64 = 32 << 20;
@@ -28,7 +29,7 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
             let message = format!("the script could not be started: {error}");
             say(&format!("slipway: {message}"));
             let report = StageReport {
-                failure: Some(Fault::Config),
+                failure: Some(FailureKind::Config),
                 message: Some(message),
                 ..StageReport::default()
             };
@@ -70,29 +71,29 @@ pub(super) fn judge(done: &Finished, timeout_seconds: u64, out_of_memory: bool) 
     let (failure, message, exit_code) = match done.end {
         End::Exited(0) => (None, None, Some(0)),
         End::Exited(_) | End::Killed(_) if out_of_memory => (
-            Some(Fault::OutOfMemory),
+            Some(FailureKind::OutOfMemory),
             Some("it used more memory than its limit; raise resources.limits.memory".to_owned()),
             exit_code_of(done.end),
         ),
         End::Exited(code) => (
-            Some(Fault::Test),
+            Some(FailureKind::Test),
             Some(format!("it ended with exit code {code}")),
             Some(code),
         ),
         End::Killed(signal) => (
-            Some(Fault::Test),
+            Some(FailureKind::Test),
             Some(format!("it was killed by signal {signal}")),
             exit_code_of(done.end),
         ),
         End::TimedOut => (
-            Some(Fault::Timeout),
+            Some(FailureKind::Timeout),
             Some(format!(
                 "it was stopped after {timeout_seconds} s; raise timeout, or make it faster"
             )),
             None,
         ),
         End::Stopped => (
-            Some(Fault::Evicted),
+            Some(FailureKind::Evicted),
             Some("its pod was asked to end".to_owned()),
             None,
         ),
@@ -147,7 +148,7 @@ fn read_reports(task: &ScriptTask, folders: &Folders, report: &mut StageReport) 
             let name = file.strip_prefix(folders.checkout()).unwrap_or(&file);
             let message = format!("report {} cannot be read: {error}", name.display());
             say(&format!("slipway: {message}"));
-            report.failure.get_or_insert(Fault::Test);
+            report.failure.get_or_insert(FailureKind::Test);
             report.message.get_or_insert(message);
             return;
         }
@@ -160,7 +161,7 @@ fn read_reports(task: &ScriptTask, folders: &Folders, report: &mut StageReport) 
     let failed = summary.counts.failed;
     let total = summary.counts.total;
     say(&format!("slipway: {failed} of {total} tests failed"));
-    if let (Some(Fault::Test), true) = (report.failure, failed > 0) {
+    if let (Some(FailureKind::Test), true) = (report.failure, failed > 0) {
         report.message = Some(format!("{failed} of {total} tests failed"));
     }
     report.tests = Some(summary.counts);

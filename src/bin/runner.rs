@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use slipway_runner::Args;
+use slipway::runner::{self, Args};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => ExitCode::from(runtime.block_on(slipway_runner::run(args))),
+        Ok(runtime) => ExitCode::from(runtime.block_on(runner::run(args))),
         Err(error) => {
             eprintln!("slipway-runner: cannot start: {error}");
             ExitCode::FAILURE

@@ -13,9 +13,10 @@ use serde_json::Value;
 use tokio::time::{Instant, interval};
 
 use super::process::{self, End, Finished, Running, Stop};
-use super::report::{Fault, StageReport, tail};
+use super::report::{StageReport, tail};
 use super::task::{BuildTask, CommitFile};
 use super::{Folders, memory, say, stage};
+use crate::pipeline_run::api::FailureKind;
 
 /// Longest wait for the daemon.
 const START: Duration = Duration::from_mins(1);
@@ -46,7 +47,7 @@ pub async fn run(task: &BuildTask, folders: &Folders, stop: &mut Stop) -> (Stage
     (report, code)
 }
 
-type Failure = (Fault, String);
+type Failure = (FailureKind, String);
 
 /// Where the parts of a build are.
 struct Places {
@@ -59,7 +60,7 @@ struct Places {
 
 impl Places {
     fn new(task: &BuildTask, folders: &Folders) -> Result<Self, Failure> {
-        let config = |message: String| (Fault::Config, message);
+        let config = |message: String| (FailureKind::Config, message);
         let checkout = fs::canonicalize(folders.checkout())
             .map_err(|error| config(format!("there is no checkout: {error}")))?;
         let context = fs::canonicalize(checkout.join(&task.context)).ok();
@@ -95,7 +96,7 @@ async fn build(
     stop: &mut Stop,
 ) -> Result<StageReport, Failure> {
     let infra = |what: &'static str| {
-        move |error: std::io::Error| (Fault::Infra, format!("{what}: {error}"))
+        move |error: std::io::Error| (FailureKind::Infra, format!("{what}: {error}"))
     };
     let places = Places::new(task, folders)?;
     let commit = read_commit(folders)?;
@@ -110,7 +111,7 @@ async fn build(
             .map_or_else(|_| String::new(), |done| done.tail);
         say(&log);
         return Ok(StageReport {
-            failure: Some(Fault::Infra),
+            failure: Some(FailureKind::Infra),
             message: Some(message),
             log_tail: tail(&log, 2000),
             ..StageReport::default()
@@ -129,7 +130,7 @@ fn read_commit(folders: &Folders) -> Result<CommitFile, Failure> {
     let text = fs::read_to_string(folders.commit_file()).ok();
     let commit = text.and_then(|text| serde_json::from_str(&text).ok());
     let message = "the container before this one left nothing about the commit";
-    commit.ok_or_else(|| (Fault::Infra, message.to_owned()))
+    commit.ok_or_else(|| (FailureKind::Infra, message.to_owned()))
 }
 
 /// A registry without encryption is one for base images too.
@@ -217,12 +218,12 @@ fn judge(task: &BuildTask, places: &Places, done: &Finished, out_of_memory: bool
     if done.end != End::Exited(0) {
         let is_push = PUSH_FAILED.iter().any(|words| done.tail.contains(words));
         let (kind, message) = match report.failure {
-            Some(Fault::Test) if is_push => (
-                Some(Fault::Registry),
+            Some(FailureKind::Test) if is_push => (
+                Some(FailureKind::Registry),
                 format!("the image was built, but {} did not take it", task.image),
             ),
-            Some(Fault::Test) => (
-                Some(Fault::Build),
+            Some(FailureKind::Test) => (
+                Some(FailureKind::Build),
                 last_error(&done.tail).unwrap_or_else(|| "the build failed".to_owned()),
             ),
             kind => (kind, report.message.clone().unwrap_or_default()),
@@ -241,7 +242,7 @@ fn judge(task: &BuildTask, places: &Places, done: &Finished, out_of_memory: bool
             ..report
         },
         None => StageReport {
-            failure: Some(Fault::Infra),
+            failure: Some(FailureKind::Infra),
             message: Some("BuildKit does not say which digest it has pushed".to_owned()),
             ..report
         },

@@ -81,7 +81,7 @@ fn a_failed_build_a_refused_push_and_a_timeout_are_told_apart() {
         End::Exited(1),
         "#5 ERROR\nerror: failed to solve: exit code 2\n",
     );
-    assert_eq!(build.failure, Some(Fault::Build));
+    assert_eq!(build.failure, Some(FailureKind::Build));
     assert_eq!(
         build.message.as_deref(),
         Some("failed to solve: exit code 2")
@@ -90,16 +90,16 @@ fn a_failed_build_a_refused_push_and_a_timeout_are_told_apart() {
         End::Exited(1),
         "error: failed to push registry.example: 401",
     );
-    assert_eq!(push.failure, Some(Fault::Registry));
+    assert_eq!(push.failure, Some(FailureKind::Registry));
     let late = judge(End::TimedOut, "");
-    assert_eq!(late.failure, Some(Fault::Timeout));
+    assert_eq!(late.failure, Some(FailureKind::Timeout));
     let lost = judge(End::Exited(0), "");
-    assert_eq!(lost.failure, Some(Fault::Infra));
+    assert_eq!(lost.failure, Some(FailureKind::Infra));
 }
 
 #[test]
 fn a_folder_or_file_that_is_not_there_is_named() {
-    let folder = crate::tests::Folder::new("build");
+    let folder = crate::runner::tests::Folder::new("build");
     let folders = folder.folders();
     std::fs::create_dir_all(folders.checkout().join("services/api")).unwrap();
     let problem = |task: &BuildTask| Places::new(task, &folders).err().unwrap().1;

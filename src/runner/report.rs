@@ -3,7 +3,13 @@
 //! Kubernetes cuts longer messages off in the middle, so the writer leaves things out by their weight. The
 //! reader trusts nothing: a script can write the message itself, so every text is cut to what a status holds.
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
+
+use crate::model::condition::truncate;
+use crate::pipeline::api::SourceError;
+use crate::pipeline_run::api::{Commit, FailedTest, FailureKind, TestCounts};
 
 /// Longest termination message of a container, in bytes.
 pub const LIMIT: usize = 4096;
@@ -18,99 +24,6 @@ const MAX_MESSAGE: usize = 900;
 const MAX_TAIL: usize = 2000;
 /// Longest subject in the list of changes, so that enough of them fit.
 const MAX_SUBJECT: usize = 72;
-
-/// Whose fault it is that a stage failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// The script's, or the tests'.
-    Test,
-    /// The Dockerfile's, or what it builds.
-    Build,
-    /// The cluster's.
-    Infra,
-    /// It took too long.
-    Timeout,
-    /// It used too much memory.
-    OutOfMemory,
-    /// Its pod was asked to end.
-    Evicted,
-    /// The registry's.
-    Registry,
-    /// The Pipeline's.
-    Config,
-}
-
-/// Why a commit could not be fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SourceFault {
-    /// No connection.
-    Unreachable,
-    /// No end in time.
-    Timeout,
-    /// The server has a problem of its own.
-    Server,
-    /// It takes a login.
-    Auth,
-    /// There is no such repository or commit.
-    NotFound,
-    /// Anything else.
-    Protocol,
-}
-
-impl SourceFault {
-    /// Whether it may go away without anybody changing anything.
-    pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Timeout | Self::Server)
-    }
-}
-
-/// Why a commit could not be fetched, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceError {
-    /// What kind of problem it is.
-    pub kind: SourceFault,
-    /// What happened and what to do, in one sentence.
-    pub message: String,
-}
-
-/// One commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Commit {
-    /// The commit, 40 characters.
-    pub sha: String,
-    /// Name of the author.
-    pub author: String,
-    /// Email of the author.
-    pub email: String,
-    /// When it was committed, in seconds since 1970.
-    pub committed_at: i64,
-    /// First line of the message.
-    pub subject: String,
-}
-
-/// Tests, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestCounts {
-    /// All tests in the reports.
-    pub total: u32,
-    /// Those that passed.
-    pub passed: u32,
-    /// Those that failed or ended with an error.
-    pub failed: u32,
-    /// Those that were skipped.
-    pub skipped: u32,
-}
-
-/// A test that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedTest {
-    /// Class and name, as in the report.
-    pub name: String,
-    /// What it says about the failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
 
 /// How `source` went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -136,7 +49,7 @@ pub struct SourceReport {
 pub struct StageReport {
     /// Whose fault it is; nothing when it went well.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Fault>,
+    pub failure: Option<FailureKind>,
     /// What happened, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -167,7 +80,7 @@ impl SourceReport {
             self.authors.len() - 1
         });
         let subject = truncate(&commit.subject, MAX_SUBJECT).to_owned();
-        let at = commit.committed_at;
+        let at = commit.committed_at.0.as_second();
         self.changes.push((commit.sha.clone(), index, at, subject));
     }
 
@@ -179,7 +92,7 @@ impl SourceReport {
                 sha: sha.clone(),
                 author: author.clone(),
                 email: email.clone(),
-                committed_at: *at,
+                committed_at: Time(Timestamp::from_second(*at).ok()?),
                 subject: subject.clone(),
             })
         };
@@ -289,11 +202,6 @@ fn is_digest(text: &str) -> bool {
     })
 }
 
-/// Cuts `text` to at most `limit` bytes, at a character.
-fn truncate(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
-}
-
 /// Text without control characters, cut to a length.
 pub fn clean(text: &str, limit: usize) -> String {
     let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
@@ -328,7 +236,7 @@ mod tests {
             sha: format!("{number:040x}"),
             author: "Zoë Long-Name".into(),
             email: "zoe@example.com".into(),
-            committed_at: 1_800_000_000 - i64::from(number),
+            committed_at: Time(Timestamp::from_second(1_800_000_000 - i64::from(number)).unwrap()),
             subject: format!("Change {number}: {}", "x".repeat(60)),
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::report::{SourceError, SourceFault, clean};
+use super::report::clean;
 use super::task::SourceTask;
+use crate::pipeline::api::{SourceError, SourceErrorKind};
 
 /// Longest time for one call: a large repository over a slow line.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -39,11 +40,11 @@ impl<'a> Git<'a> {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => {
                 let message = format!("cannot run git: {error}; the runner's image needs it");
-                return Err(problem(SourceFault::Protocol, message));
+                return Err(problem(SourceErrorKind::Protocol, message));
             }
             Err(_) => {
                 let message = format!("no end within {} s", LIMIT.as_secs());
-                return Err(problem(SourceFault::Timeout, message));
+                return Err(problem(SourceErrorKind::Timeout, message));
             }
         };
         if !output.status.success() {
@@ -78,7 +79,7 @@ impl<'a> Git<'a> {
     }
 }
 
-fn problem(kind: SourceFault, message: impl Into<String>) -> SourceError {
+fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
     SourceError {
         kind,
         message: message.into(),
@@ -87,7 +88,7 @@ fn problem(kind: SourceFault, message: impl Into<String>) -> SourceError {
 
 /// What git's words mean, most telling first.
 fn explain(said: &str, sha: &str) -> SourceError {
-    use SourceFault as Kind;
+    use SourceErrorKind as Kind;
     let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
     let (kind, meaning) = if has(&[
         "not our ref",
@@ -154,38 +155,41 @@ mod tests {
         for (said, kind) in [
             (
                 "error: Server does not allow request for unadvertised object aaaa",
-                SourceFault::NotFound,
+                SourceErrorKind::NotFound,
             ),
             (
                 "fatal: remote error: upload-pack: not our ref aaaa",
-                SourceFault::NotFound,
+                SourceErrorKind::NotFound,
             ),
             (
                 "fatal: repository 'http://x/' not found",
-                SourceFault::NotFound,
+                SourceErrorKind::NotFound,
             ),
             (
                 "fatal: could not read Username for 'https://x': terminal prompts disabled",
-                SourceFault::Auth,
+                SourceErrorKind::Auth,
             ),
             (
                 "fatal: unable to access 'https://x/': Could not resolve host: x",
-                SourceFault::Unreachable,
+                SourceErrorKind::Unreachable,
             ),
             (
                 "fatal: unable to access 'http://x/': The requested URL returned error: 503",
-                SourceFault::Server,
+                SourceErrorKind::Server,
             ),
             (
                 "fatal: unable to access 'https://x/': SSL certificate problem: self-signed certificate",
-                SourceFault::Protocol,
+                SourceErrorKind::Protocol,
             ),
             (
                 "fatal: unable to access 'http://x/': Operation too slow.",
-                SourceFault::Timeout,
+                SourceErrorKind::Timeout,
             ),
-            ("fatal: transport 'http' not allowed", SourceFault::Protocol),
-            ("something new", SourceFault::Protocol),
+            (
+                "fatal: transport 'http' not allowed",
+                SourceErrorKind::Protocol,
+            ),
+            ("something new", SourceErrorKind::Protocol),
         ] {
             assert_eq!(explain(said, "aaaa").kind, kind, "{said}");
         }
