@@ -11,8 +11,8 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
-use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::binding::{self, Binding};
+use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Spec};
 use crate::cluster::Cluster;
@@ -35,16 +35,17 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
     let sets: Vec<Set> = caches
-            .replica_sets
-            .children_of(ObjectKind::Rollout, &key)
-            .iter()
-            .filter_map(|set| read_set(set))
-            .collect();
+        .replica_sets
+        .children_of(ObjectKind::Rollout, &key)
+        .iter()
+        .filter_map(|set| read_set(set))
+        .collect();
     let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
     let mut observed = Observed {
         owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
+        deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
         promotion,
         notice,
@@ -110,9 +111,11 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
     let environment = cluster.caches.environments.get(&environment);
     let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
     match binding::bind(&key.name, source, environment.as_deref(), kept) {
-        Binding::Images { images, promotion, notice } => {
-            (parse(rollout, &images), promotion, notice)
-        }
+        Binding::Images {
+            images,
+            promotion,
+            notice,
+        } => (parse(rollout, &images), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
         Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
     }
@@ -240,9 +243,8 @@ fn read_service(
     let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
     Service {
         target: Target::of(ObjectKind::Service, service),
-        revision: selector
-            .and_then(|selector| selector.get(label::REVISION))
-            .map(|label| Revision::from_label(label)),
+        revision: selected(selector, observed),
+        foreign_keys: foreign_keys(selector, observed),
         is_owned: service
             .owner_references()
             .iter()
@@ -250,6 +252,32 @@ fn read_service(
         is_current: is_current(&ports, observed),
         ready,
     }
+}
+
+/// The revision that a selector stands for; none, where somebody made something else of it.
+fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
+    let selector = selector?;
+    let revision = Revision::from_label(selector.get(label::REVISION)?);
+    let is_ours = match &observed.wanted {
+        Wanted::Spec(spec) => {
+            let wanted = spec.selector.iter();
+            selector.len() == spec.selector.len() + 1
+                && wanted
+                    .into_iter()
+                    .all(|(key, value)| selector.get(key) == Some(value))
+        }
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
+    };
+    is_ours.then_some(revision)
+}
+
+fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
+    let Wanted::Spec(spec) = &observed.wanted else {
+        return Vec::new();
+    };
+    let keys = selector.into_iter().flat_map(BTreeMap::keys);
+    let foreign = keys.filter(|key| *key != label::REVISION && !spec.selector.contains_key(*key));
+    foreign.cloned().collect()
 }
 
 fn is_current(ports: &Value, observed: &Observed) -> bool {

@@ -7,11 +7,32 @@ use super::observed::{Observed, Wanted};
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
-use crate::model::condition::Conditions;
+use crate::model::condition::{Conditions, truncate};
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 2048;
+
+fn truncate_to(text: &mut String, limit: usize) {
+    let end = truncate(text, limit).len();
+    text.truncate(end);
+}
+
+/// Why the last try failed. Until the actions have been tried again, what is known of them stands: otherwise
+/// the status would say yes and no in turn for as long as they fail.
+fn failure(seen: &Observed, plan: &Plan<Memory>, outcome: &Outcome) -> Option<String> {
+    if outcome.failure.is_some() || plan.actions.is_empty() || !outcome.replies.is_empty() {
+        return outcome.failure.clone();
+    }
+    let known = seen.status.conditions.iter();
+    let known = known
+        .into_iter()
+        .find(|condition| condition.type_ == "ActionFailed");
+    known.map(|condition| condition.message.clone())
+}
 
 /// Everything that a Rollout says about itself.
 pub fn status(
@@ -33,9 +54,11 @@ pub fn status(
     if let Some(notice) = &seen.notice {
         message = format!("{message}; {notice}");
     }
-    if let Some(failure) = &outcome.failure {
+    let failure = failure(seen, plan, outcome);
+    if let Some(failure) = &failure {
         message = format!("{message}; last try failed: {failure}");
     }
+    truncate_to(&mut message, MAX_MESSAGE);
     RolloutStatus {
         observed_generation: seen.generation,
         phase: Some(shown.phase),
@@ -63,7 +86,7 @@ pub fn status(
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
         progress: Some(memory.progress.clone()),
-        conditions: conditions(seen, plan, &message, outcome, now),
+        conditions: conditions(seen, plan, &message, failure.as_deref(), now),
         message: Some(message),
     }
 }
@@ -119,7 +142,7 @@ fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
     message: &str,
-    outcome: &Outcome,
+    failure: Option<&str>,
     now: Timestamp,
 ) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     let reason = plan.why.reason;
@@ -146,16 +169,16 @@ fn conditions(
         "StableDown"
     };
     Conditions::new(&seen.status.conditions, seen.generation, now)
-        .set("Ready", is_ready, reason, message)
+        .set("Ready", is_ready && is_healthy, reason, message)
         .set("Healthy", is_healthy, health, &pods)
         .set_if("Reconciling", is_moving && !is_stalled, reason, message)
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
         .set_if(
             "ActionFailed",
-            outcome.failure.is_some(),
+            failure.is_some(),
             "ActionFailed",
-            outcome.failure.as_deref().unwrap_or_default(),
+            failure.unwrap_or_default(),
         )
         .build()
 }
