@@ -9,9 +9,10 @@
 //! changed (most often nothing) is on record, the driver notes in `Cluster::asked` when it came; the next
 //! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
+mod attempts;
 pub mod queue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -31,11 +32,12 @@ use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
 use crate::model::action::{Action, Outcome, Reply};
-use crate::model::key::{Key, short_hash};
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use attempts::{Attempts, jitter};
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
@@ -169,26 +171,6 @@ pub fn run<K: Kind>(
                 worker.queue.done(&key);
             }
         });
-    }
-}
-
-/// Failures in a row, per object.
-#[derive(Debug, Default)]
-struct Attempts(Mutex<HashMap<Key, u32>>);
-
-impl Attempts {
-    fn failed(&self, key: &Key) -> u32 {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = attempts.entry(key.clone()).or_default();
-        *attempt += 1;
-        *attempt - 1
-    }
-
-    fn succeeded(&self, key: &Key) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
     }
 }
 
@@ -498,10 +480,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "?".to_owned())
-}
-
-/// Spreads retries without a random source: different objects, and attempts, differ.
-fn jitter(key: &Key, attempt: u32) -> u8 {
-    let hash = short_hash(format!("{key}#{attempt}").as_bytes(), 2);
-    u8::from_str_radix(&hash, 16).unwrap_or_default()
 }

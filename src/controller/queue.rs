@@ -233,7 +233,7 @@ mod tests {
             |counts: &[AtomicUsize]| counts.iter().map(|c| c.load(SeqCst)).collect::<Vec<_>>();
         let all_seen = async {
             while load(&seen) != load(&wanted) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
             }
         };
         let end = tokio::time::timeout(Duration::from_secs(10), all_seen).await;

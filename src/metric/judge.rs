@@ -51,7 +51,7 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
                 Ok(Some(true)) => tally.passed = tally.passed.saturating_add(1),
                 Ok(Some(false)) => tally.failed = tally.failed.saturating_add(1),
                 Ok(None) => tally.inconclusive = tally.inconclusive.saturating_add(1),
-                Err(problem) => return errored(tally, problem),
+                Err(problem) => return errored(tally, &problem),
             }
             tally.errors = 0;
         }
@@ -65,14 +65,14 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
                 NoData::Pass => tally.passed = tally.passed.saturating_add(1),
             }
         }
-        Sample::Error(problem) => return errored(tally, problem.clone()),
+        Sample::Error(problem) => return errored(tally, problem),
     }
     tally
 }
 
-fn errored(mut tally: Tally, problem: String) -> Tally {
+fn errored(mut tally: Tally, problem: &str) -> Tally {
     tally.errors = tally.errors.saturating_add(1);
-    tally.message = Some(truncate(&problem, MAX_PROBLEM).to_owned());
+    tally.message = Some(truncate(problem, MAX_PROBLEM).to_owned());
     tally
 }
 

@@ -73,7 +73,7 @@ impl Draft<'_> {
         self.follow_edits();
         self.note_progress();
         if let Some((reason, message)) = self.reason_to_give_up() {
-            self.give_up(reason, message);
+            self.give_up(reason, &message);
         }
     }
 
@@ -294,11 +294,11 @@ impl Draft<'_> {
     }
 
     /// Gives the change up: from here on everything goes back to stable, until the spec changes.
-    pub(super) fn give_up(&mut self, reason: &str, message: String) {
+    pub(super) fn give_up(&mut self, reason: &str, message: &str) {
         let Some(change) = self.memory.progress.change.take() else {
             return;
         };
-        let message = truncate(&message, MAX_WORDS).to_owned();
+        let message = truncate(message, MAX_WORDS).to_owned();
         let ending = self.ending(&change, EndingResult::RolledBack, message.clone());
         self.remember_ending(Ending {
             reason: format!("{reason}: {message}"),

@@ -206,14 +206,14 @@ impl World {
 
     /// One pass, possibly cut short by a crash before any of its writes.
     fn reconcile(&mut self) -> bool {
-        let seen = self.observed();
+        let observed = self.observed();
         let now = later(self.now);
-        let plan = plan(&seen, now);
+        let plan = plan(&observed, now);
         assert!(plan.wake.is_none_or(|wake| wake > now), "{plan:?}");
         if self.random.one_in(20) {
             return false;
         }
-        self.status = status::status(&seen, &plan, &Outcome::default(), now);
+        self.status = status::status(&observed, &plan, &Outcome::default(), now);
         for action in &plan.actions {
             if self.random.one_in(15) {
                 return false;
@@ -335,8 +335,7 @@ impl World {
         );
         // A full apply leaves nothing to do, and nothing new to say.
         self.run(30);
-        let seen = self.observed();
-        let again = plan(&seen, later(self.now));
+        let again = plan(&self.observed(), later(self.now));
         assert_eq!(again.actions, [], "seed {seed}, {config:?}");
     }
 }

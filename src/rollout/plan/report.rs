@@ -21,7 +21,7 @@ impl Draft<'_> {
                 Progress::Done => self.next_step(),
                 Progress::Failed { reason, message } => {
                     let words = self.words_of_data_plane();
-                    return self.give_up(reason, format!("{message}{words}"));
+                    return self.give_up(reason, &format!("{message}{words}"));
                 }
                 Progress::Wait { for_what, until } => {
                     if let Some(until) = until {
@@ -56,7 +56,7 @@ impl Draft<'_> {
         if self.now >= deadline {
             let waiting = self.words_of_data_plane();
             let message = format!("all steps are done, but it did not take over in time{waiting}");
-            return self.give_up("ProgressDeadline", message);
+            return self.give_up("ProgressDeadline", &message);
         }
         self.wake_at(deadline);
     }

@@ -190,10 +190,10 @@ fn without_the_router_its_route_goes_then_its_services_then_the_pods() {
     let mut seen = with_route.clone();
     seen.wanted = Wanted::Spec(Box::new(plain));
     seen = seen.with_set(&revision("2", &json!({})), 1);
-    let deleted = |seen: &Observed| {
-        let plan = plan(seen, NOW);
-        assert_eq!(scaled(&plan, &v1), None, "it is still selected");
-        let kinds = plan.actions.iter().filter_map(|action| match action {
+    let deleted = |observed: &Observed| {
+        let cleaning = plan(observed, NOW);
+        assert_eq!(scaled(&cleaning, &v1), None, "it is still selected");
+        let kinds = cleaning.actions.iter().filter_map(|action| match action {
             Action::Delete { target, .. } => Some(target.kind),
             _ => None,
         });

@@ -26,10 +26,8 @@ impl World {
             0 => self.objects.route = None,
             1 => self.objects.services[side] = None,
             2 => {
-                if self.objects.route.is_some() {
-                    let percent = u8::try_from(self.random.below(101)).unwrap();
-                    self.objects.route = Some((percent, version));
-                }
+                let percent = u8::try_from(self.random.below(101)).unwrap();
+                self.objects.route = self.objects.route.map(|_| (percent, version));
             }
             3 => {
                 if let Some(service) = &mut self.objects.services[side] {
