@@ -1,4 +1,5 @@
-//! Writes the files that follow from the code (`slipway::chart`); the first half of `make generate`.
+//! Writes what follows from the code (`slipway::chart`, and the tables of `slipway::reference`); the first
+//! half of `make generate`.
 
 use std::path::Path;
 
@@ -12,6 +13,13 @@ fn main() -> Result<()> {
             std::fs::create_dir_all(folder)?;
         }
         std::fs::write(&path, content)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    for (path, info) in slipway::reference::pages() {
+        let path = root.join(path);
+        let page = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        std::fs::write(&path, slipway::reference::filled(&page, info)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -13,6 +13,8 @@
 )]
 
 pub mod analysis;
+#[cfg(test)]
+mod architecture;
 pub mod chart;
 pub mod clock;
 pub mod cluster;
@@ -34,6 +36,7 @@ pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod promotion;
+pub mod reference;
 pub mod release;
 pub mod rollout;
 pub mod runner;

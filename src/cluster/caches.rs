@@ -28,9 +28,9 @@ use crate::environment::api::Environment;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::promotion::api::Promotion;
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::PipelineRun;
+use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 
@@ -60,9 +60,11 @@ macro_rules! caches {
             /// have to hear of it.
             pub fn remember(&self, kind: ObjectKind, object: &Value) {
                 $(if kind == ObjectKind::$kind {
-                    let news = put(&self.$field, object);
+                    let (news, is_unseen) = put(&self.$field, object);
                     // Nobody but its own Rollout has to hear of a ReplicaSet, and that is who wrote it.
-                    if kind.is_own() {
+                    if kind.is_own() && is_unseen {
+                        self.wake(kind, &news);
+                    } else if kind.is_own() {
                         self.wake_related(kind, &news);
                     }
                 })*
@@ -151,7 +153,10 @@ impl Caches {
     }
 
     fn queue(&self, object: &Parent) {
-        let queue = self.queues.get().and_then(|queues| queues.get(&object.kind));
+        let queue = self
+            .queues
+            .get()
+            .and_then(|queues| queues.get(&object.kind));
         if let Some(queue) = queue {
             queue.add(object.key.clone());
         }
@@ -290,10 +295,21 @@ fn related<'a, K: ResourceExt>(
         .collect()
 }
 
-fn put<K: ResourceExt + Clone + DeserializeOwned>(cache: &Cache<K>, object: &Value) -> News {
+/// Also tells whether its own reconciler cannot know of it: another one has made it, or has read a newer
+/// spec from the server. The watch will not tell, because what it brings is no news any more.
+fn put<K: ResourceExt + Clone + DeserializeOwned>(
+    cache: &Cache<K>,
+    object: &Value,
+) -> (News, bool) {
     // An object that the server accepted but we cannot read arrives through the watch's own guard.
-    serde_json::from_value(object.clone())
-        .map_or_else(|_| News::default(), |object| cache.remember(object))
+    let Ok(object) = serde_json::from_value::<K>(object.clone()) else {
+        return (News::default(), false);
+    };
+    let identity = |object: &K| (object.uid(), object.meta().generation);
+    let known = cache.get(&Key::of(&object));
+    let known = known.map(|known| identity(&known));
+    let is_unseen = known != Some(identity(&object));
+    (cache.remember(object), is_unseen)
 }
 
 #[cfg(test)]

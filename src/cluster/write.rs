@@ -81,9 +81,9 @@ impl WriteError {
 
 impl Classify for WriteError {
     fn class(&self) -> Class {
+        // A foreign object is not watched: that it is gone is found out by trying.
         match self {
-            Self::Foreign { .. } => Class::Terminal,
-            Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
+            Self::Foreign { .. } | Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
         }
     }
 

@@ -32,6 +32,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
 use crate::model::action::{Action, Outcome, Reply};
+use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -307,14 +308,19 @@ impl<K: Kind> Worker<K> {
         }
 
         let before = status_of(object);
-        let intended = K::status(&seen, &plan, &Outcome::default(), now);
+        // What failed last time stands until a try succeeds. Else two states of the status would take turns, each of
+        // them an event, and the events would take the place of the backoff.
+        let standing = Outcome {
+            failure: standing_failure(&before).filter(|_| !plan.actions.is_empty()),
+            ..Outcome::default()
+        };
+        let intended = K::status(&seen, &plan, &standing, now);
         if intended != before {
             target = self.cluster.write_status(&target, &intended).await?;
             self.announce(object, &before, &intended, &plan).await;
         }
         let (outcome, result) = self.apply(&plan.actions).await;
-        let learned = !outcome.replies.is_empty() || outcome.failure.is_some();
-        if learned {
+        if outcome != standing {
             let status = K::status(&seen, &plan, &outcome, self.cluster.clock().now());
             if status != intended {
                 target = self.cluster.write_status(&target, &status).await?;
@@ -398,7 +404,8 @@ impl<K: Kind> Worker<K> {
             if let Err(error) = done {
                 // A lost race is planned again; people need not hear of it.
                 if !matches!(error, WriteError::Conflict { .. }) {
-                    outcome.failure = Some(error.sentence());
+                    let sentence = error.sentence();
+                    outcome.failure = Some(truncate(&sentence, MAX_MESSAGE).to_owned());
                 }
                 return (outcome, Err(error.into()));
             }
@@ -466,6 +473,13 @@ fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
         .get_mut("status")
         .map(Value::take)
         .unwrap_or_default()
+}
+
+/// Why the last try of a plan's actions failed, as every kind's status tells.
+fn standing_failure(status: &Value) -> Option<String> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let failed = conditions.iter().find(|condition| condition["type"] == ACTION_FAILED)?;
+    Some(failed.get("message")?.as_str()?.to_owned())
 }
 
 fn ready_reason(status: &Value) -> Option<&str> {

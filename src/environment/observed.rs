@@ -147,11 +147,7 @@ pub struct Failed {
 impl Followed {
     /// Whether these containers run exactly these images, as far as the Rollout uses them at all.
     /// `None` when it uses none of them.
-    pub fn runs(
-        &self,
-        containers: &BTreeMap<String, String>,
-        images: &[ImageRef],
-    ) -> Option<bool> {
+    pub fn runs(&self, containers: &BTreeMap<String, String>, images: &[ImageRef]) -> Option<bool> {
         let names = self.images.as_ref()?;
         let mut answers = names.iter().filter_map(|(container, name)| {
             let image = images.iter().find(|image| image.name == *name)?;
@@ -192,6 +188,9 @@ impl Observed {
     pub fn is_blank(&self) -> bool {
         self.status.desired.is_empty()
             && self.status.current.is_empty()
-            && self.promotions.iter().all(|record| record.status.phase.is_none())
+            && self
+                .promotions
+                .iter()
+                .all(|record| record.status.phase.is_none())
     }
 }

@@ -169,7 +169,11 @@ impl<'a> Draft<'a> {
     }
 
     fn create(&mut self, wish: &Wish) {
-        let numbers = self.seen.promotions.iter().filter_map(|record| record.spec.number);
+        let numbers = self
+            .seen
+            .promotions
+            .iter()
+            .filter_map(|record| record.spec.number);
         let number = numbers.max().unwrap_or(0).saturating_add(1);
         let promotion = render::promotion(self.seen, wish.spec(self.seen, number));
         self.actions.push(Action::Create(promotion));

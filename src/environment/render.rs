@@ -129,7 +129,10 @@ fn variables(
     all.extend(commit.map(|commit| variable("SLIPWAY_REVISION", commit)));
     all.extend(spec.images.iter().map(|image| {
         let name = image.name.to_ascii_uppercase().replace('-', "_");
-        let digest = image.reference.split_once('@').map_or("", |(_, digest)| digest);
+        let digest = image
+            .reference
+            .split_once('@')
+            .map_or("", |(_, digest)| digest);
         variable(&format!("SLIPWAY_DIGEST_{name}"), digest)
     }));
     let own = test.job.env.iter();

@@ -149,7 +149,8 @@ impl World {
             "evidence": {"run": "run"},
         });
         let name = format!("shop-{number}");
-        let object = json!({"metadata": {"labels": {"slipway.dev/pipeline": "shop"}}, "spec": spec});
+        let object =
+            json!({"metadata": {"labels": {"slipway.dev/pipeline": "shop"}}, "spec": spec});
         self.put(ObjectKind::Release, &name, object);
         self.natures.insert(reference(number), nature);
     }
@@ -223,7 +224,9 @@ impl World {
 
     pub(crate) fn object(&self, kind: ObjectKind, name: &str) -> Value {
         let found = self.objects.get(&(kind, name.to_owned()));
-        found.unwrap_or_else(|| panic!("no {} {name}", kind.kind())).clone()
+        found
+            .unwrap_or_else(|| panic!("no {} {name}", kind.kind()))
+            .clone()
     }
 
     /// A new operator, that has listed everything.
@@ -278,20 +281,29 @@ impl World {
     ) -> Result<(usize, Option<Timestamp>), Crash> {
         let seen = observe::observe(environment, &self.caches);
         let plan = plan::plan(&seen, self.now);
-        assert!(plan.wake.is_none_or(|wake| wake > seconds(self.now)), "{plan:?}");
+        assert!(
+            plan.wake.is_none_or(|wake| wake > seconds(self.now)),
+            "{plan:?}"
+        );
         let before = serde_json::to_value(&environment.status).unwrap();
         let intended = status::status(&seen, &plan, &Outcome::default(), self.now);
         let intended = serde_json::to_value(intended).unwrap();
         let mut target = Target::of(ObjectKind::Environment, environment.as_ref());
         if intended != before {
-            self.write(&Action::Status { target: target.clone(), status: intended.clone() })?;
+            self.write(&Action::Status {
+                target: target.clone(),
+                status: intended.clone(),
+            })?;
             target.resource_version = self.version.to_string();
         }
         let mut outcome = Outcome::default();
         for action in &plan.actions {
             if let Action::Fetch { key, request } = action {
                 self.sent.push(request.clone());
-                let reply = Reply { status: self.receiver, body: Vec::new() };
+                let reply = Reply {
+                    status: self.receiver,
+                    body: Vec::new(),
+                };
                 outcome.replies.insert(key.clone(), Ok(reply));
             }
             self.write(action)?;
@@ -299,7 +311,10 @@ impl World {
         let learned = serde_json::to_value(status::status(&seen, &plan, &outcome, self.now));
         let learned = learned.unwrap();
         if !outcome.replies.is_empty() && learned != intended {
-            self.write(&Action::Status { target, status: learned })?;
+            self.write(&Action::Status {
+                target,
+                status: learned,
+            })?;
         }
         Ok((plan.actions.len(), plan.wake))
     }
@@ -311,7 +326,10 @@ impl World {
             Action::Status { target, status } => {
                 let mut object = self.object(target.kind, &target.key.name);
                 let version = &object["metadata"]["resourceVersion"];
-                assert_eq!(*version, target.resource_version, "written on an old version");
+                assert_eq!(
+                    *version, target.resource_version,
+                    "written on an old version"
+                );
                 object["status"] = status.clone();
                 self.store(target.kind, &target.key.name, object);
             }
@@ -364,10 +382,17 @@ impl World {
         let source = rollout.spec.release.as_ref().unwrap();
         let environment = Key::new(NS, source.environment.name.as_str());
         let environment = self.caches.environments.get(&environment);
-        let asked = if model.canary.is_empty() { &model.stable } else { &model.canary };
+        let asked = if model.canary.is_empty() {
+            &model.stable
+        } else {
+            &model.canary
+        };
         let kept = (!asked.is_empty()).then(|| asked.clone());
         let bound = binding::bind(&rollout.name_any(), source, environment.as_deref(), kept);
-        let Binding::Images { images, promotion, .. } = bound else {
+        let Binding::Images {
+            images, promotion, ..
+        } = bound
+        else {
             return (rendered(rollout, model, "Pending"), false);
         };
         let nature = images.get("web").and_then(|image| self.natures.get(image));
@@ -404,10 +429,16 @@ impl World {
             }
             let container = &object["spec"]["template"]["spec"]["containers"][0];
             let env = container["env"].as_array().unwrap();
-            let digest = env.iter().find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
+            let digest = env
+                .iter()
+                .find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
             let digest = digest.unwrap()["value"].as_str().unwrap();
             let nature = self.natures.get(&format!("registry.example/api@{digest}"));
-            let type_ = if nature == Some(&Nature::FailsSmoke) { "Failed" } else { "Complete" };
+            let type_ = if nature == Some(&Nature::FailsSmoke) {
+                "Failed"
+            } else {
+                "Complete"
+            };
             object["status"] = json!({"conditions": [{"type": type_, "status": "True", "reason": "BackoffLimitExceeded"}]});
             self.store(ObjectKind::Job, &name, object);
         }
@@ -421,7 +452,11 @@ impl World {
             let lost = |p: &Promotion| p.status.as_ref().and_then(|s| s.phase).is_none();
             let any_lost = promotions.iter().filter(|p| lost(p)).count() > 1;
             let active = promotions.iter().filter(|p| !phase(p).is_finished());
-            assert!(any_lost || active.count() <= 1, "I1: {:?}", self.told(&name));
+            assert!(
+                any_lost || active.count() <= 1,
+                "I1: {:?}",
+                self.told(&name)
+            );
             for promotion in &promotions {
                 self.check_promotion(&name, promotion);
             }
@@ -434,7 +469,10 @@ impl World {
         assert_eq!(audit::verify(&status.audit), Ok(()), "I10: {name}");
         if status.phase.unwrap_or_default().is_finished() {
             let now = serde_json::to_value(&status).unwrap();
-            let before = self.ended.entry(name.clone()).or_insert_with(|| now.clone());
+            let before = self
+                .ended
+                .entry(name.clone())
+                .or_insert_with(|| now.clone());
             assert_eq!(*before, now, "I6: {name} had ended");
         }
         // I2, I5: whatever is started was approved, or goes back, or was found running.
@@ -442,12 +480,18 @@ impl World {
         let required = object.pointer("/spec/protection/approvals/required");
         let required = required.and_then(Value::as_u64).unwrap_or(0);
         let is_rollback = promotion.spec.kind.as_str() == "Rollback";
-        let was_lost = status.audit.iter().any(|entry| entry.event.contains("status was lost"));
+        let was_lost = status
+            .audit
+            .iter()
+            .any(|entry| entry.event.contains("status was lost"));
         if status.started_at.is_some() && !is_rollback && !was_lost {
             let users: BTreeSet<&str> = status.approvals.iter().map(|a| a.user.as_str()).collect();
             assert_eq!(users.len(), status.approvals.len(), "I5: {name}");
             assert!(users.len() as u64 >= required, "I2: {name} {users:?}");
-            assert!(!users.contains(promotion.spec.requested_by.as_str()), "I5: {name}");
+            assert!(
+                !users.contains(promotion.spec.requested_by.as_str()),
+                "I5: {name}"
+            );
         }
     }
 
@@ -486,7 +530,9 @@ impl World {
     pub(crate) fn runs(&self, environment: &str) -> (String, String) {
         let status = self.status(environment);
         let name = |list: &[super::api::Deployed]| {
-            list.first().map(|deployed| deployed.release.clone()).unwrap_or_default()
+            list.first()
+                .map(|deployed| deployed.release.clone())
+                .unwrap_or_default()
         };
         (name(&status.current), name(&status.desired))
     }
@@ -511,11 +557,13 @@ fn seconds(at: Timestamp) -> Timestamp {
 }
 
 fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
-    let revision = |images: &BTreeMap<String, String>| {
-        json!({"revision": "r", "images": images, "replicas": 1, "ready": 1})
-    };
+    let revision = |images: &BTreeMap<String, String>| json!({"revision": "r", "images": images, "replicas": 1, "ready": 1});
     let is_ready = phase == "Healthy";
-    let since = model.unready_since.unwrap_or(NOW).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let since = model
+        .unready_since
+        .unwrap_or(NOW)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
     let condition = |type_: &str, is_true: bool| {
         let status = if is_true { "True" } else { "False" };
         json!({"type": type_, "status": status, "reason": phase, "message": "m", "lastTransitionTime": since})

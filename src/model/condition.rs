@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// Abnormal: what a plan wanted to do did not succeed; the message says why.
+pub const ACTION_FAILED: &str = "ActionFailed";
 /// Longest message of a condition, in bytes.
-const MAX_MESSAGE: usize = 1024;
+pub const MAX_MESSAGE: usize = 1024;
 
 /// Builds the conditions of a status from scratch, keeping the transition times of what did not change.
 #[derive(Debug)]

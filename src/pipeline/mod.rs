@@ -42,6 +42,10 @@ impl Kind for PipelineKind {
         &cluster.caches.pipelines
     }
 
+    async fn refresh(object: &Arc<api::Pipeline>, cluster: &Cluster) -> Result<(), ReconcileError> {
+        observe::refresh(object, cluster).await
+    }
+
     async fn observe(
         object: &Arc<api::Pipeline>,
         cluster: &Cluster,

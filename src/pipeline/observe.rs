@@ -12,6 +12,7 @@ use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::model::key::Key;
+use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::PipelineRun;
@@ -59,6 +60,21 @@ pub async fn observe(
         .asked
         .at(ObjectKind::Pipeline, &seen.key, &seen.question());
     Ok(seen)
+}
+
+/// Reads the children from the server: the watches may be behind what the leader before us has written.
+pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let key = Key::of(pipeline.as_ref());
+    let selector = format!("{}={}", label::PIPELINE, key.name);
+    for kind in [
+        ObjectKind::PipelineRun,
+        ObjectKind::Release,
+        ObjectKind::ControllerRevision,
+    ] {
+        let read = cluster.refresh(kind, &key.namespace, &selector).await;
+        read.map_err(ReconcileError::Observe)?;
+    }
+    Ok(())
 }
 
 fn read_run(run: &PipelineRun) -> Run {

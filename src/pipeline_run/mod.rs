@@ -42,6 +42,13 @@ impl Kind for PipelineRunKind {
         &cluster.caches.pipeline_runs
     }
 
+    async fn refresh(
+        object: &Arc<api::PipelineRun>,
+        cluster: &Cluster,
+    ) -> Result<(), ReconcileError> {
+        observe::refresh(object, cluster).await
+    }
+
     async fn observe(
         object: &Arc<api::PipelineRun>,
         cluster: &Cluster,

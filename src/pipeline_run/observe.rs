@@ -16,6 +16,7 @@ use super::observed::{Ended, Job, JobState, Observed, PipelineNow, Pod, Snapshot
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::model::key::Key;
+use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::observe::authorities;
@@ -67,6 +68,23 @@ pub async fn observe(
         seen.asked_at = cluster.asked.at(ObjectKind::PipelineRun, &key, &question);
     }
     Ok(seen)
+}
+
+/// Reads the children from the server: the watches may be behind what the leader before us has written.
+pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let key = Key::of(run.as_ref());
+    let own = format!("{}={}", label::PIPELINE_RUN, key.name);
+    let shared = format!("{}={}", label::PIPELINE, run.spec.pipeline_ref.name);
+    for (kind, selector) in [
+        (ObjectKind::Job, &own),
+        (ObjectKind::Pod, &own),
+        (ObjectKind::ControllerRevision, &shared),
+        (ObjectKind::Release, &shared),
+    ] {
+        let read = cluster.refresh(kind, &key.namespace, selector).await;
+        read.map_err(ReconcileError::Observe)?;
+    }
+    Ok(())
 }
 
 fn snapshot(

@@ -16,6 +16,7 @@ mod conclude;
 mod stage;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::api::{Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase};
 use super::observed::{Job, JobState, Observed, Snapshot};
@@ -28,6 +29,8 @@ use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::spec;
 
+/// How far the cache may be behind what the leader before us has made.
+const CACHE_LAG: SignedDuration = SignedDuration::from_secs(10);
 /// How soon what is missing is looked for again, where no event tells of it.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Time between two questions for the head of a branch.
@@ -91,7 +94,10 @@ impl Draft<'_> {
             }
             Snapshot::Missing => {}
         }
-        if !self.next.stages.is_empty() {
+        if let Some(Time(started_at)) = self.next.started_at {
+            if self.wait_for_cache(started_at) {
+                return None;
+            }
             let message = "the snapshot of the Pipeline that this run followed was deleted; \
                            make a new run";
             self.fail(None, FailureKind::Infra, message);
@@ -202,6 +208,17 @@ impl Draft<'_> {
         self.actions.extend(deletions);
     }
 
+    /// What was made a moment ago, by the leader before us even, may not be in the cache yet: then its
+    /// absence means nothing.
+    fn wait_for_cache(&mut self, made_at: Timestamp) -> bool {
+        let until = made_at + CACHE_LAG;
+        if until <= self.now {
+            return false;
+        }
+        self.wake_at(until);
+        true
+    }
+
     fn wait(&mut self, why: Why, look_again: Option<SignedDuration>) {
         self.waiting.get_or_insert(why);
         if let Some(span) = look_again {
@@ -231,11 +248,7 @@ impl Draft<'_> {
 
     fn end(&mut self, phase: RunPhase) {
         self.next.phase = Some(phase);
-        self.next
-            .finished_at
-            .get_or_insert(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
-                self.now,
-            ));
+        self.next.finished_at.get_or_insert(Time(self.now));
     }
 
     fn finish(self) -> Plan<PipelineRunStatus> {

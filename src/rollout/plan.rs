@@ -238,14 +238,7 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.measurements);
         actions.append(&mut self.deletions);
         actions.append(&mut self.corrections);
-        // What drains has an owner until it is gone, and goes with it.
-        let others = self
-            .seen
-            .sets
-            .iter()
-            .filter(|set| set.revision != self.stable);
-        let are_drained = others.into_iter().all(|set| set.replicas == 0);
-        let finished = orphaned && are_drained && actions.is_empty();
+        let finished = orphaned && self.is_stable_alone() && actions.is_empty();
         Plan {
             actions,
             progress: self.memory,
@@ -266,7 +259,7 @@ impl<'a> Draft<'a> {
         }
         let set = self.seen.set(&self.stable);
         self.has_everything(&self.stable)
-            && set.is_some_and(|set| set.replicas >= self.spec.replicas)
+            && set.is_none_or(|set| set.replicas >= self.spec.replicas)
     }
 
     /// Whether no other revision has traffic: by the route, or by there being no pods of any.
@@ -301,6 +294,13 @@ impl<'a> Draft<'a> {
             self.change_set(set, &disowned);
         }
         self.moves.extend(self.seen.owned_traffic().map(disown));
+    }
+
+    /// Whether every pod is of the stable revision: the others have served what they had accepted.
+    fn is_stable_alone(&self) -> bool {
+        let sets = self.seen.sets.iter();
+        let mut others = sets.filter(|set| set.revision != self.stable);
+        others.all(|set| set.replicas == 0)
     }
 
     /// Merges a change into the one write that a ReplicaSet gets.

@@ -7,7 +7,7 @@ use super::observed::{Observed, Wanted};
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
@@ -19,19 +19,6 @@ const MAX_MESSAGE: usize = 2048;
 fn truncate_to(text: &mut String, limit: usize) {
     let end = truncate(text, limit).len();
     text.truncate(end);
-}
-
-/// Why the last try failed. Until the actions have been tried again, what is known of them stands: otherwise
-/// the status would say yes and no in turn for as long as they fail.
-fn failure(seen: &Observed, plan: &Plan<Memory>, outcome: &Outcome) -> Option<String> {
-    if outcome.failure.is_some() || plan.actions.is_empty() || !outcome.replies.is_empty() {
-        return outcome.failure.clone();
-    }
-    let known = seen.status.conditions.iter();
-    let known = known
-        .into_iter()
-        .find(|condition| condition.type_ == "ActionFailed");
-    known.map(|condition| condition.message.clone())
 }
 
 /// Everything that a Rollout says about itself.
@@ -54,8 +41,7 @@ pub fn status(
     if let Some(notice) = &seen.notice {
         message = format!("{message}; {notice}");
     }
-    let failure = failure(seen, plan, outcome);
-    if let Some(failure) = &failure {
+    if let Some(failure) = &outcome.failure {
         message = format!("{message}; last try failed: {failure}");
     }
     truncate_to(&mut message, MAX_MESSAGE);
@@ -86,7 +72,7 @@ pub fn status(
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
         progress: Some(memory.progress.clone()),
-        conditions: conditions(seen, plan, &message, failure.as_deref(), now),
+        conditions: conditions(seen, plan, &message, outcome, now),
         message: Some(message),
     }
 }
@@ -142,7 +128,7 @@ fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
     message: &str,
-    failure: Option<&str>,
+    outcome: &Outcome,
     now: Timestamp,
 ) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     let reason = plan.why.reason;
@@ -175,10 +161,10 @@ fn conditions(
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
         .set_if(
-            "ActionFailed",
-            failure.is_some(),
-            "ActionFailed",
-            failure.unwrap_or_default(),
+            ACTION_FAILED,
+            outcome.failure.is_some(),
+            ACTION_FAILED,
+            outcome.failure.as_deref().unwrap_or_default(),
         )
         .build()
 }

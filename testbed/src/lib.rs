@@ -10,6 +10,7 @@
 
 mod certs;
 mod control_plane;
+pub mod git;
 pub mod image;
 mod kubeconfig;
 pub mod load;

@@ -44,13 +44,23 @@ pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
     let client = stage.client();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let wanted = serde_json::from_value(json!({"metadata": {"generateName": "e2e-"}})).unwrap();
-    let made = namespaces.create(&PostParams::default(), &wanted).await.unwrap();
-    let app = App { stage, client, namespace: made.name_any() };
+    let made = namespaces
+        .create(&PostParams::default(), &wanted)
+        .await
+        .unwrap();
+    let app = App {
+        stage,
+        client,
+        namespace: made.name_any(),
+    };
     let result = AssertUnwindSafe(test(&app)).catch_unwind().await;
     if result.is_err() {
         app.dump().await;
     }
-    namespaces.delete(&app.namespace, &DeleteParams::background()).await.unwrap();
+    namespaces
+        .delete(&app.namespace, &DeleteParams::background())
+        .await
+        .unwrap();
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
@@ -110,12 +120,16 @@ impl App {
     pub(crate) async fn apply(&self, kind: ObjectKind, manifest: &Value) {
         let name = manifest["metadata"]["name"].as_str().unwrap();
         let params = PatchParams::apply("people").force();
-        self.api(kind).patch(name, &params, &Patch::Apply(manifest)).await.unwrap();
+        self.api(kind)
+            .patch(name, &params, &Patch::Apply(manifest))
+            .await
+            .unwrap();
     }
 
     /// Asks for a version of the sample.
     pub(crate) async fn ask_for(&self, version: Version, extra: &Value) {
-        self.apply(ObjectKind::Rollout, &self.rollout(version, extra)).await;
+        self.apply(ObjectKind::Rollout, &self.rollout(version, extra))
+            .await;
     }
 
     /// Asks for a version and waits until it serves.
@@ -124,20 +138,32 @@ impl App {
         self.until_healthy().await;
     }
 
+    /// Waits until it pauses with this share on the canary, in percent.
+    pub(crate) async fn until_paused_at(&self, percent: u64) -> Value {
+        let what = format!("{percent} % to canary, pausing");
+        self.until(&what, |rollout| pauses_at(rollout, percent))
+            .await
+    }
+
     /// Waits until the spec of now is what serves.
     pub(crate) async fn until_healthy(&self) {
-        self.until("Healthy", |rollout| is_phase(rollout, "Healthy")).await;
+        self.until("Healthy", |rollout| is_phase(rollout, "Healthy"))
+            .await;
     }
 
     /// Waits until the Rollout is as `check` says; its status has to be about the spec of now.
     pub(crate) async fn until(&self, what: &str, check: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, SOON, async || {
             let rollout = self.now().await;
-            let is_seen = rollout["status"]["observedGeneration"] == rollout["metadata"]["generation"];
+            let is_seen =
+                rollout["status"]["observedGeneration"] == rollout["metadata"]["generation"];
             if is_seen && check(&rollout) {
                 return Ok(rollout);
             }
-            Err(format!("{}: {}", rollout["status"]["phase"], rollout["status"]["message"]))
+            Err(format!(
+                "{}: {}",
+                rollout["status"]["phase"], rollout["status"]["message"]
+            ))
         })
         .await
     }
@@ -164,7 +190,9 @@ impl App {
         self.answers(&url).await;
         let rate = NonZeroU32::new(RATE).unwrap();
         let spec = LoadSpec::new(&url).unwrap().host(self.host()).rate(rate);
-        Load::start(spec.duration(Duration::from_mins(5))).await.unwrap()
+        Load::start(spec.duration(Duration::from_mins(5)))
+            .await
+            .unwrap()
     }
 
     /// The gateway takes a moment to hear of a new host.
@@ -173,7 +201,11 @@ impl App {
         wait_for("the gateway has the route", SOON, async || {
             let answer = http.get(url).header("host", self.host()).send().await;
             let status = answer.map_err(|error| error.to_string())?.status();
-            if status.is_success() { Ok(()) } else { Err(status.to_string()) }
+            if status.is_success() {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
         })
         .await;
     }
@@ -184,8 +216,15 @@ impl App {
         let mut by_revision: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pod in pods.list(&ListParams::default()).await.unwrap() {
             if pod.metadata.deletion_timestamp.is_none() {
-                let revision = pod.labels().get(label::REVISION).cloned().unwrap_or_default();
-                by_revision.entry(revision).or_default().push(pod.name_any());
+                let revision = pod
+                    .labels()
+                    .get(label::REVISION)
+                    .cloned()
+                    .unwrap_or_default();
+                by_revision
+                    .entry(revision)
+                    .or_default()
+                    .push(pod.name_any());
             }
         }
         by_revision
@@ -196,7 +235,11 @@ impl App {
         wait_for("only pods of the stable revision", SOON, async || {
             let pods = self.pods().await;
             let counts: Vec<usize> = pods.values().map(Vec::len).collect();
-            if counts == [count] { Ok(()) } else { Err(format!("{counts:?}")) }
+            if counts == [count] {
+                Ok(())
+            } else {
+                Err(format!("{counts:?}"))
+            }
         })
         .await;
     }
@@ -204,7 +247,11 @@ impl App {
     /// Prints what is in the namespace, for the log of a failed test.
     async fn dump(&self) {
         eprintln!("---- namespace {} ----", self.namespace);
-        let kinds = [ObjectKind::Rollout, ObjectKind::HttpRoute, ObjectKind::Service];
+        let kinds = [
+            ObjectKind::Rollout,
+            ObjectKind::HttpRoute,
+            ObjectKind::Service,
+        ];
         for kind in kinds {
             for mut object in self.api(kind).list(&ListParams::default()).await.unwrap() {
                 object.metadata.managed_fields = None;
@@ -225,10 +272,25 @@ impl App {
             eprintln!("event {reason} {about}: {}", message.unwrap_or_default());
         }
         let selector = ["logs", "--namespace", crate::stage::NAMESPACE, "--tail=150"];
-        let which = ["--selector", "app.kubernetes.io/component=operator", "--prefix"];
-        let logs = self.stage.run("kubectl", &[&selector[..], &which].concat()).await;
+        let which = [
+            "--selector",
+            "app.kubernetes.io/component=operator",
+            "--prefix",
+        ];
+        let logs = self
+            .stage
+            .run("kubectl", &[&selector[..], &which].concat())
+            .await;
         eprintln!("{}", logs.unwrap_or_else(|error| error));
     }
+}
+
+/// A fifth, half, all, with time in between to do something.
+pub(crate) fn in_steps() -> Value {
+    json!({"strategy": {"steps": [
+        {"setWeight": {"weight": 20}}, {"pause": {"for": "4s"}},
+        {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}},
+    ]}})
 }
 
 /// Waits until `check` yields something; panics with the last reason why not.
@@ -243,7 +305,10 @@ pub(crate) async fn wait_for<T>(
         tick.tick().await;
         match check().await {
             Ok(found) => return found,
-            Err(why) => assert!(start.elapsed() < within, "{what}: not within {within:?}: {why}"),
+            Err(why) => assert!(
+                start.elapsed() < within,
+                "{what}: not within {within:?}: {why}"
+            ),
         }
     }
 }
@@ -253,25 +318,56 @@ pub(crate) fn is_phase(rollout: &Value, phase: &str) -> bool {
     rollout["status"]["phase"] == phase
 }
 
+/// Whether a Rollout pauses with this share on the canary, in percent.
+pub(crate) fn pauses_at(rollout: &Value, percent: u64) -> bool {
+    is_phase(rollout, "Paused") && rollout["status"]["weights"]["canary"] == percent
+}
+
+/// Whether a condition holds.
+pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
+    let conditions = rollout["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == condition && c["status"] == "True")
+    })
+}
+
 /// The canary's share that a route asks for, in percent.
 pub(crate) fn weight_of(route: &Value) -> Option<u64> {
     let refs = route.pointer("/spec/rules/0/backendRefs")?.as_array()?;
-    let canary = refs.iter().find(|backend| backend["name"] == format!("{NAME}-canary"))?;
+    let canary = refs
+        .iter()
+        .find(|backend| backend["name"] == format!("{NAME}-canary"))?;
     canary["weight"].as_u64()
 }
 
 /// Ends a load. Every request has to have been answered exactly once.
 pub(crate) async fn nothing_lost(what: &str, load: Load) -> Summary {
     let summary = load.stop().await;
-    let Stats { sent, answered, lost, injected, duplicated, .. } = summary.stats;
+    let Stats {
+        sent,
+        answered,
+        lost,
+        injected,
+        duplicated,
+        ..
+    } = summary.stats;
     let latency = &summary.latency;
     eprintln!(
         "{what}: {sent} requests in {:.0} s, {lost} lost, {injected} injected errors, \
          p99 {:.0} ms, max {:.0} ms, by revision {:?}",
         summary.ran_for, latency.p99, latency.max, summary.stats.revisions
     );
-    assert_eq!(lost, 0, "lost requests: {:#?}\n{:#?}", summary.losses, summary.seconds);
-    assert_eq!((answered, duplicated), (sent, 0), "every request ends exactly once");
+    assert_eq!(
+        lost, 0,
+        "lost requests: {:#?}\n{:#?}",
+        summary.losses, summary.seconds
+    );
+    assert_eq!(
+        (answered, duplicated),
+        (sent, 0),
+        "every request ends exactly once"
+    );
     summary
 }
 

@@ -5,13 +5,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::load::Load;
 
-use crate::app::{App, DRAIN, RATE, REPLICAS, is_phase, nothing_lost, share, weight_of, with_app};
+use crate::app::{
+    App, DRAIN, RATE, REPLICAS, is_phase, is_true, nothing_lost, share, weight_of, with_app,
+};
 use crate::stage::Version;
 
 /// The share of good answers over the last seconds, as a Prometheus sees it that scrapes every second.
 pub(crate) fn success_rate(app: &App) -> Value {
     let of = |more: &str| {
-        let pods = format!("namespace=\"{}\",pod=~\"{{{{canary.pods}}}}\"{more}", app.namespace);
+        let pods = format!(
+            "namespace=\"{}\",pod=~\"{{{{canary.pods}}}}\"{more}",
+            app.namespace
+        );
         format!("sum(rate(http_requests_total{{{pods}}}[5s]))")
     };
     json!({
@@ -53,18 +58,25 @@ async fn a_good_version_takes_over_step_by_step() {
         calibrated(&load).await;
         app.ask_for(Version::Two, &extra).await;
         for percent in [20, 50] {
-            let what = format!("{percent} % to canary, pausing");
-            app.until(&what, |rollout| pauses_at(rollout, percent)).await;
+            app.until_paused_at(percent).await;
             let share = share_over(&load, 3).await;
             eprintln!("weight {percent}: {share:.1} % of the answers");
-            assert!((share - f64::from(percent)).abs() < 6.0, "{share} % instead of {percent} %");
+            assert!(
+                (share - f64::from(u32::try_from(percent).unwrap())).abs() < 6.0,
+                "{share} % instead of {percent} %"
+            );
         }
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         let after = load.stats();
-        let all = load.until(DRAIN, |stats| stats.answered >= after.answered + u64::from(RATE));
+        let all = load.until(DRAIN, |stats| {
+            stats.answered >= after.answered + u64::from(RATE)
+        });
         let share = share(&after, &all.await.unwrap(), Version::Two);
-        assert!(share > 99.9, "{share} % of the answers are of the new version");
+        assert!(
+            share > 99.9,
+            "{share} % of the answers are of the new version"
+        );
         nothing_lost("a good version", load).await;
     })
     .await;
@@ -73,7 +85,10 @@ async fn a_good_version_takes_over_step_by_step() {
 /// Before anything changes, the gateway, the machine and the load itself lose nothing.
 async fn calibrated(load: &Load) {
     let wanted = u64::from(3 * RATE);
-    let stats = load.until(Duration::from_secs(10), |stats| stats.answered >= wanted).await.unwrap();
+    let stats = load
+        .until(Duration::from_secs(10), |stats| stats.answered >= wanted)
+        .await
+        .unwrap();
     assert_eq!(stats.lost, 0, "the stage itself loses requests: {stats:?}");
 }
 
@@ -85,10 +100,6 @@ async fn share_over(load: &Load, seconds: u32) -> f64 {
     share(&before, &after.await.unwrap(), Version::Two)
 }
 
-fn pauses_at(rollout: &Value, percent: i32) -> bool {
-    is_phase(rollout, "Paused") && rollout["status"]["weights"]["canary"] == percent
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn a_bad_version_is_sent_back_within_a_second_of_its_first_bad_sample() {
@@ -98,18 +109,35 @@ async fn a_bad_version_is_sent_back_within_a_second_of_its_first_bad_sample() {
         let (rollout, route) = (app.film().await, app.film_route().await);
         let load = app.load().await;
         app.ask_for(Version::Bad, &extra).await;
-        let given_up = app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack")).await;
+        let given_up = app
+            .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
+            .await;
         app.until_pods(REPLICAS).await;
 
-        let (bad, _) = rollout.first(|rollout| failed_samples(rollout).filter(|n| *n > 0)).unwrap();
-        let back = route.first_since(bad, |route| weight_of(route) == Some(0)).unwrap();
+        let (bad, _) = rollout
+            .first(|rollout| failed_samples(rollout).filter(|n| *n > 0))
+            .unwrap();
+        let back = route
+            .first_since(bad, |route| weight_of(route) == Some(0))
+            .unwrap();
         let took = back.duration_since(bad);
         eprintln!("from the first bad sample to 100 % stable: {took:?}");
         assert!(took < Duration::from_secs(1), "{took:?}");
-        let peak = route.frames().iter().filter_map(|frame| weight_of(&frame.object)).max();
-        assert_eq!(peak, Some(20), "the bad version never had more than its first weight");
+        let peak = route
+            .frames()
+            .iter()
+            .filter_map(|frame| weight_of(&frame.object))
+            .max();
+        assert_eq!(
+            peak,
+            Some(20),
+            "the bad version never had more than its first weight"
+        );
         let ending = &given_up["status"]["history"][0];
-        assert_eq!((&ending["result"], &ending["peakWeight"]), (&json!("RolledBack"), &json!(20)));
+        assert_eq!(
+            (&ending["result"], &ending["peakWeight"]),
+            (&json!("RolledBack"), &json!(20))
+        );
         assert!(is_true(&given_up, "Stalled"), "{:#}", given_up["status"]);
         let summary = nothing_lost("a bad version", load).await;
         assert!(summary.stats.injected > 0, "nobody met the bad version");
@@ -128,19 +156,14 @@ async fn without_an_analysis_the_bad_version_takes_over() {
         app.ask_for(Version::Bad, &extra).await;
         app.until_healthy().await;
         let summary = nothing_lost("a bad version that nobody watches", load).await;
-        assert!(summary.stats.injected > 0, "the bad version answers without an error");
+        assert!(
+            summary.stats.injected > 0,
+            "the bad version answers without an error"
+        );
     })
     .await;
 }
 
 fn failed_samples(rollout: &Value) -> Option<u64> {
     rollout.pointer("/status/analysis/0/failed")?.as_u64()
-}
-
-/// Whether a condition holds.
-pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
-    let conditions = rollout["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter().any(|c| c["type"] == condition && c["status"] == "True")
-    })
 }

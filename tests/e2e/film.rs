@@ -29,7 +29,11 @@ impl Film {
     /// Begins to record; returns when the first state is in.
     pub(crate) async fn of(api: &Api<DynamicObject>, name: &str) -> Self {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut states = Box::pin(watcher(api.clone(), config).default_backoff().applied_objects());
+        let mut states = Box::pin(
+            watcher(api.clone(), config)
+                .default_backoff()
+                .applied_objects(),
+        );
         let frames = Arc::new(Mutex::new(Vec::new()));
         let (first, is_rolling) = oneshot::channel();
         let (film, mut first) = (Arc::clone(&frames), Some(first));
@@ -37,12 +41,18 @@ impl Film {
             while let Some(state) = states.next().await {
                 let Ok(state) = state else { continue };
                 let object = serde_json::to_value(&state).unwrap();
-                film.lock().unwrap().push(Frame { at: Instant::now(), object });
+                film.lock().unwrap().push(Frame {
+                    at: Instant::now(),
+                    object,
+                });
                 first.take().map(|first| first.send(()));
             }
         });
         is_rolling.await.unwrap();
-        Self { frames, task: task.abort_handle() }
+        Self {
+            frames,
+            task: task.abort_handle(),
+        }
     }
 
     /// Everything so far.
@@ -53,7 +63,9 @@ impl Film {
     /// The first state for which `check` yields something.
     pub(crate) fn first<T>(&self, check: impl Fn(&Value) -> Option<T>) -> Option<(Instant, T)> {
         let frames = self.frames();
-        frames.iter().find_map(|frame| Some((frame.at, check(&frame.object)?)))
+        frames
+            .iter()
+            .find_map(|frame| Some((frame.at, check(&frame.object)?)))
     }
 
     /// The first such state from `since` on.
@@ -63,7 +75,10 @@ impl Film {
         check: impl Fn(&Value) -> bool,
     ) -> Option<Instant> {
         let frames = self.frames();
-        frames.iter().find(|frame| frame.at >= since && check(&frame.object)).map(|frame| frame.at)
+        frames
+            .iter()
+            .find(|frame| frame.at >= since && check(&frame.object))
+            .map(|frame| frame.at)
     }
 }
 
@@ -72,4 +87,3 @@ impl Drop for Film {
         self.task.abort();
     }
 }
-

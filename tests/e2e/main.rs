@@ -16,3 +16,9 @@ mod film; // what a watch saw, and when
 mod stage; // the node, the operator on it, and the sample's images
 
 mod canary; // a change under load, good and bad
+mod change; // what comes in between: other versions, other sizes, versions that do not start
+mod deletion; // a Rollout that goes in the middle of a change
+mod operator; // an operator that dies or hands over in the middle of a change
+mod ratio; // weights without a router
+mod record; // a status that is lost, a spec that cannot be
+mod rights; // what the operator may do, and does; has to run after all others

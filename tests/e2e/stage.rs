@@ -61,7 +61,10 @@ impl Stage {
         for version in Version::ALL {
             images.push(build_sample(node.registry(), &python, version).await);
         }
-        let stage = Self { node, images: images.try_into().unwrap() };
+        let stage = Self {
+            node,
+            images: images.try_into().unwrap(),
+        };
         stage.install(&[]).await;
         stage
     }
@@ -86,14 +89,27 @@ impl Stage {
                 .unwrap();
         let (repository, tag) = operator.rsplit_once(':').unwrap();
         let chart = in_tree("charts/slipway").display().to_string();
-        let (repository, tag) =
-            (format!("image.repository={repository}"), format!("image.tag={tag}"));
-        let fixed = ["upgrade", RELEASE, &chart, "--install", "--wait", "--timeout=2m"];
+        let (repository, tag) = (
+            format!("image.repository={repository}"),
+            format!("image.tag={tag}"),
+        );
+        let fixed = [
+            "upgrade",
+            RELEASE,
+            &chart,
+            "--install",
+            "--wait",
+            "--timeout=2m",
+        ];
         let place = ["--namespace", NAMESPACE, "--create-namespace"];
         let image = ["--set", &repository, "--set", &tag];
         let settings = settings.iter().flat_map(|setting| ["--set", *setting]);
-        let args: Vec<&str> =
-            fixed.into_iter().chain(place).chain(image).chain(settings).collect();
+        let args: Vec<&str> = fixed
+            .into_iter()
+            .chain(place)
+            .chain(image)
+            .chain(settings)
+            .collect();
         self.helm(&args).await;
     }
 
@@ -115,7 +131,11 @@ impl Stage {
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
-        if output.status.success() { Ok(said) } else { Err(format!("{program} {args:?}: {said}")) }
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("{program} {args:?}: {said}"))
+        }
     }
 }
 
@@ -127,8 +147,11 @@ pub(crate) fn in_tree(path: &str) -> PathBuf {
 /// Builds the sample as its own Dockerfile says, after an edit of the files that make it a version.
 async fn build_sample(registry: &str, base: &str, version: Version) -> String {
     let sources = in_tree("examples/greeter");
-    let context = std::env::temp_dir()
-        .join(format!("slipway-e2e-{}-{}", std::process::id(), version.name()));
+    let context = std::env::temp_dir().join(format!(
+        "slipway-e2e-{}-{}",
+        std::process::id(),
+        version.name()
+    ));
     std::fs::create_dir_all(&context).unwrap();
     for file in ["Dockerfile", "app.py", "DELAY_MS"] {
         std::fs::copy(sources.join(file), context.join(file)).unwrap();

@@ -62,7 +62,11 @@ impl Operator {
     /// Asks it to end, as Kubernetes does, and waits; the exit code.
     pub(crate) async fn end(mut self) -> Option<i32> {
         let pid = self.pid().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
         self.ended().await
     }
 
@@ -76,9 +80,16 @@ impl Operator {
     pub(crate) async fn address(&self) -> String {
         let address = async || {
             let log = self.log();
-            let line = log.lines().find(|line| line.contains("serving health and metrics"))?;
+            let line = log
+                .lines()
+                .find(|line| line.contains("serving health and metrics"))?;
             let (_, address) = line.split_once("address=")?;
-            Some(address.chars().filter(|c| c.is_ascii_digit() || ".:".contains(*c)).collect())
+            Some(
+                address
+                    .chars()
+                    .filter(|c| c.is_ascii_digit() || ".:".contains(*c))
+                    .collect(),
+            )
         };
         cluster::wait_for("its address", cluster::SOON, address).await
     }

@@ -15,7 +15,10 @@ use crate::rollout::{SOON, Subject, manifest, stable};
 
 async fn holder(leases: &Api<Lease>) -> Option<String> {
     let lease = leases.get_opt("slipway").await.ok()??;
-    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+    lease
+        .spec?
+        .holder_identity
+        .filter(|holder| !holder.is_empty())
 }
 
 #[tokio::test]
@@ -31,7 +34,11 @@ async fn one_of_two_leads_and_hands_over_within_seconds() {
         let api = Subject::create(space, &manifest("greeter:1", &json!({}))).await;
         let healthy = api.until_phase(Phase::Healthy).await;
         second.until_logged("serving health and metrics").await;
-        assert!(!second.log().contains("leading"), "a standby leads:\n{}", second.log());
+        assert!(
+            !second.log().contains("leading"),
+            "a standby leads:\n{}",
+            second.log()
+        );
 
         api.set_image("greeter:2").await;
         api.until_phase(Phase::Paused).await;
@@ -39,7 +46,9 @@ async fn one_of_two_leads_and_hands_over_within_seconds() {
         let code = first.end().await;
         assert_eq!(code, Some(0));
         wait_for("hand-over", Duration::from_secs(5), async || {
-            holder(&leases).await.filter(|holder| holder.starts_with("second"))
+            holder(&leases)
+                .await
+                .filter(|holder| holder.starts_with("second"))
         })
         .await;
         let took = start.elapsed();
@@ -63,7 +72,9 @@ async fn a_leader_that_is_killed_is_replaced() {
         first.kill().await;
         let start = Instant::now();
         wait_for("replacement", Duration::from_secs(25), async || {
-            holder(&leases).await.filter(|holder| holder.starts_with("second"))
+            holder(&leases)
+                .await
+                .filter(|holder| holder.starts_with("second"))
         })
         .await;
         println!("replacement took {:?}", start.elapsed());
@@ -80,10 +91,17 @@ async fn a_leader_whose_lease_is_taken_stops_at_once() {
         wait_for("a leader", SOON, async || holder(&leases).await).await;
         let taken = json!({"spec": {"holderIdentity": "somebody-else"}});
         let patch = kube::api::Patch::Merge(taken);
-        leases.patch("slipway", &kube::api::PatchParams::default(), &patch).await.unwrap();
+        leases
+            .patch("slipway", &kube::api::PatchParams::default(), &patch)
+            .await
+            .unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(10), operator.ended()).await;
         assert_eq!(ended.expect("ends within seconds"), Some(1));
-        assert!(operator.log().contains("the lead was lost"), "{}", operator.log());
+        assert!(
+            operator.log().contains("the lead was lost"),
+            "{}",
+            operator.log()
+        );
     })
     .await;
 }
@@ -97,7 +115,9 @@ async fn health_readiness_and_metrics_are_served() {
         api.until_phase(Phase::Healthy).await;
         let address = operator.address().await;
         let get = async |path: &str| {
-            let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+            let answer = reqwest::get(format!("http://{address}{path}"))
+                .await
+                .unwrap();
             (answer.status().as_u16(), answer.text().await.unwrap())
         };
         assert_eq!(get("/livez").await.0, 200);
@@ -115,7 +135,10 @@ async fn health_readiness_and_metrics_are_served() {
             space.name
         );
         assert!(metrics.contains(&phase), "{phase} is missing:\n{metrics}");
-        api.api.delete("api", &kube::api::DeleteParams::default()).await.unwrap();
+        api.api
+            .delete("api", &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
         wait_for("its series are gone", SOON, async || {
             (!get("/metrics").await.1.contains("slipway_rollout_phase{")).then_some(())
         })
@@ -128,7 +151,11 @@ async fn fails_and_says(kubeconfig: &std::path::Path, words: &str) {
     let mut operator = Operator::start_with("default", kubeconfig, &[]);
     let ended = tokio::time::timeout(SOON, operator.ended()).await;
     assert_eq!(ended.expect("ends"), Some(1), "{}", operator.log());
-    assert!(operator.log().contains(words), "no `{words}` in:\n{}", operator.log());
+    assert!(
+        operator.log().contains(words),
+        "no `{words}` in:\n{}",
+        operator.log()
+    );
 }
 
 #[tokio::test]
@@ -153,5 +180,9 @@ async fn an_operator_that_cannot_start_says_what_is_missing() {
     fails_and_says(&path, "cannot reach the API server").await;
     std::fs::remove_file(&path).unwrap();
 
-    fails_and_says(std::path::Path::new("/nowhere/kubeconfig"), "no cluster configured").await;
+    fails_and_says(
+        std::path::Path::new("/nowhere/kubeconfig"),
+        "no cluster configured",
+    )
+    .await;
 }

@@ -23,12 +23,16 @@ pub(super) struct Gates {
 
 impl Gates {
     pub(super) fn have_passed(&self) -> bool {
-        self.all.iter().all(|gate| gate.state == CandidateGateState::Passed)
+        self.all
+            .iter()
+            .all(|gate| gate.state == CandidateGateState::Passed)
     }
 
     /// The first gate that has not passed.
     pub(super) fn first_open(&self) -> Option<&CandidateGate> {
-        self.all.iter().find(|gate| gate.state != CandidateGateState::Passed)
+        self.all
+            .iter()
+            .find(|gate| gate.state != CandidateGateState::Passed)
     }
 }
 
@@ -63,16 +67,26 @@ impl<'a> Draft<'a> {
         {
             let count = self.count_approvals(entry);
             gates.all.push(self.approval_gate(rule.required, &count));
-            gates.approvals = count.good.into_iter().map(|(approval, _)| approval).collect();
+            gates.approvals = count
+                .good
+                .into_iter()
+                .map(|(approval, _)| approval)
+                .collect();
         }
         gates
     }
 
     fn hold_gate(&self, entry: &Entry) -> CandidateGate {
         let of_all = self.rulings.of_all().map(|hold| {
-            format!("{}; a Decision Resume on the Environment lifts it", hold.reason)
+            format!(
+                "{}; a Decision Resume on the Environment lifts it",
+                hold.reason
+            )
         });
-        let of_this = self.rulings.of(entry.release()).filter(|ruling| !ruling.is_silent);
+        let of_this = self
+            .rulings
+            .of(entry.release())
+            .filter(|ruling| !ruling.is_silent);
         let of_this = of_this.map(|ruling| {
             let reason = &ruling.hold.reason;
             format!("{reason}; a Decision Resume that names the Release lifts it")

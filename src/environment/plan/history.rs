@@ -92,8 +92,7 @@ impl<'a> History<'a> {
     /// A promotion that went back has to be followed by the one that takes it back.
     pub(super) fn rollback_owed(&self) -> Option<Entry<'a>> {
         let last = self.last()?;
-        (last.phase == PromotionPhase::RolledBack && self.way_back(last).is_some())
-            .then_some(*last)
+        (last.phase == PromotionPhase::RolledBack && self.way_back(last).is_some()).then_some(*last)
     }
 
     /// The last Promotion of a Pipeline that succeeded.
@@ -154,7 +153,11 @@ impl<'a> History<'a> {
             .collect();
         pipelines.sort_unstable();
         pipelines.dedup();
-        pipelines.into_iter().filter_map(pick).map(Entry::deployed).collect()
+        pipelines
+            .into_iter()
+            .filter_map(pick)
+            .map(Entry::deployed)
+            .collect()
     }
 }
 
@@ -211,7 +214,10 @@ fn recover(
         return (phase, None);
     }
     let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
-        let rollouts = seen.rollouts.iter().filter_map(|rollout| rollout.state.as_ref());
+        let rollouts = seen
+            .rollouts
+            .iter()
+            .filter_map(|rollout| rollout.state.as_ref());
         let mut answers = rollouts.map(|state| state.runs(pick(state), &record.spec.images));
         seen.is_blank() && answers.any(|answer| answer == Some(true))
     };
@@ -231,7 +237,10 @@ fn recover(
 /// what is good, and going back leads to it.
 fn told_by(record: &Record, later: &[Record]) -> Option<PromotionPhase> {
     let release = &record.spec.release;
-    let mut next = later.iter().filter(|next| next.spec.pipeline == record.spec.pipeline).peekable();
+    let mut next = later
+        .iter()
+        .filter(|next| next.spec.pipeline == record.spec.pipeline)
+        .peekable();
     let first = next.peek()?;
     let replaces = |next: &Record| next.spec.previous.as_ref() == Some(release);
     if first.spec.kind == PromotionKind::Rollback && replaces(first) {

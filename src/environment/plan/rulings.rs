@@ -50,7 +50,12 @@ impl Rulings {
             let is_lost = hold.by == SLIPWAY && !hold.release.as_ref().is_some_and(is_known);
             (is_lost && hold.release.is_some()).then(|| (hold.at.0, Event::Hold(kept(hold))))
         }));
-        line.extend(history.entries.iter().filter_map(|entry| failure(seen, history, entry)));
+        line.extend(
+            history
+                .entries
+                .iter()
+                .filter_map(|entry| failure(seen, history, entry)),
+        );
         line.extend(seen.decisions.iter().map(|act| (act.at, Event::Act(act))));
         // Stable: within a second failures come before Decisions, which are in their own order.
         line.sort_by_key(|(at, _)| *at);
@@ -63,13 +68,18 @@ impl Rulings {
         }
         let ends = rulings.holds.iter().filter_map(|ruling| ruling.until);
         rulings.until = ends.filter(|until| *until > now).min();
-        rulings.holds.retain(|ruling| ruling.until.is_none_or(|until| until > now));
+        rulings
+            .holds
+            .retain(|ruling| ruling.until.is_none_or(|until| until > now));
         rulings
     }
 
     /// What holds every Release.
     pub(super) fn of_all(&self) -> Option<&Hold> {
-        let all = self.holds.iter().find(|ruling| ruling.hold.release.is_none());
+        let all = self
+            .holds
+            .iter()
+            .find(|ruling| ruling.hold.release.is_none());
         all.map(|ruling| &ruling.hold)
     }
 
@@ -94,7 +104,8 @@ impl Rulings {
     }
 
     fn add(&mut self, ruling: Ruling) {
-        self.holds.retain(|known| known.hold.release != ruling.hold.release);
+        self.holds
+            .retain(|known| known.hold.release != ruling.hold.release);
         self.holds.push(ruling);
     }
 
@@ -181,7 +192,11 @@ fn failure<'a>(
     let why = || {
         let reason = entry.record.status.reason.clone().unwrap_or_default();
         let message = entry.record.status.message.as_deref().unwrap_or_default();
-        format!("Promotion {}: {reason}: {}", entry.name(), truncate(message, 700))
+        format!(
+            "Promotion {}: {reason}: {}",
+            entry.name(),
+            truncate(message, 700)
+        )
     };
     let hold = |release: Option<&str>, reason: String, at: Timestamp| {
         let ruling = Ruling {
@@ -198,18 +213,23 @@ fn failure<'a>(
         Some((at, Event::Hold(ruling)))
     };
     if entry.is_rollback() {
-        let is_last = history.last().is_some_and(|last| last.name() == entry.name());
+        let is_last = history
+            .last()
+            .is_some_and(|last| last.name() == entry.name());
         if entry.phase == PromotionPhase::Failed && is_last {
             let at = entry.finished_at.unwrap_or(entry.record.created_at);
-            let reason = format!("the way back failed, and nothing goes on by itself; {}", why());
+            let reason = format!(
+                "the way back failed, and nothing goes on by itself; {}",
+                why()
+            );
             return hold(None, reason, at);
         }
         let left = spec.previous.as_deref()?;
         let is_left = left != spec.release && !is_over(left);
         // A Release that failed has a reason of its own.
-        let has_own = history.last_of(left).is_some_and(|last| {
-            last.is_bad() && last.record.status.reason.is_some()
-        });
+        let has_own = history
+            .last_of(left)
+            .is_some_and(|last| last.is_bad() && last.record.status.reason.is_some());
         let by = &spec.requested_by;
         let reason = format!("left by Promotion {}, which {by} asked for", entry.name());
         return (is_left && !has_own)
@@ -236,6 +256,7 @@ pub(super) fn retried<'h, 'a>(act: &Act, history: &'h History<'a>) -> Option<&'h
     let ended = |entry: &&Entry| entry.finished_at.is_some_and(|at| at <= act.at);
     let mut meant = history.entries.iter().rev().filter(before).filter(is_meant);
     // After a rollback the failure is the one before it.
-    let failed = meant.find(|entry| entry.phase != PromotionPhase::Succeeded || !entry.is_rollback());
+    let failed =
+        meant.find(|entry| entry.phase != PromotionPhase::Succeeded || !entry.is_rollback());
     failed.filter(|entry| entry.is_bad()).filter(ended)
 }

@@ -22,15 +22,30 @@ fn staging_takes_a_release_by_itself_and_production_after_an_approval() {
     world.release(1, Nature::Good);
     world.settle();
     assert_eq!(world.runs("staging"), ("shop-1".into(), "shop-1".into()));
-    assert_eq!(world.told("production"), ["Promote shop-1 AwaitingApproval"]);
+    assert_eq!(
+        world.told("production"),
+        ["Promote shop-1 AwaitingApproval"]
+    );
     let status = world.status("production");
     assert_eq!(status.phase, Some(EnvironmentPhase::Pending));
     assert_eq!(world.condition("production", "Ready"), Some(true));
-    assert_eq!(world.condition("production", "PromotionPending"), Some(true));
-    assert!(world.message("production").contains("0 of 1 approvals"), "{}", world.message("production"));
+    assert_eq!(
+        world.condition("production", "PromotionPending"),
+        Some(true)
+    );
+    assert!(
+        world.message("production").contains("0 of 1 approvals"),
+        "{}",
+        world.message("production")
+    );
     assert_eq!(world.serves("production-api"), None);
 
-    world.decide("alice", "Approve", "production", &json!({"release": "shop-1"}));
+    world.decide(
+        "alice",
+        "Approve",
+        "production",
+        &json!({"release": "shop-1"}),
+    );
     world.settle();
     assert_eq!(world.told("production"), ["Promote shop-1 Succeeded"]);
     assert_eq!(world.serves("production-api"), Some(1));

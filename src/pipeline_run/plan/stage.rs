@@ -167,8 +167,11 @@ impl Draft<'_> {
     /// Before the Job was seen, it is made (again). Afterwards somebody has deleted it: whether it had
     /// done its work cannot be told, so it is never run blindly again.
     fn job_is_missing(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        if status.started_at.is_none() {
+        let Some(Time(started_at)) = status.started_at else {
             self.create_job(spec, stage);
+            return;
+        };
+        if self.wait_for_cache(started_at) {
             return;
         }
         let message = "its Job was deleted before its verdict was read; make a new run";

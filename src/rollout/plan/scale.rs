@@ -210,7 +210,8 @@ impl Draft<'_> {
             return;
         }
         // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
-        if *revision == self.spec.revision && count > 0 {
+        let is_staying = self.seen.deletion.is_none();
+        if *revision == self.spec.revision && count > 0 && is_staying {
             let ordinal = self
                 .seen
                 .sets

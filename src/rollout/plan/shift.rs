@@ -195,7 +195,11 @@ impl Draft<'_> {
         self.are_steps_done() && !self.spec.is_paused && has_all && has_pods
     }
 
+    /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
     fn create_missing(&mut self, router: &Router) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
         let canary = self
             .change()
             .map_or(&self.stable, |change| &change.revision)
@@ -239,6 +243,9 @@ impl Draft<'_> {
     /// Brings owners, ports, hosts and gateways up to date, without touching selectors or weights. An object
     /// that this plan writes already has to wait: the second write would lose against the first.
     fn correct(&mut self, router: &Router, live: &Arrangement) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
         let is_written = |target: &Target| {
             self.moves.iter().any(|action| {
                 matches!(action, Action::Patch { target: written, .. } if written == target)
@@ -249,7 +256,7 @@ impl Draft<'_> {
             if !service.is_current {
                 let ports = json!({"spec": {"ports": [render::service_port(router)]}});
                 corrections.push((&service.target, ports));
-            } else if !service.is_owned && self.seen.deletion.is_none() {
+            } else if !service.is_owned {
                 corrections.push((&service.target, self.own()));
             }
         }
@@ -257,7 +264,7 @@ impl Draft<'_> {
             let spec = gateway_api::spec(router, &self.seen.backends(), live.weight);
             if !gateway_api::is_as_wanted(&route.live, &spec) {
                 corrections.push((&route.target, json!({"spec": spec})));
-            } else if !route.is_owned() && self.seen.deletion.is_none() {
+            } else if !route.is_owned() {
                 corrections.push((&route.target, self.own()));
             }
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::api::{Change, EndingResult, Phase, Progress, RolloutStatus, Tally};
-use super::super::observed::{Deletion, Observed};
+use super::super::observed::{Deletion, Observed, Wanted};
 use super::super::status;
 use super::super::testing::{NOW, later, revision, routed, routed_steps, spec, untouched};
 use super::{Memory, plan};
@@ -470,6 +470,19 @@ fn an_analysis_without_data_fails_in_the_end() {
     assert_eq!(over.progress.progress.failed.unwrap().reason, "NoVerdict");
 }
 
+/// Takes the owner off the stable ReplicaSet, the Services and the route.
+fn orphaned(mut seen: Observed) -> Observed {
+    seen.sets[0].is_owned = false;
+    seen.services
+        .iter_mut()
+        .flatten()
+        .for_each(|service| service.is_owned = false);
+    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
+    live.metadata.owner_references = None;
+    seen.route.as_mut().unwrap().live = live.into();
+    seen
+}
+
 #[test]
 fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
     let extra = ten_then_half();
@@ -479,7 +492,7 @@ fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
     let first = plan(&seen, NOW);
     assert_eq!(shifted_to(&first), Some(0));
     assert!(!first.finished);
-    let mut seen = seen.with_traffic(&v1, &v1, 0);
+    let seen = seen.with_traffic(&v1, &v1, 0);
     let second = plan(&seen, NOW);
     let disowned = second.actions.iter().filter(|action| {
         matches!(action, Action::Patch { change, .. }
@@ -490,19 +503,87 @@ fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
         4,
         "ReplicaSet, two Services and the route"
     );
-    seen.sets[0].is_owned = false;
-    seen.services
-        .iter_mut()
-        .flatten()
-        .for_each(|service| service.is_owned = false);
-    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
-    live.metadata.owner_references = None;
-    seen.route.as_mut().unwrap().live = live.into();
+    let mut seen = orphaned(seen);
     let mut memory = at_step(&v1, &v1, 0, NOW);
     memory.progress.as_mut().unwrap().change = None;
     seen.sets[1].replicas = 0;
     let last = plan(&seen.remembering(memory), NOW);
     assert!(last.finished, "{last:#?}");
+}
+
+#[test]
+fn a_rollout_that_leaves_its_pods_stays_until_the_canary_has_drained() {
+    let extra = ten_then_half();
+    let v1 = revision("1", &extra);
+    let seen = orphaned(under_way(&extra, 1, 1, 10).with_traffic(&v1, &v1, 0));
+    let mut seen = Observed {
+        deletion: Some(Deletion::Orphan),
+        ..seen
+    };
+    let draining = plan(&seen, NOW);
+    assert_eq!(
+        (draining.actions.len(), draining.wake),
+        (0, Some(later(10)))
+    );
+    assert!(
+        !draining.finished,
+        "its owner gone, the canary would end at once"
+    );
+    let outcome = Outcome::default();
+    seen.status = status::status(&seen, &draining, &outcome, NOW);
+    assert_eq!(
+        scaled(&plan(&seen, later(10)), &revision("2", &extra)),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_rollout_that_goes_makes_nothing_new() {
+    let mut seen = untouched(spec("1", &routed()));
+    seen.deletion = Some(Deletion::Orphan);
+    let plan = plan(&seen, NOW);
+    assert_eq!((plan.actions.len(), plan.finished), (0, true), "its namespace may be going too");
+}
+
+#[test]
+fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
+    let extra = ten_then_half();
+    let mut seen = under_way(&extra, 1, 1, 10);
+    seen.wanted = Wanted::Invalid(Vec::new());
+    seen.deletion = Some(Deletion::Orphan);
+    let first = plan(&seen, NOW);
+    assert_eq!(
+        (first.actions.len(), first.finished),
+        (5, false),
+        "two ReplicaSets and traffic"
+    );
+    let mut seen = orphaned(seen);
+    seen.sets[1].is_owned = false;
+    assert!(plan(&seen, NOW).finished);
+}
+
+#[test]
+fn what_was_left_without_an_owner_is_adopted_again() {
+    let extra = routed();
+    let v1 = revision("1", &extra);
+    let seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
+    let mut seen = orphaned(seen.with_traffic(&v1, &v1, 0));
+    let adopted = |plan: &Plan<Memory>| {
+        let owners = plan.actions.iter().filter_map(|action| match action {
+            Action::Patch { change, .. } => change.pointer("/metadata/ownerReferences/0/uid"),
+            _ => None,
+        });
+        owners.count()
+    };
+    assert_eq!(
+        adopted(&plan(&seen, NOW)),
+        4,
+        "ReplicaSet, two Services and the route"
+    );
+    seen.deletion = Some(Deletion::Orphan);
+    assert_eq!(adopted(&plan(&seen, NOW)), 0);
 }
 
 mod without_router {
@@ -545,6 +626,18 @@ mod without_router {
             Some(0),
             "pods that are not available cost nothing"
         );
+    }
+
+    #[test]
+    fn a_weight_is_reached_with_the_pods_that_come_closest_to_it() {
+        let extra = json!({"replicas": 3, "strategy": {"maxSurge": 1, "steps": [
+            {"setWeight": {"weight": 34}}, {"pause": {"for": "60s"}}]}});
+        let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 2)
+            .promoted(&v1, NOW);
+        let seen = seen.with_set(&v2, 1).remembering(at_step(&v1, &v2, 0, NOW));
+        assert_eq!(phase(&plan(&seen, NOW)), Phase::Paused);
     }
 
     #[test]

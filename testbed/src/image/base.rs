@@ -58,7 +58,11 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         ("runc", runc),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
-    files.extend(libraries.iter().map(|(place, file)| (place.as_str(), file.clone())));
+    files.extend(
+        libraries
+            .iter()
+            .map(|(place, file)| (place.as_str(), file.clone())),
+    );
     of_files(
         registry,
         "testbed/buildkit",
@@ -72,8 +76,18 @@ pub async fn buildkit(registry: &str) -> Result<String> {
 pub(super) async fn glibc(registry: &str, of: &Path) -> Result<String> {
     let libraries = libraries(of).await?;
     let mut files = vec![("ca-certificates.crt", PathBuf::from(CERTIFICATES))];
-    files.extend(libraries.iter().map(|(place, file)| (place.as_str(), file.clone())));
-    of_files(registry, "testbed/glibc", include_str!("glibc.Dockerfile"), &files).await
+    files.extend(
+        libraries
+            .iter()
+            .map(|(place, file)| (place.as_str(), file.clone())),
+    );
+    of_files(
+        registry,
+        "testbed/glibc",
+        include_str!("glibc.Dockerfile"),
+        &files,
+    )
+    .await
 }
 
 /// The shared libraries of a program: where they belong in an image's context, and the files.
@@ -82,7 +96,9 @@ async fn libraries(of: &Path) -> Result<Vec<(String, PathBuf)>> {
     let words = listing
         .split_whitespace()
         .filter(|word| word.starts_with('/'));
-    Ok(words.map(|path| (format!("root{path}"), PathBuf::from(path))).collect())
+    Ok(words
+        .map(|path| (format!("root{path}"), PathBuf::from(path)))
+        .collect())
 }
 
 /// Debian with git, Python, pip and pytest, trusting whom this machine trusts.

@@ -34,8 +34,14 @@ pub async fn build_with(
 ) -> Result<String> {
     let mut tag = hash_of(context)?;
     if !args.is_empty() {
-        let words = args.iter().flat_map(|(arg, value)| [arg.as_bytes(), value.as_bytes()]);
-        tag = base::tag(&std::iter::once(tag.as_bytes()).chain(words).collect::<Vec<_>>());
+        let words = args
+            .iter()
+            .flat_map(|(arg, value)| [arg.as_bytes(), value.as_bytes()]);
+        tag = base::tag(
+            &std::iter::once(tag.as_bytes())
+                .chain(words)
+                .collect::<Vec<_>>(),
+        );
     }
     ensure(registry, name, &tag, args, async |_| Ok(context.to_owned())).await
 }

@@ -30,7 +30,10 @@ pub async fn program_image(
     fs::write(work.path().join("Dockerfile"), &dockerfile)?;
     let args = [("BASE", base.as_str()), ("TARGETARCH", architecture())];
     let tag = tag(&place, &dockerfile, &base).await?;
-    super::ensure(registry, name, &tag, &args, async |_| Ok(work.path().to_owned())).await
+    super::ensure(registry, name, &tag, &args, async |_| {
+        Ok(work.path().to_owned())
+    })
+    .await
 }
 
 /// As image registries name it.
@@ -54,5 +57,9 @@ async fn tag(binary: &Path, dockerfile: &str, base: &str) -> Result<String> {
     let sha256sum = program("sha256sum")?.display().to_string();
     let sum = crate::process::run(&sha256sum, &[&binary.display().to_string()]).await?;
     let sum = sum.split_whitespace().next().unwrap_or_default();
-    Ok(base::tag(&[sum.as_bytes(), dockerfile.as_bytes(), base.as_bytes()]))
+    Ok(base::tag(&[
+        sum.as_bytes(),
+        dockerfile.as_bytes(),
+        base.as_bytes(),
+    ]))
 }

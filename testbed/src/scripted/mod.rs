@@ -67,7 +67,8 @@ impl ScriptedNodes {
     }
 
     /// From now on, pods with a container whose image contains `image` play this script, running
-    /// ones too; pods with an annotation do not. An empty text is every image.
+    /// ones too; pods with an annotation do not. An empty text is every image. Init containers
+    /// succeed; where a rule for their image has a `message`, they leave it.
     ///
     /// # Errors
     ///

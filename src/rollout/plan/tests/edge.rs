@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::super::super::observed::Wanted;
-use super::super::super::spec::Invalid;
 use super::*;
-use crate::model::condition::is_true;
 
 /// A change as the plan before has left it, now with other steps.
 fn edited(before: &Value, after: &Value, step: u32) -> Plan<Memory> {
@@ -207,36 +205,6 @@ fn without_the_router_its_route_goes_then_its_services_then_the_pods() {
 }
 
 #[test]
-fn services_and_a_route_that_were_left_behind_get_an_owner() {
-    let extra = routed();
-    let v1 = revision("1", &extra);
-    let mut seen = untouched(spec("1", &extra))
-        .with_set(&v1, 4)
-        .promoted(&v1, NOW)
-        .with_traffic(&v1, &v1, 0);
-    seen.services
-        .iter_mut()
-        .flatten()
-        .for_each(|service| service.is_owned = false);
-    let adopted = plan(&seen, NOW);
-    assert_eq!(adopted.actions.len(), 2, "{:?}", adopted.actions);
-}
-
-#[test]
-fn orphaning_lets_go_of_what_serves_even_when_the_spec_cannot_be_used() {
-    let extra = ten_then_half();
-    let mut seen = under_way(&extra, 1, 1, 10);
-    seen.deletion = Some(Deletion::Orphan);
-    seen.wanted = Wanted::Invalid(vec![Invalid::new("spec", "wrong")]);
-    let first = plan(&seen, NOW);
-    assert_eq!((first.actions.len(), first.finished), (5, false));
-    seen.sets.iter_mut().for_each(|set| set.is_owned = false);
-    seen.services = [None, None];
-    seen.route = None;
-    assert!(plan(&seen, NOW).finished);
-}
-
-#[test]
 fn orphaning_does_not_wait_for_ever_for_a_stable_revision_that_is_down() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
@@ -247,25 +215,6 @@ fn orphaning_does_not_wait_for_ever_for_a_stable_revision_that_is_down() {
     let waiting = plan(&seen, later(1));
     assert_eq!((waiting.finished, waiting.wake), (false, Some(later(600))));
     assert_eq!(plan(&seen, later(600)).actions.len(), 5);
-}
-
-#[test]
-fn orphaning_waits_for_what_drains() {
-    let extra = ten_then_half();
-    let v1 = revision("1", &extra);
-    let mut seen = under_way(&extra, 1, 1, 10).with_traffic(&v1, &v1, 0);
-    seen.deletion = Some(Deletion::Orphan);
-    seen.sets[0].is_owned = false;
-    seen.services
-        .iter_mut()
-        .flatten()
-        .for_each(|service| service.is_owned = false);
-    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
-    live.metadata.owner_references = None;
-    seen.route.as_mut().unwrap().live = live.into();
-    seen.sets[1].failed = None;
-    let draining = plan(&seen, NOW);
-    assert_eq!((draining.finished, draining.wake), (false, Some(later(10))));
 }
 
 #[test]
@@ -318,22 +267,6 @@ fn a_stable_revision_without_pods_serves_nobody_and_the_phase_says_so() {
         (phase(&plan), plan.why.reason),
         (Phase::Degraded, "StableDown")
     );
-}
-
-#[test]
-fn an_action_that_goes_on_failing_is_said_once() {
-    let extra = ten_then_half();
-    let seen = under_way(&extra, 0, 1, 0);
-    let first = plan(&seen, NOW);
-    let failed = Outcome {
-        failure: Some("Service shop/api-canary exists".into()),
-        ..Outcome::default()
-    };
-    let told = status::status(&seen, &first, &failed, NOW);
-    assert!(is_true(&told.conditions, "ActionFailed"));
-    let seen = seen.remembering(told.clone());
-    let again = status::status(&seen, &plan(&seen, NOW), &Outcome::default(), later(30));
-    assert_eq!(again.conditions, told.conditions);
 }
 
 #[test]
