@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::api::{Phase, RolloutStatus};
 use super::super::observed::{Observed, Pod, Set, Trouble};
+use super::super::spec::Spec;
 use super::super::status;
-use super::super::testing::{later, revision, spec, untouched};
+use super::super::testing::{later, spec, untouched};
 use super::plan;
 use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
@@ -59,7 +60,7 @@ struct SimSet {
 
 struct World {
     random: Random,
-    extra: Value,
+    specs: BTreeMap<&'static str, Spec>,
     replicas: i32,
     is_paused: bool,
     wanted: &'static str,
@@ -86,7 +87,9 @@ impl World {
         });
         Self {
             random: Random(seed.wrapping_mul(7919) + 1),
-            extra,
+            specs: ["1", "2", "3"]
+                .map(|version| (version, spec(version, &extra)))
+                .into(),
             replicas,
             is_paused: false,
             wanted: "1",
@@ -101,11 +104,11 @@ impl World {
     }
 
     fn revision(&self, version: &str) -> Revision {
-        revision(version, &self.extra)
+        self.specs[version].revision.clone()
     }
 
     fn budgets(&self) -> (i32, i32) {
-        let spec = spec(self.wanted, &self.extra);
+        let spec = &self.specs[self.wanted];
         (
             self.replicas + spec.max_surge,
             self.replicas - spec.max_unavailable,
@@ -180,7 +183,7 @@ impl World {
     }
 
     fn observed(&self) -> Observed {
-        let mut spec = spec(self.wanted, &self.extra);
+        let mut spec = self.specs[self.wanted].clone();
         spec.replicas = self.replicas;
         spec.is_paused = self.is_paused;
         let mut seen = untouched(spec);
