@@ -18,8 +18,6 @@ mod scale;
 mod shift;
 
 #[cfg(test)]
-mod pods_world;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod world;

@@ -7,6 +7,7 @@ use super::super::observed::Deletion;
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, pause, set_weight};
 use super::{Draft, after};
+use crate::model::condition;
 use crate::model::plan::Why;
 use crate::model::weight::Weight;
 
@@ -315,11 +316,8 @@ impl Draft<'_> {
             return (Phase::Degraded, Why::warning(trouble.reason, text));
         }
         let text = format!("{ready} of {wanted} pods of {stable} are ready");
-        let conditions = self.seen.status.conditions.iter();
-        let mut unready = conditions.filter(|c| c.type_ == "Ready" && c.status == "False");
-        let since = unready
-            .next()
-            .map_or(self.now, |c| c.last_transition_time.0);
+        let unready = condition::false_since(&self.seen.status.conditions, "Ready");
+        let since = unready.unwrap_or(self.now);
         let deadline = after(since, self.spec.progress_deadline);
         if deadline <= self.now {
             let text =

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::super::api::{Phase, RolloutStatus};
-use super::super::observed::{Observed, Pod, Set, Trouble};
-use super::super::spec::Spec;
-use super::super::status;
-use super::super::testing::{later, spec, untouched};
+use super::super::super::api::{Phase, RolloutStatus};
+use super::super::super::observed::{Observed, Pod, Set, Trouble};
+use super::super::super::spec::Spec;
+use super::super::super::status;
+use super::super::super::testing::{later, spec, untouched};
 use super::plan;
 use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
