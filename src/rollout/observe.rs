@@ -49,6 +49,7 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         },
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
+        deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
         promotion,
         notice,
@@ -257,9 +258,8 @@ fn read_service(
     let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
     Service {
         target: Target::of(ObjectKind::Service, service),
-        revision: selector
-            .and_then(|selector| selector.get(label::REVISION))
-            .map(|label| Revision::from_label(label)),
+        revision: selected(selector, observed),
+        foreign_keys: foreign_keys(selector, observed),
         is_owned: service
             .owner_references()
             .iter()
@@ -267,6 +267,32 @@ fn read_service(
         is_current: is_current(&ports, observed),
         ready,
     }
+}
+
+/// The revision that a selector stands for; none, where somebody made something else of it.
+fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
+    let selector = selector?;
+    let revision = Revision::from_label(selector.get(label::REVISION)?);
+    let is_ours = match &observed.wanted {
+        Wanted::Spec(spec) => {
+            let wanted = spec.selector.iter();
+            selector.len() == spec.selector.len() + 1
+                && wanted
+                    .into_iter()
+                    .all(|(key, value)| selector.get(key) == Some(value))
+        }
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
+    };
+    is_ours.then_some(revision)
+}
+
+fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
+    let Wanted::Spec(spec) = &observed.wanted else {
+        return Vec::new();
+    };
+    let keys = selector.into_iter().flat_map(BTreeMap::keys);
+    let foreign = keys.filter(|key| *key != label::REVISION && !spec.selector.contains_key(*key));
+    foreign.cloned().collect()
 }
 
 fn is_current(ports: &Value, observed: &Observed) -> bool {
