@@ -180,7 +180,7 @@ impl<'a> Draft<'a> {
             .iter()
             .filter_map(|record| record.spec.number);
         let number = numbers.max().unwrap_or(0).saturating_add(1);
-        let promotion = render::promotion(self.seen, wish.spec(self.seen, number));
+        let promotion = render::promotion(self.seen, &wish.spec(self.seen, number));
         self.actions.push(Action::Create(promotion));
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::api::{DeletionPolicy, SmokeTest};
 use super::observed::{Observed, Record};
+use crate::model::json::set;
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
@@ -42,7 +43,7 @@ fn mark_of(images: &[ImageRef]) -> String {
 }
 
 /// The record of a promotion. Where records outlive the Environment they have no owner.
-pub fn promotion(seen: &Observed, spec: PromotionSpec) -> Manifest {
+pub fn promotion(seen: &Observed, spec: &PromotionSpec) -> Manifest {
     let name = promotion_name(&seen.key.name, &spec.images, spec.attempt);
     let key = Key::new(seen.key.namespace.clone(), name);
     let labels = [
@@ -86,7 +87,7 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         },
     });
     if !test.job.command.is_empty() {
-        container["command"] = json!(test.job.command);
+        set(&mut container, &["command"], json!(test.job.command));
     }
     let pod_labels: Value = labels.iter().map(|(key, value)| (*key, *value)).collect();
     let rest = json!({"spec": {

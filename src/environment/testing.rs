@@ -41,6 +41,10 @@ pub(crate) enum Nature {
 }
 
 /// The model of a Rollout: its ReplicaSets, more or less.
+#[expect(
+    clippy::option_option,
+    reason = "not failed, failed, failed for a promotion"
+)]
 #[derive(Clone, Debug, Default)]
 struct Model {
     stable: BTreeMap<String, String>,

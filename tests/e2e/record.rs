@@ -146,7 +146,8 @@ async fn names_that_somebody_else_has_taken_are_told_and_left_alone() {
 fn taken(app: &App) -> [(ObjectKind, Value); 3] {
     let rollout = app.rollout(Version::One, &json!({}));
     let spec = serde_json::from_value(rollout["spec"].clone()).unwrap();
-    let spec = slipway::rollout::spec::Spec::parse(&spec, &Default::default()).unwrap();
+    let spec =
+        slipway::rollout::spec::Spec::parse(&spec, &std::collections::BTreeMap::default()).unwrap();
     let set = slipway::rollout::render::set_name(NAME, &spec.revision);
     let object = |api: &str, kind: ObjectKind, name: &str, spec: Value| {
         let metadata = json!({"name": name, "namespace": app.namespace});

@@ -69,7 +69,7 @@ impl Wish {
             let name = render::promotion_name(&seen.key.name, &self.images, *attempt);
             !seen.taken.contains(&name)
         };
-        let attempt = (attempts.saturating_add(1)..).find(is_free);
+        let attempt = (attempts.saturating_add(1)..=u32::MAX).find(is_free);
         PromotionSpec {
             environment: seen.key.name.clone(),
             release: self.release.clone(),
@@ -187,6 +187,10 @@ impl Draft<'_> {
         Ok(Some(Wish::forward(release, SLIPWAY, previous)))
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the entry"
+    )]
     fn roll_back(&self, release: Option<&str>, at: Moment) -> Result<Option<Wish>, String> {
         if self.was_alive(at, |entry| entry.is_rollback()) {
             return Ok(None);

@@ -122,11 +122,11 @@ impl<'a> Draft<'a> {
         let mut text = format!("{have} of {required} approvals");
         if !count.good.is_empty() {
             let users: Vec<&str> = count.good.iter().map(|(a, _)| a.user.as_str()).collect();
-            text.push_str(&format!(" ({})", users.join(", ")));
+            text = format!("{text} ({})", users.join(", "));
         }
-        text.push_str(&format!(
-            "; a Decision Approve on Environment {environment} that names the Release adds one"
-        ));
+        text = format!(
+            "{text}; a Decision Approve on Environment {environment} that names the Release adds one"
+        );
         for problem in &count.refused {
             text.push_str("; ");
             text.push_str(problem);

@@ -11,6 +11,7 @@ use super::candidate::not_understood;
 use super::history::Entry;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR};
 use crate::model::action::Action;
+use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::audit;
 
@@ -61,9 +62,10 @@ impl<'a> Draft<'a> {
             .find(|named| !self.seen.taken.contains(&named.promotion));
         if let Some(lost) = lost {
             let mut manifest =
-                render::promotion(self.seen, spec_of(&self.seen.key.name, lost, number));
+                render::promotion(self.seen, &spec_of(&self.seen.key.name, lost, number));
             manifest.key.name.clone_from(&lost.promotion);
-            manifest.body["metadata"]["name"] = lost.promotion.as_str().into();
+            let path = ["metadata", "name"];
+            set(&mut manifest.body, &path, lost.promotion.as_str());
             self.actions.push(Action::Create(manifest));
         }
     }

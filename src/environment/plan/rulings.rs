@@ -110,6 +110,10 @@ impl Rulings {
         self.holds.push(ruling);
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the entry"
+    )]
     fn take(&mut self, act: &Act, history: &History) {
         let release = act.spec.release.as_deref();
         match act.spec.action {
