@@ -20,12 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> {
     let mut receivers = seen.spec.notifications.iter();
     let receiver = receivers.find(|receiver| receiver.name == entry.sink);
-    let Some(Notification { webhook: Some(webhook), .. }) = receiver else {
+    let Some(Notification {
+        webhook: Some(webhook),
+        ..
+    }) = receiver
+    else {
         return Err("the receiver is no longer in spec.notifications".to_owned());
     };
     // receiver/event/promotion, see `announce` in `plan.rs`
     let mut parts = entry.key.splitn(3, '/').skip(1);
-    let (event, promotion) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (event, promotion) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
     let Some(record) = seen.promotion(promotion) else {
         return Err(format!("Promotion {promotion} is gone"));
     };
@@ -45,7 +52,12 @@ pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> 
         "at": at.to_string(),
         "key": key,
     });
-    let mut request = Request::post(webhook.url.clone(), "application/json", body.to_string(), TIMEOUT);
+    let mut request = Request::post(
+        webhook.url.clone(),
+        "application/json",
+        body.to_string(),
+        TIMEOUT,
+    );
     request.headers.insert("idempotency-key".to_owned(), key);
     Ok(request)
 }

@@ -34,11 +34,17 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let ours = all.iter().filter(|promotion| is_ours(promotion, &uid));
     let mut promotions: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
     promotions.sort_by_key(|record| {
-        (record.spec.number, record.created_at, record.target.key.name.clone())
+        (
+            record.spec.number,
+            record.created_at,
+            record.target.key.name.clone(),
+        )
     });
     let spec = environment.spec.clone();
     let sources = spec.promotion.from.environments.iter();
-    let sources: Vec<Source> = sources.map(|name| read_source(caches, &key, name)).collect();
+    let sources: Vec<Source> = sources
+        .map(|name| read_source(caches, &key, name))
+        .collect();
     Observed {
         owner: environment.controller_owner_ref(&()).unwrap_or_default(),
         generation: environment.metadata.generation.unwrap_or_default(),
@@ -93,19 +99,33 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
     let found = caches.environments.get(&key);
     let good = found.map(|environment| {
         let status = environment.status.clone().unwrap_or_default();
-        let held: BTreeSet<String> = status.holds.into_iter().filter_map(|hold| hold.release).collect();
+        // Without a status its holds are not known, and nothing that may be held is good.
+        if status
+            .observed_generation
+            .is_none_or(|generation| generation < 0)
+        {
+            return Good::default();
+        }
+        let held: BTreeSet<String> = status
+            .holds
+            .into_iter()
+            .filter_map(|hold| hold.release)
+            .collect();
         let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
         let has_succeeded = |promotion: &&Arc<Promotion>| {
             let phase = promotion.status.as_ref().and_then(|status| status.phase);
             phase == Some(PromotionPhase::Succeeded)
         };
         let succeeded = promotions.iter().filter(has_succeeded);
-        let mut succeeded: BTreeSet<String> =
-            succeeded.map(|promotion| promotion.spec.release.clone()).collect();
+        let mut succeeded: BTreeSet<String> = succeeded
+            .map(|promotion| promotion.spec.release.clone())
+            .collect();
         succeeded.retain(|release| !held.contains(release));
         let current = status.current.into_iter().map(|deployed| deployed.release);
         Good {
-            current: current.filter(|release| succeeded.contains(release)).collect(),
+            current: current
+                .filter(|release| succeeded.contains(release))
+                .collect(),
             succeeded,
         }
     });
@@ -129,7 +149,9 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
     let named = environment.spec.promotion.from.pipelines.iter().cloned();
     let pipelines: BTreeSet<String> = named.chain(behind).collect();
     let releases = pipelines.iter().flat_map(|pipeline| {
-        caches.releases.children_of(ObjectKind::Pipeline, &of(pipeline))
+        caches
+            .releases
+            .children_of(ObjectKind::Pipeline, &of(pipeline))
     });
     // The label is how they are found; what they say themselves is what counts.
     releases
@@ -140,9 +162,15 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
 fn decisions(caches: &Caches, key: &Key, promotions: &[Record]) -> Vec<Act> {
     let own = caches.decisions.children_of(ObjectKind::Environment, key);
     let theirs = promotions.iter().flat_map(|record| {
-        caches.decisions.children_of(ObjectKind::Promotion, &record.target.key)
+        caches
+            .decisions
+            .children_of(ObjectKind::Promotion, &record.target.key)
     });
-    let mut acts: Vec<Act> = own.into_iter().chain(theirs).map(|act| read_decision(&act)).collect();
+    let mut acts: Vec<Act> = own
+        .into_iter()
+        .chain(theirs)
+        .map(|act| read_decision(&act))
+        .collect();
     acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
     acts
 }
@@ -152,7 +180,9 @@ fn read_decision(decision: &Decision) -> Act {
     Act {
         name: decision.name_any(),
         at: created_at(decision),
-        version: version.and_then(|version| version.parse().ok()).unwrap_or(0),
+        version: version
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(0),
         spec: decision.spec.clone(),
     }
 }
@@ -161,14 +191,22 @@ fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
     let release = rollout.spec.release.as_ref();
     let release = release.filter(|release| release.environment.name == environment);
     let status = rollout.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
-    let deadline = rollout.spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE);
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    let deadline = rollout
+        .spec
+        .progress_deadline_seconds
+        .unwrap_or(PROGRESS_DEADLINE);
     let images = |revision: Option<RevisionStatus>| revision.map(|r| r.images).unwrap_or_default();
     Followed {
         images: release.map(|release| release.images.clone()),
         is_current: Some(status.observed_generation) == rollout.metadata.generation,
         phase: status.phase.unwrap_or_default(),
-        message: status.message.unwrap_or_else(|| "not looked at yet".to_owned()),
+        message: status
+            .message
+            .unwrap_or_else(|| "not looked at yet".to_owned()),
         is_healthy: condition::is_true(&status.conditions, "Healthy"),
         not_ready_since: ready
             .filter(|ready| ready.status != "True")
@@ -176,22 +214,30 @@ fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
         deadline: Duration::from_secs(u64::try_from(deadline).unwrap_or(0)),
         stable: images(status.stable),
         canary: images(status.canary),
-        failure: status.progress.and_then(|progress| progress.failed).map(|failed| Failed {
-            promotion: failed.promotion,
-            message: format!("{}: {}", failed.reason, failed.message),
-        }),
+        failure: status
+            .progress
+            .and_then(|progress| progress.failed)
+            .map(|failed| Failed {
+                promotion: failed.promotion,
+                message: format!("{}: {}", failed.reason, failed.message),
+            }),
     }
 }
 
 fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
     let jobs = caches.jobs.children_of(ObjectKind::Environment, key);
-    jobs.iter().map(|job| (job.name_any(), read_job(job))).collect()
+    jobs.iter()
+        .map(|job| (job.name_any(), read_job(job)))
+        .collect()
 }
 
 fn read_job(job: &Job) -> Check {
     let owners = job.owner_references().iter();
     let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     let is = |type_: &str| {
         let mut conditions = conditions.into_iter().flatten();
         conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
@@ -207,7 +253,10 @@ fn read_job(job: &Job) -> Check {
         CheckOutcome::Running
     };
     Check {
-        promotion: promotions.next().map(|owner| owner.uid.clone()).unwrap_or_default(),
+        promotion: promotions
+            .next()
+            .map(|owner| owner.uid.clone())
+            .unwrap_or_default(),
         outcome,
     }
 }

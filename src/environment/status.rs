@@ -69,8 +69,18 @@ fn conditions(
         conditions = conditions.set("LastPromotion", *is_good, &said.reason, &said.message);
     }
     conditions
-        .set_if("PromotionPending", shown.pending.is_some(), &pending.reason, &pending.message)
-        .set_if("Promoting", shown.promoting.is_some(), &promoting.reason, &promoting.message)
+        .set_if(
+            "PromotionPending",
+            shown.pending.is_some(),
+            &pending.reason,
+            &pending.message,
+        )
+        .set_if(
+            "Promoting",
+            shown.promoting.is_some(),
+            &promoting.reason,
+            &promoting.message,
+        )
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
         .build()
 }

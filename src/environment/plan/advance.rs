@@ -24,7 +24,9 @@ use super::{Draft, after, shown};
 use crate::decision::api::DecisionAction;
 use crate::model::action::Action;
 use crate::model::condition::truncate;
-use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionStatus, StepState, StepStatus};
+use crate::promotion::api::{
+    PromotionKind, PromotionPhase, PromotionStatus, StepState, StepStatus,
+};
 use crate::promotion::{audit, status};
 
 /// What a Job gets beyond its own deadline until it is given up as lost.
@@ -84,7 +86,9 @@ impl<'a> Draft<'a> {
         if let Some(act) = self.rejection(entry) {
             let user = act.spec.user.clone();
             let why = act.spec.reason.as_deref().unwrap_or("no reason given");
-            let text = format!("{release} was refused by {user}: {why}; it is not tried again until a Decision Retry");
+            let text = format!(
+                "{release} was refused by {user}: {why}; it is not tried again until a Decision Retry"
+            );
             return Some((PromotionPhase::Failed, "Rejected", user, text));
         }
         let veto = self.seen.decisions.iter().rev().find(|act| {
@@ -97,16 +101,18 @@ impl<'a> Draft<'a> {
             return Some((PromotionPhase::Failed, VETOED, ruling.hold.by.clone(), text));
         }
         let next = self.successor(entry)?;
-        let text = format!("{} comes instead; {release} was never started", next.release);
+        let text = format!(
+            "{} comes instead; {release} was never started",
+            next.release
+        );
         let by = next.requested_by.clone();
         Some((PromotionPhase::Superseded, "Superseded", by, text))
     }
 
     /// What takes the place of a promotion that has not started.
     fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
-        let is_other = |wish: &Wish| {
-            wish.release != entry.release() || wish.kind == PromotionKind::Rollback
-        };
+        let is_other =
+            |wish: &Wish| wish.release != entry.release() || wish.kind == PromotionKind::Rollback;
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }
@@ -115,11 +121,15 @@ impl<'a> Draft<'a> {
             return None;
         }
         let newer = self.candidate().filter(is_other)?;
-        self.order.is_newer(&newer.release, entry.release()).then_some(newer)
+        self.order
+            .is_newer(&newer.release, entry.release())
+            .then_some(newer)
     }
 
     fn keep_waiting(&mut self, entry: &Entry<'a>, gates: &Gates) {
-        let Some(open) = gates.first_open() else { return };
+        let Some(open) = gates.first_open() else {
+            return;
+        };
         let asks_people = open.name == APPROVALS;
         let (phase, reason) = if asks_people {
             (PromotionPhase::AwaitingApproval, "AwaitingApproval")
@@ -130,7 +140,11 @@ impl<'a> Draft<'a> {
         if let Some(at) = ends.map(|at| at.0).filter(|at| *at > self.now).min() {
             self.wake_at(at);
         }
-        let message = format!("waits for {}: {}", open.name, open.message.as_deref().unwrap_or("?"));
+        let message = format!(
+            "waits for {}: {}",
+            open.name,
+            open.message.as_deref().unwrap_or("?")
+        );
         let is_news = entry.record.status.phase != Some(phase);
         let now = self.now;
         self.write(entry, |status| {
@@ -170,7 +184,12 @@ impl<'a> Draft<'a> {
         let now = self.now;
         let steps = rollout_steps(&entry.record.status, &answers, now);
         if let Some(message) = failed {
-            return self.fail(entry, steps, Cause::By(RollbackCause::RolloutFailed), &message);
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::RolloutFailed),
+                &message,
+            );
         }
         let waiting: Vec<&str> = answers
             .iter()
@@ -192,7 +211,12 @@ impl<'a> Draft<'a> {
             }
             return self.write(entry, |status| {
                 status.steps = steps;
-                set(status, PromotionPhase::Promoting, "WaitingForRollouts", &message);
+                set(
+                    status,
+                    PromotionPhase::Promoting,
+                    "WaitingForRollouts",
+                    &message,
+                );
             });
         }
         if self.seen.spec.smoke_tests.is_empty() {
@@ -213,7 +237,12 @@ impl<'a> Draft<'a> {
         }
         let mut steps = entry.record.status.steps.clone();
         if let Some(message) = first_failed(&self.answers(entry)) {
-            return self.fail(entry, steps, Cause::By(RollbackCause::RolloutFailed), &message);
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::RolloutFailed),
+                &message,
+            );
         }
         let seen = self.seen;
         for test in &seen.spec.smoke_tests {
@@ -222,7 +251,7 @@ impl<'a> Draft<'a> {
             if steps.iter().any(done) {
                 continue;
             }
-            let job = render::job_name(entry.name(), &test.name);
+            let job = render::job_name(entry.record, &test.name);
             let check = seen.checks.get(&job);
             let outcome = check
                 .filter(|check| check.promotion == entry.record.target.uid)
@@ -237,7 +266,12 @@ impl<'a> Draft<'a> {
                     return self.fail(entry, steps, cause, &message);
                 }
                 Some(CheckOutcome::Passed) => {
-                    put_step(&mut steps, &name, StepState::Succeeded, ("passed", self.now));
+                    put_step(
+                        &mut steps,
+                        &name,
+                        StepState::Succeeded,
+                        ("passed", self.now),
+                    );
                 }
             }
         }
@@ -246,17 +280,27 @@ impl<'a> Draft<'a> {
 
     fn begin_check(&mut self, entry: &Entry<'a>, test: &SmokeTest, mut steps: Vec<StepStatus>) {
         // What moves is not measured: a test that fails on a half-started Rollout says nothing.
-        let moving = self.answers(entry).into_iter().find_map(|(_, answer)| match answer {
-            Answer::Waiting(message, deadline) => Some((message, deadline)),
-            Answer::Healthy | Answer::Unconcerned | Answer::Failed(_) => None,
-        });
+        let moving = self
+            .answers(entry)
+            .into_iter()
+            .find_map(|(_, answer)| match answer {
+                Answer::Waiting(message, deadline) => Some((message, deadline)),
+                Answer::Healthy | Answer::Unconcerned | Answer::Failed(_) => None,
+            });
         let name = render::step_name(&test.name);
         if let Some((message, deadline)) = moving {
-            deadline.into_iter().for_each(|deadline| self.wake_at(deadline));
+            deadline
+                .into_iter()
+                .for_each(|deadline| self.wake_at(deadline));
             return self.write(entry, |status| {
                 status.steps = steps;
                 let message = format!("smoke test {} waits for {message}", test.name);
-                set(status, PromotionPhase::Verifying, "WaitingForRollouts", &message);
+                set(
+                    status,
+                    PromotionPhase::Verifying,
+                    "WaitingForRollouts",
+                    &message,
+                );
             });
         }
         let job = render::job(self.seen, entry.record, test, self.commit_of(entry));
@@ -276,7 +320,9 @@ impl<'a> Draft<'a> {
         let name = render::step_name(&test.name);
         put_step(&mut steps, &name, StepState::Running, ("running", self.now));
         let started = steps.iter().find(|step| step.name == name);
-        let started = started.and_then(|step| step.started_at.as_ref()).map_or(self.now, |at| at.0);
+        let started = started
+            .and_then(|step| step.started_at.as_ref())
+            .map_or(self.now, |at| at.0);
         let deadline = after(started, test.timeout().saturating_add(GRACE));
         if self.now >= deadline {
             let message = format!(
@@ -284,7 +330,12 @@ impl<'a> Draft<'a> {
                 test.name
             );
             put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
-            return self.fail(entry, steps, Cause::By(RollbackCause::SmokeFailed), &message);
+            return self.fail(
+                entry,
+                steps,
+                Cause::By(RollbackCause::SmokeFailed),
+                &message,
+            );
         }
         self.wake_at(deadline);
         self.write(entry, |status| {
@@ -317,10 +368,15 @@ impl<'a> Draft<'a> {
         if entry.is_rollback() {
             return false;
         }
-        let Some(wish) = self.pending_wish() else { return false };
+        let Some(wish) = self.pending_wish() else {
+            return false;
+        };
         if wish.kind != PromotionKind::Rollback {
             let who = &wish.requested_by;
-            self.notice(format!("the promotion of {} that {who} asked for comes next", wish.release));
+            self.notice(format!(
+                "the promotion of {} that {who} asked for comes next",
+                wish.release
+            ));
             return false;
         }
         let message = format!("{} asked to go back", wish.requested_by);
@@ -336,7 +392,10 @@ impl<'a> Draft<'a> {
             Cause::Person => "RollbackRequested",
         };
         let (phase, next) = match self.way_out(entry, cause) {
-            Ok(release) => (PromotionPhase::RolledBack, format!("going back to {release}")),
+            Ok(release) => (
+                PromotionPhase::RolledBack,
+                format!("going back to {release}"),
+            ),
             Err(why) => (PromotionPhase::Failed, why),
         };
         let text = format!("{}; {next}", truncate(message, 600));
@@ -360,7 +419,10 @@ impl<'a> Draft<'a> {
     fn way_out(&self, entry: &Entry<'a>, cause: Cause) -> Result<String, String> {
         let rule = &self.seen.spec.rollback;
         if entry.is_rollback() {
-            return Err("a rollback is not rolled back: repair what is broken, then make a Decision Retry".to_owned());
+            return Err(
+                "a rollback is not rolled back: repair what is broken, then make a Decision Retry"
+                    .to_owned(),
+            );
         }
         let Some(good) = self.history.way_back(entry) else {
             return Err("there is no earlier good Release to go back to: promote a repaired one, or make a Decision Retry".to_owned());
@@ -374,7 +436,9 @@ impl<'a> Draft<'a> {
             let within = std::time::Duration::from(rule.within);
             if self.now > after(started, within) {
                 let within = shown(within);
-                return Err(format!("it is more than {within} (spec.rollback.within) since it started: {hint}"));
+                return Err(format!(
+                    "it is more than {within} (spec.rollback.within) since it started: {hint}"
+                ));
             }
         }
         Ok(good.release().to_owned())
@@ -400,7 +464,12 @@ impl<'a> Draft<'a> {
         if wanted.audit.is_empty() {
             let spec = &record.spec;
             let event = format!("{} of {} asked for", spec.kind, spec.release);
-            audit::append(&mut wanted.audit, record.created_at, &spec.requested_by, &event);
+            audit::append(
+                &mut wanted.audit,
+                record.created_at,
+                &spec.requested_by,
+                &event,
+            );
         }
         change(&mut wanted);
         let wanted = status::complete(wanted, record.generation, self.now);
@@ -446,7 +515,9 @@ fn rollout_steps(
             Answer::Waiting(message, _) => {
                 put_step(&mut steps, &name, StepState::Running, (message, now));
             }
-            Answer::Failed(message) => put_step(&mut steps, &name, StepState::Failed, (message, now)),
+            Answer::Failed(message) => {
+                put_step(&mut steps, &name, StepState::Failed, (message, now))
+            }
         }
     }
     steps

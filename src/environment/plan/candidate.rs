@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::api::PromotionMode;
-use super::super::observed::{Act, Observed, Source};
+use super::super::observed::{Act, Moment, Observed, Source};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
@@ -60,7 +60,10 @@ impl Wish {
 
     /// The record of it, as the `number`-th one.
     pub(super) fn spec(&self, seen: &Observed, number: u32) -> PromotionSpec {
-        let same = seen.promotions.iter().filter(|record| record.spec.images == self.images);
+        let same = seen
+            .promotions
+            .iter()
+            .filter(|record| record.spec.images == self.images);
         let attempts = same.map(|record| record.spec.attempt).max().unwrap_or(0);
         let is_free = |attempt: &u32| {
             let name = render::promotion_name(&seen.key.name, &self.images, *attempt);
@@ -101,14 +104,23 @@ impl Draft<'_> {
             all.any(|record| record.spec.decision.as_deref() == Some(act.name.as_str()))
         };
         // Whatever came before a wish that was fulfilled is overtaken by it.
-        let from = acts.iter().rposition(|act| done(act)).map_or(0, |at| at + 1);
+        let from = acts
+            .iter()
+            .rposition(|act| done(act))
+            .map_or(0, |at| at + 1);
         let rest = acts.get(from..).unwrap_or_default();
-        let open = rest.iter().rev().find(|act| is_wish(act) && self.is_valid(act));
+        let open = rest
+            .iter()
+            .rev()
+            .find(|act| is_wish(act) && self.is_valid(act));
         let act = open?;
         match self.fulfil(act) {
             Ok(wish) => wish.map(|wish| wish.asked_by(act)),
             Err(problem) => {
-                self.notice(format!("Decision {} cannot be followed: {problem}", act.name));
+                self.notice(format!(
+                    "Decision {} cannot be followed: {problem}",
+                    act.name
+                ));
                 None
             }
         }
@@ -123,8 +135,8 @@ impl Draft<'_> {
     fn fulfil(&self, act: &Act) -> Result<Option<Wish>, String> {
         let release = act.spec.release.as_deref();
         match act.spec.action {
-            DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.at),
-            DecisionAction::Rollback => self.roll_back(release, act.at),
+            DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.moment()),
+            DecisionAction::Rollback => self.roll_back(release, act.moment()),
             DecisionAction::Retry => {
                 let Some(failed) = retried(act, &self.history) else {
                     return Err("nothing had failed by then".to_owned());
@@ -156,7 +168,7 @@ impl Draft<'_> {
         }
     }
 
-    fn promote(&self, name: &str, at: Timestamp) -> Result<Option<Wish>, String> {
+    fn promote(&self, name: &str, at: Moment) -> Result<Option<Wish>, String> {
         let Some(release) = self.order.get(name) else {
             return Err(format!(
                 "there is no Release {name} that may come here; look at kubectl get releases.slipway.dev"
@@ -175,11 +187,16 @@ impl Draft<'_> {
         Ok(Some(Wish::forward(release, SLIPWAY, previous)))
     }
 
-    fn roll_back(&self, release: Option<&str>, at: Timestamp) -> Result<Option<Wish>, String> {
+    fn roll_back(&self, release: Option<&str>, at: Moment) -> Result<Option<Wish>, String> {
         if self.was_alive(at, |entry| entry.is_rollback()) {
             return Ok(None);
         }
-        let Some(running) = self.history.entries.iter().rev().find(|e| e.started_at.is_some())
+        let Some(running) = self
+            .history
+            .entries
+            .iter()
+            .rev()
+            .find(|e| e.started_at.is_some())
         else {
             return Err("nothing was ever promoted here".to_owned());
         };
@@ -198,9 +215,12 @@ impl Draft<'_> {
     }
 
     /// Whether a Promotion of that kind was under way at that time, or began later.
-    fn was_alive(&self, at: Timestamp, is_meant: impl Fn(&Entry) -> bool) -> bool {
-        let alive = |entry: &Entry| entry.finished_at.is_none_or(|end| end >= at);
-        self.history.entries.iter().any(|entry| is_meant(entry) && alive(entry))
+    fn was_alive(&self, at: Moment, is_meant: impl Fn(&Entry) -> bool) -> bool {
+        let alive = |entry: &Entry| entry.ended().is_none_or(|end| end >= at);
+        self.history
+            .entries
+            .iter()
+            .any(|entry| is_meant(entry) && alive(entry))
     }
 
     /// The way back from a Promotion that failed; asked for by whoever wants to go back, if anybody does.
@@ -227,23 +247,33 @@ impl Draft<'_> {
             .collect();
         pipelines.sort_unstable();
         pipelines.dedup();
-        pipelines.into_iter().find_map(|name| self.candidate_of(name))
+        pipelines
+            .into_iter()
+            .find_map(|name| self.candidate_of(name))
     }
 
     fn candidate_of(&self, pipeline: &str) -> Option<Wish> {
         let current = self.current_release(pipeline);
         let releases = &self.seen.releases;
-        let of_pipeline = releases.iter().filter(|release| release.spec.pipeline == pipeline);
+        let of_pipeline = releases
+            .iter()
+            .filter(|release| release.spec.pipeline == pipeline);
         let names: Vec<String> = of_pipeline.map(|release| release.name_any()).collect();
         let is_free = |name: &&str| {
             self.is_available(name)
                 && self.rulings.of(name).is_none()
                 && current.as_deref() != Some(*name)
         };
-        let newest = self.order.newest(names.iter().map(String::as_str).filter(is_free))?;
+        let newest = self
+            .order
+            .newest(names.iter().map(String::as_str).filter(is_free))?;
         // What was tried and failed is not followed by something older.
         let of_this = |name: &&str| names.iter().any(|known| known == name);
-        let mut floor = self.rulings.failures().filter(of_this).chain(current.as_deref());
+        let mut floor = self
+            .rulings
+            .failures()
+            .filter(of_this)
+            .chain(current.as_deref());
         let release = self.order.get(newest)?;
         floor
             .all(|tried| self.order.is_newer(newest, tried))
@@ -266,7 +296,11 @@ impl Draft<'_> {
         }
         let runs = |release: &&Arc<Release>| {
             let images: Vec<ImageRef> = release.spec.images.iter().map(ImageRef::from).collect();
-            let rollouts = self.seen.rollouts.iter().filter_map(|bound| bound.state.as_ref());
+            let rollouts = self
+                .seen
+                .rollouts
+                .iter()
+                .filter_map(|bound| bound.state.as_ref());
             let mut answers = rollouts
                 .filter_map(|rollout| rollout.runs(&rollout.stable, &images))
                 .peekable();
@@ -296,7 +330,11 @@ impl Draft<'_> {
                 good.succeeded.contains(release) || good.current.contains(release)
             })
         };
-        let missing = self.seen.sources.iter().filter(|source| !has_succeeded(source));
+        let missing = self
+            .seen
+            .sources
+            .iter()
+            .filter(|source| !has_succeeded(source));
         missing.map(|source| source.name.as_str()).collect()
     }
 }

@@ -23,12 +23,16 @@ pub(super) struct Gates {
 
 impl Gates {
     pub(super) fn have_passed(&self) -> bool {
-        self.all.iter().all(|gate| gate.state == CandidateGateState::Passed)
+        self.all
+            .iter()
+            .all(|gate| gate.state == CandidateGateState::Passed)
     }
 
     /// The first gate that has not passed.
     pub(super) fn first_open(&self) -> Option<&CandidateGate> {
-        self.all.iter().find(|gate| gate.state != CandidateGateState::Passed)
+        self.all
+            .iter()
+            .find(|gate| gate.state != CandidateGateState::Passed)
     }
 }
 
@@ -63,16 +67,26 @@ impl<'a> Draft<'a> {
         {
             let count = self.count_approvals(entry);
             gates.all.push(self.approval_gate(rule.required, &count));
-            gates.approvals = count.good.into_iter().map(|(approval, _)| approval).collect();
+            gates.approvals = count
+                .good
+                .into_iter()
+                .map(|(approval, _)| approval)
+                .collect();
         }
         gates
     }
 
     fn hold_gate(&self, entry: &Entry) -> CandidateGate {
         let of_all = self.rulings.of_all().map(|hold| {
-            format!("{}; a Decision Resume on the Environment lifts it", hold.reason)
+            format!(
+                "{}; a Decision Resume on the Environment lifts it",
+                hold.reason
+            )
         });
-        let of_this = self.rulings.of(entry.release()).filter(|ruling| !ruling.is_silent);
+        let of_this = self
+            .rulings
+            .of(entry.release())
+            .filter(|ruling| !ruling.is_silent);
         let of_this = of_this.map(|ruling| {
             let reason = &ruling.hold.reason;
             format!("{reason}; a Decision Resume that names the Release lifts it")
@@ -173,18 +187,19 @@ impl<'a> Draft<'a> {
     /// earlier attempt does not count for this one.
     fn about(&self, entry: &Entry<'a>, action: DecisionAction) -> impl Iterator<Item = &'a Act> {
         let number = entry.record.spec.number;
-        let (release, name) = (entry.release(), entry.name());
+        let (release, name, created) = (entry.release(), entry.name(), entry.record.created_at);
         let earlier = self.history.entries.iter().filter(move |other| {
             other.release() == release && other.is_bad() && other.record.spec.number < number
         });
-        let since = earlier.filter_map(|other| other.finished_at).max();
+        let since = earlier.filter_map(Entry::ended).max();
         self.seen.decisions.iter().filter(move |act| {
             let is_meant = match act.spec.target.kind {
-                TargetKind::Promotion => act.spec.target.name == name,
+                // One of that name may have been there before.
+                TargetKind::Promotion => act.spec.target.name == name && act.at >= created,
                 TargetKind::Environment => act.spec.release.as_deref() == Some(release),
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };
-            act.spec.action == action && is_meant && since.is_none_or(|since| act.at >= since)
+            act.spec.action == action && is_meant && since.is_none_or(|since| act.moment() > since)
         })
     }
 }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::api::Deployed;
-use super::super::observed::{Followed, Observed, Record};
+use super::super::api::{Deployed, Hold};
+use super::super::observed::{Followed, Moment, Observed, Record};
+use super::rulings::SLIPWAY;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::release::api::ImageRef;
 
@@ -46,6 +47,11 @@ impl<'a> Entry<'a> {
 
     pub(super) fn is_rollback(&self) -> bool {
         self.record.spec.kind == PromotionKind::Rollback
+    }
+
+    /// When it ended.
+    pub(super) fn ended(&self) -> Option<Moment> {
+        self.finished_at.map(|at| self.record.moment(at))
     }
 
     /// Whether it ended badly: it failed or was refused, or the Environment went back from it.
@@ -92,8 +98,7 @@ impl<'a> History<'a> {
     /// A promotion that went back has to be followed by the one that takes it back.
     pub(super) fn rollback_owed(&self) -> Option<Entry<'a>> {
         let last = self.last()?;
-        (last.phase == PromotionPhase::RolledBack && self.way_back(last).is_some())
-            .then_some(*last)
+        (last.phase == PromotionPhase::RolledBack && self.way_back(last).is_some()).then_some(*last)
     }
 
     /// The last Promotion of a Pipeline that succeeded.
@@ -154,7 +159,11 @@ impl<'a> History<'a> {
             .collect();
         pipelines.sort_unstable();
         pipelines.dedup();
-        pipelines.into_iter().filter_map(pick).map(Entry::deployed).collect()
+        pipelines
+            .into_iter()
+            .filter_map(pick)
+            .map(Entry::deployed)
+            .collect()
     }
 }
 
@@ -171,7 +180,16 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
     }
     let later = seen.promotions.get(index + 1..).unwrap_or_default();
     let (phase, since) = recover(seen, record, later);
-    let has_started = !matches!(phase, PromotionPhase::Pending | PromotionPhase::Superseded);
+    let has_started = match phase {
+        PromotionPhase::Pending | PromotionPhase::Superseded => false,
+        // Refused before it started, unless its images are what should run.
+        PromotionPhase::Failed => since.is_some(),
+        PromotionPhase::AwaitingApproval
+        | PromotionPhase::Promoting
+        | PromotionPhase::Verifying
+        | PromotionPhase::Succeeded
+        | PromotionPhase::RolledBack => true,
+    };
     let next = later.first().map(|next| next.created_at);
     let ended = since.or(next).unwrap_or(record.created_at);
     Entry {
@@ -196,22 +214,34 @@ fn recover(
     // At most one is active at a time, so only the last of all can be.
     let is_last = later.is_empty();
     let status = &seen.status;
+    let same =
+        |hold: &Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(&record.spec.release);
+    let is_repeated = later
+        .iter()
+        .any(|next| next.spec.release == record.spec.release);
+    let is_held = !is_repeated && status.holds.iter().any(same);
     if let Some(since) = named(&status.current).or_else(|| named(&status.last_good)) {
         return (PromotionPhase::Succeeded, Some(since));
     }
     if let Some(since) = named(&status.desired) {
-        let phase = if is_last {
+        let phase = if is_last && !is_held {
             PromotionPhase::Promoting
         } else {
             PromotionPhase::Failed
         };
         return (phase, Some(since));
     }
-    if let Some(phase) = told_by(record, later) {
-        return (phase, None);
+    match told_by(record, later) {
+        Some(PromotionPhase::RolledBack) => return (PromotionPhase::RolledBack, None),
+        _ if is_held => return (PromotionPhase::Failed, None),
+        Some(phase) => return (phase, None),
+        None => {}
     }
     let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
-        let rollouts = seen.rollouts.iter().filter_map(|rollout| rollout.state.as_ref());
+        let rollouts = seen
+            .rollouts
+            .iter()
+            .filter_map(|rollout| rollout.state.as_ref());
         let mut answers = rollouts.map(|state| state.runs(pick(state), &record.spec.images));
         seen.is_blank() && answers.any(|answer| answer == Some(true))
     };
@@ -231,7 +261,10 @@ fn recover(
 /// what is good, and going back leads to it.
 fn told_by(record: &Record, later: &[Record]) -> Option<PromotionPhase> {
     let release = &record.spec.release;
-    let mut next = later.iter().filter(|next| next.spec.pipeline == record.spec.pipeline).peekable();
+    let mut next = later
+        .iter()
+        .filter(|next| next.spec.pipeline == record.spec.pipeline)
+        .peekable();
     let first = next.peek()?;
     let replaces = |next: &Record| next.spec.previous.as_ref() == Some(release);
     if first.spec.kind == PromotionKind::Rollback && replaces(first) {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, NotificationEvent};
+use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
 use super::candidate::not_understood;
@@ -16,11 +17,17 @@ use crate::promotion::audit;
 /// Decisions that are named when they are not understood.
 const MAX_STRANGERS: usize = 3;
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
     pub(super) fn restore(&mut self) -> bool {
         self.restore_records();
-        let lost: Vec<Entry> = self.history.entries.iter().filter(|e| e.is_recovered).copied().collect();
+        let lost: Vec<Entry<'a>> = self
+            .history
+            .entries
+            .iter()
+            .filter(|e| e.is_recovered)
+            .copied()
+            .collect();
         for entry in lost {
             let (now, phase) = (self.now, entry.phase);
             self.write(&entry, |status| {
@@ -41,13 +48,20 @@ impl Draft<'_> {
 
     /// What the status says runs has a Promotion. One that somebody deleted is made again, as the last one.
     fn restore_records(&mut self) {
-        let numbers = self.seen.promotions.iter().filter_map(|record| record.spec.number);
+        let numbers = self
+            .seen
+            .promotions
+            .iter()
+            .filter_map(|record| record.spec.number);
         let number = numbers.max().unwrap_or(0).saturating_add(1);
         let status = &self.seen.status;
         let named = status.current.iter().chain(&status.desired);
-        let lost = named.into_iter().find(|named| !self.seen.taken.contains(&named.promotion));
+        let lost = named
+            .into_iter()
+            .find(|named| !self.seen.taken.contains(&named.promotion));
         if let Some(lost) = lost {
-            let mut manifest = render::promotion(self.seen, spec_of(&self.seen.key.name, lost, number));
+            let mut manifest =
+                render::promotion(self.seen, spec_of(&self.seen.key.name, lost, number));
             manifest.key.name.clone_from(&lost.promotion);
             manifest.body["metadata"]["name"] = lost.promotion.as_str().into();
             self.actions.push(Action::Create(manifest));
@@ -57,17 +71,25 @@ impl Draft<'_> {
     /// Whether the Environment's own status was lost while Promotions know more.
     fn was_wiped(&self) -> bool {
         let status = &self.seen.status;
-        status.observed_generation.is_none_or(|generation| generation < 0)
+        status
+            .observed_generation
+            .is_none_or(|generation| generation < 0)
             && status.conditions.is_empty()
     }
 
     /// Messages that may have been lost with the status are sent again, under the same keys.
     fn announce_again(&mut self) {
-        let Some(last) = self.history.last() else { return };
+        let Some(last) = self.history.last() else {
+            return;
+        };
         let event = match (last.phase, last.record.spec.kind) {
-            (PromotionPhase::Succeeded, PromotionKind::Promote) => NotificationEvent::PromotionSucceeded,
+            (PromotionPhase::Succeeded, PromotionKind::Promote) => {
+                NotificationEvent::PromotionSucceeded
+            }
             (PromotionPhase::Succeeded, PromotionKind::Rollback) => NotificationEvent::RolledBack,
-            (PromotionPhase::Failed | PromotionPhase::RolledBack, _) => NotificationEvent::PromotionFailed,
+            (PromotionPhase::Failed | PromotionPhase::RolledBack, _) => {
+                NotificationEvent::PromotionFailed
+            }
             (PromotionPhase::AwaitingApproval, _) => NotificationEvent::ApprovalNeeded,
             (
                 PromotionPhase::Pending
@@ -81,21 +103,14 @@ impl Draft<'_> {
         self.announce(event, name);
     }
 
-    /// Whether it is too early to say anything: no status says what runs, and a Rollout that may know has
-    /// not been looked at yet.
-    pub(super) fn is_blind(&mut self) -> bool {
-        if !self.seen.is_blank() {
-            return false;
-        }
-        let mut states = self.seen.rollouts.iter().filter_map(|rollout| {
-            let state = rollout.state.as_ref()?;
-            Some((rollout.name.as_str(), state))
-        });
-        let unknown = states.find(|(_, state)| state.images.is_some() && !state.is_current);
-        if let Some((name, _)) = unknown {
-            self.notice(format!("waits until it is known what Rollout {name} runs"));
-        }
-        unknown.is_some()
+    /// When no status says what runs: a Rollout that may know, and that has not been looked at yet.
+    pub(super) fn unknown_rollout(&self) -> Option<&'a str> {
+        let unknown = |rollout: &&'a Bound| {
+            let state = rollout.state.as_ref();
+            state.is_some_and(|state| state.images.is_some() && !state.is_current)
+        };
+        let mut rollouts = self.seen.rollouts.iter().filter(|_| self.seen.is_blank());
+        rollouts.find(unknown).map(|rollout| rollout.name.as_str())
     }
 
     /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed.
@@ -118,10 +133,15 @@ impl Draft<'_> {
         let refers = |list: &[Deployed]| list.iter().any(|deployed| deployed.promotion == name);
         let pipeline = &entry.record.spec.pipeline;
         let is_way_back = self.history.started(pipeline).is_some_and(|last| {
-            self.history.way_back(last).is_some_and(|back| back.name() == name)
+            self.history
+                .way_back(last)
+                .is_some_and(|back| back.name() == name)
         });
         let holds = self.rulings.of(entry.release()).is_some()
-            && self.history.last_of(entry.release()).is_some_and(|last| last.name() == name);
+            && self
+                .history
+                .last_of(entry.release())
+                .is_some_and(|last| last.name() == name);
         // While its Decision is there and counts, the record is what shows that it was followed.
         let answers = entry.record.spec.decision.as_ref().is_some_and(|decision| {
             let act = self.seen.decisions.iter().find(|act| act.name == *decision);
@@ -139,7 +159,9 @@ impl Draft<'_> {
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.
     pub(super) fn send(&mut self) {
         while self.actions.is_empty() {
-            let Some(entry) = self.outbox.due(self.now).cloned() else { break };
+            let Some(entry) = self.outbox.due(self.now).cloned() else {
+                break;
+            };
             match notify::request(self.seen, &entry) {
                 Ok(request) => self.actions.push(Action::Fetch {
                     key: entry.key,
@@ -155,7 +177,10 @@ impl Draft<'_> {
 
     /// Names Decisions that nothing will follow, so that nobody waits for it.
     pub(super) fn notice_strangers(&mut self) {
-        for act in not_understood(self.seen, self.now).into_iter().take(MAX_STRANGERS) {
+        for act in not_understood(self.seen, self.now)
+            .into_iter()
+            .take(MAX_STRANGERS)
+        {
             let (name, action) = (&act.name, act.spec.action);
             self.notice(format!(
                 "Decision {name} ({action}) is not followed: this version of Slipway does not know {action} here yet"

@@ -58,19 +58,34 @@ impl<'a> Draft<'a> {
         if let (Some(entry), Some(said)) = (moving, &shown.promoting) {
             let message = said.message.clone();
             return if entry.is_rollback() {
-                (EnvironmentPhase::RollingBack, Why::warning("RollingBack", message))
+                (
+                    EnvironmentPhase::RollingBack,
+                    Why::warning("RollingBack", message),
+                )
             } else if entry.phase == PromotionPhase::Verifying {
-                (EnvironmentPhase::Verifying, Why::normal("Verifying", message))
+                (
+                    EnvironmentPhase::Verifying,
+                    Why::normal("Verifying", message),
+                )
             } else {
-                (EnvironmentPhase::Promoting, Why::normal("Promoting", message))
+                (
+                    EnvironmentPhase::Promoting,
+                    Why::normal("Promoting", message),
+                )
             };
         }
         if let Some(failed) = self.history.rollback_owed() {
             let message = said_of(&failed).message;
-            return (EnvironmentPhase::RollingBack, Why::warning("RollingBack", message));
+            return (
+                EnvironmentPhase::RollingBack,
+                Why::warning("RollingBack", message),
+            );
         }
         if let Some(held) = &shown.held {
-            return (EnvironmentPhase::Held, Why::warning("Held", held.message.clone()));
+            return (
+                EnvironmentPhase::Held,
+                Why::warning("Held", held.message.clone()),
+            );
         }
         if let Some(pending) = &shown.pending {
             let why = Why::normal("PromotionPending", pending.message.clone());
@@ -81,7 +96,10 @@ impl<'a> Draft<'a> {
             let text = "no Release has succeeded here yet";
             return (EnvironmentPhase::Steady, Why::normal("NoRelease", text));
         }
-        let names: Vec<&str> = current.iter().map(|deployed| deployed.release.as_str()).collect();
+        let names: Vec<&str> = current
+            .iter()
+            .map(|deployed| deployed.release.as_str())
+            .collect();
         let text = format!("{} runs", names.join(" and "));
         let unwell = shown.health.as_ref().filter(|(is_well, _)| !is_well);
         match unwell {
@@ -97,7 +115,9 @@ impl<'a> Draft<'a> {
     fn missing(&mut self, missing: &[String]) -> Why {
         let conditions = &self.seen.status.conditions;
         let find = |type_: &str, reason: &str| {
-            let found = conditions.iter().find(|c| c.type_ == type_ && c.reason == reason);
+            let found = conditions
+                .iter()
+                .find(|c| c.type_ == type_ && c.reason == reason);
             found.map(|condition| condition.last_transition_time.0)
         };
         let is_stalled = find("Stalled", MISSING).is_some();
@@ -120,7 +140,10 @@ impl<'a> Draft<'a> {
                     _ => "AwaitingApproval",
                 };
                 let problem = gate.message.as_deref().unwrap_or("?");
-                Said::new(reason, format!("{release} waits for {}: {problem}", gate.name))
+                Said::new(
+                    reason,
+                    format!("{release} waits for {}: {problem}", gate.name),
+                )
             }
             None => Said::new("Starting", format!("{release} is about to start")),
         }
@@ -135,32 +158,35 @@ impl<'a> Draft<'a> {
         let mut pipelines = self.history.desired().into_iter();
         pipelines.find_map(|deployed| {
             let started = self.history.started(&deployed.pipeline)?;
-            (started.phase == PromotionPhase::Failed).then(|| {
-                Said::new("FailedReleaseStays", said_of(started).message)
-            })
+            (started.phase == PromotionPhase::Failed)
+                .then(|| Said::new("FailedReleaseStays", said_of(started).message))
         })
     }
 
     fn said_of_last(&self) -> Option<(bool, Said)> {
-        let counts = |entry: &&Entry| {
-            entry.phase.is_finished() && entry.phase != PromotionPhase::Superseded
-        };
+        let counts =
+            |entry: &&Entry| entry.phase.is_finished() && entry.phase != PromotionPhase::Superseded;
         let last = self.history.entries.iter().rev().find(counts)?;
         // Going back well does not make the promotion before it a good one.
         let failed = last.is_rollback().then(|| {
             let before = self.history.entries.iter().rev();
-            before.filter(counts).find(|entry| entry.is_bad() && !entry.is_rollback())
+            before
+                .filter(counts)
+                .find(|entry| entry.is_bad() && !entry.is_rollback())
         });
-        let told = failed.flatten().filter(|before| {
-            last.record.spec.previous.as_deref() == Some(before.release())
-        });
+        let told = failed
+            .flatten()
+            .filter(|before| last.record.spec.previous.as_deref() == Some(before.release()));
         let told = told.unwrap_or(last);
         Some((told.phase == PromotionPhase::Succeeded, said_of(told)))
     }
 
     fn said_of_health(&self) -> Option<(bool, Said)> {
         let followed = self.seen.rollouts.iter().filter_map(|bound| {
-            let state = bound.state.as_ref().filter(|state| state.images.is_some())?;
+            let state = bound
+                .state
+                .as_ref()
+                .filter(|state| state.images.is_some())?;
             (!state.stable.is_empty()).then_some((bound.name.as_str(), state))
         });
         let unwell: Vec<String> = followed

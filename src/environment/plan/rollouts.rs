@@ -35,7 +35,10 @@ impl<'a> Draft<'a> {
             return Answer::Waiting(format!("there is no Rollout {name}"), None);
         };
         if rollout.images.is_none() {
-            return Answer::Waiting(format!("Rollout {name} does not follow this Environment"), None);
+            return Answer::Waiting(
+                format!("Rollout {name} does not follow this Environment"),
+                None,
+            );
         }
         let Some(has_images) = rollout.runs(&rollout.stable, entry.images()) else {
             return Answer::Unconcerned;
@@ -62,7 +65,11 @@ impl<'a> Draft<'a> {
     /// References that lead nowhere: the spec names what is not there, or does not point back.
     pub(super) fn missing_references(&self) -> Vec<String> {
         let environment = &self.seen.key.name;
-        let sources = self.seen.sources.iter().filter(|source| source.good.is_none());
+        let sources = self
+            .seen
+            .sources
+            .iter()
+            .filter(|source| source.good.is_none());
         let sources = sources.map(|source| {
             let name = &source.name;
             format!("spec.promotion.from.environments: there is no Environment {name}; create it, or take it out")
