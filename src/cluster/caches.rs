@@ -149,10 +149,7 @@ impl Caches {
     }
 
     fn queue(&self, object: &Parent) {
-        let queue = self
-            .queues
-            .get()
-            .and_then(|queues| queues.get(&object.kind));
+        let queue = self.queues.get().and_then(|queues| queues.get(&object.kind));
         if let Some(queue) = queue {
             queue.add(object.key.clone());
         }

@@ -271,10 +271,7 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
-                self.fresh
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(key);
+                self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -341,19 +338,11 @@ impl<K: Kind> Worker<K> {
     /// Makes sure that the first actions of a term stand on what the server has. True: look again.
     async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
         let key = Key::of(object.as_ref());
-        if self
-            .fresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&key)
-        {
+        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(false);
         }
         K::refresh(object, &self.cluster).await?;
-        self.fresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key);
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         Ok(true)
     }
 

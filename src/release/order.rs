@@ -17,9 +17,7 @@ pub struct Order<'a> {
 impl<'a> Order<'a> {
     /// The order of these Releases.
     pub fn of(releases: &'a [Arc<Release>]) -> Self {
-        let by_name = releases
-            .iter()
-            .map(|release| (release.name_any(), &**release));
+        let by_name = releases.iter().map(|release| (release.name_any(), &**release));
         Self {
             by_name: by_name.collect(),
         }
@@ -152,10 +150,7 @@ mod tests {
 
     #[test]
     fn a_ring_ends() {
-        let releases = [
-            release(1, Some("r2"), 1, &[]),
-            release(2, Some("r1"), 2, &[]),
-        ];
+        let releases = [release(1, Some("r2"), 1, &[]), release(2, Some("r1"), 2, &[])];
         assert!(Order::of(&releases).is_newer("r2", "r1"));
     }
 }

@@ -11,8 +11,8 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
-use super::binding::{self, Binding};
 use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::binding::{self, Binding};
 use super::render;
 use super::spec::{Images, Spec};
 use crate::cluster::Cluster;
@@ -35,11 +35,11 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
     let sets: Vec<Set> = caches
-        .replica_sets
-        .children_of(ObjectKind::Rollout, &key)
-        .iter()
-        .filter_map(|set| read_set(set))
-        .collect();
+            .replica_sets
+            .children_of(ObjectKind::Rollout, &key)
+            .iter()
+            .filter_map(|set| read_set(set))
+            .collect();
     let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
     let mut observed = Observed {
         owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
@@ -74,15 +74,8 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
 /// Reads what a move of traffic depends on from the server into the caches.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
-    for kind in [
-        ObjectKind::ReplicaSet,
-        ObjectKind::Service,
-        ObjectKind::HttpRoute,
-    ] {
-        cluster
-            .refresh(kind, &key.namespace, &selector)
-            .await
-            .map_err(ReconcileError::Observe)?;
+    for kind in [ObjectKind::ReplicaSet, ObjectKind::Service, ObjectKind::HttpRoute] {
+        cluster.refresh(kind, &key.namespace, &selector).await.map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }
@@ -110,11 +103,9 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
     let environment = cluster.caches.environments.get(&environment);
     let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
     match binding::bind(&key.name, source, environment.as_deref(), kept) {
-        Binding::Images {
-            images,
-            promotion,
-            notice,
-        } => (parse(rollout, &images), promotion, notice),
+        Binding::Images { images, promotion, notice } => {
+            (parse(rollout, &images), promotion, notice)
+        }
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
         Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
     }

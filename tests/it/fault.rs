@@ -25,11 +25,7 @@ async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_finishes_what_it_began() {
     // Every third write, so that `make test` stays quick; `make e2e-full` takes them all.
-    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
-        1
-    } else {
-        3
-    };
+    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() { 1 } else { 3 };
     with_namespace(async |space| {
         let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
@@ -77,7 +73,8 @@ async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
     with_namespace(async |space| {
         let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
-        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        let _operator =
+            Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let first = api.until_phase(Phase::Healthy).await;
         for (nth, what) in [
@@ -95,8 +92,7 @@ async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
         // Watches that end in the middle lose nothing.
         proxy.drop_connections();
         api.patch(json!({"spec": {"replicas": 5}})).await;
-        api.until("five pods", |s| s.ready_replicas.as_deref() == Some("5/5"))
-            .await;
+        api.until("five pods", |s| s.ready_replicas.as_deref() == Some("5/5")).await;
     })
     .await;
 }

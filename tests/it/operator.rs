@@ -18,21 +18,15 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts one for a namespace, on the cluster of the tests.
     pub(crate) fn start(namespace: &str) -> Self {
-        Self::start_with(
-            namespace,
-            &cluster::kubeconfig_path(),
-            &["--no-leader-election"],
-        )
+        Self::start_with(namespace, &cluster::kubeconfig_path(), &["--no-leader-election"])
     }
 
     /// Starts one that talks to the API server that `kubeconfig` names.
     pub(crate) fn start_with(namespace: &str, kubeconfig: &Path, args: &[&str]) -> Self {
         nodes();
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let log = std::env::temp_dir().join(format!(
-            "slipway-{}-{namespace}-{count}.log",
-            std::process::id()
-        ));
+        let log = std::env::temp_dir()
+            .join(format!("slipway-{}-{namespace}-{count}.log", std::process::id()));
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .args(["--watch-namespace", namespace, "--namespace", namespace])
@@ -90,12 +84,7 @@ pub(crate) fn nodes() -> &'static ScriptedNodes {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
                 let client = cluster::client().await;
-                send.send(
-                    ScriptedNodes::start(client, 4, Rules::default())
-                        .await
-                        .unwrap(),
-                )
-                .unwrap();
+                send.send(ScriptedNodes::start(client, 4, Rules::default()).await.unwrap()).unwrap();
                 std::future::pending::<()>().await;
             });
         });

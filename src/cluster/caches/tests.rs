@@ -66,7 +66,8 @@ async fn woken(caches: &Caches) -> Vec<String> {
 async fn a_release_wakes_the_environments_that_take_from_its_pipeline() {
     let caches = caches();
     let commit = json!({"sha": "0".repeat(40), "author": "a", "email": "a@b", "committedAt": "2026-01-01T00:00:00Z", "subject": "s"});
-    let image = json!({"name": "api", "repository": "r/api", "digest": format!("sha256:{}", "0".repeat(64))});
+    let image =
+        json!({"name": "api", "repository": "r/api", "digest": format!("sha256:{}", "0".repeat(64))});
     let mut release = object(
         "Release",
         "shop-1",
@@ -118,8 +119,7 @@ async fn a_rollout_wakes_the_environment_that_lists_it() {
 async fn a_decision_on_a_promotion_wakes_its_environment() {
     let caches = caches();
     put(&caches.promotions, &promotion("production"));
-    let spec =
-        json!({"target": {"kind": "Promotion", "name": "p"}, "action": "Approve", "user": "alice"});
+    let spec = json!({"target": {"kind": "Promotion", "name": "p"}, "action": "Approve", "user": "alice"});
     let news = put(&caches.decisions, &object("Decision", "d", "1", &spec));
     caches.wake(ObjectKind::Decision, &news);
     assert_eq!(woken(&caches).await, ["Environment/production"]);
@@ -131,7 +131,10 @@ async fn our_own_write_is_heard_of_once() {
     caches.remember(ObjectKind::Promotion, &promotion("staging"));
     assert_eq!(
         woken(&caches).await,
-        ["Environment/production", "Environment/staging",]
+        [
+            "Environment/production",
+            "Environment/staging",
+        ]
     );
     let news = put(&caches.promotions, &promotion("staging"));
     caches.wake(ObjectKind::Promotion, &news);

@@ -43,16 +43,9 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         peak_weight: 0,
         measuring_since: None,
     };
-    let progress = Progress {
-        stable: Some(stable.clone()),
-        change: Some(change),
-        ..Progress::default()
-    };
-    RolloutStatus {
-        observed_generation: 1,
-        progress: Some(progress),
-        ..RolloutStatus::default()
-    }
+    let progress =
+        Progress { stable: Some(stable.clone()), change: Some(change), ..Progress::default() };
+    RolloutStatus { observed_generation: 1, progress: Some(progress), ..RolloutStatus::default() }
 }
 
 /// The weight that a plan writes to the route.
@@ -61,9 +54,7 @@ fn shifted_to(plan: &Plan<Memory>) -> Option<u64> {
         Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
         _ => None,
     })?;
-    route
-        .pointer("/spec/rules/0/backendRefs/1/weight")?
-        .as_u64()
+    route.pointer("/spec/rules/0/backendRefs/1/weight")?.as_u64()
 }
 
 /// The number of pods that a plan gives to a revision.
@@ -75,11 +66,7 @@ fn scaled(plan: &Plan<Memory>, revision: &Revision) -> Option<i64> {
             _ => return None,
         };
         let of_revision = name.ends_with(revision.as_str());
-        if of_revision {
-            body.pointer("/spec/replicas")?.as_i64()
-        } else {
-            None
-        }
+        if of_revision { body.pointer("/spec/replicas")?.as_i64() } else { None }
     })
 }
 
@@ -117,9 +104,7 @@ fn the_first_revision_starts_at_full_size_with_services_and_route() {
 fn at_rest_nothing_is_done() {
     let extra = routed();
     let v1 = revision("1", &extra);
-    let seen = untouched(spec("1", &extra))
-        .with_set(&v1, 4)
-        .promoted(&v1, NOW);
+    let seen = untouched(spec("1", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
     let seen = seen.with_traffic(&v1, &v1, 0);
     let plan = plan(&seen, NOW);
     assert_eq!(plan.actions, []);
@@ -131,15 +116,10 @@ fn at_rest_nothing_is_done() {
 fn a_new_revision_gets_the_pods_of_its_first_weight() {
     let extra = ten_then_half();
     let v1 = revision("1", &extra);
-    let seen = untouched(spec("2", &extra))
-        .with_set(&v1, 4)
-        .promoted(&v1, NOW);
+    let seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
     let plan = plan(&seen.with_traffic(&v1, &v1, 0), NOW);
     assert_eq!(scaled(&plan, &revision("2", &extra)), Some(1));
-    assert_eq!(
-        selected(&plan, "api-canary"),
-        Some(revision("2", &extra).to_string())
-    );
+    assert_eq!(selected(&plan, "api-canary"), Some(revision("2", &extra).to_string()));
     assert_eq!(shifted_to(&plan), None);
 }
 
@@ -181,11 +161,7 @@ fn a_pause_says_until_when_and_ends_then() {
     let waiting = plan(&seen, later(60));
     assert_eq!(phase(&waiting), Phase::Paused);
     assert_eq!(waiting.actions, []);
-    assert!(
-        waiting.why.message.contains("until"),
-        "{}",
-        waiting.why.message
-    );
+    assert!(waiting.why.message.contains("until"), "{}", waiting.why.message);
     let over = plan(&seen, later(15 * 60));
     assert_eq!(over.progress.progress.change.as_ref().unwrap().step, 2);
     assert_eq!(scaled(&over, &revision("2", &extra)), Some(2));
@@ -199,11 +175,7 @@ fn a_crashing_canary_is_given_up_at_once() {
     assert_eq!(shifted_to(&plan), Some(0));
     assert_eq!(phase(&plan), Phase::RollingBack);
     assert_eq!(plan.progress.history[0].result, EndingResult::RolledBack);
-    assert!(
-        plan.why.message.contains("CrashLoop"),
-        "{}",
-        plan.why.message
-    );
+    assert!(plan.why.message.contains("CrashLoop"), "{}", plan.why.message);
 }
 
 #[test]
@@ -223,9 +195,7 @@ fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
     let failed = plan(&under_way(&extra, 1, 1, 10).crashing(&v2), NOW);
     let after = |version: &str| {
-        let seen = untouched(spec(version, &extra))
-            .with_set(&v1, 4)
-            .promoted(&v1, NOW);
+        let seen = untouched(spec(version, &extra)).with_set(&v1, 4).promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 0).with_traffic(&v1, &v1, 0);
         let memory = status::status(&seen, &failed, &Outcome::default(), NOW);
         plan(&seen.remembering(memory), later(3600))
@@ -239,9 +209,7 @@ fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
 fn a_failure_survives_the_loss_of_the_status() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let mut seen = untouched(spec("2", &extra))
-        .with_set(&v1, 4)
-        .promoted(&v1, NOW);
+    let mut seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
     seen = seen.with_set(&v2, 0).with_traffic(&v1, &v1, 0);
     seen.sets[1].failed = Some("AnalysisFailed".into());
     assert_eq!(phase(&plan(&seen, NOW)), Phase::RolledBack);
@@ -251,10 +219,7 @@ fn a_failure_survives_the_loss_of_the_status() {
 fn a_canary_whose_status_was_lost_goes_on_where_it_was() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 0, 2, 50);
-    seen.status = RolloutStatus {
-        observed_generation: -1,
-        ..RolloutStatus::default()
-    };
+    seen.status = RolloutStatus { observed_generation: -1, ..RolloutStatus::default() };
     let plan = plan(&seen, NOW);
     assert_eq!(plan.progress.progress.stable, Some(revision("1", &extra)));
     assert_eq!(shifted_to(&plan), None);
@@ -270,10 +235,7 @@ fn all_of_the_traffic_comes_before_the_swap_and_the_swap_before_the_weight_goes_
     let swap = plan(&under_way(&extra, 4, 4, 100), NOW);
     assert_eq!(selected(&swap, "api-stable"), Some(v2.to_string()));
     assert_eq!(shifted_to(&swap), None);
-    let back = plan(
-        &under_way(&extra, 4, 4, 100).with_traffic(&v2, &v2, 100),
-        NOW,
-    );
+    let back = plan(&under_way(&extra, 4, 4, 100).with_traffic(&v2, &v2, 100), NOW);
     assert_eq!(shifted_to(&back), Some(0));
     let done = plan(&under_way(&extra, 4, 4, 0).with_traffic(&v2, &v2, 0), NOW);
     assert_eq!(done.progress.progress.stable, Some(v2));
@@ -287,19 +249,11 @@ fn all_of_the_traffic_comes_before_the_swap_and_the_swap_before_the_weight_goes_
 fn an_old_revision_goes_when_its_drain_time_is_over() {
     let extra = routed();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let seen = untouched(spec("2", &extra))
-        .with_set(&v1, 4)
-        .with_set(&v2, 4);
+    let seen = untouched(spec("2", &extra)).with_set(&v1, 4).with_set(&v2, 4);
     let seen = seen.promoted(&v2, NOW).with_traffic(&v2, &v2, 0);
-    let mut progress = Progress {
-        stable: Some(v2),
-        ..Progress::default()
-    };
+    let mut progress = Progress { stable: Some(v2), ..Progress::default() };
     progress.draining.insert(v1.to_string(), later(10));
-    let memory = RolloutStatus {
-        progress: Some(progress),
-        ..RolloutStatus::default()
-    };
+    let memory = RolloutStatus { progress: Some(progress), ..RolloutStatus::default() };
     let seen = seen.remembering(memory);
     assert_eq!(scaled(&plan(&seen, later(9)), &v1), None);
     assert_eq!(scaled(&plan(&seen, later(10)), &v1), Some(0));
@@ -309,9 +263,7 @@ fn an_old_revision_goes_when_its_drain_time_is_over() {
 fn a_superseded_revision_gives_its_weight_back_before_the_next_one_starts() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let seen = untouched(spec("3", &extra))
-        .with_set(&v1, 4)
-        .promoted(&v1, NOW);
+    let seen = untouched(spec("3", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
     let seen = seen.with_set(&v2, 1).with_traffic(&v1, &v2, 10);
     let plan = plan(&seen.remembering(at_step(&v1, &v2, 1, NOW)), NOW);
     assert_eq!(shifted_to(&plan), Some(0));
@@ -347,18 +299,11 @@ fn no_pods_in_time_is_a_failure() {
     extra["progressDeadlineSeconds"] = 60.into();
     let mut seen = under_way(&extra, 0, 1, 0);
     let v2 = revision("2", &extra);
-    seen.pods
-        .iter_mut()
-        .filter(|pod| pod.revision == v2)
-        .for_each(|pod| pod.is_ready = false);
+    seen.pods.iter_mut().filter(|pod| pod.revision == v2).for_each(|pod| pod.is_ready = false);
     assert_eq!(plan(&seen, later(59)).wake, Some(later(60)));
     let over = plan(&seen, later(60));
     assert!(over.progress.progress.failed.is_some());
-    assert!(
-        over.why.message.contains("ProgressDeadline"),
-        "{}",
-        over.why.message
-    );
+    assert!(over.why.message.contains("ProgressDeadline"), "{}", over.why.message);
 }
 
 fn analysed() -> Value {
@@ -377,10 +322,7 @@ fn measuring(samples: &Tally) -> Observed {
     let mut seen = under_way(&extra, 1, 1, 10);
     let progress = seen.status.progress.as_mut().unwrap();
     progress.change.as_mut().unwrap().measuring_since = Some(NOW);
-    seen.status.analysis = vec![Tally {
-        name: "errors".into(),
-        ..samples.clone()
-    }];
+    seen.status.analysis = vec![Tally { name: "errors".into(), ..samples.clone() }];
     seen
 }
 
@@ -394,19 +336,13 @@ fn fetched(plan: &Plan<Memory>) -> Vec<&str> {
 
 #[test]
 fn a_metric_is_measured_when_it_is_due_and_only_of_the_canarys_pods() {
-    let seen = measuring(&Tally {
-        at: Some(NOW),
-        passed: 1,
-        ..Tally::default()
-    });
+    let seen = measuring(&Tally { at: Some(NOW), passed: 1, ..Tally::default() });
     let early = plan(&seen, later(9));
     assert_eq!((fetched(&early), early.wake), (vec![], Some(later(10))));
     let due = plan(&seen, later(10));
     let v2 = revision("2", &analysed());
     assert_eq!(fetched(&due), [format!("{v2}/1/errors/1")]);
-    let Some(Action::Fetch { request, .. }) = due.actions.last() else {
-        panic!("{due:?}")
-    };
+    let Some(Action::Fetch { request, .. }) = due.actions.last() else { panic!("{due:?}") };
     assert!(request.body.as_ref().unwrap().contains(v2.as_str()));
 }
 
@@ -415,51 +351,29 @@ fn a_sample_is_counted_in_status_before_it_is_acted_on() {
     let seen = measuring(&Tally::default());
     let due = plan(&seen, later(10));
     let body = json!({"status": "success", "data": {"resultType": "scalar", "result": [0, "0.5"]}});
-    let reply = Reply {
-        status: 200,
-        body: body.to_string().into_bytes(),
-    };
+    let reply = Reply { status: 200, body: body.to_string().into_bytes() };
     let key = fetched(&due)[0].to_owned();
-    let outcome = Outcome {
-        replies: [(key, Ok(reply))].into(),
-        failure: None,
-    };
+    let outcome = Outcome { replies: [(key, Ok(reply))].into(), failure: None };
     let written = status::status(&seen, &due, &outcome, later(10));
     assert_eq!((written.analysis[0].failed, shifted_to(&due)), (1, None));
     let next = plan(&seen.remembering(written), later(10));
     assert_eq!(shifted_to(&next), Some(0));
-    assert!(
-        next.why.message.contains("AnalysisFailed"),
-        "{}",
-        next.why.message
-    );
+    assert!(next.why.message.contains("AnalysisFailed"), "{}", next.why.message);
 }
 
 #[test]
 fn an_analysis_ends_with_enough_good_samples_and_not_before_its_time() {
-    let good = Tally {
-        passed: 2,
-        at: Some(later(60)),
-        ..Tally::default()
-    };
+    let good = Tally { passed: 2, at: Some(later(60)), ..Tally::default() };
     let step = |seen: &Observed, at| plan(seen, at).progress.progress.change.unwrap().step;
     assert_eq!(step(&measuring(&good), later(59)), 1);
     assert_eq!(step(&measuring(&good), later(60)), 2);
-    let few = Tally {
-        passed: 1,
-        at: Some(later(60)),
-        ..Tally::default()
-    };
+    let few = Tally { passed: 1, at: Some(later(60)), ..Tally::default() };
     assert_eq!(step(&measuring(&few), later(60)), 1);
 }
 
 #[test]
 fn an_analysis_without_data_fails_in_the_end() {
-    let none = Tally {
-        no_data: 9,
-        at: Some(later(659)),
-        ..Tally::default()
-    };
+    let none = Tally { no_data: 9, at: Some(later(659)), ..Tally::default() };
     let waiting = plan(&measuring(&none), later(659));
     assert_eq!(phase(&waiting), Phase::Analysing);
     let over = plan(&measuring(&none), later(660));
@@ -481,16 +395,9 @@ fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
         matches!(action, Action::Patch { change, .. }
             if change.pointer("/metadata/ownerReferences") == Some(&Value::Null))
     });
-    assert_eq!(
-        disowned.count(),
-        4,
-        "ReplicaSet, two Services and the route"
-    );
+    assert_eq!(disowned.count(), 4, "ReplicaSet, two Services and the route");
     seen.sets[0].is_owned = false;
-    seen.services
-        .iter_mut()
-        .flatten()
-        .for_each(|service| service.is_owned = false);
+    seen.services.iter_mut().flatten().for_each(|service| service.is_owned = false);
     let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
     live.metadata.owner_references = None;
     seen.route.as_mut().unwrap().live = live.into();
@@ -512,44 +419,31 @@ mod without_router {
     fn pods_are_added_before_pods_are_taken_away() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra))
-            .with_set(&v1, 4)
-            .promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
         let first = plan(&seen, NOW);
         assert_eq!((scaled(&first, &v2), scaled(&first, &v1)), (Some(1), None));
         let memory = at_step(&v1, &v2, 0, NOW);
         let seen = seen.with_set(&v2, 1).remembering(memory.clone());
         let second = plan(&seen, NOW);
-        assert_eq!(
-            (scaled(&second, &v2), scaled(&second, &v1)),
-            (None, Some(3))
-        );
+        assert_eq!((scaled(&second, &v2), scaled(&second, &v1)), (None, Some(3)));
     }
 
     #[test]
     fn a_crashing_canary_goes_and_stable_comes_back() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra))
-            .with_set(&v1, 2)
-            .promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra)).with_set(&v1, 2).promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 2).crashing(&v2);
         let plan = plan(&seen.remembering(at_step(&v1, &v2, 1, NOW)), NOW);
         assert_eq!(scaled(&plan, &v1), Some(3), "one more, within the surge");
-        assert_eq!(
-            scaled(&plan, &v2),
-            Some(0),
-            "pods that are not available cost nothing"
-        );
+        assert_eq!(scaled(&plan, &v2), Some(0), "pods that are not available cost nothing");
     }
 
     #[test]
     fn the_new_revision_is_stable_when_nothing_else_is_left() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra))
-            .with_set(&v1, 0)
-            .promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra)).with_set(&v1, 0).promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 4).remembering(at_step(&v1, &v2, 2, NOW));
         assert_eq!(plan(&seen, NOW).progress.progress.stable, Some(v2));
     }
