@@ -32,14 +32,14 @@ $(DENY):
 	$(CARGO) install --locked --quiet --root $(TOOLS) cargo-deny@$(DENY_VERSION)
 
 .PHONY: generate
-generate: ## Write what is generated: crds/, the chart's copies of it, manifests/install.yaml
+generate: ## Write what is generated: crds/, the chart's copies, manifests/install.yaml, the tables of docs/reference
 	$(CARGO) run --quiet --example generate
 	$(TESTBED) exec helm -- template slipway charts/slipway --namespace slipway-system > manifests/install.yaml.new
 	mv manifests/install.yaml.new manifests/install.yaml
 
 .PHONY: verify
 verify: generate ## Check that what is generated is up to date
-	git diff --exit-code -- crds charts manifests
+	git diff --exit-code -- crds charts manifests docs
 
 .PHONY: test
 test: ## Run all tests: unit, API server, node; prints times per part

@@ -1,15 +1,11 @@
-//! Writes every generated file of the repository: `cargo run --example generate`.
-//!
-//! First what follows from the code (`slipway::chart`), then `manifests/install.yaml`: the chart, rendered
-//! with its default values.
+//! Writes what follows from the code (`slipway::chart`, and the tables of `slipway::reference`); the first
+//! half of `make generate`.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (path, content) in slipway::chart::files()? {
         let path = root.join(path);
@@ -19,23 +15,12 @@ async fn main() -> Result<()> {
         std::fs::write(&path, content)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    testbed::programs::ensure(&["helm"]).await?;
-    let rendered = Command::new(testbed::programs::path_of("helm")?)
-        .args([
-            "template",
-            "slipway",
-            "charts/slipway",
-            "--namespace",
-            "slipway-system",
-        ])
-        .current_dir(root)
-        .output()
-        .context("cannot run helm")?;
-    ensure!(
-        rendered.status.success(),
-        "{}",
-        String::from_utf8_lossy(&rendered.stderr)
-    );
-    std::fs::write(root.join("manifests/install.yaml"), rendered.stdout)?;
+    for (path, info) in slipway::reference::pages() {
+        let path = root.join(path);
+        let page = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        std::fs::write(&path, slipway::reference::filled(&page, info)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What of the chart follows from the code: the definitions and the operator's rights. No I/O.
 //!
-//! `cargo run --example generate` writes these files; a test fails when they are not as the code says.
+//! `make generate` writes these files; a test fails when they are not as the code says.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cluster::StageImages;
+
 /// Takes a commit to production and back again.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, about)]
@@ -52,6 +54,12 @@ pub struct Config {
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,
+    /// Image with slipway-runner and git, for the pods of stages.
+    #[arg(long, env = "SLIPWAY_RUNNER_IMAGE", global = true)]
+    pub runner_image: Option<String>,
+    /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages.
+    #[arg(long, env = "SLIPWAY_BUILDKIT_IMAGE", global = true)]
+    pub buildkit_image: Option<String>,
     /// Form of the log lines.
     #[arg(
         long,
@@ -90,6 +98,15 @@ impl Config {
             return vec![String::new()];
         }
         self.watch_namespace.clone()
+    }
+
+    /// Images of stage pods; an empty one counts as none.
+    pub fn images(&self) -> StageImages {
+        let some = |image: &Option<String>| image.clone().filter(|image| !image.is_empty());
+        StageImages {
+            runner: some(&self.runner_image),
+            buildkit: some(&self.buildkit_image),
+        }
     }
 }
 

@@ -8,12 +8,14 @@ use tokio_util::task::TaskTracker;
 use crate::analysis::api::AnalysisTemplate;
 use crate::cluster::Cluster;
 use crate::cluster::watch::Queues;
-use crate::controller;
+use crate::controller::{self, Kind};
 use crate::decision::api::Decision;
 use crate::environment::EnvironmentKind;
 use crate::environment::api::Environment;
 use crate::model::object::ObjectKind;
+use crate::pipeline::PipelineKind;
 use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::PipelineRunKind;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
@@ -94,11 +96,12 @@ pub fn run(
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let queue = |kind: ObjectKind| queues.get(&kind);
-    if let Some(queue) = queue(ObjectKind::Rollout) {
-        controller::run::<RolloutKind>(cluster, queue, workers, stop, tasks);
+    macro_rules! run {
+        ($($kind:ty),*) => {$(
+            if let Some(queue) = queues.get(&<$kind>::KIND) {
+                controller::run::<$kind>(cluster, queue, workers, stop, tasks);
+            }
+        )*};
     }
-    if let Some(queue) = queue(ObjectKind::Environment) {
-        controller::run::<EnvironmentKind>(cluster, queue, workers, stop, tasks);
-    }
+    run!(PipelineKind, PipelineRunKind, EnvironmentKind, RolloutKind);
 }

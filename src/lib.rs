@@ -3,7 +3,18 @@
 //! Reading order: `model` (small values), `controller` (the driver of all kinds), `rollout` (a kind), `traffic`
 //! and `metric` (what a kind decides with), `cluster` (what touches the API server). See ARCHITECTURE.md.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        clippy::too_many_lines,
+        reason = "a test says what it expects and fails on anything else"
+    )
+)]
+
 pub mod analysis;
+#[cfg(test)]
+mod architecture;
 pub mod chart;
 pub mod clock;
 pub mod cluster;
@@ -13,6 +24,8 @@ pub mod crd;
 pub mod decision;
 pub mod environment;
 pub mod error;
+pub mod gate;
+pub mod git;
 pub mod kinds;
 pub mod leader;
 pub mod metric;
@@ -23,8 +36,10 @@ pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod promotion;
+pub mod reference;
 pub mod release;
 pub mod rollout;
+pub mod runner;
 pub mod schema;
 pub mod telemetry;
 pub mod traffic;

@@ -21,8 +21,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
 /// Longest wait for the first lists.
-const SYNC: Duration = Duration::from_secs(60);
-/// Longest wait for reconciles that are under way at the end. The lease is not renewed meanwhile, and holds.
+const SYNC: Duration = Duration::from_mins(1);
+/// Longest wait for reconciles that are under way at the end. The lease is kept meanwhile.
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// Why the operator ended with an error.
@@ -78,7 +78,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             fetch::Http::default(),
             metrics.clone(),
             clock.clone(),
-        ),
+        )
+        .with_images(config.images()),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),
@@ -203,15 +204,17 @@ impl Process {
             &stop,
             &tasks,
         );
+        let mut lost = std::pin::pin!(lost);
         tokio::select! {
-            () = self.stop.cancelled() => {
-                // Finish what is under way while the lease is still ours.
-                stop.cancel();
-                tasks.close();
-                let _ = tokio::time::timeout(DRAIN, tasks.wait()).await;
-                false
-            }
-            () = lost => true,
+            () = self.stop.cancelled() => {}
+            () = &mut lost => return true,
+        }
+        // Finish what is under way while the lease is still ours, and keep it so.
+        stop.cancel();
+        tasks.close();
+        tokio::select! {
+            _ = tokio::time::timeout(DRAIN, tasks.wait()) => false,
+            () = &mut lost => true,
         }
     }
 }

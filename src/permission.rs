@@ -9,6 +9,10 @@ pub type Permission = (ObjectKind, &'static str, &'static [&'static str]);
 const WATCH: &[&str] = &["list", "watch"];
 
 /// Everything the operator does, besides events and its Lease.
+///
+/// `finalizers`, and `delete` on Services and routes, stand for ownerReferences: clusters with the admission plugin
+/// OwnerReferencesPermissionEnforcement ask for the first when a child is made, and for the second when one is adopted
+/// or let go.
 pub const PERMISSIONS: &[Permission] = &[
     (ObjectKind::Rollout, "", &["list", "watch", "patch"]),
     (ObjectKind::Rollout, "status", &["patch"]),
@@ -29,12 +33,28 @@ pub const PERMISSIONS: &[Permission] = &[
     (ObjectKind::Promotion, "status", &["patch"]),
     (ObjectKind::Promotion, "finalizers", &["update"]),
     (ObjectKind::Decision, "", WATCH),
-    (ObjectKind::Release, "", WATCH),
+    (ObjectKind::Pipeline, "", WATCH),
+    (ObjectKind::Pipeline, "status", &["patch"]),
+    (ObjectKind::Pipeline, "finalizers", &["update"]),
+    (
+        ObjectKind::PipelineRun,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
+    (ObjectKind::PipelineRun, "status", &["patch"]),
+    (ObjectKind::PipelineRun, "finalizers", &["update"]),
+    (ObjectKind::Release, "", &["get", "list", "watch", "create"]),
+    (
+        ObjectKind::ControllerRevision,
+        "",
+        &["get", "list", "watch", "create", "delete"],
+    ),
     (
         ObjectKind::Job,
         "",
         &["get", "list", "watch", "create", "delete"],
     ),
+    (ObjectKind::ConfigMap, "", &["get"]),
     (ObjectKind::Pod, "", WATCH),
     (
         ObjectKind::Service,

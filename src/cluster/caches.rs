@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -28,6 +28,8 @@ use crate::environment::api::Environment;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
@@ -58,9 +60,11 @@ macro_rules! caches {
             /// have to hear of it.
             pub fn remember(&self, kind: ObjectKind, object: &Value) {
                 $(if kind == ObjectKind::$kind {
-                    let news = put(&self.$field, object);
+                    let (news, is_unseen) = put(&self.$field, object);
                     // Nobody but its own Rollout has to hear of a ReplicaSet, and that is who wrote it.
-                    if kind.is_own() {
+                    if kind.is_own() && is_unseen {
+                        self.wake(kind, &news);
+                    } else if kind.is_own() {
                         self.wake_related(kind, &news);
                     }
                 })*
@@ -149,7 +153,10 @@ impl Caches {
     }
 
     fn queue(&self, object: &Parent) {
-        let queue = self.queues.get().and_then(|queues| queues.get(&object.kind));
+        let queue = self
+            .queues
+            .get()
+            .and_then(|queues| queues.get(&object.kind));
         if let Some(queue) = queue {
             queue.add(object.key.clone());
         }
@@ -175,10 +182,16 @@ caches! {
     promotions: Promotion = Promotion, All, by_environment;
     /// Decisions, which belong to what they are about.
     decisions: Decision = Decision, All, by_target;
+    /// Pipelines.
+    pipelines: Pipeline = Pipeline, All, no_parent;
+    /// PipelineRuns, those that people made too.
+    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref;
     /// Releases.
     releases: Release = Release, All, by_label_or_owner;
     /// Jobs that carry our label.
     jobs: Job = Job, Ours, by_label_or_owner;
+    /// The specs that runs follow.
+    controller_revisions: ControllerRevision = ControllerRevision, Ours, by_label_or_owner;
 }
 
 fn no_parent<K>(_: &K) -> Vec<Parent> {
@@ -216,6 +229,15 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents.sort();
     parents.dedup();
     parents
+}
+
+/// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.
+fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
+    let namespace = run.namespace().unwrap_or_default();
+    vec![Parent {
+        kind: ObjectKind::Pipeline,
+        key: Key::new(namespace, run.spec.pipeline_ref.name.clone()),
+    }]
 }
 
 /// A Rollout hears of the Environment that it takes its images from.
@@ -273,10 +295,21 @@ fn related<'a, K: ResourceExt>(
         .collect()
 }
 
-fn put<K: ResourceExt + Clone + DeserializeOwned>(cache: &Cache<K>, object: &Value) -> News {
+/// Also tells whether its own reconciler cannot know of it: another one has made it, or has read a newer
+/// spec from the server. The watch will not tell, because what it brings is no news any more.
+fn put<K: ResourceExt + Clone + DeserializeOwned>(
+    cache: &Cache<K>,
+    object: &Value,
+) -> (News, bool) {
     // An object that the server accepted but we cannot read arrives through the watch's own guard.
-    serde_json::from_value(object.clone())
-        .map_or_else(|_| News::default(), |object| cache.remember(object))
+    let Ok(object) = serde_json::from_value::<K>(object.clone()) else {
+        return (News::default(), false);
+    };
+    let identity = |object: &K| (object.uid(), object.meta().generation);
+    let known = cache.get(&Key::of(&object));
+    let known = known.map(|known| identity(&known));
+    let is_unseen = known != Some(identity(&object));
+    (cache.remember(object), is_unseen)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `write.rs`, which puts what the server answers back into the cache, so that a plan never stands on
 //! anything older than our own last write. Talks to the API server.
 
+pub mod asked;
 pub mod cache;
 pub mod caches;
 pub mod client;
@@ -13,6 +14,8 @@ pub mod preflight;
 pub mod watch;
 pub mod write;
 
+use std::sync::Arc;
+
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
@@ -20,6 +23,7 @@ use crate::clock::Clock;
 use crate::model::action::{Reply, Request};
 use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
+use asked::Asked;
 use caches::Caches;
 
 /// The handle that every reconcile reads and writes through.
@@ -30,8 +34,20 @@ pub struct Cluster {
     events: event::Events,
     metrics: Metrics,
     clock: Clock,
+    images: Arc<StageImages>,
     /// What the watches know.
     pub caches: Caches,
+    /// When questions to the outside were last answered.
+    pub asked: Asked,
+}
+
+/// Images that the operator brings into stage pods. Without one, the stages that need it say so and fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageImages {
+    /// Has `slipway-runner` and git.
+    pub runner: Option<String>,
+    /// Has buildkitd, buildctl and buildkit-runc.
+    pub buildkit: Option<String>,
 }
 
 impl Cluster {
@@ -44,8 +60,24 @@ impl Cluster {
             events,
             metrics,
             clock,
+            images: Arc::default(),
             caches: Caches::default(),
+            asked: Asked::default(),
         }
+    }
+
+    /// The same handle, with the images of stage pods.
+    #[must_use]
+    pub fn with_images(self, images: StageImages) -> Self {
+        Self {
+            images: Arc::new(images),
+            ..self
+        }
+    }
+
+    /// The images of stage pods.
+    pub fn images(&self) -> &StageImages {
+        &self.images
     }
 
     /// The raw client, for watches and the few reads that are not cached.

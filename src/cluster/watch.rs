@@ -119,12 +119,15 @@ watchable! {
     guarded:
         crate::decision::api::Decision,
         crate::environment::api::Environment,
+        crate::pipeline::api::Pipeline,
+        crate::pipeline_run::api::PipelineRun,
         crate::promotion::api::Promotion,
         crate::release::api::Release,
         crate::rollout::api::Rollout;
     typed:
-        k8s_openapi::api::batch::v1::Job,
+        k8s_openapi::api::apps::v1::ControllerRevision,
         k8s_openapi::api::apps::v1::ReplicaSet,
+        k8s_openapi::api::batch::v1::Job,
         k8s_openapi::api::core::v1::Pod,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,

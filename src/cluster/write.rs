@@ -2,14 +2,15 @@
 //!
 //! Each puts the server's answer into the caches, so that the next plan knows of it. Talks to the API server.
 
-use kube::Api;
 use kube::api::{
     DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Cluster;
-use crate::error::{Class, Classify};
+use crate::error::{Class, Classify, chain};
+use crate::model::json::set;
 use crate::model::key::Key;
 use crate::model::label::SLIPWAY;
 use crate::model::manifest::{Manifest, Target};
@@ -53,43 +54,36 @@ pub enum WriteError {
 
 impl WriteError {
     fn of(verb: &'static str, kind: ObjectKind, key: &Key, error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.is_conflict() => Self::Conflict {
-                kind,
-                key: key.clone(),
-            },
-            _ => Self::Api {
-                verb,
-                kind,
-                key: key.clone(),
-                source: Box::new(error),
-            },
+        let key = key.clone();
+        if matches!(&error, kube::Error::Api(status) if status.is_conflict()) {
+            return Self::Conflict { kind, key };
         }
-    }
-
-    /// Whether the server understood the request and says that its content is wrong.
-    pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Api { source, .. }
-            if matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 400 | 422)))
+        let source = Box::new(error);
+        Self::Api {
+            verb,
+            kind,
+            key,
+            source,
+        }
     }
 
     /// What to tell people: the server's own words where it has some.
     pub fn sentence(&self) -> String {
-        match self {
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => format!("{self}: {}", status.message),
-                other => format!("{self}: {other}"),
-            },
-            Self::Conflict { .. } | Self::Foreign { .. } => self.to_string(),
+        let Self::Api { source, .. } = self else {
+            return self.to_string();
+        };
+        if let kube::Error::Api(status) = source.as_ref() {
+            return format!("{self}: {}", status.message);
         }
+        chain(self)
     }
 }
 
 impl Classify for WriteError {
     fn class(&self) -> Class {
+        // A foreign object is not watched: that it is gone is found out by trying.
         match self {
-            Self::Foreign { .. } => Class::Terminal,
-            Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
+            Self::Foreign { .. } | Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
         }
     }
 
@@ -127,7 +121,13 @@ impl Cluster {
                         key: key.clone(),
                     });
                 }
-                self.remember(*kind, &found);
+                if has_labels(&found, &object) {
+                    self.remember(*kind, &found);
+                } else {
+                    // Without its labels no watch sees it: it was there all the time.
+                    let labels = json!({"metadata": {"labels": object.metadata.labels}});
+                    self.patch(&Target::of(*kind, &found), &labels).await?;
+                }
             }
             Err(error) => return Err(fail(error)),
         }
@@ -156,8 +156,12 @@ impl Cluster {
             resource_version,
         } = target;
         let mut body = change.clone();
-        body["metadata"]["resourceVersion"] = resource_version.as_str().into();
-        body["metadata"]["uid"] = uid.as_str().into();
+        set(
+            &mut body,
+            &["metadata", "resourceVersion"],
+            resource_version.as_str(),
+        );
+        set(&mut body, &["metadata", "uid"], uid.as_str());
         let params = PatchParams {
             field_manager: Some(SLIPWAY.to_owned()),
             ..PatchParams::default()
@@ -241,6 +245,12 @@ impl Cluster {
             self.caches.remember(kind, &value);
         }
     }
+}
+
+fn has_labels(found: &DynamicObject, wanted: &DynamicObject) -> bool {
+    let there = found.labels();
+    let mut wanted = wanted.labels().iter();
+    wanted.all(|(key, value)| there.get(key) == Some(value))
 }
 
 /// Whether the object that is there belongs to the controller that wanted to create it.

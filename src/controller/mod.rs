@@ -4,10 +4,15 @@
 //! record first, so a process that dies in between replays it, and a process that planned on an old
 //! version of the object loses the race here (409) before it touched anything else.
 //! After actions it plans again at once, on its own writes, until there is nothing left to do.
+//!
+//! Polling: a plan whose question is due has a `Fetch` and nothing else to say. Once what the answer
+//! changed (most often nothing) is on record, the driver notes in `Cluster::asked` when it came; the next
+//! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
+mod attempts;
 pub mod queue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -26,20 +31,24 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
-use crate::model::action::{Action, Outcome};
-use crate::model::key::{Key, short_hash};
+use crate::model::action::{Action, Outcome, Reply};
+use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use attempts::{Attempts, jitter};
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Plans in a row before other objects get their turn.
 const PASSES: usize = 16;
+/// What waits for an edit is tried again this often: the edit may be to an object that is not watched.
+const RETRY: Duration = Duration::from_mins(1);
 /// An object at rest is looked at this often even when no event says so.
-const RESYNC: Duration = Duration::from_secs(3600);
+const RESYNC: Duration = Duration::from_hours(1);
 
 /// What a kind brings: four functions and its names. See `rollout/mod.rs` for the shape.
 pub trait Kind: Send + Sync + 'static {
@@ -107,6 +116,9 @@ pub enum ReconcileError {
     /// It took too long.
     #[error("no end within {} s", DEADLINE.as_secs())]
     Deadline,
+    /// Plan followed plan: something undoes what they do, or it has no effect.
+    #[error("{PASSES} plans in a row, and still something to do")]
+    Endless,
     /// A bug.
     #[error("panic: {0}")]
     Panic(String),
@@ -116,7 +128,7 @@ impl Classify for ReconcileError {
     fn class(&self) -> Class {
         match self {
             Self::Write(error) => error.class(),
-            Self::Observe(_) | Self::Deadline | Self::Panic(_) => Class::Transient,
+            Self::Observe(_) | Self::Deadline | Self::Endless | Self::Panic(_) => Class::Transient,
         }
     }
 
@@ -125,6 +137,7 @@ impl Classify for ReconcileError {
             Self::Observe(_) => "Observe",
             Self::Write(error) => error.name(),
             Self::Deadline => "Deadline",
+            Self::Endless => "Endless",
             Self::Panic(_) => "Panic",
         }
     }
@@ -159,26 +172,6 @@ pub fn run<K: Kind>(
                 worker.queue.done(&key);
             }
         });
-    }
-}
-
-/// Failures in a row, per object.
-#[derive(Debug, Default)]
-struct Attempts(Mutex<HashMap<Key, u32>>);
-
-impl Attempts {
-    fn failed(&self, key: &Key) -> u32 {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = attempts.entry(key.clone()).or_default();
-        *attempt += 1;
-        *attempt - 1
-    }
-
-    fn succeeded(&self, key: &Key) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
     }
 }
 
@@ -223,7 +216,6 @@ impl<K: Kind> Worker<K> {
             Ok(next) => {
                 self.attempts.succeeded(key);
                 match next {
-                    Next::Now => Duration::ZERO,
                     Next::At(at) => self.until(at),
                     Next::Gone => return,
                 }
@@ -236,11 +228,11 @@ impl<K: Kind> Worker<K> {
                     Class::Waiting { until } => self.until(until),
                     Class::Terminal => {
                         warn!(error = chain(&error), "waiting for an edit");
-                        RESYNC
+                        RETRY
                     }
                     Class::Transient => {
                         let attempt = self.attempts.failed(key);
-                        self.report(&error, attempt);
+                        Self::report(&error, attempt);
                         backoff(attempt, jitter(key, attempt))
                     }
                 }
@@ -250,14 +242,19 @@ impl<K: Kind> Worker<K> {
             .add_at(key.clone(), tokio::time::Instant::now() + after);
     }
 
-    fn report(&self, error: &ReconcileError, attempt: u32) {
+    fn report(error: &ReconcileError, attempt: u32) {
         match error {
             // Losing a race is how the guard is meant to work.
             ReconcileError::Write(WriteError::Conflict { .. }) => {
                 debug!(attempt, error = chain(error), "planning again");
             }
             ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
-            _ => warn!(attempt, error = chain(error), "reconcile failed"),
+            ReconcileError::Observe(_)
+            | ReconcileError::Write(_)
+            | ReconcileError::Deadline
+            | ReconcileError::Endless => {
+                warn!(attempt, error = chain(error), "reconcile failed");
+            }
         }
     }
 
@@ -271,7 +268,11 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
-                self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                self.fresh
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(key);
+                self.cluster.asked.forget(K::KIND, key);
                 return Ok(Next::Gone);
             };
             match self.pass(&object).await? {
@@ -279,7 +280,7 @@ impl<K: Kind> Worker<K> {
                 Pass::Rest(next) => return Ok(next),
             }
         }
-        Ok(Next::Now)
+        Err(ReconcileError::Endless)
     }
 
     /// One plan, carried out.
@@ -307,20 +308,30 @@ impl<K: Kind> Worker<K> {
         }
 
         let before = status_of(object);
-        let intended = K::status(&seen, &plan, &Outcome::default(), now);
+        // What failed last time stands until a try succeeds. Else two states of the status would take turns, each of
+        // them an event, and the events would take the place of the backoff.
+        let standing = Outcome {
+            failure: standing_failure(&before).filter(|_| !plan.actions.is_empty()),
+            ..Outcome::default()
+        };
+        let intended = K::status(&seen, &plan, &standing, now);
         if intended != before {
             target = self.cluster.write_status(&target, &intended).await?;
             self.announce(object, &before, &intended, &plan).await;
         }
         let (outcome, result) = self.apply(&plan.actions).await;
-        let learned = !outcome.replies.is_empty() || outcome.failure.is_some();
-        if learned {
+        if outcome != standing {
             let status = K::status(&seen, &plan, &outcome, self.cluster.clock().now());
             if status != intended {
                 target = self.cluster.write_status(&target, &status).await?;
             }
         }
-        K::gauge(&self.cluster, &Key::of(object.as_ref()), Some(&intended));
+        let key = Key::of(object.as_ref());
+        let answered = outcome.replies.keys();
+        self.cluster
+            .asked
+            .note(K::KIND, &key, answered, self.cluster.clock().now());
+        K::gauge(&self.cluster, &key, Some(&intended));
         result?;
         if plan.finished {
             self.set_finalizer(object, &target, false).await?;
@@ -338,11 +349,19 @@ impl<K: Kind> Worker<K> {
     /// Makes sure that the first actions of a term stand on what the server has. True: look again.
     async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
         let key = Key::of(object.as_ref());
-        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+        if self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+        {
             return Ok(false);
         }
         K::refresh(object, &self.cluster).await?;
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
         Ok(true)
     }
 
@@ -364,7 +383,7 @@ impl<K: Kind> Worker<K> {
     /// Runs the actions in order and stops at the first that fails.
     async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
         let mut outcome = Outcome::default();
-        for action in actions {
+        for (index, action) in actions.iter().enumerate() {
             let done = match action {
                 Action::Apply(manifest) => self.cluster.apply(manifest).await,
                 Action::Create(manifest) => self.cluster.create(manifest).await,
@@ -373,9 +392,11 @@ impl<K: Kind> Worker<K> {
                     self.cluster.write_status(target, status).await.map(|_| ())
                 }
                 Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
-                Action::Fetch { key, request } => {
-                    let reply = self.cluster.fetch(request).await;
-                    outcome.replies.insert(key.clone(), reply);
+                Action::Fetch { key, .. } => {
+                    if !outcome.replies.contains_key(key) {
+                        let rest = actions.get(index..).unwrap_or_default();
+                        outcome.replies.extend(self.fetch(rest).await);
+                    }
                     Ok(())
                 }
             };
@@ -383,12 +404,29 @@ impl<K: Kind> Worker<K> {
             if let Err(error) = done {
                 // A lost race is planned again; people need not hear of it.
                 if !matches!(error, WriteError::Conflict { .. }) {
-                    outcome.failure = Some(error.sentence());
+                    let sentence = error.sentence();
+                    outcome.failure = Some(truncate(&sentence, MAX_MESSAGE).to_owned());
                 }
                 return (outcome, Err(error.into()));
             }
         }
         (outcome, Ok(()))
+    }
+
+    /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
+    /// outlast the reconcile, and nothing would ever be counted.
+    async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
+        let requests = actions.iter().map_while(|action| match action {
+            Action::Fetch { key, request } => Some((key, request)),
+            Action::Apply(_)
+            | Action::Create(_)
+            | Action::Patch { .. }
+            | Action::Status { .. }
+            | Action::Delete { .. } => None,
+        });
+        let replies = requests
+            .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });
+        futures::future::join_all(replies).await
     }
 
     /// One log line per plan that changes something; one event when the reason changes.
@@ -424,7 +462,6 @@ enum Pass {
 
 #[derive(Debug)]
 enum Next {
-    Now,
     At(Timestamp),
     Gone,
 }
@@ -436,6 +473,15 @@ fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
         .get_mut("status")
         .map(Value::take)
         .unwrap_or_default()
+}
+
+/// Why the last try of a plan's actions failed, as every kind's status tells.
+fn standing_failure(status: &Value) -> Option<String> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition["type"] == ACTION_FAILED)?;
+    Some(failed.get("message")?.as_str()?.to_owned())
 }
 
 fn ready_reason(status: &Value) -> Option<&str> {
@@ -450,10 +496,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "?".to_owned())
-}
-
-/// Spreads retries without a random source: different objects, and attempts, differ.
-fn jitter(key: &Key, attempt: u32) -> u8 {
-    let hash = short_hash(format!("{key}#{attempt}").as_bytes(), 2);
-    u8::from_str_radix(&hash, 16).unwrap_or_default()
 }

@@ -184,3 +184,17 @@ fn printing_yields_one_document_per_kind() {
     let documents: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(&text).unwrap();
     assert_eq!(documents, all().unwrap());
 }
+
+/// kubectl shows the first value only, as if there were no other.
+#[test]
+fn no_column_shows_a_list() {
+    for (info, crd) in definitions() {
+        for column in crd["spec"]["versions"][0]["additionalPrinterColumns"]
+            .as_array()
+            .unwrap()
+        {
+            let path = column["jsonPath"].as_str().unwrap();
+            assert!(!path.contains("[*]"), "{}: {path}", info.kind);
+        }
+    }
+}

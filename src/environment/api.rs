@@ -35,13 +35,12 @@ pub use status::*;
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Current", type_ = "string", json_path = ".status.current[*].release"),
+    printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),
     printcolumn(name = "Next", type_ = "string", json_path = ".status.candidate.release"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.promotion.mode", priority = 1),
-    printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].release", priority = 1)
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.promotion.mode", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentSpec {

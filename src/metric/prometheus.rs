@@ -1,5 +1,6 @@
 //! Prometheus: renders an instant query and reads the answer. No I/O.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,7 +39,10 @@ fn encode(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 encoded.push(char::from(byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded
@@ -56,20 +60,21 @@ pub fn read(reply: &Result<Reply, String>) -> Sample {
             reply.status
         ));
     };
-    if answer["status"] != "success" {
-        let error = answer["error"].as_str().unwrap_or("no reason given");
+    let text = |key: &str| answer.get(key).and_then(Value::as_str);
+    if text("status") != Some("success") {
+        let error = text("error").unwrap_or("no reason given");
         return Sample::Error(format!("status {}: {error}", reply.status));
     }
     // A partial answer would count too little, on whichever side is missing.
     if let Some(warning) = answer.pointer("/warnings/0").and_then(Value::as_str) {
         return Sample::Error(format!("the answer is not complete: {warning}"));
     }
-    let result = &answer["data"]["result"];
-    match answer["data"]["resultType"].as_str() {
-        Some("scalar") => number(&result[1]),
-        Some("vector") => match result.as_array().map(Vec::as_slice) {
+    let result = answer.pointer("/data/result");
+    match answer.pointer("/data/resultType").and_then(Value::as_str) {
+        Some("scalar") => number(result.and_then(|scalar| scalar.get(1))),
+        Some("vector") => match result.and_then(Value::as_array).map(Vec::as_slice) {
             Some([]) => Sample::Empty,
-            Some([one]) => number(&one["value"][1]),
+            Some([one]) => number(one.pointer("/value/1")),
             Some(many) => Sample::Error(format!(
                 "the query yields {} series; aggregate them into one, for example with sum()",
                 many.len()
@@ -84,11 +89,11 @@ pub fn read(reply: &Result<Reply, String>) -> Sample {
 }
 
 /// Prometheus writes numbers as text. Nothing divided by nothing is no data.
-fn number(value: &Value) -> Sample {
-    match value.as_str().map(str::parse::<f64>) {
+fn number(value: Option<&Value>) -> Sample {
+    match value.and_then(Value::as_str).map(str::parse::<f64>) {
         Some(Ok(number)) if number.is_nan() => Sample::Empty,
         Some(Ok(number)) => Sample::Value(number),
-        _ => Sample::Error(format!("not a number: {value}")),
+        _ => Sample::Error(format!("not a number: {}", value.unwrap_or(&Value::Null))),
     }
 }
 

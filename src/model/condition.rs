@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// Abnormal: what a plan wanted to do did not succeed; the message says why.
+pub const ACTION_FAILED: &str = "ActionFailed";
 /// Longest message of a condition, in bytes.
-const MAX_MESSAGE: usize = 1024;
+pub const MAX_MESSAGE: usize = 1024;
 
 /// Builds the conditions of a status from scratch, keeping the transition times of what did not change.
 #[derive(Debug)]
@@ -67,6 +69,13 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     conditions
         .iter()
         .any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+/// Since when the condition has been false, if it is.
+pub fn false_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
+    let mut conditions = conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_)?;
+    (found.status == "False").then_some(found.last_transition_time.0)
 }
 
 /// Cuts `text` to at most `limit` bytes, at a character.

@@ -41,12 +41,17 @@ pub const MAX_LABEL: usize = 63;
 /// The first `digits` hexadecimal digits of the SHA-256 of `content`.
 pub fn short_hash(content: &[u8], digits: usize) -> String {
     let digest = Sha256::digest(content);
-    let mut text = String::with_capacity(64);
-    for byte in digest {
-        text.push_str(&format!("{byte:02x}"));
-    }
+    let mut text: String = digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(hex)
+        .collect();
     text.truncate(digits);
     text
+}
+
+fn hex(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 /// Joins `base` and `suffix` with a dash so that the result has at most `limit` bytes.

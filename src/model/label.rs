@@ -12,6 +12,8 @@ pub const ROLLOUT: &str = "slipway.dev/rollout";
 pub const REVISION: &str = "slipway.dev/revision";
 /// On Jobs and their pods: the PipelineRun they belong to.
 pub const PIPELINE_RUN: &str = "slipway.dev/pipeline-run";
+/// On Jobs and their pods: the stage that they run.
+pub const STAGE: &str = "slipway.dev/stage";
 /// On PipelineRuns and Releases: the Pipeline they belong to.
 pub const PIPELINE: &str = "slipway.dev/pipeline";
 /// On Promotions and Jobs: the Environment they belong to.

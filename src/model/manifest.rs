@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::json::set;
 use super::key::Key;
 use super::label;
 use super::object::ObjectKind;
@@ -39,7 +40,7 @@ impl Manifest {
             "metadata": {"namespace": key.namespace, "name": key.name, "labels": all},
         });
         if let Some(owner) = owner {
-            body["metadata"]["ownerReferences"] = json!([owner]);
+            set(&mut body, &["metadata", "ownerReferences"], json!([owner]));
         }
         if let (Some(body), Value::Object(rest)) = (body.as_object_mut(), rest) {
             body.extend(rest);
@@ -51,7 +52,11 @@ impl Manifest {
     #[must_use]
     pub fn annotated(mut self, annotations: &[(&str, String)]) -> Self {
         for (key, value) in annotations {
-            self.body["metadata"]["annotations"][*key] = value.as_str().into();
+            set(
+                &mut self.body,
+                &["metadata", "annotations", key],
+                value.as_str(),
+            );
         }
         self
     }

@@ -2,6 +2,8 @@
 
 pub mod action;
 pub mod condition;
+pub mod invalid;
+pub mod json;
 pub mod key;
 pub mod label;
 pub mod manifest;

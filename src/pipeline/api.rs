@@ -1,4 +1,4 @@
-//! What a Pipeline looks like in YAML. No I/O.
+//! What a Pipeline looks like in YAML: the spec. Its status is in `api/status.rs`. No I/O.
 //!
 //! Lists carry no schema defaults (GitOps tools would show them as drift): what a stage or gate leaves
 //! out is filled in by the methods at the end.
@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 use std::time;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::pipeline_run::api::RunPhase;
 use crate::schema::{self, closed_set};
+
+mod status;
+
+pub use status::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -350,56 +352,6 @@ pub struct Retention {
     #[serde(default = "kept_failed")]
     #[schemars(range(min = 1, max = 500))]
     pub failed: u32,
-}
-
-/// What the operator knows about a Pipeline.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PipelineStatus {
-    /// Generation of the spec that this status is about; `-1` until the operator has looked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`, and `Reconciling` or `Stalled` while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::conditions)]
-    pub conditions: Vec<Condition>,
-    /// The newest run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_run: Option<RunSummary>,
-    /// Name of the newest run that succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<253>)]
-    pub last_successful: Option<String>,
-    /// Name of the newest Release.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<253>)]
-    pub latest_release: Option<String>,
-    /// Head of the branch when it was last asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<64>)]
-    pub last_observed_sha: Option<String>,
-    /// When the branch was last asked for; written only when the answer changed something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_polled_at: Option<Time>,
-    /// Where it is and what it waits for, in one sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<1024>)]
-    pub message: Option<String>,
-}
-
-/// A run in one line.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RunSummary {
-    /// Name of the PipelineRun.
-    #[schemars(transform = schema::text::<253>)]
-    pub name: String,
-    /// Commit that it is about; absent until it is resolved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<64>)]
-    pub sha: Option<String>,
-    /// Where it is.
-    pub phase: RunPhase,
 }
 
 fn yes() -> bool {

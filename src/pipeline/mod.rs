@@ -5,3 +5,64 @@
 //! a `Release`. Deleting a Pipeline deletes its runs and never its Releases.
 
 pub mod api;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+pub mod render;
+pub mod spec;
+pub mod status;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
+use crate::controller::{Kind, ReconcileError};
+use crate::model::action::Outcome;
+use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
+
+/// The controller of Pipelines.
+pub struct PipelineKind;
+
+impl Kind for PipelineKind {
+    type Object = api::Pipeline;
+    type Observed = observed::Observed;
+    type Progress = plan::Memory;
+
+    const KIND: ObjectKind = ObjectKind::Pipeline;
+    const HAS_FINALIZER: bool = false;
+
+    fn cache(cluster: &Cluster) -> &Cache<api::Pipeline> {
+        &cluster.caches.pipelines
+    }
+
+    async fn refresh(object: &Arc<api::Pipeline>, cluster: &Cluster) -> Result<(), ReconcileError> {
+        observe::refresh(object, cluster).await
+    }
+
+    async fn observe(
+        object: &Arc<api::Pipeline>,
+        cluster: &Cluster,
+    ) -> Result<Self::Observed, ReconcileError> {
+        observe::observe(object, cluster).await
+    }
+
+    fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
+        plan::plan(seen, now)
+    }
+
+    fn status(
+        seen: &Self::Observed,
+        plan: &Plan<Self::Progress>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Value {
+        serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+}

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::StageType;
+use crate::pipeline::api::{SourceError, StageType};
 use crate::schema::{self, closed_set};
 
 /// One execution of a Pipeline, at one commit.
@@ -81,8 +81,8 @@ closed_set! {
 pub struct Trigger {
     /// `Push`: a new commit, found by the operator. `Manual`: a person.
     pub kind: TriggerKind,
-    /// Who it was: the author of the commit for `Push`, the user of the cluster for `Manual` (the API
-    /// server checks that it is the one who asks). Example: `alice@example.com`.
+    /// Who it was: `slipway` for `Push` (the author is in `status.commit`), the user of the cluster for
+    /// `Manual` (the API server checks that it is the one who asks). Example: `alice@example.com`.
     #[schemars(transform = schema::some_text::<256>)]
     pub actor: String,
 }
@@ -172,10 +172,17 @@ pub struct PipelineRunStatus {
     /// The commit that was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// Name of the newest Release when the run started; `changes` are counted from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub previous: Option<String>,
     /// Commits since the previous Release, newest first; at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub changes: Vec<Commit>,
+    /// Why the head of the branch could not be read when it was last asked for; absent when it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_error: Option<SourceError>,
 }
 
 closed_set! {
@@ -220,7 +227,7 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub attempt: Option<u32>,
-    /// When its Job was made.
+    /// When its Job was made; absent while the Job is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it ended.
@@ -233,6 +240,26 @@ pub struct StageStatus {
     /// Exit code of the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// Tests of its reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// The first of the tests that failed; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<10>)]
+    pub failed_tests: Vec<FailedTest>,
+}
+
+/// A test that failed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedTest {
+    /// Class and name, as in the report; at most 256 characters, cut off.
+    #[schemars(transform = schema::text::<256>)]
+    pub name: String,
+    /// What it says about the failure; at most 512 characters, cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub message: Option<String>,
 }
 
 /// Tests, counted.

@@ -5,3 +5,67 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+pub mod render;
+pub mod status;
+pub mod verdict;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
+use crate::controller::{Kind, ReconcileError};
+use crate::model::action::Outcome;
+use crate::model::object::ObjectKind;
+use crate::model::plan::Plan;
+
+/// The controller of PipelineRuns.
+pub struct PipelineRunKind;
+
+impl Kind for PipelineRunKind {
+    type Object = api::PipelineRun;
+    type Observed = observed::Observed;
+    type Progress = api::PipelineRunStatus;
+
+    const KIND: ObjectKind = ObjectKind::PipelineRun;
+    const HAS_FINALIZER: bool = false;
+
+    fn cache(cluster: &Cluster) -> &Cache<api::PipelineRun> {
+        &cluster.caches.pipeline_runs
+    }
+
+    async fn refresh(
+        object: &Arc<api::PipelineRun>,
+        cluster: &Cluster,
+    ) -> Result<(), ReconcileError> {
+        observe::refresh(object, cluster).await
+    }
+
+    async fn observe(
+        object: &Arc<api::PipelineRun>,
+        cluster: &Cluster,
+    ) -> Result<Self::Observed, ReconcileError> {
+        observe::observe(object, cluster).await
+    }
+
+    fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
+        plan::plan(seen, now)
+    }
+
+    fn status(
+        seen: &Self::Observed,
+        plan: &Plan<Self::Progress>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Value {
+        serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+}

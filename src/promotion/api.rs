@@ -44,12 +44,6 @@ use crate::schema::{self, closed_set};
         priority = 1
     ),
     printcolumn(
-        name = "Approved By",
-        type_ = "string",
-        json_path = ".status.approvals[*].user",
-        priority = 1
-    ),
-    printcolumn(
         name = "Attempt",
         type_ = "integer",
         json_path = ".spec.attempt",

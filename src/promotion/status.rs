@@ -13,11 +13,10 @@ pub fn complete(mut status: PromotionStatus, generation: i64, now: Timestamp) ->
     let phase = status.phase.unwrap_or_default();
     let message = status.message.take().unwrap_or_default();
     let message = truncate(&message, MAX_MESSAGE).to_owned();
-    let reason = status.reason.get_or_insert_with(|| phase.as_str().to_owned());
-    let is_moving = matches!(
-        phase,
-        PromotionPhase::Promoting | PromotionPhase::Verifying
-    );
+    let reason = status
+        .reason
+        .get_or_insert_with(|| phase.as_str().to_owned());
+    let is_moving = matches!(phase, PromotionPhase::Promoting | PromotionPhase::Verifying);
     let has_failed = matches!(phase, PromotionPhase::Failed | PromotionPhase::RolledBack);
     let has_succeeded = phase == PromotionPhase::Succeeded;
     // Waiting for people or for a newer Release is no failure, and no movement.

@@ -40,12 +40,6 @@ use crate::schema::{self, closed_set};
         type_ = "string",
         json_path = ".spec.previous",
         priority = 1
-    ),
-    printcolumn(
-        name = "Digests",
-        type_ = "string",
-        json_path = ".spec.images[*].digest",
-        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +70,7 @@ pub struct ReleaseSpec {
     pub git_ref: String,
     /// Why it may be promoted.
     pub evidence: Evidence,
-    /// `Normal`, or `Hotfix` for one that rules may let pass faster. Default `Normal`.
+    /// `Normal`, or `Hotfix` for one that rules are to let pass faster; none does yet. Default `Normal`.
     #[serde(default)]
     pub kind: ReleaseKind,
 }

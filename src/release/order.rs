@@ -17,7 +17,9 @@ pub struct Order<'a> {
 impl<'a> Order<'a> {
     /// The order of these Releases.
     pub fn of(releases: &'a [Arc<Release>]) -> Self {
-        let by_name = releases.iter().map(|release| (release.name_any(), &**release));
+        let by_name = releases
+            .iter()
+            .map(|release| (release.name_any(), &**release));
         Self {
             by_name: by_name.collect(),
         }
@@ -57,6 +59,11 @@ impl<'a> Order<'a> {
                 newest
             }
         }))
+    }
+
+    /// The newest of all of them.
+    pub fn latest(&self) -> Option<&str> {
+        self.newest(self.by_name.keys().map(String::as_str))
     }
 
     /// Whether the commit of `other` is part of `one`, as far as the records tell.
@@ -150,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_ring_ends() {
-        let releases = [release(1, Some("r2"), 1, &[]), release(2, Some("r1"), 2, &[])];
+        let releases = [
+            release(1, Some("r2"), 1, &[]),
+            release(2, Some("r1"), 2, &[]),
+        ];
         assert!(Order::of(&releases).is_newer("r2", "r1"));
     }
 }

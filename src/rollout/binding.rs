@@ -46,7 +46,9 @@ pub fn bind(
         None => Binding::Nothing(format!("nothing runs: {why}")),
     };
     let Some(environment) = environment else {
-        return keep(format!("there is no Environment {of}; create it, or name another in spec.release.environment"));
+        return keep(format!(
+            "there is no Environment {of}; create it, or name another in spec.release.environment"
+        ));
     };
     let rollouts = &environment.spec.rollouts;
     if !rollouts.iter().any(|rollout| rollout.name == name) {
@@ -57,7 +59,10 @@ pub fn bind(
             ),
         });
     }
-    let desired = environment.status.as_ref().map(|status| status.desired.as_slice());
+    let desired = environment
+        .status
+        .as_ref()
+        .map(|status| status.desired.as_slice());
     let desired = desired.unwrap_or_default();
     if desired.is_empty() {
         return keep(format!("Environment {of} has no Release yet"));
@@ -158,7 +163,12 @@ mod tests {
 
     #[test]
     fn the_environment_says_what_runs() {
-        let bound = bind("api", &source(), Some(&environment(&["api"], "b")), Some(kept()));
+        let bound = bind(
+            "api",
+            &source(),
+            Some(&environment(&["api"], "b")),
+            Some(kept()),
+        );
         let expected = Binding::Images {
             images: [("web".to_owned(), digest('b'))].into(),
             promotion: Some("staging-1".to_owned()),
@@ -169,12 +179,21 @@ mod tests {
 
     #[test]
     fn an_environment_that_does_not_list_the_rollout_says_nothing() {
-        let bound = bind("api", &source(), Some(&environment(&["web"], "b")), Some(kept()));
+        let bound = bind(
+            "api",
+            &source(),
+            Some(&environment(&["web"], "b")),
+            Some(kept()),
+        );
         let Binding::Invalid(invalid) = bound else {
             panic!("{bound:?}")
         };
         assert_eq!(invalid.path, "spec.release.environment");
-        assert!(invalid.problem.contains("add {name: api} to its spec.rollouts"));
+        assert!(
+            invalid
+                .problem
+                .contains("add {name: api} to its spec.rollouts")
+        );
     }
 
     #[test]
@@ -189,7 +208,12 @@ mod tests {
         let wiped = environment(&["api"], "");
         for environment in [None, Some(&wiped)] {
             let bound = bind("api", &source(), environment, Some(kept()));
-            let Binding::Images { images, promotion, notice } = bound else {
+            let Binding::Images {
+                images,
+                promotion,
+                notice,
+            } = bound
+            else {
                 panic!("{bound:?}")
             };
             assert_eq!((images, promotion), (kept(), None));

@@ -45,10 +45,7 @@ impl Kind for RolloutKind {
         &cluster.caches.rollouts
     }
 
-    async fn refresh(
-        object: &Arc<api::Rollout>,
-        cluster: &Cluster,
-    ) -> Result<(), ReconcileError> {
+    async fn refresh(object: &Arc<api::Rollout>, cluster: &Cluster) -> Result<(), ReconcileError> {
         observe::refresh(&Key::of(object.as_ref()), cluster).await
     }
 

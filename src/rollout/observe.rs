@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
-use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::binding::{self, Binding};
+use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Spec};
 use crate::cluster::Cluster;
@@ -35,16 +36,20 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         .endpoint_slices
         .children_of(ObjectKind::Rollout, &key);
     let sets: Vec<Set> = caches
-            .replica_sets
-            .children_of(ObjectKind::Rollout, &key)
-            .iter()
-            .filter_map(|set| read_set(set))
-            .collect();
+        .replica_sets
+        .children_of(ObjectKind::Rollout, &key)
+        .iter()
+        .filter_map(|set| read_set(set))
+        .collect();
     let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
     let mut observed = Observed {
-        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
+        owner: OwnerReference {
+            block_owner_deletion: Some(true),
+            ..rollout.controller_owner_ref(&()).unwrap_or_default()
+        },
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
+        deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
         promotion,
         notice,
@@ -74,8 +79,15 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
 /// Reads what a move of traffic depends on from the server into the caches.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
-    for kind in [ObjectKind::ReplicaSet, ObjectKind::Service, ObjectKind::HttpRoute] {
-        cluster.refresh(kind, &key.namespace, &selector).await.map_err(ReconcileError::Observe)?;
+    for kind in [
+        ObjectKind::ReplicaSet,
+        ObjectKind::Service,
+        ObjectKind::HttpRoute,
+    ] {
+        cluster
+            .refresh(kind, &key.namespace, &selector)
+            .await
+            .map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }
@@ -103,9 +115,11 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
     let environment = cluster.caches.environments.get(&environment);
     let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
     match binding::bind(&key.name, source, environment.as_deref(), kept) {
-        Binding::Images { images, promotion, notice } => {
-            (parse(rollout, &images), promotion, notice)
-        }
+        Binding::Images {
+            images,
+            promotion,
+            notice,
+        } => (parse(rollout, &images), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
         Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
     }
@@ -176,7 +190,7 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),
-        trouble: containers.into_iter().flatten().filter_map(trouble).next(),
+        trouble: containers.into_iter().flatten().find_map(trouble),
     })
 }
 
@@ -194,6 +208,9 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
             _ => "CrashLoop",
         },
         "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePull",
+        // The first try may fail for a reason that passes; that there is no such image does not, and the
+        // kubelet takes its time to say so in another way.
+        "ErrImagePull" if is_missing(waiting.message.as_deref()) => "ImagePull",
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             "ContainerConfig"
         }
@@ -208,6 +225,14 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
         reason,
         message: format!("container {name}: {why}: {words}{exit}"),
     })
+}
+
+/// Whether a registry has answered that it has no such image.
+fn is_missing(message: Option<&str>) -> bool {
+    let message = message.unwrap_or_default();
+    ["not found", "manifest unknown", "NotFound"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 fn read_service(
@@ -233,9 +258,8 @@ fn read_service(
     let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
     Service {
         target: Target::of(ObjectKind::Service, service),
-        revision: selector
-            .and_then(|selector| selector.get(label::REVISION))
-            .map(|label| Revision::from_label(label)),
+        revision: selected(selector, observed),
+        foreign_keys: foreign_keys(selector, observed),
         is_owned: service
             .owner_references()
             .iter()
@@ -243,6 +267,32 @@ fn read_service(
         is_current: is_current(&ports, observed),
         ready,
     }
+}
+
+/// The revision that a selector stands for; none, where somebody made something else of it.
+fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
+    let selector = selector?;
+    let revision = Revision::from_label(selector.get(label::REVISION)?);
+    let is_ours = match &observed.wanted {
+        Wanted::Spec(spec) => {
+            let wanted = spec.selector.iter();
+            selector.len() == spec.selector.len() + 1
+                && wanted
+                    .into_iter()
+                    .all(|(key, value)| selector.get(key) == Some(value))
+        }
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
+    };
+    is_ours.then_some(revision)
+}
+
+fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
+    let Wanted::Spec(spec) = &observed.wanted else {
+        return Vec::new();
+    };
+    let keys = selector.into_iter().flat_map(BTreeMap::keys);
+    let foreign = keys.filter(|key| *key != label::REVISION && !spec.selector.contains_key(*key));
+    foreign.cloned().collect()
 }
 
 fn is_current(ports: &Value, observed: &Observed) -> bool {
@@ -261,4 +311,50 @@ fn is_current(ports: &Value, observed: &Observed) -> bool {
                 .all(|(key, value)| live.get(key) == Some(value))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(reason: &str, message: &str, last: Option<&str>) -> Option<&'static str> {
+        let last = last.map(|reason| json!({"terminated": {"exitCode": 1, "reason": reason}}));
+        let status = json!({
+            "name": "web", "image": "api", "imageID": "", "ready": false, "restartCount": 1,
+            "state": {"waiting": {"reason": reason, "message": message}},
+            "lastState": last.unwrap_or_else(|| json!({})),
+        });
+        trouble(&serde_json::from_value(status).unwrap()).map(|trouble| trouble.reason)
+    }
+
+    #[test]
+    fn a_container_that_will_never_run_is_told_from_one_that_takes_its_time() {
+        assert_eq!(told("ContainerCreating", "", None), None);
+        assert_eq!(told("PodInitializing", "", None), None);
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("Error")),
+            Some("CrashLoop")
+        );
+        assert_eq!(
+            told("CrashLoopBackOff", "", Some("OOMKilled")),
+            Some("OutOfMemory")
+        );
+        assert_eq!(told("ImagePullBackOff", "", None), Some("ImagePull"));
+        assert_eq!(
+            told("CreateContainerConfigError", "", None),
+            Some("ContainerConfig")
+        );
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_told_by_the_first_try() {
+        let missing = "failed to resolve reference \"reg/api:9\": reg/api:9: not found";
+        assert_eq!(told("ErrImagePull", missing, None), Some("ImagePull"));
+        assert_eq!(
+            told("ErrImagePull", "dial tcp: connection refused", None),
+            None
+        );
+    }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::observed::Observed;
 use super::spec::{Router, Spec};
+use crate::model::json::set;
 use crate::model::key::{Key, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
@@ -45,10 +46,10 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
     ];
     let mut template = spec.template.clone();
     for (key, value) in own {
-        template["metadata"]["labels"][key] = value.into();
+        set(&mut template, &["metadata", "labels", key], value);
     }
     let mut selector = json!(spec.selector);
-    selector[label::REVISION] = spec.revision.as_str().into();
+    set(&mut selector, &[label::REVISION], spec.revision.as_str());
     let rest = json!({"spec": {
         "replicas": replicas,
         "minReadySeconds": spec.min_ready_seconds,
@@ -56,9 +57,14 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         "template": template,
     }});
     let name = set_name(&seen.key.name, &spec.revision);
-    let mut set = child(seen, ObjectKind::ReplicaSet, name, rest);
-    set.body["metadata"]["labels"][label::REVISION] = spec.revision.as_str().into();
-    set.annotated(&[(label::ORDINAL, ordinal.to_string())])
+    let mut manifest = child(seen, ObjectKind::ReplicaSet, name, rest);
+    let revision = spec.revision.as_str();
+    set(
+        &mut manifest.body,
+        &["metadata", "labels", label::REVISION],
+        revision,
+    );
+    manifest.annotated(&[(label::ORDINAL, ordinal.to_string())])
 }
 
 /// The Service of a side, selecting a revision.
@@ -84,8 +90,17 @@ pub fn service(
 /// What a Service selects in order to reach a revision.
 pub fn selector(spec: &Spec, revision: &Revision) -> Value {
     let mut selector = json!(spec.selector);
-    selector[label::REVISION] = revision.as_str().into();
+    set(&mut selector, &[label::REVISION], revision.as_str());
     selector
+}
+
+/// The same as a merge patch, which also takes out what somebody added.
+pub fn selector_patch(spec: &Spec, revision: &Revision, foreign: &[String]) -> Value {
+    let mut patch = selector(spec, revision);
+    for key in foreign {
+        set(&mut patch, &[key], Value::Null);
+    }
+    patch
 }
 
 /// The port of both Services.

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::api::{DeletionPolicy, GracefulShutdown, RolloutSpec, Step as RawStep};
 use crate::analysis::api::Metric;
 use crate::metric::expression;
+pub use crate::model::invalid::Invalid;
+use crate::model::json::set;
+use crate::model::key::short_hash;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -71,6 +74,24 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Hexadecimal digits of a mark.
+    pub const MARK: usize = 4;
+
+    /// A mark that tells steps apart, short enough to be remembered.
+    pub fn mark(&self) -> String {
+        let text = match self {
+            Self::SetWeight(weight) => format!("setWeight {}", weight.percent()),
+            Self::Pause(span) => format!("pause {}", span.as_millis()),
+            Self::Analyse {
+                metrics,
+                for_at_least,
+            } => format!("analyse {} {}", metrics.join(","), for_at_least.as_millis()),
+        };
+        short_hash(text.as_bytes(), Self::MARK)
+    }
+}
+
 /// How requests reach the pods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Router {
@@ -95,24 +116,6 @@ pub struct Analysis {
     pub initial_delay: Option<Duration>,
     /// The metrics, each with the time between two samples.
     pub metrics: Vec<(Metric, Duration)>,
-}
-
-/// Something in the spec that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// Where, as a path into the object.
-    pub path: String,
-    /// What is wrong, and what to do.
-    pub problem: String,
-}
-
-impl Invalid {
-    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            problem: problem.into(),
-        }
-    }
 }
 
 /// Images that a Release brings, by container. Empty where images stand in the template.
@@ -280,6 +283,15 @@ fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Anal
             }
         }
     }
+    for (index, metric) in raw.metrics.iter().enumerate() {
+        let wanted = metric.min_samples();
+        if let Some(count) = metric.count.filter(|count| *count < wanted) {
+            problems.push(Invalid::new(
+                format!("spec.analysis.metrics[{index}].count"),
+                format!("{count} samples are never the {wanted} good ones of minSamples; raise it, or lower minSamples"),
+            ));
+        }
+    }
     let start_at = raw
         .start_at
         .as_ref()
@@ -322,29 +334,40 @@ fn complete_template(
     let mut injected = false;
     for (index, container) in containers.iter_mut().enumerate() {
         let path = format!("spec.template.spec.containers[{index}]");
-        let name = container["name"].as_str().unwrap_or_default().to_owned();
-        match (
-            images.get(&name),
-            container.get("image").and_then(Value::as_str),
-        ) {
+        if !container.is_object() {
+            let problem = "must be a container, with a name and an image";
+            problems.push(Invalid::new(path, problem));
+            continue;
+        }
+        let text = |key: &str| container.get(key)?.as_str().map(str::to_owned);
+        let name = text("name").unwrap_or_default();
+        match (images.get(&name), text("image")) {
             (Some(_), Some(_)) => problems.push(Invalid::new(
                 format!("{path}.image"),
                 format!("{name} takes its image from the Release; leave `image` out"),
             )),
-            (Some(image), None) => container["image"] = image.as_str().into(),
+            (Some(image), None) => {
+                set(container, &["image"], image.as_str());
+            }
             (None, Some(_)) => {}
             (None, None) => problems.push(Invalid::new(
                 format!("{path}.image"),
                 "give an image, or name this container in spec.release.images",
             )),
         }
-        if let Some(image) = container["image"].as_str() {
+        if let Some(image) = container.get("image").and_then(Value::as_str) {
             found.insert(name, image.to_owned());
         }
         if inject && container.pointer("/lifecycle/preStop").is_none() {
-            container["lifecycle"]["preStop"] =
-                json!({"sleep": {"seconds": drain.as_secs().max(1)}});
-            injected = true;
+            let sleep = json!({"seconds": drain.as_secs().max(1)});
+            if set(container, &["lifecycle", "preStop", "sleep"], sleep) {
+                injected = true;
+            } else {
+                problems.push(Invalid::new(
+                    format!("{path}.lifecycle"),
+                    "must be an object",
+                ));
+            }
         }
     }
     if injected {
@@ -353,7 +376,8 @@ fn complete_template(
             .pointer(path)
             .and_then(Value::as_u64)
             .unwrap_or(GRACE_SECONDS);
-        template["spec"]["terminationGracePeriodSeconds"] = (grace + drain.as_secs().max(1)).into();
+        let grace = grace + drain.as_secs().max(1);
+        set(template, &["spec", "terminationGracePeriodSeconds"], grace);
     }
     found
 }
@@ -388,7 +412,7 @@ fn check_labels(template: &mut Value, raw: &RolloutSpec, problems: &mut Vec<Inva
 mod tests {
     use super::*;
 
-    fn raw(spec: Value) -> RolloutSpec {
+    fn raw(spec: &Value) -> RolloutSpec {
         let mut whole = json!({
             "selector": {"matchLabels": {"app": "api"}},
             "template": {
@@ -396,15 +420,15 @@ mod tests {
                 "spec": {"containers": [{"name": "web", "image": "api:1"}]},
             },
         });
-        json_patch::merge(&mut whole, &spec);
+        json_patch::merge(&mut whole, spec);
         serde_json::from_value(whole).unwrap()
     }
 
-    fn parse(spec: Value) -> Result<Spec, Vec<Invalid>> {
+    fn parse(spec: &Value) -> Result<Spec, Vec<Invalid>> {
         Spec::parse(&raw(spec), &Images::new())
     }
 
-    fn problem(spec: Value) -> String {
+    fn problem(spec: &Value) -> String {
         let problems = parse(spec).unwrap_err();
         let lines: Vec<_> = problems
             .iter()
@@ -416,7 +440,7 @@ mod tests {
     #[test]
     fn pods_go_on_serving_while_they_end() {
         let spec =
-            parse(json!({"template": {"spec": {"terminationGracePeriodSeconds": 10}}})).unwrap();
+            parse(&json!({"template": {"spec": {"terminationGracePeriodSeconds": 10}}})).unwrap();
         let pod = &spec.template["spec"];
         assert_eq!(
             pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"],
@@ -430,7 +454,7 @@ mod tests {
         let hook = json!({"exec": {"command": ["true"]}});
         let template = json!({"template": {"spec": {"containers": [
             {"name": "web", "image": "api:1", "lifecycle": {"preStop": hook}}]}}});
-        let spec = parse(template).unwrap();
+        let spec = parse(&template).unwrap();
         assert_eq!(
             spec.template["spec"]["containers"][0]["lifecycle"]["preStop"],
             hook
@@ -445,14 +469,14 @@ mod tests {
     fn fields_that_we_do_not_know_survive() {
         let template = json!({"template": {"spec": {"fieldOfTomorrow": {"a": [1]}}}});
         assert_eq!(
-            parse(template).unwrap().template["spec"]["fieldOfTomorrow"],
+            parse(&template).unwrap().template["spec"]["fieldOfTomorrow"],
             json!({"a": [1]})
         );
     }
 
     #[test]
     fn every_problem_is_told_and_where() {
-        let text = problem(json!({
+        let text = problem(&json!({
             "template": {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "web"}]}},
             "strategy": {"steps": [{"analyse": {"metrics": ["errors"]}}]},
         }));
@@ -472,7 +496,7 @@ mod tests {
 
     #[test]
     fn images_of_a_release_are_part_of_the_revision() {
-        let raw = raw(json!({"template": {"spec": {"containers": [{"name": "web"}]}}}));
+        let raw = raw(&json!({"template": {"spec": {"containers": [{"name": "web"}]}}}));
         let with = |digest: &str| {
             Spec::parse(
                 &raw,
@@ -486,8 +510,8 @@ mod tests {
 
     #[test]
     fn the_number_of_replicas_is_not_part_of_the_revision() {
-        let few = parse(json!({"replicas": 1})).unwrap();
-        let many = parse(json!({"replicas": 9})).unwrap();
+        let few = parse(&json!({"replicas": 1})).unwrap();
+        let many = parse(&json!({"replicas": 9})).unwrap();
         assert_eq!(few.revision, many.revision);
     }
 
@@ -509,7 +533,7 @@ mod tests {
     fn the_weight_of_a_step_is_the_last_one_set() {
         let steps = json!({"strategy": {"steps": [
             {"pause": {"for": "1s"}}, {"setWeight": {"weight": 10}}, {"pause": {"for": "1s"}}]}});
-        let spec = parse(steps).unwrap();
+        let spec = parse(&steps).unwrap();
         let weights: Vec<u8> = (0..4).map(|step| spec.weight_at(step).percent()).collect();
         assert_eq!(weights, [0, 10, 10, 100]);
     }

@@ -62,13 +62,21 @@ pub(crate) fn revision(version: &str, extra: &Value) -> Revision {
 pub(crate) fn untouched(spec: Spec) -> Observed {
     Observed {
         key: Key::new("shop", "api"),
-        owner: OwnerReference { uid: "r".into(), controller: Some(true), ..Default::default() },
+        owner: OwnerReference {
+            uid: "r".into(),
+            controller: Some(true),
+            ..Default::default()
+        },
         generation: 1,
         deletion: None,
+        deleted_at: None,
         wanted: Wanted::Spec(Box::new(spec)),
         promotion: None,
         notice: None,
-        status: RolloutStatus { observed_generation: -1, ..RolloutStatus::default() },
+        status: RolloutStatus {
+            observed_generation: -1,
+            ..RolloutStatus::default()
+        },
         sets: Vec::new(),
         pods: Vec::new(),
         services: [None, None],
@@ -126,8 +134,10 @@ impl Observed {
     pub(crate) fn crashing(mut self, revision: &Revision) -> Self {
         for pod in self.pods.iter_mut().filter(|pod| pod.revision == *revision) {
             pod.is_ready = false;
-            pod.trouble =
-                Some(Trouble { reason: "CrashLoop", message: "container web: exit 1".into() });
+            pod.trouble = Some(Trouble {
+                reason: "CrashLoop",
+                message: "container web: exit 1".into(),
+            });
         }
         for set in self.sets.iter_mut().filter(|set| set.revision == *revision) {
             set.available = 0;
@@ -141,6 +151,7 @@ impl Observed {
         let service = |name: &str, revision: &Revision| Service {
             target: target(ObjectKind::Service, name),
             revision: Some(revision.clone()),
+            foreign_keys: Vec::new(),
             is_owned: true,
             is_current: true,
             ready: self
@@ -150,15 +161,19 @@ impl Observed {
                 .map(|pod| pod.uid.clone())
                 .collect::<BTreeSet<_>>(),
         };
-        self.services =
-            [Some(service(&backends.stable, stable)), Some(service(&backends.canary, canary))];
+        self.services = [
+            Some(service(&backends.stable, stable)),
+            Some(service(&backends.canary, canary)),
+        ];
         self.route = Some(self.route_with(weight, true));
         self
     }
 
     /// A route as the API server has it.
     pub(crate) fn route_with(&self, weight: u8, acknowledged: bool) -> Route {
-        let Wanted::Spec(spec) = &self.wanted else { panic!("a spec is needed") };
+        let Wanted::Spec(spec) = &self.wanted else {
+            panic!("a spec is needed")
+        };
         let router = spec.router.as_ref().unwrap();
         let weight = Weight::new(i64::from(weight)).unwrap();
         let observed = if acknowledged { 2 } else { 1 };

@@ -40,17 +40,8 @@ impl Metrics {
     /// If two series share a name, which only a mistake in this file can cause.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("slipway".to_owned()), None)?;
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let series = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(series.clone()))?;
-            Ok::<_, prometheus::Error>(series)
-        };
-        let seconds = |name: &str, help: &str, labels: &[&str]| {
-            let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            let series = HistogramVec::new(opts, labels)?;
-            registry.register(Box::new(series.clone()))?;
-            Ok::<_, prometheus::Error>(series)
-        };
+        let counter = |name, help, labels| counters(&registry, name, help, labels);
+        let seconds = |name, help, labels| histograms(&registry, name, help, labels);
         let object = &["namespace", "name"];
         let metrics = Self {
             reconciles: counter(
@@ -99,10 +90,6 @@ impl Metrics {
         registry.register(Box::new(metrics.plan_seconds.clone()))?;
         registry.register(Box::new(metrics.rollout_weight.clone()))?;
         registry.register(Box::new(metrics.rollout_phase.clone()))?;
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        prometheus::default_registry()
-            .register(Box::new(process))
-            .ok();
         Ok(metrics)
     }
 
@@ -185,7 +172,7 @@ impl Metrics {
         }
     }
 
-    /// Everything in the Prometheus text format.
+    /// Everything in the Prometheus text format, and what the library knows of the process itself.
     ///
     /// # Errors
     /// If a series cannot be written down, which the library never lets happen.
@@ -196,4 +183,27 @@ impl Metrics {
         encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
         Ok(text)
     }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let series = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(series.clone()))?;
+    Ok(series)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    let series = HistogramVec::new(opts, labels)?;
+    registry.register(Box::new(series.clone()))?;
+    Ok(series)
 }

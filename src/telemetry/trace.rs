@@ -1,5 +1,7 @@
 //! Sets up logs (JSON or text) and, where an OTLP endpoint is configured, traces.
 
+use std::io::IsTerminal;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,7 +33,9 @@ pub fn install(
     filter: &str,
     traces: bool,
 ) -> Result<Guard, Box<dyn std::error::Error + Send + Sync>> {
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let logs = match format {
         LogFormat::Json => logs.json().flatten_event(true).boxed(),
         LogFormat::Text => logs.boxed(),

@@ -2,13 +2,15 @@
 //!
 //! - [`ControlPlane::start`]: etcd, API server, controllers and scheduler in about five seconds, several at once.
 //! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
-//! - [`proxy`]: an API server that fails as told. [`load`]: requests that are counted, each of them.
+//! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
+//! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
 //! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
 
 mod certs;
 mod control_plane;
+pub mod git;
 pub mod image;
 mod kubeconfig;
 pub mod load;

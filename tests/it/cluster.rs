@@ -77,7 +77,9 @@ pub(crate) fn kubeconfig_path() -> PathBuf {
 pub(crate) async fn config() -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).unwrap();
     let options = KubeConfigOptions::default();
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap()
 }
 
 /// Runs a test in a namespace of its own, which is deleted afterwards and dumped first when it fails.
@@ -226,7 +228,10 @@ async fn install(client: &Client) {
     }
     let gateway_api = testbed::gateway_api_crds().await.unwrap();
     let documents: Vec<Value> = serde_saphyr::from_multiple(&gateway_api).unwrap();
-    for crd in documents.iter().filter(|document| document["kind"] == "CustomResourceDefinition") {
+    for crd in documents
+        .iter()
+        .filter(|document| document["kind"] == "CustomResourceDefinition")
+    {
         apply(client, crd).await;
     }
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -1,15 +1,15 @@
 //! A Rollout whose operator is killed, or whose API server fails, at every write. It ends as if nothing had been.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Match, Proxy, What};
 
-use crate::cluster::{Space, config, with_namespace};
+use crate::cluster::{Space, config, wait_for, with_namespace};
 use crate::gateway::Gateway;
 use crate::operator::Operator;
-use crate::rollout::{Subject, manifest, routed, stable};
+use crate::rollout::{SOON, Subject, manifest, routed, stable};
 
 /// Writes of an undisturbed run from the first object to the last: a few more than there are.
 const WRITES: u64 = 40;
@@ -25,7 +25,11 @@ async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_finishes_what_it_began() {
     // Every third write, so that `make test` stays quick; `make e2e-full` takes them all.
-    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() { 1 } else { 3 };
+    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
+        1
+    } else {
+        3
+    };
     with_namespace(async |space| {
         let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
@@ -73,8 +77,7 @@ async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
     with_namespace(async |space| {
         let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
-        let _operator =
-            Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let first = api.until_phase(Phase::Healthy).await;
         for (nth, what) in [
@@ -92,7 +95,45 @@ async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
         // Watches that end in the middle lose nothing.
         proxy.drop_connections();
         api.patch(json!({"spec": {"replicas": 5}})).await;
-        api.until("five pods", |s| s.ready_replicas.as_deref() == Some("5/5")).await;
+        api.until("five pods", |s| s.ready_replicas.as_deref() == Some("5/5"))
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_is_refused_for_long_is_tried_less_and_less_often() {
+    with_namespace(async |space| {
+        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let (proxy, kubeconfig) = proxied(space).await;
+        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        let services = Match::writes().path("/services");
+        let refused = proxy.inject(Fault::new(services, What::Status(403)).always());
+        let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
+        let start = Instant::now();
+        wait_for("six tries", SOON, async || {
+            (refused.hits() >= 6).then_some(())
+        })
+        .await;
+        // The waits in between double from 100 ms on.
+        let took = start.elapsed();
+        assert!(
+            took > Duration::from_millis(2500),
+            "six tries within {took:?}"
+        );
+        let told = api.until("told", |s| {
+            s.message
+                .as_deref()
+                .is_some_and(|m| m.contains("failed to create Service"))
+        });
+        told.await;
+        refused.remove();
+        let healthy = api.until_phase(Phase::Healthy).await;
+        assert!(
+            !healthy.conditions.iter().any(|c| c.type_ == "ActionFailed"),
+            "{healthy:#?}"
+        );
     })
     .await;
 }

@@ -37,12 +37,18 @@ impl Drop for Gateway {
 }
 
 pub(crate) fn routes(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &ObjectKind::HttpRoute.api_resource())
+    Api::namespaced_with(
+        client.clone(),
+        namespace,
+        &ObjectKind::HttpRoute.api_resource(),
+    )
 }
 
 async fn report(api: &Api<DynamicObject>, route: &DynamicObject) {
     let generation = route.metadata.generation.unwrap_or_default();
-    let known = route.data.pointer("/status/parents/0/conditions/0/observedGeneration");
+    let known = route
+        .data
+        .pointer("/status/parents/0/conditions/0/observedGeneration");
     if known.and_then(serde_json::Value::as_i64) == Some(generation) {
         return;
     }
@@ -57,5 +63,11 @@ async fn report(api: &Api<DynamicObject>, route: &DynamicObject) {
         "conditions": [condition("Accepted"), condition("ResolvedRefs")],
     }]}});
     // A route that is gone, or changed again, is somebody else's news.
-    let _ = api.patch_status(&route.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
+    let _ = api
+        .patch_status(
+            &route.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(status),
+        )
+        .await;
 }

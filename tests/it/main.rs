@@ -8,6 +8,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may fail loudly, and plays people and other controllers"
 )]
 
@@ -17,5 +19,8 @@ mod crd; // what the API server accepts and refuses, kind by kind
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gateway; // a scripted data plane: takes in routes, sooner or later
 mod operator; // the operator as a process, and the nodes that its pods run on
+mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod policy; // who may write what
+mod process; // the operator as a process: election, health, start-up errors
 mod rollout; // a Rollout on scripted nodes
+mod sample; // what is shown to people as an example

@@ -18,15 +18,21 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts one for a namespace, on the cluster of the tests.
     pub(crate) fn start(namespace: &str) -> Self {
-        Self::start_with(namespace, &cluster::kubeconfig_path(), &["--no-leader-election"])
+        Self::start_with(
+            namespace,
+            &cluster::kubeconfig_path(),
+            &["--no-leader-election"],
+        )
     }
 
     /// Starts one that talks to the API server that `kubeconfig` names.
     pub(crate) fn start_with(namespace: &str, kubeconfig: &Path, args: &[&str]) -> Self {
         nodes();
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let log = std::env::temp_dir()
-            .join(format!("slipway-{}-{namespace}-{count}.log", std::process::id()));
+        let log = std::env::temp_dir().join(format!(
+            "slipway-{}-{namespace}-{count}.log",
+            std::process::id()
+        ));
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .args(["--watch-namespace", namespace, "--namespace", namespace])
@@ -51,6 +57,41 @@ impl Operator {
     /// Kills it as a power cut would.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end, as Kubernetes does, and waits; the exit code.
+    pub(crate) async fn end(mut self) -> Option<i32> {
+        let pid = self.pid().to_string();
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        self.ended().await
+    }
+
+    /// Waits until it has logged some words.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let logged = async || self.log().contains(words).then_some(());
+        cluster::wait_for(words, cluster::SOON, logged).await;
+    }
+
+    /// Where it serves health and metrics.
+    pub(crate) async fn address(&self) -> String {
+        let address = async || {
+            let log = self.log();
+            let line = log
+                .lines()
+                .find(|line| line.contains("serving health and metrics"))?;
+            let (_, address) = line.split_once("address=")?;
+            Some(
+                address
+                    .chars()
+                    .filter(|c| c.is_ascii_digit() || ".:".contains(*c))
+                    .collect(),
+            )
+        };
+        cluster::wait_for("its address", cluster::SOON, address).await
     }
 
     /// Waits until it has ended by itself; the exit code, if it was not killed.
@@ -84,7 +125,12 @@ pub(crate) fn nodes() -> &'static ScriptedNodes {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
                 let client = cluster::client().await;
-                send.send(ScriptedNodes::start(client, 4, Rules::default()).await.unwrap()).unwrap();
+                send.send(
+                    ScriptedNodes::start(client, 4, Rules::default())
+                        .await
+                        .unwrap(),
+                )
+                .unwrap();
                 std::future::pending::<()>().await;
             });
         });

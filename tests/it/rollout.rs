@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 
@@ -56,20 +56,33 @@ impl Subject {
     pub(crate) async fn create(space: &Space, rollout: &Rollout) -> Self {
         let api = Api::namespaced(space.client.clone(), &space.name);
         api.create(&PostParams::default(), rollout).await.unwrap();
-        Self { client: space.client.clone(), namespace: space.name.clone(), api }
+        Self {
+            client: space.client.clone(),
+            namespace: space.name.clone(),
+            api,
+        }
     }
 
     pub(crate) async fn set_image(&self, image: &str) {
         let containers = json!([{"name": "web", "image": image}]);
-        self.patch(json!({"spec": {"template": {"spec": {"containers": containers}}}})).await;
+        self.patch(json!({"spec": {"template": {"spec": {"containers": containers}}}}))
+            .await;
     }
 
     pub(crate) async fn patch(&self, change: Value) {
-        self.api.patch("api", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+        self.api
+            .patch("api", &PatchParams::default(), &Patch::Merge(change))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn status(&self) -> RolloutStatus {
-        self.api.get("api").await.unwrap().status.unwrap_or_default()
+        self.api
+            .get("api")
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default()
     }
 
     /// Waits until the status of the present generation fulfils `check`.
@@ -89,7 +102,8 @@ impl Subject {
 
     pub(crate) async fn until_phase(&self, phase: Phase) -> RolloutStatus {
         let what = format!("phase {phase}");
-        self.until(&what, |status| status.phase == Some(phase)).await
+        self.until(&what, |status| status.phase == Some(phase))
+            .await
     }
 
     /// Waits until a revision other than `before` is the stable one and nothing moves.
@@ -111,7 +125,10 @@ impl Subject {
             let sets = self.sets().await;
             let others = sets.iter().filter(|set| {
                 !set.name_any().ends_with(revision)
-                    && set.status.as_ref().is_some_and(|status| status.replicas > 0)
+                    && set
+                        .status
+                        .as_ref()
+                        .is_some_and(|status| status.replicas > 0)
             });
             (others.count() == 0).then_some(())
         })
@@ -120,7 +137,11 @@ impl Subject {
 }
 
 pub(crate) fn stable(status: &RolloutStatus) -> String {
-    status.stable.as_ref().map(|stable| stable.revision.clone()).unwrap_or_default()
+    status
+        .stable
+        .as_ref()
+        .map(|stable| stable.revision.clone())
+        .unwrap_or_default()
 }
 
 fn merged(a: &Value, b: &Value) -> Value {
@@ -140,17 +161,33 @@ async fn a_new_revision_takes_over_step_by_step_through_a_route() {
         assert_eq!(first.ready_replicas.as_deref(), Some("4/4"));
 
         api.set_image("greeter:2").await;
-        api.until("25 %", |s| s.weights.as_ref().is_some_and(|w| w.canary == 25)).await;
-        api.until("50 %", |s| s.weights.as_ref().is_some_and(|w| w.canary == 50)).await;
+        api.until("25 %", |s| {
+            s.weights.as_ref().is_some_and(|w| w.canary == 25)
+        })
+        .await;
+        api.until("50 %", |s| {
+            s.weights.as_ref().is_some_and(|w| w.canary == 50)
+        })
+        .await;
         let second = api.until_promoted(&stable(&first)).await;
         api.until_alone(&stable(&second)).await;
 
         let route = routes(&space.client, &space.name).get("api").await.unwrap();
         let backends = route.data.pointer("/spec/rules/0/backendRefs").unwrap();
-        assert_eq!((&backends[0]["weight"], &backends[1]["weight"]), (&json!(100), &json!(0)));
+        assert_eq!(
+            (&backends[0]["weight"], &backends[1]["weight"]),
+            (&json!(100), &json!(0))
+        );
         let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
         for name in ["api-stable", "api-canary"] {
-            let selector = services.get(name).await.unwrap().spec.unwrap().selector.unwrap();
+            let selector = services
+                .get(name)
+                .await
+                .unwrap()
+                .spec
+                .unwrap()
+                .selector
+                .unwrap();
             assert_eq!(selector["slipway.dev/revision"], stable(&second));
         }
         assert_eq!(second.history[0].peak_weight, 100);
@@ -194,8 +231,16 @@ async fn a_canary_that_cannot_run_is_given_up_within_seconds_and_says_why() {
             api.patch(json!({"spec": {"template": template}})).await;
             let back = api.until_phase(Phase::RolledBack).await;
             assert_eq!(stable(&back), stable(&first), "{script}");
-            assert!(back.message.as_ref().unwrap().contains(reason), "{script}: {:?}", back.message);
-            let stalled = back.conditions.iter().find(|c| c.type_ == "Stalled").unwrap();
+            assert!(
+                back.message.as_ref().unwrap().contains(reason),
+                "{script}: {:?}",
+                back.message
+            );
+            let stalled = back
+                .conditions
+                .iter()
+                .find(|c| c.type_ == "Stalled")
+                .unwrap();
             assert_eq!(stalled.status, "True", "{script}");
             api.until_alone(&stable(&first)).await;
             // A fix goes through.
@@ -223,12 +268,19 @@ async fn a_canary_whose_status_was_wiped_goes_on() {
         api.set_image("greeter:2").await;
         api.until_phase(Phase::Paused).await;
         let wiped = json!({"status": null});
-        api.api.patch_status("api", &PatchParams::default(), &Patch::Merge(wiped)).await.unwrap();
+        api.api
+            .patch_status("api", &PatchParams::default(), &Patch::Merge(wiped))
+            .await
+            .unwrap();
         let again = api.until("weights again", |s| s.weights.is_some()).await;
         assert_eq!(again.weights.unwrap().canary, 50);
         assert_eq!(again.stable.unwrap().revision, stable(&first));
         let done = api.until_promoted(&stable(&first)).await;
-        assert!(done.history.iter().all(|ending| ending.result.as_str() == "Promoted"));
+        assert!(
+            done.history
+                .iter()
+                .all(|ending| ending.result.as_str() == "Promoted")
+        );
     })
     .await;
 }
@@ -243,9 +295,19 @@ async fn orphaned_pods_go_on_serving_and_are_taken_over_again() {
         let api = Subject::create(space, &manifest("greeter:1", &orphan)).await;
         let first = api.until_phase(Phase::Healthy).await;
         let uid = api.sets().await[0].uid();
-        api.api.delete("api", &DeleteParams::default()).await.unwrap();
-        wait_for("gone", SOON, async || api.api.get_opt("api").await.unwrap().is_none().then_some(()))
-            .await;
+        api.api
+            .delete("api", &DeleteParams::default())
+            .await
+            .unwrap();
+        wait_for("gone", SOON, async || {
+            api.api
+                .get_opt("api")
+                .await
+                .unwrap()
+                .is_none()
+                .then_some(())
+        })
+        .await;
         let left = api.sets().await;
         assert_eq!((left.len(), left[0].owner_references().len()), (1, 0));
         assert_eq!(left[0].status.as_ref().unwrap().ready_replicas, Some(4));
@@ -268,14 +330,28 @@ async fn a_service_of_somebody_else_is_left_alone_and_named() {
             "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]},
         });
         let theirs: Service = serde_json::from_value(theirs).unwrap();
-        services.create(&PostParams::default(), &theirs).await.unwrap();
+        services
+            .create(&PostParams::default(), &theirs)
+            .await
+            .unwrap();
         let _operator = Operator::start(&space.name);
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let status = api
-            .until("told", |s| s.message.as_ref().is_some_and(|m| m.contains("api-stable exists")))
+            .until("told", |s| {
+                s.message
+                    .as_ref()
+                    .is_some_and(|m| m.contains("api-stable exists"))
+            })
             .await;
         assert!(status.conditions.iter().any(|c| c.type_ == "ActionFailed"));
-        let kept = services.get("api-stable").await.unwrap().spec.unwrap().selector.unwrap();
+        let kept = services
+            .get("api-stable")
+            .await
+            .unwrap()
+            .spec
+            .unwrap()
+            .selector
+            .unwrap();
         assert_eq!(kept["app"], "theirs");
     })
     .await;
@@ -289,10 +365,15 @@ async fn a_spec_that_cannot_be_is_stalled_and_says_where() {
         let bad = json!({"spec": {"template": {"metadata": {"labels": {"app": "other"}}}}});
         let api = Subject::create(space, &manifest("greeter:1", &bad)).await;
         let status = api.until("stalled", |s| {
-            s.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == "InvalidSpec")
+            s.conditions
+                .iter()
+                .any(|c| c.type_ == "Stalled" && c.reason == "InvalidSpec")
         });
         let message = status.await.message.unwrap();
-        assert!(message.contains("spec.template.metadata.labels: must have app: api"), "{message}");
+        assert!(
+            message.contains("spec.template.metadata.labels: must have app: api"),
+            "{message}"
+        );
     })
     .await;
 }
@@ -310,14 +391,26 @@ async fn what_is_at_rest_is_not_written() {
         let before = api.api.get("api").await.unwrap().resource_version();
         let name = api.sets().await[0].name_any();
         let touched = json!({"metadata": {"annotations": {"touched": "yes"}}});
-        sets.patch(&name, &PatchParams::default(), &Patch::Merge(touched)).await.unwrap();
-        api.patch(json!({"metadata": {"labels": {"looked": "at"}}})).await;
+        sets.patch(&name, &PatchParams::default(), &Patch::Merge(touched))
+            .await
+            .unwrap();
+        api.patch(json!({"metadata": {"labels": {"looked": "at"}}}))
+            .await;
         api.patch(json!({"spec": {"minReadySeconds": 1}})).await;
-        let later = api.until("next generation", |s| s.observed_generation == 2).await;
+        let later = api
+            .until("next generation", |s| s.observed_generation == 2)
+            .await;
         assert_eq!(stable(&later), stable(&first));
         let after = api.api.get("api").await.unwrap();
-        let managers: Vec<_> = after.metadata.managed_fields.into_iter().flatten().collect();
-        let ours = managers.iter().filter(|m| m.manager.as_deref() == Some("slipway-status"));
+        let managers: Vec<_> = after
+            .metadata
+            .managed_fields
+            .into_iter()
+            .flatten()
+            .collect();
+        let ours = managers
+            .iter()
+            .filter(|m| m.manager.as_deref() == Some("slipway-status"));
         assert_eq!(ours.count(), 1);
         assert_ne!(before, after.metadata.resource_version);
     })

@@ -55,7 +55,9 @@ async fn woken(caches: &Caches) -> Vec<String> {
     for kind in QUEUED {
         let queue = &caches.queues.get().unwrap()[kind];
         while !queue.is_empty() {
-            names.push(format!("{}/{}", kind.kind(), queue.next().await.name));
+            let key = queue.next().await;
+            queue.done(&key);
+            names.push(format!("{}/{}", kind.kind(), key.name));
         }
     }
     names.sort();
@@ -66,8 +68,7 @@ async fn woken(caches: &Caches) -> Vec<String> {
 async fn a_release_wakes_the_environments_that_take_from_its_pipeline() {
     let caches = caches();
     let commit = json!({"sha": "0".repeat(40), "author": "a", "email": "a@b", "committedAt": "2026-01-01T00:00:00Z", "subject": "s"});
-    let image =
-        json!({"name": "api", "repository": "r/api", "digest": format!("sha256:{}", "0".repeat(64))});
+    let image = json!({"name": "api", "repository": "r/api", "digest": format!("sha256:{}", "0".repeat(64))});
     let mut release = object(
         "Release",
         "shop-1",
@@ -75,7 +76,7 @@ async fn a_release_wakes_the_environments_that_take_from_its_pipeline() {
         &json!({"pipeline": "shop", "images": [image], "commit": commit, "ref": "refs/heads/main", "evidence": {"run": "shop-1"}}),
     );
     release["metadata"]["labels"] = json!({(label::PIPELINE): "shop"});
-    let news = put(&caches.releases, &release);
+    let (news, _) = put(&caches.releases, &release);
     caches.wake(ObjectKind::Release, &news);
     assert_eq!(
         woken(&caches).await,
@@ -101,10 +102,25 @@ async fn an_environment_wakes_the_rollouts_that_follow_it_and_the_next_environme
 }
 
 #[tokio::test]
+async fn what_one_reconciler_makes_or_reads_anew_wakes_its_own() {
+    let caches = caches();
+    let mut made = environment("preview", &json!({"pipelines": ["other"]}));
+    caches.remember(ObjectKind::Environment, &made);
+    assert_eq!(woken(&caches).await, ["Environment/preview"]);
+    made["metadata"]["resourceVersion"] = "2".into();
+    caches.remember(ObjectKind::Environment, &made);
+    assert_eq!(woken(&caches).await, [""; 0], "its own write of a status");
+    made["metadata"]["resourceVersion"] = "3".into();
+    made["metadata"]["generation"] = 2.into();
+    caches.remember(ObjectKind::Environment, &made);
+    assert_eq!(woken(&caches).await, ["Environment/preview"]);
+}
+
+#[tokio::test]
 async fn a_rollout_wakes_the_environment_that_lists_it() {
     let caches = caches();
     let spec = json!({"selector": {"matchLabels": {"app": "a"}}, "template": {}});
-    let news = put(
+    let (news, _) = put(
         &caches.rollouts,
         &object("Rollout", "production-api", "1", &spec),
     );
@@ -119,8 +135,9 @@ async fn a_rollout_wakes_the_environment_that_lists_it() {
 async fn a_decision_on_a_promotion_wakes_its_environment() {
     let caches = caches();
     put(&caches.promotions, &promotion("production"));
-    let spec = json!({"target": {"kind": "Promotion", "name": "p"}, "action": "Approve", "user": "alice"});
-    let news = put(&caches.decisions, &object("Decision", "d", "1", &spec));
+    let spec =
+        json!({"target": {"kind": "Promotion", "name": "p"}, "action": "Approve", "user": "alice"});
+    let (news, _) = put(&caches.decisions, &object("Decision", "d", "1", &spec));
     caches.wake(ObjectKind::Decision, &news);
     assert_eq!(woken(&caches).await, ["Environment/production"]);
 }
@@ -131,12 +148,9 @@ async fn our_own_write_is_heard_of_once() {
     caches.remember(ObjectKind::Promotion, &promotion("staging"));
     assert_eq!(
         woken(&caches).await,
-        [
-            "Environment/production",
-            "Environment/staging",
-        ]
+        ["Environment/production", "Environment/staging",]
     );
-    let news = put(&caches.promotions, &promotion("staging"));
+    let (news, _) = put(&caches.promotions, &promotion("staging"));
     caches.wake(ObjectKind::Promotion, &news);
     assert!(woken(&caches).await.is_empty());
 }

@@ -2,6 +2,10 @@
 
 /// Which rules hold. Outside of tests: all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each rule is a switch of its own"
+)]
 pub struct Rules {
     /// 1. A revision gets weight only when enough pods of it answer behind its own Service.
     pub ready_before_weight: bool,

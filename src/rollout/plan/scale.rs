@@ -8,17 +8,16 @@ use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
-use crate::traffic::replicas::{self, Counts};
+use crate::traffic::replicas::Counts;
 
 impl Draft<'_> {
     /// Plans the number of pods of every revision.
     pub(super) fn scale(&mut self) {
         self.adopt();
         self.record_on_sets();
-        if self.spec.router.is_some() {
-            self.scale_with_router()
-        } else {
-            self.scale_by_ratio()
+        match self.spec.router {
+            Some(_) => self.scale_with_router(),
+            None => self.scale_by_ratio(),
         }
     }
 
@@ -28,7 +27,7 @@ impl Draft<'_> {
         }
         let seen = self.seen;
         for set in seen.sets.iter().filter(|set| !set.is_owned) {
-            self.change_set(set, &json!({"metadata": {"ownerReferences": [seen.owner]}}));
+            self.change_set(set, &self.own());
         }
     }
 
@@ -110,9 +109,8 @@ impl Draft<'_> {
         self.memory.progress.draining.clear();
         let total = self.spec.replicas;
         let change = self.change().map(|change| change.revision.clone());
-        let has_surge = self.spec.max_surge > 0;
         let goal = match &change {
-            Some(_) => replicas::counts(total, self.wanted_weight(), has_surge),
+            Some(_) => self.counts(self.wanted_weight()),
             None => Counts {
                 stable: total,
                 canary: 0,
@@ -162,13 +160,23 @@ impl Draft<'_> {
     /// Old ones first; never below what has to be available.
     fn lower_by_ratio(&mut self, goal_of: &impl Fn(&Self, &Revision) -> i32) {
         let seen = self.seen;
+        if seen.owned_traffic().next().is_some() {
+            // A Service of ours still selects one revision only: it goes first (rule 3).
+            return;
+        }
         let least = self.spec.replicas - self.spec.max_unavailable;
-        let available: i32 = seen.sets.iter().map(|set| set.available).sum();
+        let available: i32 = seen.sets.iter().map(Set::lasting).sum();
+        let has: i32 = seen.sets.iter().map(|set| set.replicas).sum();
         let mut room = if self.rules.counts_are_bounded {
             available - least
         } else {
             i32::MAX / 2
         };
+        // Pods of stable that are not available may be so again in a moment: as many are kept as have to be.
+        let coming = seen
+            .set(&self.spec.revision)
+            .map_or(0, |set| set.replicas - set.lasting());
+        let mut spare = (has - least - coming).max(0);
         let mut sets: Vec<&Set> = seen.sets.iter().collect();
         let rank = |set: &Set| {
             i32::from(set.revision == self.stable || set.revision == self.spec.revision)
@@ -180,10 +188,14 @@ impl Draft<'_> {
                 continue;
             }
             // Pods that are not available go first and cost nothing.
-            let idle = (set.replicas - set.available).max(0);
+            let mut idle = set.replicas - set.lasting();
+            if set.revision == self.stable && self.rules.counts_are_bounded {
+                idle = idle.min(spare);
+            }
             let fewer = surplus.min(room.max(0).saturating_add(idle));
             if fewer > 0 {
                 room -= (fewer - idle).max(0);
+                spare -= fewer.min(spare);
                 self.set_replicas(set, set.replicas - fewer);
             }
         }
@@ -198,7 +210,8 @@ impl Draft<'_> {
             return;
         }
         // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
-        if *revision == self.spec.revision && count > 0 {
+        let is_staying = self.seen.deletion.is_none();
+        if *revision == self.spec.revision && count > 0 && is_staying {
             let ordinal = self
                 .seen
                 .sets
@@ -242,11 +255,12 @@ impl Draft<'_> {
 
     /// Whether the change has the pods that its step needs.
     pub(super) fn has_pods_for(&self, revision: &Revision, weight: Weight) -> bool {
-        let need = weight.need(self.spec.replicas);
-        self.seen.ready(revision) >= need
-            && self
-                .seen
-                .set(revision)
-                .map_or(need == 0, |set| set.replicas >= need)
+        let need = match self.spec.router {
+            Some(_) => weight.need(self.spec.replicas),
+            None => self.counts(weight).canary,
+        };
+        let set = self.seen.set(revision);
+        let are_available = |set: &Set| set.replicas >= need && set.lasting() >= need;
+        self.seen.ready(revision) >= need && set.map_or(need == 0, are_available)
     }
 }

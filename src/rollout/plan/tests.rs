@@ -1,10 +1,13 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod edge;
+mod pods;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::api::{Change, EndingResult, Phase, Progress, RolloutStatus, Tally};
-use super::super::observed::{Deletion, Observed};
+use super::super::observed::{Deletion, Observed, Wanted};
 use super::super::status;
 use super::super::testing::{NOW, later, revision, routed, routed_steps, spec, untouched};
 use super::{Memory, plan};
@@ -42,10 +45,19 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         progressed_at: since,
         peak_weight: 0,
         measuring_since: None,
+        trail: String::new(),
+        held: false,
     };
-    let progress =
-        Progress { stable: Some(stable.clone()), change: Some(change), ..Progress::default() };
-    RolloutStatus { observed_generation: 1, progress: Some(progress), ..RolloutStatus::default() }
+    let progress = Progress {
+        stable: Some(stable.clone()),
+        change: Some(change),
+        ..Progress::default()
+    };
+    RolloutStatus {
+        observed_generation: 1,
+        progress: Some(progress),
+        ..RolloutStatus::default()
+    }
 }
 
 /// The weight that a plan writes to the route.
@@ -54,7 +66,9 @@ fn shifted_to(plan: &Plan<Memory>) -> Option<u64> {
         Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
         _ => None,
     })?;
-    route.pointer("/spec/rules/0/backendRefs/1/weight")?.as_u64()
+    route
+        .pointer("/spec/rules/0/backendRefs/1/weight")?
+        .as_u64()
 }
 
 /// The number of pods that a plan gives to a revision.
@@ -66,7 +80,11 @@ fn scaled(plan: &Plan<Memory>, revision: &Revision) -> Option<i64> {
             _ => return None,
         };
         let of_revision = name.ends_with(revision.as_str());
-        if of_revision { body.pointer("/spec/replicas")?.as_i64() } else { None }
+        if of_revision {
+            body.pointer("/spec/replicas")?.as_i64()
+        } else {
+            None
+        }
     })
 }
 
@@ -104,7 +122,9 @@ fn the_first_revision_starts_at_full_size_with_services_and_route() {
 fn at_rest_nothing_is_done() {
     let extra = routed();
     let v1 = revision("1", &extra);
-    let seen = untouched(spec("1", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+    let seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
     let seen = seen.with_traffic(&v1, &v1, 0);
     let plan = plan(&seen, NOW);
     assert_eq!(plan.actions, []);
@@ -116,10 +136,15 @@ fn at_rest_nothing_is_done() {
 fn a_new_revision_gets_the_pods_of_its_first_weight() {
     let extra = ten_then_half();
     let v1 = revision("1", &extra);
-    let seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+    let seen = untouched(spec("2", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
     let plan = plan(&seen.with_traffic(&v1, &v1, 0), NOW);
     assert_eq!(scaled(&plan, &revision("2", &extra)), Some(1));
-    assert_eq!(selected(&plan, "api-canary"), Some(revision("2", &extra).to_string()));
+    assert_eq!(
+        selected(&plan, "api-canary"),
+        Some(revision("2", &extra).to_string())
+    );
     assert_eq!(shifted_to(&plan), None);
 }
 
@@ -161,7 +186,11 @@ fn a_pause_says_until_when_and_ends_then() {
     let waiting = plan(&seen, later(60));
     assert_eq!(phase(&waiting), Phase::Paused);
     assert_eq!(waiting.actions, []);
-    assert!(waiting.why.message.contains("until"), "{}", waiting.why.message);
+    assert!(
+        waiting.why.message.contains("until"),
+        "{}",
+        waiting.why.message
+    );
     let over = plan(&seen, later(15 * 60));
     assert_eq!(over.progress.progress.change.as_ref().unwrap().step, 2);
     assert_eq!(scaled(&over, &revision("2", &extra)), Some(2));
@@ -175,7 +204,11 @@ fn a_crashing_canary_is_given_up_at_once() {
     assert_eq!(shifted_to(&plan), Some(0));
     assert_eq!(phase(&plan), Phase::RollingBack);
     assert_eq!(plan.progress.history[0].result, EndingResult::RolledBack);
-    assert!(plan.why.message.contains("CrashLoop"), "{}", plan.why.message);
+    assert!(
+        plan.why.message.contains("CrashLoop"),
+        "{}",
+        plan.why.message
+    );
 }
 
 #[test]
@@ -195,7 +228,9 @@ fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
     let failed = plan(&under_way(&extra, 1, 1, 10).crashing(&v2), NOW);
     let after = |version: &str| {
-        let seen = untouched(spec(version, &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+        let seen = untouched(spec(version, &extra))
+            .with_set(&v1, 4)
+            .promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 0).with_traffic(&v1, &v1, 0);
         let memory = status::status(&seen, &failed, &Outcome::default(), NOW);
         plan(&seen.remembering(memory), later(3600))
@@ -209,7 +244,9 @@ fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
 fn a_failure_survives_the_loss_of_the_status() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let mut seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+    let mut seen = untouched(spec("2", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
     seen = seen.with_set(&v2, 0).with_traffic(&v1, &v1, 0);
     seen.sets[1].failed = Some("AnalysisFailed".into());
     assert_eq!(phase(&plan(&seen, NOW)), Phase::RolledBack);
@@ -219,7 +256,10 @@ fn a_failure_survives_the_loss_of_the_status() {
 fn a_canary_whose_status_was_lost_goes_on_where_it_was() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 0, 2, 50);
-    seen.status = RolloutStatus { observed_generation: -1, ..RolloutStatus::default() };
+    seen.status = RolloutStatus {
+        observed_generation: -1,
+        ..RolloutStatus::default()
+    };
     let plan = plan(&seen, NOW);
     assert_eq!(plan.progress.progress.stable, Some(revision("1", &extra)));
     assert_eq!(shifted_to(&plan), None);
@@ -235,7 +275,10 @@ fn all_of_the_traffic_comes_before_the_swap_and_the_swap_before_the_weight_goes_
     let swap = plan(&under_way(&extra, 4, 4, 100), NOW);
     assert_eq!(selected(&swap, "api-stable"), Some(v2.to_string()));
     assert_eq!(shifted_to(&swap), None);
-    let back = plan(&under_way(&extra, 4, 4, 100).with_traffic(&v2, &v2, 100), NOW);
+    let back = plan(
+        &under_way(&extra, 4, 4, 100).with_traffic(&v2, &v2, 100),
+        NOW,
+    );
     assert_eq!(shifted_to(&back), Some(0));
     let done = plan(&under_way(&extra, 4, 4, 0).with_traffic(&v2, &v2, 0), NOW);
     assert_eq!(done.progress.progress.stable, Some(v2));
@@ -249,11 +292,19 @@ fn all_of_the_traffic_comes_before_the_swap_and_the_swap_before_the_weight_goes_
 fn an_old_revision_goes_when_its_drain_time_is_over() {
     let extra = routed();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let seen = untouched(spec("2", &extra)).with_set(&v1, 4).with_set(&v2, 4);
+    let seen = untouched(spec("2", &extra))
+        .with_set(&v1, 4)
+        .with_set(&v2, 4);
     let seen = seen.promoted(&v2, NOW).with_traffic(&v2, &v2, 0);
-    let mut progress = Progress { stable: Some(v2), ..Progress::default() };
+    let mut progress = Progress {
+        stable: Some(v2),
+        ..Progress::default()
+    };
     progress.draining.insert(v1.to_string(), later(10));
-    let memory = RolloutStatus { progress: Some(progress), ..RolloutStatus::default() };
+    let memory = RolloutStatus {
+        progress: Some(progress),
+        ..RolloutStatus::default()
+    };
     let seen = seen.remembering(memory);
     assert_eq!(scaled(&plan(&seen, later(9)), &v1), None);
     assert_eq!(scaled(&plan(&seen, later(10)), &v1), Some(0));
@@ -263,7 +314,9 @@ fn an_old_revision_goes_when_its_drain_time_is_over() {
 fn a_superseded_revision_gives_its_weight_back_before_the_next_one_starts() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let seen = untouched(spec("3", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+    let seen = untouched(spec("3", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
     let seen = seen.with_set(&v2, 1).with_traffic(&v1, &v2, 10);
     let plan = plan(&seen.remembering(at_step(&v1, &v2, 1, NOW)), NOW);
     assert_eq!(shifted_to(&plan), Some(0));
@@ -299,11 +352,18 @@ fn no_pods_in_time_is_a_failure() {
     extra["progressDeadlineSeconds"] = 60.into();
     let mut seen = under_way(&extra, 0, 1, 0);
     let v2 = revision("2", &extra);
-    seen.pods.iter_mut().filter(|pod| pod.revision == v2).for_each(|pod| pod.is_ready = false);
+    seen.pods
+        .iter_mut()
+        .filter(|pod| pod.revision == v2)
+        .for_each(|pod| pod.is_ready = false);
     assert_eq!(plan(&seen, later(59)).wake, Some(later(60)));
     let over = plan(&seen, later(60));
     assert!(over.progress.progress.failed.is_some());
-    assert!(over.why.message.contains("ProgressDeadline"), "{}", over.why.message);
+    assert!(
+        over.why.message.contains("ProgressDeadline"),
+        "{}",
+        over.why.message
+    );
 }
 
 fn analysed() -> Value {
@@ -322,7 +382,10 @@ fn measuring(samples: &Tally) -> Observed {
     let mut seen = under_way(&extra, 1, 1, 10);
     let progress = seen.status.progress.as_mut().unwrap();
     progress.change.as_mut().unwrap().measuring_since = Some(NOW);
-    seen.status.analysis = vec![Tally { name: "errors".into(), ..samples.clone() }];
+    seen.status.analysis = vec![Tally {
+        name: "errors".into(),
+        ..samples.clone()
+    }];
     seen
 }
 
@@ -336,13 +399,19 @@ fn fetched(plan: &Plan<Memory>) -> Vec<&str> {
 
 #[test]
 fn a_metric_is_measured_when_it_is_due_and_only_of_the_canarys_pods() {
-    let seen = measuring(&Tally { at: Some(NOW), passed: 1, ..Tally::default() });
+    let seen = measuring(&Tally {
+        at: Some(NOW),
+        passed: 1,
+        ..Tally::default()
+    });
     let early = plan(&seen, later(9));
     assert_eq!((fetched(&early), early.wake), (vec![], Some(later(10))));
     let due = plan(&seen, later(10));
     let v2 = revision("2", &analysed());
     assert_eq!(fetched(&due), [format!("{v2}/1/errors/1")]);
-    let Some(Action::Fetch { request, .. }) = due.actions.last() else { panic!("{due:?}") };
+    let Some(Action::Fetch { request, .. }) = due.actions.last() else {
+        panic!("{due:?}")
+    };
     assert!(request.body.as_ref().unwrap().contains(v2.as_str()));
 }
 
@@ -351,33 +420,68 @@ fn a_sample_is_counted_in_status_before_it_is_acted_on() {
     let seen = measuring(&Tally::default());
     let due = plan(&seen, later(10));
     let body = json!({"status": "success", "data": {"resultType": "scalar", "result": [0, "0.5"]}});
-    let reply = Reply { status: 200, body: body.to_string().into_bytes() };
+    let reply = Reply {
+        status: 200,
+        body: body.to_string().into_bytes(),
+    };
     let key = fetched(&due)[0].to_owned();
-    let outcome = Outcome { replies: [(key, Ok(reply))].into(), failure: None };
+    let outcome = Outcome {
+        replies: [(key, Ok(reply))].into(),
+        failure: None,
+    };
     let written = status::status(&seen, &due, &outcome, later(10));
     assert_eq!((written.analysis[0].failed, shifted_to(&due)), (1, None));
     let next = plan(&seen.remembering(written), later(10));
     assert_eq!(shifted_to(&next), Some(0));
-    assert!(next.why.message.contains("AnalysisFailed"), "{}", next.why.message);
+    assert!(
+        next.why.message.contains("AnalysisFailed"),
+        "{}",
+        next.why.message
+    );
 }
 
 #[test]
 fn an_analysis_ends_with_enough_good_samples_and_not_before_its_time() {
-    let good = Tally { passed: 2, at: Some(later(60)), ..Tally::default() };
+    let good = Tally {
+        passed: 2,
+        at: Some(later(60)),
+        ..Tally::default()
+    };
     let step = |seen: &Observed, at| plan(seen, at).progress.progress.change.unwrap().step;
     assert_eq!(step(&measuring(&good), later(59)), 1);
     assert_eq!(step(&measuring(&good), later(60)), 2);
-    let few = Tally { passed: 1, at: Some(later(60)), ..Tally::default() };
+    let few = Tally {
+        passed: 1,
+        at: Some(later(60)),
+        ..Tally::default()
+    };
     assert_eq!(step(&measuring(&few), later(60)), 1);
 }
 
 #[test]
 fn an_analysis_without_data_fails_in_the_end() {
-    let none = Tally { no_data: 9, at: Some(later(659)), ..Tally::default() };
+    let none = Tally {
+        no_data: 9,
+        at: Some(later(659)),
+        ..Tally::default()
+    };
     let waiting = plan(&measuring(&none), later(659));
     assert_eq!(phase(&waiting), Phase::Analysing);
     let over = plan(&measuring(&none), later(660));
     assert_eq!(over.progress.progress.failed.unwrap().reason, "NoVerdict");
+}
+
+/// Takes the owner off the stable ReplicaSet, the Services and the route.
+fn orphaned(mut seen: Observed) -> Observed {
+    seen.sets[0].is_owned = false;
+    seen.services
+        .iter_mut()
+        .flatten()
+        .for_each(|service| service.is_owned = false);
+    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
+    live.metadata.owner_references = None;
+    seen.route.as_mut().unwrap().live = live.into();
+    seen
 }
 
 #[test]
@@ -389,23 +493,102 @@ fn orphaning_goes_back_to_stable_and_takes_the_owner_off() {
     let first = plan(&seen, NOW);
     assert_eq!(shifted_to(&first), Some(0));
     assert!(!first.finished);
-    let mut seen = seen.with_traffic(&v1, &v1, 0);
+    let seen = seen.with_traffic(&v1, &v1, 0);
     let second = plan(&seen, NOW);
     let disowned = second.actions.iter().filter(|action| {
         matches!(action, Action::Patch { change, .. }
             if change.pointer("/metadata/ownerReferences") == Some(&Value::Null))
     });
-    assert_eq!(disowned.count(), 4, "ReplicaSet, two Services and the route");
-    seen.sets[0].is_owned = false;
-    seen.services.iter_mut().flatten().for_each(|service| service.is_owned = false);
-    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
-    live.metadata.owner_references = None;
-    seen.route.as_mut().unwrap().live = live.into();
+    assert_eq!(
+        disowned.count(),
+        4,
+        "ReplicaSet, two Services and the route"
+    );
+    let mut seen = orphaned(seen);
     let mut memory = at_step(&v1, &v1, 0, NOW);
     memory.progress.as_mut().unwrap().change = None;
     seen.sets[1].replicas = 0;
     let last = plan(&seen.remembering(memory), NOW);
     assert!(last.finished, "{last:#?}");
+}
+
+#[test]
+fn a_rollout_that_leaves_its_pods_stays_until_the_canary_has_drained() {
+    let extra = ten_then_half();
+    let v1 = revision("1", &extra);
+    let seen = orphaned(under_way(&extra, 1, 1, 10).with_traffic(&v1, &v1, 0));
+    let mut seen = Observed {
+        deletion: Some(Deletion::Orphan),
+        ..seen
+    };
+    let draining = plan(&seen, NOW);
+    assert_eq!(
+        (draining.actions.len(), draining.wake),
+        (0, Some(later(10)))
+    );
+    assert!(
+        !draining.finished,
+        "its owner gone, the canary would end at once"
+    );
+    let outcome = Outcome::default();
+    seen.status = status::status(&seen, &draining, &outcome, NOW);
+    assert_eq!(
+        scaled(&plan(&seen, later(10)), &revision("2", &extra)),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_rollout_that_goes_makes_nothing_new() {
+    let mut seen = untouched(spec("1", &routed()));
+    seen.deletion = Some(Deletion::Orphan);
+    let plan = plan(&seen, NOW);
+    assert_eq!(
+        (plan.actions.len(), plan.finished),
+        (0, true),
+        "its namespace may be going too"
+    );
+}
+
+#[test]
+fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
+    let extra = ten_then_half();
+    let mut seen = under_way(&extra, 1, 1, 10);
+    seen.wanted = Wanted::Invalid(Vec::new());
+    seen.deletion = Some(Deletion::Orphan);
+    let first = plan(&seen, NOW);
+    assert_eq!(
+        (first.actions.len(), first.finished),
+        (5, false),
+        "two ReplicaSets and traffic"
+    );
+    let mut seen = orphaned(seen);
+    seen.sets[1].is_owned = false;
+    assert!(plan(&seen, NOW).finished);
+}
+
+#[test]
+fn what_was_left_without_an_owner_is_adopted_again() {
+    let extra = routed();
+    let v1 = revision("1", &extra);
+    let seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
+    let mut seen = orphaned(seen.with_traffic(&v1, &v1, 0));
+    let adopted = |plan: &Plan<Memory>| {
+        let owners = plan.actions.iter().filter_map(|action| match action {
+            Action::Patch { change, .. } => change.pointer("/metadata/ownerReferences/0/uid"),
+            _ => None,
+        });
+        owners.count()
+    };
+    assert_eq!(
+        adopted(&plan(&seen, NOW)),
+        4,
+        "ReplicaSet, two Services and the route"
+    );
+    seen.deletion = Some(Deletion::Orphan);
+    assert_eq!(adopted(&plan(&seen, NOW)), 0);
 }
 
 mod without_router {
@@ -419,31 +602,56 @@ mod without_router {
     fn pods_are_added_before_pods_are_taken_away() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra)).with_set(&v1, 4).promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 4)
+            .promoted(&v1, NOW);
         let first = plan(&seen, NOW);
         assert_eq!((scaled(&first, &v2), scaled(&first, &v1)), (Some(1), None));
         let memory = at_step(&v1, &v2, 0, NOW);
         let seen = seen.with_set(&v2, 1).remembering(memory.clone());
         let second = plan(&seen, NOW);
-        assert_eq!((scaled(&second, &v2), scaled(&second, &v1)), (None, Some(3)));
+        assert_eq!(
+            (scaled(&second, &v2), scaled(&second, &v1)),
+            (None, Some(3))
+        );
     }
 
     #[test]
     fn a_crashing_canary_goes_and_stable_comes_back() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra)).with_set(&v1, 2).promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 2)
+            .promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 2).crashing(&v2);
         let plan = plan(&seen.remembering(at_step(&v1, &v2, 1, NOW)), NOW);
         assert_eq!(scaled(&plan, &v1), Some(3), "one more, within the surge");
-        assert_eq!(scaled(&plan, &v2), Some(0), "pods that are not available cost nothing");
+        assert_eq!(
+            scaled(&plan, &v2),
+            Some(0),
+            "pods that are not available cost nothing"
+        );
+    }
+
+    #[test]
+    fn a_weight_is_reached_with_the_pods_that_come_closest_to_it() {
+        let extra = json!({"replicas": 3, "strategy": {"maxSurge": 1, "steps": [
+            {"setWeight": {"weight": 34}}, {"pause": {"for": "60s"}}]}});
+        let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 2)
+            .promoted(&v1, NOW);
+        let seen = seen.with_set(&v2, 1).remembering(at_step(&v1, &v2, 0, NOW));
+        assert_eq!(phase(&plan(&seen, NOW)), Phase::Paused);
     }
 
     #[test]
     fn the_new_revision_is_stable_when_nothing_else_is_left() {
         let extra = half();
         let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-        let seen = untouched(spec("2", &extra)).with_set(&v1, 0).promoted(&v1, NOW);
+        let seen = untouched(spec("2", &extra))
+            .with_set(&v1, 0)
+            .promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 4).remembering(at_step(&v1, &v2, 2, NOW));
         assert_eq!(plan(&seen, NOW).progress.progress.stable, Some(v2));
     }

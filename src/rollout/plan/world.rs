@@ -4,14 +4,16 @@
 //! Each traffic rule has a mutant here: with the rule taken out, some world loses a request, or breaks what
 //! the rule promises. A rule whose mutant survives is not tested.
 
+mod chaos;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::super::api::{Phase, RolloutStatus};
 use super::super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
-use super::super::status;
 use super::super::spec::Spec;
+use super::super::status;
 use super::super::testing::{later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
 use crate::model::action::{Action, Outcome, Reply};
@@ -57,11 +59,15 @@ struct Habits {
     /// 6. The status is written before the actions.
     intent_first: bool,
     /// 7. Nothing is decided on anything older than our own last write. Without it every object is still
-    /// guarded by its own version, which is not enough: a Service and the route are two objects.
+    ///    guarded by its own version, which is not enough: a Service and the route are two objects.
     reads_own_writes: bool,
 }
 
-const GOOD: Habits = Habits { rules: Rules::ALL, intent_first: true, reads_own_writes: true };
+const GOOD: Habits = Habits {
+    rules: Rules::ALL,
+    intent_first: true,
+    reads_own_writes: true,
+};
 
 #[derive(Clone)]
 struct SimPod {
@@ -105,6 +111,10 @@ struct World {
     silent: bool,
     /// Pods crash for a moment.
     is_flapping: bool,
+    /// The data plane takes in nothing.
+    is_deaf: bool,
+    /// Seconds that the operator's clock is behind.
+    behind: i64,
     objects: Objects,
     /// What a cache that lags would show, latest last.
     old: Vec<Objects>,
@@ -125,7 +135,9 @@ struct World {
 
 impl World {
     fn new(seed: u64, habits: Habits, extra: &Value) -> Self {
-        let specs = ["1", "2", "3"].map(|version| (version, spec(version, extra))).into();
+        let specs = ["1", "2", "3"]
+            .map(|version| (version, spec(version, extra)))
+            .into();
         Self {
             habits,
             random: Random(seed),
@@ -136,10 +148,15 @@ impl World {
             bad: BTreeSet::new(),
             silent: false,
             is_flapping: false,
+            is_deaf: false,
+            behind: 0,
             objects: Objects::default(),
             old: Vec::new(),
             pods: Vec::new(),
-            status: RolloutStatus { observed_generation: -1, ..RolloutStatus::default() },
+            status: RolloutStatus {
+                observed_generation: -1,
+                ..RolloutStatus::default()
+            },
             weight: 0,
             generation: 0,
             endpoints: [BTreeSet::new(), BTreeSet::new()],
@@ -197,14 +214,20 @@ impl World {
                 });
             }
             for _ in set.replicas..count {
-                let victim = self.pods.iter_mut().find(|p| p.revision == set.revision && !p.dead);
+                let victim = self
+                    .pods
+                    .iter_mut()
+                    .find(|p| p.revision == set.revision && !p.dead);
                 victim.unwrap().dead = true;
             }
         }
         for pod in self.pods.iter().filter(|pod| pod.dead) {
             let last = self.served_at.get(&pod.uid).copied().unwrap_or(i64::MIN);
             if last + LONGEST_REQUEST > self.now {
-                self.lost.push(format!("{}: a request to {} was cut off", self.now, pod.uid));
+                self.lost.push(format!(
+                    "{}: a request to {} was cut off",
+                    self.now, pod.uid
+                ));
             }
         }
         self.pods.retain(|pod| !pod.dead);
@@ -218,7 +241,10 @@ impl World {
     }
 
     fn ready_uids(&self, revision: &Revision) -> BTreeSet<String> {
-        let pods = self.pods.iter().filter(|pod| pod.revision == *revision && self.is_ready(pod));
+        let pods = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == *revision && self.is_ready(pod));
         pods.map(|pod| pod.uid.clone()).collect()
     }
 
@@ -226,13 +252,16 @@ impl World {
     fn data_plane(&mut self) {
         let hurry = self.now % LAG == 0;
         if let Some((weight, version)) = self.objects.route
+            && !self.is_deaf
             && (hurry || self.random.one_in(3))
         {
             self.weight = weight;
             self.generation = version;
         }
         for (index, service) in self.objects.services.clone().iter().enumerate() {
-            let Some((revision, _)) = service else { continue };
+            let Some((revision, _)) = service else {
+                continue;
+            };
             let is_same = |uid: &String| uid.starts_with(revision.as_str());
             if self.endpoints[index].iter().all(is_same) {
                 let ready = self.ready_uids(revision);
@@ -250,7 +279,11 @@ impl World {
     }
 
     fn share(&self, side: usize) -> u8 {
-        if side == 0 { 100 - self.weight } else { self.weight }
+        if side == 0 {
+            100 - self.weight
+        } else {
+            self.weight
+        }
     }
 
     /// Every Service with weight answers, with enough pods.
@@ -258,21 +291,27 @@ impl World {
         if self.objects.route.is_none() || self.now < 20 {
             return;
         }
-        for side in 0..2 {
+        for (side, name) in SIDES.iter().enumerate() {
             if self.share(side) == 0 {
                 continue;
             }
             if self.endpoints[side].is_empty() {
                 let share = self.share(side);
-                let name = SIDES[side];
-                self.lost.push(format!("{}: {share} % of requests to nobody: {name:?}", self.now));
+                self.lost.push(format!(
+                    "{}: {share} % of requests to nobody: {name:?}",
+                    self.now
+                ));
             }
             for uid in &self.endpoints[side] {
                 self.served_at.insert(uid.clone(), self.now);
             }
             if let Some((revision, _)) = &self.objects.services[side] {
                 let peak = self.peak.entry(revision.clone()).or_default();
-                *peak = (*peak).max(if side == 0 { 100 - self.weight } else { self.weight });
+                *peak = (*peak).max(if side == 0 {
+                    100 - self.weight
+                } else {
+                    self.weight
+                });
             }
         }
     }
@@ -285,10 +324,13 @@ impl World {
         let backends = seen.backends();
         let names = [backends.stable, backends.canary];
         for (index, service) in objects.services.iter().enumerate() {
-            let Some((revision, version)) = service else { continue };
+            let Some((revision, version)) = service else {
+                continue;
+            };
             seen.services[index] = Some(Service {
                 target: target(ObjectKind::Service, &names[index], *version),
                 revision: Some(revision.clone()),
+                foreign_keys: Vec::new(),
                 is_owned: true,
                 is_current: true,
                 ready: self.endpoints[index].clone(),
@@ -309,15 +351,26 @@ impl World {
             revision: pod.revision.clone(),
             is_ready: self.is_ready(pod),
             is_ending: false,
-            trouble: crashes.then(|| Trouble { reason: "CrashLoop", message: "exit 1".into() }),
+            trouble: crashes.then(|| Trouble {
+                reason: "CrashLoop",
+                message: "exit 1".into(),
+            }),
         }
     }
 
     fn seen_set(&self, set: &SimSet) -> Set {
-        let of_set: Vec<_> = self.pods.iter().filter(|pod| pod.revision == set.revision).collect();
+        let of_set: Vec<_> = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == set.revision)
+            .collect();
         let available = of_set.iter().filter(|pod| self.is_ready(pod)).count();
         Set {
-            target: target(ObjectKind::ReplicaSet, &format!("api-{}", set.revision), set.version),
+            target: target(
+                ObjectKind::ReplicaSet,
+                &format!("api-{}", set.revision),
+                set.version,
+            ),
             revision: set.revision.clone(),
             ordinal: set.ordinal,
             promoted_at: set.promoted_at,
@@ -335,8 +388,9 @@ impl World {
     fn reconcile(&mut self, stale: bool) -> bool {
         let objects = self.objects_as_seen(stale);
         let seen = self.observed(&objects);
-        let now = later(self.now);
+        let now = later(self.now - self.behind);
         let plan = plan_with(self.habits.rules, &seen, now);
+        assert!(plan.wake.is_none_or(|wake| wake > now), "{plan:?}");
         let intended = status::status(&seen, &plan, &Outcome::default(), now);
         if self.random.one_in(20) {
             return false;
@@ -395,7 +449,9 @@ impl World {
             }
             Action::Delete { target, .. } => {
                 let name = target.key.name.clone();
-                self.objects.sets.retain(|set| format!("api-{}", set.revision) != name);
+                self.objects
+                    .sets
+                    .retain(|set| format!("api-{}", set.revision) != name);
                 true
             }
             other => panic!("{other:?}"),
@@ -408,7 +464,9 @@ impl World {
         if self.objects.sets.iter().any(|set| set.revision == revision) {
             return;
         }
-        let ordinal = body["metadata"]["annotations"]["slipway.dev/ordinal"].as_str().unwrap();
+        let ordinal = body["metadata"]["annotations"]["slipway.dev/ordinal"]
+            .as_str()
+            .unwrap();
         self.objects.sets.push(SimSet {
             revision,
             ordinal: ordinal.parse().unwrap(),
@@ -426,7 +484,9 @@ impl World {
             ObjectKind::ReplicaSet => {
                 let name = &target.key.name;
                 let mut sets = self.objects.sets.iter_mut();
-                let set = sets.find(|set| format!("api-{}", set.revision) == *name).unwrap();
+                let set = sets
+                    .find(|set| format!("api-{}", set.revision) == *name)
+                    .unwrap();
                 if lost(set.version) {
                     return false;
                 }
@@ -466,7 +526,9 @@ impl World {
 
     /// The canary's weight goes up, or it goes down for good.
     fn watch_weight(&mut self, before: u8, after: u8) {
-        let [Some((stable, _)), Some((canary, _))] = &self.objects.services else { return };
+        let [Some((stable, _)), Some((canary, _))] = &self.objects.services else {
+            return;
+        };
         if stable == canary {
             return;
         }
@@ -474,7 +536,10 @@ impl World {
         if after < before {
             self.left.insert(canary);
         } else if self.left.contains(&canary) {
-            let text = format!("{}: {canary} went from {before} to {after} % again", self.now);
+            let text = format!(
+                "{}: {canary} went from {before} to {after} % again",
+                self.now
+            );
             self.lost.push(text);
         }
     }
@@ -482,18 +547,35 @@ impl World {
     /// Pods start a few at a time.
     fn watch_surge(&mut self) {
         let wanted = self.revision(self.wanted);
-        let starting = self.pods.iter().filter(|p| p.revision == wanted && !self.is_ready(p));
+        let starting = self
+            .pods
+            .iter()
+            .filter(|p| p.revision == wanted && !self.is_ready(p));
         let count = starting.count();
         if count > 1 && self.wanted == "2" {
-            self.lost.push(format!("{}: {count} pods start at once, 1 allowed", self.now));
+            self.lost.push(format!(
+                "{}: {count} pods start at once, 1 allowed",
+                self.now
+            ));
         }
     }
 
     fn answer(&self) -> Reply {
-        let value = if self.bad.contains(self.wanted) { "0.5" } else { "0.0" };
-        let result = if self.silent { json!([]) } else { json!([{"value": [0, value]}]) };
+        let value = if self.bad.contains(self.wanted) {
+            "0.5"
+        } else {
+            "0.0"
+        };
+        let result = if self.silent {
+            json!([])
+        } else {
+            json!([{"value": [0, value]}])
+        };
         let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
-        Reply { status: 200, body: body.to_string().into_bytes() }
+        Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        }
     }
 
     fn run_until(&mut self, limit: i64, phase: Phase) -> bool {
@@ -513,9 +595,14 @@ impl World {
 
     /// Objects and data plane are where the status says that they are.
     fn settled(&self) -> bool {
-        let stable = self.status.progress.as_ref().and_then(|progress| progress.stable.clone());
+        let stable = self
+            .status
+            .progress
+            .as_ref()
+            .and_then(|progress| progress.stable.clone());
         let sets = self.objects.sets.iter().filter(|set| set.replicas > 0);
-        sets.into_iter().all(|set| Some(&set.revision) == stable.as_ref())
+        sets.into_iter()
+            .all(|set| Some(&set.revision) == stable.as_ref())
             && self.weight == 0
             && self.objects.route.is_some_and(|(weight, _)| weight == 0)
     }
@@ -527,15 +614,26 @@ impl World {
 
 fn target(kind: ObjectKind, name: &str, version: u64) -> Target {
     let key = Key::new("shop", name);
-    Target { kind, key, uid: name.to_owned(), resource_version: version.to_string() }
+    Target {
+        kind,
+        key,
+        uid: name.to_owned(),
+        resource_version: version.to_string(),
+    }
 }
 
 fn selected(body: &Value) -> Revision {
-    Revision::from_label(body["spec"]["selector"]["slipway.dev/revision"].as_str().unwrap())
+    Revision::from_label(
+        body["spec"]["selector"]["slipway.dev/revision"]
+            .as_str()
+            .unwrap(),
+    )
 }
 
 fn weight_in(body: &Value) -> Option<u8> {
-    let weight = body.pointer("/spec/rules/0/backendRefs/1/weight")?.as_u64()?;
+    let weight = body
+        .pointer("/spec/rules/0/backendRefs/1/weight")?
+        .as_u64()?;
     u8::try_from(weight).ok()
 }
 
@@ -557,7 +655,10 @@ fn steps() -> Value {
 /// v1 runs; then v2 is wanted, and what becomes of it depends on the world.
 fn started(seed: u64, habits: Habits) -> World {
     let mut world = World::new(seed, habits, &steps());
-    assert!(world.run_until(60, Phase::Healthy), "seed {seed}: v1 does not start");
+    assert!(
+        world.run_until(60, Phase::Healthy),
+        "seed {seed}: v1 does not start"
+    );
     // The first pods have time to arrive everywhere.
     while world.now < 25 {
         world.tick();
@@ -572,11 +673,19 @@ type Story = fn(u64, Habits) -> World;
 fn good(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.tick();
-    assert!(world.run_until(300, Phase::Healthy), "seed {seed}: v2 gets stuck: {:?}", world.status);
+    assert!(
+        world.run_until(300, Phase::Healthy),
+        "seed {seed}: v2 gets stuck: {:?}",
+        world.status
+    );
     let stable = world.status.progress.as_ref().unwrap().stable.clone();
     assert_eq!(stable, Some(world.revision("2")), "seed {seed}");
     // Weight goes one way only when nothing fails.
-    let peak = world.status.history.first().map(|ending| ending.peak_weight);
+    let peak = world
+        .status
+        .history
+        .first()
+        .map(|ending| ending.peak_weight);
     assert_eq!(peak, Some(100), "seed {seed}");
     world
 }
@@ -585,7 +694,11 @@ fn good(seed: u64, habits: Habits) -> World {
 fn bad_metric(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.bad.insert("2");
-    assert!(world.run_until(300, Phase::RolledBack), "seed {seed}: {:?}", world.status);
+    assert!(
+        world.run_until(300, Phase::RolledBack),
+        "seed {seed}: {:?}",
+        world.status
+    );
     let peak = world.peak.get(&world.revision("2")).copied().unwrap_or(0);
     assert!(peak <= 50, "seed {seed}: v2 had {peak} %");
     world
@@ -595,7 +708,11 @@ fn bad_metric(seed: u64, habits: Habits) -> World {
 fn no_data(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.silent = true;
-    assert!(world.run_until(400, Phase::RolledBack), "seed {seed}: {:?}", world.status);
+    assert!(
+        world.run_until(400, Phase::RolledBack),
+        "seed {seed}: {:?}",
+        world.status
+    );
     world
 }
 
@@ -613,7 +730,11 @@ fn superseded(seed: u64, habits: Habits) -> World {
     }
     world.wanted = "3";
     world.tick();
-    assert!(world.run_until(400, Phase::Healthy), "seed {seed}: v3 gets stuck: {:?}", world.status);
+    assert!(
+        world.run_until(400, Phase::Healthy),
+        "seed {seed}: v3 gets stuck: {:?}",
+        world.status
+    );
     world
 }
 
@@ -625,7 +746,9 @@ fn failing_all_over(seed: u64, habits: Habits) -> World {
         world.tick();
     }
     let v1 = world.revision("1");
-    let sick: Vec<usize> = (0..world.pods.len()).filter(|i| world.pods[*i].revision == v1).collect();
+    let sick: Vec<usize> = (0..world.pods.len())
+        .filter(|i| world.pods[*i].revision == v1)
+        .collect();
     world.pods[sick[0]].ready_at = Some(i64::MAX);
     for pod in world.pods.iter_mut().filter(|pod| pod.revision == v2) {
         pod.ready_at = None;
@@ -637,7 +760,10 @@ fn failing_all_over(seed: u64, habits: Habits) -> World {
     }
     // The bad pods lose requests until the weight is gone: that is theirs, and must be short.
     let took = world.now - start;
-    assert!(world.weight == 0 && took <= 20, "seed {seed}: {took} s to get away from a dead canary");
+    assert!(
+        world.weight == 0 && took <= 20,
+        "seed {seed}: {took} s to get away from a dead canary"
+    );
     world.lost.clear();
     world
 }
@@ -651,7 +777,11 @@ fn flapping(seed: u64, habits: Habits) -> World {
         world.tick();
     }
     let good_again = world.now + 1;
-    world.pods.iter_mut().filter(|p| p.revision == v2).for_each(|pod| pod.ready_at = None);
+    world
+        .pods
+        .iter_mut()
+        .filter(|p| p.revision == v2)
+        .for_each(|pod| pod.ready_at = None);
     world.tick();
     for pod in world.pods.iter_mut().filter(|pod| pod.revision == v2) {
         pod.ready_at = Some(good_again);
@@ -681,7 +811,11 @@ fn no_world_loses_a_request_and_every_change_ends() {
     for (name, story) in STORIES {
         for seed in 0..SEEDS {
             let world = story(seed, GOOD);
-            assert!(world.lost.is_empty(), "{name}, seed {seed}: {:?}", world.lost.first());
+            assert!(
+                world.lost.is_empty(),
+                "{name}, seed {seed}: {:?}",
+                world.lost.first()
+            );
             world.assert_sound(seed);
         }
     }
@@ -720,18 +854,33 @@ mutants! {
 
 #[test]
 fn rule_6_intent_must_come_first() {
-    assert!(is_killed(Habits { intent_first: false, ..GOOD }), "the mutant survives");
+    assert!(
+        is_killed(Habits {
+            intent_first: false,
+            ..GOOD
+        }),
+        "the mutant survives"
+    );
 }
 
 #[test]
 fn rule_7_old_reads_must_not_write() {
-    assert!(is_killed(Habits { reads_own_writes: false, ..GOOD }), "the mutant survives");
+    assert!(
+        is_killed(Habits {
+            reads_own_writes: false,
+            ..GOOD
+        }),
+        "the mutant survives"
+    );
 }
 
 #[test]
 fn gateway_weight_is_read_as_written() {
     let seen = World::new(0, GOOD, &steps()).observed(&Objects::default());
     let route = seen.route_with(25, true);
-    assert_eq!(gateway_api::weight(&route.live, &seen.backends()), Weight::new(25));
+    assert_eq!(
+        gateway_api::weight(&route.live, &seen.backends()),
+        Weight::new(25)
+    );
     assert!(matches!(seen.wanted, Wanted::Spec(_)) && REPLICAS == 4);
 }

@@ -58,12 +58,10 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         ("runc", runc),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
-    let places: Vec<String> = libraries.iter().map(|path| format!("root{path}")).collect();
     files.extend(
-        places
+        libraries
             .iter()
-            .map(String::as_str)
-            .zip(libraries.iter().map(PathBuf::from)),
+            .map(|(place, file)| (place.as_str(), file.clone())),
     );
     of_files(
         registry,
@@ -74,13 +72,33 @@ pub async fn buildkit(registry: &str) -> Result<String> {
     .await
 }
 
-/// The shared libraries of a program: Debian's runc is not static.
-async fn libraries(of: &Path) -> Result<Vec<String>> {
+/// The libraries that a program is linked against, and whom this machine trusts; nothing else.
+pub(super) async fn glibc(registry: &str, of: &Path) -> Result<String> {
+    let libraries = libraries(of).await?;
+    let mut files = vec![("ca-certificates.crt", PathBuf::from(CERTIFICATES))];
+    files.extend(
+        libraries
+            .iter()
+            .map(|(place, file)| (place.as_str(), file.clone())),
+    );
+    of_files(
+        registry,
+        "testbed/glibc",
+        include_str!("glibc.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// The shared libraries of a program: where they belong in an image's context, and the files.
+async fn libraries(of: &Path) -> Result<Vec<(String, PathBuf)>> {
     let listing = crate::process::run("ldd", &[&of.display().to_string()]).await?;
     let words = listing
         .split_whitespace()
         .filter(|word| word.starts_with('/'));
-    Ok(words.map(str::to_owned).collect())
+    Ok(words
+        .map(|path| (format!("root{path}"), PathBuf::from(path)))
+        .collect())
 }
 
 /// Debian with git, Python, pip and pytest, trusting whom this machine trusts.
@@ -93,7 +111,7 @@ pub async fn debian(registry: &str) -> Result<String> {
         DEBIAN.concat().as_bytes(),
         &certificates,
     ]);
-    super::ensure(registry, "testbed/debian", &tag, async |work| {
+    super::ensure(registry, "testbed/debian", &tag, &[], async |work| {
         let tar = work.join("rootfs.tar").display().to_string();
         let mmdebstrap = program("mmdebstrap")?.display().to_string();
         crate::process::run(&mmdebstrap, &[DEBIAN, &[&tar]].concat()).await?;
@@ -110,7 +128,7 @@ pub async fn git_server(registry: &str) -> Result<String> {
     let debian = debian(registry).await?;
     let dockerfile = format!("FROM {debian}\n{DOCKERFILE}");
     let tag = tag(&[dockerfile.as_bytes(), SCRIPT.as_bytes()]);
-    super::ensure(registry, "testbed/git-server", &tag, async |work| {
+    super::ensure(registry, "testbed/git-server", &tag, &[], async |work| {
         fs::write(work.join("git-server.py"), SCRIPT)?;
         with_dockerfile(work, &dockerfile)
     })
@@ -143,7 +161,7 @@ async fn of_files(
         .collect::<Result<_>>()?;
     let mut parts = vec![dockerfile.as_bytes()];
     parts.extend(keys.iter().map(Vec::as_slice));
-    super::ensure(registry, name, &tag(&parts), async |work| {
+    super::ensure(registry, name, &tag(&parts), &[], async |work| {
         for (name, path) in files {
             let place = work.join(name);
             fs::create_dir_all(place.parent().unwrap_or(work))?;
@@ -168,7 +186,7 @@ fn with_dockerfile(context: &Path, dockerfile: &str) -> Result<PathBuf> {
     Ok(context.to_owned())
 }
 
-fn tag(parts: &[&[u8]]) -> String {
+pub(super) fn tag(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());

@@ -3,6 +3,7 @@
 //! An image's tag is the hash of what it is made of: one that the registry has is never built again.
 
 pub mod base;
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,34 @@ use crate::programs::short_hex;
 use crate::progress::Ticker;
 use crate::settings::Settings;
 
+pub use program::program_image;
+
 /// Builds the Dockerfile in `context` and pushes it as `<registry>/<name>:<hash of the context>`, which is returned.
 ///
 /// `RUN` lines work, without isolation worth the name. `ARG REGISTRY` before `FROM` holds the registry's address.
 pub async fn build(registry: &str, context: &Path, name: &str) -> Result<String> {
-    let tag = hash_of(context)?;
-    ensure(registry, name, &tag, async |_| Ok(context.to_owned())).await
+    build_with(registry, context, name, &[]).await
+}
+
+/// The same with values for more `ARG` lines.
+pub async fn build_with(
+    registry: &str,
+    context: &Path,
+    name: &str,
+    args: &[(&str, &str)],
+) -> Result<String> {
+    let mut tag = hash_of(context)?;
+    if !args.is_empty() {
+        let words = args
+            .iter()
+            .flat_map(|(arg, value)| [arg.as_bytes(), value.as_bytes()]);
+        tag = base::tag(
+            &std::iter::once(tag.as_bytes())
+                .chain(words)
+                .collect::<Vec<_>>(),
+        );
+    }
+    ensure(registry, name, &tag, args, async |_| Ok(context.to_owned())).await
 }
 
 /// The image of that name and tag, built in the context that `prepare` makes or names when the registry lacks it.
@@ -28,6 +51,7 @@ pub(crate) async fn ensure(
     registry: &str,
     name: &str,
     tag: &str,
+    args: &[(&str, &str)],
     prepare: impl AsyncFnOnce(&Path) -> Result<PathBuf>,
 ) -> Result<String> {
     let reference = format!("{registry}/{name}:{tag}");
@@ -35,20 +59,17 @@ pub(crate) async fn ensure(
         return Ok(reference);
     }
     let settings = Settings::from_env();
-    let work = Workplace::new(&settings.root)?;
+    let work = Workplace::new()?;
     let mut ticker = Ticker::new(format!("building image {name}"));
     ticker.tick();
-    let context = prepare(&work.0).await?.display().to_string();
-    let registry = format!("REGISTRY={registry}");
-    let args = [
-        "--isolation",
-        "chroot",
-        "--build-arg",
-        &registry,
-        "--tag",
-        &reference,
-    ];
-    let bud = [&["bud"][..], &args, &[&context]].concat();
+    let context = prepare(work.path()).await?.display().to_string();
+    let args: Vec<String> = std::iter::once(&("REGISTRY", registry))
+        .chain(args)
+        .map(|(name, value)| format!("--build-arg={name}={value}"))
+        .collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let fixed = ["bud", "--isolation", "chroot", "--tag", &reference];
+    let bud = [&fixed[..], &args, &[&context]].concat();
     buildah(&settings.cache, &bud).await?;
     buildah(&settings.cache, &["push", &reference]).await?;
     buildah(&settings.cache, &["rmi", &reference]).await?;
@@ -125,10 +146,15 @@ fn add(hash: &mut Sha256, path: &Path) -> Result<()> {
 struct Workplace(PathBuf);
 
 impl Workplace {
-    fn new(root: &Path) -> Result<Self> {
+    fn new() -> Result<Self> {
+        let root = Settings::from_env().root;
         let dir = root.join(crate::control_plane::unique("image"));
         fs::create_dir_all(&dir)?;
         Ok(Self(dir))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -28,6 +28,10 @@ pub enum What {
     Status(u16),
     /// 429 with `Retry-After`; the server sees nothing.
     RetryAfter(Duration),
+    /// A watch is told, as by the API server, that its version is too old: the client has to list
+    /// again. The server sees nothing. (Not [`What::Status`] 410, which no API server answers to a
+    /// watch; kube then asks for the same version forever.)
+    Expired,
     /// No answer, the connection stays open; the server sees nothing.
     Hang,
     /// The connection is closed before an answer; the server sees nothing.

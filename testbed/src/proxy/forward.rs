@@ -18,7 +18,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fault::{Seen, What, is_write};
 use super::{Shared, Write};
@@ -131,6 +131,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     match what {
         Some(What::Status(code)) => return refuse(code, None),
         Some(What::RetryAfter(after)) => return refuse(429, Some(after)),
+        Some(What::Expired) => return expired(),
         Some(What::Hang) => return std::future::pending().await,
         Some(What::Cut) => bail!("cut by a fault"),
         Some(What::Delay(delay)) => wait(delay).await,
@@ -187,12 +188,10 @@ fn refuse(code: u16, retry_after: Option<Duration>) -> Result<Answer> {
         _ => "",
     };
     let seconds = retry_after.map(|after| after.as_millis().div_ceil(1_000));
-    let details = seconds.map_or_else(|| json!({}), |after| json!({"retryAfterSeconds": after}));
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "injected by the testbed's proxy", "reason": reason, "code": code,
-        "details": details,
-    });
+    let mut status = failure(code, reason, "injected by the testbed's proxy");
+    if let (Some(fields), Some(after)) = (status.as_object_mut(), seconds) {
+        fields.insert("details".to_owned(), json!({"retryAfterSeconds": after}));
+    }
     let mut response = Response::builder()
         .status(code)
         .header(CONTENT_TYPE, "application/json");
@@ -200,6 +199,22 @@ fn refuse(code: u16, retry_after: Option<Duration>) -> Result<Answer> {
         response = response.header(RETRY_AFTER, seconds.to_string());
     }
     Ok(response.body(Either::Right(Full::from(serde_json::to_vec(&status)?)))?)
+}
+
+/// Answers a watch as the API server does when it no longer knows the version asked for.
+fn expired() -> Result<Answer> {
+    let object = failure(410, "Expired", "too old resource version");
+    let mut event = serde_json::to_vec(&json!({"type": "ERROR", "object": object}))?;
+    event.push(b'\n');
+    let response = Response::builder().header(CONTENT_TYPE, "application/json");
+    Ok(response.body(Either::Right(Full::from(event)))?)
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code,
+    })
 }
 
 fn kill(pid: u32) -> Result<()> {

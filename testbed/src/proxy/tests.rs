@@ -157,6 +157,21 @@ async fn a_status_fault_looks_like_the_api_servers() {
 }
 
 #[tokio::test]
+async fn an_expired_watch_gets_an_event_that_says_so() {
+    let server = Server::start().await;
+    let proxy = server.proxy().await;
+    proxy.inject(Fault::new(Match::any().path("/watch"), What::Expired));
+    let response = plain().get(proxy.url() + "/watch").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let event: serde_json::Value = response.json().await.unwrap();
+    let code = &event["object"]["code"];
+    assert_eq!(
+        (event["type"].as_str(), code.as_i64()),
+        (Some("ERROR"), Some(410))
+    );
+}
+
+#[tokio::test]
 async fn a_retry_after_fault_says_how_long_to_wait() {
     let server = Server::start().await;
     let proxy = server.proxy().await;

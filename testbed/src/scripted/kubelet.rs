@@ -1,6 +1,7 @@
 //! One watch for the pods of all scripted nodes, and a performer for each. Talks to the API server.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -45,6 +46,10 @@ pub(super) fn start(
     rules: watch::Receiver<Rules>,
     stop: &CancellationToken,
 ) {
+    // Sets of nodes in one cluster begin far from each other.
+    let mut place = DefaultHasher::new();
+    nodes.hash(&mut place);
+    let last_ip = u32::try_from(place.finish() % u64::from(IPS)).unwrap_or_default();
     let kubelet = Kubelet {
         nodes,
         stage: Arc::new(Stage {
@@ -55,7 +60,7 @@ pub(super) fn start(
         stop: stop.clone(),
         playing: HashMap::new(),
         listed: HashSet::new(),
-        last_ip: 0,
+        last_ip,
     };
     tokio::spawn(stop.clone().run_until_cancelled_owned(kubelet.run(client)));
 }

@@ -23,7 +23,7 @@ pub use self::script::{Behaviour, Exit, Script, Then};
 
 use self::node::Nodes;
 
-/// Running scripted nodes `scripted-0`, `scripted-1`, …
+/// Running scripted nodes.
 ///
 /// Dropping this stops them, as a power cut would: their Node objects stay, and the cluster finds
 /// them gone after its grace period. [`ScriptedNodes::stop`] takes the objects back as well.
@@ -34,17 +34,24 @@ pub struct ScriptedNodes {
 }
 
 impl ScriptedNodes {
-    /// Registers `count` nodes (at most 200), ready and free of taints, and starts playing the pods
-    /// that are bound to them, also those that were there before.
-    ///
-    /// One set of nodes per cluster: the names are fixed.
+    /// Registers the nodes `scripted-0`, `scripted-1`, … (at most 200), ready and free of taints, and
+    /// starts playing the pods that are bound to them, also those that were there before.
     ///
     /// # Errors
     ///
     /// The API server refuses the nodes.
     pub async fn start(client: Client, count: u8, rules: Rules) -> Result<Self> {
+        Self::start_as("scripted", client, count, rules).await
+    }
+
+    /// The same with nodes of another name, `<prefix>-0`, …: one name is played once in a cluster.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses the nodes.
+    pub async fn start_as(prefix: &str, client: Client, count: u8, rules: Rules) -> Result<Self> {
         let stop = CancellationToken::new();
-        let nodes = Nodes::register(client.clone(), count, &stop).await?;
+        let nodes = Nodes::register(client.clone(), prefix, count, &stop).await?;
         let (rules, played) = watch::channel(rules);
         kubelet::start(client, nodes.addresses(), played, &stop);
         Ok(Self {
@@ -60,7 +67,8 @@ impl ScriptedNodes {
     }
 
     /// From now on, pods with a container whose image contains `image` play this script, running
-    /// ones too; pods with an annotation do not. An empty text is every image.
+    /// ones too; pods with an annotation do not. An empty text is every image. Init containers
+    /// succeed; where a rule for their image has a `message`, they leave it.
     ///
     /// # Errors
     ///

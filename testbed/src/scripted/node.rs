@@ -30,6 +30,7 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) async fn register(
         client: Client,
+        prefix: &str,
         count: u8,
         stop: &CancellationToken,
     ) -> Result<Self> {
@@ -39,7 +40,7 @@ impl Nodes {
         );
         let address = |index| {
             (
-                format!("scripted-{index}"),
+                format!("{prefix}-{index}"),
                 Ipv4Addr::new(127, 0, 1, index + 1),
             )
         };

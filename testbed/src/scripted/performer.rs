@@ -166,9 +166,11 @@ impl Performer {
         for _ in 0..CONFLICTS {
             let pod = newest.as_ref().unwrap_or(seen);
             let (ip, node_ip, now) = (self.ip, self.node_ip, Timestamp::now());
+            let init_messages = self.rules.borrow().init_messages(pod);
             let patch = status::patch(View {
                 pod,
                 pose,
+                init_messages: &init_messages,
                 main,
                 restarts,
                 ip,

@@ -1,9 +1,10 @@
 //! Which script a pod plays. No I/O.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
 
 use super::script::{Behaviour, DEFAULT_AFTER, Exit, Script};
@@ -71,6 +72,27 @@ impl Rules {
             main,
             terminate_after: script.terminate_after.unwrap_or(DEFAULT_AFTER),
         }
+    }
+
+    /// What the init containers leave as termination message, by name: that of the latest rule for their
+    /// image which ends by itself.
+    pub(super) fn init_messages(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let containers = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.init_containers.iter().flatten());
+        let message = |container: &Container| {
+            let image = container.image.as_deref()?;
+            let mut rules = self.0.iter().rev();
+            let rule = rules.find(|rule| !rule.image.is_empty() && image.contains(&rule.image))?;
+            match &rule.script.behaviour {
+                Some(Behaviour::Exits { exit, .. }) => {
+                    Some((container.name.clone(), exit.message.clone()?))
+                }
+                _ => None,
+            }
+        };
+        containers.filter_map(message).collect()
     }
 
     fn script(&self, pod: &Pod) -> (Script, usize) {

@@ -1,5 +1,6 @@
 //! Renders a pod's status as a kubelet would write it. No I/O.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub(super) struct View<'a> {
     /// As it is in the cluster.
     pub(super) pod: &'a Pod,
     pub(super) pose: &'a Pose,
+    /// Termination messages of init containers, by name.
+    pub(super) init_messages: &'a BTreeMap<String, String>,
     /// The index of the main container.
     pub(super) main: usize,
     /// Of the main container.
@@ -311,7 +314,10 @@ fn init_containers(view: View<'_>) -> Vec<Value> {
                 message: None,
             },
             (state, Some("Always")) => state,
-            (State::Running | State::Terminated(_), _) => State::Terminated(Exit::with_code(0)),
+            (State::Running | State::Terminated(_), _) => State::Terminated(Exit {
+                message: view.init_messages.get(&of.name).cloned(),
+                ..Exit::with_code(0)
+            }),
         };
         let is_ready = !matches!(state, State::Waiting { .. });
         container(view, of, &state, before, (0, is_ready))

@@ -108,10 +108,15 @@ impl Space {
         })
     }
 
+    /// The rest of its pods goes at once: with this process, their nodes end.
     async fn delete(&self) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
         namespaces
             .delete(&self.name, &DeleteParams::background())
+            .await?;
+        let now = DeleteParams::default().grace_period(0);
+        self.api::<Pod>()
+            .delete_collection(&now, &ListParams::default())
             .await?;
         Ok(())
     }

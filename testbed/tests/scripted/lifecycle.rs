@@ -2,17 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::json;
-use testbed::ControlPlane;
 use testbed::scripted::{Rules, ScriptedNodes};
 use testbed::wait::until;
 
-use super::cluster::{PATIENCE, in_cluster, is_true};
+use super::cluster::{PATIENCE, in_cluster, is_true, pod_spec};
 
 #[test]
 #[ignore = "needs a cluster: make test"]
@@ -23,13 +21,22 @@ fn the_nodes_are_ready_and_take_pods() {
             ["scripted-0", "scripted-1", "scripted-2"]
         );
         let client = space.cluster.control_plane.client()?;
+        let leases = Api::<Lease>::namespaced(client.clone(), "kube-node-lease");
+        let mut renewed = Vec::new();
         for name in space.cluster.nodes.names() {
             let node = json!(Api::<Node>::all(client.clone()).get(&name).await?);
             assert!(is_true(&node["status"], "Ready"), "{node}");
             assert_eq!(node["spec"]["taints"], json!(null));
-            let lease = Api::<Lease>::namespaced(client.clone(), "kube-node-lease");
-            let lease = lease.get(&name).await?.spec.unwrap_or_default();
-            assert_eq!(lease.holder_identity, Some(name));
+            let lease = leases.get(&name).await?.spec.unwrap_or_default();
+            assert_eq!(lease.holder_identity.as_ref(), Some(&name));
+            renewed.push((name, lease.renew_time));
+        }
+        for (name, before) in &renewed {
+            until("the lease to be renewed", PATIENCE, || async {
+                let lease = leases.get(name).await?.spec.unwrap_or_default();
+                Ok((&lease.renew_time > before).then_some(()))
+            })
+            .await?;
         }
         Ok(())
     });
@@ -69,7 +76,7 @@ fn a_pod_with_a_finalizer_ends_and_waits_for_it() {
     in_cluster(async |space| {
         let pods = space.api::<Pod>();
         let metadata = json!({"name": "held", "finalizers": ["shop/hold"]});
-        let spec = super::cluster::pod_spec("held");
+        let spec = pod_spec("held");
         let _: Pod = space
             .create_one(json!({"metadata": metadata, "spec": spec}))
             .await?;
@@ -88,49 +95,40 @@ fn a_pod_with_a_finalizer_ends_and_waits_for_it() {
     });
 }
 
-/// On a control plane of its own: the names of scripted nodes are fixed.
-#[tokio::test]
+#[test]
 #[ignore = "needs a cluster: make test"]
-async fn nodes_that_start_again_take_their_pods_over() -> Result<()> {
-    let control_plane = ControlPlane::start("again").await?;
-    let client = control_plane.client()?;
-    let pods = Api::<Pod>::namespaced(client.clone(), "default");
-    let is_ready = |pod: &Pod| is_true(&json!(pod.status), "Ready");
-    let pod = |name: &str| {
-        let spec = super::cluster::pod_spec(name);
-        serde_json::from_value::<Pod>(json!({"metadata": {"name": name}, "spec": spec}))
-    };
-    let until_ready = async |name: &str| {
-        until(name, PATIENCE, || async {
-            Ok(Some(pods.get(name).await?).filter(is_ready))
-        })
-        .await
-    };
-    let new = kube::api::PostParams::default();
+fn nodes_that_start_again_take_their_pods_over() {
+    in_cluster(async |space| {
+        let client = space.cluster.control_plane.client()?;
+        let start = || ScriptedNodes::start_as(&space.name, client.clone(), 1, Rules::default());
+        let create = async |name: &str| {
+            let mut spec = pod_spec(name);
+            spec["nodeName"] = json!(format!("{}-0", space.name));
+            let pod = json!({"metadata": {"name": name}, "spec": spec});
+            space.create_one::<Pod>(pod).await
+        };
+        let until_ready = |name| space.until_pod(name, |s| is_true(s, "Ready"));
+        let status = |pod: Pod| json!(pod.status);
 
-    let nodes = ScriptedNodes::start(client.clone(), 1, Rules::default()).await?;
-    pods.create(&new, &pod("first")?).await?;
-    let first = until_ready("first").await?;
-    drop(nodes);
-    pods.create(&new, &pod("second")?).await?;
+        let nodes = start().await?;
+        create("first").await?;
+        let first = status(until_ready("first").await?);
+        drop(nodes);
+        create("second").await?;
 
-    let nodes = ScriptedNodes::start(client.clone(), 1, Rules::default()).await?;
-    let second = until_ready("second").await?;
-    let status = |pod: &Pod| json!(pod.status);
-    assert_eq!(
-        status(&pods.get("first").await?),
-        status(&first),
-        "nothing was written to it"
-    );
-    assert_ne!(status(&second)["podIP"], status(&first)["podIP"]);
+        let nodes = start().await?;
+        let second = status(until_ready("second").await?);
+        assert_eq!(
+            status(space.api::<Pod>().get("first").await?),
+            first,
+            "it was left alone"
+        );
+        assert_ne!(second["podIP"], first["podIP"]);
 
-    nodes.stop().await?;
-    let left = Api::<Node>::all(client)
-        .list(&ListParams::default())
-        .await?;
-    assert_eq!(
-        left.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
-        [""; 0]
-    );
-    Ok(())
+        let name = nodes.names().remove(0);
+        nodes.stop().await?;
+        let left = Api::<Node>::all(client.clone()).get_opt(&name).await?;
+        assert!(left.is_none(), "{left:?}");
+        Ok(())
+    });
 }

@@ -179,14 +179,14 @@ async fn clean_up_by_kubernetes_is_not_in_the_way() {
     with_guarded_namespace(async |space| {
         may_write_everything(space, OPERATOR).await;
         bind(space, "root", ADMIN).await;
-        let owner = create_as(space, "root", "Environment", "staging", &environment_spec())
+        let environment = create_as(space, "root", "Environment", "staging", &environment_spec())
             .await
             .unwrap();
         let mut owned = super::object("Promotion", "owned", &promotion_spec());
         owned.metadata.owner_references = Some(vec![
             serde_json::from_value(json!({
                 "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "name": "staging",
-                "uid": owner.metadata.uid, "controller": true,
+                "uid": environment.metadata.uid, "controller": true,
             }))
             .unwrap(),
         ]);

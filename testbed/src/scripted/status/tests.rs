@@ -39,6 +39,7 @@ fn of(pod: &Pod, pose: &Pose, restarts: i32) -> Value {
     let view = View {
         pod,
         pose,
+        init_messages: &BTreeMap::new(),
         main: 0,
         restarts,
         ip: IP,
@@ -275,6 +276,7 @@ fn a_patch_is_bound_to_what_was_seen() {
     let view = View {
         pod: &a_pod(&json!({})),
         pose: &READY,
+        init_messages: &BTreeMap::new(),
         main: 0,
         restarts: 0,
         ip: IP,

@@ -1,0 +1,218 @@
+//! Every kind has everything that a kind needs, and every right has a use.
+
+use std::collections::BTreeSet;
+
+use super::{root, sources};
+use crate::cluster::caches::Caches;
+use crate::kinds::KINDS;
+use crate::model::object::ObjectKind;
+use crate::permission::PERMISSIONS;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_default()
+}
+
+/// Kinds that the operator knows all objects of, through a watch.
+fn watched() -> BTreeSet<ObjectKind> {
+    let caches = Caches::default();
+    caches.sizes().into_iter().map(|(kind, _)| kind).collect()
+}
+
+/// Verbs of a kind itself.
+fn verbs(kind: ObjectKind) -> BTreeSet<&'static str> {
+    let rows = PERMISSIONS
+        .iter()
+        .filter(|(of, sub, _)| *of == kind && sub.is_empty());
+    rows.flat_map(|(_, _, verbs)| verbs.iter().copied())
+        .collect()
+}
+
+#[test]
+fn every_kind_has_a_crd_a_sample_a_doc_page_and_rbac() {
+    let samples: Vec<String> = super::samples::files()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    let user_roles = read("charts/slipway/templates/userroles.yaml");
+    let viewers = user_roles.split("---").next().unwrap();
+    let mut missing = Vec::new();
+    for info in KINDS {
+        let (kind, plural) = (info.kind, info.plural);
+        let name = kind.to_lowercase();
+        let mut need = |has: bool, what: String| {
+            if !has {
+                missing.push(format!("{kind}: {what}"));
+            }
+        };
+        for folder in ["crds", "charts/slipway/files/crds"] {
+            let path = format!("{folder}/{plural}.yaml");
+            need(!read(&path).is_empty(), path);
+        }
+        let prefix = format!("{name}-");
+        let has_sample = samples.iter().any(|path| path.starts_with(&prefix));
+        need(has_sample, format!("manifests/samples/{name}-<story>.yaml"));
+        let page = format!("docs/reference/{name}.md");
+        need(!read(&page).is_empty(), page);
+        let row = |word: &str| word.trim_matches([',', '[', ']']) == plural;
+        need(
+            viewers.split_whitespace().any(row),
+            "the viewer role".to_owned(),
+        );
+        let is_read = watched().contains(&info.object);
+        let may_read = ["list", "watch"]
+            .iter()
+            .all(|verb| verbs(info.object).contains(verb));
+        need(
+            !is_read || may_read,
+            "list and watch in permission.rs".to_owned(),
+        );
+        let reports = PERMISSIONS.iter().any(|(of, sub, verbs)| {
+            *of == info.object && *sub == "status" && verbs.contains(&"patch")
+        });
+        need(
+            !info.has_reconciler || reports,
+            "patch of its status in permission.rs".to_owned(),
+        );
+    }
+    assert!(missing.is_empty(), "missing: {missing:#?}");
+}
+
+#[test]
+fn what_is_watched_is_what_may_be_watched() {
+    let may: BTreeSet<ObjectKind> = ObjectKind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| verbs(*kind).contains("watch"))
+        .collect();
+    assert_eq!(may, watched());
+}
+
+#[test]
+fn every_right_is_used() {
+    let sources = sources();
+    let declares = ["permission.rs", "model/object.rs", "kinds.rs"];
+    let code: Vec<&str> = sources
+        .iter()
+        .filter(|source| !declares.contains(&source.path.as_str()))
+        .map(|source| source.code.as_str())
+        .collect();
+    let mut idle = Vec::new();
+    for (kind, subresource, verbs) in PERMISSIONS {
+        let name = format!("{kind:?}");
+        // By its name in the list, in the declaration of the caches, or by its type.
+        let uses = [
+            format!("ObjectKind::{name}"),
+            format!("= {name}, "),
+            format!("Api<{name}>"),
+        ];
+        if !uses
+            .iter()
+            .any(|word| code.iter().any(|code| code.contains(word)))
+        {
+            idle.push(format!("{verbs:?} on {} {subresource}", kind.plural()));
+        }
+    }
+    assert!(idle.is_empty(), "rights that no code uses: {idle:#?}");
+}
+
+#[test]
+fn no_right_is_given_twice() {
+    let mut seen = BTreeSet::new();
+    for (kind, subresource, verbs) in PERMISSIONS {
+        for verb in *verbs {
+            assert!(
+                seen.insert((kind, subresource, verb)),
+                "{verb} on {kind:?} {subresource}"
+            );
+        }
+    }
+}
+
+/// Folders that say why objects are where they are, and the pages that explain it.
+const REASONS: &[(&str, &[&str])] = &[
+    ("rollout/", &["rollout"]),
+    ("environment/", &["environment", "promotion"]),
+    ("promotion/", &["promotion"]),
+    ("pipeline/", &["pipeline"]),
+    ("pipeline_run/", &["pipelinerun"]),
+];
+
+/// Words in CamelCase of the files that decide: reasons, and types of conditions.
+fn words(code: &str) -> BTreeSet<&str> {
+    let texts = code.split('"').skip(1).step_by(2);
+    let is_word = |text: &&str| {
+        text.len() > 2
+            && text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.contains(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_alphabetic())
+    };
+    texts.filter(is_word).collect()
+}
+
+#[test]
+fn every_reason_and_condition_is_explained() {
+    let mut missing = Vec::new();
+    for source in sources() {
+        let Some((folder, pages)) = REASONS
+            .iter()
+            .find(|(folder, _)| source.path.starts_with(folder))
+        else {
+            continue;
+        };
+        let inner = &source.path[folder.len()..];
+        let decides =
+            inner == "status.rs" || inner.starts_with("plan") || inner.starts_with("step/");
+        if !decides {
+            continue;
+        }
+        let text: String = pages
+            .iter()
+            .map(|page| read(&format!("docs/reference/{page}.md")))
+            .collect();
+        let unknown = words(&source.code);
+        let unknown = unknown
+            .into_iter()
+            .filter(|word| !text.contains(&format!("`{word}`")));
+        missing.extend(unknown.map(|word| format!("{}: {word}", source.path)));
+    }
+    assert!(missing.is_empty(), "not in docs/reference: {missing:#?}");
+}
+
+#[test]
+fn every_flag_and_metric_is_in_the_operations_page() {
+    use clap::CommandFactory;
+
+    let page = read("docs/operations.md");
+    let mut missing = Vec::new();
+    let command = crate::config::Args::command();
+    for flag in command.get_arguments() {
+        let long = flag.get_long().map(|long| format!("`--{long}`"));
+        let env = flag
+            .get_env()
+            .map(|env| format!("`{}`", env.to_string_lossy()));
+        missing.extend(
+            long.into_iter()
+                .chain(env)
+                .filter(|word| !page.contains(word)),
+        );
+    }
+    let sources = sources();
+    let metrics = sources
+        .iter()
+        .find(|source| source.path == "telemetry/metrics.rs")
+        .unwrap();
+    // Names of series are the words with an underscore, and `leader`.
+    let names = metrics.code.split('"').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        *text == "leader"
+            || (text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let names = names
+        .filter(is_name)
+        .map(|name| format!("`slipway_{name}`"));
+    missing.extend(names.filter(|word| !page.contains(word)));
+    assert!(
+        missing.is_empty(),
+        "not in docs/operations.md: {missing:#?}"
+    );
+}

@@ -1,0 +1,97 @@
+//! When each object's questions were last answered: what makes polling possible without a status write.
+//!
+//! A plan asks with `Action::Fetch`. An answer that changes nothing leaves no trace in the status, so the
+//! driver notes here that it came, and `observe` hands that on as data: the planner stays pure and asks
+//! again when its interval has passed. Nothing is kept beyond the process: after a restart everything is
+//! due at once. No I/O.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::model::key::Key;
+use crate::model::object::ObjectKind;
+
+/// Questions that are remembered per object; the oldest answers are forgotten first.
+const KEPT: usize = 32;
+
+type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Timestamp>>;
+
+/// When questions were last answered. Cloning clones the handle.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<Mutex<Answers>>);
+
+impl Asked {
+    /// When this question of an object was last answered by this process, with an answer or an error.
+    pub fn at(&self, kind: ObjectKind, key: &Key, question: &str) -> Option<Timestamp> {
+        let answers = self.answers();
+        answers.get(&(kind, key.clone()))?.get(question).copied()
+    }
+
+    /// Notes that questions were answered, and that what they changed is on record.
+    pub fn note<'a>(
+        &self,
+        kind: ObjectKind,
+        key: &Key,
+        questions: impl Iterator<Item = &'a String>,
+        at: Timestamp,
+    ) {
+        let mut answers = self.answers();
+        let mut questions = questions.peekable();
+        if questions.peek().is_none() {
+            return;
+        }
+        let known = answers.entry((kind, key.clone())).or_default();
+        known.extend(questions.map(|question| (question.clone(), at)));
+        while known.len() > KEPT {
+            let oldest = known.iter().min_by_key(|(_, at)| **at);
+            let Some(oldest) = oldest.map(|(question, _)| question.clone()) else {
+                return;
+            };
+            known.remove(&oldest);
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, kind: ObjectKind, key: &Key) {
+        self.answers().remove(&(kind, key.clone()));
+    }
+
+    // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    const KIND: ObjectKind = ObjectKind::Pipeline;
+
+    #[test]
+    fn an_answer_is_remembered_until_the_object_is_gone() {
+        let (asked, key, now) = (Asked::default(), Key::new("ns", "a"), Timestamp::UNIX_EPOCH);
+        asked.note(KIND, &key, ["head".to_owned()].iter(), now);
+        assert_eq!(asked.at(KIND, &key, "head"), Some(now));
+        assert_eq!(asked.at(KIND, &key, "other"), None);
+        assert_eq!(asked.at(KIND, &Key::new("ns", "b"), "head"), None);
+        asked.forget(KIND, &key);
+        assert_eq!(asked.at(KIND, &key, "head"), None);
+    }
+
+    #[test]
+    fn the_oldest_answers_are_forgotten_first() {
+        let (asked, key) = (Asked::default(), Key::new("ns", "a"));
+        for number in 0..100 {
+            let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(number);
+            asked.note(KIND, &key, [number.to_string()].iter(), at);
+        }
+        assert_eq!(asked.at(KIND, &key, "67"), None);
+        assert!(asked.at(KIND, &key, "68").is_some());
+        assert!(asked.at(KIND, &key, "99").is_some());
+    }
+}

@@ -1,0 +1,107 @@
+//! What a Pipeline looks like in YAML: the status. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline_run::api::RunPhase;
+use crate::schema::{self, closed_set};
+
+/// What the operator knows about a Pipeline.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineStatus {
+    /// Generation of the spec that this status is about; `-1` until the operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and `Reconciling` or `Stalled` while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::conditions)]
+    pub conditions: Vec<Condition>,
+    /// The newest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<RunSummary>,
+    /// Name of the newest run that succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub last_successful: Option<String>,
+    /// Name of the newest Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub latest_release: Option<String>,
+    /// Head of the branch when it was last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub last_observed_sha: Option<String>,
+    /// Repository of which `lastObservedSha` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub last_observed_url: Option<String>,
+    /// Full ref of which `lastObservedSha` is. Example: `refs/heads/main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub last_observed_ref: Option<String>,
+    /// When the branch was last asked for; written only when the answer changed something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_polled_at: Option<Time>,
+    /// Why the branch could not be read when it was last asked for; absent when it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_error: Option<SourceError>,
+    /// Where it is and what it waits for, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+}
+
+closed_set! {
+    /// Why a repository could not be read.
+    pub enum SourceErrorKind {
+        /// No connection.
+        Unreachable,
+        /// No answer in time.
+        Timeout,
+        /// The server has a problem of its own.
+        Server,
+        /// It takes a login.
+        Auth,
+        /// There is no such repository.
+        NotFound,
+        /// There is no such branch.
+        NoBranch,
+        /// Something answers that is not a git server.
+        Protocol,
+    }
+}
+
+impl SourceErrorKind {
+    /// Whether it may go away without anybody changing anything.
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::Server)
+    }
+}
+
+/// Why a repository could not be read, and what to do.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceError {
+    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch` or `Protocol`.
+    pub kind: SourceErrorKind,
+    /// What happened and what to do, in one sentence.
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: String,
+}
+
+/// A run in one line.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// Name of the PipelineRun.
+    #[schemars(transform = schema::text::<253>)]
+    pub name: String,
+    /// Commit that it is about; absent until it is resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub sha: Option<String>,
+    /// Where it is.
+    pub phase: RunPhase,
+}

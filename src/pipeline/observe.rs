@@ -1,0 +1,120 @@
+//! Reads the caches, and the ConfigMap of a CA bundle where the spec names one. Talks to the API server.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, Resource};
+
+use super::api::{GitSource, Pipeline};
+use super::observed::{Authorities, Observed, Run};
+use crate::cluster::Cluster;
+use crate::controller::ReconcileError;
+use crate::model::key::Key;
+use crate::model::label;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::pipeline_run::api::PipelineRun;
+use crate::release::order::Order;
+
+/// Reads everything a plan may need.
+pub async fn observe(
+    pipeline: &Arc<Pipeline>,
+    cluster: &Cluster,
+) -> Result<Observed, ReconcileError> {
+    let key = Key::of(pipeline.as_ref());
+    let caches = &cluster.caches;
+    let mut runs: Vec<Run> = caches
+        .pipeline_runs
+        .children_of(ObjectKind::Pipeline, &key)
+        .iter()
+        .map(|run| read_run(run))
+        .collect();
+    runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
+    let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);
+    let revisions = caches
+        .controller_revisions
+        .children_of(ObjectKind::Pipeline, &key);
+    let mut seen = Observed {
+        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        generation: pipeline.metadata.generation.unwrap_or_default(),
+        is_deleted: pipeline.metadata.deletion_timestamp.is_some(),
+        spec: pipeline.spec.clone(),
+        status: pipeline.status.clone().unwrap_or_default(),
+        runs,
+        released: releases
+            .iter()
+            .map(|release| release.spec.commit.sha.clone())
+            .collect(),
+        latest_release: Order::of(&releases).latest().map(str::to_owned),
+        revisions: revisions
+            .iter()
+            .map(|revision| Target::of(ObjectKind::ControllerRevision, revision.as_ref()))
+            .collect(),
+        polled_at: None,
+        authorities: authorities(&pipeline.spec.source.git, &key.namespace, cluster).await?,
+        key,
+    };
+    seen.polled_at = cluster
+        .asked
+        .at(ObjectKind::Pipeline, &seen.key, &seen.question());
+    Ok(seen)
+}
+
+/// Reads the children from the server: the watches may be behind what the leader before us has written.
+pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let key = Key::of(pipeline.as_ref());
+    let selector = format!("{}={}", label::PIPELINE, key.name);
+    for kind in [
+        ObjectKind::PipelineRun,
+        ObjectKind::Release,
+        ObjectKind::ControllerRevision,
+    ] {
+        let read = cluster.refresh(kind, &key.namespace, &selector).await;
+        read.map_err(ReconcileError::Observe)?;
+    }
+    Ok(())
+}
+
+fn read_run(run: &PipelineRun) -> Run {
+    let status = run.status.as_ref();
+    let created = run.metadata.creation_timestamp.as_ref();
+    Run {
+        target: Target::of(ObjectKind::PipelineRun, run),
+        created_at: created.map(|Time(at)| *at).unwrap_or_default(),
+        sha: status
+            .and_then(|status| status.sha.clone())
+            .or_else(|| run.spec.sha.clone()),
+        phase: status.and_then(|status| status.phase).unwrap_or_default(),
+        revision: status.and_then(|status| status.revision.clone()),
+    }
+}
+
+/// Reads the CA bundle that a source names. ConfigMaps are not cached: few sources have one.
+pub async fn authorities(
+    git: &GitSource,
+    namespace: &str,
+    cluster: &Cluster,
+) -> Result<Authorities, ReconcileError> {
+    let Some(bundle) = &git.ca_bundle else {
+        return Ok(Authorities::System);
+    };
+    let name = &bundle.config_map_name;
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client().clone(), namespace);
+    let found = api.get_opt(name).await;
+    let found = found.map_err(|error| ReconcileError::Observe(Box::new(error)))?;
+    let Some(map) = found else {
+        return Ok(Authorities::Missing(format!(
+            "there is no ConfigMap {name}; create it, or change source.git.caBundle"
+        )));
+    };
+    let pem = map.data.and_then(|mut data| data.remove(&bundle.key));
+    Ok(pem.map_or_else(
+        || {
+            let key = &bundle.key;
+            Authorities::Missing(format!("ConfigMap {name} has no key {key}; add it"))
+        },
+        Authorities::Bundle,
+    ))
+}

@@ -1,0 +1,84 @@
+//! Everything one reconcile of a Pipeline can see. Built by `observe`, and by tests. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use super::api::{PipelineSpec, PipelineStatus};
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::pipeline_run::api::RunPhase;
+
+/// Everything one reconcile can see.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Namespace and name.
+    pub key: Key,
+    /// The reference that children carry.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Whether it is being deleted.
+    pub is_deleted: bool,
+    /// What people wrote.
+    pub spec: PipelineSpec,
+    /// What was written last time.
+    pub status: PipelineStatus,
+    /// Its runs, newest first.
+    pub runs: Vec<Run>,
+    /// Commits that have a Release.
+    pub released: Vec<String>,
+    /// The newest Release.
+    pub latest_release: Option<String>,
+    /// The specs that its runs follow.
+    pub revisions: Vec<Target>,
+    /// When the branch was last asked for by this process.
+    pub polled_at: Option<Timestamp>,
+    /// What the server's certificate is checked against.
+    pub authorities: Authorities,
+}
+
+/// What a server's certificate is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorities {
+    /// What the system trusts.
+    System,
+    /// These as well, in PEM.
+    Bundle(String),
+    /// The bundle that the spec names is not there.
+    Missing(String),
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The object.
+    pub target: Target,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its commit, once that is known.
+    pub sha: Option<String>,
+    /// Where it is.
+    pub phase: RunPhase,
+    /// The spec that it follows.
+    pub revision: Option<String>,
+}
+
+impl Observed {
+    /// Full ref of the branch.
+    pub fn git_ref(&self) -> String {
+        format!("refs/heads/{}", self.spec.source.git.branch)
+    }
+
+    /// What the repository is asked: another URL or branch is another question.
+    pub fn question(&self) -> String {
+        format!("{}#{}", self.spec.source.git.url, self.git_ref())
+    }
+
+    /// The head of the branch when it was last asked for. That of another branch or repository is none.
+    pub fn head(&self) -> Option<&str> {
+        let status = &self.status;
+        let is_ours = status.last_observed_url.as_ref() == Some(&self.spec.source.git.url)
+            && status.last_observed_ref.as_ref() == Some(&self.git_ref());
+        status.last_observed_sha.as_deref().filter(|_| is_ours)
+    }
+}

@@ -1,0 +1,191 @@
+//! Decides what a Pipeline does next: ask for the head of its branch, start a run, let old runs go. Pure.
+//!
+//! There is no memory of what was started. The head of the branch has a run of a name that follows from
+//! the commit, or it has a Release; where it has neither, the run is created. A push that is seen twice,
+//! and a crash at any point, make the same run.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::api::RunSummary;
+use super::observed::{Authorities, Observed, Run};
+use super::{render, spec};
+use crate::git::refs;
+use crate::model::action::Action;
+use crate::model::invalid;
+use crate::model::plan::{Plan, Why};
+use crate::pipeline_run::api::RunPhase;
+
+/// Shortest time between two questions, whatever the spec says.
+const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
+/// Objects that one plan deletes at most, so that a long history does not keep a worker busy.
+const DELETIONS: usize = 20;
+/// How soon a ConfigMap that is missing is looked for again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is shown of the runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Memory {
+    /// The newest run.
+    pub last_run: Option<RunSummary>,
+    /// The newest run that succeeded, which may be pruned by now.
+    pub last_successful: Option<String>,
+}
+
+/// Decides what a Pipeline does next.
+pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
+    let memory = remember(seen);
+    if seen.is_deleted {
+        let why = Why::normal(
+            "Deleting",
+            "being deleted, with its runs; Releases are kept",
+        );
+        return Plan::idle(memory, why);
+    }
+    let problems = spec::problems(&seen.spec);
+    if !problems.is_empty() {
+        let why = Why::warning("InvalidSpec", invalid::sentence(&problems));
+        return Plan::idle(memory, why);
+    }
+    if seen.spec.suspend {
+        let why = Why::normal("Suspended", "no run is started until suspend is false");
+        return Plan {
+            actions: prune(seen),
+            ..Plan::idle(memory, why)
+        };
+    }
+    watch(seen, memory, now)
+}
+
+/// The usual case: the branch is watched.
+fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
+    let bundle = match &seen.authorities {
+        Authorities::System => None,
+        Authorities::Bundle(pem) => Some(pem.clone()),
+        Authorities::Missing(message) => {
+            let mut plan = Plan::idle(memory, Why::warning("NoCaBundle", message.clone()));
+            plan.wake_at(now + LOOK_AGAIN);
+            return plan;
+        }
+    };
+    let why = report(seen, &memory);
+    let mut plan = Plan {
+        actions: start(seen).into_iter().chain(prune(seen)).collect(),
+        ..Plan::idle(memory, why)
+    };
+    let due = seen.polled_at.map(|at| after(at, interval(seen)));
+    match due {
+        Some(due) if due > now => plan.wake_at(due),
+        _ => plan.actions.push(Action::Fetch {
+            key: seen.question(),
+            request: refs::request(&seen.spec.source.git.url, bundle),
+        }),
+    }
+    plan
+}
+
+fn interval(seen: &Observed) -> SignedDuration {
+    let interval: std::time::Duration = seen.spec.polling.interval.into();
+    SignedDuration::try_from(interval)
+        .unwrap_or(SignedDuration::MAX)
+        .max(MIN_INTERVAL)
+}
+
+fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
+/// The run of the head of the branch, unless it is there or its work is done.
+fn start(seen: &Observed) -> Option<Action> {
+    let sha = seen.head()?;
+    let is_released = seen.released.iter().any(|released| released == sha);
+    let run = render::run(seen, sha);
+    let exists = seen.runs.iter().any(|known| known.target.key == run.key);
+    (!exists && !is_released).then_some(Action::Create(run))
+}
+
+/// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it
+/// the head would be run again.
+fn prune(seen: &Observed) -> Vec<Action> {
+    let retention = &seen.spec.retention;
+    let head = seen.head().map(|sha| render::run_key(seen, sha));
+    let beyond = |kept: u32, is_counted: fn(RunPhase) -> bool| {
+        let counted = seen.runs.iter().filter(move |run| is_counted(run.phase));
+        counted.skip(usize::try_from(kept).unwrap_or(usize::MAX))
+    };
+    let succeeded = beyond(retention.succeeded, |phase| phase == RunPhase::Succeeded);
+    let failed = beyond(retention.failed, |phase| {
+        phase.is_finished() && phase != RunPhase::Succeeded
+    });
+    let runs = succeeded
+        .chain(failed)
+        .filter(|run| Some(&run.target.key) != head.as_ref())
+        .map(|run| &run.target);
+    let followed: BTreeSet<&String> = seen
+        .runs
+        .iter()
+        .filter_map(|run| run.revision.as_ref())
+        .collect();
+    let revisions = seen
+        .revisions
+        .iter()
+        .filter(|revision| !followed.contains(&revision.key.name));
+    runs.chain(revisions)
+        .take(DELETIONS)
+        .map(|target| Action::Delete {
+            target: target.clone(),
+            orphan: false,
+        })
+        .collect()
+}
+
+fn remember(seen: &Observed) -> Memory {
+    let succeeded = seen
+        .runs
+        .iter()
+        .find(|run| run.phase == RunPhase::Succeeded);
+    Memory {
+        last_run: seen.runs.first().map(summary),
+        last_successful: succeeded
+            .map(|run| run.target.key.name.clone())
+            .or_else(|| seen.status.last_successful.clone()),
+    }
+}
+
+fn summary(run: &Run) -> RunSummary {
+    RunSummary {
+        name: run.target.key.name.clone(),
+        sha: run.sha.clone(),
+        phase: run.phase,
+    }
+}
+
+/// What people read. Says nothing that changes from poll to poll.
+fn report(seen: &Observed, memory: &Memory) -> Why {
+    let branch = &seen.spec.source.git.branch;
+    let interval = seen.spec.polling.interval;
+    if let Some(error) = &seen.status.source_error {
+        let message = format!("{}; asked again every {interval:?}", error.message);
+        let reason = if error.kind.is_transient() {
+            "SourceUnavailable"
+        } else {
+            "SourceRefused"
+        };
+        return Why::warning(reason, message);
+    }
+    let Some(head) = seen.head() else {
+        let message = format!("asking for the head of {branch}");
+        return Why::normal("Resolving", message);
+    };
+    let head: String = head.chars().take(12).collect();
+    let last = memory.last_run.as_ref().map_or_else(String::new, |run| {
+        format!("; newest run {} is {}", run.name, run.phase)
+    });
+    let message = format!("{branch} is at {head}, asked every {interval:?}{last}");
+    Why::normal("Watching", message)
+}
+
+#[cfg(test)]
+mod tests;

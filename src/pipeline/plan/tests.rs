@@ -1,0 +1,239 @@
+//! Stories.
+
+use super::super::api::{SourceError, SourceErrorKind};
+use super::super::status::status;
+use super::super::testing::{NOW, a_pipeline, sha};
+use super::*;
+use crate::model::action::{Outcome, Reply};
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+
+fn verbs(plan: &Plan<Memory>) -> Vec<&'static str> {
+    plan.actions.iter().map(Action::verb).collect()
+}
+
+fn answer(seen: &Observed, digit: char) -> Outcome {
+    let line = format!("{} refs/heads/main\0caps\n", sha(digit));
+    let body = format!(
+        "001e# service=git-upload-pack\n0000{:04x}{line}0000",
+        line.len() + 4
+    );
+    let reply = Reply {
+        status: 200,
+        body: body.into_bytes(),
+    };
+    let mut outcome = Outcome::default();
+    outcome.replies.insert(seen.question(), Ok(reply));
+    outcome
+}
+
+/// What the driver does with a poll: the new status goes in, and the time is noted.
+fn polled(mut seen: Observed, outcome: &Outcome) -> Observed {
+    let plan = plan(&seen, NOW);
+    seen.status = status(&seen, &plan, outcome, NOW);
+    seen.polled_at = Some(NOW);
+    seen
+}
+
+#[test]
+fn a_new_pipeline_asks_for_the_head_of_its_branch() {
+    let seen = a_pipeline();
+    let plan = plan(&seen, NOW);
+    assert_eq!(verbs(&plan), ["fetch"]);
+    assert_eq!(plan.why.reason, "Resolving");
+}
+
+#[test]
+fn a_new_commit_becomes_a_run() {
+    let seen = a_pipeline();
+    let outcome = answer(&seen, 'a');
+    let seen = polled(seen, &outcome);
+    assert_eq!(seen.status.last_observed_sha, Some(sha('a')));
+    let plan = plan(&seen, NOW);
+    let [Action::Create(run)] = plan.actions.as_slice() else {
+        panic!("{:?}", plan.actions);
+    };
+    assert_eq!(run.body["spec"]["sha"], sha('a'));
+    assert_eq!(run.body["spec"]["ref"], "refs/heads/main");
+    assert_eq!(run.body["spec"]["trigger"]["kind"], "Push");
+    assert_eq!(run.body["metadata"]["ownerReferences"][0]["uid"], "uid-api");
+    assert!(run.key.name.starts_with("api-"));
+}
+
+#[test]
+fn the_same_commit_makes_the_same_run_and_another_one_another() {
+    let seen = a_pipeline();
+    let name = |seen: &Observed, digit| render::run_key(seen, &sha(digit)).name;
+    assert_eq!(name(&seen, 'a'), name(&a_pipeline(), 'a'));
+    assert_ne!(name(&seen, 'a'), name(&seen, 'b'));
+    let mut other = a_pipeline();
+    other.spec.source.git.branch = "release".into();
+    assert_ne!(name(&seen, 'a'), name(&other, 'a'));
+}
+
+#[test]
+fn a_poll_that_finds_nothing_new_changes_no_byte_of_the_status() {
+    let mut seen = a_pipeline().at('a', 0).with_run('a', RunPhase::Running, 60);
+    let rested = plan(&seen, NOW);
+    seen.status = status(&seen, &rested, &Outcome::default(), NOW);
+    let later = NOW + SignedDuration::from_mins(3);
+    let due = plan(&seen, later);
+    assert_eq!(verbs(&due), ["fetch"]);
+    let intended = status(&seen, &due, &Outcome::default(), later);
+    assert_eq!(intended, seen.status);
+    let learned = status(&seen, &due, &answer(&seen, 'a'), later);
+    assert_eq!(learned, seen.status);
+}
+
+#[test]
+fn the_next_poll_comes_after_the_interval() {
+    let seen = a_pipeline()
+        .at('a', 20)
+        .with_run('a', RunPhase::Running, 60);
+    let plan = plan(&seen, NOW);
+    assert_eq!(verbs(&plan), Vec::<&str>::new());
+    assert_eq!(plan.wake, Some(NOW + SignedDuration::from_secs(100)));
+}
+
+#[test]
+fn after_a_restart_the_branch_is_asked_at_once_and_nothing_is_run_twice() {
+    let mut seen = a_pipeline()
+        .at('a', 20)
+        .with_run('a', RunPhase::Running, 60);
+    seen.polled_at = None;
+    assert_eq!(verbs(&plan(&seen, NOW)), ["fetch"]);
+}
+
+#[test]
+fn a_commit_that_has_a_release_is_not_run_again() {
+    let mut seen = a_pipeline().at('a', 20);
+    seen.released = vec![sha('a')];
+    assert_eq!(verbs(&plan(&seen, NOW)), Vec::<&str>::new());
+}
+
+#[test]
+fn another_branch_does_not_take_over_the_head_of_the_old_one() {
+    let mut seen = a_pipeline().at('a', 20);
+    seen.spec.source.git.branch = "release".into();
+    seen.polled_at = None;
+    assert_eq!(verbs(&plan(&seen, NOW)), ["fetch"]);
+}
+
+#[test]
+fn a_suspended_pipeline_neither_asks_nor_starts() {
+    let mut seen = a_pipeline().at('a', 500);
+    seen.spec.suspend = true;
+    let plan = plan(&seen, NOW);
+    assert_eq!(verbs(&plan), Vec::<&str>::new());
+    assert_eq!(plan.why.reason, "Suspended");
+}
+
+#[test]
+fn a_spec_that_cannot_be_run_is_stalled_and_says_why() {
+    let mut seen = a_pipeline().at('a', 500);
+    seen.spec.stages[0].needs = vec!["image".into()];
+    let stuck = plan(&seen, NOW);
+    assert_eq!(verbs(&stuck), Vec::<&str>::new());
+    let status = status(&seen, &stuck, &Outcome::default(), NOW);
+    let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled");
+    assert!(stalled.unwrap().message.contains("circle"));
+}
+
+#[test]
+fn an_unreachable_repository_is_shown_and_asked_again() {
+    let seen = a_pipeline();
+    let mut outcome = Outcome::default();
+    outcome
+        .replies
+        .insert(seen.question(), Err("connection refused".into()));
+    let seen = polled(seen, &outcome);
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.why.reason, "SourceUnavailable");
+    assert_eq!(plan.wake, Some(NOW + SignedDuration::from_mins(2)));
+    // And the next success takes it back.
+    let outcome = answer(&seen, 'b');
+    let seen = polled(seen, &outcome);
+    assert_eq!(seen.status.source_error, None);
+    assert_eq!(seen.status.last_observed_sha, Some(sha('b')));
+}
+
+#[test]
+fn a_repository_that_refuses_us_is_stalled() {
+    let error = SourceError {
+        kind: SourceErrorKind::Auth,
+        message: "login".into(),
+    };
+    let seen = a_pipeline().failing(error);
+    let stuck = plan(&seen, NOW);
+    let status = status(&seen, &stuck, &Outcome::default(), NOW);
+    assert!(status.conditions.iter().any(|c| c.type_ == "Stalled"));
+}
+
+#[test]
+fn a_missing_ca_bundle_is_named() {
+    let mut seen = a_pipeline();
+    seen.authorities = Authorities::Missing("there is no ConfigMap ca".into());
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.why.reason, "NoCaBundle");
+    assert!(plan.wake.is_some());
+}
+
+#[test]
+fn old_runs_go_and_those_that_run_or_are_the_head_stay() {
+    let mut seen = a_pipeline().at('a', 0);
+    seen.spec.retention.succeeded = 1;
+    seen.spec.retention.failed = 1;
+    let seen = seen
+        .with_run('a', RunPhase::Succeeded, 900)
+        .with_run('b', RunPhase::Succeeded, 100)
+        .with_run('c', RunPhase::Succeeded, 200)
+        .with_run('d', RunPhase::Failed, 300)
+        .with_run('e', RunPhase::Cancelled, 400)
+        .with_run('f', RunPhase::Running, 500)
+        .with_run('0', RunPhase::Queued, 600);
+    let plan = plan(&seen, NOW);
+    let deleted: Vec<&str> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Delete { target, .. } => Some(target.uid.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(deleted, ["uid-c", "uid-e"]);
+    assert_eq!(plan.progress.last_run.as_ref().unwrap().sha, Some(sha('b')));
+}
+
+#[test]
+fn snapshots_go_with_the_last_run_that_follows_them() {
+    let mut seen = a_pipeline().at('a', 0).with_run('a', RunPhase::Running, 10);
+    let revision = |name: &str| Target {
+        kind: ObjectKind::ControllerRevision,
+        key: crate::model::key::Key::new("shop", name),
+        uid: name.into(),
+        resource_version: "1".into(),
+    };
+    seen.revisions = vec![revision("api-snapshot"), revision("api-old")];
+    let plan = plan(&seen, NOW);
+    let [Action::Delete { target, .. }] = plan.actions.as_slice() else {
+        panic!("{:?}", plan.actions);
+    };
+    assert_eq!(target.key.name, "api-old");
+}
+
+#[test]
+fn the_last_success_is_remembered_beyond_its_run() {
+    let mut seen = a_pipeline().at('a', 0).with_run('a', RunPhase::Failed, 10);
+    seen.status.last_successful = Some("api-before".into());
+    assert_eq!(
+        plan(&seen, NOW).progress.last_successful.as_deref(),
+        Some("api-before")
+    );
+}
+
+#[test]
+fn a_pipeline_that_goes_does_nothing() {
+    let mut seen = a_pipeline().at('a', 900);
+    seen.is_deleted = true;
+    assert!(plan(&seen, NOW).actions.is_empty());
+}

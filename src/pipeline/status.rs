@@ -1,0 +1,83 @@
+//! The whole status, from scratch. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::api::PipelineStatus;
+use super::observed::Observed;
+use super::plan::Memory;
+use crate::git::refs;
+use crate::model::action::Outcome;
+use crate::model::condition::{Conditions, truncate};
+use crate::model::plan::Plan;
+
+/// Longest message of a status.
+const MAX_MESSAGE: usize = 1024;
+
+/// Everything that a Pipeline says about itself.
+pub fn status(
+    seen: &Observed,
+    plan: &Plan<Memory>,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> PipelineStatus {
+    let message = match &outcome.failure {
+        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
+        None => plan.why.message.clone(),
+    };
+    let reason = plan.why.reason;
+    let is_ready = matches!(reason, "Watching" | "Suspended");
+    let is_stalled = matches!(reason, "InvalidSpec" | "NoCaBundle" | "SourceRefused");
+    let is_moving = !is_ready && !is_stalled;
+    let conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
+        .set("Ready", is_ready, reason, &message)
+        .set_if("Reconciling", is_moving, reason, &message)
+        .set_if("Stalled", is_stalled, reason, &message)
+        .set_if(
+            "ActionFailed",
+            outcome.failure.is_some(),
+            "ActionFailed",
+            outcome.failure.as_deref().unwrap_or_default(),
+        )
+        .build();
+    let status = PipelineStatus {
+        observed_generation: Some(seen.generation),
+        conditions,
+        last_run: plan.progress.last_run.clone(),
+        last_successful: plan.progress.last_successful.clone(),
+        latest_release: seen.latest_release.clone(),
+        last_observed_sha: seen.status.last_observed_sha.clone(),
+        last_observed_url: seen.status.last_observed_url.clone(),
+        last_observed_ref: seen.status.last_observed_ref.clone(),
+        last_polled_at: seen.status.last_polled_at.clone(),
+        source_error: seen.status.source_error.clone(),
+        message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
+    };
+    answered(seen, status, outcome, now)
+}
+
+/// Takes in the answer to the question for the head. The time is written only with something new.
+fn answered(
+    seen: &Observed,
+    before: PipelineStatus,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> PipelineStatus {
+    let Some(reply) = outcome.replies.get(&seen.question()) else {
+        return before;
+    };
+    let mut after = before.clone();
+    match refs::head(reply, &seen.git_ref()) {
+        Ok(sha) => {
+            after.last_observed_sha = Some(sha);
+            after.last_observed_url = Some(seen.spec.source.git.url.clone());
+            after.last_observed_ref = Some(seen.git_ref());
+            after.source_error = None;
+        }
+        Err(error) => after.source_error = Some(error),
+    }
+    if after != before {
+        after.last_polled_at = Some(Time(now));
+    }
+    after
+}

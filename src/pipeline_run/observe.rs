@@ -1,0 +1,231 @@
+//! Reads the caches, and the ConfigMap of a CA bundle where the run still has to ask the repository.
+//! Talks to the API server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+
+use super::api::{PipelineRun, PipelineRunStatus};
+use super::observed::{Ended, Job, JobState, Observed, PipelineNow, Pod, Snapshot, Trouble};
+use crate::cluster::Cluster;
+use crate::controller::ReconcileError;
+use crate::decision::api::DecisionAction;
+use crate::model::key::Key;
+use crate::model::label;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::pipeline::observe::authorities;
+use crate::pipeline::observed::Authorities;
+
+/// Label with which the Job controller marks pods.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// Reads everything a plan may need.
+pub async fn observe(
+    run: &Arc<PipelineRun>,
+    cluster: &Cluster,
+) -> Result<Observed, ReconcileError> {
+    let key = Key::of(run.as_ref());
+    let caches = &cluster.caches;
+    let of = |name: &str| Key::new(key.namespace.clone(), name);
+    let status = run.status.clone().unwrap_or_default();
+    let pipeline_key = of(&run.spec.pipeline_ref.name);
+    let pipeline = caches.pipelines.get(&pipeline_key);
+    let created = run.metadata.creation_timestamp.as_ref();
+    let mut seen = Observed {
+        owner: run.controller_owner_ref(&()).unwrap_or_default(),
+        generation: run.metadata.generation.unwrap_or_default(),
+        created_at: created.map(|Time(at)| *at).unwrap_or_default(),
+        is_deleted: run.metadata.deletion_timestamp.is_some(),
+        spec: run.spec.clone(),
+        pipeline: pipeline.map(|pipeline| PipelineNow {
+            owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+            generation: pipeline.metadata.generation.unwrap_or_default(),
+            spec: pipeline.spec.clone(),
+        }),
+        snapshot: snapshot(&status, |name| caches.controller_revisions.get(&of(name))),
+        jobs: jobs(&key, cluster),
+        releases: caches
+            .releases
+            .children_of(ObjectKind::Pipeline, &pipeline_key),
+        asked_at: None,
+        authorities: Authorities::System,
+        cancelled_by: cancelled_by(&key, cluster),
+        images: cluster.images().clone(),
+        status,
+        key: key.clone(),
+    };
+    let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
+    if let Snapshot::Taken(spec) = &seen.snapshot
+        && needs_head
+    {
+        let question = seen.question(spec);
+        seen.authorities = authorities(&spec.source.git, &key.namespace, cluster).await?;
+        seen.asked_at = cluster.asked.at(ObjectKind::PipelineRun, &key, &question);
+    }
+    Ok(seen)
+}
+
+/// Reads the children from the server: the watches may be behind what the leader before us has written.
+pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let key = Key::of(run.as_ref());
+    let own = format!("{}={}", label::PIPELINE_RUN, key.name);
+    let shared = format!("{}={}", label::PIPELINE, run.spec.pipeline_ref.name);
+    for (kind, selector) in [
+        (ObjectKind::Job, &own),
+        (ObjectKind::Pod, &own),
+        (ObjectKind::ControllerRevision, &shared),
+        (ObjectKind::Release, &shared),
+    ] {
+        let read = cluster.refresh(kind, &key.namespace, selector).await;
+        read.map_err(ReconcileError::Observe)?;
+    }
+    Ok(())
+}
+
+/// The user of the first Decision to stop the run. Who that is was proven when it was made.
+fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
+    let decisions = cluster
+        .caches
+        .decisions
+        .children_of(ObjectKind::PipelineRun, key);
+    let cancels = decisions
+        .iter()
+        .filter(|decision| decision.spec.action == DecisionAction::Cancel);
+    let first = cancels.min_by_key(|decision| (created(decision.as_ref()), decision.name_any()))?;
+    Some(first.spec.user.clone())
+}
+
+fn snapshot(
+    status: &PipelineRunStatus,
+    find: impl FnOnce(&str) -> Option<Arc<ControllerRevision>>,
+) -> Snapshot {
+    let Some(revision) = status.revision.as_deref().and_then(find) else {
+        return Snapshot::Missing;
+    };
+    match serde_json::from_value(revision.data.0.clone()) {
+        Ok(spec) => Snapshot::Taken(Box::new(spec)),
+        Err(error) => Snapshot::Unreadable(error.to_string()),
+    }
+}
+
+fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
+    let pods = cluster
+        .caches
+        .pods
+        .children_of(ObjectKind::PipelineRun, key);
+    let jobs = cluster
+        .caches
+        .jobs
+        .children_of(ObjectKind::PipelineRun, key);
+    jobs.iter()
+        .map(|job| (job.name_any(), read_job(job, &pods)))
+        .collect()
+}
+
+/// What a Job and its pods say.
+pub fn read_job(job: &batch::Job, pods: &[Arc<core::Pod>]) -> Job {
+    let name = job.name_any();
+    let of_job = pods
+        .iter()
+        .filter(|pod| pod.labels().get(JOB_NAME) == Some(&name));
+    let newest = of_job.max_by_key(|pod| (created(pod.as_ref()), pod.name_any()));
+    Job {
+        target: Target::of(ObjectKind::Job, job),
+        created_at: created(job),
+        is_ending: job.metadata.deletion_timestamp.is_some(),
+        state: state(job),
+        pod: newest.map(|pod| read_pod(pod)),
+    }
+}
+
+fn created<K: ResourceExt>(object: &K) -> Timestamp {
+    let created = object.creation_timestamp();
+    created.map(|Time(at)| at).unwrap_or_default()
+}
+
+fn state(job: &batch::Job) -> JobState {
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    for condition in conditions.into_iter().flatten() {
+        if condition.status != "True" {
+            continue;
+        }
+        let at = condition.last_transition_time.as_ref();
+        let at = at.map_or_else(|| created(job), |Time(at)| *at);
+        match condition.type_.as_str() {
+            "Complete" => return JobState::Complete(at),
+            "Failed" => {
+                return JobState::Failed(
+                    at,
+                    condition.reason.clone().unwrap_or_default(),
+                    condition.message.clone().unwrap_or_default(),
+                );
+            }
+            _ => {}
+        }
+    }
+    JobState::Active
+}
+
+fn read_pod(pod: &core::Pod) -> Pod {
+    let Some(status) = &pod.status else {
+        return Pod::default();
+    };
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let conditions = || status.conditions.iter().flatten();
+    let disrupted = conditions()
+        .any(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+    let unschedulable = conditions().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    let containers = || {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    };
+    Pod {
+        is_over: matches!(phase, "Succeeded" | "Failed"),
+        reason: status.reason.clone().unwrap_or_default(),
+        message: status.message.clone().unwrap_or_default(),
+        is_disrupted: disrupted,
+        unschedulable: unschedulable.map(|condition| condition.message.clone().unwrap_or_default()),
+        trouble: containers().find_map(trouble),
+        ended: containers().filter_map(ended).collect(),
+    }
+}
+
+/// What a container's state says about whether it will ever run.
+fn trouble(container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let is_final = matches!(
+        reason,
+        "ImagePullBackOff"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"
+    );
+    let words = waiting.message.as_deref().unwrap_or_default();
+    is_final.then(|| Trouble {
+        container: container.name.clone(),
+        message: format!("{reason}: {words}"),
+    })
+}
+
+fn ended(container: &ContainerStatus) -> Option<(String, Ended)> {
+    let state = container.state.as_ref()?.terminated.as_ref()?;
+    let ended = Ended {
+        exit_code: state.exit_code,
+        reason: state.reason.clone().unwrap_or_default(),
+        message: state.message.clone().unwrap_or_default(),
+    };
+    Some((container.name.clone(), ended))
+}

@@ -1,0 +1,150 @@
+//! Everything one reconcile of a PipelineRun can see. Built by `observe`, and by tests. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use super::api::{PipelineRunSpec, PipelineRunStatus};
+use crate::cluster::StageImages;
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::pipeline::api::PipelineSpec;
+use crate::pipeline::observed::Authorities;
+use crate::release::api::Release;
+
+/// Everything one reconcile can see.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Namespace and name.
+    pub key: Key,
+    /// The reference that its Jobs carry.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub is_deleted: bool,
+    /// What is to be run.
+    pub spec: PipelineRunSpec,
+    /// What was written last time.
+    pub status: PipelineRunStatus,
+    /// Its Pipeline as it is now.
+    pub pipeline: Option<PipelineNow>,
+    /// The spec that it follows.
+    pub snapshot: Snapshot,
+    /// Its Jobs by name.
+    pub jobs: BTreeMap<String, Job>,
+    /// All Releases of the Pipeline.
+    pub releases: Vec<Arc<Release>>,
+    /// When the head of its branch was last asked for by this process.
+    pub asked_at: Option<Timestamp>,
+    /// What the server's certificate is checked against.
+    pub authorities: Authorities,
+    /// Who has asked to stop it, first of all.
+    pub cancelled_by: Option<String>,
+    /// Images of stage pods.
+    pub images: StageImages,
+}
+
+/// A Pipeline as it is now.
+#[derive(Clone, Debug)]
+pub struct PipelineNow {
+    /// The reference that what belongs to it carries.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// The spec.
+    pub spec: PipelineSpec,
+}
+
+/// The spec that a run follows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Snapshot {
+    /// Not taken yet, or gone.
+    Missing,
+    /// There, and not to be read.
+    Unreadable(String),
+    /// There.
+    Taken(Box<PipelineSpec>),
+}
+
+/// A Job of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The object.
+    pub target: Target,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub is_ending: bool,
+    /// Where it is.
+    pub state: JobState,
+    /// Its newest pod.
+    pub pod: Option<Pod>,
+}
+
+/// Where a Job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// Its pod runs or is about to.
+    Active,
+    /// Over since then, well.
+    Complete(Timestamp),
+    /// Over since then, not well: Kubernetes' reason and words.
+    Failed(Timestamp, String, String),
+}
+
+/// A pod of a Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Whether nothing in it runs any more.
+    pub is_over: bool,
+    /// Why it is over, as far as Kubernetes says: `Evicted`, `DeadlineExceeded`, `NodeLost`, …
+    pub reason: String,
+    /// The same in words.
+    pub message: String,
+    /// Whether Kubernetes took it away: its node was drained, preempted or lost.
+    pub is_disrupted: bool,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
+    /// Why one of its containers will never start.
+    pub trouble: Option<Trouble>,
+    /// Containers that have ended, by name.
+    pub ended: BTreeMap<String, Ended>,
+}
+
+/// Why a container will never start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Its name.
+    pub container: String,
+    /// Kubernetes' reason and words.
+    pub message: String,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// Kubernetes' reason: `Completed`, `Error`, `OOMKilled`, …
+    pub reason: String,
+    /// What it left as termination message.
+    pub message: String,
+}
+
+impl Observed {
+    /// What the repository is asked for a run that does not name its commit.
+    pub fn question(&self, spec: &PipelineSpec) -> String {
+        format!("{}#{}", spec.source.git.url, self.spec.git_ref)
+    }
+
+    /// The Release of that name.
+    pub fn release(&self, name: &str) -> Option<&Release> {
+        let mut releases = self.releases.iter().map(AsRef::as_ref);
+        releases.find(|release: &&Release| release.metadata.name.as_deref() == Some(name))
+    }
+}

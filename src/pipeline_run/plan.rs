@@ -1,0 +1,365 @@
+//! Decides what a run does next. Pure: everything it knows is in `Observed` and `now`.
+//!
+//! ```text
+//! Queued ── snapshot of the Pipeline's spec ── head of the branch, where no commit is named
+//!   │
+//! Running ── stages, as their needs allow ── gates ── Release ── Succeeded
+//!   └── a stage or an enforced gate fails: Failed or TimedOut, once every stage is over
+//! ```
+//! A Decision to cancel ends it from anywhere: Cancelled, and its Jobs are deleted.
+//!
+//! A phase that is over is final. What the next plan needs is the status itself: a stage that is `Running`
+//! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
+//!
+//! The parts: `stage` moves stages, `conclude` judges them; this file does what comes before.
+
+mod conclude;
+mod stage;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::api::{Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase};
+use super::observed::{Job, JobState, Observed, Snapshot};
+use super::render;
+use crate::git::refs;
+use crate::model::action::Action;
+use crate::model::invalid;
+use crate::model::plan::{Plan, Why};
+use crate::pipeline::api::PipelineSpec;
+use crate::pipeline::observed::Authorities;
+use crate::pipeline::spec;
+
+/// How far the cache may be behind what the leader before us has made.
+const CACHE_LAG: SignedDuration = SignedDuration::from_secs(10);
+/// How soon what is missing is looked for again, where no event tells of it.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// Time between two questions for the head of a branch.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// How long a repository that does not answer is asked.
+const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(10);
+
+/// Decides what a run does next.
+pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
+    let mut draft = Draft {
+        seen,
+        now,
+        next: seen.status.clone(),
+        actions: Vec::new(),
+        wake: None,
+        waiting: None,
+    };
+    if !draft.is_over() && !seen.is_deleted {
+        match &seen.cancelled_by {
+            Some(user) => draft.cancel(user),
+            None => draft.advance(),
+        }
+    }
+    draft.stop_leftovers();
+    draft.finish()
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    seen: &'a Observed,
+    now: Timestamp,
+    next: PipelineRunStatus,
+    actions: Vec<Action>,
+    wake: Option<Timestamp>,
+    /// What is being waited for.
+    waiting: Option<Why>,
+}
+
+impl Draft<'_> {
+    fn is_over(&self) -> bool {
+        self.next.phase.unwrap_or_default().is_finished()
+    }
+
+    fn advance(&mut self) {
+        let Some(spec) = self.settle_spec() else {
+            return;
+        };
+        if !self.settle_commit(&spec) {
+            return;
+        }
+        if self.settle_stages(&spec) {
+            self.conclude(&spec);
+        }
+    }
+
+    /// The spec that the run follows, once the snapshot of it is there.
+    fn settle_spec(&mut self) -> Option<PipelineSpec> {
+        match &self.seen.snapshot {
+            Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
+            Snapshot::Unreadable(error) => {
+                let message = format!("the snapshot of the Pipeline cannot be read: {error}");
+                self.fail(None, FailureKind::Infra, message);
+                return None;
+            }
+            Snapshot::Missing => {}
+        }
+        if let Some(Time(started_at)) = self.next.started_at {
+            if self.wait_for_cache(started_at) {
+                return None;
+            }
+            let message = "the snapshot of the Pipeline that this run followed was deleted; \
+                           make a new run";
+            self.fail(None, FailureKind::Infra, message);
+            return None;
+        }
+        let name = self.seen.spec.pipeline_ref.name.clone();
+        let Some(pipeline) = &self.seen.pipeline else {
+            let message = format!("there is no Pipeline {name}; create it, or delete this run");
+            self.wait(Why::warning("NoPipeline", message), Some(LOOK_AGAIN));
+            return None;
+        };
+        if pipeline.spec.suspend {
+            let message = format!("Pipeline {name} is suspended; set its suspend to false");
+            self.wait(Why::normal("Suspended", message), Some(LOOK_AGAIN));
+            return None;
+        }
+        let problems = spec::problems(&pipeline.spec);
+        if !problems.is_empty() {
+            let sentence = invalid::sentence(&problems);
+            let message = format!("Pipeline {name} cannot be run: {sentence}");
+            self.fail(None, FailureKind::Config, message);
+            return None;
+        }
+        let snapshot = render::snapshot_name(&name, &pipeline.spec);
+        self.next.revision = Some(snapshot.clone());
+        let manifest = render::snapshot(self.seen, snapshot, pipeline);
+        self.actions.push(Action::Create(manifest));
+        self.wait(
+            Why::normal("Queued", "taking a snapshot of the Pipeline"),
+            None,
+        );
+        None
+    }
+
+    /// Whether the commit is known. A run that does not name one takes the head of its branch.
+    fn settle_commit(&mut self, spec: &PipelineSpec) -> bool {
+        if self.next.sha.is_some() {
+            return true;
+        }
+        if let Some(sha) = &self.seen.spec.sha {
+            self.next.sha = Some(sha.clone());
+            return true;
+        }
+        if let Some(error) = self.next.source_error.clone() {
+            let has_waited = self.seen.created_at + GIVE_UP_ASKING < self.now;
+            if !error.kind.is_transient() || has_waited {
+                self.fail(None, FailureKind::Clone, error.message);
+                return false;
+            }
+        }
+        self.ask(spec);
+        false
+    }
+
+    fn ask(&mut self, spec: &PipelineSpec) {
+        let git_ref = &self.seen.spec.git_ref;
+        let bundle = match &self.seen.authorities {
+            Authorities::System => None,
+            Authorities::Bundle(pem) => Some(pem.clone()),
+            Authorities::Missing(message) => {
+                self.wait(
+                    Why::warning("NoCaBundle", message.clone()),
+                    Some(LOOK_AGAIN),
+                );
+                return;
+            }
+        };
+        let why = match &self.next.source_error {
+            None => Why::normal("Queued", format!("asking for the head of {git_ref}")),
+            Some(error) => {
+                let until = self.seen.created_at + GIVE_UP_ASKING;
+                let message = format!("{}; asked again until {until:.0}", error.message);
+                Why::warning("SourceUnavailable", message)
+            }
+        };
+        self.wait(why, None);
+        match self.seen.asked_at.map(|at| at + ASK_AGAIN) {
+            Some(due) if due > self.now => self.wake_at(due),
+            _ => self.actions.push(Action::Fetch {
+                key: self.seen.question(spec),
+                request: refs::request(&spec.source.git.url, bundle),
+            }),
+        }
+    }
+
+    /// Stops where it is. Stages that are over keep their verdict.
+    fn cancel(&mut self, user: &str) {
+        for stage in &mut self.next.stages {
+            if !stage::is_over(stage.phase) {
+                stage.phase = StagePhase::Cancelled;
+                stage.finished_at = Some(Time(self.now));
+                stage.message = Some(format!("stopped by {user}"));
+            }
+        }
+        self.next.source_error = None;
+        self.end(RunPhase::Cancelled);
+    }
+
+    /// Jobs whose stage is over, or that belong to a run that is over, are not left to run.
+    fn stop_leftovers(&mut self) {
+        let is_over = self.is_over();
+        let is_wanted = |job: &Job| {
+            let name = Some(&job.target.key.name);
+            let stage = self
+                .next
+                .stages
+                .iter()
+                .find(|stage| stage.job.as_ref() == name);
+            !is_over && stage.is_none_or(|stage| !stage::is_over(stage.phase))
+        };
+        let leftovers = self
+            .seen
+            .jobs
+            .values()
+            .filter(|job| job.state == JobState::Active && !job.is_ending && !is_wanted(job));
+        let deletions = leftovers.map(|job| Action::Delete {
+            target: job.target.clone(),
+            orphan: false,
+        });
+        let deletions: Vec<Action> = deletions.collect();
+        self.actions.extend(deletions);
+    }
+
+    /// What was made a moment ago, by the leader before us even, may not be in the cache yet: then its
+    /// absence means nothing.
+    fn wait_for_cache(&mut self, made_at: Timestamp) -> bool {
+        let until = made_at + CACHE_LAG;
+        if until <= self.now {
+            return false;
+        }
+        self.wake_at(until);
+        true
+    }
+
+    fn wait(&mut self, why: Why, look_again: Option<SignedDuration>) {
+        self.waiting.get_or_insert(why);
+        if let Some(span) = look_again {
+            self.wake_at(self.now + span);
+        }
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+    }
+
+    /// Notes the first failure. Later ones are most often its consequences.
+    fn note_failure(&mut self, failure: Failure) {
+        self.next.failure.get_or_insert(failure);
+    }
+
+    /// Ends the run at once.
+    fn fail(&mut self, stage: Option<String>, kind: FailureKind, hint: impl Into<String>) {
+        self.note_failure(Failure {
+            stage,
+            kind,
+            hint: Some(hint.into()),
+            log_tail: None,
+        });
+        self.end(RunPhase::Failed);
+    }
+
+    fn end(&mut self, phase: RunPhase) {
+        self.next.phase = Some(phase);
+        self.next.finished_at.get_or_insert(Time(self.now));
+    }
+
+    fn finish(self) -> Plan<PipelineRunStatus> {
+        let mut next = self.next;
+        next.phase.get_or_insert(RunPhase::Queued);
+        let why = if self.seen.is_deleted {
+            Why::normal("Deleting", "being deleted, with its Jobs")
+        } else {
+            self.waiting
+                .filter(|_| !next.phase.unwrap_or_default().is_finished())
+                .unwrap_or_else(|| report(&next))
+        };
+        Plan {
+            actions: self.actions,
+            wake: self.wake,
+            ..Plan::idle(next, why)
+        }
+    }
+}
+
+/// What people read of a run that waits for nothing, or is over. Follows from the status alone, so that
+/// it never changes once the run is over.
+fn report(status: &PipelineRunStatus) -> Why {
+    let phase = status.phase.unwrap_or_default();
+    match phase {
+        RunPhase::Queued | RunPhase::Running => running(status),
+        RunPhase::Succeeded => {
+            let message = status.release.as_ref().map_or_else(
+                || "every stage and gate passed; no Release was to be made".to_owned(),
+                |release| format!("every stage and gate passed; made Release {release}"),
+            );
+            Why::normal("Succeeded", message)
+        }
+        RunPhase::Cancelled => Why::warning("Cancelled", "stopped by a person; make a new run"),
+        RunPhase::Failed | RunPhase::TimedOut => {
+            let Some(failure) = &status.failure else {
+                return Why::warning("Failed", "failed");
+            };
+            let hint = failure.hint.as_deref().unwrap_or("failed");
+            let message = match &failure.stage {
+                Some(stage) => format!("stage {stage}: {hint}"),
+                None => hint.to_owned(),
+            };
+            Why::warning(reason(failure.kind), message)
+        }
+    }
+}
+
+fn running(status: &PipelineRunStatus) -> Why {
+    let parts: Vec<String> = status
+        .stages
+        .iter()
+        .filter_map(|stage| match stage.phase {
+            StagePhase::Running => {
+                let what = stage.message.as_deref().unwrap_or("running");
+                Some(format!("{}: {what}", stage.name))
+            }
+            StagePhase::Pending
+            | StagePhase::Succeeded
+            | StagePhase::Failed
+            | StagePhase::Skipped
+            | StagePhase::Cancelled
+            | StagePhase::TimedOut => None,
+        })
+        .collect();
+    let left = status
+        .stages
+        .iter()
+        .filter(|stage| stage.phase == StagePhase::Pending)
+        .count();
+    let message = match (parts.is_empty(), left) {
+        (true, _) => "starting".to_owned(),
+        (false, 0) => parts.join("; "),
+        (false, left) => format!("{}; {left} more after that", parts.join("; ")),
+    };
+    Why::normal("Running", message)
+}
+
+const fn reason(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Test => "TestFailed",
+        FailureKind::Build => "BuildFailed",
+        FailureKind::Gate => "GateFailed",
+        FailureKind::Infra => "InfrastructureFailed",
+        FailureKind::Timeout => "TimedOut",
+        FailureKind::OutOfMemory => "OutOfMemory",
+        FailureKind::Evicted => "Evicted",
+        FailureKind::Clone => "CloneFailed",
+        FailureKind::Registry => "RegistryFailed",
+        FailureKind::Config => "ConfigurationFailed",
+    }
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;

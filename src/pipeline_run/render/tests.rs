@@ -1,0 +1,107 @@
+//! Golden Jobs, and what holds for any of them.
+
+use super::super::testing::a_run;
+use super::*;
+use crate::pipeline::testing::{sha, spec};
+
+fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
+    let (sha, since) = (sha('a'), sha('b'));
+    let at = At {
+        sha: &sha,
+        since: Some(&since),
+        reports_changes: stage == 0,
+    };
+    job(&a_run(), spec, &spec.stages[stage], at, 1).body
+}
+
+#[test]
+fn a_test_stage() {
+    insta::assert_yaml_snapshot!(rendered(&spec(), 0));
+}
+
+#[test]
+fn a_build_stage() {
+    insta::assert_yaml_snapshot!(rendered(&spec(), 1));
+}
+
+#[test]
+fn names_fit_and_differ_by_run_stage_and_attempt() {
+    let long = "x".repeat(63);
+    let stage = "y".repeat(52);
+    let names = [
+        job_name(&long, &stage, 1),
+        job_name(&long, &stage, 2),
+        job_name(&long, "y", 1),
+        job_name(&"x".repeat(62), &stage, 1),
+    ];
+    for name in &names {
+        assert!(name.len() <= MAX_JOB_NAME, "{name}");
+        assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+    }
+}
+
+/// Whatever people write reaches the pod as the value of an environment variable and nowhere else.
+#[test]
+fn untrusted_text_is_never_part_of_a_command() {
+    let evil = "$(touch /tmp/evil); `id` \"'";
+    let mut spec = spec();
+    spec.stages[0].run = Some(evil.into());
+    spec.stages[0].env = vec![EnvVar {
+        name: "TITLE".into(),
+        value: Some(evil.into()),
+    }];
+    let body = rendered(&spec, 0);
+    let pod = &body["spec"]["template"]["spec"];
+    for container in pod["initContainers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(pod["containers"].as_array().unwrap())
+    {
+        assert!(!container["command"].to_string().contains("evil"));
+        assert!(container.get("args").is_none());
+    }
+    let env = pod["containers"][0]["env"].as_array().unwrap();
+    let title = env.iter().find(|env| env["name"] == "TITLE").unwrap();
+    assert_eq!(title["value"], task::env_value(evil));
+}
+
+#[test]
+fn variables_of_a_stage_win_over_defaults_and_ours_over_both() {
+    let mut spec = spec();
+    let env = |name: &str, value: &str| EnvVar {
+        name: name.into(),
+        value: Some(value.into()),
+    };
+    spec.defaults.env = vec![env("A", "default"), env("B", "default")];
+    spec.stages[0].env = vec![env("A", "stage"), env("SLIPWAY_SHA", "fake")];
+    let body = rendered(&spec, 0);
+    let env = body["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+    let values = |name: &str| -> Vec<String> {
+        let env = env.as_array().unwrap().iter();
+        env.filter(|env| env["name"] == name)
+            .map(|env| env["value"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(values("A"), ["stage"]);
+    assert_eq!(values("B"), ["default"]);
+    assert_eq!(values("SLIPWAY_SHA"), [sha('a')]);
+}
+
+#[test]
+fn a_ca_bundle_is_mounted_where_the_commit_is_fetched_and_nowhere_else() {
+    let mut spec = spec();
+    spec.source.git.ca_bundle = Some(crate::pipeline::api::CaBundle {
+        config_map_name: "company-ca".into(),
+        key: "root.pem".into(),
+    });
+    let body = rendered(&spec, 0);
+    let pod = &body["spec"]["template"]["spec"];
+    assert!(
+        pod["initContainers"][1]
+            .to_string()
+            .contains("/slipway-ca/ca.crt")
+    );
+    assert!(!pod["containers"].to_string().contains("slipway-ca"));
+    assert!(pod["volumes"].to_string().contains("root.pem"));
+}

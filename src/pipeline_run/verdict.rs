@@ -1,0 +1,244 @@
+//! What a Job says about its stage: how it ended and whose fault it is. Pure.
+//!
+//! Kubernetes' own words come before the runner's where a pod was taken away, because the runner may not
+//! have lived to tell; otherwise the runner's report is the verdict.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
+use super::observed::{Ended, Job, JobState, Pod};
+use super::render::{MAIN, SOURCE, TOOLS};
+use crate::pipeline::api::StageType;
+use crate::runner::report::{SourceReport, StageReport, clean, tail};
+
+/// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
+/// pods are not in step.
+const LATE_POD: SignedDuration = SignedDuration::from_secs(10);
+/// Longest part of a message that comes from Kubernetes.
+const MAX_WORDS: usize = 700;
+/// Longest end of a log that a status keeps.
+const MAX_TAIL: usize = 2000;
+
+/// What a Job says about its stage.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing yet; what is being waited for, and until when where there is a time.
+    Wait(String, Option<Timestamp>),
+    /// It ended.
+    Over(Box<Ending>),
+}
+
+/// How a stage ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// `Succeeded`, `Failed` or `TimedOut`.
+    pub phase: StagePhase,
+    /// Whose fault it is; nothing when it went well.
+    pub failure: Option<FailureKind>,
+    /// What happened.
+    pub message: Option<String>,
+    /// Exit code of the script.
+    pub exit_code: Option<i32>,
+    /// Digest of the image.
+    pub digest: Option<String>,
+    /// Tests of the reports.
+    pub tests: Option<TestCounts>,
+    /// The first of the tests that failed.
+    pub failed_tests: Vec<FailedTest>,
+    /// The last lines of the log.
+    pub log_tail: Option<String>,
+}
+
+/// What a Job says about its stage.
+pub fn judge(type_: StageType, job: &Job, now: Timestamp) -> Verdict {
+    let pod = job.pod.as_ref();
+    let over_at = match &job.state {
+        JobState::Active => return judge_active(job),
+        JobState::Complete(at) | JobState::Failed(at, ..) => *at,
+    };
+    let has_settled = pod.is_some_and(|pod| pod.is_over);
+    let patience = over_at + LATE_POD;
+    if !has_settled && now < patience {
+        let message = "its Job is over, reading what the pod left".to_owned();
+        return Verdict::Wait(message, Some(patience));
+    }
+    Verdict::Over(Box::new(match &job.state {
+        JobState::Failed(_, reason, message) => failed(type_, pod, reason, message),
+        JobState::Active | JobState::Complete(_) => completed(type_, pod),
+    }))
+}
+
+fn judge_active(job: &Job) -> Verdict {
+    let Some(pod) = &job.pod else {
+        return Verdict::Wait("its pod is being made".to_owned(), None);
+    };
+    if let Some(trouble) = &pod.trouble {
+        let message = format!(
+            "container {} cannot start: {}",
+            trouble.container, trouble.message
+        );
+        let message = clean(&message, MAX_WORDS);
+        return Verdict::Over(Box::new(ending(FailureKind::Config, message)));
+    }
+    let waiting = match &pod.unschedulable {
+        Some(words) => format!("no node takes its pod: {}", clean(words, MAX_WORDS)),
+        None if pod.is_over => "its pod is over, its Job is not".to_owned(),
+        None if pod.ended.contains_key(SOURCE) => "running".to_owned(),
+        None => "its pod is starting".to_owned(),
+    };
+    Verdict::Wait(waiting, None)
+}
+
+fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
+    let report = main_report(pod);
+    let digest = report.digest.clone();
+    if type_ == StageType::Build && digest.is_none() {
+        let message = "the image was built, but its digest is lost with the pod; run it again";
+        return ending(FailureKind::Infra, message);
+    }
+    Ending {
+        phase: StagePhase::Succeeded,
+        failure: None,
+        message: report.message.clone(),
+        digest,
+        log_tail: None,
+        ..told(&report)
+    }
+}
+
+fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> Ending {
+    let words = clean(message, MAX_WORDS);
+    let Some(pod) = pod else {
+        let message = format!("the pod is gone and took its verdict along ({reason}: {words})");
+        return ending(FailureKind::Infra, message);
+    };
+    if let Some(kind) = taken_away(pod) {
+        let message = clean(&format!("{}: {}", pod.reason, pod.message), MAX_WORDS);
+        let report = main_report(Some(pod));
+        return Ending {
+            log_tail: log_tail(&report.log_tail),
+            ..ending(kind, message)
+        };
+    }
+    for name in [TOOLS, SOURCE] {
+        if let Some(ended) = pod.ended.get(name).filter(|ended| ended.exit_code != 0) {
+            return failed_to_start(name, ended);
+        }
+    }
+    match pod.ended.get(MAIN) {
+        Some(ended) => failed_in_main(type_, ended),
+        None => ending(
+            FailureKind::Infra,
+            format!("the pod failed without running the stage ({reason}: {words})"),
+        ),
+    }
+}
+
+/// Whether Kubernetes took the pod away, and why.
+fn taken_away(pod: &Pod) -> Option<FailureKind> {
+    match pod.reason.as_str() {
+        "Evicted" | "Preempting" => Some(FailureKind::Evicted),
+        "DeadlineExceeded" => Some(FailureKind::Timeout),
+        "NodeLost" | "NodeShutdown" | "Terminated" => Some(FailureKind::Infra),
+        _ if pod.is_disrupted => Some(FailureKind::Evicted),
+        _ => None,
+    }
+}
+
+fn failed_to_start(name: &str, ended: &Ended) -> Ending {
+    if name == TOOLS {
+        let message = "the runner could not be copied into the pod; check --runner-image";
+        return ending(FailureKind::Infra, message);
+    }
+    let error = SourceReport::parse(&ended.message).and_then(|report| report.error);
+    let message = error.map_or_else(
+        || {
+            format!(
+                "fetching the commit ended with exit code {}",
+                ended.exit_code
+            )
+        },
+        |error| error.message,
+    );
+    ending(FailureKind::Clone, message)
+}
+
+fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
+    let own = match type_ {
+        StageType::Test => FailureKind::Test,
+        StageType::Build => FailureKind::Build,
+    };
+    let report = StageReport::parse(&ended.message).unwrap_or_else(|| StageReport {
+        // With FallbackToLogsOnError, the message is the end of the log where the runner left none.
+        log_tail: ended.message.clone(),
+        ..StageReport::default()
+    });
+    let kind = match report.failure {
+        Some(kind) => kind,
+        None if ended.reason == "OOMKilled" => FailureKind::OutOfMemory,
+        None => own,
+    };
+    let told_message = report.message.clone();
+    let message = told_message.unwrap_or_else(|| {
+        if kind == FailureKind::OutOfMemory {
+            return "it used more memory than its limit".to_owned();
+        }
+        format!("it ended with exit code {}", ended.exit_code)
+    });
+    Ending {
+        exit_code: report.exit_code,
+        log_tail: log_tail(&report.log_tail),
+        tests: report.tests,
+        failed_tests: report.failed_tests,
+        ..ending(kind, message)
+    }
+}
+
+fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
+    let phase = if kind == FailureKind::Timeout {
+        StagePhase::TimedOut
+    } else {
+        StagePhase::Failed
+    };
+    Ending {
+        phase,
+        failure: Some(kind),
+        message: Some(message.into()),
+        exit_code: None,
+        digest: None,
+        tests: None,
+        failed_tests: Vec::new(),
+        log_tail: None,
+    }
+}
+
+fn told(report: &StageReport) -> Ending {
+    Ending {
+        exit_code: report.exit_code,
+        tests: report.tests,
+        failed_tests: report.failed_tests.clone(),
+        ..ending(FailureKind::Infra, "")
+    }
+}
+
+fn log_tail(text: &str) -> Option<String> {
+    Some(tail(text, MAX_TAIL)).filter(|text| !text.trim().is_empty())
+}
+
+fn main_report(pod: Option<&Pod>) -> StageReport {
+    let ended = pod.and_then(|pod| pod.ended.get(MAIN));
+    ended
+        .and_then(|ended| StageReport::parse(&ended.message))
+        .unwrap_or_default()
+}
+
+/// What a Job's pod says about the commit: the commit itself, and those since the previous Release.
+pub fn commits(job: &Job) -> Option<(Commit, Vec<Commit>)> {
+    let ended = job.pod.as_ref()?.ended.get(SOURCE)?;
+    let report = SourceReport::parse(&ended.message)?;
+    let changes = report.commits();
+    Some((report.commit?, changes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! Calls git, and tells what its errors mean. Talks to the operating system and, through git, to the network.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::report::clean;
+use super::task::SourceTask;
+use crate::pipeline::api::{SourceError, SourceErrorKind};
+
+/// Longest time for one call: a large repository over a slow line.
+const LIMIT: Duration = Duration::from_mins(4);
+
+/// git in one folder.
+#[derive(Debug)]
+pub struct Git<'a> {
+    folder: &'a Path,
+    task: &'a SourceTask,
+}
+
+impl<'a> Git<'a> {
+    /// git in a folder, for a task.
+    pub fn new(folder: &'a Path, task: &'a SourceTask) -> Self {
+        Self { folder, task }
+    }
+
+    /// Calls git; what it printed.
+    ///
+    /// # Errors
+    /// Says what went wrong in words for people, and whether it may work the next time.
+    pub async fn call<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String, SourceError> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.folder).args(args);
+        self.confine(&mut command);
+        let output = match timeout(LIMIT, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => {
+                let message = format!("cannot run git: {error}; the runner's image needs it");
+                return Err(problem(SourceErrorKind::Protocol, message));
+            }
+            Err(_) => {
+                let message = format!("no end within {} s", LIMIT.as_secs());
+                return Err(problem(SourceErrorKind::Timeout, message));
+            }
+        };
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(explain(&said, &self.task.sha));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Nothing but the task decides what git does: no configuration, no prompts, no other protocols.
+    fn confine(&self, command: &mut Command) {
+        let protocols = if self.task.insecure {
+            "http:https"
+        } else {
+            "https"
+        };
+        command
+            .env_remove(super::task::VARIABLE)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("GIT_ALLOW_PROTOCOL", protocols)
+            .env("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
+            .env("GIT_HTTP_LOW_SPEED_TIME", "60")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(file) = &self.task.ca_file {
+            command.env("GIT_SSL_CAINFO", file);
+        }
+    }
+}
+
+fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
+    SourceError {
+        kind,
+        message: message.into(),
+    }
+}
+
+/// What git's words mean, most telling first.
+fn explain(said: &str, sha: &str) -> SourceError {
+    use SourceErrorKind as Kind;
+    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+    let (kind, meaning) = if has(&[
+        "not our ref",
+        "unadvertised object",
+        "no such remote ref",
+        "remote ref",
+        "did not send all necessary objects",
+    ]) {
+        let message = format!(
+            "the repository does not hand out commit {sha}; it may have been replaced by a forced push"
+        );
+        return problem(Kind::NotFound, message);
+    } else if has(&[
+        "Authentication failed",
+        "could not read Username",
+        "error: 401",
+        "error: 403",
+    ]) {
+        let meaning = "the repository asks for a login; credentials are not supported yet";
+        (Kind::Auth, meaning)
+    } else if has(&["' not found", "error: 404", "Repository not found"]) {
+        (Kind::NotFound, "there is no repository at this URL")
+    } else if has(&[
+        "Could not resolve host",
+        "Failed to connect",
+        "Connection refused",
+        "Couldn't connect",
+        "Connection reset",
+        "Empty reply",
+    ]) {
+        (
+            Kind::Unreachable,
+            "the server cannot be reached from the pod",
+        )
+    } else if has(&["timed out", "Operation too slow"]) {
+        (Kind::Timeout, "the server is too slow")
+    } else if has(&[
+        "error: 5",
+        "early EOF",
+        "unexpected disconnect",
+        "hung up unexpectedly",
+    ]) {
+        (Kind::Server, "the server has a problem of its own")
+    } else if has(&["certificate", "SSL"]) {
+        let meaning = "the server's certificate is not trusted; set source.git.caBundle";
+        (Kind::Protocol, meaning)
+    } else if has(&["not allowed"]) {
+        let meaning = "the server sends git to another protocol, which is not allowed";
+        (Kind::Protocol, meaning)
+    } else {
+        (Kind::Protocol, "git failed")
+    };
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    let last = clean(last.unwrap_or_default(), 300);
+    problem(kind, format!("{meaning} ({last})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_told_with_what_to_do() {
+        for (said, kind) in [
+            (
+                "error: Server does not allow request for unadvertised object aaaa",
+                SourceErrorKind::NotFound,
+            ),
+            (
+                "fatal: remote error: upload-pack: not our ref aaaa",
+                SourceErrorKind::NotFound,
+            ),
+            (
+                "fatal: repository 'http://x/' not found",
+                SourceErrorKind::NotFound,
+            ),
+            (
+                "fatal: could not read Username for 'https://x': terminal prompts disabled",
+                SourceErrorKind::Auth,
+            ),
+            (
+                "fatal: unable to access 'https://x/': Could not resolve host: x",
+                SourceErrorKind::Unreachable,
+            ),
+            (
+                "fatal: unable to access 'http://x/': The requested URL returned error: 503",
+                SourceErrorKind::Server,
+            ),
+            (
+                "fatal: unable to access 'https://x/': SSL certificate problem: self-signed certificate",
+                SourceErrorKind::Protocol,
+            ),
+            (
+                "fatal: unable to access 'http://x/': Operation too slow.",
+                SourceErrorKind::Timeout,
+            ),
+            (
+                "fatal: transport 'http' not allowed",
+                SourceErrorKind::Protocol,
+            ),
+            ("something new", SourceErrorKind::Protocol),
+        ] {
+            assert_eq!(explain(said, "aaaa").kind, kind, "{said}");
+        }
+    }
+}

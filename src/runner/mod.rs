@@ -1,0 +1,151 @@
+//! `slipway-runner`: the program inside stage pods.
+//!
+//! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
+//! `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
+//! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
+//! into a command line.
+
+pub mod build;
+pub mod git;
+pub mod glob;
+pub mod junit;
+pub mod memory;
+pub mod process;
+pub mod report;
+pub mod source;
+pub mod stage;
+pub mod task;
+
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
+
+use crate::error::chain;
+use process::Stop;
+
+/// Runs what a stage pod does.
+#[derive(Debug, Parser)]
+#[command(name = "slipway-runner", version, about)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The task, as JSON.
+    #[arg(long, env = task::VARIABLE, default_value = "", hide_env_values = true, global = true)]
+    pub task: String,
+    /// File that becomes the container's termination message.
+    #[arg(long, default_value = "/dev/termination-log", global = true)]
+    pub report: PathBuf,
+    /// Folder that the containers of a pod share.
+    #[arg(long, default_value = task::WORKSPACE, global = true)]
+    pub workspace: PathBuf,
+}
+
+/// What the runner does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Copy the runner to a path.
+    Install {
+        /// Where to.
+        path: PathBuf,
+    },
+    /// Fetch a commit.
+    Source,
+    /// Run a script.
+    Stage,
+    /// Build an image and push it.
+    Build,
+}
+
+/// Where things are in a pod. The names of `task` are those of a real one.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// What the containers share.
+    pub workspace: PathBuf,
+}
+
+impl Folders {
+    /// Where the repository is checked out.
+    pub fn checkout(&self) -> PathBuf {
+        self.workspace.join("source")
+    }
+
+    /// What `build` needs to know of the commit.
+    pub fn commit_file(&self) -> PathBuf {
+        self.workspace.join("commit.json")
+    }
+}
+
+/// Does what the command line says; the exit code.
+pub async fn run(args: Args) -> u8 {
+    let folders = Folders {
+        workspace: args.workspace.clone(),
+    };
+    let result = match &args.command {
+        Command::Install { path } => install(path).map(|()| 0),
+        Command::Source => match parse(&args.task) {
+            Ok(task) => {
+                let (report, code) = source::run(&task, &folders).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            Err(error) => Err(error),
+        },
+        Command::Stage => match (parse(&args.task), Stop::listen()) {
+            (Ok(task), Ok(mut stop)) => {
+                let (report, code) = stage::run(&task, &folders, &mut stop).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Build => match (parse(&args.task), Stop::listen()) {
+            (Ok(task), Ok(mut stop)) => {
+                let (report, code) = build::run(&task, &folders, &mut stop).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+    };
+    result.unwrap_or_else(|error| {
+        say(&format!("slipway-runner: {}", chain(&error)));
+        1
+    })
+}
+
+fn parse<T: DeserializeOwned>(task: &str) -> io::Result<T> {
+    serde_json::from_str(task).map_err(|error| {
+        let message = format!("{} does not hold a task: {error}", task::VARIABLE);
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
+}
+
+/// Copies this program, whole or not at all.
+fn install(path: &Path) -> io::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::copy(std::env::current_exe()?, &part)?;
+    std::fs::set_permissions(&part, PermissionsExt::from_mode(0o755))?;
+    std::fs::rename(&part, path)
+}
+
+fn write_report(path: &Path, text: &str) {
+    if let Err(error) = std::fs::write(path, text) {
+        say(&format!(
+            "slipway-runner: cannot write {}: {error}",
+            path.display()
+        ));
+    }
+}
+
+/// A line in the log of the stage.
+pub(crate) fn say(line: &str) {
+    // A log that nobody takes is no reason to stop.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! What a container of a stage pod reports: JSON of at most 4 KiB as its termination message. No I/O.
+//!
+//! Kubernetes cuts longer messages off in the middle, so the writer leaves things out by their weight. The
+//! reader trusts nothing: a script can write the message itself, so every text is cut to what a status holds.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::model::condition::truncate;
+use crate::pipeline::api::SourceError;
+use crate::pipeline_run::api::{Commit, FailedTest, FailureKind, TestCounts};
+
+/// Longest termination message of a container, in bytes.
+pub const LIMIT: usize = 4096;
+/// Commits that a report has at most.
+pub const MAX_CHANGES: usize = 50;
+/// Failed tests that a report has at most.
+pub const MAX_FAILED: usize = 10;
+const MAX_NAME: usize = 256;
+const MAX_PERSON: usize = 128;
+const MAX_TEXT: usize = 512;
+const MAX_MESSAGE: usize = 900;
+const MAX_TAIL: usize = 2000;
+/// Longest subject in the list of changes, so that enough of them fit.
+const MAX_SUBJECT: usize = 72;
+
+/// How `source` went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceReport {
+    /// The commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+    /// Names and emails that `changes` refer to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<(String, String)>,
+    /// Commits since the previous Release, newest first: sha, index of the author, seconds since 1970, subject.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<(String, usize, i64, String)>,
+    /// Why there is no commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<SourceError>,
+}
+
+/// How `stage` or `build` went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StageReport {
+    /// Whose fault it is; nothing when it went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
+    /// What happened, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code of the script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Digest of the image that was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Tests of the reports; nothing when there is no report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// The first of the tests that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_tests: Vec<FailedTest>,
+    /// The last lines of the log.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub log_tail: String,
+}
+
+impl SourceReport {
+    /// Adds a commit to the changes.
+    pub fn push_change(&mut self, commit: &Commit) {
+        let author = (commit.author.clone(), commit.email.clone());
+        let known = self.authors.iter().position(|known| *known == author);
+        let index = known.unwrap_or_else(|| {
+            self.authors.push(author);
+            self.authors.len() - 1
+        });
+        let subject = truncate(&commit.subject, MAX_SUBJECT).to_owned();
+        let at = commit.committed_at.0.as_second();
+        self.changes.push((commit.sha.clone(), index, at, subject));
+    }
+
+    /// The commits since the previous Release, as far as they make sense.
+    pub fn commits(&self) -> Vec<Commit> {
+        let commit = |(sha, author, at, subject): &(String, usize, i64, String)| {
+            let (author, email) = self.authors.get(*author)?;
+            clean_commit(Commit {
+                sha: sha.clone(),
+                author: author.clone(),
+                email: email.clone(),
+                committed_at: Time(Timestamp::from_second(*at).ok()?),
+                subject: subject.clone(),
+            })
+        };
+        let changes = self.changes.iter().take(MAX_CHANGES);
+        changes.filter_map(commit).collect()
+    }
+
+    /// The report as text that fits; the oldest changes are left out first.
+    pub fn encode(mut self) -> String {
+        self.changes.truncate(MAX_CHANGES);
+        loop {
+            let text = json(&self);
+            if text.len() <= LIMIT {
+                return text;
+            }
+            if self.changes.pop().is_none() {
+                return json(&Self::default());
+            }
+            let used = self.changes.iter().map(|change| change.1 + 1).max();
+            self.authors.truncate(used.unwrap_or(0));
+        }
+    }
+
+    /// Reads a termination message.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut report: Self = serde_json::from_str(text).ok()?;
+        report.commit = report.commit.and_then(clean_commit);
+        if let Some(error) = &mut report.error {
+            error.message = clean(&error.message, MAX_MESSAGE);
+        }
+        Some(report)
+    }
+}
+
+impl StageReport {
+    /// The report as text that fits: the log gives way first, then the failed tests.
+    pub fn encode(mut self) -> String {
+        self.message = self.message.map(|message| clean(&message, MAX_MESSAGE));
+        self.failed_tests.truncate(MAX_FAILED);
+        for test in &mut self.failed_tests {
+            clean_test(test);
+        }
+        self.log_tail = tail(&self.log_tail, MAX_TAIL);
+        loop {
+            let text = json(&self);
+            let Some(excess) = text.len().checked_sub(LIMIT).filter(|excess| *excess > 0) else {
+                return text;
+            };
+            // What is in front of the last lines goes; an escaped character may cost more than one byte.
+            if self.log_tail.len() > 512 {
+                let kept = self
+                    .log_tail
+                    .len()
+                    .saturating_sub(excess.div_ceil(6))
+                    .max(512);
+                self.log_tail = tail(&self.log_tail, kept.min(self.log_tail.len() - 1));
+            } else if self.failed_tests.pop().is_none() {
+                if self.log_tail.is_empty() {
+                    return json(&Self::default());
+                }
+                self.log_tail = tail(&self.log_tail, self.log_tail.len() / 2);
+            }
+        }
+    }
+
+    /// Reads a termination message.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut report: Self = serde_json::from_str(text).ok()?;
+        report.message = report.message.map(|message| clean(&message, MAX_MESSAGE));
+        report.digest = report.digest.filter(|digest| is_digest(digest));
+        report.failed_tests.truncate(MAX_FAILED);
+        report.failed_tests.iter_mut().for_each(clean_test);
+        report.log_tail = tail(&report.log_tail, MAX_TAIL);
+        Some(report)
+    }
+}
+
+fn json<T: Serialize>(report: &T) -> String {
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+fn clean_test(test: &mut FailedTest) {
+    test.name = clean(&test.name, MAX_NAME);
+    test.message = test.message.take().map(|message| clean(&message, MAX_TEXT));
+}
+
+fn clean_commit(commit: Commit) -> Option<Commit> {
+    let is_sha = commit.sha.len() == 40
+        && commit
+            .sha
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_sha.then(|| Commit {
+        author: clean(&commit.author, MAX_PERSON),
+        email: clean(&commit.email, MAX_PERSON),
+        subject: clean(&commit.subject, MAX_NAME),
+        ..commit
+    })
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64
+            && hex
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// Text without control characters, cut to a length.
+pub fn clean(text: &str, limit: usize) -> String {
+    let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text: String = text.chars().filter(is_shown).collect();
+    truncate(&text, limit).to_owned()
+}
+
+/// The end of a text, in whole lines where that leaves anything.
+pub fn tail(text: &str, limit: usize) -> String {
+    let text = clean(text, usize::MAX);
+    if text.len() <= limit {
+        return text;
+    }
+    let start = (text.len() - limit..text.len())
+        .find(|start| text.is_char_boundary(*start))
+        .unwrap_or(text.len());
+    let end = text.get(start..).unwrap_or_default();
+    match end.split_once('\n') {
+        Some((_, lines)) if !lines.trim().is_empty() => lines.to_owned(),
+        _ => end.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn commit(number: u32) -> Commit {
+        Commit {
+            sha: format!("{number:040x}"),
+            author: "Zoë Long-Name".into(),
+            email: "zoe@example.com".into(),
+            committed_at: Time(Timestamp::from_second(1_800_000_000 - i64::from(number)).unwrap()),
+            subject: format!("Change {number}: {}", "x".repeat(60)),
+        }
+    }
+
+    #[test]
+    fn as_many_changes_as_fit_are_reported_newest_first() {
+        let mut report = SourceReport {
+            commit: Some(commit(0)),
+            ..SourceReport::default()
+        };
+        (0..50).for_each(|number| report.push_change(&commit(number)));
+        let text = report.encode();
+        assert!(text.len() <= LIMIT);
+        let read = SourceReport::parse(&text).unwrap();
+        let commits = read.commits();
+        assert!(commits.len() >= 20, "{}", commits.len());
+        assert_eq!(commits[3].sha, commit(3).sha);
+        assert_eq!(commits[3].author, "Zoë Long-Name");
+        assert_eq!(read.commit.unwrap().sha, commit(0).sha);
+    }
+
+    #[test]
+    fn the_end_of_the_log_survives() {
+        let report = StageReport {
+            exit_code: Some(2),
+            log_tail: format!("{}\nlast line", "noise \u{1b}[31m\n".repeat(2000)),
+            failed_tests: (0..40)
+                .map(|number| FailedTest {
+                    name: format!("test {number}"),
+                    message: Some("\"quoted\"".repeat(100)),
+                })
+                .collect(),
+            ..StageReport::default()
+        };
+        let text = report.encode();
+        assert!(text.len() <= LIMIT, "{}", text.len());
+        let read = StageReport::parse(&text).unwrap();
+        assert!(read.log_tail.ends_with("last line"));
+        assert!(!read.failed_tests.is_empty());
+        assert_eq!(read.exit_code, Some(2));
+    }
+
+    #[test]
+    fn a_digest_or_a_commit_that_is_none_is_left_out() {
+        let read = StageReport::parse(r#"{"digest": "latest", "future": true}"#).unwrap();
+        assert_eq!(read.digest, None);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let read = StageReport::parse(&format!(r#"{{"digest": "{digest}"}}"#)).unwrap();
+        assert_eq!(read.digest, Some(digest));
+        assert_eq!(StageReport::parse("not json"), None);
+        let mut bad = commit(1);
+        bad.sha = "HEAD".into();
+        let text = json(&SourceReport {
+            commit: Some(bad),
+            ..SourceReport::default()
+        });
+        assert_eq!(SourceReport::parse(&text).unwrap().commit, None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_always_fits_and_can_be_read(
+            message in ".{0,2000}", log in ".{0,6000}", names in proptest::collection::vec(".{0,400}", 0..30),
+        ) {
+            let report = StageReport {
+                message: Some(message),
+                failed_tests: names.into_iter().map(|name| FailedTest { message: Some(name.repeat(2)), name }).collect(),
+                log_tail: log,
+                ..StageReport::default()
+            };
+            let text = report.encode();
+            prop_assert!(text.len() <= LIMIT);
+            prop_assert!(StageReport::parse(&text).is_some());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The environment variable that holds the task. Scripts do not see it.
+pub const VARIABLE: &str = "SLIPWAY_TASK";
+/// Where the runner is, in every container but its own image's.
+pub const RUNNER: &str = "/slipway/slipway-runner";
+/// Where the runner is in its own image.
+pub const RUNNER_IN_IMAGE: &str = "/slipway-runner";
+/// The volume that all containers of a pod share.
+pub const WORKSPACE: &str = "/workspace";
+/// Where the repository is checked out.
+pub const CHECKOUT: &str = "/workspace/source";
+/// Where `source` leaves what `build` needs to know of the commit.
+pub const COMMIT_FILE: &str = "/workspace/commit.json";
+/// Exit code of what may work the next time: no verdict, as BSD's EX_TEMPFAIL.
+pub const TRANSIENT: u8 = 75;
+
+/// Fetch one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceTask {
+    /// URL of the repository.
+    pub url: String,
+    /// Whether http is fine.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The commit.
+    pub sha: String,
+    /// Report the commits since this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Whether the commits since are wanted at all.
+    #[serde(default)]
+    pub changes: bool,
+    /// File with the certificates that the server is checked against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
+/// Run a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScriptTask {
+    /// The script.
+    pub script: String,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+    /// Globs of its JUnit reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub junit: Vec<String>,
+}
+
+/// Build an image and push it by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildTask {
+    /// Dockerfile, from the root of the repository.
+    pub dockerfile: String,
+    /// Folder that the build may read, from the root of the repository.
+    pub context: String,
+    /// Build arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// Where to push.
+    pub image: String,
+    /// Whether to push over http.
+    #[serde(default)]
+    pub insecure: bool,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+}
+
+/// What `build` needs to know of the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitFile {
+    /// The commit.
+    pub sha: String,
+    /// When it was committed, in seconds since 1970.
+    pub committed_at: i64,
+}
+
+/// Text as the value of a pod's environment variable. Kubernetes replaces `$(NAME)` in such values and
+/// turns `$$` into `$`, so every `$` is written twice.
+pub fn env_value(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kubelet does (third_party/forked/golang/expansion).
+    fn expand(text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            match (c, rest.peek()) {
+                ('$', Some('$')) => {
+                    rest.next();
+                    out.push('$');
+                }
+                ('$', Some('(')) => out.push_str("<expanded>"),
+                _ => out.push(c),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn kubernetes_leaves_scripts_as_they_are() {
+        for script in ["echo $(date) $$ $HOME $((1+1))", "$", "$$$", "$(SECRET)"] {
+            assert_eq!(expand(&env_value(script)), script);
+        }
+        assert_ne!(expand("$(SECRET)"), "$(SECRET)");
+    }
+}

@@ -1,0 +1,267 @@
+//! The runner as a pod runs it, with real processes and a real repository.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use testbed::git::GitServer;
+
+use super::task::{ScriptTask, SourceTask};
+use super::*;
+use crate::pipeline::api::SourceErrorKind;
+use crate::pipeline_run::api::FailureKind;
+
+/// A folder of its own for one test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("slipway-runner-{}-{name}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(path.join("source")).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn folders(&self) -> Folders {
+        Folders {
+            workspace: self.0.clone(),
+        }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.join("source").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn script(text: &str) -> ScriptTask {
+    ScriptTask {
+        script: text.into(),
+        timeout_seconds: 60,
+        junit: vec!["**/junit*.xml".into()],
+    }
+}
+
+async fn stage(folder: &Folder, task: &ScriptTask) -> (report::StageReport, u8) {
+    let mut stop = Stop::listen().unwrap();
+    stage::run(task, &folder.folders(), &mut stop).await
+}
+
+const GOOD: &str = r#"<testsuite><testcase name="a"/><testcase name="b"/></testsuite>"#;
+const BAD: &str = r#"<testsuite><testcase name="a"/><testcase name="b"><failure message="no"/></testcase></testsuite>"#;
+
+#[tokio::test]
+async fn a_script_runs_in_the_checkout_and_its_reports_are_added_up() {
+    let folder = Folder::new("good");
+    folder.write("data.txt", "there");
+    let text = format!(
+        "test \"$(cat data.txt)\" = there\nmkdir out\necho '{GOOD}' > out/junit-1.xml; cp out/junit-1.xml junit.xml; echo done"
+    );
+    let (report, code) = stage(&folder, &script(&text)).await;
+    assert_eq!((code, report.failure), (0, None));
+    assert_eq!(report.tests.unwrap().total, 4);
+    assert_eq!(report.log_tail, "done\n");
+}
+
+#[tokio::test]
+async fn reports_of_a_failed_script_are_read_too() {
+    let folder = Folder::new("bad");
+    let (report, code) = stage(
+        &folder,
+        &script(&format!("echo '{BAD}' > junit.xml; exit 3")),
+    )
+    .await;
+    assert_eq!((code, report.exit_code), (3, Some(3)));
+    assert_eq!(report.failure, Some(FailureKind::Test));
+    assert_eq!(report.message.as_deref(), Some("1 of 2 tests failed"));
+    assert_eq!(report.failed_tests[0].name, "b");
+}
+
+#[tokio::test]
+async fn the_first_command_that_fails_ends_the_script() {
+    let folder = Folder::new("e");
+    let (report, code) = stage(&folder, &script("false\necho never")).await;
+    assert_eq!(code, 1);
+    assert!(!report.log_tail.contains("never"));
+}
+
+#[tokio::test]
+async fn a_report_that_the_repository_contains_is_not_one_of_the_script() {
+    let folder = Folder::new("stale");
+    folder.write("fixtures/junit.xml", GOOD);
+    // Files of a checkout are older than the script; file systems tell times in steps.
+    let old = std::fs::File::options()
+        .write(true)
+        .open(folder.0.join("source/fixtures/junit.xml"))
+        .unwrap();
+    old.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let (report, _) = stage(&folder, &script("true")).await;
+    assert_eq!(report.tests, None);
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_fails_the_stage() {
+    let folder = Folder::new("broken");
+    let (report, code) = stage(&folder, &script("echo '<testsuite><testcase' > junit.xml")).await;
+    assert_eq!((code, report.failure), (1, Some(FailureKind::Test)));
+    assert!(report.message.unwrap().contains("junit.xml cannot be read"));
+    assert_eq!(report.tests, None);
+}
+
+#[tokio::test]
+async fn a_timeout_keeps_log_and_reports() {
+    let folder = Folder::new("late");
+    let task = ScriptTask {
+        timeout_seconds: 1,
+        ..script(&format!(
+            "echo '{GOOD}' > junit.xml; echo working; sleep 300"
+        ))
+    };
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!((code, report.failure), (1, Some(FailureKind::Timeout)));
+    assert_eq!(report.log_tail, "working\n");
+    assert_eq!(report.tests.unwrap().total, 2);
+}
+
+#[tokio::test]
+async fn a_script_does_not_see_its_task_and_cannot_be_extended_from_outside() {
+    let folder = Folder::new("env");
+    let text = r#"test -z "$SLIPWAY_TASK"; echo 'a $(date) `id` "b"'"#;
+    let (report, code) = stage(&folder, &script(text)).await;
+    assert_eq!(code, 0);
+    assert_eq!(report.log_tail, "a $(date) `id` \"b\"\n");
+}
+
+#[test]
+fn the_runner_installs_itself() {
+    let folder = Folder::new("install");
+    let path = folder.0.join("slipway-runner");
+    install(&path).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert!(!folder.0.join("slipway-runner.part").exists());
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    use clap::CommandFactory;
+    Args::command().debug_assert();
+}
+
+/// A repository with some commits, and their shas, oldest first.
+async fn repository(count: u32) -> (GitServer, SourceTask, Vec<String>) {
+    let server = GitServer::start().await.unwrap();
+    let repository = server.create("shop/api").await.unwrap();
+    let mut shas = Vec::new();
+    for number in 0..count {
+        let (message, content) = (format!("Change {number}"), number.to_string());
+        let files = [("file", content.as_str())];
+        let commit = repository.commit("main", &message, &files);
+        shas.push(commit.await.unwrap());
+    }
+    let task = SourceTask {
+        url: server.url("shop/api"),
+        insecure: true,
+        sha: shas.last().unwrap().clone(),
+        since: None,
+        changes: true,
+        ca_file: None,
+    };
+    (server, task, shas)
+}
+
+#[tokio::test]
+async fn a_commit_is_checked_out_and_described() {
+    let folder = Folder::new("source");
+    let (_server, task, _) = repository(3).await;
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!(code, 0, "{report:?}");
+    let commit = report.commit.unwrap();
+    assert_eq!(
+        (commit.author.as_str(), commit.subject.as_str()),
+        ("Alice", "Change 2")
+    );
+    let file = std::fs::read_to_string(folder.0.join("source/file")).unwrap();
+    assert_eq!(file, "2");
+    let mode = std::fs::metadata(folder.0.join("source/file"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o666, 0o666, "any user may write");
+    let text = std::fs::read_to_string(folder.folders().commit_file()).unwrap();
+    let file: task::CommitFile = serde_json::from_str(&text).unwrap();
+    assert_eq!(file.sha, task.sha);
+    assert!(!folder.0.join("history.git").exists());
+}
+
+#[tokio::test]
+async fn the_changes_are_those_since_the_previous_release() {
+    let folder = Folder::new("changes");
+    let (_server, mut task, shas) = repository(5).await;
+    task.since = Some(shas[1].clone());
+    let (report, _) = source::run(&task, &folder.folders()).await;
+    let found: Vec<String> = report
+        .commits()
+        .into_iter()
+        .map(|commit| commit.sha)
+        .collect();
+    assert_eq!(found, [shas[4].clone(), shas[3].clone(), shas[2].clone()]);
+    task.since = Some("0".repeat(40));
+    let (report, _) = source::run(&task, &folder.folders()).await;
+    assert_eq!(report.commits().len(), 5, "all that are known");
+    task.changes = false;
+    let (report, _) = source::run(&task, &folder.folders()).await;
+    assert_eq!(report.changes, []);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_there_is_no_passing_trouble() {
+    let folder = Folder::new("gone");
+    let (server, mut task, _) = repository(1).await;
+    task.sha = "1".repeat(40);
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!(code, 1);
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::NotFound);
+    task.url = server.url("other");
+    let (report, _) = source::run(&task, &folder.folders()).await;
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn http_has_to_be_allowed() {
+    let folder = Folder::new("http");
+    let (_server, mut task, _) = repository(1).await;
+    task.insecure = false;
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!((code, report.commit), (1, None));
+    assert!(report.error.unwrap().message.contains("not allowed"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble() {
+    let folder = Folder::new("down");
+    let task = SourceTask {
+        // Nobody listens there.
+        url: "http://127.0.0.1:1/a.git".into(),
+        insecure: true,
+        sha: "1".repeat(40),
+        since: None,
+        changes: false,
+        ca_file: None,
+    };
+    let (report, code) = source::run_with(
+        &task,
+        &folder.folders(),
+        &[std::time::Duration::from_millis(10)],
+    )
+    .await;
+    assert_eq!(code, task::TRANSIENT);
+    assert_eq!(report.error.unwrap().kind, SourceErrorKind::Unreachable);
+}

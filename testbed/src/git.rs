@@ -1,0 +1,264 @@
+//! A git server for tests: real repositories, served by git's own CGI program over http on loopback.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A running server. Dropping it closes its port and removes its repositories.
+#[derive(Debug)]
+pub struct GitServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _stop_on_drop: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    /// Answer everything with this status instead.
+    failing: watch::Sender<Option<StatusCode>>,
+    /// Requests so far.
+    requests: watch::Sender<u64>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+impl GitServer {
+    /// Starts a server without repositories on loopback.
+    ///
+    /// # Errors
+    ///
+    /// No port or no folder is to be had.
+    pub async fn start() -> Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// The same on another address, such as one that pods reach.
+    ///
+    /// # Errors
+    ///
+    /// No port or no folder is to be had.
+    pub async fn start_on(address: IpAddr) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
+        let address = listener.local_addr()?;
+        let root = std::env::temp_dir().join(crate::control_plane::unique("git"));
+        fs::create_dir_all(&root)?;
+        let shared = Arc::new(Shared {
+            root,
+            failing: watch::Sender::new(None),
+            requests: watch::Sender::new(0),
+        });
+        let stop = CancellationToken::new();
+        let serving = serve(listener, Arc::clone(&shared), stop.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serving));
+        Ok(Self {
+            address,
+            shared,
+            _stop_on_drop: stop.drop_guard(),
+        })
+    }
+
+    /// The URL of a repository.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://{}/{name}.git", self.address)
+    }
+
+    /// Makes an empty repository.
+    ///
+    /// # Errors
+    ///
+    /// git is missing, or refuses.
+    pub async fn create(&self, name: &str) -> Result<Repository> {
+        let bare = self.shared.root.join(format!("{name}.git"));
+        let work = self.shared.root.join(format!("{name}.work"));
+        fs::create_dir_all(&work)?;
+        let path = bare.display().to_string();
+        git(
+            &self.shared.root,
+            &["init", "-q", "--bare", "-b", "main", &path],
+        )
+        .await?;
+        git(&bare, &["config", "uploadpack.allowFilter", "true"]).await?;
+        git(
+            &self.shared.root,
+            &["clone", "-q", &path, &work.display().to_string()],
+        )
+        .await?;
+        Ok(Repository { work })
+    }
+
+    /// From now on everything is answered with this status; nothing more is wrong with `None`.
+    pub fn set_failing(&self, status: Option<StatusCode>) {
+        self.shared.failing.send_replace(status);
+    }
+
+    /// How often it was asked for anything.
+    pub fn requests(&self) -> u64 {
+        *self.shared.requests.borrow()
+    }
+}
+
+/// A repository, through a working tree of its own.
+#[derive(Debug)]
+pub struct Repository {
+    work: PathBuf,
+}
+
+impl Repository {
+    /// Writes files, commits them on a branch and pushes it; the new commit.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn commit(
+        &self,
+        branch: &str,
+        message: &str,
+        files: &[(&str, &str)],
+    ) -> Result<String> {
+        let work = &self.work;
+        if git(work, &["checkout", "-q", branch]).await.is_err() {
+            git(work, &["checkout", "-q", "-B", branch]).await?;
+        }
+        for (path, content) in files {
+            let path = work.join(path);
+            fs::create_dir_all(path.parent().context("a file without a folder")?)?;
+            fs::write(path, content)?;
+        }
+        git(work, &["add", "-A"]).await?;
+        git(work, &["commit", "-q", "--allow-empty", "-m", message]).await?;
+        git(work, &["push", "-q", "--force", "origin", branch]).await?;
+        git(work, &["rev-parse", "HEAD"]).await
+    }
+
+    /// Moves a branch back to an earlier commit, as a forced push does.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn reset(&self, branch: &str, sha: &str) -> Result<()> {
+        git(&self.work, &["checkout", "-q", branch]).await?;
+        git(&self.work, &["reset", "-q", "--hard", sha]).await?;
+        git(&self.work, &["push", "-q", "--force", "origin", branch]).await?;
+        Ok(())
+    }
+}
+
+async fn git(folder: &Path, args: &[&str]) -> Result<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args([
+            "-c",
+            "user.name=Alice",
+            "-c",
+            "user.email=alice@example.com",
+        ])
+        .args(args)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .await
+        .context("cannot run git; install it")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "git {args:?} failed: {}",
+        said.trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { answer(&shared, request).await }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            // A client that goes in the middle is its own business.
+            let _ = connection.await;
+        }));
+    }
+}
+
+async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+    shared.requests.send_modify(|count| *count += 1);
+    let failing = *shared.failing.borrow();
+    if let Some(status) = failing {
+        return Ok(Response::builder().status(status).body(Full::default())?);
+    }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let header = |name: &str| {
+        let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let mut backend = Command::new("git")
+        .arg("http-backend")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_PROJECT_ROOT", &shared.root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("PATH_INFO", head.uri.path())
+        .env("QUERY_STRING", head.uri.query().unwrap_or_default())
+        .env("REQUEST_METHOD", head.method.as_str())
+        .env("CONTENT_TYPE", header("content-type"))
+        .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
+        .env("GIT_PROTOCOL", header("git-protocol"))
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("REMOTE_ADDR", "127.0.0.1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut stdin = backend.stdin.take().context("no stdin")?;
+    let feed = async move {
+        // A backend that does not read its input has its reasons, and says so in its answer.
+        let _ = stdin.write_all(&body).await;
+    };
+    let ((), output) = tokio::join!(feed, backend.wait_with_output());
+    parse(&output?.stdout)
+}
+
+/// The answer of a CGI program: header fields, an empty line, the body.
+fn parse(output: &[u8]) -> Result<Response<Full<Bytes>>> {
+    let end = output.windows(4).position(|window| window == b"\r\n\r\n");
+    let (head, body) = output.split_at(end.context("the backend has no answer")?);
+    let mut response = Response::builder();
+    for line in String::from_utf8_lossy(head).lines() {
+        let Some((name, value)) = line.split_once(": ") else {
+            continue;
+        };
+        response = if name == "Status" {
+            let code = value.split(' ').next().unwrap_or_default();
+            response.status(code.parse::<u16>()?)
+        } else {
+            response.header(name, value)
+        };
+    }
+    let body = body.get(4..).unwrap_or_default().to_vec();
+    Ok(response.body(Full::new(body.into()))?)
+}

@@ -1,0 +1,380 @@
+//! The sample application as a Rollout in a namespace of its own, and requests to it through the gateway.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use slipway::model::label;
+use slipway::model::object::ObjectKind;
+use testbed::load::{Load, LoadSpec, Stats, Summary};
+
+use crate::film::Film;
+use crate::stage::{Stage, Version, stage};
+
+/// Name of every Rollout; namespaces tell them apart.
+pub(crate) const NAME: &str = "greeter";
+/// Requests per second.
+pub(crate) const RATE: u32 = 60;
+/// Pods of a Rollout.
+pub(crate) const REPLICAS: usize = 3;
+/// Time for which pods without traffic go on serving.
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
+/// Longest wait for pods to start, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// A Rollout of the sample.
+pub(crate) struct App {
+    pub(crate) stage: &'static Stage,
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+/// Runs a test with a namespace of its own, which is deleted afterwards and dumped first when it fails.
+pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
+    let stage = stage().await;
+    let client = stage.client();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let wanted = serde_json::from_value(json!({"metadata": {"generateName": "e2e-"}})).unwrap();
+    let made = namespaces
+        .create(&PostParams::default(), &wanted)
+        .await
+        .unwrap();
+    let app = App {
+        stage,
+        client,
+        namespace: made.name_any(),
+    };
+    let result = AssertUnwindSafe(test(&app)).catch_unwind().await;
+    if result.is_err() {
+        app.dump().await;
+    }
+    namespaces
+        .delete(&app.namespace, &DeleteParams::background())
+        .await
+        .unwrap();
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl App {
+    /// The host by which the gateway knows it.
+    pub(crate) fn host(&self) -> String {
+        format!("{}.test", self.namespace)
+    }
+
+    /// Objects of a kind, in its namespace.
+    pub(crate) fn api(&self, kind: ObjectKind) -> Api<DynamicObject> {
+        self.objects(&kind.api_resource())
+    }
+
+    /// The same for any kind.
+    pub(crate) fn objects(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, resource)
+    }
+
+    /// The Rollout with a version of the sample; `extra` is merged into its spec.
+    pub(crate) fn rollout(&self, version: Version, extra: &Value) -> Value {
+        let labels = json!({"app": NAME});
+        let scrape = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080"});
+        let container = json!({
+            "name": "web",
+            "image": self.stage.image(version),
+            "env": [{"name": "LINGER_SECONDS", "value": "1"}],
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
+            "resources": {"requests": {"cpu": "10m", "memory": "24Mi"}},
+        });
+        let mut spec = json!({
+            "replicas": REPLICAS,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": scrape},
+                "spec": {"containers": [container]},
+            },
+            "traffic": {
+                "port": 80, "targetPort": 8080, "drain": format!("{}s", DRAIN.as_secs()),
+                "gatewayAPI": {"generate": {
+                    "parentRefs": [{"name": "slipway", "namespace": "gateway-system"}],
+                    "hostnames": [self.host()],
+                }},
+            },
+        });
+        json_patch::merge(&mut spec, extra);
+        json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": spec,
+        })
+    }
+
+    /// Applies a manifest as people do.
+    pub(crate) async fn apply(&self, kind: ObjectKind, manifest: &Value) {
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        let params = PatchParams::apply("people").force();
+        self.api(kind)
+            .patch(name, &params, &Patch::Apply(manifest))
+            .await
+            .unwrap();
+    }
+
+    /// Asks for a version of the sample.
+    pub(crate) async fn ask_for(&self, version: Version, extra: &Value) {
+        self.apply(ObjectKind::Rollout, &self.rollout(version, extra))
+            .await;
+    }
+
+    /// Asks for a version and waits until it serves.
+    pub(crate) async fn start(&self, version: Version, extra: &Value) {
+        self.ask_for(version, extra).await;
+        self.until_healthy().await;
+    }
+
+    /// Waits until it pauses with this share on the canary, in percent.
+    pub(crate) async fn until_paused_at(&self, percent: u64) -> Value {
+        let what = format!("{percent} % to canary, pausing");
+        self.until(&what, |rollout| pauses_at(rollout, percent))
+            .await
+    }
+
+    /// Waits until the spec of now is what serves.
+    pub(crate) async fn until_healthy(&self) {
+        self.until("Healthy", |rollout| is_phase(rollout, "Healthy"))
+            .await;
+    }
+
+    /// Waits until the Rollout is as `check` says; its status has to be about the spec of now.
+    pub(crate) async fn until(&self, what: &str, check: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, SOON, async || {
+            let rollout = self.now().await;
+            let is_seen =
+                rollout["status"]["observedGeneration"] == rollout["metadata"]["generation"];
+            if is_seen && check(&rollout) {
+                return Ok(rollout);
+            }
+            Err(format!(
+                "{}: {}",
+                rollout["status"]["phase"], rollout["status"]["message"]
+            ))
+        })
+        .await
+    }
+
+    /// The Rollout as it is.
+    pub(crate) async fn now(&self) -> Value {
+        let rollout = self.api(ObjectKind::Rollout).get(NAME).await.unwrap();
+        serde_json::to_value(rollout).unwrap()
+    }
+
+    /// Records every state of the Rollout.
+    pub(crate) async fn film(&self) -> Film {
+        Film::of(&self.api(ObjectKind::Rollout), NAME).await
+    }
+
+    /// Records every state of the route.
+    pub(crate) async fn film_route(&self) -> Film {
+        Film::of(&self.api(ObjectKind::HttpRoute), NAME).await
+    }
+
+    /// Begins a constant load, which has to be answered from its first request on.
+    pub(crate) async fn load(&self) -> Load {
+        let url = format!("http://{}/", self.stage.node.gateway());
+        self.answers(&url).await;
+        let rate = NonZeroU32::new(RATE).unwrap();
+        let spec = LoadSpec::new(&url).unwrap().host(self.host()).rate(rate);
+        Load::start(spec.duration(Duration::from_mins(5)))
+            .await
+            .unwrap()
+    }
+
+    /// The gateway takes a moment to hear of a new host.
+    async fn answers(&self, url: &str) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        wait_for("the gateway has the route", SOON, async || {
+            let answer = http.get(url).header("host", self.host()).send().await;
+            let status = answer.map_err(|error| error.to_string())?.status();
+            if status.is_success() {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await;
+    }
+
+    /// Pods by the label of their revision; those that are ending do not count.
+    pub(crate) async fn pods(&self) -> BTreeMap<String, Vec<String>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut by_revision: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pod in pods.list(&ListParams::default()).await.unwrap() {
+            if pod.metadata.deletion_timestamp.is_none() {
+                let revision = pod
+                    .labels()
+                    .get(label::REVISION)
+                    .cloned()
+                    .unwrap_or_default();
+                by_revision
+                    .entry(revision)
+                    .or_default()
+                    .push(pod.name_any());
+            }
+        }
+        by_revision
+    }
+
+    /// Waits until every pod is of one revision, and their number is this.
+    pub(crate) async fn until_pods(&self, count: usize) {
+        wait_for("only pods of the stable revision", SOON, async || {
+            let pods = self.pods().await;
+            let counts: Vec<usize> = pods.values().map(Vec::len).collect();
+            if counts == [count] {
+                Ok(())
+            } else {
+                Err(format!("{counts:?}"))
+            }
+        })
+        .await;
+    }
+
+    /// Prints what is in the namespace, for the log of a failed test.
+    async fn dump(&self) {
+        eprintln!("---- namespace {} ----", self.namespace);
+        let kinds = [
+            ObjectKind::Rollout,
+            ObjectKind::HttpRoute,
+            ObjectKind::Service,
+        ];
+        for kind in kinds {
+            for mut object in self.api(kind).list(&ListParams::default()).await.unwrap() {
+                object.metadata.managed_fields = None;
+                let text = serde_json::to_string_pretty(&object).unwrap();
+                eprintln!("{} {}: {text}", kind.kind(), object.name_any());
+            }
+        }
+        let sets: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        for set in sets.list(&ListParams::default()).await.unwrap() {
+            let wanted = set.spec.replicas;
+            let status = serde_json::to_string(&set.status).unwrap();
+            eprintln!("ReplicaSet {}: {wanted:?} wanted; {status}", set.name_any());
+        }
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        for event in events.list(&ListParams::default()).await.unwrap() {
+            let (reason, message) = (event.reason.unwrap_or_default(), event.message);
+            let about = event.involved_object.name.unwrap_or_default();
+            eprintln!("event {reason} {about}: {}", message.unwrap_or_default());
+        }
+        let selector = ["logs", "--namespace", crate::stage::NAMESPACE, "--tail=150"];
+        let which = [
+            "--selector",
+            "app.kubernetes.io/component=operator",
+            "--prefix",
+        ];
+        let logs = self
+            .stage
+            .run("kubectl", &[&selector[..], &which].concat())
+            .await;
+        eprintln!("{}", logs.unwrap_or_else(|error| error));
+    }
+}
+
+/// A fifth, half, all, with time in between to do something.
+pub(crate) fn in_steps() -> Value {
+    json!({"strategy": {"steps": [
+        {"setWeight": {"weight": 20}}, {"pause": {"for": "4s"}},
+        {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}},
+    ]}})
+}
+
+/// Waits until `check` yields something; panics with the last reason why not.
+pub(crate) async fn wait_for<T>(
+    what: &str,
+    within: Duration,
+    mut check: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tick.tick().await;
+        match check().await {
+            Ok(found) => return found,
+            Err(why) => assert!(
+                start.elapsed() < within,
+                "{what}: not within {within:?}: {why}"
+            ),
+        }
+    }
+}
+
+/// Whether a Rollout says that it is in a phase.
+pub(crate) fn is_phase(rollout: &Value, phase: &str) -> bool {
+    rollout["status"]["phase"] == phase
+}
+
+/// Whether a Rollout pauses with this share on the canary, in percent.
+pub(crate) fn pauses_at(rollout: &Value, percent: u64) -> bool {
+    is_phase(rollout, "Paused") && rollout["status"]["weights"]["canary"] == percent
+}
+
+/// Whether a condition holds.
+pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
+    let conditions = rollout["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == condition && c["status"] == "True")
+    })
+}
+
+/// The canary's share that a route asks for, in percent.
+pub(crate) fn weight_of(route: &Value) -> Option<u64> {
+    let refs = route.pointer("/spec/rules/0/backendRefs")?.as_array()?;
+    let canary = refs
+        .iter()
+        .find(|backend| backend["name"] == format!("{NAME}-canary"))?;
+    canary["weight"].as_u64()
+}
+
+/// Ends a load. Every request has to have been answered exactly once.
+pub(crate) async fn nothing_lost(what: &str, load: Load) -> Summary {
+    let summary = load.stop().await;
+    let Stats {
+        sent,
+        answered,
+        lost,
+        injected,
+        duplicated,
+        ..
+    } = summary.stats;
+    let latency = &summary.latency;
+    eprintln!(
+        "{what}: {sent} requests in {:.0} s, {lost} lost, {injected} injected errors, \
+         p99 {:.0} ms, max {:.0} ms, by revision {:?}",
+        summary.ran_for, latency.p99, latency.max, summary.stats.revisions
+    );
+    assert_eq!(
+        lost, 0,
+        "lost requests: {:#?}\n{:#?}",
+        summary.losses, summary.seconds
+    );
+    assert_eq!(
+        (answered, duplicated),
+        (sent, 0),
+        "every request ends exactly once"
+    );
+    summary
+}
+
+/// The share of a version's answers, in percent, between two looks at a load.
+pub(crate) fn share(before: &Stats, after: &Stats, version: Version) -> f64 {
+    let count = |stats: &Stats| stats.revisions.get(version.name()).copied().unwrap_or(0);
+    let of = u32::try_from(after.answered - before.answered).unwrap();
+    let own = u32::try_from(count(after) - count(before)).unwrap();
+    f64::from(own) * 100.0 / f64::from(of.max(1))
+}

@@ -1,0 +1,24 @@
+//! End to end: the operator in pods of a real node, installed from its chart, with a real gateway, a real Prometheus
+//! and a constant load. A lost request is a failed test.
+//!
+//! `make test` runs these one after the other on one node. Each has a namespace and a host name of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and plays people and other controllers"
+)]
+
+mod app; // the sample application as a Rollout, and requests to it
+mod film; // what a watch saw, and when
+mod stage; // the node, the operator on it, and the sample's images
+
+mod canary; // a change under load, good and bad
+mod change; // what comes in between: other versions, other sizes, versions that do not start
+mod deletion; // a Rollout that goes in the middle of a change
+mod operator; // an operator that dies or hands over in the middle of a change
+mod ratio; // weights without a router
+mod record; // a status that is lost, a spec that cannot be
+mod rights; // what the operator may do, and does; has to run after all others

@@ -1,0 +1,192 @@
+//! An operator that dies or hands over in the middle of a change: the next one goes on, and nobody notices.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{Api, DeleteParams};
+use serde_json::json;
+
+use crate::app::{
+    App, REPLICAS, SOON, in_steps, is_phase, nothing_lost, wait_for, weight_of, with_app,
+};
+use crate::film::Film;
+use crate::stage::{NAMESPACE, RELEASE, Version};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn killed_in_the_middle_of_a_canary_it_goes_on() {
+    with_app(async |app| {
+        app.start(Version::One, &in_steps()).await;
+        let film = app.film().await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &in_steps()).await;
+        app.until_paused_at(20).await;
+        kill_process(&leader(&app.client).await);
+        app.until_paused_at(50).await;
+        app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
+            .await;
+        kill_process(&leader(&app.client).await);
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        nothing_rolled_back(&film);
+        nothing_lost("an operator killed twice", load).await;
+        ready(app).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn when_its_pod_vanishes_another_one_takes_over_within_fifteen_seconds() {
+    with_app(async |app| {
+        ready(app).await;
+        app.start(Version::One, &in_steps()).await;
+        let (film, route) = (app.film().await, app.film_route().await);
+        let load = app.load().await;
+        app.ask_for(Version::Two, &in_steps()).await;
+        app.until_paused_at(20).await;
+        let gone = leader(&app.client).await;
+        let at_once = DeleteParams::default().grace_period(0);
+        pods(app).delete(&gone, &at_once).await.unwrap();
+        // Whatever kills a node's pod without a word kills its process too.
+        kill_process(&gone);
+        let took = next_leader(app, &gone).await;
+        eprintln!("after a crash the next one leads within {took:?}");
+        assert!(took < Duration::from_secs(15), "{took:?}");
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        nothing_rolled_back(&film);
+        let weights: Vec<u64> = route
+            .frames()
+            .iter()
+            .filter_map(|f| weight_of(&f.object))
+            .collect();
+        assert!(weights.contains(&50), "no step is left out: {weights:?}");
+        nothing_lost("an operator's pod that vanished", load).await;
+        ready(app).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn an_end_on_request_hands_over_within_three_seconds() {
+    with_app(async |app| {
+        ready(app).await;
+        app.start(Version::One, &in_steps()).await;
+        let film = app.film().await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &in_steps()).await;
+        app.until_paused_at(20).await;
+        let going = leader(&app.client).await;
+        pods(app)
+            .delete(&going, &DeleteParams::default())
+            .await
+            .unwrap();
+        let took = next_leader(app, &going).await;
+        eprintln!("the next one leads within {took:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        app.until_healthy().await;
+        nothing_rolled_back(&film);
+        nothing_lost("a hand-over", load).await;
+        ready(app).await;
+    })
+    .await;
+}
+
+fn pods(app: &App) -> Api<Pod> {
+    Api::namespaced(app.client.clone(), NAMESPACE)
+}
+
+/// The pod that leads.
+async fn leader(client: &Client) -> String {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
+    wait_for("somebody leads", SOON, async || {
+        let lease = leases
+            .get(RELEASE)
+            .await
+            .map_err(|error| error.to_string())?;
+        let holder = lease
+            .spec
+            .and_then(|spec| spec.holder_identity)
+            .unwrap_or_default();
+        let pod = holder.rsplit_once('_').map(|(pod, _)| pod.to_owned());
+        pod.ok_or_else(|| format!("the holder is {holder:?}"))
+    })
+    .await
+}
+
+/// Waits until another pod leads than this one; returns how long that took.
+async fn next_leader(app: &App, before: &str) -> Duration {
+    let start = Instant::now();
+    wait_for("another one leads", SOON, async || {
+        match leader(&app.client).await {
+            now if now == before => Err(format!("{now} still leads")),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    start.elapsed()
+}
+
+/// Waits until every replica of the operator stands by again, for whoever is next.
+async fn ready(app: &App) {
+    let deployments: Api<Deployment> = Api::namespaced(app.client.clone(), NAMESPACE);
+    wait_for("all replicas of the operator", SOON, async || {
+        let status = deployments
+            .get(RELEASE)
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default();
+        let (wanted, ready) = (status.replicas, status.ready_replicas);
+        if wanted == Some(2) && ready == wanted {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
+    })
+    .await;
+}
+
+/// Kills the process of a pod with SIGKILL, from the machine: nothing inside a container can kill its first process.
+fn kill_process(pod: &str) {
+    let name = format!("POD_NAME={pod}");
+    let is_of_pod = |environment: &[u8]| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == name.as_bytes())
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(entry.path().join("environ")).ok()?;
+        is_of_pod(&environment).then_some(id)
+    });
+    let ids: Vec<String> = processes.map(|id| id.to_string()).collect();
+    // None is left when the kubelet was faster.
+    if !ids.is_empty() {
+        std::process::Command::new("kill")
+            .arg("-KILL")
+            .args(&ids)
+            .status()
+            .unwrap();
+    }
+}
+
+fn nothing_rolled_back(film: &Film) {
+    let back = film.first(|rollout| {
+        let phase = rollout["status"]["phase"].as_str()?;
+        ["RollingBack", "RolledBack", "Degraded"]
+            .contains(&phase)
+            .then(|| rollout["status"].clone())
+    });
+    assert!(
+        back.is_none(),
+        "{:#}",
+        json!(back.map(|(_, status)| status))
+    );
+}

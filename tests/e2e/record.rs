@@ -1,0 +1,182 @@
+//! What is on record can be lost, and what is asked for can be impossible. Traffic goes on either way.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+use testbed::load::Load;
+
+use crate::app::{App, NAME, RATE, REPLICAS, in_steps, is_phase, is_true, nothing_lost, with_app};
+use crate::stage::{NAMESPACE, RELEASE, Version};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn with_every_status_wiped_nothing_is_lost_and_nothing_goes_back() {
+    with_app(async |app| {
+        app.start(Version::One, &in_steps()).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &in_steps()).await;
+        for percent in [20, 50] {
+            app.until_paused_at(percent).await;
+            let stable = stable_of(&app.now().await);
+            wipe_statuses(app).await;
+            let after = app.until_paused_at(percent).await;
+            assert_eq!(stable_of(&after), stable);
+        }
+        app.until("Promoting", |rollout| is_phase(rollout, "Promoting"))
+            .await;
+        wipe_statuses(app).await;
+        app.until_healthy().await;
+        wipe_statuses(app).await;
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        let two = app.stage.image(Version::Two);
+        assert_eq!(app.now().await["status"]["stable"]["images"]["web"], two);
+        nothing_lost("statuses wiped four times", load).await;
+    })
+    .await;
+}
+
+fn stable_of(rollout: &Value) -> Value {
+    rollout["status"]["stable"]["revision"].clone()
+}
+
+/// Removes every Rollout's status, as a restore from a backup does. The admission policies let only the operator write
+/// one, so this acts in its name.
+async fn wipe_statuses(app: &App) {
+    let everywhere =
+        |client| Api::<DynamicObject>::all_with(client, &ObjectKind::Rollout.api_resource());
+    let operator = as_operator(app).await;
+    for rollout in everywhere(app.client.clone())
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+    {
+        let namespace = rollout.namespace().unwrap();
+        let resource = ObjectKind::Rollout.api_resource();
+        let api: Api<DynamicObject> = Api::namespaced_with(operator.clone(), &namespace, &resource);
+        let nothing = Patch::Merge(json!({"status": null}));
+        api.patch_status(&rollout.name_any(), &PatchParams::default(), &nothing)
+            .await
+            .unwrap();
+    }
+}
+
+async fn as_operator(app: &App) -> Client {
+    let kubeconfig = app.stage.node.control_plane().kubeconfig();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.unwrap();
+    config.auth_info.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{RELEASE}"));
+    Client::try_from(config).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_spec_that_cannot_be_is_told_and_changes_nothing() {
+    with_app(async |app| {
+        app.start(Version::One, &in_steps()).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &in_steps()).await;
+        app.until_paused_at(20).await;
+        let mut impossible = in_steps();
+        let step = json!({"analyse": {"metrics": ["latency"]}});
+        impossible["strategy"]["steps"]
+            .as_array_mut()
+            .unwrap()
+            .push(step);
+        app.ask_for(Version::Two, &impossible).await;
+        let stalled = app
+            .until("Stalled", |rollout| is_true(rollout, "Stalled"))
+            .await;
+        let message = stalled["status"]["message"].as_str().unwrap();
+        let words = "spec.strategy.steps[4].analyse.metrics: there is no metric latency";
+        assert!(message.contains(words), "{message}");
+        assert!(!is_true(&stalled, "Ready"));
+        let pods = app.pods().await;
+        some_more(&load).await;
+        assert_eq!(app.pods().await, pods, "nothing moves");
+        app.ask_for(Version::Two, &in_steps()).await;
+        app.until_healthy().await;
+        assert!(!is_true(&app.now().await, "Stalled"));
+        nothing_lost("a spec that cannot be", load).await;
+    })
+    .await;
+}
+
+/// Three seconds' worth of answers.
+async fn some_more(load: &Load) {
+    let wanted = load.stats().answered + u64::from(3 * RATE);
+    load.until(Duration::from_secs(30), |stats| stats.answered >= wanted)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn names_that_somebody_else_has_taken_are_told_and_left_alone() {
+    with_app(async |app| {
+        for (kind, manifest) in taken(app) {
+            app.apply(kind, &manifest).await;
+            app.ask_for(Version::One, &json!({})).await;
+            let name = manifest["metadata"]["name"].as_str().unwrap();
+            let words = format!("{} {}/{name} exists", kind.kind(), app.namespace);
+            app.until(&words, |rollout| {
+                let message = rollout["status"]["message"].as_str();
+                message.is_some_and(|message| message.contains(&words))
+            })
+            .await;
+            // A moment later there is one of the Rollout's own.
+            app.api(kind)
+                .delete(name, &DeleteParams::background())
+                .await
+                .unwrap();
+            app.until_healthy().await;
+            app.delete(ObjectKind::Rollout, NAME).await;
+            app.until_nothing_is_left().await;
+        }
+    })
+    .await;
+}
+
+/// An object of each kind that a Rollout makes, with the name that the Rollout is going to give to its own.
+fn taken(app: &App) -> [(ObjectKind, Value); 3] {
+    let rollout = app.rollout(Version::One, &json!({}));
+    let spec = serde_json::from_value(rollout["spec"].clone()).unwrap();
+    let spec = slipway::rollout::spec::Spec::parse(&spec, &Default::default()).unwrap();
+    let set = slipway::rollout::render::set_name(NAME, &spec.revision);
+    let object = |api: &str, kind: ObjectKind, name: &str, spec: Value| {
+        let metadata = json!({"name": name, "namespace": app.namespace});
+        let object =
+            json!({"apiVersion": api, "kind": kind.kind(), "metadata": metadata, "spec": spec});
+        (kind, object)
+    };
+    let labels = json!({"app": "somebody-else"});
+    let pod = json!({"containers": [{"name": "other", "image": "other"}]});
+    [
+        object(
+            "v1",
+            ObjectKind::Service,
+            &format!("{NAME}-stable"),
+            json!({"ports": [{"port": 80}]}),
+        ),
+        object(
+            "gateway.networking.k8s.io/v1",
+            ObjectKind::HttpRoute,
+            NAME,
+            json!({"hostnames": ["other.test"]}),
+        ),
+        object(
+            "apps/v1",
+            ObjectKind::ReplicaSet,
+            &set,
+            json!({
+                "replicas": 0, "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            }),
+        ),
+    ]
+}

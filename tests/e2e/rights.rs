@@ -1,0 +1,136 @@
+//! What the operator may do, and what it did: the same, says the API server's audit log.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::stage::{NAMESPACE, RELEASE, stage};
+
+/// Verb, group, resource and subresource.
+type Right = (String, String, String);
+
+/// Rights that never show up as requests: the admission plugin OwnerReferencesPermissionEnforcement asks for them when
+/// an owner is set or taken off. The testbed has it; without these rights no other test here would pass.
+const ASKED_BY_ADMISSION: &[(&str, &str, &str)] = &[
+    ("update", "slipway.dev", "rollouts/finalizers"),
+    ("delete", "", "services"),
+    ("delete", "gateway.networking.k8s.io", "httproutes"),
+];
+
+/// Requests that every user may make: about its own rights.
+const OPEN_TO_ALL: &[&str] = &["selfsubjectaccessreviews"];
+
+/// Runs after all other tests: `tests/run.sh` sees to it.
+#[tokio::test]
+#[ignore = "needs a node, and the other tests before it; run make test"]
+async fn the_operator_did_all_that_it_may_and_nothing_else() {
+    let stage = stage().await;
+    let log = stage
+        .node
+        .control_plane()
+        .audit_log_path()
+        .expect("the cluster's audit log");
+    let (done, refused) = requests(&std::fs::read_to_string(log).unwrap());
+    let granted = granted(
+        &stage
+            .helm(&["get", "manifest", RELEASE, "--namespace", NAMESPACE])
+            .await,
+    );
+    let unused: Vec<_> = granted
+        .difference(&done)
+        .filter(|right| !is_asked(right))
+        .collect();
+    let missing: Vec<_> = done.difference(&granted).collect();
+    assert!(refused.is_empty(), "refused: {refused:#?}");
+    assert!(
+        unused.is_empty() && missing.is_empty(),
+        "never used: {unused:#?}\nnot granted: {missing:#?}"
+    );
+}
+
+/// What the operator's user asked for: what it was let do, and what it was not.
+fn requests(log: &str) -> (BTreeSet<Right>, BTreeSet<Right>) {
+    let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
+    let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for line in log.lines().filter(|line| line.contains(&user)) {
+        // The server may be writing the last line.
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        if event["user"]["username"] != user {
+            continue;
+        }
+        let Some(right) = right_of(&event) else {
+            continue;
+        };
+        if OPEN_TO_ALL.contains(&right.2.as_str()) {
+            continue;
+        }
+        match event["annotations"]["authorization.k8s.io/decision"].as_str() {
+            Some("forbid") => refused.insert(right),
+            _ => done.insert(right),
+        };
+    }
+    (done, refused)
+}
+
+/// Nothing for requests that are not about an object, such as the server's version.
+fn right_of(event: &Value) -> Option<Right> {
+    let object = event.get("objectRef")?;
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    let resource = match (text("resource")?, text("subresource")) {
+        (resource, Some(subresource)) => format!("{resource}/{subresource}"),
+        (resource, None) => resource,
+    };
+    Some((
+        event["verb"].as_str()?.to_owned(),
+        text("apiGroup").unwrap_or_default(),
+        resource,
+    ))
+}
+
+/// What the roles grant that are bound to the operator's ServiceAccount.
+fn granted(manifest: &str) -> BTreeSet<Right> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap();
+    let is_operators = |binding: &&Value| {
+        let subjects = binding["subjects"].as_array();
+        subjects.is_some_and(|all| {
+            all.iter()
+                .any(|s| s["kind"] == "ServiceAccount" && s["name"] == RELEASE)
+        })
+    };
+    let bindings = objects.iter().filter(is_operators);
+    let bound: Vec<&Value> = bindings.map(|binding| &binding["roleRef"]).collect();
+    let is_bound = |object: &&Value| {
+        bound.iter().any(|role| {
+            role["kind"] == object["kind"] && role["name"] == object["metadata"]["name"]
+        })
+    };
+    objects
+        .iter()
+        .filter(is_bound)
+        .flat_map(|role| rights(&role["rules"]))
+        .collect()
+}
+
+fn rights(rules: &Value) -> Vec<Right> {
+    let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+    let mut rights = Vec::new();
+    for rule in rules.as_array().unwrap() {
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                let verbs = words(&rule["verbs"]);
+                rights.extend(
+                    verbs
+                        .into_iter()
+                        .map(|verb| (verb, group.clone(), resource.clone())),
+                );
+            }
+        }
+    }
+    rights
+}
+
+fn is_asked((verb, group, resource): &Right) -> bool {
+    ASKED_BY_ADMISSION.contains(&(verb.as_str(), group.as_str(), resource.as_str()))
+}

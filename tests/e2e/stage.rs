@@ -1,0 +1,164 @@
+//! The node, the operator on it, and the sample's images. Made once; every test plays on it.
+
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use testbed::{Node, image, programs};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+/// Where the operator is installed.
+pub(crate) const NAMESPACE: &str = "slipway-system";
+/// Name of the chart's release, and so of everything that it makes.
+pub(crate) const RELEASE: &str = "slipway";
+
+/// What every test needs.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) node: Node,
+    images: [String; 3],
+}
+
+/// Revisions of the sample. The third answers every twentieth request with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    One,
+    Two,
+    Bad,
+}
+
+impl Version {
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Bad];
+
+    /// The revision that its answers carry.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "1.0.0",
+            Self::Two => "2.0.0",
+            Self::Bad => "3.0.0",
+        }
+    }
+
+    fn error_percent(self) -> &'static str {
+        match self {
+            Self::One | Self::Two => "0",
+            Self::Bad => "5",
+        }
+    }
+}
+
+/// The stage, set on first use.
+pub(crate) async fn stage() -> &'static Stage {
+    static STAGE: OnceCell<Stage> = OnceCell::const_new();
+    STAGE.get_or_init(Stage::set).await
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let node = Node::start("e2e").await.unwrap();
+        let python = image::base::debian(node.registry()).await.unwrap();
+        let mut images = Vec::new();
+        for version in Version::ALL {
+            images.push(build_sample(node.registry(), &python, version).await);
+        }
+        let stage = Self {
+            node,
+            images: images.try_into().unwrap(),
+        };
+        stage.install(&[]).await;
+        stage
+    }
+
+    /// A client with all rights. One per test: it belongs to the test's runtime.
+    pub(crate) fn client(&self) -> Client {
+        self.node.control_plane().client().unwrap()
+    }
+
+    /// The image of a version of the sample.
+    pub(crate) fn image(&self, version: Version) -> &str {
+        &self.images[version as usize]
+    }
+
+    /// Installs the chart with this tree's operator, or brings an installed one up to date.
+    pub(crate) async fn install(&self, settings: &[&str]) {
+        let binary = Path::new(env!("CARGO_BIN_EXE_slipway"));
+        let dockerfile = in_tree("Dockerfile");
+        let operator =
+            image::program_image(self.node.registry(), "slipway/slipway", &dockerfile, binary)
+                .await
+                .unwrap();
+        let (repository, tag) = operator.rsplit_once(':').unwrap();
+        let chart = in_tree("charts/slipway").display().to_string();
+        let (repository, tag) = (
+            format!("image.repository={repository}"),
+            format!("image.tag={tag}"),
+        );
+        let fixed = [
+            "upgrade",
+            RELEASE,
+            &chart,
+            "--install",
+            "--wait",
+            "--timeout=2m",
+        ];
+        let place = ["--namespace", NAMESPACE, "--create-namespace"];
+        let image = ["--set", &repository, "--set", &tag];
+        let settings = settings.iter().flat_map(|setting| ["--set", *setting]);
+        let args: Vec<&str> = fixed
+            .into_iter()
+            .chain(place)
+            .chain(image)
+            .chain(settings)
+            .collect();
+        self.helm(&args).await;
+    }
+
+    /// Runs helm; panics with what it says when it fails.
+    pub(crate) async fn helm(&self, args: &[&str]) -> String {
+        programs::ensure(&["helm"]).await.unwrap();
+        self.run("helm", args).await.unwrap()
+    }
+
+    /// Runs a program of the testbed against the cluster. The error is what it says.
+    pub(crate) async fn run(&self, program: &str, args: &[&str]) -> Result<String, String> {
+        let path = programs::path_of(program).unwrap();
+        let output = Command::new(path)
+            .args(args)
+            .env("KUBECONFIG", self.node.control_plane().kubeconfig_path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("{program} {args:?}: {said}"))
+        }
+    }
+}
+
+/// A path from the top of this repository.
+pub(crate) fn in_tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Builds the sample as its own Dockerfile says, after an edit of the files that make it a version.
+async fn build_sample(registry: &str, base: &str, version: Version) -> String {
+    let sources = in_tree("examples/greeter");
+    let context = std::env::temp_dir().join(format!(
+        "slipway-e2e-{}-{}",
+        std::process::id(),
+        version.name()
+    ));
+    std::fs::create_dir_all(&context).unwrap();
+    for file in ["Dockerfile", "app.py", "DELAY_MS"] {
+        std::fs::copy(sources.join(file), context.join(file)).unwrap();
+    }
+    std::fs::write(context.join("VERSION"), version.name()).unwrap();
+    std::fs::write(context.join("ERROR_PERCENT"), version.error_percent()).unwrap();
+    let built = image::build_with(registry, &context, "demo/greeter", &[("BASE", base)]).await;
+    std::fs::remove_dir_all(&context).unwrap();
+    built.unwrap()
+}
