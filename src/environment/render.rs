@@ -62,14 +62,15 @@ pub fn step_name(test: &str) -> String {
     format!("smoke-{test}")
 }
 
-/// Name of the Job of a smoke test.
-pub fn job_name(promotion: &str, test: &str) -> String {
-    suffixed(promotion, test, MAX_LABEL)
+/// Name of the Job of a smoke test. A Promotion that is made again under its name has Jobs of its own.
+pub fn job_name(record: &Record, test: &str) -> String {
+    let mark = short_hash(record.target.uid.as_bytes(), 5);
+    suffixed(&format!("{}-{test}", record.name()), &mark, MAX_LABEL)
 }
 
 /// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
 pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
-    let name = job_name(record.name(), &test.name);
+    let name = job_name(record, &test.name);
     let key = Key::new(seen.key.namespace.clone(), name);
     let labels = [
         (label::COMPONENT, CHECK),

@@ -556,6 +556,13 @@ pub struct Change {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub measuring_since: Option<Timestamp>,
+    /// What the steps were up to the present one, a mark each: a list that is edited meanwhile is taken up
+    /// where it is still the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trail: String,
+    /// Whether `spec.paused` held it at the last look: that time is not time without progress.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// A revision that was given up.

@@ -13,7 +13,10 @@ fn samples() -> Vec<(String, Value)> {
     let mut samples = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             let text = std::fs::read_to_string(&path).unwrap();
             let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
             let objects = documents.into_iter().filter(Value::is_object);

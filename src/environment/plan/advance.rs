@@ -251,7 +251,7 @@ impl<'a> Draft<'a> {
             if steps.iter().any(done) {
                 continue;
             }
-            let job = render::job_name(entry.name(), &test.name);
+            let job = render::job_name(entry.record, &test.name);
             let check = seen.checks.get(&job);
             let outcome = check
                 .filter(|check| check.promotion == entry.record.target.uid)

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, NotificationEvent};
+use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
 use super::candidate::not_understood;
@@ -16,11 +17,11 @@ use crate::promotion::audit;
 /// Decisions that are named when they are not understood.
 const MAX_STRANGERS: usize = 3;
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
     pub(super) fn restore(&mut self) -> bool {
         self.restore_records();
-        let lost: Vec<Entry> = self
+        let lost: Vec<Entry<'a>> = self
             .history
             .entries
             .iter()
@@ -102,21 +103,14 @@ impl Draft<'_> {
         self.announce(event, name);
     }
 
-    /// Whether it is too early to say anything: no status says what runs, and a Rollout that may know has
-    /// not been looked at yet.
-    pub(super) fn is_blind(&mut self) -> bool {
-        if !self.seen.is_blank() {
-            return false;
-        }
-        let mut states = self.seen.rollouts.iter().filter_map(|rollout| {
-            let state = rollout.state.as_ref()?;
-            Some((rollout.name.as_str(), state))
-        });
-        let unknown = states.find(|(_, state)| state.images.is_some() && !state.is_current);
-        if let Some((name, _)) = unknown {
-            self.notice(format!("waits until it is known what Rollout {name} runs"));
-        }
-        unknown.is_some()
+    /// When no status says what runs: a Rollout that may know, and that has not been looked at yet.
+    pub(super) fn unknown_rollout(&self) -> Option<&'a str> {
+        let unknown = |rollout: &&'a Bound| {
+            let state = rollout.state.as_ref();
+            state.is_some_and(|state| state.images.is_some() && !state.is_current)
+        };
+        let mut rollouts = self.seen.rollouts.iter().filter(|_| self.seen.is_blank());
+        rollouts.find(unknown).map(|rollout| rollout.name.as_str())
     }
 
     /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed.
