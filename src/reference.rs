@@ -128,7 +128,7 @@ fn default(field: &Value, text: &str) -> Option<String> {
         _ => {}
     }
     // In the middle of a sentence: "A duration; default `5m`."
-    let (_, after) = text.split_once("default")?;
+    let (_, after) = text.split_once("; default")?;
     let after = after.trim_start_matches([':', ' ']);
     let end = match after.strip_prefix('`') {
         Some(code) => code.find('`')? + 2,
@@ -258,6 +258,7 @@ mod tests {
             Some("none".into())
         );
         assert_eq!(found("Metrics."), None);
+        assert_eq!(found("Variables, beside `defaults.env`."), None);
         let schema = serde_json::json!({"default": true});
         assert_eq!(default(&schema, ""), Some("`true`".into()));
     }
