@@ -9,6 +9,10 @@ pub type Permission = (ObjectKind, &'static str, &'static [&'static str]);
 const WATCH: &[&str] = &["list", "watch"];
 
 /// Everything the operator does, besides events and its Lease.
+///
+/// `finalizers`, and `delete` on Services and routes, stand for ownerReferences: clusters with the admission plugin
+/// OwnerReferencesPermissionEnforcement ask for the first when a child is made, and for the second when one is adopted
+/// or let go.
 pub const PERMISSIONS: &[Permission] = &[
     (ObjectKind::Rollout, "", &["list", "watch", "patch"]),
     (ObjectKind::Rollout, "status", &["patch"]),

@@ -86,7 +86,7 @@ fn rows(path: &str, schema: &Value, table: &mut String) {
             "| `{path}` | {} | {} | {} |",
             cell(&type_of(field)),
             cell(&default),
-            cell(&text)
+            cell(&meaning(&text))
         );
         if name == "conditions" {
             continue;
@@ -104,22 +104,37 @@ fn description(field: &Value) -> String {
     words.join(" ")
 }
 
-/// What the API server fills in, or what the description says that the operator takes.
+/// The description without the sentence that the column before it shows.
+fn meaning(text: &str) -> String {
+    let Some((before, after)) = text.split_once("Default") else {
+        return text.to_owned();
+    };
+    let rest = after.split_once(". ").map_or("", |(_, rest)| rest);
+    format!("{before}{rest}").trim_end().to_owned()
+}
+
+/// What the description says that is taken, else what the API server fills in.
 fn default(field: &Value, text: &str) -> Option<String> {
+    if let Some((_, after)) = text.split_once("Default") {
+        let sentence = after
+            .split_once(". ")
+            .map_or(after, |(sentence, _)| sentence);
+        let sentence = sentence.trim_start_matches([':', ' ']);
+        return Some(sentence.strip_suffix('.').unwrap_or(sentence).to_owned());
+    }
     match field.get("default") {
         Some(Value::String(value)) => return Some(format!("`{value}`")),
         Some(value @ (Value::Bool(_) | Value::Number(_))) => return Some(format!("`{value}`")),
         _ => {}
     }
-    let (_, after) = text.split_once("efault")?;
+    // In the middle of a sentence: "A duration; default `5m`."
+    let (_, after) = text.split_once("; default")?;
     let after = after.trim_start_matches([':', ' ']);
-    let is_code = after.starts_with('`');
-    let end = if is_code {
-        after.get(1..)?.find('`')? + 2
-    } else {
-        after
+    let end = match after.strip_prefix('`') {
+        Some(code) => code.find('`')? + 2,
+        None => after
             .find(". ")
-            .unwrap_or(after.len() - usize::from(after.ends_with('.')))
+            .unwrap_or(after.len() - usize::from(after.ends_with('.'))),
     };
     after.get(..end).map(str::to_owned)
 }
@@ -217,6 +232,16 @@ mod tests {
     }
 
     #[test]
+    fn a_default_is_not_told_twice() {
+        assert_eq!(
+            meaning("Pods. Default `1`. Example: `6`."),
+            "Pods. Example: `6`."
+        );
+        assert_eq!(meaning("Pods. Default `1`."), "Pods.");
+        assert_eq!(meaning("Pods."), "Pods.");
+    }
+
+    #[test]
     fn a_default_is_found_where_people_put_it() {
         let found = |text: &str| default(&Value::Null, text);
         assert_eq!(
@@ -233,6 +258,7 @@ mod tests {
             Some("none".into())
         );
         assert_eq!(found("Metrics."), None);
+        assert_eq!(found("Variables, beside `defaults.env`."), None);
         let schema = serde_json::json!({"default": true});
         assert_eq!(default(&schema, ""), Some("`true`".into()));
     }

@@ -20,7 +20,7 @@ use crate::schema::{self, closed_set};
     category = "slipway",
     namespaced,
     derive = "PartialEq",
-    doc = "Metrics and verdict rules that several Rollouts share. A Rollout names the template and gives values for its arguments.",
+    doc = "Metrics and verdict rules that several Rollouts share. A Rollout is to name the template and give values for its arguments: not yet.",
     validation = schema::short_name(),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -91,7 +91,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
     pub failure_limit: Option<u32>,
-    /// Number of inconclusive samples that are forgiven: one more makes the analysis inconclusive.
+    /// Number of inconclusive samples that are forgiven: one more fails the analysis.
     /// Default `3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
@@ -108,7 +108,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_samples: Option<u32>,
-    /// Number of samples after which the metric is decided and not measured again.
+    /// Number of samples with data after which the metric is not measured again.
     /// Default: it is measured as long as the analysis runs. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
@@ -122,8 +122,8 @@ pub struct PrometheusQuery {
     /// Address of the server, without `/api/v1`. Example: `http://prometheus.monitoring:9090`.
     #[schemars(transform = schema::http_url)]
     pub address: String,
-    /// PromQL that yields one number. `{{canary.pods}}`, `{{stable.pods}}` and `{{args.<name>}}` are
-    /// filled in. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
+    /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the
+    /// pods of one revision; in an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
     #[schemars(transform = schema::some_text::<8192>)]
     pub query: String,
 }

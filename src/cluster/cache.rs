@@ -4,7 +4,7 @@
 //! the newer of the two is kept, so a reconcile never plans on anything older than its own last write.
 //! No I/O: `watch.rs` and `write.rs` do the talking.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::ResourceExt;
@@ -61,8 +61,8 @@ struct State<K> {
     objects: HashMap<Key, Arc<K>>,
     children: Index,
     listeners: Index,
-    /// Objects that we deleted or saw go, until a later namesake: uid of the one that is gone.
-    gone: HashMap<Key, String>,
+    /// Objects that we deleted or saw go.
+    gone: Tombstones,
     /// Keys seen since the last `Init` of a scope, while a list is running.
     listing: HashMap<String, HashSet<Key>>,
     synced: BTreeSet<String>,
@@ -75,7 +75,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
             objects: HashMap::new(),
             children: Index::default(),
             listeners: Index::default(),
-            gone: HashMap::new(),
+            gone: Tombstones::default(),
             listing: HashMap::new(),
             synced: BTreeSet::new(),
         };
@@ -174,7 +174,8 @@ impl<K: ResourceExt + Clone> Cache<K> {
                     .collect();
                 let mut news = News::default();
                 for key in vanished {
-                    news.extend(state.remove(&key, self.relations));
+                    // The list may be older than what we know: then the watch brings it back.
+                    news.extend(state.remove(&key, None, self.relations));
                 }
                 news
             }
@@ -183,7 +184,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
                 let key = Key::of(&object);
                 let same = |known: &Arc<K>| known.uid() == object.uid();
                 if state.objects.get(&key).is_some_and(same) {
-                    state.remove(&key, self.relations)
+                    state.remove(&key, Some(version(&object)), self.relations)
                 } else {
                     News::default()
                 }
@@ -206,7 +207,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
             .as_deref()
             == Some(uid)
         {
-            let _ = state.remove(key, self.relations);
+            let _ = state.remove(key, Some(u64::MAX), self.relations);
         }
     }
 
@@ -224,7 +225,7 @@ impl<K: ResourceExt + Clone> State<K> {
     fn put(&mut self, object: K, relations: Relations<K>) -> News {
         let key = Key::of(&object);
         let uid = object.uid().unwrap_or_default();
-        if self.gone.get(&key) == Some(&uid) {
+        if self.gone.covers(&key, &uid, version(&object)) {
             return News::default();
         }
         if let Some(known) = self.objects.get(&key)
@@ -233,7 +234,6 @@ impl<K: ResourceExt + Clone> State<K> {
         {
             return News::default();
         }
-        self.gone.remove(&key);
         let mut news = News {
             changed: vec![key.clone()],
             parents: (relations.parents)(&object),
@@ -251,11 +251,15 @@ impl<K: ResourceExt + Clone> State<K> {
         news
     }
 
-    fn remove(&mut self, key: &Key, relations: Relations<K>) -> News {
+    /// Takes an object out; with a version, for good up to that version: an object that lost the label by which
+    /// it is watched looks deleted, and may get it back.
+    fn remove(&mut self, key: &Key, up_to: Option<u64>, relations: Relations<K>) -> News {
         let Some(old) = self.objects.remove(key) else {
             return News::default();
         };
-        self.gone.insert(key.clone(), old.uid().unwrap_or_default());
+        if let Some(version) = up_to {
+            self.gone.add(key, old.uid().unwrap_or_default(), version);
+        }
         News {
             changed: vec![key.clone()],
             parents: self.unlink(&old, key, relations),
@@ -272,6 +276,35 @@ impl<K: ResourceExt + Clone> State<K> {
             self.listeners.remove(&interest, key);
         }
         parents
+    }
+}
+
+/// Objects that are gone, so that news from before they went does not bring them back. Only the latest are
+/// kept: such news comes within seconds, and pods come and go for years.
+#[derive(Debug, Default)]
+struct Tombstones {
+    by_uid: HashMap<(Key, String), u64>,
+    order: VecDeque<(Key, String)>,
+}
+
+impl Tombstones {
+    const KEPT: usize = 4096;
+
+    fn add(&mut self, key: &Key, uid: String, version: u64) {
+        let grave = (key.clone(), uid);
+        if self.by_uid.insert(grave.clone(), version).is_none() {
+            self.order.push_back(grave);
+        }
+        if self.order.len() > Self::KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_uid.remove(&oldest);
+        }
+    }
+
+    fn covers(&self, key: &Key, uid: &str, version: u64) -> bool {
+        let known = self.by_uid.get(&(key.clone(), uid.to_owned()));
+        known.is_some_and(|gone| version <= *gone)
     }
 }
 
@@ -429,6 +462,44 @@ mod tests {
         assert!(cache.is_empty());
         cache.observe("", Event::Apply(object("a", "2", "3", "p")));
         assert_eq!(names(&cache, "p"), ["a"]);
+    }
+
+    #[test]
+    fn an_object_that_gets_its_label_back_is_back() {
+        let cache = cache();
+        cache.observe("", Event::Apply(object("a", "1", "1", "p")));
+        // For a watch by label, losing the label is being deleted.
+        cache.observe("", Event::Delete(object("a", "1", "2", "p")));
+        cache.remember(object("a", "1", "2", "p"));
+        assert!(
+            cache.is_empty(),
+            "an answer that is late brings nothing back"
+        );
+        cache.observe("", Event::Apply(object("a", "1", "3", "p")));
+        assert_eq!(names(&cache, "p"), ["a"]);
+    }
+
+    #[test]
+    fn a_list_that_is_older_than_our_own_write_hides_it_only_until_the_watch_catches_up() {
+        let cache = cache();
+        cache.remember(object("a", "1", "5", "p"));
+        cache.observe("", Event::Init);
+        cache.observe("", Event::InitDone);
+        cache.observe("", Event::Apply(object("a", "1", "5", "p")));
+        assert_eq!(names(&cache, "p"), ["a"]);
+    }
+
+    #[test]
+    fn pods_that_come_and_go_for_years_leave_nothing_behind() {
+        let cache = cache();
+        for number in 0..3 * Tombstones::KEPT {
+            let name = number.to_string();
+            cache.observe("", Event::Apply(object(&name, &name, "1", "p")));
+            cache.observe("", Event::Delete(object(&name, &name, "2", "p")));
+        }
+        let state = cache.read();
+        assert_eq!(state.gone.by_uid.len(), Tombstones::KEPT);
+        assert!(state.children.0.is_empty() && state.listeners.0.is_empty());
     }
 
     #[test]

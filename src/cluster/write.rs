@@ -2,10 +2,10 @@
 //!
 //! Each puts the server's answer into the caches, so that the next plan knows of it. Talks to the API server.
 
-use kube::Api;
 use kube::api::{
     DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Cluster;
@@ -121,7 +121,13 @@ impl Cluster {
                         key: key.clone(),
                     });
                 }
-                self.remember(*kind, &found);
+                if has_labels(&found, &object) {
+                    self.remember(*kind, &found);
+                } else {
+                    // Without its labels no watch sees it: it was there all the time.
+                    let labels = json!({"metadata": {"labels": object.metadata.labels}});
+                    self.patch(&Target::of(*kind, &found), &labels).await?;
+                }
             }
             Err(error) => return Err(fail(error)),
         }
@@ -239,6 +245,12 @@ impl Cluster {
             self.caches.remember(kind, &value);
         }
     }
+}
+
+fn has_labels(found: &DynamicObject, wanted: &DynamicObject) -> bool {
+    let there = found.labels();
+    let mut wanted = wanted.labels().iter();
+    wanted.all(|(key, value)| there.get(key) == Some(value))
 }
 
 /// Whether the object that is there belongs to the controller that wanted to create it.

@@ -9,9 +9,10 @@
 //! changed (most often nothing) is on record, the driver notes in `Cluster::asked` when it came; the next
 //! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
+mod attempts;
 pub mod queue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -30,19 +31,22 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
-use crate::model::action::{Action, Outcome};
+use crate::model::action::{Action, Outcome, Reply};
 use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
-use crate::model::key::{Key, short_hash};
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use attempts::{Attempts, jitter};
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
 const DEADLINE: Duration = Duration::from_mins(1);
 /// Plans in a row before other objects get their turn.
 const PASSES: usize = 16;
+/// What waits for an edit is tried again this often: the edit may be to an object that is not watched.
+const RETRY: Duration = Duration::from_mins(1);
 /// An object at rest is looked at this often even when no event says so.
 const RESYNC: Duration = Duration::from_hours(1);
 
@@ -112,6 +116,9 @@ pub enum ReconcileError {
     /// It took too long.
     #[error("no end within {} s", DEADLINE.as_secs())]
     Deadline,
+    /// Plan followed plan: something undoes what they do, or it has no effect.
+    #[error("{PASSES} plans in a row, and still something to do")]
+    Endless,
     /// A bug.
     #[error("panic: {0}")]
     Panic(String),
@@ -121,7 +128,7 @@ impl Classify for ReconcileError {
     fn class(&self) -> Class {
         match self {
             Self::Write(error) => error.class(),
-            Self::Observe(_) | Self::Deadline | Self::Panic(_) => Class::Transient,
+            Self::Observe(_) | Self::Deadline | Self::Endless | Self::Panic(_) => Class::Transient,
         }
     }
 
@@ -130,6 +137,7 @@ impl Classify for ReconcileError {
             Self::Observe(_) => "Observe",
             Self::Write(error) => error.name(),
             Self::Deadline => "Deadline",
+            Self::Endless => "Endless",
             Self::Panic(_) => "Panic",
         }
     }
@@ -164,26 +172,6 @@ pub fn run<K: Kind>(
                 worker.queue.done(&key);
             }
         });
-    }
-}
-
-/// Failures in a row, per object.
-#[derive(Debug, Default)]
-struct Attempts(Mutex<HashMap<Key, u32>>);
-
-impl Attempts {
-    fn failed(&self, key: &Key) -> u32 {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = attempts.entry(key.clone()).or_default();
-        *attempt += 1;
-        *attempt - 1
-    }
-
-    fn succeeded(&self, key: &Key) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
     }
 }
 
@@ -228,7 +216,6 @@ impl<K: Kind> Worker<K> {
             Ok(next) => {
                 self.attempts.succeeded(key);
                 match next {
-                    Next::Now => Duration::ZERO,
                     Next::At(at) => self.until(at),
                     Next::Gone => return,
                 }
@@ -241,7 +228,7 @@ impl<K: Kind> Worker<K> {
                     Class::Waiting { until } => self.until(until),
                     Class::Terminal => {
                         warn!(error = chain(&error), "waiting for an edit");
-                        RESYNC
+                        RETRY
                     }
                     Class::Transient => {
                         let attempt = self.attempts.failed(key);
@@ -262,7 +249,10 @@ impl<K: Kind> Worker<K> {
                 debug!(attempt, error = chain(error), "planning again");
             }
             ReconcileError::Panic(_) => error!(attempt, error = chain(error), "reconcile failed"),
-            ReconcileError::Observe(_) | ReconcileError::Write(_) | ReconcileError::Deadline => {
+            ReconcileError::Observe(_)
+            | ReconcileError::Write(_)
+            | ReconcileError::Deadline
+            | ReconcileError::Endless => {
                 warn!(attempt, error = chain(error), "reconcile failed");
             }
         }
@@ -290,7 +280,7 @@ impl<K: Kind> Worker<K> {
                 Pass::Rest(next) => return Ok(next),
             }
         }
-        Ok(Next::Now)
+        Err(ReconcileError::Endless)
     }
 
     /// One plan, carried out.
@@ -393,7 +383,7 @@ impl<K: Kind> Worker<K> {
     /// Runs the actions in order and stops at the first that fails.
     async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
         let mut outcome = Outcome::default();
-        for action in actions {
+        for (index, action) in actions.iter().enumerate() {
             let done = match action {
                 Action::Apply(manifest) => self.cluster.apply(manifest).await,
                 Action::Create(manifest) => self.cluster.create(manifest).await,
@@ -402,9 +392,11 @@ impl<K: Kind> Worker<K> {
                     self.cluster.write_status(target, status).await.map(|_| ())
                 }
                 Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
-                Action::Fetch { key, request } => {
-                    let reply = self.cluster.fetch(request).await;
-                    outcome.replies.insert(key.clone(), reply);
+                Action::Fetch { key, .. } => {
+                    if !outcome.replies.contains_key(key) {
+                        let rest = actions.get(index..).unwrap_or_default();
+                        outcome.replies.extend(self.fetch(rest).await);
+                    }
                     Ok(())
                 }
             };
@@ -419,6 +411,22 @@ impl<K: Kind> Worker<K> {
             }
         }
         (outcome, Ok(()))
+    }
+
+    /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
+    /// outlast the reconcile, and nothing would ever be counted.
+    async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
+        let requests = actions.iter().map_while(|action| match action {
+            Action::Fetch { key, request } => Some((key, request)),
+            Action::Apply(_)
+            | Action::Create(_)
+            | Action::Patch { .. }
+            | Action::Status { .. }
+            | Action::Delete { .. } => None,
+        });
+        let replies = requests
+            .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });
+        futures::future::join_all(replies).await
     }
 
     /// One log line per plan that changes something; one event when the reason changes.
@@ -454,7 +462,6 @@ enum Pass {
 
 #[derive(Debug)]
 enum Next {
-    Now,
     At(Timestamp),
     Gone,
 }
@@ -471,7 +478,9 @@ fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
 /// Why the last try of a plan's actions failed, as every kind's status tells.
 fn standing_failure(status: &Value) -> Option<String> {
     let conditions = status.get("conditions")?.as_array()?;
-    let failed = conditions.iter().find(|condition| condition["type"] == ACTION_FAILED)?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition["type"] == ACTION_FAILED)?;
     Some(failed.get("message")?.as_str()?.to_owned())
 }
 
@@ -487,10 +496,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "?".to_owned())
-}
-
-/// Spreads retries without a random source: different objects, and attempts, differ.
-fn jitter(key: &Key, attempt: u32) -> u8 {
-    let hash = short_hash(format!("{key}#{attempt}").as_bytes(), 2);
-    u8::from_str_radix(&hash, 16).unwrap_or_default()
 }

@@ -140,6 +140,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
     use super::*;
@@ -192,6 +194,50 @@ mod tests {
         state.done(&key("a"));
         assert_eq!(state.promote(now + Duration::from_secs(2)), None);
         assert_eq!(state.take(), None);
+    }
+
+    /// Workers look up what is wanted when they take a key: nothing that was wanted before stays unseen.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wish_is_lost_among_many_workers() {
+        const KEYS: usize = 7;
+        let queue = Arc::new(Queue::default());
+        let counts = || Arc::new((0..KEYS).map(|_| AtomicUsize::new(0)).collect::<Vec<_>>());
+        let (wanted, seen) = (counts(), counts());
+        for _ in 0..3 {
+            let (queue, wanted, seen) = (queue.clone(), wanted.clone(), seen.clone());
+            tokio::spawn(async move {
+                loop {
+                    let key = queue.next().await;
+                    let index: usize = key.name.parse().unwrap();
+                    let now = wanted[index].load(SeqCst);
+                    tokio::task::yield_now().await;
+                    seen[index].fetch_max(now, SeqCst);
+                    queue.done(&key);
+                }
+            });
+        }
+        for round in 0..3000usize {
+            let index = round * 31 % KEYS;
+            wanted[index].fetch_add(1, SeqCst);
+            if round % 3 == 0 {
+                let soon = Instant::now() + Duration::from_micros(300);
+                queue.add_at(key(&index.to_string()), soon);
+            } else {
+                queue.add(key(&index.to_string()));
+            }
+            if round % 5 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let load =
+            |counts: &[AtomicUsize]| counts.iter().map(|c| c.load(SeqCst)).collect::<Vec<_>>();
+        let all_seen = async {
+            while load(&seen) != load(&wanted) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let end = tokio::time::timeout(Duration::from_secs(10), all_seen).await;
+        assert!(end.is_ok(), "{:?} of {:?}", load(&seen), load(&wanted));
     }
 
     #[tokio::test(start_paused = true)]

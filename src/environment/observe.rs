@@ -99,6 +99,13 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
     let found = caches.environments.get(&key);
     let good = found.map(|environment| {
         let status = environment.status.clone().unwrap_or_default();
+        // Without a status its holds are not known, and nothing that may be held is good.
+        if status
+            .observed_generation
+            .is_none_or(|generation| generation < 0)
+        {
+            return Good::default();
+        }
         let held: BTreeSet<String> = status
             .holds
             .into_iter()

@@ -48,6 +48,10 @@ pub struct Observed {
     pub checks: BTreeMap<String, Check>,
 }
 
+/// When something was written: the second, and the version that it got. Times in objects are whole seconds;
+/// within one, versions tell what came first.
+pub type Moment = (Timestamp, u64);
+
 /// A Promotion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -67,6 +71,11 @@ impl Record {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.target.key.name
+    }
+
+    /// When something happened to it at `at` that was not followed by anything else.
+    pub fn moment(&self, at: Timestamp) -> Moment {
+        (at, self.target.resource_version.parse().unwrap_or(u64::MAX))
     }
 }
 
@@ -99,6 +108,13 @@ pub struct Act {
     pub version: u64,
     /// What was decided.
     pub spec: DecisionSpec,
+}
+
+impl Act {
+    /// When it was made.
+    pub fn moment(&self) -> Moment {
+        (self.at, self.version)
+    }
 }
 
 /// A Rollout that the Environment lists.

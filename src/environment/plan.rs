@@ -129,11 +129,12 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(seen: &'a Observed, now: Timestamp) -> Self {
         let history = History::read(seen);
+        let order = Order::of(&seen.releases);
         Self {
             seen,
             now,
-            order: Order::of(&seen.releases),
-            rulings: Rulings::read(seen, &history, now),
+            rulings: Rulings::read(seen, &history, &order, now),
+            order,
             history,
             gates: Gates::default(),
             actions: Vec::new(),
@@ -148,7 +149,11 @@ impl<'a> Draft<'a> {
             self.wake_at(until);
         }
         self.notice_strangers();
-        if self.restore() || self.is_blind() {
+        if let Some(name) = self.unknown_rollout() {
+            self.notice(format!("waits until it is known what Rollout {name} runs"));
+            return;
+        }
+        if self.restore() {
             return;
         }
         if let Some(failed) = self.history.rollback_owed() {
@@ -175,7 +180,7 @@ impl<'a> Draft<'a> {
             .iter()
             .filter_map(|record| record.spec.number);
         let number = numbers.max().unwrap_or(0).saturating_add(1);
-        let promotion = render::promotion(self.seen, wish.spec(self.seen, number));
+        let promotion = render::promotion(self.seen, &wish.spec(self.seen, number));
         self.actions.push(Action::Create(promotion));
     }
 
@@ -192,9 +197,16 @@ impl<'a> Draft<'a> {
     }
 
     fn memory(&mut self, shown: Shown) -> Memory {
+        let status = &self.seen.status;
+        // What cannot be known yet is not said: Rollouts would follow it.
+        let (desired, current) = if self.unknown_rollout().is_some() {
+            (status.desired.clone(), status.current.clone())
+        } else {
+            (self.history.desired(), self.history.current())
+        };
         Memory {
-            desired: self.history.desired(),
-            current: self.history.current(),
+            desired,
+            current,
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
             outbox: std::mem::take(&mut self.outbox),

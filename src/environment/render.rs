@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::api::{DeletionPolicy, SmokeTest};
 use super::observed::{Observed, Record};
+use crate::model::json::set;
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
@@ -42,7 +43,7 @@ fn mark_of(images: &[ImageRef]) -> String {
 }
 
 /// The record of a promotion. Where records outlive the Environment they have no owner.
-pub fn promotion(seen: &Observed, spec: PromotionSpec) -> Manifest {
+pub fn promotion(seen: &Observed, spec: &PromotionSpec) -> Manifest {
     let name = promotion_name(&seen.key.name, &spec.images, spec.attempt);
     let key = Key::new(seen.key.namespace.clone(), name);
     let labels = [
@@ -62,14 +63,15 @@ pub fn step_name(test: &str) -> String {
     format!("smoke-{test}")
 }
 
-/// Name of the Job of a smoke test.
-pub fn job_name(promotion: &str, test: &str) -> String {
-    suffixed(promotion, test, MAX_LABEL)
+/// Name of the Job of a smoke test. A Promotion that is made again under its name has Jobs of its own.
+pub fn job_name(record: &Record, test: &str) -> String {
+    let mark = short_hash(record.target.uid.as_bytes(), 5);
+    suffixed(&format!("{}-{test}", record.name()), &mark, MAX_LABEL)
 }
 
 /// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
 pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
-    let name = job_name(record.name(), &test.name);
+    let name = job_name(record, &test.name);
     let key = Key::new(seen.key.namespace.clone(), name);
     let labels = [
         (label::COMPONENT, CHECK),
@@ -85,7 +87,7 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         },
     });
     if !test.job.command.is_empty() {
-        container["command"] = json!(test.job.command);
+        set(&mut container, &["command"], json!(test.job.command));
     }
     let pod_labels: Value = labels.iter().map(|(key, value)| (*key, *value)).collect();
     let rest = json!({"spec": {

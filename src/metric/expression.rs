@@ -12,6 +12,14 @@ const MAX_DEPTH: usize = 16;
 /// Enough for the longest chain of operators that fits into the length, unoptimised, with room to spare.
 const STACK: usize = 64 << 20;
 
+/// Functions that loop. Nested, a few hundred characters of them run for years.
+const LOOPS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "map"];
+
+fn words(expression: &str) -> impl Iterator<Item = &str> {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression.split(move |c| !is_of_word(c))
+}
+
 /// Checks that an expression can be used. The error is for people.
 pub fn check(expression: &str) -> Result<(), String> {
     evaluate(expression, 0.0).map(|_| ())
@@ -24,6 +32,11 @@ pub fn evaluate(expression: &str, value: f64) -> Result<bool, String> {
     }
     if depth(expression) > MAX_DEPTH {
         return Err(format!("brackets nested deeper than {MAX_DEPTH}"));
+    }
+    if let Some(name) = words(expression).find(|word| LOOPS.contains(word)) {
+        return Err(format!(
+            "{name}() is a loop, and there is nothing to loop over: compare `value`"
+        ));
     }
     let expression = expression.to_owned();
     let run = move || evaluate_here(&expression, value);
@@ -83,6 +96,16 @@ mod tests {
                 .unwrap_err()
                 .contains("not true or false")
         );
+    }
+
+    #[test]
+    fn no_expression_can_run_for_ever() {
+        let mut text = "value > 1.0".to_owned();
+        for _ in 0..8 {
+            text = format!("[1,1,1,1,1,1,1,1,1,1,1,1].all(x, {text})");
+        }
+        assert!(check(&text).unwrap_err().contains("loop"));
+        assert_eq!(evaluate("value in [1.0, 2.0]", 2.0), Ok(true));
     }
 
     #[test]

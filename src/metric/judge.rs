@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Sample, expression};
 use crate::analysis::api::{Metric, NoData};
+use crate::model::condition::truncate;
 use crate::rollout::api::Tally;
 
 /// What the samples of a metric mean so far.
@@ -20,6 +21,19 @@ pub enum Verdict {
     Bad(String),
 }
 
+/// Longest problem that is remembered, in bytes: a server may answer with a page.
+const MAX_PROBLEM: usize = 256;
+
+/// A value as people read it: as short as it can be, also for the huge and the tiny.
+fn shown(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && size.is_finite() && !(1e-6..1e15).contains(&size) {
+        format!("{value:e}")
+    } else {
+        format!("{value}")
+    }
+}
+
 /// Counts one more sample.
 #[must_use]
 pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {
@@ -31,34 +45,34 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
     };
     match sample {
         Sample::Value(value) => {
-            tally.value = Some(format!("{value}"));
+            tally.value = Some(shown(*value));
             tally.no_data = 0;
             match judge(metric, *value) {
-                Ok(Some(true)) => tally.passed += 1,
-                Ok(Some(false)) => tally.failed += 1,
-                Ok(None) => tally.inconclusive += 1,
-                Err(problem) => return errored(tally, problem),
+                Ok(Some(true)) => tally.passed = tally.passed.saturating_add(1),
+                Ok(Some(false)) => tally.failed = tally.failed.saturating_add(1),
+                Ok(None) => tally.inconclusive = tally.inconclusive.saturating_add(1),
+                Err(problem) => return errored(tally, &problem),
             }
             tally.errors = 0;
         }
         Sample::Empty => {
             tally.errors = 0;
-            tally.no_data += 1;
+            tally.no_data = tally.no_data.saturating_add(1);
             tally.message = Some("no data".to_owned());
             match metric.no_data() {
                 NoData::Wait => {}
-                NoData::Fail => tally.failed += 1,
-                NoData::Pass => tally.passed += 1,
+                NoData::Fail => tally.failed = tally.failed.saturating_add(1),
+                NoData::Pass => tally.passed = tally.passed.saturating_add(1),
             }
         }
-        Sample::Error(problem) => return errored(tally, problem.clone()),
+        Sample::Error(problem) => return errored(tally, problem),
     }
     tally
 }
 
-fn errored(mut tally: Tally, problem: String) -> Tally {
-    tally.errors += 1;
-    tally.message = Some(problem);
+fn errored(mut tally: Tally, problem: &str) -> Tally {
+    tally.errors = tally.errors.saturating_add(1);
+    tally.message = Some(truncate(problem, MAX_PROBLEM).to_owned());
     tally
 }
 
@@ -111,8 +125,13 @@ pub fn verdict(metric: &Metric, tally: &Tally) -> Verdict {
 
 /// Whether the metric is measured again.
 pub fn is_complete(metric: &Metric, tally: &Tally) -> bool {
-    let samples = tally.passed + tally.failed + tally.inconclusive;
-    metric.count.is_some_and(|count| samples >= count)
+    metric.count.is_some_and(|count| samples(tally) >= count)
+}
+
+/// Samples that were judged.
+pub fn samples(tally: &Tally) -> u32 {
+    let decided = tally.passed.saturating_add(tally.failed);
+    decided.saturating_add(tally.inconclusive)
 }
 
 #[cfg(test)]
@@ -259,6 +278,21 @@ mod tests {
                 *bad,
                 "{claim}: {tally:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_sample_is_short() {
+        let page = Sample::Error("x".repeat(1 << 20));
+        let (tally, _) = after(&metric(&json!({})), &[page]);
+        assert_eq!(tally.message.unwrap().len(), MAX_PROBLEM);
+        for (value, text) in [
+            (f64::MAX, "1.7976931348623157e308"),
+            (1e-300, "1e-300"),
+            (0.25, "0.25"),
+        ] {
+            let (tally, _) = after(&metric(&json!({})), &[Sample::Value(value)]);
+            assert_eq!(tally.value.unwrap(), text);
         }
     }
 

@@ -71,6 +71,13 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
         .any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
+/// Since when the condition has been false, if it is.
+pub fn false_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
+    let mut conditions = conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_)?;
+    (found.status == "False").then_some(found.last_transition_time.0)
+}
+
 /// Cuts `text` to at most `limit` bytes, at a character.
 pub fn truncate(text: &str, limit: usize) -> &str {
     if text.len() <= limit {

@@ -30,6 +30,11 @@ impl Revision {
         Self(label.to_owned())
     }
 
+    /// None that there is.
+    pub fn unknown() -> Self {
+        Self(String::new())
+    }
+
     /// As in labels and names.
     pub fn as_str(&self) -> &str {
         &self.0

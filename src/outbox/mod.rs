@@ -123,6 +123,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the shell hands it on")]
     fn reply(status: u16) -> Result<Reply, String> {
         let body = Vec::new();
         Ok(Reply { status, body })

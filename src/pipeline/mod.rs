@@ -13,7 +13,7 @@ pub mod spec;
 pub mod status;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

@@ -12,15 +12,15 @@ use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::RunPhase;
 
 /// When everything happens.
-pub const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 /// A commit whose digits are all the same.
-pub fn sha(digit: char) -> String {
+pub(crate) fn sha(digit: char) -> String {
     digit.to_string().repeat(40)
 }
 
 /// The spec of a Pipeline with a test stage `unit` and a build stage `image` after it, and a gate on tests.
-pub fn spec_json() -> Value {
+pub(crate) fn spec_json() -> Value {
     json!({
         "source": {"git": {"url": "https://git.example/shop/api.git"}},
         "stages": [
@@ -32,12 +32,12 @@ pub fn spec_json() -> Value {
 }
 
 /// The same, read.
-pub fn spec() -> PipelineSpec {
+pub(crate) fn spec() -> PipelineSpec {
     serde_json::from_value(spec_json()).unwrap()
 }
 
 /// A Pipeline named `api` that nobody has looked at.
-pub fn a_pipeline() -> Observed {
+pub(crate) fn a_pipeline() -> Observed {
     Observed {
         key: Key::new("shop", "api"),
         owner: k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
@@ -63,7 +63,7 @@ pub fn a_pipeline() -> Observed {
 
 impl Observed {
     /// The branch was found at a commit, some seconds ago.
-    pub fn at(mut self, digit: char, seconds_ago: i64) -> Self {
+    pub(crate) fn at(mut self, digit: char, seconds_ago: i64) -> Self {
         self.status.last_observed_sha = Some(sha(digit));
         self.status.last_observed_url = Some(self.spec.source.git.url.clone());
         self.status.last_observed_ref = Some(self.git_ref());
@@ -72,13 +72,13 @@ impl Observed {
     }
 
     /// The branch could not be read.
-    pub fn failing(mut self, error: SourceError) -> Self {
+    pub(crate) fn failing(mut self, error: SourceError) -> Self {
         self.status.source_error = Some(error);
         self
     }
 
     /// A run of a commit, made some seconds ago.
-    pub fn with_run(mut self, digit: char, phase: RunPhase, seconds_ago: i64) -> Self {
+    pub(crate) fn with_run(mut self, digit: char, phase: RunPhase, seconds_ago: i64) -> Self {
         let run = Run {
             target: Target {
                 kind: ObjectKind::PipelineRun,

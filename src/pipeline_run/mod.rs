@@ -13,7 +13,7 @@ pub mod status;
 pub mod verdict;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

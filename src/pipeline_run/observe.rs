@@ -15,6 +15,7 @@ use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{Ended, Job, JobState, Observed, PipelineNow, Pod, Snapshot, Trouble};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::api::DecisionAction;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -55,6 +56,7 @@ pub async fn observe(
             .children_of(ObjectKind::Pipeline, &pipeline_key),
         asked_at: None,
         authorities: Authorities::System,
+        cancelled_by: cancelled_by(&key, cluster),
         images: cluster.images().clone(),
         status,
         key: key.clone(),
@@ -85,6 +87,19 @@ pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), Re
         read.map_err(ReconcileError::Observe)?;
     }
     Ok(())
+}
+
+/// The user of the first Decision to stop the run. Who that is was proven when it was made.
+fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
+    let decisions = cluster
+        .caches
+        .decisions
+        .children_of(ObjectKind::PipelineRun, key);
+    let cancels = decisions
+        .iter()
+        .filter(|decision| decision.spec.action == DecisionAction::Cancel);
+    let first = cancels.min_by_key(|decision| (created(decision.as_ref()), decision.name_any()))?;
+    Some(first.spec.user.clone())
 }
 
 fn snapshot(

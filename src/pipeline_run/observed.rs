@@ -43,6 +43,8 @@ pub struct Observed {
     pub asked_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
     pub authorities: Authorities,
+    /// Who has asked to stop it, first of all.
+    pub cancelled_by: Option<String>,
     /// Images of stage pods.
     pub images: StageImages,
 }

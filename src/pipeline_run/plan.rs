@@ -6,6 +6,7 @@
 //! Running ── stages, as their needs allow ── gates ── Release ── Succeeded
 //!   └── a stage or an enforced gate fails: Failed or TimedOut, once every stage is over
 //! ```
+//! A Decision to cancel ends it from anywhere: Cancelled, and its Jobs are deleted.
 //!
 //! A phase that is over is final. What the next plan needs is the status itself: a stage that is `Running`
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
@@ -49,7 +50,10 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
         waiting: None,
     };
     if !draft.is_over() && !seen.is_deleted {
-        draft.advance();
+        match &seen.cancelled_by {
+            Some(user) => draft.cancel(user),
+            None => draft.advance(),
+        }
     }
     draft.stop_leftovers();
     draft.finish()
@@ -183,6 +187,19 @@ impl Draft<'_> {
         }
     }
 
+    /// Stops where it is. Stages that are over keep their verdict.
+    fn cancel(&mut self, user: &str) {
+        for stage in &mut self.next.stages {
+            if !stage::is_over(stage.phase) {
+                stage.phase = StagePhase::Cancelled;
+                stage.finished_at = Some(Time(self.now));
+                stage.message = Some(format!("stopped by {user}"));
+            }
+        }
+        self.next.source_error = None;
+        self.end(RunPhase::Cancelled);
+    }
+
     /// Jobs whose stage is over, or that belong to a run that is over, are not left to run.
     fn stop_leftovers(&mut self) {
         let is_over = self.is_over();
@@ -282,7 +299,7 @@ fn report(status: &PipelineRunStatus) -> Why {
             );
             Why::normal("Succeeded", message)
         }
-        RunPhase::Cancelled => Why::warning("Cancelled", "stopped by a person"),
+        RunPhase::Cancelled => Why::warning("Cancelled", "stopped by a person; make a new run"),
         RunPhase::Failed | RunPhase::TimedOut => {
             let Some(failure) = &status.failure else {
                 return Why::warning("Failed", "failed");

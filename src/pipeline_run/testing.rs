@@ -29,7 +29,7 @@ fn owner(kind: &str, name: &str) -> OwnerReference {
 }
 
 /// A run of commit `a…` that nobody has looked at.
-pub fn a_run() -> Observed {
+pub(crate) fn a_run() -> Observed {
     Observed {
         key: Key::new("shop", "api-1"),
         owner: owner("PipelineRun", "api-1"),
@@ -52,6 +52,7 @@ pub fn a_run() -> Observed {
         releases: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
+        cancelled_by: None,
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
@@ -60,7 +61,7 @@ pub fn a_run() -> Observed {
 }
 
 /// The commit of a run.
-pub fn commit(digit: char) -> Commit {
+pub(crate) fn commit(digit: char) -> Commit {
     Commit {
         sha: sha(digit),
         author: "Alice".into(),
@@ -71,12 +72,12 @@ pub fn commit(digit: char) -> Commit {
 }
 
 /// A digest whose digits are all the same.
-pub fn digest(digit: char) -> String {
+pub(crate) fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
 }
 
 /// The report of a script with so many tests.
-pub fn tested(total: u32, failed: u32) -> StageReport {
+pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
     StageReport {
         exit_code: Some(i32::from(failed > 0)),
         failure: (failed > 0).then_some(FailureKind::Test),
@@ -91,7 +92,7 @@ pub fn tested(total: u32, failed: u32) -> StageReport {
 }
 
 /// The report of a build.
-pub fn built(digit: char) -> StageReport {
+pub(crate) fn built(digit: char) -> StageReport {
     StageReport {
         digest: Some(digest(digit)),
         ..StageReport::default()
@@ -99,7 +100,7 @@ pub fn built(digit: char) -> StageReport {
 }
 
 /// A Job whose pod is being made.
-pub fn a_job(name: &str) -> Job {
+pub(crate) fn a_job(name: &str) -> Job {
     Job {
         target: Target {
             kind: ObjectKind::Job,
@@ -116,7 +117,7 @@ pub fn a_job(name: &str) -> Job {
 
 impl Job {
     /// The pod runs.
-    pub fn running(mut self) -> Self {
+    pub(crate) fn running(mut self) -> Self {
         self.pod = Some(Pod {
             ended: BTreeMap::from([(TOOLS.into(), Ended::default()), fetched('a')]),
             ..Pod::default()
@@ -125,7 +126,7 @@ impl Job {
     }
 
     /// The Job is over, and its pod left a report.
-    pub fn over(mut self, at: Timestamp, exit_code: i32, report: StageReport) -> Self {
+    pub(crate) fn over(mut self, at: Timestamp, exit_code: i32, report: StageReport) -> Self {
         self = self.running();
         if let Some(pod) = &mut self.pod {
             pod.is_over = true;
@@ -145,7 +146,7 @@ impl Job {
     }
 
     /// Changes the pod.
-    pub fn with_pod(mut self, change: impl FnOnce(&mut Pod)) -> Self {
+    pub(crate) fn with_pod(mut self, change: impl FnOnce(&mut Pod)) -> Self {
         change(self.pod.get_or_insert_default());
         self
     }

@@ -70,7 +70,7 @@ pub struct ReleaseSpec {
     pub git_ref: String,
     /// Why it may be promoted.
     pub evidence: Evidence,
-    /// `Normal`, or `Hotfix` for one that rules may let pass faster. Default `Normal`.
+    /// `Normal`, or `Hotfix` for one that rules are to let pass faster; none does yet. Default `Normal`.
     #[serde(default)]
     pub kind: ReleaseKind,
 }

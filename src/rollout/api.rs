@@ -67,8 +67,8 @@ pub struct RolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub min_ready_seconds: Option<i32>,
-    /// Time without progress, while pods are awaited, after which the revision is given up and traffic goes
-    /// back. In seconds. Default `600`.
+    /// Time without progress, while pods, the data plane or a verdict are awaited, after which the revision is
+    /// given up and traffic goes back. In seconds. Default `600`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
     pub progress_deadline_seconds: Option<i32>,
@@ -80,7 +80,8 @@ pub struct RolloutSpec {
     /// stable revision, its Services and its route go on serving without an owner. Default `Delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Holds everything where it is: no step, no weight, no scaling of a new revision. Default `false`.
+    /// Holds a change where it is: no step, no weight, no scaling of the new revision. A way back is not held.
+    /// Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// How a new revision takes over. Default: a canary whose one step is all of the traffic.
@@ -251,7 +252,8 @@ pub struct Traffic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// Port of the pods, by number or name. Default: the same as `port`. Example: `8080`.
+    /// Port of the pods, by name or number; a name goes with each revision when it changes. Default: the same
+    /// as `port`. Example: `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::port_or_name)]
     pub target_port: Option<IntOrString>,
@@ -390,7 +392,7 @@ pub struct RolloutStatus {
     /// What the operator remembers between two looks. Not an interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`.
+    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`, `ActionFailed`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
@@ -554,6 +556,13 @@ pub struct Change {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub measuring_since: Option<Timestamp>,
+    /// What the steps were up to the present one, a mark each: a list that is edited meanwhile is taken up
+    /// where it is still the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trail: String,
+    /// Whether `spec.paused` held it at the last look: that time is not time without progress.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// A revision that was given up.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
@@ -42,9 +43,13 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         .collect();
     let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
     let mut observed = Observed {
-        owner: rollout.controller_owner_ref(&()).unwrap_or_default(),
+        owner: OwnerReference {
+            block_owner_deletion: Some(true),
+            ..rollout.controller_owner_ref(&()).unwrap_or_default()
+        },
         generation: rollout.metadata.generation.unwrap_or_default(),
         deletion: deletion(rollout),
+        deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
         promotion,
         notice,
@@ -253,9 +258,8 @@ fn read_service(
     let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
     Service {
         target: Target::of(ObjectKind::Service, service),
-        revision: selector
-            .and_then(|selector| selector.get(label::REVISION))
-            .map(|label| Revision::from_label(label)),
+        revision: selected(selector, observed),
+        foreign_keys: foreign_keys(selector, observed),
         is_owned: service
             .owner_references()
             .iter()
@@ -263,6 +267,32 @@ fn read_service(
         is_current: is_current(&ports, observed),
         ready,
     }
+}
+
+/// The revision that a selector stands for; none, where somebody made something else of it.
+fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
+    let selector = selector?;
+    let revision = Revision::from_label(selector.get(label::REVISION)?);
+    let is_ours = match &observed.wanted {
+        Wanted::Spec(spec) => {
+            let wanted = spec.selector.iter();
+            selector.len() == spec.selector.len() + 1
+                && wanted
+                    .into_iter()
+                    .all(|(key, value)| selector.get(key) == Some(value))
+        }
+        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
+    };
+    is_ours.then_some(revision)
+}
+
+fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
+    let Wanted::Spec(spec) = &observed.wanted else {
+        return Vec::new();
+    };
+    let keys = selector.into_iter().flat_map(BTreeMap::keys);
+    let foreign = keys.filter(|key| *key != label::REVISION && !spec.selector.contains_key(*key));
+    foreign.cloned().collect()
 }
 
 fn is_current(ports: &Value, observed: &Observed) -> bool {

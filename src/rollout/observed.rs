@@ -26,6 +26,8 @@ pub struct Observed {
     pub generation: i64,
     /// What becomes of the children, when it is being deleted.
     pub deletion: Option<Deletion>,
+    /// Since when it is being deleted.
+    pub deleted_at: Option<Timestamp>,
     /// The spec, or what is wrong with it, or why there is nothing to run.
     pub wanted: Wanted,
     /// The Promotion that asks for it, where an Environment says what runs.
@@ -91,6 +93,13 @@ pub struct Set {
     pub is_settled: bool,
 }
 
+impl Set {
+    /// Available pods that stay: right after a scaling its status still counts those that go.
+    pub fn lasting(&self) -> i32 {
+        self.available.clamp(0, self.replicas.max(0))
+    }
+}
+
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
@@ -122,6 +131,8 @@ pub struct Service {
     pub target: Target,
     /// The revision that it selects, where it selects one.
     pub revision: Option<Revision>,
+    /// Keys of the selector that somebody added.
+    pub foreign_keys: Vec<String>,
     /// Whether a controller owns it: us.
     pub is_owned: bool,
     /// Whether its ports are as they should be.
@@ -165,6 +176,16 @@ impl Observed {
             Side::Stable => stable.as_ref(),
             Side::Canary => canary.as_ref(),
         }
+    }
+
+    /// Services and route that are ours.
+    pub fn owned_traffic(&self) -> impl Iterator<Item = &Target> {
+        let services = self.services.iter().flatten();
+        let owned = services.filter(|service| service.is_owned);
+        let route = self.route.iter().filter(|route| route.is_owned());
+        owned
+            .map(|service| &service.target)
+            .chain(route.map(|route| &route.target))
     }
 
     /// The ReplicaSet of a revision.

@@ -85,59 +85,51 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
     }
     match &seen.wanted {
         Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
-        Wanted::NoRelease(message) => idle(
-            seen,
-            Phase::Pending,
-            Why::normal("NoRelease", message.clone()),
-        ),
+        Wanted::NoRelease(message) => {
+            let memory = remembered(seen, Phase::Pending);
+            let why = Why::normal("NoRelease", message.clone());
+            without_spec(seen, memory, why)
+        }
         Wanted::Invalid(problems) => {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|p| format!("{}: {}", p.path, p.problem))
                 .collect();
-            idle(
-                seen,
-                Phase::Degraded,
-                Why::warning("InvalidSpec", lines.join("; ")),
-            )
+            let memory = remembered(seen, Phase::Degraded);
+            let why = Why::warning("InvalidSpec", lines.join("; "));
+            without_spec(seen, memory, why)
         }
     }
 }
 
-/// Nothing can be decided, so everything stays as it is; also when the Rollout goes and leaves its children.
-fn idle(seen: &Observed, phase: Phase, why: Why) -> Plan<Memory> {
-    let mut plan = Plan::idle(remembered(seen, phase), why);
-    if seen.deletion == Some(Deletion::Orphan) {
-        let sets = seen.sets.iter().filter(|set| set.is_owned);
-        let owned = sets.map(|set| &set.target).chain(owned_traffic(seen));
-        plan.actions.extend(owned.map(disowned));
-        plan.finished = plan.actions.is_empty();
+/// Nothing is moved. What is to go on serving is let go as it is.
+fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
+    let actions = match seen.deletion {
+        Some(Deletion::Orphan) => release(seen),
+        Some(Deletion::Delete) | None => Vec::new(),
+    };
+    Plan {
+        finished: seen.deletion.is_some() && actions.is_empty(),
+        actions,
+        ..Plan::idle(memory, why)
     }
-    plan
 }
 
-/// Services and route that we own.
-fn owned_traffic(seen: &Observed) -> impl Iterator<Item = &Target> {
-    let services = seen
-        .services
+/// Takes the owner off everything that serves, whatever it is.
+fn release(seen: &Observed) -> Vec<Action> {
+    let serving = seen
+        .sets
         .iter()
-        .flatten()
-        .filter(|service| service.is_owned);
-    let route = seen.route.iter().filter(|route| route.is_owned());
-    services
-        .map(|service| &service.target)
-        .chain(route.map(|route| &route.target))
+        .filter(|set| set.is_owned && set.replicas > 0);
+    let sets = serving.map(|set| &set.target);
+    sets.chain(seen.owned_traffic()).map(disown).collect()
 }
 
-fn disowned(target: &Target) -> Action {
+fn disown(target: &Target) -> Action {
     Action::Patch {
         target: target.clone(),
-        change: disown(),
+        change: json!({"metadata": {"ownerReferences": null}}),
     }
-}
-
-fn disown() -> Value {
-    json!({"metadata": {"ownerReferences": null}})
 }
 
 fn remembered(seen: &Observed, phase: Phase) -> Memory {
@@ -172,6 +164,8 @@ struct Draft<'a> {
     new_sets: Vec<Action>,
     deletions: Vec<Action>,
     measurements: Vec<Action>,
+    /// Corrections that nothing waits for: whatever the server says to them must not hold up the rest.
+    corrections: Vec<Action>,
     wake: Option<Timestamp>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
@@ -181,7 +175,7 @@ impl<'a> Draft<'a> {
     fn new(rules: Rules, seen: &'a Observed, spec: &'a Spec, now: Timestamp) -> Self {
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
-        let live = Live::read(seen, spec, &stable);
+        let live = Live::read(seen, spec);
         let mut draft = Self {
             rules,
             seen,
@@ -196,6 +190,7 @@ impl<'a> Draft<'a> {
             new_sets: Vec::new(),
             deletions: Vec::new(),
             measurements: Vec::new(),
+            corrections: Vec::new(),
             wake: None,
             waiting: None,
         };
@@ -214,9 +209,17 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self) -> Plan<Memory> {
         let why = self.report();
-        let orphaned = self.seen.deletion == Some(Deletion::Orphan) && self.is_back_at_stable();
+        let is_leaving = self.seen.deletion == Some(Deletion::Orphan);
+        let orphaned = is_leaving && self.is_back_at_stable();
         if orphaned {
             self.let_go();
+        } else if is_leaving && self.is_out_of_patience() {
+            let actions = release(self.seen);
+            return Plan {
+                finished: actions.is_empty(),
+                actions,
+                ..Plan::idle(self.memory, why)
+            };
         }
         let sets = std::mem::take(&mut self.sets);
         let patches = sets.into_iter().filter_map(|(key, change)| {
@@ -230,8 +233,9 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.moves);
         actions.append(&mut self.new_sets);
         actions.extend(patches);
-        actions.append(&mut self.deletions);
         actions.append(&mut self.measurements);
+        actions.append(&mut self.deletions);
+        actions.append(&mut self.corrections);
         let finished = orphaned && self.is_stable_alone() && actions.is_empty();
         Plan {
             actions,
@@ -244,18 +248,50 @@ impl<'a> Draft<'a> {
 
     /// Whether nothing but the stable revision has traffic, as far as anybody can tell.
     fn is_back_at_stable(&self) -> bool {
-        self.memory.progress.change.is_none()
-            && self.live.arrangement.as_ref().is_none_or(|live| {
-                live.share_of(&self.stable) == Weight::FULL && self.live.acknowledged
-            })
+        if self.memory.progress.change.is_some() {
+            return false;
+        }
+        if self.spec.router.is_some() {
+            return self.has_everything(&self.stable)
+                && (self.live.arrangement.is_none() || self.live.acknowledged);
+        }
+        let set = self.seen.set(&self.stable);
+        self.has_everything(&self.stable)
+            && set.is_none_or(|set| set.replicas >= self.spec.replicas)
+    }
+
+    /// Whether no other revision has traffic: by the route, or by there being no pods of any.
+    fn has_everything(&self, revision: &Revision) -> bool {
+        if let Some(live) = &self.live.arrangement {
+            return live.share_of(revision) == Weight::FULL;
+        }
+        let mut others = self
+            .seen
+            .sets
+            .iter()
+            .filter(|set| set.revision != *revision);
+        self.spec.router.is_some() || others.all(|set| set.replicas == 0 && set.current == 0)
+    }
+
+    /// Whether somebody who deleted the Rollout has waited for long enough for stable to take everything back.
+    fn is_out_of_patience(&mut self) -> bool {
+        let patience = self.spec.progress_deadline;
+        let Some(end) = self.seen.deleted_at.map(|at| after(at, patience)) else {
+            return false;
+        };
+        if end > self.now {
+            self.wake_at(end);
+        }
+        end <= self.now
     }
 
     /// Takes the owner off everything that is to go on serving.
     fn let_go(&mut self) {
+        let disowned = json!({"metadata": {"ownerReferences": null}});
         if let Some(set) = self.seen.set(&self.stable).filter(|set| set.is_owned) {
-            self.change_set(set, &disown());
+            self.change_set(set, &disowned);
         }
-        self.moves.extend(owned_traffic(self.seen).map(disowned));
+        self.moves.extend(self.seen.owned_traffic().map(disown));
     }
 
     /// Whether every pod is of the stable revision: the others have served what they had accepted.

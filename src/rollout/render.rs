@@ -94,6 +94,15 @@ pub fn selector(spec: &Spec, revision: &Revision) -> Value {
     selector
 }
 
+/// The same as a merge patch, which also takes out what somebody added.
+pub fn selector_patch(spec: &Spec, revision: &Revision, foreign: &[String]) -> Value {
+    let mut patch = selector(spec, revision);
+    for key in foreign {
+        set(&mut patch, &[key], Value::Null);
+    }
+    patch
+}
+
 /// The port of both Services.
 pub fn service_port(router: &Router) -> Value {
     json!({"name": "http", "port": router.port, "protocol": "TCP", "targetPort": router.target_port})

@@ -11,6 +11,7 @@ use crate::analysis::api::Metric;
 use crate::metric::expression;
 pub use crate::model::invalid::Invalid;
 use crate::model::json::set;
+use crate::model::key::short_hash;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -71,6 +72,24 @@ pub enum Step {
         /// Shortest time.
         for_at_least: Duration,
     },
+}
+
+impl Step {
+    /// Hexadecimal digits of a mark.
+    pub const MARK: usize = 4;
+
+    /// A mark that tells steps apart, short enough to be remembered.
+    pub fn mark(&self) -> String {
+        let text = match self {
+            Self::SetWeight(weight) => format!("setWeight {}", weight.percent()),
+            Self::Pause(span) => format!("pause {}", span.as_millis()),
+            Self::Analyse {
+                metrics,
+                for_at_least,
+            } => format!("analyse {} {}", metrics.join(","), for_at_least.as_millis()),
+        };
+        short_hash(text.as_bytes(), Self::MARK)
+    }
 }
 
 /// How requests reach the pods.
@@ -262,6 +281,15 @@ fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Anal
                     format!("not a usable CEL expression: {problem}"),
                 ));
             }
+        }
+    }
+    for (index, metric) in raw.metrics.iter().enumerate() {
+        let wanted = metric.min_samples();
+        if let Some(count) = metric.count.filter(|count| *count < wanted) {
+            problems.push(Invalid::new(
+                format!("spec.analysis.metrics[{index}].count"),
+                format!("{count} samples are never the {wanted} good ones of minSamples; raise it, or lower minSamples"),
+            ));
         }
     }
     let start_at = raw

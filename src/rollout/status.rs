@@ -7,11 +7,19 @@ use super::observed::{Observed, Wanted};
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
-use crate::model::condition::{ACTION_FAILED, Conditions};
+use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 2048;
+
+fn truncate_to(text: &mut String, limit: usize) {
+    let end = truncate(text, limit).len();
+    text.truncate(end);
+}
 
 /// Everything that a Rollout says about itself.
 pub fn status(
@@ -36,6 +44,7 @@ pub fn status(
     if let Some(failure) = &outcome.failure {
         message = format!("{message}; last try failed: {failure}");
     }
+    truncate_to(&mut message, MAX_MESSAGE);
     RolloutStatus {
         observed_generation: seen.generation,
         phase: Some(shown.phase),
@@ -146,7 +155,7 @@ fn conditions(
         "StableDown"
     };
     Conditions::new(&seen.status.conditions, seen.generation, now)
-        .set("Ready", is_ready, reason, message)
+        .set("Ready", is_ready && is_healthy, reason, message)
         .set("Healthy", is_healthy, health, &pods)
         .set_if("Reconciling", is_moving && !is_stalled, reason, message)
         .set_if("Stalled", is_stalled, reason, message)

@@ -69,6 +69,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         },
         generation: 1,
         deletion: None,
+        deleted_at: None,
         wanted: Wanted::Spec(Box::new(spec)),
         promotion: None,
         notice: None,
@@ -150,6 +151,7 @@ impl Observed {
         let service = |name: &str, revision: &Revision| Service {
             target: target(ObjectKind::Service, name),
             revision: Some(revision.clone()),
+            foreign_keys: Vec::new(),
             is_owned: true,
             is_current: true,
             ready: self

@@ -19,7 +19,7 @@ use super::{Folders, memory, say, stage};
 use crate::pipeline_run::api::FailureKind;
 
 /// Longest wait for the daemon.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Where the daemon keeps what it builds.
 const ROOT: &str = "/var/lib/buildkit";
 /// What buildctl says when the build went well and the registry did not take the image.

@@ -24,20 +24,62 @@ pub fn spec(router: &Router, backends: &Backends, weight: Weight) -> Value {
             "weight": weight.percent(),
         })
     };
-    let mut rule = json!({
+    // What the server would fill in is said here, so that taking it out of the spec takes it out of the route.
+    let all = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
+    let matches = if router.matches.is_empty() {
+        all
+    } else {
+        json!(router.matches)
+    };
+    let rule = json!({
         "backendRefs": [
             backend(&backends.stable, weight.rest()),
             backend(&backends.canary, weight),
         ],
+        "matches": matches,
     });
-    if !router.matches.is_empty() {
-        set(&mut rule, &["matches"], json!(router.matches));
-    }
-    let mut spec = json!({"parentRefs": router.parent_refs, "rules": [rule]});
-    if !router.hostnames.is_empty() {
-        set(&mut spec, &["hostnames"], json!(router.hostnames));
-    }
+    let mut spec = json!({
+        "hostnames": router.hostnames, "parentRefs": router.parent_refs, "rules": [rule],
+    });
+    drop_nulls(&mut spec);
     spec
+}
+
+/// The server keeps no nulls, so they would be a difference for ever.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The rules of a live route with other weights, and nothing else changed: whatever else may be wrong with the
+/// route, or with what the spec wants of it, does not stand in the way of a shift.
+pub fn reweighted(route: &DynamicObject, backends: &Backends, weight: Weight) -> Value {
+    let mut rules = route
+        .data
+        .pointer("/spec/rules")
+        .cloned()
+        .unwrap_or_default();
+    let refs = rules
+        .pointer_mut("/0/backendRefs")
+        .and_then(Value::as_array_mut);
+    for backend in refs.into_iter().flatten() {
+        let name = backend.get("name").and_then(Value::as_str);
+        let share = if name == Some(&backends.stable) {
+            weight.rest()
+        } else if name == Some(&backends.canary) {
+            weight
+        } else {
+            Weight::ZERO
+        };
+        set(backend, &["weight"], share.percent());
+    }
+    rules
 }
 
 /// The canary's share in a live route; `None` when the route does not divide between these Services.
@@ -63,23 +105,59 @@ pub fn is_as_wanted(route: &DynamicObject, wanted: &Value) -> bool {
     route
         .data
         .get("spec")
-        .is_some_and(|live| includes(live, wanted))
+        .is_some_and(|live| includes(live, wanted, false))
 }
 
-fn includes(live: &Value, wanted: &Value) -> bool {
+/// Keys that the server fills in where the spec leaves them out.
+const DEFAULTED: &[&str] = &["group", "kind", "type", "path", "value"];
+/// Lists that are as the spec says and no more. Elsewhere others may have added what the spec says nothing about.
+const WHOLE: &[&str] = &["matches", "parentRefs"];
+
+fn includes(live: &Value, wanted: &Value, is_whole: bool) -> bool {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted
-            .iter()
-            .all(|(key, wanted)| live.get(key).is_some_and(|live| includes(live, wanted))),
+        (Value::Object(live), Value::Object(wanted)) => {
+            let is_extra =
+                |key: &&String| !wanted.contains_key(*key) && !DEFAULTED.contains(&key.as_str());
+            let has_extra = is_whole && live.keys().any(|key| is_extra(&key));
+            !has_extra
+                && wanted.iter().all(|(key, wanted)| {
+                    let is_whole = is_whole || WHOLE.contains(&key.as_str());
+                    match live.get(key) {
+                        Some(live) => includes(live, wanted, is_whole),
+                        None => wanted.as_array().is_some_and(Vec::is_empty),
+                    }
+                })
+        }
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len()
                 && live
                     .iter()
                     .zip(wanted)
-                    .all(|(live, wanted)| includes(live, wanted))
+                    .all(|(live, wanted)| includes(live, wanted, is_whole))
         }
         _ => live == wanted,
     }
+}
+
+/// Whether a report is from a Gateway that the route names; those of one that it has left may stand for ever.
+fn is_named(route: &DynamicObject, report: &Value) -> bool {
+    let named = route
+        .data
+        .pointer("/spec/parentRefs")
+        .and_then(Value::as_array);
+    let field =
+        |parent: &Value, key: &str| parent.get(key).and_then(Value::as_str).map(str::to_owned);
+    let of = &report["parentRef"];
+    named.is_none_or(|named| {
+        named.iter().any(|parent| {
+            let same_or_open = |key: &str| {
+                let (wanted, told) = (field(parent, key), field(of, key));
+                wanted.is_none() || told.is_none() || wanted == told
+            };
+            parent["name"] == of["name"]
+                && ["namespace", "sectionName"].into_iter().all(same_or_open)
+        })
+    })
 }
 
 /// Whether the data plane has taken in the route as it is now.
@@ -92,10 +170,12 @@ pub fn acknowledged(route: &DynamicObject) -> Result<bool, String> {
         .data
         .pointer("/status/parents")
         .and_then(Value::as_array);
-    let Some(parents) = parents.filter(|parents| !parents.is_empty()) else {
+    let reports = parents.into_iter().flatten();
+    let reports: Vec<&Value> = reports.filter(|report| is_named(route, report)).collect();
+    if reports.is_empty() {
         return Ok(false);
-    };
-    for parent in parents {
+    }
+    for parent in reports {
         for type_ in ["Accepted", "ResolvedRefs"] {
             let conditions = parent["conditions"].as_array();
             let condition = conditions.and_then(|all| all.iter().find(|c| c["type"] == type_));
@@ -197,6 +277,71 @@ mod tests {
         assert!(is_as_wanted(&route(&json!({"spec": live})), &wanted));
         live["rules"][0]["backendRefs"][0]["weight"] = 50.into();
         assert!(!is_as_wanted(&route(&json!({"spec": live})), &wanted));
+    }
+
+    #[test]
+    fn what_is_taken_out_of_the_spec_is_taken_out_of_the_route() {
+        let mut before = router();
+        before.matches = vec![json!({"path": {"value": "/api"}, "method": "GET"})];
+        let live = route(&json!({"spec": spec(&before, &backends(), Weight::ZERO)}));
+        assert!(is_as_wanted(
+            &live,
+            &spec(&before, &backends(), Weight::ZERO)
+        ));
+        let mut other = before.clone();
+        other.matches = vec![json!({"path": {"value": "/api"}})];
+        assert!(!is_as_wanted(
+            &live,
+            &spec(&other, &backends(), Weight::ZERO)
+        ));
+        other.matches = Vec::new();
+        assert!(!is_as_wanted(
+            &live,
+            &spec(&other, &backends(), Weight::ZERO)
+        ));
+        let mut everywhere = before;
+        everywhere.hostnames = Vec::new();
+        assert!(!is_as_wanted(
+            &live,
+            &spec(&everywhere, &backends(), Weight::ZERO)
+        ));
+    }
+
+    #[test]
+    fn a_null_in_the_spec_is_no_difference_for_ever() {
+        let mut router = router();
+        router.parent_refs = vec![json!({"name": "web", "sectionName": null})];
+        router.hostnames = Vec::new();
+        let wanted = spec(&router, &backends(), Weight::ZERO);
+        let mut live = wanted.clone();
+        live["parentRefs"] =
+            json!([{"name": "web", "group": "gateway.networking.k8s.io", "kind": "Gateway"}]);
+        live.as_object_mut().unwrap().remove("hostnames");
+        assert!(is_as_wanted(&route(&json!({"spec": live})), &wanted));
+    }
+
+    #[test]
+    fn a_shift_changes_the_weights_and_keeps_what_others_added() {
+        let mut live = spec(&router(), &backends(), Weight::ZERO);
+        live["rules"][0]["timeouts"] = json!({"request": "5s"});
+        let rules = reweighted(&route(&json!({"spec": live})), &backends(), Weight::FULL);
+        assert_eq!(rules[0]["timeouts"]["request"], "5s");
+        assert_eq!(rules[0]["backendRefs"][0]["weight"], 0);
+        assert_eq!(rules[0]["backendRefs"][1]["weight"], 100);
+    }
+
+    #[test]
+    fn a_gateway_that_the_route_has_left_has_no_say() {
+        let mut live = reported(3, "True");
+        live.data["spec"] = json!({"parentRefs": [{"name": "web"}]});
+        let mut old = live.data["status"]["parents"][0].clone();
+        old["parentRef"]["name"] = "old".into();
+        old["conditions"][0]["observedGeneration"] = 1.into();
+        live.data["status"]["parents"]
+            .as_array_mut()
+            .unwrap()
+            .push(old);
+        assert_eq!(acknowledged(&live), Ok(true));
     }
 
     #[test]

@@ -28,6 +28,17 @@ pub enum Side {
     Canary,
 }
 
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Stable => Self::Canary,
+            Self::Canary => Self::Stable,
+        }
+    }
+}
+
 /// Which revisions the Services select, and how the route divides requests between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrangement {

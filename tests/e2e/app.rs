@@ -29,7 +29,7 @@ pub(crate) const REPLICAS: usize = 3;
 /// Time for which pods without traffic go on serving.
 pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 /// Longest wait for pods to start, on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A Rollout of the sample.
 pub(crate) struct App {

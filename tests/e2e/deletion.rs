@@ -68,7 +68,28 @@ async fn deleted_in_the_middle_of_a_canary_nothing_is_left() {
         app.start(Version::One, &in_steps()).await;
         app.ask_for(Version::Two, &in_steps()).await;
         app.until_paused_at(20).await;
-        app.delete(ObjectKind::Rollout, NAME).await;
+        let rollouts = app.api(ObjectKind::Rollout);
+        rollouts
+            .delete(NAME, &DeleteParams::foreground())
+            .await
+            .unwrap();
+        wait_for("the Rollout is gone", SOON, async || {
+            match rollouts.get_opt(NAME).await.unwrap() {
+                None => Ok(()),
+                Some(rollout) => Err(format!("{:?}", rollout.finalizers())),
+            }
+        })
+        .await;
+        let sets = app
+            .api(ObjectKind::ReplicaSet)
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            sets.items.len(),
+            0,
+            "with foreground deletion the children go first"
+        );
         app.until_nothing_is_left().await;
     })
     .await;

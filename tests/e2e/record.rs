@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::ResourceExt;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::load::Load;
@@ -129,7 +129,11 @@ async fn names_that_somebody_else_has_taken_are_told_and_left_alone() {
                 message.is_some_and(|message| message.contains(&words))
             })
             .await;
-            app.delete(kind, name).await;
+            // A moment later there is one of the Rollout's own.
+            app.api(kind)
+                .delete(name, &DeleteParams::background())
+                .await
+                .unwrap();
             app.until_healthy().await;
             app.delete(ObjectKind::Rollout, NAME).await;
             app.until_nothing_is_left().await;
@@ -142,7 +146,8 @@ async fn names_that_somebody_else_has_taken_are_told_and_left_alone() {
 fn taken(app: &App) -> [(ObjectKind, Value); 3] {
     let rollout = app.rollout(Version::One, &json!({}));
     let spec = serde_json::from_value(rollout["spec"].clone()).unwrap();
-    let spec = slipway::rollout::spec::Spec::parse(&spec, &Default::default()).unwrap();
+    let spec =
+        slipway::rollout::spec::Spec::parse(&spec, &std::collections::BTreeMap::default()).unwrap();
     let set = slipway::rollout::render::set_name(NAME, &spec.revision);
     let object = |api: &str, kind: ObjectKind, name: &str, spec: Value| {
         let metadata = json!({"name": name, "namespace": app.namespace});

@@ -9,10 +9,16 @@ use crate::stage::{NAMESPACE, RELEASE, stage};
 /// Verb, group, resource and subresource.
 type Right = (String, String, String);
 
-/// Rights that never show up as requests: an admission plugin asks for them when a child is made whose owner cannot
-/// be deleted before it (OwnerReferencesPermissionEnforcement).
-const ASKED_BY_ADMISSION: &[(&str, &str, &str)] =
-    &[("update", "slipway.dev", "rollouts/finalizers")];
+/// Rights that never show up as requests: the admission plugin OwnerReferencesPermissionEnforcement asks for them when
+/// an owner is taken off or set, as it asks for `update` on `finalizers`. The testbed has it; without these rights no
+/// other test here would pass.
+const ASKED_BY_ADMISSION: &[(&str, &str, &str)] = &[
+    ("delete", "", "services"),
+    ("delete", "gateway.networking.k8s.io", "httproutes"),
+];
+
+/// Rights that no end-to-end test needs yet. One that is used, or gone, has to leave this list.
+const NOT_PLAYED_YET: &[(&str, &str, &str)] = &[];
 
 /// Requests that every user may make: about its own rights.
 const OPEN_TO_ALL: &[&str] = &["selfsubjectaccessreviews"];
@@ -33,16 +39,16 @@ async fn the_operator_did_all_that_it_may_and_nothing_else() {
             .helm(&["get", "manifest", RELEASE, "--namespace", NAMESPACE])
             .await,
     );
-    let unused: Vec<_> = granted
+    let not_played_yet: BTreeSet<Right> = NOT_PLAYED_YET.iter().map(owned).collect();
+    let unused: BTreeSet<_> = granted
         .difference(&done)
         .filter(|right| !is_asked(right))
+        .cloned()
         .collect();
-    let missing: Vec<_> = done.difference(&granted).collect();
+    let missing: BTreeSet<_> = done.difference(&granted).collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
-    assert!(
-        unused.is_empty() && missing.is_empty(),
-        "never used: {unused:#?}\nnot granted: {missing:#?}"
-    );
+    assert!(missing.is_empty(), "not granted: {missing:#?}");
+    assert_eq!(unused, not_played_yet, "granted and never used");
 }
 
 /// What the operator's user asked for: what it was let do, and what it was not.
@@ -128,6 +134,15 @@ fn rights(rules: &Value) -> Vec<Right> {
     rights
 }
 
-fn is_asked((verb, group, resource): &Right) -> bool {
-    ASKED_BY_ADMISSION.contains(&(verb.as_str(), group.as_str(), resource.as_str()))
+fn is_asked(right: &Right) -> bool {
+    let is_about_owners = right.0 == "update" && right.2.ends_with("/finalizers");
+    is_about_owners || ASKED_BY_ADMISSION.iter().any(|asked| owned(asked) == *right)
+}
+
+fn owned((verb, group, resource): &(&str, &str, &str)) -> Right {
+    (
+        (*verb).to_owned(),
+        (*group).to_owned(),
+        (*resource).to_owned(),
+    )
 }

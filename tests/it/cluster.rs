@@ -134,7 +134,9 @@ pub(crate) async fn wait_for<T>(
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {
         tick.tick().await;
-        if let Some(found) = check().await {
+        // A request that hangs must not outlive the deadline.
+        let left = deadline.saturating_sub(start.elapsed());
+        if let Ok(Some(found)) = tokio::time::timeout(left, check()).await {
             return found;
         }
         assert!(

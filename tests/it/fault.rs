@@ -112,15 +112,28 @@ async fn what_is_refused_for_long_is_tried_less_and_less_often() {
         let refused = proxy.inject(Fault::new(services, What::Status(403)).always());
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let start = Instant::now();
-        wait_for("six tries", SOON, async || (refused.hits() >= 6).then_some(())).await;
+        wait_for("six tries", SOON, async || {
+            (refused.hits() >= 6).then_some(())
+        })
+        .await;
         // The waits in between double from 100 ms on.
         let took = start.elapsed();
-        assert!(took > Duration::from_millis(2500), "six tries within {took:?}");
-        let told = api.until("told", |s| s.message.as_deref().is_some_and(|m| m.contains("failed to create Service")));
+        assert!(
+            took > Duration::from_millis(2500),
+            "six tries within {took:?}"
+        );
+        let told = api.until("told", |s| {
+            s.message
+                .as_deref()
+                .is_some_and(|m| m.contains("failed to create Service"))
+        });
         told.await;
         refused.remove();
         let healthy = api.until_phase(Phase::Healthy).await;
-        assert!(!healthy.conditions.iter().any(|c| c.type_ == "ActionFailed"), "{healthy:#?}");
+        assert!(
+            !healthy.conditions.iter().any(|c| c.type_ == "ActionFailed"),
+            "{healthy:#?}"
+        );
     })
     .await;
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Pipeline, PipelineStatus, SourceErrorKind};
@@ -384,6 +384,40 @@ async fn a_run_by_hand_takes_the_head_and_follows_the_spec_it_started_with() {
 
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
+async fn a_decision_stops_a_run_and_its_pods() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let _operator = subject.operator(&kubeconfig_path());
+        subject.plays("python", "ready-after=50ms");
+        let sha = subject.push("Never ends").await;
+        subject.create(&json!({})).await;
+        let run = wait_for("a running stage", SOON, async || {
+            let runs = subject.list(&subject.runs).await;
+            let run = runs.first()?;
+            let stage = run.status.as_ref()?.stages.first()?;
+            let runs = stage.message.as_deref() == Some("running");
+            runs.then(|| run.name_any())
+        })
+        .await;
+        let cancel: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "stop"},
+            "spec": {"target": {"kind": "PipelineRun", "name": run}, "action": "Cancel", "user": "alice"},
+        }))
+        .unwrap();
+        let params = PostParams::default();
+        space.api("Decision").create(&params, &cancel).await.unwrap();
+        let (_, status) = subject.ended(&sha).await;
+        assert_eq!(status.phase, Some(RunPhase::Cancelled));
+        wait_for("its Job is gone", SOON, async || {
+            subject.list(&subject.jobs).await.is_empty().then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
 async fn a_repository_that_is_down_or_refuses_is_told_and_comes_back() {
     with_namespace(async |space| {
         let subject = Subject::new(space).await;
@@ -445,12 +479,11 @@ async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_
                 ended = subject.ended(&sha) => Some(ended),
             };
             injected.remove();
-            let (run, status) = match ended {
-                Some(ended) => ended,
-                None => {
-                    let _second = subject.operator(&path);
-                    subject.ended(&sha).await
-                }
+            let (run, status) = if let Some(ended) = ended {
+                ended
+            } else {
+                let _second = subject.operator(&path);
+                subject.ended(&sha).await
             };
             assert_eq!(
                 status.phase,

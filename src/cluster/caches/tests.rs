@@ -55,7 +55,9 @@ async fn woken(caches: &Caches) -> Vec<String> {
     for kind in QUEUED {
         let queue = &caches.queues.get().unwrap()[kind];
         while !queue.is_empty() {
-            names.push(format!("{}/{}", kind.kind(), queue.next().await.name));
+            let key = queue.next().await;
+            queue.done(&key);
+            names.push(format!("{}/{}", kind.kind(), key.name));
         }
     }
     names.sort();

@@ -30,7 +30,7 @@ use crate::promotion::api::{
 use crate::promotion::{audit, status};
 
 /// What a Job gets beyond its own deadline until it is given up as lost.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+const GRACE: std::time::Duration = std::time::Duration::from_mins(1);
 /// Longest message of a step, in bytes.
 const MAX_STEP: usize = 500;
 
@@ -251,7 +251,7 @@ impl<'a> Draft<'a> {
             if steps.iter().any(done) {
                 continue;
             }
-            let job = render::job_name(entry.name(), &test.name);
+            let job = render::job_name(entry.record, &test.name);
             let check = seen.checks.get(&job);
             let outcome = check
                 .filter(|check| check.promotion == entry.record.target.uid)
@@ -289,9 +289,9 @@ impl<'a> Draft<'a> {
             });
         let name = render::step_name(&test.name);
         if let Some((message, deadline)) = moving {
-            deadline
-                .into_iter()
-                .for_each(|deadline| self.wake_at(deadline));
+            if let Some(deadline) = deadline {
+                self.wake_at(deadline);
+            }
             return self.write(entry, |status| {
                 status.steps = steps;
                 let message = format!("smoke test {} waits for {message}", test.name);
@@ -516,7 +516,7 @@ fn rollout_steps(
                 put_step(&mut steps, &name, StepState::Running, (message, now));
             }
             Answer::Failed(message) => {
-                put_step(&mut steps, &name, StepState::Failed, (message, now))
+                put_step(&mut steps, &name, StepState::Failed, (message, now));
             }
         }
     }

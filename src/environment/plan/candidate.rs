@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::api::PromotionMode;
-use super::super::observed::{Act, Observed, Source};
+use super::super::observed::{Act, Moment, Observed, Source};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
@@ -69,7 +69,7 @@ impl Wish {
             let name = render::promotion_name(&seen.key.name, &self.images, *attempt);
             !seen.taken.contains(&name)
         };
-        let attempt = (attempts.saturating_add(1)..).find(is_free);
+        let attempt = (attempts.saturating_add(1)..=u32::MAX).find(is_free);
         PromotionSpec {
             environment: seen.key.name.clone(),
             release: self.release.clone(),
@@ -135,8 +135,8 @@ impl Draft<'_> {
     fn fulfil(&self, act: &Act) -> Result<Option<Wish>, String> {
         let release = act.spec.release.as_deref();
         match act.spec.action {
-            DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.at),
-            DecisionAction::Rollback => self.roll_back(release, act.at),
+            DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.moment()),
+            DecisionAction::Rollback => self.roll_back(release, act.moment()),
             DecisionAction::Retry => {
                 let Some(failed) = retried(act, &self.history) else {
                     return Err("nothing had failed by then".to_owned());
@@ -168,7 +168,7 @@ impl Draft<'_> {
         }
     }
 
-    fn promote(&self, name: &str, at: Timestamp) -> Result<Option<Wish>, String> {
+    fn promote(&self, name: &str, at: Moment) -> Result<Option<Wish>, String> {
         let Some(release) = self.order.get(name) else {
             return Err(format!(
                 "there is no Release {name} that may come here; look at kubectl get releases.slipway.dev"
@@ -187,7 +187,11 @@ impl Draft<'_> {
         Ok(Some(Wish::forward(release, SLIPWAY, previous)))
     }
 
-    fn roll_back(&self, release: Option<&str>, at: Timestamp) -> Result<Option<Wish>, String> {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the entry"
+    )]
+    fn roll_back(&self, release: Option<&str>, at: Moment) -> Result<Option<Wish>, String> {
         if self.was_alive(at, |entry| entry.is_rollback()) {
             return Ok(None);
         }
@@ -215,8 +219,8 @@ impl Draft<'_> {
     }
 
     /// Whether a Promotion of that kind was under way at that time, or began later.
-    fn was_alive(&self, at: Timestamp, is_meant: impl Fn(&Entry) -> bool) -> bool {
-        let alive = |entry: &Entry| entry.finished_at.is_none_or(|end| end >= at);
+    fn was_alive(&self, at: Moment, is_meant: impl Fn(&Entry) -> bool) -> bool {
+        let alive = |entry: &Entry| entry.ended().is_none_or(|end| end >= at);
         self.history
             .entries
             .iter()

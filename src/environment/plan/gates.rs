@@ -122,11 +122,11 @@ impl<'a> Draft<'a> {
         let mut text = format!("{have} of {required} approvals");
         if !count.good.is_empty() {
             let users: Vec<&str> = count.good.iter().map(|(a, _)| a.user.as_str()).collect();
-            text.push_str(&format!(" ({})", users.join(", ")));
+            text = format!("{text} ({})", users.join(", "));
         }
-        text.push_str(&format!(
-            "; a Decision Approve on Environment {environment} that names the Release adds one"
-        ));
+        text = format!(
+            "{text}; a Decision Approve on Environment {environment} that names the Release adds one"
+        );
         for problem in &count.refused {
             text.push_str("; ");
             text.push_str(problem);
@@ -187,18 +187,19 @@ impl<'a> Draft<'a> {
     /// earlier attempt does not count for this one.
     fn about(&self, entry: &Entry<'a>, action: DecisionAction) -> impl Iterator<Item = &'a Act> {
         let number = entry.record.spec.number;
-        let (release, name) = (entry.release(), entry.name());
+        let (release, name, created) = (entry.release(), entry.name(), entry.record.created_at);
         let earlier = self.history.entries.iter().filter(move |other| {
             other.release() == release && other.is_bad() && other.record.spec.number < number
         });
-        let since = earlier.filter_map(|other| other.finished_at).max();
+        let since = earlier.filter_map(Entry::ended).max();
         self.seen.decisions.iter().filter(move |act| {
             let is_meant = match act.spec.target.kind {
-                TargetKind::Promotion => act.spec.target.name == name,
+                // One of that name may have been there before.
+                TargetKind::Promotion => act.spec.target.name == name && act.at >= created,
                 TargetKind::Environment => act.spec.release.as_deref() == Some(release),
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };
-            act.spec.action == action && is_meant && since.is_none_or(|since| act.at >= since)
+            act.spec.action == action && is_meant && since.is_none_or(|since| act.moment() > since)
         })
     }
 }

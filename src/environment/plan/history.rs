@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::api::Deployed;
-use super::super::observed::{Followed, Observed, Record};
+use super::super::api::{Deployed, Hold};
+use super::super::observed::{Followed, Moment, Observed, Record};
+use super::rulings::SLIPWAY;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::release::api::ImageRef;
 
@@ -46,6 +47,11 @@ impl<'a> Entry<'a> {
 
     pub(super) fn is_rollback(&self) -> bool {
         self.record.spec.kind == PromotionKind::Rollback
+    }
+
+    /// When it ended.
+    pub(super) fn ended(&self) -> Option<Moment> {
+        self.finished_at.map(|at| self.record.moment(at))
     }
 
     /// Whether it ended badly: it failed or was refused, or the Environment went back from it.
@@ -174,7 +180,16 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
     }
     let later = seen.promotions.get(index + 1..).unwrap_or_default();
     let (phase, since) = recover(seen, record, later);
-    let has_started = !matches!(phase, PromotionPhase::Pending | PromotionPhase::Superseded);
+    let has_started = match phase {
+        PromotionPhase::Pending | PromotionPhase::Superseded => false,
+        // Refused before it started, unless its images are what should run.
+        PromotionPhase::Failed => since.is_some(),
+        PromotionPhase::AwaitingApproval
+        | PromotionPhase::Promoting
+        | PromotionPhase::Verifying
+        | PromotionPhase::Succeeded
+        | PromotionPhase::RolledBack => true,
+    };
     let next = later.first().map(|next| next.created_at);
     let ended = since.or(next).unwrap_or(record.created_at);
     Entry {
@@ -199,19 +214,28 @@ fn recover(
     // At most one is active at a time, so only the last of all can be.
     let is_last = later.is_empty();
     let status = &seen.status;
+    let same =
+        |hold: &Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(&record.spec.release);
+    let is_repeated = later
+        .iter()
+        .any(|next| next.spec.release == record.spec.release);
+    let is_held = !is_repeated && status.holds.iter().any(same);
     if let Some(since) = named(&status.current).or_else(|| named(&status.last_good)) {
         return (PromotionPhase::Succeeded, Some(since));
     }
     if let Some(since) = named(&status.desired) {
-        let phase = if is_last {
+        let phase = if is_last && !is_held {
             PromotionPhase::Promoting
         } else {
             PromotionPhase::Failed
         };
         return (phase, Some(since));
     }
-    if let Some(phase) = told_by(record, later) {
-        return (phase, None);
+    match told_by(record, later) {
+        Some(PromotionPhase::RolledBack) => return (PromotionPhase::RolledBack, None),
+        _ if is_held => return (PromotionPhase::Failed, None),
+        Some(phase) => return (phase, None),
+        None => {}
     }
     let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
         let rollouts = seen

@@ -4,23 +4,25 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, NotificationEvent};
+use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
 use super::candidate::not_understood;
 use super::history::Entry;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR};
 use crate::model::action::Action;
+use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::audit;
 
 /// Decisions that are named when they are not understood.
 const MAX_STRANGERS: usize = 3;
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
     pub(super) fn restore(&mut self) -> bool {
         self.restore_records();
-        let lost: Vec<Entry> = self
+        let lost: Vec<Entry<'a>> = self
             .history
             .entries
             .iter()
@@ -60,9 +62,10 @@ impl Draft<'_> {
             .find(|named| !self.seen.taken.contains(&named.promotion));
         if let Some(lost) = lost {
             let mut manifest =
-                render::promotion(self.seen, spec_of(&self.seen.key.name, lost, number));
+                render::promotion(self.seen, &spec_of(&self.seen.key.name, lost, number));
             manifest.key.name.clone_from(&lost.promotion);
-            manifest.body["metadata"]["name"] = lost.promotion.as_str().into();
+            let path = ["metadata", "name"];
+            set(&mut manifest.body, &path, lost.promotion.as_str());
             self.actions.push(Action::Create(manifest));
         }
     }
@@ -102,21 +105,14 @@ impl Draft<'_> {
         self.announce(event, name);
     }
 
-    /// Whether it is too early to say anything: no status says what runs, and a Rollout that may know has
-    /// not been looked at yet.
-    pub(super) fn is_blind(&mut self) -> bool {
-        if !self.seen.is_blank() {
-            return false;
-        }
-        let mut states = self.seen.rollouts.iter().filter_map(|rollout| {
-            let state = rollout.state.as_ref()?;
-            Some((rollout.name.as_str(), state))
-        });
-        let unknown = states.find(|(_, state)| state.images.is_some() && !state.is_current);
-        if let Some((name, _)) = unknown {
-            self.notice(format!("waits until it is known what Rollout {name} runs"));
-        }
-        unknown.is_some()
+    /// When no status says what runs: a Rollout that may know, and that has not been looked at yet.
+    pub(super) fn unknown_rollout(&self) -> Option<&'a str> {
+        let unknown = |rollout: &&'a Bound| {
+            let state = rollout.state.as_ref();
+            state.is_some_and(|state| state.images.is_some() && !state.is_current)
+        };
+        let mut rollouts = self.seen.rollouts.iter().filter(|_| self.seen.is_blank());
+        rollouts.find(unknown).map(|rollout| rollout.name.as_str())
     }
 
     /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed.

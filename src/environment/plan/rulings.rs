@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::Hold;
-use super::super::observed::{Act, Observed};
+use super::super::observed::{Act, Moment, Observed};
 use super::history::{Entry, History};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::condition::truncate;
 use crate::promotion::api::PromotionPhase;
+use crate::release::order::Order;
 
 /// Who acts when nobody asked.
 pub(super) const SLIPWAY: &str = "slipway";
@@ -43,21 +44,21 @@ pub(super) struct Ruling {
 }
 
 impl Rulings {
-    pub(super) fn read(seen: &Observed, history: &History, now: Timestamp) -> Self {
-        let mut line: Vec<(Timestamp, Event)> = Vec::new();
+    pub(super) fn read(seen: &Observed, history: &History, order: &Order, now: Timestamp) -> Self {
+        let mut line: Vec<(Moment, Event)> = Vec::new();
         line.extend(seen.status.holds.iter().filter_map(|hold| {
             let is_known = |release: &String| history.last_of(release).is_some();
             let is_lost = hold.by == SLIPWAY && !hold.release.as_ref().is_some_and(is_known);
-            (is_lost && hold.release.is_some()).then(|| (hold.at.0, Event::Hold(kept(hold))))
+            (is_lost && hold.release.is_some()).then(|| ((hold.at.0, 0), Event::Hold(kept(hold))))
+        }));
+        line.extend(history.entries.iter().filter_map(|entry| {
+            failure(seen, history, entry).or_else(|| left(seen, history, order, entry))
         }));
         line.extend(
-            history
-                .entries
+            seen.decisions
                 .iter()
-                .filter_map(|entry| failure(seen, history, entry)),
+                .map(|act| (act.moment(), Event::Act(act))),
         );
-        line.extend(seen.decisions.iter().map(|act| (act.at, Event::Act(act))));
-        // Stable: within a second failures come before Decisions, which are in their own order.
         line.sort_by_key(|(at, _)| *at);
         let mut rulings = Self::default();
         for (_, event) in line {
@@ -109,6 +110,10 @@ impl Rulings {
         self.holds.push(ruling);
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the entry"
+    )]
     fn take(&mut self, act: &Act, history: &History) {
         let release = act.spec.release.as_deref();
         match act.spec.action {
@@ -177,71 +182,88 @@ fn asked(act: &Act) -> Ruling {
     }
 }
 
-/// What a Promotion holds: the Release that failed, the one that was left, or everything after a rollback
-/// that failed. A later Promotion of the same Release shows that it is over.
-fn failure<'a>(
-    seen: &Observed,
-    history: &History,
-    entry: &Entry,
-) -> Option<(Timestamp, Event<'a>)> {
-    let spec = &entry.record.spec;
-    let is_over = |release: &str| {
-        let last = history.last_of(release);
-        last.is_some_and(|last| last.record.spec.number > spec.number)
-    };
-    let why = || {
-        let reason = entry.record.status.reason.clone().unwrap_or_default();
-        let message = entry.record.status.message.as_deref().unwrap_or_default();
-        format!(
-            "Promotion {}: {reason}: {}",
-            entry.name(),
-            truncate(message, 700)
-        )
-    };
-    let hold = |release: Option<&str>, reason: String, at: Timestamp| {
-        let ruling = Ruling {
-            hold: Hold {
-                release: release.map(str::to_owned),
-                reason,
-                by: SLIPWAY.to_owned(),
-                at: Time(at),
-            },
-            is_failure: release.is_some(),
-            is_silent: release.is_some() && !seen.spec.rollback.hold_after,
-            until: None,
-        };
-        Some((at, Event::Hold(ruling)))
-    };
-    if entry.is_rollback() {
-        let is_last = history
-            .last()
-            .is_some_and(|last| last.name() == entry.name());
-        if entry.phase == PromotionPhase::Failed && is_last {
-            let at = entry.finished_at.unwrap_or(entry.record.created_at);
-            let reason = format!(
-                "the way back failed, and nothing goes on by itself; {}",
-                why()
-            );
-            return hold(None, reason, at);
-        }
-        let left = spec.previous.as_deref()?;
-        let is_left = left != spec.release && !is_over(left);
-        // A Release that failed has a reason of its own.
-        let has_own = history
-            .last_of(left)
-            .is_some_and(|last| last.is_bad() && last.record.status.reason.is_some());
-        let by = &spec.requested_by;
-        let reason = format!("left by Promotion {}, which {by} asked for", entry.name());
-        return (is_left && !has_own)
-            .then(|| hold(Some(left), reason, entry.record.created_at))
-            .flatten();
-    }
+/// What a Promotion that failed holds: its Release; everything, when it was the way back.
+fn failure<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Moment, Event<'a>)> {
     let was_vetoed = entry.record.status.reason.as_deref() == Some(VETOED);
-    if !entry.is_bad() || was_vetoed || is_over(entry.release()) {
+    if !entry.is_bad() || was_vetoed {
         return None;
     }
+    let number = entry.record.spec.number;
     let at = entry.finished_at.unwrap_or(entry.record.created_at);
-    hold(Some(entry.release()), why(), at)
+    let moment = entry.record.moment(at);
+    let reason = entry
+        .record
+        .status
+        .reason
+        .as_deref()
+        .unwrap_or(entry.phase.as_str());
+    let message = entry.record.status.message.as_deref().unwrap_or_default();
+    let why = format!(
+        "Promotion {}: {reason}: {}",
+        entry.name(),
+        truncate(message, 700)
+    );
+    if entry.is_rollback() {
+        let later = |other: &Entry| other.record.spec.number > number;
+        let got_past = |other: &Entry| later(other) && other.started_at.is_some();
+        let is_over = history.entries.iter().any(got_past);
+        let why = format!("the way back failed, and nothing goes on by itself; {why}");
+        return (!is_over).then(|| (moment, Event::Hold(by_us(seen, None, why, at))));
+    }
+    let release = entry.release();
+    let is_over = is_over(history, release, entry);
+    (!is_over).then(|| (moment, Event::Hold(by_us(seen, Some(release), why, at))))
+}
+
+/// What a Promotion holds that left a Release behind: going back must not be undone by the next plan.
+fn left<'a>(
+    seen: &Observed,
+    history: &History,
+    order: &Order,
+    entry: &Entry,
+) -> Option<(Moment, Event<'a>)> {
+    let spec = &entry.record.spec;
+    let left = spec
+        .previous
+        .as_deref()
+        .filter(|left| *left != spec.release)?;
+    let is_back = entry.is_rollback()
+        || (entry.started_at.is_some()
+            && spec.decision.is_some()
+            && order.is_newer(left, &spec.release));
+    // A Release that failed is held for a reason of its own.
+    let has_own = history.last_of(left).is_some_and(Entry::is_bad);
+    if !is_back || has_own || is_over(history, left, entry) {
+        return None;
+    }
+    let at = entry.record.created_at;
+    let why = format!(
+        "left by Promotion {}, which {} asked for",
+        entry.name(),
+        spec.requested_by
+    );
+    // It is written again until it ends; what is decided about it within its first second comes after.
+    Some(((at, 0), Event::Hold(by_us(seen, Some(left), why, at))))
+}
+
+/// Whether a Release was promoted again after a Promotion: then whatever that held is over.
+fn is_over(history: &History, release: &str, entry: &Entry) -> bool {
+    let last = history.last_of(release);
+    last.is_some_and(|last| last.record.spec.number > entry.record.spec.number)
+}
+
+fn by_us(seen: &Observed, release: Option<&str>, reason: String, at: Timestamp) -> Ruling {
+    Ruling {
+        hold: Hold {
+            release: release.map(str::to_owned),
+            reason,
+            by: SLIPWAY.to_owned(),
+            at: Time(at),
+        },
+        is_failure: release.is_some(),
+        is_silent: release.is_some() && !seen.spec.rollback.hold_after,
+        until: None,
+    }
 }
 
 /// The Promotion that a Decision Retry is about: the one that it names, the last of the Release that it
@@ -253,7 +275,7 @@ pub(super) fn retried<'h, 'a>(act: &Act, history: &'h History<'a>) -> Option<&'h
         (_, Some(release)) => entry.release() == release,
         (_, None) => true,
     };
-    let ended = |entry: &&Entry| entry.finished_at.is_some_and(|at| at <= act.at);
+    let ended = |entry: &&Entry| entry.ended().is_some_and(|end| end <= act.moment());
     let mut meant = history.entries.iter().rev().filter(before).filter(is_meant);
     // After a rollback the failure is the one before it.
     let failed =

@@ -1,1 +1,248 @@
+//! Properties over any story: what must hold after every write (see `World::check`), that a crash at any
+//! write changes nothing in the end, and that lost statuses come back.
 
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::environment::api::EnvironmentPhase;
+use crate::environment::testing::{Nature, World};
+use crate::model::object::ObjectKind;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Event {
+    Release(Nature),
+    Mend,
+    Decide {
+        user: usize,
+        action: &'static str,
+        on: usize,
+        release: u32,
+    },
+    Settle,
+    Step,
+    Tick(i64),
+    Restart,
+    Receiver(u16),
+    Wipe(ObjectKind, prop::sample::Index),
+    WipeAll,
+}
+
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
+const ACTIONS: [&str; 9] = [
+    "Approve", "Approve", "Reject", "Promote", "Hold", "Resume", "Veto", "Rollback", "Retry",
+];
+
+fn natures() -> impl Strategy<Value = Nature> {
+    prop_oneof![3 => Just(Nature::Good), 1 => Just(Nature::Breaks), 1 => Just(Nature::FailsSmoke)]
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    let decision = (
+        0..USERS.len(),
+        prop::sample::select(&ACTIONS[..]),
+        0..2_usize,
+        0..4_u32,
+    );
+    prop_oneof![
+        4 => natures().prop_map(Event::Release),
+        1 => Just(Event::Mend),
+        8 => decision.prop_map(|(user, action, on, release)| Event::Decide { user, action, on, release }),
+        4 => Just(Event::Settle),
+        4 => Just(Event::Step),
+        2 => (1..5000_i64).prop_map(Event::Tick),
+        1 => Just(Event::Restart),
+        1 => prop_oneof![Just(200), Just(500)].prop_map(Event::Receiver),
+    ]
+}
+
+fn wipes() -> impl Strategy<Value = Event> {
+    let kinds = [
+        ObjectKind::Environment,
+        ObjectKind::Promotion,
+        ObjectKind::Rollout,
+    ];
+    prop_oneof![
+        3 => (prop::sample::select(kinds.to_vec()), any::<prop::sample::Index>())
+            .prop_map(|(kind, which)| Event::Wipe(kind, which)),
+        1 => Just(Event::WipeAll),
+    ]
+}
+
+fn shop() -> World {
+    let mut world = World::shop();
+    let on = json!([
+        "PromotionSucceeded",
+        "PromotionFailed",
+        "RolledBack",
+        "ApprovalNeeded"
+    ]);
+    let sink = json!([{"name": "team", "webhook": {"url": "http://hooks.example/x"}, "on": on}]);
+    world.edit("production", &json!({"notifications": sink}));
+    world
+}
+
+fn happen(world: &mut World, event: &Event) {
+    let releases = u32::try_from(world.names(ObjectKind::Release).len()).unwrap();
+    match event {
+        Event::Release(nature) => world.release(releases + 1, *nature),
+        Event::Mend => (1..=releases).for_each(|number| world.set_nature(number, Nature::Good)),
+        Event::Decide {
+            user,
+            action,
+            on,
+            release,
+        } => {
+            // Mostly about late Releases; 0 names none, where the action allows that.
+            let number = releases.saturating_sub(*release).max(1);
+            let needs = ["Approve", "Reject", "Promote", "Veto"].contains(action);
+            let rest = if needs || release % 2 == 1 {
+                json!({"release": format!("shop-{number}")})
+            } else {
+                json!({})
+            };
+            world.decide(USERS[*user], action, ENVIRONMENTS[*on], &rest);
+        }
+        Event::Settle => world.settle(),
+        Event::Step => {
+            world.settle_once();
+        }
+        Event::Tick(seconds) => world.tick(*seconds),
+        Event::Restart => world.restart(),
+        Event::Receiver(status) => world.receiver = *status,
+        Event::Wipe(kind, which) => {
+            let names = world.names(*kind);
+            if !names.is_empty() {
+                world.wipe(*kind, &names[which.index(names.len())]);
+            }
+        }
+        Event::WipeAll => wipe_all(world),
+    }
+}
+
+fn wipe_all(world: &mut World) {
+    for kind in [
+        ObjectKind::Environment,
+        ObjectKind::Promotion,
+        ObjectKind::Rollout,
+    ] {
+        world.wipe_all(kind);
+    }
+}
+
+/// What a world looks like to people, but for times.
+fn looks(world: &World) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in ENVIRONMENTS {
+        lines.extend(world.told(name));
+        let holds = world.status(name).holds;
+        let held = holds.iter().map(|hold| hold.release.clone());
+        lines.push(format!(
+            "{name} {:?} holds {:?}",
+            world.runs(name),
+            held.collect::<Vec<_>>()
+        ));
+        lines.push(format!("{name} {:?}", world.status(name).phase));
+        lines.push(format!(
+            "{name} serves {:?}",
+            world.serves(&format!("{name}-api"))
+        ));
+    }
+    lines
+}
+
+/// Some cases each time, many in the long version.
+fn config() -> ProptestConfig {
+    let is_full = std::env::var_os("SLIPWAY_TEST_FULL").is_some();
+    ProptestConfig {
+        cases: if is_full { 3000 } else { 48 },
+        max_shrink_iters: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// One active promotion, only approved ones start, what has ended stays as it is, every chain verifies;
+    /// and whatever happened, the world comes to rest.
+    #[test]
+    fn the_rules_hold_whatever_happens(
+        events in proptest::collection::vec(prop_oneof![8 => events(), 1 => wipes()], 1..40),
+    ) {
+        let mut world = shop();
+        for event in &events {
+            happen(&mut world, event);
+        }
+        world.settle();
+        let writes = world.writes;
+        for name in ENVIRONMENTS {
+            world.reconcile(name);
+        }
+        prop_assert_eq!(world.writes, writes, "a world at rest is left alone");
+    }
+
+    /// The operator may die after any write.
+    #[test]
+    fn a_crash_changes_nothing_in_the_end(
+        events in proptest::collection::vec(events(), 1..15),
+        fuses in proptest::collection::vec(0..30_usize, 1..4),
+    ) {
+        let mut calm = shop();
+        let mut shaken = shop();
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            for world in [&mut calm, &mut shaken] {
+                happen(world, event);
+            }
+            if shaken.fuse.is_none() {
+                shaken.fuse = fuses.next();
+            }
+            calm.settle();
+            shaken.settle();
+        }
+        prop_assert_eq!(looks(&calm), looks(&shaken));
+    }
+
+    /// What serves goes on serving, and is known again.
+    #[test]
+    fn lost_statuses_come_back(events in proptest::collection::vec(events(), 1..20)) {
+        let mut world = shop();
+        for event in &events {
+            happen(&mut world, event);
+        }
+        world.settle();
+        let before = looks(&world);
+        let told = ENVIRONMENTS.map(|name| world.told(name));
+        let runs = ENVIRONMENTS.map(|name| world.runs(name));
+        let serves = ENVIRONMENTS.map(|name| world.serves(&format!("{name}-api")));
+        // What had failed is tried again when nothing is left that says so.
+        let is_calm = ENVIRONMENTS
+            .iter()
+            .all(|name| world.status(name).phase == Some(EnvironmentPhase::Steady));
+
+        world.wipe_all(ObjectKind::Environment);
+        world.settle();
+        prop_assert_eq!(&looks(&world), &before, "from the Promotions");
+
+        world.wipe_all(ObjectKind::Promotion);
+        world.settle();
+        prop_assert_eq!(ENVIRONMENTS.map(|name| world.runs(name)), runs.clone(), "from the Environment");
+
+        wipe_all(&mut world);
+        world.restart();
+        for name in ENVIRONMENTS {
+            world.settle_once();
+            let index = usize::from(name == "production");
+            prop_assert_eq!(world.serves(&format!("{name}-api")), serves[index], "{}", name);
+        }
+        world.settle();
+        for (index, name) in ENVIRONMENTS.iter().enumerate() {
+            if is_calm {
+                prop_assert_eq!(&world.runs(name), &runs[index], "from the Rollouts: {:?} {:?}", told, world.told(name));
+            }
+        }
+    }
+}

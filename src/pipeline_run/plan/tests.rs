@@ -376,6 +376,33 @@ fn a_run_that_is_over_stays_as_it_is() {
 }
 
 #[test]
+fn a_person_can_stop_a_run_anywhere() {
+    let mut waiting = a_run();
+    waiting.cancelled_by = Some("alice".into());
+    let plan = super::plan(&waiting, NOW);
+    assert_eq!(plan.progress.phase, Some(RunPhase::Cancelled));
+    assert!(plan.actions.is_empty());
+
+    let mut seen = with_job(then(begun()), UNIT, Job::running);
+    seen.cancelled_by = Some("alice".into());
+    let plan = super::plan(&seen, NOW);
+    assert_eq!(plan.progress.phase, Some(RunPhase::Cancelled));
+    assert!(matches!(plan.actions.as_slice(), [Action::Delete { .. }]));
+    let unit = stage(&plan.progress, "unit");
+    assert_eq!(unit.phase, StagePhase::Cancelled);
+    assert_eq!(unit.message.as_deref(), Some("stopped by alice"));
+
+    // A verdict that is there is not taken back.
+    let over = with_job(then(begun()), UNIT, |job| job.over(NOW, 1, tested(3, 1)));
+    let mut over = then(over);
+    over.cancelled_by = Some("alice".into());
+    assert_eq!(
+        super::plan(&over, NOW).progress.phase,
+        Some(RunPhase::Failed)
+    );
+}
+
+#[test]
 fn a_timeout_is_told_apart() {
     let report = crate::runner::report::StageReport {
         failure: Some(FailureKind::Timeout),

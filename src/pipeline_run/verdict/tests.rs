@@ -9,7 +9,7 @@ use crate::pipeline::testing::NOW;
 fn over(type_: StageType, job: &Job) -> Ending {
     match judge(type_, job, NOW) {
         Verdict::Over(ending) => *ending,
-        other => panic!("{other:?}"),
+        Verdict::Wait(what, _) => panic!("waits: {what}"),
     }
 }
 

@@ -1,16 +1,23 @@
 //! Which revision is stable, which is on its way, and whether it has to be given up. No I/O.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::super::api::{Change, Ending, EndingResult, Failure, Progress};
 use super::super::observed::Observed;
-use super::super::spec::Spec;
+use super::super::spec::{Spec, Step};
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
+use crate::model::condition::truncate;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::traffic::replicas::{self, Counts};
+
+/// Longest words of others (a kubelet, a metrics server) that are remembered, in bytes.
+const MAX_WORDS: usize = 512;
 
 /// The revision that serves.
 ///
@@ -62,9 +69,11 @@ impl Draft<'_> {
             self.memory.tallies.clear();
             self.memory.progress.change = Some(self.new_change(was_lost));
         }
+        self.forget_other_metrics();
+        self.follow_edits();
         self.note_progress();
         if let Some((reason, message)) = self.reason_to_give_up() {
-            self.give_up(reason, message);
+            self.give_up(reason, &message);
         }
     }
 
@@ -75,12 +84,100 @@ impl Draft<'_> {
 
     /// The share that the change's step asks for.
     pub(super) fn wanted_weight(&self) -> Weight {
-        self.change()
-            .map_or(Weight::ZERO, |change| self.spec.weight_at(step_of(change)))
+        self.change().map_or(Weight::ZERO, |change| {
+            self.spec.weight_at(self.position(change))
+        })
+    }
+
+    /// Where the change is in the list of steps. It is at the end, too, while nothing of stable serves, because
+    /// whatever may fix that must not wait, and once it has become what the stable Service selects.
+    pub(super) fn position(&self, change: &Change) -> usize {
+        if self.is_past_return(change) || self.is_stable_down(change) {
+            return self.spec.steps.len();
+        }
+        step_of(change)
+    }
+
+    /// Whether the change has everything, through the stable Service too: going on is all that is left.
+    pub(super) fn is_past_return(&self, change: &Change) -> bool {
+        let live = self.live.arrangement.as_ref();
+        live.is_some_and(|live| {
+            live.stable == change.revision && live.share_of(&change.revision) == Weight::FULL
+        })
+    }
+
+    /// Whether stable should serve, and nothing of it does. Without a router, pods of stable come and go as the
+    /// weight says, so there it takes a sign that they are in trouble.
+    pub(super) fn is_stable_down(&self, change: &Change) -> bool {
+        if self.seen.ready(&self.stable) > 0 {
+            return false;
+        }
+        if self.spec.router.is_some() {
+            return self.spec.replicas > 0;
+        }
+        let weight = self.spec.weight_at(step_of(change));
+        let is_lost = self.seen.set(&self.stable).is_none();
+        self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())
+    }
+
+    /// Pods of both sides at a weight, without a router.
+    pub(super) fn counts(&self, weight: Weight) -> Counts {
+        replicas::counts(self.spec.replicas, weight, self.spec.max_surge > 0)
+    }
+
+    /// People may edit the steps meanwhile. What was done counts as far as the list is still the same; an
+    /// analysis that has changed starts afresh.
+    fn follow_edits(&mut self) {
+        let marks: Vec<String> = self.spec.steps.iter().map(Step::mark).collect();
+        let Some(change) = &mut self.memory.progress.change else {
+            return;
+        };
+        let done = step_of(change);
+        let trail = change.trail.as_bytes().chunks(Step::MARK);
+        let same = trail
+            .zip(&marks)
+            .take_while(|(old, new)| *old == new.as_bytes());
+        // The trail of an older operator is empty: its steps are taken as they are.
+        let same = if change.trail.is_empty() {
+            done
+        } else {
+            same.count()
+        };
+        let at = done.min(same).min(marks.len());
+        let was_begun = change.trail.len() > done * Step::MARK;
+        let is_other = was_begun && same == done;
+        change.step = u32::try_from(at).unwrap_or(u32::MAX);
+        let next = self.spec.steps.get(at);
+        if at < done || (is_other && matches!(next, Some(Step::Analyse { .. }))) {
+            self.enter_step();
+        }
+        self.leave_trail();
+    }
+
+    /// Notes the steps up to the present one.
+    pub(super) fn leave_trail(&mut self) {
+        let steps = &self.spec.steps;
+        if let Some(change) = &mut self.memory.progress.change {
+            let begun = steps.iter().take(step_of(change).saturating_add(1));
+            change.trail = begun.map(Step::mark).collect();
+        }
+    }
+
+    /// The present step starts now.
+    pub(super) fn enter_step(&mut self) {
+        let now = self.now;
+        let Some(change) = &mut self.memory.progress.change else {
+            return;
+        };
+        change.step_started_at = now;
+        if let Some(Step::Analyse { metrics, .. }) = self.spec.steps.get(step_of(change)) {
+            self.forget_samples(metrics);
+        }
     }
 
     fn recover_failure(&mut self, wanted: &Revision) {
-        let Some(set) = self.seen.set(wanted) else {
+        let set = self.seen.set(wanted);
+        let Some(set) = set.filter(|set| set.revision != self.stable) else {
             return;
         };
         let Some(reason) = &set.failed else { return };
@@ -104,14 +201,11 @@ impl Draft<'_> {
     }
 
     /// A new change begins with its first step. One whose record was lost goes on at the first step that
-    /// has the weight which the route still shows.
+    /// asks for what is there, so that nothing is left out.
     fn new_change(&self, was_lost: bool) -> Change {
         let share = self.live.share_of(&self.spec.revision);
-        let at_share = |step: &usize| self.spec.weight_at(*step) >= share;
         let step = if was_lost && share > Weight::ZERO {
-            (0..=self.spec.steps.len())
-                .find(at_share)
-                .unwrap_or(self.spec.steps.len())
+            self.step_reached(share)
         } else {
             0
         };
@@ -124,7 +218,36 @@ impl Draft<'_> {
             progressed_at: self.now,
             peak_weight: share.percent(),
             measuring_since: None,
+            trail: String::new(),
+            held: false,
         }
+    }
+
+    /// The first step of those that ask for the most of what is there.
+    fn step_reached(&self, share: Weight) -> usize {
+        let is_routed = self.spec.router.is_some();
+        let has = |revision| self.seen.set(revision).map_or(0, |set| set.replicas);
+        let there = if is_routed {
+            i32::from(share.percent())
+        } else {
+            has(&self.spec.revision) - has(&self.stable)
+        };
+        let asked = |step: usize| {
+            let weight = self.spec.weight_at(step);
+            if is_routed {
+                return i32::from(weight.percent());
+            }
+            let counts = self.counts(weight);
+            counts.canary - counts.stable
+        };
+        let steps = 0..=self.spec.steps.len();
+        let most = steps
+            .clone()
+            .map(asked)
+            .filter(|asked| *asked <= there)
+            .max();
+        let mut reached = steps.filter(|step| Some(asked(*step)) == most);
+        reached.next().unwrap_or(0)
     }
 
     fn note_progress(&mut self) {
@@ -133,6 +256,11 @@ impl Draft<'_> {
         let ready = self.seen.ready(&self.spec.revision);
         if let Some(change) = &mut self.memory.progress.change {
             change.peak_weight = change.peak_weight.max(share);
+            if self.spec.is_paused {
+                change.held = true;
+            } else if std::mem::take(&mut change.held) {
+                change.progressed_at = now;
+            }
             if ready > change.ready {
                 change.ready = ready;
                 change.progressed_at = now;
@@ -166,10 +294,11 @@ impl Draft<'_> {
     }
 
     /// Gives the change up: from here on everything goes back to stable, until the spec changes.
-    pub(super) fn give_up(&mut self, reason: &str, message: String) {
+    pub(super) fn give_up(&mut self, reason: &str, message: &str) {
         let Some(change) = self.memory.progress.change.take() else {
             return;
         };
+        let message = truncate(message, MAX_WORDS).to_owned();
         let ending = self.ending(&change, EndingResult::RolledBack, message.clone());
         self.remember_ending(Ending {
             reason: format!("{reason}: {message}"),
@@ -224,7 +353,12 @@ impl Draft<'_> {
         if let Some(set) = seen.set(&self.stable)
             && (set.promoted_at.is_none() || set.promoted_at < latest)
         {
-            let at = self.now.to_string();
+            // A clock that went back a little must not make the new one look older than the one before.
+            let next = latest.map(|latest| after(latest, Duration::from_secs(1)));
+            let at = next
+                .filter(|next| *next > self.now)
+                .unwrap_or(self.now)
+                .to_string();
             self.change_set(
                 set,
                 &json!({"metadata": {"annotations": {label::PROMOTED_AT: at}}}),

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::super::render;
 use super::super::spec::{Analysis, Step};
-use super::change::step_of;
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
 use crate::metric::prometheus::{self, Subjects};
@@ -51,7 +50,7 @@ impl Draft<'_> {
                 self.wake_at(due);
                 continue;
             }
-            let count = tally.map_or(0, |t| t.passed + t.failed + t.inconclusive);
+            let count = tally.map_or(0, judge::samples);
             let key = format!(
                 "{}/{}/{}/{count}",
                 change.revision, change.step, metric.name
@@ -67,7 +66,7 @@ impl Draft<'_> {
         let in_background = share > Weight::ZERO && self.wanted_weight() >= analysis.start_at;
         let of_step = match self
             .change()
-            .and_then(|change| self.spec.steps.get(step_of(change)))
+            .and_then(|change| self.spec.steps.get(self.position(change)))
         {
             Some(Step::Analyse { metrics, .. }) => metrics.as_slice(),
             _ => &[],
@@ -79,6 +78,18 @@ impl Draft<'_> {
         names
             .filter(|name| in_background || of_step.iter().any(|of| of == name))
             .collect()
+    }
+
+    /// Drops the counts of metrics that are not measured any more.
+    pub(super) fn forget_other_metrics(&mut self) {
+        let metrics = self
+            .spec
+            .analysis
+            .iter()
+            .flat_map(|analysis| &analysis.metrics);
+        let names: Vec<&str> = metrics.map(|(metric, _)| metric.name.as_str()).collect();
+        let tallies = &mut self.memory.tallies;
+        tallies.retain(|tally| names.contains(&tally.name.as_str()));
     }
 
     /// The counts of these metrics start afresh.

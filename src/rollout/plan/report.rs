@@ -6,8 +6,8 @@ use super::super::api::{Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, pause, set_weight};
-use super::change::step_of;
 use super::{Draft, after};
+use crate::model::condition;
 use crate::model::plan::Why;
 use crate::model::weight::Weight;
 
@@ -17,18 +17,19 @@ impl Draft<'_> {
         if self.spec.is_paused {
             return;
         }
-        if self.is_stable_down() {
-            self.skip_steps();
-        }
         while let Some(progress) = self.current_step() {
             match progress {
                 Progress::Done => self.next_step(),
-                Progress::Failed { reason, message } => return self.give_up(reason, message),
+                Progress::Failed { reason, message } => {
+                    let words = self.words_of_data_plane();
+                    return self.give_up(reason, &format!("{message}{words}"));
+                }
                 Progress::Wait { for_what, until } => {
                     if let Some(until) = until {
                         self.wake_at(until);
                     }
-                    self.wait_for(for_what);
+                    let words = self.words_of_data_plane();
+                    self.wait_for(format!("{for_what}{words}"));
                     return;
                 }
             }
@@ -36,17 +37,27 @@ impl Draft<'_> {
         self.watch_deadline();
     }
 
+    /// What the data plane has against the route, to be added to a sentence.
+    fn words_of_data_plane(&self) -> String {
+        let refusal = self.live.refusal.as_ref();
+        refusal
+            .map(|words| format!(" ({words})"))
+            .unwrap_or_default()
+    }
+
     /// After the last step only pods and data plane can be waited for, and not for ever.
     fn watch_deadline(&mut self) {
         let Some(change) = self.change() else { return };
         let deadline = self.deadline(change);
         let has_all = self.live.share_of(&change.revision) == Weight::FULL;
-        if has_all {
+        if has_all && (self.is_past_return(change) || self.is_stable_down(change)) {
+            // Nothing else would serve in its place.
             return;
         }
         if self.now >= deadline {
-            let message = "all steps are done, but not all pods became ready in time".to_owned();
-            return self.give_up("ProgressDeadline", message);
+            let waiting = self.words_of_data_plane();
+            let message = format!("all steps are done, but it did not take over in time{waiting}");
+            return self.give_up("ProgressDeadline", &message);
         }
         self.wake_at(deadline);
     }
@@ -54,44 +65,21 @@ impl Draft<'_> {
     /// Whether all steps are done.
     pub(super) fn are_steps_done(&self) -> bool {
         self.change()
-            .is_some_and(|change| step_of(change) >= self.spec.steps.len())
-    }
-
-    /// Nothing serves: whatever may fix it must not wait for an analysis of what is down.
-    fn is_stable_down(&self) -> bool {
-        self.change().is_some() && self.spec.replicas > 0 && self.seen.ready(&self.stable) == 0
-    }
-
-    fn skip_steps(&mut self) {
-        let count = u32::try_from(self.spec.steps.len()).unwrap_or(u32::MAX);
-        let now = self.now;
-        if let Some(change) = &mut self.memory.progress.change
-            && change.step < count
-        {
-            change.step = count;
-            change.step_started_at = now;
-        }
+            .is_some_and(|change| self.position(change) >= self.spec.steps.len())
     }
 
     fn next_step(&mut self) {
-        let now = self.now;
         if let Some(change) = &mut self.memory.progress.change {
             change.step += 1;
-            change.step_started_at = now;
         }
-        let next = self
-            .change()
-            .and_then(|change| self.spec.steps.get(step_of(change)));
-        if let Some(Step::Analyse { metrics, .. }) = next {
-            let metrics = metrics.clone();
-            self.forget_samples(&metrics);
-        }
+        self.enter_step();
+        self.leave_trail();
     }
 
     fn current_step(&self) -> Option<Progress> {
         let change = self.change()?;
         let started_at = change.step_started_at;
-        Some(match self.spec.steps.get(step_of(change))? {
+        Some(match self.spec.steps.get(self.position(change))? {
             Step::SetWeight(weight) => {
                 let seen = set_weight::Seen {
                     wanted: *weight,
@@ -129,16 +117,19 @@ impl Draft<'_> {
                 live.canary == change.revision && live.share_of(&change.revision) == weight
             });
         }
-        let counts = self.counts_at(weight);
+        let counts = self.counts(weight);
         self.seen.sets.iter().all(|set| {
-            let wanted = if set.revision == change.revision {
+            let is_canary = set.revision == change.revision;
+            let wanted = if is_canary {
                 counts.canary
             } else if set.revision == self.stable {
                 counts.stable
             } else {
                 0
             };
-            set.replicas == wanted && set.current == wanted && set.available >= wanted
+            // Sick pods of stable are what the change may be there to cure.
+            let is_there = !is_canary || set.available >= wanted;
+            set.replicas == wanted && set.current == wanted && is_there
         })
     }
 
@@ -176,9 +167,10 @@ impl Draft<'_> {
     fn shown_step(&self) -> Option<StepStatus> {
         let change = self.change()?;
         let count = self.spec.steps.len();
-        let index = (step_of(change) + 1).min(count);
+        let position = self.position(change);
+        let index = (position + 1).min(count);
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let until = match self.spec.steps.get(step_of(change)) {
+        let until = match self.spec.steps.get(position) {
             Some(Step::Pause(span)) => Some(after(change.step_started_at, *span)),
             Some(Step::Analyse { for_at_least, .. }) => {
                 Some(after(change.step_started_at, *for_at_least))
@@ -222,15 +214,15 @@ impl Draft<'_> {
             message,
             ..
         } = failed;
-        if share > Weight::ZERO || !self.live.acknowledged {
-            if self.seen.ready(&self.stable) == 0 && self.spec.replicas > 0 {
-                let text = format!(
-                    "{revision} failed ({reason}: {message}), and stable {} has no ready pod: \
-                     traffic stays where it is; bring pods of stable up, or apply a fix",
-                    self.stable
-                );
-                return (Phase::Degraded, Why::warning("StableDown", text));
-            }
+        if self.seen.ready(&self.stable) == 0 && self.spec.replicas > 0 {
+            let text = format!(
+                "{revision} failed ({reason}: {message}), and stable {} has no ready pod: \
+                 traffic stays where it is; bring pods of stable up, or apply a fix",
+                self.stable
+            );
+            return (Phase::Degraded, Why::warning("StableDown", text));
+        }
+        if share > Weight::ZERO || !self.live.acknowledged || !self.is_back_at_stable() {
             let waiting = self
                 .waiting
                 .clone()
@@ -263,7 +255,7 @@ impl Draft<'_> {
             .unwrap_or_default();
         let current = self
             .change()
-            .and_then(|change| self.spec.steps.get(step_of(change)));
+            .and_then(|change| self.spec.steps.get(self.position(change)));
         match current {
             Some(Step::Pause(_)) => {
                 let text = format!("{position}{share} to canary, pausing{until}");
@@ -293,6 +285,14 @@ impl Draft<'_> {
         let wanted = self.spec.replicas;
         let ready = self.seen.ready(&self.stable);
         let stable = &self.stable;
+        let is_routed = self.live.arrangement.is_some() || self.spec.router.is_none();
+        if is_routed && !self.has_everything(stable) {
+            let waiting = self.waiting.clone();
+            let waiting = waiting.unwrap_or_else(|| "the rest is going".to_owned());
+            let text =
+                format!("going back to {stable}, {ready} of {wanted} pods are ready: {waiting}");
+            return (Phase::Progressing, Why::normal("GoingBack", text));
+        }
         if ready >= wanted {
             let refusal = self.live.refusal.clone();
             if let Some(refusal) = refusal {
@@ -316,6 +316,15 @@ impl Draft<'_> {
             return (Phase::Degraded, Why::warning(trouble.reason, text));
         }
         let text = format!("{ready} of {wanted} pods of {stable} are ready");
+        let unready = condition::false_since(&self.seen.status.conditions, "Ready");
+        let since = unready.unwrap_or(self.now);
+        let deadline = after(since, self.spec.progress_deadline);
+        if deadline <= self.now {
+            let text =
+                format!("{text}, for longer than spec.progressDeadlineSeconds; look at its pods");
+            return (Phase::Degraded, Why::warning("ProgressDeadline", text));
+        }
+        self.wake_at(deadline);
         (Phase::Progressing, Why::normal("WaitingForPods", text))
     }
 }

@@ -8,7 +8,7 @@ use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
-use crate::traffic::replicas::{self, Counts};
+use crate::traffic::replicas::Counts;
 
 impl Draft<'_> {
     /// Plans the number of pods of every revision.
@@ -27,7 +27,7 @@ impl Draft<'_> {
         }
         let seen = self.seen;
         for set in seen.sets.iter().filter(|set| !set.is_owned) {
-            self.change_set(set, &json!({"metadata": {"ownerReferences": [seen.owner]}}));
+            self.change_set(set, &self.own());
         }
     }
 
@@ -110,7 +110,7 @@ impl Draft<'_> {
         let total = self.spec.replicas;
         let change = self.change().map(|change| change.revision.clone());
         let goal = match &change {
-            Some(_) => self.counts_at(self.wanted_weight()),
+            Some(_) => self.counts(self.wanted_weight()),
             None => Counts {
                 stable: total,
                 canary: 0,
@@ -160,13 +160,23 @@ impl Draft<'_> {
     /// Old ones first; never below what has to be available.
     fn lower_by_ratio(&mut self, goal_of: &impl Fn(&Self, &Revision) -> i32) {
         let seen = self.seen;
+        if seen.owned_traffic().next().is_some() {
+            // A Service of ours still selects one revision only: it goes first (rule 3).
+            return;
+        }
         let least = self.spec.replicas - self.spec.max_unavailable;
-        let available: i32 = seen.sets.iter().map(|set| set.available).sum();
+        let available: i32 = seen.sets.iter().map(Set::lasting).sum();
+        let has: i32 = seen.sets.iter().map(|set| set.replicas).sum();
         let mut room = if self.rules.counts_are_bounded {
             available - least
         } else {
             i32::MAX / 2
         };
+        // Pods of stable that are not available may be so again in a moment: as many are kept as have to be.
+        let coming = seen
+            .set(&self.spec.revision)
+            .map_or(0, |set| set.replicas - set.lasting());
+        let mut spare = (has - least - coming).max(0);
         let mut sets: Vec<&Set> = seen.sets.iter().collect();
         let rank = |set: &Set| {
             i32::from(set.revision == self.stable || set.revision == self.spec.revision)
@@ -178,10 +188,14 @@ impl Draft<'_> {
                 continue;
             }
             // Pods that are not available go first and cost nothing.
-            let idle = (set.replicas - set.available).max(0);
+            let mut idle = set.replicas - set.lasting();
+            if set.revision == self.stable && self.rules.counts_are_bounded {
+                idle = idle.min(spare);
+            }
             let fewer = surplus.min(room.max(0).saturating_add(idle));
             if fewer > 0 {
                 room -= (fewer - idle).max(0);
+                spare -= fewer.min(spare);
                 self.set_replicas(set, set.replicas - fewer);
             }
         }
@@ -241,20 +255,12 @@ impl Draft<'_> {
 
     /// Whether the change has the pods that its step needs.
     pub(super) fn has_pods_for(&self, revision: &Revision, weight: Weight) -> bool {
-        let need = if self.spec.router.is_some() {
-            weight.need(self.spec.replicas)
-        } else {
-            self.counts_at(weight).canary
+        let need = match self.spec.router {
+            Some(_) => weight.need(self.spec.replicas),
+            None => self.counts(weight).canary,
         };
-        self.seen.ready(revision) >= need
-            && self
-                .seen
-                .set(revision)
-                .map_or(need == 0, |set| set.replicas >= need)
-    }
-
-    /// Without a router: the numbers of pods that make a weight.
-    pub(super) fn counts_at(&self, weight: Weight) -> Counts {
-        replicas::counts(self.spec.replicas, weight, self.spec.max_surge > 0)
+        let set = self.seen.set(revision);
+        let are_available = |set: &Set| set.replicas >= need && set.lasting() >= need;
+        self.seen.ready(revision) >= need && set.map_or(need == 0, are_available)
     }
 }

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::super::api::Change;
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::spec::{Router, Spec};
-use super::{Draft, merge};
+use super::Draft;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
 use crate::model::revision::Revision;
@@ -26,7 +27,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn read(seen: &Observed, spec: &Spec, stable: &Revision) -> Self {
+    pub(super) fn read(seen: &Observed, spec: &Spec) -> Self {
         let ready = seen
             .sets
             .iter()
@@ -42,7 +43,8 @@ impl Live {
         }
         let selected = |side| {
             let service = seen.service(side)?;
-            Some(service.revision.clone().unwrap_or_else(|| stable.clone()))
+            // What somebody else made of a selector is a revision that nobody wants: it is put right like any.
+            Some(service.revision.clone().unwrap_or_else(Revision::unknown))
         };
         live.acknowledged = false;
         if let Some(route) = &seen.route {
@@ -86,30 +88,81 @@ impl Live {
     }
 }
 
+fn patch(target: &Target, change: Value) -> Action {
+    Action::Patch {
+        target: target.clone(),
+        change,
+    }
+}
+
 impl Draft<'_> {
     /// Plans the one next move.
     pub(super) fn shift_traffic(&mut self) {
         let Some(router) = &self.spec.router else {
+            self.remove_leftovers();
             return self.finish_without_router();
         };
         self.create_missing(router);
         let Some(live) = self.live.arrangement.clone() else {
             return;
         };
+        let sides = [Side::Stable, Side::Canary];
+        let is_strange = |side: &Side| *live.selected_by(*side) == Revision::unknown();
+        if let Some(side) = sides.into_iter().find(is_strange) {
+            return self.put_right(side);
+        }
         let goal = self.goal(&live);
         if live == goal && self.live.acknowledged && live.stable != self.stable {
             // The stable Service selects the new revision, the weight is back on it: it is the stable one.
             self.promote();
         }
-        self.refresh(router, &live);
         match next_move(&live, &goal) {
+            Move::Shift(Weight::ZERO) if self.is_in_vain(&live, &goal) => {
+                self.write_selector(Side::Stable, &goal.stable);
+            }
             Move::Done => {
                 if !self.live.acknowledged {
                     self.wait_for_data_plane();
                 }
             }
             Move::Select(side, revision) => self.select(side, &revision),
-            Move::Shift(weight) => self.shift(router, &live, weight),
+            Move::Shift(weight) => self.shift(&live, weight),
+        }
+        self.correct(router, &live);
+    }
+
+    /// A Service whose selector somebody changed gets it back at once, with or without weight: whatever it
+    /// reaches now is not what anybody wanted.
+    fn put_right(&mut self, side: Side) {
+        let change = self.change().filter(|_| side == Side::Canary);
+        let revision = change
+            .map_or(&self.stable, |change| &change.revision)
+            .clone();
+        self.write_selector(side, &revision);
+    }
+
+    /// Whether the stable Service reaches nobody and is to select something else. Then that need not wait until
+    /// the weight is elsewhere, where it may not be able to go.
+    fn is_in_vain(&self, live: &Arrangement, goal: &Arrangement) -> bool {
+        let service = self.seen.service(Side::Stable);
+        let is_dead = service.is_some_and(|service| service.ready.is_empty());
+        is_dead && live.stable != goal.stable && live.canary != goal.stable
+    }
+
+    /// Services and a route from when there was a router. The route goes first: it is what the Services serve.
+    fn remove_leftovers(&mut self) {
+        let seen = self.seen;
+        let route = seen.route.iter().filter(|route| route.is_owned());
+        let mut first: Vec<&Target> = route.map(|route| &route.target).collect();
+        if first.is_empty() {
+            first = seen.owned_traffic().collect();
+        }
+        if seen.deletion.is_none() {
+            self.deletions
+                .extend(first.into_iter().map(|target| Action::Delete {
+                    target: target.clone(),
+                    orphan: false,
+                }));
         }
     }
 
@@ -118,7 +171,8 @@ impl Draft<'_> {
         let Some(change) = self.change() else {
             return Arrangement::all_to(&self.stable);
         };
-        if self.may_promote(live) {
+        let is_superseded = live.canary != change.revision && live.canary != self.stable;
+        if self.may_promote(live) || (is_superseded && self.is_stable_down(change)) {
             return Arrangement::all_to(&change.revision);
         }
         Arrangement {
@@ -133,12 +187,12 @@ impl Draft<'_> {
         let Some(change) = self.change() else {
             return false;
         };
-        if !self.are_steps_done() || self.spec.is_paused {
-            return false;
+        if self.is_past_return(change) {
+            return true;
         }
         let has_all = live.share_of(&change.revision) == Weight::FULL && self.live.acknowledged;
-        let has_pods = self.seen.ready(&change.revision) >= self.spec.replicas;
-        live.stable == change.revision || (has_all && has_pods)
+        let has_pods = self.has_pods_for(&change.revision, Weight::FULL);
+        self.are_steps_done() && !self.spec.is_paused && has_all && has_pods
     }
 
     /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
@@ -156,99 +210,111 @@ impl Draft<'_> {
                 self.creations.push(Action::Create(service));
             }
         }
-        if self.seen.route.is_none() {
-            // Whoever answers gets the traffic: stable, unless only the canary does.
-            let answers = |side| {
-                let service = self.seen.service(side);
-                service.is_some_and(|service| !service.ready.is_empty())
-            };
-            let only_canary = answers(Side::Canary) && !answers(Side::Stable);
-            let weight = if only_canary {
-                Weight::FULL
-            } else {
-                Weight::ZERO
-            };
-            self.creations
-                .push(Action::Create(render::route(self.seen, router, weight)));
+        let is_empty = |live| gateway_api::weight(live, &self.seen.backends()).is_none();
+        match &self.seen.route {
+            None => {
+                let route = render::route(self.seen, router, self.first_weight());
+                self.creations.push(Action::Create(route));
+            }
+            // Somebody made it divide between others: that is no state to move on from.
+            Some(route) if is_empty(&route.live) => {
+                let backends = self.seen.backends();
+                let spec = gateway_api::spec(router, &backends, self.first_weight());
+                self.creations
+                    .push(patch(&route.target, json!({"spec": spec})));
+            }
+            Some(_) => {}
         }
     }
 
-    /// Brings owners, ports, hosts and gateways up to date, without touching selectors or weights.
-    fn refresh(&mut self, router: &Router, live: &Arrangement) {
-        let seen = self.seen;
-        let owner = json!({"metadata": {"ownerReferences": [seen.owner]}});
-        let is_staying = seen.deletion.is_none();
-        for service in seen.services.iter().flatten() {
-            let mut change = json!({});
+    /// Whoever answers gets the traffic: stable, unless only the canary does.
+    fn first_weight(&self) -> Weight {
+        let answers = |side| {
+            let service = self.seen.service(side);
+            service.is_some_and(|service| !service.ready.is_empty())
+        };
+        if answers(Side::Canary) && !answers(Side::Stable) {
+            Weight::FULL
+        } else {
+            Weight::ZERO
+        }
+    }
+
+    /// Brings owners, ports, hosts and gateways up to date, without touching selectors or weights. An object
+    /// that this plan writes already has to wait: the second write would lose against the first.
+    fn correct(&mut self, router: &Router, live: &Arrangement) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
+        let is_written = |target: &Target| {
+            self.moves.iter().any(|action| {
+                matches!(action, Action::Patch { target: written, .. } if written == target)
+            })
+        };
+        let mut corrections = Vec::new();
+        for service in self.seen.services.iter().flatten() {
             if !service.is_current {
-                merge(
-                    &mut change,
-                    &json!({"spec": {"ports": [render::service_port(router)]}}),
-                );
+                let ports = json!({"spec": {"ports": [render::service_port(router)]}});
+                corrections.push((&service.target, ports));
+            } else if !service.is_owned {
+                corrections.push((&service.target, self.own()));
             }
-            if !service.is_owned && is_staying {
-                merge(&mut change, &owner);
-            }
-            self.update(&service.target, change);
         }
-        if let Some(route) = &seen.route {
-            let mut change = json!({});
-            let spec = gateway_api::spec(router, &seen.backends(), live.weight);
+        if let Some(route) = &self.seen.route {
+            let spec = gateway_api::spec(router, &self.seen.backends(), live.weight);
             if !gateway_api::is_as_wanted(&route.live, &spec) {
-                change["spec"] = spec;
+                corrections.push((&route.target, json!({"spec": spec})));
+            } else if !route.is_owned() {
+                corrections.push((&route.target, self.own()));
             }
-            if !route.is_owned() && is_staying {
-                merge(&mut change, &owner);
-            }
-            self.update(&route.target, change);
         }
+        let free = corrections
+            .into_iter()
+            .filter(|(target, _)| !is_written(target));
+        let patches: Vec<Action> = free.map(|(target, change)| patch(target, change)).collect();
+        self.corrections.extend(patches);
     }
 
-    fn update(&mut self, target: &Target, change: Value) {
-        if change != json!({}) {
-            let target = target.clone();
-            self.creations.push(Action::Patch { target, change });
-        }
+    /// What makes an object ours, as one that an earlier Rollout of this name has left behind.
+    pub(super) fn own(&self) -> Value {
+        json!({"metadata": {"ownerReferences": [self.seen.owner]}})
     }
 
     fn select(&mut self, side: Side, revision: &Revision) {
         if !self.live.acknowledged && self.rules.selector_swaps_idle {
             return self.wait_for_data_plane();
         }
+        self.write_selector(side, revision);
+    }
+
+    fn write_selector(&mut self, side: Side, revision: &Revision) {
         if let Some(service) = self.seen.service(side) {
-            let change = json!({"spec": {"selector": render::selector(self.spec, revision)}});
-            self.moves.push(Action::Patch {
-                target: service.target.clone(),
-                change,
-            });
+            let selector = render::selector_patch(self.spec, revision, &service.foreign_keys);
+            let change = json!({"spec": {"selector": selector}});
+            self.moves.push(patch(&service.target, change));
         }
     }
 
-    fn shift(&mut self, router: &Router, live: &Arrangement, weight: Weight) {
-        // A person who pauses stops the canary, not the way back.
-        if self.spec.is_paused && self.change().is_some() {
-            return;
-        }
-        if !self.creations.is_empty() {
-            // The route is about to be written; two writes in one plan would race each other.
+    fn shift(&mut self, live: &Arrangement, weight: Weight) {
+        // A person who pauses stops the change, not the way back of another.
+        let is_held = |change: &Change| self.spec.is_paused && live.canary == change.revision;
+        if self.change().is_some_and(is_held) {
             return;
         }
         if let Some(missing) = self.missing_for(live, weight) {
             return self.wait_for(missing);
         }
         if let Some(route) = &self.seen.route {
-            let spec = gateway_api::spec(router, &self.seen.backends(), weight);
-            let change = json!({"spec": {"rules": spec.get("rules")}});
-            self.moves.push(Action::Patch {
-                target: route.target.clone(),
-                change,
-            });
+            let rules = gateway_api::reweighted(&route.live, &self.seen.backends(), weight);
+            let change = json!({"spec": {"rules": rules}});
+            self.moves.push(patch(&route.target, change));
         }
     }
 
     /// What the side that gains weight still lacks, in words (rule 1).
     ///
-    /// On the way back, one pod that answers is enough for stable: whatever it cannot take is lost anyway.
+    /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
+    /// stable: whatever it cannot take is lost anyway.
     fn missing_for(&self, live: &Arrangement, weight: Weight) -> Option<String> {
         let side = if weight > live.weight {
             Side::Canary
@@ -262,9 +328,17 @@ impl Draft<'_> {
         };
         let revision = live.selected_by(side);
         let full = share.need(self.spec.replicas);
-        let is_way_back = self.change().is_none() && self.rules.abort_needs_no_health;
+        let other = live.selected_by(side.other());
+        let is_given_up = self.change().is_none_or(|change| {
+            change.revision != *other && *other != self.stable && self.seen.trouble(other).is_some()
+        });
+        let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let need = if is_way_back { full.min(1) } else { full };
-        let answering = self.seen.answering(side, revision);
+        let mut answering = self.seen.answering(side, revision);
+        if side == Side::Canary && !is_way_back {
+            let set = self.seen.set(revision);
+            answering = answering.min(set.map_or(0, |set| set.available));
+        }
         if answering >= need || !self.rules.ready_before_weight {
             return None;
         }
@@ -284,14 +358,10 @@ impl Draft<'_> {
     fn finish_without_router(&mut self) {
         let Some(change) = self.change() else { return };
         let revision = change.revision.clone();
-        let others = self.seen.sets.iter().filter(|set| set.revision != revision);
-        let are_gone = others
-            .into_iter()
-            .all(|set| set.replicas == 0 && set.current == 0);
-        let has_all = self
-            .seen
-            .set(&revision)
-            .is_some_and(|set| set.is_settled && set.available >= self.spec.replicas);
+        let set = self.seen.set(&revision);
+        let has_all = self.spec.replicas == 0
+            || set.is_some_and(|set| set.is_settled && set.available >= self.spec.replicas);
+        let are_gone = self.has_everything(&revision);
         if self.are_steps_done() && are_gone && has_all && !self.spec.is_paused {
             self.promote();
         }

@@ -1,5 +1,8 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod edge;
+mod pods;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -42,6 +45,8 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         progressed_at: since,
         peak_weight: 0,
         measuring_since: None,
+        trail: String::new(),
+        held: false,
     };
     let progress = Progress {
         stable: Some(stable.clone()),
@@ -538,7 +543,11 @@ fn a_rollout_that_goes_makes_nothing_new() {
     let mut seen = untouched(spec("1", &routed()));
     seen.deletion = Some(Deletion::Orphan);
     let plan = plan(&seen, NOW);
-    assert_eq!((plan.actions.len(), plan.finished), (0, true), "its namespace may be going too");
+    assert_eq!(
+        (plan.actions.len(), plan.finished),
+        (0, true),
+        "its namespace may be going too"
+    );
 }
 
 #[test]

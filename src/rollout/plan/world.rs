@@ -4,6 +4,8 @@
 //! Each traffic rule has a mutant here: with the rule taken out, some world loses a request, or breaks what
 //! the rule promises. A rule whose mutant survives is not tested.
 
+mod chaos;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -109,6 +111,10 @@ struct World {
     silent: bool,
     /// Pods crash for a moment.
     is_flapping: bool,
+    /// The data plane takes in nothing.
+    is_deaf: bool,
+    /// Seconds that the operator's clock is behind.
+    behind: i64,
     objects: Objects,
     /// What a cache that lags would show, latest last.
     old: Vec<Objects>,
@@ -142,6 +148,8 @@ impl World {
             bad: BTreeSet::new(),
             silent: false,
             is_flapping: false,
+            is_deaf: false,
+            behind: 0,
             objects: Objects::default(),
             old: Vec::new(),
             pods: Vec::new(),
@@ -244,6 +252,7 @@ impl World {
     fn data_plane(&mut self) {
         let hurry = self.now % LAG == 0;
         if let Some((weight, version)) = self.objects.route
+            && !self.is_deaf
             && (hurry || self.random.one_in(3))
         {
             self.weight = weight;
@@ -321,6 +330,7 @@ impl World {
             seen.services[index] = Some(Service {
                 target: target(ObjectKind::Service, &names[index], *version),
                 revision: Some(revision.clone()),
+                foreign_keys: Vec::new(),
                 is_owned: true,
                 is_current: true,
                 ready: self.endpoints[index].clone(),
@@ -378,8 +388,9 @@ impl World {
     fn reconcile(&mut self, stale: bool) -> bool {
         let objects = self.objects_as_seen(stale);
         let seen = self.observed(&objects);
-        let now = later(self.now);
+        let now = later(self.now - self.behind);
         let plan = plan_with(self.habits.rules, &seen, now);
+        assert!(plan.wake.is_none_or(|wake| wake > now), "{plan:?}");
         let intended = status::status(&seen, &plan, &Outcome::default(), now);
         if self.random.one_in(20) {
             return false;

@@ -182,6 +182,8 @@ fn api_server_args(site: &mut Site, ip: Ipv4Addr) -> Result<Vec<String>> {
         format!("--client-ca-file={}", pki("ca.crt")),
         format!("--token-auth-file={}", site.arg("tokens.csv")),
         "--authorization-mode=Node,RBAC".to_owned(),
+        // Off by default and on in OpenShift: who sets an owner has to have rights that nothing else asks for.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", pki("sa.pub")),
         format!("--service-account-signing-key-file={}", pki("sa.key")),

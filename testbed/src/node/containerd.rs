@@ -27,7 +27,12 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
         .get("registry")
         .context("the registry has no address")?;
     let sandbox = crate::image::base::sandbox(registry).await?;
-    let hosts = format!("[host.\"http://{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
+    // Both as the server and as its mirror: without the first, an image that is missing is looked for by https too and
+    // the error is about that; without the second, containerd 1.6 does not take the file.
+    let hosts = format!(
+        "server = \"http://{registry}\"\n\
+         [host.\"http://{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+    );
     site.write(&format!("registries/{registry}/hosts.toml"), &hosts)?;
     site.write("cni/10-bridge.conflist", &network_config(site))?;
     let config = site.write("containerd.toml", &config(site, &sandbox))?;

@@ -1,0 +1,122 @@
+//! Somebody does all sorts of things to the objects, at any time. What is lost by that is theirs; but as soon as
+//! they stop, the Rollout finds its way.
+
+use super::super::super::spec::Step;
+use super::*;
+
+/// Seconds in which things are done to it, and in which it has to find its way afterwards.
+const STORM: u64 = 120;
+const CALM: i64 = 500;
+
+fn weight(percent: i64) -> Step {
+    Step::SetWeight(Weight::new(percent).unwrap())
+}
+
+impl World {
+    fn respec(&mut self, change: impl Fn(&mut Spec)) {
+        self.specs.values_mut().for_each(change);
+    }
+
+    /// One thing that a person, a tool or bad luck does.
+    fn disturb(&mut self) {
+        self.version += 1;
+        let version = self.version;
+        let side = usize::from(self.random.one_in(2));
+        match self.random.below(14) {
+            0 => self.objects.route = None,
+            1 => self.objects.services[side] = None,
+            2 => {
+                let percent = u8::try_from(self.random.below(101)).unwrap();
+                self.objects.route = self.objects.route.map(|_| (percent, version));
+            }
+            3 => {
+                if let Some(service) = &mut self.objects.services[side] {
+                    *service = (Revision::unknown(), version);
+                }
+            }
+            4 => {
+                let count = self.objects.sets.len();
+                if count > 0 {
+                    let index = usize::try_from(self.random.below(8)).unwrap() % count;
+                    let gone = self.objects.sets.remove(index);
+                    self.pods.retain(|pod| pod.revision != gone.revision);
+                }
+            }
+            5 => self.status = RolloutStatus::default(),
+            6 => {
+                let replicas = i32::try_from(self.random.below(7)).unwrap();
+                self.respec(|spec| spec.replicas = replicas);
+            }
+            7 => {
+                let is_paused = self.random.one_in(2);
+                self.respec(|spec| spec.is_paused = is_paused);
+            }
+            8 | 9 => self.wanted = if self.random.one_in(2) { "1" } else { "2" },
+            10 => {
+                let keep = usize::try_from(self.random.below(6)).unwrap();
+                self.respec(|spec| spec.steps.truncate(keep));
+            }
+            11 => {
+                let percent = i64::try_from(self.random.below(101)).unwrap();
+                self.respec(|spec| spec.steps.insert(0, weight(percent)));
+            }
+            12 => self.is_deaf = !self.is_deaf,
+            13 => self.behind = i64::try_from(self.random.below(3)).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+fn weathered(seed: u64) -> World {
+    let mut world = World::new(seed, GOOD, &steps());
+    for _ in 0..STORM {
+        if world.random.one_in(4) {
+            world.disturb();
+        }
+        world.tick();
+        world.old.clear();
+    }
+    world.is_deaf = false;
+    world.behind = 0;
+    world.respec(|spec| {
+        spec.is_paused = false;
+        spec.replicas = REPLICAS;
+    });
+    world
+}
+
+#[test]
+fn after_any_storm_a_version_takes_over() {
+    for seed in 0..60 {
+        let mut world = weathered(seed);
+        // One that was never given up.
+        world.wanted = "3";
+        let is_there = world.run_until(CALM, Phase::Healthy);
+        assert!(
+            is_there,
+            "seed {seed}: {:?}, {:?}, {:?}",
+            world.status, world.objects.route, world.objects.services
+        );
+    }
+}
+
+#[test]
+fn after_any_storm_a_full_apply_leaves_nothing_to_do() {
+    for seed in 60..90 {
+        let mut world = weathered(seed);
+        world.wanted = "3";
+        assert!(
+            world.run_until(CALM, Phase::Healthy),
+            "seed {seed}: {:#?}",
+            world.status
+        );
+        // What was old has drained.
+        for _ in 0..30 {
+            world.tick();
+        }
+        let seen = world.observed(&world.objects.clone());
+        let again = plan_with(Rules::ALL, &seen, later(world.now));
+        assert_eq!(again.actions, [], "seed {seed}");
+        assert_eq!(again.wake, None, "seed {seed}");
+    }
+}
