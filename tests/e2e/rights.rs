@@ -136,7 +136,10 @@ fn rights(rules: &Value) -> Vec<Right> {
 
 fn is_asked(right: &Right) -> bool {
     let is_about_owners = right.0 == "update" && right.2.ends_with("/finalizers");
-    is_about_owners || ASKED_BY_ADMISSION.iter().any(|asked| owned(asked) == *right)
+    is_about_owners
+        || ASKED_BY_ADMISSION
+            .iter()
+            .any(|asked| owned(asked) == *right)
 }
 
 fn owned((verb, group, resource): &(&str, &str, &str)) -> Right {
