@@ -49,8 +49,8 @@ pub struct PipelineRunSpec {
     #[serde(rename = "ref")]
     #[schemars(transform = schema::branch_ref)]
     pub git_ref: String,
-    /// Commit that is tested and built, 40 characters. Default for a `Manual` run: the head of `ref` when
-    /// the run starts, to be found in `status.sha`. Example: `3f9c2e1b…`.
+    /// Commit that is tested and built, 40 characters; it has to be on `ref`. Default for a `Manual` run:
+    /// the head of `ref` when the run starts, to be found in `status.sha`. Example: `3f9c2e1b…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::commit_sha)]
     pub sha: Option<String>,

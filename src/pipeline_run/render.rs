@@ -134,7 +134,7 @@ fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value
     let mut source = json!({
         "name": SOURCE, "image": runner,
         "command": [task::RUNNER_IN_IMAGE, "source"],
-        "env": [task_variable(&source_task(spec, at))],
+        "env": [task_variable(&source_task(seen, spec, at))],
         "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
         "securityContext": confined(),
     });
@@ -174,13 +174,14 @@ fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
-fn source_task(spec: &PipelineSpec, at: At<'_>) -> SourceTask {
+fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
     let git = &spec.source.git;
     SourceTask {
         url: git.url.clone(),
         insecure: git.insecure,
         sha: at.sha.to_owned(),
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
+        git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
         ca_file: git
             .ca_bundle

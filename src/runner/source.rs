@@ -18,6 +18,16 @@ use crate::pipeline_run::api::Commit;
 
 /// How long a server that does not answer is left alone before it is asked again.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
+/// How far back the commit is looked for on its branch, one after the other; the last has no end that a repository
+/// would reach.
+const DEPTHS: [&str; 4] = [
+    "--depth=1",
+    "--depth=50",
+    "--depth=5000",
+    "--depth=2147483647",
+];
+/// Where the branch is fetched to.
+const BRANCH: &str = "refs/slipway/branch";
 /// What is printed of a commit, with zero bytes between: sha, author, email, time, subject.
 const FORMAT: &str = "--format=%H%x00%an%x00%ae%x00%ct%x00%s";
 
@@ -53,10 +63,7 @@ pub(super) async fn run_with(
         result = fetch(task, folders).await;
     }
     match result {
-        Ok(commit) => {
-            say(&format!("slipway: at {}: {}", commit.sha, commit.subject));
-            (report(task, folders, commit).await, 0)
-        }
+        Ok(report) => (report, 0),
         Err(error) => {
             say(&format!("slipway: {}", error.message));
             let code = if error.kind.is_transient() {
@@ -73,7 +80,21 @@ pub(super) async fn run_with(
     }
 }
 
-async fn fetch(task: &SourceTask, folders: &Folders) -> Result<Commit, SourceError> {
+/// Checks the commit out, and reads what is to be reported of it.
+async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, SourceError> {
+    let commit = check_out(task, folders).await?;
+    say(&format!("slipway: at {}: {}", commit.sha, commit.subject));
+    let history = folders.workspace.join("history.git");
+    let mut report = SourceReport {
+        commit: Some(commit),
+        ..SourceReport::default()
+    };
+    let result = read_history(task, &history, &mut report).await;
+    let _ = fs::remove_dir_all(&history);
+    result.map(|()| report)
+}
+
+async fn check_out(task: &SourceTask, folders: &Folders) -> Result<Commit, SourceError> {
     let checkout = folders.checkout();
     // Also what a try before this one has left.
     let _ = fs::remove_dir_all(&checkout);
@@ -127,39 +148,95 @@ fn parse(line: &str) -> Option<Commit> {
     })
 }
 
-/// The report. That the history cannot be read does not fail the stage: the changes are left out.
-async fn report(task: &SourceTask, folders: &Folders, commit: Commit) -> SourceReport {
-    let mut report = SourceReport {
-        commit: Some(commit),
-        ..SourceReport::default()
-    };
+/// Looks at the history, in a repository of its own that has no files. That the changes cannot be read does not
+/// fail the stage: they are left out. Where the commit has to be on a branch, not knowing that does.
+async fn read_history(
+    task: &SourceTask,
+    folder: &Path,
+    report: &mut SourceReport,
+) -> Result<(), SourceError> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(|error| local(&error.to_string()))?;
+    let git = Git::new(folder, task);
+    if let Some(branch) = &task.git_ref {
+        git.call(&["init", "-q", "--bare"]).await?;
+        expect_on_branch(&git, task, branch).await?;
+    }
     if task.changes {
-        let folder = folders.workspace.join("history.git");
-        match history(task, &folder).await {
+        match changes(&git, task).await {
             Ok(commits) => commits.iter().for_each(|commit| report.push_change(commit)),
             Err(error) => say(&format!(
                 "slipway: the changes are left out: {}",
                 error.message
             )),
         }
-        let _ = fs::remove_dir_all(&folder);
     }
-    report
+    Ok(())
 }
 
-/// The commits since the previous Release, newest first, in a repository of their own that has no files.
-async fn history(task: &SourceTask, folder: &Path) -> Result<Vec<Commit>, SourceError> {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).map_err(|error| local(&error.to_string()))?;
-    let git = Git::new(folder, task);
+/// Refuses a commit that is not on the branch: whoever may name a commit could name one that nobody has reviewed,
+/// and a Release of it would look as if it came from the branch.
+///
+/// The branch is fetched further and further back, because most often the commit is its head.
+async fn expect_on_branch(
+    git: &Git<'_>,
+    task: &SourceTask,
+    branch: &str,
+) -> Result<(), SourceError> {
+    let sha = task.sha.as_str();
+    fetch_commits(git, task, "--depth=1", sha).await?;
+    let into = format!("+{branch}:{BRANCH}");
+    for depth in DEPTHS {
+        let fetched = fetch_commits(git, task, depth, &into).await;
+        fetched.map_err(|error| match error.kind {
+            SourceErrorKind::NotFound => SourceError {
+                kind: SourceErrorKind::NoBranch,
+                message: format!("the repository has no {branch}"),
+            },
+            SourceErrorKind::Unreachable
+            | SourceErrorKind::Timeout
+            | SourceErrorKind::Server
+            | SourceErrorKind::Auth
+            | SourceErrorKind::NoBranch
+            | SourceErrorKind::NotOnBranch
+            | SourceErrorKind::Protocol => error,
+        })?;
+        // Fails for "no" as for "cannot tell": both mean that it was not found so far.
+        let found = git
+            .call(&["merge-base", "--is-ancestor", sha, BRANCH])
+            .await;
+        if found.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(SourceError {
+        kind: SourceErrorKind::NotOnBranch,
+        message: format!(
+            "commit {sha} is not on {branch}, or no longer; name a commit of that branch, or the branch that it is on"
+        ),
+    })
+}
+
+/// Fetches commits without their files.
+async fn fetch_commits(
+    git: &Git<'_>,
+    task: &SourceTask,
+    depth: &str,
+    what: &str,
+) -> Result<(), SourceError> {
+    let fetch = ["fetch", "-q", "--filter=tree:0", depth, "--no-tags"];
+    let fetch = [fetch.as_slice(), &[task.url.as_str(), what]].concat();
+    git.call(&fetch).await.map(drop)
+}
+
+/// The commits since the previous Release, newest first.
+async fn changes(git: &Git<'_>, task: &SourceTask) -> Result<Vec<Commit>, SourceError> {
     git.call(&["init", "-q", "--bare"]).await?;
     let depth = format!("--depth={}", MAX_CHANGES + 1);
-    let fetch = ["fetch", "-q", "--filter=tree:0", &depth, "--no-tags"];
-    let fetch = [fetch.as_slice(), &[task.url.as_str(), &task.sha]].concat();
-    git.call(&fetch).await?;
+    fetch_commits(git, task, &depth, &task.sha).await?;
     let most = format!("-{MAX_CHANGES}");
     let Some(since) = &task.since else {
-        return log(&git, &[&most, &task.sha]).await;
+        return log(git, &[&most, &task.sha]).await;
     };
     let known = format!("{since}^{{commit}}");
     let is_known = git
@@ -167,9 +244,9 @@ async fn history(task: &SourceTask, folder: &Path) -> Result<Vec<Commit>, Source
         .await
         .is_ok();
     if is_known {
-        log(&git, &[&most, &task.sha, "--not", since]).await
+        log(git, &[&most, &task.sha, "--not", since]).await
     } else {
         // Further back than is listed, or no longer part of the branch.
-        log(&git, &[&most, &task.sha]).await
+        log(git, &[&most, &task.sha]).await
     }
 }

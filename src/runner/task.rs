@@ -33,6 +33,9 @@ pub struct SourceTask {
     /// Report the commits since this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Full ref of the branch that the commit has to be on; nothing where another stage checks that.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
     /// Whether the commits since are wanted at all.
     #[serde(default)]
     pub changes: bool,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use testbed::git::GitServer;
+use testbed::git::{GitServer, Repository};
 
 use super::task::{ScriptTask, SourceTask};
 use super::*;
@@ -157,6 +157,12 @@ fn the_command_line_is_consistent() {
 
 /// A repository with some commits, and their shas, oldest first.
 async fn repository(count: u32) -> (GitServer, SourceTask, Vec<String>) {
+    let (server, _, task, shas) = open_repository(count).await;
+    (server, task, shas)
+}
+
+/// The same, and the repository to commit more to.
+async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<String>) {
     let server = GitServer::start().await.unwrap();
     let repository = server.create("shop/api").await.unwrap();
     let mut shas = Vec::new();
@@ -171,10 +177,11 @@ async fn repository(count: u32) -> (GitServer, SourceTask, Vec<String>) {
         insecure: true,
         sha: shas.last().unwrap().clone(),
         since: None,
+        git_ref: None,
         changes: true,
         ca_file: None,
     };
-    (server, task, shas)
+    (server, repository, task, shas)
 }
 
 #[tokio::test]
@@ -235,6 +242,42 @@ async fn a_commit_that_is_not_there_is_no_passing_trouble() {
 }
 
 #[tokio::test]
+async fn a_commit_has_to_be_on_its_branch() {
+    let folder = Folder::new("branch");
+    let (_server, repository, mut task, shas) = open_repository(60).await;
+    let on = |branch: &str| Some(format!("refs/heads/{branch}"));
+    // The head, one close to it, and one further back than is looked at first.
+    for sha in [&shas[59], &shas[40], &shas[0]] {
+        task = SourceTask {
+            sha: sha.clone(),
+            git_ref: on("main"),
+            ..task
+        };
+        let (report, code) = source::run(&task, &folder.folders()).await;
+        assert_eq!((code, report.error), (0, None));
+        assert!(!folder.0.join("history.git").exists());
+    }
+    let files = [("file", "something else")];
+    let strange = repository
+        .commit("proposal", "Not reviewed", &files)
+        .await
+        .unwrap();
+    task = SourceTask {
+        sha: strange,
+        ..task
+    };
+    for (branch, expected) in [
+        ("main", Some(SourceErrorKind::NotOnBranch)),
+        ("gone", Some(SourceErrorKind::NoBranch)),
+        ("proposal", None),
+    ] {
+        task.git_ref = on(branch);
+        let (report, _) = source::run(&task, &folder.folders()).await;
+        assert_eq!(report.error.map(|error| error.kind), expected, "{branch}");
+    }
+}
+
+#[tokio::test]
 async fn http_has_to_be_allowed() {
     let folder = Folder::new("http");
     let (_server, mut task, _) = repository(1).await;
@@ -253,6 +296,7 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         insecure: true,
         sha: "1".repeat(40),
         since: None,
+        git_ref: None,
         changes: false,
         ca_file: None,
     };

@@ -68,6 +68,8 @@ closed_set! {
         NotFound,
         /// There is no such branch.
         NoBranch,
+        /// The commit is not on the branch that is named with it.
+        NotOnBranch,
         /// Something answers that is not a git server.
         Protocol,
     }
@@ -84,7 +86,7 @@ impl SourceErrorKind {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceError {
-    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch` or `Protocol`.
+    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch`, `NotOnBranch` or `Protocol`.
     pub kind: SourceErrorKind,
     /// What happened and what to do, in one sentence.
     #[schemars(transform = schema::text::<1024>)]
