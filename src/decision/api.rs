@@ -60,6 +60,8 @@ use crate::schema::{self, closed_set};
      "a Promotion takes Approve, Reject, Abort, Retry or LinkIncident"),
     ("self.target.kind != 'Environment' || !(self.action in ['Approve', 'Reject', 'Promote', 'Pin', 'Veto']) || has(self.release)",
      "release is needed: name the Release that you approve, reject, promote, pin or veto"),
+    ("!has(self.revision) || self.action == 'Undo'",
+     "revision is for an Undo: leave it out"),
     ("!(self.action in ['Override', 'Veto', 'LinkIncident']) || has(self.reason)",
      "reason is needed: an Override, a Veto and a LinkIncident say why"),
 ]))]
@@ -71,7 +73,8 @@ pub struct DecisionSpec {
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
     /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume and Veto; on PipelineRuns Cancel.
+    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume and Veto; on Rollouts all but Restart; on
+    /// PipelineRuns Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.
@@ -91,6 +94,11 @@ pub struct DecisionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub release: Option<String>,
+    /// For an `Undo`: the revision to go back to, as `status.history` and the label `slipway.dev/revision` have it.
+    /// Default: the one that was stable before. Example: `5d8f6c9b7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<63>)]
+    pub revision: Option<String>,
     /// Digest of the image that the user has seen: the Decision counts for no other.
     /// Default: whatever the Release has. Example: `sha256:9b2c…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

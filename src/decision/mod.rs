@@ -5,4 +5,5 @@
 //! asks, that the groups are real, and that the user has the verb of the action on the target
 //! (`approve` on `environments/production`). The operator reads Decisions and never writes one.
 
+pub mod act;
 pub mod api;

@@ -13,7 +13,6 @@ use super::observed::{
     Act, Bound, Check, CheckOutcome, Failed, Followed, Good, Observed, Record, Source,
 };
 use crate::cluster::caches::Caches;
-use crate::decision::api::Decision;
 use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
@@ -169,22 +168,10 @@ fn decisions(caches: &Caches, key: &Key, promotions: &[Record]) -> Vec<Act> {
     let mut acts: Vec<Act> = own
         .into_iter()
         .chain(theirs)
-        .map(|act| read_decision(&act))
+        .map(|decision| Act::read(&decision))
         .collect();
     acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
     acts
-}
-
-fn read_decision(decision: &Decision) -> Act {
-    let version = decision.resource_version();
-    Act {
-        name: decision.name_any(),
-        at: created_at(decision),
-        version: version
-            .and_then(|version| version.parse().ok())
-            .unwrap_or(0),
-        spec: decision.spec.clone(),
-    }
 }
 
 fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::{EnvironmentSpec, EnvironmentStatus};
-use crate::decision::api::DecisionSpec;
+pub use crate::decision::act::{Act, Moment};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::promotion::api::{PromotionSpec, PromotionStatus};
@@ -47,10 +47,6 @@ pub struct Observed {
     /// Jobs of smoke tests, by name.
     pub checks: BTreeMap<String, Check>,
 }
-
-/// When something was written: the second, and the version that it got. Times in objects are whole seconds;
-/// within one, versions tell what came first.
-pub type Moment = (Timestamp, u64);
 
 /// A Promotion.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,26 +91,6 @@ pub struct Good {
     pub current: BTreeSet<String>,
     /// Releases that succeeded there at some time, and are not held.
     pub succeeded: BTreeSet<String>,
-}
-
-/// A Decision.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Act {
-    /// Its name.
-    pub name: String,
-    /// When it was made.
-    pub at: Timestamp,
-    /// Its version, which tells apart what was decided in the same second.
-    pub version: u64,
-    /// What was decided.
-    pub spec: DecisionSpec,
-}
-
-impl Act {
-    /// When it was made.
-    pub fn moment(&self) -> Moment {
-        (self.at, self.version)
-    }
 }
 
 /// A Rollout that the Environment lists.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::analysis::api::Metric;
+use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
 
@@ -95,6 +96,28 @@ pub struct RolloutSpec {
     /// Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// What makes going back quick. Default: a change back to an earlier revision is a change like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+}
+
+/// What makes going back quick.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// Which earlier revisions are good enough to be gone back to without steps. Default: none, but for one that
+    /// `strategy.keepOldFor` still keeps at full size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<RollbackWindow>,
+}
+
+/// Which earlier revisions are gone back to without steps.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackWindow {
+    /// As many of the revisions that were stable before the present one. Example: `3`.
+    #[schemars(range(min = 1, max = 100))]
+    pub revisions: i32,
 }
 
 /// Labels of the pods.
@@ -158,21 +181,46 @@ closed_set! {
     /// The shape of a change.
     #[derive(Default)]
     pub enum StrategyType {
-        /// A growing share of the traffic.
+        /// A growing share of the traffic, step by step.
         #[default]
         Canary,
+        /// A second set of pods, looked at before it takes over.
+        BlueGreen,
+        /// A few pods after the other.
+        Rolling,
+    }
+}
+
+closed_set! {
+    /// How many pods stable keeps while it has not all of the traffic.
+    #[derive(Default)]
+    pub enum StableScale {
+        /// All of them.
+        #[default]
+        Full,
+        /// As many as its weight needs.
+        WithWeight,
     }
 }
 
 /// How a new revision takes over.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::Rules(&[(
-    "!has(self.maxSurge) || !(string(self.maxSurge) in ['0', '0%']) || (has(self.maxUnavailable) && !(string(self.maxUnavailable) in ['0', '0%']))",
-    "maxSurge and maxUnavailable cannot both be 0 (maxUnavailable is by default): no pod could ever be replaced",
-)]))]
+#[schemars(transform = schema::Rules(&[
+    ("!has(self.maxSurge) || !(string(self.maxSurge) in ['0', '0%']) || (has(self.maxUnavailable) && !(string(self.maxUnavailable) in ['0', '0%']))",
+     "maxSurge and maxUnavailable cannot both be 0 (maxUnavailable is by default): no pod could ever be replaced"),
+    ("!has(self.steps) || self.steps.size() == 0 || !has(self.type) || self.type == 'Canary'",
+     "steps are those of a Canary: set type to Canary, or use blueGreen.steps"),
+    ("!has(self.blueGreen) || (has(self.type) && self.type == 'BlueGreen')",
+     "blueGreen needs type BlueGreen: set it, or leave blueGreen out"),
+    ("!has(self.rolling) || (has(self.type) && self.type == 'Rolling')",
+     "rolling needs type Rolling: set it, or leave rolling out"),
+    ("!has(self.stableScale) || !has(self.type) || self.type == 'Canary'",
+     "stableScale is for a Canary: BlueGreen keeps stable at full size, and Rolling goes with the weight"),
+]))]
 pub struct Strategy {
-    /// The shape of the change. Default `Canary`.
+    /// The shape of the change: `Canary` gives the new revision a growing share of the traffic, `BlueGreen` starts
+    /// all of its pods before it gets any, `Rolling` replaces a few pods after the other. Default `Canary`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<StrategyType>,
     /// Pods above `replicas`, as a number or a percentage (rounded up). With a router: pods that start at the
@@ -185,19 +233,107 @@ pub struct Strategy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::count_or_percent)]
     pub max_unavailable: Option<IntOrString>,
-    /// What is done one after the other; at the end all of the traffic goes to the new revision. Default: nothing
-    /// in between.
+    /// What a Canary does one after the other; at the end all of the traffic goes to the new revision. Default:
+    /// nothing in between.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub steps: Vec<Step>,
+    /// How many pods stable keeps while a Canary with a router has a share of the traffic: `Full` keeps all of them, so
+    /// that going back takes no time; `WithWeight` keeps what its share needs, so that there are never many more
+    /// than `replicas`. Default `Full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_scale: Option<StableScale>,
+    /// What a BlueGreen does before and after the new revision takes over. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<BlueGreen>,
+    /// How a Rolling goes on. Default: pod by pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
+    /// How long the revision before stays at full size after a new one became stable, so that going back to it takes
+    /// no time. Needs `traffic`. A duration. Default: not longer than `traffic.drain`. Example: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub keep_old_for: Option<Duration>,
+}
+
+/// What a BlueGreen does before and after the new revision takes over.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BlueGreen {
+    /// Pods of the new revision while it has no traffic, as a number or a percentage of `replicas` (rounded up). The
+    /// rest starts before it takes over. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::count_or_percent)]
+    pub preview_replicas: Option<IntOrString>,
+    /// Steps before any user sees it; it answers behind its own Service. Default: none.
+    /// Example: `[{analyse: {metrics: [smoke]}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<10>)]
+    pub pre_promotion: Vec<Step>,
+    /// What has to happen before it takes over. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promote>,
+    /// How it takes over. Default: at once. Example: `[{setWeight: {weight: 10}}, {pause: {for: 5m}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<20>)]
+    pub steps: Vec<Step>,
+    /// Steps once it has all of the traffic, while stable still has all of its pods: until they are done, going back
+    /// takes no time. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<10>)]
+    pub post_promotion: Vec<Step>,
+}
+
+/// What has to happen before the new revision takes over.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[(
+    "!has(self.after) || !has(self.mode) || self.mode == 'Auto'",
+    "after is for mode Auto: with Manual a person says when",
+)]))]
+pub struct Promote {
+    /// `Auto`: it takes over by itself. `Manual`: when somebody approves it with a Decision. Default `Auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PromoteMode>,
+    /// With `Auto`: how long it waits before. A duration. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub after: Option<Duration>,
+}
+
+closed_set! {
+    /// Who says that the new revision takes over.
+    #[derive(Default)]
+    pub enum PromoteMode {
+        /// Nobody has to.
+        #[default]
+        Auto,
+        /// A person.
+        Manual,
+    }
+}
+
+/// How a Rolling goes on.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rolling {
+    /// Pods that are replaced at the same time, as a number or a percentage of `replicas` (rounded up, at least one).
+    /// Default `1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::count_or_percent)]
+    pub batch: Option<IntOrString>,
+    /// Whether every new pod has to be available (ready for `minReadySeconds`) before the next ones start. With
+    /// `false` at most a batch is unavailable at any time. Default `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check_each: Option<bool>,
 }
 
 /// One step: an object with exactly one key.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.setWeight), has(self.pause), has(self.analyse)].filter(x, x).size() == 1",
-    "a step has exactly one of setWeight, pause, analyse",
+    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve)].filter(x, x).size() == 1",
+    "a step has exactly one of setWeight, pause, analyse, scale, approve",
 )]))]
 pub struct Step {
     /// Gives the canary this share of the traffic.
@@ -209,6 +345,36 @@ pub struct Step {
     /// Goes on only when metrics say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analyse: Option<Analyse>,
+    /// Gives the canary this many pods, if its weight does not need more. Needs `traffic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+    /// Waits for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<Approve>,
+}
+
+/// Gives the canary a number of pods.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Scale {
+    /// Pods of the canary from here on, as a number or a percentage of `replicas` (rounded up); at most `replicas`.
+    /// Example: `50%`.
+    #[schemars(transform = schema::count_or_percent)]
+    pub canary: IntOrString,
+}
+
+/// Waits for people: Decisions `Approve` on this Rollout that were made since the step began.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Approve {
+    /// How many different people have to approve. Default `1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub required: Option<i32>,
+    /// Approvals count only in the name of one of these groups. Default: anybody who may. Example: `[release-managers]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<10, 256>)]
+    pub groups: Vec<String>,
 }
 
 /// Gives the canary a share of the traffic.
@@ -224,10 +390,10 @@ pub struct SetWeight {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Pause {
-    /// For how long. A duration. Example: `15m`.
-    #[serde(rename = "for")]
+    /// For how long. A duration. Default: until a Decision `Resume` or `Skip`. Example: `15m`.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
-    pub for_: Duration,
+    pub for_: Option<Duration>,
 }
 
 /// Goes on only when metrics say so.
@@ -389,6 +555,9 @@ pub struct RolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub history: Vec<Ending>,
+    /// The last Decision on this Rollout, and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_decision: Option<DecisionOutcome>,
     /// What the operator remembers between two looks. Not an interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -396,6 +565,23 @@ pub struct RolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
+}
+
+/// A Decision, and what came of it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionOutcome {
+    /// Name of the Decision.
+    pub name: String,
+    /// What was decided.
+    pub action: DecisionAction,
+    /// By whom.
+    pub user: String,
+    /// When it was made.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// What it did, or why it did nothing.
+    pub result: String,
 }
 
 /// The step that is being done.
@@ -522,10 +708,53 @@ pub struct Progress {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub draining: BTreeMap<String, Timestamp>,
+    /// Who holds the change with a Decision, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Hold>,
+    /// The revision that somebody went back to, while the spec asks for the one that was undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
+    /// Decisions that were followed, latest last: the last few, because they may arrive late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
     /// Fields that this operator does not know.
     #[serde(flatten)]
     #[schemars(skip)]
     pub rest: Map<String, Value>,
+}
+
+/// Who holds a change, and why.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// The user.
+    pub by: String,
+    /// The reason that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What is run although the spec asks for something else.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Undo {
+    /// The revision that the spec asks for: once it asks for another, that counts again.
+    #[schemars(with = "String")]
+    pub from: Revision,
+    /// The revision that is run.
+    #[schemars(with = "String")]
+    pub to: Revision,
+}
+
+/// A Decision that was followed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    /// When it was made.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// Its name.
+    pub name: String,
 }
 
 /// A change that is under way.
@@ -563,6 +792,9 @@ pub struct Change {
     /// Whether `spec.paused` held it at the last look: that time is not time without progress.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// Who has approved the present step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<String>,
 }
 
 /// A revision that was given up.

@@ -18,6 +18,7 @@ use super::render;
 use super::spec::{Images, Spec};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::act::Act;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -48,6 +49,11 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
             ..rollout.controller_owner_ref(&()).unwrap_or_default()
         },
         generation: rollout.metadata.generation.unwrap_or_default(),
+        created_at: rollout
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
         deletion: deletion(rollout),
         deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
@@ -62,6 +68,12 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
             .filter_map(|pod| read_pod(pod))
             .collect(),
         services: [None, None],
+        decisions: decisions(cluster, &key),
+        environment: rollout
+            .spec
+            .release
+            .as_ref()
+            .map(|release| release.environment.name.clone()),
         route: caches.http_routes.get(&key).map(|live| Route {
             target: Target::of(ObjectKind::HttpRoute, live.as_ref()),
             live,
@@ -90,6 +102,14 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
             .map_err(ReconcileError::Observe)?;
     }
     Ok(())
+}
+
+fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {
+    let decisions = &cluster.caches.decisions;
+    let found = decisions.children_of(ObjectKind::Rollout, key);
+    let mut acts: Vec<Act> = found.iter().map(|decision| Act::read(decision)).collect();
+    acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
+    acts
 }
 
 fn deletion(rollout: &Rollout) -> Option<Deletion> {

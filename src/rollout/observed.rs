@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::api::RolloutStatus;
 use super::spec::{Invalid, Spec};
+use crate::decision::act::Act;
 use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
 use crate::model::revision::Revision;
@@ -24,6 +25,8 @@ pub struct Observed {
     pub owner: OwnerReference,
     /// Generation of the spec.
     pub generation: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
     /// What becomes of the children, when it is being deleted.
     pub deletion: Option<Deletion>,
     /// Since when it is being deleted.
@@ -44,6 +47,10 @@ pub struct Observed {
     pub services: [Option<Service>; 2],
     /// The route, where it exists.
     pub route: Option<Route>,
+    /// What people decided about it, in the order in which they did.
+    pub decisions: Vec<Act>,
+    /// The Environment that says what runs, where one does.
+    pub environment: Option<String>,
 }
 
 /// What the spec asks for.

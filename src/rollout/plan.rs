@@ -1,6 +1,7 @@
 //! Decides what a Rollout does next. Pure: everything it knows is in `Observed` and `now`.
 //!
 //! The parts, in the order in which they are asked:
+//! - `decision`: what people decided meanwhile;
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
@@ -11,6 +12,7 @@
 //! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
 
 mod change;
+mod decision;
 mod measure;
 mod report;
 mod rule;
@@ -28,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::api::{Ending, Phase, Progress, StepStatus, Tally};
+use super::api::{DecisionOutcome, Ending, Phase, Progress, StepStatus, Tally};
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
@@ -49,6 +51,8 @@ pub struct Memory {
     pub tallies: Vec<Tally>,
     /// How changes ended, latest first.
     pub history: Vec<Ending>,
+    /// The last Decision, and what came of it.
+    pub last_decision: Option<DecisionOutcome>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -137,6 +141,7 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
         progress: seen.status.progress.clone().unwrap_or_default(),
         tallies: seen.status.analysis.clone(),
         history: seen.status.history.clone(),
+        last_decision: seen.status.last_decision.clone(),
         shown: Shown {
             phase,
             ..Shown::default()
@@ -153,6 +158,8 @@ struct Draft<'a> {
     memory: Memory,
     /// The revision that serves; at the very beginning the one that is to.
     stable: Revision,
+    /// The revision that is to serve: the spec's, unless somebody went back from it.
+    wanted: Revision,
     live: Live,
     /// New Services and the route.
     creations: Vec<Action>,
@@ -167,6 +174,8 @@ struct Draft<'a> {
     /// Corrections that nothing waits for: whatever the server says to them must not hold up the rest.
     corrections: Vec<Action>,
     wake: Option<Timestamp>,
+    /// The revision that the next move waits for, and how many of its pods have to answer.
+    short_of: Option<(Revision, i32)>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
 }
@@ -183,6 +192,7 @@ impl<'a> Draft<'a> {
             now,
             memory,
             stable,
+            wanted: spec.revision.clone(),
             live,
             creations: Vec::new(),
             moves: Vec::new(),
@@ -192,6 +202,7 @@ impl<'a> Draft<'a> {
             measurements: Vec::new(),
             corrections: Vec::new(),
             wake: None,
+            short_of: None,
             waiting: None,
         };
         draft.decide();
@@ -199,7 +210,12 @@ impl<'a> Draft<'a> {
     }
 
     fn decide(&mut self) {
-        self.settle_change();
+        let was_lost = self.seen.status.progress.is_none();
+        self.follow_decisions(was_lost);
+        if let Some(undo) = &self.memory.progress.undo {
+            self.wanted = undo.to.clone();
+        }
+        self.settle_change(was_lost);
         self.advance_steps();
         self.shift_traffic();
         self.scale();
@@ -309,6 +325,11 @@ impl<'a> Draft<'a> {
             .or_insert_with(|| json!({}));
         // Not the `merge` of JSON merge patch: a null has to stay a null here.
         merge(merged, change);
+    }
+
+    /// Whether the change is held where it is, by the spec or by a Decision. A way back is not.
+    fn is_held(&self) -> bool {
+        self.spec.is_paused || self.memory.progress.paused.is_some()
     }
 
     fn wake_at(&mut self, at: Timestamp) {

@@ -6,15 +6,20 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
-use super::api::{DeletionPolicy, GracefulShutdown, RolloutSpec, Step as RawStep};
+use super::api::{
+    DeletionPolicy, GracefulShutdown, RolloutSpec, StableScale, Strategy, StrategyType, Traffic,
+};
 use crate::analysis::api::Metric;
 use crate::metric::expression;
 pub use crate::model::invalid::Invalid;
 use crate::model::json::set;
-use crate::model::key::short_hash;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use compile::Compiler;
+pub use compile::Step;
+
+mod compile;
 
 /// Time for which a pod goes on serving while it ends, where nothing is said.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -48,8 +53,16 @@ pub struct Spec {
     pub max_surge: i32,
     /// Pods below `replicas`, already a number.
     pub max_unavailable: i32,
-    /// What is done one after the other.
+    /// What is done one after the other, whatever the strategy.
     pub steps: Vec<Step>,
+    /// How many pods stable keeps while it has not all of the traffic.
+    pub stable_scale: StableScale,
+    /// Pods that are replaced at the same time, where traffic goes with the pods.
+    pub batch: Option<Batch>,
+    /// How long the revision before stays at full size.
+    pub keep_old_for: Duration,
+    /// Revisions that are gone back to without steps.
+    pub rollback_window: usize,
     /// How requests reach the pods; `None`: weights are ratios of pods.
     pub router: Option<Router>,
     /// Time for which what lost its traffic goes on serving.
@@ -58,38 +71,13 @@ pub struct Spec {
     pub analysis: Option<Analysis>,
 }
 
-/// One step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Give the canary this share.
-    SetWeight(Weight),
-    /// Wait for this long.
-    Pause(Duration),
-    /// Wait for the verdict of these metrics, and at least this long.
-    Analyse {
-        /// Their names.
-        metrics: Vec<String>,
-        /// Shortest time.
-        for_at_least: Duration,
-    },
-}
-
-impl Step {
-    /// Hexadecimal digits of a mark.
-    pub const MARK: usize = 4;
-
-    /// A mark that tells steps apart, short enough to be remembered.
-    pub fn mark(&self) -> String {
-        let text = match self {
-            Self::SetWeight(weight) => format!("setWeight {}", weight.percent()),
-            Self::Pause(span) => format!("pause {}", span.as_millis()),
-            Self::Analyse {
-                metrics,
-                for_at_least,
-            } => format!("analyse {} {}", metrics.join(","), for_at_least.as_millis()),
-        };
-        short_hash(text.as_bytes(), Self::MARK)
-    }
+/// Pods that are replaced at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// How many.
+    pub size: i32,
+    /// Whether all of them have to be available before the next ones start.
+    pub is_checked: bool,
 }
 
 /// How requests reach the pods.
@@ -141,7 +129,10 @@ impl Spec {
             .and_then(|traffic| traffic.drain)
             .map_or(DRAIN, Duration::from);
         let analysis = parse_analysis(raw, &mut problems);
-        let steps = parse_steps(&strategy.steps, analysis.as_ref(), &mut problems);
+        let is_routed = raw.traffic.is_some();
+        let steps =
+            Compiler::new(analysis.as_ref(), is_routed, replicas, &mut problems).steps(&strategy);
+        check_strategy(&strategy, is_routed, &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
         if !problems.is_empty() {
@@ -161,20 +152,18 @@ impl Spec {
             max_surge,
             max_unavailable,
             steps,
-            router: raw.traffic.as_ref().map(|traffic| {
-                let port = traffic.port.unwrap_or(80);
-                let route = &traffic.gateway_api.generate;
-                Router {
-                    port,
-                    target_port: traffic
-                        .target_port
-                        .clone()
-                        .unwrap_or(IntOrString::Int(port)),
-                    parent_refs: route.parent_refs.clone(),
-                    hostnames: route.hostnames.clone(),
-                    matches: route.matches.clone(),
-                }
-            }),
+            stable_scale: stable_scale(&strategy),
+            batch: batch(&strategy, replicas),
+            keep_old_for: strategy
+                .keep_old_for
+                .map(Duration::from)
+                .unwrap_or_default(),
+            rollback_window: raw
+                .rollback
+                .as_ref()
+                .and_then(|rollback| rollback.window.as_ref())
+                .map_or(0, |window| usize::try_from(window.revisions).unwrap_or(0)),
+            router: raw.traffic.as_ref().map(router),
             drain,
             analysis,
         })
@@ -188,10 +177,91 @@ impl Spec {
         let so_far = self.steps.iter().take(step + 1).rev();
         let weights = so_far.filter_map(|step| match step {
             Step::SetWeight(weight) => Some(*weight),
-            Step::Pause(_) | Step::Analyse { .. } => None,
+            Step::Scale(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => None,
         });
         weights.into_iter().next().unwrap_or(Weight::ZERO)
     }
+
+    /// The pods that the canary should have besides those that its weight needs, while it does this step.
+    pub fn scale_at(&self, step: usize) -> i32 {
+        if step >= self.steps.len() {
+            return 0;
+        }
+        let so_far = self.steps.iter().take(step + 1).rev();
+        let counts = so_far.filter_map(|step| match step {
+            Step::Scale(count) => Some(*count),
+            Step::SetWeight(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => {
+                None
+            }
+        });
+        counts.into_iter().next().unwrap_or(0)
+    }
+}
+
+fn router(traffic: &Traffic) -> Router {
+    let port = traffic.port.unwrap_or(80);
+    let route = &traffic.gateway_api.generate;
+    Router {
+        port,
+        target_port: traffic
+            .target_port
+            .clone()
+            .unwrap_or(IntOrString::Int(port)),
+        parent_refs: route.parent_refs.clone(),
+        hostnames: route.hostnames.clone(),
+        matches: route.matches.clone(),
+    }
+}
+
+fn stable_scale(strategy: &Strategy) -> StableScale {
+    match strategy.type_.unwrap_or_default() {
+        StrategyType::Canary => strategy.stable_scale.unwrap_or_default(),
+        StrategyType::BlueGreen => StableScale::Full,
+        StrategyType::Rolling => StableScale::WithWeight,
+    }
+}
+
+fn batch(strategy: &Strategy, replicas: i32) -> Option<Batch> {
+    let is_rolling = strategy.type_ == Some(StrategyType::Rolling);
+    let rolling = strategy.rolling.clone().unwrap_or_default();
+    let size = rolling.batch.map_or(1, |batch| pods(&batch, replicas));
+    is_rolling.then(|| Batch {
+        size: size.max(1),
+        is_checked: rolling.health_check_each.unwrap_or(true),
+    })
+}
+
+/// What of a strategy takes two Services to tell revisions apart.
+fn check_strategy(strategy: &Strategy, is_routed: bool, problems: &mut Vec<Invalid>) {
+    if is_routed {
+        return;
+    }
+    let needs = |what: &str| {
+        format!("{what} needs spec.traffic: without it every pod has its share of the requests")
+    };
+    if strategy.type_ == Some(StrategyType::BlueGreen) {
+        problems.push(Invalid::new("spec.strategy.type", needs("BlueGreen")));
+    }
+    if strategy.keep_old_for.is_some() {
+        problems.push(Invalid::new(
+            "spec.strategy.keepOldFor",
+            needs("keepOldFor"),
+        ));
+    }
+}
+
+/// A number of pods, or a percentage of `replicas`, rounded up.
+pub(super) fn pods(count: &IntOrString, replicas: i32) -> i32 {
+    match count {
+        IntOrString::Int(count) => *count,
+        IntOrString::String(text) => {
+            replicas.saturating_mul(percent(text)).saturating_add(99) / 100
+        }
+    }
+}
+
+fn percent(text: &str) -> i32 {
+    text.trim_end_matches('%').parse().unwrap_or(0)
 }
 
 fn seconds(count: i32) -> Duration {
@@ -204,14 +274,8 @@ fn budgets(
     unavailable: Option<&IntOrString>,
     replicas: i32,
 ) -> (i32, i32) {
-    let percent = |text: &str| text.trim_end_matches('%').parse::<i32>().unwrap_or(0);
-    let surge = match surge {
-        None => replicas.saturating_mul(25).saturating_add(99) / 100,
-        Some(IntOrString::Int(count)) => *count,
-        Some(IntOrString::String(text)) => {
-            replicas.saturating_mul(percent(text)).saturating_add(99) / 100
-        }
-    };
+    let quarter = IntOrString::String("25%".to_owned());
+    let surge = pods(surge.unwrap_or(&quarter), replicas);
     let unavailable = match unavailable {
         None => 0,
         Some(IntOrString::Int(count)) => *count,
@@ -222,51 +286,6 @@ fn budgets(
     } else {
         (surge, unavailable)
     }
-}
-
-fn parse_steps(
-    raw: &[RawStep],
-    analysis: Option<&Analysis>,
-    problems: &mut Vec<Invalid>,
-) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for (index, step) in raw.iter().enumerate() {
-        let path = format!("spec.strategy.steps[{index}]");
-        match (&step.set_weight, &step.pause, &step.analyse) {
-            (Some(set), None, None) => match Weight::new(i64::from(set.weight)) {
-                Some(weight) => steps.push(Step::SetWeight(weight)),
-                None => problems.push(Invalid::new(path, "weight must be 0 to 100")),
-            },
-            (None, Some(pause), None) => steps.push(Step::Pause(pause.for_.into())),
-            (None, None, Some(analyse)) => {
-                for name in &analyse.metrics {
-                    let known = analysis.is_some_and(|analysis| {
-                        analysis
-                            .metrics
-                            .iter()
-                            .any(|(metric, _)| metric.name == *name)
-                    });
-                    if !known {
-                        problems.push(Invalid::new(
-                            format!("{path}.analyse.metrics"),
-                            format!(
-                                "there is no metric {name} in spec.analysis.metrics; add it there"
-                            ),
-                        ));
-                    }
-                }
-                steps.push(Step::Analyse {
-                    metrics: analyse.metrics.clone(),
-                    for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
-                });
-            }
-            _ => problems.push(Invalid::new(
-                path,
-                "a step has exactly one of setWeight, pause, analyse",
-            )),
-        }
-    }
-    steps
 }
 
 fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Analysis> {

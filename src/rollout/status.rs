@@ -71,6 +71,7 @@ pub fn status(
         }),
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
+        last_decision: memory.last_decision.clone(),
         progress: Some(memory.progress.clone()),
         conditions: conditions(seen, plan, &message, outcome, now),
         message: Some(message),

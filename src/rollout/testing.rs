@@ -68,6 +68,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
             ..Default::default()
         },
         generation: 1,
+        created_at: NOW - SignedDuration::from_hours(1),
         deletion: None,
         deleted_at: None,
         wanted: Wanted::Spec(Box::new(spec)),
@@ -81,6 +82,8 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         pods: Vec::new(),
         services: [None, None],
         route: None,
+        decisions: Vec::new(),
+        environment: None,
     }
 }
 

@@ -43,23 +43,24 @@ fn promoted_last(seen: &Observed) -> Option<Revision> {
 
 impl Draft<'_> {
     /// Makes `progress.change` and `progress.failed` say what is true now.
-    pub(super) fn settle_change(&mut self) {
-        let wanted = self.spec.revision.clone();
-        let was_lost = self.seen.status.progress.is_none();
+    pub(super) fn settle_change(&mut self, was_lost: bool) {
+        let wanted = self.wanted.clone();
         self.memory.progress.stable = Some(self.stable.clone());
         if was_lost {
-            self.recover_failure(&wanted);
+            self.recover_failure();
         }
         let asks_again = |failed: &Failure| {
             let (before, now) = (&failed.promotion, &self.seen.promotion);
             before.is_some() && now.is_some() && before != now
         };
         let failed = self.memory.progress.failed.as_ref();
-        if failed.is_some_and(|failed| failed.revision != wanted || asks_again(failed)) {
+        let asked_for = &self.spec.revision;
+        if failed.is_some_and(|failed| failed.revision != *asked_for || asks_again(failed)) {
             self.memory.progress.failed = None;
         }
         self.end_superseded(&wanted);
-        let is_failed = self.memory.progress.failed.is_some();
+        let failed = self.memory.progress.failed.as_ref();
+        let is_failed = failed.is_some_and(|failed| failed.revision == wanted);
         let is_leaving = self.seen.deletion.is_some();
         if wanted == self.stable || is_failed || is_leaving {
             self.memory.progress.change = None;
@@ -106,16 +107,19 @@ impl Draft<'_> {
         })
     }
 
-    /// Whether stable should serve, and nothing of it does. Without a router, pods of stable come and go as the
+    /// Whether stable should serve, and nothing of it does. It need not once the
+    /// steps have taken all of its traffic. Without a router, pods of stable come and go as the
     /// weight says, so there it takes a sign that they are in trouble.
     pub(super) fn is_stable_down(&self, change: &Change) -> bool {
         if self.seen.ready(&self.stable) > 0 {
             return false;
         }
-        if self.spec.router.is_some() {
-            return self.spec.replicas > 0;
-        }
         let weight = self.spec.weight_at(step_of(change));
+        if self.spec.router.is_some() {
+            let live = self.live.arrangement.as_ref();
+            let has_share = live.is_none_or(|live| live.share_of(&self.stable) > Weight::ZERO);
+            return self.spec.replicas > 0 && (has_share || weight < Weight::FULL);
+        }
         let is_lost = self.seen.set(&self.stable).is_none();
         self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())
     }
@@ -170,12 +174,14 @@ impl Draft<'_> {
             return;
         };
         change.step_started_at = now;
+        change.approvals.clear();
         if let Some(Step::Analyse { metrics, .. }) = self.spec.steps.get(step_of(change)) {
             self.forget_samples(metrics);
         }
     }
 
-    fn recover_failure(&mut self, wanted: &Revision) {
+    fn recover_failure(&mut self) {
+        let wanted = &self.spec.revision;
         let set = self.seen.set(wanted);
         let Some(set) = set.filter(|set| set.revision != self.stable) else {
             return;
@@ -203,14 +209,16 @@ impl Draft<'_> {
     /// A new change begins with its first step. One whose record was lost goes on at the first step that
     /// asks for what is there, so that nothing is left out.
     fn new_change(&self, was_lost: bool) -> Change {
-        let share = self.live.share_of(&self.spec.revision);
-        let step = if was_lost && share > Weight::ZERO {
+        let share = self.live.share_of(&self.wanted);
+        let step = if self.is_known_good(&self.wanted) {
+            self.spec.steps.len()
+        } else if was_lost && share > Weight::ZERO {
             self.step_reached(share)
         } else {
             0
         };
         Change {
-            revision: self.spec.revision.clone(),
+            revision: self.wanted.clone(),
             started_at: self.now,
             step: u32::try_from(step).unwrap_or(u32::MAX),
             step_started_at: self.now,
@@ -220,7 +228,30 @@ impl Draft<'_> {
             measuring_since: None,
             trail: String::new(),
             held: false,
+            approvals: Vec::new(),
         }
+    }
+
+    /// Whether a revision is gone back to without steps: somebody said so, it was stable not long ago, or it still has
+    /// all of its pods from when it was.
+    fn is_known_good(&self, revision: &Revision) -> bool {
+        let is_undo = self.memory.progress.undo.is_some();
+        let Some(set) = self
+            .seen
+            .set(revision)
+            .filter(|set| set.promoted_at.is_some())
+        else {
+            return false;
+        };
+        let others = self
+            .earlier()
+            .into_iter()
+            .filter(|other| *other != self.stable);
+        let is_in_window = others
+            .take(self.spec.rollback_window)
+            .any(|other| other == *revision);
+        let is_kept = !self.spec.keep_old_for.is_zero() && set.lasting() >= self.spec.replicas;
+        set.failed.is_none() && (is_undo || is_in_window || is_kept)
     }
 
     /// The first step of those that ask for the most of what is there.
@@ -230,7 +261,7 @@ impl Draft<'_> {
         let there = if is_routed {
             i32::from(share.percent())
         } else {
-            has(&self.spec.revision) - has(&self.stable)
+            has(&self.wanted) - has(&self.stable)
         };
         let asked = |step: usize| {
             let weight = self.spec.weight_at(step);
@@ -252,11 +283,12 @@ impl Draft<'_> {
 
     fn note_progress(&mut self) {
         let now = self.now;
-        let share = self.live.share_of(&self.spec.revision).percent();
-        let ready = self.seen.ready(&self.spec.revision);
+        let share = self.live.share_of(&self.wanted).percent();
+        let ready = self.seen.ready(&self.wanted);
+        let is_held = self.is_held();
         if let Some(change) = &mut self.memory.progress.change {
             change.peak_weight = change.peak_weight.max(share);
-            if self.spec.is_paused {
+            if is_held {
                 change.held = true;
             } else if std::mem::take(&mut change.held) {
                 change.progressed_at = now;
@@ -327,7 +359,7 @@ impl Draft<'_> {
         self.memory.progress.stable = Some(self.stable.clone());
     }
 
-    fn ending(&self, change: &Change, result: EndingResult, reason: String) -> Ending {
+    pub(super) fn ending(&self, change: &Change, result: EndingResult, reason: String) -> Ending {
         Ending {
             revision: change.revision.to_string(),
             result,
@@ -373,7 +405,7 @@ impl Draft<'_> {
                 .as_ref()
                 .filter(|(revision, _)| *revision == set.revision);
             let reason = reason.map(|(_, reason)| reason.as_str());
-            let is_wanted = set.revision == self.spec.revision;
+            let is_wanted = set.revision == self.wanted;
             if reason != set.failed.as_deref() && (reason.is_some() || is_wanted) {
                 self.change_set(
                     set,

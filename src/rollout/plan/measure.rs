@@ -62,7 +62,7 @@ impl Draft<'_> {
 
     /// Those of the step, and in the background all of them once the canary has weight.
     fn active_metrics<'m>(&self, analysis: &'m Analysis) -> Vec<&'m str> {
-        let share = self.live.share_of(&self.spec.revision);
+        let share = self.live.share_of(&self.wanted);
         let in_background = share > Weight::ZERO && self.wanted_weight() >= analysis.start_at;
         let of_step = match self
             .change()

@@ -5,16 +5,17 @@ use jiff::Timestamp;
 use super::super::api::{Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
-use super::super::step::{Progress, analyse, pause, set_weight};
+use super::super::step::{Progress, analyse, approve, pause, scale, set_weight};
 use super::{Draft, after};
 use crate::model::condition;
 use crate::model::plan::Why;
 use crate::model::weight::Weight;
+use crate::traffic::Side;
 
 impl Draft<'_> {
     /// Goes on to the next step as long as the present one is done.
     pub(super) fn advance_steps(&mut self) {
-        if self.spec.is_paused {
+        if self.is_held() {
             return;
         }
         while let Some(progress) = self.current_step() {
@@ -68,7 +69,7 @@ impl Draft<'_> {
             .is_some_and(|change| self.position(change) >= self.spec.steps.len())
     }
 
-    fn next_step(&mut self) {
+    pub(super) fn next_step(&mut self) {
         if let Some(change) = &mut self.memory.progress.change {
             change.step += 1;
         }
@@ -89,7 +90,17 @@ impl Draft<'_> {
                 };
                 set_weight::advance(seen, self.deadline(change), self.now)
             }
-            Step::Pause(span) => pause::advance(after(started_at, *span), self.now),
+            Step::Scale(wanted) => {
+                let answering = self.seen.answering(Side::Canary, &change.revision);
+                scale::advance(answering, *wanted, self.deadline(change), self.now)
+            }
+            Step::Pause(span) => {
+                let until = span.map(|span| after(started_at, span));
+                pause::advance(until, self.now)
+            }
+            Step::Approve { required, groups } => {
+                approve::advance(&change.approvals, *required, groups, &self.seen.key.name)
+            }
             Step::Analyse {
                 metrics,
                 for_at_least,
@@ -171,11 +182,11 @@ impl Draft<'_> {
         let index = (position + 1).min(count);
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let until = match self.spec.steps.get(position) {
-            Some(Step::Pause(span)) => Some(after(change.step_started_at, *span)),
+            Some(Step::Pause(span)) => span.map(|span| after(change.step_started_at, span)),
             Some(Step::Analyse { for_at_least, .. }) => {
                 Some(after(change.step_started_at, *for_at_least))
             }
-            Some(Step::SetWeight(_)) | None => None,
+            Some(Step::SetWeight(_) | Step::Scale(_) | Step::Approve { .. }) | None => None,
         };
         (count > 0).then(|| StepStatus {
             position: format!("{index}/{count}"),
@@ -194,11 +205,11 @@ impl Draft<'_> {
             );
             return (Phase::Progressing, why);
         }
-        if let Some(failed) = self.memory.progress.failed.clone() {
-            return self.phase_after_failure(share, &failed);
-        }
         if self.change().is_some() {
             return self.phase_of_change(share, step);
+        }
+        if let Some(failed) = self.memory.progress.failed.clone() {
+            return self.phase_after_failure(share, &failed);
         }
         self.phase_at_rest()
     }
@@ -232,7 +243,7 @@ impl Draft<'_> {
         }
         let text = format!(
             "{revision} was given up ({reason}: {message}); stable {} serves. \
-             It is not tried again until the spec changes",
+             It is not tried again until the spec changes, or a Decision Retry",
             self.stable
         );
         (Phase::RolledBack, Why::warning("RolledBack", text))
@@ -242,8 +253,8 @@ impl Draft<'_> {
         let position = step
             .map(|step| format!("step {}: ", step.position))
             .unwrap_or_default();
-        if self.spec.is_paused {
-            let text = format!("{position}{share} to canary, held by spec.paused");
+        if self.is_held() {
+            let text = format!("{position}{share} to canary, held {}", self.held_by());
             return (Phase::Paused, Why::normal("Paused", text));
         }
         let waiting = self.waiting.clone();
@@ -257,9 +268,23 @@ impl Draft<'_> {
             .change()
             .and_then(|change| self.spec.steps.get(self.position(change)));
         match current {
-            Some(Step::Pause(_)) => {
+            Some(Step::Pause(None)) => {
+                let text = format!("{position}{share} to canary, pausing until a Decision Resume");
+                (Phase::Paused, Why::normal("PauseStep", text))
+            }
+            Some(Step::Pause(Some(_))) => {
                 let text = format!("{position}{share} to canary, pausing{until}");
                 (Phase::Paused, Why::normal("PauseStep", text))
+            }
+            Some(Step::Approve { .. }) => {
+                let waiting = waiting.unwrap_or_default();
+                let text = format!("{position}{share} to canary, {waiting}");
+                (Phase::Paused, Why::normal("ApproveStep", text))
+            }
+            Some(Step::Scale(_)) => {
+                let waiting = waiting.unwrap_or_else(|| "starting pods".to_owned());
+                let text = format!("{position}{waiting}");
+                (Phase::Progressing, Why::normal("ScaleStep", text))
             }
             Some(Step::Analyse { .. }) => {
                 let waiting = waiting.unwrap_or_default();
@@ -278,6 +303,16 @@ impl Draft<'_> {
                 let text = format!("{share} to canary, all steps done: {waiting}");
                 (Phase::Promoting, Why::normal("Promoting", text))
             }
+        }
+    }
+
+    fn held_by(&self) -> String {
+        match &self.memory.progress.paused {
+            Some(hold) => {
+                let why = hold.reason.as_deref().unwrap_or("no reason given");
+                format!("by {}: {why}; a Decision Resume ends that", hold.by)
+            }
+            None => "by spec.paused".to_owned(),
         }
     }
 

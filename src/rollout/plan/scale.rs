@@ -1,7 +1,10 @@
 //! How many pods each revision has. The only place that scales. No I/O.
 
+use std::time::Duration;
+
 use serde_json::json;
 
+use super::super::api::StableScale;
 use super::super::observed::Set;
 use super::super::render;
 use super::{Draft, after};
@@ -31,31 +34,98 @@ impl Draft<'_> {
         }
     }
 
-    /// With a router weights are exact, so stable keeps all of its pods and the canary has what its weight needs.
+    /// With a router weights are exact: the canary has what its weight needs, and stable all of its pods or what its
+    /// own weight needs.
     fn scale_with_router(&mut self) {
         let total = self.spec.replicas;
         let stable = self.stable.clone();
-        self.want(&stable, total);
-        if let Some(revision) = self.change().map(|change| change.revision.clone()) {
-            let need = self.wanted_weight().need(total);
-            // Pods start a few at a time; those that answer are not counted against the budget.
-            let ready = self.seen.ready(&revision);
-            let budget = if self.rules.counts_are_bounded {
-                self.spec.max_surge.max(1)
-            } else {
-                total
-            };
-            let paced = need.min(ready.saturating_add(budget));
+        let has = |set: Option<&Set>| set.map_or(0, |set| set.replicas.min(total));
+        let kept = self.need_of_stable();
+        if !self.is_held() || kept >= has(self.seen.set(&stable)) {
+            self.want(&stable, kept);
+        }
+        if let Some(change) = self.change() {
+            let revision = change.revision.clone();
+            let least = self.spec.scale_at(self.position(change)).min(total);
+            // The way to where it should be may take more pods than being there.
+            let next = self.short_of.iter().filter(|(of, _)| *of == revision);
+            let next = next.map(|(_, need)| *need).max().unwrap_or(0);
+            let need = self.wanted_weight().need(total).max(least).max(next);
             // Never fewer while the change is on: the way down is by way of draining.
-            let has = self
-                .seen
-                .set(&revision)
-                .map_or(0, |set| set.replicas.min(total));
-            if !self.spec.is_paused {
+            let has = has(self.seen.set(&revision));
+            let paced = self.paced(&revision, need, has);
+            if !self.is_held() {
                 self.want(&revision, paced.max(has));
             }
         }
         self.drain_the_rest();
+    }
+
+    /// Pods of stable. Where they go with the weight, one stays to the end, and none goes before the data plane has
+    /// taken in what it is not needed for any more.
+    fn need_of_stable(&self) -> i32 {
+        let total = self.spec.replicas;
+        let (Some(change), Some(live)) = (self.change(), &self.live.arrangement) else {
+            return total;
+        };
+        // What was superseded gives its weight back to stable first.
+        let is_superseded = live.canary != change.revision && live.canary != self.stable;
+        if self.spec.stable_scale == StableScale::Full || is_superseded {
+            return total;
+        }
+        let share = live
+            .share_of(&self.stable)
+            .max(self.affordable_weight(live).rest());
+        let need = share.need(total).max(total.min(1));
+        let has = self
+            .seen
+            .set(&self.stable)
+            .map_or(0, |set| set.replicas.min(total));
+        if self.live.acknowledged {
+            need
+        } else {
+            need.max(has)
+        }
+    }
+
+    /// As many of the needed pods of the canary as may be there now: they start a few at a time, and where stable goes
+    /// down with the weight, there are never many more than `replicas` of all revisions together.
+    fn paced(&self, revision: &Revision, need: i32, has: i32) -> i32 {
+        if !self.rules.counts_are_bounded {
+            return need;
+        }
+        let surge = self.spec.max_surge.max(1);
+        let ready = self.seen.ready(revision);
+        let paced = match self.spec.batch {
+            // Pods that answer are not counted against the budget.
+            None => ready.saturating_add(surge),
+            Some(batch) if !batch.is_checked => ready.saturating_add(batch.size),
+            Some(batch) => {
+                let available = self.seen.set(revision).map_or(0, Set::lasting);
+                if available.min(ready) < has {
+                    has
+                } else {
+                    has.saturating_add(batch.size)
+                }
+            }
+        };
+        let paced = paced.min(need);
+        if self.spec.stable_scale == StableScale::Full {
+            return paced;
+        }
+        let others = self
+            .seen
+            .sets
+            .iter()
+            .filter(|set| set.revision != *revision);
+        let others: i32 = others.map(|set| set.replicas.max(set.current)).sum();
+        let room = self
+            .spec
+            .replicas
+            .saturating_add(surge)
+            .saturating_sub(others);
+        // A superseded revision that drains must not hold up the change for ever, so one more always fits.
+        paced.min(room.max(1))
     }
 
     /// Everything that is neither stable nor on its way: drained, then gone.
@@ -94,7 +164,7 @@ impl Draft<'_> {
         if !is_known {
             return false;
         }
-        let until = after(self.now, self.spec.drain);
+        let until = after(self.now, self.drain_of(set));
         let draining = &mut self.memory.progress.draining;
         let until = *draining.entry(set.revision.to_string()).or_insert(until);
         if until <= self.now {
@@ -102,6 +172,20 @@ impl Draft<'_> {
         }
         self.wake_at(until);
         false
+    }
+
+    /// How long a revision without traffic goes on being there: for what it had accepted, and the one before for as long
+    /// as people may want it back at once.
+    fn drain_of(&self, set: &Set) -> Duration {
+        let before = self
+            .earlier()
+            .into_iter()
+            .find(|revision| *revision != self.stable);
+        let is_before = before.as_ref() == Some(&set.revision) && set.failed.is_none();
+        if is_before && self.change().is_none() {
+            return self.spec.drain.max(self.spec.keep_old_for);
+        }
+        self.spec.drain
     }
 
     /// Without a router the numbers of pods are the split.
@@ -125,7 +209,7 @@ impl Draft<'_> {
                 0
             }
         };
-        if self.spec.is_paused && change.is_some() {
+        if self.is_held() && change.is_some() {
             return;
         }
         self.raise_by_ratio(&goal_of, change.as_ref());
@@ -149,11 +233,29 @@ impl Draft<'_> {
         for revision in std::iter::once(&stable).chain(change) {
             let set = self.seen.set(revision);
             let current = set.map_or(0, |set| set.replicas);
-            let more = (goal_of(self, revision) - current).min(room).max(0);
+            let batch = if Some(revision) == change {
+                self.next_batch(set)
+            } else {
+                i32::MAX
+            };
+            let more = (goal_of(self, revision) - current)
+                .min(room)
+                .min(batch)
+                .max(0);
             if more > 0 || set.is_none() {
                 room -= more;
                 self.want(revision, current + more);
             }
+        }
+    }
+
+    /// Pods of the canary that may be added now.
+    fn next_batch(&self, set: Option<&Set>) -> i32 {
+        let starting = set.map_or(0, |set| set.replicas - set.lasting());
+        match self.spec.batch {
+            None => i32::MAX,
+            Some(batch) if batch.is_checked && starting > 0 => 0,
+            Some(batch) => batch.size - starting,
         }
     }
 
@@ -174,13 +276,12 @@ impl Draft<'_> {
         };
         // Pods of stable that are not available may be so again in a moment: as many are kept as have to be.
         let coming = seen
-            .set(&self.spec.revision)
+            .set(&self.wanted)
             .map_or(0, |set| set.replicas - set.lasting());
         let mut spare = (has - least - coming).max(0);
         let mut sets: Vec<&Set> = seen.sets.iter().collect();
-        let rank = |set: &Set| {
-            i32::from(set.revision == self.stable || set.revision == self.spec.revision)
-        };
+        let rank =
+            |set: &Set| i32::from(set.revision == self.stable || set.revision == self.wanted);
         sets.sort_by_key(|set| (rank(set), set.ordinal));
         for set in sets {
             let surplus = set.replicas - goal_of(self, &set.revision);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::Change;
+use super::super::api::{Change, StableScale};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::spec::{Router, Spec};
@@ -88,6 +88,13 @@ impl Live {
     }
 }
 
+/// What a side lacks that is to gain weight.
+struct Missing {
+    revision: Revision,
+    answering: i32,
+    need: i32,
+}
+
 fn patch(target: &Target, change: Value) -> Action {
     Action::Patch {
         target: target.clone(),
@@ -126,6 +133,7 @@ impl Draft<'_> {
                 }
             }
             Move::Select(side, revision) => self.select(side, &revision),
+            Move::Shift(Weight::ZERO) if self.change().is_none() => self.shift_back(&live),
             Move::Shift(weight) => self.shift(&live, weight),
         }
         self.correct(router, &live);
@@ -178,8 +186,43 @@ impl Draft<'_> {
         Arrangement {
             stable: self.stable.clone(),
             canary: change.revision.clone(),
-            weight: self.wanted_weight(),
+            weight: self.affordable_weight(live),
         }
+    }
+
+    /// The weight that the step asks for; where stable goes down with it, as much of that as the pods of the canary can
+    /// take by now, because the next ones may have to wait for pods of stable to go.
+    pub(super) fn affordable_weight(&self, live: &Arrangement) -> Weight {
+        let wanted = self.wanted_weight();
+        let Some(change) = self.change() else {
+            return wanted;
+        };
+        if self.spec.stable_scale == StableScale::Full || live.canary != change.revision {
+            return wanted;
+        }
+        let carried = self.carried_by(Side::Canary, &change.revision);
+        wanted.min(carried.max(live.weight))
+    }
+
+    /// The largest share that the pods of a side can take.
+    fn carried_by(&self, side: Side, revision: &Revision) -> Weight {
+        let answering = i64::from(self.seen.answering(side, revision));
+        let total = i64::from(self.spec.replicas.max(1));
+        Weight::new((answering * 100 / total).min(100)).unwrap_or_default()
+    }
+
+    /// What is shifted on the way back. Stable that has gone down with the weight takes back what it can by now, unless
+    /// the other side does not answer anyway.
+    fn way_back(&self, live: &Arrangement) -> Weight {
+        let is_full = self.spec.stable_scale == StableScale::Full;
+        let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
+            || self.seen.trouble(&live.canary).is_some();
+        if is_full || is_dead || live.stable != self.stable {
+            return Weight::ZERO;
+        }
+        self.carried_by(Side::Stable, &live.stable)
+            .rest()
+            .min(live.weight)
     }
 
     /// All steps are done, the canary has all of the traffic and all of the pods; or we are past that point.
@@ -192,7 +235,7 @@ impl Draft<'_> {
         }
         let has_all = live.share_of(&change.revision) == Weight::FULL && self.live.acknowledged;
         let has_pods = self.has_pods_for(&change.revision, Weight::FULL);
-        self.are_steps_done() && !self.spec.is_paused && has_all && has_pods
+        self.are_steps_done() && !self.is_held() && has_all && has_pods
     }
 
     /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
@@ -295,14 +338,34 @@ impl Draft<'_> {
         }
     }
 
+    fn shift_back(&mut self, live: &Arrangement) {
+        let weight = self.way_back(live);
+        if weight == live.weight {
+            let answering = self.seen.answering(Side::Stable, &live.stable);
+            let total = self.spec.replicas;
+            return self.wait_for(format!(
+                "{answering} of {total} pods of stable answer again"
+            ));
+        }
+        self.shift(live, weight);
+    }
+
     fn shift(&mut self, live: &Arrangement, weight: Weight) {
         // A person who pauses stops the change, not the way back of another.
-        let is_held = |change: &Change| self.spec.is_paused && live.canary == change.revision;
+        let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
         if self.change().is_some_and(is_held) {
             return;
         }
-        if let Some(missing) = self.missing_for(live, weight) {
-            return self.wait_for(missing);
+        if let Some(Missing {
+            revision,
+            answering,
+            need,
+        }) = self.missing_for(live, weight)
+        {
+            let text =
+                format!("{answering} of {need} pods of {revision} answer behind their Service");
+            self.short_of = Some((revision, need));
+            return self.wait_for(text);
         }
         if let Some(route) = &self.seen.route {
             let rules = gateway_api::reweighted(&route.live, &self.seen.backends(), weight);
@@ -311,11 +374,11 @@ impl Draft<'_> {
         }
     }
 
-    /// What the side that gains weight still lacks, in words (rule 1).
+    /// What the side that gains weight still lacks (rule 1).
     ///
     /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
     /// stable: whatever it cannot take is lost anyway.
-    fn missing_for(&self, live: &Arrangement, weight: Weight) -> Option<String> {
+    fn missing_for(&self, live: &Arrangement, weight: Weight) -> Option<Missing> {
         let side = if weight > live.weight {
             Side::Canary
         } else {
@@ -335,6 +398,10 @@ impl Draft<'_> {
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let need = if is_way_back { full.min(1) } else { full };
         let mut answering = self.seen.answering(side, revision);
+        // Between two Services of one revision nothing is lost, however few of its pods are left.
+        if other == revision && answering >= self.seen.answering(side.other(), revision) {
+            return None;
+        }
         if side == Side::Canary && !is_way_back {
             let set = self.seen.set(revision);
             answering = answering.min(set.map_or(0, |set| set.available));
@@ -342,9 +409,11 @@ impl Draft<'_> {
         if answering >= need || !self.rules.ready_before_weight {
             return None;
         }
-        Some(format!(
-            "{answering} of {need} pods of {revision} answer behind their Service"
-        ))
+        Some(Missing {
+            revision: revision.clone(),
+            answering,
+            need,
+        })
     }
 
     fn wait_for_data_plane(&mut self) {
@@ -362,7 +431,7 @@ impl Draft<'_> {
         let has_all = self.spec.replicas == 0
             || set.is_some_and(|set| set.is_settled && set.available >= self.spec.replicas);
         let are_gone = self.has_everything(&revision);
-        if self.are_steps_done() && are_gone && has_all && !self.spec.is_paused {
+        if self.are_steps_done() && are_gone && has_all && !self.is_held() {
             self.promote();
         }
     }

@@ -1,13 +1,16 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod decision;
 mod edge;
 mod pods;
+mod strategy;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::api::{Change, EndingResult, Phase, Progress, RolloutStatus, Tally};
 use super::super::observed::{Deletion, Observed, Wanted};
+use super::super::spec::{Images, Spec};
 use super::super::status;
 use super::super::testing::{NOW, later, revision, routed, routed_steps, spec, untouched};
 use super::{Memory, plan};
@@ -47,6 +50,7 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         measuring_since: None,
         trail: String::new(),
         held: false,
+        approvals: Vec::new(),
     };
     let progress = Progress {
         stable: Some(stable.clone()),

@@ -16,6 +16,7 @@ use super::super::spec::Spec;
 use super::super::status;
 use super::super::testing::{later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
+use crate::decision::act::Act;
 use crate::model::action::{Action, Outcome, Reply};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
@@ -29,6 +30,8 @@ const LAG: i64 = 3;
 /// Seconds that a request may take.
 const LONGEST_REQUEST: i64 = 5;
 const REPLICAS: i32 = 4;
+/// Seconds for which pods go on serving while they end, where they do.
+const DRAIN: i64 = 10;
 const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
 
 /// A small generator of pseudo-random numbers (SplitMix64, Steele et al. 2014): seeded, so that a failure can be rerun.
@@ -75,8 +78,10 @@ struct SimPod {
     revision: Revision,
     /// When it becomes ready, if ever.
     ready_at: Option<i64>,
-    /// When it was told to end; it dies at once, as pods without a preStop hook may.
+    /// It was told to end and has: at once, as pods without a preStop hook may.
     dead: bool,
+    /// It was told to end, and goes on serving until then.
+    ends_at: Option<i64>,
 }
 
 #[derive(Clone)]
@@ -130,6 +135,11 @@ struct World {
     peak: BTreeMap<Revision, u8>,
     /// Revisions that traffic was taken from.
     left: BTreeSet<Revision>,
+    /// Pods go on serving for the drain time while they end.
+    is_graceful: bool,
+    /// The most pods that there should have been at any time since v2 was wanted.
+    most: i32,
+    decisions: Vec<Act>,
     specs: BTreeMap<&'static str, Spec>,
 }
 
@@ -164,6 +174,9 @@ impl World {
             lost: Vec::new(),
             peak: BTreeMap::new(),
             left: BTreeSet::new(),
+            most: 0,
+            decisions: Vec::new(),
+            is_graceful: extra["gracefulShutdown"] != "Off",
             specs,
         }
     }
@@ -199,8 +212,11 @@ impl World {
 
     fn replica_sets(&mut self) {
         let sets = self.objects.sets.clone();
+        if self.wanted == "2" {
+            self.most = self.most.max(sets.iter().map(|set| set.replicas).sum());
+        }
         for set in &sets {
-            let alive = |pod: &&SimPod| pod.revision == set.revision && !pod.dead;
+            let alive = |pod: &&SimPod| pod.revision == set.revision && pod.ends_at.is_none();
             let count = i32::try_from(self.pods.iter().filter(alive).count()).unwrap();
             for _ in count..set.replicas {
                 self.version += 1;
@@ -211,15 +227,20 @@ impl World {
                     revision: set.revision.clone(),
                     ready_at: (!is_broken).then_some(self.now + start),
                     dead: false,
+                    ends_at: None,
                 });
             }
             for _ in set.replicas..count {
+                let ends_at = self.now + if self.is_graceful { DRAIN } else { 0 };
                 let victim = self
                     .pods
                     .iter_mut()
-                    .find(|p| p.revision == set.revision && !p.dead);
-                victim.unwrap().dead = true;
+                    .find(|p| p.revision == set.revision && p.ends_at.is_none());
+                victim.unwrap().ends_at = Some(ends_at);
             }
+        }
+        for pod in &mut self.pods {
+            pod.dead = pod.ends_at.is_some_and(|at| at <= self.now);
         }
         for pod in self.pods.iter().filter(|pod| pod.dead) {
             let last = self.served_at.get(&pod.uid).copied().unwrap_or(i64::MIN);
@@ -237,7 +258,7 @@ impl World {
     }
 
     fn is_ready(&self, pod: &SimPod) -> bool {
-        !pod.dead && pod.ready_at.is_some_and(|at| at <= self.now)
+        pod.ends_at.is_none() && pod.ready_at.is_some_and(|at| at <= self.now)
     }
 
     fn ready_uids(&self, revision: &Revision) -> BTreeSet<String> {
@@ -319,6 +340,7 @@ impl World {
     fn observed(&self, objects: &Objects) -> Observed {
         let mut seen = untouched(self.specs[self.wanted].clone());
         seen.status = self.status.clone();
+        seen.decisions.clone_from(&self.decisions);
         seen.pods = self.pods.iter().map(|pod| self.seen_pod(pod)).collect();
         seen.sets = objects.sets.iter().map(|set| self.seen_set(set)).collect();
         let backends = seen.backends();
@@ -350,7 +372,7 @@ impl World {
             uid: pod.uid.clone(),
             revision: pod.revision.clone(),
             is_ready: self.is_ready(pod),
-            is_ending: false,
+            is_ending: pod.ends_at.is_some(),
             trouble: crashes.then(|| Trouble {
                 reason: "CrashLoop",
                 message: "exit 1".into(),
@@ -362,7 +384,7 @@ impl World {
         let of_set: Vec<_> = self
             .pods
             .iter()
-            .filter(|pod| pod.revision == set.revision)
+            .filter(|pod| pod.revision == set.revision && pod.ends_at.is_none())
             .collect();
         let available = of_set.iter().filter(|pod| self.is_ready(pod)).count();
         Set {
@@ -654,7 +676,12 @@ fn steps() -> Value {
 
 /// v1 runs; then v2 is wanted, and what becomes of it depends on the world.
 fn started(seed: u64, habits: Habits) -> World {
-    let mut world = World::new(seed, habits, &steps());
+    started_with(seed, habits, &steps())
+}
+
+/// The same with another spec.
+fn started_with(seed: u64, habits: Habits, extra: &Value) -> World {
+    let mut world = World::new(seed, habits, extra);
     assert!(
         world.run_until(60, Phase::Healthy),
         "seed {seed}: v1 does not start"
@@ -795,7 +822,155 @@ fn flapping(seed: u64, habits: Habits) -> World {
     world
 }
 
+/// The strategies that are presets, each with a metric that is looked at.
+fn strategy(strategy: &Value) -> Value {
+    let mut extra = steps();
+    extra["strategy"] = strategy.clone();
+    extra["gracefulShutdown"] = "Inject".into();
+    extra
+}
+
+fn blue_green() -> Value {
+    strategy(&json!({"type": "BlueGreen", "blueGreen": {
+        "previewReplicas": 1, "prePromotion": [{"pause": {"for": "2s"}}],
+        "postPromotion": [{"analyse": {"metrics": ["errors"], "for": "6s"}}],
+    }}))
+}
+
+fn rolling() -> Value {
+    strategy(&json!({"type": "Rolling"}))
+}
+
+fn with_weight() -> Value {
+    let mut with_weight = steps();
+    with_weight["strategy"]["stableScale"] = "WithWeight".into();
+    with_weight["gracefulShutdown"] = "Inject".into();
+    with_weight
+}
+
+fn taken_over(seed: u64, habits: Habits, extra: &Value) -> World {
+    let mut world = started_with(seed, habits, extra);
+    world.tick();
+    let is_over = world.run_until(400, Phase::Healthy);
+    assert!(is_over, "seed {seed}: v2 gets stuck: {:?}", world.status);
+    world
+}
+
+/// The same, and there are never many more pods than replicas.
+fn taken_over_in_place(seed: u64, habits: Habits, extra: &Value) -> World {
+    let world = taken_over(seed, habits, extra);
+    let most = world.most;
+    assert!(
+        most <= REPLICAS + 1,
+        "seed {seed}: {most} pods, with a surge of 1"
+    );
+    world
+}
+
+/// v2 is bad by its metric, and gets no more than `limit` before that is seen.
+fn sent_back(seed: u64, habits: Habits, extra: &Value) -> World {
+    let mut world = started_with(seed, habits, extra);
+    world.bad.insert("2");
+    let is_back = world.run_until(400, Phase::RolledBack);
+    assert!(is_back, "seed {seed}: {:?}", world.status);
+    let v1 = world.revision("1");
+    let stable = world.objects.sets.iter().find(|set| set.revision == v1);
+    assert_eq!(
+        stable.map(|set| set.replicas),
+        Some(REPLICAS),
+        "seed {seed}"
+    );
+    world
+}
+
+/// v3 comes in the middle of v2.
+fn overtaken(seed: u64, habits: Habits, extra: &Value) -> World {
+    let mut world = started_with(seed, habits, extra);
+    for _ in 0..5 + world.random.below(25) {
+        world.tick();
+    }
+    world.wanted = "3";
+    world.tick();
+    let is_over = world.run_until(500, Phase::Healthy);
+    assert!(is_over, "seed {seed}: v3 gets stuck: {:?}", world.status);
+    world
+}
+
+/// v2 takes over, v1 is kept, and comes back at once.
+fn kept(seed: u64, habits: Habits) -> World {
+    let mut extra = steps();
+    extra["strategy"]["keepOldFor"] = "10m".into();
+    let mut world = started_with(seed, habits, &extra);
+    let v2 = world.revision("2");
+    while world
+        .status
+        .progress
+        .as_ref()
+        .and_then(|p| p.stable.clone())
+        != Some(v2.clone())
+        && world.now < 300
+    {
+        world.tick();
+    }
+    // Long after the drain time.
+    for _ in 0..30 {
+        world.tick();
+    }
+    let v1 = world.revision("1");
+    let set = world.objects.sets.iter().find(|set| set.revision == v1);
+    assert_eq!(
+        set.map(|set| set.replicas),
+        Some(REPLICAS),
+        "seed {seed}: v1 is not kept"
+    );
+    world.wanted = "1";
+    let start = world.now;
+    while world
+        .status
+        .progress
+        .as_ref()
+        .and_then(|p| p.stable.clone())
+        != Some(v1.clone())
+        && world.now < start + 200
+    {
+        world.tick();
+    }
+    let took = world.now - start;
+    assert!(
+        took <= 60,
+        "seed {seed}: {took} s to go back to what is kept"
+    );
+    // Going back is no second rise of something that was left.
+    world.lost.retain(|text| !text.ends_with("again"));
+    world
+}
+
 const STORIES: &[(&str, Story)] = &[
+    ("blue-green", |seed, habits| {
+        taken_over(seed, habits, &blue_green())
+    }),
+    ("blue-green, bad", |seed, habits| {
+        sent_back(seed, habits, &blue_green())
+    }),
+    ("blue-green, overtaken", |seed, habits| {
+        overtaken(seed, habits, &blue_green())
+    }),
+    ("rolling", |seed, habits| {
+        taken_over_in_place(seed, habits, &rolling())
+    }),
+    ("rolling, overtaken", |seed, habits| {
+        overtaken(seed, habits, &rolling())
+    }),
+    ("stable with the weight", |seed, habits| {
+        taken_over_in_place(seed, habits, &with_weight())
+    }),
+    ("stable with the weight, bad", |seed, habits| {
+        sent_back(seed, habits, &with_weight())
+    }),
+    ("stable with the weight, overtaken", |seed, habits| {
+        overtaken(seed, habits, &with_weight())
+    }),
+    ("kept", kept),
     ("good", good),
     ("bad metric", bad_metric),
     ("no data", no_data),

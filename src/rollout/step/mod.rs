@@ -1,7 +1,9 @@
 //! One file per step; each says whether it is done, or what it waits for. Pure.
 
 pub mod analyse;
+pub mod approve;
 pub mod pause;
+pub mod scale;
 pub mod set_weight;
 
 use jiff::Timestamp;

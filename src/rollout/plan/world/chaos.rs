@@ -3,6 +3,7 @@
 
 use super::super::super::spec::Step;
 use super::*;
+use crate::decision::api::DecisionAction;
 
 /// Seconds in which things are done to it, and in which it has to find its way afterwards.
 const STORM: u64 = 120;
@@ -17,12 +18,41 @@ impl World {
         self.specs.values_mut().for_each(change);
     }
 
+    /// Somebody decides something, whether it makes sense or not.
+    fn decide(&mut self) {
+        let actions = [
+            DecisionAction::Pause,
+            DecisionAction::Resume,
+            DecisionAction::Skip,
+            DecisionAction::Promote,
+            DecisionAction::Abort,
+            DecisionAction::Approve,
+            DecisionAction::Retry,
+            DecisionAction::Undo,
+        ];
+        let index = usize::try_from(self.random.below(8)).unwrap();
+        self.decision(actions[index]);
+    }
+
+    fn decision(&mut self, action: DecisionAction) {
+        let spec = json!({
+            "target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga",
+        });
+        self.version += 1;
+        self.decisions.push(Act {
+            name: format!("decision-{}", self.version),
+            at: later(self.now),
+            version: self.version,
+            spec: serde_json::from_value(spec).unwrap(),
+        });
+    }
+
     /// One thing that a person, a tool or bad luck does.
     fn disturb(&mut self) {
         self.version += 1;
         let version = self.version;
         let side = usize::from(self.random.one_in(2));
-        match self.random.below(14) {
+        match self.random.below(16) {
             0 => self.objects.route = None,
             1 => self.objects.services[side] = None,
             2 => {
@@ -61,14 +91,17 @@ impl World {
                 self.respec(|spec| spec.steps.insert(0, weight(percent)));
             }
             12 => self.is_deaf = !self.is_deaf,
-            13 => self.behind = i64::try_from(self.random.below(3)).unwrap(),
+            13 | 14 => self.decide(),
+            15 => self.behind = i64::try_from(self.random.below(3)).unwrap(),
             _ => {}
         }
     }
 }
 
 fn weathered(seed: u64) -> World {
-    let mut world = World::new(seed, GOOD, &steps());
+    let strategies = [steps(), blue_green(), rolling(), with_weight()];
+    let extra = &strategies[usize::try_from(seed % 4).unwrap()];
+    let mut world = World::new(seed, GOOD, extra);
     for _ in 0..STORM {
         if world.random.one_in(4) {
             world.disturb();
@@ -78,6 +111,7 @@ fn weathered(seed: u64) -> World {
     }
     world.is_deaf = false;
     world.behind = 0;
+    world.decision(DecisionAction::Resume);
     world.respec(|spec| {
         spec.is_paused = false;
         spec.replicas = REPLICAS;
@@ -87,7 +121,7 @@ fn weathered(seed: u64) -> World {
 
 #[test]
 fn after_any_storm_a_version_takes_over() {
-    for seed in 0..60 {
+    for seed in 0..400 {
         let mut world = weathered(seed);
         // One that was never given up.
         world.wanted = "3";

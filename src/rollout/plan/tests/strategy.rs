@@ -1,0 +1,236 @@
+//! Stories of strategies: blue-green, rolling, stable that goes with the weight, and revisions that are kept.
+
+use super::*;
+
+fn with_strategy(strategy: &Value) -> Value {
+    let mut extra = routed();
+    extra["strategy"] = strategy.clone();
+    extra
+}
+
+fn blue_green(more: &Value) -> Value {
+    with_strategy(&json!({"type": "BlueGreen", "blueGreen": more}))
+}
+
+#[test]
+fn blue_green_starts_its_pods_before_any_user_sees_them() {
+    let mut extra = blue_green(&json!({}));
+    extra["strategy"]["maxSurge"] = "100%".into();
+    let v1 = revision("1", &extra);
+    let seen = untouched(spec("2", &extra))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW);
+    let plan = plan(&seen.with_traffic(&v1, &v1, 0), NOW);
+    assert_eq!(scaled(&plan, &revision("2", &extra)), Some(4));
+    assert_eq!(shifted_to(&plan), None);
+    assert_eq!(phase(&plan), Phase::Progressing);
+}
+
+#[test]
+fn a_preview_of_blue_green_is_as_large_as_it_says_and_full_before_it_takes_over() {
+    let mut extra = blue_green(&json!({"previewReplicas": "25%", "promote": {"after": "10m"}}));
+    extra["strategy"]["maxSurge"] = 4.into();
+    let (v2, preview) = (revision("2", &extra), under_way(&extra, 0, 1, 0));
+    let pausing = plan(&preview, NOW);
+    assert_eq!((scaled(&pausing, &v2), shifted_to(&pausing)), (None, None));
+    assert_eq!(phase(&pausing), Phase::Paused);
+    let growing = plan(&under_way(&extra, 1, 1, 0), later(601));
+    assert_eq!(
+        (scaled(&growing, &v2), shifted_to(&growing)),
+        (Some(4), None)
+    );
+    let switching = plan(&under_way(&extra, 2, 4, 0), later(601));
+    assert_eq!(shifted_to(&switching), Some(100));
+}
+
+#[test]
+fn blue_green_waits_for_a_person_where_it_is_told_to() {
+    let extra = blue_green(&json!({"promote": {"mode": "Manual"}}));
+    let plan = plan(&under_way(&extra, 0, 4, 0), later(9999));
+    assert_eq!(phase(&plan), Phase::Paused);
+    assert_eq!(plan.why.reason, "ApproveStep");
+    assert!(
+        plan.why
+            .message
+            .contains("a Decision Approve on Rollout api adds one"),
+        "{}",
+        plan.why.message
+    );
+    assert_eq!(plan.actions, []);
+}
+
+#[test]
+fn a_bad_analysis_after_the_switch_goes_back_at_once() {
+    let mut extra = blue_green(&json!({"postPromotion": [{"analyse": {"metrics": ["errors"]}}]}));
+    extra["analysis"] = json!({"metrics": [{
+        "name": "errors", "pass": "value < 0.01", "prometheus": {"address": "http://prom", "query": "errors"},
+    }]});
+    let mut seen = under_way(&extra, 3, 4, 100);
+    seen.status.analysis = vec![Tally {
+        name: "errors".into(),
+        failed: 1,
+        ..Tally::default()
+    }];
+    let plan = plan(&seen, later(5));
+    assert_eq!(shifted_to(&plan), Some(0));
+    assert_eq!(phase(&plan), Phase::RollingBack);
+    assert_eq!(
+        scaled(&plan, &revision("1", &extra)),
+        None,
+        "stable has had all of its pods all the time"
+    );
+}
+
+#[test]
+fn a_rolling_change_starts_a_batch_when_the_one_before_is_there() {
+    let extra = with_strategy(&json!({"type": "Rolling", "rolling": {"batch": 2}, "maxSurge": 2}));
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let first = plan(&under_way(&extra, 0, 0, 0), NOW);
+    assert_eq!(scaled(&first, &v2), Some(2));
+    let mut starting = under_way(&extra, 0, 2, 0);
+    starting.sets[1].available = 1;
+    assert_eq!(scaled(&plan(&starting, NOW), &v2), None);
+    // Traffic goes with the pods, and stable with the traffic.
+    let there = under_way(&extra, 0, 2, 0);
+    assert_eq!(shifted_to(&plan(&there, NOW)), Some(50));
+    let shifted = plan(&under_way(&extra, 0, 2, 50), NOW);
+    assert_eq!(scaled(&shifted, &v1), Some(2));
+}
+
+#[test]
+fn stable_goes_with_the_weight_only_when_the_data_plane_knows() {
+    let mut extra = ten_then_half();
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let v1 = revision("1", &extra);
+    let mut seen = under_way(&extra, 2, 2, 50);
+    assert_eq!(scaled(&plan(&seen, NOW), &v1), Some(2));
+    seen.route = Some(seen.route_with(50, false));
+    assert_eq!(scaled(&plan(&seen, NOW), &v1), None);
+}
+
+#[test]
+fn stable_that_has_gone_down_takes_back_what_it_can_and_grows() {
+    let mut extra = ten_then_half();
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let failed = |stable, weight| {
+        let mut seen = untouched(spec("2", &extra))
+            .with_set(&v1, stable)
+            .promoted(&v1, NOW)
+            .with_set(&v2, 2)
+            .with_traffic(&v1, &v2, weight)
+            .remembering(at_step(&v1, &v2, 3, NOW));
+        let decision = json!({"target": {"kind": "Rollout", "name": "api"}, "action": "Abort", "user": "olga"});
+        seen.decisions = vec![super::decision::act("stop", 1, &decision)];
+        plan(&seen, later(2))
+    };
+    let few = failed(2, 50);
+    assert_eq!(
+        (scaled(&few, &v1), shifted_to(&few)),
+        (Some(4), None),
+        "two pods cannot take it all"
+    );
+    assert_eq!(shifted_to(&failed(3, 50)), Some(25));
+    assert_eq!(shifted_to(&failed(4, 50)), Some(0));
+}
+
+#[test]
+fn the_revision_before_is_kept_and_gone_back_to_without_steps() {
+    let mut extra = ten_then_half();
+    extra["strategy"]["keepOldFor"] = "10m".into();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let at = |version, now| {
+        let seen = untouched(spec(version, &extra))
+            .with_set(&v1, 4)
+            .promoted(&v1, NOW)
+            .with_set(&v2, 4)
+            .promoted(&v2, later(60));
+        let draining = [(v1.to_string(), later(660))].into();
+        let progress = Progress {
+            stable: Some(v2.clone()),
+            draining,
+            ..Progress::default()
+        };
+        let status = RolloutStatus {
+            progress: Some(progress),
+            ..RolloutStatus::default()
+        };
+        plan(&seen.with_traffic(&v2, &v2, 0).remembering(status), now)
+    };
+    let resting = at("2", later(600));
+    assert_eq!((resting.actions.len(), resting.wake), (0, Some(later(660))));
+    assert_eq!(scaled(&at("2", later(660)), &v1), Some(0));
+    let back = at("1", later(600));
+    let change = back.progress.progress.change.as_ref().unwrap();
+    assert_eq!(change.step, 4, "no step is left");
+    assert_eq!(selected(&back, "api-canary"), Some(v1.to_string()));
+}
+
+#[test]
+fn a_revision_of_the_window_is_gone_back_to_without_steps() {
+    let mut extra = ten_then_half();
+    let at = |extra: &Value| {
+        let (v1, v2) = (revision("1", extra), revision("2", extra));
+        let seen = untouched(spec("1", extra))
+            .with_set(&v1, 0)
+            .promoted(&v1, NOW)
+            .with_set(&v2, 4)
+            .promoted(&v2, later(60))
+            .with_traffic(&v2, &v2, 0);
+        let progress = Progress {
+            stable: Some(v2),
+            ..Progress::default()
+        };
+        let status = RolloutStatus {
+            progress: Some(progress),
+            ..RolloutStatus::default()
+        };
+        plan(&seen.remembering(status), later(70))
+            .progress
+            .progress
+            .change
+            .unwrap()
+            .step
+    };
+    assert_eq!(at(&extra), 0);
+    extra["rollback"] = json!({"window": {"revisions": 1}});
+    assert_eq!(at(&extra), 4);
+}
+
+#[test]
+fn what_needs_two_services_says_so() {
+    for (strategy, path) in [
+        (json!({"type": "BlueGreen"}), "spec.strategy.type"),
+        (json!({"keepOldFor": "1m"}), "spec.strategy.keepOldFor"),
+        (
+            json!({"steps": [{"scale": {"canary": 1}}]}),
+            "spec.strategy.steps[0].scale",
+        ),
+    ] {
+        let raw = json!({
+            "selector": {"matchLabels": {"app": "api"}}, "strategy": strategy,
+            "template": {"metadata": {"labels": {"app": "api"}},
+                "spec": {"containers": [{"name": "web", "image": "api:1"}]}},
+        });
+        let raw = serde_json::from_value(raw).unwrap();
+        let problems = Spec::parse(&raw, &Images::new()).unwrap_err();
+        assert_eq!(problems[0].path, path);
+        assert!(
+            problems[0].problem.contains("spec.traffic"),
+            "{}",
+            problems[0].problem
+        );
+    }
+}
+
+#[test]
+fn before_and_after_the_switch_nothing_moves() {
+    let raw = json!({
+        "selector": {"matchLabels": {"app": "api"}}, "traffic": routed()["traffic"],
+        "template": {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "web", "image": "api:1"}]}},
+        "strategy": {"type": "BlueGreen", "blueGreen": {"prePromotion": [{"setWeight": {"weight": 10}}]}},
+    });
+    let raw = serde_json::from_value(raw).unwrap();
+    let problems = Spec::parse(&raw, &Images::new()).unwrap_err();
+    assert_eq!(problems[0].path, "spec.strategy.blueGreen.prePromotion[0]");
+}

@@ -1,0 +1,208 @@
+//! Every strategy becomes one list of steps for one machine: a strategy is a preset, not another way through the code.
+//! No I/O.
+//!
+//! | strategy | becomes |
+//! |---|---|
+//! | `Canary` | its `steps` |
+//! | `BlueGreen` | the preview's pods, `prePromotion`, the gate, all pods, `steps` or all of the traffic, `postPromotion` |
+//! | `Rolling` | nothing: traffic goes with the pods, which are replaced a batch at a time |
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::super::api::{Approve, BlueGreen, PromoteMode, Step as RawStep, Strategy, StrategyType};
+use super::{Analysis, Invalid, pods};
+use crate::model::key::short_hash;
+use crate::model::weight::Weight;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Give the canary this share.
+    SetWeight(Weight),
+    /// Give the canary at least this many pods.
+    Scale(i32),
+    /// Wait for this long; `None`: until a person says so.
+    Pause(Option<Duration>),
+    /// Wait for the verdict of these metrics, and at least this long.
+    Analyse {
+        /// Their names.
+        metrics: Vec<String>,
+        /// Shortest time.
+        for_at_least: Duration,
+    },
+    /// Wait for people.
+    Approve {
+        /// How many.
+        required: usize,
+        /// In the name of one of these groups; of none in particular when empty.
+        groups: Vec<String>,
+    },
+}
+
+impl Step {
+    /// Hexadecimal digits of a mark.
+    pub const MARK: usize = 4;
+
+    /// A mark that tells steps apart, short enough to be remembered. The number of pods of a `Scale` is no part of it:
+    /// it may be a percentage of what is scaled meanwhile.
+    pub fn mark(&self) -> String {
+        let text = match self {
+            Self::SetWeight(weight) => format!("setWeight {}", weight.percent()),
+            Self::Scale(_) => "scale".to_owned(),
+            Self::Pause(Some(span)) => format!("pause {}", span.as_millis()),
+            Self::Pause(None) => "pause".to_owned(),
+            Self::Analyse {
+                metrics,
+                for_at_least,
+            } => format!("analyse {} {}", metrics.join(","), for_at_least.as_millis()),
+            Self::Approve { required, groups } => {
+                format!("approve {required} {}", groups.join(","))
+            }
+        };
+        short_hash(text.as_bytes(), Self::MARK)
+    }
+}
+
+/// Turns what people wrote into steps, and collects what is wrong with it.
+pub(super) struct Compiler<'a> {
+    analysis: Option<&'a Analysis>,
+    is_routed: bool,
+    replicas: i32,
+    problems: &'a mut Vec<Invalid>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        analysis: Option<&'a Analysis>,
+        is_routed: bool,
+        replicas: i32,
+        problems: &'a mut Vec<Invalid>,
+    ) -> Self {
+        Self {
+            analysis,
+            is_routed,
+            replicas,
+            problems,
+            steps: Vec::new(),
+        }
+    }
+
+    /// The steps of a strategy.
+    pub(super) fn steps(mut self, strategy: &Strategy) -> Vec<Step> {
+        match strategy.type_.unwrap_or_default() {
+            StrategyType::Canary => self.add_all("spec.strategy.steps", &strategy.steps),
+            StrategyType::BlueGreen => {
+                self.blue_green(&strategy.blue_green.clone().unwrap_or_default());
+            }
+            StrategyType::Rolling => {}
+        }
+        self.steps
+    }
+
+    fn blue_green(&mut self, of: &BlueGreen) {
+        let path = "spec.strategy.blueGreen";
+        let all = IntOrString::String("100%".to_owned());
+        let preview = of.preview_replicas.as_ref().unwrap_or(&all);
+        self.steps.push(Step::Scale(self.count(preview).max(1)));
+        self.add_still(&format!("{path}.prePromotion"), &of.pre_promotion);
+        let promote = of.promote.clone().unwrap_or_default();
+        match (promote.mode.unwrap_or_default(), promote.after) {
+            (PromoteMode::Manual, _) => self.steps.push(approve(&Approve::default())),
+            (PromoteMode::Auto, Some(after)) => self.steps.push(Step::Pause(Some(after.into()))),
+            (PromoteMode::Auto, None) => {}
+        }
+        self.steps.push(Step::Scale(self.replicas));
+        self.add_all(&format!("{path}.steps"), &of.steps);
+        self.steps.push(Step::SetWeight(Weight::FULL));
+        self.add_still(&format!("{path}.postPromotion"), &of.post_promotion);
+    }
+
+    /// A percentage is of `replicas`, and nobody needs more pods than serve.
+    fn count(&self, count: &IntOrString) -> i32 {
+        pods(count, self.replicas).min(self.replicas)
+    }
+
+    /// Steps that move nothing.
+    fn add_still(&mut self, path: &str, raw: &[RawStep]) {
+        for (index, step) in raw.iter().enumerate() {
+            if step.set_weight.is_some() || step.scale.is_some() {
+                let problem = "only pause, analyse and approve can stand here; what moves pods and traffic goes to blueGreen.steps";
+                self.problems
+                    .push(Invalid::new(format!("{path}[{index}]"), problem));
+            }
+        }
+        self.add_all(path, raw);
+    }
+
+    fn add_all(&mut self, path: &str, raw: &[RawStep]) {
+        for (index, step) in raw.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            match self.parse(&path, step) {
+                Ok(step) => self.steps.push(step),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+    }
+
+    fn parse(&mut self, path: &str, step: &RawStep) -> Result<Step, Invalid> {
+        let RawStep {
+            set_weight,
+            pause,
+            analyse,
+            scale,
+            approve: people,
+        } = step;
+        match (set_weight, pause, analyse, scale, people) {
+            (Some(set), None, None, None, None) => Weight::new(i64::from(set.weight))
+                .map(Step::SetWeight)
+                .ok_or_else(|| Invalid::new(path, "weight must be 0 to 100")),
+            (None, Some(pause), None, None, None) => {
+                Ok(Step::Pause(pause.for_.map(Duration::from)))
+            }
+            (None, None, Some(analyse), None, None) => {
+                self.check_metrics(path, &analyse.metrics);
+                Ok(Step::Analyse {
+                    metrics: analyse.metrics.clone(),
+                    for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
+                })
+            }
+            (None, None, None, Some(scale), None) if self.is_routed => {
+                Ok(Step::Scale(self.count(&scale.canary)))
+            }
+            (None, None, None, Some(_), None) => Err(Invalid::new(
+                format!("{path}.scale"),
+                "scale needs spec.traffic: without it the numbers of pods are the weights",
+            )),
+            (None, None, None, None, Some(people)) => Ok(approve(people)),
+            _ => Err(Invalid::new(
+                path,
+                "a step has exactly one of setWeight, pause, analyse, scale, approve",
+            )),
+        }
+    }
+
+    fn check_metrics(&mut self, path: &str, names: &[String]) {
+        for name in names {
+            let metrics = self.analysis.map(|analysis| &analysis.metrics);
+            let is_known =
+                metrics.is_some_and(|all| all.iter().any(|(metric, _)| metric.name == *name));
+            if !is_known {
+                self.problems.push(Invalid::new(
+                    format!("{path}.analyse.metrics"),
+                    format!("there is no metric {name} in spec.analysis.metrics; add it there"),
+                ));
+            }
+        }
+    }
+}
+
+fn approve(of: &Approve) -> Step {
+    let required = of.required.and_then(|count| usize::try_from(count).ok());
+    Step::Approve {
+        required: required.unwrap_or(1),
+        groups: of.groups.clone(),
+    }
+}
