@@ -269,7 +269,7 @@ pub struct BlueGreen {
     /// Example: `[{analyse: {metrics: [smoke]}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
-    pub pre_promotion: Vec<Step>,
+    pub pre_promotion: Vec<Check>,
     /// What has to happen before it takes over. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Promote>,
@@ -281,7 +281,37 @@ pub struct BlueGreen {
     /// takes no time. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
-    pub post_promotion: Vec<Step>,
+    pub post_promotion: Vec<Check>,
+}
+
+/// A step that moves neither pods nor traffic: an object with exactly one key.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[(
+    "[has(self.pause), has(self.analyse), has(self.approve)].filter(x, x).size() == 1",
+    "a step before or after the promotion has exactly one of pause, analyse, approve",
+)]))]
+pub struct Check {
+    /// Waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// Goes on only when metrics say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analyse: Option<Analyse>,
+    /// Waits for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<Approve>,
+}
+
+impl From<Check> for Step {
+    fn from(check: Check) -> Self {
+        Self {
+            pause: check.pause,
+            analyse: check.analyse,
+            approve: check.approve,
+            ..Self::default()
+        }
+    }
 }
 
 /// What has to happen before the new revision takes over.

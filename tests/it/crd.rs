@@ -22,6 +22,9 @@ struct Table {
     full: Value,
     /// The least that is accepted.
     least: Value,
+    /// Objects with the fields that cannot stand beside those of the full one.
+    #[serde(default)]
+    others: Vec<Value>,
     /// Edits of the full object.
     accepted: Vec<Edit>,
     refused: Vec<Edit>,
@@ -167,6 +170,13 @@ impl Table {
                 .await
                 .unwrap_or_else(|error| panic!("{what} {}: {error}", self.kind));
         }
+        for other in &self.others {
+            let created = create(other)
+                .await
+                .unwrap_or_else(|error| panic!("{}: {error}", self.kind));
+            let dropped = format!("{}: the schema drops or adds a field", self.kind);
+            assert_eq!(created.data["spec"], other["spec"], "{dropped}");
+        }
         let mut said = Vec::new();
         for case in self.accepted.iter().chain(&self.refused) {
             said.extend(case.judge(&self.kind, create(&case.apply(&self.full)).await));
@@ -279,7 +289,11 @@ fn full_objects_set_every_field() {
         let crd = serde_json::to_value(slipway::crd::polish(info).unwrap()).unwrap();
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
         let mut missing = Vec::new();
-        let specs = [&table.full["spec"], &table.least["spec"]];
+        let others = table.others.iter().map(|other| &other["spec"]);
+        let specs: Vec<&Value> = [&table.full["spec"], &table.least["spec"]]
+            .into_iter()
+            .chain(others)
+            .collect();
         find_missing(&schema["spec"], &specs, "spec", &mut missing);
         if info.has_reconciler {
             find_missing(&schema["status"], &[&table.status], "status", &mut missing);

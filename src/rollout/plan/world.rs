@@ -102,6 +102,10 @@ struct Objects {
     route: Option<(u8, u64)>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that may go wrong by itself"
+)]
 struct World {
     habits: Habits,
     random: Random,

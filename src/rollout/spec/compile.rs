@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::super::api::{Approve, BlueGreen, PromoteMode, Step as RawStep, Strategy, StrategyType};
+use super::super::api::{
+    Approve, BlueGreen, Check, PromoteMode, Step as RawStep, Strategy, StrategyType,
+};
 use super::{Analysis, Invalid, pods};
 use crate::model::key::short_hash;
 use crate::model::weight::Weight;
@@ -107,7 +109,7 @@ impl<'a> Compiler<'a> {
         let all = IntOrString::String("100%".to_owned());
         let preview = of.preview_replicas.as_ref().unwrap_or(&all);
         self.steps.push(Step::Scale(self.count(preview).max(1)));
-        self.add_still(&format!("{path}.prePromotion"), &of.pre_promotion);
+        self.add_checks(&format!("{path}.prePromotion"), &of.pre_promotion);
         let promote = of.promote.clone().unwrap_or_default();
         match (promote.mode.unwrap_or_default(), promote.after) {
             (PromoteMode::Manual, _) => self.steps.push(approve(&Approve::default())),
@@ -117,7 +119,7 @@ impl<'a> Compiler<'a> {
         self.steps.push(Step::Scale(self.replicas));
         self.add_all(&format!("{path}.steps"), &of.steps);
         self.steps.push(Step::SetWeight(Weight::FULL));
-        self.add_still(&format!("{path}.postPromotion"), &of.post_promotion);
+        self.add_checks(&format!("{path}.postPromotion"), &of.post_promotion);
     }
 
     /// A percentage is of `replicas`, and nobody needs more pods than serve.
@@ -125,16 +127,9 @@ impl<'a> Compiler<'a> {
         pods(count, self.replicas).min(self.replicas)
     }
 
-    /// Steps that move nothing.
-    fn add_still(&mut self, path: &str, raw: &[RawStep]) {
-        for (index, step) in raw.iter().enumerate() {
-            if step.set_weight.is_some() || step.scale.is_some() {
-                let problem = "only pause, analyse and approve can stand here; what moves pods and traffic goes to blueGreen.steps";
-                self.problems
-                    .push(Invalid::new(format!("{path}[{index}]"), problem));
-            }
-        }
-        self.add_all(path, raw);
+    fn add_checks(&mut self, path: &str, checks: &[Check]) {
+        let steps: Vec<RawStep> = checks.iter().cloned().map(RawStep::from).collect();
+        self.add_all(path, &steps);
     }
 
     fn add_all(&mut self, path: &str, raw: &[RawStep]) {

@@ -222,15 +222,3 @@ fn what_needs_two_services_says_so() {
         );
     }
 }
-
-#[test]
-fn before_and_after_the_switch_nothing_moves() {
-    let raw = json!({
-        "selector": {"matchLabels": {"app": "api"}}, "traffic": routed()["traffic"],
-        "template": {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "web", "image": "api:1"}]}},
-        "strategy": {"type": "BlueGreen", "blueGreen": {"prePromotion": [{"setWeight": {"weight": 10}}]}},
-    });
-    let raw = serde_json::from_value(raw).unwrap();
-    let problems = Spec::parse(&raw, &Images::new()).unwrap_err();
-    assert_eq!(problems[0].path, "spec.strategy.blueGreen.prePromotion[0]");
-}
