@@ -42,8 +42,8 @@ verify: generate ## Check that what is generated is up to date
 	git diff --exit-code -- crds charts manifests docs
 
 .PHONY: test
-test: ## Run the tests that need no node: unit, API server; prints times per part
-	tests/run.sh unit api
+test: ## Run all tests: unit, API server, end to end on a node; prints times per part
+	tests/run.sh unit api node
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing

@@ -20,7 +20,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (
         ObjectKind::ReplicaSet,
         "",
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["list", "watch", "create", "patch", "delete"],
     ),
     (ObjectKind::Environment, "", WATCH),
     (ObjectKind::Environment, "status", &["patch"]),
@@ -28,7 +28,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (
         ObjectKind::Promotion,
         "",
-        &["get", "list", "watch", "create", "delete"],
+        &["list", "watch", "create", "delete"],
     ),
     (ObjectKind::Promotion, "status", &["patch"]),
     (ObjectKind::Promotion, "finalizers", &["update"]),
@@ -39,32 +39,28 @@ pub const PERMISSIONS: &[Permission] = &[
     (
         ObjectKind::PipelineRun,
         "",
-        &["get", "list", "watch", "create", "delete"],
+        &["list", "watch", "create", "delete"],
     ),
     (ObjectKind::PipelineRun, "status", &["patch"]),
     (ObjectKind::PipelineRun, "finalizers", &["update"]),
-    (ObjectKind::Release, "", &["get", "list", "watch", "create"]),
+    (ObjectKind::Release, "", &["list", "watch", "create"]),
     (
         ObjectKind::ControllerRevision,
         "",
-        &["get", "list", "watch", "create", "delete"],
+        &["list", "watch", "create", "delete"],
     ),
-    (
-        ObjectKind::Job,
-        "",
-        &["get", "list", "watch", "create", "delete"],
-    ),
+    (ObjectKind::Job, "", &["list", "watch", "create", "delete"]),
     (ObjectKind::ConfigMap, "", &["get"]),
     (ObjectKind::Pod, "", WATCH),
     (
         ObjectKind::Service,
         "",
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["list", "watch", "create", "patch", "delete"],
     ),
     (ObjectKind::EndpointSlice, "", WATCH),
     (
         ObjectKind::HttpRoute,
         "",
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["list", "watch", "create", "patch", "delete"],
     ),
 ];

@@ -15,7 +15,10 @@ part() {
 }
 
 unit() { "$cargo" test --workspace --lib; }
-api() { "${testbed[@]}" run --control-plane -- "$cargo" test --workspace --lib --test it -- --include-ignored; }
+api() {
+    "${testbed[@]}" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
+        "$cargo" test -p testbed --test control_plane --test scripted -- --include-ignored
+}
 # What the operator did is compared with what it may do after everything else: hence two runs on one node.
 node() {
     export -f e2e

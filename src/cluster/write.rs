@@ -3,7 +3,8 @@
 //! Each puts the server's answer into the caches, so that the next plan knows of it. Talks to the API server.
 
 use kube::api::{
-    DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy,
 };
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -114,7 +115,11 @@ impl Cluster {
         match self.api(*kind, key).create(&params, &object).await {
             Ok(created) => self.remember(*kind, &created),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let found = self.api(*kind, key).get(&key.name).await.map_err(fail)?;
+                let Some(found) = self.find(*kind, key).await.map_err(fail)? else {
+                    // Gone in between: the next plan makes it again.
+                    let (kind, key) = (*kind, key.clone());
+                    return Err(WriteError::Conflict { kind, key });
+                };
                 if !same_owner(&found, &object) {
                     return Err(WriteError::Foreign {
                         kind: *kind,
@@ -132,6 +137,14 @@ impl Cluster {
             Err(error) => return Err(fail(error)),
         }
         Ok(())
+    }
+
+    /// Reads one object by its name. As a list, which the operator may do anyway: that it may read every kind one by one
+    /// as well would be a right that nearly nothing uses.
+    async fn find(&self, kind: ObjectKind, key: &Key) -> kube::Result<Option<DynamicObject>> {
+        let by_name = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let found = self.api(kind, key).list(&by_name).await?;
+        Ok(found.items.into_iter().next())
     }
 
     /// Server-side apply of an object that is ours.

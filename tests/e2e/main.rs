@@ -19,6 +19,7 @@ mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
 mod deletion; // a Rollout that goes in the middle of a change
 mod demo; // the whole of it, from commits to production
+mod keep; // what gets too old, and what is stopped
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be

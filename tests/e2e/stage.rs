@@ -87,6 +87,19 @@ impl Stage {
             .unwrap();
     }
 
+    /// Makes sure that Pipelines can run.
+    pub(crate) async fn with_runner(&self) {
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        let install = async {
+            let programs = Programs {
+                operator: env!("CARGO_BIN_EXE_slipway").into(),
+                runner: Some(operator::static_runner().await.unwrap()),
+            };
+            operator::install(&self.node, &programs, &[]).await.unwrap();
+        };
+        INSTALLED.get_or_init(async || install.await).await;
+    }
+
     /// Runs helm; panics with what it says when it fails.
     pub(crate) async fn helm(&self, args: &[&str]) -> String {
         operator::helm(self.kubeconfig(), args).await.unwrap()
