@@ -1,0 +1,178 @@
+//! Strategies under load, and people who step in: blue-green, rolling, stable that goes with the weight, Decisions.
+
+use std::time::{Duration, Instant};
+
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+
+use crate::app::{
+    App, NAME, REPLICAS, SOON, is_phase, nothing_lost, wait_for, weight_of, with_app,
+};
+use crate::stage::Version;
+
+fn strategy(strategy: &Value) -> Value {
+    json!({"strategy": strategy})
+}
+
+/// Decides something about the Rollout, as the administrator.
+async fn decide(app: &App, action: &str) {
+    let decision = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
+        "spec": {"target": {"kind": "Rollout", "name": NAME}, "action": action, "user": "admin"},
+    });
+    let decision = serde_json::from_value(decision).unwrap();
+    app.api(ObjectKind::Decision)
+        .create(&PostParams::default(), &decision)
+        .await
+        .unwrap();
+}
+
+fn has_reason(rollout: &Value, reason: &str) -> bool {
+    let conditions = rollout["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == "Ready" && c["reason"] == reason)
+    })
+}
+
+/// Pods that the ReplicaSets should have, in all.
+fn wanted_pods(rollout: &Value) -> i64 {
+    let of = |side: &str| rollout["status"][side]["replicas"].as_i64().unwrap_or(0);
+    if rollout["status"]["stable"]["revision"] == rollout["status"]["canary"]["revision"] {
+        return of("stable");
+    }
+    of("stable") + of("canary")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn blue_green_is_looked_at_approved_switched_and_taken_back_in_a_moment() {
+    with_app(async |app| {
+        let extra = strategy(&json!({
+            "type": "BlueGreen", "maxSurge": "100%", "keepOldFor": "5m",
+            "blueGreen": {"promote": {"mode": "Manual"}, "postPromotion": [{"pause": {"for": "2s"}}]},
+        }));
+        app.start(Version::One, &extra).await;
+        let route = app.film_route().await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        let waiting = app.until("approval", |rollout| has_reason(rollout, "ApproveStep")).await;
+        assert_eq!(waiting["status"]["canary"]["ready"], REPLICAS, "all pods are there");
+        assert_eq!(waiting["status"]["weights"]["canary"], 0, "and no user has seen them");
+        decide(app, "Approve").await;
+        app.until_healthy().await;
+        let weights: Vec<u64> = route.frames().iter().filter_map(|frame| weight_of(&frame.object)).collect();
+        assert!(weights.iter().all(|weight| [0, 100].contains(weight)), "{weights:?}");
+        assert_eq!(app.pods().await.len(), 2, "the version before is kept");
+
+        let start = Instant::now();
+        app.ask_for(Version::One, &extra).await;
+        wait_for("version one again", SOON, async || {
+            let frames = route.frames();
+            let last = frames.last().map(|frame| weight_of(&frame.object));
+            let rollout = app.now().await;
+            let is_back = rollout["status"]["history"][0]["result"] == "Promoted" && is_phase(&rollout, "Healthy");
+            let history = rollout["status"]["history"].as_array().map_or(0, Vec::len);
+            if is_back && history == 3 { Ok(()) } else { Err(format!("{last:?} {}", rollout["status"]["message"])) }
+        })
+        .await;
+        eprintln!("back at the version before within {:?}", start.elapsed());
+        let switched = route.frames().into_iter().rev().find(|frame| frame.at >= start && weight_of(&frame.object) == Some(100));
+        assert!(switched.is_none_or(|frame| frame.at.duration_since(start) < Duration::from_secs(10)));
+        nothing_lost("blue-green, there and back", load).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_rolling_change_replaces_pod_by_pod_and_never_has_many_more() {
+    with_app(async |app| {
+        let extra = strategy(&json!({"type": "Rolling", "maxSurge": 1}));
+        app.start(Version::One, &extra).await;
+        let rollout = app.film().await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        let most = rollout
+            .frames()
+            .iter()
+            .map(|frame| wanted_pods(&frame.object))
+            .max();
+        let limit = i64::try_from(REPLICAS).unwrap() + 1;
+        assert!(most <= Some(limit), "{most:?} pods");
+        nothing_lost("rolling", load).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn stable_goes_with_the_weight_and_comes_back_when_somebody_aborts() {
+    with_app(async |app| {
+        let extra = strategy(&json!({"stableScale": "WithWeight", "maxSurge": 1, "steps": [
+            {"setWeight": {"weight": 34}}, {"pause": {"for": "2s"}}, {"setWeight": {"weight": 67}}, {"pause": {}},
+        ]}));
+        app.start(Version::One, &extra).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(67).await;
+        app.until("one pod of stable", |rollout| rollout["status"]["stable"]["replicas"] == 1).await;
+        decide(app, "Abort").await;
+        let given_up = app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack")).await;
+        assert!(given_up["status"]["history"][0]["reason"].as_str().unwrap().starts_with("Aborted"));
+        app.until_pods(REPLICAS).await;
+        decide(app, "Retry").await;
+        app.until_paused_at(67).await;
+        decide(app, "Resume").await;
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        nothing_lost("stable with the weight", load).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn people_hold_skip_promote_and_undo() {
+    with_app(async |app| {
+        let extra = strategy(&json!({"steps": [
+            {"setWeight": {"weight": 20}}, {"pause": {"for": "1h"}},
+            {"setWeight": {"weight": 50}}, {"pause": {"for": "1h"}},
+        ]}));
+        app.start(Version::One, &extra).await;
+        let before = app.pods().await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(20).await;
+        decide(app, "Skip").await;
+        app.until_paused_at(50).await;
+        decide(app, "Pause").await;
+        app.until("held", |rollout| has_reason(rollout, "Paused"))
+            .await;
+        decide(app, "Promote").await;
+        app.until_healthy().await;
+        decide(app, "Undo").await;
+        let undone = app
+            .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
+            .await;
+        assert_eq!(
+            undone["status"]["lastDecision"]["action"], "Undo",
+            "{}",
+            undone["status"]["lastDecision"]
+        );
+        app.until_pods(REPLICAS).await;
+        let revisions = |pods: &std::collections::BTreeMap<String, Vec<String>>| {
+            pods.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(
+            revisions(&app.pods().await),
+            revisions(&before),
+            "version one serves"
+        );
+        nothing_lost("a change that people steer", load).await;
+    })
+    .await;
+}
