@@ -6,6 +6,8 @@
 //! takes an untouched object for a finished one.
 //! No I/O, apart from writing to a given writer.
 
+pub mod check;
+
 use std::io::{self, Write};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -98,6 +100,17 @@ pub fn polish(info: &KindInfo) -> Result<CustomResourceDefinition, Error> {
         }
     }
     serde_json::from_value(crd).map_err(json)
+}
+
+/// The schema of one kind, as it is installed.
+pub fn schema_of(info: &KindInfo) -> Result<Value, Error> {
+    let json = |source| Error::Json {
+        kind: info.kind,
+        source,
+    };
+    let mut crd = serde_json::to_value(polish(info)?).map_err(json)?;
+    let schema = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema");
+    Ok(schema.map(Value::take).unwrap_or_default())
 }
 
 /// Nothing in a status is there by default, but that nobody has looked.

@@ -1,2 +1,7 @@
-//! Placeholder entry point.
-fn main() {}
+//! The kubectl plugin; see `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slipway::cli::run()
+}

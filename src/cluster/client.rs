@@ -24,6 +24,26 @@ const READ_TIMEOUT: Duration = Duration::from_secs(295);
 /// If the configuration has unusable certificates or proxies.
 pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
+    build(config, metrics, clock)
+}
+
+/// A client for a person who asks once: an answer within `timeout`, or a failure.
+///
+/// # Errors
+/// If the configuration has unusable certificates or proxies.
+pub fn connect_once(
+    mut config: Config,
+    timeout: Duration,
+    metrics: Metrics,
+    clock: Clock,
+) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.connect_timeout = Some(timeout);
+    config.read_timeout = Some(timeout);
+    build(config, metrics, clock)
+}
+
+fn build(config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
     let layer = Observe { metrics, clock };
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }

@@ -10,4 +10,5 @@ pub mod manifest;
 pub mod object;
 pub mod plan;
 pub mod revision;
+pub mod span;
 pub mod weight;

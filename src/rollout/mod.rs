@@ -6,10 +6,12 @@
 
 pub mod api;
 pub mod binding;
+pub mod explain;
 pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
+pub mod simulation;
 pub mod spec;
 pub mod status;
 pub mod step;

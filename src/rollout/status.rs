@@ -88,6 +88,11 @@ fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatu
     })
 }
 
+/// The metric that a measurement is of, by the key of its exchange: revision/step/metric/number, see `plan/measure.rs`.
+pub(super) fn metric_of(key: &str) -> Option<&str> {
+    key.split('/').nth(2)
+}
+
 /// Counts what came back from this plan's measurements.
 fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) -> Vec<Tally> {
     let mut tallies = memory.tallies.clone();
@@ -98,10 +103,7 @@ fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) 
         return tallies;
     };
     for (key, reply) in &outcome.replies {
-        // revision/step/metric/number, see `plan/measure.rs`
-        let Some(name) = key.split('/').nth(2) else {
-            continue;
-        };
+        let Some(name) = metric_of(key) else { continue };
         let found = analysis
             .metrics
             .iter()

@@ -14,6 +14,7 @@
 )]
 
 mod chart; // what the chart renders, and whether a cluster takes it
+mod cli; // the kubectl plugin, as a process
 mod cluster;
 mod crd; // what the API server accepts and refuses, kind by kind
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write

@@ -7,6 +7,7 @@
 //! | `BlueGreen` | the preview's pods, `prePromotion`, the gate, all pods, `steps` or all of the traffic, `postPromotion` |
 //! | `Rolling` | nothing: traffic goes with the pods, which are replaced a batch at a time |
 
+use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,6 +17,7 @@ use super::super::api::{
 };
 use super::{Analysis, Invalid, pods};
 use crate::model::key::short_hash;
+use crate::model::span::span;
 use crate::model::weight::Weight;
 
 /// One step.
@@ -64,6 +66,33 @@ impl Step {
             }
         };
         short_hash(text.as_bytes(), Self::MARK)
+    }
+}
+
+/// As people read it in a list of steps.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetWeight(weight) => write!(f, "setWeight {}", weight.percent()),
+            Self::Scale(count) => write!(f, "scale {count}"),
+            Self::Pause(Some(time)) => write!(f, "pause {}", span(*time)),
+            Self::Pause(None) => f.write_str("pause"),
+            Self::Analyse {
+                metrics,
+                for_at_least,
+            } => {
+                write!(f, "analyse {}", metrics.join(", "))?;
+                if for_at_least.is_zero() {
+                    return Ok(());
+                }
+                write!(f, " ≥ {}", span(*for_at_least))
+            }
+            Self::Approve { required, groups } if !groups.is_empty() => {
+                write!(f, "approve by {required} of {}", groups.join(" or "))
+            }
+            Self::Approve { required: 1, .. } => f.write_str("approve by anybody"),
+            Self::Approve { required, .. } => write!(f, "approve by {required} people"),
+        }
     }
 }
 

@@ -1,0 +1,85 @@
+//! Finds objects of one kind in what people keep in files: YAML or JSON, several documents, Lists. No I/O.
+
+use serde_json::Value;
+
+use crate::model::object::ObjectKind;
+
+/// Every object of a kind of ours.
+///
+/// # Errors
+/// A sentence for people: the text cannot be read, or has none.
+pub fn objects(text: &str, kind: ObjectKind) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))?;
+    let all: Vec<Value> = documents.into_iter().flat_map(members).collect();
+    let is_wanted = |object: &&Value| {
+        object["kind"] == kind.kind() && object["apiVersion"] == kind.api_version()
+    };
+    let found: Vec<Value> = all.iter().filter(is_wanted).cloned().collect();
+    if found.is_empty() {
+        return Err(nothing(&all, kind));
+    }
+    Ok(found)
+}
+
+/// The items of a List, or the object itself.
+fn members(object: Value) -> Vec<Value> {
+    let kind = object.get("kind").and_then(Value::as_str);
+    let is_list = kind.is_some_and(|kind| kind.ends_with("List"));
+    match object.get("items") {
+        Some(Value::Array(items)) if is_list => items.clone(),
+        _ if object.is_object() => vec![object],
+        _ => Vec::new(),
+    }
+}
+
+fn nothing(all: &[Value], kind: ObjectKind) -> String {
+    let text = |object: &Value, key: &str| object[key].as_str().unwrap_or("?").to_owned();
+    let mut there: Vec<String> = all
+        .iter()
+        .map(|object| format!("{} {}", text(object, "apiVersion"), text(object, "kind")))
+        .collect();
+    there.sort();
+    there.dedup();
+    let wanted = format!("no {} {} in it", kind.api_version(), kind.kind());
+    if there.is_empty() {
+        return wanted;
+    }
+    format!("{wanted}; there are: {}", there.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLLOUT: &str = "apiVersion: slipway.dev/v1alpha1\nkind: Rollout\nmetadata: {name: a}\n";
+
+    fn names(text: &str) -> Result<Vec<String>, String> {
+        let found = objects(text, ObjectKind::Rollout)?;
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+        Ok(found.iter().map(name).collect())
+    }
+
+    #[test]
+    fn rollouts_are_found_among_other_documents() {
+        let text = format!("---\n# nothing\n---\nkind: Service\napiVersion: v1\n---\n{ROLLOUT}");
+        assert_eq!(names(&text).unwrap(), ["a"]);
+        let list = r#"{"kind": "List", "apiVersion": "v1", "items": [
+            {"apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "b"}}]}"#;
+        assert_eq!(names(list).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn what_is_there_instead_is_named() {
+        let argo = ROLLOUT.replace("slipway.dev/v1alpha1", "argoproj.io/v1alpha1");
+        assert_eq!(
+            names(&argo).unwrap_err(),
+            "no slipway.dev/v1alpha1 Rollout in it; there are: argoproj.io/v1alpha1 Rollout"
+        );
+        assert_eq!(
+            names("").unwrap_err(),
+            "no slipway.dev/v1alpha1 Rollout in it"
+        );
+        assert!(names("a: [").unwrap_err().starts_with("not YAML: "));
+    }
+}

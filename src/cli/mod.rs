@@ -1,0 +1,207 @@
+//! `kubectl slipway`: the command line, and what becomes of it.
+//!
+//! A verb is a file below the kind that it is about: its arguments, and a `run` that reads what it needs (a file, the
+//! cluster) and hands it to something pure. What people see is made by its `render`.
+
+pub mod cluster;
+pub mod manifest;
+pub mod rollout;
+pub mod text;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use text::{Palette, Tone};
+
+/// Tells what changes will do, and why things are where they are.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-slipway",
+    bin_name = "kubectl slipway",
+    version,
+    propagate_version = false,
+    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// No colours, even on a terminal; so does NO_COLOR in the environment.
+    #[arg(long, env = "NO_COLOR", hide_env = true, value_parser = is_set, default_value = "", default_missing_value = "1", global = true)]
+    pub no_color: bool,
+}
+
+/// Whatever it is set to, as <https://no-color.org> has it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "that is what clap takes for a parser"
+)]
+fn is_set(text: &str) -> Result<bool, std::convert::Infallible> {
+    Ok(!text.is_empty())
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rollouts: what a change goes through, and why one is where it is.
+    #[command(subcommand)]
+    Rollout(rollout::Verb),
+    /// Print a completion script for a shell.
+    #[command(after_help = "It completes the program's own name, kubectl-slipway:
+
+  source <(kubectl slipway completion bash)
+  kubectl slipway completion zsh > \"${fpath[1]}/_kubectl-slipway\"
+  kubectl slipway completion fish > ~/.config/fish/completions/kubectl-slipway.fish")]
+    Completion {
+        /// The shell.
+        shell: CompletionShell,
+    },
+}
+
+/// Shells that there is a script for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CompletionShell {
+    /// The Bourne again shell.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What a verb has to say.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The answer.
+    pub text: String,
+    /// What is wrong, a line each.
+    pub problems: Vec<String>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// All is well.
+    #[default]
+    Well,
+    /// The answer could not be had.
+    Failed,
+    /// The input is wrong.
+    Invalid,
+}
+
+impl Answer {
+    /// No answer, and why.
+    pub fn failed(problem: impl Into<String>) -> Self {
+        Self {
+            problems: vec![problem.into()],
+            end: End::Failed,
+            ..Self::default()
+        }
+    }
+}
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let palette = Palette::new(!args.no_color && io::stdout().is_terminal());
+    let answer = match &args.command {
+        Command::Rollout(verb) => rollout::run(verb, palette),
+        Command::Completion { shell } => completion(*shell),
+    };
+    tell(&answer, args.no_color)
+}
+
+fn tell(answer: &Answer, no_color: bool) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(answer.text.as_bytes())
+        .and_then(|()| out.flush());
+    let palette = Palette::new(!no_color && io::stderr().is_terminal());
+    for problem in &answer.problems {
+        eprintln!("{} {problem}", palette.paint(Tone::Bad, "error:"));
+    }
+    match written {
+        // Whoever reads has read enough, as `head` does.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the answer: {error}");
+            ExitCode::from(1)
+        }
+        _ => ExitCode::from(match answer.end {
+            End::Well => 0,
+            End::Failed => 1,
+            End::Invalid => 2,
+        }),
+    }
+}
+
+fn completion(shell: CompletionShell) -> Answer {
+    let shell = match shell {
+        CompletionShell::Bash => Shell::Bash,
+        CompletionShell::Zsh => Shell::Zsh,
+        CompletionShell::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    let mut command = Args::command();
+    clap_complete::generate(shell, &mut command, "kubectl-slipway", &mut script);
+    Answer {
+        text: String::from_utf8_lossy(&script).into_owned(),
+        ..Answer::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_reads_well() {
+        let mut command = Args::command();
+        command.build();
+        let mut texts = vec![command.render_long_help().to_string()];
+        let rollout = command.find_subcommand_mut("rollout").unwrap();
+        for verb in ["plan", "explain"] {
+            let verb = rollout.find_subcommand_mut(verb).unwrap();
+            texts.push(verb.render_long_help().to_string());
+        }
+        insta::assert_snapshot!(texts.join("\n----\n"));
+    }
+
+    #[test]
+    fn every_shell_has_a_script() {
+        for shell in CompletionShell::value_variants() {
+            let script = completion(*shell).text;
+            assert!(script.contains("kubectl-slipway"), "{shell:?}");
+            assert!(script.contains("explain"), "{shell:?}");
+        }
+    }
+
+    #[test]
+    fn colours_can_be_turned_off() {
+        let plain = Args::parse_from(["kubectl-slipway", "completion", "bash", "--no-color"]);
+        assert!(plain.no_color);
+        let plain = Args::parse_from(["kubectl-slipway", "completion", "bash"]);
+        assert_eq!(
+            plain.no_color,
+            std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
+        );
+    }
+}

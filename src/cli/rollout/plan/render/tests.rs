@@ -1,0 +1,123 @@
+//! What people see, for each shape of change.
+
+use super::super::read::simulations;
+use super::*;
+use crate::crd;
+use crate::kinds::KINDS;
+use crate::model::object::ObjectKind;
+
+fn shown(spec: &str) -> String {
+    let indented = spec.trim_end().replace('\n', "\n  ");
+    let text = format!(
+        "apiVersion: slipway.dev/v1alpha1
+kind: Rollout
+metadata: {{name: api, namespace: shop}}
+spec:
+  selector: {{matchLabels: {{app: api}}}}
+  template:
+    metadata: {{labels: {{app: api}}}}
+    spec: {{containers: [{{name: web, image: 'api:1'}}]}}
+  {indented}
+"
+    );
+    let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
+    let schema = crd::schema_of(info.unwrap()).unwrap();
+    let (found, problems) = simulations(&text, &schema);
+    let palette = Palette::new(false);
+    format!("{}{}", table(&found, palette), problems.join("\n"))
+}
+
+const ROUTED: &str = "traffic: {drain: 15s, gatewayAPI: {generate: {parentRefs: [{name: web}]}}}";
+
+#[test]
+fn a_canary() {
+    insta::assert_snapshot!(shown(&format!(
+        "replicas: 6
+strategy:
+  steps:
+  - setWeight: {{weight: 10}}
+  - analyse: {{metrics: [success-rate], for: 10m}}
+  - setWeight: {{weight: 50}}
+  - approve: {{required: 2, groups: [release-managers]}}
+  - pause: {{for: 15m}}
+analysis:
+  metrics:
+  - name: success-rate
+    prometheus: {{address: 'http://prometheus:9090', query: up}}
+    pass: value >= 0.99
+{ROUTED}"
+    )));
+}
+
+#[test]
+fn blue_green() {
+    insta::assert_snapshot!(shown(&format!(
+        "replicas: 4
+strategy:
+  type: BlueGreen
+  maxSurge: 100%
+  keepOldFor: 10m
+  blueGreen:
+    previewReplicas: 1
+    promote: {{mode: Manual}}
+    postPromotion: [{{pause: {{for: 30s}}}}]
+{ROUTED}"
+    )));
+}
+
+#[test]
+fn rolling() {
+    insta::assert_snapshot!(shown(&format!(
+        "replicas: 3
+minReadySeconds: 5
+strategy: {{type: Rolling, maxSurge: 1}}
+{ROUTED}"
+    )));
+}
+
+#[test]
+fn ratios_without_a_router() {
+    insta::assert_snapshot!(shown(
+        "replicas: 10
+gracefulShutdown: 'Off'
+strategy:
+  maxSurge: 2
+  steps: [{setWeight: {weight: 10}}, {pause: {for: 15m}}]"
+    ));
+}
+
+#[test]
+fn many_rows_are_folded() {
+    insta::assert_snapshot!(shown("replicas: 30\nstrategy: {maxSurge: 1}"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_path_and_once() {
+    insta::assert_snapshot!(shown(
+        "replicas: many
+strategy:
+  keepOldFor: 10m
+  steps: [{}, {analyse: {metrics: [latency]}}, {scale: {canary: 1}}]"
+    ));
+    insta::assert_snapshot!(shown(
+        "strategy:
+  steps: [{}, {analyse: {metrics: [latency]}}, {scale: {canary: 1}}]"
+    ));
+}
+
+#[test]
+fn programs_get_numbers() {
+    let text = "apiVersion: slipway.dev/v1alpha1
+kind: Rollout
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {containers: [{name: web, image: 'api:1'}]}
+  strategy: {steps: [{pause: {for: 90s}}]}
+";
+    let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
+    let schema = crd::schema_of(info.unwrap()).unwrap();
+    insta::assert_snapshot!(json(&simulations(text, &schema).0));
+}

@@ -1,0 +1,174 @@
+//! Text for a terminal: tones and tables. No I/O.
+
+/// How a piece of text is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    /// As any other.
+    #[default]
+    Plain,
+    /// Read this first.
+    Strong,
+    /// Less important.
+    Faint,
+    /// All is well.
+    Good,
+    /// Somebody is waited for.
+    Warn,
+    /// Something is wrong.
+    Bad,
+}
+
+/// Whether tones become colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Palette {
+    is_coloured: bool,
+}
+
+impl Palette {
+    /// With colours or without.
+    pub const fn new(is_coloured: bool) -> Self {
+        Self { is_coloured }
+    }
+
+    /// The text in its tone.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Plain => return text.to_owned(),
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+            Tone::Good => "32",
+            Tone::Warn => "33",
+            Tone::Bad => "31",
+        };
+        if !self.is_coloured || text.is_empty() {
+            return text.to_owned();
+        }
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// One cell of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// A text in a tone.
+    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            tone,
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(Tone::Plain, text)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::new(Tone::Plain, text)
+    }
+}
+
+/// A table whose columns are as wide as they have to be.
+#[derive(Clone, Debug)]
+pub struct Table {
+    rows: Vec<Vec<Cell>>,
+    /// Columns of numbers: they are aligned on the right.
+    numbers: &'static [usize],
+}
+
+impl Table {
+    /// A table with a heading per column; none when all are empty. `numbers` are the columns that are aligned on the right.
+    pub fn new(headings: &[&str], numbers: &'static [usize]) -> Self {
+        let headings = headings.iter().map(|text| Cell::new(Tone::Faint, *text));
+        let first: Vec<Cell> = headings.collect();
+        let has_headings = first.iter().any(|cell| !cell.text.is_empty());
+        Self {
+            rows: has_headings.then_some(first).into_iter().collect(),
+            numbers,
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Adds several.
+    pub fn rows<const N: usize>(&mut self, rows: impl IntoIterator<Item = [Cell; N]>) {
+        for cells in rows {
+            self.row(cells);
+        }
+    }
+
+    /// The lines, each two columns in from the left.
+    pub fn lines(&self, palette: Palette) -> Vec<String> {
+        let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(Cell::width).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..count).map(width).collect();
+        let line = |row: &Vec<Cell>| {
+            let mut line = String::new();
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let space = " ".repeat(width - cell.width());
+                let text = palette.paint(cell.tone, &cell.text);
+                let is_number = self.numbers.contains(&column);
+                let (before, after) = if is_number {
+                    (space.as_str(), "")
+                } else {
+                    ("", space.as_str())
+                };
+                line.push_str("  ");
+                line.push_str(before);
+                line.push_str(&text);
+                line.push_str(after);
+            }
+            line.trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_have_to_be() {
+        let mut table = Table::new(&["NAME", "COUNT", ""], &[1]);
+        table.row(["é".into(), "1".into(), "x".into()]);
+        table.row(["longer".into(), "12345678".into(), Cell::default()]);
+        assert_eq!(
+            table.lines(Palette::new(false)),
+            [
+                "  NAME       COUNT",
+                "  é              1  x",
+                "  longer  12345678",
+            ]
+        );
+    }
+
+    #[test]
+    fn colours_do_not_count_as_width() {
+        let mut table = Table::new(&["", ""], &[]);
+        table.row([Cell::new(Tone::Good, "ok"), "x".into()]);
+        table.row(["plain".into(), "y".into()]);
+        assert_eq!(
+            table.lines(Palette::new(true)),
+            ["  \u{1b}[32mok\u{1b}[0m     x", "  plain  y"]
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Spans and points of time, as people read them. No I/O.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A span as people write it in a spec: `15m`, `1h30m`, `1m30s`, `500ms`; `0s` for none.
+pub fn span(of: Duration) -> String {
+    let seconds = of.as_secs();
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(of.subsec_millis()), "ms"),
+    ];
+    join(parts.into_iter())
+}
+
+/// The two largest units of a span, as in the ages that kubectl shows: `3d4h`, `5m20s`.
+fn rough(of: Duration) -> String {
+    let seconds = of.as_secs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let first = parts.iter().position(|(count, _)| *count > 0);
+    join(parts.into_iter().skip(first.unwrap_or(3)).take(2))
+}
+
+fn join(parts: impl Iterator<Item = (u64, &'static str)>) -> String {
+    let mut text = String::new();
+    for (count, unit) in parts.filter(|(count, _)| *count > 0) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{count}{unit}");
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
+/// A point in time, both ways: `2027-01-15T08:15:00Z (in 12m)`.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    // To the second: that is what objects have.
+    let exact = at.strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("{exact} ({})", relative(at, now))
+}
+
+/// A point in time, seen from now: `in 12m`, `5m20s ago`, `now`.
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    let apart = at.duration_since(now);
+    if apart.abs() < SignedDuration::from_secs(1) {
+        return "now".to_owned();
+    }
+    let text = rough(apart.unsigned_abs());
+    if apart.is_positive() {
+        format!("in {text}")
+    } else {
+        format!("{text} ago")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    #[test]
+    fn a_span_reads_as_it_is_written() {
+        let table = [
+            (0, "0s"),
+            (500, "500ms"),
+            (90_000, "1m30s"),
+            (5_400_000, "1h30m"),
+            (172_800_000, "48h"),
+            (1_500, "1s500ms"),
+        ];
+        for (millis, text) in table {
+            assert_eq!(span(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_point_in_time_is_told_both_ways() {
+        let at = |seconds| NOW + SignedDuration::from_secs(seconds);
+        assert_eq!(moment(at(740), NOW), "2027-01-15T08:12:20Z (in 12m20s)");
+        assert_eq!(relative(at(-320), NOW), "5m20s ago");
+        assert_eq!(relative(at(-93_784), NOW), "1d2h ago");
+        assert_eq!(relative(at(3600), NOW), "in 1h");
+        assert_eq!(relative(NOW, NOW), "now");
+    }
+}

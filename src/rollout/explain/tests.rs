@@ -1,0 +1,117 @@
+//! What is said is true: advice is tried out on the planner, and steps are where the status has them.
+
+use jiff::SignedDuration;
+
+use super::testing::{Story, stories};
+use super::*;
+use crate::rollout::api::RolloutSpec;
+
+#[test]
+fn every_decision_that_is_advised_has_an_effect() {
+    for (name, _) in stories() {
+        let told = |story: &Story| explain(&story.rollout(), story.now());
+        let find = || {
+            stories()
+                .into_iter()
+                .find(|(other, _)| *other == name)
+                .unwrap()
+                .1
+        };
+        for advice in told(&find()).advice {
+            let Some(action) = advice.decision else {
+                continue;
+            };
+            let mut story = find();
+            story.world.decide(action, "somebody", &advice.groups);
+            let plan = story.look();
+            let outcome = plan.progress.last_decision.unwrap();
+            assert_eq!(outcome.action, action, "{name}");
+            let is_idle = outcome.result.starts_with("no effect")
+                || outcome.result.starts_with("not followed");
+            assert!(!is_idle, "{name}: {action}: {}", outcome.result);
+        }
+    }
+}
+
+#[test]
+fn there_is_advice_for_everything_that_waits() {
+    for (name, story) in stories() {
+        let explanation = explain(&story.rollout(), story.now());
+        assert!(!explanation.advice.is_empty(), "{name}");
+        assert!(!explanation.message.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn steps_are_done_now_or_to_come() {
+    use StepState::{Done, Now, ToCome};
+    let none = serde_json::json!({});
+    let mut story = Story::begun(&none);
+    let at_rest = explain(&story.rollout(), story.now());
+    assert!(
+        at_rest
+            .steps
+            .iter()
+            .all(|step| step.state == StepState::ToCome)
+            && !at_rest.is_changing
+    );
+    story.want("2", &none);
+    story.until_step(3);
+    let states: Vec<StepState> = explain(&story.rollout(), story.now())
+        .steps
+        .iter()
+        .map(|step| step.state)
+        .collect();
+    assert_eq!(states, [Done, Done, Now, ToCome, ToCome, ToCome]);
+}
+
+#[test]
+fn waiting_for_pods_has_an_end_and_waiting_for_people_has_none() {
+    let none = serde_json::json!({});
+    let mut story = Story::begun(&none);
+    story.want("2", &none);
+    story.look();
+    let now = story.now();
+    let moving = explain(&story.rollout(), now);
+    assert_eq!(
+        moving.given_up_at,
+        Some(now + SignedDuration::from_mins(10))
+    );
+    story.until_step(2);
+    let pausing = explain(&story.rollout(), now);
+    assert_eq!(
+        (pausing.given_up_at, pausing.until),
+        (None, Some(now + SignedDuration::from_mins(15)))
+    );
+    story.until_step(3);
+    let now = story.now();
+    let analysing = explain(&story.rollout(), now);
+    assert_eq!(
+        analysing.given_up_at,
+        Some(now + SignedDuration::from_mins(15))
+    );
+    assert_eq!(analysing.analysis[0].wanted, 3);
+}
+
+#[test]
+fn what_nobody_has_looked_at_says_so() {
+    let spec = serde_json::json!({"selector": {"matchLabels": {"a": "b"}}, "template": {}});
+    let spec: RolloutSpec = serde_json::from_value(spec).unwrap();
+    let explanation = explain(&Rollout::new("api", spec), Timestamp::UNIX_EPOCH);
+    assert_eq!(explanation.phase, Phase::Pending);
+    assert!(explanation.notes[0].contains("is it running"));
+    assert!(explanation.advice.is_empty());
+}
+
+#[test]
+fn a_spec_that_was_changed_since_is_noted() {
+    let story = Story::begun(&serde_json::json!({}));
+    let mut rollout = story.rollout();
+    rollout.metadata.generation = Some(7);
+    let explanation = explain(&rollout, story.now());
+    assert!(
+        explanation.notes[0].contains("generation 7"),
+        "{:?}",
+        explanation.notes
+    );
+}

@@ -1,0 +1,232 @@
+//! What a change of a Rollout goes through, found out before anything is applied: the planner's own decisions, carried
+//! out in an ideal world. No I/O.
+//!
+//! The same template runs as stable, but for an annotation; then the spec's own revision is wanted. `ideal` carries out
+//! what the planner says, `script` writes down what can be seen of it. Pods are ready at once, the data plane takes in
+//! everything at once, every sample is good, and people say yes as soon as they are asked.
+
+mod ideal;
+mod script;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::api::{Phase, RolloutSpec, StrategyType};
+use super::plan::Memory;
+use super::spec::{Images, Invalid, Spec, Step};
+use crate::decision::api::DecisionAction;
+use crate::model::json::set;
+use crate::model::key::Key;
+use crate::model::plan::Plan;
+pub(super) use ideal::World;
+use script::Script;
+pub use script::{Event, Row};
+
+/// Looks of the planner after which a change counts as one without an end.
+const MAX_LOOKS: usize = 100_000;
+/// Annotation that tells the template of the revision before from the one that is wanted.
+const BEFORE: &str = "slipway.dev/revision-before";
+/// The digest of an image whose Release is not known.
+const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What a change goes through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulation {
+    /// Namespace, where the file says one.
+    pub namespace: String,
+    /// Name of the Rollout.
+    pub name: String,
+    /// The shape of the change.
+    pub strategy: StrategyType,
+    /// Pods that serve.
+    pub replicas: i32,
+    /// Whether a router divides; otherwise weights are ratios of pods.
+    pub is_routed: bool,
+    /// What is added to the template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<Injected>,
+    /// Image of a Release by container, where images come from one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub release_images: BTreeMap<String, String>,
+    /// What happens, in order.
+    pub rows: Vec<Row>,
+    /// The most pods that there should be at any time.
+    pub most_pods: i32,
+    /// How long it takes, without the time of pods, data plane and people.
+    #[serde(rename = "tookSeconds", serialize_with = "seconds")]
+    pub took: Duration,
+    /// Why it does not end with the revision being stable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What makes pods go on serving while they end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Injected {
+    /// Containers that get a preStop sleep.
+    pub containers: Vec<String>,
+    /// Seconds of it.
+    pub pre_stop_sleep_seconds: u64,
+    /// `terminationGracePeriodSeconds` with it.
+    pub termination_grace_period_seconds: u64,
+}
+
+fn seconds<S: serde::Serializer>(of: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(of.as_secs_f64())
+}
+
+/// Goes through a change of this Rollout.
+///
+/// # Errors
+/// Everything that is wrong with the spec.
+pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>> {
+    let images = placeholders(raw);
+    let spec = Spec::parse(raw, &images)?;
+    let before = before(raw, &images)?;
+    let mut world = World::new(key.clone(), before);
+    let injected = injected(&raw.template, &spec);
+    let (replicas, is_routed) = (spec.replicas, spec.router.is_some());
+    let mut problem = run(&mut world, &mut |_, _, _| ());
+    let mut script = Script::new(&spec, world.stable(), world.now());
+    if problem.is_none() {
+        world.want(spec.clone());
+        problem = run(&mut world, &mut |plan, world, at| {
+            script.note(plan, world, at);
+        });
+    }
+    let (rows, most_pods, took) = script.finish(problem.is_none());
+    let strategy = raw.strategy.as_ref().and_then(|strategy| strategy.type_);
+    let release = raw.release.as_ref();
+    Ok(Simulation {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        strategy: strategy.unwrap_or_default(),
+        replicas,
+        is_routed,
+        injected,
+        release_images: release
+            .map(|release| release.images.clone())
+            .unwrap_or_default(),
+        rows,
+        most_pods,
+        took,
+        problem,
+    })
+}
+
+/// Images for containers that take theirs from a Release.
+pub(super) fn placeholders(raw: &RolloutSpec) -> Images {
+    let images = raw.release.iter().flat_map(|release| &release.images);
+    let placeholder = |image: &String| format!("{image}@{NO_DIGEST}");
+    images
+        .map(|(container, image)| (container.clone(), placeholder(image)))
+        .collect()
+}
+
+/// The spec of the revision that runs already.
+fn before(raw: &RolloutSpec, images: &Images) -> Result<Spec, Vec<Invalid>> {
+    let mut before = raw.clone();
+    before.paused = None;
+    let path = ["metadata", "annotations", BEFORE];
+    if !set(&mut before.template, &path, "true") {
+        let path = "spec.template.metadata.annotations";
+        return Err(vec![Invalid::new(path, "must be an object")]);
+    }
+    Spec::parse(&before, images)
+}
+
+fn injected(raw: &Value, spec: &Spec) -> Option<Injected> {
+    let containers = |template: &Value| {
+        let containers = template.pointer("/spec/containers").cloned();
+        containers
+            .and_then(|containers| containers.as_array().cloned())
+            .unwrap_or_default()
+    };
+    let sleep = |container: &Value| {
+        container
+            .pointer("/lifecycle/preStop/sleep/seconds")
+            .and_then(Value::as_u64)
+    };
+    let (raw, complete) = (containers(raw), containers(&spec.template));
+    let pairs = raw.iter().zip(&complete);
+    let changed: Vec<&Value> = pairs
+        .filter(|(raw, complete)| raw.get("lifecycle") != complete.get("lifecycle"))
+        .map(|(_, complete)| complete)
+        .collect();
+    let name = |container: &&Value| container["name"].as_str().unwrap_or_default().to_owned();
+    Some(Injected {
+        pre_stop_sleep_seconds: sleep(changed.first()?)?,
+        containers: changed.iter().map(name).collect(),
+        termination_grace_period_seconds: spec
+            .template
+            .pointer("/spec/terminationGracePeriodSeconds")
+            .and_then(Value::as_u64)?,
+    })
+}
+
+/// Lets time pass until nothing is left to do. Shows every look of the planner to `note`, with the world as it was when
+/// it looked; says why it does not end, if it does not.
+fn run(
+    world: &mut World,
+    note: &mut dyn FnMut(&Plan<Memory>, &World, Timestamp),
+) -> Option<String> {
+    for _ in 0..MAX_LOOKS {
+        let plan = world.look();
+        note(&plan, world, world.now());
+        let progress = &plan.progress.progress;
+        if let Some(failed) = &progress.failed {
+            return Some(format!(
+                "even if all goes well, it is given up: {}: {}",
+                failed.reason, failed.message
+            ));
+        }
+        if world.carry_out(&plan) || ask_people(world, &plan) {
+            continue;
+        }
+        let is_over = plan.wake.is_none() && plan.progress.shown.phase == Phase::Healthy;
+        if is_over && progress.change.is_none() {
+            return None;
+        }
+        if !world.pass_time(&plan) {
+            return Some(format!("it does not go on: {}", plan.why.message));
+        }
+    }
+    Some(format!("it has no end within {MAX_LOOKS} looks"))
+}
+
+/// What people are asked for, they give. Whether they were.
+fn ask_people(world: &mut World, plan: &Plan<Memory>) -> bool {
+    if plan.progress.shown.phase != Phase::Paused {
+        return false;
+    }
+    if world.spec().is_paused {
+        world.go_on();
+        return true;
+    }
+    let change = plan.progress.progress.change.as_ref();
+    let step = change.and_then(|change| usize::try_from(change.step).ok());
+    match step.and_then(|step| world.spec().steps.get(step)).cloned() {
+        Some(Step::Pause(None)) => world.decide(DecisionAction::Resume, "somebody", &[]),
+        Some(Step::Approve { required, groups }) => {
+            for person in 1..=required {
+                world.decide(
+                    DecisionAction::Approve,
+                    &format!("person-{person}"),
+                    &groups,
+                );
+            }
+        }
+        Some(Step::Pause(Some(_)) | Step::SetWeight(_) | Step::Scale(_) | Step::Analyse { .. })
+        | None => return false,
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

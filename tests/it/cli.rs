@@ -1,0 +1,225 @@
+//! The kubectl plugin, as a process: a live Rollout is explained, files are planned, and exit codes tell how it went.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use slipway::rollout::api::Phase;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::cluster::{kubeconfig_path, with_namespace};
+use crate::gateway::Gateway;
+use crate::operator::Operator;
+use crate::rollout::{Subject, manifest, routed};
+
+fn plugin(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-slipway"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .env_remove("NO_COLOR");
+    command
+}
+
+async fn run(args: &[&str]) -> Output {
+    plugin(args).output().await.unwrap()
+}
+
+/// Asks the cluster of the tests.
+async fn ask(args: &[&str]) -> Output {
+    let mut command = plugin(args);
+    command
+        .env("KUBECONFIG", kubeconfig_path())
+        .output()
+        .await
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_rollout_that_pauses_in_a_step_is_explained() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let mut extra = routed();
+        extra["spec"]["strategy"] = json!({"steps": [
+            {"setWeight": {"weight": 25}}, {"pause": {"for": "1h"}}, {"setWeight": {"weight": 50}}]});
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let status = api.until_phase(Phase::Paused).await;
+
+        let shown = ask(&["rollout", "explain", "api", "-n", &space.name]).await;
+        let page = text(&shown);
+        println!("{page}");
+        assert_eq!(shown.status.code(), Some(0), "{}", told(&shown));
+        let canary = status.canary.unwrap().revision;
+        for words in [
+            "Paused (PauseStep)",
+            "step 2/3: 25 % to canary, pausing until",
+            "now, until",
+            "✓  1  setWeight 25",
+            "·  3  setWeight 50",
+            &canary,
+            "web=greeter:2",
+            "Skip",
+        ] {
+            assert!(page.contains(words), "{words} is not in:\n{page}");
+        }
+        assert!(!page.contains('\u{1b}'), "colours without a terminal");
+
+        let shown = ask(&["rollout", "explain", "api", "-n", &space.name, "-o", "json"]).await;
+        let read: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(read["phase"], "Paused");
+        assert_eq!(read["weights"]["canary"], 25);
+        assert_eq!(read["steps"][1]["state"], "Now");
+        assert_eq!(read["canary"]["revision"], canary);
+        assert_eq!(read["until"], json!(status.step.unwrap().until));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_is_not_there_is_one_sentence_and_code_1() {
+    with_namespace(async |space| {
+        let missing = ask(&["rollout", "explain", "nobody", "-n", &space.name]).await;
+        assert_eq!(missing.status.code(), Some(1));
+        let sentence = format!("error: there is no Rollout {}/nobody\n", space.name);
+        assert_eq!(told(&missing), sentence);
+        let context = ask(&["rollout", "explain", "api", "--context", "moon"]).await;
+        assert_eq!(context.status.code(), Some(1));
+        assert_eq!(
+            told(&context),
+            "error: there is no context moon in the kubeconfig\n"
+        );
+        // Nobody has looked at this one.
+        Subject::create(space, &manifest("greeter:1", &json!({}))).await;
+        let alone = ask(&["rollout", "explain", "api", "-n", &space.name]).await;
+        assert_eq!(alone.status.code(), Some(0));
+        assert!(text(&alone).contains("the operator has not looked at it yet"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_cluster_it_says_so() {
+    let folder = std::env::temp_dir();
+    let unreachable = folder.join(format!("slipway-nowhere-{}.yaml", std::process::id()));
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": "nobody"}}],
+    });
+    std::fs::write(&unreachable, config.to_string()).unwrap();
+    let absent = folder.join("slipway-there-is-no-such-file");
+    for (path, words) in [
+        (
+            &unreachable,
+            "error: cannot reach the API server at http://127.0.0.1:1: ",
+        ),
+        (&absent, "error: no cluster to ask: "),
+    ] {
+        let mut command = plugin(&["rollout", "explain", "api"]);
+        let answer = command.env("KUBECONFIG", path).output().await.unwrap();
+        assert_eq!(answer.status.code(), Some(1));
+        let line = told(&answer);
+        assert!(line.starts_with(words), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let _ = std::fs::remove_file(&unreachable);
+}
+
+#[tokio::test]
+async fn every_sample_of_a_rollout_is_planned_to_its_end() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !name.starts_with("rollout-") {
+            continue;
+        }
+        count += 1;
+        let file = path.to_str().unwrap();
+        let shown = run(&["rollout", "plan", "-f", file]).await;
+        println!("{}", text(&shown));
+        assert_eq!(shown.status.code(), Some(0), "{name}: {}", told(&shown));
+        assert!(text(&shown).contains("the canary is stable now"), "{name}");
+        let shown = run(&["rollout", "plan", "-f", file, "-o", "json"]).await;
+        let read: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let rows = read[0]["rows"].as_array().unwrap();
+        let last = rows.last().unwrap();
+        assert_eq!(
+            (&last["event"], &last["weight"]),
+            (&json!("Ends"), &json!(100)),
+            "{name}"
+        );
+        assert_eq!(last["canaryPods"], read[0]["replicas"], "{name}");
+    }
+    assert!(count >= 6, "{count} samples");
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_is_code_2_with_every_problem() {
+    let mut bad = manifest(
+        "greeter:1",
+        &json!({"spec": {"strategy": {"keepOldFor": "1m"}}}),
+    );
+    bad.labels_mut().clear();
+    let mut bad = serde_json::to_value(&bad).unwrap();
+    bad["spec"]["strategy"]["steps"] = json!([{"setWieght": {"weight": 10}}]);
+    let mut command = plugin(&["rollout", "plan", "-f", "-"]);
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(bad.to_string().as_bytes()).await.unwrap();
+    drop(input);
+    let answer = child.wait_with_output().await.unwrap();
+    assert_eq!(answer.status.code(), Some(2));
+    let lines = told(&answer);
+    assert!(
+        lines.contains("-: Rollout api: spec.strategy.steps[0].setWieght: there is no such field"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("-: Rollout api: spec.strategy.keepOldFor: "),
+        "{lines}"
+    );
+    let usage = run(&["rollout", "plan"]).await;
+    assert_eq!(usage.status.code(), Some(2));
+    let absent = run(&["rollout", "plan", "-f", "/nowhere.yaml"]).await;
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(told(&absent).starts_with("error: cannot read /nowhere.yaml: "));
+}
+
+#[tokio::test]
+async fn version_and_completion_are_printed() {
+    let version = run(&["--version"]).await;
+    assert_eq!(
+        text(&version),
+        format!("kubectl-slipway {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completion", shell]).await;
+        assert!(
+            script.status.success() && text(&script).contains("explain"),
+            "{shell}"
+        );
+    }
+}
