@@ -59,7 +59,7 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 
 .PHONY: e2e-full
 e2e-full: ## Run everything, with the long versions of the randomised tests
-	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node
+	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node testbed
 
 .PHONY: bench-rollout
 bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals
