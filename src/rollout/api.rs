@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::analysis::api::Metric;
+use crate::check::api::CheckJob;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
@@ -288,8 +289,8 @@ pub struct BlueGreen {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.pause), has(self.analyse), has(self.approve)].filter(x, x).size() == 1",
-    "a step before or after the promotion has exactly one of pause, analyse, approve",
+    "[has(self.pause), has(self.analyse), has(self.approve), has(self.run)].filter(x, x).size() == 1",
+    "a step before or after the promotion has exactly one of pause, analyse, approve, run",
 )]))]
 pub struct Check {
     /// Waits.
@@ -301,6 +302,9 @@ pub struct Check {
     /// Waits for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,
+    /// Runs a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }
 
 impl From<Check> for Step {
@@ -309,6 +313,7 @@ impl From<Check> for Step {
             pause: check.pause,
             analyse: check.analyse,
             approve: check.approve,
+            run: check.run,
             ..Self::default()
         }
     }
@@ -362,8 +367,8 @@ pub struct Rolling {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve)].filter(x, x).size() == 1",
-    "a step has exactly one of setWeight, pause, analyse, scale, approve",
+    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve), has(self.run)].filter(x, x).size() == 1",
+    "a step has exactly one of setWeight, pause, analyse, scale, approve, run",
 )]))]
 pub struct Step {
     /// Gives the canary this share of the traffic.
@@ -381,6 +386,25 @@ pub struct Step {
     /// Waits for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,
+    /// Runs a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// Runs a Job, and goes on when it passes. When it fails, the change is given up.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Name of the hook. Example: `smoke`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// A Job; it passes when its container ends with exit code 0. It is told `SLIPWAY_ROLLOUT`, `SLIPWAY_REVISION`,
+    /// `SLIPWAY_WEIGHT` and, with `traffic`, `SLIPWAY_CANARY_SERVICE` and `SLIPWAY_STABLE_SERVICE`.
+    pub job: CheckJob,
+    /// How long it may take before it counts as failed. A duration; default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
 }
 
 /// Gives the canary a number of pods.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -13,9 +14,10 @@ use serde_json::Value;
 
 use super::api::{DeletionPolicy, Rollout};
 use super::binding::{self, Binding};
-use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::observed::{Deletion, Hook, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Spec};
+use crate::check;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::act::Act;
@@ -68,6 +70,7 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
             .filter_map(|pod| read_pod(pod))
             .collect(),
         services: [None, None],
+        hooks: hooks(cluster, &key),
         decisions: decisions(cluster, &key),
         environment: rollout
             .spec
@@ -102,6 +105,16 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
             .map_err(ReconcileError::Observe)?;
     }
     Ok(())
+}
+
+fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
+    let jobs = cluster.caches.jobs.children_of(ObjectKind::Rollout, key);
+    let read = |job: &Arc<Job>| Hook {
+        target: Target::of(ObjectKind::Job, job.as_ref()),
+        outcome: check::outcome(job),
+        is_ending: job.metadata.deletion_timestamp.is_some(),
+    };
+    jobs.iter().map(|job| (job.name_any(), read(job))).collect()
 }
 
 fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {

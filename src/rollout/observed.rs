@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::api::RolloutStatus;
 use super::spec::{Invalid, Spec};
+use crate::check::Outcome;
 use crate::decision::act::Act;
 use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
@@ -47,10 +48,23 @@ pub struct Observed {
     pub services: [Option<Service>; 2],
     /// The route, where it exists.
     pub route: Option<Route>,
+    /// Its hooks, by the name of their Job.
+    pub hooks: BTreeMap<String, Hook>,
     /// What people decided about it, in the order in which they did.
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
     pub environment: Option<String>,
+}
+
+/// The Job of a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hook {
+    /// The object.
+    pub target: Target,
+    /// How it is.
+    pub outcome: Outcome,
+    /// Whether it is going.
+    pub is_ending: bool,
 }
 
 /// What the spec asks for.

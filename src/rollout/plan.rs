@@ -4,6 +4,7 @@
 //! - `decision`: what people decided meanwhile;
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
+//! - `hook`: the Job of the step that is being done;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `measure`: which metrics are due;
@@ -13,6 +14,7 @@
 
 mod change;
 mod decision;
+mod hook;
 mod measure;
 mod report;
 mod rule;
@@ -217,6 +219,7 @@ impl<'a> Draft<'a> {
         }
         self.settle_change(was_lost);
         self.advance_steps();
+        self.run_hooks();
         self.shift_traffic();
         self.scale();
         self.measure();

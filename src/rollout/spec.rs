@@ -177,7 +177,11 @@ impl Spec {
         let so_far = self.steps.iter().take(step + 1).rev();
         let weights = so_far.filter_map(|step| match step {
             Step::SetWeight(weight) => Some(*weight),
-            Step::Scale(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => None,
+            Step::Scale(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => None,
         });
         weights.into_iter().next().unwrap_or(Weight::ZERO)
     }
@@ -190,9 +194,11 @@ impl Spec {
         let so_far = self.steps.iter().take(step + 1).rev();
         let counts = so_far.filter_map(|step| match step {
             Step::Scale(count) => Some(*count),
-            Step::SetWeight(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => {
-                None
-            }
+            Step::SetWeight(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => None,
         });
         counts.into_iter().next().unwrap_or(0)
     }
