@@ -413,7 +413,7 @@ pub struct Run {
 pub struct Scale {
     /// Pods of the canary from here on, as a number or a percentage of `replicas` (rounded up); at most `replicas`.
     /// Example: `50%`.
-    #[schemars(transform = schema::count_or_percent)]
+    #[schemars(transform = schema::count_or_percent_of_many)]
     pub canary: IntOrString,
 }
 
@@ -775,6 +775,16 @@ pub struct Progress {
     #[serde(flatten)]
     #[schemars(skip)]
     pub rest: Map<String, Value>,
+}
+
+impl Progress {
+    /// The revision that the spec asked for last.
+    pub fn asked(&self) -> Option<&Revision> {
+        let undone = self.undo.as_ref().map(|undo| &undo.from);
+        let failed = self.failed.as_ref().map(|failed| &failed.revision);
+        let change = self.change.as_ref().map(|change| &change.revision);
+        undone.or(failed).or(change).or(self.stable.as_ref())
+    }
 }
 
 /// Who holds a change, and why.

@@ -12,11 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
-use super::api::{DeletionPolicy, Rollout};
+use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
 use super::observed::{Deletion, Hook, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
-use super::spec::{Images, Spec};
+use super::spec::{Images, Invalid, Spec};
 use crate::check;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -154,15 +154,30 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
             notice,
         } => (parse(rollout, &images), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
-        Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
+        Binding::Invalid(problem) => {
+            let (spec, _) = Spec::read(&rollout.spec, &Images::new());
+            (invalid(vec![problem], spec, rollout), None, None)
+        }
     }
 }
 
 fn parse(rollout: &Rollout, images: &Images) -> Wanted {
-    match Spec::parse(&rollout.spec, images) {
-        Ok(spec) => Wanted::Spec(Box::new(spec)),
-        Err(problems) => Wanted::Invalid(problems),
+    let (spec, problems) = Spec::read(&rollout.spec, images);
+    if problems.is_empty() {
+        return Wanted::Spec(Box::new(spec));
     }
+    invalid(problems, spec, rollout)
+}
+
+/// What was asked for last is held, whatever the template says now.
+fn invalid(problems: Vec<Invalid>, spec: Spec, rollout: &Rollout) -> Wanted {
+    let progress = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.progress.as_ref());
+    let asked = progress.and_then(Progress::asked);
+    let held = asked.map(|revision| Box::new(spec.holding(revision.clone())));
+    Wanted::Invalid(problems, held)
 }
 
 fn read_set(set: &ReplicaSet) -> Option<Set> {
@@ -306,21 +321,18 @@ fn read_service(
 fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
     let selector = selector?;
     let revision = Revision::from_label(selector.get(label::REVISION)?);
-    let is_ours = match &observed.wanted {
-        Wanted::Spec(spec) => {
-            let wanted = spec.selector.iter();
-            selector.len() == spec.selector.len() + 1
-                && wanted
-                    .into_iter()
-                    .all(|(key, value)| selector.get(key) == Some(value))
-        }
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
-    };
+    let is_ours = observed.wanted.spec().is_none_or(|spec| {
+        let wanted = spec.selector.iter();
+        selector.len() == spec.selector.len() + 1
+            && wanted
+                .into_iter()
+                .all(|(key, value)| selector.get(key) == Some(value))
+    });
     is_ours.then_some(revision)
 }
 
 fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
-    let Wanted::Spec(spec) = &observed.wanted else {
+    let Some(spec) = observed.wanted.spec() else {
         return Vec::new();
     };
     let keys = selector.into_iter().flat_map(BTreeMap::keys);

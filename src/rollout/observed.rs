@@ -74,8 +74,18 @@ pub enum Wanted {
     Spec(Box<Spec>),
     /// Nothing yet: the Environment has no Release.
     NoRelease(String),
-    /// Something that cannot be.
-    Invalid(Vec<Invalid>),
+    /// Something that cannot be, and what is left of it to hold and to go back with, where something was there before.
+    Invalid(Vec<Invalid>, Option<Box<Spec>>),
+}
+
+impl Wanted {
+    /// The spec, or what is left of it.
+    pub fn spec(&self) -> Option<&Spec> {
+        match self {
+            Self::Spec(spec) | Self::Invalid(_, Some(spec)) => Some(spec),
+            Self::NoRelease(_) | Self::Invalid(_, None) => None,
+        }
+    }
 }
 
 /// How a Rollout goes.

@@ -96,15 +96,34 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
             let why = Why::normal("NoRelease", message.clone());
             without_spec(seen, memory, why)
         }
-        Wanted::Invalid(problems) => {
+        Wanted::Invalid(problems, left) => {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|p| format!("{}: {}", p.path, p.problem))
                 .collect();
-            let memory = remembered(seen, Phase::Degraded);
-            let why = Why::warning("InvalidSpec", lines.join("; "));
-            without_spec(seen, memory, why)
+            let text = lines.join("; ");
+            let Some(left) = left else {
+                let memory = remembered(seen, Phase::Degraded);
+                return without_spec(seen, memory, Why::warning("InvalidSpec", text));
+            };
+            told_invalid(Draft::new(rules, seen, left, now).finish(), &text)
         }
+    }
+}
+
+/// What is there is held, and goes back if it has to; people are told what to edit.
+fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
+    let mut memory = plan.progress;
+    if !matches!(memory.shown.phase, Phase::RollingBack | Phase::RolledBack) {
+        memory.shown.phase = Phase::Degraded;
+    }
+    Plan {
+        why: Why::warning(
+            "InvalidSpec",
+            format!("{problems}; meanwhile: {}", plan.why.message),
+        ),
+        progress: memory,
+        ..plan
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
-use super::observed::{Observed, Wanted};
+use super::observed::Observed;
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
@@ -33,10 +33,7 @@ pub fn status(
     let (weight, observed) = shown.weight.unwrap_or((Weight::ZERO, false));
     let stable = memory.progress.stable.as_ref();
     let ready: i32 = seen.sets.iter().map(|set| seen.ready(&set.revision)).sum();
-    let wanted = match &seen.wanted {
-        Wanted::Spec(spec) => Some(spec),
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => None,
-    };
+    let wanted = seen.wanted.spec();
     let mut message = plan.why.message.clone();
     if let Some(notice) = &seen.notice {
         message = format!("{message}; {notice}");
@@ -91,7 +88,7 @@ fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatu
 /// Counts what came back from this plan's measurements.
 fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) -> Vec<Tally> {
     let mut tallies = memory.tallies.clone();
-    let Wanted::Spec(spec) = &seen.wanted else {
+    let Some(spec) = seen.wanted.spec() else {
         return tallies;
     };
     let Some(analysis) = &spec.analysis else {
@@ -143,10 +140,7 @@ fn conditions(
         matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
     let is_stalled = phase == Phase::RolledBack || reason == "InvalidSpec";
     let stable = plan.progress.progress.stable.as_ref();
-    let wanted = match &seen.wanted {
-        Wanted::Spec(spec) => spec.replicas,
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => 0,
-    };
+    let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
     let is_healthy = ready >= wanted.min(1) && phase != Phase::Degraded;
     let pods = format!("{ready} pods of the stable revision are ready");

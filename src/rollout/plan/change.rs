@@ -70,8 +70,10 @@ impl Draft<'_> {
             self.memory.tallies.clear();
             self.memory.progress.change = Some(self.new_change(was_lost));
         }
-        self.forget_other_metrics();
-        self.follow_edits();
+        if self.spec.is_sound {
+            self.forget_other_metrics();
+            self.follow_edits();
+        }
         self.note_progress();
         if let Some((reason, message)) = self.reason_to_give_up() {
             self.give_up(reason, &message);

@@ -558,7 +558,7 @@ fn a_rollout_that_goes_makes_nothing_new() {
 fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 1, 1, 10);
-    seen.wanted = Wanted::Invalid(Vec::new());
+    seen.wanted = Wanted::Invalid(Vec::new(), None);
     seen.deletion = Some(Deletion::Orphan);
     let first = plan(&seen, NOW);
     assert_eq!(
