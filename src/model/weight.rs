@@ -41,6 +41,15 @@ impl Weight {
         let part = i64::from(replicas.max(0)) * i64::from(self.0);
         i32::try_from(part.div_euclid(100) + i64::from(part % 100 != 0)).unwrap_or(i32::MAX)
     }
+
+    /// The most pods out of `replicas` that have this share in whole percent: one of three has 33 %.
+    pub fn most(self, replicas: i32) -> i32 {
+        let next = i64::from(replicas.max(0)) * (i64::from(self.0) + 1);
+        let most = next.div_euclid(100) + i64::from(next % 100 != 0) - 1;
+        i32::try_from(most)
+            .unwrap_or(i32::MAX)
+            .clamp(0, replicas.max(0))
+    }
 }
 
 impl fmt::Display for Weight {
@@ -90,6 +99,22 @@ mod tests {
         assert_eq!(weight(26).need(4), 2);
         assert_eq!(weight(100).need(7), 7);
         assert_eq!(weight(50).need(-3), 0);
+    }
+
+    #[test]
+    fn a_share_in_whole_percent_stands_for_whole_pods() {
+        for replicas in 1..=300 {
+            for pods in 0..=replicas {
+                let share = Weight::new(i64::from(pods) * 100 / i64::from(replicas)).unwrap();
+                assert!(share.most(replicas) >= pods, "{pods} of {replicas}");
+                let is_exact = replicas <= 100;
+                assert!(
+                    !is_exact || share.most(replicas) == pods,
+                    "{pods} of {replicas}"
+                );
+            }
+        }
+        assert_eq!(Weight::FULL.most(0), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::traffic::Side;
 use crate::traffic::replicas::Counts;
 
 impl Draft<'_> {
@@ -48,8 +49,7 @@ impl Draft<'_> {
             let revision = change.revision.clone();
             let least = self.spec.scale_at(self.position(change)).min(total);
             // The way to where it should be may take more pods than being there.
-            let next = self.short_of.iter().filter(|(of, _)| *of == revision);
-            let next = next.map(|(_, need)| *need).max().unwrap_or(0);
+            let next = self.awaited(&revision);
             let need = self.wanted_weight().need(total).max(least).max(next);
             // Never fewer while the change is on: the way down is by way of draining.
             let has = has(self.seen.set(&revision));
@@ -73,10 +73,18 @@ impl Draft<'_> {
         if self.spec.stable_scale == StableScale::Full || is_superseded {
             return total;
         }
-        let share = live
-            .share_of(&self.stable)
-            .max(self.affordable_weight(live).rest());
-        let need = share.need(total).max(total.min(1));
+        let share = live.share_of(&self.stable);
+        let next = self.affordable_weight(live).rest();
+        let need = if next > share {
+            next.need(total)
+        } else {
+            // One of three pods has 33 %, and the other 67 % would need three: what pods of the canary take, stable can
+            // do without.
+            let taken = self.seen.answering(Side::Canary, &change.revision);
+            let taken = share.rest().most(total).min(taken);
+            share.need(total).min(total - taken)
+        };
+        let need = need.max(self.awaited(&self.stable)).max(total.min(1));
         let has = self
             .seen
             .set(&self.stable)
@@ -124,8 +132,17 @@ impl Draft<'_> {
             .replicas
             .saturating_add(surge)
             .saturating_sub(others);
-        // A superseded revision that drains must not hold up the change for ever, so one more always fits.
-        paced.min(room.max(1))
+        // A superseded revision that drains must not hold up the change for ever, so one more always fits; nor must
+        // idle pods hold up those that a move of traffic waits for.
+        paced.min(room.max(1).max(self.awaited(revision)))
+    }
+
+    /// Pods of a revision that the next move of traffic waits for.
+    fn awaited(&self, revision: &Revision) -> i32 {
+        let short_of = self.short_of.as_ref();
+        short_of
+            .filter(|(of, _)| of == revision)
+            .map_or(0, |(_, need)| *need)
     }
 
     /// Everything that is neither stable nor on its way: drained, then gone.

@@ -206,8 +206,11 @@ impl Draft<'_> {
 
     /// The largest share that the pods of a side can take.
     fn carried_by(&self, side: Side, revision: &Revision) -> Weight {
+        if self.spec.replicas <= 0 {
+            return Weight::FULL;
+        }
         let answering = i64::from(self.seen.answering(side, revision));
-        let total = i64::from(self.spec.replicas.max(1));
+        let total = i64::from(self.spec.replicas);
         Weight::new((answering * 100 / total).min(100)).unwrap_or_default()
     }
 
