@@ -593,12 +593,12 @@ pub struct RolloutStatus {
     /// The revision that is on its way, or was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<RevisionStatus>,
-    /// Number of pods, for `/scale`.
+    /// Number of pods of the revisions that have traffic, for `/scale`.
     pub replicas: i32,
     /// Ready pods of wanted ones, for `kubectl get`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<String>,
-    /// Selector of the pods, for `/scale`.
+    /// Selector of the pods of the revisions that have traffic, for `/scale`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// The last sample of each metric, and how many there were.

@@ -42,6 +42,9 @@ pub fn status(
         message = format!("{message}; last try failed: {failure}");
     }
     truncate_to(&mut message, MAX_MESSAGE);
+    // An autoscaler looks at pods that serve: a preview, or what drains, would make the others look idle.
+    let canary = shown.canary.as_ref().filter(|_| weight > Weight::ZERO);
+    let serving: Vec<&Revision> = stable.into_iter().chain(canary).collect();
     RolloutStatus {
         observed_generation: seen.generation,
         phase: Some(shown.phase),
@@ -56,7 +59,11 @@ pub fn status(
             .canary
             .as_ref()
             .and_then(|revision| revision_status(seen, revision)),
-        replicas: seen.sets.iter().map(|set| set.current).sum(),
+        replicas: serving
+            .iter()
+            .filter_map(|revision| seen.set(revision))
+            .map(|set| set.current)
+            .sum(),
         ready_replicas: wanted.map(|spec| format!("{ready}/{}", spec.replicas)),
         selector: wanted.map(|spec| {
             let labels = spec
@@ -64,7 +71,14 @@ pub fn status(
                 .iter()
                 .map(|(key, value)| format!("{key}={value}"));
             let own = format!("{}={}", label::ROLLOUT, seen.key.name);
-            labels.chain([own]).collect::<Vec<_>>().join(",")
+            let names: Vec<&str> = serving.iter().map(|revision| revision.as_str()).collect();
+            let these = format!("{} in ({})", label::REVISION, names.join(","));
+            let these = Some(these).filter(|_| !names.is_empty());
+            labels
+                .chain([own])
+                .chain(these)
+                .collect::<Vec<_>>()
+                .join(",")
         }),
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),

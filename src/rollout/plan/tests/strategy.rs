@@ -325,3 +325,25 @@ fn a_hook_that_was_overtaken_is_stopped() {
     let stopped = |action: &Action| matches!(action, Action::Delete { target, .. } if target.key.name == "api-smoke-of-before");
     assert!(plan.actions.iter().any(stopped));
 }
+
+#[test]
+fn an_autoscaler_sees_the_pods_that_serve() {
+    let extra = ten_then_half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let at = |weight| {
+        let seen = under_way(&extra, 1, 2, weight);
+        let plan = plan(&seen, NOW);
+        let nothing = crate::model::action::Outcome::default();
+        let status = status::status(&seen, &plan, &nothing, NOW);
+        (status.replicas, status.selector.unwrap())
+    };
+    let of = |revisions: &str| {
+        format!("app=api,slipway.dev/rollout=api,slipway.dev/revision in ({revisions})")
+    };
+    assert_eq!(at(10), (6, of(&format!("{v1},{v2}"))));
+    assert_eq!(
+        at(0),
+        (4, of(v1.as_str())),
+        "what has no traffic would make the others look idle"
+    );
+}
