@@ -1,5 +1,7 @@
 //! Environments with a Rollout each on scripted nodes, and Releases and Decisions written by hand.
 
+use std::path::Path;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -7,7 +9,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::decision::api::Decision;
 use slipway::environment::api::{Deployed, Environment, EnvironmentPhase, EnvironmentStatus};
-use slipway::promotion::api::{Promotion, PromotionStatus};
+use slipway::promotion::api::{Promotion, PromotionKind, PromotionStatus};
 use slipway::promotion::audit;
 use slipway::release::api::Release;
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
@@ -70,6 +72,11 @@ impl Shop {
 
     pub(crate) fn operator(&self) -> Operator {
         Operator::start(&self.namespace)
+    }
+
+    /// One that talks to the API server that `kubeconfig` names.
+    pub(crate) fn operator_through(&self, kubeconfig: &Path) -> Operator {
+        Operator::start_with(&self.namespace, kubeconfig, &["--no-leader-election"])
     }
 
     fn repository(&self) -> String {
@@ -252,6 +259,18 @@ impl Shop {
         .await
     }
 
+    /// Waits until the Environment went back from a Release, and nothing else is to do.
+    pub(crate) async fn until_left(&self, environment: &str, number: u32) -> EnvironmentStatus {
+        let name = format!("shop-{number}");
+        let what = format!("back from {name}");
+        self.until(environment, &what, |status| {
+            let mut holds = status.holds.iter();
+            status.phase == Some(EnvironmentPhase::Steady)
+                && holds.any(|hold| hold.release.as_ref() == Some(&name))
+        })
+        .await
+    }
+
     /// Waits until the Promotions are these, in words: kind, Release and phase.
     pub(crate) async fn until_told(&self, environment: &str, expected: &[&str]) -> Vec<Promotion> {
         wait_for(&format!("{environment}: {expected:?}"), SOON, async || {
@@ -313,29 +332,38 @@ impl Shop {
         uids
     }
 
-    /// The one Promotion that brought a Release into staging and what it left behind, but for names and times.
+    /// The one Promotion that brought a Release into staging, and what it left behind, but for names and times.
     pub(crate) async fn account(&self, number: u32) -> Value {
         let name = format!("shop-{number}");
-        let records = self.records("staging").await;
-        let of_release = |record: &&Promotion| record.spec.release == name;
-        let record: Vec<&Promotion> = records.iter().filter(of_release).collect();
-        assert_eq!(record.len(), 1, "{:?}", told(&records));
-        let (record, status) = (record[0], status_of(record[0]));
+        let mut records = self.records("staging").await;
+        let is_back = |record: &Promotion| {
+            record.spec.kind == PromotionKind::Rollback
+                && record.spec.previous.as_ref() == Some(&name)
+        };
+        records.retain(|record| record.spec.release == name || is_back(record));
         let jobs = self.jobs.list(&ListParams::default()).await.unwrap();
-        let is_its = |job: &&Job| job.owner_references()[0].uid == record.uid().unwrap();
-        let history = self.rollout_status("staging-api").await.history;
-        let events = status
-            .audit
-            .iter()
-            .map(|entry| entry.event.replace(&name, "it"));
+        let jobs_of = |record: &Promotion| {
+            let is_its = |job: &&Job| job.owner_references()[0].uid == record.uid().unwrap();
+            jobs.iter().filter(is_its).count()
+        };
+        let happened = |record: &Promotion| {
+            // What comes after a colon is in the words of a kubelet.
+            let first = |event: &str| event.split(':').next().unwrap().replace(&name, "it");
+            let audit = status_of(record).audit;
+            let events = audit.iter().map(|entry| first(&entry.event));
+            events.collect::<Vec<_>>()
+        };
+        let status = self.environments.get("staging").await.unwrap().status;
+        let mut holds = status.unwrap().holds.into_iter();
+        let rollout = self.rollout_status("staging-api").await;
         json!({
-            "told": told(std::slice::from_ref(record))[0].replace(&name, "it"),
-            "attempt": record.spec.attempt,
-            "reason": status.reason,
-            "steps": steps(&status),
-            "audit": events.collect::<Vec<_>>(),
-            "jobs": jobs.iter().filter(is_its).count(),
-            "rollout": history[0].result,
+            "told": told(&records).iter().map(|told| told.replace(&name, "it")).collect::<Vec<_>>(),
+            "reasons": records.iter().map(|r| status_of(r).reason).collect::<Vec<_>>(),
+            "steps": records.iter().map(|r| steps(&status_of(r))).collect::<Vec<_>>(),
+            "audit": records.iter().map(happened).collect::<Vec<_>>(),
+            "jobs": records.iter().map(jobs_of).collect::<Vec<_>>(),
+            "is held": holds.any(|hold| hold.release.as_ref() == Some(&name)),
+            "rollout": rollout.history[0].result,
         })
     }
 }
