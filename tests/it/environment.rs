@@ -634,3 +634,99 @@ async fn a_reference_that_leads_nowhere_is_named_and_awaited() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_first_release_that_never_runs_fails_and_gives_way_to_a_repaired_one() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        shop.environment("staging", &json!({})).await;
+        let patience = json!({"progressDeadlineSeconds": 2});
+        shop.edit_rollout("staging-api", &patience).await;
+        let _operator = shop.operator();
+        shop.plays(&shop.image(1), "crash-loop");
+        shop.release(1).await;
+        let record = shop
+            .until_told("staging", &["Promote shop-1 Failed"])
+            .await
+            .remove(0);
+        let status = status_of(&record);
+        assert_eq!(status.reason.as_deref(), Some("RolloutFailed"));
+        let message = status.message.unwrap();
+        assert!(message.contains("no earlier good Release"), "{message}");
+        let held = shop.until_phase("staging", EnvironmentPhase::Held).await;
+        assert_eq!(
+            condition(&held, "Held"),
+            Some(("True", "FailedReleaseStays"))
+        );
+        assert_eq!(
+            (held.desired[0].release.as_str(), held.current.len()),
+            ("shop-1", 0)
+        );
+
+        shop.release(2).await;
+        shop.until_runs("staging", 2).await;
+        let story = ["Promote shop-1 Failed", "Promote shop-2 Succeeded"];
+        assert_eq!(told(&shop.records("staging").await), story);
+        assert_eq!(
+            shop.serves("staging").await,
+            (Some(shop.image(2)), Some(Phase::Healthy))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_environment_that_is_created_again_goes_on_from_its_records() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let stays = json!({"tier": "Production", "rollback": {"on": []}});
+        shop.environment("production", &stays).await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_runs("production", 1).await;
+        shop.plays(&shop.image(2), "never-ready");
+        shop.release(2).await;
+        shop.until_phase("production", EnvironmentPhase::Promoting)
+            .await;
+        shop.environments
+            .delete("production", &DeleteParams::default())
+            .await
+            .unwrap();
+        let rollout_says = async |words: &str| {
+            wait_for(words, SOON, async || {
+                let message = shop.rollout_status("production-api").await.message?;
+                message.contains(words).then_some(())
+            })
+            .await;
+        };
+        rollout_says("it keeps what it runs").await;
+        shop.plays(&shop.image(2), "crash-loop");
+        rollout_says("was given up").await;
+
+        // What failed while it was away counts, and is tried again when a person says so.
+        shop.environment_alone("production", &stays).await;
+        let mut story = vec!["Promote shop-1 Succeeded", "Promote shop-2 Failed"];
+        shop.until_told("production", &story).await;
+        let held = shop.until_phase("production", EnvironmentPhase::Held).await;
+        assert_eq!(
+            (
+                held.desired[0].release.as_str(),
+                held.current[0].release.as_str()
+            ),
+            ("shop-2", "shop-1")
+        );
+        assert_eq!(shop.serves("production").await.0, Some(shop.image(1)));
+        shop.plays(&shop.image(2), "ready-after=50ms");
+        shop.decide("alice", "Retry", "production", 2).await;
+        shop.until_runs("production", 2).await;
+        story.push("Promote shop-2 Succeeded");
+        assert_eq!(told(&shop.records("production").await), story);
+        assert_eq!(
+            shop.serves("production").await,
+            (Some(shop.image(2)), Some(Phase::Healthy))
+        );
+    })
+    .await;
+}

@@ -22,7 +22,7 @@ use crate::rollout::SOON;
 /// Environments with a Rollout each, and Releases of a Pipeline `shop` that the test writes by hand.
 pub(crate) struct Shop {
     namespace: String,
-    environments: Api<Environment>,
+    pub(crate) environments: Api<Environment>,
     pub(crate) rollouts: Api<Rollout>,
     releases: Api<Release>,
     promotions: Api<Promotion>,
@@ -133,7 +133,12 @@ impl Shop {
     /// The pods of a Rollout do well from now on, whatever their image does elsewhere.
     pub(crate) async fn never_fails(&self, rollout: &str) {
         let script = json!({"annotations": {SCRIPT_ANNOTATION: "ready-after=50ms"}});
-        let change = Patch::Merge(json!({"spec": {"template": {"metadata": script}}}));
+        self.edit_rollout(rollout, &json!({"template": {"metadata": script}}))
+            .await;
+    }
+
+    pub(crate) async fn edit_rollout(&self, rollout: &str, spec: &Value) {
+        let change = Patch::Merge(json!({"spec": spec}));
         let params = PatchParams::default();
         self.rollouts
             .patch(rollout, &params, &change)
