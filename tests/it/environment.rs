@@ -1,18 +1,17 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
-use std::path::PathBuf;
+mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
+mod shop; // what these tests are about
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
 use slipway::environment::api::{EnvironmentPhase, EnvironmentStatus};
 use slipway::rollout::api::Phase;
-use testbed::proxy::{Fault, Injected, Match, Proxy, What, Write};
 
-use crate::cluster::{Space, config, wait_for, with_namespace};
-use crate::operator::Operator;
+use crate::cluster::{wait_for, with_namespace};
 use crate::rollout::SOON;
-use crate::shop::{Shop, condition, status_of, steps, told};
+use shop::{Shop, after, condition, status_of, steps, told};
 
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
@@ -46,9 +45,11 @@ async fn a_release_goes_to_staging_by_itself_and_to_production_once_somebody_has
         assert_eq!(job.status.unwrap().succeeded, Some(1));
 
         // It waits before production, and nothing runs there.
-        let waiting = shop
-            .until_phase("production", EnvironmentPhase::Pending)
-            .await;
+        let asks = |status: &EnvironmentStatus| {
+            condition(status, "PromotionPending") == Some(("True", "AwaitingApproval"))
+        };
+        let waiting = shop.until("production", "asks people", asks).await;
+        assert_eq!(waiting.phase, Some(EnvironmentPhase::Pending));
         let candidate = waiting.candidate.as_ref().unwrap();
         let gates: Vec<String> = candidate
             .gates
@@ -56,10 +57,6 @@ async fn a_release_goes_to_staging_by_itself_and_to_production_once_somebody_has
             .map(|gate| format!("{} {}", gate.name, gate.state))
             .collect();
         assert_eq!(gates, ["hold Passed", "source Passed", "approvals Waiting"]);
-        assert_eq!(
-            condition(&waiting, "PromotionPending"),
-            Some(("True", "AwaitingApproval"))
-        );
         assert_eq!((waiting.desired, waiting.current), (vec![], vec![]));
         assert_eq!(shop.serves("production").await.0, None);
         shop.until_told("production", &["Promote shop-1 AwaitingApproval"])
@@ -130,7 +127,7 @@ async fn a_release_that_crashes_goes_back_and_is_held_until_a_person_lets_it_try
         shop.release(1).await;
         shop.decide("bob", "Approve", "production", 1).await;
         shop.until_runs("production", 1).await;
-        shop.plays(&shop.image(2), "crash-loop");
+        shop.release_plays(2, "crash-loop");
         shop.release(2).await;
         shop.decide("bob", "Approve", "production", 2).await;
         let mut story = vec![
@@ -199,7 +196,7 @@ async fn a_release_that_crashes_goes_back_and_is_held_until_a_person_lets_it_try
         shop.until_runs("production", 1).await;
 
         // A person who retries it has asked for it, and cannot approve it.
-        shop.plays(&shop.image(2), "ready-after=50ms");
+        shop.release_plays(2, "ready-after=50ms");
         let target = json!({"kind": "Promotion", "name": records[3].name_any()});
         let retry = shop
             .decide_about("alice", "Retry", &json!({"target": target}))
@@ -227,8 +224,7 @@ async fn a_smoke_test_that_fails_takes_the_environment_back_and_the_release_no_f
     with_namespace(async |space| {
         let shop = Shop::new(space);
         shop.environment("staging", &json!({})).await;
-        let behind =
-            json!({"promotion": {"from": {"pipelines": null, "environments": ["staging"]}}});
+        let behind = json!({"promotion": after("staging")});
         shop.environment("production", &behind).await;
         shop.never_fails("production-api").await;
         let _operator = shop.operator();
@@ -236,7 +232,7 @@ async fn a_smoke_test_that_fails_takes_the_environment_back_and_the_release_no_f
         shop.until_runs("production", 1).await;
 
         // The test runs until it is told to fail. The way back waits for pods, so that it has a test of its own.
-        shop.plays(&shop.smoke_image(), "ready-after=50ms");
+        shop.smoke_test_plays("ready-after=50ms");
         shop.release(2).await;
         let verifying = shop
             .until_phase("staging", EnvironmentPhase::Verifying)
@@ -246,8 +242,8 @@ async fn a_smoke_test_that_fails_takes_the_environment_back_and_the_release_no_f
             verifying.current[0].release, "shop-1",
             "what is not verified is not current"
         );
-        shop.plays(&shop.image(1), "never-ready");
-        shop.plays(&shop.smoke_image(), "exit=1");
+        shop.release_plays(1, "never-ready");
+        shop.smoke_test_plays("exit=1");
         let mut story = vec![
             "Promote shop-1 Succeeded",
             "Promote shop-2 RolledBack",
@@ -256,8 +252,8 @@ async fn a_smoke_test_that_fails_takes_the_environment_back_and_the_release_no_f
         let records = shop.until_told("staging", &story).await;
         shop.until_phase("staging", EnvironmentPhase::RollingBack)
             .await;
-        shop.plays(&shop.smoke_image(), "exit=0");
-        shop.plays(&shop.image(1), "ready-after=50ms");
+        shop.smoke_test_plays("exit=0");
+        shop.release_plays(1, "ready-after=50ms");
         story[2] = "Rollback shop-1 Succeeded";
         shop.until_told("staging", &story).await;
         let back = shop.until_runs("staging", 1).await;
@@ -322,8 +318,8 @@ async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves
         assert_eq!(shop.pods("staging").await, pods);
 
         // While the Rollout moves, and while the smoke test runs.
-        shop.plays(&shop.image(2), "never-ready");
-        shop.plays(&shop.smoke_image(), "ready-after=50ms");
+        shop.release_plays(2, "never-ready");
+        shop.smoke_test_plays("ready-after=50ms");
         shop.release(2).await;
         let story = ["Promote shop-1 Succeeded", "Promote shop-2 Promoting"];
         for phase in [EnvironmentPhase::Promoting, EnvironmentPhase::Verifying] {
@@ -339,10 +335,10 @@ async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves
             );
             if phase == EnvironmentPhase::Promoting {
                 shop.until_told("staging", &story).await;
-                shop.plays(&shop.image(2), "ready-after=50ms");
+                shop.release_plays(2, "ready-after=50ms");
             }
         }
-        shop.plays(&shop.smoke_image(), "exit=0");
+        shop.smoke_test_plays("exit=0");
         shop.until_runs("staging", 2).await;
         let story = ["Promote shop-1 Succeeded", "Promote shop-2 Succeeded"];
         assert_eq!(told(&shop.records("staging").await), story);
@@ -362,189 +358,13 @@ async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves
     .await;
 }
 
-/// How many writes lie between faults. `make test` stays quick with `quick`; `make e2e-full` takes every write.
-fn stride(quick: usize) -> usize {
-    let is_full = std::env::var_os("SLIPWAY_TEST_FULL").is_some();
-    if is_full { 1 } else { quick }
-}
-
-/// A shop whose staging runs `shop-1`, and whose operator talks to the API server through a proxy.
-struct Proxied {
-    shop: Shop,
-    proxy: Proxy,
-    kubeconfig: PathBuf,
-    operator: Operator,
-}
-
-impl Proxied {
-    async fn new(space: &Space) -> Self {
-        let shop = Shop::new(space);
-        let proxy = Proxy::start(config().await).await.unwrap();
-        let kubeconfig = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
-        proxy.write_kubeconfig(&kubeconfig).unwrap();
-        let operator = shop.operator_through(&kubeconfig);
-        shop.environment("staging", &json!({})).await;
-        shop.release(1).await;
-        shop.until_runs("staging", 1).await;
-        Self {
-            shop,
-            proxy,
-            kubeconfig,
-            operator,
-        }
-    }
-
-    /// Makes a Release and waits for its end. What is left of it, and the number of writes that it took.
-    async fn undisturbed(&self, number: u32, end: impl AsyncFn(&Shop)) -> (Value, usize) {
-        let before = self.proxy.writes().len();
-        self.shop.release(number).await;
-        end(&self.shop).await;
-        let writes = self.proxy.writes().len() - before;
-        (self.shop.account(number).await, writes)
-    }
-
-    /// The same with an operator that dies after some writes, and another one that goes on.
-    async fn killed(&mut self, number: u32, after: usize, end: impl AsyncFn(&Shop)) -> Value {
-        let kill = Fault::new(Match::writes(), What::KillPid(self.operator.pid()));
-        let injected = self.proxy.inject(kill.nth(after as u64));
-        self.shop.release(number).await;
-        tokio::select! {
-            _ = self.operator.ended() => {}
-            () = end(&self.shop) => {}
-        }
-        injected.remove();
-        if injected.hits() > 0 {
-            self.operator = self.shop.operator_through(&self.kubeconfig);
-        }
-        end(&self.shop).await;
-        self.shop.account(number).await
-    }
-}
-
-impl Drop for Proxied {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.kubeconfig);
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs a kube-apiserver; run make test"]
-async fn an_operator_killed_after_any_write_makes_one_promotion_as_if_nothing_had_been() {
-    with_namespace(async |space| {
-        let mut proxied = Proxied::new(space).await;
-        let runs = |number| async move |shop: &Shop| drop(shop.until_runs("staging", number).await);
-        let (undisturbed, writes) = proxied.undisturbed(2, runs(2)).await;
-        for (number, after) in (3..).zip((1..=writes).step_by(stride(4))) {
-            let account = proxied.killed(number, after, runs(number)).await;
-            assert_eq!(
-                account, undisturbed,
-                "killed after write {after} of {writes}"
-            );
-            let expected = (Some(proxied.shop.image(number)), Some(Phase::Healthy));
-            assert_eq!(proxied.shop.serves("staging").await, expected);
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs a kube-apiserver; run make test"]
-async fn an_operator_killed_after_any_write_goes_back_once() {
-    with_namespace(async |space| {
-        let mut proxied = Proxied::new(space).await;
-        let is_back =
-            |number| async move |shop: &Shop| drop(shop.until_left("staging", number).await);
-        proxied.shop.plays(&proxied.shop.image(2), "crash-loop");
-        let (undisturbed, writes) = proxied.undisturbed(2, is_back(2)).await;
-        assert_eq!(
-            undisturbed["told"],
-            json!(["Promote it RolledBack", "Rollback shop-1 Succeeded"])
-        );
-        for (number, after) in (3..).zip((1..=writes).step_by(stride(8))) {
-            proxied
-                .shop
-                .plays(&proxied.shop.image(number), "crash-loop");
-            let account = proxied.killed(number, after, is_back(number)).await;
-            assert_eq!(
-                account, undisturbed,
-                "killed after write {after} of {writes}"
-            );
-            let expected = (Some(proxied.shop.image(1)), Some(Phase::Healthy));
-            assert_eq!(proxied.shop.serves("staging").await, expected);
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs a kube-apiserver; run make test"]
-async fn a_status_that_is_wiped_after_any_write_changes_nothing_in_the_end() {
-    with_namespace(async |space| {
-        let proxied = Proxied::new(space).await;
-        let Proxied { shop, proxy, .. } = &proxied;
-        let runs = async |shop: &Shop| drop(shop.until_runs("staging", 2).await);
-        let (undisturbed, writes) = proxied.undisturbed(2, runs).await;
-        for (number, after) in (3..).zip((1..=writes).step_by(stride(8))) {
-            let before = proxy.writes().len();
-            shop.release(number).await;
-            // Events that come together save a write here and there.
-            let is_enough = |done: &[Write]| done.len() >= before + after;
-            tokio::select! {
-                enough = proxy.until_writes(SOON, is_enough) => drop(enough.unwrap()),
-                _ = shop.until_runs("staging", number) => {}
-            }
-            shop.wipe("staging").await;
-            shop.until_runs("staging", number).await;
-            let account = shop.account(number).await;
-            assert_eq!(
-                account, undisturbed,
-                "wiped after write {after} of {writes}"
-            );
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs a kube-apiserver; run make test"]
-async fn an_api_server_that_refuses_and_cuts_only_delays_a_promotion() {
-    with_namespace(async |space| {
-        let proxied = Proxied::new(space).await;
-        let Proxied { shop, proxy, .. } = &proxied;
-        let guarded = json!({
-            "tier": "Production", "protection": {"approvals": {"required": 1}},
-            "promotion": {"from": {"pipelines": null, "environments": ["staging"]}},
-        });
-        shop.environment("production", &guarded).await;
-        let whats = [
-            What::CutAfter,
-            What::Status(409),
-            What::Cut,
-            What::Status(500),
-            What::Status(503),
-        ];
-        let faults = (1..).step_by(3).zip(whats.into_iter().cycle());
-        let injected: Vec<_> = faults
-            .take(20)
-            .map(|(nth, what)| proxy.inject(Fault::new(Match::writes(), what).nth(nth)))
-            .collect();
-        shop.decide("bob", "Approve", "production", 1).await;
-        shop.until_runs("production", 1).await;
-        let story = ["Promote shop-1 Succeeded"];
-        assert_eq!(told(&shop.records("production").await), story);
-        let hits: u64 = injected.iter().map(Injected::hits).sum();
-        assert!(hits > 5, "{hits} faults");
-    })
-    .await;
-}
-
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_reference_that_leads_nowhere_is_named_and_awaited() {
     with_namespace(async |space| {
         let shop = Shop::new(space);
         let operator = shop.operator();
-        let from = json!({"promotion": {"from": {"pipelines": null, "environments": ["dev"]}}});
+        let from = json!({"promotion": after("dev")});
         shop.environment_alone("staging", &from).await;
         let lost = shop
             .until_says("staging", "there is no Rollout staging-api; create it")
@@ -582,24 +402,15 @@ async fn a_reference_that_leads_nowhere_is_named_and_awaited() {
             "Rollout staging-api does not follow this Environment",
         )
         .await;
-        let rollout_says = async |words: &str| {
-            wait_for(words, SOON, async || {
-                let message = shop.rollout_status("staging-api").await.message?;
-                message.contains(words).then_some(())
-            })
+        shop.until_rollout_says("staging-api", "there is no Environment nowhere")
             .await;
-        };
-        rollout_says("there is no Environment nowhere").await;
         let follow = async |environment: &str| {
-            let release = json!({"spec": {"release": {"environment": {"name": environment}}}});
-            let change = Patch::Merge(release);
-            shop.rollouts
-                .patch("staging-api", &PatchParams::default(), &change)
-                .await
-                .unwrap();
+            let release = json!({"release": {"environment": {"name": environment}}});
+            shop.edit_rollout("staging-api", &release).await;
         };
         follow("dev").await;
-        rollout_says("Environment dev does not list this Rollout").await;
+        shop.until_rollout_says("staging-api", "Environment dev does not list this Rollout")
+            .await;
         follow("staging").await;
         let found = shop.until_runs("staging", 1).await;
         assert_eq!(condition(&found, "Ready"), Some(("True", "Steady")));
@@ -644,7 +455,7 @@ async fn a_first_release_that_never_runs_fails_and_gives_way_to_a_repaired_one()
         let patience = json!({"progressDeadlineSeconds": 2});
         shop.edit_rollout("staging-api", &patience).await;
         let _operator = shop.operator();
-        shop.plays(&shop.image(1), "crash-loop");
+        shop.release_plays(1, "crash-loop");
         shop.release(1).await;
         let record = shop
             .until_told("staging", &["Promote shop-1 Failed"])
@@ -686,24 +497,22 @@ async fn an_environment_that_is_created_again_goes_on_from_its_records() {
         let _operator = shop.operator();
         shop.release(1).await;
         shop.until_runs("production", 1).await;
-        shop.plays(&shop.image(2), "never-ready");
+        shop.release_plays(2, "never-ready");
         shop.release(2).await;
-        shop.until_phase("production", EnvironmentPhase::Promoting)
-            .await;
+        wait_for("a pod of the new image", SOON, async || {
+            let canary = shop.rollout_status("production-api").await.canary?;
+            (canary.replicas > 0).then_some(())
+        })
+        .await;
         shop.environments
             .delete("production", &DeleteParams::default())
             .await
             .unwrap();
-        let rollout_says = async |words: &str| {
-            wait_for(words, SOON, async || {
-                let message = shop.rollout_status("production-api").await.message?;
-                message.contains(words).then_some(())
-            })
+        shop.until_rollout_says("production-api", "it keeps what it runs")
             .await;
-        };
-        rollout_says("it keeps what it runs").await;
-        shop.plays(&shop.image(2), "crash-loop");
-        rollout_says("was given up").await;
+        shop.release_plays(2, "crash-loop");
+        shop.until_rollout_says("production-api", "was given up")
+            .await;
 
         // What failed while it was away counts, and is tried again when a person says so.
         shop.environment_alone("production", &stays).await;
@@ -718,7 +527,7 @@ async fn an_environment_that_is_created_again_goes_on_from_its_records() {
             ("shop-2", "shop-1")
         );
         assert_eq!(shop.serves("production").await.0, Some(shop.image(1)));
-        shop.plays(&shop.image(2), "ready-after=50ms");
+        shop.release_plays(2, "ready-after=50ms");
         shop.decide("alice", "Retry", "production", 2).await;
         shop.until_runs("production", 2).await;
         story.push("Promote shop-2 Succeeded");

@@ -25,4 +25,3 @@ mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod rollout; // a Rollout on scripted nodes
 mod sample; // what is shown to people as an example
-mod shop; // what the tests of Environments are about

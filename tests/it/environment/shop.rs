@@ -62,12 +62,17 @@ impl Shop {
     pub(crate) async fn staging_and_production(space: &Space) -> Self {
         let shop = Self::new(space);
         shop.environment("staging", &json!({})).await;
+        shop.production().await;
+        shop
+    }
+
+    /// `production`, which takes what is good in `staging` after one approval.
+    pub(crate) async fn production(&self) {
         let guarded = json!({
             "tier": "Production", "protection": {"approvals": {"required": 1}},
-            "promotion": {"from": {"pipelines": null, "environments": ["staging"]}},
+            "promotion": after("staging"),
         });
-        shop.environment("production", &guarded).await;
-        shop
+        self.environment("production", &guarded).await;
     }
 
     pub(crate) fn operator(&self) -> Operator {
@@ -87,13 +92,18 @@ impl Shop {
         format!("{}@{}", self.repository(), digest(number))
     }
 
-    pub(crate) fn smoke_image(&self) -> String {
+    fn smoke_image(&self) -> String {
         format!("registry.example/{}/smoke:1", self.namespace)
     }
 
-    /// What pods of an image do from now on.
-    pub(crate) fn plays(&self, image: &str, script: &str) {
-        nodes().set_rule(image, script).unwrap();
+    /// What the pods of a Release do from now on.
+    pub(crate) fn release_plays(&self, number: u32, script: &str) {
+        nodes().set_rule(&self.image(number), script).unwrap();
+    }
+
+    /// What the pods of smoke tests do from now on.
+    pub(crate) fn smoke_test_plays(&self, script: &str) {
+        nodes().set_rule(&self.smoke_image(), script).unwrap();
     }
 
     /// An Environment and the Rollout that follows it.
@@ -315,6 +325,14 @@ impl Shop {
         rollout.status.unwrap_or_default()
     }
 
+    pub(crate) async fn until_rollout_says(&self, name: &str, words: &str) {
+        wait_for(&format!("{name}: {words}"), SOON, async || {
+            let message = self.rollout_status(name).await.message?;
+            message.contains(words).then_some(())
+        })
+        .await;
+    }
+
     /// The image that an Environment's Rollout serves, and whether it is well.
     pub(crate) async fn serves(&self, environment: &str) -> (Option<String>, Option<Phase>) {
         let status = self.rollout_status(&format!("{environment}-api")).await;
@@ -371,6 +389,11 @@ impl Shop {
             "rollout": rollout.history[0].result,
         })
     }
+}
+
+/// Where an Environment takes its Releases from: from another one.
+pub(crate) fn after(environment: &str) -> Value {
+    json!({"from": {"pipelines": null, "environments": [environment]}})
 }
 
 pub(crate) fn status_of(record: &Promotion) -> PromotionStatus {
