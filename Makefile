@@ -59,7 +59,12 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 
 .PHONY: e2e-full
 e2e-full: ## Run everything, with the long versions of the randomised tests
-	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node
+	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node testbed
+
+.PHONY: bench-rollout
+bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals
+	$(CARGO) build --release --quiet --bin slipway
+	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT))
 
 .PHONY: demo
 demo: ## Tell the whole story on a cluster of its own; DEMO_CONTEXT=… for one of yours, NEGATIVE=1 to see it fail

@@ -16,6 +16,7 @@ pub mod analysis;
 #[cfg(test)]
 mod architecture;
 pub mod chart;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -331,6 +331,13 @@ pub fn count_or_percent(schema: &mut Schema) {
     );
 }
 
+/// The same in a list, where the cost of a rule would count for every entry: the message is the API server's own.
+pub fn count_or_percent_of_many(schema: &mut Schema) {
+    int_or_string(schema);
+    set(schema, "minimum", 0);
+    set(schema, "pattern", "^(100|[1-9]?[0-9])%$");
+}
+
 /// A port by number or name.
 pub fn port_or_name(schema: &mut Schema) {
     int_or_string(schema);

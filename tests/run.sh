@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (unit, api, node), prints a summary with times, and fails if one failed.
+# Runs the parts of the tests that are named (unit, api, node, testbed), prints a summary with times, and fails if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -24,14 +24,19 @@ node() {
     export -f e2e
     cargo=$cargo "${testbed[@]}" run --node -- bash -c 'e2e --skip rights:: && e2e rights::'
 }
+# The node itself, and its second data plane.
+testbed() {
+    "${testbed[@]}" run --node --envoy -- \
+        "$cargo" test -p testbed --test node --test envoy -- --include-ignored --test-threads=1
+}
 e2e() { "$cargo" test --test e2e -- --include-ignored --test-threads=1 --nocapture "$@"; }
 
 part build "$cargo" test --workspace --no-run --quiet
 for name in "$@"; do
     case $name in
-        unit | api | node) part "$name" "$name" ;;
+        unit | api | node | testbed) part "$name" "$name" ;;
         *)
-            echo "unknown part $name: unit, api or node" >&2
+            echo "unknown part $name: unit, api, node or testbed" >&2
             exit 2
             ;;
     esac

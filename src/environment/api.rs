@@ -10,7 +10,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::EnvVar;
+use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
 mod status;
@@ -178,29 +178,11 @@ pub struct SmokeTest {
     #[schemars(transform = schema::name)]
     pub name: String,
     /// A Job; it passes when its container ends with exit code 0.
-    pub job: SmokeJob,
+    pub job: CheckJob,
     /// How long it may take before it counts as failed. A duration; default `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub timeout: Option<Duration>,
-}
-
-/// The container of a smoke test.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct SmokeJob {
-    /// Image to run. Example: `registry.example/shop/smoke:1`.
-    #[schemars(transform = schema::image)]
-    pub image: String,
-    /// Command and its arguments, at most 64; no shell is involved. Default: that of the image.
-    /// Example: `[smoke, --url, "http://api"]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::texts::<64, 1024>)]
-    pub command: Vec<String>,
-    /// Environment variables, at most 64. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_name::<64>)]
-    pub env: Vec<EnvVar>,
 }
 
 closed_set! {

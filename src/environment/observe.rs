@@ -9,9 +9,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
 
 use super::api::Environment;
-use super::observed::{
-    Act, Bound, Check, CheckOutcome, Failed, Followed, Good, Observed, Record, Source,
-};
+use super::observed::{Act, Bound, Check, Failed, Followed, Good, Observed, Record, Source};
+use crate::check;
 use crate::cluster::caches::Caches;
 use crate::model::condition;
 use crate::model::key::Key;
@@ -221,29 +220,11 @@ fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
 fn read_job(job: &Job) -> Check {
     let owners = job.owner_references().iter();
     let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
-    let conditions = job
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let is = |type_: &str| {
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
-    };
-    let outcome = if is("Complete").is_some() {
-        CheckOutcome::Passed
-    } else if let Some(failed) = is("Failed") {
-        let reason = failed.reason.as_deref().unwrap_or("Failed");
-        let message = failed.message.as_deref().unwrap_or("no message");
-        let name = job.name_any();
-        CheckOutcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
-    } else {
-        CheckOutcome::Running
-    };
     Check {
         promotion: promotions
             .next()
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
-        outcome,
+        outcome: check::outcome(job),
     }
 }

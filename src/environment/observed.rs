@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::{EnvironmentSpec, EnvironmentStatus};
+use crate::check::Outcome;
 pub use crate::decision::act::{Act, Moment};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
@@ -156,18 +157,7 @@ pub struct Check {
     /// Uid of the Promotion that it belongs to.
     pub promotion: String,
     /// How it is.
-    pub outcome: CheckOutcome,
-}
-
-/// How a smoke test is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckOutcome {
-    /// Not over.
-    Running,
-    /// Good.
-    Passed,
-    /// Bad, and what Kubernetes says about it.
-    Failed(String),
+    pub outcome: Outcome,
 }
 
 impl Observed {

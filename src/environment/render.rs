@@ -1,10 +1,11 @@
 //! The objects an Environment creates: Promotions, and the Jobs of smoke tests. No I/O.
 
-use serde_json::{Value, json};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::json;
 
 use super::api::{DeletionPolicy, SmokeTest};
 use super::observed::{Observed, Record};
-use crate::model::json::set;
+use crate::check::{self, Place};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
@@ -14,10 +15,6 @@ use crate::release::api::ImageRef;
 
 /// Value of the component label on Promotions.
 const PROMOTION: &str = "promotion";
-/// Value of the component label on Jobs of smoke tests and on their pods.
-const CHECK: &str = "check";
-/// Time for which a finished Job is kept for those who want to read its output, in seconds.
-const KEEP_JOB: u32 = 86_400;
 /// Digits of a digest in a name.
 const DIGITS: usize = 12;
 
@@ -71,40 +68,8 @@ pub fn job_name(record: &Record, test: &str) -> String {
 
 /// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
 pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
-    let name = job_name(record, &test.name);
-    let key = Key::new(seen.key.namespace.clone(), name);
-    let labels = [
-        (label::COMPONENT, CHECK),
-        (label::ENVIRONMENT, seen.key.name.as_str()),
-    ];
-    let mut container = json!({
-        "name": CHECK,
-        "image": test.job.image,
-        "env": variables(seen, record, test, commit),
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    });
-    if !test.job.command.is_empty() {
-        set(&mut container, &["command"], json!(test.job.command));
-    }
-    let pod_labels: Value = labels.iter().map(|(key, value)| (*key, *value)).collect();
-    let rest = json!({"spec": {
-        "backoffLimit": 0,
-        "activeDeadlineSeconds": test.timeout().as_secs().max(1),
-        "ttlSecondsAfterFinished": KEEP_JOB,
-        "template": {
-            "metadata": {"labels": pod_labels},
-            "spec": {
-                "restartPolicy": "Never",
-                "automountServiceAccountToken": false,
-                "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [container],
-            },
-        },
-    }});
-    let owner = k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+    let key = Key::new(seen.key.namespace.clone(), job_name(record, &test.name));
+    let owner = OwnerReference {
         api_version: ObjectKind::Promotion.api_version(),
         kind: ObjectKind::Promotion.kind().to_owned(),
         name: record.name().to_owned(),
@@ -112,18 +77,18 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         controller: Some(true),
         block_owner_deletion: Some(false),
     };
-    Manifest::new(ObjectKind::Job, key, &labels, Some(&owner), rest)
+    let place = Place {
+        key: &key,
+        parent: (label::ENVIRONMENT, &seen.key.name),
+        owner: &owner,
+    };
+    check::job(place, &test.job, told(seen, record, commit), test.timeout())
 }
 
-/// What a smoke test is told. Their own variables come last, so that they win.
-fn variables(
-    seen: &Observed,
-    record: &Record,
-    test: &SmokeTest,
-    commit: Option<&str>,
-) -> Vec<Value> {
+/// What a smoke test is told.
+fn told(seen: &Observed, record: &Record, commit: Option<&str>) -> Vec<(String, String)> {
     let spec = &record.spec;
-    let variable = |name: &str, value: &str| json!({"name": name, "value": value});
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut all = vec![
         variable("SLIPWAY_ENVIRONMENT", &seen.key.name),
         variable("SLIPWAY_RELEASE", &spec.release),
@@ -137,7 +102,5 @@ fn variables(
             .map_or("", |(_, digest)| digest);
         variable(&format!("SLIPWAY_DIGEST_{name}"), digest)
     }));
-    let own = test.job.env.iter();
-    all.extend(own.map(|own| variable(&own.name, own.value.as_deref().unwrap_or_default())));
     all
 }

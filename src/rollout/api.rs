@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::analysis::api::Metric;
+use crate::check::api::CheckJob;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
@@ -288,8 +289,8 @@ pub struct BlueGreen {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.pause), has(self.analyse), has(self.approve)].filter(x, x).size() == 1",
-    "a step before or after the promotion has exactly one of pause, analyse, approve",
+    "[has(self.pause), has(self.analyse), has(self.approve), has(self.run)].filter(x, x).size() == 1",
+    "a step before or after the promotion has exactly one of pause, analyse, approve, run",
 )]))]
 pub struct Check {
     /// Waits.
@@ -301,6 +302,9 @@ pub struct Check {
     /// Waits for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,
+    /// Runs a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }
 
 impl From<Check> for Step {
@@ -309,6 +313,7 @@ impl From<Check> for Step {
             pause: check.pause,
             analyse: check.analyse,
             approve: check.approve,
+            run: check.run,
             ..Self::default()
         }
     }
@@ -362,8 +367,8 @@ pub struct Rolling {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve)].filter(x, x).size() == 1",
-    "a step has exactly one of setWeight, pause, analyse, scale, approve",
+    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve), has(self.run)].filter(x, x).size() == 1",
+    "a step has exactly one of setWeight, pause, analyse, scale, approve, run",
 )]))]
 pub struct Step {
     /// Gives the canary this share of the traffic.
@@ -381,6 +386,25 @@ pub struct Step {
     /// Waits for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,
+    /// Runs a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// Runs a Job, and goes on when it passes. When it fails, the change is given up.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Name of the hook. Example: `smoke`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// A Job; it passes when its container ends with exit code 0. It is told `SLIPWAY_ROLLOUT`, `SLIPWAY_REVISION`,
+    /// `SLIPWAY_WEIGHT` and, with `traffic`, `SLIPWAY_CANARY_SERVICE` and `SLIPWAY_STABLE_SERVICE`.
+    pub job: CheckJob,
+    /// How long it may take before it counts as failed. A duration; default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
 }
 
 /// Gives the canary a number of pods.
@@ -389,7 +413,7 @@ pub struct Step {
 pub struct Scale {
     /// Pods of the canary from here on, as a number or a percentage of `replicas` (rounded up); at most `replicas`.
     /// Example: `50%`.
-    #[schemars(transform = schema::count_or_percent)]
+    #[schemars(transform = schema::count_or_percent_of_many)]
     pub canary: IntOrString,
 }
 
@@ -569,12 +593,12 @@ pub struct RolloutStatus {
     /// The revision that is on its way, or was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<RevisionStatus>,
-    /// Number of pods, for `/scale`.
+    /// Number of pods of the revisions that have traffic, for `/scale`.
     pub replicas: i32,
     /// Ready pods of wanted ones, for `kubectl get`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<String>,
-    /// Selector of the pods, for `/scale`.
+    /// Selector of the pods of the revisions that have traffic, for `/scale`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// The last sample of each metric, and how many there were.
@@ -751,6 +775,16 @@ pub struct Progress {
     #[serde(flatten)]
     #[schemars(skip)]
     pub rest: Map<String, Value>,
+}
+
+impl Progress {
+    /// The revision that the spec asked for last.
+    pub fn asked(&self) -> Option<&Revision> {
+        let undone = self.undo.as_ref().map(|undo| &undo.from);
+        let failed = self.failed.as_ref().map(|failed| &failed.revision);
+        let change = self.change.as_ref().map(|change| &change.revision);
+        undone.or(failed).or(change).or(self.stable.as_ref())
+    }
 }
 
 /// Who holds a change, and why.

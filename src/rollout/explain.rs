@@ -16,6 +16,7 @@ use super::api::{
 };
 use super::simulation::placeholders;
 use super::spec::{Invalid, Spec, Step};
+use crate::check;
 use crate::metric::judge::{self, Verdict};
 use crate::model::key::Key;
 use crate::schema::closed_set;
@@ -269,6 +270,10 @@ impl Seen<'_> {
         }
         let from = match self.present_step() {
             Some(Step::Pause(_) | Step::Approve { .. }) => return None,
+            Some(Step::Run { timeout, .. }) => {
+                let patience = timeout.saturating_add(check::GRACE);
+                return Some(later(change.step_started_at, patience));
+            }
             Some(Step::Analyse { for_at_least, .. }) => {
                 later(change.step_started_at, *for_at_least)
             }

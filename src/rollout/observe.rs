@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
-use super::api::{DeletionPolicy, Rollout};
+use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
-use super::observed::{Deletion, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::observed::{Deletion, Hook, Observed, Pod, Route, Service, Set, Trouble, Wanted};
 use super::render;
-use super::spec::{Images, Spec};
+use super::spec::{Images, Invalid, Spec};
+use crate::check;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::act::Act;
@@ -68,6 +70,7 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
             .filter_map(|pod| read_pod(pod))
             .collect(),
         services: [None, None],
+        hooks: hooks(cluster, &key),
         decisions: decisions(cluster, &key),
         environment: rollout
             .spec
@@ -102,6 +105,16 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
             .map_err(ReconcileError::Observe)?;
     }
     Ok(())
+}
+
+fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
+    let jobs = cluster.caches.jobs.children_of(ObjectKind::Rollout, key);
+    let read = |job: &Arc<Job>| Hook {
+        target: Target::of(ObjectKind::Job, job.as_ref()),
+        outcome: check::outcome(job),
+        is_ending: job.metadata.deletion_timestamp.is_some(),
+    };
+    jobs.iter().map(|job| (job.name_any(), read(job))).collect()
 }
 
 fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {
@@ -141,15 +154,30 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
             notice,
         } => (parse(rollout, &images), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
-        Binding::Invalid(problem) => (Wanted::Invalid(vec![problem]), None, None),
+        Binding::Invalid(problem) => {
+            let (spec, _) = Spec::read(&rollout.spec, &Images::new());
+            (invalid(vec![problem], spec, rollout), None, None)
+        }
     }
 }
 
 fn parse(rollout: &Rollout, images: &Images) -> Wanted {
-    match Spec::parse(&rollout.spec, images) {
-        Ok(spec) => Wanted::Spec(Box::new(spec)),
-        Err(problems) => Wanted::Invalid(problems),
+    let (spec, problems) = Spec::read(&rollout.spec, images);
+    if problems.is_empty() {
+        return Wanted::Spec(Box::new(spec));
     }
+    invalid(problems, spec, rollout)
+}
+
+/// What was asked for last is held, whatever the template says now.
+fn invalid(problems: Vec<Invalid>, spec: Spec, rollout: &Rollout) -> Wanted {
+    let progress = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.progress.as_ref());
+    let asked = progress.and_then(Progress::asked);
+    let held = asked.map(|revision| Box::new(spec.holding(revision.clone())));
+    Wanted::Invalid(problems, held)
 }
 
 fn read_set(set: &ReplicaSet) -> Option<Set> {
@@ -293,21 +321,18 @@ fn read_service(
 fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
     let selector = selector?;
     let revision = Revision::from_label(selector.get(label::REVISION)?);
-    let is_ours = match &observed.wanted {
-        Wanted::Spec(spec) => {
-            let wanted = spec.selector.iter();
-            selector.len() == spec.selector.len() + 1
-                && wanted
-                    .into_iter()
-                    .all(|(key, value)| selector.get(key) == Some(value))
-        }
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => true,
-    };
+    let is_ours = observed.wanted.spec().is_none_or(|spec| {
+        let wanted = spec.selector.iter();
+        selector.len() == spec.selector.len() + 1
+            && wanted
+                .into_iter()
+                .all(|(key, value)| selector.get(key) == Some(value))
+    });
     is_ours.then_some(revision)
 }
 
 fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
-    let Wanted::Spec(spec) = &observed.wanted else {
+    let Some(spec) = observed.wanted.spec() else {
         return Vec::new();
     };
     let keys = selector.into_iter().flat_map(BTreeMap::keys);

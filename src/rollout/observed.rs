@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::api::RolloutStatus;
 use super::spec::{Invalid, Spec};
+use crate::check::Outcome;
 use crate::decision::act::Act;
 use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
@@ -47,10 +48,23 @@ pub struct Observed {
     pub services: [Option<Service>; 2],
     /// The route, where it exists.
     pub route: Option<Route>,
+    /// Its hooks, by the name of their Job.
+    pub hooks: BTreeMap<String, Hook>,
     /// What people decided about it, in the order in which they did.
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
     pub environment: Option<String>,
+}
+
+/// The Job of a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hook {
+    /// The object.
+    pub target: Target,
+    /// How it is.
+    pub outcome: Outcome,
+    /// Whether it is going.
+    pub is_ending: bool,
 }
 
 /// What the spec asks for.
@@ -60,8 +74,18 @@ pub enum Wanted {
     Spec(Box<Spec>),
     /// Nothing yet: the Environment has no Release.
     NoRelease(String),
-    /// Something that cannot be.
-    Invalid(Vec<Invalid>),
+    /// Something that cannot be, and what is left of it to hold and to go back with, where something was there before.
+    Invalid(Vec<Invalid>, Option<Box<Spec>>),
+}
+
+impl Wanted {
+    /// The spec, or what is left of it.
+    pub fn spec(&self) -> Option<&Spec> {
+        match self {
+            Self::Spec(spec) | Self::Invalid(_, Some(spec)) => Some(spec),
+            Self::NoRelease(_) | Self::Invalid(_, None) => None,
+        }
+    }
 }
 
 /// How a Rollout goes.

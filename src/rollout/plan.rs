@@ -4,6 +4,7 @@
 //! - `decision`: what people decided meanwhile;
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
+//! - `hook`: the Job of the step that is being done;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `measure`: which metrics are due;
@@ -13,6 +14,7 @@
 
 mod change;
 mod decision;
+mod hook;
 mod measure;
 mod report;
 mod rule;
@@ -94,15 +96,34 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
             let why = Why::normal("NoRelease", message.clone());
             without_spec(seen, memory, why)
         }
-        Wanted::Invalid(problems) => {
+        Wanted::Invalid(problems, left) => {
             let lines: Vec<String> = problems
                 .iter()
                 .map(|p| format!("{}: {}", p.path, p.problem))
                 .collect();
-            let memory = remembered(seen, Phase::Degraded);
-            let why = Why::warning("InvalidSpec", lines.join("; "));
-            without_spec(seen, memory, why)
+            let text = lines.join("; ");
+            let Some(left) = left else {
+                let memory = remembered(seen, Phase::Degraded);
+                return without_spec(seen, memory, Why::warning("InvalidSpec", text));
+            };
+            told_invalid(Draft::new(rules, seen, left, now).finish(), &text)
         }
+    }
+}
+
+/// What is there is held, and goes back if it has to; people are told what to edit.
+fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
+    let mut memory = plan.progress;
+    if !matches!(memory.shown.phase, Phase::RollingBack | Phase::RolledBack) {
+        memory.shown.phase = Phase::Degraded;
+    }
+    Plan {
+        why: Why::warning(
+            "InvalidSpec",
+            format!("{problems}; meanwhile: {}", plan.why.message),
+        ),
+        progress: memory,
+        ..plan
     }
 }
 
@@ -217,6 +238,7 @@ impl<'a> Draft<'a> {
         }
         self.settle_change(was_lost);
         self.advance_steps();
+        self.run_hooks();
         self.shift_traffic();
         self.scale();
         self.measure();

@@ -1,11 +1,16 @@
 //! The objects a Rollout creates: ReplicaSets, Services, the route. No I/O.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::api::Change;
 use super::observed::Observed;
 use super::spec::{Router, Spec};
+use crate::check::api::CheckJob;
+use crate::check::{self, Place};
 use crate::model::json::set;
-use crate::model::key::{Key, suffixed};
+use crate::model::key::{Key, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
@@ -17,6 +22,8 @@ use crate::traffic::{Side, gateway_api};
 const COMPONENT: &str = "rollout";
 /// Longest name of a ReplicaSet: its pods append six characters and have to fit a host name.
 const MAX_SET_NAME: usize = 57;
+/// Digits of the hash in the name of a hook's Job.
+const HOOK_DIGITS: usize = 8;
 
 /// Name of the ReplicaSet of a revision.
 pub fn set_name(rollout: &str, revision: &Revision) -> String {
@@ -106,6 +113,30 @@ pub fn selector_patch(spec: &Spec, revision: &Revision, foreign: &[String]) -> V
 /// The port of both Services.
 pub fn service_port(router: &Router) -> Value {
     json!({"name": "http", "port": router.port, "protocol": "TCP", "targetPort": router.target_port})
+}
+
+/// Name of the Job of a hook: one per change, step and place in the list.
+pub fn hook_name(rollout: &str, change: &Change, name: &str) -> String {
+    let identity = format!("{} {} {}", change.revision, change.started_at, change.step);
+    let mark = short_hash(identity.as_bytes(), HOOK_DIGITS);
+    suffixed(&format!("{rollout}-{name}"), &mark, MAX_SET_NAME)
+}
+
+/// The Job of a hook.
+pub fn hook(
+    seen: &Observed,
+    name: &str,
+    job: &CheckJob,
+    timeout: Duration,
+    told: Vec<(String, String)>,
+) -> Manifest {
+    let key = Key::new(seen.key.namespace.clone(), name);
+    let place = Place {
+        key: &key,
+        parent: (label::ROLLOUT, &seen.key.name),
+        owner: &seen.owner,
+    };
+    check::job(place, job, told, timeout)
 }
 
 /// The route.

@@ -3,7 +3,7 @@
 //!
 //! The same template runs as stable, but for an annotation; then the spec's own revision is wanted. `ideal` carries out
 //! what the planner says, `script` writes down what can be seen of it. Pods are ready at once, the data plane takes in
-//! everything at once, every sample is good, and people say yes as soon as they are asked.
+//! everything at once, every sample is good, every hook passes at once, and people say yes as soon as they are asked.
 
 mod ideal;
 mod script;
@@ -47,6 +47,8 @@ pub struct Simulation {
     pub replicas: i32,
     /// Whether a router divides; otherwise weights are ratios of pods.
     pub is_routed: bool,
+    /// Whether hooks run: here they pass at once.
+    pub has_hooks: bool,
     /// What is added to the template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected: Option<Injected>,
@@ -92,6 +94,8 @@ pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>
     let mut world = World::new(key.clone(), before);
     let injected = injected(&raw.template, &spec);
     let (replicas, is_routed) = (spec.replicas, spec.router.is_some());
+    let is_hook = |step: &Step| matches!(step, Step::Run { .. });
+    let has_hooks = spec.steps.iter().any(is_hook);
     let mut problem = run(&mut world, &mut |_, _, _| ());
     let mut script = Script::new(&spec, world.stable(), world.now());
     if problem.is_none() {
@@ -109,6 +113,7 @@ pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>
         strategy: strategy.unwrap_or_default(),
         replicas,
         is_routed,
+        has_hooks,
         injected,
         release_images: release
             .map(|release| release.images.clone())
@@ -222,7 +227,13 @@ fn ask_people(world: &mut World, plan: &Plan<Memory>) -> bool {
                 );
             }
         }
-        Some(Step::Pause(Some(_)) | Step::SetWeight(_) | Step::Scale(_) | Step::Analyse { .. })
+        Some(
+            Step::Pause(Some(_))
+            | Step::SetWeight(_)
+            | Step::Scale(_)
+            | Step::Analyse { .. }
+            | Step::Run { .. },
+        )
         | None => return false,
     }
     true

@@ -1,6 +1,6 @@
 //! From what people wrote to what the planner works on. After this there is no raw spec. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -49,6 +49,9 @@ pub struct Spec {
     pub deletion_policy: DeletionPolicy,
     /// Everything is held where it is.
     pub is_paused: bool,
+    /// Whether it is what people wrote; else it is what is left of that without what is wrong, good for holding what is
+    /// there and for the way back.
+    pub is_sound: bool,
     /// Pods above `replicas`, already a number.
     pub max_surge: i32,
     /// Pods below `replicas`, already a number.
@@ -115,6 +118,16 @@ impl Spec {
     /// # Errors
     /// Everything that is wrong, not only the first.
     pub fn parse(raw: &RolloutSpec, images: &Images) -> Result<Self, Vec<Invalid>> {
+        let (spec, problems) = Self::read(raw, images);
+        if problems.is_empty() {
+            Ok(spec)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What can be read of a spec, and what is wrong with it: steps and metrics that are, are left out.
+    pub fn read(raw: &RolloutSpec, images: &Images) -> (Self, Vec<Invalid>) {
         let mut problems = Vec::new();
         let replicas = raw.replicas.unwrap_or(1);
         let strategy = raw.strategy.clone().unwrap_or_default();
@@ -135,10 +148,8 @@ impl Spec {
         check_strategy(&strategy, is_routed, &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Self {
+        let spec = Self {
+            is_sound: problems.is_empty(),
             replicas,
             selector: raw.selector.match_labels.clone(),
             revision: Revision::of_template(&template),
@@ -166,7 +177,18 @@ impl Spec {
             router: raw.traffic.as_ref().map(router),
             drain,
             analysis,
-        })
+        };
+        (spec, problems)
+    }
+
+    /// What goes on although the spec is unsound: `revision` stays where it is, held, unless it has to go back.
+    #[must_use]
+    pub fn holding(self, revision: Revision) -> Self {
+        Self {
+            revision,
+            is_paused: true,
+            ..self
+        }
     }
 
     /// The share that the canary should have while it does this step (or, past the end, is done).
@@ -177,7 +199,11 @@ impl Spec {
         let so_far = self.steps.iter().take(step + 1).rev();
         let weights = so_far.filter_map(|step| match step {
             Step::SetWeight(weight) => Some(*weight),
-            Step::Scale(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => None,
+            Step::Scale(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => None,
         });
         weights.into_iter().next().unwrap_or(Weight::ZERO)
     }
@@ -190,9 +216,11 @@ impl Spec {
         let so_far = self.steps.iter().take(step + 1).rev();
         let counts = so_far.filter_map(|step| match step {
             Step::Scale(count) => Some(*count),
-            Step::SetWeight(_) | Step::Pause(_) | Step::Analyse { .. } | Step::Approve { .. } => {
-                None
-            }
+            Step::SetWeight(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => None,
         });
         counts.into_iter().next().unwrap_or(0)
     }
@@ -291,10 +319,12 @@ fn budgets(
 fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Analysis> {
     let raw = raw.analysis.as_ref()?;
     let interval = raw.interval.map_or(Metric::INTERVAL, Duration::from);
+    let mut broken = BTreeSet::new();
     for (index, metric) in raw.metrics.iter().enumerate() {
         let expressions = [("pass", Some(&metric.pass)), ("fail", metric.fail.as_ref())];
         for (field, expression) in expressions {
             if let Some(Err(problem)) = expression.map(|text| expression::check(text)) {
+                broken.insert(metric.name.as_str());
                 problems.push(Invalid::new(
                     format!("spec.analysis.metrics[{index}].{field}"),
                     format!("not a usable CEL expression: {problem}"),
@@ -321,6 +351,7 @@ fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Anal
         metrics: raw
             .metrics
             .iter()
+            .filter(|metric| !broken.contains(metric.name.as_str()))
             .map(|metric| {
                 (
                     metric.clone(),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
-use super::observed::{Observed, Wanted};
+use super::observed::Observed;
 use super::plan::Memory;
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
@@ -33,10 +33,7 @@ pub fn status(
     let (weight, observed) = shown.weight.unwrap_or((Weight::ZERO, false));
     let stable = memory.progress.stable.as_ref();
     let ready: i32 = seen.sets.iter().map(|set| seen.ready(&set.revision)).sum();
-    let wanted = match &seen.wanted {
-        Wanted::Spec(spec) => Some(spec),
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => None,
-    };
+    let wanted = seen.wanted.spec();
     let mut message = plan.why.message.clone();
     if let Some(notice) = &seen.notice {
         message = format!("{message}; {notice}");
@@ -45,6 +42,9 @@ pub fn status(
         message = format!("{message}; last try failed: {failure}");
     }
     truncate_to(&mut message, MAX_MESSAGE);
+    // An autoscaler looks at pods that serve: a preview, or what drains, would make the others look idle.
+    let canary = shown.canary.as_ref().filter(|_| weight > Weight::ZERO);
+    let serving: Vec<&Revision> = stable.into_iter().chain(canary).collect();
     RolloutStatus {
         observed_generation: seen.generation,
         phase: Some(shown.phase),
@@ -59,7 +59,11 @@ pub fn status(
             .canary
             .as_ref()
             .and_then(|revision| revision_status(seen, revision)),
-        replicas: seen.sets.iter().map(|set| set.current).sum(),
+        replicas: serving
+            .iter()
+            .filter_map(|revision| seen.set(revision))
+            .map(|set| set.current)
+            .sum(),
         ready_replicas: wanted.map(|spec| format!("{ready}/{}", spec.replicas)),
         selector: wanted.map(|spec| {
             let labels = spec
@@ -67,7 +71,14 @@ pub fn status(
                 .iter()
                 .map(|(key, value)| format!("{key}={value}"));
             let own = format!("{}={}", label::ROLLOUT, seen.key.name);
-            labels.chain([own]).collect::<Vec<_>>().join(",")
+            let names: Vec<&str> = serving.iter().map(|revision| revision.as_str()).collect();
+            let these = format!("{} in ({})", label::REVISION, names.join(","));
+            let these = Some(these).filter(|_| !names.is_empty());
+            labels
+                .chain([own])
+                .chain(these)
+                .collect::<Vec<_>>()
+                .join(",")
         }),
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
@@ -96,7 +107,7 @@ pub(super) fn metric_of(key: &str) -> Option<&str> {
 /// Counts what came back from this plan's measurements.
 fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) -> Vec<Tally> {
     let mut tallies = memory.tallies.clone();
-    let Wanted::Spec(spec) = &seen.wanted else {
+    let Some(spec) = seen.wanted.spec() else {
         return tallies;
     };
     let Some(analysis) = &spec.analysis else {
@@ -145,10 +156,7 @@ fn conditions(
         matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
     let is_stalled = phase == Phase::RolledBack || reason == "InvalidSpec";
     let stable = plan.progress.progress.stable.as_ref();
-    let wanted = match &seen.wanted {
-        Wanted::Spec(spec) => spec.replicas,
-        Wanted::NoRelease(_) | Wanted::Invalid(_) => 0,
-    };
+    let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
     let is_healthy = ready >= wanted.min(1) && phase != Phase::Degraded;
     let pods = format!("{ready} pods of the stable revision are ready");

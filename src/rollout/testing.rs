@@ -1,6 +1,6 @@
 //! Builders for tests: a Rollout's spec through the real parser, and what can be seen of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -82,6 +82,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         pods: Vec::new(),
         services: [None, None],
         route: None,
+        hooks: BTreeMap::new(),
         decisions: Vec::new(),
         environment: None,
     }

@@ -4,11 +4,13 @@
 //! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
 //! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
+//! - [`bench`]: what the operator costs.
 //! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
 //! Where `SLIPWAY_TEST_KUBECONFIG` names a cluster, that one is used and none is started.
 
+pub mod bench;
 mod certs;
 mod control_plane;
 pub mod demo;

@@ -17,6 +17,8 @@ pub struct Settings {
     pub gateway: Option<String>,
     /// `SLIPWAY_TEST_PROMETHEUS`: the given cluster's Prometheus.
     pub prometheus: Option<String>,
+    /// `SLIPWAY_TEST_ENVOY`: where the given cluster's Gateway `gateway-system/envoy` listens, if it has one.
+    pub envoy: Option<String>,
     /// `KUBEBUILDER_ASSETS`: a folder with etcd, kube-apiserver and kubectl to use as they are.
     pub assets: Option<PathBuf>,
     /// Built programs and the images' storage; outlives clusters.
@@ -38,6 +40,7 @@ impl Settings {
             registry: text("SLIPWAY_TEST_REGISTRY"),
             gateway: text("SLIPWAY_TEST_GATEWAY"),
             prometheus: text("SLIPWAY_TEST_PROMETHEUS"),
+            envoy: text("SLIPWAY_TEST_ENVOY"),
             assets: path("KUBEBUILDER_ASSETS"),
             cache,
             root: path("SLIPWAY_TESTBED_DIR").unwrap_or_else(default_root),

@@ -135,17 +135,22 @@ impl Site {
         if let Some(address) = self.state.addresses.get(server) {
             return Ok(address.clone());
         }
-        let root = self.dir.parent().context("a site without a root")?;
-        let port = match wanted.filter(|port| ports::is_free(ip, *port)) {
-            Some(port) => port,
-            None => ports::free(root, ip)?,
-        };
-        let address = format!("{ip}:{port}");
+        let address = self.free_address(ip, wanted)?;
         self.state
             .addresses
             .insert(server.to_owned(), address.clone());
         self.save()?;
         Ok(address)
+    }
+
+    /// The wanted port, else any free one. Recorded by nobody.
+    pub(crate) fn free_address(&self, ip: Ipv4Addr, wanted: Option<u16>) -> Result<String> {
+        let root = self.dir.parent().context("a site without a root")?;
+        let port = match wanted.filter(|port| ports::is_free(ip, *port)) {
+            Some(port) => port,
+            None => ports::free(root, ip)?,
+        };
+        Ok(format!("{ip}:{port}"))
     }
 
     pub(crate) fn is_running(&self, name: &str) -> bool {

@@ -17,6 +17,7 @@ mod chart; // what the chart renders, and whether a cluster takes it
 mod cli; // the kubectl plugin, as a process
 mod cluster;
 mod crd; // what the API server accepts and refuses, kind by kind
+mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gateway; // a scripted data plane: takes in routes, sooner or later
 mod operator; // the operator as a process, and the nodes that its pods run on

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{NotificationEvent, RollbackCause, SmokeTest};
-use super::super::observed::CheckOutcome;
 use super::super::render;
 use super::candidate::Wish;
 use super::gates::{APPROVALS, Gates};
@@ -21,6 +20,7 @@ use super::history::Entry;
 use super::rollouts::Answer;
 use super::rulings::{SLIPWAY, VETOED};
 use super::{Draft, after, shown};
+use crate::check::{GRACE, Outcome};
 use crate::decision::api::DecisionAction;
 use crate::model::action::Action;
 use crate::model::condition::truncate;
@@ -29,8 +29,6 @@ use crate::promotion::api::{
 };
 use crate::promotion::{audit, status};
 
-/// What a Job gets beyond its own deadline until it is given up as lost.
-const GRACE: std::time::Duration = std::time::Duration::from_mins(1);
 /// Longest message of a step, in bytes.
 const MAX_STEP: usize = 500;
 
@@ -258,14 +256,14 @@ impl<'a> Draft<'a> {
                 .map(|check| &check.outcome);
             match outcome {
                 None => return self.begin_check(entry, test, steps),
-                Some(CheckOutcome::Running) => return self.await_check(entry, test, steps),
-                Some(CheckOutcome::Failed(why)) => {
+                Some(Outcome::Running) => return self.await_check(entry, test, steps),
+                Some(Outcome::Failed(why)) => {
                     let message = format!("smoke test {} failed: {why}", test.name);
                     put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
                     let cause = Cause::By(RollbackCause::SmokeFailed);
                     return self.fail(entry, steps, cause, &message);
                 }
-                Some(CheckOutcome::Passed) => {
+                Some(Outcome::Passed) => {
                     put_step(
                         &mut steps,
                         &name,

@@ -32,11 +32,11 @@ impl<'a> Draft<'a> {
     fn answer(&self, entry: &Entry, bound: &Bound) -> Answer {
         let name = &bound.name;
         let Some(rollout) = &bound.state else {
-            return Answer::Waiting(format!("there is no Rollout {name}"), None);
+            return Answer::Waiting(format!("Rollout {name}, which is not there"), None);
         };
         if rollout.images.is_none() {
             return Answer::Waiting(
-                format!("Rollout {name} does not follow this Environment"),
+                format!("Rollout {name}, which does not follow this Environment"),
                 None,
             );
         }

@@ -104,6 +104,10 @@ fn of_step(seen: &Seen, all: &mut Vec<Advice>) {
             let what = "goes on with the next step, without a verdict";
             all.push(decide(DecisionAction::Skip, what));
         }
+        Some(Step::Run { name, .. }) => {
+            let what = format!("goes on with the next step, whatever comes of hook {name}");
+            all.push(decide(DecisionAction::Skip, what));
+        }
         Some(Step::Approve { required, groups }) => {
             let have = seen.change.map_or(0, |change| change.approvals.len());
             let what = format!("adds an approval: {have} of {required} so far");

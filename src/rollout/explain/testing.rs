@@ -68,11 +68,23 @@ impl Story {
         self.raw = raw(version, extra);
         match parsed(&self.raw) {
             Ok(spec) => self.world.want(spec),
-            Err(problems) => {
-                self.world.seen_mut().generation += 1;
-                self.world.seen_mut().wanted = Wanted::Invalid(problems);
-            }
+            Err(problems) => self.want_invalid(problems),
         }
+    }
+
+    fn want_invalid(&mut self, problems: Vec<Invalid>) {
+        let raw: RolloutSpec = serde_json::from_value(self.raw.clone()).unwrap();
+        let (spec, _) = Spec::read(&raw, &Images::new());
+        let seen = self.world.seen_mut();
+        let asked = seen
+            .status
+            .progress
+            .as_ref()
+            .and_then(Progress::asked)
+            .cloned();
+        let held = asked.map(|revision| Box::new(spec.holding(revision)));
+        seen.generation += 1;
+        seen.wanted = Wanted::Invalid(problems, held);
     }
 
     /// The planner looks once.
@@ -180,7 +192,33 @@ pub(crate) fn stories() -> Vec<(&'static str, Story)> {
         &json!({"traffic": null, "strategy": {"keepOldFor": "1m"}}),
     );
     invalid.look();
+    let hook = json!({"strategy": {"steps": [
+        {"scale": {"canary": 1}}, {"run": {"name": "smoke", "job": {"image": "smoke:1"}}}, {"setWeight": {"weight": 50}}]}});
+    let mut runs = Story::begun(&none);
+    runs.want("2", &hook);
+    while runs
+        .world
+        .seen()
+        .status
+        .step
+        .as_ref()
+        .is_none_or(|step| step.index != 2)
+    {
+        let plan = runs.look();
+        // The Job is not there yet.
+        if runs
+            .world
+            .seen()
+            .status
+            .step
+            .as_ref()
+            .is_none_or(|step| step.index != 2)
+        {
+            runs.world.carry_out(&plan);
+        }
+    }
     vec![
+        ("runs a hook", runs),
         ("pauses for a time", at(2)),
         ("analyses", at(3)),
         ("waits for approvals", at(4)),

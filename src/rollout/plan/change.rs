@@ -49,6 +49,7 @@ impl Draft<'_> {
         if was_lost {
             self.recover_failure();
         }
+        self.name_promotion_of_failure(&wanted);
         let asks_again = |failed: &Failure| {
             let (before, now) = (&failed.promotion, &self.seen.promotion);
             before.is_some() && now.is_some() && before != now
@@ -70,8 +71,10 @@ impl Draft<'_> {
             self.memory.tallies.clear();
             self.memory.progress.change = Some(self.new_change(was_lost));
         }
-        self.forget_other_metrics();
-        self.follow_edits();
+        if self.spec.is_sound {
+            self.forget_other_metrics();
+            self.follow_edits();
+        }
         self.note_progress();
         if let Some((reason, message)) = self.reason_to_give_up() {
             self.give_up(reason, &message);
@@ -177,6 +180,17 @@ impl Draft<'_> {
         change.approvals.clear();
         if let Some(Step::Analyse { metrics, .. }) = self.spec.steps.get(step_of(change)) {
             self.forget_samples(metrics);
+        }
+    }
+
+    /// What failed while nothing said which Promotion asks for it (the Environment, or its status, was gone) is the
+    /// failure of the one that asks for the same now. Without a name, none would ever be a new one.
+    fn name_promotion_of_failure(&mut self, wanted: &Revision) {
+        let failed = self.memory.progress.failed.as_mut();
+        if let Some(failed) = failed.filter(|failed| failed.revision == *wanted)
+            && failed.promotion.is_none()
+        {
+            failed.promotion.clone_from(&self.seen.promotion);
         }
     }
 

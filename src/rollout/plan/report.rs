@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::super::api::{Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
-use super::super::step::{Progress, analyse, approve, pause, scale, set_weight};
+use super::super::step::{Progress, analyse, approve, pause, run, scale, set_weight};
 use super::{Draft, after};
 use crate::model::condition;
 use crate::model::plan::Why;
@@ -98,6 +98,10 @@ impl Draft<'_> {
                 let until = span.map(|span| after(started_at, span));
                 pause::advance(until, self.now)
             }
+            Step::Run { name, timeout, .. } => {
+                let (outcome, deadline) = self.hook_state(started_at, *timeout);
+                run::advance(name, outcome, deadline, self.now)
+            }
             Step::Approve { required, groups } => {
                 approve::advance(&change.approvals, *required, groups, &self.seen.key.name)
             }
@@ -186,7 +190,8 @@ impl Draft<'_> {
             Some(Step::Analyse { for_at_least, .. }) => {
                 Some(after(change.step_started_at, *for_at_least))
             }
-            Some(Step::SetWeight(_) | Step::Scale(_) | Step::Approve { .. }) | None => None,
+            Some(Step::SetWeight(_) | Step::Scale(_) | Step::Approve { .. } | Step::Run { .. })
+            | None => None,
         };
         (count > 0).then(|| StepStatus {
             position: format!("{index}/{count}"),
@@ -280,6 +285,11 @@ impl Draft<'_> {
                 let waiting = waiting.unwrap_or_default();
                 let text = format!("{position}{share} to canary, {waiting}");
                 (Phase::Paused, Why::normal("ApproveStep", text))
+            }
+            Some(Step::Run { .. }) => {
+                let waiting = waiting.unwrap_or_default();
+                let text = format!("{position}{share} to canary, {waiting}");
+                (Phase::Analysing, Why::normal("RunStep", text))
             }
             Some(Step::Scale(_)) => {
                 let waiting = waiting.unwrap_or_else(|| "starting pods".to_owned());

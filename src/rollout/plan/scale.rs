@@ -329,7 +329,8 @@ impl Draft<'_> {
         }
         // Only the wanted template is known; another revision's ReplicaSet that is gone stays gone.
         let is_staying = self.seen.deletion.is_none();
-        if *revision == self.spec.revision && count > 0 && is_staying {
+        let is_known = *revision == self.spec.revision && self.spec.is_sound;
+        if is_known && count > 0 && is_staying {
             let ordinal = self
                 .seen
                 .sets

@@ -245,6 +245,35 @@ fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
 }
 
 #[test]
+fn what_was_given_up_is_tried_again_for_another_promotion_only() {
+    let extra = ten_then_half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    // The second one failed while its Environment was away.
+    for failed_for in [Some("production-2-1"), None] {
+        let mut seen = under_way(&extra, 1, 1, 10).crashing(&v2);
+        seen.promotion = failed_for.map(str::to_owned);
+        let mut last = plan(&seen, NOW);
+        for (promotion, expected) in [
+            (None, Phase::RolledBack),
+            (Some("production-2-1"), Phase::RolledBack),
+            (Some("production-2-1"), Phase::RolledBack),
+            (None, Phase::RolledBack),
+            (Some("production-2-2"), Phase::Progressing),
+        ] {
+            let mut seen = untouched(spec("2", &extra))
+                .with_set(&v1, 4)
+                .promoted(&v1, NOW)
+                .with_set(&v2, 0)
+                .with_traffic(&v1, &v1, 0);
+            seen.promotion = promotion.map(str::to_owned);
+            let memory = status::status(&seen, &last, &Outcome::default(), NOW);
+            last = plan(&seen.remembering(memory), later(60));
+            assert_eq!(phase(&last), expected, "{failed_for:?} {promotion:?}");
+        }
+    }
+}
+
+#[test]
 fn a_failure_survives_the_loss_of_the_status() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
@@ -558,7 +587,7 @@ fn a_rollout_that_goes_makes_nothing_new() {
 fn an_impossible_spec_does_not_turn_leaving_into_deleting() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 1, 1, 10);
-    seen.wanted = Wanted::Invalid(Vec::new());
+    seen.wanted = Wanted::Invalid(Vec::new(), None);
     seen.deletion = Some(Deletion::Orphan);
     let first = plan(&seen, NOW);
     assert_eq!(

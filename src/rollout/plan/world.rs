@@ -11,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::super::api::{Phase, RolloutStatus};
-use super::super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
+use super::super::observed::{Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::super::spec::Spec;
 use super::super::status;
 use super::super::testing::{later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
+use crate::check;
 use crate::decision::act::Act;
 use crate::model::action::{Action, Outcome, Reply};
 use crate::model::key::Key;
@@ -144,6 +145,8 @@ struct World {
     /// The most pods that there should have been at any time since v2 was wanted.
     most: i32,
     decisions: Vec<Act>,
+    /// Hooks, and when they pass.
+    jobs: BTreeMap<String, i64>,
     specs: BTreeMap<&'static str, Spec>,
 }
 
@@ -180,6 +183,7 @@ impl World {
             left: BTreeSet::new(),
             most: 0,
             decisions: Vec::new(),
+            jobs: BTreeMap::new(),
             is_graceful: extra["gracefulShutdown"] != "Off",
             specs,
         }
@@ -345,6 +349,11 @@ impl World {
         let mut seen = untouched(self.specs[self.wanted].clone());
         seen.status = self.status.clone();
         seen.decisions.clone_from(&self.decisions);
+        seen.hooks = self
+            .jobs
+            .iter()
+            .map(|(name, at)| (name.clone(), self.seen_hook(name, *at)))
+            .collect();
         seen.pods = self.pods.iter().map(|pod| self.seen_pod(pod)).collect();
         seen.sets = objects.sets.iter().map(|set| self.seen_set(set)).collect();
         let backends = seen.backends();
@@ -368,6 +377,19 @@ impl World {
             seen.route = Some(route);
         }
         seen
+    }
+
+    fn seen_hook(&self, name: &str, passes_at: i64) -> Hook {
+        let has_passed = passes_at <= self.now;
+        Hook {
+            target: target(ObjectKind::Job, name, 1),
+            outcome: if has_passed {
+                check::Outcome::Passed
+            } else {
+                check::Outcome::Running
+            },
+            is_ending: false,
+        }
     }
 
     fn seen_pod(&self, pod: &SimPod) -> Pod {
@@ -460,6 +482,12 @@ impl World {
                         let version = self.version;
                         self.objects.services[side].get_or_insert((selected, version));
                     }
+                    ObjectKind::Job => {
+                        let passes_at = self.now + 2;
+                        self.jobs
+                            .entry(manifest.key.name.clone())
+                            .or_insert(passes_at);
+                    }
                     ObjectKind::HttpRoute => {
                         let weight = weight_in(body).unwrap();
                         self.objects.route.get_or_insert((weight, self.version));
@@ -475,6 +503,7 @@ impl World {
             }
             Action::Delete { target, .. } => {
                 let name = target.key.name.clone();
+                self.jobs.remove(&name);
                 self.objects
                     .sets
                     .retain(|set| format!("api-{}", set.revision) != name);
@@ -836,7 +865,7 @@ fn strategy(strategy: &Value) -> Value {
 
 fn blue_green() -> Value {
     strategy(&json!({"type": "BlueGreen", "blueGreen": {
-        "previewReplicas": 1, "prePromotion": [{"pause": {"for": "2s"}}],
+        "previewReplicas": 1, "prePromotion": [{"run": {"name": "smoke", "job": {"image": "smoke:1"}}}],
         "postPromotion": [{"analyse": {"metrics": ["errors"], "for": "6s"}}],
     }}))
 }

@@ -9,10 +9,11 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::super::api::{RolloutStatus, Tally};
-use super::super::observed::{Observed, Pod, Route, Service, Set, Wanted};
+use super::super::observed::{Hook, Observed, Pod, Route, Service, Set, Wanted};
 use super::super::plan::{self, Memory};
 use super::super::spec::Spec;
 use super::super::status;
+use crate::check;
 use crate::decision::act::Act;
 use crate::decision::api::{DecisionAction, DecisionSpec, Target as DecisionTarget, TargetKind};
 use crate::model::action::{Action, Outcome};
@@ -61,6 +62,7 @@ impl World {
             pods: Vec::new(),
             services: [None, None],
             route: None,
+            hooks: BTreeMap::new(),
             decisions: Vec::new(),
             environment: None,
         };
@@ -218,6 +220,13 @@ impl World {
         } else if target.kind == ObjectKind::HttpRoute {
             let live = acknowledged(body.clone());
             self.seen.route = live.map(|live| Route { target, live });
+        } else if target.kind == ObjectKind::Job {
+            let hook = Hook {
+                target,
+                outcome: check::Outcome::Passed,
+                is_ending: false,
+            };
+            self.seen.hooks.insert(manifest.key.name.clone(), hook);
         }
     }
 

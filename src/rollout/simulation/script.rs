@@ -253,7 +253,7 @@ impl<'a> Script<'a> {
             Step::Pause(None) => "pause, until a Decision Resume".to_owned(),
             Step::Approve { required: 1, .. } => format!("{step}: waits for an approval"),
             Step::Approve { .. } => format!("{step}: waits for approvals"),
-            Step::Pause(Some(_)) | Step::Analyse { .. } => step.to_string(),
+            Step::Pause(Some(_)) | Step::Analyse { .. } | Step::Run { .. } => step.to_string(),
         };
         Some((Wait::Step(index), text))
     }

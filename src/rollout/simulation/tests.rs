@@ -202,6 +202,23 @@ fn without_a_router_the_numbers_of_pods_are_the_split() {
 }
 
 #[test]
+fn hooks_pass_at_once() {
+    let steps = json!({"steps": [
+        {"scale": {"canary": 1}}, {"run": {"name": "smoke", "job": {"image": "smoke:1"}}}, {"setWeight": {"weight": 50}}]});
+    let simulation = simulated(&routed(&steps));
+    let hook = simulation
+        .rows
+        .iter()
+        .find(|row| row.step == Some(2))
+        .unwrap();
+    assert_eq!(
+        (hook.what.as_str(), hook.until),
+        ("run smoke", Some(Duration::ZERO))
+    );
+    assert!(simulation.has_hooks && simulation.problem.is_none());
+}
+
+#[test]
 fn every_step_has_a_row() {
     let steps = json!({"steps": [
         {"setWeight": {"weight": 0}}, {"scale": {"canary": 1}}, {"scale": {"canary": 1}}, {"setWeight": {"weight": 100}}]});
@@ -272,6 +289,7 @@ mod properties {
             (1..100u32).prop_map(|time| json!({"pause": {"for": format!("{time}s")}})),
             Just(json!({"pause": {}})),
             Just(json!({"approve": {}})),
+            Just(json!({"run": {"name": "smoke", "job": {"image": "smoke:1"}}})),
         ]
     }
 

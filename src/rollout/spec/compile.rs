@@ -16,9 +16,13 @@ use super::super::api::{
     Approve, BlueGreen, Check, PromoteMode, Step as RawStep, Strategy, StrategyType,
 };
 use super::{Analysis, Invalid, pods};
+use crate::check::api::CheckJob;
 use crate::model::key::short_hash;
 use crate::model::span::span;
 use crate::model::weight::Weight;
+
+/// How long a hook may take, where nothing is said.
+const RUN_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +47,15 @@ pub enum Step {
         /// In the name of one of these groups; of none in particular when empty.
         groups: Vec<String>,
     },
+    /// Run a Job.
+    Run {
+        /// Name of the hook.
+        name: String,
+        /// The Job.
+        job: CheckJob,
+        /// How long it may take.
+        timeout: Duration,
+    },
 }
 
 impl Step {
@@ -64,6 +77,8 @@ impl Step {
             Self::Approve { required, groups } => {
                 format!("approve {required} {}", groups.join(","))
             }
+            // Another image or command of a hook that runs is for the next time.
+            Self::Run { name, .. } => format!("run {name}"),
         };
         short_hash(text.as_bytes(), Self::MARK)
     }
@@ -92,6 +107,7 @@ impl fmt::Display for Step {
             }
             Self::Approve { required: 1, .. } => f.write_str("approve by anybody"),
             Self::Approve { required, .. } => write!(f, "approve by {required} people"),
+            Self::Run { name, .. } => write!(f, "run {name}"),
         }
     }
 }
@@ -178,32 +194,38 @@ impl<'a> Compiler<'a> {
             analyse,
             scale,
             approve: people,
+            run,
         } = step;
-        match (set_weight, pause, analyse, scale, people) {
-            (Some(set), None, None, None, None) => Weight::new(i64::from(set.weight))
+        match (set_weight, pause, analyse, scale, people, run) {
+            (Some(set), None, None, None, None, None) => Weight::new(i64::from(set.weight))
                 .map(Step::SetWeight)
                 .ok_or_else(|| Invalid::new(path, "weight must be 0 to 100")),
-            (None, Some(pause), None, None, None) => {
+            (None, Some(pause), None, None, None, None) => {
                 Ok(Step::Pause(pause.for_.map(Duration::from)))
             }
-            (None, None, Some(analyse), None, None) => {
+            (None, None, Some(analyse), None, None, None) => {
                 self.check_metrics(path, &analyse.metrics);
                 Ok(Step::Analyse {
                     metrics: analyse.metrics.clone(),
                     for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
                 })
             }
-            (None, None, None, Some(scale), None) if self.is_routed => {
+            (None, None, None, Some(scale), None, None) if self.is_routed => {
                 Ok(Step::Scale(self.count(&scale.canary)))
             }
-            (None, None, None, Some(_), None) => Err(Invalid::new(
+            (None, None, None, Some(_), None, None) => Err(Invalid::new(
                 format!("{path}.scale"),
                 "scale needs spec.traffic: without it the numbers of pods are the weights",
             )),
-            (None, None, None, None, Some(people)) => Ok(approve(people)),
+            (None, None, None, None, Some(people), None) => Ok(approve(people)),
+            (None, None, None, None, None, Some(run)) => Ok(Step::Run {
+                name: run.name.clone(),
+                job: run.job.clone(),
+                timeout: run.timeout.map_or(RUN_TIMEOUT, Duration::from),
+            }),
             _ => Err(Invalid::new(
                 path,
-                "a step has exactly one of setWeight, pause, analyse, scale, approve",
+                "a step has exactly one of setWeight, pause, analyse, scale, approve, run",
             )),
         }
     }

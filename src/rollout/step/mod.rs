@@ -3,6 +3,7 @@
 pub mod analyse;
 pub mod approve;
 pub mod pause;
+pub mod run;
 pub mod scale;
 pub mod set_weight;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::programs;
 use crate::settings::{self, Settings};
 use crate::site::{self, State};
+use crate::{node, programs};
 
 /// Variable and value, for the cluster of that name.
 pub(super) fn variables(settings: &Settings, name: &str) -> Result<Vec<(String, String)>> {
@@ -29,6 +29,8 @@ pub(super) fn variables(settings: &Settings, name: &str) -> Result<Vec<(String, 
             .iter()
             .filter_map(|(variable, server)| address(&state, variable, server)),
     );
+    let envoy = node::envoy::address(&settings.root.join(name));
+    variables.extend(envoy.map(|address| ("SLIPWAY_TEST_ENVOY".to_owned(), address)));
     Ok(variables)
 }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
+use self::run::With;
 use crate::control_plane::components;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -31,6 +32,9 @@ enum Command {
         /// No node: pods are made but never run
         #[arg(long)]
         control_plane: bool,
+        /// A second gateway beside Traefik, which mirrors requests and keeps sessions
+        #[arg(long, conflicts_with = "control_plane")]
+        envoy: bool,
         #[command(flatten)]
         which: Which,
     },
@@ -54,6 +58,9 @@ enum Command {
         /// Without a node, which is what you get anyway
         #[arg(long)]
         control_plane: bool,
+        /// On the node, Envoy as a second gateway
+        #[arg(long, requires = "node")]
+        envoy: bool,
         /// The command and its arguments, after --
         #[arg(required = true, last = true)]
         command: Vec<String>,
@@ -106,8 +113,12 @@ async fn execute(command: Command, settings: &Settings) -> Result<ExitCode> {
     match command {
         Command::Up {
             control_plane,
+            envoy,
             which,
-        } => up(settings, &which.name, !control_plane).await?,
+        } => {
+            let node = !control_plane;
+            up(settings, &which.name, With { node, envoy }).await?;
+        }
         Command::Down { all, which } => {
             let names = if all {
                 site::names(&settings.root)
@@ -121,7 +132,12 @@ async fn execute(command: Command, settings: &Settings) -> Result<ExitCode> {
         Command::Status => status(settings)?,
         Command::Env(which) => print(&exports::shell(settings, &which.name)?),
         Command::Exec { program, args } => return run::exec(&program, &args).await,
-        Command::Run { node, command, .. } => return run::run(settings, node, &command).await,
+        Command::Run {
+            node,
+            envoy,
+            command,
+            ..
+        } => return run::run(settings, With { node, envoy }, &command).await,
         Command::Image {
             image,
             context,
@@ -143,12 +159,12 @@ async fn execute(command: Command, settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn up(settings: &Settings, name: &str, node: bool) -> Result<()> {
+async fn up(settings: &Settings, name: &str, with: With) -> Result<()> {
     let (started, progress) = (Instant::now(), Progress::Told);
     let mut site = Site::open(&settings.root, name).await?;
     progress.say(&format!("cluster {name}:"));
-    if node {
-        crate::node::up(&mut site, settings, progress).await?;
+    if with.node {
+        crate::node::up(&mut site, settings, with.envoy, progress).await?;
     } else {
         ensure!(
             !site.state.node,
@@ -216,6 +232,12 @@ fn status(settings: &Settings) -> Result<()> {
             print(&format!(
                 "  {:<24} {life:<8} {:>8}  {address}\n",
                 process.name, process.pid
+            ));
+        }
+        if let Some(address) = crate::node::envoy::address(&settings.root.join(&name)) {
+            print(&format!(
+                "  {:<24} {:<8} {:>8}  {address}\n",
+                "envoy", "in pods", ""
             ));
         }
     }

@@ -14,12 +14,20 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::site::Site;
 
+/// What a cluster of a command's own has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct With {
+    pub(super) node: bool,
+    /// On the node, Envoy beside Traefik.
+    pub(super) envoy: bool,
+}
+
 /// Brings the cluster up, runs the command, takes the cluster down whatever happens, and gives the command's exit code.
-pub(super) async fn run(settings: &Settings, node: bool, command: &[String]) -> Result<ExitCode> {
+pub(super) async fn run(settings: &Settings, with: With, command: &[String]) -> Result<ExitCode> {
     // From here on these signals end the command or the start, not us: the site's destructor has to run.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let work = with_cluster(settings, node, command);
+    let work = with_cluster(settings, with, command);
     tokio::select! {
         code = work => code,
         // The command is killed with its handle; a terminal has sent it the same signal already.
@@ -36,7 +44,7 @@ pub(super) async fn exec(program: &str, args: &[String]) -> Result<ExitCode> {
     execute(&command, Vec::new()).await
 }
 
-async fn with_cluster(settings: &Settings, node: bool, command: &[String]) -> Result<ExitCode> {
+async fn with_cluster(settings: &Settings, with: With, command: &[String]) -> Result<ExitCode> {
     if let Some(given) = &settings.kubeconfig {
         let given = vec![("KUBECONFIG".to_owned(), given.display().to_string())];
         return execute(command, given).await;
@@ -45,8 +53,8 @@ async fn with_cluster(settings: &Settings, node: bool, command: &[String]) -> Re
     let mut site = Site::ephemeral(&settings.root, &name)?;
     let progress = Progress::Told;
     progress.say("a cluster for this run:");
-    if node {
-        crate::node::up(&mut site, settings, progress).await?;
+    if with.node {
+        crate::node::up(&mut site, settings, with.envoy, progress).await?;
     } else {
         components::up(&mut site, Ipv4Addr::LOCALHOST, progress).await?;
     }

@@ -83,6 +83,11 @@ impl ControlPlane {
         })
     }
 
+    /// Where it lives.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// The administrator's kubeconfig, as a file.
     pub fn kubeconfig_path(&self) -> &Path {
         &self.path

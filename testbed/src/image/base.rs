@@ -72,6 +72,39 @@ pub async fn buildkit(registry: &str) -> Result<String> {
     .await
 }
 
+/// Envoy, and the libraries it is linked against.
+pub(crate) async fn envoy(registry: &str, binary: &Path) -> Result<String> {
+    let libraries = libraries(binary).await?;
+    let mut files = vec![("envoy", binary.to_owned())];
+    files.extend(
+        libraries
+            .iter()
+            .map(|(place, file)| (place.as_str(), file.clone())),
+    );
+    of_files(
+        registry,
+        "testbed/envoy",
+        include_str!("envoy.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// Envoy Gateway: what tells Envoys what to do, and what ends them gracefully.
+pub(crate) async fn envoy_gateway(registry: &str) -> Result<String> {
+    let files = [
+        ("busybox", program("busybox")?),
+        ("envoy-gateway", programs::path_of("envoy-gateway")?),
+    ];
+    of_files(
+        registry,
+        "testbed/envoy-gateway",
+        include_str!("envoy-gateway.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
 /// The libraries that a program is linked against, and whom this machine trusts; nothing else.
 pub(super) async fn glibc(registry: &str, of: &Path) -> Result<String> {
     let libraries = libraries(of).await?;

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 
-use super::{ADDRESS, PATIENCE, apply, http_ok, kubectl};
+use super::{ADDRESS, PATIENCE, apply, envoy, http_ok, kubectl};
 use crate::control_plane::components::component_kubeconfig;
 use crate::programs;
 use crate::settings::Settings;
 use crate::site::Site;
 
 pub(super) async fn up(site: &mut Site, settings: &Settings) -> Result<()> {
-    apply(site, &programs::gateway_api(settings).await?).await?;
+    apply(site, &kinds(site, settings).await?).await?;
     let established = [
         "wait",
         "--for=condition=Established",
@@ -40,6 +40,19 @@ pub(super) async fn up(site: &mut Site, settings: &Settings) -> Result<()> {
         "",
     )
     .await
+}
+
+/// The Gateway API's standard kinds; where Envoy is, its HTTPRoutes keep the experimental fields that they have there.
+async fn kinds(site: &Site, settings: &Settings) -> Result<String> {
+    let standard = programs::gateway_api(settings).await?;
+    if envoy::address(&site.path("")).is_none() {
+        return Ok(standard);
+    }
+    let others = standard
+        .split("---\n")
+        .filter(|kind| !kind.contains("\n  name: httproutes.gateway.networking.k8s.io\n"));
+    let others: Vec<&str> = others.collect();
+    Ok(others.join("---\n") + &programs::experimental_route(settings).await?)
 }
 
 fn traefik(site: &mut Site, address: &str, admin: &str) -> Result<()> {

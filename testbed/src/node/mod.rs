@@ -6,6 +6,7 @@
 pub(crate) mod cleanup;
 mod containerd;
 mod dns;
+pub(crate) mod envoy;
 mod gateway;
 mod kubelet;
 mod network;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use crate::control_plane::{ControlPlane, components, unique};
 use crate::programs;
@@ -44,6 +46,7 @@ pub struct Node {
     registry: String,
     gateway: String,
     prometheus: String,
+    envoy: OnceCell<String>,
 }
 
 impl Node {
@@ -54,7 +57,7 @@ impl Node {
             return Self::attach(name, settings).await;
         }
         let mut site = Site::ephemeral(&settings.root, &unique(name))?;
-        up(&mut site, &settings, Progress::Quiet).await?;
+        up(&mut site, &settings, false, Progress::Quiet).await?;
         Self::at(site).await
     }
 
@@ -69,7 +72,7 @@ impl Node {
             !site.state.ephemeral,
             "cluster {name} belongs to another process: choose another name"
         );
-        up(&mut site, &settings, Progress::Told).await?;
+        up(&mut site, &settings, false, Progress::Told).await?;
         Self::at(site).await
     }
 
@@ -91,6 +94,7 @@ impl Node {
             registry: address("registry")?,
             gateway: address("traefik")?,
             prometheus: address("prometheus")?,
+            envoy: OnceCell::new_with(envoy::address(&site.path(""))),
             control_plane: ControlPlane::of(site).await?,
         })
     }
@@ -107,6 +111,7 @@ impl Node {
             registry: given(settings.registry.clone(), "SLIPWAY_TEST_REGISTRY")?,
             gateway: given(settings.gateway.clone(), "SLIPWAY_TEST_GATEWAY")?,
             prometheus: given(settings.prometheus.clone(), "SLIPWAY_TEST_PROMETHEUS")?,
+            envoy: OnceCell::new_with(settings.envoy.clone()),
             control_plane: ControlPlane::attach(name, &settings).await?,
         })
     }
@@ -130,10 +135,31 @@ impl Node {
     pub fn prometheus(&self) -> &str {
         &self.prometheus
     }
+
+    /// `address:port` of the Gateway `envoy` in namespace `gateway-system`, which mirrors requests and keeps sessions.
+    ///
+    /// The first call starts it, in about ten seconds once it is built. From then on HTTPRoutes have the fields of the experimental channel.
+    pub async fn envoy(&self) -> Result<&str> {
+        let start = || async {
+            let site = self.control_plane.site();
+            ensure!(
+                site.state.node,
+                "SLIPWAY_TEST_ENVOY must say where the given cluster's Gateway envoy listens: \
+                 one of the testbed's has it after `testbed up --envoy`"
+            );
+            envoy::up(site, &Settings::from_env(), Progress::Quiet).await
+        };
+        Ok(self.envoy.get_or_try_init(start).await?)
+    }
 }
 
-/// Brings up a cluster with a node, or what of it does not run already.
-pub(crate) async fn up(site: &mut Site, settings: &Settings, progress: Progress) -> Result<()> {
+/// Brings up a cluster with a node, or what of it does not run already. Envoy too, if it is asked for or once was.
+pub(crate) async fn up(
+    site: &mut Site,
+    settings: &Settings,
+    envoy: bool,
+    progress: Progress,
+) -> Result<()> {
     requirements::check()?;
     claim_machine(site, &settings.root)?;
     progress
@@ -153,7 +179,11 @@ pub(crate) async fn up(site: &mut Site, settings: &Settings, progress: Progress)
         .step("Gateway API, Traefik", gateway::up(site, settings))
         .await?;
     progress.step("Prometheus", prometheus::up(site)).await?;
-    progress.step("node ready", kubelet::ready(site)).await
+    progress.step("node ready", kubelet::ready(site)).await?;
+    if envoy || envoy::address(&site.path("")).is_some() {
+        envoy::up(site, settings, progress).await?;
+    }
+    Ok(())
 }
 
 /// Addresses, the bridge and the packet filter are the machine's: only one cluster can have them.

@@ -26,7 +26,7 @@ pub(super) async fn build(program: &Program, cache: &Path) -> Result<()> {
         .context("a program without a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // One lock for all programs: Go uses every core by itself.
-    let _lock = lock(&cache.join("programs/.lock"), program).await?;
+    let _lock = lock(cache, program.name).await?;
     if program.path.is_file() {
         return Ok(());
     }
@@ -36,14 +36,16 @@ pub(super) async fn build(program: &Program, cache: &Path) -> Result<()> {
     fs::rename(&fresh, &program.path).context("cannot put the program in its place")
 }
 
-async fn lock(path: &Path, program: &Program) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+/// Waits until no other process fills the cache, and keeps them waiting for as long as the file is held.
+pub(super) async fn lock(cache: &Path, for_what: &str) -> Result<File> {
+    let path = cache.join("programs/.lock");
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut told: Option<Ticker> = None;
     wait::until("another process's build ends", LIMIT, || {
         let free = match file.try_lock() {
             Ok(()) => Ok(Some(())),
             Err(TryLockError::WouldBlock) => {
-                let what = || Ticker::new(format!("waiting to build {}", program.name));
+                let what = || Ticker::new(format!("waiting to build {for_what}"));
                 told.get_or_insert_with(what).tick();
                 Ok(None)
             }

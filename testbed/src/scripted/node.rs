@@ -9,8 +9,8 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ impl Nodes {
             client,
             addresses: (0..count).map(address).collect(),
         };
+        nodes.expect_alone().await?;
         try_join_all(
             nodes
                 .addresses
@@ -61,6 +62,28 @@ impl Nodes {
             .run_until_cancelled_owned(renew(nodes.client.clone(), names));
         tokio::spawn(renewing);
         Ok(nodes)
+    }
+
+    /// The scheduler spreads pods over all nodes: one that is not scripted would get some, and cannot run their images.
+    async fn expect_alone(&self) -> Result<()> {
+        let others = ListParams::default().labels("!testbed.slipway.dev/scripted");
+        let nodes = Api::<Node>::all(self.client.clone()).list(&others).await?;
+        let takes_pods = |node: &&Node| {
+            let spec = node.spec.as_ref();
+            spec.is_none_or(|spec| spec.unschedulable != Some(true))
+        };
+        let names: Vec<String> = nodes
+            .iter()
+            .filter(takes_pods)
+            .map(ResourceExt::name_any)
+            .collect();
+        ensure!(
+            names.is_empty(),
+            "the cluster has nodes of its own, which would take pods that only scripted nodes can play: \
+             run `kubectl cordon {}` first, or give a cluster without nodes",
+            names.join(" ")
+        );
+        Ok(())
     }
 
     /// Addresses by name.

@@ -92,6 +92,8 @@ fn why(of: &Explanation) -> Vec<String> {
         lines.push(format!("  {}", of.message));
     }
     lines.extend(of.problems.iter().map(|problem| format!("  {problem}")));
+    let meanwhile = of.message.split_once("; meanwhile: ").filter(|_| is_told);
+    lines.extend(meanwhile.map(|(_, what)| format!("  meanwhile: {what}")));
     let line = |word: &str, at: Timestamp| format!("  {word} {}", moment(at, now));
     lines.extend(of.since.map(|at| line("since", at)));
     lines.extend(of.until.map(|at| line("until", at)));

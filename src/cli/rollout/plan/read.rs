@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::manifest;
-use crate::crd::check;
+use crate::crd::validation;
 use crate::model::invalid::Invalid;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
@@ -34,7 +34,7 @@ pub(super) fn simulations(text: &str, schema: &Value) -> (Vec<Simulation>, Vec<S
 }
 
 fn one(object: &Value, schema: &Value) -> Result<Simulation, Vec<Invalid>> {
-    let mut problems = check::problems(object, schema);
+    let mut problems = validation::problems(object, schema);
     let simulated = match serde_json::from_value::<Rollout>(object.clone()) {
         Ok(rollout) => simulate(&Key::of(&rollout), &rollout.spec),
         // The schema has said where, unless it is something that only the type knows.

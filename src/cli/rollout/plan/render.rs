@@ -103,7 +103,8 @@ fn cells(row: &Row) -> [Cell; 7] {
         (Some(step), Some(of)) => format!("{step}/{of}"),
         _ => "–".to_owned(),
     };
-    let until = row.until.map(span).unwrap_or_default();
+    let until = row.until.filter(|until| *until > row.elapsed);
+    let until = until.map(span).unwrap_or_default();
     [
         span(row.elapsed).into(),
         step.into(),
@@ -123,6 +124,7 @@ fn summary(simulation: &Simulation) -> String {
         .count();
     let mut others = vec!["pods".to_owned()];
     others.extend(simulation.is_routed.then(|| "data plane".to_owned()));
+    others.extend(simulation.has_hooks.then(|| "hooks".to_owned()));
     others.extend(match people {
         0 => None,
         1 => Some("a wait for people".to_owned()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::super::observed::Wanted;
 use super::*;
+use crate::rollout::spec::Invalid;
 
 /// A change as the plan before has left it, now with other steps.
 fn edited(before: &Value, after: &Value, step: u32) -> Plan<Memory> {
@@ -355,4 +356,73 @@ mod without_router {
         seen.sets[0].available = 1;
         assert_eq!(step_of(&plan(&seen, NOW)), 1);
     }
+}
+
+/// The spec was edited into something that cannot be, in the middle of a change.
+fn unsound(mut seen: Observed) -> Observed {
+    let asked = seen
+        .status
+        .progress
+        .as_ref()
+        .unwrap()
+        .asked()
+        .unwrap()
+        .clone();
+    let Wanted::Spec(spec) = &seen.wanted else {
+        panic!("a spec is needed")
+    };
+    let mut spec = spec.clone();
+    spec.is_sound = false;
+    spec.steps.clear();
+    let problem = Invalid::new(
+        "spec.strategy.steps[0].analyse.metrics",
+        "there is no metric latency",
+    );
+    seen.wanted = Wanted::Invalid(vec![problem], Some(Box::new(spec.holding(asked))));
+    seen
+}
+
+#[test]
+fn an_impossible_spec_holds_what_is_there_and_says_what_to_edit() {
+    let seen = unsound(under_way(&ten_then_half(), 1, 1, 10));
+    let plan = plan(&seen, later(99_999));
+    assert_eq!(plan.actions, []);
+    assert_eq!(
+        (phase(&plan), plan.why.reason),
+        (Phase::Degraded, "InvalidSpec")
+    );
+    assert!(plan.why.message.starts_with(
+        "spec.strategy.steps[0].analyse.metrics: there is no metric latency; meanwhile:"
+    ));
+    assert_eq!(
+        plan.progress.progress.change.unwrap().step,
+        1,
+        "it goes on there once the spec is mended"
+    );
+}
+
+#[test]
+fn an_impossible_spec_does_not_keep_a_bad_revision_in_traffic() {
+    let extra = ten_then_half();
+    let seen = unsound(under_way(&extra, 1, 1, 10).crashing(&revision("2", &extra)));
+    let plan = plan(&seen, later(5));
+    assert_eq!(shifted_to(&plan), Some(0));
+    assert_eq!(
+        (phase(&plan), plan.why.reason),
+        (Phase::RollingBack, "InvalidSpec")
+    );
+}
+
+#[test]
+fn an_impossible_spec_never_becomes_pods() {
+    let extra = ten_then_half();
+    let mut seen = unsound(under_way(&extra, 1, 1, 10));
+    seen.sets.clear();
+    seen.pods.clear();
+    assert!(
+        !plan(&seen, NOW)
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Create(_)))
+    );
 }

@@ -1,6 +1,10 @@
 //! Stories of strategies: blue-green, rolling, stable that goes with the weight, and revisions that are kept.
 
 use super::*;
+use crate::check::Outcome;
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::rollout::observed::Hook;
 
 fn with_strategy(strategy: &Value) -> Value {
     let mut extra = routed();
@@ -221,4 +225,125 @@ fn what_needs_two_services_says_so() {
             problems[0].problem
         );
     }
+}
+
+fn with_hook() -> Value {
+    let smoke = json!({"name": "smoke", "job": {"image": "smoke:1", "command": ["smoke", "--quick"]}, "timeout": "1m"});
+    blue_green(&json!({"prePromotion": [{"run": smoke}]}))
+}
+
+/// The Job that a plan makes.
+fn hook(plan: &Plan<Memory>) -> Option<(String, Value)> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::Create(manifest) if manifest.kind == ObjectKind::Job => {
+            Some((manifest.key.name.clone(), manifest.body.clone()))
+        }
+        _ => None,
+    })
+}
+
+fn with_outcome(mut seen: Observed, name: &str, outcome: Outcome) -> Observed {
+    let target = Target {
+        kind: ObjectKind::Job,
+        key: Key::new("shop", name),
+        uid: "j".into(),
+        resource_version: "1".into(),
+    };
+    seen.hooks.insert(
+        name.to_owned(),
+        Hook {
+            target,
+            outcome,
+            is_ending: false,
+        },
+    );
+    seen
+}
+
+#[test]
+fn a_hook_looks_at_green_through_its_own_service_before_it_takes_over() {
+    let extra = with_hook();
+    let started = plan(&under_way(&extra, 0, 4, 0), NOW);
+    let (name, body) = hook(&started).unwrap();
+    let container = &body["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["command"][1]),
+        (&json!("smoke:1"), &json!("--quick"))
+    );
+    let told = container["env"].as_array().unwrap();
+    assert!(
+        told.contains(&json!({"name": "SLIPWAY_CANARY_SERVICE", "value": "api-canary"})),
+        "{told:?}"
+    );
+    assert_eq!(body["spec"]["activeDeadlineSeconds"], 60);
+    assert_eq!(
+        (phase(&started), started.why.reason),
+        (Phase::Analysing, "RunStep")
+    );
+    let running = plan(
+        &with_outcome(under_way(&extra, 1, 4, 0), &name, Outcome::Running),
+        later(1),
+    );
+    assert_eq!((hook(&running), shifted_to(&running)), (None, None));
+    let passed = plan(
+        &with_outcome(under_way(&extra, 1, 4, 0), &name, Outcome::Passed),
+        later(1),
+    );
+    assert_eq!(shifted_to(&passed), Some(100));
+}
+
+#[test]
+fn a_hook_that_fails_or_never_ends_gives_the_change_up() {
+    let extra = with_hook();
+    let (name, _) = hook(&plan(&under_way(&extra, 1, 4, 0), NOW)).unwrap();
+    let failed = with_outcome(
+        under_way(&extra, 1, 4, 0),
+        &name,
+        Outcome::Failed("BackoffLimitExceeded: no".into()),
+    );
+    let failed = plan(&failed, later(1));
+    let failure = failed.progress.progress.failed.unwrap();
+    assert_eq!(
+        (failure.reason.as_str(), failure.message.as_str()),
+        ("HookFailed", "hook smoke: BackoffLimitExceeded: no")
+    );
+    let silent = with_outcome(under_way(&extra, 1, 4, 0), &name, Outcome::Running);
+    assert_eq!(plan(&silent, later(119)).progress.progress.failed, None);
+    let late = plan(&silent, later(120));
+    assert_eq!(late.progress.progress.failed.unwrap().reason, "HookFailed");
+}
+
+#[test]
+fn a_hook_that_was_overtaken_is_stopped() {
+    let extra = with_hook();
+    let seen = with_outcome(
+        under_way(&extra, 1, 4, 0),
+        "api-smoke-of-before",
+        Outcome::Running,
+    );
+    let plan = plan(&seen, NOW);
+    let stopped = |action: &Action| matches!(action, Action::Delete { target, .. } if target.key.name == "api-smoke-of-before");
+    assert!(plan.actions.iter().any(stopped));
+}
+
+#[test]
+fn an_autoscaler_sees_the_pods_that_serve() {
+    let extra = ten_then_half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let at = |weight| {
+        let seen = under_way(&extra, 1, 2, weight);
+        let plan = plan(&seen, NOW);
+        let nothing = crate::model::action::Outcome::default();
+        let status = status::status(&seen, &plan, &nothing, NOW);
+        (status.replicas, status.selector.unwrap())
+    };
+    let of = |revisions: &str| {
+        format!("app=api,slipway.dev/rollout=api,slipway.dev/revision in ({revisions})")
+    };
+    assert_eq!(at(10), (6, of(&format!("{v1},{v2}"))));
+    assert_eq!(
+        at(0),
+        (4, of(v1.as_str())),
+        "what has no traffic would make the others look idle"
+    );
 }

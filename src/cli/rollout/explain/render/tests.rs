@@ -22,7 +22,10 @@ fn what_people_see_in_every_phase() {
 
 #[test]
 fn programs_get_times_as_they_are_in_the_object() {
-    let (_, story) = stories().into_iter().next().unwrap();
+    let (_, story) = stories()
+        .into_iter()
+        .find(|(name, _)| *name == "pauses for a time")
+        .unwrap();
     let explanation = explain(&story.rollout(), story.now());
     let read: serde_json::Value = serde_json::from_str(&json(&explanation)).unwrap();
     assert_eq!(read["phase"], "Paused");
@@ -34,7 +37,10 @@ fn programs_get_times_as_they_are_in_the_object() {
 
 #[test]
 fn colours_are_added_and_nothing_else() {
-    let (_, story) = stories().into_iter().next().unwrap();
+    let (_, story) = stories()
+        .into_iter()
+        .find(|(name, _)| *name == "pauses for a time")
+        .unwrap();
     let explanation = explain(&story.rollout(), story.now());
     let coloured = table(&explanation, Palette::new(true));
     assert!(coloured.contains("\u{1b}[33mPaused\u{1b}[0m"));

@@ -59,6 +59,7 @@ strategy:
   keepOldFor: 10m
   blueGreen:
     previewReplicas: 1
+    prePromotion: [{{run: {{name: smoke, job: {{image: 'smoke:1'}}}}}}]
     promote: {{mode: Manual}}
     postPromotion: [{{pause: {{for: 30s}}}}]
 {ROUTED}"

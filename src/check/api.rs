@@ -1,0 +1,25 @@
+//! What a check looks like in YAML. Types only. No I/O.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::api::EnvVar;
+use crate::schema;
+
+/// The container of a check.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckJob {
+    /// Image to run. Example: `registry.example/shop/smoke:1`.
+    #[schemars(transform = schema::image)]
+    pub image: String,
+    /// Command and its arguments, at most 64; no shell is involved. Default: that of the image.
+    /// Example: `[smoke, --url, "http://api"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<64, 1024>)]
+    pub command: Vec<String>,
+    /// Environment variables, at most 64. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<64>)]
+    pub env: Vec<EnvVar>,
+}

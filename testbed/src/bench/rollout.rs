@@ -1,0 +1,502 @@
+//! N Rollouts of four pods, created, left alone, updated all at once; an operator killed in the middle; bad metrics.
+//!
+//! The work on which the peers were measured: no router, `maxSurge` 1, `maxUnavailable` 0, weights 25, 50 and 100 without
+//! pauses. The clock of an update stops when every Rollout reports `Healthy` at the new revision.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+
+use super::calls::{Calls, Mark, as_f64};
+use super::data_plane::DataPlane;
+use super::metrics_server::MetricsServer;
+use super::report::{heading, line, percentile, ratio};
+use super::subject::Subject;
+use super::watching::Watching;
+use crate::ControlPlane;
+use crate::scripted::{Rules, ScriptedNodes};
+
+/// The user that the operator is, so that its requests can be counted.
+const OPERATOR: &str = "bench-operator";
+/// Requests of the benchmark itself at the same time.
+const AT_ONCE: usize = 16;
+/// Rollouts whose metric turns bad.
+const JUDGED: u32 = 10;
+/// Time for which a Rollout at rest is looked at.
+const REST: Duration = Duration::from_mins(1);
+/// Nothing here takes longer, even with ten thousand.
+const PATIENCE: Duration = Duration::from_mins(40);
+
+/// A cluster with the operator's definitions and nodes for its pods.
+#[expect(missing_debug_implementations, reason = "a client has none")]
+pub struct Bench {
+    cluster: ControlPlane,
+    client: Client,
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Bench {
+    /// Starts a control plane for an operator's binary.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not start.
+    pub async fn start(program: &Path) -> Result<Self> {
+        let cluster = ControlPlane::start("bench").await?;
+        let client = cluster.client()?;
+        for document in definitions().await? {
+            apply(&client, &document).await?;
+        }
+        let kubeconfig = cluster
+            .user_kubeconfig(OPERATOR, &["system:masters"])
+            .await?;
+        Ok(Self {
+            cluster,
+            client,
+            program: program.to_owned(),
+            kubeconfig,
+        })
+    }
+
+    /// Plays it with nodes for this many Rollouts, and prints what it measures.
+    ///
+    /// # Errors
+    ///
+    /// Something does not come to its end.
+    pub async fn play(&self, counts: &[u32]) -> Result<()> {
+        let nodes = ScriptedNodes::start(self.client.clone(), 20, Rules::default()).await?;
+        for count in counts {
+            Run::new(self, *count).await?.play().await?;
+        }
+        self.restart(counts.first().copied().unwrap_or(100)).await?;
+        self.react().await?;
+        nodes.stop().await
+    }
+
+    async fn restart(&self, count: u32) -> Result<()> {
+        heading(&format!("restart in the middle of an update, N = {count}"));
+        let mut run = Run::new(self, count).await?;
+        run.create().await?;
+        run.update("2").await?;
+        run.halfway().await?;
+        run.restart().await?;
+        let restarted = Instant::now();
+        let end = run.settled("2").await?;
+        line("from the restart to all healthy", seconds(end - restarted));
+        if count == 100 {
+            ratio(
+                "restart mid-update, N=100, s",
+                (end - restarted).as_secs_f64(),
+                5.0,
+            );
+        }
+        run.end().await
+    }
+
+    /// How long after the first bad value the route has 100 % stable.
+    async fn react(&self) -> Result<()> {
+        heading(&format!(
+            "a metric turns bad, {JUDGED} Rollouts with a route"
+        ));
+        let server = MetricsServer::start().await?;
+        let mut run = Run::new(self, JUDGED).await?;
+        let routes = run.api("gateway.networking.k8s.io", "v1", "HTTPRoute");
+        let _data_plane = DataPlane::start(routes.clone());
+        let mut weights = Watching::start(routes);
+        run.watched_by = Some(server.url());
+        run.create().await?;
+        run.update("2").await?;
+        weights
+            .until(("the first weight", PATIENCE), JUDGED, |route| {
+                canary_weight(route) == Some(20)
+            })
+            .await?;
+        server.turn_bad();
+        weights
+            .until(("back at stable", PATIENCE), JUDGED, |route| {
+                canary_weight(route) == Some(0)
+            })
+            .await?;
+        let mut took = Vec::new();
+        for index in 0..JUDGED {
+            let name = name(index);
+            let told = server
+                .told(&format!("{name}-"))
+                .with_context(|| format!("{name} never asked"))?;
+            let back = weights
+                .at(&name, |route| canary_weight(route) == Some(0))
+                .context("not back")?;
+            took.push(back.duration_since(told).as_secs_f64());
+        }
+        ratio(
+            "first bad value to route at 100% stable, p50, s",
+            percentile(&mut took, 50),
+            0.05,
+        );
+        ratio(
+            "first bad value to route at 100% stable, p99, s",
+            percentile(&mut took, 99),
+            1.0,
+        );
+        run.end().await
+    }
+}
+
+/// One namespace full of Rollouts, and its operator.
+struct Run<'a> {
+    bench: &'a Bench,
+    count: u32,
+    namespace: String,
+    subject: Option<Subject>,
+    rollouts: Watching,
+    /// Where a metric is asked for, if one is.
+    watched_by: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    async fn new(bench: &'a Bench, count: u32) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(bench.client.clone());
+        let wanted = serde_json::from_value(json!({"metadata": {"generateName": "bench-"}}))?;
+        let made = namespaces.create(&PostParams::default(), &wanted).await?;
+        let namespace = made.metadata.name.context("a namespace without a name")?;
+        let rollouts = Watching::start(api(
+            &bench.client,
+            &namespace,
+            ("slipway.dev", "v1alpha1", "Rollout"),
+        ));
+        let mut run = Self {
+            bench,
+            count,
+            namespace,
+            subject: None,
+            rollouts,
+            watched_by: None,
+        };
+        run.restart().await?;
+        Ok(run)
+    }
+
+    fn api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+        api(&self.bench.client, &self.namespace, (group, version, kind))
+    }
+
+    fn subject(&self) -> Result<&Subject> {
+        self.subject.as_ref().context("no operator runs")
+    }
+
+    fn mark(&self) -> Result<Mark> {
+        let log = self
+            .bench
+            .cluster
+            .audit_log_path()
+            .context("the cluster has no audit log")?;
+        Mark::now(log, OPERATOR)
+    }
+
+    /// Kills the operator and starts another one.
+    async fn restart(&mut self) -> Result<()> {
+        if let Some(subject) = self.subject.take() {
+            subject.kill().await?;
+        }
+        let log = std::env::temp_dir().join(format!("{}.log", self.namespace));
+        let (program, kubeconfig) = (&self.bench.program, &self.bench.kubeconfig);
+        self.subject = Some(Subject::start(program, kubeconfig, &self.namespace, &log)?);
+        Ok(())
+    }
+
+    async fn play(mut self) -> Result<()> {
+        let count = self.count;
+        heading(&format!("N = {count} Rollouts of 4 pods"));
+        self.measured("create", async |run| run.create().await.map(drop))
+            .await?;
+        self.rest().await?;
+        let (took, cpu, calls) = self
+            .measured("update", async |run| {
+                run.update("2").await?;
+                run.settled("2").await.map(drop)
+            })
+            .await?;
+        let each = f64::from(count);
+        for (what, calls) in calls.per_object(count) {
+            line(&format!("  {what}, per object"), format!("{calls:.2}"));
+        }
+        let peak = self.subject()?.peak()?;
+        line("peak memory", format!("{peak:.0} MiB"));
+        ratio(
+            &format!("API calls per update, N={count}"),
+            as_f64(calls.total()) / each,
+            20.0,
+        );
+        ratio(
+            &format!("CPU seconds per update, N={count}"),
+            cpu / each,
+            0.030,
+        );
+        match count {
+            100 => ratio("wall of an update, N=100, s", took.as_secs_f64(), 10.0),
+            500 => {
+                ratio("wall of an update, N=500, s", took.as_secs_f64(), 50.0);
+                ratio("peak memory, N=500, MiB", peak, 50.0);
+            }
+            _ => {}
+        }
+        self.end().await
+    }
+
+    /// Does something, and prints what it took.
+    async fn measured(
+        &mut self,
+        what: &str,
+        work: impl AsyncFnOnce(&mut Self) -> Result<()>,
+    ) -> Result<(Duration, f64, Calls)> {
+        let (mark, cpu, start) = (self.mark()?, self.subject()?.cpu()?, Instant::now());
+        work(self).await?;
+        let took = start.elapsed();
+        let (cpu, calls) = (self.subject()?.cpu()? - cpu, mark.calls()?);
+        let each = f64::from(self.count);
+        line(what, seconds(took));
+        line(
+            &format!("{what}: CPU"),
+            format!("{cpu:.2} s, {:.4} s per object", cpu / each),
+        );
+        let (total, events, reads) = (calls.total(), calls.events(), calls.reads());
+        let per = |count: u64| as_f64(count) / each;
+        line(
+            &format!("{what}: calls per object"),
+            format!(
+                "{:.1}, of which {:.1} events and {:.1} reads",
+                per(total),
+                per(events),
+                per(reads)
+            ),
+        );
+        Ok((took, cpu, calls))
+    }
+
+    async fn rest(&self) -> Result<()> {
+        let (mark, cpu) = (self.mark()?, self.subject()?.cpu()?);
+        tokio::time::sleep(REST).await;
+        let (cpu, calls) = (self.subject()?.cpu()? - cpu, mark.calls()?);
+        line(
+            "60 s at rest",
+            format!("{cpu:.2} s CPU, {} calls", calls.total()),
+        );
+        let count = self.count;
+        ratio(
+            &format!("calls in 60 s at rest, N={count}"),
+            as_f64(calls.total()),
+            0.0,
+        );
+        // 10,000 may take a tenth of a core.
+        let goal = if count >= 10_000 { 6.0 } else { 0.02 };
+        ratio(
+            &format!("CPU seconds in 60 s at rest, N={count}"),
+            cpu,
+            goal,
+        );
+        if count >= 10_000 {
+            ratio("peak memory, N=10000, MiB", self.subject()?.peak()?, 500.0);
+        }
+        Ok(())
+    }
+
+    async fn create(&mut self) -> Result<Instant> {
+        let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
+        let watched_by = self.watched_by.as_deref();
+        let creations = (0..self.count).map(|index| {
+            let (rollouts, body) = (rollouts.clone(), rollout(index, "1", watched_by));
+            async move {
+                let body = serde_json::from_value(body)?;
+                rollouts.create(&PostParams::default(), &body).await?;
+                anyhow::Ok(())
+            }
+        });
+        futures::stream::iter(creations)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        self.settled("1").await
+    }
+
+    /// Asks all of them for another version.
+    async fn update(&self, version: &str) -> Result<()> {
+        let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
+        let change = Patch::Merge(json!({"spec": {"template": template(version)}}));
+        let updates = (0..self.count).map(|index| {
+            let (rollouts, change) = (rollouts.clone(), change.clone());
+            async move {
+                rollouts
+                    .patch(&name(index), &PatchParams::default(), &change)
+                    .await
+                    .map(drop)
+            }
+        });
+        futures::stream::iter(updates)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until all are healthy at a version.
+    async fn settled(&mut self, version: &str) -> Result<Instant> {
+        let image = format!("greeter:{version}");
+        let is_there = |rollout: &DynamicObject| {
+            let status = &rollout.data["status"];
+            status["phase"] == "Healthy" && status["stable"]["images"]["web"] == image.as_str()
+        };
+        self.rollouts
+            .until(("all healthy", PATIENCE), self.count, is_there)
+            .await
+    }
+
+    /// Waits until half of them have left the first version behind.
+    async fn halfway(&mut self) -> Result<()> {
+        let is_on_its_way = |rollout: &DynamicObject| {
+            let status = &rollout.data["status"];
+            status["canary"].is_object() || status["stable"]["images"]["web"] == "greeter:2"
+        };
+        let half = self.count / 2;
+        self.rollouts
+            .until(("half of them on their way", PATIENCE), half, is_on_its_way)
+            .await
+            .map(drop)
+    }
+
+    async fn end(mut self) -> Result<()> {
+        // Their finalizers need the operator, and the next run wants the machine for itself.
+        let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
+        let names = (0..self.count).map(|index| {
+            let rollouts = rollouts.clone();
+            async move {
+                rollouts
+                    .delete(&name(index), &kube::api::DeleteParams::background())
+                    .await
+                    .map(drop)
+            }
+        });
+        futures::stream::iter(names)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        let pods = self.api("", "v1", "Pod");
+        crate::wait::until("the pods are gone", PATIENCE, || async {
+            let left = pods
+                .list(&kube::api::ListParams::default().limit(1))
+                .await?;
+            Ok(left.items.is_empty().then_some(()))
+        })
+        .await?;
+        if let Some(subject) = self.subject.take() {
+            subject.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(span: Duration) -> String {
+    format!("{:.1} s", span.as_secs_f64())
+}
+
+fn name(index: u32) -> String {
+    format!("app{index:05}")
+}
+
+fn template(version: &str) -> Value {
+    json!({
+        "metadata": {"labels": {"app": "bench"}},
+        "spec": {"containers": [{"name": "web", "image": format!("greeter:{version}")}]},
+    })
+}
+
+fn rollout(index: u32, version: &str, watched_by: Option<&str>) -> Value {
+    let mut spec = json!({
+        "replicas": 4,
+        "selector": {"matchLabels": {"app": "bench"}},
+        "template": template(version),
+        "strategy": {
+            "maxSurge": 1, "maxUnavailable": 0,
+            "steps": [{"setWeight": {"weight": 25}}, {"setWeight": {"weight": 50}}, {"setWeight": {"weight": 100}}],
+        },
+    });
+    if let Some(address) = watched_by {
+        spec["strategy"] =
+            json!({"steps": [{"setWeight": {"weight": 20}}, {"pause": {"for": "1h"}}]});
+        spec["traffic"] =
+            json!({"drain": "1s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "bench"}]}}});
+        spec["analysis"] = json!({"interval": "1s", "metrics": [{
+            "name": "success", "pass": "value >= 0.99",
+            "prometheus": {"address": address, "query": "success{pod=~\"{{canary.pods}}\"}"},
+        }]});
+    }
+    json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name(index)}, "spec": spec,
+    })
+}
+
+fn canary_weight(route: &DynamicObject) -> Option<u64> {
+    route
+        .data
+        .pointer("/spec/rules/0/backendRefs/1/weight")?
+        .as_u64()
+}
+
+fn api(
+    client: &Client,
+    namespace: &str,
+    (group, version, kind): (&str, &str, &str),
+) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Our definitions and those of the Gateway API.
+async fn definitions() -> Result<Vec<Value>> {
+    let mut text = crate::gateway_api_crds().await?;
+    let folder = crate::repository_root().join("crds");
+    for entry in std::fs::read_dir(&folder).context("no crds/")? {
+        text.push_str("\n---\n");
+        text.push_str(&std::fs::read_to_string(entry?.path())?);
+    }
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+    let is_definition = |document: &Value| document["kind"] == "CustomResourceDefinition";
+    Ok(documents.into_iter().filter(is_definition).collect())
+}
+
+async fn apply(client: &Client, definition: &Value) -> Result<()> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+    ));
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let name = definition["metadata"]["name"]
+        .as_str()
+        .context("a definition without a name")?;
+    let params = PatchParams::apply("slipway-bench").force();
+    api.patch(name, &params, &Patch::Apply(definition)).await?;
+    crate::wait::until(
+        &format!("{name} is established"),
+        Duration::from_secs(30),
+        || async {
+            let found = api.get(name).await?;
+            let conditions = found.data["status"]["conditions"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let is_established = conditions
+                .iter()
+                .any(|c| c["type"] == "Established" && c["status"] == "True");
+            Ok(is_established.then_some(()))
+        },
+    )
+    .await
+}

@@ -1,0 +1,47 @@
+//! `bench`: what the operator costs, beside goals.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use testbed::bench::rollout::Bench;
+
+/// Measures an operator's binary on a control plane of its own with scripted nodes, and prints figures beside goals.
+///
+/// Exits with 0 whatever the figures are, and with 1 when something does not come to its end.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Args {
+    /// The operator
+    #[arg(long, default_value = "target/release/slipway")]
+    operator: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Rollouts of four pods, updated all at once
+    Rollout {
+        /// How many; may be repeated
+        #[arg(long, default_values = ["100", "500"])]
+        count: Vec<u32>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match measure(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(args: &Args) -> Result<()> {
+    let What::Rollout { count } = &args.what;
+    Bench::start(&args.operator).await?.play(count).await
+}

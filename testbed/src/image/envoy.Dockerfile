@@ -1,0 +1,5 @@
+FROM scratch
+COPY root /
+COPY envoy /usr/local/bin/envoy
+ENV PATH=/usr/local/bin
+CMD ["envoy"]
