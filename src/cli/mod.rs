@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_help_reads_well() {
-        let mut command = Args::command();
+        let mut command = Args::command().term_width(100);
         command.build();
         let mut texts = vec![command.render_long_help().to_string()];
         let rollout = command.find_subcommand_mut("rollout").unwrap();

@@ -39,7 +39,6 @@ fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Invalid>) {
         found.push(Invalid::new(path, format!("must be {wanted}")));
         return;
     }
-    let before = found.len();
     check_words(value, schema, path, found);
     match value {
         Value::String(text) => check_text(text, schema, path, found),
@@ -48,10 +47,7 @@ fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Invalid>) {
         Value::Object(fields) => check_fields(fields, schema, path, found),
         Value::Null | Value::Bool(_) => {}
     }
-    // Rules may rely on everything below them being as it should.
-    if found.len() == before {
-        check_rules(value, schema, path, found);
-    }
+    check_rules(value, schema, path, found);
 }
 
 /// What the value should be, where it is something else.

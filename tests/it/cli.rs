@@ -194,11 +194,13 @@ async fn a_spec_that_cannot_be_is_code_2_with_every_problem() {
     assert_eq!(answer.status.code(), Some(2));
     let lines = told(&answer);
     assert!(
-        lines.contains("-: Rollout api: spec.strategy.steps[0].setWieght: there is no such field"),
+        lines.contains(
+            "standard input: Rollout api: spec.strategy.steps[0].setWieght: there is no such field"
+        ),
         "{lines}"
     );
     assert!(
-        lines.contains("-: Rollout api: spec.strategy.keepOldFor: "),
+        lines.contains("standard input: Rollout api: spec.strategy.keepOldFor: "),
         "{lines}"
     );
     let usage = run(&["rollout", "plan"]).await;

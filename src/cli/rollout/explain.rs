@@ -8,10 +8,7 @@ use crate::cli::{Answer, Output};
 use crate::rollout::api::Rollout;
 use crate::rollout::explain::explain;
 
-/// Say why a Rollout is where it is, what it waits for and until when.
-///
-/// Everything is read off the Rollout itself: its steps, weights, pods, samples, Decisions and conditions; and what
-/// a person could do next.
+/// Which Rollout, and how.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the Rollout.

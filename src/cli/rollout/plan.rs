@@ -11,11 +11,7 @@ use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
 
-/// Show what a change of a Rollout goes through, before anything is applied.
-///
-/// The operator's own planner is asked what it would do in an ideal cluster: pods are ready at once, the data plane takes
-/// in everything at once, every metric is good, and people say yes as soon as they are asked. Bounds and rules of
-/// the definitions are checked as the API server does. No cluster is needed.
+/// Which files, and how.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File with Rollouts, among other objects or not; `-` for the standard input. May be given several times.
@@ -41,10 +37,11 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
         };
         let (found, problems) = read::simulations(&text, &schema);
         simulations.extend(found);
+        let source = if name == "-" { "standard input" } else { name };
         let problems = problems.into_iter();
         answer
             .problems
-            .extend(problems.map(|problem| format!("{name}: {problem}")));
+            .extend(problems.map(|problem| format!("{source}: {problem}")));
     }
     let endless = simulations.iter().filter_map(|simulation| {
         let problem = simulation.problem.as_ref()?;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::decision::api::DecisionAction;
 use crate::model::key::Key;
 use crate::model::plan::Plan;
 use crate::rollout::api::{Phase, Progress, Rollout, RolloutSpec, RolloutStatus};
@@ -151,91 +152,101 @@ impl Story {
     }
 }
 
+/// How a story begins.
+type Teller = fn() -> Story;
+
 /// Rollouts in every phase that people ask about.
-pub(crate) fn stories() -> Vec<(&'static str, Story)> {
-    use crate::decision::api::DecisionAction;
-    let none = json!({});
-    let at = |step| {
-        let mut story = Story::begun(&none);
-        story.want("2", &none);
-        approving(&mut story, step);
-        story
-    };
-    let mut held = at(2);
-    held.world.decide(DecisionAction::Pause, "olga", &[]);
-    held.until(|status| status.phase == Some(Phase::Paused));
-    let mut back = at(2);
-    back.crash();
-    back.until(|status| status.phase == Some(Phase::RolledBack));
-    let mut over = at(6);
-    over.world.decide(DecisionAction::Resume, "olga", &[]);
-    over.until(|status| {
-        let is_drained = |progress: &Progress| progress.draining.is_empty();
-        status.phase == Some(Phase::Healthy) && status.progress.as_ref().is_some_and(is_drained)
-    });
-    let mut draining = at(6);
-    draining.world.decide(DecisionAction::Resume, "olga", &[]);
-    while draining.world.seen().status.phase != Some(Phase::Healthy) {
-        let plan = draining.look();
-        draining.world.carry_out(&plan);
+pub(crate) const STORIES: &[(&str, Teller)] = &[
+    ("runs a hook", hook),
+    ("pauses for a time", || at(2)),
+    ("analyses", || at(3)),
+    ("waits for approvals", || at(4)),
+    ("pauses without an end", || at(6)),
+    ("is held by a person", || {
+        let mut held = at(2);
+        held.world.decide(DecisionAction::Pause, "olga", &[]);
+        held.until(|status| status.phase == Some(Phase::Paused));
+        held
+    }),
+    ("is held by its spec", || {
+        let mut held = Story::begun(&json!({}));
+        held.want("2", &json!({"paused": true}));
+        held.until(|status| status.phase == Some(Phase::Paused));
+        held
+    }),
+    ("was given up", || {
+        let mut back = at(2);
+        back.crash();
+        back.until(|status| status.phase == Some(Phase::RolledBack));
+        back
+    }),
+    ("drains", over),
+    ("is over", || {
+        let mut over = over();
+        over.until(|status| {
+            let progress = status.progress.as_ref();
+            progress.is_some_and(|progress| progress.draining.is_empty())
+        });
+        over
+    }),
+    ("was undone", || {
+        let mut undone = at(6);
+        undone.world.decide(DecisionAction::Undo, "olga", &[]);
+        undone.until(|status| status.phase == Some(Phase::RolledBack));
+        undone
+    }),
+    ("cannot be used", || {
+        let mut invalid = Story::begun(&json!({}));
+        let change = json!({"traffic": null, "strategy": {"keepOldFor": "1m"}});
+        invalid.want("2", &change);
+        invalid.look();
+        invalid
+    }),
+];
+
+/// The story of a name.
+pub(crate) fn story(name: &str) -> Story {
+    let found = STORIES.iter().find(|(known, _)| *known == name);
+    found.unwrap().1()
+}
+
+/// Version 2 is in a step.
+fn at(step: u32) -> Story {
+    let mut story = Story::begun(&json!({}));
+    story.want("2", &json!({}));
+    approving(&mut story, step);
+    story
+}
+
+/// Version 2 has just taken over.
+fn over() -> Story {
+    let mut story = at(6);
+    story.world.decide(DecisionAction::Resume, "olga", &[]);
+    while story.world.seen().status.phase != Some(Phase::Healthy) {
+        let plan = story.look();
+        story.world.carry_out(&plan);
     }
-    let mut undone = at(6);
-    undone.world.decide(DecisionAction::Undo, "olga", &[]);
-    undone.until(|status| status.phase == Some(Phase::RolledBack));
-    let paused = json!({"paused": true});
-    let mut spec_paused = Story::begun(&none);
-    spec_paused.want("2", &paused);
-    spec_paused.until(|status| status.phase == Some(Phase::Paused));
-    let mut invalid = Story::begun(&none);
-    invalid.want(
-        "2",
-        &json!({"traffic": null, "strategy": {"keepOldFor": "1m"}}),
-    );
-    invalid.look();
-    let hook = json!({"strategy": {"steps": [
+    story
+}
+
+/// The Job of a hook is about to be made.
+fn hook() -> Story {
+    let steps = json!({"strategy": {"steps": [
         {"scale": {"canary": 1}}, {"run": {"name": "smoke", "job": {"image": "smoke:1"}}}, {"setWeight": {"weight": 50}}]}});
-    let mut runs = Story::begun(&none);
-    runs.want("2", &hook);
-    while runs
-        .world
-        .seen()
-        .status
-        .step
-        .as_ref()
-        .is_none_or(|step| step.index != 2)
-    {
-        let plan = runs.look();
-        // The Job is not there yet.
-        if runs
-            .world
-            .seen()
-            .status
-            .step
-            .as_ref()
-            .is_none_or(|step| step.index != 2)
-        {
-            runs.world.carry_out(&plan);
+    let mut story = Story::begun(&json!({}));
+    story.want("2", &steps);
+    loop {
+        let plan = story.look();
+        let step = story.world.seen().status.step.as_ref();
+        if step.is_some_and(|step| step.index == 2) {
+            return story;
         }
+        story.world.carry_out(&plan);
     }
-    vec![
-        ("runs a hook", runs),
-        ("pauses for a time", at(2)),
-        ("analyses", at(3)),
-        ("waits for approvals", at(4)),
-        ("pauses without an end", at(6)),
-        ("is held by a person", held),
-        ("is held by its spec", spec_paused),
-        ("was given up", back),
-        ("is over", over),
-        ("drains", draining),
-        ("was undone", undone),
-        ("cannot be used", invalid),
-    ]
 }
 
 /// Goes to a step; one person has approved, and the second does.
 fn approving(story: &mut Story, step: u32) {
-    use crate::decision::api::DecisionAction;
     let leads = ["leads".to_owned()];
     if step >= 4 {
         story.until_step(4);

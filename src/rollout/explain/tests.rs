@@ -2,26 +2,19 @@
 
 use jiff::SignedDuration;
 
-use super::testing::{Story, stories};
+use super::testing::{STORIES, Story};
 use super::*;
 use crate::rollout::api::RolloutSpec;
 
 #[test]
 fn every_decision_that_is_advised_has_an_effect() {
-    for (name, _) in stories() {
-        let told = |story: &Story| explain(&story.rollout(), story.now());
-        let find = || {
-            stories()
-                .into_iter()
-                .find(|(other, _)| *other == name)
-                .unwrap()
-                .1
-        };
-        for advice in told(&find()).advice {
+    for (name, tell) in STORIES {
+        let told = tell();
+        for advice in explain(&told.rollout(), told.now()).advice {
             let Some(action) = advice.decision else {
                 continue;
             };
-            let mut story = find();
+            let mut story = tell();
             story.world.decide(action, "somebody", &advice.groups);
             let plan = story.look();
             let outcome = plan.progress.last_decision.unwrap();
@@ -35,7 +28,8 @@ fn every_decision_that_is_advised_has_an_effect() {
 
 #[test]
 fn there_is_advice_for_everything_that_waits() {
-    for (name, story) in stories() {
+    for (name, tell) in STORIES {
+        let story = tell();
         let explanation = explain(&story.rollout(), story.now());
         assert!(!explanation.advice.is_empty(), "{name}");
         assert!(!explanation.message.is_empty(), "{name}");

@@ -127,14 +127,19 @@ fn summary(simulation: &Simulation) -> String {
     others.extend(simulation.has_hooks.then(|| "hooks".to_owned()));
     others.extend(match people {
         0 => None,
-        1 => Some("a wait for people".to_owned()),
-        count => Some(format!("{count} waits for people")),
+        1 => Some("people (one wait)".to_owned()),
+        count => Some(format!("people ({count} waits)")),
     });
-    let others = others.join(", ");
+    let last = others.pop().unwrap_or_default();
+    let others = if others.is_empty() {
+        last
+    } else {
+        format!("{} and {last}", others.join(", "))
+    };
     let took = span(simulation.took);
     let most = simulation.most_pods;
     format!(
-        "  At most {most} pods at once, besides those that end. It takes {took}; to that comes the time of: {others}."
+        "  At most {most} pods at once, besides those that end. It takes {took}, and as long as {others} take."
     )
 }
 

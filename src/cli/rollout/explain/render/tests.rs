@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::rollout::explain::explain;
-use crate::rollout::explain::testing::stories;
+use crate::rollout::explain::testing::{STORIES, story};
 
 fn name_of(story: &str) -> String {
     story.replace(' ', "_")
@@ -12,8 +12,9 @@ fn name_of(story: &str) -> String {
 
 #[test]
 fn what_people_see_in_every_phase() {
-    for (name, story) in stories() {
-        let seconds = if name == "drains" { 4 } else { 100 };
+    for (name, tell) in STORIES {
+        let story = tell();
+        let seconds = if *name == "drains" { 4 } else { 100 };
         let now = story.now() + SignedDuration::from_secs(seconds);
         let shown = table(&explain(&story.rollout(), now), Palette::new(false));
         insta::assert_snapshot!(name_of(name), shown);
@@ -22,10 +23,7 @@ fn what_people_see_in_every_phase() {
 
 #[test]
 fn programs_get_times_as_they_are_in_the_object() {
-    let (_, story) = stories()
-        .into_iter()
-        .find(|(name, _)| *name == "pauses for a time")
-        .unwrap();
+    let story = story("pauses for a time");
     let explanation = explain(&story.rollout(), story.now());
     let read: serde_json::Value = serde_json::from_str(&json(&explanation)).unwrap();
     assert_eq!(read["phase"], "Paused");
@@ -37,10 +35,7 @@ fn programs_get_times_as_they_are_in_the_object() {
 
 #[test]
 fn colours_are_added_and_nothing_else() {
-    let (_, story) = stories()
-        .into_iter()
-        .find(|(name, _)| *name == "pauses for a time")
-        .unwrap();
+    let story = story("pauses for a time");
     let explanation = explain(&story.rollout(), story.now());
     let coloured = table(&explanation, Palette::new(true));
     assert!(coloured.contains("\u{1b}[33mPaused\u{1b}[0m"));
