@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::load::Load;
 
-use crate::app::{App, NAME, RATE, REPLICAS, in_steps, is_phase, is_true, nothing_lost, with_app};
+use crate::app::{
+    App, NAME, RATE, REPLICAS, SOON, in_steps, is_phase, is_true, nothing_lost, wait_for, with_app,
+};
 use crate::stage::{NAMESPACE, RELEASE, Version};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,4 +182,56 @@ fn taken(app: &App) -> [(ObjectKind, Value); 3] {
             }),
         ),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn every_kind_says_what_is_wrong_with_its_spec_and_what_to_do() {
+    with_app(async |app| {
+        let stage = |name: &str, needs: &str| {
+            json!({"name": name, "type": "Test", "image": "python:3", "run": "true", "needs": [needs]})
+        };
+        let circle = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "circle"},
+            "spec": {
+                "source": {"git": {"url": "https://git.example/shop.git"}},
+                "stages": [stage("egg", "hen"), stage("hen", "egg")],
+            },
+        });
+        app.apply(ObjectKind::Pipeline, &circle).await;
+        until_stalled(app, ObjectKind::Pipeline, "circle", "stages wait for each other in a circle").await;
+        let lost = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "lost"},
+            "spec": {
+                "pipelineRef": {"name": "nowhere"}, "ref": "refs/heads/main",
+                "trigger": {"kind": "Manual", "actor": "admin"},
+            },
+        });
+        app.apply(ObjectKind::PipelineRun, &lost).await;
+        until_stalled(app, ObjectKind::PipelineRun, "lost", "there is no Pipeline nowhere; create it").await;
+        // What the schema can tell is refused at once, so that it never is a status.
+        let nothing = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "nothing"},
+            "spec": {"tier": "Staging", "promotion": {"from": {}}},
+        });
+        let params = PatchParams::apply("people");
+        let refused = app.api(ObjectKind::Environment).patch("nothing", &params, &Patch::Apply(&nothing)).await;
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("exactly one of pipelines"), "{text}");
+    })
+    .await;
+}
+
+async fn until_stalled(app: &App, kind: ObjectKind, name: &str, words: &str) {
+    wait_for(words, SOON, async || {
+        let object = app.api(kind).get(name).await.unwrap();
+        let object = serde_json::to_value(object).unwrap();
+        let message = object["status"]["message"].as_str().unwrap_or_default();
+        if is_true(&object, "Stalled") && message.contains(words) {
+            Ok(())
+        } else {
+            Err(object["status"].to_string())
+        }
+    })
+    .await;
 }
