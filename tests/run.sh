@@ -14,7 +14,7 @@ part() {
     summary+=("$(printf '%-8s %6ds  %s' "$name" $((SECONDS - start)) "$result")")
 }
 
-unit() { "$cargo" test --workspace --lib; }
+unit() { "$cargo" test --workspace --lib -- ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 api() {
     "${testbed[@]}" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         "$cargo" test -p testbed --test control_plane --test scripted -- --include-ignored

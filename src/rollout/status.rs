@@ -158,7 +158,8 @@ fn conditions(
     let stable = plan.progress.progress.stable.as_ref();
     let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
-    let is_healthy = ready >= wanted.min(1) && phase != Phase::Degraded;
+    let is_sick = phase == Phase::Degraded && reason != "InvalidSpec";
+    let is_healthy = ready >= wanted.min(1) && !is_sick;
     let pods = format!("{ready} pods of the stable revision are ready");
     let health = if is_healthy {
         "StableServes"

@@ -33,11 +33,15 @@ async fn orphaned_in_the_middle_of_a_canary_the_stable_version_serves_on() {
 
         app.start(Version::One, &extra).await;
         assert_eq!(app.pods().await, before, "adopted, the same pods still");
-        assert_eq!(
-            owned(app).await.len(),
-            4,
-            "ReplicaSet, both Services and the route"
-        );
+        wait_for(
+            "ReplicaSet, both Services and the route have an owner again",
+            SOON,
+            async || match owned(app).await {
+                owned if owned.len() == 4 => Ok(()),
+                owned => Err(format!("{owned:?}")),
+            },
+        )
+        .await;
         nothing_lost("a Rollout that left its pods, and came back", load).await;
     })
     .await;

@@ -120,8 +120,8 @@ impl Draft<'_> {
         let weight = self.spec.weight_at(step_of(change));
         if self.spec.router.is_some() {
             let live = self.live.arrangement.as_ref();
-            let has_share = live.is_none_or(|live| live.share_of(&self.stable) > Weight::ZERO);
-            return self.spec.replicas > 0 && (has_share || weight < Weight::FULL);
+            let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
+            return self.spec.replicas > 0 && !(has_all && weight == Weight::FULL);
         }
         let is_lost = self.seen.set(&self.stable).is_none();
         self.counts(weight).stable > 0 && (is_lost || self.seen.trouble(&self.stable).is_some())

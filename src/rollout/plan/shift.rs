@@ -180,7 +180,9 @@ impl Draft<'_> {
             return Arrangement::all_to(&self.stable);
         };
         let is_superseded = live.canary != change.revision && live.canary != self.stable;
-        if self.may_promote(live) || (is_superseded && self.is_stable_down(change)) {
+        // Whatever the Services select then, nothing of it can serve as stable would.
+        let is_strange = is_superseded || live.stable != self.stable;
+        if self.may_promote(live) || (is_strange && self.is_stable_down(change)) {
             return Arrangement::all_to(&change.revision);
         }
         Arrangement {

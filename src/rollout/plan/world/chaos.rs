@@ -121,17 +121,25 @@ fn weathered(seed: u64) -> World {
 
 #[test]
 fn after_any_storm_a_version_takes_over() {
-    for seed in 0..160 {
-        let mut world = weathered(seed);
-        // One that was never given up.
-        world.wanted = "3";
-        let is_there = world.run_until(CALM, Phase::Healthy);
-        assert!(
-            is_there,
-            "seed {seed}: {:?}, {:?}, {:?}",
-            world.status, world.objects.route, world.objects.services
-        );
-    }
+    (0..160).for_each(takes_over_after_a_storm);
+}
+
+#[test]
+#[ignore = "takes many minutes; run make e2e-full"]
+fn after_any_of_many_storms_a_version_takes_over() {
+    (160..10_000).for_each(takes_over_after_a_storm);
+}
+
+fn takes_over_after_a_storm(seed: u64) {
+    let mut world = weathered(seed);
+    // One that was never given up.
+    world.wanted = "3";
+    let is_there = world.run_until(CALM, Phase::Healthy);
+    assert!(
+        is_there,
+        "seed {seed}: {:?}, {:?}, {:?}",
+        world.status, world.objects.route, world.objects.services
+    );
 }
 
 #[test]
