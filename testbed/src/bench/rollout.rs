@@ -52,12 +52,12 @@ impl Bench {
     pub async fn start(program: &Path) -> Result<Self> {
         let cluster = ControlPlane::start("bench").await?;
         let client = cluster.client()?;
-        for document in definitions().await? {
-            apply(&client, &document).await?;
+        for definition in definitions().await? {
+            apply(&client, &definition).await?;
+            established(&client, &definition).await?;
         }
-        let kubeconfig = cluster
-            .user_kubeconfig(OPERATOR, &["system:masters"])
-            .await?;
+        apply(&client, &may_everything()).await?;
+        let kubeconfig = cluster.user_kubeconfig(OPERATOR, &[]).await?;
         Ok(Self {
             cluster,
             client,
@@ -471,23 +471,41 @@ async fn definitions() -> Result<Vec<Value>> {
     Ok(documents.into_iter().filter(is_definition).collect())
 }
 
-async fn apply(client: &Client, definition: &Value) -> Result<()> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "apiextensions.k8s.io",
-        "v1",
-        "CustomResourceDefinition",
-    ));
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let name = definition["metadata"]["name"]
-        .as_str()
-        .context("a definition without a name")?;
+/// What the operator may do is not what is measured.
+fn may_everything() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": OPERATOR},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR}],
+    })
+}
+
+/// The kind of a manifest that has no namespace, and its name.
+fn cluster_wide(client: &Client, manifest: &Value) -> Result<(Api<DynamicObject>, String)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("no manifest");
+    let (version, kind) = (text(&manifest["apiVersion"])?, text(&manifest["kind"])?);
+    let (group, version) = version.split_once('/').context("a core kind")?;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+    Ok((
+        Api::all_with(client.clone(), &resource),
+        text(&manifest["metadata"]["name"])?,
+    ))
+}
+
+async fn apply(client: &Client, manifest: &Value) -> Result<()> {
+    let (api, name) = cluster_wide(client, manifest)?;
     let params = PatchParams::apply("slipway-bench").force();
-    api.patch(name, &params, &Patch::Apply(definition)).await?;
+    api.patch(&name, &params, &Patch::Apply(manifest)).await?;
+    Ok(())
+}
+
+async fn established(client: &Client, definition: &Value) -> Result<()> {
+    let (api, name) = cluster_wide(client, definition)?;
     crate::wait::until(
         &format!("{name} is established"),
         Duration::from_secs(30),
         || async {
-            let found = api.get(name).await?;
+            let found = api.get(&name).await?;
             let conditions = found.data["status"]["conditions"]
                 .as_array()
                 .cloned()
