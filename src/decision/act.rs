@@ -37,6 +37,13 @@ impl Act {
         }
     }
 
+    /// What objects say, in the order in which they were made.
+    pub fn read_all<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Vec<Self> {
+        let mut acts: Vec<Self> = decisions.into_iter().map(Self::read).collect();
+        acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
+        acts
+    }
+
     /// When it was made.
     pub fn moment(&self) -> Moment {
         (self.at, self.version)

@@ -164,13 +164,8 @@ fn decisions(caches: &Caches, key: &Key, promotions: &[Record]) -> Vec<Act> {
             .decisions
             .children_of(ObjectKind::Promotion, &record.target.key)
     });
-    let mut acts: Vec<Act> = own
-        .into_iter()
-        .chain(theirs)
-        .map(|decision| Act::read(&decision))
-        .collect();
-    acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
-    acts
+    let all: Vec<_> = own.into_iter().chain(theirs).collect();
+    Act::read_all(all.iter().map(AsRef::as_ref))
 }
 
 fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {

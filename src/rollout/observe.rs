@@ -120,9 +120,7 @@ fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
 fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {
     let decisions = &cluster.caches.decisions;
     let found = decisions.children_of(ObjectKind::Rollout, key);
-    let mut acts: Vec<Act> = found.iter().map(|decision| Act::read(decision)).collect();
-    acts.sort_by_key(|act| (act.at, act.version, act.name.clone()));
-    acts
+    Act::read_all(found.iter().map(AsRef::as_ref))
 }
 
 fn deletion(rollout: &Rollout) -> Option<Deletion> {

@@ -93,6 +93,12 @@ impl Draft<'_> {
         })
     }
 
+    /// The step that is being done; none when all are.
+    pub(super) fn present_step(&self) -> Option<&Step> {
+        let change = self.change()?;
+        self.spec.steps.get(self.position(change))
+    }
+
     /// Where the change is in the list of steps. It is at the end, too, while nothing of stable serves, because
     /// whatever may fix that must not wait, and once it has become what the stable Service selects.
     pub(super) fn position(&self, change: &Change) -> usize {

@@ -21,7 +21,7 @@ const LATE: SignedDuration = SignedDuration::from_secs(60);
 /// Longest reason of a person that is repeated, in bytes.
 const MAX_REASON: usize = 256;
 /// What a revision is marked with that somebody went back from.
-pub(super) const UNDONE: &str = "Undone";
+const UNDONE: &str = "Undone";
 
 impl Draft<'_> {
     /// Follows what is new.
@@ -223,7 +223,6 @@ impl Draft<'_> {
             return "no effect: nothing was given up that the spec still asks for".to_owned();
         };
         self.memory.progress.undo = None;
-        self.wanted = self.spec.revision.clone();
         format!("{} is tried again", failed.revision)
     }
 
@@ -266,7 +265,6 @@ impl Draft<'_> {
             from,
             to: to.clone(),
         });
-        self.wanted = to.clone();
         format!("going back to {to}")
     }
 
@@ -294,11 +292,6 @@ impl Draft<'_> {
             .collect();
         sets.sort_by_key(|set| std::cmp::Reverse(set.promoted_at));
         sets.into_iter().map(|set| set.revision.clone()).collect()
-    }
-
-    fn present_step(&self) -> Option<&Step> {
-        let change = self.change()?;
-        self.spec.steps.get(self.position(change))
     }
 }
 

@@ -35,7 +35,7 @@ impl Draft<'_> {
     /// The name of the Job that the present step waits for.
     fn present_hook(&self) -> Option<String> {
         let change = self.change()?;
-        match self.spec.steps.get(self.position(change))? {
+        match self.present_step()? {
             Step::Run { name, .. } => Some(render::hook_name(&self.seen.key.name, change, name)),
             Step::SetWeight(_)
             | Step::Scale(_)
@@ -47,8 +47,7 @@ impl Draft<'_> {
 
     fn start_hook(&mut self, job_name: &str) {
         let Some(change) = self.change() else { return };
-        let Some(Step::Run { job, timeout, .. }) = self.spec.steps.get(self.position(change))
-        else {
+        let Some(Step::Run { job, timeout, .. }) = self.present_step() else {
             return;
         };
         let told = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -64,10 +64,7 @@ impl Draft<'_> {
     fn active_metrics<'m>(&self, analysis: &'m Analysis) -> Vec<&'m str> {
         let share = self.live.share_of(&self.wanted);
         let in_background = share > Weight::ZERO && self.wanted_weight() >= analysis.start_at;
-        let of_step = match self
-            .change()
-            .and_then(|change| self.spec.steps.get(self.position(change)))
-        {
+        let of_step = match self.present_step() {
             Some(Step::Analyse { metrics, .. }) => metrics.as_slice(),
             _ => &[],
         };

@@ -269,10 +269,7 @@ impl Draft<'_> {
         let until = until
             .map(|until| format!(" until {}", clock(until)))
             .unwrap_or_default();
-        let current = self
-            .change()
-            .and_then(|change| self.spec.steps.get(self.position(change)));
-        match current {
+        match self.present_step() {
             Some(Step::Pause(None)) => {
                 let text = format!("{position}{share} to canary, pausing until a Decision Resume");
                 (Phase::Paused, Why::normal("PauseStep", text))
