@@ -150,7 +150,7 @@ impl Process {
     /// Starts the watches and waits for their first lists. Standbys do so too: their caches are warm.
     async fn watch(&self) -> Result<(), OperatorError> {
         let namespaces = self.config.namespaces();
-        self.cluster.caches.watch(&Watches {
+        self.cluster.caches.watch(Watches {
             client: self.cluster.client().clone(),
             namespaces: namespaces.clone(),
             queues: Arc::clone(&self.queues),

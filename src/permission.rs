@@ -63,4 +63,13 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "patch", "delete"],
     ),
+    (ObjectKind::GrpcRoute, "", &["list", "watch", "patch"]),
+    (ObjectKind::VirtualService, "", &["list", "watch", "patch"]),
+    (ObjectKind::DestinationRule, "", &["list", "watch", "patch"]),
+    (ObjectKind::TraefikService, "", &["list", "watch", "patch"]),
+    (
+        ObjectKind::Ingress,
+        "",
+        &["list", "watch", "create", "patch", "delete"],
+    ),
 ];

@@ -120,6 +120,31 @@ pub fn record_name(schema: &mut Schema) {
     set(schema, "pattern", RECORD_PATTERN);
 }
 
+/// The name of an HTTP header.
+pub fn header_name(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 256);
+    set(schema, "pattern", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
+}
+
+/// The name of a cookie.
+pub fn cookie_name(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 128);
+    set(schema, "pattern", "^[A-Za-z0-9_-]+$");
+}
+
+/// The value of a cookie.
+pub fn cookie_value(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 256);
+    set(
+        schema,
+        "pattern",
+        "^[A-Za-z0-9!#$%&'()*+./:<=>?@^_`{|}~-]+$",
+    );
+}
+
 /// A list of at most `MAX` different names.
 pub fn names<const MAX: u32>(schema: &mut Schema) {
     set_items(schema, name);

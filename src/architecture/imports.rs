@@ -279,7 +279,7 @@ fn the_test_itself_finds_what_it_looks_for() {
         .unwrap();
     let imports = imports_of(source, &files);
     for known in [
-        "traffic/gateway_api.rs",
+        "traffic/router.rs",
         "rollout/plan.rs",
         "rollout/spec.rs",
         "model/weight.rs",

@@ -10,7 +10,7 @@
 //! those who listen to its parents. That is how a new Release reaches every Environment that takes from its Pipeline.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -33,6 +33,7 @@ use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
+use crate::traffic::router::Router;
 
 /// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects,
 /// who their parents are and, where they have any, what they listen to; a new watched kind is a new line
@@ -44,6 +45,9 @@ macro_rules! caches {
         pub struct Caches {
             $($(#[$doc])* pub $field: Cache<$type>,)*
             queues: Arc<OnceLock<Arc<Queues>>>,
+            watches: Arc<OnceLock<Watches>>,
+            /// Kinds whose watch has been started.
+            started: Arc<Mutex<BTreeSet<ObjectKind>>>,
         }
 
         impl Default for Caches {
@@ -51,6 +55,8 @@ macro_rules! caches {
                 Self {
                     $($field: Cache::new($parents)$(.interested_in($interests))?,)*
                     queues: Arc::default(),
+                    watches: Arc::default(),
+                    started: Arc::default(),
                 }
             }
         }
@@ -75,17 +81,45 @@ macro_rules! caches {
                 $(if kind == ObjectKind::$kind { self.$field.forget(key, uid); })*
             }
 
-            /// Starts the one watch of every kind.
-            pub fn watch(&self, watches: &Watches) {
+            /// Starts the one watch of every kind, but for those that wait until somebody needs them.
+            pub fn watch(&self, watches: Watches) {
                 let _ = self.queues.set(Arc::clone(&watches.queues));
-                $(watches.start(ObjectKind::$kind, Scope::$scope, &self.$field, self);)*
+                let _ = self.watches.set(watches);
+                $(if Scope::$scope != Scope::Named { self.start(ObjectKind::$kind); })*
             }
 
-            /// The kinds whose first list is not complete in one of these namespaces.
+            /// Starts the watch of a kind, if it has not been.
+            fn start(&self, kind: ObjectKind) {
+                let Some(watches) = self.watches.get() else { return };
+                if !self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+                    return;
+                }
+                $(if kind == ObjectKind::$kind {
+                    watches.start(kind, Scope::$scope, &self.$field, self);
+                })*
+            }
+
+            /// The kinds whose first list is not complete in one of these namespaces. Those that a cluster need not have
+            /// are not waited for.
             pub fn unsynced(&self, namespaces: &[String]) -> Vec<ObjectKind> {
                 let mut missing = Vec::new();
-                $(if !self.$field.is_synced(namespaces) { missing.push(ObjectKind::$kind); })*
+                $(if Scope::$scope != Scope::Named && !self.$field.is_synced(namespaces) {
+                    missing.push(ObjectKind::$kind);
+                })*
                 missing
+            }
+
+            /// The objects of a kind that routers read and write.
+            pub fn routes(&self, kind: ObjectKind) -> Option<&Cache<DynamicObject>> {
+                match kind {
+                    ObjectKind::HttpRoute => Some(&self.http_routes),
+                    ObjectKind::GrpcRoute => Some(&self.grpc_routes),
+                    ObjectKind::VirtualService => Some(&self.virtual_services),
+                    ObjectKind::DestinationRule => Some(&self.destination_rules),
+                    ObjectKind::TraefikService => Some(&self.traefik_services),
+                    ObjectKind::Ingress => Some(&self.ingresses),
+                    _ => None,
+                }
             }
 
             /// Objects known per kind, for metrics.
@@ -112,8 +146,29 @@ macro_rules! caches {
 }
 
 impl Caches {
+    /// Whether an object of ours names this one.
+    pub fn is_named(&self, kind: ObjectKind, key: &Key) -> bool {
+        let key = key.clone();
+        !self.listeners_to(&Parent { kind, key }).is_empty()
+    }
+
+    /// Starts the watches of what a Rollout names.
+    fn follow(&self, rollout: &Key) {
+        let Some(rollout) = self.rollouts.get(rollout) else {
+            return;
+        };
+        for named in named_by(&rollout) {
+            self.start(named.kind);
+        }
+    }
+
     /// Wakes whoever has to look after a watch event.
     pub fn wake(&self, kind: ObjectKind, news: &News) {
+        if kind == ObjectKind::Rollout {
+            for key in &news.changed {
+                self.follow(key);
+            }
+        }
         for key in &news.changed {
             self.queue(&Parent {
                 kind,
@@ -131,11 +186,11 @@ impl Caches {
                 woken.extend(self.parents_of(parent));
             }
         }
+        for key in &news.changed {
+            let key = key.clone();
+            woken.extend(self.listeners_to(&Parent { kind, key }));
+        }
         if kind.is_own() {
-            for key in &news.changed {
-                let key = key.clone();
-                woken.extend(self.listeners_to(&Parent { kind, key }));
-            }
             if !self.has_queue(kind) {
                 let parents = news.parents.iter();
                 woken.extend(parents.flat_map(|parent| self.listeners_to(parent)));
@@ -165,7 +220,7 @@ impl Caches {
 
 caches! {
     /// Rollouts.
-    rollouts: Rollout = Rollout, All, no_parent, environment_of;
+    rollouts: Rollout = Rollout, All, no_parent, interests_of;
     /// ReplicaSets that carry our label.
     replica_sets: ReplicaSet = ReplicaSet, Ours, by_label_or_owner;
     /// Pods that carry our label.
@@ -174,8 +229,18 @@ caches! {
     services: Service = Service, Ours, by_label_or_owner;
     /// EndpointSlices of those Services, which pass their labels on.
     endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_owner;
-    /// HTTPRoutes that carry our label; empty where the Gateway API is not installed.
-    http_routes: DynamicObject = HttpRoute, OursIfInstalled, by_label_or_owner;
+    /// HTTPRoutes.
+    http_routes: DynamicObject = HttpRoute, Named, by_label_or_owner;
+    /// GRPCRoutes.
+    grpc_routes: DynamicObject = GrpcRoute, Named, by_label_or_owner;
+    /// VirtualServices of Istio.
+    virtual_services: DynamicObject = VirtualService, Named, by_label_or_owner;
+    /// DestinationRules of Istio.
+    destination_rules: DynamicObject = DestinationRule, Named, by_label_or_owner;
+    /// TraefikServices.
+    traefik_services: DynamicObject = TraefikService, Named, by_label_or_owner;
+    /// Ingresses.
+    ingresses: DynamicObject = Ingress, Named, by_label_or_owner;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -240,11 +305,26 @@ fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
     }]
 }
 
-/// A Rollout hears of the Environment that it takes its images from.
-fn environment_of(rollout: &Rollout) -> Vec<Parent> {
+/// A Rollout hears of the Environment that it takes its images from, and of what it divides traffic with.
+fn interests_of(rollout: &Rollout) -> Vec<Parent> {
     let release = rollout.spec.release.as_ref();
     let name = release.map(|release| release.environment.name.as_str());
-    related(rollout, ObjectKind::Environment, name)
+    let mut all = related(rollout, ObjectKind::Environment, name);
+    all.extend(named_by(rollout));
+    all
+}
+
+/// What a Rollout divides traffic with.
+fn named_by(rollout: &Rollout) -> Vec<Parent> {
+    let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
+    let (namespace, own) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+    let objects = routers.flat_map(|router| router.objects(&own));
+    objects
+        .map(|(kind, name)| Parent {
+            kind,
+            key: Key::new(namespace.clone(), name),
+        })
+        .collect()
 }
 
 /// An Environment hears of its Rollouts and of what it takes Releases from.

@@ -20,6 +20,7 @@ use super::cache::Cache;
 use super::caches::Caches;
 use crate::controller::queue::Queue;
 use crate::error::chain;
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
@@ -31,14 +32,16 @@ pub enum Scope {
     All,
     /// Objects that carry our label.
     Ours,
-    /// The same, for a kind that a cluster need not have.
-    OursIfInstalled,
+    /// Objects of a kind that a cluster need not have: those that carry our label, and those of people's that an object
+    /// of ours names. The watch starts when the first one is named, and what nobody names is not kept.
+    Named,
 }
 
 /// Work queues by kind, for waking.
 pub type Queues = HashMap<ObjectKind, Arc<Queue>>;
 
 /// Starts watches.
+#[derive(Clone)]
 pub struct Watches {
     /// Where to watch.
     pub client: Client,
@@ -64,6 +67,7 @@ impl Watches {
             let stream = K::stream(&self.client, kind, namespace, config(scope));
             let feed = Feed {
                 kind,
+                scope,
                 namespace: namespace.clone(),
                 cache: cache.clone(),
                 caches: caches.clone(),
@@ -80,8 +84,8 @@ fn config(scope: Scope) -> watcher::Config {
     // Any version will do for the first list: it comes from the API server's memory, not from etcd.
     let config = watcher::Config::default().any_semantic();
     match scope {
-        Scope::All => config,
-        Scope::Ours | Scope::OursIfInstalled => config.labels(label::COMPONENT),
+        Scope::All | Scope::Named => config,
+        Scope::Ours => config.labels(label::COMPONENT),
     }
 }
 
@@ -191,6 +195,7 @@ where
 
 struct Feed<K> {
     kind: ObjectKind,
+    scope: Scope,
     namespace: String,
     cache: Cache<K>,
     caches: Caches,
@@ -217,9 +222,26 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
     }
 
     fn take(&self, event: Event<K>) {
-        let news = self.cache.observe(&self.namespace, pruned(event));
+        let event = pruned(event);
+        let is_kept = match &event {
+            Event::Apply(object) | Event::InitApply(object) => self.is_kept(object),
+            Event::Delete(_) | Event::Init | Event::InitDone => true,
+        };
+        if !is_kept {
+            return;
+        }
+        let news = self.cache.observe(&self.namespace, event);
         self.metrics.watch_event(self.kind);
         self.caches.wake(self.kind, &news);
+    }
+}
+
+impl<K: ResourceExt + Clone + Debug> Feed<K> {
+    /// Whether anybody needs the object.
+    fn is_kept(&self, object: &K) -> bool {
+        self.scope != Scope::Named
+            || object.labels().contains_key(label::COMPONENT)
+            || self.caches.is_named(self.kind, &Key::of(object))
     }
 }
 

@@ -139,6 +139,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Reads an object of people's that somebody names into its cache: news of it from before then was not kept. A kind
+    /// that the cluster does not have has no objects.
+    pub async fn read_named(&self, kind: ObjectKind, key: &Key) -> Result<(), Box<kube::Error>> {
+        match self.find(kind, key).await {
+            Ok(found) => {
+                if let Some(found) = found {
+                    self.remember(kind, &found);
+                }
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(Box::new(error)),
+        }
+    }
+
     /// Reads one object by its name. As a list, which the operator may do anyway: that it may read every kind one by one
     /// as well would be a right that nearly nothing uses.
     async fn find(&self, kind: ObjectKind, key: &Key) -> kube::Result<Option<DynamicObject>> {

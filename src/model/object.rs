@@ -66,6 +66,16 @@ object_kinds! {
     EndpointSlice = ("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     /// The weights.
     HttpRoute = ("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),
+    /// Weights of gRPC.
+    GrpcRoute = ("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute"),
+    /// Weights of Istio.
+    VirtualService = ("networking.istio.io", "v1", "virtualservices", "VirtualService"),
+    /// What Istio's subsets select.
+    DestinationRule = ("networking.istio.io", "v1", "destinationrules", "DestinationRule"),
+    /// Weights of Traefik.
+    TraefikService = ("traefik.io", "v1alpha1", "traefikservices", "TraefikService"),
+    /// Weights of ingress-nginx.
+    Ingress = ("networking.k8s.io", "v1", "ingresses", "Ingress"),
     /// Stages of a run, smoke tests.
     Job = ("batch", "v1", "jobs", "Job"),
     /// Scripts of a stage.

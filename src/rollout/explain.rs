@@ -277,7 +277,7 @@ impl Seen<'_> {
             Some(Step::Analyse { for_at_least, .. }) => {
                 later(change.step_started_at, *for_at_least)
             }
-            Some(Step::SetWeight(_) | Step::Scale(_)) | None => {
+            Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {
                 change.progressed_at.max(change.step_started_at)
             }
         };

@@ -55,7 +55,7 @@ impl Kind for RolloutKind {
         object: &Arc<api::Rollout>,
         cluster: &Cluster,
     ) -> Result<Self::Observed, ReconcileError> {
-        observe::observe(object, cluster)
+        observe::observe(object, cluster).await
     }
 
     fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
-use super::observed::{Deletion, Hook, Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::observed::{Deletion, Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Invalid, Spec};
 use crate::check;
@@ -26,12 +26,16 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::traffic::router::Route;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
 const ORPHAN: &str = "orphan";
 
 /// Reads everything a plan may need.
-pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, ReconcileError> {
+pub async fn observe(
+    rollout: &Arc<Rollout>,
+    cluster: &Cluster,
+) -> Result<Observed, ReconcileError> {
     let key = Key::of(rollout.as_ref());
     let caches = &cluster.caches;
     let of = |name: &str| Key::new(key.namespace.clone(), name);
@@ -77,10 +81,8 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
             .release
             .as_ref()
             .map(|release| release.environment.name.clone()),
-        route: caches.http_routes.get(&key).map(|live| Route {
-            target: Target::of(ObjectKind::HttpRoute, live.as_ref()),
-            live,
-        }),
+        routes: Vec::new(),
+        leftovers: Vec::new(),
         key: key.clone(),
     };
     let backends = observed.backends();
@@ -88,7 +90,74 @@ pub fn observe(rollout: &Arc<Rollout>, cluster: &Cluster) -> Result<Observed, Re
         let service = caches.services.get(&of(name))?;
         Some(read_service(&service, &slices, &observed))
     });
+    observed.routes = routes(&observed, cluster).await?;
+    observed.leftovers = leftovers(&observed, cluster);
     Ok(observed)
+}
+
+/// The objects of the spec's routers. People's are not kept before somebody names them: what is not known is asked for.
+async fn routes(seen: &Observed, cluster: &Cluster) -> Result<Vec<Route>, ReconcileError> {
+    let routing = seen.wanted.spec().and_then(|spec| spec.routing.as_ref());
+    let mut routes = Vec::new();
+    for router in routing.iter().flat_map(|routing| &routing.routers) {
+        for (kind, name) in router.objects(&seen.key.name) {
+            let key = Key::new(seen.key.namespace.clone(), name);
+            let Some(cache) = cluster.caches.routes(kind) else {
+                continue;
+            };
+            let is_ours = router.is_created() && router.carried_by(&seen.key.name).1 == key.name;
+            if cache.get(&key).is_none() && !is_ours {
+                let read = cluster.read_named(kind, &key).await;
+                read.map_err(ReconcileError::Observe)?;
+            }
+            routes.extend(cache.get(&key).map(|live| Route {
+                target: Target::of(kind, live.as_ref()),
+                live,
+            }));
+        }
+    }
+    Ok(routes)
+}
+
+/// Kinds of routes that are created.
+const CREATED: &[ObjectKind] = &[ObjectKind::HttpRoute, ObjectKind::Ingress];
+
+/// Services and routes of ours that are not what the spec names. Without `spec.traffic` the Services by their usual
+/// names are none of them: they are removed as what they are.
+fn leftovers(seen: &Observed, cluster: &Cluster) -> Vec<Target> {
+    let services = &cluster.caches.services;
+    let services = services.children_of(ObjectKind::Rollout, &seen.key);
+    let services = services.iter().filter(|service| is_ours(service.as_ref()));
+    let services = services.map(|service| Target::of(ObjectKind::Service, service.as_ref()));
+    let routes = CREATED.iter().flat_map(|kind| {
+        let cache = cluster.caches.routes(*kind);
+        let owned = cache.map(|cache| cache.children_of(ObjectKind::Rollout, &seen.key));
+        let owned = owned
+            .into_iter()
+            .flatten()
+            .filter(|route| is_ours(route.as_ref()));
+        owned
+            .map(|route| Target::of(*kind, route.as_ref()))
+            .collect::<Vec<_>>()
+    });
+    let named = |target: &Target| {
+        let services = seen
+            .services
+            .iter()
+            .flatten()
+            .map(|service| &service.target);
+        let mut known = services.chain(seen.routes.iter().map(|route| &route.target));
+        known.any(|known| known.kind == target.kind && known.key == target.key)
+    };
+    routes
+        .chain(services)
+        .filter(|target| !named(target))
+        .collect()
+}
+
+fn is_ours<K: ResourceExt>(object: &K) -> bool {
+    let mut owners = object.owner_references().iter();
+    owners.any(|owner| owner.controller == Some(true))
 }
 
 /// Reads what a move of traffic depends on from the server into the caches.
@@ -205,10 +274,7 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
             .unwrap_or(0),
         promoted_at: annotation(label::PROMOTED_AT).and_then(|text| text.parse::<Timestamp>().ok()),
         failed: annotation(label::FAILED).cloned(),
-        is_owned: set
-            .owner_references()
-            .iter()
-            .any(|owner| owner.controller == Some(true)),
+        is_owned: is_ours(set),
         images,
         replicas: set.spec.replicas.unwrap_or(1),
         current: status.replicas,
@@ -306,10 +372,7 @@ fn read_service(
         target: Target::of(ObjectKind::Service, service),
         revision: selected(selector, observed),
         foreign_keys: foreign_keys(selector, observed),
-        is_owned: service
-            .owner_references()
-            .iter()
-            .any(|owner| owner.controller == Some(true)),
+        is_owned: is_ours(service),
         is_current: is_current(&ports, observed),
         ready,
     }
@@ -342,10 +405,10 @@ fn is_current(ports: &Value, observed: &Observed) -> bool {
     let Wanted::Spec(spec) = &observed.wanted else {
         return true;
     };
-    let Some(router) = &spec.router else {
+    let Some(routing) = &spec.routing else {
         return true;
     };
-    let wanted = render::service_port(router);
+    let wanted = render::service_port(routing);
     let live = ports.get(0);
     live.is_some_and(|live| {
         wanted.as_object().is_some_and(|wanted| {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::DynamicObject;
-use std::sync::Arc;
 
 use super::api::RolloutStatus;
 use super::spec::{Invalid, Spec};
@@ -13,9 +11,10 @@ use crate::check::Outcome;
 use crate::decision::act::Act;
 use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::traffic::Side;
-use crate::traffic::gateway_api::Backends;
+use crate::traffic::router::{Backends, Route, Scene};
 
 /// Everything one reconcile can see.
 #[derive(Clone, Debug)]
@@ -46,8 +45,10 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     /// The Service of each side, where it exists.
     pub services: [Option<Service>; 2],
-    /// The route, where it exists.
-    pub route: Option<Route>,
+    /// What routers read and write, as far as it exists.
+    pub routes: Vec<Route>,
+    /// Services and routes of ours that the spec does not name any more.
+    pub leftovers: Vec<Target>,
     /// Its hooks, by the name of their Job.
     pub hooks: BTreeMap<String, Hook>,
     /// What people decided about it, in the order in which they did.
@@ -172,31 +173,27 @@ pub struct Service {
     pub ready: BTreeSet<String>,
 }
 
-/// The HTTPRoute.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The object.
-    pub target: Target,
-    /// What it says.
-    pub live: Arc<DynamicObject>,
-}
-
-impl Route {
-    /// Whether a controller owns it: us.
-    pub fn is_owned(&self) -> bool {
-        let owners = self.live.metadata.owner_references.iter().flatten();
-        owners
-            .into_iter()
-            .any(|owner| owner.controller == Some(true))
-    }
-}
-
 impl Observed {
     /// Names of the two Services.
     pub fn backends(&self) -> Backends {
+        let routing = self.wanted.spec().and_then(|spec| spec.routing.as_ref());
+        let chosen = routing
+            .map(|routing| routing.services.clone())
+            .unwrap_or_default();
+        let default = |side| suffixed(&self.key.name, side, MAX_LABEL);
         Backends {
-            stable: suffixed(&self.key.name, "stable", MAX_LABEL),
-            canary: suffixed(&self.key.name, "canary", MAX_LABEL),
+            stable: chosen.stable.unwrap_or_else(|| default("stable")),
+            canary: chosen.canary.unwrap_or_else(|| default("canary")),
+        }
+    }
+
+    /// What routers work on.
+    pub fn scene<'a>(&'a self, backends: &'a Backends, port: i32) -> Scene<'a> {
+        Scene {
+            rollout: &self.key.name,
+            backends,
+            port,
+            routes: &self.routes,
         }
     }
 
@@ -209,14 +206,21 @@ impl Observed {
         }
     }
 
-    /// Services and route that are ours.
+    /// Services and routes that are ours.
     pub fn owned_traffic(&self) -> impl Iterator<Item = &Target> {
         let services = self.services.iter().flatten();
         let owned = services.filter(|service| service.is_owned);
-        let route = self.route.iter().filter(|route| route.is_owned());
+        let routes = self.routes.iter().filter(|route| route.is_owned());
         owned
             .map(|service| &service.target)
-            .chain(route.map(|route| &route.target))
+            .chain(routes.map(|route| &route.target))
+            .chain(&self.leftovers)
+    }
+
+    /// Routes that are ours.
+    pub fn owned_routes(&self) -> impl Iterator<Item = &Target> {
+        let traffic = self.owned_traffic();
+        traffic.filter(|target| target.kind != ObjectKind::Service)
     }
 
     /// The ReplicaSet of a revision.

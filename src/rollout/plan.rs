@@ -5,6 +5,7 @@
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
 //! - `hook`: the Job of the step that is being done;
+//! - `live`: how traffic is divided now;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `measure`: which metrics are due;
@@ -15,6 +16,7 @@
 mod change;
 mod decision;
 mod hook;
+mod live;
 mod measure;
 mod report;
 mod rule;
@@ -41,8 +43,8 @@ use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use live::Live;
 pub use rule::Rules;
-use shift::Live;
 
 /// What is remembered, and what is shown of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -205,7 +207,7 @@ impl<'a> Draft<'a> {
     fn new(rules: Rules, seen: &'a Observed, spec: &'a Spec, now: Timestamp) -> Self {
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
-        let live = Live::read(seen, spec);
+        let live = Live::read(seen, spec, &stable);
         let mut draft = Self {
             rules,
             seen,
@@ -289,7 +291,7 @@ impl<'a> Draft<'a> {
         if self.memory.progress.change.is_some() {
             return false;
         }
-        if self.spec.router.is_some() {
+        if self.spec.routing.is_some() {
             return self.has_everything(&self.stable)
                 && (self.live.arrangement.is_none() || self.live.acknowledged);
         }
@@ -308,7 +310,7 @@ impl<'a> Draft<'a> {
             .sets
             .iter()
             .filter(|set| set.revision != *revision);
-        self.spec.router.is_some() || others.all(|set| set.replicas == 0 && set.current == 0)
+        self.spec.routing.is_some() || others.all(|set| set.replicas == 0 && set.current == 0)
     }
 
     /// Whether somebody who deleted the Rollout has waited for long enough for stable to take everything back.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::Change;
 use super::observed::Observed;
-use super::spec::{Router, Spec};
+use super::spec::{Routing, Spec};
 use crate::check::api::CheckJob;
 use crate::check::{self, Place};
 use crate::model::json::set;
@@ -15,8 +15,7 @@ use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::model::weight::Weight;
-use crate::traffic::{Side, gateway_api};
+use crate::traffic::Side;
 
 /// Value of the component label on everything that belongs to a Rollout.
 const COMPONENT: &str = "rollout";
@@ -42,6 +41,14 @@ fn child(seen: &Observed, kind: ObjectKind, name: String, rest: Value) -> Manife
         (label::ROLLOUT, seen.key.name.as_str()),
     ];
     Manifest::new(kind, key, &labels, Some(&seen.owner), rest)
+}
+
+/// The object of a router that is ours, from what the router renders of it: a merge patch, whose nulls are for what is
+/// there already.
+pub fn route(seen: &Observed, kind: ObjectKind, name: String, rendered: &Value) -> Manifest {
+    let mut manifest = child(seen, kind, name, json!({}));
+    json_patch::merge(&mut manifest.body, rendered);
+    manifest
 }
 
 /// The ReplicaSet of the wanted revision, as the `ordinal`-th one.
@@ -78,7 +85,7 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
 pub fn service(
     seen: &Observed,
     spec: &Spec,
-    router: &Router,
+    routing: &Routing,
     side: Side,
     revision: &Revision,
 ) -> Manifest {
@@ -89,7 +96,7 @@ pub fn service(
     };
     let rest = json!({"spec": {
         "selector": selector(spec, revision),
-        "ports": [service_port(router)],
+        "ports": [service_port(routing)],
     }});
     child(seen, ObjectKind::Service, name, rest)
 }
@@ -111,8 +118,11 @@ pub fn selector_patch(spec: &Spec, revision: &Revision, foreign: &[String]) -> V
 }
 
 /// The port of both Services.
-pub fn service_port(router: &Router) -> Value {
-    json!({"name": "http", "port": router.port, "protocol": "TCP", "targetPort": router.target_port})
+pub fn service_port(routing: &Routing) -> Value {
+    let Routing {
+        port, target_port, ..
+    } = routing;
+    json!({"name": "http", "port": port, "protocol": "TCP", "targetPort": target_port})
 }
 
 /// Name of the Job of a hook: one per change, step and place in the list.
@@ -137,10 +147,4 @@ pub fn hook(
         owner: &seen.owner,
     };
     check::job(place, job, told, timeout)
-}
-
-/// The route.
-pub fn route(seen: &Observed, router: &Router, weight: Weight) -> Manifest {
-    let rest = json!({"spec": gateway_api::spec(router, &seen.backends(), weight)});
-    child(seen, ObjectKind::HttpRoute, seen.key.name.clone(), rest)
 }

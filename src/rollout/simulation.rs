@@ -93,7 +93,7 @@ pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>
     let before = before(raw, &images)?;
     let mut world = World::new(key.clone(), before);
     let injected = injected(&raw.template, &spec);
-    let (replicas, is_routed) = (spec.replicas, spec.router.is_some());
+    let (replicas, is_routed) = (spec.replicas, spec.routing.is_some());
     let is_hook = |step: &Step| matches!(step, Step::Run { .. });
     let has_hooks = spec.steps.iter().any(is_hook);
     let mut problem = run(&mut world, &mut |_, _, _| ());
@@ -230,6 +230,8 @@ fn ask_people(world: &mut World, plan: &Plan<Memory>) -> bool {
         Some(
             Step::Pause(Some(_))
             | Step::SetWeight(_)
+            | Step::Route(_)
+            | Step::Mirror(_)
             | Step::Scale(_)
             | Step::Analyse { .. }
             | Step::Run { .. },

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::api::{
-    DeletionPolicy, GracefulShutdown, RolloutSpec, StableScale, Strategy, StrategyType, Traffic,
+    DeletionPolicy, GracefulShutdown, RolloutSpec, ServiceNames, StableScale, Strategy,
+    StrategyType, Traffic,
 };
 use crate::analysis::api::Metric;
 use crate::metric::expression;
@@ -16,6 +17,8 @@ use crate::model::json::set;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::traffic::division::Division;
+use crate::traffic::router::Router;
 use compile::Compiler;
 pub use compile::Step;
 
@@ -67,7 +70,7 @@ pub struct Spec {
     /// Revisions that are gone back to without steps.
     pub rollback_window: usize,
     /// How requests reach the pods; `None`: weights are ratios of pods.
-    pub router: Option<Router>,
+    pub routing: Option<Routing>,
     /// Time for which what lost its traffic goes on serving.
     pub drain: Duration,
     /// What is measured.
@@ -85,17 +88,22 @@ pub struct Batch {
 
 /// How requests reach the pods.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Router {
+pub struct Routing {
+    /// Names of the Services, where people chose them.
+    pub services: ServiceNames,
     /// Port of the Services.
     pub port: i32,
     /// Port of the pods.
     pub target_port: IntOrString,
-    /// Gateways of the generated route.
-    pub parent_refs: Vec<Value>,
-    /// Hosts of the generated route.
-    pub hostnames: Vec<String>,
-    /// Requests of the generated route.
-    pub matches: Vec<Value>,
+    /// What divides between the Services; nothing: the stable Service is switched.
+    pub routers: Vec<Router>,
+}
+
+impl Routing {
+    /// Whether nothing divides between the Services, so that all requests go to one revision or the other.
+    pub fn is_switch(&self) -> bool {
+        self.routers.is_empty()
+    }
 }
 
 /// What is measured.
@@ -142,10 +150,10 @@ impl Spec {
             .and_then(|traffic| traffic.drain)
             .map_or(DRAIN, Duration::from);
         let analysis = parse_analysis(raw, &mut problems);
-        let is_routed = raw.traffic.is_some();
-        let steps =
-            Compiler::new(analysis.as_ref(), is_routed, replicas, &mut problems).steps(&strategy);
-        check_strategy(&strategy, is_routed, &mut problems);
+        let routing = raw.traffic.as_ref().map(routing);
+        let steps = Compiler::new(analysis.as_ref(), routing.as_ref(), replicas, &mut problems)
+            .steps(&strategy);
+        check_strategy(&strategy, routing.as_ref(), &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
         let spec = Self {
@@ -174,7 +182,7 @@ impl Spec {
                 .as_ref()
                 .and_then(|rollback| rollback.window.as_ref())
                 .map_or(0, |window| usize::try_from(window.revisions).unwrap_or(0)),
-            router: raw.traffic.as_ref().map(router),
+            routing,
             drain,
             analysis,
         };
@@ -193,19 +201,29 @@ impl Spec {
 
     /// The share that the canary should have while it does this step (or, past the end, is done).
     pub fn weight_at(&self, step: usize) -> Weight {
+        self.division_at(step).weight
+    }
+
+    /// What the canary should get while it does this step: each step sets one thing, and the others stay. Past the end
+    /// it is all of the traffic, and nothing on top of it.
+    pub fn division_at(&self, step: usize) -> Division {
         if step >= self.steps.len() {
-            return Weight::FULL;
+            return Division::of(Weight::FULL);
         }
-        let so_far = self.steps.iter().take(step + 1).rev();
-        let weights = so_far.filter_map(|step| match step {
-            Step::SetWeight(weight) => Some(*weight),
-            Step::Scale(_)
-            | Step::Pause(_)
-            | Step::Analyse { .. }
-            | Step::Approve { .. }
-            | Step::Run { .. } => None,
-        });
-        weights.into_iter().next().unwrap_or(Weight::ZERO)
+        let mut division = Division::NONE;
+        for step in self.steps.iter().take(step + 1) {
+            match step {
+                Step::SetWeight(weight) => division.weight = *weight,
+                Step::Route(route) => division.route.clone_from(route),
+                Step::Mirror(share) => division.mirror = *share,
+                Step::Scale(_)
+                | Step::Pause(_)
+                | Step::Analyse { .. }
+                | Step::Approve { .. }
+                | Step::Run { .. } => {}
+            }
+        }
+        division
     }
 
     /// The pods that the canary should have besides those that its weight needs, while it does this step.
@@ -217,6 +235,8 @@ impl Spec {
         let counts = so_far.filter_map(|step| match step {
             Step::Scale(count) => Some(*count),
             Step::SetWeight(_)
+            | Step::Route(_)
+            | Step::Mirror(_)
             | Step::Pause(_)
             | Step::Analyse { .. }
             | Step::Approve { .. }
@@ -226,18 +246,16 @@ impl Spec {
     }
 }
 
-fn router(traffic: &Traffic) -> Router {
+fn routing(traffic: &Traffic) -> Routing {
     let port = traffic.port.unwrap_or(80);
-    let route = &traffic.gateway_api.generate;
-    Router {
+    Routing {
+        services: traffic.services.clone().unwrap_or_default(),
         port,
         target_port: traffic
             .target_port
             .clone()
             .unwrap_or(IntOrString::Int(port)),
-        parent_refs: route.parent_refs.clone(),
-        hostnames: route.hostnames.clone(),
-        matches: route.matches.clone(),
+        routers: Router::read_all(traffic),
     }
 }
 
@@ -259,9 +277,16 @@ fn batch(strategy: &Strategy, replicas: i32) -> Option<Batch> {
     })
 }
 
-/// What of a strategy takes two Services to tell revisions apart.
-fn check_strategy(strategy: &Strategy, is_routed: bool, problems: &mut Vec<Invalid>) {
-    if is_routed {
+/// What of a strategy takes two Services to tell revisions apart, or something that divides between them.
+fn check_strategy(strategy: &Strategy, routing: Option<&Routing>, problems: &mut Vec<Invalid>) {
+    if let Some(routing) = routing {
+        if routing.is_switch() && stable_scale(strategy) == StableScale::WithWeight {
+            problems.push(Invalid::new(
+                "spec.strategy",
+                "Rolling and stableScale WithWeight need a router in spec.traffic, or no spec.traffic at all: a Service \
+                 that is switched has all of the requests or none",
+            ));
+        }
         return;
     }
     let needs = |what: &str| {

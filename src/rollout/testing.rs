@@ -8,15 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use super::api::{RolloutSpec, RolloutStatus};
-use super::observed::{Observed, Pod, Route, Service, Set, Trouble, Wanted};
+use super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
-use super::spec::{Images, Spec};
+use super::spec::{Images, Routing, Spec};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
-use crate::traffic::{Side, gateway_api};
+use crate::traffic::Side;
+use crate::traffic::division::Division;
+use crate::traffic::router::Route;
 
 /// The time of every story.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -44,6 +46,11 @@ pub(crate) fn spec(version: &str, extra: &Value) -> Spec {
 /// A router with ten seconds of drain.
 pub(crate) fn routed() -> Value {
     json!({"traffic": {"drain": "10s", "gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}}})
+}
+
+/// Two Services, and nothing that divides between them.
+pub(crate) fn switched() -> Value {
+    json!({"traffic": {"drain": "10s"}})
 }
 
 /// Steps and a router.
@@ -81,7 +88,8 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         sets: Vec::new(),
         pods: Vec::new(),
         services: [None, None],
-        route: None,
+        routes: Vec::new(),
+        leftovers: Vec::new(),
         hooks: BTreeMap::new(),
         decisions: Vec::new(),
         environment: None,
@@ -165,21 +173,40 @@ impl Observed {
                 .map(|pod| pod.uid.clone())
                 .collect::<BTreeSet<_>>(),
         };
+        let is_switch = self.wanted.spec().is_some_and(|spec| {
+            let routing = spec.routing.as_ref();
+            routing.is_some_and(Routing::is_switch)
+        });
+        let active = if is_switch && weight == 100 {
+            canary
+        } else {
+            stable
+        };
         self.services = [
-            Some(service(&backends.stable, stable)),
+            Some(service(&backends.stable, active)),
             Some(service(&backends.canary, canary)),
         ];
-        self.route = Some(self.route_with(weight, true));
+        if !is_switch {
+            self.routes = vec![self.route_with(weight, true)];
+        }
         self
     }
 
     /// A route as the API server has it.
     pub(crate) fn route_with(&self, weight: u8, acknowledged: bool) -> Route {
+        let division = Division::of(Weight::new(i64::from(weight)).unwrap());
+        self.route_dividing(&division, acknowledged)
+    }
+
+    /// A route that divides like this.
+    pub(crate) fn route_dividing(&self, division: &Division, acknowledged: bool) -> Route {
         let Wanted::Spec(spec) = &self.wanted else {
             panic!("a spec is needed")
         };
-        let router = spec.router.as_ref().unwrap();
-        let weight = Weight::new(i64::from(weight)).unwrap();
+        let backends = self.backends();
+        let routing = spec.routing.as_ref().unwrap();
+        let scene = self.scene(&backends, routing.port);
+        let rendered = routing.routers[0].rendered(&scene, division);
         let observed = if acknowledged { 2 } else { 1 };
         let condition =
             |type_: &str| json!({"type": type_, "status": "True", "observedGeneration": observed});
@@ -187,7 +214,7 @@ impl Observed {
             "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
             "metadata": {"name": "api", "namespace": "shop", "generation": 2, "uid": "uid-api",
                 "resourceVersion": "1", "ownerReferences": [self.owner]},
-            "spec": gateway_api::spec(router, &self.backends(), weight),
+            "spec": rendered.unwrap().unwrap()["spec"],
             "status": {"parents": [{"parentRef": {"name": "web"},
                 "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]},
         });

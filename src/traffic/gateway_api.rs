@@ -1,48 +1,208 @@
-//! Weights through the Gateway API: renders and reads the HTTPRoute. No I/O.
+//! Weights through the Gateway API: renders and reads HTTPRoutes and GRPCRoutes. No I/O.
+//!
+//! Of a route, the rules that lead to both Services are driven, and the others are left alone. What `route` and `mirror`
+//! add is told from the rest by leading to the canary Service alone.
 
+use kube::ResourceExt;
 use kube::api::DynamicObject;
+use kube::core::Duration;
 use serde_json::{Value, json};
 
+use super::division::Division;
+use super::router::{Backends, Reading, Route, Router, Scene};
 use crate::model::json::set;
-use crate::model::weight::Weight;
-use crate::rollout::spec::Router;
+use crate::model::label;
+use crate::model::object::ObjectKind;
+use crate::rollout::api;
+use rule::{backend, is_driven, mirrored, route_of, rules, weight};
 
-/// Names of the two Services behind a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backends {
-    /// The stable Service.
-    pub stable: String,
-    /// The canary Service.
-    pub canary: String,
+mod rule;
+
+/// An HTTPRoute that is created, with the Rollout's name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// Its Gateways.
+    pub parent_refs: Vec<Value>,
+    /// Its hosts.
+    pub hostnames: Vec<String>,
+    /// Its requests.
+    pub matches: Vec<Value>,
+    /// The field `sessionPersistence` of its rule.
+    pub persistence: Option<Value>,
 }
 
-/// The spec of the HTTPRoute that divides requests by `weight`.
-pub fn spec(router: &Router, backends: &Backends, weight: Weight) -> Value {
-    let backend = |name: &str, weight: Weight| {
-        json!({
-            "group": "", "kind": "Service", "name": name, "port": router.port,
-            "weight": weight.percent(),
+/// A route of people's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// HTTPRoute or GRPCRoute.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// The routers of `spec.traffic.gatewayAPI`.
+pub(super) fn routers(
+    raw: &api::GatewayApi,
+    affinity: Option<&api::SessionAffinity>,
+) -> Vec<Router> {
+    let generated = raw.generate.iter().map(|route| {
+        Router::Generated(Generated {
+            parent_refs: route.parent_refs.clone(),
+            hostnames: route.hostnames.clone(),
+            matches: route.matches.clone(),
+            persistence: affinity.map(persistence),
         })
-    };
-    // What the server would fill in is said here, so that taking it out of the spec takes it out of the route.
-    let all = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
-    let matches = if router.matches.is_empty() {
-        all
-    } else {
-        json!(router.matches)
-    };
-    let rule = json!({
-        "backendRefs": [
-            backend(&backends.stable, weight.rest()),
-            backend(&backends.canary, weight),
-        ],
-        "matches": matches,
     });
-    let mut spec = json!({
-        "hostnames": router.hostnames, "parentRefs": router.parent_refs, "rules": [rule],
+    let named = |kind| {
+        move |route: &api::RouteReference| {
+            Router::Named(Named {
+                kind,
+                name: route.name.clone(),
+            })
+        }
+    };
+    generated
+        .chain(raw.http_routes.iter().map(named(ObjectKind::HttpRoute)))
+        .chain(raw.grpc_routes.iter().map(named(ObjectKind::GrpcRoute)))
+        .collect()
+}
+
+/// A cookie that outlives the browser where it has an age, and ends with the session where it has none.
+fn persistence(affinity: &api::SessionAffinity) -> Value {
+    let mut field = json!({"type": "Cookie", "sessionName": affinity.cookie});
+    if let Some(age) = affinity.max_age {
+        let age = duration(age);
+        set(&mut field, &["absoluteTimeout"], age);
+        set(&mut field, &["cookieConfig", "lifetimeType"], "Permanent");
+    }
+    field
+}
+
+/// A duration as the Gateway API writes it: whole seconds are enough for people's sessions.
+fn duration(of: Duration) -> String {
+    let seconds = std::time::Duration::from(of).as_secs().max(1);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let part = |count: u64, unit: &str| {
+        if count > 0 {
+            format!("{count}{unit}")
+        } else {
+            String::new()
+        }
+    };
+    [part(hours, "h"), part(minutes, "m"), part(seconds, "s")].concat()
+}
+
+impl Generated {
+    /// What the route says besides its metadata.
+    pub(super) fn rendered(&self, scene: &Scene, division: &Division) -> Value {
+        // What the server would fill in is said here, so that taking it out of the spec takes it out of the route.
+        let all = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
+        let matches = if self.matches.is_empty() {
+            all
+        } else {
+            json!(self.matches)
+        };
+        let mut rule = json!({
+            "backendRefs": [
+                backend(&scene.backends.stable, scene.port),
+                backend(&scene.backends.canary, scene.port),
+            ],
+            "matches": matches,
+        });
+        if let Some(persistence) = &self.persistence {
+            set(&mut rule, &["sessionPersistence"], persistence.clone());
+        }
+        let mut spec = json!({
+            "hostnames": self.hostnames, "parentRefs": self.parent_refs,
+            "rules": rules(&[rule], scene, division),
+        });
+        drop_nulls(&mut spec);
+        let note = self.persistence.as_ref().map(Value::to_string);
+        json!({"metadata": {"annotations": {label::SESSION: note}}, "spec": spec})
+    }
+
+    pub(super) fn read(&self, scene: &Scene) -> Result<Reading, String> {
+        let Some(route) = scene.find(ObjectKind::HttpRoute, scene.rollout) else {
+            return Err("the route is not there yet".to_owned());
+        };
+        reading(route, scene.backends)
+    }
+
+    /// A server that does not know sessions drops the field without a word, so its absence is what tells.
+    pub(super) fn acknowledged(&self, route: &Route) -> Result<bool, String> {
+        let rules = route.field("/spec/rules").and_then(Value::as_array);
+        let mut rules = rules.into_iter().flatten();
+        let is_kept = rules.any(|rule| rule.get("sessionPersistence").is_some());
+        if self.persistence.is_some() && !is_kept {
+            return Err("the HTTPRoutes of this cluster have no sessionPersistence, which spec.traffic.sessionAffinity \
+                        needs; install the experimental channel of the Gateway API, or leave it out"
+                .to_owned());
+        }
+        acknowledged(&route.live)
+    }
+}
+
+impl Named {
+    pub(super) fn read(&self, scene: &Scene) -> Result<Reading, String> {
+        let route = scene.need(self.kind, &self.name)?;
+        reading(route, scene.backends)
+    }
+}
+
+/// The patch of a live route that makes it divide like this: whatever else may be wrong with the route, or with what the
+/// spec wants of it, does not stand in the way of a shift.
+pub(super) fn divided(route: &Route, scene: &Scene, division: &Division) -> Value {
+    let all = route.field("/spec/rules").and_then(Value::as_array);
+    let all = all.map(Vec::as_slice).unwrap_or_default();
+    json!({"spec": {"rules": rules(all, scene, division)}})
+}
+
+/// How a live route divides.
+fn reading(route: &Route, backends: &Backends) -> Result<Reading, String> {
+    let all = route.field("/spec/rules").and_then(Value::as_array);
+    let all = all.map(Vec::as_slice).unwrap_or_default();
+    let driven = all
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| is_driven(rule, backends));
+    let readings = driven.filter_map(|(index, rule)| {
+        let before = index.checked_sub(1).and_then(|before| all.get(before));
+        Some(Reading {
+            division: Division {
+                weight: weight(rule, backends)?,
+                route: before.map_or_else(Vec::new, |before| route_of(before, rule, backends)),
+                mirror: mirrored(rule, backends),
+            },
+            is_even: true,
+        })
     });
-    drop_nulls(&mut spec);
-    spec
+    Reading::of_all(readings).ok_or_else(|| {
+        let (kind, name) = (route.target.kind.kind(), &route.target.key.name);
+        let Backends { stable, canary } = backends;
+        format!(
+            "no rule of {kind} {name} leads to both {stable} and {canary} with some weight; \
+             name both in its backendRefs, with weights 100 and 0"
+        )
+    })
+}
+
+/// Whether the live route has the fields that `rendered` has, as the API server may have added defaults. A server that
+/// does not know sessions drops them, so the note of what was written is what is compared.
+pub(super) fn is_as_wanted(route: &Route, rendered: &Value) -> bool {
+    let note = &rendered["metadata"]["annotations"][label::SESSION];
+    let is_noted = route
+        .live
+        .annotations()
+        .get(label::SESSION)
+        .map(String::as_str)
+        == note.as_str();
+    let mut wanted = rendered["spec"].clone();
+    let rules = wanted.get_mut("rules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        rule.remove("sessionPersistence");
+    }
+    let live = route.field("/spec");
+    is_noted && live.is_some_and(|live| includes(live, &wanted, false))
 }
 
 /// The server keeps no nulls, so they would be a difference for ever.
@@ -55,57 +215,6 @@ fn drop_nulls(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// The rules of a live route with other weights, and nothing else changed: whatever else may be wrong with the
-/// route, or with what the spec wants of it, does not stand in the way of a shift.
-pub fn reweighted(route: &DynamicObject, backends: &Backends, weight: Weight) -> Value {
-    let mut rules = route
-        .data
-        .pointer("/spec/rules")
-        .cloned()
-        .unwrap_or_default();
-    let refs = rules
-        .pointer_mut("/0/backendRefs")
-        .and_then(Value::as_array_mut);
-    for backend in refs.into_iter().flatten() {
-        let name = backend.get("name").and_then(Value::as_str);
-        let share = if name == Some(&backends.stable) {
-            weight.rest()
-        } else if name == Some(&backends.canary) {
-            weight
-        } else {
-            Weight::ZERO
-        };
-        set(backend, &["weight"], share.percent());
-    }
-    rules
-}
-
-/// The canary's share in a live route; `None` when the route does not divide between these Services.
-pub fn weight(route: &DynamicObject, backends: &Backends) -> Option<Weight> {
-    let backend_refs = route
-        .data
-        .pointer("/spec/rules/0/backendRefs")?
-        .as_array()?;
-    let weight_of = |name: &str| {
-        let found = backend_refs
-            .iter()
-            .find(|backend| backend["name"] == name)?;
-        found.get("weight").map_or(Some(1), Value::as_i64)
-    };
-    let (stable, canary) = (weight_of(&backends.stable)?, weight_of(&backends.canary)?);
-    // Somebody may have written weights that do not sum to 100; what counts is the share.
-    let total = stable.checked_add(canary).filter(|total| *total > 0)?;
-    Weight::new(canary.checked_mul(100)?.checked_add(total / 2)? / total)
-}
-
-/// Whether the live route has the fields that `wanted` has, as the API server may have added defaults.
-pub fn is_as_wanted(route: &DynamicObject, wanted: &Value) -> bool {
-    route
-        .data
-        .get("spec")
-        .is_some_and(|live| includes(live, wanted, false))
 }
 
 /// Keys that the server fills in where the spec leaves them out.
@@ -200,159 +309,4 @@ pub fn acknowledged(route: &DynamicObject) -> Result<bool, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-
-    use super::*;
-
-    fn router() -> Router {
-        Router {
-            port: 80,
-            target_port: IntOrString::Int(8080),
-            parent_refs: vec![json!({"name": "web"})],
-            hostnames: vec!["shop.test".into()],
-            matches: Vec::new(),
-        }
-    }
-
-    fn backends() -> Backends {
-        Backends {
-            stable: "api-stable".into(),
-            canary: "api-canary".into(),
-        }
-    }
-
-    fn route(value: &Value) -> DynamicObject {
-        let mut whole = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-            "metadata": {"name": "api", "generation": 3},
-        });
-        json_patch::merge(&mut whole, value);
-        serde_json::from_value(whole).unwrap()
-    }
-
-    fn reported(generation: i64, status: &str) -> DynamicObject {
-        let condition = |type_| {
-            json!({"type": type_, "status": status, "observedGeneration": generation,
-                   "reason": "BackendNotFound", "message": "no such Service"})
-        };
-        route(
-            &json!({"status": {"parents": [{"parentRef": {"name": "web"},
-            "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]}}),
-        )
-    }
-
-    #[test]
-    fn a_route_divides_between_the_two_services() {
-        insta::assert_json_snapshot!(spec(&router(), &backends(), Weight::new(10).unwrap()));
-    }
-
-    #[test]
-    fn the_weight_is_read_back() {
-        let spec = spec(&router(), &backends(), Weight::new(37).unwrap());
-        assert_eq!(
-            weight(&route(&json!({"spec": spec})), &backends()),
-            Weight::new(37)
-        );
-    }
-
-    #[test]
-    fn weights_of_another_scale_are_shares_all_the_same() {
-        let refs = json!([{"name": "api-stable", "weight": 3}, {"name": "api-canary"}]);
-        let live = route(&json!({"spec": {"rules": [{"backendRefs": refs}]}}));
-        assert_eq!(weight(&live, &backends()), Weight::new(25));
-    }
-
-    #[test]
-    fn a_route_to_other_services_has_no_weight() {
-        let live = route(&json!({"spec": {"rules": [{"backendRefs": [{"name": "other"}]}]}}));
-        assert_eq!(weight(&live, &backends()), None);
-    }
-
-    #[test]
-    fn defaults_of_the_server_are_no_difference() {
-        let wanted = spec(&router(), &backends(), Weight::ZERO);
-        let mut live = wanted.clone();
-        live["rules"][0]["matches"] = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
-        assert!(is_as_wanted(&route(&json!({"spec": live})), &wanted));
-        live["rules"][0]["backendRefs"][0]["weight"] = 50.into();
-        assert!(!is_as_wanted(&route(&json!({"spec": live})), &wanted));
-    }
-
-    #[test]
-    fn what_is_taken_out_of_the_spec_is_taken_out_of_the_route() {
-        let mut before = router();
-        before.matches = vec![json!({"path": {"value": "/api"}, "method": "GET"})];
-        let live = route(&json!({"spec": spec(&before, &backends(), Weight::ZERO)}));
-        assert!(is_as_wanted(
-            &live,
-            &spec(&before, &backends(), Weight::ZERO)
-        ));
-        let mut other = before.clone();
-        other.matches = vec![json!({"path": {"value": "/api"}})];
-        assert!(!is_as_wanted(
-            &live,
-            &spec(&other, &backends(), Weight::ZERO)
-        ));
-        other.matches = Vec::new();
-        assert!(!is_as_wanted(
-            &live,
-            &spec(&other, &backends(), Weight::ZERO)
-        ));
-        let mut everywhere = before;
-        everywhere.hostnames = Vec::new();
-        assert!(!is_as_wanted(
-            &live,
-            &spec(&everywhere, &backends(), Weight::ZERO)
-        ));
-    }
-
-    #[test]
-    fn a_null_in_the_spec_is_no_difference_for_ever() {
-        let mut router = router();
-        router.parent_refs = vec![json!({"name": "web", "sectionName": null})];
-        router.hostnames = Vec::new();
-        let wanted = spec(&router, &backends(), Weight::ZERO);
-        let mut live = wanted.clone();
-        live["parentRefs"] =
-            json!([{"name": "web", "group": "gateway.networking.k8s.io", "kind": "Gateway"}]);
-        live.as_object_mut().unwrap().remove("hostnames");
-        assert!(is_as_wanted(&route(&json!({"spec": live})), &wanted));
-    }
-
-    #[test]
-    fn a_shift_changes_the_weights_and_keeps_what_others_added() {
-        let mut live = spec(&router(), &backends(), Weight::ZERO);
-        live["rules"][0]["timeouts"] = json!({"request": "5s"});
-        let rules = reweighted(&route(&json!({"spec": live})), &backends(), Weight::FULL);
-        assert_eq!(rules[0]["timeouts"]["request"], "5s");
-        assert_eq!(rules[0]["backendRefs"][0]["weight"], 0);
-        assert_eq!(rules[0]["backendRefs"][1]["weight"], 100);
-    }
-
-    #[test]
-    fn a_gateway_that_the_route_has_left_has_no_say() {
-        let mut live = reported(3, "True");
-        live.data["spec"] = json!({"parentRefs": [{"name": "web"}]});
-        let mut old = live.data["status"]["parents"][0].clone();
-        old["parentRef"]["name"] = "old".into();
-        old["conditions"][0]["observedGeneration"] = 1.into();
-        live.data["status"]["parents"]
-            .as_array_mut()
-            .unwrap()
-            .push(old);
-        assert_eq!(acknowledged(&live), Ok(true));
-    }
-
-    #[test]
-    fn only_the_latest_generation_counts_as_acknowledged() {
-        assert_eq!(acknowledged(&reported(3, "True")), Ok(true));
-        assert_eq!(acknowledged(&reported(2, "True")), Ok(false));
-        assert_eq!(acknowledged(&route(&json!({}))), Ok(false));
-        assert!(
-            acknowledged(&reported(3, "False"))
-                .unwrap_err()
-                .contains("BackendNotFound")
-        );
-    }
-}
+mod tests;

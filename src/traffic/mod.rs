@@ -12,12 +12,16 @@
 //! What is there is an [`Arrangement`], and so is what is wanted. [`next_move`] names the one change that
 //! comes next: the selector of a Service that carries no weight, or the weight, never both (rule 5).
 //! Whether a weight may move is for the planner to say, which knows the pods behind the Services.
+//! What carries the weight is a [`router::Router`]: a file for each kind.
 
+pub mod division;
 pub mod gateway_api;
 pub mod replicas;
+pub mod router;
 
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use division::Division;
 
 /// One of the two Services of a Rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -46,8 +50,8 @@ pub struct Arrangement {
     pub stable: Revision,
     /// What the canary Service selects.
     pub canary: Revision,
-    /// Share of the canary Service.
-    pub weight: Weight,
+    /// What the canary Service gets.
+    pub division: Division,
 }
 
 impl Arrangement {
@@ -56,8 +60,13 @@ impl Arrangement {
         Self {
             stable: revision.clone(),
             canary: revision.clone(),
-            weight: Weight::ZERO,
+            division: Division::NONE,
         }
+    }
+
+    /// Share of the canary Service.
+    pub fn weight(&self) -> Weight {
+        self.division.weight
     }
 
     /// What a Service selects.
@@ -71,8 +80,8 @@ impl Arrangement {
     /// The share of a Service.
     pub fn share(&self, side: Side) -> Weight {
         match side {
-            Side::Stable => self.weight.rest(),
-            Side::Canary => self.weight,
+            Side::Stable => self.weight().rest(),
+            Side::Canary => self.weight(),
         }
     }
 
@@ -102,44 +111,44 @@ pub enum Move {
     Done,
     /// Let a Service that carries no weight select this revision.
     Select(Side, Revision),
-    /// Give the canary Service this share.
-    Shift(Weight),
+    /// Give the canary Service this.
+    Shift(Division),
 }
 
 /// The change that comes next on the way from `live` to `goal`.
 ///
 /// # Guarantees
-/// - A selector changes only while its Service has no weight, and never together with a weight.
+/// - A selector changes only while no request reaches its Service, and never together with a weight.
 /// - The number of moves to any goal is at most seven.
 pub fn next_move(live: &Arrangement, goal: &Arrangement) -> Move {
     if live.stable != goal.stable {
         return free_stable(live, goal);
     }
     if live.canary != goal.canary {
-        if live.weight == Weight::ZERO {
-            return Move::Select(Side::Canary, goal.canary.clone());
+        if live.division.reaches_canary() {
+            return Move::Shift(Division::NONE);
         }
-        return Move::Shift(Weight::ZERO);
+        return Move::Select(Side::Canary, goal.canary.clone());
     }
-    if live.weight != goal.weight {
-        return Move::Shift(goal.weight);
+    if live.division != goal.division {
+        return Move::Shift(goal.division.clone());
     }
     Move::Done
 }
 
 /// The stable Service selects the wrong revision. It is swapped once everything goes through the other.
 fn free_stable(live: &Arrangement, goal: &Arrangement) -> Move {
-    if live.weight == Weight::FULL {
+    if live.weight() == Weight::FULL {
         return Move::Select(Side::Stable, goal.stable.clone());
     }
     if live.canary == goal.stable {
-        return Move::Shift(Weight::FULL);
+        return Move::Shift(Division::of(Weight::FULL));
     }
-    if live.weight == Weight::ZERO {
+    if !live.division.reaches_canary() {
         return Move::Select(Side::Canary, goal.stable.clone());
     }
     // Both carry weight and neither selects what is wanted: the stable one, which served so far, takes all.
-    Move::Shift(Weight::ZERO)
+    Move::Shift(Division::NONE)
 }
 
 #[cfg(test)]
@@ -152,11 +161,31 @@ mod tests {
         Revision::from_label(name)
     }
 
+    fn division(percent: i64) -> Division {
+        Division::of(Weight::new(percent).unwrap())
+    }
+
+    /// Requests with a header reach the canary too.
+    fn routed(arrangement: Arrangement) -> Arrangement {
+        let route = vec![division::Match::Header {
+            name: "x-canary".into(),
+            value: "yes".into(),
+        }];
+        let division = Division {
+            route,
+            ..arrangement.division
+        };
+        Arrangement {
+            division,
+            ..arrangement
+        }
+    }
+
     fn arrangement(stable: &str, canary: &str, percent: i64) -> Arrangement {
         Arrangement {
             stable: revision(stable),
             canary: revision(canary),
-            weight: Weight::new(percent).unwrap(),
+            division: division(percent),
         }
     }
 
@@ -168,7 +197,7 @@ mod tests {
                 Move::Done => return moves,
                 Move::Select(Side::Stable, revision) => live.stable = revision.clone(),
                 Move::Select(Side::Canary, revision) => live.canary = revision.clone(),
-                Move::Shift(weight) => live.weight = *weight,
+                Move::Shift(division) => live.division = division.clone(),
             }
             moves.push(step);
             assert!(moves.len() <= 7, "{moves:?}");
@@ -182,7 +211,7 @@ mod tests {
             moves,
             [
                 Move::Select(Side::Stable, revision("b")),
-                Move::Shift(Weight::ZERO)
+                Move::Shift(Division::NONE)
             ]
         );
     }
@@ -193,7 +222,7 @@ mod tests {
         assert_eq!(
             moves,
             [
-                Move::Shift(Weight::ZERO),
+                Move::Shift(Division::NONE),
                 Move::Select(Side::Canary, revision("a"))
             ]
         );
@@ -206,9 +235,9 @@ mod tests {
             moves,
             [
                 Move::Select(Side::Canary, revision("a")),
-                Move::Shift(Weight::FULL),
+                Move::Shift(division(100)),
                 Move::Select(Side::Stable, revision("a")),
-                Move::Shift(Weight::ZERO),
+                Move::Shift(Division::NONE),
             ]
         );
     }
@@ -216,22 +245,25 @@ mod tests {
     proptest! {
         #[test]
         fn no_selector_changes_under_weight_and_every_goal_is_reached(
-            (s, c, w) in (0..3usize, 0..3usize, 0..=100i64),
-            (gs, gc, gw) in (0..3usize, 0..3usize, 0..=100i64),
+            (s, c, w, r) in (0..3usize, 0..3usize, 0..=100i64, any::<bool>()),
+            (gs, gc, gw, gr) in (0..3usize, 0..3usize, 0..=100i64, any::<bool>()),
         ) {
             let names = ["a", "b", "c"];
-            let goal = arrangement(names[gs], names[gc], gw);
-            let mut live = arrangement(names[s], names[c], w);
+            let plain = |arrangement| arrangement;
+            let dress = |is_routed| if is_routed { routed } else { plain };
+            let goal = dress(gr)(arrangement(names[gs], names[gc], gw));
+            let mut live = dress(r)(arrangement(names[s], names[c], w));
             for step in way(live.clone(), &goal) {
                 match step {
                     Move::Select(side, revision) => {
                         prop_assert_eq!(live.share(side), Weight::ZERO);
+                        prop_assert!(side == Side::Stable || !live.division.reaches_canary());
                         match side {
                             Side::Stable => live.stable = revision,
                             Side::Canary => live.canary = revision,
                         }
                     }
-                    Move::Shift(weight) => live.weight = weight,
+                    Move::Shift(division) => live.division = division,
                     Move::Done => {}
                 }
             }

@@ -197,8 +197,8 @@ pub struct Rolling {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.approve), has(self.run)].filter(x, x).size() == 1",
-    "a step has exactly one of setWeight, pause, analyse, scale, approve, run",
+    "[has(self.setWeight), has(self.pause), has(self.analyse), has(self.scale), has(self.route), has(self.mirror), has(self.approve), has(self.run)].filter(x, x).size() == 1",
+    "a step has exactly one of setWeight, pause, analyse, scale, route, mirror, approve, run",
 )]))]
 pub struct Step {
     /// Gives the canary this share of the traffic.
@@ -213,12 +213,67 @@ pub struct Step {
     /// Gives the canary this many pods, if its weight does not need more. Needs `traffic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<Scale>,
+    /// Sends requests that have certain headers or cookies to the canary, whatever its weight, until the next `route` or
+    /// the end of the steps. `{}` ends it. Needs a router.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteMatch>,
+    /// Sends copies of requests to the canary, whose answers nobody sees, until the next `mirror` or the end of the
+    /// steps. Needs a router that can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// Waits for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approve>,
     /// Runs a Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+}
+
+/// What requests have that go to the canary: all of it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteMatch {
+    /// Headers with exactly these values. Example: `[{name: x-canary, value: "yes"}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<4>)]
+    pub headers: Vec<HeaderMatch>,
+    /// Cookies with exactly these values. Example: `[{name: group, value: beta}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<4>)]
+    pub cookies: Vec<CookieMatch>,
+}
+
+/// A header of a request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderMatch {
+    /// Its name. Example: `x-canary`.
+    #[schemars(transform = schema::header_name)]
+    pub name: String,
+    /// Its value. Example: `"yes"`.
+    #[schemars(transform = schema::some_text::<1024>)]
+    pub value: String,
+}
+
+/// A cookie of a request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CookieMatch {
+    /// Its name. Example: `group`.
+    #[schemars(transform = schema::cookie_name)]
+    pub name: String,
+    /// Its value. Example: `beta`.
+    #[schemars(transform = schema::cookie_value)]
+    pub value: String,
+}
+
+/// Sends copies of requests to the canary.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Mirror {
+    /// Of how many requests, in percent; `0` ends it. Example: `20`.
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: i32,
 }
 
 /// Runs a Job, and goes on when it passes. When it fails, the change is given up.

@@ -117,7 +117,7 @@ fn of_step(seen: &Seen, all: &mut Vec<Advice>) {
             });
             all.push(decide(DecisionAction::Reject, "gives the change up"));
         }
-        Some(Step::SetWeight(_) | Step::Scale(_)) | None => {}
+        Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {}
     }
 }
 

@@ -14,6 +14,7 @@ use crate::model::condition::truncate;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::traffic::division::Division;
 use crate::traffic::replicas::{self, Counts};
 
 /// Longest words of others (a kubelet, a metrics server) that are remembered, in bytes.
@@ -86,11 +87,16 @@ impl Draft<'_> {
         self.memory.progress.change.as_ref()
     }
 
+    /// What the change's step asks for.
+    pub(super) fn wanted_division(&self) -> Division {
+        self.change().map_or(Division::NONE, |change| {
+            self.spec.division_at(self.position(change))
+        })
+    }
+
     /// The share that the change's step asks for.
     pub(super) fn wanted_weight(&self) -> Weight {
-        self.change().map_or(Weight::ZERO, |change| {
-            self.spec.weight_at(self.position(change))
-        })
+        self.wanted_division().weight
     }
 
     /// The step that is being done; none when all are.
@@ -124,7 +130,7 @@ impl Draft<'_> {
             return false;
         }
         let weight = self.spec.weight_at(step_of(change));
-        if self.spec.router.is_some() {
+        if self.spec.routing.is_some() {
             let live = self.live.arrangement.as_ref();
             let has_all = live.is_some_and(|live| live.share_of(&change.revision) == Weight::FULL);
             return self.spec.replicas > 0 && !(has_all && weight == Weight::FULL);
@@ -276,7 +282,7 @@ impl Draft<'_> {
 
     /// The first step of those that ask for the most of what is there.
     fn step_reached(&self, share: Weight) -> usize {
-        let is_routed = self.spec.router.is_some();
+        let is_routed = self.spec.routing.is_some();
         let has = |revision| self.seen.set(revision).map_or(0, |set| set.replicas);
         let there = if is_routed {
             i32::from(share.percent())

@@ -38,6 +38,8 @@ impl Draft<'_> {
         match self.present_step()? {
             Step::Run { name, .. } => Some(render::hook_name(&self.seen.key.name, change, name)),
             Step::SetWeight(_)
+            | Step::Route(_)
+            | Step::Mirror(_)
             | Step::Scale(_)
             | Step::Pause(_)
             | Step::Analyse { .. }
@@ -59,7 +61,7 @@ impl Draft<'_> {
                 &self.wanted_weight().percent().to_string(),
             ),
         ];
-        if self.spec.router.is_some() {
+        if self.spec.routing.is_some() {
             let backends = self.seen.backends();
             all.push(told("SLIPWAY_CANARY_SERVICE", &backends.canary));
             all.push(told("SLIPWAY_STABLE_SERVICE", &backends.stable));

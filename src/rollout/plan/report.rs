@@ -2,15 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::super::api::{Phase, StepStatus};
+use super::super::api::{Change, Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
-use super::super::step::{Progress, analyse, approve, pause, run, scale, set_weight};
+use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
 use super::{Draft, after};
 use crate::model::condition;
 use crate::model::plan::Why;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
+use crate::traffic::division::Division;
 
 impl Draft<'_> {
     /// Goes on to the next step as long as the present one is done.
@@ -81,15 +82,9 @@ impl Draft<'_> {
         let change = self.change()?;
         let started_at = change.step_started_at;
         Some(match self.spec.steps.get(self.position(change))? {
-            Step::SetWeight(weight) => {
-                let seen = set_weight::Seen {
-                    wanted: *weight,
-                    has_pods: self.has_pods_for(&change.revision, *weight),
-                    is_shifted: self.is_shifted(*weight),
-                    is_acknowledged: self.live.acknowledged,
-                };
-                set_weight::advance(seen, self.deadline(change), self.now)
-            }
+            Step::SetWeight(weight) => self.divide(change, format!("{weight} to canary")),
+            Step::Mirror(share) => self.divide(change, format!("copies of {share} to canary")),
+            step @ Step::Route(_) => self.divide(change, format!("{step} to canary")),
             Step::Scale(wanted) => {
                 let answering = self.seen.answering(Side::Canary, &change.revision);
                 scale::advance(answering, *wanted, self.deadline(change), self.now)
@@ -121,18 +116,32 @@ impl Draft<'_> {
         })
     }
 
-    /// Whether traffic is divided as the weight asks: by the route, or by the numbers of pods.
-    fn is_shifted(&self, weight: Weight) -> bool {
+    fn divide(&self, change: &Change, wanted: String) -> Progress {
+        let division = self.wanted_division();
+        let seen = divide::Seen {
+            wanted,
+            has_pods: self.has_pods_for(&change.revision, &division),
+            is_shifted: self.is_shifted(&division),
+            is_acknowledged: self.live.acknowledged,
+        };
+        divide::advance(&seen, self.deadline(change), self.now)
+    }
+
+    /// Whether traffic is divided as the step asks: by the routes, or by the numbers of pods.
+    fn is_shifted(&self, division: &Division) -> bool {
         let Some(change) = self.change() else {
             return false;
         };
-        if self.spec.router.is_some() {
+        if self.spec.routing.is_some() {
             let live = self.live.arrangement.as_ref();
             return live.is_some_and(|live| {
-                live.canary == change.revision && live.share_of(&change.revision) == weight
+                let on_top = (&live.division.route, live.division.mirror);
+                live.canary == change.revision
+                    && live.share_of(&change.revision) == division.weight
+                    && on_top == (&division.route, division.mirror)
             });
         }
-        let counts = self.counts(weight);
+        let counts = self.counts(division.weight);
         self.seen.sets.iter().all(|set| {
             let is_canary = set.revision == change.revision;
             let wanted = if is_canary {
@@ -156,7 +165,7 @@ impl Draft<'_> {
             .map_or(Weight::ZERO, |canary| self.live.share_of(canary));
         let step = self.shown_step();
         let (phase, why) = self.phase(share, step.as_ref());
-        let is_routed = self.spec.router.is_none() || self.live.arrangement.is_some();
+        let is_routed = self.spec.routing.is_none() || self.live.arrangement.is_some();
         let shown = &mut self.memory.shown;
         shown.phase = phase;
         shown.step = step;
@@ -190,7 +199,14 @@ impl Draft<'_> {
             Some(Step::Analyse { for_at_least, .. }) => {
                 Some(after(change.step_started_at, *for_at_least))
             }
-            Some(Step::SetWeight(_) | Step::Scale(_) | Step::Approve { .. } | Step::Run { .. })
+            Some(
+                Step::SetWeight(_)
+                | Step::Route(_)
+                | Step::Mirror(_)
+                | Step::Scale(_)
+                | Step::Approve { .. }
+                | Step::Run { .. },
+            )
             | None => None,
         };
         (count > 0).then(|| StepStatus {
@@ -305,6 +321,13 @@ impl Draft<'_> {
                     Why::normal("SetWeightStep", format!("{position}{waiting}")),
                 )
             }
+            Some(Step::Route(_) | Step::Mirror(_)) => {
+                let waiting = waiting.unwrap_or_else(|| "moving".to_owned());
+                (
+                    Phase::Progressing,
+                    Why::normal("RouteStep", format!("{position}{waiting}")),
+                )
+            }
             None => {
                 let waiting = waiting.unwrap_or_else(|| "taking over".to_owned());
                 let text = format!("{share} to canary, all steps done: {waiting}");
@@ -327,7 +350,7 @@ impl Draft<'_> {
         let wanted = self.spec.replicas;
         let ready = self.seen.ready(&self.stable);
         let stable = &self.stable;
-        let is_routed = self.live.arrangement.is_some() || self.spec.router.is_none();
+        let is_routed = self.live.arrangement.is_some() || self.spec.routing.is_none();
         if is_routed && !self.has_everything(stable) {
             let waiting = self.waiting.clone();
             let waiting = waiting.unwrap_or_else(|| "the rest is going".to_owned());

@@ -10,8 +10,8 @@ use super::super::render;
 use super::{Draft, after};
 use crate::model::action::Action;
 use crate::model::revision::Revision;
-use crate::model::weight::Weight;
 use crate::traffic::Side;
+use crate::traffic::division::Division;
 use crate::traffic::replicas::Counts;
 
 impl Draft<'_> {
@@ -19,7 +19,7 @@ impl Draft<'_> {
     pub(super) fn scale(&mut self) {
         self.adopt();
         self.record_on_sets();
-        match self.spec.router {
+        match self.spec.routing {
             Some(_) => self.scale_with_router(),
             None => self.scale_by_ratio(),
         }
@@ -50,7 +50,7 @@ impl Draft<'_> {
             let least = self.spec.scale_at(self.position(change)).min(total);
             // The way to where it should be may take more pods than being there.
             let next = self.awaited(&revision);
-            let need = self.wanted_weight().need(total).max(least).max(next);
+            let need = self.wanted_division().need(total).max(least).max(next);
             // Never fewer while the change is on: the way down is by way of draining.
             let has = has(self.seen.set(&revision));
             let paced = self.paced(&revision, need, has);
@@ -373,10 +373,10 @@ impl Draft<'_> {
     }
 
     /// Whether the change has the pods that its step needs.
-    pub(super) fn has_pods_for(&self, revision: &Revision, weight: Weight) -> bool {
-        let need = match self.spec.router {
-            Some(_) => weight.need(self.spec.replicas),
-            None => self.counts(weight).canary,
+    pub(super) fn has_pods_for(&self, revision: &Revision, division: &Division) -> bool {
+        let need = match self.spec.routing {
+            Some(_) => division.need(self.spec.replicas),
+            None => self.counts(division.weight).canary,
         };
         let set = self.seen.set(revision);
         let are_available = |set: &Set| set.replicas >= need && set.lasting() >= need;

@@ -1,92 +1,21 @@
-//! The one next move of Services and route towards the wanted split, and whether it is safe. No I/O.
+//! The one next move of Services and routes towards the wanted split, and whether it is safe. No I/O.
 
 use serde_json::{Value, json};
 
 use super::super::api::{Change, StableScale};
-use super::super::observed::Observed;
+
 use super::super::render;
-use super::super::spec::{Router, Spec};
+use super::super::spec::Routing;
 use super::Draft;
+use super::live::Live;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
-use crate::traffic::{Arrangement, Move, Side, gateway_api, next_move};
-
-/// How traffic is divided now.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    /// Services and route, where a router divides and all three exist.
-    pub(super) arrangement: Option<Arrangement>,
-    /// Whether the data plane has taken in the route as it is.
-    pub(super) acknowledged: bool,
-    /// Why the data plane does not take it, in its words.
-    pub(super) refusal: Option<String>,
-    /// Share of each revision, by pods, where no router divides.
-    ready: Vec<(Revision, i32)>,
-}
-
-impl Live {
-    pub(super) fn read(seen: &Observed, spec: &Spec) -> Self {
-        let ready = seen
-            .sets
-            .iter()
-            .map(|set| (set.revision.clone(), seen.ready(&set.revision)));
-        let mut live = Self {
-            arrangement: None,
-            acknowledged: true,
-            refusal: None,
-            ready: ready.collect(),
-        };
-        if spec.router.is_none() {
-            return live;
-        }
-        let selected = |side| {
-            let service = seen.service(side)?;
-            // What somebody else made of a selector is a revision that nobody wants: it is put right like any.
-            Some(service.revision.clone().unwrap_or_else(Revision::unknown))
-        };
-        live.acknowledged = false;
-        if let Some(route) = &seen.route {
-            match gateway_api::acknowledged(&route.live) {
-                Ok(acknowledged) => live.acknowledged = acknowledged,
-                Err(refusal) => live.refusal = Some(refusal),
-            }
-            let weight = gateway_api::weight(&route.live, &seen.backends());
-            if let (Some(stable), Some(canary), Some(weight)) =
-                (selected(Side::Stable), selected(Side::Canary), weight)
-            {
-                live.arrangement = Some(Arrangement {
-                    stable,
-                    canary,
-                    weight,
-                });
-            }
-        }
-        live
-    }
-
-    /// The share of a revision.
-    pub(super) fn share_of(&self, revision: &Revision) -> Weight {
-        if let Some(arrangement) = &self.arrangement {
-            return arrangement.share_of(revision);
-        }
-        let total: i32 = self.ready.iter().map(|(_, ready)| ready).sum();
-        let own = self
-            .ready
-            .iter()
-            .find(|(of, _)| of == revision)
-            .map_or(0, |(_, ready)| *ready);
-        Weight::new(i64::from(own) * 100 / i64::from(total.max(1))).unwrap_or_default()
-    }
-
-    /// Whether a Service selects the revision.
-    pub(super) fn references(&self, revision: &Revision) -> bool {
-        self.arrangement
-            .as_ref()
-            .is_some_and(|live| live.references(revision))
-    }
-}
+use crate::traffic::division::Division;
+use crate::traffic::router::Reading;
+use crate::traffic::{Arrangement, Move, Side, next_move};
 
 /// What a side lacks that is to gain weight.
 struct Missing {
@@ -105,11 +34,11 @@ fn patch(target: &Target, change: Value) -> Action {
 impl Draft<'_> {
     /// Plans the one next move.
     pub(super) fn shift_traffic(&mut self) {
-        let Some(router) = &self.spec.router else {
+        let Some(routing) = &self.spec.routing else {
             self.remove_leftovers();
             return self.finish_without_router();
         };
-        self.create_missing(router);
+        self.create_missing(routing);
         let Some(live) = self.live.arrangement.clone() else {
             return;
         };
@@ -118,13 +47,16 @@ impl Draft<'_> {
         if let Some(side) = sides.into_iter().find(is_strange) {
             return self.put_right(side);
         }
+        let live = self.promoted_by_switch(routing, live);
         let goal = self.goal(&live);
         if live == goal && self.live.acknowledged && live.stable != self.stable {
             // The stable Service selects the new revision, the weight is back on it: it is the stable one.
             self.promote();
         }
-        match next_move(&live, &goal) {
-            Move::Shift(Weight::ZERO) if self.is_in_vain(&live, &goal) => {
+        match self.next_move(&live, &goal) {
+            Move::Shift(division)
+                if !division.reaches_canary() && self.is_in_vain(&live, &goal) =>
+            {
                 self.write_selector(Side::Stable, &goal.stable);
             }
             Move::Done => {
@@ -132,11 +64,36 @@ impl Draft<'_> {
                     self.wait_for_data_plane();
                 }
             }
+            Move::Select(Side::Stable, revision) if routing.is_switch() => {
+                self.switch(&live, &revision);
+            }
             Move::Select(side, revision) => self.select(side, &revision),
-            Move::Shift(Weight::ZERO) if self.change().is_none() => self.shift_back(&live),
-            Move::Shift(weight) => self.shift(&live, weight),
+            Move::Shift(division) if !division.reaches_canary() && self.change().is_none() => {
+                self.shift_back(&live);
+            }
+            Move::Shift(division) => self.shift(&live, &division),
         }
-        self.correct(router, &live);
+        self.correct(routing, &live);
+    }
+
+    /// Where a Service is switched, what it was switched to is stable as soon as all steps are done: nothing has to
+    /// move for that.
+    fn promoted_by_switch(&mut self, routing: &Routing, live: Arrangement) -> Arrangement {
+        if !routing.is_switch() || !self.may_promote(&live) {
+            return live;
+        }
+        self.promote();
+        self.live = Live::read(self.seen, self.spec, &self.stable);
+        self.live.arrangement.clone().unwrap_or(live)
+    }
+
+    /// The next move. Routers that do not say the same yet are made to, before anything else.
+    fn next_move(&self, live: &Arrangement, goal: &Arrangement) -> Move {
+        match next_move(live, goal) {
+            shift @ Move::Shift(_) => shift,
+            _ if !self.live.is_even => Move::Shift(live.division.clone()),
+            other => other,
+        }
     }
 
     /// A Service whose selector somebody changed gets it back at once, with or without weight: whatever it
@@ -157,20 +114,23 @@ impl Draft<'_> {
         is_dead && live.stable != goal.stable && live.canary != goal.stable
     }
 
-    /// Services and a route from when there was a router. The route goes first: it is what the Services serve.
+    /// Services and routes from when there was a router. The routes go first: they are what the Services serve.
     fn remove_leftovers(&mut self) {
         let seen = self.seen;
-        let route = seen.route.iter().filter(|route| route.is_owned());
-        let mut first: Vec<&Target> = route.map(|route| &route.target).collect();
+        let mut first: Vec<&Target> = seen.owned_routes().collect();
         if first.is_empty() {
             first = seen.owned_traffic().collect();
         }
-        if seen.deletion.is_none() {
-            self.deletions
-                .extend(first.into_iter().map(|target| Action::Delete {
-                    target: target.clone(),
-                    orphan: false,
-                }));
+        self.remove(first);
+    }
+
+    fn remove(&mut self, targets: Vec<&Target>) {
+        if self.seen.deletion.is_none() {
+            let gone = targets.into_iter().map(|target| Action::Delete {
+                target: target.clone(),
+                orphan: false,
+            });
+            self.deletions.extend(gone);
         }
     }
 
@@ -188,7 +148,10 @@ impl Draft<'_> {
         Arrangement {
             stable: self.stable.clone(),
             canary: change.revision.clone(),
-            weight: self.affordable_weight(live),
+            division: Division {
+                weight: self.affordable_weight(live),
+                ..self.wanted_division()
+            },
         }
     }
 
@@ -203,7 +166,7 @@ impl Draft<'_> {
             return wanted;
         }
         let carried = self.carried_by(Side::Canary, &change.revision);
-        wanted.min(carried.max(live.weight))
+        wanted.min(carried.max(live.weight()))
     }
 
     /// The largest share that the pods of a side can take.
@@ -227,7 +190,7 @@ impl Draft<'_> {
         }
         self.carried_by(Side::Stable, &live.stable)
             .rest()
-            .min(live.weight)
+            .min(live.weight())
     }
 
     /// All steps are done, the canary has all of the traffic and all of the pods; or we are past that point.
@@ -239,12 +202,12 @@ impl Draft<'_> {
             return true;
         }
         let has_all = live.share_of(&change.revision) == Weight::FULL && self.live.acknowledged;
-        let has_pods = self.has_pods_for(&change.revision, Weight::FULL);
+        let has_pods = self.has_pods_for(&change.revision, &Division::of(Weight::FULL));
         self.are_steps_done() && !self.is_held() && has_all && has_pods
     }
 
     /// A Rollout that goes makes nothing new: its namespace may be going too, and would take nothing in.
-    fn create_missing(&mut self, router: &Router) {
+    fn create_missing(&mut self, routing: &Routing) {
         if self.seen.deletion.is_some() {
             return;
         }
@@ -254,43 +217,51 @@ impl Draft<'_> {
             .clone();
         for (side, revision) in [(Side::Stable, self.stable.clone()), (Side::Canary, canary)] {
             if self.seen.service(side).is_none() {
-                let service = render::service(self.seen, self.spec, router, side, &revision);
+                let service = render::service(self.seen, self.spec, routing, side, &revision);
                 self.creations.push(Action::Create(service));
             }
         }
-        let is_empty = |live| gateway_api::weight(live, &self.seen.backends()).is_none();
-        match &self.seen.route {
-            None => {
-                let route = render::route(self.seen, router, self.first_weight());
-                self.creations.push(Action::Create(route));
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        for router in &routing.routers {
+            if router.read(&scene).is_ok() {
+                continue;
             }
-            // Somebody made it divide between others: that is no state to move on from.
-            Some(route) if is_empty(&route.live) => {
-                let backends = self.seen.backends();
-                let spec = gateway_api::spec(router, &backends, self.first_weight());
-                self.creations
-                    .push(patch(&route.target, json!({"spec": spec})));
-            }
-            Some(_) => {}
+            let rendered = match router.rendered(&scene, &self.first_division()) {
+                Ok(Some(rendered)) => rendered,
+                Ok(None) => continue,
+                Err(words) => {
+                    self.wait_for(words);
+                    continue;
+                }
+            };
+            self.creations.push(match router.carrier(&scene) {
+                // Somebody made it divide between others: that is no state to move on from.
+                Some(carrier) => patch(&carrier.target, rendered),
+                None => {
+                    let (kind, name) = router.carried_by(&self.seen.key.name);
+                    Action::Create(render::route(self.seen, kind, name, &rendered))
+                }
+            });
         }
     }
 
     /// Whoever answers gets the traffic: stable, unless only the canary does.
-    fn first_weight(&self) -> Weight {
+    fn first_division(&self) -> Division {
         let answers = |side| {
             let service = self.seen.service(side);
             service.is_some_and(|service| !service.ready.is_empty())
         };
         if answers(Side::Canary) && !answers(Side::Stable) {
-            Weight::FULL
+            Division::of(Weight::FULL)
         } else {
-            Weight::ZERO
+            Division::NONE
         }
     }
 
     /// Brings owners, ports, hosts and gateways up to date, without touching selectors or weights. An object
     /// that this plan writes already has to wait: the second write would lose against the first.
-    fn correct(&mut self, router: &Router, live: &Arrangement) {
+    fn correct(&mut self, routing: &Routing, live: &Arrangement) {
         if self.seen.deletion.is_some() {
             return;
         }
@@ -302,18 +273,23 @@ impl Draft<'_> {
         let mut corrections = Vec::new();
         for service in self.seen.services.iter().flatten() {
             if !service.is_current {
-                let ports = json!({"spec": {"ports": [render::service_port(router)]}});
+                let ports = json!({"spec": {"ports": [render::service_port(routing)]}});
                 corrections.push((&service.target, ports));
             } else if !service.is_owned {
                 corrections.push((&service.target, self.own()));
             }
         }
-        if let Some(route) = &self.seen.route {
-            let spec = gateway_api::spec(router, &self.seen.backends(), live.weight);
-            if !gateway_api::is_as_wanted(&route.live, &spec) {
-                corrections.push((&route.target, json!({"spec": spec})));
-            } else if !route.is_owned() {
-                corrections.push((&route.target, self.own()));
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        for router in &routing.routers {
+            let rendered = router.rendered(&scene, &live.division);
+            let (Ok(Some(rendered)), Some(carrier)) = (rendered, router.carrier(&scene)) else {
+                continue;
+            };
+            if !router.is_as_wanted(carrier, &rendered) {
+                corrections.push((&carrier.target, rendered));
+            } else if !carrier.is_owned() {
+                corrections.push((&carrier.target, self.own()));
             }
         }
         let free = corrections
@@ -321,6 +297,17 @@ impl Draft<'_> {
             .filter(|(target, _)| !is_written(target));
         let patches: Vec<Action> = free.map(|(target, change)| patch(target, change)).collect();
         self.corrections.extend(patches);
+        if self.live.acknowledged {
+            // Routes first: they are what the Services serve.
+            let is_route = |target: &&Target| target.kind != ObjectKind::Service;
+            let routes: Vec<&Target> = self.seen.leftovers.iter().filter(is_route).collect();
+            let gone = if routes.is_empty() {
+                self.seen.leftovers.iter().collect()
+            } else {
+                routes
+            };
+            self.remove(gone);
+        }
     }
 
     /// What makes an object ours, as one that an earlier Rollout of this name has left behind.
@@ -344,18 +331,28 @@ impl Draft<'_> {
     }
 
     fn shift_back(&mut self, live: &Arrangement) {
-        let weight = self.way_back(live);
-        if weight == live.weight {
+        let division = Division::of(self.way_back(live));
+        if division == live.division && self.live.is_even {
             let answering = self.seen.answering(Side::Stable, &live.stable);
             let total = self.spec.replicas;
             return self.wait_for(format!(
                 "{answering} of {total} pods of stable answer again"
             ));
         }
-        self.shift(live, weight);
+        self.shift(live, &division);
     }
 
-    fn shift(&mut self, live: &Arrangement, weight: Weight) {
+    /// Lets the stable Service select another revision although it has all of the requests.
+    fn switch(&mut self, live: &Arrangement, revision: &Revision) {
+        let weight = if *revision == live.canary {
+            Weight::FULL
+        } else {
+            Weight::ZERO
+        };
+        self.shift(live, &Division::of(weight));
+    }
+
+    fn shift(&mut self, live: &Arrangement, division: &Division) {
         // A person who pauses stops the change, not the way back of another.
         let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
         if self.change().is_some_and(is_held) {
@@ -365,17 +362,43 @@ impl Draft<'_> {
             revision,
             answering,
             need,
-        }) = self.missing_for(live, weight)
+        }) = self.missing_for(live, division)
         {
             let text =
                 format!("{answering} of {need} pods of {revision} answer behind their Service");
             self.short_of = Some((revision, need));
             return self.wait_for(text);
         }
-        if let Some(route) = &self.seen.route {
-            let rules = gateway_api::reweighted(&route.live, &self.seen.backends(), weight);
-            let change = json!({"spec": {"rules": rules}});
-            self.moves.push(patch(&route.target, change));
+        self.write_division(live, division);
+    }
+
+    fn write_division(&mut self, live: &Arrangement, division: &Division) {
+        let Some(routing) = &self.spec.routing else {
+            return;
+        };
+        if routing.is_switch() {
+            let side = if division.weight == Weight::FULL {
+                Side::Canary
+            } else {
+                Side::Stable
+            };
+            let revision = live.selected_by(side).clone();
+            return self.write_selector(Side::Stable, &revision);
+        }
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        let wanted = Reading {
+            division: division.clone(),
+            is_even: true,
+        };
+        for router in &routing.routers {
+            if router.read(&scene).as_ref() == Ok(&wanted) {
+                continue;
+            }
+            let change = router.divided(&scene, division);
+            if let (Some(carrier), Some(change)) = (router.carrier(&scene), change) {
+                self.moves.push(patch(&carrier.target, change));
+            }
         }
     }
 
@@ -383,28 +406,26 @@ impl Draft<'_> {
     ///
     /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
     /// stable: whatever it cannot take is lost anyway.
-    fn missing_for(&self, live: &Arrangement, weight: Weight) -> Option<Missing> {
-        let side = if weight > live.weight {
-            Side::Canary
+    fn missing_for(&self, live: &Arrangement, division: &Division) -> Option<Missing> {
+        let is_raised = division.weight > live.weight() || division.adds_to(&live.division);
+        let (side, full) = if is_raised {
+            (Side::Canary, division.need(self.spec.replicas))
+        } else if division.weight < live.weight() {
+            let share = division.weight.rest();
+            (Side::Stable, share.need(self.spec.replicas))
         } else {
-            Side::Stable
-        };
-        let share = if side == Side::Canary {
-            weight
-        } else {
-            weight.rest()
+            return None;
         };
         let revision = live.selected_by(side);
-        let full = share.need(self.spec.replicas);
         let other = live.selected_by(side.other());
         let is_given_up = self.change().is_none_or(|change| {
             change.revision != *other && *other != self.stable && self.seen.trouble(other).is_some()
         });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let need = if is_way_back { full.min(1) } else { full };
-        let mut answering = self.seen.answering(side, revision);
+        let mut answering = self.proven(side, revision);
         // Between two Services of one revision nothing is lost, however few of its pods are left.
-        if other == revision && answering >= self.seen.answering(side.other(), revision) {
+        if other == revision && answering >= self.proven(side.other(), revision) {
             return None;
         }
         if side == Side::Canary && !is_way_back {
@@ -419,6 +440,20 @@ impl Draft<'_> {
             answering,
             need,
         })
+    }
+
+    /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.
+    fn proven(&self, side: Side, revision: &Revision) -> i32 {
+        let [stable, canary] = &self.live.selected;
+        let selected = match side {
+            Side::Stable => stable,
+            Side::Canary => canary,
+        };
+        if selected.as_ref() == Some(revision) {
+            self.seen.answering(side, revision)
+        } else {
+            self.seen.ready(revision)
+        }
     }
 
     fn wait_for_data_plane(&mut self) {

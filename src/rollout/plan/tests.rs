@@ -3,6 +3,7 @@
 mod decision;
 mod edge;
 mod pods;
+mod router;
 mod strategy;
 
 use jiff::Timestamp;
@@ -174,10 +175,10 @@ fn a_pod_of_another_revision_behind_the_service_proves_nothing() {
 fn a_step_is_over_only_when_the_data_plane_says_so() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 0, 1, 10);
-    seen.route = Some(seen.route_with(10, false));
+    seen.routes = vec![seen.route_with(10, false)];
     let waiting = plan(&seen, NOW);
     assert_eq!(waiting.progress.progress.change.as_ref().unwrap().step, 0);
-    seen.route = Some(seen.route_with(10, true));
+    seen.routes = vec![seen.route_with(10, true)];
     let done = plan(&seen, NOW);
     assert_eq!(done.progress.progress.change.as_ref().unwrap().step, 1);
     assert_eq!(done.wake, Some(later(15 * 60)));
@@ -511,9 +512,9 @@ fn orphaned(mut seen: Observed) -> Observed {
         .iter_mut()
         .flatten()
         .for_each(|service| service.is_owned = false);
-    let mut live = seen.route.as_ref().unwrap().live.as_ref().clone();
+    let mut live = seen.routes[0].live.as_ref().clone();
     live.metadata.owner_references = None;
-    seen.route.as_mut().unwrap().live = live.into();
+    seen.routes[0].live = live.into();
     seen
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::api::{Phase, RolloutStatus};
 use super::super::observed::{Hook, Observed, Pod, Service, Set, Trouble, Wanted};
-use super::super::spec::Spec;
+use super::super::spec::{Routing, Spec};
 use super::super::status;
 use super::super::testing::{later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
@@ -24,7 +24,9 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
-use crate::traffic::{Side, gateway_api};
+use crate::traffic::Side;
+use crate::traffic::division::Division;
+use crate::traffic::router::Scene;
 
 /// Seconds for which the data plane may go on using what was changed.
 const LAG: i64 = 3;
@@ -101,6 +103,8 @@ struct Objects {
     sets: Vec<SimSet>,
     services: [Option<(Revision, u64)>; 2],
     route: Option<(u8, u64)>,
+    /// What the route adds to the weight.
+    on_top: Division,
 }
 
 #[expect(
@@ -132,6 +136,7 @@ struct World {
     status: RolloutStatus,
     /// The data plane: weight, and pods per Service, as of now.
     weight: u8,
+    on_top: Division,
     generation: u64,
     endpoints: [BTreeSet<String>; 2],
     /// Last second in which the data plane sent something to a pod.
@@ -175,6 +180,7 @@ impl World {
                 ..RolloutStatus::default()
             },
             weight: 0,
+            on_top: Division::NONE,
             generation: 0,
             endpoints: [BTreeSet::new(), BTreeSet::new()],
             served_at: BTreeMap::new(),
@@ -285,6 +291,7 @@ impl World {
             && (hurry || self.random.one_in(3))
         {
             self.weight = weight;
+            self.on_top = self.objects.on_top.clone();
             self.generation = version;
         }
         for (index, service) in self.objects.services.clone().iter().enumerate() {
@@ -292,10 +299,17 @@ impl World {
                 continue;
             };
             let is_same = |uid: &String| uid.starts_with(revision.as_str());
-            if self.endpoints[index].iter().all(is_same) {
+            // A Service without a route before it is changed in one piece, as the EndpointSlice controller does.
+            let is_switched = self.is_switch() && index == 0;
+            if is_switched || self.endpoints[index].iter().all(is_same) {
                 let ready = self.ready_uids(revision);
-                if hurry || self.random.one_in(2) {
+                let is_news = self.endpoints[index].iter().all(is_same);
+                if hurry || self.random.one_in(2) || (is_switched && !is_news && ready.is_empty()) {
                     self.endpoints[index] = ready;
+                } else if !is_news {
+                    // Nothing has arrived yet but that pods are gone.
+                    let alive: BTreeSet<String> = self.alive_uids();
+                    self.endpoints[index].retain(|uid| alive.contains(uid));
                 } else {
                     // Pods that are gone are noticed at once; new ones take their time.
                     self.endpoints[index].retain(|uid| ready.contains(uid));
@@ -305,6 +319,21 @@ impl World {
                 self.endpoints[index].clear();
             }
         }
+    }
+
+    fn is_switch(&self) -> bool {
+        let routing = self.specs[self.wanted].routing.as_ref();
+        routing.is_some_and(Routing::is_switch)
+    }
+
+    fn alive_uids(&self) -> BTreeSet<String> {
+        let ready = self.pods.iter().filter(|pod| self.is_ready(pod));
+        ready.map(|pod| pod.uid.clone()).collect()
+    }
+
+    /// Whether any request reaches a Service.
+    fn is_reached(&self, side: usize) -> bool {
+        self.share(side) > 0 || (side == 1 && self.on_top.reaches_canary())
     }
 
     fn share(&self, side: usize) -> u8 {
@@ -317,11 +346,12 @@ impl World {
 
     /// Every Service with weight answers, with enough pods.
     fn requests(&mut self) {
-        if self.objects.route.is_none() || self.now < 20 {
+        let is_open = self.objects.route.is_some() || self.is_switch();
+        if !is_open || self.now < 20 {
             return;
         }
         for (side, name) in SIDES.iter().enumerate() {
-            if self.share(side) == 0 {
+            if !self.is_reached(side) {
                 continue;
             }
             if self.endpoints[side].is_empty() {
@@ -372,9 +402,13 @@ impl World {
             });
         }
         if let Some((weight, version)) = objects.route {
-            let mut route = seen.route_with(weight, self.generation >= version);
+            let division = Division {
+                weight: Weight::new(i64::from(weight)).unwrap(),
+                ..objects.on_top.clone()
+            };
+            let mut route = seen.route_dividing(&division, self.generation >= version);
             route.target = target(ObjectKind::HttpRoute, "api", version);
-            seen.route = Some(route);
+            seen.routes = vec![route];
         }
         seen
     }
@@ -489,8 +523,12 @@ impl World {
                             .or_insert(passes_at);
                     }
                     ObjectKind::HttpRoute => {
-                        let weight = weight_in(body).unwrap();
-                        self.objects.route.get_or_insert((weight, self.version));
+                        if self.objects.route.is_none() {
+                            let division = division_in(body).unwrap();
+                            let weight = division.weight.percent();
+                            self.objects.route = Some((weight, self.version));
+                            self.objects.on_top = on_top(division);
+                        }
                     }
                     other => panic!("{other:?}"),
                 }
@@ -570,8 +608,10 @@ impl World {
                 if lost(current) {
                     return false;
                 }
-                let weight = weight_in(change).unwrap();
+                let division = division_in(change).unwrap();
+                let weight = division.weight.percent();
                 self.objects.route = Some((weight, version));
+                self.objects.on_top = on_top(division);
                 self.watch_weight(before, weight);
             }
             other => panic!("{other:?}"),
@@ -659,7 +699,8 @@ impl World {
         sets.into_iter()
             .all(|set| Some(&set.revision) == stable.as_ref())
             && self.weight == 0
-            && self.objects.route.is_some_and(|(weight, _)| weight == 0)
+            && self.on_top == Division::NONE
+            && (self.is_switch() || self.objects.route.is_some_and(|(weight, _)| weight == 0))
     }
 
     fn assert_sound(&self, seed: u64) {
@@ -685,11 +726,27 @@ fn selected(body: &Value) -> Revision {
     )
 }
 
-fn weight_in(body: &Value) -> Option<u8> {
-    let weight = body
-        .pointer("/spec/rules/0/backendRefs/1/weight")?
-        .as_u64()?;
-    u8::try_from(weight).ok()
+fn division_in(body: &Value) -> Option<Division> {
+    let seen = untouched(spec("1", &steps()));
+    let mut route = seen.route_with(0, true);
+    let mut live = route.live.as_ref().clone();
+    json_patch::merge(&mut live.data, &json!({"spec": body["spec"]}));
+    route.live = live.into();
+    let (backends, routes) = (seen.backends(), [route]);
+    let scene = Scene {
+        routes: &routes,
+        ..seen.scene(&backends, 80)
+    };
+    let routing = seen.wanted.spec()?.routing.as_ref()?;
+    Some(routing.routers[0].read(&scene).ok()?.division)
+}
+
+/// What a division adds to its weight.
+fn on_top(division: Division) -> Division {
+    Division {
+        weight: Weight::ZERO,
+        ..division
+    }
 }
 
 fn steps() -> Value {
@@ -870,6 +927,22 @@ fn blue_green() -> Value {
     }}))
 }
 
+/// The same, where the stable Service is switched.
+fn switched() -> Value {
+    let mut extra = blue_green();
+    extra["traffic"] = crate::rollout::testing::switched()["traffic"].clone();
+    extra
+}
+
+/// Requests with a header first, then copies, then a share.
+fn on_top_of_weight() -> Value {
+    strategy(&json!({"steps": [
+        {"route": {"headers": [{"name": "x-canary", "value": "yes"}]}}, {"pause": {"for": "4s"}},
+        {"mirror": {"percent": 50}}, {"pause": {"for": "4s"}}, {"setWeight": {"weight": 50}},
+        {"mirror": {"percent": 0}}, {"analyse": {"metrics": ["errors"], "for": "6s"}},
+    ]}))
+}
+
 fn rolling() -> Value {
     strategy(&json!({"type": "Rolling"}))
 }
@@ -988,6 +1061,24 @@ const STORIES: &[(&str, Story)] = &[
     ("blue-green, overtaken", |seed, habits| {
         overtaken(seed, habits, &blue_green())
     }),
+    ("a Service is switched", |seed, habits| {
+        taken_over(seed, habits, &switched())
+    }),
+    ("a Service is switched, bad", |seed, habits| {
+        sent_back(seed, habits, &switched())
+    }),
+    ("a Service is switched, overtaken", |seed, habits| {
+        overtaken(seed, habits, &switched())
+    }),
+    ("routes and copies", |seed, habits| {
+        taken_over(seed, habits, &on_top_of_weight())
+    }),
+    ("routes and copies, bad", |seed, habits| {
+        sent_back(seed, habits, &on_top_of_weight())
+    }),
+    ("routes and copies, overtaken", |seed, habits| {
+        overtaken(seed, habits, &on_top_of_weight())
+    }),
     ("rolling", |seed, habits| {
         taken_over_in_place(seed, habits, &rolling())
     }),
@@ -1085,10 +1176,16 @@ fn rule_7_old_reads_must_not_write() {
 #[test]
 fn gateway_weight_is_read_as_written() {
     let seen = World::new(0, GOOD, &steps()).observed(&Objects::default());
-    let route = seen.route_with(25, true);
-    assert_eq!(
-        gateway_api::weight(&route.live, &seen.backends()),
-        Weight::new(25)
-    );
-    assert!(matches!(seen.wanted, Wanted::Spec(_)) && REPLICAS == 4);
+    let Wanted::Spec(spec) = &seen.wanted else {
+        panic!("a spec is needed")
+    };
+    let (backends, router) = (seen.backends(), &spec.routing.as_ref().unwrap().routers[0]);
+    let routes = [seen.route_with(25, true)];
+    let scene = Scene {
+        routes: &routes,
+        ..seen.scene(&backends, 80)
+    };
+    let reading = router.read(&scene).unwrap();
+    assert_eq!(Some(reading.division.weight), Weight::new(25));
+    assert!(REPLICAS == 4);
 }

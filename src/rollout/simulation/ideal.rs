@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::super::api::{RolloutStatus, Tally};
-use super::super::observed::{Hook, Observed, Pod, Route, Service, Set, Wanted};
+use super::super::observed::{Hook, Observed, Pod, Service, Set, Wanted};
 use super::super::plan::{self, Memory};
 use super::super::spec::Spec;
 use super::super::status;
@@ -23,6 +23,8 @@ use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
+use crate::traffic::gateway_api::Generated;
+use crate::traffic::router::{Route, Router};
 
 /// When every simulation begins; only spans are shown.
 const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -41,6 +43,7 @@ pub(in super::super) struct World {
 impl World {
     /// A Rollout that nobody has looked at yet.
     pub(in super::super) fn new(key: Key, spec: Spec) -> Self {
+        let spec = with_ideal_routers(spec);
         let seen = Observed {
             key,
             owner: OwnerReference {
@@ -61,7 +64,8 @@ impl World {
             sets: Vec::new(),
             pods: Vec::new(),
             services: [None, None],
-            route: None,
+            routes: Vec::new(),
+            leftovers: Vec::new(),
             hooks: BTreeMap::new(),
             decisions: Vec::new(),
             environment: None,
@@ -107,6 +111,7 @@ impl World {
 
     /// Somebody changes the spec.
     pub(in super::super) fn want(&mut self, spec: Spec) {
+        let spec = with_ideal_routers(spec);
         self.seen.generation += 1;
         self.seen.wanted = Wanted::Spec(Box::new(spec.clone()));
         *self.spec = spec;
@@ -217,9 +222,6 @@ impl World {
             };
             let [stable, canary] = &mut self.seen.services;
             *(if is_canary { canary } else { stable }) = Some(service);
-        } else if target.kind == ObjectKind::HttpRoute {
-            let live = acknowledged(body.clone());
-            self.seen.route = live.map(|live| Route { target, live });
         } else if target.kind == ObjectKind::Job {
             let hook = Hook {
                 target,
@@ -227,6 +229,8 @@ impl World {
                 is_ending: false,
             };
             self.seen.hooks.insert(manifest.key.name.clone(), hook);
+        } else if let Some(live) = acknowledged(body.clone()) {
+            self.seen.routes.push(Route { target, live });
         }
     }
 
@@ -243,8 +247,11 @@ impl World {
             if let (Some(service), Some(revision)) = (service, selected(change)) {
                 service.revision = Some(revision);
             }
-        } else if target.kind == ObjectKind::HttpRoute
-            && let Some(route) = &mut self.seen.route
+        } else if let Some(route) = self
+            .seen
+            .routes
+            .iter_mut()
+            .find(|route| route.target == *target)
         {
             let mut body = serde_json::to_value(route.live.as_ref()).unwrap_or_default();
             json_patch::merge(&mut body, change);
@@ -327,6 +334,23 @@ impl World {
             trouble: None,
         }
     }
+}
+
+/// Whatever routers the spec names, they do what they are told: as the simplest one does.
+fn with_ideal_routers(mut spec: Spec) -> Spec {
+    let routing = spec
+        .routing
+        .iter_mut()
+        .filter(|routing| !routing.is_switch());
+    for routing in routing {
+        routing.routers = vec![Router::Generated(Generated {
+            parent_refs: vec![json!({"name": "ideal"})],
+            hostnames: Vec::new(),
+            matches: Vec::new(),
+            persistence: None,
+        })];
+    }
+    spec
 }
 
 /// The value at a path of keys, which may have slashes in them.

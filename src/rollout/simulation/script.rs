@@ -249,7 +249,7 @@ impl<'a> Script<'a> {
         let index = usize::try_from(change.step).ok()?;
         let step = self.spec.steps.get(index)?;
         let text = match step {
-            Step::SetWeight(_) | Step::Scale(_) => return None,
+            Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_) => return None,
             Step::Pause(None) => "pause, until a Decision Resume".to_owned(),
             Step::Approve { required: 1, .. } => format!("{step}: waits for an approval"),
             Step::Approve { .. } => format!("{step}: waits for approvals"),

@@ -13,13 +13,14 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::api::{
-    Approve, BlueGreen, Check, PromoteMode, Step as RawStep, Strategy, StrategyType,
+    Approve, BlueGreen, Check, PromoteMode, RouteMatch, Step as RawStep, Strategy, StrategyType,
 };
-use super::{Analysis, Invalid, pods};
+use super::{Analysis, Invalid, Routing, pods};
 use crate::check::api::CheckJob;
 use crate::model::key::short_hash;
 use crate::model::span::span;
 use crate::model::weight::Weight;
+use crate::traffic::division::{Division, Match};
 
 /// How long a hook may take, where nothing is said.
 const RUN_TIMEOUT: Duration = Duration::from_mins(5);
@@ -31,6 +32,10 @@ pub enum Step {
     SetWeight(Weight),
     /// Give the canary at least this many pods.
     Scale(i32),
+    /// Send requests that have all of these to the canary; none: no more of that.
+    Route(Vec<Match>),
+    /// Send copies of this share of the requests to the canary.
+    Mirror(Weight),
     /// Wait for this long; `None`: until a person says so.
     Pause(Option<Duration>),
     /// Wait for the verdict of these metrics, and at least this long.
@@ -68,6 +73,8 @@ impl Step {
         let text = match self {
             Self::SetWeight(weight) => format!("setWeight {}", weight.percent()),
             Self::Scale(_) => "scale".to_owned(),
+            Self::Route(route) => format!("route {route:?}"),
+            Self::Mirror(share) => format!("mirror {}", share.percent()),
             Self::Pause(Some(span)) => format!("pause {}", span.as_millis()),
             Self::Pause(None) => "pause".to_owned(),
             Self::Analyse {
@@ -90,6 +97,12 @@ impl fmt::Display for Step {
         match self {
             Self::SetWeight(weight) => write!(f, "setWeight {}", weight.percent()),
             Self::Scale(count) => write!(f, "scale {count}"),
+            Self::Route(route) if route.is_empty() => f.write_str("route nothing"),
+            Self::Route(route) => {
+                let all: Vec<String> = route.iter().map(Match::to_string).collect();
+                write!(f, "route {}", all.join(" and "))
+            }
+            Self::Mirror(share) => write!(f, "mirror {}", share.percent()),
             Self::Pause(Some(time)) => write!(f, "pause {}", span(*time)),
             Self::Pause(None) => f.write_str("pause"),
             Self::Analyse {
@@ -115,7 +128,7 @@ impl fmt::Display for Step {
 /// Turns what people wrote into steps, and collects what is wrong with it.
 pub(super) struct Compiler<'a> {
     analysis: Option<&'a Analysis>,
-    is_routed: bool,
+    routing: Option<&'a Routing>,
     replicas: i32,
     problems: &'a mut Vec<Invalid>,
     steps: Vec<Step>,
@@ -124,13 +137,13 @@ pub(super) struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     pub(super) fn new(
         analysis: Option<&'a Analysis>,
-        is_routed: bool,
+        routing: Option<&'a Routing>,
         replicas: i32,
         problems: &'a mut Vec<Invalid>,
     ) -> Self {
         Self {
             analysis,
-            is_routed,
+            routing,
             replicas,
             problems,
             steps: Vec::new(),
@@ -193,41 +206,119 @@ impl<'a> Compiler<'a> {
             pause,
             analyse,
             scale,
+            route,
+            mirror,
             approve: people,
             run,
         } = step;
-        match (set_weight, pause, analyse, scale, people, run) {
-            (Some(set), None, None, None, None, None) => Weight::new(i64::from(set.weight))
-                .map(Step::SetWeight)
-                .ok_or_else(|| Invalid::new(path, "weight must be 0 to 100")),
-            (None, Some(pause), None, None, None, None) => {
-                Ok(Step::Pause(pause.for_.map(Duration::from)))
-            }
-            (None, None, Some(analyse), None, None, None) => {
-                self.check_metrics(path, &analyse.metrics);
-                Ok(Step::Analyse {
-                    metrics: analyse.metrics.clone(),
-                    for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
-                })
-            }
-            (None, None, None, Some(scale), None, None) if self.is_routed => {
-                Ok(Step::Scale(self.count(&scale.canary)))
-            }
-            (None, None, None, Some(_), None, None) => Err(Invalid::new(
-                format!("{path}.scale"),
-                "scale needs spec.traffic: without it the numbers of pods are the weights",
-            )),
-            (None, None, None, None, Some(people), None) => Ok(approve(people)),
-            (None, None, None, None, None, Some(run)) => Ok(Step::Run {
+        let mut all = Vec::new();
+        all.extend(
+            set_weight
+                .iter()
+                .map(|set| self.set_weight(path, set.weight)),
+        );
+        all.extend(
+            pause
+                .iter()
+                .map(|pause| Ok(Step::Pause(pause.for_.map(Duration::from)))),
+        );
+        all.extend(scale.iter().map(|scale| self.scale(path, &scale.canary)));
+        all.extend(route.iter().map(|route| self.route(path, route)));
+        all.extend(
+            mirror
+                .iter()
+                .map(|mirror| self.mirror(path, mirror.percent)),
+        );
+        all.extend(people.iter().map(|people| Ok(approve(people))));
+        all.extend(run.iter().map(|run| {
+            Ok(Step::Run {
                 name: run.name.clone(),
                 job: run.job.clone(),
                 timeout: run.timeout.map_or(RUN_TIMEOUT, Duration::from),
-            }),
+            })
+        }));
+        if let Some(analyse) = analyse {
+            self.check_metrics(path, &analyse.metrics);
+            all.push(Ok(Step::Analyse {
+                metrics: analyse.metrics.clone(),
+                for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
+            }));
+        }
+        match (all.pop(), all.is_empty()) {
+            (Some(step), true) => step,
             _ => Err(Invalid::new(
                 path,
-                "a step has exactly one of setWeight, pause, analyse, scale, approve, run",
+                "a step has exactly one of setWeight, pause, analyse, scale, route, mirror, approve, run",
             )),
         }
+    }
+
+    fn set_weight(&self, path: &str, weight: i32) -> Result<Step, Invalid> {
+        let weight = percent(path, weight)?;
+        let is_partial = weight != Weight::ZERO && weight != Weight::FULL;
+        if is_partial && self.routing.is_some_and(Routing::is_switch) {
+            return Err(Invalid::new(
+                format!("{path}.setWeight"),
+                "spec.traffic names nothing that divides requests (gatewayAPI, istio, traefik, nginx), so the only \
+                 weights are 0 and 100",
+            ));
+        }
+        Ok(Step::SetWeight(weight))
+    }
+
+    fn scale(&self, path: &str, canary: &IntOrString) -> Result<Step, Invalid> {
+        if self.routing.is_none() {
+            return Err(Invalid::new(
+                format!("{path}.scale"),
+                "scale needs spec.traffic: without it the numbers of pods are the weights",
+            ));
+        }
+        Ok(Step::Scale(self.count(canary)))
+    }
+
+    fn route(&self, path: &str, raw: &RouteMatch) -> Result<Step, Invalid> {
+        let headers = raw.headers.iter().map(|header| Match::Header {
+            name: header.name.to_ascii_lowercase(),
+            value: header.value.clone(),
+        });
+        let cookies = raw.cookies.iter().map(|cookie| Match::Cookie {
+            name: cookie.name.clone(),
+            value: cookie.value.clone(),
+        });
+        let route: Vec<Match> = headers.chain(cookies).collect();
+        let division = Division {
+            route: route.clone(),
+            ..Division::NONE
+        };
+        self.check_support(&format!("{path}.route"), &division)?;
+        Ok(Step::Route(route))
+    }
+
+    fn mirror(&self, path: &str, share: i32) -> Result<Step, Invalid> {
+        let mirror = percent(path, share)?;
+        let division = Division {
+            mirror,
+            ..Division::NONE
+        };
+        self.check_support(&format!("{path}.mirror"), &division)?;
+        Ok(Step::Mirror(mirror))
+    }
+
+    /// Every router has to be able to do it.
+    fn check_support(&self, path: &str, division: &Division) -> Result<(), Invalid> {
+        let routers = self.routing.map(|routing| routing.routers.as_slice());
+        let Some(routers) = routers.filter(|routers| !routers.is_empty()) else {
+            return Err(Invalid::new(
+                path,
+                "needs something in spec.traffic that divides requests: gatewayAPI, istio or nginx",
+            ));
+        };
+        let mut problems = routers
+            .iter()
+            .filter_map(|router| router.supports(division).err());
+        problems
+            .next()
+            .map_or(Ok(()), |problem| Err(Invalid::new(path, problem)))
     }
 
     fn check_metrics(&mut self, path: &str, names: &[String]) {
@@ -243,6 +334,10 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+fn percent(path: &str, percent: i32) -> Result<Weight, Invalid> {
+    Weight::new(i64::from(percent)).ok_or_else(|| Invalid::new(path, "must be 0 to 100 percent"))
 }
 
 fn approve(of: &Approve) -> Step {

@@ -2,10 +2,10 @@
 
 pub mod analyse;
 pub mod approve;
+pub mod divide;
 pub mod pause;
 pub mod run;
 pub mod scale;
-pub mod set_weight;
 
 use jiff::Timestamp;
 

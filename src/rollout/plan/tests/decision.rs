@@ -13,7 +13,7 @@ pub(super) fn act(name: &str, second: i64, spec: &Value) -> Act {
     }
 }
 
-fn decided(action: &str, more: &Value) -> Act {
+pub(super) fn decided(action: &str, more: &Value) -> Act {
     let mut spec =
         json!({"target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga"});
     json_patch::merge(&mut spec, more);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::super::observed::Wanted;
 use super::*;
 use crate::rollout::spec::Invalid;
+use crate::traffic::router::Router;
 
 /// A change as the plan before has left it, now with other steps.
 fn edited(before: &Value, after: &Value, step: u32) -> Plan<Memory> {
@@ -155,7 +156,7 @@ fn a_route_that_somebody_pointed_elsewhere_comes_back() {
         .with_set(&v1, 4)
         .promoted(&v1, NOW)
         .with_traffic(&v1, &v1, 0);
-    let route = seen.route.as_mut().unwrap();
+    let route = &mut seen.routes[0];
     let mut live = route.live.as_ref().clone();
     live.data["spec"]["rules"][0]["backendRefs"] = json!([{"name": "other", "port": 80}]);
     route.live = Arc::new(live);
@@ -168,7 +169,11 @@ fn a_route_that_the_server_refuses_to_correct_does_not_hold_up_the_way_back() {
     let v2 = revision("2", &extra);
     let mut seen = under_way(&extra, 1, 1, 10).crashing(&v2);
     let mut other = spec("2", &extra);
-    other.router.as_mut().unwrap().hostnames = vec!["not a host".into()];
+    let routing = other.routing.as_mut().unwrap();
+    let Router::Generated(route) = &mut routing.routers[0] else {
+        panic!("the route is ours")
+    };
+    route.hostnames = vec!["not a host".into()];
     seen.wanted = Wanted::Spec(Box::new(other));
     let plan = plan(&seen, NOW);
     assert_eq!(shifted_to(&plan), Some(0));
@@ -199,7 +204,7 @@ fn without_the_router_its_route_goes_then_its_services_then_the_pods() {
         kinds.collect::<Vec<_>>()
     };
     assert_eq!(deleted(&seen), [ObjectKind::HttpRoute]);
-    seen.route = None;
+    seen.routes.clear();
     assert_eq!(deleted(&seen), [ObjectKind::Service, ObjectKind::Service]);
     seen.services = [None, None];
     assert_eq!(scaled(&plan(&seen, NOW), &v1), Some(3));

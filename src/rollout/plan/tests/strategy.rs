@@ -108,7 +108,7 @@ fn stable_goes_with_the_weight_only_when_the_data_plane_knows() {
     let v1 = revision("1", &extra);
     let mut seen = under_way(&extra, 2, 2, 50);
     assert_eq!(scaled(&plan(&seen, NOW), &v1), Some(2));
-    seen.route = Some(seen.route_with(50, false));
+    seen.routes = vec![seen.route_with(50, false)];
     assert_eq!(scaled(&plan(&seen, NOW), &v1), None);
 }
 

@@ -88,7 +88,8 @@ impl World {
             }
             11 => {
                 let percent = i64::try_from(self.random.below(101)).unwrap();
-                self.respec(|spec| spec.steps.insert(0, weight(percent)));
+                let step = if self.is_switch() { 0 } else { percent };
+                self.respec(|spec| spec.steps.insert(0, weight(step)));
             }
             12 => self.is_deaf = !self.is_deaf,
             13 | 14 => self.decide(),
@@ -99,8 +100,15 @@ impl World {
 }
 
 fn weathered(seed: u64) -> World {
-    let strategies = [steps(), blue_green(), rolling(), with_weight()];
-    let extra = &strategies[usize::try_from(seed % 4).unwrap()];
+    let strategies = [
+        steps(),
+        blue_green(),
+        rolling(),
+        with_weight(),
+        switched(),
+        on_top_of_weight(),
+    ];
+    let extra = &strategies[usize::try_from(seed % 6).unwrap()];
     let mut world = World::new(seed, GOOD, extra);
     for _ in 0..STORM {
         if world.random.one_in(4) {

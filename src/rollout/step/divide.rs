@@ -1,15 +1,14 @@
-//! `setWeight`: done when pods and route are as the weight asks. No I/O.
+//! `setWeight`, `route` and `mirror`: done when pods and routes are as they ask. No I/O.
 
 use jiff::Timestamp;
 
 use super::Progress;
-use crate::model::weight::Weight;
 
-/// What can be seen of a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What can be seen of a division of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The weight that is wanted.
-    pub wanted: Weight,
+    /// What is wanted, in words. Example: `10 % to canary`.
+    pub wanted: String,
     /// Whether the pods that it needs are there.
     pub has_pods: bool,
     /// Whether the traffic is divided like that.
@@ -18,8 +17,8 @@ pub struct Seen {
     pub is_acknowledged: bool,
 }
 
-/// Whether the weight is reached.
-pub fn advance(seen: Seen, deadline: Timestamp, now: Timestamp) -> Progress {
+/// Whether it is reached.
+pub fn advance(seen: &Seen, deadline: Timestamp, now: Timestamp) -> Progress {
     let missing = match seen {
         Seen {
             has_pods: false, ..
@@ -33,7 +32,7 @@ pub fn advance(seen: Seen, deadline: Timestamp, now: Timestamp) -> Progress {
         } => "the data plane",
         _ => return Progress::Done,
     };
-    let wanted = seen.wanted;
+    let wanted = &seen.wanted;
     if now >= deadline {
         return Progress::Failed {
             reason: "ProgressDeadline",
@@ -43,7 +42,7 @@ pub fn advance(seen: Seen, deadline: Timestamp, now: Timestamp) -> Progress {
         };
     }
     Progress::Wait {
-        for_what: format!("{wanted} to canary, waiting for {missing}"),
+        for_what: format!("{wanted}, waiting for {missing}"),
         until: Some(deadline),
     }
 }

@@ -1,0 +1,132 @@
+//! How traffic is divided now: what Services and routes say together. No I/O.
+
+use super::super::observed::Observed;
+use super::super::spec::{Routing, Spec};
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::division::Division;
+use crate::traffic::router::Reading;
+use crate::traffic::{Arrangement, Side};
+
+/// How traffic is divided now.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    /// Services and routes, where all of them exist and can be read.
+    pub(super) arrangement: Option<Arrangement>,
+    /// Whether the data plane has taken in the routes as they are.
+    pub(super) acknowledged: bool,
+    /// Why the data plane does not take them, in its words, or what a route of people's lacks.
+    pub(super) refusal: Option<String>,
+    /// Whether all routers, and all rules of each, divide in the same way.
+    pub(super) is_even: bool,
+    /// What the Services select, stable first.
+    pub(super) selected: [Option<Revision>; 2],
+    /// Share of each revision, by pods, where no router divides.
+    ready: Vec<(Revision, i32)>,
+}
+
+impl Live {
+    pub(super) fn read(seen: &Observed, spec: &Spec, stable: &Revision) -> Self {
+        let ready = seen
+            .sets
+            .iter()
+            .map(|set| (set.revision.clone(), seen.ready(&set.revision)));
+        let mut live = Self {
+            arrangement: None,
+            acknowledged: true,
+            refusal: None,
+            is_even: true,
+            selected: [None, None],
+            ready: ready.collect(),
+        };
+        if let Some(routing) = &spec.routing {
+            // What somebody else made of a selector is a revision that nobody wants: it is put right like any.
+            live.selected = [Side::Stable, Side::Canary].map(|side| {
+                let service = seen.service(side)?;
+                Some(service.revision.clone().unwrap_or_else(Revision::unknown))
+            });
+            if routing.is_switch() {
+                live.read_switch(stable);
+            } else {
+                live.read_routers(seen, routing);
+            }
+        }
+        live
+    }
+
+    /// Without routers the stable Service has all of the requests: for stable, or for what it was switched to.
+    fn read_switch(&mut self, stable: &Revision) {
+        let [Some(active), Some(preview)] = &self.selected else {
+            return;
+        };
+        let is_switched = active != stable && *active != Revision::unknown();
+        self.arrangement = Some(if is_switched {
+            Arrangement {
+                stable: stable.clone(),
+                canary: active.clone(),
+                division: Division::of(Weight::FULL),
+            }
+        } else {
+            Arrangement {
+                stable: active.clone(),
+                canary: preview.clone(),
+                division: Division::NONE,
+            }
+        });
+    }
+
+    fn read_routers(&mut self, seen: &Observed, routing: &Routing) {
+        let backends = seen.backends();
+        let scene = seen.scene(&backends, routing.port);
+        let mut readings = Vec::new();
+        for router in &routing.routers {
+            match router.read(&scene) {
+                Ok(reading) => readings.push(reading),
+                Err(_) if router.is_created() => {}
+                Err(words) => self.refuse(words),
+            }
+            match router.acknowledged(&scene) {
+                Ok(acknowledged) => self.acknowledged &= acknowledged,
+                Err(words) => self.refuse(words),
+            }
+        }
+        let is_whole = readings.len() == routing.routers.len();
+        let reading = Reading::of_all(readings).filter(|_| is_whole);
+        let ([Some(stable), Some(canary)], Some(reading)) = (&self.selected, reading) else {
+            self.acknowledged = false;
+            return;
+        };
+        self.is_even = reading.is_even;
+        self.acknowledged &= reading.is_even;
+        self.arrangement = Some(Arrangement {
+            stable: stable.clone(),
+            canary: canary.clone(),
+            division: reading.division,
+        });
+    }
+
+    fn refuse(&mut self, words: String) {
+        self.acknowledged = false;
+        self.refusal.get_or_insert(words);
+    }
+
+    /// The share of a revision.
+    pub(super) fn share_of(&self, revision: &Revision) -> Weight {
+        if let Some(arrangement) = &self.arrangement {
+            return arrangement.share_of(revision);
+        }
+        let total: i32 = self.ready.iter().map(|(_, ready)| ready).sum();
+        let own = self
+            .ready
+            .iter()
+            .find(|(of, _)| of == revision)
+            .map_or(0, |(_, ready)| *ready);
+        Weight::new(i64::from(own) * 100 / i64::from(total.max(1))).unwrap_or_default()
+    }
+
+    /// Whether a Service selects the revision.
+    pub(super) fn references(&self, revision: &Revision) -> bool {
+        let mut selected = self.selected.iter().flatten();
+        self.arrangement.is_some() && selected.any(|selected| selected == revision)
+    }
+}

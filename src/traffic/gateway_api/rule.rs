@@ -1,0 +1,221 @@
+//! The rules of a route: which are driven, and how. No I/O.
+
+use serde_json::{Value, json};
+
+use super::super::division::{Division, Match};
+use super::super::router::{Backends, Scene};
+use crate::model::json::set;
+use crate::model::weight::Weight;
+
+pub(super) fn backend(name: &str, port: i32) -> Value {
+    json!({"group": "", "kind": "Service", "name": name, "port": port})
+}
+
+/// How a rule names the canary Service.
+fn canary_of(rule: &Value, scene: &Scene) -> Value {
+    let refs = rule.get("backendRefs").and_then(Value::as_array);
+    let mut refs = refs.into_iter().flatten();
+    let canary = refs.find(|backend| backend["name"] == scene.backends.canary.as_str());
+    let default = || backend(&scene.backends.canary, scene.port);
+    canary.cloned().unwrap_or_else(default)
+}
+
+/// Names that a rule leads to.
+fn leads_to(rule: &Value) -> Vec<&str> {
+    let refs = rule.get("backendRefs").and_then(Value::as_array);
+    let names = refs
+        .into_iter()
+        .flatten()
+        .map(|backend| backend["name"].as_str());
+    names.map(Option::unwrap_or_default).collect()
+}
+
+/// Whether a rule divides between the two Services.
+pub(super) fn is_driven(rule: &Value, backends: &Backends) -> bool {
+    let names = leads_to(rule);
+    names.contains(&backends.stable.as_str()) && names.contains(&backends.canary.as_str())
+}
+
+/// Whether a rule is one that `route` has added.
+fn is_added(rule: &Value, backends: &Backends) -> bool {
+    let names = leads_to(rule);
+    !names.is_empty() && names.iter().all(|name| *name == backends.canary)
+}
+
+/// Whether a filter sends copies to the canary Service.
+fn is_mirror(filter: &Value, backends: &Backends) -> bool {
+    filter
+        .pointer("/requestMirror/backendRef/name")
+        .and_then(Value::as_str)
+        == Some(backends.canary.as_str())
+}
+
+/// The same rules with another division, and nothing else changed.
+pub(super) fn rules(all: &[Value], scene: &Scene, division: &Division) -> Vec<Value> {
+    let backends = scene.backends;
+    let kept = all.iter().filter(|rule| !is_added(rule, backends));
+    kept.flat_map(|rule| {
+        if !is_driven(rule, backends) {
+            return vec![rule.clone()];
+        }
+        let mut driven = reweighted(rule, backends, division.weight);
+        mirror(&mut driven, scene, division.mirror);
+        let added = (!division.route.is_empty()).then(|| added(rule, scene, &division.route));
+        added.into_iter().chain([driven]).collect()
+    })
+    .collect()
+}
+
+fn reweighted(rule: &Value, backends: &Backends, weight: Weight) -> Value {
+    let mut rule = rule.clone();
+    let refs = rule.get_mut("backendRefs").and_then(Value::as_array_mut);
+    for backend in refs.into_iter().flatten() {
+        let name = backend.get("name").and_then(Value::as_str);
+        let share = if name == Some(&backends.stable) {
+            weight.rest()
+        } else if name == Some(&backends.canary) {
+            weight
+        } else {
+            Weight::ZERO
+        };
+        set(backend, &["weight"], share.percent());
+    }
+    rule
+}
+
+fn mirror(rule: &mut Value, scene: &Scene, share: Weight) {
+    let filters = rule.get("filters").and_then(Value::as_array);
+    let others = filters.into_iter().flatten();
+    let mut filters: Vec<Value> = others
+        .filter(|filter| !is_mirror(filter, scene.backends))
+        .cloned()
+        .collect();
+    if share > Weight::ZERO {
+        let mut canary = canary_of(rule, scene);
+        if let Some(fields) = canary.as_object_mut() {
+            fields.remove("weight");
+            fields.remove("filters");
+        }
+        filters.push(json!({"type": "RequestMirror", "requestMirror": {
+            "backendRef": canary, "percent": share.percent(),
+        }}));
+    }
+    if let Some(fields) = rule.as_object_mut() {
+        fields.remove("filters");
+        if !filters.is_empty() {
+            fields.insert("filters".to_owned(), filters.into());
+        }
+    }
+}
+
+/// A rule before `rule` that takes those of its requests that have all of `matches` to the canary Service.
+fn added(rule: &Value, scene: &Scene, matches: &[Match]) -> Value {
+    let wanted: Vec<Value> = matches.iter().map(header).collect();
+    let mut added = rule.clone();
+    mirror(&mut added, scene, Weight::ZERO);
+    if let Some(fields) = added.as_object_mut() {
+        // Names of rules are unique in a route.
+        fields.remove("name");
+        fields.remove("sessionPersistence");
+        fields.entry("matches").or_insert_with(|| json!([{}]));
+    }
+    let each = added.get_mut("matches").and_then(Value::as_array_mut);
+    for one in each.into_iter().flatten() {
+        let own = one.get("headers").and_then(Value::as_array);
+        let headers: Vec<&Value> = own.into_iter().flatten().chain(&wanted).collect();
+        let headers = json!(headers);
+        set(one, &["headers"], headers);
+    }
+    let mut only = canary_of(rule, scene);
+    // As the server would fill it in.
+    set(&mut only, &["weight"], 1);
+    set(&mut added, &["backendRefs"], json!([only]));
+    added
+}
+
+/// Before and after the pair of a cookie, in the one header that has them all.
+const COOKIE: (&str, &str) = (r"^(.*;\s*)?", r"(\s*;.*)?$");
+
+fn header(of: &Match) -> Value {
+    match of {
+        Match::Header { name, value } => json!({"type": "Exact", "name": name, "value": value}),
+        Match::Cookie { name, value } => {
+            let (before, after) = COOKIE;
+            let pattern = format!("{before}{}={}{after}", escaped(name), escaped(value));
+            json!({"type": "RegularExpression", "name": "cookie", "value": pattern})
+        }
+    }
+}
+
+/// Text as a regular expression that matches it and nothing else.
+fn escaped(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_%=".contains(c);
+    text.chars().fold(String::new(), |mut pattern, c| {
+        if !plain(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+        pattern
+    })
+}
+
+/// What a header of an added rule matches; `None` for one that is not ours.
+fn match_of(header: &Value) -> Option<Match> {
+    let text = |key: &str| header.get(key).and_then(Value::as_str);
+    let (name, value) = (text("name")?, text("value")?);
+    if text("type") != Some("RegularExpression") {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        return Some(Match::Header { name, value });
+    }
+    let (before, after) = COOKIE;
+    let pair = value
+        .strip_prefix(before)?
+        .strip_suffix(after)?
+        .replace('\\', "");
+    let (name, value) = pair.split_once('=')?;
+    Some(Match::Cookie {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
+/// The canary's share in a rule.
+pub(super) fn weight(rule: &Value, backends: &Backends) -> Option<Weight> {
+    let refs = rule["backendRefs"].as_array()?;
+    let weight_of = |name: &str| {
+        let found = refs.iter().find(|backend| backend["name"] == name)?;
+        found.get("weight").map_or(Some(1), Value::as_i64)
+    };
+    let (stable, canary) = (weight_of(&backends.stable)?, weight_of(&backends.canary)?);
+    // Somebody may have written weights that do not sum to 100; what counts is the share.
+    let total = stable.checked_add(canary).filter(|total| *total > 0)?;
+    Weight::new(canary.checked_mul(100)?.checked_add(total / 2)? / total)
+}
+
+/// What the rule before a driven one takes to the canary, where it is one that was added.
+pub(super) fn route_of(before: &Value, driven: &Value, backends: &Backends) -> Vec<Match> {
+    if !is_added(before, backends) {
+        return Vec::new();
+    }
+    let headers = |rule: &Value| {
+        let headers = rule.pointer("/matches/0/headers").and_then(Value::as_array);
+        headers.cloned().unwrap_or_default()
+    };
+    let own = headers(driven);
+    let added = headers(before);
+    let added = added.iter().filter(|header| !own.contains(header));
+    added.filter_map(match_of).collect()
+}
+
+/// The share of which a rule sends copies to the canary.
+pub(super) fn mirrored(rule: &Value, backends: &Backends) -> Weight {
+    let filters = rule.get("filters").and_then(Value::as_array);
+    let mut filters = filters.into_iter().flatten();
+    let filter = filters.find(|filter| is_mirror(filter, backends));
+    filter.map_or(Weight::ZERO, |filter| {
+        let percent = filter
+            .pointer("/requestMirror/percent")
+            .and_then(Value::as_i64);
+        percent.and_then(Weight::new).unwrap_or(Weight::FULL)
+    })
+}
