@@ -222,7 +222,7 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
     }
 
     fn take(&self, event: Event<K>) {
-        let event = pruned(event);
+        let event = pruned(event, |object| self.is_of_people(object));
         let is_kept = match &event {
             Event::Apply(object) | Event::InitApply(object) => self.is_kept(object),
             Event::Delete(_) | Event::Init | Event::InitDone => true,
@@ -237,6 +237,11 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
 }
 
 impl<K: ResourceExt + Clone + Debug> Feed<K> {
+    /// Of an object of people's that we write into it matters who else does.
+    fn is_of_people(&self, object: &K) -> bool {
+        self.scope == Scope::Named && !object.labels().contains_key(label::COMPONENT)
+    }
+
     /// Whether anybody needs the object.
     fn is_kept(&self, object: &K) -> bool {
         self.scope != Scope::Named
@@ -246,9 +251,11 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
 }
 
 /// Leaves out what no plan reads and what makes up half of an object's size.
-fn pruned<K: ResourceExt>(event: Event<K>) -> Event<K> {
+fn pruned<K: ResourceExt>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) -> Event<K> {
     let prune = |mut object: K| {
-        object.managed_fields_mut().clear();
+        if !keeps_managers(&object) {
+            object.managed_fields_mut().clear();
+        }
         object
             .annotations_mut()
             .remove("kubectl.kubernetes.io/last-applied-configuration");

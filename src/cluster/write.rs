@@ -13,7 +13,7 @@ use super::Cluster;
 use crate::error::{Class, Classify, chain};
 use crate::model::json::set;
 use crate::model::key::Key;
-use crate::model::label::SLIPWAY;
+use crate::model::label::{self, SLIPWAY};
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 
@@ -268,7 +268,12 @@ impl Cluster {
 
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
         let mut object = object.clone();
-        object.metadata.managed_fields = None;
+        // Of an object of people's that we write into it matters who else does.
+        let is_of_people =
+            self.caches.routes(kind).is_some() && !object.labels().contains_key(label::COMPONENT);
+        if !is_of_people {
+            object.metadata.managed_fields = None;
+        }
         if let Ok(value) = serde_json::to_value(&object) {
             self.caches.remember(kind, &value);
         }

@@ -14,6 +14,7 @@
 //! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
 
 mod change;
+mod contest;
 mod decision;
 mod hook;
 mod live;
@@ -43,6 +44,7 @@ use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use contest::Contested;
 use live::Live;
 pub use rule::Rules;
 
@@ -74,6 +76,8 @@ pub struct Shown {
     pub canary: Option<Revision>,
 }
 
+/// How long a Rollout that goes tries to put objects of people's back.
+const PUT_BACK: std::time::Duration = std::time::Duration::from_mins(1);
 /// Changes that are kept in `status.history`.
 const HISTORY: usize = 10;
 
@@ -85,11 +89,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
 /// The same with some traffic rules taken out: tests show that each of them is needed.
 pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<Memory> {
     if seen.deletion == Some(Deletion::Delete) {
-        let why = Why::normal("Deleting", "being deleted, with its pods");
-        return Plan {
-            finished: true,
-            ..Plan::idle(remembered(seen, Phase::Pending), why)
-        };
+        return delete(seen, now);
     }
     match &seen.wanted {
         Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
@@ -110,6 +110,19 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
             };
             told_invalid(Draft::new(rules, seen, left, now).finish(), &text)
         }
+    }
+}
+
+/// Objects of people's are put back first, if that can be done in good time.
+fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
+    let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
+    let actions = Some(contest::put_back(seen)).filter(|_| is_in_time);
+    let actions = actions.unwrap_or_default();
+    let why = Why::normal("Deleting", "being deleted, with its pods");
+    Plan {
+        finished: actions.is_empty(),
+        actions,
+        ..Plan::idle(remembered(seen, Phase::Pending), why)
     }
 }
 
@@ -201,6 +214,8 @@ struct Draft<'a> {
     short_of: Option<(Revision, i32)>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
+    /// An object whose weights somebody else takes back.
+    contested: Option<Contested>,
 }
 
 impl<'a> Draft<'a> {
@@ -227,6 +242,7 @@ impl<'a> Draft<'a> {
             wake: None,
             short_of: None,
             waiting: None,
+            contested: None,
         };
         draft.decide();
         draft

@@ -154,11 +154,12 @@ fn conditions(
     // Waiting for time, metrics or people is no movement; only what takes an edit is stalled.
     let is_ready =
         matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
-    let is_stalled = phase == Phase::RolledBack || reason == "InvalidSpec";
+    let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested");
+    let is_stalled = phase == Phase::RolledBack || takes_an_edit;
     let stable = plan.progress.progress.stable.as_ref();
     let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
-    let is_sick = phase == Phase::Degraded && reason != "InvalidSpec";
+    let is_sick = phase == Phase::Degraded && !takes_an_edit;
     let is_healthy = ready >= wanted.min(1) && !is_sick;
     let pods = format!("{ready} pods of the stable revision are ready");
     let health = if is_healthy {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::division::Division;
 use super::gateway_api;
+use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::rollout::api;
@@ -36,6 +38,28 @@ impl Route {
         owners
             .into_iter()
             .any(|owner| owner.controller == Some(true))
+    }
+
+    /// Who has written its spec since we last did: the field manager that did so last. `None` while our own write
+    /// stands, and where nobody can be told.
+    pub fn taken_by(&self) -> Option<String> {
+        let entries = self.live.metadata.managed_fields.iter().flatten();
+        let has_spec = |entry: &&ManagedFieldsEntry| {
+            let fields = entry.fields_v1.as_ref();
+            fields.is_some_and(|fields| fields.0.get("f:spec").is_some())
+        };
+        let of_spec: Vec<&ManagedFieldsEntry> = entries.filter(has_spec).collect();
+        let name = |entry: &ManagedFieldsEntry| entry.manager.clone();
+        if of_spec
+            .iter()
+            .any(|entry| name(entry).as_deref() == Some(label::SLIPWAY))
+        {
+            return None;
+        }
+        let latest = of_spec
+            .iter()
+            .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+        latest.and_then(|entry| name(entry))
     }
 
     /// A field of it.

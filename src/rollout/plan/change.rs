@@ -70,6 +70,7 @@ impl Draft<'_> {
         }
         if self.memory.progress.change.is_none() {
             self.memory.tallies.clear();
+            self.forget_reverts();
             self.memory.progress.change = Some(self.new_change(was_lost));
         }
         if self.spec.is_sound {

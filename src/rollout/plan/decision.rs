@@ -147,6 +147,11 @@ impl Draft<'_> {
     }
 
     fn resume(&mut self) -> String {
+        let mut conditions = self.seen.status.conditions.iter();
+        if conditions.any(|condition| condition.reason == "FieldContested") {
+            self.forget_reverts();
+            return "the weights are written again".to_owned();
+        }
         if self.memory.progress.paused.take().is_some() {
             return "it goes on".to_owned();
         }

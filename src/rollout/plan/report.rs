@@ -226,6 +226,10 @@ impl Draft<'_> {
             );
             return (Phase::Progressing, why);
         }
+        if let Some(contested) = &self.contested {
+            let why = Why::warning("FieldContested", contested.message());
+            return (Phase::Degraded, why);
+        }
         if self.change().is_some() {
             return self.phase_of_change(share, step);
         }

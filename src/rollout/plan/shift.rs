@@ -396,7 +396,10 @@ impl Draft<'_> {
                 continue;
             }
             let change = router.divided(&scene, division);
-            if let (Some(carrier), Some(change)) = (router.carrier(&scene), change) {
+            let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
+                continue;
+            };
+            if router.is_created() || self.may_write(carrier, live) {
                 self.moves.push(patch(&carrier.target, change));
             }
         }

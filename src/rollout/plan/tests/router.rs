@@ -165,3 +165,73 @@ fn a_route_step_waits_for_one_pod_and_ends_with_the_change() {
     assert_eq!(shifted_to(&back), Some(0));
     assert_eq!(selected(&back, "api-canary"), None);
 }
+
+/// The same route, last written by somebody.
+fn written_by(mut route: Route, manager: &str) -> Route {
+    let mut live = route.live.as_ref().clone();
+    let entry = json!([{"manager": manager, "operation": "Update", "fieldsType": "FieldsV1",
+                        "fieldsV1": {"f:spec": {"f:rules": {}}}, "time": NOW.to_string()}]);
+    live.metadata.managed_fields = serde_json::from_value(entry).unwrap();
+    route.live = live.into();
+    route
+}
+
+/// After some time, with the weights of `shop` where a tool has put them.
+fn taken_back(status: RolloutStatus) -> Observed {
+    let mut seen = under_way(&two_routers(), 0, 2, 10);
+    seen.routes
+        .push(written_by(shop(&seen, 0), "argocd-controller"));
+    seen.remembering(status)
+}
+
+fn remembered(seen: &Observed, plan: &Plan<Memory>) -> RolloutStatus {
+    status::status(seen, plan, &Outcome::default(), NOW)
+}
+
+fn writes_shop(plan: &Plan<Memory>) -> bool {
+    plan.actions
+        .iter()
+        .any(|action| matches!(action, Action::Patch { target, .. } if target.key.name == "shop"))
+}
+
+#[test]
+fn a_tool_that_takes_weights_back_is_not_fought_for_long() {
+    let mut seen = under_way(&two_routers(), 0, 2, 0);
+    seen.routes.push(written_by(shop(&seen, 0), "kubectl"));
+    let first = plan(&seen, NOW);
+    assert!(writes_shop(&first));
+    let seen = taken_back(remembered(&seen, &first));
+    let second = plan(&seen, NOW);
+    assert!(writes_shop(&second));
+    let mut seen = taken_back(remembered(&seen, &second));
+    let third = plan(&seen, NOW);
+    assert!(!writes_shop(&third));
+    assert_eq!(third.why.reason, "FieldContested");
+    assert!(third.why.message.contains("argocd-controller"));
+    let held = remembered(&seen, &third);
+    let stalled = held.conditions.iter().find(|c| c.type_ == "Stalled");
+    assert_eq!(stalled.unwrap().reason, "FieldContested");
+    seen = seen.remembering(held);
+    let mut settled = seen.clone();
+    settled.decisions = vec![decision::decided("Resume", &json!({}))];
+    assert!(writes_shop(&plan(&settled, later(2))));
+    // The way back is no matter of dispute.
+    seen.decisions = vec![decision::decided("Abort", &json!({}))];
+    seen.routes[1] = written_by(shop(&seen, 10), "argocd-controller");
+    assert!(writes_shop(&plan(&seen, later(2))));
+}
+
+#[test]
+fn routes_of_peoples_are_put_back_before_the_rollout_goes() {
+    let mut seen = under_way(&two_routers(), 0, 2, 10);
+    seen.routes.push(shop(&seen, 10));
+    seen.deletion = Some(crate::rollout::observed::Deletion::Delete);
+    seen.deleted_at = Some(NOW);
+    let going = plan(&seen, NOW);
+    assert!(writes_shop(&going) && !going.finished);
+    assert_eq!(going.actions.len(), 1);
+    seen.routes[1] = shop(&seen, 0);
+    assert!(plan(&seen, NOW).finished);
+    seen.routes[1] = shop(&seen, 10);
+    assert!(plan(&seen, later(61)).finished);
+}
