@@ -49,10 +49,22 @@ struct Play {
 }
 
 impl Play {
-    fn begin(role: Role, pod: &Pod) -> Self {
+    /// Begins where the pod stands. What this performer has shown itself counts before what it sees of the pod: that may
+    /// be older, and then nothing would follow from a last scene that was never its last.
+    fn begin(role: Role, pod: &Pod, before: Option<&Self>) -> Self {
         let main = status::main_status(pod, role.main);
-        let has_started = main.is_some_and(|status| !status.image_id.is_empty());
-        let is_ready = main.is_some_and(|status| status.ready);
+        let shown = before
+            .filter(|before| before.role.main == role.main)
+            .and_then(|before| before.shown.as_ref());
+        let is_ready = shown.map_or_else(
+            || main.is_some_and(|status| status.ready),
+            |shown| matches!(shown, Pose::Running { is_ready: true }),
+        );
+        let has_run = matches!(
+            shown,
+            Some(Pose::Running { .. } | Pose::Exited { .. } | Pose::BackOff { .. })
+        );
+        let has_started = has_run || main.is_some_and(|status| !status.image_id.is_empty());
         let entry = if has_started {
             Entry::Running { is_ready }
         } else {
@@ -61,6 +73,7 @@ impl Play {
         let mut scenes = scenes(&role.behaviour, entry, status::restart_policy(pod));
         let next = scenes.next();
         let restarts = main.map_or(0, |status| status.restart_count);
+        let restarts = restarts.max(before.map_or(0, |before| before.restarts));
         let due_at = Instant::now() + next.as_ref().map_or(Duration::ZERO, |next| next.after);
         let shown = match entry {
             Entry::Running { is_ready } => Some(Pose::Running { is_ready }),
@@ -104,7 +117,7 @@ impl Performer {
                 return self.terminate(pod, &role).await;
             }
             if play.as_ref().is_none_or(|play| play.role != role) {
-                play = Some(Play::begin(role, &pod));
+                play = Some(Play::begin(role, &pod, play.as_ref()));
             }
             let Some(play) = play.as_mut() else { continue };
             if !status::is_terminal(&pod) {
