@@ -83,10 +83,9 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
     )
     .await?;
     let (repository, tag) = operator.rsplit_once(':').context("an image with a tag")?;
-    let mut values = vec![
-        format!("image.repository={repository}"),
-        format!("image.tag={tag}"),
-    ];
+    let mut values = vec![format!("image.repository={repository}")];
+    // A tag of nothing but digits is no number.
+    let tag = format!("image.tag={tag}");
     if let Some(runner) = &of.runner {
         let base = image::base::debian(registry).await?;
         let dockerfile = root.join("Dockerfile.runner");
@@ -110,7 +109,8 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
     ];
     let place = ["--namespace", NAMESPACE, "--create-namespace"];
     let values = values.iter().flat_map(|value| ["--set", value.as_str()]);
-    let args: Vec<&str> = fixed.into_iter().chain(place).chain(values).collect();
+    let args = fixed.into_iter().chain(place).chain(values);
+    let args: Vec<&str> = args.chain(["--set-string", &tag]).collect();
     helm(node.control_plane().kubeconfig_path(), &args)
         .await
         .map(drop)
