@@ -138,6 +138,19 @@ impl App {
         self.until_healthy().await;
     }
 
+    /// Decides something about the Rollout, as the administrator.
+    pub(crate) async fn decide(&self, action: &str) {
+        let decision = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
+            "spec": {"target": {"kind": "Rollout", "name": NAME}, "action": action, "user": "admin"},
+        });
+        let decision = serde_json::from_value(decision).unwrap();
+        self.api(ObjectKind::Decision)
+            .create(&PostParams::default(), &decision)
+            .await
+            .unwrap();
+    }
+
     /// Waits until it pauses with this share on the canary, in percent.
     pub(crate) async fn until_paused_at(&self, percent: u64) -> Value {
         let what = format!("{percent} % to canary, pausing");
@@ -182,6 +195,19 @@ impl App {
     /// Records every state of the route.
     pub(crate) async fn film_route(&self) -> Film {
         Film::of(&self.api(ObjectKind::HttpRoute), NAME).await
+    }
+
+    /// The version that answers a request with these headers, through the gateway.
+    pub(crate) async fn answer(&self, headers: &[(&str, &str)]) -> Result<String, String> {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}/", self.stage.node.gateway());
+        let mut request = http.get(url).header("host", self.host());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        Ok(body["revision"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Begins a constant load, which has to be answered from its first request on.

@@ -23,6 +23,7 @@ mod keep; // what gets too old, and what is stopped
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
+mod router; // what divides requests
 
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in

@@ -2,30 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::PostParams;
 use serde_json::{Value, json};
-use slipway::model::object::ObjectKind;
 
-use crate::app::{
-    App, NAME, REPLICAS, SOON, is_phase, nothing_lost, wait_for, weight_of, with_app,
-};
+use crate::app::{REPLICAS, SOON, is_phase, nothing_lost, wait_for, weight_of, with_app};
 use crate::stage::Version;
 
 fn strategy(strategy: &Value) -> Value {
     json!({"strategy": strategy})
-}
-
-/// Decides something about the Rollout, as the administrator.
-async fn decide(app: &App, action: &str) {
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
-        "spec": {"target": {"kind": "Rollout", "name": NAME}, "action": action, "user": "admin"},
-    });
-    let decision = serde_json::from_value(decision).unwrap();
-    app.api(ObjectKind::Decision)
-        .create(&PostParams::default(), &decision)
-        .await
-        .unwrap();
 }
 
 fn has_reason(rollout: &Value, reason: &str) -> bool {
@@ -60,7 +43,7 @@ async fn blue_green_is_looked_at_approved_switched_and_taken_back_in_a_moment() 
         let waiting = app.until("approval", |rollout| has_reason(rollout, "ApproveStep")).await;
         assert_eq!(waiting["status"]["canary"]["ready"], REPLICAS, "all pods are there");
         assert_eq!(waiting["status"]["weights"]["canary"], 0, "and no user has seen them");
-        decide(app, "Approve").await;
+        app.decide("Approve").await;
         app.until_healthy().await;
         let weights: Vec<u64> = route.frames().iter().filter_map(|frame| weight_of(&frame.object)).collect();
         assert!(weights.iter().all(|weight| [0, 100].contains(weight)), "{weights:?}");
@@ -122,13 +105,13 @@ async fn stable_goes_with_the_weight_and_comes_back_when_somebody_aborts() {
         app.ask_for(Version::Two, &extra).await;
         app.until_paused_at(67).await;
         app.until("one pod of stable", |rollout| rollout["status"]["stable"]["replicas"] == 1).await;
-        decide(app, "Abort").await;
+        app.decide("Abort").await;
         let given_up = app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack")).await;
         assert!(given_up["status"]["history"][0]["reason"].as_str().unwrap().starts_with("Aborted"));
         app.until_pods(REPLICAS).await;
-        decide(app, "Retry").await;
+        app.decide("Retry").await;
         app.until_paused_at(67).await;
-        decide(app, "Resume").await;
+        app.decide("Resume").await;
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         nothing_lost("stable with the weight", load).await;
@@ -149,14 +132,14 @@ async fn people_hold_skip_promote_and_undo() {
         let load = app.load().await;
         app.ask_for(Version::Two, &extra).await;
         app.until_paused_at(20).await;
-        decide(app, "Skip").await;
+        app.decide("Skip").await;
         app.until_paused_at(50).await;
-        decide(app, "Pause").await;
+        app.decide("Pause").await;
         app.until("held", |rollout| has_reason(rollout, "Paused"))
             .await;
-        decide(app, "Promote").await;
+        app.decide("Promote").await;
         app.until_healthy().await;
-        decide(app, "Undo").await;
+        app.decide("Undo").await;
         let undone = app
             .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
             .await;

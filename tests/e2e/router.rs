@@ -1,0 +1,229 @@
+//! What divides requests, under load: a Service that is switched, a route of people's, what requests have, a tool that
+//! takes everything back.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+
+use crate::app::{App, NAME, REPLICAS, SOON, is_true, nothing_lost, wait_for, weight_of, with_app};
+use crate::stage::Version;
+
+/// Name of the route of people's.
+const SHOP: &str = "shop";
+/// Times that a tool takes everything back, a second apart.
+const REVERTS: usize = 10;
+
+/// A route of people's, with a rule that is no business of ours.
+fn shop(app: &App, backends: &Value) -> Value {
+    let filter = json!({"type": "ResponseHeaderModifier",
+                        "responseHeaderModifier": {"set": [{"name": "x-static", "value": "1"}]}});
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": SHOP, "namespace": app.namespace},
+        "spec": {
+            "parentRefs": [{"name": "slipway", "namespace": "gateway-system"}],
+            "hostnames": [app.host()],
+            "rules": [
+                {"matches": [{"path": {"type": "PathPrefix", "value": "/static"}}], "filters": [filter],
+                 "backendRefs": [{"name": format!("{NAME}-stable"), "port": 80}]},
+                {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends},
+            ],
+        },
+    })
+}
+
+fn both() -> Value {
+    json!([{"name": format!("{NAME}-stable"), "port": 80, "weight": 100},
+           {"name": format!("{NAME}-canary"), "port": 80, "weight": 0}])
+}
+
+async fn rules(app: &App) -> Value {
+    let route = app.api(ObjectKind::HttpRoute).get(SHOP).await.unwrap();
+    route.data["spec"]["rules"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_service_is_switched_there_and_back() {
+    with_app(async |app| {
+        let extra = json!({
+            "traffic": {"gatewayAPI": null},
+            "strategy": {"type": "BlueGreen", "maxSurge": "100%", "keepOldFor": "5m",
+                         "blueGreen": {"postPromotion": [{"pause": {"for": "2s"}}]}},
+        });
+        let stable = json!([{"name": format!("{NAME}-stable"), "port": 80}]);
+        app.apply(ObjectKind::HttpRoute, &shop(app, &stable)).await;
+        app.start(Version::One, &extra).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_healthy().await;
+        app.ask_for(Version::One, &extra).await;
+        app.until_healthy().await;
+        let counts: Vec<usize> = app.pods().await.values().map(Vec::len).collect();
+        assert_eq!(counts, [REPLICAS, REPLICAS], "both are at full size");
+        nothing_lost("a Service that is switched", load).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_route_of_peoples_is_driven_given_back_and_left_alone_otherwise() {
+    with_app(async |app| {
+        let extra = json!({
+            "traffic": {"allowForeign": true,
+                        "gatewayAPI": {"generate": null, "httpRoutes": [{"name": SHOP}]}},
+            "strategy": {"steps": [{"setWeight": {"weight": 50}}, {"pause": {"for": "2s"}}]},
+        });
+        app.ask_for(Version::One, &extra).await;
+        app.until("a word about the route", |rollout| {
+            let message = rollout["status"]["message"].as_str();
+            message.is_some_and(|text| text.contains("there is no HTTPRoute shop"))
+        })
+        .await;
+        app.apply(ObjectKind::HttpRoute, &shop(app, &both())).await;
+        app.until_healthy().await;
+        let before = rules(app).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_healthy().await;
+        let after = rules(app).await;
+        assert_eq!(after, before, "everything is as people have written it");
+
+        let mut holding = extra.clone();
+        holding["strategy"]["steps"][1] = json!({"pause": {}});
+        app.ask_for(Version::One, &holding).await;
+        app.until_paused_at(50).await;
+        app.decide("Abort").await;
+        app.until("RolledBack", |rollout| is_true(rollout, "Stalled"))
+            .await;
+        nothing_lost("a route of people's", load).await;
+
+        app.decide("Retry").await;
+        app.until_paused_at(50).await;
+        let rollouts = app.api(ObjectKind::Rollout);
+        let params = DeleteParams::default();
+        rollouts.delete(NAME, &params).await.unwrap();
+        wait_for("the Rollout is gone", SOON, async || {
+            let found = rollouts.get_opt(NAME).await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        })
+        .await;
+        assert_eq!(
+            rules(app).await,
+            before,
+            "so it is when the Rollout is gone"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn requests_with_a_header_or_a_cookie_see_the_new_version_before_all_others() {
+    with_app(async |app| {
+        let extra = json!({"strategy": {"steps": [
+            {"route": {"headers": [{"name": "x-canary", "value": "yes"}]}}, {"pause": {}},
+            {"route": {"cookies": [{"name": "group", "value": "beta"}]}}, {"pause": {}},
+        ]}});
+        app.start(Version::One, &extra).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(0).await;
+        let (header, cookie) = (("x-canary", "yes"), ("cookie", "a=b; group=beta; c=d"));
+        let (more, longer) = (("x-canary", "yes please"), ("cookie", "group=betatron"));
+        until_answered(app, header, Version::Two).await;
+        for _ in 0..20 {
+            assert_eq!(version_for(app, header).await, Version::Two.name());
+            assert_eq!(version_for(app, cookie).await, Version::One.name());
+            assert_eq!(version_for(app, more).await, Version::One.name());
+        }
+        app.decide("Resume").await;
+        until_answered(app, cookie, Version::Two).await;
+        until_answered(app, header, Version::One).await;
+        assert_eq!(version_for(app, longer).await, Version::One.name());
+        app.decide("Abort").await;
+        until_answered(app, cookie, Version::One).await;
+        let seen = nothing_lost("requests with a header", load).await;
+        let of_two = seen.stats.revisions.get(Version::Two.name());
+        assert_eq!(of_two, None, "nobody else has seen version two");
+    })
+    .await;
+}
+
+async fn version_for(app: &App, header: (&str, &str)) -> String {
+    app.answer(&[header]).await.unwrap()
+}
+
+async fn until_answered(app: &App, header: (&str, &str), version: Version) {
+    wait_for("the version for these requests", SOON, async || {
+        let answer = app.answer(&[header]).await?;
+        if answer == version.name() {
+            Ok(())
+        } else {
+            Err(format!("{answer} answers {header:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_tool_that_takes_everything_back_loses_no_request() {
+    with_app(async |app| {
+        let extra = json!({"strategy": {"steps": [
+            {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}}]}});
+        app.start(Version::One, &extra).await;
+        let before = traffic(app).await;
+        let load = app.load().await;
+        let route = app.film_route().await;
+        app.ask_for(Version::Two, &extra).await;
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        for _ in 0..REVERTS {
+            second.tick().await;
+            for (kind, object) in &before {
+                take_back(app, *kind, object).await;
+            }
+        }
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        let frames = route.frames();
+        let rises = frames
+            .windows(2)
+            .filter(|pair| weight_of(&pair[0].object) < weight_of(&pair[1].object));
+        assert!(rises.count() > 1, "it was taken back in the middle");
+        nothing_lost("a tool that takes everything back", load).await;
+    })
+    .await;
+}
+
+/// Services and route as they are.
+async fn traffic(app: &App) -> Vec<(ObjectKind, DynamicObject)> {
+    let mut all = Vec::new();
+    for (kind, name) in [
+        (ObjectKind::HttpRoute, NAME.to_owned()),
+        (ObjectKind::Service, format!("{NAME}-stable")),
+        (ObjectKind::Service, format!("{NAME}-canary")),
+    ] {
+        all.push((kind, app.api(kind).get(&name).await.unwrap()));
+    }
+    all
+}
+
+/// Writes what was there, as a tool does that knows only what is in Git.
+async fn take_back(app: &App, kind: ObjectKind, object: &DynamicObject) {
+    let change = match kind {
+        ObjectKind::HttpRoute => json!({"spec": {"rules": object.data["spec"]["rules"]}}),
+        _ => json!({"spec": {"selector": object.data["spec"]["selector"]}}),
+    };
+    let params = PatchParams {
+        field_manager: Some("git".to_owned()),
+        ..PatchParams::default()
+    };
+    let (api, name) = (app.api(kind), object.name_any());
+    let patch = Patch::Merge(&change);
+    api.patch(&name, &params, &patch).await.unwrap();
+}
