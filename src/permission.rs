@@ -50,7 +50,11 @@ pub const PERMISSIONS: &[Permission] = &[
         &["list", "watch", "create", "delete"],
     ),
     (ObjectKind::Job, "", &["list", "watch", "create", "delete"]),
-    (ObjectKind::ConfigMap, "", &["get"]),
+    (
+        ObjectKind::ConfigMap,
+        "",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
     (ObjectKind::Pod, "", WATCH),
     (
         ObjectKind::Service,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -33,6 +33,7 @@ use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
+use crate::rollout::config;
 use crate::traffic::router::Router;
 
 /// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects,
@@ -241,6 +242,8 @@ caches! {
     traefik_services: DynamicObject = TraefikService, Named, by_label_or_owner;
     /// Ingresses.
     ingresses: DynamicObject = Ingress, Named, by_label_or_owner;
+    /// ConfigMaps that pods of Rollouts read, and the copies that revisions have.
+    config_maps: ConfigMap = ConfigMap, Named, by_label_or_owner;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -314,12 +317,16 @@ fn interests_of(rollout: &Rollout) -> Vec<Parent> {
     all
 }
 
-/// What a Rollout divides traffic with.
+/// What a Rollout divides traffic with, and the ConfigMaps that its revisions get copies of.
 fn named_by(rollout: &Rollout) -> Vec<Parent> {
     let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
     let (namespace, own) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
     let objects = routers.flat_map(|router| router.objects(&own));
+    let is_copied = config::are_copied(&rollout.spec);
+    let configs = is_copied.then(|| config::names(&rollout.spec.template));
+    let configs = configs.into_iter().flatten();
     objects
+        .chain(configs.map(|name| (ObjectKind::ConfigMap, name)))
         .map(|(kind, name)| Parent {
             kind,
             key: Key::new(namespace.clone(), name),

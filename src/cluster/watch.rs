@@ -132,6 +132,7 @@ watchable! {
         k8s_openapi::api::apps::v1::ControllerRevision,
         k8s_openapi::api::apps::v1::ReplicaSet,
         k8s_openapi::api::batch::v1::Job,
+        k8s_openapi::api::core::v1::ConfigMap,
         k8s_openapi::api::core::v1::Pod,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,

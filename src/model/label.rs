@@ -25,6 +25,8 @@ pub const ORDINAL: &str = "slipway.dev/ordinal";
 pub const PROMOTED_AT: &str = "slipway.dev/promoted-at";
 /// On ReplicaSets: why the revision was given up. It is not tried again while this stands.
 pub const FAILED: &str = "slipway.dev/failed";
+/// On ReplicaSets: the copies of ConfigMaps that their pods read, separated by commas.
+pub const CONFIGS: &str = "slipway.dev/configs";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 

@@ -63,6 +63,9 @@ pub struct RolloutSpec {
     /// Takes images from the Release that an Environment wants. Default: images stand in the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseSource>,
+    /// What becomes of the configuration that pods read. Default: every revision has copies of its ConfigMaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configs: Option<Configs>,
     /// Whether containers that declare no preStop hook go on serving for `traffic.drain` after they were
     /// told to end, which is what makes updates lose no request: `Inject` adds a preStop sleep and lengthens
     /// terminationGracePeriodSeconds by it, `Off` leaves the template as it is. Default `Inject`.
@@ -155,6 +158,29 @@ pub struct EnvironmentReference {
     /// Name of the Environment. Example: `staging`.
     #[schemars(transform = schema::name)]
     pub name: String,
+}
+
+/// What becomes of the configuration that pods read.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Configs {
+    /// ConfigMaps that the template names: `Snapshot` copies them for each revision, so that an edit of one starts a new
+    /// revision, and going back brings its values back; `Live` lets pods read them as they are, and an edit reaches
+    /// stable and canary alike. Default `Snapshot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_maps: Option<ConfigPolicy>,
+}
+
+closed_set! {
+    /// What becomes of a ConfigMap that pods read.
+    #[derive(Default)]
+    pub enum ConfigPolicy {
+        /// A copy for each revision.
+        #[default]
+        Snapshot,
+        /// Nothing.
+        Live,
+    }
 }
 
 closed_set! {

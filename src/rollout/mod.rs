@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod binding;
+pub mod config;
 pub mod explain;
 pub mod observe;
 pub mod observed;

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
-use super::observed::{Deletion, Hook, Observed, Pod, Service, Set, Trouble, Wanted};
+use super::config::{self, Content, Source, Sources};
+use super::observed::{Deletion, Hook, Observed, Owned, Pod, Service, Set, Trouble, Wanted};
 use super::render;
 use super::spec::{Images, Invalid, Spec};
 use crate::check;
@@ -48,7 +49,8 @@ pub async fn observe(
         .iter()
         .filter_map(|set| read_set(set))
         .collect();
-    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets);
+    let sources = sources(rollout, cluster).await?;
+    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &sources);
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
@@ -83,6 +85,7 @@ pub async fn observe(
             .map(|release| release.environment.name.clone()),
         routes: Vec::new(),
         leftovers: Vec::new(),
+        snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
     let backends = observed.backends();
@@ -117,6 +120,42 @@ async fn routes(seen: &Observed, cluster: &Cluster) -> Result<Vec<Route>, Reconc
         }
     }
     Ok(routes)
+}
+
+/// What is in the ConfigMaps that the template names, where revisions get copies.
+async fn sources(rollout: &Rollout, cluster: &Cluster) -> Result<Sources, ReconcileError> {
+    let mut sources = Sources::new();
+    if !config::are_copied(&rollout.spec) {
+        return Ok(sources);
+    }
+    let cache = &cluster.caches.config_maps;
+    for name in config::names(&rollout.spec.template) {
+        let key = Key::new(rollout.namespace().unwrap_or_default(), name.clone());
+        if cache.get(&key).is_none() {
+            let read = cluster.read_named(ObjectKind::ConfigMap, &key).await;
+            read.map_err(ReconcileError::Observe)?;
+        }
+        let found = cache.get(&key).map_or(Source::Missing, |found| {
+            Source::Found(Content {
+                data: serde_json::to_value(&found.data).unwrap_or_default(),
+                binary_data: serde_json::to_value(&found.binary_data).unwrap_or_default(),
+            })
+        });
+        sources.insert(name, found);
+    }
+    Ok(sources)
+}
+
+fn snapshots(cluster: &Cluster, key: &Key) -> Vec<Owned> {
+    let copies = cluster
+        .caches
+        .config_maps
+        .children_of(ObjectKind::Rollout, key);
+    let read = |copy: &Arc<core::ConfigMap>| Owned {
+        target: Target::of(ObjectKind::ConfigMap, copy.as_ref()),
+        is_owned: is_ours(copy.as_ref()),
+    };
+    copies.iter().map(read).collect()
 }
 
 /// Kinds of routes that are created.
@@ -206,9 +245,9 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
 /// What is to run, the Promotion that asks for it, and why it is not what the Environment says.
 type Asked = (Wanted, Option<String>, Option<String>);
 
-fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
+fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], sources: &Sources) -> Asked {
     let Some(source) = &rollout.spec.release else {
-        return (parse(rollout, &Images::new()), None, None);
+        return (parse(rollout, &Images::new(), sources), None, None);
     };
     let key = Key::of(rollout);
     let environment = Key::new(key.namespace, source.environment.name.clone());
@@ -219,7 +258,7 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
             images,
             promotion,
             notice,
-        } => (parse(rollout, &images), promotion, notice),
+        } => (parse(rollout, &images, sources), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
         Binding::Invalid(problem) => {
             let (spec, _) = Spec::read(&rollout.spec, &Images::new());
@@ -228,8 +267,9 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> Asked {
     }
 }
 
-fn parse(rollout: &Rollout, images: &Images) -> Wanted {
-    let (spec, problems) = Spec::read(&rollout.spec, images);
+fn parse(rollout: &Rollout, images: &Images, sources: &Sources) -> Wanted {
+    let name = rollout.name_any();
+    let (spec, problems) = Spec::read_with(&rollout.spec, images, &name, sources);
     if problems.is_empty() {
         return Wanted::Spec(Box::new(spec));
     }
@@ -276,6 +316,9 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
         failed: annotation(label::FAILED).cloned(),
         is_owned: is_ours(set),
         images,
+        configs: annotation(label::CONFIGS)
+            .map(|names| names.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
         replicas: set.spec.replicas.unwrap_or(1),
         current: status.replicas,
         available: status.available_replicas.unwrap_or(0),

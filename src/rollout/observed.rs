@@ -49,12 +49,23 @@ pub struct Observed {
     pub routes: Vec<Route>,
     /// Services and routes of ours that the spec does not name any more.
     pub leftovers: Vec<Target>,
+    /// Copies of ConfigMaps that it has made.
+    pub snapshots: Vec<Owned>,
     /// Its hooks, by the name of their Job.
     pub hooks: BTreeMap<String, Hook>,
     /// What people decided about it, in the order in which they did.
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
     pub environment: Option<String>,
+}
+
+/// An object that it has made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned {
+    /// The object.
+    pub target: Target,
+    /// Whether a controller owns it: us.
+    pub is_owned: bool,
 }
 
 /// The Job of a hook.
@@ -115,6 +126,8 @@ pub struct Set {
     pub is_owned: bool,
     /// Images by container.
     pub images: BTreeMap<String, String>,
+    /// ConfigMaps that its pods read.
+    pub configs: BTreeSet<String>,
     /// Pods that it should have.
     pub replicas: i32,
     /// Pods that it has.

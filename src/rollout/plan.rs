@@ -8,12 +8,14 @@
 //! - `live`: how traffic is divided now;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
+//! - `config`: copies of ConfigMaps;
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
 //!
 //! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
 
 mod change;
+mod config;
 mod contest;
 mod decision;
 mod hook;
@@ -29,7 +31,7 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -162,7 +164,17 @@ fn release(seen: &Observed) -> Vec<Action> {
         .iter()
         .filter(|set| set.is_owned && set.replicas > 0);
     let sets = serving.map(|set| &set.target);
-    sets.chain(seen.owned_traffic()).map(disown).collect()
+    let traffic = sets.chain(seen.owned_traffic());
+    traffic.chain(kept_copies(seen)).map(disown).collect()
+}
+
+/// Copies of ConfigMaps that what goes on serving still reads.
+fn kept_copies(seen: &Observed) -> impl Iterator<Item = &Target> {
+    let serving = seen.sets.iter().filter(|set| set.replicas > 0);
+    let read: BTreeSet<&String> = serving.flat_map(|set| &set.configs).collect();
+    let copies = seen.snapshots.iter().filter(|copy| copy.is_owned);
+    let kept = copies.filter(move |copy| read.contains(&copy.target.key.name));
+    kept.map(|copy| &copy.target)
 }
 
 fn disown(target: &Target) -> Action {
@@ -259,6 +271,7 @@ impl<'a> Draft<'a> {
         self.run_hooks();
         self.shift_traffic();
         self.scale();
+        self.keep_snapshots();
         self.measure();
         self.prune();
     }
@@ -348,6 +361,7 @@ impl<'a> Draft<'a> {
             self.change_set(set, &disowned);
         }
         self.moves.extend(self.seen.owned_traffic().map(disown));
+        self.moves.extend(kept_copies(self.seen).map(disown));
     }
 
     /// Whether every pod is of the stable revision: the others have served what they had accepted.

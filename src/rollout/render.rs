@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::api::Change;
+use super::config::Snapshot;
 use super::observed::Observed;
 use super::spec::{Routing, Spec};
 use crate::check::api::CheckJob;
@@ -78,7 +79,26 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         &["metadata", "labels", label::REVISION],
         revision,
     );
-    manifest.annotated(&[(label::ORDINAL, ordinal.to_string())])
+    let manifest = manifest.annotated(&[(label::ORDINAL, ordinal.to_string())]);
+    let copies: Vec<&str> = spec
+        .snapshots
+        .iter()
+        .map(|copy| copy.name.as_str())
+        .collect();
+    if copies.is_empty() {
+        return manifest;
+    }
+    manifest.annotated(&[(label::CONFIGS, copies.join(","))])
+}
+
+/// A copy of a ConfigMap.
+pub fn snapshot(seen: &Observed, of: &Snapshot) -> Manifest {
+    child(
+        seen,
+        ObjectKind::ConfigMap,
+        of.name.clone(),
+        of.content.copied(),
+    )
 }
 
 /// The Service of a side, selecting a revision.

@@ -10,6 +10,7 @@ use super::api::{
     DeletionPolicy, GracefulShutdown, RolloutSpec, ServiceNames, StableScale, Strategy,
     StrategyType, Traffic,
 };
+use super::config::{self, Snapshot, Sources};
 use crate::analysis::api::Metric;
 use crate::metric::expression;
 pub use crate::model::invalid::Invalid;
@@ -42,6 +43,8 @@ pub struct Spec {
     pub revision: Revision,
     /// Images by container.
     pub images: BTreeMap<String, String>,
+    /// Copies of ConfigMaps that the template reads.
+    pub snapshots: Vec<Snapshot>,
     /// See the field of the same name in the API.
     pub min_ready_seconds: i32,
     /// Time without progress after which the revision is given up.
@@ -136,6 +139,16 @@ impl Spec {
 
     /// What can be read of a spec, and what is wrong with it: steps and metrics that are, are left out.
     pub fn read(raw: &RolloutSpec, images: &Images) -> (Self, Vec<Invalid>) {
+        Self::read_with(raw, images, "", &Sources::new())
+    }
+
+    /// The same, with what is in the ConfigMaps that its template names.
+    pub fn read_with(
+        raw: &RolloutSpec,
+        images: &Images,
+        rollout: &str,
+        sources: &Sources,
+    ) -> (Self, Vec<Invalid>) {
         let mut problems = Vec::new();
         let replicas = raw.replicas.unwrap_or(1);
         let strategy = raw.strategy.clone().unwrap_or_default();
@@ -156,6 +169,7 @@ impl Spec {
         check_strategy(&strategy, routing.as_ref(), &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
+        let snapshots = config::copy(&mut template, rollout, sources, &mut problems);
         let spec = Self {
             is_sound: problems.is_empty(),
             replicas,
@@ -163,6 +177,7 @@ impl Spec {
             revision: Revision::of_template(&template),
             template,
             images,
+            snapshots,
             min_ready_seconds: raw.min_ready_seconds.unwrap_or(0),
             progress_deadline: seconds(raw.progress_deadline_seconds.unwrap_or(600)),
             history_limit: usize::try_from(raw.revision_history_limit.unwrap_or(10)).unwrap_or(0),

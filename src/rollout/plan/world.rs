@@ -459,6 +459,7 @@ impl World {
             failed: set.failed.clone(),
             is_owned: true,
             images: BTreeMap::new(),
+            configs: BTreeSet::new(),
             replicas: set.replicas,
             current: i32::try_from(of_set.len()).unwrap(),
             available: i32::try_from(available).unwrap(),

@@ -358,6 +358,7 @@ fn seen_set(set: &SimSet) -> Set {
         failed: set.failed.clone(),
         is_owned: true,
         images: BTreeMap::new(),
+        configs: BTreeSet::new(),
         replicas: set.replicas,
         current: set.current,
         available: set.available,

@@ -1,0 +1,46 @@
+//! Copies of ConfigMaps: there before the pods that read them, and gone with the last revision that does. No I/O.
+
+use std::collections::BTreeSet;
+
+use super::super::observed::Owned;
+use super::super::render;
+use super::Draft;
+use crate::model::action::Action;
+
+impl Draft<'_> {
+    /// Plans the copies that the wanted revision needs, and the end of those that no revision needs.
+    pub(super) fn keep_snapshots(&mut self) {
+        if self.seen.deletion.is_some() {
+            return;
+        }
+        let seen = self.seen;
+        let is_there = seen.set(&self.spec.revision).is_some() || !self.new_sets.is_empty();
+        let needed = self.spec.snapshots.iter().filter(|_| is_there);
+        for snapshot in needed {
+            let copy = |known: &&Owned| known.target.key.name == snapshot.name;
+            match seen.snapshots.iter().find(copy) {
+                None => {
+                    let manifest = render::snapshot(seen, snapshot);
+                    self.creations.push(Action::Create(manifest));
+                }
+                Some(known) if !known.is_owned => {
+                    let target = known.target.clone();
+                    let change = self.own();
+                    self.corrections.push(Action::Patch { target, change });
+                }
+                Some(_) => {}
+            }
+        }
+        let of_sets = seen.sets.iter().flat_map(|set| &set.configs);
+        let of_spec = self.spec.snapshots.iter().map(|snapshot| &snapshot.name);
+        let used: BTreeSet<&String> = of_sets.chain(of_spec).collect();
+        let idle = seen
+            .snapshots
+            .iter()
+            .filter(|known| !used.contains(&known.target.key.name));
+        self.deletions.extend(idle.map(|known| Action::Delete {
+            target: known.target.clone(),
+            orphan: false,
+        }));
+    }
+}
