@@ -23,7 +23,7 @@ use crate::stage::{Stage, Version, stage};
 /// Name of every Rollout; namespaces tell them apart.
 pub(crate) const NAME: &str = "greeter";
 /// Requests per second.
-pub(crate) const RATE: u32 = 60;
+pub(crate) const RATE: u32 = 200;
 /// Pods of a Rollout.
 pub(crate) const REPLICAS: usize = 3;
 /// Time for which pods without traffic go on serving.

@@ -1,0 +1,154 @@
+//! What pods read, and how many there are: ConfigMaps that go with a revision, and an autoscaler of the cluster.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+
+use crate::app::{App, NAME, REPLICAS, SOON, in_steps, nothing_lost, wait_for, with_app};
+use crate::stage::Version;
+
+/// Names of ConfigMaps that are copies, with one of their values.
+async fn copies(app: &App) -> Vec<(String, String)> {
+    let all = app.api(ObjectKind::ConfigMap);
+    let label = ListParams::default().labels("slipway.dev/rollout");
+    let found = all.list(&label).await.unwrap();
+    let value = |data: &Value| data["data"]["GREETING"].as_str().unwrap().to_owned();
+    let copies = found.into_iter();
+    copies
+        .map(|copy| (copy.name_any(), value(&copy.data)))
+        .collect()
+}
+
+async fn set_greeting(app: &App, greeting: &str) {
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+        "data": {"GREETING": greeting},
+    });
+    app.apply(ObjectKind::ConfigMap, &settings).await;
+}
+
+/// The template reads a ConfigMap in a volume.
+fn reading() -> Value {
+    let mut extra = in_steps();
+    extra["revisionHistoryLimit"] = 0.into();
+    extra["template"] = json!({"spec": {"volumes": [
+        {"name": "settings", "configMap": {"name": "settings"}}]}});
+    extra
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn an_edit_of_a_config_map_is_a_change_and_goes_back_with_its_revision() {
+    with_app(async |app| {
+        let extra = reading();
+        app.ask_for(Version::One, &extra).await;
+        app.until("a word about what is missing", |rollout| {
+            let message = rollout["status"]["message"].as_str();
+            message.is_some_and(|text| text.contains("there is no ConfigMap settings"))
+        })
+        .await;
+        set_greeting(app, "hello").await;
+        app.until_healthy().await;
+        let before = copies(app).await;
+        assert_eq!(before.len(), 1, "{before:?}");
+        let load = app.load().await;
+        set_greeting(app, "good morning").await;
+        app.until_paused_at(20).await;
+        assert_eq!(copies(app).await.len(), 2, "each revision has its own");
+        app.decide("Abort").await;
+        app.until_pods(REPLICAS).await;
+        wait_for("the copy of what was given up may go", SOON, async || {
+            // As long as the spec asks for it, its ReplicaSet is kept, and so is what it reads.
+            set_greeting(app, "hello").await;
+            let copies = copies(app).await;
+            if copies == before {
+                Ok(())
+            } else {
+                Err(format!("{copies:?}"))
+            }
+        })
+        .await;
+        nothing_lost("an edit of a ConfigMap, taken back", load).await;
+    })
+    .await;
+}
+
+fn autoscaler(app: &App, least: usize) -> Value {
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": NAME, "namespace": app.namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "name": NAME},
+            "minReplicas": least, "maxReplicas": least + 1,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+        },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
+    with_app(async |app| {
+        let mut extra = in_steps();
+        extra["strategy"]["steps"][1] = json!({"pause": {}});
+        app.start(Version::One, &extra).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(20).await;
+        let scalers: Api<HorizontalPodAutoscaler> =
+            Api::namespaced(app.client.clone(), &app.namespace);
+        let wanted = autoscaler(app, REPLICAS + 2);
+        let params = PatchParams::apply("people").force();
+        scalers
+            .patch(NAME, &params, &Patch::Apply(&wanted))
+            .await
+            .unwrap();
+        wait_for("the autoscaler has written the size", SOON, async || {
+            let size = app.now().await["spec"]["replicas"].clone();
+            if size == json!(REPLICAS + 2) {
+                Ok(())
+            } else {
+                Err(size.to_string())
+            }
+        })
+        .await;
+        app.until("stable at the new size", |rollout| {
+            rollout["status"]["stable"]["ready"] == json!(REPLICAS + 2)
+        })
+        .await;
+        let known = scalers.get(NAME).await.unwrap().status.unwrap();
+        let counted = known.current_replicas.unwrap_or_default();
+        assert!(counted >= i32::try_from(REPLICAS).unwrap(), "{known:?}");
+        app.decide("Resume").await;
+        app.until_healthy().await;
+        app.until_pods(REPLICAS + 2).await;
+        nothing_lost("a change while an autoscaler raises the size", load).await;
+    })
+    .await;
+}
+
+/// People's ConfigMaps are not touched.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_config_map_that_pods_read_live_is_left_alone() {
+    with_app(async |app| {
+        let mut extra = reading();
+        extra["configs"] = json!({"configMaps": "Live"});
+        set_greeting(app, "hello").await;
+        app.start(Version::One, &extra).await;
+        let before: Vec<String> = app.pods().await.into_keys().collect();
+        set_greeting(app, "good morning").await;
+        app.ask_for(Version::One, &extra).await;
+        app.until_healthy().await;
+        let after: Vec<String> = app.pods().await.into_keys().collect();
+        assert_eq!(after, before);
+        assert_eq!(copies(app).await, []);
+        let maps: Api<ConfigMap> = Api::namespaced(app.client.clone(), &app.namespace);
+        let settings = maps.get("settings").await.unwrap();
+        assert_eq!(settings.owner_references(), []);
+    })
+    .await;
+}
