@@ -1,7 +1,7 @@
 //! End to end: the operator in pods of a real node, installed from its chart, with a real gateway, a real Prometheus
 //! and a constant load. A lost request is a failed test.
 //!
-//! `make test` runs these one after the other on one node. Each has a namespace and a host name of its own.
+//! `make test` runs these two at a time on one node. Each has a namespace and a host name of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
