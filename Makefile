@@ -61,6 +61,10 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 e2e-full: ## Run everything, with the long versions of the randomised tests
 	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node testbed
 
+.PHONY: pictures
+pictures: ## Draw docs/pictures anew, from real runs
+	SLIPWAY_PICTURES=$(CURDIR)/docs/pictures tests/run.sh pictures
+
 .PHONY: bench-rollout
 bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals
 	$(CARGO) build --release --quiet --bin slipway

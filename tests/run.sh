@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (unit, api, node, testbed), prints a summary with times, and fails if one failed.
+# Runs the parts of the tests that are named (unit, api, node, testbed, pictures), prints a summary with times, and fails if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -29,6 +29,11 @@ node() {
     cargo=$cargo "${testbed[@]}" run --node -- \
         bash -c 'e2e 2 --skip operator:: --skip rights:: && e2e 1 operator:: && e2e 1 rights::'
 }
+# The stories that docs/pictures shows.
+pictures() {
+    export -f e2e
+    cargo=$cargo "${testbed[@]}" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::'
+}
 # The node itself, and its second data plane.
 testbed() {
     "${testbed[@]}" run --node --envoy -- \
@@ -40,9 +45,9 @@ printf 'random cases: PROPTEST_RNG_SEED=%s\n' "$PROPTEST_RNG_SEED"
 part build "$cargo" test --workspace --no-run --quiet
 for name in "$@"; do
     case $name in
-        unit | api | node | testbed) part "$name" "$name" ;;
+        unit | api | node | testbed | pictures) part "$name" "$name" ;;
         *)
-            echo "unknown part $name: unit, api, node or testbed" >&2
+            echo "unknown part $name: unit, api, node, testbed or pictures" >&2
             exit 2
             ;;
     esac

@@ -20,6 +20,7 @@ mod kubeconfig;
 pub mod load;
 mod node;
 pub mod operator;
+pub mod picture;
 mod ports;
 mod process;
 pub mod programs;

@@ -384,6 +384,7 @@ pub(crate) async fn nothing_lost(what: &str, load: Load) -> Summary {
          p99 {:.0} ms, max {:.0} ms, by revision {:?}",
         summary.ran_for, latency.p99, latency.max, summary.stats.revisions
     );
+    draw(what, &summary);
     assert_eq!(
         lost, 0,
         "lost requests: {:#?}\n{:#?}",
@@ -395,6 +396,18 @@ pub(crate) async fn nothing_lost(what: &str, load: Load) -> Summary {
         "every request ends exactly once"
     );
     summary
+}
+
+/// Leaves a picture of a load in the folder that `SLIPWAY_PICTURES` names, where it does.
+fn draw(what: &str, summary: &Summary) {
+    let Ok(folder) = std::env::var("SLIPWAY_PICTURES") else {
+        return;
+    };
+    let words = what.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let file = format!("{folder}/{}.svg", words.join("-").to_ascii_lowercase());
+    let svg = testbed::picture::draw(what, &summary.stats, &summary.seconds);
+    std::fs::write(file, svg).unwrap();
 }
 
 /// The share of a version's answers, in percent, between two looks at a load.
