@@ -43,11 +43,11 @@ verify: generate ## Check that what is generated is up to date
 
 .PHONY: test
 test: ## Run all tests: unit, API server, end to end on a node; prints times per part
-	tests/run.sh unit api node
+	tests/run.sh unit worlds api node
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing
-	tests/run.sh unit
+	tests/run.sh unit worlds
 
 .PHONY: test-api
 test-api: ## Run the tests that need an API server: one of the testbed's, or SLIPWAY_TEST_KUBECONFIG
@@ -59,7 +59,7 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 
 .PHONY: e2e-full
 e2e-full: ## Run everything, with the long versions of the randomised tests
-	SLIPWAY_TEST_FULL=1 tests/run.sh unit api node testbed
+	SLIPWAY_TEST_FULL=1 tests/run.sh unit worlds api node testbed
 
 .PHONY: pictures
 pictures: ## Draw docs/pictures anew, from real runs

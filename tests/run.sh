@@ -1,29 +1,35 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (unit, api, node, testbed, pictures), prints a summary with times, and fails if one failed.
+# Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times, and fails
+# if one failed. What needs a node runs beside the rest: its stories wait most of the time.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 testbed=("$cargo" run --quiet -p testbed --bin testbed --)
 # The same cases in every run; another number tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-2026}
-summary=() status=0
+# Simulated worlds: as many as there is time for. Their seeds are 0 and up.
+export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-${SLIPWAY_TEST_FULL:+1000000}}
+export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-10000}
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 
 part() {
-    local name=$1 start=$SECONDS result
+    local name=$1 start=$SECONDS result=ok
     shift
     printf '\n=== %s\n' "$name"
-    if "$@"; then result=ok; else result=FAILED status=1; fi
-    summary+=("$(printf '%-8s %6ds  %s' "$name" $((SECONDS - start)) "$result")")
+    "$@" || result=FAILED
+    printf '%-8s %6ds  %s\n' "$name" $((SECONDS - start)) "$result" > "$results/$name"
 }
 
-unit() { "$cargo" test --workspace --lib -- ${SLIPWAY_TEST_FULL:+--include-ignored}; }
+unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
+worlds() { "$cargo" test --profile worlds --lib -- world:: --nocapture; }
 api() {
     "${testbed[@]}" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test -p testbed --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
-# Most stories wait most of the time, so two are told at once; not those in which the operator dies, which all share. What
-# it did is compared with what it may do after everything else.
+# Two stories at once, but for those in which the operator dies, which all share. What it did is compared with what it may
+# do after everything else.
 node() {
     export -f e2e
     cargo=$cargo "${testbed[@]}" run --node -- \
@@ -41,17 +47,33 @@ testbed() {
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
-printf 'random cases: PROPTEST_RNG_SEED=%s\n' "$PROPTEST_RNG_SEED"
-part build "$cargo" test --workspace --no-run --quiet
+here=() beside=()
 for name in "$@"; do
     case $name in
-        unit | api | node | testbed | pictures) part "$name" "$name" ;;
+        unit | worlds | api) here+=("$name") ;;
+        node | testbed | pictures) beside+=("$name") ;;
         *)
-            echo "unknown part $name: unit, api, node, testbed or pictures" >&2
+            echo "unknown part $name: unit, worlds, api, node, testbed or pictures" >&2
             exit 2
             ;;
     esac
 done
+printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
+part build "$cargo" test --workspace --no-run --quiet
+# Built before anything is timed.
+if [[ " ${here[*]} " == *' worlds '* ]]; then part build-w "$cargo" test --profile worlds --lib --no-run --quiet; fi
+if ((${#here[@]} == 0)); then
+    for name in "${beside[@]}"; do part "$name" "$name"; done
+else
+    for name in "${beside[@]}"; do part "$name" "$name"; done > "$results/log" 2>&1 &
+    for name in "${here[@]}"; do part "$name" "$name"; done
+    if ((${#beside[@]})); then printf '\n=== waiting for: %s\n' "${beside[*]}"; fi
+    wait
+    cat "$results/log"
+    rm "$results/log"
+fi
 printf '\n=== summary\n'
-printf '%s\n' "${summary[@]}"
-exit $status
+for name in build build-w "$@"; do
+    if [[ -e $results/$name ]]; then cat "$results/$name"; fi
+done
+! grep -q FAILED "$results"/*

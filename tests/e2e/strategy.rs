@@ -40,8 +40,10 @@ async fn blue_green_is_looked_at_approved_switched_and_taken_back_in_a_moment() 
         let route = app.film_route().await;
         let load = app.load().await;
         app.ask_for(Version::Two, &extra).await;
-        let waiting = app.until("approval", |rollout| has_reason(rollout, "ApproveStep")).await;
-        assert_eq!(waiting["status"]["canary"]["ready"], REPLICAS, "all pods are there");
+        let waiting = app.until("approval, with all pods there", |rollout| {
+            has_reason(rollout, "ApproveStep") && rollout["status"]["canary"]["ready"] == json!(REPLICAS)
+        })
+        .await;
         assert_eq!(waiting["status"]["weights"]["canary"], 0, "and no user has seen them");
         app.decide("Approve").await;
         app.until_healthy().await;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::programs::short_hex;
+use crate::programs::{lock, short_hex};
 use crate::progress::Ticker;
 use crate::settings::Settings;
 
@@ -63,6 +63,12 @@ pub(crate) async fn ensure(
     let mut ticker = Ticker::new(format!("building image {name}"));
     ticker.tick();
     let context = prepare(work.path()).await?.display().to_string();
+    // Two builds of one image would take it away from under each other.
+    let _lock = lock(&settings.cache.join("images.lock"), name).await?;
+    if is_pushed(registry, name, tag).await? {
+        ticker.done();
+        return Ok(reference);
+    }
     let args: Vec<String> = std::iter::once(&("REGISTRY", registry))
         .chain(args)
         .map(|(name, value)| format!("--build-arg={name}={value}"))

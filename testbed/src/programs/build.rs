@@ -26,7 +26,7 @@ pub(super) async fn build(program: &Program, cache: &Path) -> Result<()> {
         .context("a program without a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // One lock for all programs: Go uses every core by itself.
-    let _lock = lock(cache, program.name).await?;
+    let _lock = lock(&cache.join(LOCK), program.name).await?;
     if program.path.is_file() {
         return Ok(());
     }
@@ -36,10 +36,12 @@ pub(super) async fn build(program: &Program, cache: &Path) -> Result<()> {
     fs::rename(&fresh, &program.path).context("cannot put the program in its place")
 }
 
-/// Waits until no other process fills the cache, and keeps them waiting for as long as the file is held.
-pub(super) async fn lock(cache: &Path, for_what: &str) -> Result<File> {
-    let path = cache.join("programs/.lock");
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+/// The lock file of what is built into the cache.
+pub(super) const LOCK: &str = "programs/.lock";
+
+/// Waits until nobody else holds the lock file, and keeps them waiting for as long as it is held.
+pub(crate) async fn lock(path: &Path, for_what: &str) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut told: Option<Ticker> = None;
     wait::until("another process's build ends", LIMIT, || {
         let free = match file.try_lock() {

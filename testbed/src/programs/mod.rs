@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
 
+pub(crate) use build::lock;
+
 /// Programs that are built from one Go module and so share its versions.
 #[derive(Debug)]
 pub(crate) struct Family {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::build::lock;
+use super::build::{LOCK, lock};
 use crate::process::run;
 use crate::progress::Ticker;
 use crate::settings::program;
@@ -27,7 +27,7 @@ pub(super) async fn fetch(
     let folder = to.parent().context("a program without a folder")?;
     let name = to.file_name().unwrap_or_default().display().to_string();
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let _lock = lock(cache, &name).await?;
+    let _lock = lock(&cache.join(LOCK), &name).await?;
     if to.is_file() {
         return Ok(());
     }
