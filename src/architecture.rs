@@ -13,10 +13,6 @@ const MAX_LINES: usize = 500;
 /// Files that may be longer, and why.
 const LONG: &[(&str, &str)] = &[
     (
-        "rollout/api.rs",
-        "types only: one uniform entry per field of the YAML, each with its doc for kubectl explain",
-    ),
-    (
         "environment/plan/advance.rs",
         "smoke tests are to get a file of their own beside it",
     ),
