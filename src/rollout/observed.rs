@@ -8,6 +8,7 @@ use kube::api::DynamicObject;
 use std::sync::Arc;
 
 use super::api::RolloutStatus;
+use super::risk::RiskSignals;
 use super::spec::{Invalid, Spec};
 use crate::check::Outcome;
 use crate::decision::act::Act;
@@ -38,6 +39,8 @@ pub struct Observed {
     pub promotion: Option<String>,
     /// Why it does not follow its Environment at the moment, where it does not.
     pub notice: Option<String>,
+    /// What is known of the risk of the change besides what its ReplicaSets, images and history say.
+    pub risk: RiskSignals,
     /// What was written last time.
     pub status: RolloutStatus,
     /// Its ReplicaSets.

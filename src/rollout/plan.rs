@@ -2,6 +2,7 @@
 //!
 //! The parts, in the order in which they are asked:
 //! - `decision`: what people decided meanwhile;
+//! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
 //! - `hook`: the Job of the step that is being done;
@@ -17,6 +18,7 @@ mod decision;
 mod hook;
 mod measure;
 mod report;
+mod risk;
 mod rule;
 mod scale;
 mod shift;
@@ -32,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::api::{DecisionOutcome, Ending, Phase, Progress, StepStatus, Tally};
+use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, RiskLevel, StepStatus, Tally};
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
@@ -41,6 +43,7 @@ use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use risk::Levels;
 pub use rule::Rules;
 use shift::Live;
 
@@ -55,6 +58,8 @@ pub struct Memory {
     pub history: Vec<Ending>,
     /// The last Decision, and what came of it.
     pub last_decision: Option<DecisionOutcome>,
+    /// How risky the change is that is under way, or the last one was.
+    pub risk: Option<Risk>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -90,7 +95,7 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
         };
     }
     match &seen.wanted {
-        Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
+        Wanted::Spec(spec) => Draft::new(rules, seen, &Levels::of(spec), now).finish(),
         Wanted::NoRelease(message) => {
             let memory = remembered(seen, Phase::Pending);
             let why = Why::normal("NoRelease", message.clone());
@@ -106,7 +111,10 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
                 let memory = remembered(seen, Phase::Degraded);
                 return without_spec(seen, memory, Why::warning("InvalidSpec", text));
             };
-            told_invalid(Draft::new(rules, seen, left, now).finish(), &text)
+            told_invalid(
+                Draft::new(rules, seen, &Levels::of(left), now).finish(),
+                &text,
+            )
         }
     }
 }
@@ -163,6 +171,7 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
         tallies: seen.status.analysis.clone(),
         history: seen.status.history.clone(),
         last_decision: seen.status.last_decision.clone(),
+        risk: seen.status.risk.clone(),
         shown: Shown {
             phase,
             ..Shown::default()
@@ -174,6 +183,8 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
 struct Draft<'a> {
     rules: Rules,
     seen: &'a Observed,
+    levels: &'a Levels<'a>,
+    /// The spec at the level of risk of the change.
     spec: &'a Spec,
     now: Timestamp,
     memory: Memory,
@@ -202,13 +213,15 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(rules: Rules, seen: &'a Observed, spec: &'a Spec, now: Timestamp) -> Self {
+    fn new(rules: Rules, seen: &'a Observed, levels: &'a Levels<'a>, now: Timestamp) -> Self {
+        let spec = levels.at(RiskLevel::Medium);
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
         let live = Live::read(seen, spec);
         let mut draft = Self {
             rules,
             seen,
+            levels,
             spec,
             now,
             memory,
@@ -232,6 +245,7 @@ impl<'a> Draft<'a> {
 
     fn decide(&mut self) {
         let was_lost = self.seen.status.progress.is_none();
+        self.take_up_risk();
         self.follow_decisions(was_lost);
         if let Some(undo) = &self.memory.progress.undo {
             self.wanted = undo.to.clone();

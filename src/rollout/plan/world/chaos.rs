@@ -99,8 +99,14 @@ impl World {
 }
 
 fn weathered(seed: u64) -> World {
-    let strategies = [steps(), blue_green(), rolling(), with_weight()];
-    let extra = &strategies[usize::try_from(seed % 4).unwrap()];
+    let strategies = [
+        steps(),
+        blue_green(),
+        rolling(),
+        with_weight(),
+        auto("Canary"),
+    ];
+    let extra = &strategies[usize::try_from(seed % 5).unwrap()];
     let mut world = World::new(seed, GOOD, extra);
     for _ in 0..STORM {
         if world.random.one_in(4) {
