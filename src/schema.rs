@@ -329,6 +329,11 @@ pub fn variable_name(schema: &mut Schema) {
     set(schema, "pattern", "^[A-Za-z_][A-Za-z0-9_]*$");
 }
 
+/// A map of at most `MAX` entries.
+pub fn few<const MAX: u32>(schema: &mut Schema) {
+    set(schema, "maxProperties", MAX);
+}
+
 /// An object that is passed on as it is, so that fields newer than this operator survive.
 pub fn raw_object(schema: &mut Schema) {
     schema.remove("anyOf");

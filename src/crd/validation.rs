@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(
             checked(&bad),
             [
-                "spec.strategy: steps are those of a Canary: set type to Canary, or use blueGreen.steps"
+                "spec.strategy: steps are those of a Canary: set type to Canary or Auto, or use blueGreen.steps"
             ]
         );
         let long = json!({"metadata": {"name": "x".repeat(60)}});

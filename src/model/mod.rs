@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod condition;
+pub mod glob;
 pub mod invalid;
 pub mod json;
 pub mod key;

@@ -1,5 +1,5 @@
-//! What a Rollout looks like in YAML: the spec, with its strategy in `api/strategy.rs` and its traffic in
-//! `api/traffic.rs`. Its status is in `api/status.rs`. Types only. No I/O.
+//! What a Rollout looks like in YAML: the spec, with its strategy in `api/strategy.rs` and `api/auto.rs`, and its traffic
+//! in `api/traffic.rs`. Its status is in `api/status.rs`. Types only. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use serde_json::Value;
 use crate::analysis::api::Metric;
 use crate::schema::{self, closed_set};
 
+mod auto;
 mod status;
 mod strategy;
 mod traffic;
 
+pub use auto::*;
 pub use status::*;
 pub use strategy::*;
 pub use traffic::*;

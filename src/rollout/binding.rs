@@ -5,11 +5,13 @@
 //! was last asked for, and says so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::api::{ReleaseSource, RolloutStatus};
 use super::observed::Set;
 use super::spec::{Images, Invalid};
 use crate::environment::api::{Deployed, Environment};
+use crate::release::api::{ImageRef, Release};
 
 /// Where images come from, and what follows from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +123,41 @@ pub fn last_asked(
     images
 }
 
+/// Releases that are gone back through, at most.
+const MAX_RELEASES: usize = 20;
+
+/// The Releases from what is stable to what the Environment wants, as far as they are known.
+pub fn releases_between(
+    source: &ReleaseSource,
+    environment: &Environment,
+    stable: Option<&Images>,
+    find: impl Fn(&str) -> Option<Arc<Release>>,
+) -> Vec<Arc<Release>> {
+    let status = environment.status.as_ref();
+    let desired = status.map_or(&[][..], |status| &status.desired);
+    let is_used = |deployed: &&Deployed| {
+        let mut images = deployed.images.iter();
+        images.any(|image| source.images.values().any(|name| *name == image.name))
+    };
+    let is_stable = |release: &Release| {
+        let mut images = release.spec.images.iter().map(ImageRef::from);
+        stable.is_some_and(|stable| {
+            images.any(|image| stable.values().any(|of| *of == image.reference))
+        })
+    };
+    let mut found = Vec::new();
+    for deployed in desired.iter().filter(is_used) {
+        let mut next = find(&deployed.release);
+        while let Some(release) = next.take().filter(|release| !is_stable(release)) {
+            if found.len() < MAX_RELEASES {
+                next = release.spec.previous.as_deref().and_then(&find);
+            }
+            found.push(release);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -230,6 +267,45 @@ mod tests {
             panic!("{bound:?}")
         };
         assert!(text.contains("has an image proxy"), "{text}");
+    }
+
+    fn release(name: &str, version: char, previous: Option<&str>) -> Arc<Release> {
+        let digest = digest(version);
+        let (repository, digest) = digest.split_once('@').unwrap();
+        let commit = json!({"sha": "a".repeat(40), "author": "olga", "email": "o@e", "subject": name,
+            "committedAt": "2026-01-01T00:00:00Z"});
+        let release = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"pipeline": "shop", "commit": commit, "previous": previous, "ref": "refs/heads/main",
+                "images": [{"name": "api", "repository": repository, "digest": digest}], "evidence": {"run": "r"}},
+        });
+        Arc::new(serde_json::from_value(release).unwrap())
+    }
+
+    #[test]
+    fn the_releases_of_a_change_are_those_since_what_is_stable() {
+        let all = [
+            release("shop-0", '0', None),
+            release("shop-a", 'a', Some("shop-0")),
+            release("shop-b", 'b', Some("shop-a")),
+            release("shop-1", 'c', Some("shop-b")),
+        ];
+        let find = |name: &str| {
+            let mut all = all.iter();
+            let is_it = |release: &&Arc<Release>| release.metadata.name.as_deref() == Some(name);
+            all.find(is_it).cloned()
+        };
+        let since = |stable: Option<&Images>, desired: &str| {
+            let environment = environment(&["api"], desired);
+            let found = releases_between(&source(), &environment, stable, find);
+            let names = found
+                .iter()
+                .map(|release| release.spec.commit.subject.clone());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(since(Some(&kept()), "c"), ["shop-1", "shop-b"]);
+        assert_eq!(since(None, "c"), ["shop-1", "shop-b", "shop-a", "shop-0"]);
+        assert_eq!(since(Some(&kept()), ""), Vec::<String>::new());
     }
 
     #[test]

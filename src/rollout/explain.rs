@@ -12,7 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use super::api::{
-    Change, DecisionOutcome, Ending, Phase, RevisionStatus, Rollout, RolloutStatus, Tally, Weights,
+    Change, DecisionOutcome, Ending, Phase, RevisionStatus, Risk, RiskLevel, Rollout,
+    RolloutStatus, Tally, Weights,
 };
 use super::simulation::placeholders;
 use super::spec::{Invalid, Spec, Step};
@@ -80,6 +81,9 @@ pub struct Explanation {
     pub notes: Vec<String>,
     /// Whether a change is under way.
     pub is_changing: bool,
+    /// With strategy `Auto`: how risky the change is, or the last one was, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
     /// The steps of the change, or of the next one.
     pub steps: Vec<StepLine>,
     /// How traffic is divided.
@@ -149,14 +153,18 @@ pub struct MetricLine {
 /// Puts together why a Rollout is where it is at `now`.
 pub fn explain(rollout: &Rollout, now: Timestamp) -> Explanation {
     let status = rollout.status.clone().unwrap_or_default();
-    let spec = Spec::parse(&rollout.spec, &placeholders(&rollout.spec));
     let progress = status.progress.clone().unwrap_or_default();
+    let spec = Spec::parse(&rollout.spec, &placeholders(&rollout.spec));
+    let is_auto = spec.as_ref().is_ok_and(|spec| spec.by_risk.is_some());
+    let level = level_of(&status);
+    let spec = spec.map(|spec| spec.at_risk(level));
     let key = Key::of(rollout);
     let seen = Seen {
         rollout,
         status: &status,
         spec: spec.as_ref().ok(),
         change: progress.change.as_ref(),
+        is_auto,
     };
     let ready = seen.ready();
     let draining = progress.draining.iter();
@@ -177,6 +185,7 @@ pub fn explain(rollout: &Rollout, now: Timestamp) -> Explanation {
             .unwrap_or_default(),
         notes: seen.notes(),
         is_changing: seen.change.is_some(),
+        risk: status.risk.clone(),
         steps: seen.steps(),
         weights: status.weights.clone(),
         stable: status.stable.clone(),
@@ -200,10 +209,12 @@ pub fn explain(rollout: &Rollout, now: Timestamp) -> Explanation {
 struct Seen<'a> {
     rollout: &'a Rollout,
     status: &'a RolloutStatus,
-    /// The spec, where it can be used.
+    /// The spec at the risk of the change, where it can be used.
     spec: Option<&'a Spec>,
     /// The change that is under way.
     change: Option<&'a Change>,
+    /// Whether its steps depend on the risk of the change.
+    is_auto: bool,
 }
 
 impl Seen<'_> {
@@ -311,6 +322,12 @@ impl Seen<'_> {
                 undo.from, undo.to
             ));
         }
+        if self.is_auto && self.change.is_none() {
+            notes.push(format!(
+                "the steps of the next change depend on its risk, which is assessed when it begins; those of risk {} are shown",
+                level_of(self.status)
+            ));
+        }
         notes
     }
 
@@ -354,6 +371,14 @@ impl Seen<'_> {
         };
         metrics.filter_map(line).collect()
     }
+}
+
+/// The risk whose steps are shown: that of the change that is under way, else what one gets of which nothing is known.
+fn level_of(status: &RolloutStatus) -> RiskLevel {
+    let progress = status.progress.as_ref();
+    let is_changing = progress.is_some_and(|progress| progress.change.is_some());
+    let risk = status.risk.as_ref().filter(|_| is_changing);
+    risk.map_or(RiskLevel::Medium, |risk| risk.level)
 }
 
 fn lines(problems: &[Invalid]) -> Vec<String> {

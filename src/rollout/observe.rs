@@ -17,6 +17,7 @@ use super::binding::{self, Binding};
 use super::config::{self, Content, Source, Sources};
 use super::observed::{Deletion, Hook, Observed, Owned, Pod, Service, Set, Trouble, Wanted};
 use super::render;
+use super::risk::RiskSignals;
 use super::spec::{Images, Invalid, Spec};
 use crate::check;
 use crate::cluster::Cluster;
@@ -67,6 +68,7 @@ pub async fn observe(
         wanted,
         promotion,
         notice,
+        risk: risk(rollout, cluster, &sets),
         status: rollout.status.clone().unwrap_or_default(),
         sets,
         pods: caches
@@ -265,6 +267,34 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], sources: &Sources)
             (invalid(vec![problem], spec, rollout), None, None)
         }
     }
+}
+
+/// What the Releases of an Environment say of a change. What nobody records yet (lines, files, migrations, an error budget)
+/// is not known.
+fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
+    let signals = RiskSignals::default();
+    let key = Key::of(rollout);
+    let of = |name: &str| Key::new(key.namespace.clone(), name);
+    let Some(source) = &rollout.spec.release else {
+        return signals;
+    };
+    let name = &source.environment.name;
+    let Some(environment) = cluster.caches.environments.get(&of(name)) else {
+        return signals;
+    };
+    let progress = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.progress.as_ref());
+    let stable = progress.and_then(|progress| progress.stable.as_ref());
+    let stable = sets.iter().find(|set| Some(&set.revision) == stable);
+    let find = |name: &str| cluster.caches.releases.get(&of(name));
+    let images = stable.map(|set| &set.images);
+    let releases = binding::releases_between(source, &environment, images, find);
+    let commits = releases
+        .iter()
+        .flat_map(|release| std::iter::once(&release.spec.commit).chain(&release.spec.changes));
+    signals.with_subjects(commits.map(|commit| commit.subject.as_str()))
 }
 
 fn parse(rollout: &Rollout, images: &Images, sources: &Sources) -> Wanted {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::RolloutStatus;
+use super::risk::RiskSignals;
 use super::spec::{Invalid, Spec};
 use crate::check::Outcome;
 use crate::decision::act::Act;
@@ -37,6 +38,8 @@ pub struct Observed {
     pub promotion: Option<String>,
     /// Why it does not follow its Environment at the moment, where it does not.
     pub notice: Option<String>,
+    /// What is known of the risk of the change besides what its ReplicaSets, images and history say.
+    pub risk: RiskSignals,
     /// What was written last time.
     pub status: RolloutStatus,
     /// Its ReplicaSets.

@@ -2,6 +2,7 @@
 //!
 //! The parts, in the order in which they are asked:
 //! - `decision`: what people decided meanwhile;
+//! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
 //! - `hook`: the Job of the step that is being done;
@@ -22,6 +23,7 @@ mod hook;
 mod live;
 mod measure;
 mod report;
+mod risk;
 mod rule;
 mod scale;
 mod shift;
@@ -37,7 +39,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::api::{DecisionOutcome, Ending, Phase, Progress, StepStatus, Tally};
+use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, RiskLevel, StepStatus, Tally};
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
@@ -48,6 +50,7 @@ use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use contest::Contested;
 use live::Live;
+use risk::Levels;
 pub use rule::Rules;
 
 /// What is remembered, and what is shown of it.
@@ -61,6 +64,8 @@ pub struct Memory {
     pub history: Vec<Ending>,
     /// The last Decision, and what came of it.
     pub last_decision: Option<DecisionOutcome>,
+    /// How risky the change is that is under way, or the last one was.
+    pub risk: Option<Risk>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -94,7 +99,7 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
         return delete(seen, now);
     }
     match &seen.wanted {
-        Wanted::Spec(spec) => Draft::new(rules, seen, spec, now).finish(),
+        Wanted::Spec(spec) => Draft::new(rules, seen, &Levels::of(spec), now).finish(),
         Wanted::NoRelease(message) => {
             let memory = remembered(seen, Phase::Pending);
             let why = Why::normal("NoRelease", message.clone());
@@ -110,7 +115,10 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
                 let memory = remembered(seen, Phase::Degraded);
                 return without_spec(seen, memory, Why::warning("InvalidSpec", text));
             };
-            told_invalid(Draft::new(rules, seen, left, now).finish(), &text)
+            told_invalid(
+                Draft::new(rules, seen, &Levels::of(left), now).finish(),
+                &text,
+            )
         }
     }
 }
@@ -190,6 +198,7 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
         tallies: seen.status.analysis.clone(),
         history: seen.status.history.clone(),
         last_decision: seen.status.last_decision.clone(),
+        risk: seen.status.risk.clone(),
         shown: Shown {
             phase,
             ..Shown::default()
@@ -201,6 +210,8 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
 struct Draft<'a> {
     rules: Rules,
     seen: &'a Observed,
+    levels: &'a Levels<'a>,
+    /// The spec at the level of risk of the change.
     spec: &'a Spec,
     now: Timestamp,
     memory: Memory,
@@ -231,13 +242,15 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(rules: Rules, seen: &'a Observed, spec: &'a Spec, now: Timestamp) -> Self {
+    fn new(rules: Rules, seen: &'a Observed, levels: &'a Levels<'a>, now: Timestamp) -> Self {
+        let spec = levels.at(RiskLevel::Medium);
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
         let live = Live::read(seen, spec, &stable);
         let mut draft = Self {
             rules,
             seen,
+            levels,
             spec,
             now,
             memory,
@@ -262,6 +275,7 @@ impl<'a> Draft<'a> {
 
     fn decide(&mut self) {
         let was_lost = self.seen.status.progress.is_none();
+        self.take_up_risk();
         self.follow_decisions(was_lost);
         if let Some(undo) = &self.memory.progress.undo {
             self.wanted = undo.to.clone();

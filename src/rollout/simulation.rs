@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::api::{Phase, RolloutSpec, StrategyType};
+use super::api::{Phase, RiskLevel, RolloutSpec, Shape, StrategyType};
 use super::plan::Memory;
 use super::spec::{Images, Invalid, Spec, Step};
 use crate::decision::api::DecisionAction;
@@ -43,6 +43,12 @@ pub struct Simulation {
     pub name: String,
     /// The shape of the change.
     pub strategy: StrategyType,
+    /// With strategy `Auto`: the risk that is assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<RiskLevel>,
+    /// With strategy `Auto`: what a change of this risk gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
     /// Pods that serve.
     pub replicas: i32,
     /// Whether a router divides; otherwise weights are ratios of pods.
@@ -83,14 +89,21 @@ fn seconds<S: serde::Serializer>(of: &Duration, serializer: S) -> Result<S::Ok, 
     serializer.serialize_f64(of.as_secs_f64())
 }
 
-/// Goes through a change of this Rollout.
+/// Goes through a change of this Rollout. With strategy `Auto` it is one of this risk: nothing is known of the change
+/// itself.
 ///
 /// # Errors
 /// Everything that is wrong with the spec.
-pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>> {
+pub fn simulate(
+    key: &Key,
+    raw: &RolloutSpec,
+    level: RiskLevel,
+) -> Result<Simulation, Vec<Invalid>> {
     let images = placeholders(raw);
     let spec = Spec::parse(raw, &images)?;
-    let before = before(raw, &images)?;
+    let shape = spec.by_risk.as_ref().map(|by_risk| by_risk.shape(level));
+    let spec = spec.at_risk(level);
+    let before = before(raw, &images)?.at_risk(level);
     let mut world = World::new(key.clone(), before);
     let injected = injected(&raw.template, &spec);
     let (replicas, is_routed) = (spec.replicas, spec.routing.is_some());
@@ -111,6 +124,8 @@ pub fn simulate(key: &Key, raw: &RolloutSpec) -> Result<Simulation, Vec<Invalid>
         namespace: key.namespace.clone(),
         name: key.name.clone(),
         strategy: strategy.unwrap_or_default(),
+        risk: shape.map(|_| level),
+        shape,
         replicas,
         is_routed,
         has_hooks,

@@ -20,9 +20,11 @@ use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
 use crate::traffic::router::Router;
-use compile::Compiler;
+use auto::Context;
+pub use auto::{ByRisk, Way};
 pub use compile::Step;
 
+mod auto;
 mod compile;
 
 /// Time for which a pod goes on serving while it ends, where nothing is said.
@@ -68,6 +70,8 @@ pub struct Spec {
     pub stable_scale: StableScale,
     /// Pods that are replaced at the same time, where traffic goes with the pods.
     pub batch: Option<Batch>,
+    /// What of this is different at other levels of risk; these are those of a medium one.
+    pub by_risk: Option<ByRisk>,
     /// How long the revision before stays at full size.
     pub keep_old_for: Duration,
     /// Revisions that are gone back to without steps.
@@ -164,8 +168,12 @@ impl Spec {
             .map_or(DRAIN, Duration::from);
         let analysis = parse_analysis(raw, &mut problems);
         let routing = raw.traffic.as_ref().map(routing);
-        let steps = Compiler::new(analysis.as_ref(), routing.as_ref(), replicas, &mut problems)
-            .steps(&strategy);
+        let context = Context {
+            analysis: analysis.as_ref(),
+            routing: routing.as_ref(),
+            replicas,
+        };
+        let (way, by_risk) = auto::compile(&strategy, context, &mut problems);
         check_strategy(&strategy, routing.as_ref(), &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
@@ -185,9 +193,10 @@ impl Spec {
             is_paused: raw.paused.unwrap_or(false),
             max_surge,
             max_unavailable,
-            steps,
-            stable_scale: stable_scale(&strategy),
-            batch: batch(&strategy, replicas),
+            steps: way.steps,
+            stable_scale: way.stable_scale,
+            batch: way.batch,
+            by_risk,
             keep_old_for: strategy
                 .keep_old_for
                 .map(Duration::from)
@@ -276,7 +285,7 @@ fn routing(traffic: &Traffic) -> Routing {
 
 fn stable_scale(strategy: &Strategy) -> StableScale {
     match strategy.type_.unwrap_or_default() {
-        StrategyType::Canary => strategy.stable_scale.unwrap_or_default(),
+        StrategyType::Canary | StrategyType::Auto => strategy.stable_scale.unwrap_or_default(),
         StrategyType::BlueGreen => StableScale::Full,
         StrategyType::Rolling => StableScale::WithWeight,
     }

@@ -82,6 +82,7 @@ pub fn status(
         }),
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
+        risk: memory.risk.clone(),
         last_decision: memory.last_decision.clone(),
         progress: Some(memory.progress.clone()),
         conditions: conditions(seen, plan, &message, outcome, now),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::{RolloutSpec, RolloutStatus};
 use super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
+use super::risk::RiskSignals;
 use super::spec::{Images, Routing, Spec};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
@@ -81,6 +82,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         wanted: Wanted::Spec(Box::new(spec)),
         promotion: None,
         notice: None,
+        risk: RiskSignals::default(),
         status: RolloutStatus {
             observed_generation: -1,
             ..RolloutStatus::default()

@@ -10,6 +10,7 @@ use crate::cli::{Answer, End, Output};
 use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
+use crate::rollout::api::RiskLevel;
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub struct Args {
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+    /// The risk of the change that is assumed where a Rollout has the strategy `Auto`: low, medium or high.
+    #[arg(long, value_name = "LEVEL", default_value = "medium", value_parser = level)]
+    pub risk: RiskLevel,
 }
 
 /// Reads, and shows.
@@ -35,7 +39,7 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
             Ok(text) => text,
             Err(error) => return Answer::failed(format!("cannot read {name}: {error}")),
         };
-        let (found, problems) = read::simulations(&text, &schema);
+        let (found, problems) = read::simulations(&text, &schema, args.risk);
         simulations.extend(found);
         let source = if name == "-" { "standard input" } else { name };
         let problems = problems.into_iter();
@@ -56,6 +60,15 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
         Output::Json => render::json(&simulations),
     };
     answer
+}
+
+/// A level by its word, in whatever case.
+fn level(word: &str) -> Result<RiskLevel, String> {
+    let mut levels = RiskLevel::ALL.iter();
+    let found = levels.find(|level| level.as_str().eq_ignore_ascii_case(word));
+    found
+        .copied()
+        .ok_or_else(|| "is one of low, medium and high".to_owned())
 }
 
 fn content(name: &str) -> std::io::Result<String> {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::auto::RiskLevel;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
@@ -78,6 +79,9 @@ pub struct RolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub history: Vec<Ending>,
+    /// With strategy `Auto`: the risk of the change that is under way, or of the last one. It was assessed when that began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
     /// The last Decision on this Rollout, and what came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<DecisionOutcome>,
@@ -88,6 +92,18 @@ pub struct RolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
+}
+
+/// How risky a change is, and why.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Risk {
+    /// How risky.
+    pub level: RiskLevel,
+    /// What gives it this level. Example: `[changedLines 412]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<16>)]
+    pub because: Vec<String>,
 }
 
 /// A Decision, and what came of it.

@@ -5,6 +5,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::auto::Auto;
 use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
@@ -19,6 +20,8 @@ closed_set! {
         BlueGreen,
         /// A few pods after the other.
         Rolling,
+        /// One of the others, by the risk of the change.
+        Auto,
     }
 }
 
@@ -40,18 +43,21 @@ closed_set! {
 #[schemars(transform = schema::Rules(&[
     ("!has(self.maxSurge) || !(string(self.maxSurge) in ['0', '0%']) || (has(self.maxUnavailable) && !(string(self.maxUnavailable) in ['0', '0%']))",
      "maxSurge and maxUnavailable cannot both be 0 (maxUnavailable is by default): no pod could ever be replaced"),
-    ("!has(self.steps) || self.steps.size() == 0 || !has(self.type) || self.type == 'Canary'",
-     "steps are those of a Canary: set type to Canary, or use blueGreen.steps"),
-    ("!has(self.blueGreen) || (has(self.type) && self.type == 'BlueGreen')",
-     "blueGreen needs type BlueGreen: set it, or leave blueGreen out"),
-    ("!has(self.rolling) || (has(self.type) && self.type == 'Rolling')",
-     "rolling needs type Rolling: set it, or leave rolling out"),
-    ("!has(self.stableScale) || !has(self.type) || self.type == 'Canary'",
+    ("!has(self.steps) || self.steps.size() == 0 || !has(self.type) || self.type in ['Canary', 'Auto']",
+     "steps are those of a Canary: set type to Canary or Auto, or use blueGreen.steps"),
+    ("!has(self.blueGreen) || (has(self.type) && self.type in ['BlueGreen', 'Auto'])",
+     "blueGreen needs type BlueGreen or Auto: set it, or leave blueGreen out"),
+    ("!has(self.rolling) || (has(self.type) && self.type in ['Rolling', 'Auto'])",
+     "rolling needs type Rolling or Auto: set it, or leave rolling out"),
+    ("!has(self.stableScale) || !has(self.type) || self.type in ['Canary', 'Auto']",
      "stableScale is for a Canary: BlueGreen keeps stable at full size, and Rolling goes with the weight"),
+    ("!has(self.auto) || (has(self.type) && self.type == 'Auto')",
+     "auto needs type Auto: set it, or leave auto out"),
 ]))]
 pub struct Strategy {
     /// The shape of the change: `Canary` gives the new revision a growing share of the traffic, `BlueGreen` starts
-    /// all of its pods before it gets any, `Rolling` replaces a few pods after the other. Default `Canary`.
+    /// all of its pods before it gets any, `Rolling` replaces a few pods after the other, `Auto` does one of these by the
+    /// risk of the change. Default `Canary`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<StrategyType>,
     /// Pods above `replicas`, as a number or a percentage (rounded up). With a router: pods that start at the
@@ -65,7 +71,7 @@ pub struct Strategy {
     #[schemars(transform = schema::count_or_percent)]
     pub max_unavailable: Option<IntOrString>,
     /// What a Canary does one after the other; at the end all of the traffic goes to the new revision. Default:
-    /// nothing in between.
+    /// nothing in between; with Auto 10 % for 15 minutes and 50 % for 30 minutes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub steps: Vec<Step>,
@@ -80,6 +86,10 @@ pub struct Strategy {
     /// How a Rolling goes on. Default: pod by pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
+    /// What an Auto makes of the risk of a change. Default: a change of low risk is a blue-green, one of medium risk a canary,
+    /// and one of high risk goes pod by pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<Auto>,
     /// How long the revision before stays at full size after a new one became stable, so that going back to it takes
     /// no time. Needs `traffic`. A duration. Default: not longer than `traffic.drain`. Example: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -174,6 +174,13 @@ pub(crate) const STORIES: &[(&str, Teller)] = &[
         held.until(|status| status.phase == Some(Phase::Paused));
         held
     }),
+    ("goes by its risk", || {
+        let auto = json!({"strategy": {"type": "Auto"}});
+        let mut auto_story = Story::begun(&auto);
+        auto_story.want("2", &auto);
+        auto_story.until_step(2);
+        auto_story
+    }),
     ("was given up", || {
         let mut back = at(2);
         back.crash();

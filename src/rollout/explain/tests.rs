@@ -88,6 +88,31 @@ fn waiting_for_pods_has_an_end_and_waiting_for_people_has_none() {
 }
 
 #[test]
+fn the_steps_of_an_auto_are_those_of_its_risk() {
+    let auto = serde_json::json!({"strategy": {"type": "Auto", "auto": {"medium": "BlueGreen"}}});
+    let mut story = Story::begun(&auto);
+    let at_rest = explain(&story.rollout(), story.now());
+    assert_eq!(at_rest.risk, None);
+    assert!(
+        at_rest.notes[0].contains("those of risk Medium are shown"),
+        "{:?}",
+        at_rest.notes
+    );
+    story.want("2", &auto);
+    story.look();
+    let mut rollout = story.rollout();
+    let begun = explain(&rollout, story.now());
+    assert_eq!(begun.risk.unwrap().level, RiskLevel::Medium);
+    assert_eq!(begun.steps[2].what, "setWeight 100");
+    rollout.status.as_mut().unwrap().risk = Some(Risk {
+        level: RiskLevel::Low,
+        because: Vec::new(),
+    });
+    rollout.spec.strategy.as_mut().unwrap().auto = None;
+    assert_eq!(explain(&rollout, story.now()).steps[0].what, "scale 4");
+}
+
+#[test]
 fn what_nobody_has_looked_at_says_so() {
     let spec = serde_json::json!({"selector": {"matchLabels": {"a": "b"}}, "template": {}});
     let spec: RolloutSpec = serde_json::from_value(spec).unwrap();

@@ -71,7 +71,12 @@ impl Draft<'_> {
         if self.memory.progress.change.is_none() {
             self.memory.tallies.clear();
             self.forget_reverts();
+            self.assess_risk();
             self.memory.progress.change = Some(self.new_change(was_lost));
+        }
+        if self.memory.risk.is_none() {
+            // It began under another strategy.
+            self.assess_risk();
         }
         if self.spec.is_sound {
             self.forget_other_metrics();

@@ -1,5 +1,6 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod auto;
 mod config;
 mod decision;
 mod edge;

@@ -948,6 +948,15 @@ fn rolling() -> Value {
     strategy(&json!({"type": "Rolling"}))
 }
 
+/// What went badly makes the next change go pod by pod, with a look at the metric at the end.
+fn auto(medium: &str) -> Value {
+    let mut extra = strategy(&json!({"type": "Auto", "auto": {
+        "signals": {"recentFailureRate": {"0.1": "High"}}, "medium": medium,
+    }}));
+    extra["strategy"]["steps"] = steps()["strategy"]["steps"].clone();
+    extra
+}
+
 fn with_weight() -> Value {
     let mut with_weight = steps();
     with_weight["strategy"]["stableScale"] = "WithWeight".into();
@@ -1094,6 +1103,15 @@ const STORIES: &[(&str, Story)] = &[
     }),
     ("stable with the weight, overtaken", |seed, habits| {
         overtaken(seed, habits, &with_weight())
+    }),
+    ("by risk, pod by pod", |seed, habits| {
+        taken_over_in_place(seed, habits, &auto("Rolling"))
+    }),
+    ("by risk, pod by pod, bad", |seed, habits| {
+        sent_back(seed, habits, &auto("Rolling"))
+    }),
+    ("by risk, overtaken", |seed, habits| {
+        overtaken(seed, habits, &auto("Rolling"))
     }),
     ("kept", kept),
     ("good", good),

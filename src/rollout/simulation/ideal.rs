@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::super::api::{RolloutStatus, Tally};
 use super::super::observed::{Hook, Observed, Pod, Service, Set, Wanted};
 use super::super::plan::{self, Memory};
+use super::super::risk::RiskSignals;
 use super::super::spec::Spec;
 use super::super::status;
 use crate::check;
@@ -57,6 +58,7 @@ impl World {
             wanted: Wanted::Spec(Box::new(spec.clone())),
             promotion: None,
             notice: None,
+            risk: RiskSignals::default(),
             status: RolloutStatus {
                 observed_generation: -1,
                 ..RolloutStatus::default()

@@ -19,7 +19,7 @@ fn raw(extra: &Value) -> RolloutSpec {
 }
 
 fn simulated(extra: &Value) -> Simulation {
-    simulate(&Key::new("shop", "api"), &raw(extra)).unwrap()
+    simulate(&Key::new("shop", "api"), &raw(extra), RiskLevel::Medium).unwrap()
 }
 
 fn routed(strategy: &Value) -> Value {
@@ -69,6 +69,25 @@ fn a_canary_goes_step_by_step_and_then_drains() {
     assert_eq!((simulation.most_pods, simulation.took.as_secs()), (8, 910));
     assert_eq!(simulation.problem, None);
     assert_eq!(simulation.rows[3].until, Some(Duration::from_mins(15)));
+}
+
+#[test]
+fn every_level_of_an_auto_comes_to_its_end_with_and_without_a_router() {
+    let mut extra = routed(&json!({"type": "Auto"}));
+    extra["analysis"] = json!({"interval": "10s", "metrics": [{
+        "name": "errors", "pass": "value < 0.01", "minSamples": 3,
+        "prometheus": {"address": "http://prom", "query": "errors"},
+    }]});
+    for traffic in [extra["traffic"].clone(), Value::Null] {
+        extra["traffic"] = traffic;
+        for level in RiskLevel::ALL {
+            let of = simulate(&Key::new("shop", "api"), &raw(&extra), *level).unwrap();
+            assert_eq!((of.problem, of.risk), (None, Some(*level)));
+            let mut rows = of.rows.iter();
+            let has_looked = rows.any(|row| row.what == "analyse errors ≥ 30s");
+            assert_eq!(has_looked, *level != RiskLevel::Medium, "{level}");
+        }
+    }
 }
 
 #[test]
@@ -273,7 +292,7 @@ fn what_cannot_be_is_told_in_full() {
         "template": {"metadata": {"labels": {"app": "other"}}},
         "strategy": {"type": "BlueGreen", "keepOldFor": "1m"},
     });
-    let problems = simulate(&Key::new("shop", "api"), &raw(&extra)).unwrap_err();
+    let problems = simulate(&Key::new("shop", "api"), &raw(&extra), RiskLevel::Medium).unwrap_err();
     assert_eq!(problems.len(), 3, "{problems:?}");
 }
 

@@ -6,6 +6,7 @@
 //! | `Canary` | its `steps` |
 //! | `BlueGreen` | the preview's pods, `prePromotion`, the gate, all pods, `steps` or all of the traffic, `postPromotion` |
 //! | `Rolling` | nothing: traffic goes with the pods, which are replaced a batch at a time |
+//! | `Auto` | one of these for every level of risk, see `auto.rs` |
 
 use std::fmt;
 use std::time::Duration;
@@ -153,7 +154,10 @@ impl<'a> Compiler<'a> {
     /// The steps of a strategy.
     pub(super) fn steps(mut self, strategy: &Strategy) -> Vec<Step> {
         match strategy.type_.unwrap_or_default() {
-            StrategyType::Canary => self.add_all("spec.strategy.steps", &strategy.steps),
+            // An Auto is one of the others by then, see `auto.rs`.
+            StrategyType::Canary | StrategyType::Auto => {
+                self.add_all("spec.strategy.steps", &strategy.steps);
+            }
             StrategyType::BlueGreen => {
                 self.blue_green(&strategy.blue_green.clone().unwrap_or_default());
             }

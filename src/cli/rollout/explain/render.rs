@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::cli::text::{Cell, Palette, Table, Tone};
 use crate::decision::api::DecisionAction;
 use crate::model::span::{moment, relative};
-use crate::rollout::api::{Ending, EndingResult, Phase, RevisionStatus};
+use crate::rollout::api::{Ending, EndingResult, Phase, RevisionStatus, Risk};
 use crate::rollout::explain::{Advice, Explanation, Judgement, StepLine, StepState};
 
 /// Endings that people are shown.
@@ -101,8 +101,19 @@ fn why(of: &Explanation) -> Vec<String> {
         of.given_up_at
             .map(|at| line("given up, should nothing get further, at", at)),
     );
+    lines.extend(risk(of));
     lines.extend(of.notes.iter().map(|note| format!("  note: {note}")));
     lines
+}
+
+fn risk(of: &Explanation) -> Option<String> {
+    let Risk { level, because } = of.risk.as_ref()?;
+    let whose = if of.is_changing {
+        "risk"
+    } else {
+        "risk of the last change"
+    };
+    Some(format!("  {whose}: {level} ({})", because.join(", ")))
 }
 
 fn steps(of: &Explanation) -> Table {

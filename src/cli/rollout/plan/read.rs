@@ -7,18 +7,23 @@ use crate::crd::validation;
 use crate::model::invalid::Invalid;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
-use crate::rollout::api::Rollout;
+use crate::rollout::api::{RiskLevel, Rollout};
 use crate::rollout::simulation::{Simulation, simulate};
 
-/// What changes of all Rollouts of a file go through, and everything that is wrong with the others.
-pub(super) fn simulations(text: &str, schema: &Value) -> (Vec<Simulation>, Vec<String>) {
+/// What changes of all Rollouts of a file go through, those with strategy `Auto` at this risk, and everything that is wrong
+/// with the others.
+pub(super) fn simulations(
+    text: &str,
+    schema: &Value,
+    level: RiskLevel,
+) -> (Vec<Simulation>, Vec<String>) {
     let objects = match manifest::objects(text, ObjectKind::Rollout) {
         Ok(objects) => objects,
         Err(problem) => return (Vec::new(), vec![problem]),
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for object in &objects {
-        match one(object, schema) {
+        match one(object, schema, level) {
             Ok(simulation) => found.push(simulation),
             Err(invalid) => {
                 let name = object.pointer("/metadata/name").and_then(Value::as_str);
@@ -33,10 +38,10 @@ pub(super) fn simulations(text: &str, schema: &Value) -> (Vec<Simulation>, Vec<S
     (found, problems)
 }
 
-fn one(object: &Value, schema: &Value) -> Result<Simulation, Vec<Invalid>> {
+fn one(object: &Value, schema: &Value, level: RiskLevel) -> Result<Simulation, Vec<Invalid>> {
     let mut problems = validation::problems(object, schema);
     let simulated = match serde_json::from_value::<Rollout>(object.clone()) {
-        Ok(rollout) => simulate(&Key::of(&rollout), &rollout.spec),
+        Ok(rollout) => simulate(&Key::of(&rollout), &rollout.spec, level),
         // The schema has said where, unless it is something that only the type knows.
         Err(_) if !problems.is_empty() => return Err(problems),
         Err(error) => return Err(vec![Invalid::new("spec", error.to_string())]),

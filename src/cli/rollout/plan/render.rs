@@ -23,6 +23,7 @@ pub(super) fn table(simulations: &[Simulation], palette: Palette) -> String {
 
 fn one(simulation: &Simulation, palette: Palette) -> String {
     let mut lines = vec![palette.paint(Tone::Strong, &title(simulation))];
+    lines.extend(risk(simulation));
     lines.extend(template(simulation));
     lines.push(String::new());
     lines.extend(rows(simulation, palette));
@@ -47,6 +48,14 @@ fn title(simulation: &Simulation) -> String {
     };
     let pods = if *replicas == 1 { "pod" } else { "pods" };
     format!("Rollout {namespace}{slash}{name}: {strategy}, {replicas} {pods}, {weights}")
+}
+
+/// What is assumed of the change.
+fn risk(simulation: &Simulation) -> Option<String> {
+    let (level, shape) = (simulation.risk?, simulation.shape?);
+    Some(format!(
+        "  risk {level} is assumed, so it is a {shape} (--risk assumes another; the operator assesses a change when it begins)"
+    ))
 }
 
 /// What the template gets that does not stand in it.

@@ -107,8 +107,9 @@ fn weathered(seed: u64) -> World {
         with_weight(),
         switched(),
         on_top_of_weight(),
+        auto("Canary"),
     ];
-    let extra = &strategies[usize::try_from(seed % 6).unwrap()];
+    let extra = &strategies[usize::try_from(seed % 7).unwrap()];
     let mut world = World::new(seed, GOOD, extra);
     for _ in 0..STORM {
         if world.random.one_in(4) {

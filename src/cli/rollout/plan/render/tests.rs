@@ -5,8 +5,13 @@ use super::*;
 use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
+use crate::rollout::api::RiskLevel;
 
 fn shown(spec: &str) -> String {
+    shown_at(spec, RiskLevel::Medium)
+}
+
+fn shown_at(spec: &str, level: RiskLevel) -> String {
     let indented = spec.trim_end().replace('\n', "\n  ");
     let text = format!(
         "apiVersion: slipway.dev/v1alpha1
@@ -22,7 +27,7 @@ spec:
     );
     let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
     let schema = crd::schema_of(info.unwrap()).unwrap();
-    let (found, problems) = simulations(&text, &schema);
+    let (found, problems) = simulations(&text, &schema, level);
     let palette = Palette::new(false);
     format!("{}{}", table(&found, palette), problems.join("\n"))
 }
@@ -77,6 +82,14 @@ strategy: {{type: Rolling, maxSurge: 1}}
 }
 
 #[test]
+fn by_risk() {
+    let auto = format!("replicas: 2\nstrategy: {{type: Auto}}\n{ROUTED}");
+    insta::assert_snapshot!(shown(&auto));
+    insta::assert_snapshot!(shown_at(&auto, RiskLevel::Low));
+    insta::assert_snapshot!(shown_at(&auto, RiskLevel::High));
+}
+
+#[test]
 fn ratios_without_a_router() {
     insta::assert_snapshot!(shown(
         "replicas: 10
@@ -120,5 +133,5 @@ spec:
 ";
     let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
     let schema = crd::schema_of(info.unwrap()).unwrap();
-    insta::assert_snapshot!(json(&simulations(text, &schema).0));
+    insta::assert_snapshot!(json(&simulations(text, &schema, RiskLevel::Medium).0));
 }
