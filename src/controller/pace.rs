@@ -15,11 +15,11 @@ use crate::model::key::Key;
 /// How long a change that only informs waits for others: what happens to a Rollout comes in bursts that are
 /// shorter, and people do not look more often.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
-/// What each object that waits adds to that, so that all of them together write at most twenty times a second:
-/// hundreds that move at once share one API server.
-const SHARE: SignedDuration = SignedDuration::from_millis(50);
+/// What each object that waits adds to that, so that all of them together write about ten times a second:
+/// hundreds that move at once share one API server, and what matters of each is written several times meanwhile.
+const SHARE: SignedDuration = SignedDuration::from_millis(100);
 /// Longest wait, however many there are: a number that is older helps nobody.
-const LONGEST: SignedDuration = SignedDuration::from_secs(15);
+const LONGEST: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a status differs from the one on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ mod tests {
         let pace = Pace::default();
         let wait = |number| pace.due(&key(number), NOW).duration_since(NOW);
         let waits: Vec<_> = (0..1000).map(wait).collect();
-        assert_eq!(waits[19], PACE);
-        assert_eq!(waits[100], SignedDuration::from_secs(5));
+        assert_eq!(waits[9], PACE);
+        assert_eq!(waits[100], SignedDuration::from_secs(10));
         assert_eq!(waits[999], LONGEST);
         assert!(waits.is_sorted());
     }

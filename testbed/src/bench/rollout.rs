@@ -31,7 +31,7 @@ const JUDGED: u32 = 10;
 /// Time for which a Rollout at rest is looked at.
 const REST: Duration = Duration::from_mins(1);
 /// Longer than anything that is left over from a change waits to be written.
-const AFTERMATH: Duration = Duration::from_secs(20);
+const AFTERMATH: Duration = Duration::from_secs(40);
 /// Nothing here takes longer, even with ten thousand.
 const PATIENCE: Duration = Duration::from_mins(40);
 
