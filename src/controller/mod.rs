@@ -2,7 +2,8 @@
 //!
 //! The driver writes the status *before* it runs the actions. Whatever a plan is about to do is on
 //! record first, so a process that dies in between replays it, and a process that planned on an old
-//! version of the object loses the race here (409) before it touched anything else.
+//! version of the object loses the race here (409) before it touched anything else. What only informs people,
+//! and what no plan stands on, may wait for a moment (`pace.rs`).
 //! After actions it plans again at once, on its own writes, until there is nothing left to do.
 //!
 //! Polling: a plan whose question is due has a `Fetch` and nothing else to say. Once what the answer
@@ -10,6 +11,8 @@
 //! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
 mod attempts;
+mod pace;
+mod pass;
 pub mod queue;
 
 use std::collections::HashSet;
@@ -21,24 +24,26 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
-use serde_json::{Value, json};
+use kube::Resource;
+use kube::core::object::HasStatus;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
-use crate::model::action::{Action, Outcome, Reply};
-use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
+use crate::model::action::Outcome;
 use crate::model::key::Key;
-use crate::model::label;
-use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use attempts::{Attempts, jitter};
+use pace::Pace;
+use pass::Pass;
 use queue::Queue;
 
 /// Longest time for one reconcile. Nothing a plan asks for waits; this is for a server that hangs.
@@ -56,7 +61,7 @@ pub trait Kind: Send + Sync + 'static {
     type Object: Resource<DynamicType = ()>
         + Clone
         + Debug
-        + serde::Serialize
+        + HasStatus<Status: Serialize + DeserializeOwned>
         + Send
         + Sync
         + 'static;
@@ -69,6 +74,10 @@ pub trait Kind: Send + Sync + 'static {
     const KIND: ObjectKind;
     /// Whether something has to be put back before an object goes.
     const HAS_FINALIZER: bool;
+    /// Whether answers go on record together with what the next plan makes of them. That saves a write between an
+    /// answer and what follows from it; not for kinds that ask by `Cluster::asked`, where an answer has to be on
+    /// record before it counts as given.
+    const ANSWERS_WITH_NEXT_PLAN: bool = false;
 
     /// The cache of this kind.
     fn cache(cluster: &Cluster) -> &Cache<Self::Object>;
@@ -99,6 +108,12 @@ pub trait Kind: Send + Sync + 'static {
         outcome: &Outcome,
         now: Timestamp,
     ) -> Value;
+
+    /// What of a status is written at once, before the actions: all that the next plan stands on or others decide by.
+    /// The rest, which only informs, may wait for a moment (`pace.rs`). Pure.
+    fn essence(_seen: &Self::Observed, status: &Value) -> Value {
+        status.clone()
+    }
 
     /// The object's gauges, from its status; `None` when the object is gone.
     fn gauge(_cluster: &Cluster, _key: &Key, _status: Option<&Value>) {}
@@ -156,12 +171,14 @@ pub fn run<K: Kind>(
     }
     let attempts = Arc::new(Attempts::default());
     let fresh = Arc::new(Mutex::new(HashSet::new()));
+    let pace = Arc::new(Pace::default());
     for _ in 0..workers {
         let worker = Worker::<K> {
             cluster: cluster.clone(),
             queue: Arc::clone(queue),
             attempts: Arc::clone(&attempts),
             fresh: Arc::clone(&fresh),
+            pace: Arc::clone(&pace),
             kind: std::marker::PhantomData,
         };
         let stop = stop.clone();
@@ -181,6 +198,8 @@ struct Worker<K> {
     attempts: Arc<Attempts>,
     /// Objects whose children were read from the server in this term.
     fresh: Arc<Mutex<HashSet<Key>>>,
+    /// Objects whose status has something to say that may wait.
+    pace: Arc<Pace>,
     kind: std::marker::PhantomData<K>,
 }
 
@@ -265,6 +284,7 @@ impl<K: Kind> Worker<K> {
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Next, ReconcileError> {
+        let mut answered = None;
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
@@ -273,223 +293,23 @@ impl<K: Kind> Worker<K> {
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(key);
                 self.cluster.asked.forget(K::KIND, key);
+                self.pace.settled(key);
                 return Ok(Next::Gone);
             };
-            match self.pass(&object).await? {
+            match self.pass(object, answered.take()).await? {
                 Pass::Again => {}
+                Pass::Answered(status) => answered = Some(status),
                 Pass::Rest(next) => return Ok(next),
             }
         }
         Err(ReconcileError::Endless)
     }
-
-    /// One plan, carried out.
-    async fn pass(&self, object: &Arc<K::Object>) -> Result<Pass, ReconcileError> {
-        let mut target = Target::of(K::KIND, object.as_ref());
-        let is_deleted = object.meta().deletion_timestamp.is_some();
-        let has_finalizer = object
-            .finalizers()
-            .iter()
-            .any(|name| name == label::FINALIZER);
-        if K::HAS_FINALIZER && !has_finalizer {
-            if is_deleted {
-                return Ok(Pass::Rest(Next::Gone));
-            }
-            self.set_finalizer(object, &target, true).await?;
-            return Ok(Pass::Again);
-        }
-        let seen = K::observe(object, &self.cluster).await?;
-        let now = self.cluster.clock().now();
-        let start = Instant::now();
-        let plan = K::plan(&seen, now);
-        self.cluster.metrics().planned(start.elapsed());
-        if !plan.actions.is_empty() && self.freshen(object).await? {
-            return Ok(Pass::Again);
-        }
-
-        let before = status_of(object);
-        // What failed last time stands until a try succeeds. Else two states of the status would take turns, each of
-        // them an event, and the events would take the place of the backoff.
-        let standing = Outcome {
-            failure: standing_failure(&before).filter(|_| !plan.actions.is_empty()),
-            ..Outcome::default()
-        };
-        let intended = K::status(&seen, &plan, &standing, now);
-        if intended != before {
-            target = self.cluster.write_status(&target, &intended).await?;
-            self.announce(object, &before, &intended, &plan).await;
-        }
-        let (outcome, result) = self.apply(&plan.actions).await;
-        if outcome != standing {
-            let status = K::status(&seen, &plan, &outcome, self.cluster.clock().now());
-            if status != intended {
-                target = self.cluster.write_status(&target, &status).await?;
-            }
-        }
-        let key = Key::of(object.as_ref());
-        let answered = outcome.replies.keys();
-        self.cluster
-            .asked
-            .note(K::KIND, &key, answered, self.cluster.clock().now());
-        K::gauge(&self.cluster, &key, Some(&intended));
-        result?;
-        if plan.finished {
-            self.set_finalizer(object, &target, false).await?;
-            return Ok(Pass::Rest(Next::Gone));
-        }
-        if !plan.actions.is_empty() {
-            return Ok(Pass::Again);
-        }
-        let resync = now + RESYNC;
-        Ok(Pass::Rest(Next::At(
-            plan.wake.map_or(resync, |wake| wake.min(resync)),
-        )))
-    }
-
-    /// Makes sure that the first actions of a term stand on what the server has. True: look again.
-    async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
-        let key = Key::of(object.as_ref());
-        if self
-            .fresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&key)
-        {
-            return Ok(false);
-        }
-        K::refresh(object, &self.cluster).await?;
-        self.fresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key);
-        Ok(true)
-    }
-
-    async fn set_finalizer(
-        &self,
-        object: &K::Object,
-        target: &Target,
-        wanted: bool,
-    ) -> Result<(), ReconcileError> {
-        let mut names: Vec<&str> = object.finalizers().iter().map(String::as_str).collect();
-        names.retain(|name| *name != label::FINALIZER);
-        if wanted {
-            names.push(label::FINALIZER);
-        }
-        let change = json!({"metadata": {"finalizers": names}});
-        Ok(self.cluster.patch(target, &change).await?)
-    }
-
-    /// Runs the actions in order and stops at the first that fails.
-    async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
-        let mut outcome = Outcome::default();
-        for (index, action) in actions.iter().enumerate() {
-            let done = match action {
-                Action::Apply(manifest) => self.cluster.apply(manifest).await,
-                Action::Create(manifest) => self.cluster.create(manifest).await,
-                Action::Patch { target, change } => self.cluster.patch(target, change).await,
-                Action::Status { target, status } => {
-                    self.cluster.write_status(target, status).await.map(|_| ())
-                }
-                Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
-                Action::Fetch { key, .. } => {
-                    if !outcome.replies.contains_key(key) {
-                        let rest = actions.get(index..).unwrap_or_default();
-                        outcome.replies.extend(self.fetch(rest).await);
-                    }
-                    Ok(())
-                }
-            };
-            self.cluster.metrics().action(K::KIND, action.verb());
-            if let Err(error) = done {
-                // A lost race is planned again; people need not hear of it.
-                if !matches!(error, WriteError::Conflict { .. }) {
-                    let sentence = error.sentence();
-                    outcome.failure = Some(truncate(&sentence, MAX_MESSAGE).to_owned());
-                }
-                return (outcome, Err(error.into()));
-            }
-        }
-        (outcome, Ok(()))
-    }
-
-    /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
-    /// outlast the reconcile, and nothing would ever be counted.
-    async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
-        let requests = actions.iter().map_while(|action| match action {
-            Action::Fetch { key, request } => Some((key, request)),
-            Action::Apply(_)
-            | Action::Create(_)
-            | Action::Patch { .. }
-            | Action::Status { .. }
-            | Action::Delete { .. } => None,
-        });
-        let replies = requests
-            .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });
-        futures::future::join_all(replies).await
-    }
-
-    /// One log line per plan that changes something; one event when the reason changes.
-    async fn announce(
-        &self,
-        object: &K::Object,
-        before: &Value,
-        after: &Value,
-        plan: &Plan<K::Progress>,
-    ) {
-        let why = &plan.why;
-        if ready_reason(before) == ready_reason(after) {
-            debug!(reason = why.reason, message = why.message, "status changed");
-            return;
-        }
-        info!(
-            reason = why.reason,
-            actions = plan.actions.len(),
-            "{}",
-            why.message
-        );
-        self.cluster
-            .events()
-            .publish(&object.object_ref(&()), why)
-            .await;
-    }
-}
-
-enum Pass {
-    Again,
-    Rest(Next),
 }
 
 #[derive(Debug)]
 enum Next {
     At(Timestamp),
     Gone,
-}
-
-/// The status of an object, as JSON. Read through the wire form, which every kind has.
-fn status_of<T: serde::Serialize>(object: &Arc<T>) -> Value {
-    let mut object = serde_json::to_value(object.as_ref()).unwrap_or_default();
-    object
-        .get_mut("status")
-        .map(Value::take)
-        .unwrap_or_default()
-}
-
-/// Why the last try of a plan's actions failed, as every kind's status tells.
-fn standing_failure(status: &Value) -> Option<String> {
-    let conditions = status.get("conditions")?.as_array()?;
-    let failed = conditions
-        .iter()
-        .find(|condition| condition["type"] == ACTION_FAILED)?;
-    Some(failed.get("message")?.as_str()?.to_owned())
-}
-
-fn ready_reason(status: &Value) -> Option<&str> {
-    let conditions = status.get("conditions")?.as_array()?;
-    let ready = conditions
-        .iter()
-        .find(|condition| condition["type"] == "Ready")?;
-    ready.get("reason")?.as_str()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

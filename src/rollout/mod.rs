@@ -44,6 +44,7 @@ impl Kind for RolloutKind {
 
     const KIND: ObjectKind = ObjectKind::Rollout;
     const HAS_FINALIZER: bool = true;
+    const ANSWERS_WITH_NEXT_PLAN: bool = true;
 
     fn cache(cluster: &Cluster) -> &Cache<api::Rollout> {
         &cluster.caches.rollouts
@@ -71,6 +72,10 @@ impl Kind for RolloutKind {
         now: Timestamp,
     ) -> Value {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn essence(seen: &Self::Observed, status: &Value) -> Value {
+        status::essence(seen, status)
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

@@ -1,6 +1,7 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
@@ -88,6 +89,39 @@ pub fn status(
         conditions: conditions(seen, plan, &message, outcome, now),
         message: Some(message),
     }
+}
+
+/// What of a status is written at once.
+///
+/// Left out is what only informs: numbers of pods, sentences, what `progress` says in another way, and the progress of
+/// pods within a step. Of that last the next plan makes the same again from the pods, a moment later at most. The
+/// selector stays: with one of an old revision an autoscaler would look at pods that serve nobody.
+pub fn essence(seen: &Observed, status: &Value) -> Value {
+    let mut essence = status.clone();
+    let spec = seen.wanted.spec();
+    if let Some(fields) = essence.as_object_mut() {
+        for name in ["message", "readyReplicas", "replicas", "stable", "canary"] {
+            fields.remove(name);
+        }
+        // Without a router they are a count of ready pods.
+        if spec.is_none_or(|spec| spec.router.is_none()) {
+            fields.remove("weights");
+        }
+    }
+    let change = essence.pointer_mut("/progress/change");
+    if let Some(change) = change.and_then(Value::as_object_mut) {
+        for name in ["ready", "progressedAt", "peakWeight"] {
+            change.remove(name);
+        }
+    }
+    let conditions = essence.pointer_mut("/conditions");
+    let conditions = conditions.and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        if let Some(condition) = condition.as_object_mut() {
+            condition.remove("message");
+        }
+    }
+    essence
 }
 
 fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatus> {
@@ -181,4 +215,113 @@ fn conditions(
             outcome.failure.as_deref().unwrap_or_default(),
         )
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollout::plan::plan;
+    use crate::rollout::testing::{NOW, later, revision, routed_steps, spec, untouched};
+
+    fn told(seen: &Observed, now: Timestamp) -> Value {
+        let plan = plan(seen, now);
+        serde_json::to_value(status(seen, &plan, &Outcome::default(), now)).unwrap()
+    }
+
+    /// Version 2 on its way, with a status that was written when it had one ready pod of two.
+    fn under_way(extra: &Value) -> (Observed, Value) {
+        let (old, new) = (revision("1", extra), revision("2", extra));
+        let mut seen = untouched(spec("2", extra))
+            .with_set(&old, 4)
+            .promoted(&old, NOW)
+            .with_set(&new, 2);
+        seen.pods.last_mut().unwrap().is_ready = false;
+        let first = told(&seen, NOW);
+        seen = seen.remembering(serde_json::from_value(first).unwrap());
+        let second = told(&seen, later(1));
+        let seen = seen.remembering(serde_json::from_value(second.clone()).unwrap());
+        (seen, second)
+    }
+
+    fn steps() -> Value {
+        json!({"strategy": {"steps": [{"setWeight": {"weight": 75}}, {"pause": {}}]}})
+    }
+
+    #[test]
+    fn one_more_ready_pod_may_wait() {
+        let (mut seen, before) = under_way(&steps());
+        seen.pods.last_mut().unwrap().is_ready = true;
+        let after = told(&seen, later(2));
+        assert_ne!(before, after);
+        assert_ne!(before["progress"]["change"], after["progress"]["change"]);
+        assert_eq!(essence(&seen, &before), essence(&seen, &after));
+    }
+
+    #[test]
+    fn a_step_a_failure_and_a_pod_less_of_stable_than_it_takes_may_not_wait() {
+        let (seen, before) = under_way(&steps());
+        let new = revision("2", &steps());
+        let crashing = told(&seen.crashing(&new), later(2));
+        assert_eq!(crashing["progress"]["failed"]["reason"], "CrashLoop");
+        let (mut seen, _) = under_way(&steps());
+        assert_ne!(essence(&seen, &before), essence(&seen, &crashing));
+        for pod in &mut seen.pods {
+            pod.is_ready = false;
+        }
+        let down = told(&seen, later(2));
+        assert_ne!(essence(&seen, &before), essence(&seen, &down));
+    }
+
+    #[test]
+    fn weights_of_a_route_may_not_wait() {
+        let extra = routed_steps(&json!([{"setWeight": {"weight": 50}}, {"pause": {}}]));
+        let (old, new) = (revision("1", &extra), revision("2", &extra));
+        let seen = |weight| {
+            let seen = untouched(spec("2", &extra))
+                .with_set(&old, 4)
+                .with_set(&new, 2);
+            seen.promoted(&old, NOW).with_traffic(&old, &new, weight)
+        };
+        let (none, half) = (told(&seen(0), NOW), told(&seen(50), NOW));
+        assert_eq!(half["weights"]["canary"], 50);
+        assert_ne!(
+            essence(&seen(0), &none)["weights"],
+            essence(&seen(50), &half)["weights"]
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_of_the_essence_is_all_that_may_wait() {
+        let (seen, before) = under_way(&steps());
+        let mut other = before.clone();
+        other["message"] = "other".into();
+        other["readyReplicas"] = "0/4".into();
+        other["replicas"] = 0.into();
+        other["weights"]["canary"] = 0.into();
+        other["stable"]["ready"] = 0.into();
+        other["canary"] = Value::Null;
+        other["progress"]["change"]["ready"] = 0.into();
+        other["progress"]["change"]["peakWeight"] = 0.into();
+        other["progress"]["change"]["progressedAt"] = later(9).to_string().into();
+        other["conditions"][0]["message"] = "other".into();
+        assert_eq!(essence(&seen, &before), essence(&seen, &other));
+        for field in [
+            "/observedGeneration",
+            "/phase",
+            "/selector",
+            "/step/index",
+            "/progress/change/step",
+        ] {
+            let mut other = before.clone();
+            *other.pointer_mut(field).unwrap() = "other".into();
+            assert_ne!(essence(&seen, &before), essence(&seen, &other), "{field}");
+        }
+        for field in ["type", "status", "reason"] {
+            let mut other = before.clone();
+            other["conditions"][0][field] = "other".into();
+            assert_ne!(essence(&seen, &before), essence(&seen, &other), "{field}");
+        }
+    }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use slipway::rollout::api::Phase;
+use testbed::scripted::ScriptedGateway;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::cluster::{kubeconfig_path, with_namespace};
-use crate::gateway::Gateway;
 use crate::operator::Operator;
 use crate::rollout::{Subject, manifest, routed};
 
@@ -51,7 +51,7 @@ fn told(output: &Output) -> String {
 async fn a_rollout_that_pauses_in_a_step_is_explained() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let mut extra = routed();
         extra["spec"]["strategy"] = json!({"steps": [
             {"setWeight": {"weight": 25}}, {"pause": {"for": "1h"}}, {"setWeight": {"weight": 50}}]});

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Match, Proxy, What};
+use testbed::scripted::ScriptedGateway;
 
 use crate::cluster::{Space, config, wait_for, with_namespace};
-use crate::gateway::Gateway;
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, routed, stable};
 
@@ -31,7 +31,7 @@ async fn an_operator_killed_after_any_write_finishes_what_it_began() {
         3
     };
     with_namespace(async |space| {
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let args = ["--no-leader-election"];
@@ -75,7 +75,7 @@ async fn an_operator_killed_after_any_write_finishes_what_it_began() {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
     with_namespace(async |space| {
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
         let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
@@ -105,7 +105,7 @@ async fn an_api_server_that_refuses_hangs_and_cuts_only_delays() {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn what_is_refused_for_long_is_tried_less_and_less_often() {
     with_namespace(async |space| {
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
         let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
         let services = Match::writes().path("/services");

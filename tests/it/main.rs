@@ -19,7 +19,6 @@ mod cluster;
 mod crd; // what the API server accepts and refuses, kind by kind
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
-mod gateway; // a scripted data plane: takes in routes, sooner or later
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod policy; // who may write what

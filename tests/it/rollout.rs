@@ -8,9 +8,9 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
+use testbed::scripted::{ScriptedGateway, routes};
 
 use crate::cluster::{Space, wait_for, with_namespace};
-use crate::gateway::{Gateway, routes};
 use crate::operator::Operator;
 
 /// Longest wait for a state that is a few steps away.
@@ -155,7 +155,8 @@ fn merged(a: &Value, b: &Value) -> Value {
 async fn a_new_revision_takes_over_step_by_step_through_a_route() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::from_millis(50));
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let first = api.until_phase(Phase::Healthy).await;
         assert_eq!(first.ready_replicas.as_deref(), Some("4/4"));
@@ -221,7 +222,7 @@ async fn a_canary_that_cannot_run_is_given_up_within_seconds_and_says_why() {
     ] {
         with_namespace(async |space| {
             let _operator = Operator::start(&space.name);
-            let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+            let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
             let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
             let first = api.until_phase(Phase::Healthy).await;
             let template = json!({
@@ -260,7 +261,7 @@ async fn a_canary_that_cannot_run_is_given_up_within_seconds_and_says_why() {
 async fn a_canary_whose_status_was_wiped_goes_on() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let slow = json!({"spec": {"strategy": {"steps": [
             {"setWeight": {"weight": 50}}, {"pause": {"for": "3s"}}]}}});
         let api = Subject::create(space, &manifest("greeter:1", &merged(&routed(), &slow))).await;
@@ -290,7 +291,7 @@ async fn a_canary_whose_status_was_wiped_goes_on() {
 async fn orphaned_pods_go_on_serving_and_are_taken_over_again() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let orphan = merged(&routed(), &json!({"spec": {"deletionPolicy": "Orphan"}}));
         let api = Subject::create(space, &manifest("greeter:1", &orphan)).await;
         let first = api.until_phase(Phase::Healthy).await;
@@ -383,7 +384,7 @@ async fn a_spec_that_cannot_be_is_stalled_and_says_where() {
 async fn what_is_at_rest_is_not_written() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);
-        let _gateway = Gateway::start(&space.client, &space.name, Duration::ZERO);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let api = Subject::create(space, &manifest("greeter:1", &routed())).await;
         let first = api.until_phase(Phase::Healthy).await;
         // An event that changes nothing: somebody labels a pod's ReplicaSet.

@@ -478,7 +478,7 @@ impl World {
         if self.random.one_in(20) {
             return false;
         }
-        if self.habits.intent_first {
+        if self.habits.intent_first && !self.may_wait(&seen, &intended) {
             self.status = intended.clone();
         }
         let is_killed_half_way = self.random.one_in(6);
@@ -502,6 +502,18 @@ impl World {
             self.status = status::status(&seen, &plan, &outcome, now);
         }
         !plan.actions.is_empty()
+    }
+
+    /// Whether this status is not written now: what only informs waits, sooner or later with nobody to write it.
+    fn may_wait(&mut self, seen: &Observed, status: &RolloutStatus) -> bool {
+        if self.status == *status {
+            return true;
+        }
+        let essence = |status: &RolloutStatus| {
+            let status = serde_json::to_value(status).unwrap();
+            status::essence(seen, &status)
+        };
+        essence(&self.status) == essence(status) && !self.random.one_in(4)
     }
 
     fn act(&mut self, action: &Action, outcome: &mut Outcome) -> bool {

@@ -9,7 +9,6 @@
 )]
 
 mod calls;
-mod data_plane;
 mod metrics_server;
 pub mod report;
 pub mod rollout;

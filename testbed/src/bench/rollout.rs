@@ -15,13 +15,12 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::calls::{Calls, Mark, as_f64};
-use super::data_plane::DataPlane;
 use super::metrics_server::MetricsServer;
 use super::report::{heading, line, percentile, ratio};
 use super::subject::Subject;
 use super::watching::Watching;
 use crate::ControlPlane;
-use crate::scripted::{Rules, ScriptedNodes};
+use crate::scripted::{Rules, ScriptedGateway, ScriptedNodes, routes};
 
 /// The user that the operator is, so that its requests can be counted.
 const OPERATOR: &str = "bench-operator";
@@ -31,6 +30,8 @@ const AT_ONCE: usize = 16;
 const JUDGED: u32 = 10;
 /// Time for which a Rollout at rest is looked at.
 const REST: Duration = Duration::from_mins(1);
+/// Longer than anything that is left over from a change waits to be written.
+const AFTERMATH: Duration = Duration::from_secs(40);
 /// Nothing here takes longer, even with ten thousand.
 const PATIENCE: Duration = Duration::from_mins(40);
 
@@ -108,9 +109,10 @@ impl Bench {
         ));
         let server = MetricsServer::start().await?;
         let mut run = Run::new(self, JUDGED).await?;
-        let routes = run.api("gateway.networking.k8s.io", "v1", "HTTPRoute");
-        let _data_plane = DataPlane::start(routes.clone());
-        let mut weights = Watching::start(routes);
+        let _gateway = ScriptedGateway::start(&self.client, &run.namespace, Duration::ZERO);
+        let mut weights = Watching::start(routes(&self.client, &run.namespace), |route| {
+            json!(canary_weight(route))
+        });
         run.watched_by = Some(server.url());
         run.create().await?;
         run.update("2").await?;
@@ -167,11 +169,11 @@ impl<'a> Run<'a> {
         let wanted = serde_json::from_value(json!({"metadata": {"generateName": "bench-"}}))?;
         let made = namespaces.create(&PostParams::default(), &wanted).await?;
         let namespace = made.metadata.name.context("a namespace without a name")?;
-        let rollouts = Watching::start(api(
-            &bench.client,
-            &namespace,
-            ("slipway.dev", "v1alpha1", "Rollout"),
-        ));
+        let kind = ("slipway.dev", "v1alpha1", "Rollout");
+        let rollouts = Watching::start(api(&bench.client, &namespace, kind), |rollout| {
+            let status = &rollout.data["status"];
+            json!([status["phase"], status["stable"]["images"]])
+        });
         let mut run = Self {
             bench,
             count,
@@ -215,13 +217,13 @@ impl<'a> Run<'a> {
     async fn play(mut self) -> Result<()> {
         let count = self.count;
         heading(&format!("N = {count} Rollouts of 4 pods"));
-        self.measured("create", async |run| run.create().await.map(drop))
+        self.measured("create", async |run| run.create().await)
             .await?;
         self.rest().await?;
         let (took, cpu, calls) = self
             .measured("update", async |run| {
                 run.update("2").await?;
-                run.settled("2").await.map(drop)
+                run.settled("2").await
             })
             .await?;
         let each = f64::from(count);
@@ -251,15 +253,15 @@ impl<'a> Run<'a> {
         self.end().await
     }
 
-    /// Does something, and prints what it took.
+    /// Does something, and prints what it took until it was done. Requests and CPU that come of it later count too.
     async fn measured(
         &mut self,
         what: &str,
-        work: impl AsyncFnOnce(&mut Self) -> Result<()>,
+        work: impl AsyncFnOnce(&mut Self) -> Result<Instant>,
     ) -> Result<(Duration, f64, Calls)> {
         let (mark, cpu, start) = (self.mark()?, self.subject()?.cpu()?, Instant::now());
-        work(self).await?;
-        let took = start.elapsed();
+        let took = work(self).await? - start;
+        tokio::time::sleep(AFTERMATH).await;
         let (cpu, calls) = (self.subject()?.cpu()? - cpu, mark.calls()?);
         let each = f64::from(self.count);
         line(what, seconds(took));

@@ -1,4 +1,4 @@
-//! The last state of every object of a kind, and when it came.
+//! The last state of every object of a kind, and since when the part of it that counts has been as it is.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +9,15 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// Objects by name, and when each was last seen to change.
+/// Objects by name, and when the part of each that counts was last seen to change.
 type States = BTreeMap<String, (Instant, DynamicObject)>;
+
+/// The part of an object that counts: what else changes in it makes nothing newer.
+type Part = fn(&DynamicObject) -> Value;
 
 /// A watch of all objects of a kind.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    pub(super) fn start(api: Api<DynamicObject>) -> Self {
+    pub(super) fn start(api: Api<DynamicObject>, part: Part) -> Self {
         let states = Arc::new(Mutex::new(States::new()));
         let (sender, changed) = watch::channel(0_u64);
         let seen = Arc::clone(&states);
@@ -34,7 +38,11 @@ impl Watching {
             while let Some(object) = objects.next().await {
                 let Ok(object) = object else { continue };
                 let mut states = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                states.insert(object.name_any(), (Instant::now(), object));
+                let name = object.name_any();
+                let known = states.get(&name);
+                let known = known.filter(|(_, known)| part(known) == part(&object));
+                let since = known.map_or_else(Instant::now, |(since, _)| *since);
+                states.insert(name, (since, object));
                 drop(states);
                 sender.send_modify(|count| *count += 1);
             }

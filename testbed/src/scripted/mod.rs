@@ -4,7 +4,9 @@
 //! wait for an image or be evicted, as the pod's annotation `testbed.slipway.dev/script` or a rule
 //! says ([`Script`] has the grammar). Nothing runs: there are no logs, no exec, no probes and no
 //! preStop hooks, and a pod's address leads nowhere.
+//! [`ScriptedGateway`] takes in HTTPRoutes, sooner or later.
 
+mod gateway;
 mod kubelet;
 mod node;
 mod performer;
@@ -18,6 +20,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::gateway::{ScriptedGateway, routes};
 pub use self::rules::{Rules, SCRIPT_ANNOTATION};
 pub use self::script::{Behaviour, Exit, Script, Then};
 

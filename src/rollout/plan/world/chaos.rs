@@ -121,6 +121,10 @@ fn weathered(seed: u64) -> World {
     world.is_deaf = false;
     world.behind = 0;
     world.decision(DecisionAction::Resume);
+    // Without any status, an undo that was made in the storm would be taken for one of what comes after it.
+    while world.status.progress.is_none() {
+        world.tick();
+    }
     world.respec(|spec| {
         spec.is_paused = false;
         spec.replicas = REPLICAS;

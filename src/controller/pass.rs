@@ -1,0 +1,302 @@
+//! One plan, carried out: observe → plan → status → apply. Talks to the API server.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use kube::core::object::HasStatus;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::{debug, info};
+
+use super::pace::Difference;
+use super::{Kind, Next, RESYNC, ReconcileError, Worker};
+use crate::cluster::write::WriteError;
+use crate::model::action::{Action, Outcome, Reply};
+use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
+use crate::model::key::Key;
+use crate::model::label;
+use crate::model::manifest::Target;
+use crate::model::plan::{Plan, Why};
+
+/// What comes after a pass.
+pub(super) enum Pass {
+    /// Another one at once, on our own writes.
+    Again,
+    /// The same, on this status, which has answers that are not on record yet.
+    Answered(Value),
+    /// Nothing until then.
+    Rest(Next),
+}
+
+/// The status of an object as the server has it.
+struct Record {
+    key: Key,
+    /// Names the version for the next write.
+    target: Target,
+    status: Value,
+    /// When the plan was made.
+    planned_at: Timestamp,
+}
+
+/// What of a status is not on record after a pass.
+enum Unwritten {
+    /// Nothing is missing.
+    Nothing,
+    /// What may wait until then.
+    Rest(Timestamp),
+    /// Answers that the next plan puts on record.
+    Answers(Value),
+}
+
+impl<K: Kind> Worker<K> {
+    /// One plan, carried out. With `answered` it stands on that status, as if it had been written.
+    pub(super) async fn pass(
+        &self,
+        mut object: Arc<K::Object>,
+        answered: Option<Value>,
+    ) -> Result<Pass, ReconcileError> {
+        let target = Target::of(K::KIND, object.as_ref());
+        let has_finalizer = object
+            .finalizers()
+            .iter()
+            .any(|name| name == label::FINALIZER);
+        if K::HAS_FINALIZER && !has_finalizer {
+            if object.meta().deletion_timestamp.is_some() {
+                return Ok(Pass::Rest(Next::Gone));
+            }
+            self.set_finalizer(&object, &target, true).await?;
+            return Ok(Pass::Again);
+        }
+        let on_record = status_of(object.as_ref());
+        if let Some(Ok(status)) = answered.map(serde_json::from_value) {
+            *Arc::make_mut(&mut object).status_mut() = Some(status);
+        }
+        let seen = K::observe(&object, &self.cluster).await?;
+        let now = self.cluster.clock().now();
+        let start = Instant::now();
+        let plan = K::plan(&seen, now);
+        self.cluster.metrics().planned(start.elapsed());
+        if !plan.actions.is_empty() && self.freshen(&object).await? {
+            return Ok(Pass::Again);
+        }
+        let mut record = Record {
+            key: Key::of(object.as_ref()),
+            target,
+            status: on_record,
+            planned_at: now,
+        };
+        let due = match self.carry_out(&object, &seen, &plan, &mut record).await? {
+            Unwritten::Answers(status) => return Ok(Pass::Answered(status)),
+            Unwritten::Rest(due) => Some(due),
+            Unwritten::Nothing => None,
+        };
+        if plan.finished {
+            self.set_finalizer(&object, &record.target, false).await?;
+            return Ok(Pass::Rest(Next::Gone));
+        }
+        if !plan.actions.is_empty() {
+            return Ok(Pass::Again);
+        }
+        let wakes = [plan.wake, due].into_iter().flatten();
+        let wake = wakes.fold(now + RESYNC, Ord::min);
+        Ok(Pass::Rest(Next::At(wake)))
+    }
+
+    /// Status, then actions.
+    async fn carry_out(
+        &self,
+        object: &Arc<K::Object>,
+        seen: &K::Observed,
+        plan: &Plan<K::Progress>,
+        record: &mut Record,
+    ) -> Result<Unwritten, ReconcileError> {
+        // What failed last time stands until a try succeeds. Else two states of the status would take turns, each of
+        // them an event, and the events would take the place of the backoff.
+        let standing = Outcome {
+            failure: standing_failure(&record.status).filter(|_| !plan.actions.is_empty()),
+            ..Outcome::default()
+        };
+        let mut status = K::status(seen, plan, &standing, record.planned_at);
+        let is_news = ready_reason(&record.status) != ready_reason(&status);
+        if self.write(record, seen, &status).await? {
+            log(&plan.why, plan.actions.len(), is_news);
+        }
+        K::gauge(&self.cluster, &record.key, Some(&status));
+        let (outcome, result) = self.apply(&plan.actions).await;
+        let now = self.cluster.clock().now();
+        let mut has_answers = false;
+        let mut written = Ok(true);
+        if outcome != standing {
+            status = K::status(seen, plan, &outcome, now);
+            has_answers = K::ANSWERS_WITH_NEXT_PLAN && has_only_asked(plan, &outcome);
+            if !has_answers {
+                written = self.write(record, seen, &status).await;
+            }
+        }
+        if is_news {
+            // Words come last: what they are about, a way back above all, does not wait for them.
+            let about = object.object_ref(&());
+            self.cluster.events().publish(&about, &plan.why).await;
+        }
+        written?;
+        let answered = outcome.replies.keys();
+        let asked = &self.cluster.asked;
+        asked.note(K::KIND, &record.key, answered, now);
+        result?;
+        if has_answers {
+            return Ok(Unwritten::Answers(status));
+        }
+        if record.status == status {
+            self.pace.settled(&record.key);
+            return Ok(Unwritten::Nothing);
+        }
+        Ok(Unwritten::Rest(self.pace.due(&record.key, now)))
+    }
+
+    /// Writes a status, unless what is new in it may wait. Whether it did.
+    async fn write(
+        &self,
+        record: &mut Record,
+        seen: &K::Observed,
+        status: &Value,
+    ) -> Result<bool, ReconcileError> {
+        let essence = |status: &Value| K::essence(seen, status);
+        let now = self.cluster.clock().now();
+        match Difference::between(&record.status, status, essence) {
+            Difference::None => return Ok(false),
+            Difference::Rest if self.pace.due(&record.key, now) > now => return Ok(false),
+            Difference::Rest | Difference::Essence => {}
+        }
+        record.target = self.cluster.write_status(&record.target, status).await?;
+        record.status = status.clone();
+        self.pace.settled(&record.key);
+        Ok(true)
+    }
+
+    /// Makes sure that the first actions of a term stand on what the server has. True: look again.
+    async fn freshen(&self, object: &Arc<K::Object>) -> Result<bool, ReconcileError> {
+        let key = Key::of(object.as_ref());
+        if self
+            .fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key)
+        {
+            return Ok(false);
+        }
+        K::refresh(object, &self.cluster).await?;
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
+        Ok(true)
+    }
+
+    async fn set_finalizer(
+        &self,
+        object: &K::Object,
+        target: &Target,
+        wanted: bool,
+    ) -> Result<(), ReconcileError> {
+        let mut names: Vec<&str> = object.finalizers().iter().map(String::as_str).collect();
+        names.retain(|name| *name != label::FINALIZER);
+        if wanted {
+            names.push(label::FINALIZER);
+        }
+        let change = json!({"metadata": {"finalizers": names}});
+        Ok(self.cluster.patch(target, &change).await?)
+    }
+
+    /// Runs the actions in order and stops at the first that fails.
+    async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
+        let mut outcome = Outcome::default();
+        for (index, action) in actions.iter().enumerate() {
+            let done = match action {
+                Action::Apply(manifest) => self.cluster.apply(manifest).await,
+                Action::Create(manifest) => self.cluster.create(manifest).await,
+                Action::Patch { target, change } => self.cluster.patch(target, change).await,
+                Action::Status { target, status } => {
+                    self.cluster.write_status(target, status).await.map(|_| ())
+                }
+                Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
+                Action::Fetch { key, .. } => {
+                    if !outcome.replies.contains_key(key) {
+                        let rest = actions.get(index..).unwrap_or_default();
+                        outcome.replies.extend(self.fetch(rest).await);
+                    }
+                    Ok(())
+                }
+            };
+            self.cluster.metrics().action(K::KIND, action.verb());
+            if let Err(error) = done {
+                // A lost race is planned again; people need not hear of it.
+                if !matches!(error, WriteError::Conflict { .. }) {
+                    let sentence = error.sentence();
+                    outcome.failure = Some(truncate(&sentence, MAX_MESSAGE).to_owned());
+                }
+                return (outcome, Err(error.into()));
+            }
+        }
+        (outcome, Ok(()))
+    }
+
+    /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
+    /// outlast the reconcile, and nothing would ever be counted.
+    async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
+        let requests = actions.iter().map_while(|action| match action {
+            Action::Fetch { key, request } => Some((key, request)),
+            Action::Apply(_)
+            | Action::Create(_)
+            | Action::Patch { .. }
+            | Action::Status { .. }
+            | Action::Delete { .. } => None,
+        });
+        let replies = requests
+            .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });
+        futures::future::join_all(replies).await
+    }
+}
+
+/// Whether all that a plan did was to ask, and answers came.
+fn has_only_asked<P>(plan: &Plan<P>, outcome: &Outcome) -> bool {
+    let mut actions = plan.actions.iter();
+    let is_question = |action: &Action| matches!(action, Action::Fetch { .. });
+    actions.all(is_question) && !outcome.replies.is_empty()
+}
+
+/// One log line per plan that changes something.
+fn log(why: &Why, actions: usize, is_news: bool) {
+    let Why {
+        reason, message, ..
+    } = why;
+    if is_news {
+        info!(reason, actions, "{message}");
+    } else {
+        debug!(reason, message, "status changed");
+    }
+}
+
+/// The status of an object, as JSON, in which statuses of all kinds can be compared.
+fn status_of<T: HasStatus<Status: Serialize>>(object: &T) -> Value {
+    let status = object.status().map(serde_json::to_value);
+    status.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Why the last try of a plan's actions failed, as every kind's status tells.
+fn standing_failure(status: &Value) -> Option<String> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition["type"] == ACTION_FAILED)?;
+    Some(failed.get("message")?.as_str()?.to_owned())
+}
+
+fn ready_reason(status: &Value) -> Option<&str> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Ready")?;
+    ready.get("reason")?.as_str()
+}
