@@ -15,6 +15,7 @@ use super::super::observed::{Followed, Moment, Observed, Record};
 use super::rulings::SLIPWAY;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::release::api::ImageRef;
+use crate::release::order::Order;
 
 /// The Promotions of an Environment, in their order.
 #[derive(Clone, Debug)]
@@ -79,11 +80,11 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> History<'a> {
-    pub(super) fn read(seen: &'a Observed) -> Self {
+    pub(super) fn read(seen: &'a Observed, order: &Order) -> Self {
         let entries = seen.promotions.iter().enumerate();
         Self {
             entries: entries
-                .map(|(index, record)| understand(seen, index, record))
+                .map(|(index, record)| understand(seen, order, index, record))
                 .collect(),
         }
     }
@@ -170,7 +171,12 @@ impl<'a> History<'a> {
     }
 }
 
-fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry<'a> {
+fn understand<'a>(
+    seen: &'a Observed,
+    order: &Order,
+    index: usize,
+    record: &'a Record,
+) -> Entry<'a> {
     let status = &record.status;
     if let Some(phase) = status.phase {
         return Entry {
@@ -186,7 +192,7 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
         phase,
         since,
         ended_at,
-    } = recover(seen, record, later);
+    } = recover(seen, order, record, later);
     let has_started = match phase {
         PromotionPhase::Pending | PromotionPhase::Superseded => false,
         // Refused before it started, unless its images are what should run.
@@ -218,7 +224,7 @@ struct Recovered {
     ended_at: Option<Timestamp>,
 }
 
-fn recover(seen: &Observed, record: &Record, later: &[Record]) -> Recovered {
+fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) -> Recovered {
     let status = &seen.status;
     let told = told_by(record, later);
     let of = |phase, since, ended_at| Recovered {
@@ -244,6 +250,9 @@ fn recover(seen: &Observed, record: &Record, later: &[Record]) -> Recovered {
     match told {
         Some(PromotionPhase::RolledBack) => of(PromotionPhase::RolledBack, None, held_at),
         _ if held_at.is_some() => of(PromotionPhase::Failed, None, held_at),
+        Some(PromotionPhase::Superseded) if may_have_failed(seen, order, record, later) => {
+            of(PromotionPhase::Failed, None, None)
+        }
         Some(phase) => of(phase, None, None),
         None => of(told_by_rollouts(seen, record, later), None, None),
     }
@@ -260,6 +269,23 @@ fn held_since(seen: &Observed, record: &Record, later: &[Record]) -> Option<Time
     let same = |hold: &&Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(release);
     let hold = seen.status.holds.iter().find(same);
     hold.filter(|_| !is_repeated).map(|hold| hold.at.0)
+}
+
+/// Whether a Promotion that an older Release took the place of may have failed. Only people promote something older,
+/// most often because what was newer is no good: where nothing tells, it does not come again by itself.
+fn may_have_failed(seen: &Observed, order: &Order, record: &Record, later: &[Record]) -> bool {
+    let (release, pipeline) = (&record.spec.release, &record.spec.pipeline);
+    let mut next = later
+        .iter()
+        .filter(|next| next.spec.pipeline == *pipeline)
+        .map(|next| &next.spec.release)
+        .peekable();
+    let is_left = next
+        .peek()
+        .is_some_and(|next| order.is_newer(release, next));
+    // Failures that hold nothing are in the statuses of Promotions only.
+    let is_unknown = seen.is_blank() || !seen.spec.rollback.hold_after;
+    is_unknown && is_left && !next.any(|next| next == release)
 }
 
 /// What is left to go by where no record says anything about a Promotion: what the Rollouts run.

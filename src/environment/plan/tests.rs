@@ -703,6 +703,31 @@ fn a_retry_from_before_a_failure_does_not_count_when_the_records_are_lost() {
 }
 
 #[test]
+fn what_a_person_left_for_something_older_does_not_come_again_when_everything_is_lost() {
+    for hold_after in [true, false] {
+        let mut world = World::shop();
+        world.edit("staging", &json!({"rollback": {"holdAfter": hold_after}}));
+        world.release(1, Nature::Good);
+        world.release(2, Nature::FailsSmoke);
+        world.settle();
+        world.decide("alice", "Promote", "staging", &json!({"release": "shop-1"}));
+        world.settle();
+        let told = ["Promote shop-2 Failed", "Promote shop-1 Succeeded"];
+        assert_eq!(world.told("staging"), told);
+        world.set_nature(2, Nature::Good);
+        if hold_after {
+            world.wipe_all(ObjectKind::Environment);
+            world.wipe_all(ObjectKind::Rollout);
+        }
+        world.wipe_all(ObjectKind::Promotion);
+        world.restart();
+        world.settle();
+        assert_eq!(world.told("staging"), told);
+        assert_eq!(world.serves("staging-api"), Some(1));
+    }
+}
+
+#[test]
 fn everything_is_rebuilt_when_the_records_themselves_are_lost() {
     let mut world = running(1);
     world.release(2, Nature::Good);
