@@ -52,6 +52,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (ObjectKind::Job, "", &["list", "watch", "create", "delete"]),
     (ObjectKind::ConfigMap, "", &["get"]),
     (ObjectKind::Pod, "", WATCH),
+    (ObjectKind::Pod, "eviction", &["create"]),
     (
         ObjectKind::Service,
         "",

@@ -96,6 +96,7 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
     let selector = format!("{}={}", label::ROLLOUT, key.name);
     for kind in [
         ObjectKind::ReplicaSet,
+        ObjectKind::Pod,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
     ] {
@@ -232,6 +233,12 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         init.chain(status.container_statuses.iter().flatten())
     });
     Some(Pod {
+        name: pod.name_any(),
+        created_at: pod
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
         uid: pod.uid().unwrap_or_default(),
         revision: Revision::from_label(revision),
         is_ready,

@@ -7,6 +7,7 @@
 //! - `hook`: the Job of the step that is being done;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
+//! - `restart`: which pod goes next, because a person wants new ones;
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
 //!
@@ -17,6 +18,7 @@ mod decision;
 mod hook;
 mod measure;
 mod report;
+mod restart;
 mod rule;
 mod scale;
 mod shift;
@@ -41,6 +43,7 @@ use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+pub(super) use restart::noted;
 pub use rule::Rules;
 use shift::Live;
 
@@ -192,11 +195,15 @@ struct Draft<'a> {
     new_sets: Vec<Action>,
     deletions: Vec<Action>,
     measurements: Vec<Action>,
+    /// Pods that are to go.
+    evictions: Vec<Action>,
     /// Corrections that nothing waits for: whatever the server says to them must not hold up the rest.
     corrections: Vec<Action>,
     wake: Option<Timestamp>,
     /// The revision that the next move waits for, and how many of its pods have to answer.
     short_of: Option<(Revision, i32)>,
+    /// How far a restart is, while one goes on.
+    restarting: Option<restart::Restarting>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
 }
@@ -221,9 +228,11 @@ impl<'a> Draft<'a> {
             new_sets: Vec::new(),
             deletions: Vec::new(),
             measurements: Vec::new(),
+            evictions: Vec::new(),
             corrections: Vec::new(),
             wake: None,
             short_of: None,
+            restarting: None,
             waiting: None,
         };
         draft.decide();
@@ -241,6 +250,7 @@ impl<'a> Draft<'a> {
         self.run_hooks();
         self.shift_traffic();
         self.scale();
+        self.restart();
         self.measure();
         self.prune();
     }
@@ -273,6 +283,7 @@ impl<'a> Draft<'a> {
         actions.extend(patches);
         actions.append(&mut self.measurements);
         actions.append(&mut self.deletions);
+        actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
         let finished = orphaned && self.is_stable_alone() && actions.is_empty();
         Plan {

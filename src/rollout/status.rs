@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
-use super::plan::Memory;
+use super::plan::{self, Memory};
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
 use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
@@ -83,7 +83,7 @@ pub fn status(
         analysis: tallies(seen, memory, outcome, now),
         history: memory.history.clone(),
         last_decision: memory.last_decision.clone(),
-        progress: Some(memory.progress.clone()),
+        progress: Some(plan::noted(&memory.progress, outcome, now)),
         conditions: conditions(seen, plan, &message, outcome, now),
         message: Some(message),
     }
@@ -151,9 +151,10 @@ fn conditions(
         phase,
         Phase::Progressing | Phase::Promoting | Phase::RollingBack
     );
-    // Waiting for time, metrics or people is no movement; only what takes an edit is stalled.
-    let is_ready =
-        matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
+    // Waiting for time, metrics or people is no movement; only what takes an edit is stalled. A restart moves, and takes
+    // nothing away that has to be there.
+    let is_ready = matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
+        || matches!(reason, "NoRelease" | "Restarting");
     let is_stalled = phase == Phase::RolledBack || reason == "InvalidSpec";
     let stable = plan.progress.progress.stable.as_ref();
     let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
