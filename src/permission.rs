@@ -56,6 +56,7 @@ pub const PERMISSIONS: &[Permission] = &[
         &["get", "list", "watch", "create", "patch", "delete"],
     ),
     (ObjectKind::Pod, "", WATCH),
+    (ObjectKind::Pod, "eviction", &["create"]),
     (
         ObjectKind::Service,
         "",

@@ -50,6 +50,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),
     ("*/observe.rs", Layer::Shell),
+    ("*/observe/", Layer::Shell),
     ("cluster/", Layer::Shell),
     ("controller/", Layer::Shell),
     ("clock.rs", Layer::Shell),

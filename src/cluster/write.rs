@@ -1,4 +1,4 @@
-//! The only writes in the program: create, server-side apply, guarded patch, guarded status, delete.
+//! The only writes in the program: create, server-side apply, guarded patch, guarded status, delete, evict.
 //!
 //! Each puts the server's answer into the caches, so that the next plan knows of it. Talks to the API server.
 
@@ -6,16 +6,22 @@ use kube::api::{
     DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
     PropagationPolicy,
 };
+use kube::core::Status;
+use kube::core::response::StatusCause;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Cluster;
 use crate::error::{Class, Classify, chain};
+use crate::model::action::{Eviction, Outcome};
 use crate::model::json::set;
 use crate::model::key::Key;
 use crate::model::label::{self, SLIPWAY};
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
+
+/// Cause of a refused eviction.
+const DISRUPTION_BUDGET: &str = "DisruptionBudget";
 
 /// A write that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -262,6 +268,44 @@ impl Cluster {
         Ok(())
     }
 
+    /// Asks for exactly this pod to go, and notes the answer. One that is gone already is success, and so is the answer
+    /// that a budget of disruption does not allow it now.
+    pub async fn evict(&self, target: &Target, outcome: &mut Outcome) -> Result<(), WriteError> {
+        let Target { kind, key, uid, .. } = target;
+        let fail = |error| WriteError::of("evict", *kind, key, error);
+        let mut note = |answer| drop(outcome.evictions.insert(key.name.clone(), answer));
+        // Not kube's own `evict`: that sends `delete_options`, which the server drops, and the precondition with it.
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"namespace": key.namespace, "name": key.name},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let params = PostParams {
+            field_manager: Some(SLIPWAY.to_owned()),
+            ..PostParams::default()
+        };
+        let answer: kube::Result<Value> = self
+            .api(*kind, key)
+            .create_subresource("eviction", &key.name, &params, &eviction)
+            .await;
+        match answer {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(kube::Error::Api(status)) if is_protected(&status) => {
+                note(Eviction::Refused(words_of_budget(&status)));
+                return Ok(());
+            }
+            Err(error) => return Err(fail(error)),
+        }
+        // The answer does not have the pod. Without its end in the cache the next plan would count it as serving.
+        match self.find(*kind, key).await.map_err(fail)? {
+            Some(found) => self.remember(*kind, &found),
+            None => self.caches.forget(*kind, key, uid),
+        }
+        note(Eviction::Granted);
+        Ok(())
+    }
+
     fn api(&self, kind: ObjectKind, key: &Key) -> Api<DynamicObject> {
         Api::namespaced_with(self.client().clone(), &key.namespace, &kind.api_resource())
     }
@@ -280,6 +324,22 @@ impl Cluster {
     }
 }
 
+/// Whether a budget of disruption is why a pod may not go now. A server that has too much to do answers 429 as well.
+fn is_protected(status: &Status) -> bool {
+    status.code == 429 && causes(status).any(|cause| cause.reason == DISRUPTION_BUDGET)
+}
+
+/// Which budget it is, and what it needs.
+fn words_of_budget(status: &Status) -> String {
+    let mut causes = causes(status).filter(|cause| cause.reason == DISRUPTION_BUDGET);
+    let words = causes.next().map(|cause| cause.message.clone());
+    words.unwrap_or_else(|| status.message.clone())
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &StatusCause> {
+    status.details.iter().flat_map(|details| &details.causes)
+}
+
 fn has_labels(found: &DynamicObject, wanted: &DynamicObject) -> bool {
     let there = found.labels();
     let mut wanted = wanted.labels().iter();
@@ -296,4 +356,27 @@ fn same_owner(found: &DynamicObject, wanted: &DynamicObject) -> bool {
             .map(|owner| owner.uid.clone())
     };
     owner(found) == owner(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(causes: &Value) -> Status {
+        let status = json!({
+            "status": "Failure", "code": 429, "reason": "TooManyRequests",
+            "message": "Cannot evict pod as it would violate the pod's disruption budget.",
+            "details": {"causes": causes},
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_budget_that_stands_against_an_eviction_is_told_from_a_busy_server() {
+        let words = "The disruption budget api needs 4 healthy pods and has 4 currently";
+        let by_budget = refusal(&json!([{"reason": "DisruptionBudget", "message": words}]));
+        assert!(is_protected(&by_budget));
+        assert_eq!(words_of_budget(&by_budget), words);
+        assert!(!is_protected(&refusal(&json!([]))));
+    }
 }

@@ -221,6 +221,7 @@ impl<K: Kind> Worker<K> {
                     self.cluster.write_status(target, status).await.map(|_| ())
                 }
                 Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
+                Action::Evict { target } => self.cluster.evict(target, &mut outcome).await,
                 Action::Fetch { key, .. } => {
                     if !outcome.replies.contains_key(key) {
                         let rest = actions.get(index..).unwrap_or_default();
@@ -245,13 +246,11 @@ impl<K: Kind> Worker<K> {
     /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
     /// outlast the reconcile, and nothing would ever be counted.
     async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
-        let requests = actions.iter().map_while(|action| match action {
-            Action::Fetch { key, request } => Some((key, request)),
-            Action::Apply(_)
-            | Action::Create(_)
-            | Action::Patch { .. }
-            | Action::Status { .. }
-            | Action::Delete { .. } => None,
+        let requests = actions.iter().map_while(|action| {
+            if let Action::Fetch { key, request } = action {
+                return Some((key, request));
+            }
+            None
         });
         let replies = requests
             .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });

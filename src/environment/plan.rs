@@ -128,8 +128,8 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(seen: &'a Observed, now: Timestamp) -> Self {
-        let history = History::read(seen);
         let order = Order::of(&seen.releases);
+        let history = History::read(seen, &order);
         Self {
             seen,
             now,

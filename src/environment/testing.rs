@@ -352,7 +352,9 @@ impl World {
                 self.delete(target.kind, &target.key.name);
             }
             Action::Fetch { .. } => {}
-            Action::Apply(_) | Action::Patch { .. } => panic!("not ours to do: {action:?}"),
+            Action::Apply(_) | Action::Patch { .. } | Action::Evict { .. } => {
+                panic!("not ours to do: {action:?}")
+            }
         }
         self.check();
         match &mut self.fuse {

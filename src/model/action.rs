@@ -36,6 +36,12 @@ pub enum Action {
         /// Leave its children alone instead of deleting them too.
         orphan: bool,
     },
+    /// Ask for exactly this pod to go, as far as budgets of disruption allow it. One that is gone is success; that one
+    /// may not go now is an answer, which is folded into the status.
+    Evict {
+        /// The pod.
+        target: Target,
+    },
     /// One HTTP exchange, whose reply is folded into the status.
     Fetch {
         /// What the reply belongs to; the same key is never answered twice.
@@ -54,6 +60,7 @@ impl Action {
             Self::Patch { .. } => "patch",
             Self::Status { .. } => "status",
             Self::Delete { .. } => "delete",
+            Self::Evict { .. } => "evict",
             Self::Fetch { .. } => "fetch",
         }
     }
@@ -113,11 +120,22 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What the API server said to an eviction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// The pod goes.
+    Granted,
+    /// A budget of disruption does not allow it now; why, in the server's words.
+    Refused(String),
+}
+
 /// What became of a plan's actions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Answers by key of their `Fetch`; the error is a sentence for people.
     pub replies: BTreeMap<String, Result<Reply, String>>,
+    /// What the server said to evictions, by the name of the pod.
+    pub evictions: BTreeMap<String, Eviction>,
     /// Why the actions stopped before their end, as a sentence for people.
     pub failure: Option<String>,
 }

@@ -1,22 +1,19 @@
 //! Reads the caches and makes an `Observed` of what it finds. Only `refresh` talks to the API server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use serde_json::Value;
 
 use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
 use super::config::{self, Content, Source, Sources};
-use super::observed::{Deletion, Hook, Observed, Owned, Pod, Service, Set, Trouble, Wanted};
-use super::render;
+use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, Trouble, Wanted};
 use super::risk::RiskSignals;
 use super::spec::{Images, Invalid, Spec};
 use crate::check;
@@ -28,7 +25,10 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::traffic::router::Route;
+
+use traffic::{leftovers, read_service, routes};
+
+mod traffic;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
 const ORPHAN: &str = "orphan";
@@ -100,30 +100,6 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// The objects of the spec's routers. People's are not kept before somebody names them: what is not known is asked for.
-async fn routes(seen: &Observed, cluster: &Cluster) -> Result<Vec<Route>, ReconcileError> {
-    let routing = seen.wanted.spec().and_then(|spec| spec.routing.as_ref());
-    let mut routes = Vec::new();
-    for router in routing.iter().flat_map(|routing| &routing.routers) {
-        for (kind, name) in router.objects(&seen.key.name) {
-            let key = Key::new(seen.key.namespace.clone(), name);
-            let Some(cache) = cluster.caches.routes(kind) else {
-                continue;
-            };
-            let is_ours = router.is_created() && router.carried_by(&seen.key.name).1 == key.name;
-            if cache.get(&key).is_none() && !is_ours {
-                let read = cluster.read_named(kind, &key).await;
-                read.map_err(ReconcileError::Observe)?;
-            }
-            routes.extend(cache.get(&key).map(|live| Route {
-                target: Target::of(kind, live.as_ref()),
-                live,
-            }));
-        }
-    }
-    Ok(routes)
-}
-
 /// What is in the ConfigMaps that the template names, where revisions get copies.
 async fn sources(rollout: &Rollout, cluster: &Cluster) -> Result<Sources, ReconcileError> {
     let mut sources = Sources::new();
@@ -160,42 +136,6 @@ fn snapshots(cluster: &Cluster, key: &Key) -> Vec<Owned> {
     copies.iter().map(read).collect()
 }
 
-/// Kinds of routes that are created.
-const CREATED: &[ObjectKind] = &[ObjectKind::HttpRoute, ObjectKind::Ingress];
-
-/// Services and routes of ours that are not what the spec names. Without `spec.traffic` the Services by their usual
-/// names are none of them: they are removed as what they are.
-fn leftovers(seen: &Observed, cluster: &Cluster) -> Vec<Target> {
-    let services = &cluster.caches.services;
-    let services = services.children_of(ObjectKind::Rollout, &seen.key);
-    let services = services.iter().filter(|service| is_ours(service.as_ref()));
-    let services = services.map(|service| Target::of(ObjectKind::Service, service.as_ref()));
-    let routes = CREATED.iter().flat_map(|kind| {
-        let cache = cluster.caches.routes(*kind);
-        let owned = cache.map(|cache| cache.children_of(ObjectKind::Rollout, &seen.key));
-        let owned = owned
-            .into_iter()
-            .flatten()
-            .filter(|route| is_ours(route.as_ref()));
-        owned
-            .map(|route| Target::of(*kind, route.as_ref()))
-            .collect::<Vec<_>>()
-    });
-    let named = |target: &Target| {
-        let services = seen
-            .services
-            .iter()
-            .flatten()
-            .map(|service| &service.target);
-        let mut known = services.chain(seen.routes.iter().map(|route| &route.target));
-        known.any(|known| known.kind == target.kind && known.key == target.key)
-    };
-    routes
-        .chain(services)
-        .filter(|target| !named(target))
-        .collect()
-}
-
 fn is_ours<K: ResourceExt>(object: &K) -> bool {
     let mut owners = object.owner_references().iter();
     owners.any(|owner| owner.controller == Some(true))
@@ -206,6 +146,7 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
     let selector = format!("{}={}", label::ROLLOUT, key.name);
     for kind in [
         ObjectKind::ReplicaSet,
+        ObjectKind::Pod,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
     ] {
@@ -371,6 +312,12 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         init.chain(status.container_statuses.iter().flatten())
     });
     Some(Pod {
+        name: pod.name_any(),
+        created_at: pod
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
         uid: pod.uid().unwrap_or_default(),
         revision: Revision::from_label(revision),
         is_ready,
@@ -418,78 +365,6 @@ fn is_missing(message: Option<&str>) -> bool {
     ["not found", "manifest unknown", "NotFound"]
         .iter()
         .any(|words| message.contains(words))
-}
-
-fn read_service(
-    service: &core::Service,
-    slices: &[Arc<EndpointSlice>],
-    observed: &Observed,
-) -> Service {
-    let name = service.name_any();
-    let spec = service.spec.as_ref();
-    let selector = spec.and_then(|spec| spec.selector.as_ref());
-    let of_service = slices
-        .iter()
-        .filter(|slice| slice.labels().get("kubernetes.io/service-name") == Some(&name));
-    let ready: BTreeSet<String> = of_service
-        .flat_map(|slice| slice.endpoints.iter().flatten())
-        .filter(|endpoint| {
-            endpoint.conditions.as_ref().is_some_and(|conditions| {
-                conditions.ready == Some(true) && conditions.terminating != Some(true)
-            })
-        })
-        .filter_map(|endpoint| endpoint.target_ref.as_ref()?.uid.clone())
-        .collect();
-    let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
-    Service {
-        target: Target::of(ObjectKind::Service, service),
-        revision: selected(selector, observed),
-        foreign_keys: foreign_keys(selector, observed),
-        is_owned: is_ours(service),
-        is_current: is_current(&ports, observed),
-        ready,
-    }
-}
-
-/// The revision that a selector stands for; none, where somebody made something else of it.
-fn selected(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Option<Revision> {
-    let selector = selector?;
-    let revision = Revision::from_label(selector.get(label::REVISION)?);
-    let is_ours = observed.wanted.spec().is_none_or(|spec| {
-        let wanted = spec.selector.iter();
-        selector.len() == spec.selector.len() + 1
-            && wanted
-                .into_iter()
-                .all(|(key, value)| selector.get(key) == Some(value))
-    });
-    is_ours.then_some(revision)
-}
-
-fn foreign_keys(selector: Option<&BTreeMap<String, String>>, observed: &Observed) -> Vec<String> {
-    let Some(spec) = observed.wanted.spec() else {
-        return Vec::new();
-    };
-    let keys = selector.into_iter().flat_map(BTreeMap::keys);
-    let foreign = keys.filter(|key| *key != label::REVISION && !spec.selector.contains_key(*key));
-    foreign.cloned().collect()
-}
-
-fn is_current(ports: &Value, observed: &Observed) -> bool {
-    let Wanted::Spec(spec) = &observed.wanted else {
-        return true;
-    };
-    let Some(routing) = &spec.routing else {
-        return true;
-    };
-    let wanted = render::service_port(routing);
-    let live = ports.get(0);
-    live.is_some_and(|live| {
-        wanted.as_object().is_some_and(|wanted| {
-            wanted
-                .iter()
-                .all(|(key, value)| live.get(key) == Some(value))
-        })
-    })
 }
 
 #[cfg(test)]

@@ -151,8 +151,12 @@ impl Set {
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    /// Its name.
+    pub name: String,
     /// Its uid.
     pub uid: String,
+    /// When it was created.
+    pub created_at: Timestamp,
     /// Its revision.
     pub revision: Revision,
     /// Whether it answers.

@@ -10,6 +10,7 @@
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `config`: copies of ConfigMaps;
+//! - `restart`: which pod goes next, because a person wants new ones;
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
 //!
@@ -23,6 +24,7 @@ mod hook;
 mod live;
 mod measure;
 mod report;
+mod restart;
 mod risk;
 mod rule;
 mod scale;
@@ -50,6 +52,7 @@ use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use contest::Contested;
 use live::Live;
+pub(super) use restart::noted;
 use risk::Levels;
 pub use rule::Rules;
 
@@ -230,11 +233,15 @@ struct Draft<'a> {
     new_sets: Vec<Action>,
     deletions: Vec<Action>,
     measurements: Vec<Action>,
+    /// Pods that are to go.
+    evictions: Vec<Action>,
     /// Corrections that nothing waits for: whatever the server says to them must not hold up the rest.
     corrections: Vec<Action>,
     wake: Option<Timestamp>,
     /// The revision that the next move waits for, and how many of its pods have to answer.
     short_of: Option<(Revision, i32)>,
+    /// How far a restart is, while one goes on.
+    restarting: Option<restart::Restarting>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
     /// An object whose weights somebody else takes back.
@@ -263,9 +270,11 @@ impl<'a> Draft<'a> {
             new_sets: Vec::new(),
             deletions: Vec::new(),
             measurements: Vec::new(),
+            evictions: Vec::new(),
             corrections: Vec::new(),
             wake: None,
             short_of: None,
+            restarting: None,
             waiting: None,
             contested: None,
         };
@@ -286,6 +295,7 @@ impl<'a> Draft<'a> {
         self.shift_traffic();
         self.scale();
         self.keep_snapshots();
+        self.restart();
         self.measure();
         self.prune();
     }
@@ -318,6 +328,7 @@ impl<'a> Draft<'a> {
         actions.extend(patches);
         actions.append(&mut self.measurements);
         actions.append(&mut self.deletions);
+        actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
         let finished = orphaned && self.is_stable_alone() && actions.is_empty();
         Plan {

@@ -7,8 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::api::{
-    DeletionPolicy, GracefulShutdown, RolloutSpec, ServiceNames, StableScale, Strategy,
-    StrategyType, Traffic,
+    DeletionPolicy, GracefulShutdown, RolloutSpec, StableScale, Strategy, StrategyType,
 };
 use super::config::{self, Snapshot, Sources};
 use crate::analysis::api::Metric;
@@ -19,13 +18,14 @@ use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::Router;
 use auto::Context;
 pub use auto::{ByRisk, Way};
 pub use compile::Step;
+pub use routing::Routing;
 
 mod auto;
 mod compile;
+mod routing;
 
 /// Time for which a pod goes on serving while it ends, where nothing is said.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -93,26 +93,6 @@ pub struct Batch {
     pub is_checked: bool,
 }
 
-/// How requests reach the pods.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Routing {
-    /// Names of the Services, where people chose them.
-    pub services: ServiceNames,
-    /// Port of the Services.
-    pub port: i32,
-    /// Port of the pods.
-    pub target_port: IntOrString,
-    /// What divides between the Services; nothing: the stable Service is switched.
-    pub routers: Vec<Router>,
-}
-
-impl Routing {
-    /// Whether nothing divides between the Services, so that all requests go to one revision or the other.
-    pub fn is_switch(&self) -> bool {
-        self.routers.is_empty()
-    }
-}
-
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysis {
@@ -167,14 +147,14 @@ impl Spec {
             .and_then(|traffic| traffic.drain)
             .map_or(DRAIN, Duration::from);
         let analysis = parse_analysis(raw, &mut problems);
-        let routing = raw.traffic.as_ref().map(routing);
+        let routing = raw.traffic.as_ref().map(Routing::of);
         let context = Context {
             analysis: analysis.as_ref(),
             routing: routing.as_ref(),
             replicas,
         };
         let (way, by_risk) = auto::compile(&strategy, context, &mut problems);
-        check_strategy(&strategy, routing.as_ref(), &mut problems);
+        routing::check_strategy(&strategy, routing.as_ref(), &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
         let snapshots = config::copy(&mut template, rollout, sources, &mut problems);
@@ -270,19 +250,6 @@ impl Spec {
     }
 }
 
-fn routing(traffic: &Traffic) -> Routing {
-    let port = traffic.port.unwrap_or(80);
-    Routing {
-        services: traffic.services.clone().unwrap_or_default(),
-        port,
-        target_port: traffic
-            .target_port
-            .clone()
-            .unwrap_or(IntOrString::Int(port)),
-        routers: Router::read_all(traffic),
-    }
-}
-
 fn stable_scale(strategy: &Strategy) -> StableScale {
     match strategy.type_.unwrap_or_default() {
         StrategyType::Canary | StrategyType::Auto => strategy.stable_scale.unwrap_or_default(),
@@ -299,32 +266,6 @@ fn batch(strategy: &Strategy, replicas: i32) -> Option<Batch> {
         size: size.max(1),
         is_checked: rolling.health_check_each.unwrap_or(true),
     })
-}
-
-/// What of a strategy takes two Services to tell revisions apart, or something that divides between them.
-fn check_strategy(strategy: &Strategy, routing: Option<&Routing>, problems: &mut Vec<Invalid>) {
-    if let Some(routing) = routing {
-        if routing.is_switch() && stable_scale(strategy) == StableScale::WithWeight {
-            problems.push(Invalid::new(
-                "spec.strategy",
-                "Rolling and stableScale WithWeight need a router in spec.traffic, or no spec.traffic at all: a Service \
-                 that is switched has all of the requests or none",
-            ));
-        }
-        return;
-    }
-    let needs = |what: &str| {
-        format!("{what} needs spec.traffic: without it every pod has its share of the requests")
-    };
-    if strategy.type_ == Some(StrategyType::BlueGreen) {
-        problems.push(Invalid::new("spec.strategy.type", needs("BlueGreen")));
-    }
-    if strategy.keep_old_for.is_some() {
-        problems.push(Invalid::new(
-            "spec.strategy.keepOldFor",
-            needs("keepOldFor"),
-        ));
-    }
 }
 
 /// A number of pods, or a percentage of `replicas`, rounded up.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
-use super::plan::Memory;
+use super::plan::{self, Memory};
 use crate::metric::{judge, prometheus};
 use crate::model::action::Outcome;
 use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
@@ -85,7 +85,7 @@ pub fn status(
         history: memory.history.clone(),
         risk: memory.risk.clone(),
         last_decision: memory.last_decision.clone(),
-        progress: Some(memory.progress.clone()),
+        progress: Some(plan::noted(&memory.progress, outcome, now)),
         conditions: conditions(seen, plan, &message, outcome, now),
         message: Some(message),
     }
@@ -104,7 +104,7 @@ pub fn essence(seen: &Observed, status: &Value) -> Value {
             fields.remove(name);
         }
         // Without a router they are a count of ready pods.
-        if spec.is_none_or(|spec| spec.router.is_none()) {
+        if spec.is_none_or(|spec| spec.routing.is_none()) {
             fields.remove("weights");
         }
     }
@@ -186,9 +186,10 @@ fn conditions(
         phase,
         Phase::Progressing | Phase::Promoting | Phase::RollingBack
     );
-    // Waiting for time, metrics or people is no movement; only what takes an edit is stalled.
-    let is_ready =
-        matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing) || reason == "NoRelease";
+    // Waiting for time, metrics or people is no movement; only what takes an edit is stalled. A restart moves, and takes
+    // nothing away that has to be there.
+    let is_ready = matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
+        || matches!(reason, "NoRelease" | "Restarting");
     let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested");
     let is_stalled = phase == Phase::RolledBack || takes_an_edit;
     let stable = plan.progress.progress.stable.as_ref();

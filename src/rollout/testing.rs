@@ -128,7 +128,9 @@ impl Observed {
         });
         for index in 0..replicas {
             self.pods.push(Pod {
+                name: format!("api-{revision}-{index}"),
                 uid: format!("{revision}-{index}"),
+                created_at: NOW - SignedDuration::from_mins(10),
                 revision: revision.clone(),
                 is_ready: true,
                 is_ending: false,

@@ -23,5 +23,6 @@ mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
+mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes
 mod sample; // what is shown to people as an example

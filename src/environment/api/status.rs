@@ -90,6 +90,9 @@ pub struct Deployed {
     pub images: Vec<ImageRef>,
     /// Since when.
     pub since: Time,
+    /// When its promotion failed, where it did and the Release stays nevertheless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Time>,
 }
 
 /// The Release that comes next.

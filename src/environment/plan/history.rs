@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Followed, Moment, Observed, Record};
 use super::rulings::SLIPWAY;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::release::api::ImageRef;
+use crate::release::order::Order;
 
 /// The Promotions of an Environment, in their order.
 #[derive(Clone, Debug)]
@@ -65,22 +67,24 @@ impl<'a> Entry<'a> {
     fn deployed(&self) -> Deployed {
         let spec = &self.record.spec;
         let since = self.started_at.unwrap_or(self.record.created_at);
+        let has_failed = self.phase == PromotionPhase::Failed;
         Deployed {
             pipeline: spec.pipeline.clone(),
             release: spec.release.clone(),
             promotion: self.name().to_owned(),
             images: spec.images.clone(),
-            since: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(since),
+            since: Time(since),
+            failed_at: self.finished_at.filter(|_| has_failed).map(Time),
         }
     }
 }
 
 impl<'a> History<'a> {
-    pub(super) fn read(seen: &'a Observed) -> Self {
+    pub(super) fn read(seen: &'a Observed, order: &Order) -> Self {
         let entries = seen.promotions.iter().enumerate();
         Self {
             entries: entries
-                .map(|(index, record)| understand(seen, index, record))
+                .map(|(index, record)| understand(seen, order, index, record))
                 .collect(),
         }
     }
@@ -167,7 +171,12 @@ impl<'a> History<'a> {
     }
 }
 
-fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry<'a> {
+fn understand<'a>(
+    seen: &'a Observed,
+    order: &Order,
+    index: usize,
+    record: &'a Record,
+) -> Entry<'a> {
     let status = &record.status;
     if let Some(phase) = status.phase {
         return Entry {
@@ -179,7 +188,11 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
         };
     }
     let later = seen.promotions.get(index + 1..).unwrap_or_default();
-    let (phase, since) = recover(seen, record, later);
+    let Recovered {
+        phase,
+        since,
+        ended_at,
+    } = recover(seen, order, record, later);
     let has_started = match phase {
         PromotionPhase::Pending | PromotionPhase::Superseded => false,
         // Refused before it started, unless its images are what should run.
@@ -191,7 +204,7 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
         | PromotionPhase::RolledBack => true,
     };
     let next = later.first().map(|next| next.created_at);
-    let ended = since.or(next).unwrap_or(record.created_at);
+    let ended = ended_at.or(since).or(next).unwrap_or(record.created_at);
     Entry {
         record,
         phase,
@@ -201,42 +214,82 @@ fn understand<'a>(seen: &'a Observed, index: usize, record: &'a Record) -> Entry
     }
 }
 
-/// What a Promotion without a status must have been, and since when.
-fn recover(
-    seen: &Observed,
-    record: &Record,
-    later: &[Record],
-) -> (PromotionPhase, Option<Timestamp>) {
-    let named = |list: &[Deployed]| {
-        let entry = list.iter().find(|entry| entry.promotion == record.name());
-        entry.map(|entry| entry.since.0)
-    };
-    // At most one is active at a time, so only the last of all can be.
-    let is_last = later.is_empty();
+/// What a Promotion without a status must have been.
+struct Recovered {
+    phase: PromotionPhase,
+    /// When it started, where that is known.
+    since: Option<Timestamp>,
+    /// When it ended, where that is known. What people decided before does not count against it, what they decided
+    /// after does.
+    ended_at: Option<Timestamp>,
+}
+
+fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) -> Recovered {
     let status = &seen.status;
-    let same =
-        |hold: &Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(&record.spec.release);
-    let is_repeated = later
-        .iter()
-        .any(|next| next.spec.release == record.spec.release);
-    let is_held = !is_repeated && status.holds.iter().any(same);
-    if let Some(since) = named(&status.current).or_else(|| named(&status.last_good)) {
-        return (PromotionPhase::Succeeded, Some(since));
+    let told = told_by(record, later);
+    let of = |phase, since, ended_at| Recovered {
+        phase,
+        since,
+        ended_at,
+    };
+    if let Some(good) = named(&status.current, record).or_else(|| named(&status.last_good, record))
+    {
+        return of(PromotionPhase::Succeeded, Some(good.since.0), None);
     }
-    if let Some(since) = named(&status.desired) {
-        let phase = if is_last && !is_held {
-            PromotionPhase::Promoting
-        } else {
-            PromotionPhase::Failed
+    if let Some(deployed) = named(&status.desired, record) {
+        let failed_at = deployed.failed_at.as_ref().map(|at| at.0);
+        let phase = match told {
+            Some(PromotionPhase::RolledBack) => PromotionPhase::RolledBack,
+            // At most one is active at a time, so only the last of all can be.
+            _ if later.is_empty() && failed_at.is_none() => PromotionPhase::Promoting,
+            _ => PromotionPhase::Failed,
         };
-        return (phase, Some(since));
+        return of(phase, Some(deployed.since.0), failed_at);
     }
-    match told_by(record, later) {
-        Some(PromotionPhase::RolledBack) => return (PromotionPhase::RolledBack, None),
-        _ if is_held => return (PromotionPhase::Failed, None),
-        Some(phase) => return (phase, None),
-        None => {}
+    let held_at = held_since(seen, record, later);
+    match told {
+        Some(PromotionPhase::RolledBack) => of(PromotionPhase::RolledBack, None, held_at),
+        _ if held_at.is_some() => of(PromotionPhase::Failed, None, held_at),
+        Some(PromotionPhase::Superseded) if may_have_failed(seen, order, record, later) => {
+            of(PromotionPhase::Failed, None, None)
+        }
+        Some(phase) => of(phase, None, None),
+        None => of(told_by_rollouts(seen, record, later), None, None),
     }
+}
+
+fn named<'d>(list: &'d [Deployed], record: &Record) -> Option<&'d Deployed> {
+    list.iter().find(|entry| entry.promotion == record.name())
+}
+
+/// Since when the Environment's status says that the Release is held because this Promotion of it failed.
+fn held_since(seen: &Observed, record: &Record, later: &[Record]) -> Option<Timestamp> {
+    let release = &record.spec.release;
+    let is_repeated = later.iter().any(|next| next.spec.release == *release);
+    let same = |hold: &&Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(release);
+    let hold = seen.status.holds.iter().find(same);
+    hold.filter(|_| !is_repeated).map(|hold| hold.at.0)
+}
+
+/// Whether a Promotion that an older Release took the place of may have failed. Only people promote something older,
+/// most often because what was newer is no good: where nothing tells, it does not come again by itself.
+fn may_have_failed(seen: &Observed, order: &Order, record: &Record, later: &[Record]) -> bool {
+    let (release, pipeline) = (&record.spec.release, &record.spec.pipeline);
+    let mut next = later
+        .iter()
+        .filter(|next| next.spec.pipeline == *pipeline)
+        .map(|next| &next.spec.release)
+        .peekable();
+    let is_left = next
+        .peek()
+        .is_some_and(|next| order.is_newer(release, next));
+    // Failures that hold nothing are in the statuses of Promotions only.
+    let is_unknown = seen.is_blank() || !seen.spec.rollback.hold_after;
+    is_unknown && is_left && !next.any(|next| next == release)
+}
+
+/// What is left to go by where no record says anything about a Promotion: what the Rollouts run.
+fn told_by_rollouts(seen: &Observed, record: &Record, later: &[Record]) -> PromotionPhase {
     let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
         let rollouts = seen
             .rollouts
@@ -246,15 +299,14 @@ fn recover(
         seen.is_blank() && answers.any(|answer| answer == Some(true))
     };
     let is_stable = runs(|state| &state.stable);
-    let phase = match (is_last, is_stable || runs(|state| &state.canary)) {
+    match (later.is_empty(), is_stable || runs(|state| &state.canary)) {
         // Whether it was verified is not known, so it is verified again.
         (true, true) => PromotionPhase::Promoting,
         // With any other status left it is simply new.
         (true, false) => PromotionPhase::Pending,
         (false, _) if is_stable => PromotionPhase::Succeeded,
         (false, _) => PromotionPhase::Superseded,
-    };
-    (phase, None)
+    }
 }
 
 /// What the next Promotions of the same Pipeline tell about one, if there are any: going forward replaces

@@ -653,6 +653,80 @@ fn everything_is_rebuilt_when_every_status_is_lost() {
     );
 }
 
+/// A world in which shop-1 failed, and stays because there is nothing to go back to.
+fn failed_and_stays() -> World {
+    let mut world = World::shop();
+    world.release(1, Nature::FailsSmoke);
+    world.settle();
+    world.set_nature(1, Nature::Good);
+    world
+}
+
+#[test]
+fn a_failure_is_known_when_the_records_are_lost_though_somebody_else_holds_the_release() {
+    for action in ["Hold", "Veto"] {
+        let mut world = failed_and_stays();
+        world.decide("alice", action, "staging", &json!({"release": "shop-1"}));
+        world.settle();
+        world.wipe_all(ObjectKind::Promotion);
+        world.settle();
+        assert_eq!(world.told("staging"), ["Promote shop-1 Failed"], "{action}");
+        assert_eq!(world.runs("staging"), (String::new(), "shop-1".into()));
+    }
+}
+
+#[test]
+fn a_failure_is_known_when_the_records_are_lost_though_it_holds_nothing() {
+    let mut world = World::shop();
+    world.edit("staging", &json!({"rollback": {"holdAfter": false}}));
+    world.release(1, Nature::FailsSmoke);
+    world.settle();
+    assert!(world.status("staging").holds.is_empty());
+    world.set_nature(1, Nature::Good);
+    world.wipe_all(ObjectKind::Promotion);
+    world.settle();
+    assert_eq!(world.told("staging"), ["Promote shop-1 Failed"]);
+}
+
+#[test]
+fn a_retry_from_before_a_failure_does_not_count_when_the_records_are_lost() {
+    let mut world = World::shop();
+    world.release(1, Nature::Breaks);
+    world.settle_once();
+    world.decide("alice", "Retry", "staging", &json!({}));
+    world.settle();
+    let told = world.told("staging");
+    assert_eq!(told, ["Promote shop-1 Failed"], "it failed after the Retry");
+    world.wipe_all(ObjectKind::Promotion);
+    world.settle();
+    assert_eq!(world.told("staging"), told);
+}
+
+#[test]
+fn what_a_person_left_for_something_older_does_not_come_again_when_everything_is_lost() {
+    for hold_after in [true, false] {
+        let mut world = World::shop();
+        world.edit("staging", &json!({"rollback": {"holdAfter": hold_after}}));
+        world.release(1, Nature::Good);
+        world.release(2, Nature::FailsSmoke);
+        world.settle();
+        world.decide("alice", "Promote", "staging", &json!({"release": "shop-1"}));
+        world.settle();
+        let told = ["Promote shop-2 Failed", "Promote shop-1 Succeeded"];
+        assert_eq!(world.told("staging"), told);
+        world.set_nature(2, Nature::Good);
+        if hold_after {
+            world.wipe_all(ObjectKind::Environment);
+            world.wipe_all(ObjectKind::Rollout);
+        }
+        world.wipe_all(ObjectKind::Promotion);
+        world.restart();
+        world.settle();
+        assert_eq!(world.told("staging"), told);
+        assert_eq!(world.serves("staging-api"), Some(1));
+    }
+}
+
 #[test]
 fn everything_is_rebuilt_when_the_records_themselves_are_lost() {
     let mut world = running(1);

@@ -256,6 +256,9 @@ pub struct Progress {
     /// The revision that somebody went back to, while the spec asks for the one that was undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undo>,
+    /// Pods that are being replaced because somebody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// Decisions that were followed, latest last: the last few, because they may arrive late.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<Decided>,
@@ -284,6 +287,34 @@ pub struct Hold {
     /// The reason that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Pods that are being replaced because somebody asked for it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Restart {
+    /// When it was asked for: older pods go.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// The user.
+    pub by: String,
+    /// Why the next pod may not go yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
+}
+
+/// An eviction that a PodDisruptionBudget does not allow yet.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// When it is tried again.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// The API server's words.
+    pub message: String,
 }
 
 /// What is run although the spec asks for something else.

@@ -160,6 +160,10 @@ fn at_rest(seen: &Seen, all: &mut Vec<Advice>) {
     if is_held {
         all.push(decide(DecisionAction::Resume, "lets the next change go on"));
     }
+    if progress.is_some_and(|progress| progress.restart.is_some()) {
+        let what = "ends the restart where it is";
+        all.push(decide(DecisionAction::Abort, what));
+    }
     if seen.phase() == Phase::Degraded || seen.reason() == "WaitingForPods" {
         all.push(otherwise(look_at_pods(seen)));
     }

@@ -83,7 +83,8 @@ impl Draft<'_> {
         });
     }
 
-    /// Nothing is known of what was followed. A pause still holds, and so does an undo that was not done by then.
+    /// Nothing is known of what was followed. A pause still holds, and so does an undo that was not done by then. A
+    /// restart goes on with the pods that are older than it, unless it was ended.
     fn remember_lasting(&mut self, acts: &[Act]) {
         let set = self.seen.set(&self.stable);
         let promoted_at = set.and_then(|set| set.promoted_at);
@@ -93,8 +94,12 @@ impl Draft<'_> {
             }
             let is_open = promoted_at.is_none_or(|at| act.at > at);
             let action = act.spec.action;
-            let lasts = matches!(action, DecisionAction::Pause | DecisionAction::Resume)
-                || (action == DecisionAction::Undo && is_open);
+            let is_restarting = self.memory.progress.restart.is_some();
+            let lasts = matches!(
+                action,
+                DecisionAction::Pause | DecisionAction::Resume | DecisionAction::Restart
+            ) || (action == DecisionAction::Undo && is_open)
+                || (action == DecisionAction::Abort && is_restarting);
             let result = if lasts {
                 self.follow(act)
             } else {
@@ -111,16 +116,12 @@ impl Draft<'_> {
             DecisionAction::Resume => self.resume(),
             DecisionAction::Skip => self.skip(),
             DecisionAction::Promote => self.promote_at_once(),
-            DecisionAction::Abort => self.end_by(act, "Aborted"),
+            DecisionAction::Abort => self.abort(act),
             DecisionAction::Reject => self.end_by(act, "Rejected"),
             DecisionAction::Approve => self.approve(act),
             DecisionAction::Retry => self.retry(),
             DecisionAction::Undo => self.undo(act),
-            DecisionAction::Restart => {
-                "not followed: this version does not restart pods; change an annotation of \
-                the template instead"
-                    .to_owned()
-            }
+            DecisionAction::Restart => self.begin_restart(act),
             DecisionAction::Rollback
             | DecisionAction::Hold
             | DecisionAction::Pin
@@ -181,6 +182,14 @@ impl Draft<'_> {
         self.enter_step();
         self.leave_trail();
         text
+    }
+
+    /// Ends the change; where none is on its way, a restart.
+    fn abort(&mut self, act: &Act) -> String {
+        if self.change().is_none() && self.memory.progress.restart.take().is_some() {
+            return "the restart ends where it is".to_owned();
+        }
+        self.end_by(act, "Aborted")
     }
 
     fn end_by(&mut self, act: &Act, reason: &'static str) -> String {

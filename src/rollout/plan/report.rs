@@ -6,6 +6,7 @@ use super::super::api::{Change, Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
+use super::restart::RESTARTING;
 use super::{Draft, after};
 use crate::model::condition;
 use crate::model::plan::Why;
@@ -164,7 +165,14 @@ impl Draft<'_> {
             .as_ref()
             .map_or(Weight::ZERO, |canary| self.live.share_of(canary));
         let step = self.shown_step();
-        let (phase, why) = self.phase(share, step.as_ref());
+        let (phase, mut why) = self.phase(share, step.as_ref());
+        if let Some(restarting) = self
+            .restarting
+            .as_ref()
+            .filter(|_| why.reason != RESTARTING)
+        {
+            why.message = format!("{}; {restarting}", why.message);
+        }
         let is_routed = self.spec.routing.is_none() || self.live.arrangement.is_some();
         let shown = &mut self.memory.shown;
         shown.phase = phase;
@@ -362,6 +370,10 @@ impl Draft<'_> {
                 format!("going back to {stable}, {ready} of {wanted} pods are ready: {waiting}");
             return (Phase::Progressing, Why::normal("GoingBack", text));
         }
+        if let Some(restarting) = self.phase_of_restart() {
+            return restarting;
+        }
+        let stable = &self.stable;
         if ready >= wanted {
             let refusal = self.live.refusal.clone();
             if let Some(refusal) = refusal {
@@ -399,6 +411,6 @@ impl Draft<'_> {
 }
 
 /// Time of day, to the second, as people read it in a message.
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()
 }

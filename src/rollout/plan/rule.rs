@@ -23,6 +23,8 @@ pub struct Rules {
     pub superseded_drain: bool,
     /// 10. No data is not success.
     pub no_data_is_not_success: bool,
+    /// 11. A restart takes a pod only while enough others serve, and never the last.
+    pub restart_leaves_enough: bool,
 }
 
 impl Rules {
@@ -36,5 +38,6 @@ impl Rules {
         counts_are_bounded: true,
         superseded_drain: true,
         no_data_is_not_success: true,
+        restart_leaves_enough: true,
     };
 }

@@ -42,6 +42,7 @@ impl Draft<'_> {
         let stable = self.stable.clone();
         let has = |set: Option<&Set>| set.map_or(0, |set| set.replicas.min(total));
         let kept = self.need_of_stable();
+        let kept = kept.max(self.spare_for_restart(&stable, kept));
         if !self.is_held() || kept >= has(self.seen.set(&stable)) {
             self.want(&stable, kept);
         }
@@ -51,11 +52,15 @@ impl Draft<'_> {
             // The way to where it should be may take more pods than being there.
             let next = self.awaited(&revision);
             let need = self.wanted_division().need(total).max(least).max(next);
+            let spare = self.spare_for_restart(&revision, need);
+            let need = need.max(spare);
             // Never fewer while the change is on: the way down is by way of draining.
             let has = has(self.seen.set(&revision));
             let paced = self.paced(&revision, need, has);
             if !self.is_held() {
                 self.want(&revision, paced.max(has));
+            } else if spare > has {
+                self.want(&revision, spare);
             }
         }
         self.drain_the_rest();
@@ -213,7 +218,7 @@ impl Draft<'_> {
         let goal = match &change {
             Some(_) => self.counts(self.wanted_weight()),
             None => Counts {
-                stable: total,
+                stable: total.max(self.spare_for_restart(&self.stable, total)),
                 canary: 0,
             },
         };

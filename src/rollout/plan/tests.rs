@@ -5,6 +5,7 @@ mod config;
 mod decision;
 mod edge;
 mod pods;
+mod restart;
 mod router;
 mod strategy;
 
@@ -463,7 +464,7 @@ fn a_sample_is_counted_in_status_before_it_is_acted_on() {
     let key = fetched(&due)[0].to_owned();
     let outcome = Outcome {
         replies: [(key, Ok(reply))].into(),
-        failure: None,
+        ..Outcome::default()
     };
     let written = status::status(&seen, &due, &outcome, later(10));
     assert_eq!((written.analysis[0].failed, shifted_to(&due)), (1, None));

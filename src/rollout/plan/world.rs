@@ -18,7 +18,8 @@ use super::super::testing::{later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
 use crate::check;
 use crate::decision::act::Act;
-use crate::model::action::{Action, Outcome, Reply};
+use crate::decision::api::DecisionAction;
+use crate::model::action::{Action, Eviction, Outcome, Reply};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -79,6 +80,7 @@ const GOOD: Habits = Habits {
 struct SimPod {
     uid: String,
     revision: Revision,
+    created_at: i64,
     /// When it becomes ready, if ever.
     ready_at: Option<i64>,
     /// It was told to end and has: at once, as pods without a preStop hook may.
@@ -239,6 +241,7 @@ impl World {
                 self.pods.push(SimPod {
                     uid: format!("{}-{}", set.revision, self.version),
                     revision: set.revision.clone(),
+                    created_at: self.now,
                     ready_at: (!is_broken).then_some(self.now + start),
                     dead: false,
                     ends_at: None,
@@ -429,7 +432,9 @@ impl World {
     fn seen_pod(&self, pod: &SimPod) -> Pod {
         let crashes = pod.ready_at.is_none();
         Pod {
+            name: pod.uid.clone(),
             uid: pod.uid.clone(),
+            created_at: later(pod.created_at),
             revision: pod.revision.clone(),
             is_ready: self.is_ready(pod),
             is_ending: pod.ends_at.is_some(),
@@ -498,7 +503,7 @@ impl World {
             }
             self.status = intended;
         }
-        if !outcome.replies.is_empty() {
+        if !outcome.replies.is_empty() || !outcome.evictions.is_empty() {
             self.status = status::status(&seen, &plan, &outcome, now);
         }
         !plan.actions.is_empty()
@@ -560,8 +565,26 @@ impl World {
                     .retain(|set| format!("api-{}", set.revision) != name);
                 true
             }
+            Action::Evict { target } => {
+                let answer = self.evict(&target.uid);
+                outcome.evictions.insert(target.key.name.clone(), answer);
+                true
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Now and then a budget of disruption does not allow it.
+    fn evict(&mut self, uid: &str) -> Eviction {
+        if self.random.one_in(5) {
+            return Eviction::Refused("the budget needs 4 healthy pods and has 4".to_owned());
+        }
+        let ends_at = self.now + if self.is_graceful { DRAIN } else { 0 };
+        let mut pods = self.pods.iter_mut();
+        if let Some(pod) = pods.find(|pod| pod.uid == uid && pod.ends_at.is_none()) {
+            pod.ends_at = Some(ends_at);
+        }
+        Eviction::Granted
     }
 
     fn create_set(&mut self, body: &Value) {
@@ -658,7 +681,7 @@ impl World {
         let starting = self
             .pods
             .iter()
-            .filter(|p| p.revision == wanted && !self.is_ready(p));
+            .filter(|p| p.revision == wanted && p.ends_at.is_none() && !self.is_ready(p));
         let count = starting.count();
         if count > 1 && self.wanted == "2" {
             self.lost.push(format!(
@@ -1073,6 +1096,62 @@ fn kept(seed: u64, habits: Habits) -> World {
     world
 }
 
+/// All pods are new before long, and all but one serve at any time.
+fn until_renewed(world: &mut World, seed: u64) {
+    world.decision(DecisionAction::Restart);
+    let since = world.now;
+    let is_old = |pod: &SimPod| pod.created_at < since && pod.ends_at.is_none();
+    while world.pods.iter().any(is_old) && world.now < since + 300 {
+        world.tick();
+        let ready = world.pods.iter().filter(|pod| world.is_ready(pod)).count();
+        let wanted: i32 = world.objects.sets.iter().map(|set| set.replicas).sum();
+        if i32::try_from(ready).unwrap() < (wanted - 1).max(1) {
+            let text = format!("{}: {ready} of {wanted} pods are ready", world.now);
+            world.lost.push(text);
+        }
+    }
+    let is_renewed = !world.pods.iter().any(is_old);
+    assert!(is_renewed, "seed {seed}: {:?}", world.status);
+}
+
+/// Somebody restarts v1 while nothing else goes on.
+fn restarted(seed: u64, habits: Habits, replicas: i32) -> World {
+    let mut world = started_with(seed, habits, &with_weight());
+    world.wanted = "1";
+    world.respec(|spec| spec.replicas = replicas);
+    assert!(world.run_until(60, Phase::Healthy), "seed {seed}");
+    for _ in 0..10 {
+        world.tick();
+    }
+    until_renewed(&mut world, seed);
+    let is_over = world.run_until(100, Phase::Healthy);
+    assert!(is_over, "seed {seed}: {:?}", world.status);
+    let progress = world.status.progress.as_ref();
+    assert!(
+        progress.is_some_and(|progress| progress.restart.is_none()),
+        "seed {seed}"
+    );
+    world
+}
+
+/// Somebody restarts both revisions while v2 waits for time to pass.
+fn restarted_in_a_pause(seed: u64, habits: Habits) -> World {
+    let mut extra = with_weight();
+    extra["strategy"]["steps"] = json!([{"setWeight": {"weight": 25}}, {"pause": {"for": "10m"}}]);
+    let mut world = started_with(seed, habits, &extra);
+    while world.status.phase != Some(Phase::Paused) && world.now < 200 {
+        world.tick();
+    }
+    for _ in 0..10 {
+        world.tick();
+    }
+    until_renewed(&mut world, seed);
+    world.decision(DecisionAction::Skip);
+    let is_over = world.run_until(300, Phase::Healthy);
+    assert!(is_over, "seed {seed}: {:?}", world.status);
+    world
+}
+
 const STORIES: &[(&str, Story)] = &[
     ("blue-green", |seed, habits| {
         taken_over(seed, habits, &blue_green())
@@ -1132,6 +1211,13 @@ const STORIES: &[(&str, Story)] = &[
     ("superseded", superseded),
     ("failing all over", failing_all_over),
     ("flapping", flapping),
+    ("restarted", |seed, habits| {
+        restarted(seed, habits, REPLICAS)
+    }),
+    ("restarted, the only pod", |seed, habits| {
+        restarted(seed, habits, 1)
+    }),
+    ("restarted in a pause", restarted_in_a_pause),
 ];
 
 const SEEDS: u64 = 40;
@@ -1202,6 +1288,20 @@ fn rule_7_old_reads_must_not_write() {
         }),
         "the mutant survives"
     );
+}
+
+/// Told apart from the others because it is about restarts only.
+#[test]
+fn rule_11_a_restart_must_leave_enough() {
+    let rules = Rules {
+        restart_leaves_enough: false,
+        ..Rules::ALL
+    };
+    let is_lossy = |replicas| {
+        let world = restarted(0, Habits { rules, ..GOOD }, replicas);
+        !world.lost.is_empty()
+    };
+    assert!(is_lossy(1) && is_lossy(REPLICAS), "the mutant survives");
 }
 
 #[test]

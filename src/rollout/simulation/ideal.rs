@@ -176,6 +176,7 @@ impl World {
                 Action::Delete { target, .. } => {
                     self.seen.sets.retain(|set| set.target.key != target.key);
                 }
+                Action::Evict { target } => self.seen.pods.retain(|pod| pod.uid != target.uid),
                 Action::Fetch { key, .. } => self.measure(key),
                 Action::Status { .. } => {}
             }
@@ -330,7 +331,9 @@ impl World {
         let uid = format!("{revision}-{}", self.count);
         self.ready_since.insert(uid.clone(), self.now);
         Pod {
+            name: uid.clone(),
             uid,
+            created_at: self.now,
             revision: revision.clone(),
             is_ready: true,
             is_ending: false,

@@ -196,7 +196,9 @@ impl World {
     fn seen_pod(&self, pod: &SimPod) -> Pod {
         let crashes = pod.ready_at == NEVER;
         Pod {
+            name: pod.uid.to_string(),
             uid: pod.uid.to_string(),
+            created_at: later(0),
             revision: pod.revision.clone(),
             is_ready: self.is_ready(pod),
             is_ending: false,

@@ -3,7 +3,6 @@
 
 use super::super::super::spec::Step;
 use super::*;
-use crate::decision::api::DecisionAction;
 
 /// Seconds in which things are done to it, and in which it has to find its way afterwards.
 const STORM: u64 = 120;
@@ -14,7 +13,7 @@ fn weight(percent: i64) -> Step {
 }
 
 impl World {
-    fn respec(&mut self, change: impl Fn(&mut Spec)) {
+    pub(super) fn respec(&mut self, change: impl Fn(&mut Spec)) {
         self.specs.values_mut().for_each(change);
     }
 
@@ -29,12 +28,13 @@ impl World {
             DecisionAction::Approve,
             DecisionAction::Retry,
             DecisionAction::Undo,
+            DecisionAction::Restart,
         ];
-        let index = usize::try_from(self.random.below(8)).unwrap();
+        let index = usize::try_from(self.random.below(9)).unwrap();
         self.decision(actions[index]);
     }
 
-    fn decision(&mut self, action: DecisionAction) {
+    pub(super) fn decision(&mut self, action: DecisionAction) {
         let spec = json!({
             "target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga",
         });
