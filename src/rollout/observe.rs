@@ -26,7 +26,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::traffic::router::Route;
+use crate::traffic::router::{Route, Router};
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
 const ORPHAN: &str = "orphan";
@@ -160,18 +160,29 @@ fn is_ours<K: ResourceExt>(object: &K) -> bool {
     owners.any(|owner| owner.controller == Some(true))
 }
 
-/// Reads what a move of traffic depends on from the server into the caches.
+/// Reads what a move of traffic depends on from the server into the caches: what carries our label, and what of people's
+/// the spec names.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
     for kind in [
         ObjectKind::ReplicaSet,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
+        ObjectKind::Ingress,
     ] {
         cluster
             .refresh(kind, &key.namespace, &selector)
             .await
             .map_err(ReconcileError::Observe)?;
+    }
+    let rollout = cluster.caches.rollouts.get(key);
+    let traffic = rollout.as_ref().and_then(|it| it.spec.traffic.as_ref());
+    for router in traffic.into_iter().flat_map(Router::read_all) {
+        for (kind, name) in router.objects(&key.name) {
+            let named = Key::new(key.namespace.clone(), name);
+            let read = cluster.read_named(kind, &named).await;
+            read.map_err(ReconcileError::Observe)?;
+        }
     }
     Ok(())
 }

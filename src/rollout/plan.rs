@@ -21,6 +21,7 @@ mod measure;
 mod report;
 mod rule;
 mod scale;
+mod select;
 mod shift;
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl World {
         let seen = Observed {
             key,
             owner: OwnerReference {
+                api_version: ObjectKind::Rollout.api_version(),
                 controller: Some(true),
                 ..OwnerReference::default()
             },
