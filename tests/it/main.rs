@@ -25,4 +25,5 @@ mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod rollout; // a Rollout on scripted nodes
+mod router; // routers of several kinds at once, on their real definitions
 mod sample; // what is shown to people as an example
