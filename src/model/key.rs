@@ -38,6 +38,9 @@ impl fmt::Display for Key {
 /// Longest value of a label, and longest name of a Service.
 pub const MAX_LABEL: usize = 63;
 
+/// Longest name of an object.
+pub const MAX_NAME: usize = 253;
+
 /// The first `digits` hexadecimal digits of the SHA-256 of `content`.
 pub fn short_hash(content: &[u8], digits: usize) -> String {
     let digest = Sha256::digest(content);

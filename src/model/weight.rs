@@ -25,6 +25,12 @@ impl Weight {
             .map(Self)
     }
 
+    /// What a part is of itself and the rest, to the nearest percent; `None` where both are nothing.
+    pub fn share(part: i64, rest: i64) -> Option<Self> {
+        let total = part.checked_add(rest).filter(|total| *total > 0)?;
+        Self::new(part.checked_mul(100)?.checked_add(total / 2)? / total)
+    }
+
     /// Percent, 0 to 100.
     pub fn percent(self) -> u8 {
         self.0
@@ -115,6 +121,16 @@ mod tests {
             }
         }
         assert_eq!(Weight::FULL.most(0), 0);
+    }
+
+    #[test]
+    fn a_part_of_anything_is_a_share() {
+        let share = |part, rest| Weight::share(part, rest).map(Weight::percent);
+        assert_eq!(share(1, 2), Some(33));
+        assert_eq!(share(2, 1), Some(67));
+        assert_eq!(share(0, 5), Some(0));
+        assert_eq!(share(0, 0), None);
+        assert_eq!(share(i64::MAX, 1), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-
+use crate::traffic::router::Router;
 use traffic::{leftovers, read_service, routes};
 
 mod traffic;
@@ -141,7 +141,8 @@ fn is_ours<K: ResourceExt>(object: &K) -> bool {
     owners.any(|owner| owner.controller == Some(true))
 }
 
-/// Reads what a move of traffic depends on from the server into the caches.
+/// Reads what a move of traffic depends on from the server into the caches: what carries our label, and what of people's
+/// the spec names.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
     let selector = format!("{}={}", label::ROLLOUT, key.name);
     for kind in [
@@ -149,11 +150,21 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
         ObjectKind::Pod,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
+        ObjectKind::Ingress,
     ] {
         cluster
             .refresh(kind, &key.namespace, &selector)
             .await
             .map_err(ReconcileError::Observe)?;
+    }
+    let rollout = cluster.caches.rollouts.get(key);
+    let traffic = rollout.as_ref().and_then(|it| it.spec.traffic.as_ref());
+    for router in traffic.into_iter().flat_map(Router::read_all) {
+        for (kind, name) in router.objects(&key.name) {
+            let named = Key::new(key.namespace.clone(), name);
+            let read = cluster.read_named(kind, &named).await;
+            read.map_err(ReconcileError::Observe)?;
+        }
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod restart;
 mod risk;
 mod rule;
 mod scale;
+mod select;
 mod shift;
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
     Observed {
         key: Key::new("shop", "api"),
         owner: OwnerReference {
+            api_version: ObjectKind::Rollout.api_version(),
             uid: "r".into(),
             controller: Some(true),
             ..Default::default()

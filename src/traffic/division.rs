@@ -15,8 +15,8 @@ pub struct Division {
     pub mirror: Weight,
 }
 
-/// Something that a request has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that a request has. Lists of them are in order, because some routers keep none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Match {
     /// A header with exactly this value.
     Header {

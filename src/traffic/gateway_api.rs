@@ -130,8 +130,7 @@ impl Generated {
 
     /// A server that does not know sessions drops the field without a word, so its absence is what tells.
     pub(super) fn acknowledged(&self, route: &Route) -> Result<bool, String> {
-        let rules = route.field("/spec/rules").and_then(Value::as_array);
-        let mut rules = rules.into_iter().flatten();
+        let mut rules = route.items("/spec/rules").iter();
         let is_kept = rules.any(|rule| rule.get("sessionPersistence").is_some());
         if self.persistence.is_some() && !is_kept {
             return Err("the HTTPRoutes of this cluster have no sessionPersistence, which spec.traffic.sessionAffinity \
@@ -152,15 +151,13 @@ impl Named {
 /// The patch of a live route that makes it divide like this: whatever else may be wrong with the route, or with what the
 /// spec wants of it, does not stand in the way of a shift.
 pub(super) fn divided(route: &Route, scene: &Scene, division: &Division) -> Value {
-    let all = route.field("/spec/rules").and_then(Value::as_array);
-    let all = all.map(Vec::as_slice).unwrap_or_default();
+    let all = route.items("/spec/rules");
     json!({"spec": {"rules": rules(all, scene, division)}})
 }
 
 /// How a live route divides.
 fn reading(route: &Route, backends: &Backends) -> Result<Reading, String> {
-    let all = route.field("/spec/rules").and_then(Value::as_array);
-    let all = all.map(Vec::as_slice).unwrap_or_default();
+    let all = route.items("/spec/rules");
     let driven = all
         .iter()
         .enumerate()

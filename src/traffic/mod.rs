@@ -14,10 +14,17 @@
 //! Whether a weight may move is for the planner to say, which knows the pods behind the Services.
 //! What carries the weight is a [`router::Router`]: a file for each kind.
 
+mod cookie;
 pub mod division;
 pub mod gateway_api;
+pub mod istio;
+pub mod nginx;
+mod pair;
 pub mod replicas;
 pub mod router;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod traefik;
 
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;

@@ -7,11 +7,15 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::division::Division;
-use super::gateway_api;
+use super::{Side, gateway_api, istio, nginx, traefik};
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::revision::Revision;
 use crate::rollout::api;
+
+/// Owners of our own kinds begin with this.
+const GROUP: &str = "slipway.dev/";
 
 /// Names of the two Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,22 @@ pub struct Backends {
     pub stable: String,
     /// The canary Service.
     pub canary: String,
+}
+
+impl Backends {
+    /// The Service of a side.
+    pub fn name(&self, side: Side) -> &str {
+        match side {
+            Side::Stable => &self.stable,
+            Side::Canary => &self.canary,
+        }
+    }
+
+    /// The side that a Service is.
+    pub fn side_of(&self, name: &str) -> Option<Side> {
+        let mut sides = [Side::Stable, Side::Canary].into_iter();
+        sides.find(|side| self.name(*side) == name)
+    }
 }
 
 /// An object that routers read or write, as it is.
@@ -32,12 +52,10 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether a controller owns it: us.
+    /// Whether a controller owns it: us. What people name may have another.
     pub fn is_owned(&self) -> bool {
-        let owners = self.live.metadata.owner_references.iter().flatten();
-        owners
-            .into_iter()
-            .any(|owner| owner.controller == Some(true))
+        let mut owners = self.live.metadata.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true) && owner.api_version.starts_with(GROUP))
     }
 
     /// Who has written its spec since we last did: the field manager that did so last. `None` while our own write
@@ -65,6 +83,12 @@ impl Route {
     /// A field of it.
     pub fn field(&self, pointer: &str) -> Option<&Value> {
         self.live.data.pointer(pointer)
+    }
+
+    /// A list in it; empty where it is not there.
+    pub fn items(&self, pointer: &str) -> &[Value] {
+        let items = self.field(pointer).and_then(Value::as_array);
+        items.map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -132,14 +156,24 @@ pub enum Router {
     Generated(gateway_api::Generated),
     /// An HTTPRoute or GRPCRoute of people's.
     Named(gateway_api::Named),
+    /// A VirtualService of people's.
+    Istio(istio::VirtualService),
+    /// A TraefikService of people's.
+    Traefik(traefik::Weighted),
+    /// A second Ingress, beside one of people's.
+    Nginx(nginx::Doubled),
 }
 
 impl Router {
     /// The routers that a spec names; none: the stable Service is switched.
     pub fn read_all(traffic: &api::Traffic) -> Vec<Self> {
+        let affinity = traffic.session_affinity.as_ref();
         let gateway_api = traffic.gateway_api.iter();
         gateway_api
-            .flat_map(|raw| gateway_api::routers(raw, traffic.session_affinity.as_ref()))
+            .flat_map(|raw| gateway_api::routers(raw, affinity))
+            .chain(traffic.istio.iter().flat_map(istio::routers))
+            .chain(traffic.traefik.iter().flat_map(traefik::routers))
+            .chain(traffic.nginx.iter().flat_map(nginx::routers))
             .collect()
     }
 
@@ -147,7 +181,9 @@ impl Router {
     pub fn objects(&self, rollout: &str) -> Vec<(ObjectKind, String)> {
         let carrier = self.carried_by(rollout);
         match self {
-            Self::Generated(_) | Self::Named(_) => vec![carrier],
+            Self::Generated(_) | Self::Named(_) | Self::Traefik(_) => vec![carrier],
+            Self::Istio(service) => service.objects(),
+            Self::Nginx(ingress) => vec![(ObjectKind::Ingress, ingress.name.clone()), carrier],
         }
     }
 
@@ -156,30 +192,49 @@ impl Router {
         match self {
             Self::Generated(_) => (ObjectKind::HttpRoute, rollout.to_owned()),
             Self::Named(named) => (named.kind, named.name.clone()),
+            Self::Istio(service) => (ObjectKind::VirtualService, service.name.clone()),
+            Self::Traefik(service) => (ObjectKind::TraefikService, service.name.clone()),
+            Self::Nginx(ingress) => (ObjectKind::Ingress, ingress.canary(rollout)),
         }
     }
 
     /// Whether its object is ours: made, put right and removed.
     pub fn is_created(&self) -> bool {
         match self {
-            Self::Generated(_) => true,
-            Self::Named(_) => false,
+            Self::Generated(_) | Self::Nginx(_) => true,
+            Self::Named(_) | Self::Istio(_) | Self::Traefik(_) => false,
         }
     }
 
     /// The object that carries the division, where it is there.
     pub fn carrier<'a>(&self, scene: &Scene<'a>) -> Option<&'a Route> {
         let (kind, name) = self.carried_by(scene.rollout);
-        scene.find(kind, &name)
+        match self {
+            Self::Nginx(ingress) => ingress.find(scene),
+            Self::Generated(_) | Self::Named(_) | Self::Istio(_) | Self::Traefik(_) => {
+                scene.find(kind, &name)
+            }
+        }
     }
 
     /// What it cannot do of a division.
     ///
     /// # Errors
     /// A sentence for people.
-    pub fn supports(&self, _division: &Division) -> Result<(), String> {
+    pub fn supports(&self, division: &Division) -> Result<(), String> {
         match self {
             Self::Generated(_) | Self::Named(_) => Ok(()),
+            Self::Istio(_) => istio::supports(division),
+            Self::Traefik(_) => traefik::supports(division),
+            Self::Nginx(_) => nginx::supports(division),
+        }
+    }
+
+    /// What of people's objects as they are now is in the way of a division, as a sentence for people.
+    pub fn obstacle(&self, scene: &Scene, division: &Division) -> Option<String> {
+        match self {
+            Self::Generated(_) | Self::Named(_) | Self::Traefik(_) | Self::Nginx(_) => None,
+            Self::Istio(service) => service.obstacle(scene, division),
         }
     }
 
@@ -191,6 +246,9 @@ impl Router {
         match self {
             Self::Generated(generated) => generated.read(scene),
             Self::Named(named) => named.read(scene),
+            Self::Istio(service) => service.read(scene),
+            Self::Traefik(service) => service.read(scene),
+            Self::Nginx(ingress) => ingress.read(scene),
         }
     }
 
@@ -205,6 +263,9 @@ impl Router {
         match self {
             Self::Generated(generated) => generated.acknowledged(carrier),
             Self::Named(_) => gateway_api::acknowledged(&carrier.live),
+            Self::Istio(service) => Ok(service.acknowledged(scene)),
+            Self::Traefik(_) => Ok(true),
+            Self::Nginx(ingress) => ingress.acknowledged(scene),
         }
     }
 
@@ -213,14 +274,39 @@ impl Router {
         let carrier = self.carrier(scene)?;
         Some(match self {
             Self::Generated(_) | Self::Named(_) => gateway_api::divided(carrier, scene, division),
+            Self::Istio(service) => service.divided(carrier, scene, division),
+            Self::Traefik(_) => traefik::divided(carrier, scene, division),
+            Self::Nginx(_) => nginx::divided(division),
         })
+    }
+
+    /// The revisions that it selects itself, stable first, beside what the Services select; `None` where it does not.
+    pub fn selections(&self, scene: &Scene) -> Option<[Option<Revision>; 2]> {
+        match self {
+            Self::Generated(_) | Self::Named(_) | Self::Traefik(_) | Self::Nginx(_) => None,
+            Self::Istio(service) => service.selections(scene),
+        }
+    }
+
+    /// The object, and the merge patch of it, that makes a side of it select a revision as the Service does.
+    pub fn select(
+        &self,
+        scene: &Scene,
+        side: Side,
+        revision: &Revision,
+    ) -> Option<(Target, Value)> {
+        match self {
+            Self::Generated(_) | Self::Named(_) | Self::Traefik(_) | Self::Nginx(_) => None,
+            Self::Istio(service) => service.select(scene, side, revision),
+        }
     }
 
     /// Whether a carrier that is ours has all that `rendered` says.
     pub fn is_as_wanted(&self, carrier: &Route, rendered: &Value) -> bool {
         match self {
             Self::Generated(_) => gateway_api::is_as_wanted(carrier, rendered),
-            Self::Named(_) => true,
+            Self::Nginx(_) => nginx::is_as_wanted(carrier, rendered),
+            Self::Named(_) | Self::Istio(_) | Self::Traefik(_) => true,
         }
     }
 
@@ -231,7 +317,8 @@ impl Router {
     pub fn rendered(&self, scene: &Scene, division: &Division) -> Result<Option<Value>, String> {
         match self {
             Self::Generated(generated) => Ok(Some(generated.rendered(scene, division))),
-            Self::Named(_) => Ok(None),
+            Self::Nginx(ingress) => ingress.rendered(scene, division).map(Some),
+            Self::Named(_) | Self::Istio(_) | Self::Traefik(_) => Ok(None),
         }
     }
 }

@@ -45,6 +45,21 @@ pub async fn gateway_api_crds() -> anyhow::Result<String> {
     programs::gateway_api(&settings::Settings::from_env()).await
 }
 
+/// The manifests of every kind that carries weights, one YAML stream: the Gateway API's, Istio's and Traefik's.
+///
+/// # Errors
+///
+/// A pinned module cannot be downloaded.
+pub async fn router_crds() -> anyhow::Result<String> {
+    let settings = settings::Settings::from_env();
+    let all = [
+        programs::gateway_api(&settings).await?,
+        programs::istio_kinds(&settings).await?,
+        programs::traefik_kinds(&settings).await?,
+    ];
+    Ok(all.join("\n---\n"))
+}
+
 /// The top of this repository.
 pub(crate) fn repository_root() -> std::path::PathBuf {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

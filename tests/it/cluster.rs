@@ -228,17 +228,22 @@ async fn install(client: &Client) {
     for crd in slipway::crd::all().unwrap() {
         apply(client, &serde_json::to_value(&crd).unwrap()).await;
     }
-    let gateway_api = testbed::gateway_api_crds().await.unwrap();
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&gateway_api).unwrap();
-    for crd in documents
-        .iter()
-        .filter(|document| document["kind"] == "CustomResourceDefinition")
-    {
+    let routers = testbed::router_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&routers).unwrap();
+    let kinds = documents
+        .into_iter()
+        .filter(|document| document["kind"] == "CustomResourceDefinition");
+    let kinds: Vec<Value> = kinds.collect();
+    for crd in &kinds {
         apply(client, crd).await;
     }
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in slipway::crd::all().unwrap() {
-        let name = crd.name_any();
+    let own = slipway::crd::all().unwrap();
+    let names = own.iter().map(ResourceExt::name_any);
+    let others = kinds
+        .iter()
+        .filter_map(|crd| crd["metadata"]["name"].as_str());
+    for name in names.chain(others.map(str::to_owned)) {
         let established = await_condition(crds.clone(), &name, conditions::is_crd_established());
         tokio::time::timeout(SOON, established)
             .await

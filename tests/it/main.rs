@@ -25,4 +25,5 @@ mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes
+mod router; // routers of several kinds at once, on their real definitions
 mod sample; // what is shown to people as an example

@@ -19,8 +19,10 @@ pub(super) struct Live {
     pub(super) refusal: Option<String>,
     /// Whether all routers, and all rules of each, divide in the same way.
     pub(super) is_even: bool,
-    /// What the Services select, stable first.
+    /// What the Services select, stable first, and the routers' own subsets with them.
     pub(super) selected: [Option<Revision>; 2],
+    /// Whether a router has a subset for the side that selects by anything but a revision: other pods may be in it.
+    pub(super) is_unclaimed: [bool; 2],
     /// Share of each revision, by pods, where no router divides.
     ready: Vec<(Revision, i32)>,
 }
@@ -37,6 +39,7 @@ impl Live {
             refusal: None,
             is_even: true,
             selected: [None, None],
+            is_unclaimed: [false, false],
             ready: ready.collect(),
         };
         if let Some(routing) = &spec.routing {
@@ -48,6 +51,7 @@ impl Live {
             if routing.is_switch() {
                 live.read_switch(stable);
             } else {
+                live.read_subsets(seen, routing);
                 live.read_routers(seen, routing);
             }
         }
@@ -73,6 +77,22 @@ impl Live {
                 division: Division::NONE,
             }
         });
+    }
+
+    /// A side selects a revision only where its Service and all of its subsets do.
+    fn read_subsets(&mut self, seen: &Observed, routing: &Routing) {
+        let backends = seen.backends();
+        let scene = seen.scene(&backends, routing.port);
+        let all = routing.routers.iter();
+        for subsets in all.filter_map(|router| router.selections(&scene)) {
+            let sides = self.selected.iter_mut().zip(&mut self.is_unclaimed);
+            for ((selected, is_unclaimed), subset) in sides.zip(subsets) {
+                *is_unclaimed |= subset.is_none();
+                if selected.is_some() && *selected != subset {
+                    *selected = Some(Revision::unknown());
+                }
+            }
+        }
     }
 
     fn read_routers(&mut self, seen: &Observed, routing: &Routing) {

@@ -40,10 +40,11 @@ impl Draft<'_> {
         self.watch_deadline();
     }
 
-    /// What the data plane has against the route, to be added to a sentence.
+    /// What the data plane has against the route, or people's objects against the step, to be added to a sentence.
     fn words_of_data_plane(&self) -> String {
-        let refusal = self.live.refusal.as_ref();
+        let refusal = self.live.refusal.clone();
         refusal
+            .or_else(|| self.obstacle(&self.wanted_division()))
             .map(|words| format!(" ({words})"))
             .unwrap_or_default()
     }

@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
         if self.seen.deletion.is_some() {
             return;
         }
-        let mut waiting = self.obstacle();
+        let mut waiting = self.obstacle_to_restart();
         if waiting.is_none() {
             waiting = restart.refused.as_ref().map(words_of);
             let retry_at = restart.refused.as_ref().map(|refused| refused.until);
@@ -121,7 +121,7 @@ impl<'a> Draft<'a> {
         };
         let mut older = self.older(restart).into_iter();
         let is_alone = need == 1 && older.any(|pod| pod.revision == *revision);
-        if is_alone && self.obstacle().is_none() {
+        if is_alone && self.obstacle_to_restart().is_none() {
             2
         } else {
             0
@@ -186,7 +186,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What goes first, in words.
-    fn obstacle(&self) -> Option<String> {
+    fn obstacle_to_restart(&self) -> Option<String> {
         let words = if self.seen.deletion.is_some() || !self.spec.is_sound {
             "waits for a spec that can be used"
         } else if self.change().is_some() {

@@ -24,7 +24,7 @@ struct Missing {
     need: i32,
 }
 
-fn patch(target: &Target, change: Value) -> Action {
+pub(super) fn patch(target: &Target, change: Value) -> Action {
     Action::Patch {
         target: target.clone(),
         change,
@@ -45,7 +45,7 @@ impl Draft<'_> {
         let sides = [Side::Stable, Side::Canary];
         let is_strange = |side: &Side| *live.selected_by(*side) == Revision::unknown();
         if let Some(side) = sides.into_iter().find(is_strange) {
-            return self.put_right(side);
+            return self.put_right(side, &live);
         }
         let live = self.promoted_by_switch(routing, live);
         let goal = self.goal(&live);
@@ -94,16 +94,6 @@ impl Draft<'_> {
             _ if !self.live.is_even => Move::Shift(live.division.clone()),
             other => other,
         }
-    }
-
-    /// A Service whose selector somebody changed gets it back at once, with or without weight: whatever it
-    /// reaches now is not what anybody wanted.
-    fn put_right(&mut self, side: Side) {
-        let change = self.change().filter(|_| side == Side::Canary);
-        let revision = change
-            .map_or(&self.stable, |change| &change.revision)
-            .clone();
-        self.write_selector(side, &revision);
     }
 
     /// Whether the stable Service reaches nobody and is to select something else. Then that need not wait until
@@ -282,7 +272,10 @@ impl Draft<'_> {
         let backends = self.seen.backends();
         let scene = self.seen.scene(&backends, routing.port);
         for router in &routing.routers {
-            let rendered = router.rendered(&scene, &live.division);
+            // As it divides itself: that it is to follow the others is another move.
+            let own = router.read(&scene).map(|reading| reading.division);
+            let division = own.as_ref().unwrap_or(&live.division);
+            let rendered = router.rendered(&scene, division);
             let (Ok(Some(rendered)), Some(carrier)) = (rendered, router.carrier(&scene)) else {
                 continue;
             };
@@ -313,21 +306,6 @@ impl Draft<'_> {
     /// What makes an object ours, as one that an earlier Rollout of this name has left behind.
     pub(super) fn own(&self) -> Value {
         json!({"metadata": {"ownerReferences": [self.seen.owner]}})
-    }
-
-    fn select(&mut self, side: Side, revision: &Revision) {
-        if !self.live.acknowledged && self.rules.selector_swaps_idle {
-            return self.wait_for_data_plane();
-        }
-        self.write_selector(side, revision);
-    }
-
-    fn write_selector(&mut self, side: Side, revision: &Revision) {
-        if let Some(service) = self.seen.service(side) {
-            let selector = render::selector_patch(self.spec, revision, &service.foreign_keys);
-            let change = json!({"spec": {"selector": selector}});
-            self.moves.push(patch(&service.target, change));
-        }
     }
 
     fn shift_back(&mut self, live: &Arrangement) {
@@ -369,7 +347,19 @@ impl Draft<'_> {
             self.short_of = Some((revision, need));
             return self.wait_for(text);
         }
+        if let Some(words) = self.obstacle(division) {
+            return self.wait_for(words);
+        }
         self.write_division(live, division);
+    }
+
+    /// What of people's objects is in the way of a division.
+    pub(super) fn obstacle(&self, division: &Division) -> Option<String> {
+        let routing = self.spec.routing.as_ref()?;
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        let mut routers = routing.routers.iter();
+        routers.find_map(|router| router.obstacle(&scene, division))
     }
 
     fn write_division(&mut self, live: &Arrangement, division: &Division) {
@@ -459,7 +449,7 @@ impl Draft<'_> {
         }
     }
 
-    fn wait_for_data_plane(&mut self) {
+    pub(super) fn wait_for_data_plane(&mut self) {
         let words = self.live.refusal.clone();
         self.wait_for(words.unwrap_or_else(|| {
             "waiting for the Gateway to report that it has taken in the route".to_owned()

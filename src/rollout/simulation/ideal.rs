@@ -48,6 +48,7 @@ impl World {
         let seen = Observed {
             key,
             owner: OwnerReference {
+                api_version: ObjectKind::Rollout.api_version(),
                 controller: Some(true),
                 ..OwnerReference::default()
             },

@@ -289,7 +289,8 @@ impl<'a> Compiler<'a> {
             name: cookie.name.clone(),
             value: cookie.value.clone(),
         });
-        let route: Vec<Match> = headers.chain(cookies).collect();
+        let mut route: Vec<Match> = headers.chain(cookies).collect();
+        route.sort();
         let division = Division {
             route: route.clone(),
             ..Division::NONE

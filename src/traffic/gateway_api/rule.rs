@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::cookie;
 use super::super::division::{Division, Match};
+use super::super::pair::Pair;
 use super::super::router::{Backends, Scene};
 use crate::model::json::set;
 use crate::model::weight::Weight;
@@ -133,30 +135,14 @@ fn added(rule: &Value, scene: &Scene, matches: &[Match]) -> Value {
     added
 }
 
-/// Before and after the pair of a cookie, in the one header that has them all.
-const COOKIE: (&str, &str) = (r"^(.*;\s*)?", r"(\s*;.*)?$");
-
 fn header(of: &Match) -> Value {
     match of {
         Match::Header { name, value } => json!({"type": "Exact", "name": name, "value": value}),
         Match::Cookie { name, value } => {
-            let (before, after) = COOKIE;
-            let pattern = format!("{before}{}={}{after}", escaped(name), escaped(value));
-            json!({"type": "RegularExpression", "name": "cookie", "value": pattern})
+            let pattern = cookie::pattern(name, value);
+            json!({"type": "RegularExpression", "name": cookie::HEADER, "value": pattern})
         }
     }
-}
-
-/// Text as a regular expression that matches it and nothing else.
-fn escaped(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_%=".contains(c);
-    text.chars().fold(String::new(), |mut pattern, c| {
-        if !plain(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-        pattern
-    })
 }
 
 /// What a header of an added rule matches; `None` for one that is not ours.
@@ -167,29 +153,17 @@ fn match_of(header: &Value) -> Option<Match> {
         let (name, value) = (name.to_owned(), value.to_owned());
         return Some(Match::Header { name, value });
     }
-    let (before, after) = COOKIE;
-    let pair = value
-        .strip_prefix(before)?
-        .strip_suffix(after)?
-        .replace('\\', "");
-    let (name, value) = pair.split_once('=')?;
-    Some(Match::Cookie {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    })
+    cookie::parse(value)
 }
 
 /// The canary's share in a rule.
 pub(super) fn weight(rule: &Value, backends: &Backends) -> Option<Weight> {
-    let refs = rule["backendRefs"].as_array()?;
-    let weight_of = |name: &str| {
-        let found = refs.iter().find(|backend| backend["name"] == name)?;
-        found.get("weight").map_or(Some(1), Value::as_i64)
+    let pair = Pair {
+        list: rule["backendRefs"].as_array()?,
+        side_of: |backend: &Value| backends.side_of(backend["name"].as_str()?),
+        default: 1,
     };
-    let (stable, canary) = (weight_of(&backends.stable)?, weight_of(&backends.canary)?);
-    // Somebody may have written weights that do not sum to 100; what counts is the share.
-    let total = stable.checked_add(canary).filter(|total| *total > 0)?;
-    Weight::new(canary.checked_mul(100)?.checked_add(total / 2)? / total)
+    pair.share()
 }
 
 /// What the rule before a driven one takes to the canary, where it is one that was added.

@@ -1,7 +1,5 @@
-use super::super::division::Match;
+use super::super::testing::{apply, backends, everything, object, scene, weight};
 use super::*;
-use crate::model::key::Key;
-use crate::model::manifest::Target;
 use crate::model::weight::Weight;
 
 fn generated() -> Generated {
@@ -13,49 +11,16 @@ fn generated() -> Generated {
     }
 }
 
-fn backends() -> Backends {
-    Backends {
-        stable: "api-stable".into(),
-        canary: "api-canary".into(),
-    }
-}
-
-fn scene<'a>(backends: &'a Backends, routes: &'a [Route]) -> Scene<'a> {
-    Scene {
-        rollout: "api",
-        backends,
-        port: 80,
-        routes,
-    }
-}
-
-fn weight_of(percent: i64) -> Weight {
-    Weight::new(percent).unwrap()
-}
-
 fn rendered(generated: &Generated, division: &Division) -> Value {
     generated.rendered(&scene(&backends(), &[]), division)
 }
 
 fn live(value: &Value) -> DynamicObject {
-    let mut whole = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-        "metadata": {"name": "api", "generation": 3},
-    });
-    json_patch::merge(&mut whole, value);
-    serde_json::from_value(whole).unwrap()
+    route(value).live.as_ref().clone()
 }
 
 fn route(value: &Value) -> Route {
-    Route {
-        target: Target {
-            kind: ObjectKind::HttpRoute,
-            key: Key::new("shop", "api"),
-            uid: String::new(),
-            resource_version: "1".into(),
-        },
-        live: live(value).into(),
-    }
+    object(ObjectKind::HttpRoute, "api", value)
 }
 
 fn read(route: Route) -> Result<Reading, String> {
@@ -70,26 +35,7 @@ fn read_division(value: &Value) -> Division {
 fn shifted(value: &Value, division: &Division) -> Value {
     let backends = backends();
     let patch = divided(&route(value), &scene(&backends, &[]), division);
-    let mut value = value.clone();
-    json_patch::merge(&mut value, &patch);
-    value
-}
-
-fn everything() -> Division {
-    Division {
-        weight: weight_of(10),
-        route: vec![
-            Match::Header {
-                name: "x-canary".into(),
-                value: "yes".into(),
-            },
-            Match::Cookie {
-                name: "group".into(),
-                value: "a.b".into(),
-            },
-        ],
-        mirror: weight_of(20),
-    }
+    apply(value, &patch)
 }
 
 fn reported(generation: i64, status: &str) -> DynamicObject {
@@ -105,7 +51,7 @@ fn reported(generation: i64, status: &str) -> DynamicObject {
 
 #[test]
 fn a_route_divides_between_the_two_services() {
-    insta::assert_json_snapshot!(rendered(&generated(), &Division::of(weight_of(10))));
+    insta::assert_json_snapshot!(rendered(&generated(), &Division::of(weight(10))));
 }
 
 #[test]
@@ -120,7 +66,7 @@ fn what_comes_on_top_is_a_rule_before_and_a_filter() {
 
 #[test]
 fn a_division_is_read_back_as_it_was_written() {
-    for division in [Division::NONE, Division::of(weight_of(37)), everything()] {
+    for division in [Division::NONE, Division::of(weight(37)), everything()] {
         assert_eq!(read_division(&rendered(&generated(), &division)), division);
     }
 }
@@ -160,14 +106,14 @@ fn rules_that_differ_are_told() {
     };
     let reading = read(route(&json!({"spec": {"rules": [refs(10), refs(30)]}}))).unwrap();
     assert!(!reading.is_even);
-    assert_eq!(reading.division.weight, weight_of(30));
+    assert_eq!(reading.division.weight, weight(30));
 }
 
 #[test]
 fn weights_of_another_scale_are_shares_all_the_same() {
     let refs = json!([{"name": "api-stable", "weight": 3}, {"name": "api-canary"}]);
     let division = read_division(&json!({"spec": {"rules": [{"backendRefs": refs}]}}));
-    assert_eq!(division, Division::of(weight_of(25)));
+    assert_eq!(division, Division::of(weight(25)));
 }
 
 #[test]

@@ -174,6 +174,26 @@ pub(crate) async fn experimental_route(settings: &Settings) -> Result<String> {
     GATEWAY_API.read(settings, file).await
 }
 
+/// The manifests of Istio's kinds that carry weights, from its pinned module. It has many more, and they are large.
+pub(crate) async fn istio_kinds(settings: &Settings) -> Result<String> {
+    let file = "kubernetes/customresourcedefinitions.gen.yaml";
+    let all = ISTIO.read(settings, file).await?;
+    let names = ["virtualservices", "destinationrules"];
+    let is_wanted = |kind: &&str| {
+        let is = |name| kind.contains(&format!("\n  name: {name}.networking.istio.io\n"));
+        names.into_iter().any(is)
+    };
+    let wanted: Vec<&str> = all.split("---\n").filter(is_wanted).collect();
+    Ok(wanted.join("---\n"))
+}
+
+/// The manifest of TraefikServices, from Traefik's pinned module.
+pub(crate) async fn traefik_kinds(settings: &Settings) -> Result<String> {
+    let folder = "docs/content/reference/dynamic-configuration";
+    let file = format!("{folder}/traefik.io_traefikservices.yaml");
+    TRAEFIK.read(settings, &file).await
+}
+
 /// The manifests of Envoy Gateway's own kinds, from its pinned module.
 pub(crate) async fn envoy_gateway_kinds(settings: &Settings) -> Result<String> {
     let folder = "charts/gateway-helm/charts/crds/crds/generated";
@@ -200,6 +220,16 @@ struct Manifests {
 const GATEWAY_API: Manifests = Manifests {
     name: "gateway-api",
     module: "sigs.k8s.io/gateway-api",
+};
+
+const ISTIO: Manifests = Manifests {
+    name: "istio",
+    module: "istio.io/api",
+};
+
+const TRAEFIK: Manifests = Manifests {
+    name: "traefik",
+    module: "github.com/traefik/traefik/v3",
 };
 
 const ENVOY_GATEWAY: Manifests = Manifests {

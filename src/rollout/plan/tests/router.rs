@@ -1,10 +1,13 @@
 //! Stories of what divides requests: a Service that is switched, routes of people's, several routers at once, and what
 //! comes on top of a weight.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
 use super::*;
 use crate::rollout::testing::switched;
 use crate::traffic::division::{Division, Match};
 use crate::traffic::router::Route;
+use crate::traffic::testing::object;
 
 fn blue_green() -> Value {
     let mut extra = switched();
@@ -88,18 +91,23 @@ fn shop(seen: &Observed, weight: u8) -> Route {
     shop
 }
 
-#[test]
-fn several_routers_are_shifted_together() {
-    let mut seen = under_way(&two_routers(), 0, 2, 0);
-    seen.routes.push(shop(&seen, 0));
-    let plan = plan(&seen, NOW);
+/// Names of the HTTPRoutes that a plan writes.
+fn routes_written(plan: &Plan<Memory>) -> Vec<&str> {
     let written = plan.actions.iter().filter_map(|action| match action {
         Action::Patch { target, .. } if target.kind == ObjectKind::HttpRoute => {
             Some(target.key.name.as_str())
         }
         _ => None,
     });
-    assert_eq!(written.collect::<Vec<_>>(), ["api", "shop"]);
+    written.collect()
+}
+
+#[test]
+fn several_routers_are_shifted_together() {
+    let mut seen = under_way(&two_routers(), 0, 2, 0);
+    seen.routes.push(shop(&seen, 0));
+    let plan = plan(&seen, NOW);
+    assert_eq!(routes_written(&plan), ["api", "shop"]);
 }
 
 #[test]
@@ -108,17 +116,15 @@ fn a_router_that_lags_is_brought_along_before_anything_else() {
     seen.routes.push(shop(&seen, 0));
     let plan = plan(&seen, NOW);
     assert_eq!(plan.progress.progress.change.as_ref().unwrap().step, 0);
-    let written: Vec<&str> = plan
-        .actions
-        .iter()
-        .filter_map(|action| match action {
-            Action::Patch { target, .. } if target.kind == ObjectKind::HttpRoute => {
-                Some(target.key.name.as_str())
-            }
-            _ => None,
-        })
-        .collect();
-    assert_eq!(written, ["shop"]);
+    assert_eq!(routes_written(&plan), ["shop"]);
+}
+
+#[test]
+fn a_weight_that_somebody_writes_into_one_router_is_not_carried_to_another() {
+    let extra = two_routers();
+    let mut seen = under_way(&extra, 0, 2, 10);
+    seen.routes.push(shop(&seen, 50));
+    assert_eq!(routes_written(&plan(&seen, NOW)), ["shop"]);
 }
 
 #[test]
@@ -234,4 +240,180 @@ fn routes_of_peoples_are_put_back_before_the_rollout_goes() {
     assert!(plan(&seen, NOW).finished);
     seen.routes[1] = shop(&seen, 10);
     assert!(plan(&seen, later(61)).finished);
+}
+
+/// A generated route, and a VirtualService with subsets.
+fn meshed(steps: &Value) -> Value {
+    let mut extra = routed();
+    extra["strategy"] = json!({"steps": steps});
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["istio"] = json!({
+        "virtualServices": [{"name": "shop"}, {"name": "shop-inside"}],
+        "destinationRule": {"name": "api", "stableSubset": "stable", "canarySubset": "canary"},
+    });
+    extra
+}
+
+fn half() -> Value {
+    meshed(&json!([{"setWeight": {"weight": 50}}]))
+}
+
+/// Both VirtualServices, all to stable, and a DestinationRule whose subsets select these.
+fn mesh(selected: [Option<&Revision>; 2]) -> Vec<Route> {
+    let [stable, canary] = selected.map(|revision| {
+        let labels = json!({"app": "api", "slipway.dev/revision": revision});
+        json!({"labels": labels})
+    });
+    let mut subsets = [stable, canary];
+    subsets[0]["name"] = "stable".into();
+    subsets[1]["name"] = "canary".into();
+    let to = |subset: &str, weight: u8| json!({"destination": {"host": "api", "subset": subset}, "weight": weight});
+    let service = json!({"spec": {"http": [{"route": [to("stable", 100), to("canary", 0)]}]}});
+    vec![
+        object(ObjectKind::VirtualService, "shop", &service),
+        object(ObjectKind::VirtualService, "shop-inside", &service),
+        object(
+            ObjectKind::DestinationRule,
+            "api",
+            &json!({"spec": {"host": "api", "subsets": subsets}}),
+        ),
+    ]
+}
+
+/// What plans make the subsets select: once, however many routers have them.
+fn labelled(plan: &Plan<Memory>) -> Option<[Option<String>; 2]> {
+    let mut changes = plan.actions.iter().filter_map(|action| match action {
+        Action::Patch { target, change } if target.kind == ObjectKind::DestinationRule => {
+            Some(change)
+        }
+        _ => None,
+    });
+    let change = changes.next()?;
+    assert_eq!(changes.next(), None);
+    Some([0, 1].map(|index| {
+        let subset = &change["spec"]["subsets"][index];
+        let label = subset["labels"]["slipway.dev/revision"].as_str();
+        label.map(str::to_owned)
+    }))
+}
+
+#[test]
+fn a_subset_goes_with_its_service() {
+    let extra = half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let mut seen = under_way(&extra, 0, 2, 0);
+    seen.service_mut(Side::Canary).revision = Some(v1.clone());
+    seen.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    let plan = plan(&seen, NOW);
+    assert_eq!(selected(&plan, "api-canary"), Some(v2.to_string()));
+    let both = [Some(v1.to_string()), Some(v2.to_string())];
+    assert_eq!(labelled(&plan), Some(both));
+    assert_eq!(shifted_to(&plan), None);
+}
+
+#[test]
+fn a_subset_that_lags_is_brought_along_before_it_gets_weight() {
+    let extra = half();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let mut seen = under_way(&extra, 0, 2, 0);
+    seen.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    let lagging = plan(&seen, NOW);
+    let both = [Some(v1.to_string()), Some(v2.to_string())];
+    assert_eq!(labelled(&lagging), Some(both));
+    assert_eq!(shifted_to(&lagging), None);
+    seen.routes.truncate(1);
+    seen.routes.extend(mesh([Some(&v1), Some(&v2)]));
+    let along = plan(&seen, NOW);
+    assert_eq!(labelled(&along), None);
+    assert_eq!(shifted_to(&along), Some(50));
+}
+
+#[test]
+fn a_subset_that_never_was_ours_is_taken_once_our_pods_answer() {
+    let extra = half();
+    let v1 = revision("1", &extra);
+    let mut seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0);
+    seen.routes.extend(mesh([None, None]));
+    let ready = plan(&seen, NOW);
+    assert_eq!(labelled(&ready), Some([Some(v1.to_string()), None]));
+    seen.service_mut(Side::Stable).ready.pop_first();
+    let early = plan(&seen, NOW);
+    assert_eq!(labelled(&early), None);
+    assert!(
+        early.why.message.contains("3 of 4 pods"),
+        "{}",
+        early.why.message
+    );
+}
+
+#[test]
+fn what_people_have_on_a_route_may_be_in_the_way_of_a_step() {
+    let extra = meshed(&json!([{"mirror": {"percent": 50}}, {"pause": {}}]));
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    let mut seen = under_way(&extra, 0, 2, 0);
+    seen.routes.extend(mesh([Some(&v1), Some(&v2)]));
+    let free = plan(&seen, NOW);
+    assert!(shifted_to(&free).is_some());
+    let mut own = seen.routes[1].live.as_ref().clone();
+    own.data["spec"]["http"][0]["mirror"] = json!({"host": "audit"});
+    seen.routes[1].live = own.into();
+    let barred = plan(&seen, NOW);
+    assert_eq!(shifted_to(&barred), None);
+    let message = &barred.why.message;
+    assert!(message.contains("a mirror of its own"), "{message}");
+}
+
+#[test]
+fn an_owner_of_peoples_objects_stays_who_it_is() {
+    let extra = half();
+    let v1 = revision("1", &extra);
+    let mut seen = under_way(&extra, 0, 2, 0);
+    seen.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    for route in &mut seen.routes[1..] {
+        let mut live = route.live.as_ref().clone();
+        live.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: "apps.example/v1".into(),
+            controller: Some(true),
+            ..OwnerReference::default()
+        }]);
+        route.live = live.into();
+    }
+    let owned: Vec<&str> = seen
+        .owned_routes()
+        .map(|target| target.key.name.as_str())
+        .collect();
+    assert_eq!(owned, ["api"]);
+}
+
+#[test]
+fn the_ingress_of_the_canary_is_made_without_weight_before_anything_else() {
+    let mut extra = routed();
+    extra["traffic"]["nginx"] = json!({"ingresses": ["shop"]});
+    let v1 = revision("1", &extra);
+    let mut seen = untouched(spec("1", &extra))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0);
+    let missing = plan(&seen, NOW);
+    let message = &missing.why.message;
+    assert!(message.contains("there is no Ingress shop"), "{message}");
+    let backend = json!({"service": {"name": "api-stable", "port": {"number": 80}}});
+    let theirs = json!({"spec": {"defaultBackend": backend}});
+    seen.routes
+        .push(object(ObjectKind::Ingress, "shop", &theirs));
+    let plan = plan(&seen, NOW);
+    let made = plan.actions.iter().find_map(|action| match action {
+        Action::Create(made) if made.kind == ObjectKind::Ingress => Some(&made.body),
+        _ => None,
+    });
+    let metadata = &made.unwrap()["metadata"];
+    assert_eq!(metadata["name"], "shop-api-canary");
+    assert_eq!(
+        metadata["annotations"]["nginx.ingress.kubernetes.io/canary-weight"],
+        "0"
+    );
+    assert_eq!(metadata["labels"]["slipway.dev/rollout"], "api");
+    let is_theirs = |action: &&Action| matches!(action, Action::Patch { target, .. } if target.key.name == "shop");
+    assert_eq!(plan.actions.iter().find(is_theirs), None);
 }

@@ -1,0 +1,59 @@
+//! What the Services select, and the routers' own subsets with them. No I/O.
+
+use serde_json::json;
+
+use super::super::render;
+use super::Draft;
+use super::shift::patch;
+use crate::model::revision::Revision;
+use crate::traffic::{Arrangement, Side};
+
+impl Draft<'_> {
+    /// A Service whose selector somebody changed gets it back at once, with or without weight: whatever it
+    /// reaches now is not what anybody wanted.
+    pub(super) fn put_right(&mut self, side: Side, live: &Arrangement) {
+        let change = self.change().filter(|_| side == Side::Canary);
+        let revision = change
+            .map_or(&self.stable, |change| &change.revision)
+            .clone();
+        // But for a subset that never was ours: what is in it serves until our pods do.
+        let [stable, canary] = self.live.is_unclaimed;
+        let is_unclaimed = if side == Side::Stable { stable } else { canary };
+        let need = live.share(side).need(self.spec.replicas);
+        let answering = self.seen.answering(side, &revision);
+        if is_unclaimed && self.change().is_none() && answering < need {
+            let words =
+                format!("{answering} of {need} pods of {revision} answer behind their Service");
+            return self.wait_for(words);
+        }
+        self.write_selector(side, &revision);
+    }
+
+    pub(super) fn select(&mut self, side: Side, revision: &Revision) {
+        if !self.live.acknowledged && self.rules.selector_swaps_idle {
+            return self.wait_for_data_plane();
+        }
+        self.write_selector(side, revision);
+    }
+
+    pub(super) fn write_selector(&mut self, side: Side, revision: &Revision) {
+        if let Some(service) = self.seen.service(side) {
+            let selector = render::selector_patch(self.spec, revision, &service.foreign_keys);
+            let change = json!({"spec": {"selector": selector}});
+            self.moves.push(patch(&service.target, change));
+        }
+        let Some(routing) = &self.spec.routing else {
+            return;
+        };
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        let routers = routing.routers.iter();
+        for (target, change) in routers.filter_map(|router| router.select(&scene, side, revision)) {
+            let select = patch(&target, change);
+            // Several routers may share their subsets.
+            if !self.moves.contains(&select) {
+                self.moves.push(select);
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One Rollout that several routers divide for at the same time, each on its own kinds' real definitions.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+use slipway::rollout::api::Phase;
+use testbed::scripted::ScriptedGateway;
+
+use crate::cluster::{Space, wait_for, with_namespace};
+
+use crate::operator::Operator;
+use crate::rollout::{SOON, Subject, manifest, stable};
+
+/// The objects of people's that carry weights, and where the canary's is in each.
+const CARRIERS: &[(ObjectKind, &str, &str)] = &[
+    (
+        ObjectKind::HttpRoute,
+        "web",
+        "/spec/rules/1/backendRefs/1/weight",
+    ),
+    (
+        ObjectKind::VirtualService,
+        "mesh",
+        "/spec/http/1/route/1/weight",
+    ),
+    (
+        ObjectKind::TraefikService,
+        "edge",
+        "/spec/weighted/services/1/weight",
+    ),
+];
+
+const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
+
+fn api(space: &Space, kind: ObjectKind) -> Api<DynamicObject> {
+    Api::namespaced_with(space.client.clone(), &space.name, &kind.api_resource())
+}
+
+async fn get(space: &Space, kind: ObjectKind, name: &str) -> DynamicObject {
+    api(space, kind).get(name).await.unwrap()
+}
+
+async fn create(space: &Space, kind: ObjectKind, name: &str, spec: Value) {
+    let object = json!({
+        "apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": {"name": name}, "spec": spec,
+    });
+    let object = serde_json::from_value(object).unwrap();
+    let created = api(space, kind)
+        .create(&PostParams::default(), &object)
+        .await;
+    created.unwrap();
+}
+
+/// What people have before there is a Rollout. Each has a part that has nothing to do with it.
+async fn people(space: &Space) {
+    let backend = |name: &str, weight: i32| json!({"name": name, "port": 80, "weight": weight});
+    let pair = [backend("api-stable", 100), backend("api-canary", 0)];
+    let docs = [backend("docs", 1)];
+    let at = |path: &str, refs: &[Value]| json!({"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": refs});
+    let route =
+        json!({"parentRefs": [{"name": "web"}], "rules": [at("/docs", &docs), at("/", &pair)]});
+    create(space, ObjectKind::HttpRoute, "web", route).await;
+
+    let to = |subset: &str, weight: i32| json!({"destination": {"host": "api", "subset": subset}, "weight": weight});
+    let mesh = json!({"hosts": ["api"], "http": [
+        {"match": [{"uri": {"prefix": "/docs"}}], "route": [{"destination": {"host": "docs"}}]},
+        {"timeout": "5s", "retries": {"attempts": 2}, "route": [to("stable", 100), to("canary", 0)]},
+    ]});
+    create(space, ObjectKind::VirtualService, "mesh", mesh).await;
+    let labels = json!({"app": "api"});
+    let rule = json!({"host": "api", "trafficPolicy": {"loadBalancer": {"simple": "LEAST_REQUEST"}}, "subsets": [
+        {"name": "stable", "labels": labels}, {"name": "canary", "labels": labels}]});
+    create(space, ObjectKind::DestinationRule, "api", rule).await;
+
+    let edge = json!({"weighted": {"sticky": {"cookie": {"name": "lb"}}, "services": pair}});
+    create(space, ObjectKind::TraefikService, "edge", edge).await;
+
+    let path = |path: &str, service: &str| json!({"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}});
+    let paths = [path("/docs", "docs"), path("/", "api-stable")];
+    let ingress = json!({"ingressClassName": "nginx", "rules": [{"host": "shop.test", "http": {"paths": paths}}]});
+    create(space, ObjectKind::Ingress, "shop", ingress).await;
+}
+
+/// A step to look at each weight, which somebody ends.
+fn traffic() -> Value {
+    let at = |weight: u8| json!({"setWeight": {"weight": weight}});
+    json!({"spec": {
+        "traffic": {
+            "drain": "1s", "allowForeign": true,
+            "gatewayAPI": {"httpRoutes": [{"name": "web"}]},
+            "istio": {
+                "virtualServices": [{"name": "mesh"}],
+                "destinationRule": {"name": "api", "stableSubset": "stable", "canarySubset": "canary"},
+            },
+            "traefik": {"services": ["edge"]},
+            "nginx": {"ingresses": ["shop"]},
+        },
+        "strategy": {"steps": [
+            at(25), {"pause": {}}, at(50), {"pause": {}}, at(100), {"pause": {}},
+        ]},
+    }})
+}
+
+/// The canary's weight in every router.
+async fn weights(space: &Space) -> Vec<i64> {
+    let mut weights = Vec::new();
+    for (kind, name, place) in CARRIERS {
+        let object = get(space, *kind, name).await;
+        weights.push(object.data.pointer(place).unwrap().as_i64().unwrap());
+    }
+    let ours = get(space, ObjectKind::Ingress, "shop-api-canary").await;
+    weights.push(ours.annotations()[CANARY_WEIGHT].parse().unwrap());
+    weights
+}
+
+/// What the subsets select, and what the Services do: stable first.
+async fn selected(space: &Space) -> [Vec<String>; 2] {
+    let rule = get(space, ObjectKind::DestinationRule, "api").await;
+    let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
+    let mut selected = [Vec::new(), Vec::new()];
+    for (index, name) in ["api-stable", "api-canary"].into_iter().enumerate() {
+        let label = format!("/spec/subsets/{index}/labels/slipway.dev~1revision");
+        let subset = rule.data.pointer(&label).and_then(Value::as_str);
+        let service = services.get(name).await.unwrap().spec.unwrap();
+        let service = service.selector.unwrap()["slipway.dev/revision"].clone();
+        selected[index] = vec![service, subset.unwrap_or_default().to_owned()];
+    }
+    selected
+}
+
+async fn resume(space: &Space, name: &str) {
+    let decision = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
+        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Resume", "user": "olga"},
+    });
+    let decision = serde_json::from_value(decision).unwrap();
+    let decisions = space.api("Decision");
+    decisions
+        .create(&PostParams::default(), &decision)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        people(space).await;
+        let mut before = Vec::new();
+        for (kind, name, _) in CARRIERS {
+            before.push(get(space, *kind, name).await.data["spec"].clone());
+        }
+        let shop = get(space, ObjectKind::Ingress, "shop").await;
+
+        let rollout = Subject::create(space, &manifest("greeter:1", &traffic())).await;
+        let first = rollout.until_phase(Phase::Healthy).await;
+        let both = |revision: &str| vec![revision.to_owned(), revision.to_owned()];
+        let old = both(&stable(&first));
+        let begun = [old.clone(), old.clone()];
+        wait_for("subsets that select the first revision", SOON, async || {
+            (selected(space).await == begun).then_some(())
+        })
+        .await;
+        assert_eq!(weights(space).await, [0, 0, 0, 0]);
+
+        rollout.set_image("greeter:2").await;
+        for weight in [25, 50, 100] {
+            let what = format!("a pause at {weight} %");
+            let status = rollout.until(&what, |status| {
+                let canary = status.weights.as_ref().map(|weights| weights.canary);
+                status.phase == Some(Phase::Paused) && canary.map(i64::from) == Some(weight)
+            });
+            let new = both(&status.await.canary.unwrap().revision);
+            assert_eq!(weights(space).await, [weight; 4], "all routers agree");
+            assert_eq!(selected(space).await, [old.clone(), new]);
+            resume(space, &format!("resume-{weight}")).await;
+        }
+        let second = rollout.until_promoted(&stable(&first)).await;
+        let new = both(&stable(&second));
+        assert_eq!(selected(space).await, [new.clone(), new]);
+        assert_eq!(weights(space).await, [0, 0, 0, 0]);
+
+        for ((kind, name, _), before) in CARRIERS.iter().zip(before) {
+            let after = get(space, *kind, name).await.data["spec"].clone();
+            assert_eq!(after, before, "{kind:?} is as people wrote it");
+        }
+        let same = get(space, ObjectKind::Ingress, "shop").await;
+        assert_eq!(
+            same.resource_version(),
+            shop.resource_version(),
+            "never written"
+        );
+        follows(space).await;
+    })
+    .await;
+}
+
+/// The Ingress of the canary has the host that people give theirs.
+async fn follows(space: &Space) {
+    let ingresses = api(space, ObjectKind::Ingress);
+    let mut rules = get(space, ObjectKind::Ingress, "shop").await.data["spec"]["rules"].clone();
+    rules[0]["host"] = "new.test".into();
+    let change = Patch::Merge(json!({"spec": {"rules": rules}}));
+    let params = PatchParams::default();
+    ingresses.patch("shop", &params, &change).await.unwrap();
+    wait_for("the host of the canary's Ingress", SOON, async || {
+        let ours = ingresses.get("shop-api-canary").await.ok()?;
+        let rules = ours.data.pointer("/spec/rules")?.as_array()?;
+        let paths = rules[0]["http"]["paths"].as_array()?;
+        assert_eq!(paths.len(), 1, "only the path to the stable Service");
+        (rules[0]["host"] == "new.test").then_some(())
+    })
+    .await;
+}
