@@ -3,7 +3,7 @@
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
@@ -72,6 +72,25 @@ async fn an_edit_of_a_config_map_is_a_change_and_goes_back_with_its_revision() {
         })
         .await;
         nothing_lost("an edit of a ConfigMap, taken back", load).await;
+
+        let mut leaving = extra;
+        leaving["deletionPolicy"] = "Orphan".into();
+        app.ask_for(Version::One, &leaving).await;
+        let rollouts = app.api(ObjectKind::Rollout);
+        rollouts
+            .delete(NAME, &DeleteParams::default())
+            .await
+            .unwrap();
+        wait_for("the Rollout is gone", SOON, async || {
+            let found = rollouts.get_opt(NAME).await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        })
+        .await;
+        assert_eq!(
+            copies(app).await,
+            before,
+            "pods that go on serving go on reading"
+        );
     })
     .await;
 }

@@ -121,6 +121,136 @@ async fn a_route_of_peoples_is_driven_given_back_and_left_alone_otherwise() {
     .await;
 }
 
+/// Objects of people's of every kind that carries weights, and has no data plane here but for the GRPCRoute.
+fn all_kinds(app: &App) -> Vec<(ObjectKind, Value)> {
+    let object = |kind: ObjectKind, spec: Value| {
+        let body = json!({
+            "apiVersion": kind.api_version(), "kind": kind.kind(),
+            "metadata": {"name": SHOP, "namespace": app.namespace}, "spec": spec,
+        });
+        (kind, body)
+    };
+    let to = |subset: &str, weight: u8| json!({"destination": {"host": NAME, "subset": subset}, "weight": weight});
+    let stable = json!({"service": {"name": format!("{NAME}-stable"), "port": {"number": 80}}});
+    vec![
+        object(
+            ObjectKind::GrpcRoute,
+            json!({
+                "parentRefs": [{"name": "slipway", "namespace": "gateway-system"}],
+                "hostnames": [format!("grpc.{}", app.host())], "rules": [{"backendRefs": both()}],
+            }),
+        ),
+        object(
+            ObjectKind::VirtualService,
+            json!({
+                "hosts": [NAME], "http": [{"timeout": "5s", "route": [to("stable", 100), to("canary", 0)]}],
+            }),
+        ),
+        object(
+            ObjectKind::DestinationRule,
+            json!({"host": NAME, "subsets": [
+            {"name": "stable", "labels": {"app": NAME}}, {"name": "canary", "labels": {"app": NAME}}]}),
+        ),
+        object(
+            ObjectKind::TraefikService,
+            json!({"weighted": {"services": both()}}),
+        ),
+        object(
+            ObjectKind::Ingress,
+            json!({"rules": [{"host": app.host(), "http": {"paths": [
+            {"path": "/", "pathType": "Prefix", "backend": stable}]}}]}),
+        ),
+    ]
+}
+
+/// Where each of these kinds has the canary's weight.
+const WEIGHTS: &[(ObjectKind, &str)] = &[
+    (ObjectKind::GrpcRoute, "/spec/rules/0/backendRefs/1/weight"),
+    (ObjectKind::VirtualService, "/spec/http/0/route/1/weight"),
+    (
+        ObjectKind::TraefikService,
+        "/spec/weighted/services/1/weight",
+    ),
+];
+
+async fn install_kinds(app: &App) {
+    let file = std::env::temp_dir().join(format!("{}-kinds.yaml", app.namespace));
+    std::fs::write(&file, testbed::router_crds().await.unwrap()).unwrap();
+    let path = file.display().to_string();
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", &path];
+    app.stage.run("kubectl", &apply).await.unwrap();
+    let known = [
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "-f",
+        &path,
+    ];
+    app.stage.run("kubectl", &known).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn every_router_goes_along_and_pods_are_renewed_afterwards() {
+    with_app(async |app| {
+        install_kinds(app).await;
+        let objects = all_kinds(app);
+        for (kind, object) in &objects {
+            app.apply(*kind, object).await;
+        }
+        let extra = json!({
+            "traffic": {
+                "allowForeign": true, "gatewayAPI": {"grpcRoutes": [{"name": SHOP}]},
+                "istio": {"virtualServices": [{"name": SHOP}],
+                          "destinationRule": {"name": SHOP, "stableSubset": "stable", "canarySubset": "canary"}},
+                "traefik": {"services": [SHOP]}, "nginx": {"ingresses": [SHOP]},
+            },
+            "strategy": {"steps": [{"setWeight": {"weight": 50}}, {"pause": {}}]},
+        });
+        app.start(Version::One, &extra).await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(50).await;
+        for (kind, place) in WEIGHTS {
+            let object = app.api(*kind).get(SHOP).await.unwrap();
+            assert_eq!(object.data.pointer(place), Some(&json!(50)), "{kind:?}");
+        }
+        let ours = format!("{SHOP}-{NAME}-canary");
+        let canary = app.api(ObjectKind::Ingress).get(&ours).await.unwrap();
+        let weight = canary.annotations()["nginx.ingress.kubernetes.io/canary-weight"].clone();
+        assert_eq!(weight, "50");
+        app.decide("Resume").await;
+        app.until_healthy().await;
+
+        let mut fewer = extra.clone();
+        fewer["traffic"]["nginx"] = Value::Null;
+        app.ask_for(Version::Two, &fewer).await;
+        wait_for("the second Ingress is gone", SOON, async || {
+            let found = app.api(ObjectKind::Ingress).get_opt(&ours).await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        })
+        .await;
+        app.until_pods(REPLICAS).await;
+        let before = app.pods().await;
+        app.decide("Restart").await;
+        wait_for("pods that are all new", SOON * 2, async || {
+            let after = app.pods().await;
+            let old: Vec<&String> = before.values().flatten().collect();
+            let now: Vec<&String> = after.values().flatten().collect();
+            let left = now.iter().filter(|pod| old.contains(pod)).count();
+            if left == 0 && now.len() == REPLICAS {
+                Ok(())
+            } else {
+                Err(format!("{left} of {} are old", now.len()))
+            }
+        })
+        .await;
+        nothing_lost("every router, and pods that are renewed", load).await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn requests_with_a_header_or_a_cookie_see_the_new_version_before_all_others() {

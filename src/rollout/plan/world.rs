@@ -1220,12 +1220,14 @@ const STORIES: &[(&str, Story)] = &[
     ("restarted in a pause", restarted_in_a_pause),
 ];
 
+/// Worlds of each story in which a mutant is looked for.
 const SEEDS: u64 = 40;
 
 #[test]
 fn no_world_loses_a_request_and_every_change_ends() {
+    let each = worlds() / 2 / STORIES.len() as u64;
     for (name, story) in STORIES {
-        for seed in 0..SEEDS {
+        for_each_seed(name, each, |seed| {
             let world = story(seed, GOOD);
             assert!(
                 world.lost.is_empty(),
@@ -1233,8 +1235,29 @@ fn no_world_loses_a_request_and_every_change_ends() {
                 world.lost.first()
             );
             world.assert_sound(seed);
-        }
+        });
     }
+}
+
+/// Worlds in all: as many as `SLIPWAY_WORLDS` says, or as an unoptimised build gets through in a minute or two.
+fn worlds() -> u64 {
+    let said = std::env::var("SLIPWAY_WORLDS").ok();
+    let said = said.and_then(|count| count.parse().ok());
+    said.unwrap_or(1200)
+}
+
+/// Checks the worlds of the seeds below `count`, on all cores.
+fn for_each_seed(what: &str, count: u64, check: impl Fn(u64) + Sync) {
+    println!("{what}: seeds below {count}");
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = usize::try_from(count).unwrap();
+    let check = &check;
+    std::thread::scope(|scope| {
+        for first in 0..workers {
+            let own = (first..count).step_by(workers);
+            scope.spawn(move || own.for_each(|seed| check(seed as u64)));
+        }
+    });
 }
 
 /// Whether some world shows that these habits are wrong.

@@ -134,13 +134,7 @@ fn weathered(seed: u64) -> World {
 
 #[test]
 fn after_any_storm_a_version_takes_over() {
-    (0..160).for_each(takes_over_after_a_storm);
-}
-
-#[test]
-#[ignore = "takes many minutes; run make e2e-full"]
-fn after_any_of_many_storms_a_version_takes_over() {
-    (160..10_000).for_each(takes_over_after_a_storm);
+    for_each_seed("storms", worlds() / 2, takes_over_after_a_storm);
 }
 
 fn takes_over_after_a_storm(seed: u64) {
