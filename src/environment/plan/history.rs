@@ -262,13 +262,15 @@ fn named<'d>(list: &'d [Deployed], record: &Record) -> Option<&'d Deployed> {
     list.iter().find(|entry| entry.promotion == record.name())
 }
 
-/// Since when the Environment's status says that the Release is held because this Promotion of it failed.
+/// Since when the Environment's status says that the Release is held because this Promotion of it failed. A rollback that
+/// fails holds everything, never its Release: one that is new must not be taken for one that failed.
 fn held_since(seen: &Observed, record: &Record, later: &[Record]) -> Option<Timestamp> {
     let release = &record.spec.release;
     let is_repeated = later.iter().any(|next| next.spec.release == *release);
     let same = |hold: &&Hold| hold.by == SLIPWAY && hold.release.as_ref() == Some(release);
     let hold = seen.status.holds.iter().find(same);
-    hold.filter(|_| !is_repeated).map(|hold| hold.at.0)
+    let may_be_this = !is_repeated && record.spec.kind == PromotionKind::Promote;
+    hold.filter(|_| may_be_this).map(|hold| hold.at.0)
 }
 
 /// Whether a Promotion that an older Release took the place of may have failed. Only people promote something older,

@@ -728,6 +728,30 @@ fn what_a_person_left_for_something_older_does_not_come_again_when_everything_is
 }
 
 #[test]
+fn the_way_back_is_taken_though_the_release_that_it_leads_to_is_held() {
+    let mut world = World::shop();
+    world.release(1, Nature::Good);
+    world.settle();
+    for action in ["Reject", "Promote"] {
+        world.decide("alice", action, "staging", &json!({"release": "shop-1"}));
+    }
+    world.settle();
+    let holds = world.status("staging").holds;
+    assert_eq!(holds[0].release.as_deref(), Some("shop-1"));
+    world.release(2, Nature::Breaks);
+    world.settle();
+    assert_eq!(
+        world.told("staging"),
+        [
+            "Promote shop-1 Succeeded",
+            "Promote shop-1 Failed",
+            "Promote shop-2 RolledBack",
+            "Rollback shop-1 Succeeded"
+        ]
+    );
+}
+
+#[test]
 fn everything_is_rebuilt_when_the_records_themselves_are_lost() {
     let mut world = running(1);
     world.release(2, Nature::Good);

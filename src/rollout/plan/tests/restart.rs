@@ -44,7 +44,7 @@ fn evicted(plan: &Plan<Memory>) -> Vec<&str> {
 }
 
 /// What the next plan sees: the server's answers are in the status.
-fn next(mut seen: Observed, plan: &Plan<Memory>, answer: Eviction, second: i64) -> Observed {
+fn next(mut seen: Observed, plan: &Plan<Memory>, answer: &Eviction, second: i64) -> Observed {
     let answers = evicted(plan).into_iter();
     let outcome = Outcome {
         evictions: answers
@@ -90,7 +90,7 @@ fn a_restart_replaces_one_pod_after_the_other_and_then_is_over() {
                     format!("restarting: {index} of 4 pods, as alice asked").as_str()
                 )
             );
-            seen = next(seen, &first, Eviction::Granted, 10);
+            seen = next(seen, &first, &Eviction::Granted, 10);
             seen.pods[index].is_ending = true;
             assert!(plan(&seen, later(11)).actions.is_empty(), "three serve");
             seen.pods[index].is_ending = false;
@@ -186,7 +186,7 @@ fn what_a_budget_does_not_allow_is_tried_again_later_and_said() {
     let refused = Eviction::Refused(words.to_owned());
     let seen = asked(&routed(), 4);
     let first = plan(&seen, later(10));
-    let mut seen = next(seen, &first, refused.clone(), 10);
+    let mut seen = next(seen, &first, &refused, 10);
     let waiting = plan(&seen, later(11));
     assert_eq!(
         (evicted(&waiting).len(), waiting.wake),
@@ -201,7 +201,7 @@ fn what_a_budget_does_not_allow_is_tried_again_later_and_said() {
     for _ in 0..6 {
         let again = plan(&seen, later(at));
         assert_eq!(evicted(&again).len(), 1, "at {at}");
-        seen = next(seen, &again, refused.clone(), at);
+        seen = next(seen, &again, &refused, at);
         let until = plan(&seen, later(at)).wake.unwrap();
         let wait = until.duration_since(later(at)).as_secs();
         waits.push(wait);
@@ -209,7 +209,7 @@ fn what_a_budget_does_not_allow_is_tried_again_later_and_said() {
     }
     assert_eq!(waits, [10, 20, 40, 60, 60, 60]);
     let again = plan(&seen, later(at));
-    let seen = next(seen, &again, Eviction::Granted, at);
+    let seen = next(seen, &again, &Eviction::Granted, at);
     let progress = seen.status.progress.clone().unwrap();
     assert_eq!(progress.restart.unwrap().refused, None);
 }
@@ -221,7 +221,7 @@ fn the_only_pod_goes_when_another_serves_beside_it() {
         let v1 = seen.sets[0].revision.clone();
         let more = plan(&seen, later(10));
         assert_eq!((scaled(&more, &v1), evicted(&more).len()), (Some(2), 0));
-        seen = next(seen, &more, Eviction::Granted, 10);
+        seen = next(seen, &more, &Eviction::Granted, 10);
         seen.sets[0].replicas = 2;
         seen.sets[0].current = 2;
         assert!(evicted(&plan(&seen, later(11))).is_empty(), "it starts");
