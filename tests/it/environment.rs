@@ -436,7 +436,11 @@ async fn a_reference_that_leads_nowhere_is_named_and_awaited() {
         let again = shop.until("staging", "serves again", is_well).await;
         assert_eq!(again.desired, found.desired);
         let healthy = Some(Phase::Healthy);
-        assert_eq!(shop.serves("staging").await, (Some(shop.image(1)), healthy));
+        let served = (Some(shop.image(1)), healthy);
+        wait_for("all pods of the image before", SOON, async || {
+            (shop.serves("staging").await == served).then_some(())
+        })
+        .await;
         assert_eq!(
             told(&shop.records("staging").await),
             ["Promote shop-1 Succeeded"]
