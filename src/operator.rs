@@ -58,6 +58,9 @@ pub enum OperatorError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// Longest wait for the answer to an eviction.
+const EVICTION: Duration = Duration::from_secs(10);
+
 /// Runs the operator until `stop`.
 ///
 /// # Errors
@@ -68,7 +71,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let bad = |error| OperatorError::BadConfig(Box::new(error));
     let clock = Clock::default();
     let metrics = Metrics::new()?;
-    let lease_client = client::connect_for_lease(kube_config.clone(), leader::CALL).map_err(bad)?;
+    let lease_client = client::connect_without_retry(kube_config.clone(), leader::CALL);
+    let evictions = client::connect_without_retry(kube_config.clone(), EVICTION);
+    let (lease_client, evictions) = (lease_client.map_err(bad)?, evictions.map_err(bad)?);
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
     preflight::check(&client, &config.namespaces()).await?;
 
@@ -79,7 +84,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             metrics.clone(),
             clock.clone(),
         )
-        .with_images(config.images()),
+        .with_images(config.images())
+        .evicting_by(evictions),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),

@@ -30,6 +30,7 @@ use caches::Caches;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    evictions: Client,
     http: fetch::Http,
     events: event::Events,
     metrics: Metrics,
@@ -55,6 +56,7 @@ impl Cluster {
     pub fn new(client: Client, http: fetch::Http, metrics: Metrics, clock: Clock) -> Self {
         let events = event::Events::new(client.clone());
         Self {
+            evictions: client.clone(),
             client,
             http,
             events,
@@ -73,6 +75,12 @@ impl Cluster {
             images: Arc::new(images),
             ..self
         }
+    }
+
+    /// The same handle, which asks for evictions through another client: one that takes a refusal for an answer.
+    #[must_use]
+    pub fn evicting_by(self, evictions: Client) -> Self {
+        Self { evictions, ..self }
     }
 
     /// The images of stage pods.

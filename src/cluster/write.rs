@@ -284,8 +284,9 @@ impl Cluster {
             field_manager: Some(SLIPWAY.to_owned()),
             ..PostParams::default()
         };
-        let answer: kube::Result<Value> = self
-            .api(*kind, key)
+        let (client, resource) = (self.evictions.clone(), kind.api_resource());
+        let pods: Api<DynamicObject> = Api::namespaced_with(client, &key.namespace, &resource);
+        let answer: kube::Result<Value> = pods
             .create_subresource("eviction", &key.name, &params, &eviction)
             .await;
         match answer {
