@@ -4,6 +4,7 @@ mod decision;
 mod edge;
 mod pods;
 mod router;
+mod size;
 mod strategy;
 
 use jiff::Timestamp;
