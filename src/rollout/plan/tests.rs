@@ -4,6 +4,7 @@ mod decision;
 mod edge;
 mod pods;
 mod router;
+mod scenario;
 mod size;
 mod strategy;
 
