@@ -4,6 +4,7 @@
 mod imports;
 mod kinds;
 mod samples;
+mod scenarios;
 
 use std::path::{Path, PathBuf};
 

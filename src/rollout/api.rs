@@ -52,7 +52,8 @@ pub use traffic::*;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpec {
-    /// Number of pods that serve. Also settable through `/scale`. Default `1`. Example: `6`.
+    /// Number of pods that serve. Also settable through `/scale`. A smaller number waits while two revisions share the
+    /// traffic (a weight above 0 and below 100); a larger one, and `0`, are followed at once. Default `1`. Example: `6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub replicas: Option<i32>,

@@ -6,6 +6,7 @@
 //! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
 //! - `step/`: whether the step that is being done is done;
 //! - `hook`: the Job of the step that is being done;
+//! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
 //! - `live`: how traffic is divided now;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
@@ -30,6 +31,7 @@ mod rule;
 mod scale;
 mod select;
 mod shift;
+mod size;
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +105,7 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
         return delete(seen, now);
     }
     match &seen.wanted {
-        Wanted::Spec(spec) => Draft::new(rules, seen, &Levels::of(spec), now).finish(),
+        Wanted::Spec(spec) => plan_for(rules, seen, spec, now),
         Wanted::NoRelease(message) => {
             let memory = remembered(seen, Phase::Pending);
             let why = Why::normal("NoRelease", message.clone());
@@ -119,12 +121,15 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
                 let memory = remembered(seen, Phase::Degraded);
                 return without_spec(seen, memory, Why::warning("InvalidSpec", text));
             };
-            told_invalid(
-                Draft::new(rules, seen, &Levels::of(left), now).finish(),
-                &text,
-            )
+            told_invalid(plan_for(rules, seen, left, now), &text)
         }
     }
+}
+
+fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<Memory> {
+    let raised = size::raised(seen, spec);
+    let levels = Levels::of(raised.as_ref().unwrap_or(spec));
+    Draft::new(rules, seen, &levels, now).finish()
 }
 
 /// Objects of people's are put back first, if that can be done in good time.
@@ -279,6 +284,7 @@ impl<'a> Draft<'a> {
             waiting: None,
             contested: None,
         };
+        draft.note_size();
         draft.decide();
         draft
     }
@@ -302,7 +308,10 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(mut self) -> Plan<Memory> {
-        let why = self.report();
+        let mut why = self.report();
+        if let Some(words) = self.words_of_size() {
+            why.message = format!("{}; {words}", why.message);
+        }
         let is_leaving = self.seen.deletion == Some(Deletion::Orphan);
         let orphaned = is_leaving && self.is_back_at_stable();
         if orphaned {

@@ -247,6 +247,9 @@ pub struct Progress {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub draining: BTreeMap<String, Timestamp>,
+    /// Number of pods that serve, while revisions share the traffic: a smaller `spec.replicas` waits until they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
     /// Objects of people's whose weights are driven, and how often somebody has taken them back in this change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driven: BTreeMap<String, u32>,

@@ -7,6 +7,8 @@ mod edge;
 mod pods;
 mod restart;
 mod router;
+mod scenario;
+mod size;
 mod strategy;
 
 use jiff::Timestamp;

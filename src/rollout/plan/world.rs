@@ -6,6 +6,7 @@
 
 mod chaos;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -249,11 +250,12 @@ impl World {
             }
             for _ in set.replicas..count {
                 let ends_at = self.now + if self.is_graceful { DRAIN } else { 0 };
-                let victim = self
-                    .pods
-                    .iter_mut()
-                    .find(|p| p.revision == set.revision && p.ends_at.is_none());
-                victim.unwrap().ends_at = Some(ends_at);
+                // As in Kubernetes, those that are not ready, and then the latest, go first.
+                let rank = |pod: &SimPod| (self.is_ready(pod), Reverse(pod.ready_at));
+                let alive = self.pods.iter().enumerate().filter(|(_, pod)| alive(pod));
+                let victim = alive.min_by_key(|(_, pod)| rank(pod));
+                let victim = victim.map(|(index, _)| index);
+                self.pods[victim.unwrap()].ends_at = Some(ends_at);
             }
         }
         for pod in &mut self.pods {
@@ -1047,6 +1049,27 @@ fn overtaken(seed: u64, habits: Habits, extra: &Value) -> World {
     world
 }
 
+/// The number of pods goes up and down in the middle of v2.
+fn resized(seed: u64, habits: Habits, extra: &Value) -> World {
+    let mut extra = extra.clone();
+    extra["strategy"]["maxSurge"] = 1.into();
+    let mut world = started_with(seed, habits, &extra);
+    for replicas in [REPLICAS + 2, REPLICAS - 2] {
+        for _ in 0..2 + world.random.below(20) {
+            world.tick();
+        }
+        extra["replicas"] = replicas.into();
+        let resized = ["1", "2", "3"].map(|version| (version, spec(version, &extra)));
+        world.specs = resized.into();
+    }
+    world.tick();
+    let is_over = world.run_until(400, Phase::Healthy);
+    assert!(is_over, "seed {seed}: v2 gets stuck: {:?}", world.status);
+    let progress = world.status.progress.as_ref().unwrap();
+    assert_eq!(progress.replicas, None, "seed {seed}");
+    world
+}
+
 /// v2 takes over, v1 is kept, and comes back at once.
 fn kept(seed: u64, habits: Habits) -> World {
     let mut extra = steps();
@@ -1203,6 +1226,15 @@ const STORIES: &[(&str, Story)] = &[
     }),
     ("by risk, overtaken", |seed, habits| {
         overtaken(seed, habits, &auto("Rolling"))
+    }),
+    ("another size", |seed, habits| {
+        resized(seed, habits, &strategy(&steps()["strategy"]))
+    }),
+    ("another size, stable with the weight", |seed, habits| {
+        resized(seed, habits, &with_weight())
+    }),
+    ("another size, blue-green", |seed, habits| {
+        resized(seed, habits, &blue_green())
     }),
     ("kept", kept),
     ("good", good),

@@ -107,12 +107,14 @@ impl World {
         self.specs[version].revision.clone()
     }
 
+    /// A smaller number waits while revisions share the traffic, unless it is none.
     fn budgets(&self) -> (i32, i32) {
         let spec = &self.specs[self.wanted];
-        (
-            self.replicas + spec.max_surge,
-            self.replicas - spec.max_unavailable,
-        )
+        let before = self.status.progress.as_ref();
+        let before = before.and_then(|progress| progress.replicas);
+        let kept = before.filter(|_| self.replicas > 0).unwrap_or(0);
+        let replicas = self.replicas.max(kept);
+        (replicas + spec.max_surge, replicas - spec.max_unavailable)
     }
 
     fn is_ready(&self, pod: &SimPod) -> bool {
