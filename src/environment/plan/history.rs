@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, Hold};
-use super::super::observed::{Followed, Moment, Observed, Record};
+use super::super::observed::{Act, Followed, Moment, Observed, Record};
 use super::rulings::SLIPWAY;
+use crate::decision::api::DecisionAction;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::release::api::ImageRef;
 use crate::release::order::Order;
@@ -246,6 +247,9 @@ fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) ->
         };
         return of(phase, Some(deployed.since.0), failed_at);
     }
+    if was_retried(seen, record, later) {
+        return of(PromotionPhase::Failed, None, None);
+    }
     let held_at = held_since(seen, record, later);
     match told {
         Some(PromotionPhase::RolledBack) => of(PromotionPhase::RolledBack, None, held_at),
@@ -256,6 +260,17 @@ fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) ->
         Some(phase) => of(phase, None, None),
         None => of(told_by_rollouts(seen, record, later), None, None),
     }
+}
+
+/// Whether the next Promotion of the same Release is what a Decision Retry asked for: then this one had failed, and what
+/// was said about it is not about the next.
+fn was_retried(seen: &Observed, record: &Record, later: &[Record]) -> bool {
+    let mut again = later
+        .iter()
+        .filter(|next| next.spec.release == record.spec.release);
+    let asked = again.next().and_then(|next| next.spec.decision.as_ref());
+    let is_retry = |act: &Act| act.spec.action == DecisionAction::Retry && Some(&act.name) == asked;
+    asked.is_some() && seen.decisions.iter().any(is_retry)
 }
 
 fn named<'d>(list: &'d [Deployed], record: &Record) -> Option<&'d Deployed> {

@@ -752,6 +752,22 @@ fn the_way_back_is_taken_though_the_release_that_it_leads_to_is_held() {
 }
 
 #[test]
+fn a_refusal_is_about_one_attempt_when_the_records_are_lost_too() {
+    let mut world = World::shop();
+    world.release(1, Nature::Good);
+    world.decide("alice", "Reject", "staging", &json!({"release": "shop-1"}));
+    world.settle();
+    world.decide("alice", "Hold", "staging", &json!({"release": "shop-1"}));
+    world.decide("alice", "Retry", "staging", &json!({}));
+    world.settle();
+    let told = ["Promote shop-1 Failed", "Promote shop-1 Pending"];
+    assert_eq!(world.told("staging"), told);
+    world.wipe_all(ObjectKind::Promotion);
+    world.settle();
+    assert_eq!(world.told("staging"), told);
+}
+
+#[test]
 fn everything_is_rebuilt_when_the_records_themselves_are_lost() {
     let mut world = running(1);
     world.release(2, Nature::Good);
