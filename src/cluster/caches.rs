@@ -191,11 +191,9 @@ impl Caches {
             let key = key.clone();
             woken.extend(self.listeners_to(&Parent { kind, key }));
         }
-        if kind.is_own() {
-            if !self.has_queue(kind) {
-                let parents = news.parents.iter();
-                woken.extend(parents.flat_map(|parent| self.listeners_to(parent)));
-            }
+        if kind.is_own() && !self.has_queue(kind) {
+            let parents = news.parents.iter();
+            woken.extend(parents.flat_map(|parent| self.listeners_to(parent)));
         }
         for object in &woken {
             self.queue(object);

@@ -72,7 +72,7 @@ impl Division {
 
     /// Pods out of `replicas` that the canary needs for it. Whatever is routed by what it has is taken to be little.
     pub fn need(&self, replicas: i32) -> i32 {
-        let routed = if self.route.is_empty() { 0 } else { 1 };
+        let routed = i32::from(!self.route.is_empty());
         let share = self.weight.need(replicas).max(self.mirror.need(replicas));
         share.max(routed.min(replicas))
     }

@@ -121,7 +121,7 @@ impl Generated {
         json!({"metadata": {"annotations": {label::SESSION: note}}, "spec": spec})
     }
 
-    pub(super) fn read(&self, scene: &Scene) -> Result<Reading, String> {
+    pub(super) fn read(scene: &Scene) -> Result<Reading, String> {
         let Some(route) = scene.find(ObjectKind::HttpRoute, scene.rollout) else {
             return Err("the route is not there yet".to_owned());
         };
@@ -186,13 +186,14 @@ fn reading(route: &Route, backends: &Backends) -> Result<Reading, String> {
 /// Whether the live route has the fields that `rendered` has, as the API server may have added defaults. A server that
 /// does not know sessions drops them, so the note of what was written is what is compared.
 pub(super) fn is_as_wanted(route: &Route, rendered: &Value) -> bool {
-    let note = &rendered["metadata"]["annotations"][label::SESSION];
+    let notes = rendered.pointer("/metadata/annotations");
+    let note = notes.and_then(|notes| notes.get(label::SESSION)?.as_str());
     let is_noted = route
         .live
         .annotations()
         .get(label::SESSION)
         .map(String::as_str)
-        == note.as_str();
+        == note;
     let mut wanted = rendered["spec"].clone();
     let rules = wanted.get_mut("rules").and_then(Value::as_array_mut);
     for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {

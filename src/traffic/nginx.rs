@@ -185,15 +185,15 @@ impl Doubled {
 /// Whether the live Ingress of the canary says what it has to. The server keeps no nulls.
 pub(super) fn is_as_wanted(ours: &Route, rendered: &Value) -> bool {
     let live = json!(ours.live.metadata);
-    let has = |live: Option<&Value>, wanted: &Value| {
-        let mut fields = wanted.as_object().into_iter().flatten();
+    let has = |live: Option<&Value>, wanted: Option<&Value>| {
+        let mut fields = wanted.and_then(Value::as_object).into_iter().flatten();
         let live = |key: &str| live.and_then(|live| live.get(key)).unwrap_or(&Value::Null);
         fields.all(|(key, wanted)| live(key) == wanted)
     };
     has(
         live.get("annotations"),
-        &rendered["metadata"]["annotations"],
-    ) && has(ours.field("/spec"), &rendered["spec"])
+        rendered.pointer("/metadata/annotations"),
+    ) && has(ours.field("/spec"), rendered.get("spec"))
 }
 
 /// A backend with the canary Service instead of the stable one; `None` for one that leads elsewhere.

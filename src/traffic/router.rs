@@ -244,7 +244,7 @@ impl Router {
     /// Why it does not, as a sentence for people: something is missing, or leads elsewhere.
     pub fn read(&self, scene: &Scene) -> Result<Reading, String> {
         match self {
-            Self::Generated(generated) => generated.read(scene),
+            Self::Generated(_) => gateway_api::Generated::read(scene),
             Self::Named(named) => named.read(scene),
             Self::Istio(service) => service.read(scene),
             Self::Traefik(service) => service.read(scene),

@@ -327,19 +327,16 @@ impl Draft<'_> {
                 let text = format!("{position}{share} to canary, {waiting}{until}");
                 (Phase::Analysing, Why::normal("AnalyseStep", text))
             }
-            Some(Step::SetWeight(_)) => {
+            Some(step @ (Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_))) => {
+                let is_weight = matches!(step, Step::SetWeight(_));
+                let reason = if is_weight {
+                    "SetWeightStep"
+                } else {
+                    "RouteStep"
+                };
                 let waiting = waiting.unwrap_or_else(|| "moving".to_owned());
-                (
-                    Phase::Progressing,
-                    Why::normal("SetWeightStep", format!("{position}{waiting}")),
-                )
-            }
-            Some(Step::Route(_) | Step::Mirror(_)) => {
-                let waiting = waiting.unwrap_or_else(|| "moving".to_owned());
-                (
-                    Phase::Progressing,
-                    Why::normal("RouteStep", format!("{position}{waiting}")),
-                )
+                let text = format!("{position}{waiting}");
+                (Phase::Progressing, Why::normal(reason, text))
             }
             None => {
                 let waiting = waiting.unwrap_or_else(|| "taking over".to_owned());

@@ -89,11 +89,11 @@ impl Draft<'_> {
 
     /// The next move. Routers that do not say the same yet are made to, before anything else.
     fn next_move(&self, live: &Arrangement, goal: &Arrangement) -> Move {
-        match next_move(live, goal) {
-            shift @ Move::Shift(_) => shift,
-            _ if !self.live.is_even => Move::Shift(live.division.clone()),
-            other => other,
+        let next = next_move(live, goal);
+        if self.live.is_even || matches!(next, Move::Shift(_)) {
+            return next;
         }
+        Move::Shift(live.division.clone())
     }
 
     /// Whether the stable Service reaches nobody and is to select something else. Then that need not wait until
@@ -225,14 +225,14 @@ impl Draft<'_> {
                     continue;
                 }
             };
-            self.creations.push(match router.carrier(&scene) {
-                // Somebody made it divide between others: that is no state to move on from.
-                Some(carrier) => patch(&carrier.target, rendered),
-                None => {
+            self.creations
+                .push(if let Some(carrier) = router.carrier(&scene) {
+                    // Somebody made it divide between others: that is no state to move on from.
+                    patch(&carrier.target, rendered)
+                } else {
                     let (kind, name) = router.carried_by(&self.seen.key.name);
                     Action::Create(render::route(self.seen, kind, name, &rendered))
-                }
-            });
+                });
         }
     }
 

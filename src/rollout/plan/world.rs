@@ -1362,16 +1362,17 @@ fn rule_11_a_restart_must_leave_enough() {
 #[test]
 fn gateway_weight_is_read_as_written() {
     let seen = World::new(0, GOOD, &steps()).observed(&Objects::default());
-    let Wanted::Spec(spec) = &seen.wanted else {
+    let Wanted::Spec(wanted) = &seen.wanted else {
         panic!("a spec is needed")
     };
-    let (backends, router) = (seen.backends(), &spec.routing.as_ref().unwrap().routers[0]);
-    let routes = [seen.route_with(25, true)];
+    let routing = wanted.routing.as_ref().unwrap();
+    let (backends, router) = (seen.backends(), &routing.routers[0]);
+    let there = [seen.route_with(25, true)];
     let scene = Scene {
-        routes: &routes,
+        routes: &there,
         ..seen.scene(&backends, 80)
     };
     let reading = router.read(&scene).unwrap();
     assert_eq!(Some(reading.division.weight), Weight::new(25));
-    assert!(REPLICAS == 4);
+    assert_eq!(REPLICAS, 4);
 }

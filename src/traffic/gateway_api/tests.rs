@@ -24,7 +24,7 @@ fn route(value: &Value) -> Route {
 }
 
 fn read(route: Route) -> Result<Reading, String> {
-    generated().read(&scene(&backends(), &[route]))
+    Generated::read(&scene(&backends(), &[route]))
 }
 
 fn read_division(value: &Value) -> Division {

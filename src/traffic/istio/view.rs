@@ -210,6 +210,7 @@ impl<'a> View<'a> {
             return;
         }
         let canary = self.pair(route).find(Side::Canary).cloned();
+        let canary = canary.and_then(|canary| canary.get("destination").cloned());
         let canary = canary.filter(|_| share > Weight::ZERO);
         if let Some(fields) = route.as_object_mut() {
             if fields.remove("mirror").is_some() {
@@ -217,7 +218,7 @@ impl<'a> View<'a> {
                 fields.remove("mirrorPercent");
             }
             if let Some(canary) = canary {
-                fields.insert("mirror".to_owned(), canary["destination"].clone());
+                fields.insert("mirror".to_owned(), canary);
                 fields.insert(
                     "mirrorPercentage".to_owned(),
                     json!({"value": share.percent()}),

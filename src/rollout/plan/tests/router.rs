@@ -24,7 +24,7 @@ fn problems(extra: &Value) -> String {
     });
     json_patch::merge(&mut raw, extra);
     let raw = serde_json::from_value(raw).unwrap();
-    let (_, problems) = crate::rollout::spec::Spec::read(&raw, &Default::default());
+    let (_, problems) = crate::rollout::spec::Spec::read(&raw, &Images::new());
     let lines = problems
         .iter()
         .map(|p| format!("{}: {}", p.path, p.problem));
