@@ -26,7 +26,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::traffic::router::Router;
-use traffic::{leftovers, read_service, routes};
+use traffic::{leftovers, routes, services};
 
 mod traffic;
 
@@ -40,10 +40,6 @@ pub async fn observe(
 ) -> Result<Observed, ReconcileError> {
     let key = Key::of(rollout.as_ref());
     let caches = &cluster.caches;
-    let of = |name: &str| Key::new(key.namespace.clone(), name);
-    let slices = caches
-        .endpoint_slices
-        .children_of(ObjectKind::Rollout, &key);
     let sets: Vec<Set> = caches
         .replica_sets
         .children_of(ObjectKind::Rollout, &key)
@@ -90,11 +86,7 @@ pub async fn observe(
         snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
-    let backends = observed.backends();
-    observed.services = [&backends.stable, &backends.canary].map(|name| {
-        let service = caches.services.get(&of(name))?;
-        Some(read_service(&service, &slices, &observed))
-    });
+    observed.services = services(&observed, cluster);
     observed.routes = routes(&observed, cluster).await?;
     observed.leftovers = leftovers(&observed, cluster);
     Ok(observed)

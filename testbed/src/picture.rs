@@ -37,8 +37,7 @@ pub fn draw(title: &str, stats: &Stats, seconds: &[Second]) -> String {
     let caption = format!("{title}: {sent} requests, {lost} lost");
     text(&mut svg, LEFT, 18.0, "start", &caption);
     let mut below = vec![0.0; seconds.len()];
-    for (index, name) in names.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
+    for ((index, name), colour) in names.iter().enumerate().zip(COLOURS.iter().cycle()) {
         let above: Vec<f64> = below
             .iter()
             .zip(&seconds)

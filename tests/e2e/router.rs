@@ -345,10 +345,12 @@ async fn traffic(app: &App) -> Vec<(ObjectKind, DynamicObject)> {
 
 /// Writes what was there, as a tool does that knows only what is in Git.
 async fn take_back(app: &App, kind: ObjectKind, object: &DynamicObject) {
-    let change = match kind {
-        ObjectKind::HttpRoute => json!({"spec": {"rules": object.data["spec"]["rules"]}}),
-        _ => json!({"spec": {"selector": object.data["spec"]["selector"]}}),
+    let field = if kind == ObjectKind::HttpRoute {
+        "rules"
+    } else {
+        "selector"
     };
+    let change = json!({"spec": {field: object.data["spec"][field]}});
     let params = PatchParams {
         field_manager: Some("git".to_owned()),
         ..PatchParams::default()

@@ -83,7 +83,21 @@ pub(super) fn leftovers(seen: &Observed, cluster: &Cluster) -> Vec<Target> {
         .collect()
 }
 
-pub(super) fn read_service(
+/// The two Services, as far as they exist.
+pub(super) fn services(seen: &Observed, cluster: &Cluster) -> [Option<Service>; 2] {
+    let caches = &cluster.caches;
+    let slices = caches
+        .endpoint_slices
+        .children_of(ObjectKind::Rollout, &seen.key);
+    let backends = seen.backends();
+    [backends.stable, backends.canary].map(|name| {
+        let key = Key::new(seen.key.namespace.clone(), name);
+        let service = caches.services.get(&key)?;
+        Some(read_service(&service, &slices, seen))
+    })
+}
+
+fn read_service(
     service: &core::Service,
     slices: &[Arc<EndpointSlice>],
     observed: &Observed,

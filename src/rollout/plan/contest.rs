@@ -59,7 +59,9 @@ impl Draft<'_> {
     /// What was taken back so far does not count any more.
     pub(super) fn forget_reverts(&mut self) {
         let driven = &mut self.memory.progress.driven;
-        driven.values_mut().for_each(|reverts| *reverts = 0);
+        for reverts in driven.values_mut() {
+            *reverts = 0;
+        }
     }
 }
 
