@@ -58,6 +58,9 @@ pub enum OperatorError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// How long an eviction may take.
+const EVICTION: Duration = Duration::from_secs(15);
+
 /// Runs the operator until `stop`.
 ///
 /// # Errors
@@ -69,6 +72,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let clock = Clock::default();
     let metrics = Metrics::new()?;
     let lease_client = client::connect_for_lease(kube_config.clone(), leader::CALL).map_err(bad)?;
+    let evictor = kube_config.clone();
+    let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
+    let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
     preflight::check(&client, &config.namespaces()).await?;
 
@@ -79,7 +85,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             metrics.clone(),
             clock.clone(),
         )
-        .with_images(config.images()),
+        .with_images(config.images())
+        .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),

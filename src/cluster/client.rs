@@ -27,7 +27,7 @@ pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Cli
     build(config, metrics, clock)
 }
 
-/// A client for a person who asks once: an answer within `timeout`, or a failure.
+/// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.

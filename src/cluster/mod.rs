@@ -30,6 +30,8 @@ use caches::Caches;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// A client that never tries again by itself.
+    evictor: Client,
     http: fetch::Http,
     events: event::Events,
     metrics: Metrics,
@@ -55,6 +57,7 @@ impl Cluster {
     pub fn new(client: Client, http: fetch::Http, metrics: Metrics, clock: Clock) -> Self {
         let events = event::Events::new(client.clone());
         Self {
+            evictor: client.clone(),
             client,
             http,
             events,
@@ -73,6 +76,13 @@ impl Cluster {
             images: Arc::new(images),
             ..self
         }
+    }
+
+    /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.
+    /// That a pod may not go now is an answer.
+    #[must_use]
+    pub fn with_evictor(self, evictor: Client) -> Self {
+        Self { evictor, ..self }
     }
 
     /// The images of stage pods.

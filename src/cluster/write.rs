@@ -269,8 +269,9 @@ impl Cluster {
             field_manager: Some(SLIPWAY.to_owned()),
             ..PostParams::default()
         };
-        let answer: kube::Result<Value> = self
-            .api(*kind, key)
+        let pods: Api<DynamicObject> =
+            Api::namespaced_with(self.evictor.clone(), &key.namespace, &kind.api_resource());
+        let answer: kube::Result<Value> = pods
             .create_subresource("eviction", &key.name, &params, &eviction)
             .await;
         match answer {
