@@ -58,8 +58,8 @@ pub enum OperatorError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Longest wait for the answer to an eviction.
-const EVICTION: Duration = Duration::from_secs(10);
+/// How long an eviction may take.
+const EVICTION: Duration = Duration::from_secs(15);
 
 /// Runs the operator until `stop`.
 ///
@@ -71,9 +71,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let bad = |error| OperatorError::BadConfig(Box::new(error));
     let clock = Clock::default();
     let metrics = Metrics::new()?;
-    let lease_client = client::connect_without_retry(kube_config.clone(), leader::CALL);
-    let evictions = client::connect_without_retry(kube_config.clone(), EVICTION);
-    let (lease_client, evictions) = (lease_client.map_err(bad)?, evictions.map_err(bad)?);
+    let lease_client = client::connect_for_lease(kube_config.clone(), leader::CALL).map_err(bad)?;
+    let evictor = kube_config.clone();
+    let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
+    let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
     preflight::check(&client, &config.namespaces()).await?;
 
@@ -85,7 +86,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             clock.clone(),
         )
         .with_images(config.images())
-        .evicting_by(evictions),
+        .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),

@@ -27,7 +27,7 @@ pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Cli
     build(config, metrics, clock)
 }
 
-/// A client for a person who asks once: an answer within `timeout`, or a failure.
+/// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.
@@ -48,12 +48,11 @@ fn build(config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube:
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// A client for the lease, and for evictions, whose refusal is an answer: it answers within `timeout` or fails, and never
-/// retries behind our back.
+/// A client for the lease: it answers within seconds or fails, and never retries behind our back.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.
-pub fn connect_without_retry(mut config: Config, timeout: Duration) -> Result<Client, kube::Error> {
+pub fn connect_for_lease(mut config: Config, timeout: Duration) -> Result<Client, kube::Error> {
     config.default_retry = false;
     config.connect_timeout = Some(timeout);
     config.read_timeout = Some(timeout);

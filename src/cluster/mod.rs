@@ -30,7 +30,8 @@ use caches::Caches;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    evictions: Client,
+    /// A client that never tries again by itself.
+    evictor: Client,
     http: fetch::Http,
     events: event::Events,
     metrics: Metrics,
@@ -56,7 +57,7 @@ impl Cluster {
     pub fn new(client: Client, http: fetch::Http, metrics: Metrics, clock: Clock) -> Self {
         let events = event::Events::new(client.clone());
         Self {
-            evictions: client.clone(),
+            evictor: client.clone(),
             client,
             http,
             events,
@@ -77,10 +78,11 @@ impl Cluster {
         }
     }
 
-    /// The same handle, which asks for evictions through another client: one that takes a refusal for an answer.
+    /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.
+    /// That a pod may not go now is an answer.
     #[must_use]
-    pub fn evicting_by(self, evictions: Client) -> Self {
-        Self { evictions, ..self }
+    pub fn with_evictor(self, evictor: Client) -> Self {
+        Self { evictor, ..self }
     }
 
     /// The images of stage pods.

@@ -284,8 +284,8 @@ impl Cluster {
             field_manager: Some(SLIPWAY.to_owned()),
             ..PostParams::default()
         };
-        let (client, resource) = (self.evictions.clone(), kind.api_resource());
-        let pods: Api<DynamicObject> = Api::namespaced_with(client, &key.namespace, &resource);
+        let pods: Api<DynamicObject> =
+            Api::namespaced_with(self.evictor.clone(), &key.namespace, &kind.api_resource());
         let answer: kube::Result<Value> = pods
             .create_subresource("eviction", &key.name, &params, &eviction)
             .await;

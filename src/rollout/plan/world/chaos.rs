@@ -47,6 +47,14 @@ impl World {
         });
     }
 
+    /// Whether the last Decision was followed, and with it all before.
+    fn has_followed_all(&self) -> bool {
+        let last = self.decisions.last().map(|act| &act.name);
+        let progress = self.status.progress.as_ref();
+        let followed = progress.and_then(|progress| progress.decided.last());
+        followed.map(|decided| &decided.name) == last
+    }
+
     /// One thing that a person, a tool or bad luck does.
     fn disturb(&mut self) {
         self.version += 1;
@@ -121,8 +129,8 @@ fn weathered(seed: u64) -> World {
     world.is_deaf = false;
     world.behind = 0;
     world.decision(DecisionAction::Resume);
-    // Without any status, an undo that was made in the storm would be taken for one of what comes after it.
-    while world.status.progress.is_none() {
+    // An undo that was made in the storm and is followed late would be taken for one of what comes after it.
+    while !world.has_followed_all() {
         world.tick();
     }
     world.respec(|spec| {
