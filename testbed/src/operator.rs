@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::node::Node;
 use crate::{image, programs, settings};
@@ -70,6 +71,9 @@ async fn cargo(args: &[&str], flags: &[&str]) -> Result<PathBuf> {
     programs.next_back().context("cargo names no program")
 }
 
+/// Two upgrades of one release at once are one too many.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Installs the chart with these programs, or brings what is installed up to date. `settings` are further values of
 /// the chart, as `name=value`.
 pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()> {
@@ -111,6 +115,7 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
     let values = values.iter().flat_map(|value| ["--set", value.as_str()]);
     let args = fixed.into_iter().chain(place).chain(values);
     let args: Vec<&str> = args.chain(["--set-string", &tag]).collect();
+    let _turn = TURN.lock().await;
     helm(node.control_plane().kubeconfig_path(), &args)
         .await
         .map(drop)

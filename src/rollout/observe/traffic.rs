@@ -38,13 +38,23 @@ pub(super) async fn routes(
                 let read = cluster.read_named(kind, &key).await;
                 read.map_err(ReconcileError::Observe)?;
             }
-            routes.extend(cache.get(&key).map(|live| Route {
+            // Somebody else's object under the name of one that is created is left alone, and told when that fails.
+            let found = cache.get(&key);
+            let found = found.filter(|live| !is_ours || is_child(live.as_ref(), seen));
+            routes.extend(found.map(|live| Route {
                 target: Target::of(kind, live.as_ref()),
                 live,
             }));
         }
     }
     Ok(routes)
+}
+
+/// Whether an object is the Rollout's, or one that an earlier Rollout of this name has left behind.
+fn is_child<K: ResourceExt>(object: &K, seen: &Observed) -> bool {
+    let mut owners = object.owner_references().iter();
+    let is_owned = owners.any(|owner| owner.uid == seen.owner.uid);
+    is_owned || object.labels().get(label::ROLLOUT) == Some(&seen.key.name)
 }
 
 /// Kinds of routes that are created.
