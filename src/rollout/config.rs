@@ -72,12 +72,10 @@ pub fn are_copied(raw: &RolloutSpec) -> bool {
 
 /// Names of the ConfigMaps that a template reads.
 pub fn names(template: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut template = template.clone();
-    visit(&mut template, &mut |_, reference| {
-        found.extend(reference["name"].as_str().map(str::to_owned));
-    });
-    found
+    let places = places(template).into_iter();
+    places
+        .filter_map(|place| Some(name_at(template, &place)?.to_owned()))
+        .collect()
 }
 
 /// Lets a template read copies, and returns those that it needs. What is not in `sources` is left as it is.
@@ -88,7 +86,10 @@ pub(super) fn copy(
     problems: &mut Vec<Invalid>,
 ) -> Vec<Snapshot> {
     let mut copies = BTreeMap::new();
-    visit(template, &mut |path, reference| {
+    for place in places(template) {
+        let Some(reference) = template.pointer_mut(&place) else {
+            continue;
+        };
         let name = reference["name"].as_str().unwrap_or_default().to_owned();
         match sources.get(&name) {
             Some(Source::Found(content)) => {
@@ -98,63 +99,62 @@ pub(super) fn copy(
                 copies.entry(copy).or_insert_with(|| content.clone());
             }
             Some(Source::Missing) if reference["optional"] != true => problems.push(Invalid::new(
-                path,
+                path_of(&place),
                 format!("there is no ConfigMap {name}; create it, or say optional: true"),
             )),
             Some(Source::Missing) | None => {}
         }
-    });
+    }
     let copies = copies.into_iter();
     copies
         .map(|(name, content)| Snapshot { name, content })
         .collect()
 }
 
-/// Calls `each` with every reference to a ConfigMap and where it stands.
-fn visit(template: &mut Value, each: &mut dyn FnMut(&str, &mut Value)) {
-    let root = "spec.template.spec";
-    for (path, volume) in list(template, "/spec/volumes", &format!("{root}.volumes")) {
-        reference(volume, "/configMap", &format!("{path}.configMap"), each);
-        let sources = format!("{path}.projected.sources");
-        for (path, source) in list(volume, "/projected/sources", &sources) {
-            reference(source, "/configMap", &format!("{path}.configMap"), each);
-        }
+/// Where a template names ConfigMaps, as JSON pointers.
+fn places(template: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for volume in each(template, "/spec/volumes") {
+        found.push(format!("{volume}/configMap"));
+        let sources = each(template, &format!("{volume}/projected/sources"));
+        found.extend(sources.map(|source| format!("{source}/configMap")));
     }
     for kind in ["initContainers", "containers"] {
-        let of_kind = format!("/spec/{kind}");
-        for (path, container) in list(template, &of_kind, &format!("{root}.{kind}")) {
-            for (path, from) in list(container, "/envFrom", &format!("{path}.envFrom")) {
-                reference(from, "/configMapRef", &format!("{path}.configMapRef"), each);
-            }
-            for (path, variable) in list(container, "/env", &format!("{path}.env")) {
-                let at = "/valueFrom/configMapKeyRef";
-                reference(
-                    variable,
-                    at,
-                    &format!("{path}.valueFrom.configMapKeyRef"),
-                    each,
-                );
-            }
+        for container in each(template, &format!("/spec/{kind}")) {
+            let from = each(template, &format!("{container}/envFrom"));
+            found.extend(from.map(|from| format!("{from}/configMapRef")));
+            let variables = each(template, &format!("{container}/env"));
+            found.extend(variables.map(|one| format!("{one}/valueFrom/configMapKeyRef")));
         }
     }
+    found.retain(|place| name_at(template, place).is_some());
+    found
 }
 
-fn list<'v>(
-    value: &'v mut Value,
-    pointer: &str,
-    path: &str,
-) -> impl Iterator<Item = (String, &'v mut Value)> + use<'v> {
-    let path = path.to_owned();
-    let items = value.pointer_mut(pointer).and_then(Value::as_array_mut);
-    let items = items.into_iter().flatten().enumerate();
-    items.map(move |(index, item)| (format!("{path}[{index}]"), item))
+/// The entries of a list, as JSON pointers.
+fn each(template: &Value, list: &str) -> impl Iterator<Item = String> + use<> {
+    let count = template
+        .pointer(list)
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    let list = list.to_owned();
+    (0..count).map(move |index| format!("{list}/{index}"))
 }
 
-fn reference(value: &mut Value, pointer: &str, path: &str, each: &mut dyn FnMut(&str, &mut Value)) {
-    let found = value.pointer_mut(pointer);
-    if let Some(found) = found.filter(|found| found["name"].is_string()) {
-        each(path, found);
-    }
+fn name_at<'t>(template: &'t Value, place: &str) -> Option<&'t str> {
+    template.pointer(place)?.get("name")?.as_str()
+}
+
+/// A JSON pointer into the template as people read it in a message.
+fn path_of(place: &str) -> String {
+    let parts = place.split('/').skip(1);
+    parts.fold("spec.template".to_owned(), |path, part| {
+        if part.starts_with(|c: char| c.is_ascii_digit()) {
+            format!("{path}[{part}]")
+        } else {
+            format!("{path}.{part}")
+        }
+    })
 }
 
 #[cfg(test)]
