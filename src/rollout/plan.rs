@@ -44,7 +44,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, RiskLevel, StepStatus, Tally};
+use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, StepStatus, Tally};
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
@@ -256,7 +256,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(rules: Rules, seen: &'a Observed, levels: &'a Levels<'a>, now: Timestamp) -> Self {
-        let spec = levels.at(RiskLevel::Medium);
+        let spec = levels.written;
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
         let live = Live::read(seen, spec, &stable);

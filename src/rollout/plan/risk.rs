@@ -1,36 +1,38 @@
 //! How risky the change is, and which steps it gets for that. It is assessed once, when a change begins, so that what is
 //! found out meanwhile does not change the steps under it. No I/O.
 
+use std::cell::OnceCell;
+
 use super::super::api::{Risk, RiskLevel};
 use super::super::risk::{RiskSignals, assess};
 use super::super::spec::{ByRisk, Spec};
 use super::Draft;
 
-/// The spec as it is worked on: with strategy `Auto` one for every level of risk, each with one list of steps.
+/// The spec as it is worked on: with strategy `Auto` one for every level of risk, each with one list of steps. It is made
+/// when it is asked for, as a plan asks for one of them at most.
 pub(super) struct Levels<'a> {
-    written: &'a Spec,
-    levels: Option<[Spec; 3]>,
+    /// What people wrote, with the steps of a medium risk.
+    pub(super) written: &'a Spec,
+    low: OnceCell<Spec>,
+    high: OnceCell<Spec>,
 }
 
 impl<'a> Levels<'a> {
     pub(super) fn of(spec: &'a Spec) -> Self {
-        let levels = [RiskLevel::Low, RiskLevel::Medium, RiskLevel::High];
-        let is_auto = spec.by_risk.is_some();
         Self {
             written: spec,
-            levels: is_auto.then(|| levels.map(|level| spec.at_risk(level))),
+            low: OnceCell::new(),
+            high: OnceCell::new(),
         }
     }
 
-    pub(super) fn at(&self, level: RiskLevel) -> &Spec {
-        let Some([low, medium, high]) = &self.levels else {
-            return self.written;
+    fn at(&self, level: RiskLevel) -> &Spec {
+        let made = match level {
+            RiskLevel::Medium => return self.written,
+            RiskLevel::Low => &self.low,
+            RiskLevel::High => &self.high,
         };
-        match level {
-            RiskLevel::Low => low,
-            RiskLevel::Medium => medium,
-            RiskLevel::High => high,
-        }
+        made.get_or_init(|| self.written.at_risk(level))
     }
 
     fn by_risk(&self) -> Option<&ByRisk> {
