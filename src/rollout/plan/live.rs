@@ -23,6 +23,8 @@ pub(super) struct Live {
     pub(super) selected: [Option<Revision>; 2],
     /// Whether a router has a subset for the side that selects by anything but a revision: other pods may be in it.
     pub(super) is_unclaimed: [bool; 2],
+    /// How each router divides, in the order of the spec, or why it does not.
+    pub(super) readings: Vec<Result<Reading, String>>,
     /// Share of each revision, by pods, where no router divides.
     ready: Vec<(Revision, i32)>,
 }
@@ -40,6 +42,7 @@ impl Live {
             is_even: true,
             selected: [None, None],
             is_unclaimed: [false, false],
+            readings: Vec::new(),
             ready: ready.collect(),
         };
         if let Some(routing) = &spec.routing {
@@ -98,19 +101,21 @@ impl Live {
     fn read_routers(&mut self, seen: &Observed, routing: &Routing) {
         let backends = seen.backends();
         let scene = seen.scene(&backends, routing.port);
-        let mut readings = Vec::new();
         for router in &routing.routers {
-            match router.read(&scene) {
-                Ok(reading) => readings.push(reading),
-                Err(_) if router.is_created() => {}
-                Err(words) => self.refuse(words),
+            let reading = router.read(&scene);
+            if let Err(words) = &reading
+                && !router.is_created()
+            {
+                self.refuse(words.clone());
             }
+            self.readings.push(reading);
             match router.acknowledged(&scene) {
                 Ok(acknowledged) => self.acknowledged &= acknowledged,
                 Err(words) => self.refuse(words),
             }
         }
-        let is_whole = readings.len() == routing.routers.len();
+        let is_whole = self.readings.iter().all(Result::is_ok);
+        let readings = self.readings.iter().flatten().cloned();
         let reading = Reading::of_all(readings).filter(|_| is_whole);
         let ([Some(stable), Some(canary)], Some(reading)) = (&self.selected, reading) else {
             self.acknowledged = false;

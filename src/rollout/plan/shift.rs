@@ -14,7 +14,7 @@ use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::Reading;
+use crate::traffic::router::{Reading, Router};
 use crate::traffic::{Arrangement, Move, Side, next_move};
 
 /// What a side lacks that is to gain weight.
@@ -213,10 +213,10 @@ impl Draft<'_> {
         }
         let backends = self.seen.backends();
         let scene = self.seen.scene(&backends, routing.port);
-        for router in &routing.routers {
-            if router.read(&scene).is_ok() {
-                continue;
-            }
+        let routers = routing.routers.iter().zip(&self.live.readings);
+        let missing = routers.filter(|(_, reading)| reading.is_err());
+        let missing: Vec<&Router> = missing.map(|(router, _)| router).collect();
+        for router in missing {
             let rendered = match router.rendered(&scene, &self.first_division()) {
                 Ok(Some(rendered)) => rendered,
                 Ok(None) => continue,
@@ -271,10 +271,10 @@ impl Draft<'_> {
         }
         let backends = self.seen.backends();
         let scene = self.seen.scene(&backends, routing.port);
-        for router in &routing.routers {
+        for (router, reading) in routing.routers.iter().zip(&self.live.readings) {
             // As it divides itself: that it is to follow the others is another move.
-            let own = router.read(&scene).map(|reading| reading.division);
-            let division = own.as_ref().unwrap_or(&live.division);
+            let own = reading.as_ref().map(|reading| &reading.division);
+            let division = own.unwrap_or(&live.division);
             let rendered = router.rendered(&scene, division);
             let (Ok(Some(rendered)), Some(carrier)) = (rendered, router.carrier(&scene)) else {
                 continue;
@@ -381,10 +381,10 @@ impl Draft<'_> {
             division: division.clone(),
             is_even: true,
         };
-        for router in &routing.routers {
-            if router.read(&scene).as_ref() == Ok(&wanted) {
-                continue;
-            }
+        let routers = routing.routers.iter().zip(&self.live.readings);
+        let behind = routers.filter(|(_, reading)| reading.as_ref() != Ok(&wanted));
+        let behind: Vec<&Router> = behind.map(|(router, _)| router).collect();
+        for router in behind {
             let change = router.divided(&scene, division);
             let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
                 continue;
