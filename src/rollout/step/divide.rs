@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Progress;
+use super::{Progress, by_deadline};
 
 /// What can be seen of a division of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +33,10 @@ pub fn advance(seen: &Seen, deadline: Timestamp, now: Timestamp) -> Progress {
         _ => return Progress::Done,
     };
     let wanted = &seen.wanted;
-    if now >= deadline {
-        return Progress::Failed {
-            reason: "ProgressDeadline",
-            message: format!(
-                "no progress towards {wanted} within the deadline; missing: {missing}"
-            ),
-        };
-    }
-    Progress::Wait {
-        for_what: format!("{wanted}, waiting for {missing}"),
-        until: Some(deadline),
-    }
+    by_deadline(
+        format!("{wanted}, waiting for {missing}"),
+        format!("no progress towards {wanted} within the deadline; missing: {missing}"),
+        deadline,
+        now,
+    )
 }

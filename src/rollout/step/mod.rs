@@ -9,6 +9,25 @@ pub mod scale;
 
 use jiff::Timestamp;
 
+/// What waits for pods or for the data plane, and not for ever.
+fn by_deadline(
+    for_what: String,
+    too_late: String,
+    deadline: Timestamp,
+    now: Timestamp,
+) -> Progress {
+    if now >= deadline {
+        return Progress::Failed {
+            reason: "ProgressDeadline",
+            message: too_late,
+        };
+    }
+    Progress::Wait {
+        for_what,
+        until: Some(deadline),
+    }
+}
+
 /// What a step says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
