@@ -31,6 +31,11 @@ pub(crate) fn later(seconds: i64) -> Timestamp {
 
 /// A spec with four replicas of image `api:<version>`, and whatever `extra` says.
 pub(crate) fn spec(version: &str, extra: &Value) -> Spec {
+    Spec::parse(&raw(version, extra), &Images::new()).unwrap()
+}
+
+/// The same as people write it.
+pub(crate) fn raw(version: &str, extra: &Value) -> RolloutSpec {
     let mut raw = json!({
         "replicas": 4,
         "selector": {"matchLabels": {"app": "api"}},
@@ -40,8 +45,7 @@ pub(crate) fn spec(version: &str, extra: &Value) -> Spec {
         },
     });
     json_patch::merge(&mut raw, extra);
-    let raw: RolloutSpec = serde_json::from_value(raw).unwrap();
-    Spec::parse(&raw, &Images::new()).unwrap()
+    serde_json::from_value(raw).unwrap()
 }
 
 /// A router with ten seconds of drain.

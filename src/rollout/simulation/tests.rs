@@ -2,20 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::super::testing;
 use super::*;
 use crate::model::weight::Weight;
 
 fn raw(extra: &Value) -> RolloutSpec {
-    let mut raw = json!({
-        "replicas": 4,
-        "selector": {"matchLabels": {"app": "api"}},
-        "template": {
-            "metadata": {"labels": {"app": "api"}},
-            "spec": {"containers": [{"name": "web", "image": "api:1"}]},
-        },
-    });
-    json_patch::merge(&mut raw, extra);
-    serde_json::from_value(raw).unwrap()
+    testing::raw("1", extra)
 }
 
 fn simulated(extra: &Value) -> Simulation {

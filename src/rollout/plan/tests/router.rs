@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
-use crate::rollout::testing::switched;
+use crate::rollout::testing::{raw, switched};
 use crate::traffic::division::{Division, Match};
 use crate::traffic::router::Route;
 use crate::traffic::testing::object;
@@ -17,14 +17,7 @@ fn blue_green() -> Value {
 }
 
 fn problems(extra: &Value) -> String {
-    let mut raw = json!({
-        "selector": {"matchLabels": {"app": "api"}},
-        "template": {"metadata": {"labels": {"app": "api"}},
-                     "spec": {"containers": [{"name": "web", "image": "api:1"}]}},
-    });
-    json_patch::merge(&mut raw, extra);
-    let raw = serde_json::from_value(raw).unwrap();
-    let (_, problems) = crate::rollout::spec::Spec::read(&raw, &Images::new());
+    let (_, problems) = Spec::read(&raw("1", extra), &Images::new());
     let lines = problems
         .iter()
         .map(|p| format!("{}: {}", p.path, p.problem));

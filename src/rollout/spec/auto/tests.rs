@@ -2,23 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::api::RolloutSpec;
-use super::super::super::testing::routed;
+use super::super::super::testing::{raw, routed};
 use super::super::Images;
 use super::*;
 
 fn parse(extra: &Value) -> Result<Spec, Vec<Invalid>> {
-    let mut raw = json!({
-        "replicas": 4,
-        "selector": {"matchLabels": {"app": "api"}},
-        "template": {
-            "metadata": {"labels": {"app": "api"}},
-            "spec": {"containers": [{"name": "web", "image": "api:1"}]},
-        },
-    });
-    json_patch::merge(&mut raw, extra);
-    let raw: RolloutSpec = serde_json::from_value(raw).unwrap();
-    Spec::parse(&raw, &Images::new())
+    Spec::parse(&raw("1", extra), &Images::new())
 }
 
 fn auto(strategy: &Value) -> Value {
