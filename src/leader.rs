@@ -24,8 +24,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 /// Time between two tries. Short enough that a hand-over takes less than 3 s.
 pub const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait for one answer.
-pub const CALL: Duration = Duration::from_secs(5);
+/// Longest wait for one answer. Short enough that a leader one of whose requests hangs has time for another, which takes
+/// another connection.
+pub const CALL: Duration = Duration::from_secs(3);
 
 /// What we last saw in the Lease, and when on our own clock it last changed.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct Candidate {
     identity: String,
     clock: Clock,
     seen: Option<Sighting>,
+    /// The lease as we wrote it last, while it is ours.
+    written: Option<Lease>,
     /// When the last request began that made or kept the lease ours.
     renewed: Instant,
 }
@@ -90,6 +93,7 @@ impl Candidate {
             identity,
             clock,
             seen: None,
+            written: None,
             renewed: Instant::now(),
         }
     }
@@ -177,7 +181,14 @@ impl Candidate {
     }
 
     async fn try_to_take(&mut self) -> Result<bool, kube::Error> {
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+        // Nobody else writes a lease that is ours: most often one request is enough. Taken, not borrowed: after one that
+        // was not answered nobody knows what the server has.
+        if let Some(ours) = self.written.take()
+            && self.write(ours).await?
+        {
+            return Ok(true);
+        }
+        let Some(lease) = self.api.get_opt(&self.name).await? else {
             let metadata = ObjectMeta {
                 name: Some(self.name.clone()),
                 ..ObjectMeta::default()
@@ -186,19 +197,26 @@ impl Candidate {
                 metadata,
                 spec: Some(self.renewed(&LeaseSpec::default())),
             };
-            return lost_race(self.api.create(&PostParams::default(), &lease).await);
+            let created = self.api.create(&PostParams::default(), &lease).await;
+            self.written = unless_too_late(created)?;
+            return Ok(self.written.is_some());
         };
-        let spec = lease.spec.take().unwrap_or_default();
+        let spec = lease.spec.clone().unwrap_or_default();
         let unchanged_for = self.sight(&spec);
         if decide(&spec, &self.identity, unchanged_for) == Move::Wait {
             return Ok(false);
         }
-        lease.spec = Some(self.renewed(&spec));
-        lost_race(
-            self.api
-                .replace(&self.name, &PostParams::default(), &lease)
-                .await,
-        )
+        self.write(lease).await
+    }
+
+    /// Writes our name, unless somebody else wrote since. Whether it did.
+    async fn write(&mut self, mut lease: Lease) -> Result<bool, kube::Error> {
+        let before = lease.spec.take().unwrap_or_default();
+        lease.spec = Some(self.renewed(&before));
+        let params = PostParams::default();
+        let replaced = self.api.replace(&self.name, &params, &lease).await;
+        self.written = unless_too_late(replaced)?;
+        Ok(self.written.is_some())
     }
 
     /// Notes what the lease says and tells for how long it has said so.
@@ -242,12 +260,14 @@ fn micro(now: Timestamp) -> MicroTime {
     MicroTime(rounded.unwrap_or(now))
 }
 
-/// A conflict, or a lease that appeared meanwhile, means that somebody else was faster.
-fn lost_race(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+/// What was written. A conflict, or a lease that appeared or went meanwhile, means that somebody else was faster.
+fn unless_too_late(written: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
     match written {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-            Ok(false)
+        Ok(lease) => Ok(Some(lease)),
+        Err(kube::Error::Api(status))
+            if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+        {
+            Ok(None)
         }
         Err(error) => Err(error),
     }
@@ -312,6 +332,11 @@ mod tests {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("refused"))
         });
         Client::new(service, "default")
+    }
+
+    #[test]
+    fn a_leader_whose_request_hangs_has_time_for_another() {
+        assert!(RETRY + CALL + CALL / 2 < RENEW_DEADLINE);
     }
 
     #[tokio::test(start_paused = true)]
