@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::node::Node;
 use crate::{image, programs, settings};
@@ -35,8 +35,14 @@ impl Programs {
     }
 }
 
-/// `slipway-runner` as one static file, which runs in containers of any image.
+/// `slipway-runner` as one static file, which runs in containers of any image. Built once by a process: while cargo
+/// links it anew, whoever copies it finds nothing.
 pub async fn static_runner() -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_try_init(build_static_runner).await.cloned()
+}
+
+async fn build_static_runner() -> Result<PathBuf> {
     // Only the last link is another than that of the tests; cargo keeps one of the two.
     let args = ["rustc", "--package=slipway", "--bin=slipway-runner"];
     let runner = cargo(&args, &["--", "-C", "target-feature=+crt-static"]).await?;
