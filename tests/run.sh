@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times, and fails
-# if one failed. What needs a node runs beside the rest: its stories wait most of the time.
+# Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times and with
+# the first words of what failed, and fails if one failed. What needs a node runs beside the rest: its stories wait most of the
+# time. What only computes gives way to both.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -17,12 +18,14 @@ part() {
     local name=$1 start=$SECONDS result=ok
     shift
     printf '\n=== %s\n' "$name"
-    "$@" || result=FAILED
+    "$@" 2>&1 | tee "$results/$name.log" || result=FAILED
     printf '%-8s %6ds  %s\n' "$name" $((SECONDS - start)) "$result" > "$results/$name"
+    if [[ $result == FAILED ]]; then grep -A2 -h "panicked at" "$results/$name.log" >> "$results/$name"; fi
+    rm "$results/$name.log"
 }
 
-unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
-worlds() { "$cargo" test --profile worlds --lib -- world:: --nocapture; }
+unit() { nice -n 19 "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
+worlds() { nice -n 19 "$cargo" test --lib -- world:: --nocapture; }
 api() {
     "${testbed[@]}" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         env -u SLIPWAY_TEST_KUBECONFIG \
@@ -60,8 +63,6 @@ for name in "$@"; do
 done
 printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
 part build "$cargo" test --workspace --no-run --quiet
-# Built before anything is timed.
-if [[ " ${here[*]} " == *' worlds '* ]]; then part build-w "$cargo" test --profile worlds --lib --no-run --quiet; fi
 if ((${#here[@]} == 0)); then
     for name in "${beside[@]}"; do part "$name" "$name"; done
 else
@@ -73,7 +74,7 @@ else
     rm "$results/log"
 fi
 printf '\n=== summary\n'
-for name in build build-w "$@"; do
+for name in build "$@"; do
     if [[ -e $results/$name ]]; then cat "$results/$name"; fi
 done
 ! grep -q FAILED "$results"/*

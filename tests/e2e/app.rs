@@ -168,14 +168,17 @@ impl App {
     pub(crate) async fn until(&self, what: &str, check: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, SOON, async || {
             let rollout = self.now().await;
-            let is_seen =
-                rollout["status"]["observedGeneration"] == rollout["metadata"]["generation"];
-            if is_seen && check(&rollout) {
+            let status = &rollout["status"];
+            let (seen, generation) = (
+                &status["observedGeneration"],
+                &rollout["metadata"]["generation"],
+            );
+            if seen == generation && check(&rollout) {
                 return Ok(rollout);
             }
             Err(format!(
-                "{}: {}",
-                rollout["status"]["phase"], rollout["status"]["message"]
+                "{}: {} (generation {seen} of {generation})",
+                status["phase"], status["message"]
             ))
         })
         .await
