@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
-testbed=("$cargo" run --quiet -p testbed --bin testbed --)
+testbed=${CARGO_TARGET_DIR:-target}/debug/testbed
 # The same cases in every run; another number tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-2026}
 # Simulated worlds: as many as there is time for. Their seeds are 0 and up.
@@ -24,29 +24,37 @@ part() {
     rm "$results/$name.log"
 }
 
+# Everything that is run. What is built while stories are told takes their time.
+build() {
+    "$cargo" test --workspace --no-run --quiet || return
+    if [[ " ${here[*]} " == *' worlds '* ]]; then worlds --no-run --quiet || return; fi
+    if ((${#beside[@]} == 0)); then return; fi
+    "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
+}
 unit() { nice -n 19 "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
-worlds() { nice -n 19 "$cargo" test --lib -- world:: --nocapture; }
+# Optimised a little: ten thousand take two minutes then.
+worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 nice -n 19 "$cargo" test --lib "$@" -- world:: --nocapture; }
 api() {
-    "${testbed[@]}" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
+    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         env -u SLIPWAY_TEST_KUBECONFIG \
-            "$cargo" test -p testbed --test control_plane --test scripted -- --include-ignored # of clusters of its own
+            "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
 # Two stories at once, but for those in which the operator dies, which all share. What it did is compared with what it may
 # do after everything else.
 node() {
     export -f e2e
-    cargo=$cargo "${testbed[@]}" run --node -- \
+    cargo=$cargo "$testbed" run --node -- \
         bash -c 'e2e 2 --skip operator:: --skip rights:: && e2e 1 operator:: && e2e 1 rights::'
 }
 # The stories that docs/pictures shows.
 pictures() {
     export -f e2e
-    cargo=$cargo "${testbed[@]}" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::'
+    cargo=$cargo "$testbed" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::'
 }
 # The node itself, and its second data plane.
 testbed() {
-    "${testbed[@]}" run --node --envoy -- \
-        "$cargo" test -p testbed --test node --test envoy -- --include-ignored --test-threads=1
+    "$testbed" run --node --envoy -- \
+        "$cargo" test --workspace --test node --test envoy -- --include-ignored --test-threads=1
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
@@ -62,7 +70,7 @@ for name in "$@"; do
     esac
 done
 printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
-part build "$cargo" test --workspace --no-run --quiet
+part build build
 if ((${#here[@]} == 0)); then
     for name in "${beside[@]}"; do part "$name" "$name"; done
 else

@@ -43,7 +43,7 @@ pub async fn static_runner() -> Result<PathBuf> {
 }
 
 async fn build_static_runner() -> Result<PathBuf> {
-    // Only the last link is another than that of the tests; cargo keeps one of the two.
+    // Only the last link is another than that of the tests; cargo keeps one of the two. `tests/run.sh` builds it before.
     let args = ["rustc", "--package=slipway", "--bin=slipway-runner"];
     let runner = cargo(&args, &["--", "-C", "target-feature=+crt-static"]).await?;
     let copy = runner.with_file_name("static").join("slipway-runner");
