@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times and with
-# the first words of what failed, and fails if one failed. What needs a node runs beside the rest: its stories wait most of the
-# time. What only computes gives way to both.
+# the first words of what failed, and fails if one failed. Stories on a node wait most of the time: the rest goes on beside them,
+# and gives way to them.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -27,17 +27,17 @@ part() {
 # Everything that is run. What is built while stories are told takes their time.
 build() {
     "$cargo" test --workspace --no-run --quiet || return
-    if [[ " ${here[*]} " == *' worlds '* ]]; then worlds --no-run --quiet || return; fi
-    if ((${#beside[@]} == 0)); then return; fi
+    if [[ " ${computing[*]} " == *' worlds '* ]]; then worlds --no-run --quiet || return; fi
+    if ((${#playing[@]} == 0)); then return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 unit() { nice -n 19 "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 # Optimised a little: ten thousand take two minutes then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 nice -n 19 "$cargo" test --lib "$@" -- world:: --nocapture; }
 api() {
-    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
+    nice -n 5 "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         env -u SLIPWAY_TEST_KUBECONFIG \
-            "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
+            nice -n 5 "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
 # Two stories at once, but for those in which the operator dies, which all share. What it did is compared with what it may
 # do after everything else.
@@ -58,11 +58,13 @@ testbed() {
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
-here=() beside=()
+# What computes, what asks an API server and what plays on a node go on beside each other.
+computing=() asking=() playing=()
 for name in "$@"; do
     case $name in
-        unit | worlds | api) here+=("$name") ;;
-        node | testbed | pictures) beside+=("$name") ;;
+        unit | worlds) computing+=("$name") ;;
+        api) asking+=("$name") ;;
+        node | testbed | pictures) playing+=("$name") ;;
         *)
             echo "unknown part $name: unit, worlds, api, node, testbed or pictures" >&2
             exit 2
@@ -71,16 +73,25 @@ for name in "$@"; do
 done
 printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
 part build build
-if ((${#here[@]} == 0)); then
-    for name in "${beside[@]}"; do part "$name" "$name"; done
-else
-    for name in "${beside[@]}"; do part "$name" "$name"; done > "$results/log" 2>&1 &
-    for name in "${here[@]}"; do part "$name" "$name"; done
-    if ((${#beside[@]})); then printf '\n=== waiting for: %s\n' "${beside[*]}"; fi
-    wait
-    cat "$results/log"
-    rm "$results/log"
-fi
+# The last lane, which is the longest, is shown as it goes, and the others when it has ended.
+lanes=()
+for lane in "${computing[*]}" "${asking[*]}" "${playing[*]}"; do
+    if [[ -n $lane ]]; then lanes+=("$lane"); fi
+done
+run_lane() {
+    local name
+    for name in $1; do part "$name" "$name"; done
+}
+for ((i = 0; i < ${#lanes[@]} - 1; i++)); do
+    run_lane "${lanes[i]}" > "$results/lane$i" 2>&1 &
+done
+run_lane "${lanes[-1]}"
+if ((${#lanes[@]} > 1)); then printf '\n=== waiting for: %s\n' "${lanes[*]::${#lanes[@]}-1}"; fi
+wait
+for ((i = 0; i < ${#lanes[@]} - 1; i++)); do
+    cat "$results/lane$i"
+    rm "$results/lane$i"
+done
 printf '\n=== summary\n'
 for name in build "$@"; do
     if [[ -e $results/$name ]]; then cat "$results/$name"; fi
