@@ -7,8 +7,9 @@
 mod chaos;
 mod story;
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 use crate::traffic::division::Division;
-use crate::traffic::router::Scene;
+use crate::traffic::router::{Route, Scene};
 use story::*;
 
 /// Seconds for which the data plane may go on using what was changed.
@@ -37,6 +38,8 @@ const LAG: i64 = 3;
 /// Seconds that a request may take.
 const LONGEST_REQUEST: i64 = 5;
 const REPLICAS: i32 = 4;
+/// Seconds for which a cache may be behind.
+const OLDEST: usize = 8;
 /// Seconds for which pods go on serving while they end, where they do.
 const DRAIN: i64 = 10;
 const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
@@ -136,7 +139,7 @@ struct World {
     behind: i64,
     objects: Objects,
     /// What a cache that lags would show, latest last.
-    old: Vec<Objects>,
+    old: VecDeque<Objects>,
     pods: Vec<SimPod>,
     status: RolloutStatus,
     /// The data plane: weight, and pods per Service, as of now.
@@ -158,13 +161,13 @@ struct World {
     /// Hooks, and when they pass.
     jobs: BTreeMap<String, i64>,
     specs: BTreeMap<&'static str, Spec>,
+    /// The route as it was last seen, and what it was rendered from.
+    last_route: Option<((&'static str, u64, Division, bool), Route)>,
 }
 
 impl World {
     fn new(seed: u64, habits: Habits, extra: &Value) -> Self {
-        let specs = ["1", "2", "3"]
-            .map(|version| (version, spec(version, extra)))
-            .into();
+        let specs = specs(extra);
         Self {
             habits,
             random: Random(seed),
@@ -178,7 +181,7 @@ impl World {
             is_deaf: false,
             behind: 0,
             objects: Objects::default(),
-            old: Vec::new(),
+            old: VecDeque::new(),
             pods: Vec::new(),
             status: RolloutStatus {
                 observed_generation: -1,
@@ -197,6 +200,7 @@ impl World {
             jobs: BTreeMap::new(),
             is_graceful: extra["gracefulShutdown"] != "Off",
             specs,
+            last_route: None,
         }
     }
 
@@ -219,12 +223,15 @@ impl World {
                 }
             }
         }
-        self.old.push(self.objects.clone());
+        self.old.push_back(self.objects.clone());
+        if self.old.len() > OLDEST {
+            self.old.pop_front();
+        }
     }
 
     /// What the operator sees of the objects: now and then not the latest.
     fn objects_as_seen(&mut self, stale: bool) -> Objects {
-        let age = usize::try_from(self.random.below(8)).unwrap() + 1;
+        let age = usize::try_from(self.random.below(OLDEST as u64)).unwrap() + 1;
         let old = self.old.len().checked_sub(age).filter(|_| stale);
         old.map_or_else(|| self.objects.clone(), |index| self.old[index].clone())
     }
@@ -382,7 +389,7 @@ impl World {
         }
     }
 
-    fn observed(&self, objects: &Objects) -> Observed {
+    fn observed(&mut self, objects: &Objects) -> Observed {
         let mut seen = untouched(self.specs[self.wanted].clone());
         seen.status = self.status.clone();
         seen.decisions.clone_from(&self.decisions);
@@ -413,11 +420,24 @@ impl World {
                 weight: Weight::new(i64::from(weight)).unwrap(),
                 ..objects.on_top.clone()
             };
-            let mut route = seen.route_dividing(&division, self.generation >= version);
-            route.target = target(ObjectKind::HttpRoute, "api", version);
-            seen.routes = vec![route];
+            seen.routes = vec![self.route(&seen, version, &division)];
         }
         seen
+    }
+
+    /// The route as it is seen. Most often it is the one of last time.
+    fn route(&mut self, seen: &Observed, version: u64, division: &Division) -> Route {
+        let is_taken_in = self.generation >= version;
+        let what = (self.wanted, version, division.clone(), is_taken_in);
+        if let Some((last, route)) = &self.last_route
+            && *last == what
+        {
+            return route.clone();
+        }
+        let mut route = seen.route_dividing(division, is_taken_in);
+        route.target = target(ObjectKind::HttpRoute, "api", version);
+        self.last_route = Some((what, route.clone()));
+        route
     }
 
     fn seen_hook(&self, name: &str, passes_at: i64) -> Hook {
@@ -767,7 +787,7 @@ fn selected(body: &Value) -> Revision {
 }
 
 fn division_in(body: &Value) -> Option<Division> {
-    let seen = untouched(spec("1", &steps()));
+    let seen = untouched(specs(&steps()).remove("1")?);
     let mut route = seen.route_with(0, true);
     let mut live = route.live.as_ref().clone();
     json_patch::merge(&mut live.data, &json!({"spec": body["spec"]}));
@@ -779,6 +799,18 @@ fn division_in(body: &Value) -> Option<Division> {
     };
     let routing = seen.wanted.spec()?.routing.as_ref()?;
     Some(routing.routers[0].read(&scene).ok()?.division)
+}
+
+/// The spec of every version. Read once per thread: a world takes less time than that.
+fn specs(extra: &Value) -> BTreeMap<&'static str, Spec> {
+    thread_local!(static READ: RefCell<BTreeMap<String, BTreeMap<&'static str, Spec>>> = RefCell::default());
+    let read = |version| (version, spec(version, extra));
+    READ.with_borrow_mut(|known| {
+        let specs = known.entry(extra.to_string());
+        specs
+            .or_insert_with(|| ["1", "2", "3"].map(read).into())
+            .clone()
+    })
 }
 
 /// What a division adds to its weight.
