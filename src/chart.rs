@@ -5,7 +5,7 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::crd;
-use crate::permission::{PERMISSIONS, Permission};
+use crate::permission::{PERMISSIONS, Permission, SECRET_PERMISSIONS};
 
 /// Every generated file: path from the root of the repository, and content.
 pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
@@ -14,12 +14,14 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
         files.push((format!("crds/{name}"), yaml.clone()));
         files.push((format!("charts/slipway/files/crds/{name}"), yaml));
     }
-    let rules = serde_saphyr::to_string(&rules());
-    let rules = rules.map_err(|source| crd::Error::Yaml {
-        kind: "PolicyRule",
-        source,
-    })?;
-    files.push(("charts/slipway/files/rules.yaml".to_owned(), rules));
+    for (name, rules) in [("rules", rules()), ("rules-secrets", secret_rules())] {
+        let yaml = serde_saphyr::to_string(&rules);
+        let yaml = yaml.map_err(|source| crd::Error::Yaml {
+            kind: "PolicyRule",
+            source,
+        })?;
+        files.push((format!("charts/slipway/files/{name}.yaml"), yaml));
+    }
     Ok(files)
 }
 
@@ -27,6 +29,11 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
 pub fn rules() -> Vec<PolicyRule> {
     let events = rule("events.k8s.io", "events", &["create", "patch"]);
     PERMISSIONS.iter().map(permitted).chain([events]).collect()
+}
+
+/// The rules that copies of Secrets take on top, where people want them.
+pub fn secret_rules() -> Vec<PolicyRule> {
+    SECRET_PERMISSIONS.iter().map(permitted).collect()
 }
 
 fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
@@ -68,7 +75,7 @@ mod tests {
 
     #[test]
     fn no_right_is_a_wildcard() {
-        for rule in rules() {
+        for rule in rules().into_iter().chain(secret_rules()) {
             let words = [
                 rule.api_groups.unwrap(),
                 rule.resources.unwrap(),

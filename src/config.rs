@@ -60,6 +60,9 @@ pub struct Config {
     /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages.
     #[arg(long, env = "SLIPWAY_BUILDKIT_IMAGE", global = true)]
     pub buildkit_image: Option<String>,
+    /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
+    #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
+    pub secret_snapshots: bool,
     /// Form of the log lines.
     #[arg(
         long,

@@ -76,7 +76,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
     let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
-    preflight::check(&client, &config.namespaces()).await?;
+    preflight::check(&client, &config.namespaces(), config.secret_snapshots).await?;
 
     let process = Process {
         cluster: Cluster::new(
@@ -86,6 +86,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             clock.clone(),
         )
         .with_images(config.images())
+        .with_secret_snapshots(config.secret_snapshots)
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
@@ -160,6 +161,7 @@ impl Process {
         self.cluster.caches.watch(Watches {
             client: self.cluster.client().clone(),
             namespaces: namespaces.clone(),
+            copies_secrets: self.config.secret_snapshots,
             queues: Arc::clone(&self.queues),
             metrics: self.cluster.metrics().clone(),
             stop: self.stop.clone(),

@@ -1,5 +1,7 @@
 //! What the operator is allowed to do, and has to be: the one source of the ClusterRole, the start-up
 //! check and the test against the API server's audit log. No I/O.
+//!
+//! Secrets stand apart: to read and write them is a right that people give only where they want copies of them.
 
 use crate::model::object::ObjectKind;
 
@@ -8,7 +10,7 @@ pub type Permission = (ObjectKind, &'static str, &'static [&'static str]);
 
 const WATCH: &[&str] = &["list", "watch"];
 
-/// Everything the operator does, besides events and its Lease.
+/// Everything the operator does, besides events, its Lease and copies of Secrets.
 ///
 /// `finalizers`, and `delete` on Services and routes, stand for ownerReferences: clusters with the admission plugin
 /// OwnerReferencesPermissionEnforcement ask for the first when a child is made, and for the second when one is adopted
@@ -78,3 +80,16 @@ pub const PERMISSIONS: &[Permission] = &[
         &["list", "watch", "create", "patch", "delete"],
     ),
 ];
+
+/// What copies of Secrets take, where people want them (`--secret-snapshots`, `secretSnapshots.enabled` in the chart).
+pub const SECRET_PERMISSIONS: &[Permission] = &[(
+    ObjectKind::Secret,
+    "",
+    &["list", "watch", "create", "patch", "delete"],
+)];
+
+/// What an operator has to be allowed to do that copies Secrets, or does not.
+pub fn needed(copies_secrets: bool) -> impl Iterator<Item = &'static Permission> {
+    let secrets = SECRET_PERMISSIONS.iter().filter(move |_| copies_secrets);
+    PERMISSIONS.iter().chain(secrets)
+}

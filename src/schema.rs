@@ -113,7 +113,7 @@ pub fn name(schema: &mut Schema) {
     set(schema, "pattern", NAME_PATTERN);
 }
 
-/// The name of a record that the operator writes: longer, and dots are allowed.
+/// The name of a record that the operator writes, or of an object that is not ours: longer, and dots are allowed.
 pub fn record_name(schema: &mut Schema) {
     set(schema, "minLength", 1);
     set(schema, "maxLength", 253);
@@ -148,6 +148,13 @@ pub fn cookie_value(schema: &mut Schema) {
 /// A list of at most `MAX` different names.
 pub fn names<const MAX: u32>(schema: &mut Schema) {
     set_items(schema, name);
+    set(schema, "maxItems", MAX);
+    set(schema, "x-kubernetes-list-type", "set");
+}
+
+/// A set of at most `MAX` names of objects that are not ours.
+pub fn record_names<const MAX: u32>(schema: &mut Schema) {
+    set_items(schema, record_name);
     set(schema, "maxItems", MAX);
     set(schema, "x-kubernetes-list-type", "set");
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cache::{Cache, News, Parent};
-use super::watch::{Queues, Scope, Watches};
+use super::watch::{Queues, Scope, Watchable, Watches};
 use crate::decision::api::{Decision, TargetKind};
 use crate::environment::api::Environment;
 use crate::model::key::Key;
@@ -242,6 +242,8 @@ caches! {
     ingresses: DynamicObject = Ingress, Named, by_label_or_owner;
     /// ConfigMaps that pods of Rollouts read, and the copies that revisions have.
     config_maps: ConfigMap = ConfigMap, Named, by_label_or_owner;
+    /// Secrets of which revisions get copies, and these copies.
+    secrets: Secret = Secret, Named, by_label_or_owner;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -315,16 +317,14 @@ fn interests_of(rollout: &Rollout) -> Vec<Parent> {
     all
 }
 
-/// What a Rollout divides traffic with, and the ConfigMaps that its revisions get copies of.
+/// What a Rollout divides traffic with, and the ConfigMaps and Secrets that its revisions get copies of.
 fn named_by(rollout: &Rollout) -> Vec<Parent> {
     let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
     let (namespace, own) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
     let objects = routers.flat_map(|router| router.objects(&own));
-    let is_copied = config::are_copied(&rollout.spec);
-    let configs = is_copied.then(|| config::names(&rollout.spec.template));
-    let configs = configs.into_iter().flatten();
+    let configs = config::copied(&rollout.spec).into_iter();
     objects
-        .chain(configs.map(|name| (ObjectKind::ConfigMap, name)))
+        .chain(configs.map(|named| (named.kind, named.name)))
         .map(|(kind, name)| Parent {
             kind,
             key: Key::new(namespace.clone(), name),
@@ -382,14 +382,17 @@ fn related<'a, K: ResourceExt>(
 
 /// Also tells whether its own reconciler cannot know of it: another one has made it, or has read a newer
 /// spec from the server. The watch will not tell, because what it brings is no news any more.
-fn put<K: ResourceExt + Clone + DeserializeOwned>(
+fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
     cache: &Cache<K>,
     object: &Value,
 ) -> (News, bool) {
     // An object that the server accepted but we cannot read arrives through the watch's own guard.
-    let Ok(object) = serde_json::from_value::<K>(object.clone()) else {
+    let Ok(mut object) = serde_json::from_value::<K>(object.clone()) else {
         return (News::default(), false);
     };
+    if object.labels().contains_key(label::COMPONENT) {
+        object.slim();
+    }
     let identity = |object: &K| (object.uid(), object.meta().generation);
     let known = cache.get(&Key::of(&object));
     let known = known.map(|known| identity(&known));

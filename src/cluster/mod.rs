@@ -37,6 +37,7 @@ pub struct Cluster {
     metrics: Metrics,
     clock: Clock,
     images: Arc<StageImages>,
+    copies_secrets: bool,
     /// What the watches know.
     pub caches: Caches,
     /// When questions to the outside were last answered.
@@ -64,6 +65,7 @@ impl Cluster {
             metrics,
             clock,
             images: Arc::default(),
+            copies_secrets: false,
             caches: Caches::default(),
             asked: Asked::default(),
         }
@@ -78,6 +80,15 @@ impl Cluster {
         }
     }
 
+    /// The same handle, which may read and copy Secrets, or not.
+    #[must_use]
+    pub fn with_secret_snapshots(self, copies_secrets: bool) -> Self {
+        Self {
+            copies_secrets,
+            ..self
+        }
+    }
+
     /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.
     /// That a pod may not go now is an answer.
     #[must_use]
@@ -88,6 +99,11 @@ impl Cluster {
     /// The images of stage pods.
     pub fn images(&self) -> &StageImages {
         &self.images
+    }
+
+    /// Whether Secrets may be read and copied.
+    pub fn copies_secrets(&self) -> bool {
+        self.copies_secrets
     }
 
     /// The raw client, for watches and the few reads that are not cached.

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
-use crate::permission::PERMISSIONS;
+use crate::permission;
 
 /// Why the operator cannot start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum PreflightError {
     MissingCrds(Vec<String>),
     /// We may not do what we have to do.
     #[error(
-        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount",
+        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled: true)",
         .0.join(", ")
     )]
     MissingPermissions(Vec<String>),
@@ -40,12 +40,17 @@ pub enum PreflightError {
     },
 }
 
-/// Checks everything, in the order in which people would fix it.
-pub async fn check(client: &Client, namespaces: &[String]) -> Result<(), PreflightError> {
+/// Checks everything, in the order in which people would fix it. Rights on Secrets are needed only by an operator that
+/// copies them.
+pub async fn check(
+    client: &Client,
+    namespaces: &[String],
+    copies_secrets: bool,
+) -> Result<(), PreflightError> {
     let version = client.apiserver_version().await;
     version.map_err(|error| PreflightError::NoCluster(Box::new(error)))?;
     crds(client).await?;
-    permissions(client, namespaces).await
+    permissions(client, namespaces, copies_secrets).await
 }
 
 async fn crds(client: &Client) -> Result<(), PreflightError> {
@@ -78,10 +83,14 @@ async fn crds(client: &Client) -> Result<(), PreflightError> {
     }
 }
 
-async fn permissions(client: &Client, namespaces: &[String]) -> Result<(), PreflightError> {
+async fn permissions(
+    client: &Client,
+    namespaces: &[String],
+    copies_secrets: bool,
+) -> Result<(), PreflightError> {
     let mut missing = Vec::new();
     for namespace in namespaces {
-        for (kind, subresource, verbs) in PERMISSIONS {
+        for (kind, subresource, verbs) in permission::needed(copies_secrets) {
             for verb in *verbs {
                 if !allowed(client, namespace, *kind, subresource, verb).await? {
                     let slash = if subresource.is_empty() { "" } else { "/" };

@@ -23,6 +23,7 @@ use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::rollout::config;
 use crate::telemetry::metrics::Metrics;
 
 /// What a watch selects.
@@ -47,6 +48,8 @@ pub struct Watches {
     pub client: Client,
     /// Namespaces to watch; `""` alone means all.
     pub namespaces: Vec<String>,
+    /// Whether Secrets may be watched.
+    pub copies_secrets: bool,
     /// Whom to wake.
     pub queues: Arc<Queues>,
     /// Where to count.
@@ -63,8 +66,11 @@ impl Watches {
     where
         K: Clone + Debug + DeserializeOwned + ResourceExt + Send + Sync + Watchable + 'static,
     {
+        if kind == ObjectKind::Secret && !self.copies_secrets {
+            return;
+        }
         for namespace in &self.namespaces {
-            let stream = K::stream(&self.client, kind, namespace, config(scope));
+            let stream = K::stream(&self.client, kind, namespace, selected(kind, scope));
             let feed = Feed {
                 kind,
                 scope,
@@ -80,13 +86,23 @@ impl Watches {
     }
 }
 
-fn config(scope: Scope) -> watcher::Config {
+fn selected(kind: ObjectKind, scope: Scope) -> watcher::Config {
     // Any version will do for the first list: it comes from the API server's memory, not from etcd.
     let config = watcher::Config::default().any_semantic();
     match scope {
+        // What no revision gets a copy of stays where it is: records of Helm alone may be larger than all the rest.
+        Scope::Named if kind == ObjectKind::Secret => {
+            config.fields(&others_than(config::NOT_COPIED))
+        }
         Scope::All | Scope::Named => config,
         Scope::Ours => config.labels(label::COMPONENT),
     }
+}
+
+/// A selector of objects that have none of these types.
+fn others_than(types: &[&str]) -> String {
+    let each = types.iter().map(|type_| format!("type!={type_}"));
+    each.collect::<Vec<_>>().join(",")
 }
 
 type Events<K> = futures::stream::BoxStream<'static, watcher::Result<Event<K>>>;
@@ -96,11 +112,14 @@ pub trait Watchable: Sized {
     /// The events of one namespace (`""` for all).
     fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
     -> Events<Self>;
+
+    /// Drops what no plan reads of an object that is ours.
+    fn slim(&mut self) {}
 }
 
 /// Objects of our own kinds come from people: one that does not decode must not stop the rest.
 macro_rules! watchable {
-    (guarded: $($own:ty),* ; typed: $($typed:ty),* $(,)?) => {
+    (guarded: $($own:ty),* ; typed: $($typed:ty $({ $($field:ident),* })?),* $(,)?) => {
         $(impl Watchable for $own {
             fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
                 let api: Api<DeserializeGuard<Self>> = api(client, ns);
@@ -115,6 +134,10 @@ macro_rules! watchable {
                 let api: Api<Self> = api(client, ns);
                 watch_objects(api, config).default_backoff().boxed()
             }
+
+            $(fn slim(&mut self) {
+                $(self.$field = None;)*
+            })?
         })*
     };
 }
@@ -132,8 +155,9 @@ watchable! {
         k8s_openapi::api::apps::v1::ControllerRevision,
         k8s_openapi::api::apps::v1::ReplicaSet,
         k8s_openapi::api::batch::v1::Job,
-        k8s_openapi::api::core::v1::ConfigMap,
+        k8s_openapi::api::core::v1::ConfigMap { data, binary_data },
         k8s_openapi::api::core::v1::Pod,
+        k8s_openapi::api::core::v1::Secret { data, string_data },
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
 }
@@ -203,7 +227,7 @@ struct Feed<K> {
     metrics: Metrics,
 }
 
-impl<K: ResourceExt + Clone + Debug> Feed<K> {
+impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     async fn run(self, mut events: Events<K>) {
         while let Some(event) = events.next().await {
             match event {
@@ -237,7 +261,7 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
     }
 }
 
-impl<K: ResourceExt + Clone + Debug> Feed<K> {
+impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     /// Of an object of people's that we write into it matters who else does.
     fn is_of_people(&self, object: &K) -> bool {
         self.scope == Scope::Named && !object.labels().contains_key(label::COMPONENT)
@@ -252,7 +276,10 @@ impl<K: ResourceExt + Clone + Debug> Feed<K> {
 }
 
 /// Leaves out what no plan reads and what makes up half of an object's size.
-fn pruned<K: ResourceExt>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) -> Event<K> {
+fn pruned<K: ResourceExt + Watchable>(
+    event: Event<K>,
+    keeps_managers: impl Fn(&K) -> bool,
+) -> Event<K> {
     let prune = |mut object: K| {
         if !keeps_managers(&object) {
             object.managed_fields_mut().clear();
@@ -260,6 +287,9 @@ fn pruned<K: ResourceExt>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) 
         object
             .annotations_mut()
             .remove("kubectl.kubernetes.io/last-applied-configuration");
+        if object.labels().contains_key(label::COMPONENT) {
+            object.slim();
+        }
         object
     };
     match event {

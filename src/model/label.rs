@@ -27,6 +27,8 @@ pub const PROMOTED_AT: &str = "slipway.dev/promoted-at";
 pub const FAILED: &str = "slipway.dev/failed";
 /// On ReplicaSets: the copies of ConfigMaps that their pods read, separated by commas.
 pub const CONFIGS: &str = "slipway.dev/configs";
+/// On ReplicaSets: the copies of Secrets that their pods read, separated by commas.
+pub const SECRETS: &str = "slipway.dev/secrets";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 

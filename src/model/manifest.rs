@@ -1,5 +1,7 @@
 //! An object that we intend to write, and references to ones that exist. No I/O.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +12,7 @@ use super::label;
 use super::object::ObjectKind;
 
 /// An object to be written, complete with API version, kind and metadata.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Manifest {
     /// What it is.
     pub kind: ObjectKind,
@@ -18,6 +20,20 @@ pub struct Manifest {
     pub key: Key,
     /// The whole object.
     pub body: Value,
+}
+
+/// What is in a Secret is not shown, wherever a plan is.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = Value::from("…");
+        let is_secret = self.kind == ObjectKind::Secret;
+        let body = if is_secret { &hidden } else { &self.body };
+        f.debug_struct("Manifest")
+            .field("kind", &self.kind)
+            .field("key", &self.key)
+            .field("body", body)
+            .finish()
+    }
 }
 
 impl Manifest {

@@ -78,8 +78,10 @@ object_kinds! {
     Ingress = ("networking.k8s.io", "v1", "ingresses", "Ingress"),
     /// Stages of a run, smoke tests.
     Job = ("batch", "v1", "jobs", "Job"),
-    /// Scripts of a stage.
+    /// What pods read, and the copies that revisions have.
     ConfigMap = ("", "v1", "configmaps", "ConfigMap"),
+    /// The same for what is not to be seen. Only where the operator is told that it may.
+    Secret = ("", "v1", "secrets", "Secret"),
 }
 
 impl ObjectKind {

@@ -66,7 +66,8 @@ pub struct RolloutSpec {
     /// Takes images from the Release that an Environment wants. Default: images stand in the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseSource>,
-    /// What becomes of the configuration that pods read. Default: every revision has copies of its ConfigMaps.
+    /// What becomes of the configuration that pods read. Default: every revision has copies of its ConfigMaps, and Secrets
+    /// are read live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configs: Option<Configs>,
     /// Whether containers that declare no preStop hook go on serving for `traffic.drain` after they were
@@ -106,19 +107,68 @@ pub struct RolloutSpec {
     /// Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
-    /// What makes going back quick. Default: a change back to an earlier revision is a change like any other.
+    /// What takes a change back by itself, and what makes going back quick. Default: every failure takes it back, and a
+    /// change back to an earlier revision is a change like any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
 }
 
-/// What makes going back quick.
+/// What takes a change back by itself, and what makes going back quick.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollback {
+    /// Failures that take a change back by themselves. One that is left out holds the change where it is, without traffic
+    /// where its pods do not serve, until somebody decides. To be written with quotes, `"on"`, because YAML takes the bare
+    /// word for `true`. Default: all of them. Example: `[CrashLoop, ImagePull]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::words::<8>)]
+    pub on: Option<Vec<FailureReason>>,
     /// Which earlier revisions are good enough to be gone back to without steps. Default: none, but for one that
     /// `strategy.keepOldFor` still keeps at full size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<RollbackWindow>,
+}
+
+closed_set! {
+    /// Why a change fails by itself.
+    pub enum FailureReason {
+        /// A metric of the analysis is bad.
+        AnalysisFailed,
+        /// An analyse step had no verdict in time.
+        NoVerdict,
+        /// The Job of a run step failed, or did not end in time.
+        HookFailed,
+        /// Nothing got further for too long.
+        ProgressDeadline,
+        /// A container of it ends again and again.
+        CrashLoop,
+        /// The same, for want of memory.
+        OutOfMemory,
+        /// An image of it cannot be pulled.
+        ImagePull,
+        /// A container of it cannot be made as it is configured.
+        ContainerConfig,
+    }
+}
+
+impl FailureReason {
+    /// Whether it is about pods, which do not serve then.
+    pub fn is_of_pods(self) -> bool {
+        match self {
+            Self::CrashLoop | Self::OutOfMemory | Self::ImagePull | Self::ContainerConfig => true,
+            Self::AnalysisFailed | Self::NoVerdict | Self::HookFailed | Self::ProgressDeadline => {
+                false
+            }
+        }
+    }
+
+    /// The reason of this name, where this operator knows it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == name)
+    }
 }
 
 /// Which earlier revisions are gone back to without steps.
@@ -166,16 +216,28 @@ pub struct EnvironmentReference {
 /// What becomes of the configuration that pods read.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("!has(self.snapshotSecrets) || !has(self.secrets) || self.secrets == 'Live'",
+     "snapshotSecrets names what is copied although secrets is Live; with Snapshot all are, so leave it out"),
+]))]
 pub struct Configs {
     /// ConfigMaps that the template names: `Snapshot` copies them for each revision, so that an edit of one starts a new
     /// revision, and going back brings its values back; `Live` lets pods read them as they are, and an edit reaches
     /// stable and canary alike. Default `Snapshot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_maps: Option<ConfigPolicy>,
+    /// Secrets that the template reads in variables and volumes, in the same way. Copies need an operator that may read
+    /// Secrets (`secretSnapshots.enabled` in the chart). Default `Live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<ConfigPolicy>,
+    /// Secrets that are copied although `secrets` is `Live`. Default: none. Example: `[api-keys]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::record_names::<32>)]
+    pub snapshot_secrets: Vec<String>,
 }
 
 closed_set! {
-    /// What becomes of a ConfigMap that pods read.
+    /// What becomes of a ConfigMap or Secret that pods read.
     #[derive(Default)]
     pub enum ConfigPolicy {
         /// A copy for each revision.

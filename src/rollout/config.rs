@@ -1,43 +1,110 @@
-//! The ConfigMaps that pods read. A revision gets copies of its own, which never change: an edit starts a new revision, and
-//! going back brings the old values back. No I/O.
+//! The ConfigMaps and Secrets that pods read. A revision gets copies of its own, which never change: an edit starts a new
+//! revision, and going back brings the old values back. No I/O.
+//!
+//! The name of a copy ends in a hash of what is in it, so that the same content is the same revision. What is in a Secret
+//! may be short enough to be guessed from a hash; so that of a Secret is salted with its uid, which is random, and which
+//! only those can read who can read the Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::{Value, json};
 
 use super::api::{ConfigPolicy, RolloutSpec};
 use super::spec::Invalid;
 use crate::model::json::set;
-use crate::model::key::{short_hash, suffixed};
+use crate::model::key::{MAX_NAME, short_hash, suffixed};
+use crate::model::object::ObjectKind;
 
 /// Digits of the hash in the name of a copy.
 const DIGITS: usize = 10;
-/// Longest name of a copy: what a ConfigMap may have.
-const MAX_NAME: usize = 253;
 
-/// A ConfigMap of people's, as the template names it.
+/// Types of Secrets that are never copied: tokens belong to their ServiceAccount and are renewed, and the records of Helm
+/// are read by Helm.
+pub const NOT_COPIED: &[&str] = &["kubernetes.io/service-account-token", "helm.sh/release.v1"];
+
+/// A ConfigMap or a Secret, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// Which of the two.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl Named {
+    /// A ConfigMap.
+    pub fn config_map(name: impl Into<String>) -> Self {
+        let (kind, name) = (ObjectKind::ConfigMap, name.into());
+        Self { kind, name }
+    }
+
+    /// A Secret.
+    pub fn secret(name: impl Into<String>) -> Self {
+        let (kind, name) = (ObjectKind::Secret, name.into());
+        Self { kind, name }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.kind(), self.name)
+    }
+}
+
+/// One of people's that is to be copied.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// What is in it.
     Found(Content),
     /// It is not there.
     Missing,
+    /// It is nothing that is copied, and is read as it is; what it is, in words.
+    Unfit(String),
+    /// The operator may not read it.
+    Forbidden,
 }
 
-/// What is in a ConfigMap.
-#[derive(Clone, Debug, Default, PartialEq)]
+impl Source {
+    /// What is in a Secret, unless it is one of those that are not copied.
+    pub fn of_secret(uid: &str, type_: &str, data: Value) -> Self {
+        if NOT_COPIED.contains(&type_) {
+            return Self::Unfit(format!("of type {type_}"));
+        }
+        Self::Found(Content {
+            salt: Some(uid.to_owned()),
+            fields: vec![("type", type_.into()), ("data", data)],
+        })
+    }
+
+    /// What is in a ConfigMap.
+    pub fn of_config_map(data: Value, binary_data: Value) -> Self {
+        Self::Found(Content {
+            salt: None,
+            fields: vec![("data", data), ("binaryData", binary_data)],
+        })
+    }
+}
+
+/// What is in a ConfigMap or a Secret. It is never shown.
+#[derive(Clone, PartialEq)]
 pub struct Content {
-    /// The field `data`.
-    pub data: Value,
-    /// The field `binaryData`.
-    pub binary_data: Value,
+    /// What makes the hash of a Secret one that nobody can try values on.
+    salt: Option<String>,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content(…)")
+    }
 }
 
 impl Content {
     /// What a copy has besides its metadata.
     pub fn copied(&self) -> Value {
         let mut body = json!({"immutable": true});
-        for (key, value) in [("data", &self.data), ("binaryData", &self.binary_data)] {
+        for (key, value) in &self.fields {
             if !value.is_null() {
                 set(&mut body, &[key], value.clone());
             }
@@ -47,87 +114,194 @@ impl Content {
 
     fn hash(&self) -> String {
         // Maps of JSON are sorted, so the same content is the same text.
-        let whole = json!([self.data, self.binary_data]).to_string();
-        short_hash(whole.as_bytes(), DIGITS)
+        let salt = self.salt.iter().map(|salt| json!(salt));
+        let values = self.fields.iter().map(|(_, value)| value.clone());
+        let whole: Vec<Value> = salt.chain(values).collect();
+        short_hash(json!(whole).to_string().as_bytes(), DIGITS)
     }
 }
 
-/// ConfigMaps of people's by name.
-pub type Sources = BTreeMap<String, Source>;
+/// What people have, by kind and name.
+pub type Sources = BTreeMap<Named, Source>;
 
 /// A copy that a revision needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Its name.
-    pub name: String,
+    /// What it is, and its name.
+    pub of: Named,
     /// What is in it.
     pub content: Content,
 }
 
-/// Whether revisions get copies.
-pub fn are_copied(raw: &RolloutSpec) -> bool {
-    let policy = raw.configs.as_ref().and_then(|configs| configs.config_maps);
-    policy.unwrap_or_default() == ConfigPolicy::Snapshot
+/// Of what the template reads, that of which revisions get copies.
+pub fn copied(raw: &RolloutSpec) -> BTreeSet<Named> {
+    let configs = raw.configs.as_ref();
+    let maps = configs.and_then(|configs| configs.config_maps);
+    let maps = maps.unwrap_or(ConfigPolicy::Snapshot) == ConfigPolicy::Snapshot;
+    let secrets = configs.and_then(|configs| configs.secrets);
+    let secrets = secrets.unwrap_or(ConfigPolicy::Live) == ConfigPolicy::Snapshot;
+    let chosen = chosen(raw);
+    if !maps && !secrets && chosen.is_empty() {
+        return BTreeSet::new();
+    }
+    let is_copied = |named: &Named| {
+        if named.kind == ObjectKind::Secret {
+            secrets || chosen.contains(&named.name)
+        } else {
+            maps
+        }
+    };
+    read_by(&raw.template).filter(is_copied).collect()
 }
 
-/// Names of the ConfigMaps that a template reads.
-pub fn names(template: &Value) -> BTreeSet<String> {
+/// Secrets that are copied one by one.
+fn chosen(raw: &RolloutSpec) -> &[String] {
+    let configs = raw.configs.as_ref();
+    configs.map_or(&[], |configs| configs.snapshot_secrets.as_slice())
+}
+
+/// What a template reads.
+fn read_by(template: &Value) -> impl Iterator<Item = Named> {
     let places = places(template).into_iter();
-    places
-        .filter_map(|place| Some(name_at(template, &place)?.to_owned()))
-        .collect()
+    places.filter_map(|place| place.named(template))
 }
 
 /// Lets a template read copies, and returns those that it needs. What is not in `sources` is left as it is.
 pub(super) fn copy(
     template: &mut Value,
+    raw: &RolloutSpec,
     rollout: &str,
     sources: &Sources,
     problems: &mut Vec<Invalid>,
 ) -> Vec<Snapshot> {
     let mut copies = BTreeMap::new();
     for place in places(template) {
-        let Some(reference) = template.pointer_mut(&place) else {
+        let (Some(named), Some(reference)) =
+            (place.named(template), template.pointer_mut(&place.at))
+        else {
             continue;
         };
-        let name = reference["name"].as_str().unwrap_or_default().to_owned();
-        match sources.get(&name) {
+        match sources.get(&named) {
             Some(Source::Found(content)) => {
-                let base = format!("{rollout}-{name}");
-                let copy = suffixed(&base, &content.hash(), MAX_NAME);
-                set(reference, &["name"], copy.as_str());
-                copies.entry(copy).or_insert_with(|| content.clone());
+                let base = format!("{rollout}-{}", named.name);
+                let name = suffixed(&base, &content.hash(), MAX_NAME);
+                set(reference, &[place.key], name.as_str());
+                let kind = named.kind;
+                copies.insert(Named { kind, name }, content.clone());
             }
             Some(Source::Missing) if reference["optional"] != true => problems.push(Invalid::new(
-                path_of(&place),
-                format!("there is no ConfigMap {name}; create it, or say optional: true"),
+                path_of(&place.at),
+                format!("there is no {named}; create it, or say optional: true"),
             )),
-            Some(Source::Missing) | None => {}
+            Some(Source::Missing | Source::Unfit(_) | Source::Forbidden) | None => {}
         }
     }
+    check_rights(sources, problems);
+    check_chosen(raw, sources, problems);
     let copies = copies.into_iter();
     copies
-        .map(|(name, content)| Snapshot { name, content })
+        .map(|(of, content)| Snapshot { of, content })
         .collect()
 }
 
-/// Where a template names ConfigMaps, as JSON pointers.
-fn places(template: &Value) -> Vec<String> {
+/// One sentence for all that cannot be copied for want of a right.
+fn check_rights(sources: &Sources, problems: &mut Vec<Invalid>) {
+    let forbidden = sources
+        .iter()
+        .filter(|(_, source)| **source == Source::Forbidden);
+    let names: Vec<&str> = forbidden.map(|(named, _)| named.name.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let names = names.join(", ");
+    problems.push(Invalid::new(
+        "spec.configs",
+        format!(
+            "asks for copies of Secrets ({names}), and this operator may not read Secrets; set secretSnapshots.enabled: true \
+             in the values of its chart, or let pods read them live (secrets: Live, and no snapshotSecrets)"
+        ),
+    ));
+}
+
+/// Names that lead nowhere are most likely misspelt, and what was meant is not copied.
+fn check_chosen(raw: &RolloutSpec, sources: &Sources, problems: &mut Vec<Invalid>) {
+    let chosen = chosen(raw);
+    if chosen.is_empty() {
+        return;
+    }
+    let read: BTreeSet<Named> = read_by(&raw.template).collect();
+    for (index, name) in chosen.iter().enumerate() {
+        let named = Named::secret(name.as_str());
+        let problem = match sources.get(&named) {
+            _ if !read.contains(&named) => format!(
+                "the template reads no Secret {name} in a variable or a volume; have a container read it, or take it out of \
+                 this list (imagePullSecrets are not copied)"
+            ),
+            Some(Source::Unfit(what)) => {
+                format!("{named} is {what}, which is not copied; take it out of this list")
+            }
+            Some(Source::Found(_) | Source::Missing | Source::Forbidden) | None => continue,
+        };
+        let path = format!("spec.configs.snapshotSecrets[{index}]");
+        problems.push(Invalid::new(path, problem));
+    }
+}
+
+/// A place where a template names a ConfigMap or a Secret.
+struct Place {
+    kind: ObjectKind,
+    /// The object that has the name, as a JSON pointer.
+    at: String,
+    /// The field that is the name.
+    key: &'static str,
+}
+
+impl Place {
+    fn new(kind: ObjectKind, at: String) -> Self {
+        let key = "name";
+        Self { kind, at, key }
+    }
+
+    fn named(&self, template: &Value) -> Option<Named> {
+        let name = template.pointer(&self.at)?.get(self.key)?.as_str()?;
+        let (kind, name) = (self.kind, name.to_owned());
+        Some(Named { kind, name })
+    }
+}
+
+/// Where a template names ConfigMaps and Secrets that its containers read.
+fn places(template: &Value) -> Vec<Place> {
+    use ObjectKind::{ConfigMap, Secret};
     let mut found = Vec::new();
     for volume in each(template, "/spec/volumes") {
-        found.push(format!("{volume}/configMap"));
-        let sources = each(template, &format!("{volume}/projected/sources"));
-        found.extend(sources.map(|source| format!("{source}/configMap")));
-    }
-    for kind in ["initContainers", "containers"] {
-        for container in each(template, &format!("/spec/{kind}")) {
-            let from = each(template, &format!("{container}/envFrom"));
-            found.extend(from.map(|from| format!("{from}/configMapRef")));
-            let variables = each(template, &format!("{container}/env"));
-            found.extend(variables.map(|one| format!("{one}/valueFrom/configMapKeyRef")));
+        found.push(Place::new(ConfigMap, format!("{volume}/configMap")));
+        found.push(Place {
+            key: "secretName",
+            ..Place::new(Secret, format!("{volume}/secret"))
+        });
+        for source in each(template, &format!("{volume}/projected/sources")) {
+            found.push(Place::new(ConfigMap, format!("{source}/configMap")));
+            found.push(Place::new(Secret, format!("{source}/secret")));
         }
     }
-    found.retain(|place| name_at(template, place).is_some());
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in each(template, &format!("/spec/{list}")) {
+            for from in each(template, &format!("{container}/envFrom")) {
+                found.push(Place::new(ConfigMap, format!("{from}/configMapRef")));
+                found.push(Place::new(Secret, format!("{from}/secretRef")));
+            }
+            for variable in each(template, &format!("{container}/env")) {
+                let from = format!("{variable}/valueFrom");
+                // Most have a value of their own, and every event of a Rollout asks.
+                if template.pointer(&from).is_none() {
+                    continue;
+                }
+                found.push(Place::new(ConfigMap, format!("{from}/configMapKeyRef")));
+                found.push(Place::new(Secret, format!("{from}/secretKeyRef")));
+            }
+        }
+    }
+    found.retain(|place| place.named(template).is_some());
     found
 }
 
@@ -139,10 +313,6 @@ fn each(template: &Value, list: &str) -> impl Iterator<Item = String> + use<> {
         .map_or(0, Vec::len);
     let list = list.to_owned();
     (0..count).map(move |index| format!("{list}/{index}"))
-}
-
-fn name_at<'t>(template: &'t Value, place: &str) -> Option<&'t str> {
-    template.pointer(place)?.get("name")?.as_str()
 }
 
 /// A JSON pointer into the template as people read it in a message.
@@ -158,76 +328,4 @@ fn path_of(place: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn template() -> Value {
-        json!({"spec": {
-            "volumes": [
-                {"name": "a", "configMap": {"name": "settings"}},
-                {"name": "b", "projected": {"sources": [{"configMap": {"name": "rules"}}, {"secret": {"name": "key"}}]}},
-                {"name": "c", "emptyDir": {}},
-            ],
-            "initContainers": [{"envFrom": [{"configMapRef": {"name": "settings"}}]}],
-            "containers": [{"env": [
-                {"name": "A", "value": "a"},
-                {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "flags", "key": "b", "optional": true}}},
-            ]}],
-        }})
-    }
-
-    fn found(value: &str) -> Source {
-        Source::Found(Content {
-            data: json!({"key": value}),
-            binary_data: Value::Null,
-        })
-    }
-
-    fn copied(sources: &Sources) -> (Value, Vec<Snapshot>, Vec<Invalid>) {
-        let (mut template, mut problems) = (template(), Vec::new());
-        let copies = copy(&mut template, "api", sources, &mut problems);
-        (template, copies, problems)
-    }
-
-    #[test]
-    fn every_place_that_reads_a_config_map_is_found() {
-        let names: Vec<String> = names(&template()).into_iter().collect();
-        assert_eq!(names, ["flags", "rules", "settings"]);
-    }
-
-    #[test]
-    fn a_copy_takes_the_place_of_every_reference_and_changes_its_name_with_its_content() {
-        let sources = |value| Sources::from([("settings".to_owned(), found(value))]);
-        let (one, copies, _) = copied(&sources("1"));
-        let name = &copies[0].name;
-        assert!(name.starts_with("api-settings-"), "{name}");
-        assert_eq!(one["spec"]["volumes"][0]["configMap"]["name"], **name);
-        let init = &one["spec"]["initContainers"][0]["envFrom"][0];
-        assert_eq!(init["configMapRef"]["name"], **name);
-        let projected = &one["spec"]["volumes"][1]["projected"]["sources"][0];
-        assert_eq!(projected["configMap"]["name"], "rules");
-        assert_eq!(copies.len(), 1);
-        assert_eq!(copies[0].content.copied()["immutable"], true);
-        let (_, other, _) = copied(&sources("2"));
-        assert_ne!(other[0].name, *name);
-        assert_eq!(copied(&sources("1")).1, copies);
-    }
-
-    #[test]
-    fn what_is_missing_is_told_with_its_place_unless_it_is_optional() {
-        let missing = ["flags", "rules"].map(|name| (name.to_owned(), Source::Missing));
-        let (_, copies, problems) = copied(&Sources::from(missing));
-        assert_eq!(copies, []);
-        let lines: Vec<String> = problems
-            .iter()
-            .map(|p| format!("{}: {}", p.path, p.problem))
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                "spec.template.spec.volumes[1].projected.sources[0].configMap: there is no ConfigMap rules; \
-             create it, or say optional: true"
-            ]
-        );
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use super::api::{
-    Change, DecisionOutcome, Ending, Phase, RevisionStatus, Risk, RiskLevel, Rollout,
-    RolloutStatus, Tally, Weights,
+    Change, DecisionOutcome, Ending, FailureReason, Phase, RevisionStatus, Risk, RiskLevel,
+    Rollout, RolloutStatus, Stuck, Tally, Weights,
 };
 use super::simulation::placeholders;
 use super::spec::{Invalid, Spec, Step};
@@ -73,6 +73,9 @@ pub struct Explanation {
     /// When the change is given up, should nothing get further.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_up_at: Option<Timestamp>,
+    /// When the change is held for people instead, because `spec.rollback.on` leaves that failure to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<Timestamp>,
     /// What is wrong with the spec, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -177,7 +180,8 @@ pub fn explain(rollout: &Rollout, now: Timestamp) -> Explanation {
         message: status.message.clone().unwrap_or_default(),
         since: seen.since(),
         until: seen.until(),
-        given_up_at: seen.given_up_at(),
+        given_up_at: seen.fails_at(true),
+        held_at: seen.fails_at(false),
         problems: spec
             .as_ref()
             .err()
@@ -240,7 +244,13 @@ impl Seen<'_> {
     fn is_held(&self) -> bool {
         let progress = self.status.progress.as_ref();
         let is_paused = self.rollout.spec.paused.unwrap_or(false);
-        is_paused || progress.is_some_and(|progress| progress.paused.is_some())
+        let is_stopped = progress.is_some_and(|progress| progress.paused.is_some());
+        is_paused || is_stopped || self.stuck().is_some()
+    }
+
+    /// The failure that holds the change until people decide.
+    fn stuck(&self) -> Option<&Stuck> {
+        self.change?.stuck.as_ref()
     }
 
     /// Where the change is in the list of steps; its length when all are done.
@@ -273,26 +283,36 @@ impl Seen<'_> {
         step.until
     }
 
+    /// When the change fails, should nothing get further, as far as that takes it back, or does not.
+    fn fails_at(&self, takes_it_back: bool) -> Option<Timestamp> {
+        let (reason, at) = self.deadline()?;
+        let spec = self.spec?;
+        (spec.rollback_on.contains(&reason) == takes_it_back).then_some(at)
+    }
+
     /// Waiting for time and people has no such end; waiting for pods, the data plane and metrics does.
-    fn given_up_at(&self) -> Option<Timestamp> {
+    fn deadline(&self) -> Option<(FailureReason, Timestamp)> {
         let (change, spec) = (self.change?, self.spec?);
         if self.is_held() {
             return None;
         }
-        let from = match self.present_step() {
+        let (reason, from) = match self.present_step() {
             Some(Step::Pause(_) | Step::Approve { .. }) => return None,
             Some(Step::Run { timeout, .. }) => {
                 let patience = timeout.saturating_add(check::GRACE);
-                return Some(later(change.step_started_at, patience));
+                let at = later(change.step_started_at, patience);
+                return Some((FailureReason::HookFailed, at));
             }
-            Some(Step::Analyse { for_at_least, .. }) => {
-                later(change.step_started_at, *for_at_least)
-            }
+            Some(Step::Analyse { for_at_least, .. }) => (
+                FailureReason::NoVerdict,
+                later(change.step_started_at, *for_at_least),
+            ),
             Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {
-                change.progressed_at.max(change.step_started_at)
+                let since = change.progressed_at.max(change.step_started_at);
+                (FailureReason::ProgressDeadline, since)
             }
         };
-        Some(later(from, spec.progress_deadline))
+        Some((reason, later(from, spec.progress_deadline)))
     }
 
     fn notes(&self) -> Vec<String> {

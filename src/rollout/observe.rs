@@ -10,10 +10,11 @@ use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use super::api::{DeletionPolicy, Progress, Rollout};
+use super::api::{DeletionPolicy, FailureReason, Progress, Rollout};
 use super::binding::{self, Binding};
-use super::config::{self, Content, Source, Sources};
+use super::config::{self, Named, Source, Sources};
 use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, Trouble, Wanted};
+use super::render::COPIES;
 use super::risk::RiskSignals;
 use super::spec::{Images, Invalid, Spec};
 use crate::check;
@@ -92,40 +93,70 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// What is in the ConfigMaps that the template names, where revisions get copies.
+/// What is in the ConfigMaps and Secrets of which revisions get copies.
 async fn sources(rollout: &Rollout, cluster: &Cluster) -> Result<Sources, ReconcileError> {
+    let namespace = rollout.namespace().unwrap_or_default();
     let mut sources = Sources::new();
-    if !config::are_copied(&rollout.spec) {
-        return Ok(sources);
-    }
-    let cache = &cluster.caches.config_maps;
-    for name in config::names(&rollout.spec.template) {
-        let key = Key::new(rollout.namespace().unwrap_or_default(), name.clone());
-        if cache.get(&key).is_none() {
-            let read = cluster.read_named(ObjectKind::ConfigMap, &key).await;
+    for named in config::copied(&rollout.spec) {
+        let key = Key::new(namespace.clone(), named.name.clone());
+        let source = if named.kind == ObjectKind::Secret && !cluster.copies_secrets() {
+            Source::Forbidden
+        } else if let Some(known) = source(named.kind, &key, cluster) {
+            known
+        } else {
+            let read = cluster.read_named(named.kind, &key).await;
             read.map_err(ReconcileError::Observe)?;
-        }
-        let found = cache.get(&key).map_or(Source::Missing, |found| {
-            Source::Found(Content {
-                data: serde_json::to_value(&found.data).unwrap_or_default(),
-                binary_data: serde_json::to_value(&found.binary_data).unwrap_or_default(),
-            })
-        });
-        sources.insert(name, found);
+            source(named.kind, &key, cluster).unwrap_or(Source::Missing)
+        };
+        sources.insert(named, source);
     }
     Ok(sources)
 }
 
+/// What is known of a ConfigMap or a Secret.
+fn source(kind: ObjectKind, key: &Key, cluster: &Cluster) -> Option<Source> {
+    let caches = &cluster.caches;
+    if kind == ObjectKind::Secret {
+        let found = caches.secrets.get(key)?;
+        let type_ = found.type_.as_deref().unwrap_or("Opaque");
+        let data = serde_json::to_value(&found.data).unwrap_or_default();
+        let uid = found.uid().unwrap_or_default();
+        return Some(fit(found.as_ref(), || Source::of_secret(&uid, type_, data)));
+    }
+    let found = caches.config_maps.get(key)?;
+    let data = serde_json::to_value(&found.data).unwrap_or_default();
+    let binary_data = serde_json::to_value(&found.binary_data).unwrap_or_default();
+    Some(fit(found.as_ref(), || {
+        Source::of_config_map(data, binary_data)
+    }))
+}
+
+/// A copy is not copied again: what is in it is not even known.
+fn fit<K: ResourceExt>(object: &K, read: impl FnOnce() -> Source) -> Source {
+    if object.labels().contains_key(label::COMPONENT) {
+        return Source::Unfit("a copy that Slipway has made".to_owned());
+    }
+    read()
+}
+
 fn snapshots(cluster: &Cluster, key: &Key) -> Vec<Owned> {
-    let copies = cluster
-        .caches
-        .config_maps
-        .children_of(ObjectKind::Rollout, key);
-    let read = |copy: &Arc<core::ConfigMap>| Owned {
-        target: Target::of(ObjectKind::ConfigMap, copy.as_ref()),
-        is_owned: is_ours(copy.as_ref()),
-    };
-    copies.iter().map(read).collect()
+    let caches = &cluster.caches;
+    let maps = caches.config_maps.children_of(ObjectKind::Rollout, key);
+    let secrets = caches.secrets.children_of(ObjectKind::Rollout, key);
+    let maps = maps
+        .iter()
+        .map(|copy| owned(ObjectKind::ConfigMap, copy.as_ref()));
+    let secrets = secrets
+        .iter()
+        .map(|copy| owned(ObjectKind::Secret, copy.as_ref()));
+    maps.chain(secrets).collect()
+}
+
+fn owned<K: ResourceExt>(kind: ObjectKind, copy: &K) -> Owned {
+    Owned {
+        target: Target::of(kind, copy),
+        is_owned: is_ours(copy),
+    }
 }
 
 fn is_ours<K: ResourceExt>(object: &K) -> bool {
@@ -290,9 +321,14 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
         failed: annotation(label::FAILED).cloned(),
         is_owned: is_ours(set),
         images,
-        configs: annotation(label::CONFIGS)
-            .map(|names| names.split(',').map(str::to_owned).collect())
-            .unwrap_or_default(),
+        configs: COPIES
+            .iter()
+            .filter_map(|(key, kind)| Some((*kind, annotation(key)?)))
+            .flat_map(|(kind, names)| {
+                let names = names.split(',').map(str::to_owned);
+                names.map(move |name| Named { kind, name })
+            })
+            .collect(),
         replicas: set.spec.replicas.unwrap_or(1),
         current: status.replicas,
         available: status.available_replicas.unwrap_or(0),
@@ -339,15 +375,15 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
     let why = waiting.reason.as_deref().unwrap_or_default();
     let reason = match why {
         "CrashLoopBackOff" => match last.and_then(|last| last.reason.as_deref()) {
-            Some("OOMKilled") => "OutOfMemory",
-            _ => "CrashLoop",
+            Some("OOMKilled") => FailureReason::OutOfMemory,
+            _ => FailureReason::CrashLoop,
         },
-        "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePull",
+        "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => FailureReason::ImagePull,
         // The first try may fail for a reason that passes; that there is no such image does not, and the
         // kubelet takes its time to say so in another way.
-        "ErrImagePull" if is_missing(waiting.message.as_deref()) => "ImagePull",
+        "ErrImagePull" if is_missing(waiting.message.as_deref()) => FailureReason::ImagePull,
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            "ContainerConfig"
+            FailureReason::ContainerConfig
         }
         _ => return None,
     };
@@ -376,7 +412,7 @@ mod tests {
 
     use super::*;
 
-    fn told(reason: &str, message: &str, last: Option<&str>) -> Option<&'static str> {
+    fn told(reason: &str, message: &str, last: Option<&str>) -> Option<FailureReason> {
         let last = last.map(|reason| json!({"terminated": {"exitCode": 1, "reason": reason}}));
         let status = json!({
             "name": "web", "image": "api", "imageID": "", "ready": false, "restartCount": 1,
@@ -392,23 +428,29 @@ mod tests {
         assert_eq!(told("PodInitializing", "", None), None);
         assert_eq!(
             told("CrashLoopBackOff", "", Some("Error")),
-            Some("CrashLoop")
+            Some(FailureReason::CrashLoop)
         );
         assert_eq!(
             told("CrashLoopBackOff", "", Some("OOMKilled")),
-            Some("OutOfMemory")
+            Some(FailureReason::OutOfMemory)
         );
-        assert_eq!(told("ImagePullBackOff", "", None), Some("ImagePull"));
+        assert_eq!(
+            told("ImagePullBackOff", "", None),
+            Some(FailureReason::ImagePull)
+        );
         assert_eq!(
             told("CreateContainerConfigError", "", None),
-            Some("ContainerConfig")
+            Some(FailureReason::ContainerConfig)
         );
     }
 
     #[test]
     fn an_image_that_is_not_there_is_told_by_the_first_try() {
         let missing = "failed to resolve reference \"reg/api:9\": reg/api:9: not found";
-        assert_eq!(told("ErrImagePull", missing, None), Some("ImagePull"));
+        assert_eq!(
+            told("ErrImagePull", missing, None),
+            Some(FailureReason::ImagePull)
+        );
         assert_eq!(
             told("ErrImagePull", "dial tcp: connection refused", None),
             None

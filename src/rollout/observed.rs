@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::api::RolloutStatus;
+use super::api::{FailureReason, RolloutStatus};
+use super::config::Named;
 use super::risk::RiskSignals;
 use super::spec::{Invalid, Spec};
 use crate::check::Outcome;
@@ -52,7 +53,7 @@ pub struct Observed {
     pub routes: Vec<Route>,
     /// Services and routes of ours that the spec does not name any more.
     pub leftovers: Vec<Target>,
-    /// Copies of ConfigMaps that it has made.
+    /// Copies of ConfigMaps and Secrets that it has made.
     pub snapshots: Vec<Owned>,
     /// Its hooks, by the name of their Job.
     pub hooks: BTreeMap<String, Hook>,
@@ -69,6 +70,14 @@ pub struct Owned {
     pub target: Target,
     /// Whether a controller owns it: us.
     pub is_owned: bool,
+}
+
+impl Owned {
+    /// A ConfigMap or Secret by its name.
+    pub fn named(&self) -> Named {
+        let (kind, name) = (self.target.kind, self.target.key.name.clone());
+        Named { kind, name }
+    }
 }
 
 /// The Job of a hook.
@@ -129,8 +138,8 @@ pub struct Set {
     pub is_owned: bool,
     /// Images by container.
     pub images: BTreeMap<String, String>,
-    /// ConfigMaps that its pods read.
-    pub configs: BTreeSet<String>,
+    /// Copies of ConfigMaps and Secrets that its pods read.
+    pub configs: BTreeSet<Named>,
     /// Pods that it should have.
     pub replicas: i32,
     /// Pods that it has.
@@ -170,8 +179,8 @@ pub struct Pod {
 /// Why a pod will not become ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// A word from a closed set: `CrashLoop`, `ImagePull`, `ContainerConfig` or `OutOfMemory`.
-    pub reason: &'static str,
+    /// A word for it; one of those that are about pods.
+    pub reason: FailureReason,
     /// Container, and what Kubernetes says.
     pub message: String,
 }
@@ -270,10 +279,13 @@ impl Observed {
 
     /// The first trouble of a revision's pods.
     pub fn trouble(&self, revision: &Revision) -> Option<&Trouble> {
-        let mut of_revision = self
-            .pods
-            .iter()
-            .filter(|pod| pod.revision == *revision && !pod.is_ending);
-        of_revision.find_map(|pod| pod.trouble.as_ref())
+        self.troubles(revision).next()
+    }
+
+    /// What troubles a revision's pods.
+    pub fn troubles(&self, revision: &Revision) -> impl Iterator<Item = &Trouble> {
+        let pods = self.pods.iter();
+        let of_revision = pods.filter(move |pod| pod.revision == *revision && !pod.is_ending);
+        of_revision.filter_map(|pod| pod.trouble.as_ref())
     }
 }

@@ -3,14 +3,15 @@
 //! The parts, in the order in which they are asked:
 //! - `decision`: what people decided meanwhile;
 //! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
-//! - `change`: which revision is stable, which is on its way, and whether it has to be given up;
+//! - `change`: which revision is stable, and which is on its way;
+//! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
 //! - `step/`: whether the step that is being done is done;
 //! - `hook`: the Job of the step that is being done;
 //! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
 //! - `live`: how traffic is divided now;
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
-//! - `config`: copies of ConfigMaps;
+//! - `config`: copies of ConfigMaps and Secrets;
 //! - `restart`: which pod goes next, because a person wants new ones;
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
@@ -21,6 +22,7 @@ mod change;
 mod config;
 mod contest;
 mod decision;
+mod failure;
 mod hook;
 mod live;
 mod measure;
@@ -45,6 +47,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, StepStatus, Tally};
+use super::config::Named;
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
@@ -185,12 +188,12 @@ fn release(seen: &Observed) -> Vec<Action> {
     traffic.chain(kept_copies(seen)).map(disown).collect()
 }
 
-/// Copies of ConfigMaps that what goes on serving still reads.
+/// Copies of ConfigMaps and Secrets that what goes on serving still reads.
 fn kept_copies(seen: &Observed) -> impl Iterator<Item = &Target> {
     let serving = seen.sets.iter().filter(|set| set.replicas > 0);
-    let read: BTreeSet<&String> = serving.flat_map(|set| &set.configs).collect();
+    let read: BTreeSet<&Named> = serving.flat_map(|set| &set.configs).collect();
     let copies = seen.snapshots.iter().filter(|copy| copy.is_owned);
-    let kept = copies.filter(move |copy| read.contains(&copy.target.key.name));
+    let kept = copies.filter(move |copy| read.contains(&copy.named()));
     kept.map(|copy| &copy.target)
 }
 
@@ -298,6 +301,7 @@ impl<'a> Draft<'a> {
         }
         self.settle_change(was_lost);
         self.advance_steps();
+        self.withdraw();
         self.run_hooks();
         self.shift_traffic();
         self.scale();
@@ -416,9 +420,10 @@ impl<'a> Draft<'a> {
         merge(merged, change);
     }
 
-    /// Whether the change is held where it is, by the spec or by a Decision. A way back is not.
+    /// Whether the change is held where it is: by the spec, by a Decision, or by a failure that waits for people. A way
+    /// back is not.
     fn is_held(&self) -> bool {
-        self.spec.is_paused || self.memory.progress.paused.is_some()
+        self.spec.is_paused || self.memory.progress.paused.is_some() || self.stuck().is_some()
     }
 
     fn wake_at(&mut self, at: Timestamp) {

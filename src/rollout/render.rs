@@ -22,6 +22,11 @@ use crate::traffic::Side;
 const COMPONENT: &str = "rollout";
 /// Longest name of a ReplicaSet: its pods append six characters and have to fit a host name.
 const MAX_SET_NAME: usize = 57;
+/// Annotations of a ReplicaSet that name copies, and what they are copies of.
+pub const COPIES: &[(&str, ObjectKind)] = &[
+    (label::CONFIGS, ObjectKind::ConfigMap),
+    (label::SECRETS, ObjectKind::Secret),
+];
 /// Digits of the hash in the name of a hook's Job.
 const HOOK_DIGITS: usize = 8;
 
@@ -80,25 +85,25 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         revision,
     );
     let manifest = manifest.annotated(&[(label::ORDINAL, ordinal.to_string())]);
-    let copies: Vec<&str> = spec
-        .snapshots
-        .iter()
-        .map(|copy| copy.name.as_str())
-        .collect();
-    if copies.is_empty() {
-        return manifest;
-    }
-    manifest.annotated(&[(label::CONFIGS, copies.join(","))])
+    manifest.annotated(&copies_read(spec))
 }
 
-/// A copy of a ConfigMap.
+/// The copies that pods read, so that they are kept as long as their ReplicaSet is.
+fn copies_read(spec: &Spec) -> Vec<(&'static str, String)> {
+    let mut annotations = Vec::new();
+    for (annotation, kind) in COPIES {
+        let of_kind = spec.snapshots.iter().filter(|copy| copy.of.kind == *kind);
+        let names: Vec<&str> = of_kind.map(|copy| copy.of.name.as_str()).collect();
+        if !names.is_empty() {
+            annotations.push((*annotation, names.join(",")));
+        }
+    }
+    annotations
+}
+
+/// A copy of a ConfigMap or a Secret.
 pub fn snapshot(seen: &Observed, of: &Snapshot) -> Manifest {
-    child(
-        seen,
-        ObjectKind::ConfigMap,
-        of.name.clone(),
-        of.content.copied(),
-    )
+    child(seen, of.of.kind, of.of.name.clone(), of.content.copied())
 }
 
 /// The Service of a side, selecting a revision.
@@ -145,9 +150,12 @@ pub fn service_port(routing: &Routing) -> Value {
     json!({"name": "http", "port": port, "protocol": "TCP", "targetPort": target_port})
 }
 
-/// Name of the Job of a hook: one per change, step and place in the list.
+/// Name of the Job of a hook: one per change, step, place in the list and attempt.
 pub fn hook_name(rollout: &str, change: &Change, name: &str) -> String {
-    let identity = format!("{} {} {}", change.revision, change.started_at, change.step);
+    let mut identity = format!("{} {} {}", change.revision, change.started_at, change.step);
+    if change.retries > 0 {
+        identity = format!("{identity} {}", change.retries);
+    }
     let mark = short_hash(identity.as_bytes(), HOOK_DIGITS);
     suffixed(&format!("{rollout}-{name}"), &mark, MAX_SET_NAME)
 }

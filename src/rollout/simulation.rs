@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::api::{Phase, RiskLevel, RolloutSpec, Shape, StrategyType};
+use super::api::{FailureReason, Phase, RiskLevel, RolloutSpec, Shape, StrategyType};
 use super::plan::Memory;
 use super::spec::{Images, Invalid, Spec, Step};
 use crate::decision::api::DecisionAction;
@@ -55,6 +55,9 @@ pub struct Simulation {
     pub is_routed: bool,
     /// Whether hooks run: here they pass at once.
     pub has_hooks: bool,
+    /// Failures that hold the change for people instead of taking it back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_for: Vec<FailureReason>,
     /// What is added to the template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected: Option<Injected>,
@@ -109,6 +112,9 @@ pub fn simulate(
     let (replicas, is_routed) = (spec.replicas, spec.routing.is_some());
     let is_hook = |step: &Step| matches!(step, Step::Run { .. });
     let has_hooks = spec.steps.iter().any(is_hook);
+    let all = FailureReason::ALL.iter().copied();
+    let held_for = all.filter(|reason| !spec.rollback_on.contains(reason));
+    let held_for = held_for.collect();
     let mut problem = run(&mut world, &mut |_, _, _| ());
     let mut script = Script::new(&spec, world.stable(), world.now());
     if problem.is_none() {
@@ -129,6 +135,7 @@ pub fn simulate(
         replicas,
         is_routed,
         has_hooks,
+        held_for,
         injected,
         release_images: release
             .map(|release| release.images.clone())

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::api::{
-    DeletionPolicy, GracefulShutdown, RolloutSpec, StableScale, Strategy, StrategyType,
+    DeletionPolicy, FailureReason, GracefulShutdown, RolloutSpec, StableScale, Strategy,
+    StrategyType,
 };
 use super::config::{self, Snapshot, Sources};
 use crate::analysis::api::Metric;
@@ -45,7 +46,7 @@ pub struct Spec {
     pub revision: Revision,
     /// Images by container.
     pub images: BTreeMap<String, String>,
-    /// Copies of ConfigMaps that the template reads.
+    /// Copies of ConfigMaps and Secrets that the template reads.
     pub snapshots: Vec<Snapshot>,
     /// See the field of the same name in the API.
     pub min_ready_seconds: i32,
@@ -74,6 +75,8 @@ pub struct Spec {
     pub by_risk: Option<ByRisk>,
     /// How long the revision before stays at full size.
     pub keep_old_for: Duration,
+    /// Failures that take a change back; the others hold it.
+    pub rollback_on: BTreeSet<FailureReason>,
     /// Revisions that are gone back to without steps.
     pub rollback_window: usize,
     /// How requests reach the pods; `None`: weights are ratios of pods.
@@ -126,7 +129,7 @@ impl Spec {
         Self::read_with(raw, images, "", &Sources::new())
     }
 
-    /// The same, with what is in the ConfigMaps that its template names.
+    /// The same, with what is in the ConfigMaps and Secrets of which it gets copies.
     pub fn read_with(
         raw: &RolloutSpec,
         images: &Images,
@@ -157,7 +160,7 @@ impl Spec {
         routing::check_strategy(&strategy, routing.as_ref(), &mut problems);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
-        let snapshots = config::copy(&mut template, rollout, sources, &mut problems);
+        let snapshots = config::copy(&mut template, raw, rollout, sources, &mut problems);
         let spec = Self {
             is_sound: problems.is_empty(),
             replicas,
@@ -181,6 +184,7 @@ impl Spec {
                 .keep_old_for
                 .map(Duration::from)
                 .unwrap_or_default(),
+            rollback_on: rollback_on(raw),
             rollback_window: raw
                 .rollback
                 .as_ref()
@@ -248,6 +252,14 @@ impl Spec {
         });
         counts.into_iter().next().unwrap_or(0)
     }
+}
+
+fn rollback_on(raw: &RolloutSpec) -> BTreeSet<FailureReason> {
+    let on = raw
+        .rollback
+        .as_ref()
+        .and_then(|rollback| rollback.on.as_deref());
+    on.unwrap_or(FailureReason::ALL).iter().copied().collect()
 }
 
 fn stable_scale(strategy: &Strategy) -> StableScale {

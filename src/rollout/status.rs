@@ -188,10 +188,12 @@ fn conditions(
     );
     // Waiting for time, metrics or people is no movement; only what takes an edit is stalled. A restart moves, and takes
     // nothing away that has to be there.
-    let is_ready = matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
-        || matches!(reason, "NoRelease" | "Restarting");
+    let is_failed = reason == "FailureHeld";
+    let is_ready = !is_failed
+        && (matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
+            || matches!(reason, "NoRelease" | "Restarting"));
     let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested");
-    let is_stalled = phase == Phase::RolledBack || takes_an_edit;
+    let is_stalled = phase == Phase::RolledBack || takes_an_edit || is_failed;
     let stable = plan.progress.progress.stable.as_ref();
     let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
-use super::api::{RolloutSpec, RolloutStatus};
+use super::api::{FailureReason, RolloutSpec, RolloutStatus};
 use super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
 use super::risk::RiskSignals;
@@ -158,7 +158,7 @@ impl Observed {
         for pod in self.pods.iter_mut().filter(|pod| pod.revision == *revision) {
             pod.is_ready = false;
             pod.trouble = Some(Trouble {
-                reason: "CrashLoop",
+                reason: FailureReason::CrashLoop,
                 message: "container web: exit 1".into(),
             });
         }

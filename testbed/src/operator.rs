@@ -93,7 +93,11 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
     )
     .await?;
     let (repository, tag) = operator.rsplit_once(':').context("an image with a tag")?;
-    let mut values = vec![format!("image.repository={repository}")];
+    // All that install it on one node share it, and what one of them needs must not go with the upgrade of another.
+    let mut values = vec![
+        format!("image.repository={repository}"),
+        "secretSnapshots.enabled=true".to_owned(),
+    ];
     // A tag of nothing but digits is no number.
     let tag = format!("image.tag={tag}");
     if let Some(runner) = &of.runner {

@@ -1,5 +1,7 @@
-//! What pods read, and how many there are: ConfigMaps that go with a revision, and an autoscaler of the cluster.
+//! What pods read, and how many there are: ConfigMaps and Secrets that go with a revision, and an autoscaler of the
+//! cluster.
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
@@ -10,60 +12,84 @@ use slipway::model::object::ObjectKind;
 use crate::app::{App, NAME, REPLICAS, SOON, in_steps, nothing_lost, wait_for, with_app};
 use crate::stage::Version;
 
-/// Names of ConfigMaps that are copies, with one of their values.
-async fn copies(app: &App) -> Vec<(String, String)> {
-    let all = app.api(ObjectKind::ConfigMap);
+/// Names of copies, with one of their values.
+async fn copies(app: &App, kind: ObjectKind) -> Vec<(String, Value)> {
+    let all = app.api(kind);
     let label = ListParams::default().labels("slipway.dev/rollout");
     let found = all.list(&label).await.unwrap();
-    let value = |data: &Value| data["data"]["GREETING"].as_str().unwrap().to_owned();
     let copies = found.into_iter();
     copies
-        .map(|copy| (copy.name_any(), value(&copy.data)))
+        .map(|copy| (copy.name_any(), copy.data["data"]["GREETING"].clone()))
         .collect()
 }
 
-async fn set_greeting(app: &App, greeting: &str) {
+async fn set_greeting(app: &App, kind: ObjectKind, greeting: &str) {
+    let value = if kind == ObjectKind::Secret {
+        json!(ByteString(greeting.as_bytes().to_vec()))
+    } else {
+        json!(greeting)
+    };
     let settings = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
-        "data": {"GREETING": greeting},
+        "apiVersion": "v1", "kind": kind.kind(), "metadata": {"name": "settings"},
+        "data": {"GREETING": value},
     });
-    app.apply(ObjectKind::ConfigMap, &settings).await;
+    app.apply(kind, &settings).await;
 }
 
-/// The template reads a ConfigMap in a volume.
-fn reading() -> Value {
+/// The template reads a ConfigMap or a Secret in a volume.
+fn reading(kind: ObjectKind) -> Value {
+    let volume = if kind == ObjectKind::Secret {
+        json!({"name": "settings", "secret": {"secretName": "settings"}})
+    } else {
+        json!({"name": "settings", "configMap": {"name": "settings"}})
+    };
     let mut extra = in_steps();
     extra["revisionHistoryLimit"] = 0.into();
-    extra["template"] = json!({"spec": {"volumes": [
-        {"name": "settings", "configMap": {"name": "settings"}}]}});
+    extra["configs"] = json!({"secrets": "Snapshot"});
+    extra["template"] = json!({"spec": {"volumes": [volume]}});
     extra
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn an_edit_of_a_config_map_is_a_change_and_goes_back_with_its_revision() {
+    edited_and_taken_back(ObjectKind::ConfigMap).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn an_edit_of_a_secret_is_a_change_and_goes_back_with_its_revision() {
+    edited_and_taken_back(ObjectKind::Secret).await;
+}
+
+async fn edited_and_taken_back(kind: ObjectKind) {
     with_app(async |app| {
-        let extra = reading();
+        let extra = reading(kind);
         app.ask_for(Version::One, &extra).await;
         app.until("a word about what is missing", |rollout| {
             let message = rollout["status"]["message"].as_str();
-            message.is_some_and(|text| text.contains("there is no ConfigMap settings"))
+            let words = format!("there is no {} settings", kind.kind());
+            message.is_some_and(|text| text.contains(&words))
         })
         .await;
-        set_greeting(app, "hello").await;
+        set_greeting(app, kind, "hello").await;
         app.until_healthy().await;
-        let before = copies(app).await;
+        let before = copies(app, kind).await;
         assert_eq!(before.len(), 1, "{before:?}");
         let load = app.load().await;
-        set_greeting(app, "good morning").await;
+        set_greeting(app, kind, "good morning").await;
         app.until_paused_at(20).await;
-        assert_eq!(copies(app).await.len(), 2, "each revision has its own");
+        assert_eq!(
+            copies(app, kind).await.len(),
+            2,
+            "each revision has its own"
+        );
         app.decide("Abort").await;
         app.until_pods(REPLICAS).await;
         wait_for("the copy of what was given up may go", SOON, async || {
             // As long as the spec asks for it, its ReplicaSet is kept, and so is what it reads.
-            set_greeting(app, "hello").await;
-            let copies = copies(app).await;
+            set_greeting(app, kind, "hello").await;
+            let copies = copies(app, kind).await;
             if copies == before {
                 Ok(())
             } else {
@@ -71,7 +97,7 @@ async fn an_edit_of_a_config_map_is_a_change_and_goes_back_with_its_revision() {
             }
         })
         .await;
-        nothing_lost("an edit of a ConfigMap, taken back", load).await;
+        nothing_lost(&format!("an edit of a {}, taken back", kind.kind()), load).await;
 
         let mut leaving = extra;
         leaving["deletionPolicy"] = "Orphan".into();
@@ -87,7 +113,7 @@ async fn an_edit_of_a_config_map_is_a_change_and_goes_back_with_its_revision() {
         })
         .await;
         assert_eq!(
-            copies(app).await,
+            copies(app, kind).await,
             before,
             "pods that go on serving go on reading"
         );
@@ -154,17 +180,18 @@ async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
 #[ignore = "needs a node; run make test"]
 async fn a_config_map_that_pods_read_live_is_left_alone() {
     with_app(async |app| {
-        let mut extra = reading();
+        let kind = ObjectKind::ConfigMap;
+        let mut extra = reading(kind);
         extra["configs"] = json!({"configMaps": "Live"});
-        set_greeting(app, "hello").await;
+        set_greeting(app, kind, "hello").await;
         app.start(Version::One, &extra).await;
         let before: Vec<String> = app.pods().await.into_keys().collect();
-        set_greeting(app, "good morning").await;
+        set_greeting(app, kind, "good morning").await;
         app.ask_for(Version::One, &extra).await;
         app.until_healthy().await;
         let after: Vec<String> = app.pods().await.into_keys().collect();
         assert_eq!(after, before);
-        assert_eq!(copies(app).await, []);
+        assert_eq!(copies(app, kind).await, []);
         let maps: Api<ConfigMap> = Api::namespaced(app.client.clone(), &app.namespace);
         let settings = maps.get("settings").await.unwrap();
         assert_eq!(settings.owner_references(), []);

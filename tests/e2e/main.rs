@@ -17,7 +17,7 @@ mod stage; // the node, the operator on it, and the sample's images
 
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
-mod config; // ConfigMaps that go with a revision, and an autoscaler
+mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change
 mod demo; // the whole of it, from commits to production
 mod keep; // what gets too old, and what is stopped

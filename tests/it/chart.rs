@@ -251,6 +251,18 @@ async fn switches_switch() {
         KINDS.len()
     );
     assert_eq!(of_kind(&standard, "PodDisruptionBudget").len(), 1);
+    let reads_secrets = |manifests: &[Value]| {
+        let rules = rules(manifests);
+        let mut rules = rules.iter();
+        rules.any(|(_, _, resources)| resources.contains(&"secrets"))
+    };
+    let arguments = |manifests: &[Value]| {
+        let deployment = of_kind(manifests, "Deployment")[0];
+        deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    assert!(!reads_secrets(&standard) && !arguments(&standard).contains("--secret-snapshots"));
+    let copying = with(json!({ "secretSnapshots": { "enabled": true } })).await;
+    assert!(reads_secrets(&copying) && arguments(&copying).contains("--secret-snapshots"));
 
     let off = with(json!({
         "crds": { "install": false }, "admissionPolicies": { "enabled": false }, "replicaCount": 1,

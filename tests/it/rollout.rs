@@ -258,6 +258,44 @@ async fn a_canary_that_cannot_run_is_given_up_within_seconds_and_says_why() {
 
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
+async fn a_failure_that_is_left_to_people_holds_the_canary_until_they_decide() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let left = json!({"spec": {"rollback": {"on": ["AnalysisFailed"]}}});
+        let api = Subject::create(space, &manifest("greeter:1", &merged(&routed(), &left))).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        let template = json!({
+            "metadata": {"annotations": {"testbed.slipway.dev/script": "crash-loop"}},
+            "spec": {"containers": [{"name": "web", "image": "greeter:2"}]},
+        });
+        api.patch(json!({"spec": {"template": template}})).await;
+        let held = api.until_phase(Phase::Paused).await;
+        let reason = |type_: &str| {
+            let mut conditions = held.conditions.iter();
+            conditions.find(|c| c.type_ == type_).map(|c| (c.status.as_str(), c.reason.as_str()))
+        };
+        assert_eq!(reason("Stalled"), Some(("True", "FailureHeld")));
+        assert_eq!(reason("Ready"), Some(("False", "FailureHeld")));
+        assert!(held.message.as_ref().unwrap().contains("CrashLoop"), "{:?}", held.message);
+        let canary = held.canary.unwrap();
+        assert!(canary.replicas > 0, "its pods stay, to be looked at");
+        let decision = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "back"},
+            "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Abort", "user": "alice"},
+        });
+        let decision = serde_json::from_value(decision).unwrap();
+        let decisions = space.api("Decision");
+        decisions.create(&PostParams::default(), &decision).await.unwrap();
+        let back = api.until_phase(Phase::RolledBack).await;
+        assert_eq!(stable(&back), stable(&first));
+        api.until_alone(&stable(&first)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
 async fn a_canary_whose_status_was_wiped_goes_on() {
     with_namespace(async |space| {
         let _operator = Operator::start(&space.name);

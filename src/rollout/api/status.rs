@@ -381,6 +381,39 @@ pub struct Change {
     /// Who has approved the present step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<String>,
+    /// The failure that holds it, where `spec.rollback.on` leaves that one to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+    /// Failures that somebody has decided to go on with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overruled: Vec<String>,
+    /// How often somebody has had it tried again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "that is how serde calls it"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A failure that holds a change until people decide.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stuck {
+    /// A word for it.
+    pub reason: String,
+    /// A sentence for it.
+    pub message: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// Whether its traffic was taken away, because its pods do not serve.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// A revision that was given up.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Seen;
 use crate::decision::api::DecisionAction;
-use crate::rollout::api::{EndingResult, Phase};
+use crate::rollout::api::{EndingResult, FailureReason, Phase};
 use crate::rollout::spec::Step;
 
 /// One thing that a person could do.
@@ -77,18 +77,41 @@ fn of_change(seen: &Seen, all: &mut Vec<Advice>) {
     if seen.rollout.spec.paused.unwrap_or(false) {
         all.push(otherwise("set spec.paused to false: lets the change go on"));
     }
+    if seen.stuck().is_some() {
+        of_stuck(seen, all);
+    }
     if !seen.is_held() {
         of_step(seen, all);
         let what = "holds the change where it is, until a Resume";
         all.push(decide(DecisionAction::Pause, what));
     }
     let has_steps_left = seen.present_step().is_some();
-    if has_steps_left {
+    // Pods have to serve before anything goes on.
+    if !is_of_pods(seen) && (has_steps_left || seen.stuck().is_some()) {
         let what = "ends all steps that are left: all of the traffic to the canary";
         all.push(decide(DecisionAction::Promote, what));
     }
     let what = "gives the change up: all of the traffic back to stable";
     all.push(decide(DecisionAction::Abort, what));
+}
+
+/// Whether pods that do not serve hold the change.
+fn is_of_pods(seen: &Seen) -> bool {
+    let reason = seen.stuck().map(|stuck| stuck.reason.as_str());
+    reason
+        .and_then(FailureReason::named)
+        .is_some_and(FailureReason::is_of_pods)
+}
+
+/// A failure that waits for people.
+fn of_stuck(seen: &Seen, all: &mut Vec<Advice>) {
+    if is_of_pods(seen) {
+        all.push(otherwise(look_at_pods(seen)));
+        let what = "once its pods serve: a Decision Retry, and it goes on where it was held";
+        return all.push(otherwise(what));
+    }
+    let what = "goes on where it was held, and measures afresh: once what was wrong is mended";
+    all.push(decide(DecisionAction::Retry, what));
 }
 
 fn of_step(seen: &Seen, all: &mut Vec<Advice>) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::decision::api::DecisionAction;
 use crate::model::key::Key;
 use crate::model::plan::Plan;
-use crate::rollout::api::{Phase, Progress, Rollout, RolloutSpec, RolloutStatus};
+use crate::rollout::api::{FailureReason, Phase, Progress, Rollout, RolloutSpec, RolloutStatus};
 use crate::rollout::observed::{Trouble, Wanted};
 use crate::rollout::plan::Memory;
 use crate::rollout::simulation::World;
@@ -128,7 +128,7 @@ impl Story {
         {
             pod.is_ready = false;
             pod.trouble = Some(Trouble {
-                reason: "CrashLoop",
+                reason: FailureReason::CrashLoop,
                 message: "container web: CrashLoopBackOff: back-off 10s, last exit code 1".into(),
             });
         }
@@ -187,6 +187,17 @@ pub(crate) const STORIES: &[(&str, Teller)] = &[
         back.until(|status| status.phase == Some(Phase::RolledBack));
         back
     }),
+    ("is held by its pods", || {
+        let mut held = leaving_to_people(&["AnalysisFailed"]);
+        held.crash();
+        held.until(|status| status.phase == Some(Phase::Paused));
+        held
+    }),
+    ("waits for a verdict that would hold it", || {
+        let mut waiting = leaving_to_people(&["CrashLoop"]);
+        waiting.until_step(3);
+        waiting
+    }),
     ("drains", over),
     ("is over", || {
         let mut over = over();
@@ -222,6 +233,15 @@ fn at(step: u32) -> Story {
     let mut story = Story::begun(&json!({}));
     story.want("2", &json!({}));
     approving(&mut story, step);
+    story
+}
+
+/// Version 2 is at its first weight, and only these failures take it back.
+fn leaving_to_people(on: &[&str]) -> Story {
+    let on = json!({"rollback": {"on": on}});
+    let mut story = Story::begun(&on);
+    story.want("2", &on);
+    story.until_step(2);
     story
 }
 

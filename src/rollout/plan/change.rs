@@ -1,4 +1,4 @@
-//! Which revision is stable, which is on its way, and whether it has to be given up. No I/O.
+//! Which revision is stable, and which is on its way. No I/O.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use super::super::api::{Change, Ending, EndingResult, Failure, Progress};
 use super::super::observed::Observed;
 use super::super::spec::{Spec, Step};
 use super::{Draft, after};
-use crate::metric::judge::{self, Verdict};
 use crate::model::condition::truncate;
 use crate::model::label;
 use crate::model::revision::Revision;
@@ -18,7 +17,7 @@ use crate::traffic::division::Division;
 use crate::traffic::replicas::{self, Counts};
 
 /// Longest words of others (a kubelet, a metrics server) that are remembered, in bytes.
-const MAX_WORDS: usize = 512;
+pub(super) const MAX_WORDS: usize = 512;
 
 /// The revision that serves.
 ///
@@ -83,9 +82,7 @@ impl Draft<'_> {
             self.follow_edits();
         }
         self.note_progress();
-        if let Some((reason, message)) = self.reason_to_give_up() {
-            self.give_up(reason, &message);
-        }
+        self.judge_change();
     }
 
     /// The change that is under way, if one is.
@@ -93,9 +90,10 @@ impl Draft<'_> {
         self.memory.progress.change.as_ref()
     }
 
-    /// What the change's step asks for.
+    /// What the change's step asks for: nothing, while pods that do not serve hold it.
     pub(super) fn wanted_division(&self) -> Division {
-        self.change().map_or(Division::NONE, |change| {
+        let change = self.change().filter(|_| !self.is_withdrawn());
+        change.map_or(Division::NONE, |change| {
             self.spec.division_at(self.position(change))
         })
     }
@@ -261,6 +259,9 @@ impl Draft<'_> {
             trail: String::new(),
             held: false,
             approvals: Vec::new(),
+            stuck: None,
+            overruled: Vec::new(),
+            retries: 0,
         }
     }
 
@@ -330,31 +331,6 @@ impl Draft<'_> {
                 change.progressed_at = now;
             }
         }
-    }
-
-    fn reason_to_give_up(&self) -> Option<(&'static str, String)> {
-        let change = self.change()?;
-        if let Some(trouble) = self.seen.trouble(&change.revision) {
-            return Some((trouble.reason, trouble.message.clone()));
-        }
-        self.failed_analysis()
-            .map(|message| ("AnalysisFailed", message))
-    }
-
-    fn failed_analysis(&self) -> Option<String> {
-        let analysis = self.spec.analysis.as_ref()?;
-        let verdicts = analysis.metrics.iter().filter_map(|(metric, _)| {
-            let tally = self
-                .memory
-                .tallies
-                .iter()
-                .find(|tally| tally.name == metric.name)?;
-            match judge::verdict(metric, tally) {
-                Verdict::Bad(message) => Some(message),
-                Verdict::Good | Verdict::Undecided => None,
-            }
-        });
-        verdicts.into_iter().next()
     }
 
     /// Gives the change up: from here on everything goes back to stable, until the spec changes.

@@ -1,7 +1,8 @@
-//! Copies of ConfigMaps: there before the pods that read them, and gone with the last revision that does. No I/O.
+//! Copies of ConfigMaps and Secrets: there before the pods that read them, and gone with the last revision that does. No I/O.
 
 use std::collections::BTreeSet;
 
+use super::super::config::Named;
 use super::super::observed::Owned;
 use super::super::render;
 use super::Draft;
@@ -17,7 +18,7 @@ impl Draft<'_> {
         let is_there = seen.set(&self.spec.revision).is_some() || !self.new_sets.is_empty();
         let needed = self.spec.snapshots.iter().filter(|_| is_there);
         for snapshot in needed {
-            let copy = |known: &&Owned| known.target.key.name == snapshot.name;
+            let copy = |known: &&Owned| known.named() == snapshot.of;
             match seen.snapshots.iter().find(copy) {
                 None => {
                     let manifest = render::snapshot(seen, snapshot);
@@ -32,12 +33,12 @@ impl Draft<'_> {
             }
         }
         let of_sets = seen.sets.iter().flat_map(|set| &set.configs);
-        let of_spec = self.spec.snapshots.iter().map(|snapshot| &snapshot.name);
-        let used: BTreeSet<&String> = of_sets.chain(of_spec).collect();
+        let of_spec = self.spec.snapshots.iter().map(|snapshot| &snapshot.of);
+        let used: BTreeSet<&Named> = of_sets.chain(of_spec).collect();
         let idle = seen
             .snapshots
             .iter()
-            .filter(|known| !used.contains(&known.target.key.name));
+            .filter(|known| !used.contains(&known.named()));
         self.deletions.extend(idle.map(|known| Action::Delete {
             target: known.target.clone(),
             orphan: false,

@@ -6,7 +6,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::api::{Decided, DecisionOutcome, EndingResult, Failure, Hold, Undo};
+use super::super::api::{
+    Decided, DecisionOutcome, EndingResult, Failure, FailureReason, Hold, Undo,
+};
 use super::super::spec::Step;
 use super::Draft;
 use crate::decision::act::Act;
@@ -156,6 +158,12 @@ impl Draft<'_> {
         if self.memory.progress.paused.take().is_some() {
             return "it goes on".to_owned();
         }
+        if let Some(stuck) = self.stuck() {
+            let reason = &stuck.reason;
+            return format!(
+                "no effect: {reason} holds it; a Decision Retry, Promote or Abort ends that"
+            );
+        }
         if matches!(self.present_step(), Some(Step::Pause(None))) {
             self.next_step();
             return "it goes on with the next step".to_owned();
@@ -167,16 +175,38 @@ impl Draft<'_> {
         if self.present_step().is_none() {
             return nothing_to("skip");
         }
+        if let Some(words) = self.held_by_pods() {
+            return words;
+        }
+        self.unstick();
         self.next_step();
         "the step is skipped".to_owned()
     }
 
+    /// That pods do not serve cannot be decided away.
+    fn held_by_pods(&self) -> Option<String> {
+        let (change, stuck) = (self.change()?, self.stuck()?);
+        let trouble = self.seen.trouble(&change.revision)?;
+        let is_of_pods = FailureReason::named(&stuck.reason).is_some_and(FailureReason::is_of_pods);
+        let reason = trouble.reason;
+        let words = format!("no effect: {reason} still holds it; its pods have to serve first");
+        is_of_pods.then_some(words)
+    }
+
     fn promote_at_once(&mut self) -> String {
+        if let Some(words) = self.held_by_pods() {
+            return words;
+        }
         let count = u32::try_from(self.spec.steps.len()).unwrap_or(u32::MAX);
+        let overruled = self.unstick().map(|stuck| stuck.reason);
         let Some(change) = &mut self.memory.progress.change else {
             return nothing_to("promote");
         };
-        let text = format!("all steps of {} are skipped", change.revision);
+        let mut text = format!("all steps of {} are skipped", change.revision);
+        if let Some(reason) = overruled {
+            text = format!("{text}, and {reason} does not hold it any more");
+            change.overruled.push(reason);
+        }
         change.step = count;
         self.memory.progress.paused = None;
         self.enter_step();
@@ -232,6 +262,12 @@ impl Draft<'_> {
     }
 
     fn retry(&mut self) -> String {
+        if let Some(words) = self.held_by_pods() {
+            return words;
+        }
+        if let Some(stuck) = self.unstick() {
+            return format!("it goes on where {} held it", stuck.reason);
+        }
         let failed = self.memory.progress.failed.take();
         let Some(failed) = failed.filter(|failed| failed.revision == self.spec.revision) else {
             return "no effect: nothing was given up that the spec still asks for".to_owned();

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::api::{Change, Phase, StepStatus};
+use super::super::api::{Change, FailureReason, Phase, StepStatus};
 use super::super::observed::Deletion;
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
@@ -25,7 +25,7 @@ impl Draft<'_> {
                 Progress::Done => self.next_step(),
                 Progress::Failed { reason, message } => {
                     let words = self.words_of_data_plane();
-                    return self.give_up(reason, &format!("{message}{words}"));
+                    return self.fail(reason, &format!("{message}{words}"));
                 }
                 Progress::Wait { for_what, until } => {
                     if let Some(until) = until {
@@ -61,7 +61,7 @@ impl Draft<'_> {
         if self.now >= deadline {
             let waiting = self.words_of_data_plane();
             let message = format!("all steps are done, but it did not take over in time{waiting}");
-            return self.give_up("ProgressDeadline", &message);
+            return self.fail(FailureReason::ProgressDeadline, &message);
         }
         self.wake_at(deadline);
     }
@@ -287,9 +287,8 @@ impl Draft<'_> {
         let position = step
             .map(|step| format!("step {}: ", step.position))
             .unwrap_or_default();
-        if self.is_held() {
-            let text = format!("{position}{share} to canary, held {}", self.held_by());
-            return (Phase::Paused, Why::normal("Paused", text));
+        if let Some(why) = self.why_it_is_held(&format!("{position}{share} to canary")) {
+            return (Phase::Paused, why);
         }
         let waiting = self.waiting.clone();
         let until = step
@@ -346,6 +345,37 @@ impl Draft<'_> {
         }
     }
 
+    fn why_it_is_held(&self, place: &str) -> Option<Why> {
+        if let Some(words) = self.words_of_failure() {
+            return Some(Why::warning("FailureHeld", format!("{place}, {words}")));
+        }
+        self.is_held()
+            .then(|| Why::normal("Paused", format!("{place}, held {}", self.held_by())))
+    }
+
+    /// The failure that holds the change, and what people can do.
+    fn words_of_failure(&self) -> Option<String> {
+        let stuck = self.stuck()?;
+        let traffic = match (stuck.withdrawn, &self.waiting) {
+            (false, _) => String::new(),
+            (true, None) => "; its pods do not serve, so stable has the traffic".to_owned(),
+            (true, Some(waiting)) => {
+                format!("; its pods do not serve, so the traffic goes to stable: {waiting}")
+            }
+        };
+        let (reason, message) = (&stuck.reason, &stuck.message);
+        let is_of_pods = FailureReason::named(reason).is_some_and(FailureReason::is_of_pods);
+        let what_goes_on = if is_of_pods {
+            "Retry goes on once they serve"
+        } else {
+            "Retry tries again, Promote goes on with it"
+        };
+        Some(format!(
+            "held ({reason}: {message}){traffic}; spec.rollback.on leaves this to people: a Decision {what_goes_on}, \
+             Abort takes it back"
+        ))
+    }
+
     fn held_by(&self) -> String {
         match &self.memory.progress.paused {
             Some(hold) => {
@@ -392,7 +422,7 @@ impl Draft<'_> {
                 "{ready} of {wanted} pods of {stable} are ready; {}",
                 trouble.message
             );
-            return (Phase::Degraded, Why::warning(trouble.reason, text));
+            return (Phase::Degraded, Why::warning(trouble.reason.as_str(), text));
         }
         let text = format!("{ready} of {wanted} pods of {stable} are ready");
         let unready = condition::false_since(&self.seen.status.conditions, "Ready");

@@ -213,9 +213,17 @@ impl Draft<'_> {
     /// Without a router the numbers of pods are the split.
     fn scale_by_ratio(&mut self) {
         self.memory.progress.draining.clear();
-        let total = self.spec.replicas;
+        let (total, surge) = (self.spec.replicas, self.spec.max_surge);
         let change = self.change().map(|change| change.revision.clone());
         let goal = match &change {
+            // One of its pods stays for people to look at, where that takes none from stable.
+            Some(change) if self.is_withdrawn() => Counts {
+                stable: total,
+                canary: self
+                    .seen
+                    .set(change)
+                    .map_or(0, |set| set.replicas.min(1).min(surge)),
+            },
             Some(_) => self.counts(self.wanted_weight()),
             None => Counts {
                 stable: total.max(self.spare_for_restart(&self.stable, total)),
@@ -231,7 +239,7 @@ impl Draft<'_> {
                 0
             }
         };
-        if self.is_held() && change.is_some() {
+        if self.is_held() && !self.is_withdrawn() && change.is_some() {
             return;
         }
         self.raise_by_ratio(&goal_of, change.as_ref());

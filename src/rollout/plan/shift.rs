@@ -68,12 +68,17 @@ impl Draft<'_> {
                 self.switch(&live, &revision);
             }
             Move::Select(side, revision) => self.select(side, &revision),
-            Move::Shift(division) if !division.reaches_canary() && self.change().is_none() => {
+            Move::Shift(division) if !division.reaches_canary() && self.is_way_back() => {
                 self.shift_back(&live);
             }
             Move::Shift(division) => self.shift(&live, &division),
         }
         self.correct(routing, &live);
+    }
+
+    /// Whether everything is to go to stable, whatever becomes of the change.
+    fn is_way_back(&self) -> bool {
+        self.change().is_none() || self.is_withdrawn()
     }
 
     /// Where a Service is switched, what it was switched to is stable as soon as all steps are done: nothing has to
@@ -333,7 +338,7 @@ impl Draft<'_> {
     fn shift(&mut self, live: &Arrangement, division: &Division) {
         // A person who pauses stops the change, not the way back of another.
         let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
-        if self.change().is_some_and(is_held) {
+        if self.change().is_some_and(is_held) && !self.is_way_back() {
             return;
         }
         if let Some(Missing {
@@ -411,9 +416,12 @@ impl Draft<'_> {
         };
         let revision = live.selected_by(side);
         let other = live.selected_by(side.other());
-        let is_given_up = self.change().is_none_or(|change| {
-            change.revision != *other && *other != self.stable && self.seen.trouble(other).is_some()
-        });
+        let is_given_up = self.is_withdrawn()
+            || self.change().is_none_or(|change| {
+                change.revision != *other
+                    && *other != self.stable
+                    && self.seen.trouble(other).is_some()
+            });
         let is_way_back = is_given_up && self.rules.abort_needs_no_health;
         let need = if is_way_back { full.min(1) } else { full };
         let mut answering = self.proven(side, revision);

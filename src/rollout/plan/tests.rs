@@ -4,6 +4,7 @@ mod auto;
 mod config;
 mod decision;
 mod edge;
+mod failure;
 mod pods;
 mod restart;
 mod router;
@@ -14,7 +15,9 @@ mod strategy;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::api::{Change, EndingResult, Phase, Progress, RolloutStatus, Tally};
+use super::super::api::{
+    Change, EndingResult, FailureReason, Phase, Progress, RolloutStatus, Tally,
+};
 use super::super::observed::{Deletion, Observed, Wanted};
 use super::super::spec::{Images, Spec};
 use super::super::status;
@@ -57,6 +60,9 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
         trail: String::new(),
         held: false,
         approvals: Vec::new(),
+        stuck: None,
+        overruled: Vec::new(),
+        retries: 0,
     };
     let progress = Progress {
         stable: Some(stable.clone()),

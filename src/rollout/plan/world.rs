@@ -5,6 +5,7 @@
 //! the rule promises. A rule whose mutant survives is not tested.
 
 mod chaos;
+mod held;
 mod story;
 
 use std::cell::RefCell;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::super::api::{Phase, RolloutStatus};
+use super::super::api::{FailureReason, Phase, RolloutStatus};
 use super::super::observed::{Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::super::spec::{Routing, Spec};
 use super::super::status;
@@ -463,7 +464,7 @@ impl World {
             is_ready: self.is_ready(pod),
             is_ending: pod.ends_at.is_some(),
             trouble: crashes.then(|| Trouble {
-                reason: "CrashLoop",
+                reason: FailureReason::CrashLoop,
                 message: "exit 1".into(),
             }),
         }
@@ -731,6 +732,13 @@ impl World {
             status: 200,
             body: body.to_string().into_bytes(),
         }
+    }
+
+    /// Whether a failure holds the change until people decide.
+    fn is_stuck(&self) -> bool {
+        let progress = self.status.progress.as_ref();
+        let change = progress.and_then(|progress| progress.change.as_ref());
+        change.is_some_and(|change| change.stuck.is_some())
     }
 
     fn run_until(&mut self, limit: i64, phase: Phase) -> bool {

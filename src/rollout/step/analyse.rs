@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Progress;
+use crate::rollout::api::FailureReason;
 
 /// What can be seen of an analysis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub fn advance(seen: Seen, now: Timestamp) -> Progress {
     }
     if now >= latest {
         return Progress::Failed {
-            reason: "NoVerdict",
+            reason: FailureReason::NoVerdict,
             message: format!("no verdict in time ({counts}); no data is not success"),
         };
     }

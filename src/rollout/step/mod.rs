@@ -9,6 +9,8 @@ pub mod scale;
 
 use jiff::Timestamp;
 
+use super::api::FailureReason;
+
 /// What waits for pods or for the data plane, and not for ever.
 fn by_deadline(
     for_what: String,
@@ -18,7 +20,7 @@ fn by_deadline(
 ) -> Progress {
     if now >= deadline {
         return Progress::Failed {
-            reason: "ProgressDeadline",
+            reason: FailureReason::ProgressDeadline,
             message: too_late,
         };
     }
@@ -43,7 +45,7 @@ pub enum Progress {
     /// It cannot be done any more.
     Failed {
         /// A word for it.
-        reason: &'static str,
+        reason: FailureReason,
         /// A sentence for it.
         message: String,
     },

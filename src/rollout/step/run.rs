@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::Progress;
 use crate::check::Outcome;
+use crate::rollout::api::FailureReason;
 
 /// Whether the hook has passed. Without an outcome, its Job is being made.
 pub fn advance(
@@ -13,7 +14,7 @@ pub fn advance(
     now: Timestamp,
 ) -> Progress {
     let fail = |message: String| Progress::Failed {
-        reason: "HookFailed",
+        reason: FailureReason::HookFailed,
         message,
     };
     match outcome {

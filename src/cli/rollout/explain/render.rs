@@ -101,6 +101,10 @@ fn why(of: &Explanation) -> Vec<String> {
         of.given_up_at
             .map(|at| line("given up, should nothing get further, at", at)),
     );
+    lines.extend(
+        of.held_at
+            .map(|at| line("held for people, should nothing get further, at", at)),
+    );
     lines.extend(risk(of));
     lines.extend(of.notes.iter().map(|note| format!("  note: {note}")));
     lines

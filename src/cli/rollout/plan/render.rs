@@ -25,6 +25,7 @@ fn one(simulation: &Simulation, palette: Palette) -> String {
     let mut lines = vec![palette.paint(Tone::Strong, &title(simulation))];
     lines.extend(risk(simulation));
     lines.extend(template(simulation));
+    lines.extend(held_for(simulation));
     lines.push(String::new());
     lines.extend(rows(simulation, palette));
     lines.push(String::new());
@@ -56,6 +57,19 @@ fn risk(simulation: &Simulation) -> Option<String> {
     Some(format!(
         "  risk {level} is assumed, so it is a {shape} (--risk assumes another; the operator assesses a change when it begins)"
     ))
+}
+
+/// What does not take the change back by itself.
+fn held_for(simulation: &Simulation) -> Option<String> {
+    let reasons: Vec<&str> = simulation
+        .held_for
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect();
+    (!reasons.is_empty()).then(|| {
+        let reasons = reasons.join(", ");
+        format!("  held for people instead of taken back: {reasons}")
+    })
 }
 
 /// What the template gets that does not stand in it.

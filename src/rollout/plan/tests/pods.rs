@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::super::super::api::{Phase, RolloutStatus};
+use super::super::super::api::{FailureReason, Phase, RolloutStatus};
 use super::super::super::observed::{Observed, Pod, Set, Trouble};
 use super::super::super::spec::Spec;
 use super::super::super::status;
@@ -205,7 +205,7 @@ impl World {
             is_ready: self.is_ready(pod),
             is_ending: false,
             trouble: crashes.then(|| Trouble {
-                reason: "CrashLoop",
+                reason: FailureReason::CrashLoop,
                 message: "exit 1".into(),
             }),
         }
@@ -417,6 +417,31 @@ fn an_abort_at_every_step_comes_back() {
         world.run(5);
         world.wrong.clear();
         world.ends(seed, config, Phase::RolledBack);
+    });
+}
+
+#[test]
+fn what_is_held_without_pods_that_serve_leaves_stable_all_of_its_own() {
+    everywhere(|seed, config| {
+        let mut world = World::started(seed, config);
+        world
+            .specs
+            .values_mut()
+            .for_each(|spec| spec.rollback_on.clear());
+        let v2 = world.revision("2");
+        world.broken.insert(v2);
+        world.run(150);
+        let has = |world: &World, version: &str| {
+            let revision = world.revision(version);
+            let mut sets = world.sets.iter();
+            sets.find(|set| set.revision == revision)
+                .map_or(0, |set| set.replicas)
+        };
+        assert_eq!(has(&world, "1"), config.0, "seed {seed}, {config:?}");
+        assert_eq!(has(&world, "2"), config.1.min(1), "seed {seed}, {config:?}");
+        assert_eq!(world.status.phase, Some(Phase::Paused));
+        world.wanted = "3";
+        world.ends(seed, config, Phase::Healthy);
     });
 }
 

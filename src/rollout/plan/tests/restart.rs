@@ -168,7 +168,7 @@ fn new_pods_that_do_not_start_end_a_restart_where_it_is_and_are_named() {
     assert_eq!(starting.wake, Some(later(605)));
     assert_eq!(plan(&seen, later(606)).why.reason, "WaitingForPods");
     let crashing = super::super::super::observed::Trouble {
-        reason: "CrashLoop",
+        reason: FailureReason::CrashLoop,
         message: "container web: exit 1".into(),
     };
     seen.pods[0].trouble = Some(crashing);

@@ -2,6 +2,7 @@
 //! they stop, the Rollout finds its way.
 
 use super::super::super::spec::Step;
+use super::held::left_to_people;
 use super::*;
 
 /// Seconds in which things are done to it, and in which it has to find its way afterwards.
@@ -116,8 +117,9 @@ fn weathered(seed: u64) -> World {
         switched(),
         on_top_of_weight(),
         auto("Canary"),
+        left_to_people(steps()),
     ];
-    let extra = &strategies[usize::try_from(seed % 7).unwrap()];
+    let extra = &strategies[usize::try_from(seed % 8).unwrap()];
     let mut world = World::new(seed, GOOD, extra);
     for _ in 0..STORM {
         if world.random.one_in(4) {

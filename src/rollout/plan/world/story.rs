@@ -1,5 +1,6 @@
 //! What happens in a world: the specs, and the stories that are told with them.
 
+use super::held::{held, held_without_pods};
 use super::*;
 
 pub(super) fn steps() -> Value {
@@ -451,6 +452,23 @@ pub(super) const STORIES: &[(&str, Story)] = &[
     ("another size, blue-green", |seed, habits| {
         resized(seed, habits, &blue_green())
     }),
+    ("held", |seed, habits| held(seed, habits, &steps())),
+    ("held, blue-green", |seed, habits| {
+        held(seed, habits, &blue_green())
+    }),
+    ("held, a Service is switched", |seed, habits| {
+        held(seed, habits, &switched())
+    }),
+    ("held, stable with the weight", |seed, habits| {
+        held(seed, habits, &with_weight())
+    }),
+    ("held without pods", |seed, habits| {
+        held_without_pods(seed, habits, &steps())
+    }),
+    (
+        "held without pods, stable with the weight",
+        |seed, habits| held_without_pods(seed, habits, &with_weight()),
+    ),
     ("kept", kept),
     ("good", good),
     ("bad metric", bad_metric),

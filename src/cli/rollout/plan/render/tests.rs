@@ -106,6 +106,13 @@ fn many_rows_are_folded() {
 }
 
 #[test]
+fn failures_that_are_left_to_people_are_listed() {
+    let shown = shown("rollback: {'on': [CrashLoop, OutOfMemory, ImagePull, ContainerConfig]}");
+    let told = "held for people instead of taken back: AnalysisFailed, NoVerdict, HookFailed, ProgressDeadline";
+    assert!(shown.contains(told), "{shown}");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_path_and_once() {
     insta::assert_snapshot!(shown(
         "replicas: many
