@@ -209,6 +209,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// The same for each of several objects. Of what fails, what is no lost race comes first: people have to hear of it.
+    pub async fn patch_each(&self, changes: &[(Target, Value)]) -> Result<(), WriteError> {
+        let mut failed = None;
+        for (target, change) in changes {
+            let Err(error) = self.patch(target, change).await else {
+                continue;
+            };
+            let is_lost_race = |error: &WriteError| matches!(error, WriteError::Conflict { .. });
+            if failed.as_ref().is_none_or(is_lost_race) {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Replaces the status of an object that still is at the version of `target`; returns the new version.
     pub async fn write_status(
         &self,

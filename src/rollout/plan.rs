@@ -21,6 +21,7 @@ mod change;
 mod config;
 mod contest;
 mod decision;
+mod divide;
 mod hook;
 mod live;
 mod measure;

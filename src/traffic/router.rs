@@ -136,6 +136,21 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// What all rules say.
+    pub fn even(division: Division) -> Self {
+        Self {
+            division,
+            is_even: true,
+        }
+    }
+
+    /// Whether some request would reach the canary by `division` that does not do so now. Of rules that differ, some give
+    /// the canary less than the division that is read.
+    pub fn is_raised_by(&self, division: &Division) -> bool {
+        let is_more = division.weight > self.division.weight || division.adds_to(&self.division);
+        is_more || (!self.is_even && division.reaches_canary())
+    }
+
     /// What several rules, or several routers, say together.
     pub fn of_all(readings: impl IntoIterator<Item = Self>) -> Option<Self> {
         readings.into_iter().reduce(|one, other| Self {

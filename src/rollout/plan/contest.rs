@@ -9,6 +9,7 @@ use super::super::observed::Observed;
 use super::super::spec::Routing;
 use super::Draft;
 use crate::model::action::Action;
+use crate::model::manifest::Target;
 use crate::traffic::Arrangement;
 use crate::traffic::division::Division;
 use crate::traffic::router::{Reading, Route};
@@ -73,17 +74,15 @@ pub(super) fn put_back(seen: &Observed) -> Vec<Action> {
     let Routing { port, routers, .. } = routing;
     let backends = seen.backends();
     let scene = seen.scene(&backends, *port);
-    let nothing = Reading {
-        division: Division::NONE,
-        is_even: true,
-    };
+    let nothing = Reading::even(Division::NONE);
     let foreign = routers.iter().filter(|router| !router.is_created());
     let driven = foreign.filter(|router| router.read(&scene).is_ok_and(|now| now != nothing));
-    driven
-        .filter_map(|router| {
-            let change: Value = router.divided(&scene, &Division::NONE)?;
-            let target = router.carrier(&scene)?.target.clone();
-            Some(Action::Patch { target, change })
-        })
-        .collect()
+    let changes = driven.filter_map(|router| {
+        let change: Value = router.divided(&scene, &Division::NONE)?;
+        Some((router.carrier(&scene)?.target.clone(), change))
+    });
+    let changes: Vec<(Target, Value)> = changes.collect();
+    // One that is refused does not keep the others from going back.
+    let each = (!changes.is_empty()).then(|| Action::PatchEach(changes));
+    each.into_iter().collect()
 }

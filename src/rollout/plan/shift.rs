@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::{Change, StableScale};
-
+use super::super::api::StableScale;
 use super::super::render;
 use super::super::spec::Routing;
 use super::Draft;
@@ -14,15 +13,8 @@ use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::{Reading, Router};
+use crate::traffic::router::Router;
 use crate::traffic::{Arrangement, Move, Side, next_move};
-
-/// What a side lacks that is to gain weight.
-struct Missing {
-    revision: Revision,
-    answering: i32,
-    need: i32,
-}
 
 pub(super) fn patch(target: &Target, change: Value) -> Action {
     Action::Patch {
@@ -171,7 +163,7 @@ impl Draft<'_> {
 
     /// What is shifted on the way back. Stable that has gone down with the weight takes back what it can by now, unless
     /// the other side does not answer anyway.
-    fn way_back(&self, live: &Arrangement) -> Weight {
+    pub(super) fn way_back(&self, live: &Arrangement) -> Weight {
         let is_full = self.spec.stable_scale == StableScale::Full;
         let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
             || self.seen.trouble(&live.canary).is_some();
@@ -256,9 +248,8 @@ impl Draft<'_> {
             return;
         }
         let is_written = |target: &Target| {
-            self.moves.iter().any(|action| {
-                matches!(action, Action::Patch { target: written, .. } if written == target)
-            })
+            let mut written = self.moves.iter().flat_map(Action::patches);
+            written.any(|(written, _)| written == target)
         };
         let mut corrections = Vec::new();
         for service in self.seen.services.iter().flatten() {
@@ -306,147 +297,6 @@ impl Draft<'_> {
     /// What makes an object ours, as one that an earlier Rollout of this name has left behind.
     pub(super) fn own(&self) -> Value {
         json!({"metadata": {"ownerReferences": [self.seen.owner]}})
-    }
-
-    fn shift_back(&mut self, live: &Arrangement) {
-        let division = Division::of(self.way_back(live));
-        if division == live.division && self.live.is_even {
-            let answering = self.seen.answering(Side::Stable, &live.stable);
-            let total = self.spec.replicas;
-            return self.wait_for(format!(
-                "{answering} of {total} pods of stable answer again"
-            ));
-        }
-        self.shift(live, &division);
-    }
-
-    /// Lets the stable Service select another revision although it has all of the requests.
-    fn switch(&mut self, live: &Arrangement, revision: &Revision) {
-        let weight = if *revision == live.canary {
-            Weight::FULL
-        } else {
-            Weight::ZERO
-        };
-        self.shift(live, &Division::of(weight));
-    }
-
-    fn shift(&mut self, live: &Arrangement, division: &Division) {
-        // A person who pauses stops the change, not the way back of another.
-        let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
-        if self.change().is_some_and(is_held) {
-            return;
-        }
-        if let Some(Missing {
-            revision,
-            answering,
-            need,
-        }) = self.missing_for(live, division)
-        {
-            let text =
-                format!("{answering} of {need} pods of {revision} answer behind their Service");
-            self.short_of = Some((revision, need));
-            return self.wait_for(text);
-        }
-        if let Some(words) = self.obstacle(division) {
-            return self.wait_for(words);
-        }
-        self.write_division(live, division);
-    }
-
-    /// What of people's objects is in the way of a division.
-    pub(super) fn obstacle(&self, division: &Division) -> Option<String> {
-        let routing = self.spec.routing.as_ref()?;
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
-        let mut routers = routing.routers.iter();
-        routers.find_map(|router| router.obstacle(&scene, division))
-    }
-
-    fn write_division(&mut self, live: &Arrangement, division: &Division) {
-        let Some(routing) = &self.spec.routing else {
-            return;
-        };
-        if routing.is_switch() {
-            let side = if division.weight == Weight::FULL {
-                Side::Canary
-            } else {
-                Side::Stable
-            };
-            let revision = live.selected_by(side).clone();
-            return self.write_selector(Side::Stable, &revision);
-        }
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
-        let wanted = Reading {
-            division: division.clone(),
-            is_even: true,
-        };
-        let routers = routing.routers.iter().zip(&self.live.readings);
-        let behind = routers.filter(|(_, reading)| reading.as_ref() != Ok(&wanted));
-        let behind: Vec<&Router> = behind.map(|(router, _)| router).collect();
-        for router in behind {
-            let change = router.divided(&scene, division);
-            let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
-                continue;
-            };
-            if router.is_created() || self.may_write(carrier, live) {
-                self.moves.push(patch(&carrier.target, change));
-            }
-        }
-    }
-
-    /// What the side that gains weight still lacks (rule 1).
-    ///
-    /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
-    /// stable: whatever it cannot take is lost anyway.
-    fn missing_for(&self, live: &Arrangement, division: &Division) -> Option<Missing> {
-        let is_raised = division.weight > live.weight() || division.adds_to(&live.division);
-        let (side, full) = if is_raised {
-            (Side::Canary, division.need(self.spec.replicas))
-        } else if division.weight < live.weight() {
-            let share = division.weight.rest();
-            (Side::Stable, share.need(self.spec.replicas))
-        } else {
-            return None;
-        };
-        let revision = live.selected_by(side);
-        let other = live.selected_by(side.other());
-        let is_given_up = self.change().is_none_or(|change| {
-            change.revision != *other && *other != self.stable && self.seen.trouble(other).is_some()
-        });
-        let is_way_back = is_given_up && self.rules.abort_needs_no_health;
-        let need = if is_way_back { full.min(1) } else { full };
-        let mut answering = self.proven(side, revision);
-        // Between two Services of one revision nothing is lost, however few of its pods are left.
-        if other == revision && answering >= self.proven(side.other(), revision) {
-            return None;
-        }
-        if side == Side::Canary && !is_way_back {
-            let set = self.seen.set(revision);
-            answering = answering.min(set.map_or(0, |set| set.available));
-        }
-        if answering >= need || !self.rules.ready_before_weight {
-            return None;
-        }
-        Some(Missing {
-            revision: revision.clone(),
-            answering,
-            need,
-        })
-    }
-
-    /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.
-    fn proven(&self, side: Side, revision: &Revision) -> i32 {
-        let [stable, canary] = &self.live.selected;
-        let selected = match side {
-            Side::Stable => stable,
-            Side::Canary => canary,
-        };
-        if selected.as_ref() == Some(revision) {
-            self.seen.answering(side, revision)
-        } else {
-            self.seen.ready(revision)
-        }
     }
 
     pub(super) fn wait_for_data_plane(&mut self) {

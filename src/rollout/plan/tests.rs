@@ -21,6 +21,7 @@ use super::super::status;
 use super::super::testing::{NOW, later, revision, routed, routed_steps, spec, untouched};
 use super::{Memory, plan};
 use crate::model::action::{Action, Outcome, Reply};
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
@@ -70,12 +71,15 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
     }
 }
 
+/// The objects that a plan patches, each with the change.
+fn patches(plan: &Plan<Memory>) -> impl Iterator<Item = (&Target, &Value)> {
+    plan.actions.iter().flat_map(Action::patches)
+}
+
 /// The weight that a plan writes to the route.
 fn shifted_to(plan: &Plan<Memory>) -> Option<u64> {
-    let route = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
-        _ => None,
-    })?;
+    let (_, route) =
+        patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
     route
         .pointer("/spec/rules/0/backendRefs/1/weight")?
         .as_u64()

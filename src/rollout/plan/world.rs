@@ -556,7 +556,12 @@ impl World {
                 }
                 true
             }
-            Action::Patch { target, change } => self.patch(target, change),
+            Action::Patch { .. } | Action::PatchEach(_) => {
+                let lost = action
+                    .patches()
+                    .filter(|(target, change)| !self.patch(target, change));
+                lost.count() == 0
+            }
             Action::Fetch { key, .. } => {
                 outcome.replies.insert(key.clone(), Ok(self.answer()));
                 true

@@ -174,6 +174,11 @@ impl World {
             match action {
                 Action::Create(manifest) | Action::Apply(manifest) => self.create(manifest),
                 Action::Patch { target, change } => self.patch(target, change),
+                Action::PatchEach(changes) => {
+                    for (target, change) in changes {
+                        self.patch(target, change);
+                    }
+                }
                 Action::Delete { target, .. } => {
                     self.seen.sets.retain(|set| set.target.key != target.key);
                 }

@@ -86,13 +86,8 @@ fn shop(seen: &Observed, weight: u8) -> Route {
 
 /// Names of the HTTPRoutes that a plan writes.
 fn routes_written(plan: &Plan<Memory>) -> Vec<&str> {
-    let written = plan.actions.iter().filter_map(|action| match action {
-        Action::Patch { target, .. } if target.kind == ObjectKind::HttpRoute => {
-            Some(target.key.name.as_str())
-        }
-        _ => None,
-    });
-    written.collect()
+    let routes = patches(plan).filter(|(target, _)| target.kind == ObjectKind::HttpRoute);
+    routes.map(|(target, _)| target.key.name.as_str()).collect()
 }
 
 #[test]
@@ -120,6 +115,57 @@ fn a_weight_that_somebody_writes_into_one_router_is_not_carried_to_another() {
     assert_eq!(routes_written(&plan(&seen, NOW)), ["shop"]);
 }
 
+/// What a plan does to each of several objects, whatever becomes of the others.
+fn each(plan: &Plan<Memory>) -> Vec<&str> {
+    let all = plan.actions.iter().filter_map(|action| match action {
+        Action::PatchEach(changes) => Some(changes),
+        _ => None,
+    });
+    let targets = all.flatten().map(|(target, _)| target);
+    targets.map(|target| target.key.name.as_str()).collect()
+}
+
+#[test]
+fn on_the_way_back_no_router_waits_for_what_another_says() {
+    let mut seen = under_way(&two_routers(), 0, 2, 10);
+    seen.routes.push(shop(&seen, 10));
+    seen.decisions.push(decision::decided("Abort", &json!({})));
+    let back = plan(&seen, later(2));
+    assert_eq!(each(&back), ["api", "shop"]);
+    assert_eq!(shifted_to(&back), Some(0));
+    // Forth, the second is raised only where the first was.
+    seen.decisions.clear();
+    seen.routes = vec![seen.route_with(0, true), shop(&seen, 0)];
+    let forth = plan(&seen, NOW);
+    assert!(each(&forth).is_empty());
+    assert_eq!(routes_written(&forth), ["api", "shop"]);
+}
+
+#[test]
+fn a_router_is_not_raised_to_where_somebody_put_another_without_pods_for_it() {
+    let mut extra = routed_steps(&json!([{"setWeight": {"weight": 50}}, {"pause": {}}]));
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["gatewayAPI"]["httpRoutes"] = json!([{"name": "shop"}]);
+    let mut seen = under_way(&extra, 0, 1, 10);
+    seen.routes.push(shop(&seen, 50));
+    assert_eq!(routes_written(&plan(&seen, NOW)), [""; 0]);
+    let mut ready = under_way(&extra, 0, 2, 10);
+    ready.routes.push(shop(&ready, 50));
+    assert_eq!(routes_written(&plan(&ready, NOW)), ["api"]);
+}
+
+#[test]
+fn a_router_that_somebody_raised_too_far_comes_down_whatever_another_waits_for() {
+    let mut extra = routed_steps(&json!([{"setWeight": {"weight": 50}}, {"pause": {}}]));
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["gatewayAPI"]["httpRoutes"] = json!([{"name": "shop"}]);
+    let mut seen = under_way(&extra, 0, 1, 10);
+    seen.routes.push(shop(&seen, 90));
+    let plan = plan(&seen, NOW);
+    assert_eq!(routes_written(&plan), ["shop"]);
+    assert_eq!(shifted_to(&plan), Some(50));
+}
+
 #[test]
 fn a_route_of_peoples_that_is_not_there_is_told_of() {
     let extra = two_routers();
@@ -130,10 +176,8 @@ fn a_route_of_peoples_that_is_not_there_is_told_of() {
 }
 
 fn canary_rule(plan: &Plan<Memory>) -> Option<Value> {
-    let change = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
-        _ => None,
-    })?;
+    let (_, change) =
+        patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
     change.pointer("/spec/rules/0/matches/0/headers/0").cloned()
 }
 
@@ -188,9 +232,7 @@ fn remembered(seen: &Observed, plan: &Plan<Memory>) -> RolloutStatus {
 }
 
 fn writes_shop(plan: &Plan<Memory>) -> bool {
-    plan.actions
-        .iter()
-        .any(|action| matches!(action, Action::Patch { target, .. } if target.key.name == "shop"))
+    patches(plan).any(|(target, _)| target.key.name == "shop")
 }
 
 #[test]
