@@ -251,6 +251,8 @@ struct Draft<'a> {
     restarting: Option<restart::Restarting>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
+    /// The pods that the next move of traffic waits for, in words.
+    lacking: Option<String>,
     /// An object whose weights somebody else takes back.
     contested: Option<Contested>,
 }
@@ -283,6 +285,7 @@ impl<'a> Draft<'a> {
             short_of: None,
             restarting: None,
             waiting: None,
+            lacking: None,
             contested: None,
         };
         draft.note_size();
@@ -428,6 +431,13 @@ impl<'a> Draft<'a> {
 
     fn wait_for(&mut self, what: impl Into<String>) {
         self.waiting.get_or_insert_with(|| what.into());
+    }
+
+    /// The same for pods that a move of traffic waits for, which adds to what a step says that it waits for.
+    fn wait_for_pods(&mut self, which: impl Into<String>) {
+        let which = which.into();
+        self.lacking.get_or_insert_with(|| which.clone());
+        self.wait_for(which);
     }
 
     fn remember_ending(&mut self, ending: Ending) {

@@ -8,10 +8,12 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::rollout::api::Phase;
+use testbed::proxy::{Fault, Match, What};
 use testbed::scripted::ScriptedGateway;
 
 use crate::cluster::{Space, wait_for, with_namespace};
 
+use crate::fault::proxied;
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, stable};
 
@@ -132,10 +134,10 @@ async fn selected(space: &Space) -> [Vec<String>; 2] {
     selected
 }
 
-async fn resume(space: &Space, name: &str) {
+async fn decide(space: &Space, action: &str, name: &str) {
     let decision = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Resume", "user": "olga"},
+        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga"},
     });
     let decision = serde_json::from_value(decision).unwrap();
     let decisions = space.api("Decision");
@@ -180,7 +182,7 @@ async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
             let new = both(&status.await.canary.unwrap().revision);
             assert_eq!(weights(space).await, [weight; 4], "all routers agree");
             assert_eq!(selected(space).await, [old.clone(), new]);
-            resume(space, &format!("resume-{weight}")).await;
+            decide(space, "Resume", &format!("resume-{weight}")).await;
         }
         let second = rollout.until_promoted(&stable(&first)).await;
         let new = both(&stable(&second));
@@ -198,6 +200,41 @@ async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
             "never written"
         );
         follows(space).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_router_that_refuses_does_not_keep_the_others_from_going_back() {
+    with_namespace(async |space| {
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        let (proxy, kubeconfig) = proxied(space).await;
+        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        people(space).await;
+        let rollout = Subject::create(space, &manifest("greeter:1", &traffic())).await;
+        rollout.until_phase(Phase::Healthy).await;
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        assert_eq!(weights(space).await, [25; 4]);
+
+        let route = Match::writes().path("/httproutes/web");
+        let refused = proxy.inject(Fault::new(route, What::Status(403)).always());
+        decide(space, "Abort", "abort").await;
+        wait_for("the others to go back", SOON, async || {
+            (weights(space).await == [25, 0, 0, 0]).then_some(())
+        })
+        .await;
+        rollout
+            .until("a word about the one that refuses", |status| {
+                let message = status.message.as_deref().unwrap_or_default();
+                status.phase == Some(Phase::RollingBack) && message.contains("HTTPRoute")
+            })
+            .await;
+        refused.remove();
+        rollout.until_phase(Phase::RolledBack).await;
+        assert_eq!(weights(space).await, [0; 4]);
     })
     .await;
 }

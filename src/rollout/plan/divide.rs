@@ -26,7 +26,7 @@ impl Draft<'_> {
         if division == live.division && self.live.is_even {
             let answering = self.seen.answering(Side::Stable, &live.stable);
             let total = self.spec.replicas;
-            return self.wait_for(format!(
+            return self.wait_for_pods(format!(
                 "{answering} of {total} pods of stable answer again"
             ));
         }
@@ -92,7 +92,7 @@ impl Draft<'_> {
             answering,
             need,
         } = missing;
-        self.wait_for(format!(
+        self.wait_for_pods(format!(
             "{answering} of {need} pods of {revision} answer behind their Service"
         ));
         self.short_of = Some((revision, need));

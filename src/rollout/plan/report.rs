@@ -335,15 +335,31 @@ impl Draft<'_> {
                     "RouteStep"
                 };
                 let waiting = waiting.unwrap_or_else(|| "moving".to_owned());
-                let text = format!("{position}{waiting}");
+                let which = self.words_of_lacking(&waiting);
+                let text = format!("{position}{waiting}{which}");
                 (Phase::Progressing, Why::normal(reason, text))
             }
             None => {
                 let waiting = waiting.unwrap_or_else(|| "taking over".to_owned());
-                let text = format!("{share} to canary, all steps done: {waiting}");
+                let which = self.words_of_lacking(&waiting);
+                let text = format!("{share} to canary, all steps done: {waiting}{which}");
                 (Phase::Promoting, Why::normal("Promoting", text))
             }
         }
+    }
+
+    /// Which pods a move of traffic waits for, as far as that is not said yet, and for how long.
+    fn words_of_lacking(&self, said: &str) -> String {
+        let (Some(lacking), Some(change)) = (&self.lacking, self.change()) else {
+            return String::new();
+        };
+        let which = if said.contains(lacking.as_str()) {
+            String::new()
+        } else {
+            format!(": {lacking}")
+        };
+        let until = clock(self.deadline(change));
+        format!("{which}; without progress until {until} it is given up")
     }
 
     fn held_by(&self) -> String {

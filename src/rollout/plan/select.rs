@@ -24,7 +24,7 @@ impl Draft<'_> {
         if is_unclaimed && self.change().is_none() && answering < need {
             let words =
                 format!("{answering} of {need} pods of {revision} answer behind their Service");
-            return self.wait_for(words);
+            return self.wait_for_pods(words);
         }
         self.write_selector(side, &revision);
     }

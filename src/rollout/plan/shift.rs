@@ -55,6 +55,7 @@ impl Draft<'_> {
                 if !self.live.acknowledged {
                     self.wait_for_data_plane();
                 }
+                self.wait_for_share(&goal);
             }
             Move::Select(Side::Stable, revision) if routing.is_switch() => {
                 self.switch(&live, &revision);
@@ -66,6 +67,20 @@ impl Draft<'_> {
             Move::Shift(division) => self.shift(&live, &division),
         }
         self.correct(routing, &live);
+    }
+
+    /// Where stable goes down with the weight, the weight goes up with the pods.
+    fn wait_for_share(&mut self, goal: &Arrangement) {
+        let wanted = self.wanted_weight();
+        if self.change().is_none() || goal.weight() >= wanted || goal.canary == goal.stable {
+            return;
+        }
+        let answering = self.seen.answering(Side::Canary, &goal.canary);
+        let need = wanted.need(self.spec.replicas);
+        let revision = &goal.canary;
+        self.wait_for_pods(format!(
+            "{answering} of {need} pods of {revision} answer behind their Service"
+        ));
     }
 
     /// Where a Service is switched, what it was switched to is stable as soon as all steps are done: nothing has to

@@ -172,6 +172,20 @@ fn weight_waits_for_pods_that_answer_behind_their_service() {
 }
 
 #[test]
+fn what_a_weight_waits_for_is_said_with_the_pods_and_the_time() {
+    let mut seen = under_way(&ten_then_half(), 2, 2, 10);
+    seen.service_mut(Side::Canary).ready.pop_first();
+    let waiting = plan(&seen, NOW);
+    let v2 = revision("2", &ten_then_half());
+    let pods = format!("1 of 2 pods of {v2} answer behind their Service");
+    let until = "without progress until 08:10:00Z it is given up";
+    assert_eq!(
+        waiting.why.message,
+        format!("step 3/4: 50 % to canary, waiting for the shift: {pods}; {until}")
+    );
+}
+
+#[test]
 fn a_pod_of_another_revision_behind_the_service_proves_nothing() {
     let extra = ten_then_half();
     let mut seen = under_way(&extra, 0, 1, 0);
