@@ -34,7 +34,7 @@ use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 use crate::rollout::config;
-use crate::traffic::router::Router;
+use crate::traffic::foreign;
 
 /// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects,
 /// who their parents are and, where they have any, what they listen to; a new watched kind is a new line
@@ -317,9 +317,8 @@ fn interests_of(rollout: &Rollout) -> Vec<Parent> {
 
 /// What a Rollout divides traffic with, and the ConfigMaps that its revisions get copies of.
 fn named_by(rollout: &Rollout) -> Vec<Parent> {
-    let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
-    let (namespace, own) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
-    let objects = routers.flat_map(|router| router.objects(&own));
+    let namespace = rollout.namespace().unwrap_or_default();
+    let objects = foreign::objects_of(rollout).into_iter();
     let is_copied = config::are_copied(&rollout.spec);
     let configs = is_copied.then(|| config::names(&rollout.spec.template));
     let configs = configs.into_iter().flatten();

@@ -25,8 +25,8 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::traffic::router::Router;
-use traffic::{leftovers, routes, services};
+use crate::traffic::foreign;
+use traffic::{left, leftovers, routes, services};
 
 mod traffic;
 
@@ -82,12 +82,14 @@ pub async fn observe(
             .as_ref()
             .map(|release| release.environment.name.clone()),
         routes: Vec::new(),
+        left: Vec::new(),
         leftovers: Vec::new(),
         snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
     observed.services = services(&observed, cluster);
     observed.routes = routes(&observed, cluster).await?;
+    observed.left = left(&observed, cluster).await?;
     observed.leftovers = leftovers(&observed, cluster);
     Ok(observed)
 }
@@ -150,13 +152,10 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
             .map_err(ReconcileError::Observe)?;
     }
     let rollout = cluster.caches.rollouts.get(key);
-    let traffic = rollout.as_ref().and_then(|it| it.spec.traffic.as_ref());
-    for router in traffic.into_iter().flat_map(Router::read_all) {
-        for (kind, name) in router.objects(&key.name) {
-            let named = Key::new(key.namespace.clone(), name);
-            let read = cluster.read_named(kind, &named).await;
-            read.map_err(ReconcileError::Observe)?;
-        }
+    for (kind, name) in rollout.iter().flat_map(|it| foreign::objects_of(it)) {
+        let named = Key::new(key.namespace.clone(), name);
+        let read = cluster.read_named(kind, &named).await;
+        read.map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }

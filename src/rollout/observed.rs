@@ -50,6 +50,8 @@ pub struct Observed {
     pub services: [Option<Service>; 2],
     /// What routers read and write, as far as it exists.
     pub routes: Vec<Route>,
+    /// Objects of people's that the spec named earlier and does not name any more.
+    pub left: Vec<Route>,
     /// Services and routes of ours that the spec does not name any more.
     pub leftovers: Vec<Target>,
     /// Copies of ConfigMaps that it has made.
@@ -246,6 +248,12 @@ impl Observed {
     /// The ReplicaSet of a revision.
     pub fn set(&self, revision: &Revision) -> Option<&Set> {
         self.sets.iter().find(|set| set.revision == *revision)
+    }
+
+    /// Whether every pod is of this revision: the others have served what they had accepted.
+    pub fn is_only(&self, revision: &Revision) -> bool {
+        let mut others = self.sets.iter().filter(|set| set.revision != *revision);
+        others.all(|set| set.replicas == 0)
     }
 
     /// Ready pods of a revision.

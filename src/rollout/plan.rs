@@ -22,6 +22,7 @@ mod config;
 mod contest;
 mod decision;
 mod divide;
+mod foreign;
 mod hook;
 mod live;
 mod measure;
@@ -136,7 +137,7 @@ fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<
 /// Objects of people's are put back first, if that can be done in good time.
 fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
-    let actions = Some(contest::put_back(seen)).filter(|_| is_in_time);
+    let actions = Some(foreign::put_back(seen)).filter(|_| is_in_time);
     let actions = actions.unwrap_or_default();
     let why = Why::normal("Deleting", "being deleted, with its pods");
     Plan {
@@ -304,6 +305,7 @@ impl<'a> Draft<'a> {
         self.advance_steps();
         self.run_hooks();
         self.shift_traffic();
+        self.put_back_left();
         self.scale();
         self.keep_snapshots();
         self.restart();
@@ -320,6 +322,9 @@ impl<'a> Draft<'a> {
         let orphaned = is_leaving && self.is_back_at_stable();
         if orphaned {
             self.let_go();
+            if self.seen.is_only(&self.stable) {
+                self.moves.extend(foreign::put_back(self.seen));
+            }
         } else if is_leaving && self.is_out_of_patience() {
             let actions = release(self.seen);
             return Plan {
@@ -344,7 +349,7 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.deletions);
         actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
-        let finished = orphaned && self.is_stable_alone() && actions.is_empty();
+        let finished = orphaned && self.seen.is_only(&self.stable) && actions.is_empty();
         Plan {
             actions,
             progress: self.memory,
@@ -401,13 +406,6 @@ impl<'a> Draft<'a> {
         }
         self.moves.extend(self.seen.owned_traffic().map(disown));
         self.moves.extend(kept_copies(self.seen).map(disown));
-    }
-
-    /// Whether every pod is of the stable revision: the others have served what they had accepted.
-    fn is_stable_alone(&self) -> bool {
-        let sets = self.seen.sets.iter();
-        let mut others = sets.filter(|set| set.revision != self.stable);
-        others.all(|set| set.replicas == 0)
     }
 
     /// Merges a change into the one write that a ReplicaSet gets.

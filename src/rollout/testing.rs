@@ -96,6 +96,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         pods: Vec::new(),
         services: [None, None],
         routes: Vec::new(),
+        left: Vec::new(),
         leftovers: Vec::new(),
         snapshots: Vec::new(),
         hooks: BTreeMap::new(),

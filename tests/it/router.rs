@@ -239,6 +239,52 @@ async fn a_router_that_refuses_does_not_keep_the_others_from_going_back() {
     .await;
 }
 
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_leaves_the_spec_in_the_middle_is_put_back_and_the_rest_goes_on() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        people(space).await;
+        let before = get(space, ObjectKind::DestinationRule, "api").await.data["spec"].clone();
+        let rollout = Subject::create(space, &manifest("greeter:1", &traffic())).await;
+        let first = rollout.until_phase(Phase::Healthy).await;
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        assert_eq!(weights(space).await, [25; 4]);
+
+        let fewer = json!({"gatewayAPI": null, "istio": null});
+        rollout.patch(json!({"spec": {"traffic": fewer}})).await;
+        wait_for("both to be put back", SOON, async || {
+            (weights(space).await == [0, 0, 25, 25]).then_some(())
+        })
+        .await;
+        rollout
+            .until("nothing to be put back any more", |status| {
+                let foreign = status.progress.as_ref().map(|progress| &progress.foreign);
+                foreign.is_some_and(|foreign| foreign.keys().eq(["TraefikService edge"]))
+            })
+            .await;
+        let rule = get(space, ObjectKind::DestinationRule, "api").await;
+        assert_eq!(rule.data["spec"], before, "it selects what people wrote");
+
+        for weight in [25, 50, 100] {
+            let what = format!("a pause at {weight} %");
+            rollout
+                .until(&what, |status| {
+                    let canary = status.weights.as_ref().map(|weights| weights.canary);
+                    status.phase == Some(Phase::Paused) && canary == Some(weight)
+                })
+                .await;
+            decide(space, "Resume", &format!("resume-{weight}")).await;
+        }
+        rollout.until_promoted(&stable(&first)).await;
+        assert_eq!(weights(space).await, [0; 4]);
+    })
+    .await;
+}
+
 /// The Ingress of the canary has the host that people give theirs.
 async fn follows(space: &Space) {
     let ingresses = api(space, ObjectKind::Ingress);

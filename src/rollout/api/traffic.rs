@@ -37,7 +37,7 @@ pub struct Traffic {
     #[schemars(transform = schema::duration)]
     pub drain: Option<Duration>,
     /// Whether weights may be written into objects that people own. They are put back to all of the traffic for the
-    /// stable Service when the Rollout goes. Default `false`.
+    /// stable Service when they leave the spec, and when the Rollout goes. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_foreign: Option<bool>,
     /// Weights through the Gateway API.
@@ -62,7 +62,7 @@ pub struct Traffic {
 }
 
 /// Names of the two Services.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
     ("!has(self.stable) || !has(self.canary) || self.stable != self.canary", "stable and canary are two Services"),
@@ -154,7 +154,7 @@ pub struct VirtualServiceReference {
 }
 
 /// A DestinationRule of yours.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationRuleReference {
     /// Its name. Example: `shop`.

@@ -18,6 +18,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::traffic::foreign;
 use crate::traffic::router::Route;
 
 /// The objects of the spec's routers. People's are not kept before somebody names them: what is not known is asked for.
@@ -48,6 +49,35 @@ pub(super) async fn routes(
         }
     }
     Ok(routes)
+}
+
+/// Objects of people's that are remembered, but for those that the spec names.
+pub(super) async fn left(
+    seen: &Observed,
+    cluster: &Cluster,
+) -> Result<Vec<Route>, ReconcileError> {
+    let progress = seen.status.progress.as_ref();
+    let titles = progress.iter().flat_map(|progress| progress.foreign.keys());
+    let mut left = Vec::new();
+    for (kind, name) in titles.filter_map(|title| foreign::entitled(title)) {
+        let is_named = |route: &Route| route.target.kind == kind && route.target.key.name == name;
+        if seen.routes.iter().any(is_named) {
+            continue;
+        }
+        let key = Key::new(seen.key.namespace.clone(), name);
+        let Some(cache) = cluster.caches.routes(kind) else {
+            continue;
+        };
+        if cache.get(&key).is_none() {
+            let read = cluster.read_named(kind, &key).await;
+            read.map_err(ReconcileError::Observe)?;
+        }
+        left.extend(cache.get(&key).map(|live| Route {
+            target: Target::of(kind, live.as_ref()),
+            live,
+        }));
+    }
+    Ok(left)
 }
 
 /// Whether an object is the Rollout's, or one that an earlier Rollout of this name has left behind.

@@ -1,18 +1,11 @@
-//! Routes of people's that somebody else writes too, and what of them is put back at the end. No I/O.
+//! Routes of people's that somebody else writes too. No I/O.
 //!
 //! A tool that takes weights back is not fought: after two times they stay where they are until a person has settled it.
 //! Only the way back is never held up by that.
 
-use serde_json::Value;
-
-use super::super::observed::Observed;
-use super::super::spec::Routing;
 use super::Draft;
-use crate::model::action::Action;
-use crate::model::manifest::Target;
 use crate::traffic::Arrangement;
-use crate::traffic::division::Division;
-use crate::traffic::router::{Reading, Route};
+use crate::traffic::router::Route;
 
 /// Times that somebody may take weights back in one change.
 const REVERTS: u32 = 2;
@@ -64,25 +57,4 @@ impl Draft<'_> {
             *reverts = 0;
         }
     }
-}
-
-/// Gives all of the traffic back to the stable Service in objects of people's, before the Rollout goes.
-pub(super) fn put_back(seen: &Observed) -> Vec<Action> {
-    let Some(routing) = seen.wanted.spec().and_then(|spec| spec.routing.as_ref()) else {
-        return Vec::new();
-    };
-    let Routing { port, routers, .. } = routing;
-    let backends = seen.backends();
-    let scene = seen.scene(&backends, *port);
-    let nothing = Reading::even(Division::NONE);
-    let foreign = routers.iter().filter(|router| !router.is_created());
-    let driven = foreign.filter(|router| router.read(&scene).is_ok_and(|now| now != nothing));
-    let changes = driven.filter_map(|router| {
-        let change: Value = router.divided(&scene, &Division::NONE)?;
-        Some((router.carrier(&scene)?.target.clone(), change))
-    });
-    let changes: Vec<(Target, Value)> = changes.collect();
-    // One that is refused does not keep the others from going back.
-    let each = (!changes.is_empty()).then(|| Action::PatchEach(changes));
-    each.into_iter().collect()
 }

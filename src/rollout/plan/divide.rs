@@ -202,7 +202,7 @@ impl Draft<'_> {
     }
 
     /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.
-    fn proven(&self, side: Side, revision: &Revision) -> i32 {
+    pub(super) fn proven(&self, side: Side, revision: &Revision) -> i32 {
         let [stable, canary] = &self.live.selected;
         let selected = match side {
             Side::Stable => stable,

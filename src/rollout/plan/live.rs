@@ -1,12 +1,19 @@
 //! How traffic is divided now: what Services and routes say together. No I/O.
 
-use super::super::observed::Observed;
+use super::super::observed::{Deletion, Observed};
 use super::super::spec::{Routing, Spec};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
 use crate::traffic::router::Reading;
 use crate::traffic::{Arrangement, Side};
+
+/// What objects of people's reach that have been given back already, by a Rollout that goes without its pods: whatever
+/// is left, and that is stable.
+fn given_back(seen: &Observed, stable: &Revision) -> Option<Revision> {
+    let is_leaving = seen.deletion == Some(Deletion::Orphan) && seen.is_only(stable);
+    is_leaving.then(|| stable.clone())
+}
 
 /// How traffic is divided now.
 #[derive(Clone, Debug)]
@@ -54,7 +61,7 @@ impl Live {
             if routing.is_switch() {
                 live.read_switch(stable);
             } else {
-                live.read_subsets(seen, routing);
+                live.read_subsets(seen, routing, stable);
                 live.read_routers(seen, routing);
             }
         }
@@ -83,12 +90,14 @@ impl Live {
     }
 
     /// A side selects a revision only where its Service and all of its subsets do.
-    fn read_subsets(&mut self, seen: &Observed, routing: &Routing) {
+    fn read_subsets(&mut self, seen: &Observed, routing: &Routing, stable: &Revision) {
+        let given_back = given_back(seen, stable);
         let backends = seen.backends();
         let scene = seen.scene(&backends, routing.port);
         let all = routing.routers.iter();
         for subsets in all.filter_map(|router| router.selections(&scene)) {
             let sides = self.selected.iter_mut().zip(&mut self.is_unclaimed);
+            let subsets = subsets.map(|subset| subset.or_else(|| given_back.clone()));
             for ((selected, is_unclaimed), subset) in sides.zip(subsets) {
                 *is_unclaimed |= subset.is_none();
                 if selected.is_some() && *selected != subset {

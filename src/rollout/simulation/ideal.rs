@@ -68,6 +68,7 @@ impl World {
             pods: Vec::new(),
             services: [None, None],
             routes: Vec::new(),
+            left: Vec::new(),
             leftovers: Vec::new(),
             snapshots: Vec::new(),
             hooks: BTreeMap::new(),

@@ -277,6 +277,53 @@ fn routes_of_peoples_are_put_back_before_the_rollout_goes() {
     assert!(plan(&seen, later(61)).finished);
 }
 
+/// After a plan of a spec that names the route of people's, a spec that does not.
+fn without_shop(weight: u8, step: u32, canary: i32) -> Observed {
+    let mut before = under_way(&two_routers(), step, canary, weight);
+    before.routes.push(shop(&before, weight));
+    let named = plan(&before, NOW);
+    let status = remembered(&before, &named);
+    let progress = status.progress.as_ref().unwrap();
+    assert!(progress.foreign.contains_key("HTTPRoute shop"));
+    let mut seen = under_way(&analysed(), step, canary, weight).remembering(status);
+    seen.left.push(shop(&before, weight));
+    seen
+}
+
+#[test]
+fn a_route_that_leaves_the_spec_is_put_back_and_then_forgotten() {
+    let mut seen = without_shop(10, 0, 2);
+    let leaving = plan(&seen, NOW);
+    assert_eq!(each(&leaving), ["shop"]);
+    let status = remembered(&seen, &leaving);
+    let foreign = &status.progress.as_ref().unwrap().foreign;
+    assert!(foreign.contains_key("HTTPRoute shop"), "until it is back");
+    seen.left = vec![shop(&seen, 0)];
+    let seen = seen.remembering(status);
+    let back = plan(&seen, NOW);
+    assert!(!writes_shop(&back));
+    assert!(back.progress.progress.foreign.is_empty());
+}
+
+#[test]
+fn a_route_that_left_the_spec_is_put_back_when_the_rollout_goes_too() {
+    let mut seen = without_shop(10, 0, 2);
+    seen.deletion = Some(Deletion::Delete);
+    seen.deleted_at = Some(NOW);
+    assert!(writes_shop(&plan(&seen, NOW)));
+}
+
+#[test]
+fn a_route_that_leaves_waits_for_the_pods_that_take_it_back() {
+    let mut seen = without_shop(10, 0, 2);
+    seen.service_mut(Side::Stable).ready.pop_first();
+    let early = plan(&seen, NOW);
+    assert!(!writes_shop(&early));
+    // Not when the change was given up.
+    seen.decisions.push(decision::decided("Abort", &json!({})));
+    assert!(writes_shop(&plan(&seen, later(2))));
+}
+
 /// A generated route, and a VirtualService with subsets.
 fn meshed(steps: &Value) -> Value {
     let mut extra = routed();
@@ -317,12 +364,8 @@ fn mesh(selected: [Option<&Revision>; 2]) -> Vec<Route> {
 
 /// What plans make the subsets select: once, however many routers have them.
 fn labelled(plan: &Plan<Memory>) -> Option<[Option<String>; 2]> {
-    let mut changes = plan.actions.iter().filter_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::DestinationRule => {
-            Some(change)
-        }
-        _ => None,
-    });
+    let rules = patches(plan).filter(|(target, _)| target.kind == ObjectKind::DestinationRule);
+    let mut changes = rules.map(|(_, change)| change);
     let change = changes.next()?;
     assert_eq!(changes.next(), None);
     Some([0, 1].map(|index| {
@@ -381,6 +424,24 @@ fn a_subset_that_never_was_ours_is_taken_once_our_pods_answer() {
         "{}",
         early.why.message
     );
+}
+
+#[test]
+fn subsets_that_leave_the_spec_select_what_they_did_once_nothing_leads_to_one_side_only() {
+    let v1 = revision("1", &half());
+    let mut before = untouched(spec("1", &half()))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0);
+    before.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    let named = plan(&before, NOW);
+    let status = remembered(&before, &named);
+    let mut seen = untouched(spec("1", &routed()))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0)
+        .remembering(status);
+    seen.left = before.routes.split_off(1);
+    let leaving = plan(&seen, NOW);
+    assert_eq!(labelled(&leaving), Some([None, None]));
 }
 
 #[test]
