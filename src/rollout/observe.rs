@@ -144,6 +144,7 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
         ObjectKind::Pod,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
+        ObjectKind::GrpcRoute,
         ObjectKind::Ingress,
     ] {
         cluster

@@ -167,7 +167,7 @@ impl Reading {
 /// Something that divides requests between the two Services.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Router {
-    /// An HTTPRoute that is created.
+    /// An HTTPRoute or GRPCRoute that is created.
     Generated(gateway_api::Generated),
     /// An HTTPRoute or GRPCRoute of people's.
     Named(gateway_api::Named),
@@ -205,7 +205,7 @@ impl Router {
     /// The object that carries the division.
     pub fn carried_by(&self, rollout: &str) -> (ObjectKind, String) {
         match self {
-            Self::Generated(_) => (ObjectKind::HttpRoute, rollout.to_owned()),
+            Self::Generated(generated) => (generated.kind, rollout.to_owned()),
             Self::Named(named) => (named.kind, named.name.clone()),
             Self::Istio(service) => (ObjectKind::VirtualService, service.name.clone()),
             Self::Traefik(service) => (ObjectKind::TraefikService, service.name.clone()),
@@ -259,7 +259,7 @@ impl Router {
     /// Why it does not, as a sentence for people: something is missing, or leads elsewhere.
     pub fn read(&self, scene: &Scene) -> Result<Reading, String> {
         match self {
-            Self::Generated(_) => gateway_api::Generated::read(scene),
+            Self::Generated(generated) => generated.read(scene),
             Self::Named(named) => named.read(scene),
             Self::Istio(service) => service.read(scene),
             Self::Traefik(service) => service.read(scene),

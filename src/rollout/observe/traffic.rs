@@ -88,7 +88,11 @@ fn is_child<K: ResourceExt>(object: &K, seen: &Observed) -> bool {
 }
 
 /// Kinds of routes that are created.
-const CREATED: &[ObjectKind] = &[ObjectKind::HttpRoute, ObjectKind::Ingress];
+const CREATED: &[ObjectKind] = &[
+    ObjectKind::HttpRoute,
+    ObjectKind::GrpcRoute,
+    ObjectKind::Ingress,
+];
 
 /// Services and routes of ours that are not what the spec names. Without `spec.traffic` the Services by their usual
 /// names are none of them: they are removed as what they are.

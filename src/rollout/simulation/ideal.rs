@@ -357,6 +357,7 @@ fn with_ideal_routers(mut spec: Spec) -> Spec {
         .filter(|routing| !routing.is_switch());
     for routing in routing {
         routing.routers = vec![Router::Generated(Generated {
+            kind: ObjectKind::HttpRoute,
             parent_refs: vec![json!({"name": "ideal"})],
             hostnames: Vec::new(),
             matches: Vec::new(),
