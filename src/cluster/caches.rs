@@ -47,8 +47,8 @@ macro_rules! caches {
             $($(#[$doc])* pub $field: Cache<$type>,)*
             queues: Arc<OnceLock<Arc<Queues>>>,
             watches: Arc<OnceLock<Watches>>,
-            /// Kinds whose watch has been started.
-            started: Arc<Mutex<BTreeSet<ObjectKind>>>,
+            /// Watches that have been started.
+            started: Arc<Mutex<BTreeSet<(ObjectKind, Scope)>>>,
         }
 
         impl Default for Caches {
@@ -91,12 +91,16 @@ macro_rules! caches {
 
             /// Starts the watch of a kind, if it has not been.
             fn start(&self, kind: ObjectKind) {
+                $(if kind == ObjectKind::$kind { self.start_as(kind, Scope::$scope); })*
+            }
+
+            fn start_as(&self, kind: ObjectKind, scope: Scope) {
                 let Some(watches) = self.watches.get() else { return };
-                if !self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+                if !self.started.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, scope)) {
                     return;
                 }
                 $(if kind == ObjectKind::$kind {
-                    watches.start(kind, Scope::$scope, &self.$field, self);
+                    watches.start(kind, scope, &self.$field, self);
                 })*
             }
 
@@ -159,7 +163,13 @@ impl Caches {
             return;
         };
         for named in named_by(&rollout) {
-            self.start(named.kind);
+            if named.kind == ObjectKind::Service {
+                // Ours are watched anyway.
+                self.start_as(ObjectKind::Service, Scope::Theirs);
+                self.start_as(ObjectKind::EndpointSlice, Scope::Theirs);
+            } else {
+                self.start(named.kind);
+            }
         }
     }
 
@@ -185,6 +195,9 @@ impl Caches {
         for parent in &news.parents {
             if !self.has_queue(parent.kind) {
                 woken.extend(self.parents_of(parent));
+            }
+            if parent.kind == ObjectKind::Service {
+                woken.extend(self.listeners_to(parent));
             }
         }
         for key in &news.changed {
@@ -226,8 +239,9 @@ caches! {
     pods: Pod = Pod, Ours, by_label_or_owner;
     /// Services that carry our label.
     services: Service = Service, Ours, by_label_or_owner;
-    /// EndpointSlices of those Services, which pass their labels on.
-    endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_owner;
+    /// EndpointSlices of those Services, which pass their labels on. Of both kinds people's are watched as well once a
+    /// Rollout names some.
+    endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_service;
     /// HTTPRoutes.
     http_routes: DynamicObject = HttpRoute, Named, by_label_or_owner;
     /// GRPCRoutes.
@@ -295,6 +309,16 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents.sort();
     parents.dedup();
     parents
+}
+
+/// A slice of a Service of people's has no label of ours: it belongs to the Service.
+fn by_label_or_service(slice: &EndpointSlice) -> Vec<Parent> {
+    let parents = by_label_or_owner(slice);
+    let service = slice.labels().get(label::SERVICE_NAME);
+    match service.filter(|_| parents.is_empty()) {
+        Some(service) => related(slice, ObjectKind::Service, [service.as_str()]),
+        None => parents,
+    }
 }
 
 /// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.

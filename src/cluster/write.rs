@@ -160,6 +160,15 @@ impl Cluster {
         }
     }
 
+    /// The object of that name, as the server has it now, past the caches.
+    pub async fn peek(
+        &self,
+        kind: ObjectKind,
+        key: &Key,
+    ) -> Result<Option<DynamicObject>, Box<kube::Error>> {
+        self.find(kind, key).await.map_err(Box::new)
+    }
+
     /// Reads one object by its name. As a list, which the operator may do anyway: that it may read every kind one by one
     /// as well would be a right that nearly nothing uses.
     async fn find(&self, kind: ObjectKind, key: &Key) -> kube::Result<Option<DynamicObject>> {
@@ -329,8 +338,8 @@ impl Cluster {
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
         let mut object = object.clone();
         // Of an object of people's that we write into it matters who else does.
-        let is_of_people =
-            self.caches.routes(kind).is_some() && !object.labels().contains_key(label::COMPONENT);
+        let may_be_written = kind == ObjectKind::Service || self.caches.routes(kind).is_some();
+        let is_of_people = may_be_written && !object.labels().contains_key(label::COMPONENT);
         if !is_of_people {
             object.metadata.managed_fields = None;
         }

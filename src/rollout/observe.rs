@@ -22,12 +22,14 @@ use crate::controller::ReconcileError;
 use crate::decision::act::Act;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::traffic::foreign;
-use traffic::{left, leftovers, routes, services};
+use service::services;
+use traffic::{left, leftovers, routes};
 
+mod service;
 mod traffic;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
@@ -87,7 +89,7 @@ pub async fn observe(
         snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
-    observed.services = services(&observed, cluster);
+    observed.services = services(&observed, cluster).await?;
     observed.routes = routes(&observed, cluster).await?;
     observed.left = left(&observed, cluster).await?;
     observed.leftovers = leftovers(&observed, cluster);
@@ -128,11 +130,6 @@ fn snapshots(cluster: &Cluster, key: &Key) -> Vec<Owned> {
         is_owned: is_ours(copy.as_ref()),
     };
     copies.iter().map(read).collect()
-}
-
-fn is_ours<K: ResourceExt>(object: &K) -> bool {
-    let mut owners = object.owner_references().iter();
-    owners.any(|owner| owner.controller == Some(true))
 }
 
 /// Reads what a move of traffic depends on from the server into the caches: what carries our label, and what of people's

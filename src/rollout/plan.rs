@@ -254,6 +254,8 @@ struct Draft<'a> {
     waiting: Option<String>,
     /// The pods that the next move of traffic waits for, in words.
     lacking: Option<String>,
+    /// Whether something of people's that left the spec is still to be put back: it may lead to what is ours.
+    is_giving_back: bool,
     /// An object whose weights somebody else takes back.
     contested: Option<Contested>,
 }
@@ -287,6 +289,7 @@ impl<'a> Draft<'a> {
             restarting: None,
             waiting: None,
             lacking: None,
+            is_giving_back: false,
             contested: None,
         };
         draft.note_size();
@@ -304,8 +307,8 @@ impl<'a> Draft<'a> {
         self.settle_change(was_lost);
         self.advance_steps();
         self.run_hooks();
-        self.shift_traffic();
         self.put_back_left();
+        self.shift_traffic();
         self.scale();
         self.keep_snapshots();
         self.restart();

@@ -178,6 +178,7 @@ impl Observed {
             foreign_keys: Vec::new(),
             is_owned: true,
             is_current: true,
+            foreign: None,
             ready: self
                 .pods
                 .iter()

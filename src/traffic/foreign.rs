@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::division::Division;
 use super::gateway_api::Named;
 use super::istio;
 use super::router::{Backends, Reading, Route, Router, Scene};
 use super::traefik::Weighted;
+use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::rollout::api::{Foreign, Rollout, ServiceNames};
+use crate::rollout::api::{Foreign, Rollout};
 
 /// Kinds of people's objects that are written into.
 const KINDS: &[ObjectKind] = &[
@@ -24,6 +25,7 @@ const KINDS: &[ObjectKind] = &[
     ObjectKind::VirtualService,
     ObjectKind::DestinationRule,
     ObjectKind::TraefikService,
+    ObjectKind::Service,
 ];
 
 /// Kind and name, as people read them and as they are remembered. Example: `HTTPRoute shop`.
@@ -43,23 +45,25 @@ pub fn objects_of(rollout: &Rollout) -> Vec<(ObjectKind, String)> {
     let name = rollout.name_any();
     let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
     let named = routers.flat_map(|router| router.objects(&name));
+    let traffic = rollout.spec.traffic.as_ref();
+    let traffic = traffic.filter(|traffic| traffic.allow_foreign == Some(true));
+    let services = traffic.and_then(|traffic| traffic.services.clone());
+    let services = services.into_iter().flat_map(|it| [it.stable, it.canary]);
+    let services = services.flatten().map(|name| (ObjectKind::Service, name));
     let progress = rollout.status.as_ref().and_then(|it| it.progress.as_ref());
     let titles = progress.iter().flat_map(|progress| progress.foreign.keys());
     let remembered = titles.filter_map(|title| entitled(title));
     let remembered = remembered.map(|(kind, name)| (kind, name.to_owned()));
-    named.chain(remembered).collect()
+    named.chain(services).chain(remembered).collect()
 }
 
 /// The objects of people's that routers write into, by their titles.
 pub fn written_by(routers: &[Router], backends: &Backends) -> BTreeMap<String, Foreign> {
-    let services = ServiceNames {
-        stable: Some(backends.stable.clone()),
-        canary: Some(backends.canary.clone()),
-    };
     let mut all = BTreeMap::new();
     for router in routers {
         let mut how = Foreign {
-            services: Some(services.clone()),
+            stable: Some(backends.stable.clone()),
+            canary: Some(backends.canary.clone()),
             ..Foreign::default()
         };
         match router {
@@ -92,10 +96,9 @@ pub fn put_back(
     how: &Foreign,
     objects: &[Route],
 ) -> Option<(Target, Value)> {
-    let named = how.services.clone().unwrap_or_default();
     let backends = Backends {
-        stable: named.stable.unwrap_or_default(),
-        canary: named.canary.unwrap_or_default(),
+        stable: how.stable.clone().unwrap_or_default(),
+        canary: how.canary.clone().unwrap_or_default(),
     };
     let scene = Scene {
         rollout: "",
@@ -114,7 +117,22 @@ pub fn put_back(
             subsets,
         }),
         ObjectKind::DestinationRule => return subsets?.released(&scene),
-        _ => return None,
+        ObjectKind::Service => return widened(scene.find(kind, &name)?),
+        ObjectKind::Pipeline
+        | ObjectKind::Environment
+        | ObjectKind::Rollout
+        | ObjectKind::AnalysisTemplate
+        | ObjectKind::PipelineRun
+        | ObjectKind::Release
+        | ObjectKind::Promotion
+        | ObjectKind::Decision
+        | ObjectKind::ReplicaSet
+        | ObjectKind::ControllerRevision
+        | ObjectKind::Pod
+        | ObjectKind::EndpointSlice
+        | ObjectKind::Ingress
+        | ObjectKind::Job
+        | ObjectKind::ConfigMap => return None,
     };
     let nothing = Reading::even(Division::NONE);
     let is_driven = router.read(&scene).is_ok_and(|now| now != nothing);
@@ -123,21 +141,20 @@ pub fn put_back(
     Some((target, change.filter(|_| is_driven)?))
 }
 
+/// What lets a Service select what people wrote, and not one revision of it.
+fn widened(service: &Route) -> Option<(Target, Value)> {
+    let selector = service.field("/spec/selector")?;
+    let change = json!({"spec": {"selector": {label::REVISION: null}}});
+    let is_narrowed = selector.get(label::REVISION).is_some();
+    is_narrowed.then(|| (service.target.clone(), change))
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::testing::{apply, object};
     use super::*;
 
     const HTTP: ObjectKind = ObjectKind::HttpRoute;
-
-    fn services() -> ServiceNames {
-        ServiceNames {
-            stable: Some("api-stable".into()),
-            canary: Some("api-canary".into()),
-        }
-    }
 
     fn route(stable: u8, canary: u8) -> Value {
         json!({"spec": {"rules": [{"backendRefs": [
@@ -156,7 +173,8 @@ mod tests {
     #[test]
     fn a_route_is_put_back_by_what_is_remembered_of_it() {
         let how = Foreign {
-            services: Some(services()),
+            stable: Some("api-stable".into()),
+            canary: Some("api-canary".into()),
             ..Foreign::default()
         };
         let objects = [object(HTTP, "shop", &route(75, 25))];
@@ -168,6 +186,20 @@ mod tests {
         assert_eq!(put_back((HTTP, "gone"), &how, &back), None);
         let elsewhere = Foreign::default();
         assert_eq!(put_back((HTTP, "shop"), &elsewhere, &objects), None);
+    }
+
+    #[test]
+    fn a_service_selects_again_what_people_wrote() {
+        let kind = ObjectKind::Service;
+        let theirs = json!({"spec": {"selector": {"app": "api"}}});
+        let mut narrowed = theirs.clone();
+        narrowed["spec"]["selector"]["slipway.dev/revision"] = "a".into();
+        let objects = [object(kind, "api", &narrowed)];
+        let how = Foreign::default();
+        let (_, change) = put_back((kind, "api"), &how, &objects).unwrap();
+        assert_eq!(apply(&narrowed, &change), theirs);
+        let objects = [object(kind, "api", &theirs)];
+        assert_eq!(put_back((kind, "api"), &how, &objects), None);
     }
 
     #[test]

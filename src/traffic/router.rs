@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::division::Division;
 use super::{Side, gateway_api, istio, nginx, traefik};
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::rollout::api;
-
-/// Owners of our own kinds begin with this.
-const GROUP: &str = "slipway.dev/";
+use crate::rollout::api::{self, Taken};
 
 /// Names of the two Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,30 +51,7 @@ pub struct Route {
 impl Route {
     /// Whether a controller owns it: us. What people name may have another.
     pub fn is_owned(&self) -> bool {
-        let mut owners = self.live.metadata.owner_references.iter().flatten();
-        owners.any(|owner| owner.controller == Some(true) && owner.api_version.starts_with(GROUP))
-    }
-
-    /// Who has written its spec since we last did: the field manager that did so last. `None` while our own write
-    /// stands, and where nobody can be told.
-    pub fn taken_by(&self) -> Option<String> {
-        let entries = self.live.metadata.managed_fields.iter().flatten();
-        let has_spec = |entry: &&ManagedFieldsEntry| {
-            let fields = entry.fields_v1.as_ref();
-            fields.is_some_and(|fields| fields.0.get("f:spec").is_some())
-        };
-        let of_spec: Vec<&ManagedFieldsEntry> = entries.filter(has_spec).collect();
-        let name = |entry: &ManagedFieldsEntry| entry.manager.clone();
-        if of_spec
-            .iter()
-            .any(|entry| name(entry).as_deref() == Some(label::SLIPWAY))
-        {
-            return None;
-        }
-        let latest = of_spec
-            .iter()
-            .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-        latest.and_then(|entry| name(entry))
+        is_ours(self.live.as_ref())
     }
 
     /// A field of it.
@@ -90,6 +64,32 @@ impl Route {
         let items = self.field(pointer).and_then(Value::as_array);
         items.map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Who has written the spec of an object of people's since we last did, and when: the field manager that did so last.
+/// `None` while our own write stands, and where nobody can be told.
+pub fn taken(metadata: &ObjectMeta) -> Option<Taken> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let has_spec = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0.get("f:spec").is_some())
+    };
+    let of_spec: Vec<&ManagedFieldsEntry> = entries.filter(has_spec).collect();
+    let name = |entry: &ManagedFieldsEntry| entry.manager.clone();
+    if of_spec
+        .iter()
+        .any(|entry| name(entry).as_deref() == Some(label::SLIPWAY))
+    {
+        return None;
+    }
+    let latest = of_spec
+        .iter()
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let latest = latest?;
+    Some(Taken {
+        by: name(latest)?,
+        at: latest.time.as_ref().map(|time| time.0),
+    })
 }
 
 /// What a router works on.

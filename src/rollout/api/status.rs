@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::auto::RiskLevel;
-use super::traffic::{DestinationRuleReference, ServiceNames};
+use super::traffic::DestinationRuleReference;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
@@ -289,15 +289,33 @@ impl Progress {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Foreign {
-    /// The two Services.
+    /// The stable Service, where it leads to Services.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub services: Option<ServiceNames>,
+    pub stable: Option<String>,
+    /// The canary's Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
     /// Names of the routes in it that are driven; none: all that lead to both sides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
     /// The DestinationRule whose subsets tell the sides apart, or that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_rule: Option<DestinationRuleReference>,
+    /// The last write of somebody else that was answered by one of ours: it counts once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+}
+
+/// A write of somebody else.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Taken {
+    /// The field manager.
+    pub by: String,
+    /// When, to the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
 }
 
 /// Who holds a change, and why.

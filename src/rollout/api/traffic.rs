@@ -65,7 +65,7 @@ pub struct Traffic {
 }
 
 /// Names of the two Services.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
     ("!has(self.stable) || !has(self.canary) || self.stable != self.canary", "stable and canary are two Services"),

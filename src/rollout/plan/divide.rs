@@ -74,7 +74,7 @@ impl Draft<'_> {
         if let Some(words) = self.obstacle(division) {
             return self.wait_for(words);
         }
-        self.write_division(live, division, &behind);
+        self.write_division(division, &behind);
     }
 
     /// Whether the sides that gain by a shift of a router have the pods for it. If not, that is what is waited for.
@@ -119,12 +119,7 @@ impl Draft<'_> {
     }
 
     /// What takes requests from the canary comes first, and no router waits there for what another says to its write.
-    fn write_division(
-        &mut self,
-        live: &Arrangement,
-        division: &Division,
-        routers: &[(&Router, Reading)],
-    ) {
+    fn write_division(&mut self, division: &Division, routers: &[(&Router, Reading)]) {
         let Some(routing) = &self.spec.routing else {
             return;
         };
@@ -136,7 +131,7 @@ impl Draft<'_> {
             let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
                 continue;
             };
-            if !router.is_created() && !self.may_write(carrier, live) {
+            if !router.is_created() && !self.may_write(carrier) {
                 continue;
             }
             let is_back = !now.is_raised_by(division);
@@ -144,13 +139,12 @@ impl Draft<'_> {
             writes.push((carrier.target.clone(), change));
         }
         if back.len() > 1 {
-            self.moves.push(Action::PatchEach(back));
-        } else {
-            forth.splice(0..0, back);
+            self.moves
+                .push(Action::PatchEach(std::mem::take(&mut back)));
         }
-        let forth = forth.iter();
-        let forth = forth.map(|(target, change)| patch(target, change.clone()));
-        self.moves.extend(forth);
+        let rest = back.into_iter().chain(forth);
+        let rest = rest.map(|(target, change)| patch(&target, change));
+        self.moves.extend(rest);
     }
 
     /// What a side lacks that gains weight by a shift of one router (rule 1).

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::super::api::Foreign;
 use super::super::observed::Observed;
+use super::super::spec::Routing;
 use super::Draft;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::traffic::foreign::{self, entitled};
+use crate::traffic::Side;
+use crate::traffic::foreign::{self, entitled, title, written_by};
 use crate::traffic::router::Route;
-use crate::traffic::{Side, foreign::written_by};
 
 /// Objects by title, with what it takes to put them back.
 type Known = BTreeMap<String, Foreign>;
@@ -23,8 +24,11 @@ type Changes = BTreeMap<String, (Target, Value)>;
 impl Draft<'_> {
     /// Keeps in mind what is written into, and puts back what the spec does not name any more.
     pub(super) fn put_back_left(&mut self) {
-        let named = named(self.seen);
+        let mut named = named(self.seen);
         let known = self.memory.progress.foreign.clone();
+        for (title, how) in &mut named {
+            how.taken = known.get(title).and_then(|known| known.taken.clone());
+        }
         let left: Known = known
             .into_iter()
             .filter(|(title, _)| !named.contains_key(title))
@@ -35,7 +39,8 @@ impl Draft<'_> {
             .into_iter()
             .filter(|(title, _)| changes.contains_key(title));
         self.memory.progress.foreign = named.into_iter().chain(waiting).collect();
-        if !changes.is_empty() && self.can_take_back() {
+        self.is_giving_back = !changes.is_empty();
+        if self.is_giving_back && self.can_take_back() {
             self.moves.extend(first(changes));
         }
     }
@@ -61,9 +66,43 @@ impl Draft<'_> {
 
 /// The objects of people's that the spec names.
 fn named(seen: &Observed) -> Known {
-    let routing = seen.wanted.spec().and_then(|spec| spec.routing.as_ref());
-    routing.map_or_else(Known::new, |routing| {
-        written_by(&routing.routers, &seen.backends())
+    let Some(routing) = seen.wanted.spec().and_then(|spec| spec.routing.as_ref()) else {
+        return Known::new();
+    };
+    let backends = seen.backends();
+    let mut named = written_by(&routing.routers, &backends);
+    for side in [Side::Stable, Side::Canary] {
+        let name = backends.name(side);
+        let is_foreign = match seen.service(side) {
+            Some(service) => service.foreign.as_ref().is_some_and(|it| !it.is_barred),
+            None => is_missing(seen, routing, name),
+        };
+        if is_foreign {
+            named.insert(title(ObjectKind::Service, name), Foreign::default());
+        }
+    }
+    named
+}
+
+/// Whether a Service of people's that was there is gone. It is not made anew: that would make it ours.
+pub(super) fn is_missing(seen: &Observed, routing: &Routing, name: &str) -> bool {
+    let progress = seen.status.progress.as_ref();
+    let title = title(ObjectKind::Service, name);
+    let was_there = progress.is_some_and(|progress| progress.foreign.contains_key(&title));
+    was_there && routing.may_be_foreign(name)
+}
+
+/// Why a Service of people's cannot serve its side, as a sentence for people.
+pub(super) fn obstacle(seen: &Observed, routing: &Routing) -> Option<String> {
+    let backends = seen.backends();
+    [Side::Stable, Side::Canary].into_iter().find_map(|side| {
+        let name = backends.name(side);
+        match seen.service(side) {
+            Some(service) => service.obstacle().cloned(),
+            None => is_missing(seen, routing, name).then(|| {
+                format!("Service {name}, which is yours, is gone; create it again, or take it out of spec.traffic.services")
+            }),
+        }
     })
 }
 
@@ -88,7 +127,12 @@ fn changes(seen: &Observed, all: &Known) -> Changes {
 /// What comes first: what divides requests, and then what they are divided between. One that is refused does not keep the
 /// others from going back.
 fn first(changes: Changes) -> Option<Action> {
-    let divides = |(target, _): &&(Target, Value)| target.kind != ObjectKind::DestinationRule;
+    let divides = |(target, _): &&(Target, Value)| {
+        !matches!(
+            target.kind,
+            ObjectKind::DestinationRule | ObjectKind::Service
+        )
+    };
     let all: Vec<(Target, Value)> = changes.into_values().collect();
     let first: Vec<(Target, Value)> = all.iter().filter(divides).cloned().collect();
     let first = if first.is_empty() { all } else { first };

@@ -28,7 +28,8 @@ pub(super) struct Live {
     pub(super) is_even: bool,
     /// What the Services select, stable first, and the routers' own subsets with them.
     pub(super) selected: [Option<Revision>; 2],
-    /// Whether a router has a subset for the side that selects by anything but a revision: other pods may be in it.
+    /// Whether a router has a subset for the side that selects by anything but a revision, or its Service is people's and
+    /// does: other pods may be in it.
     pub(super) is_unclaimed: [bool; 2],
     /// How each router divides, in the order of the spec, or why it does not.
     pub(super) readings: Vec<Result<Reading, String>>,
@@ -54,9 +55,17 @@ impl Live {
         };
         if let Some(routing) = &spec.routing {
             // What somebody else made of a selector is a revision that nobody wants: it is put right like any.
+            let given_back = given_back(seen, stable);
             live.selected = [Side::Stable, Side::Canary].map(|side| {
                 let service = seen.service(side)?;
-                Some(service.revision.clone().unwrap_or_else(Revision::unknown))
+                let wide = given_back.clone().filter(|_| service.foreign.is_some());
+                let selected = service.revision.clone().or(wide);
+                let is_usable = service.obstacle().is_none();
+                is_usable.then(|| selected.unwrap_or_else(Revision::unknown))
+            });
+            live.is_unclaimed = [Side::Stable, Side::Canary].map(|side| {
+                let service = seen.service(side).filter(|it| it.foreign.is_some());
+                service.is_some_and(|service| service.revision.is_none())
             });
             if routing.is_switch() {
                 live.read_switch(stable);
@@ -158,9 +167,10 @@ impl Live {
         Weight::new(i64::from(own) * 100 / i64::from(total.max(1))).unwrap_or_default()
     }
 
-    /// Whether a Service selects the revision.
+    /// Whether a Service selects the revision. One of people's that is wide selects them all.
     pub(super) fn references(&self, revision: &Revision) -> bool {
         let mut selected = self.selected.iter().flatten();
-        self.arrangement.is_some() && selected.any(|selected| selected == revision)
+        let is_selected = selected.any(|selected| selected == revision);
+        self.arrangement.is_some() && (is_selected || self.is_unclaimed.contains(&true))
     }
 }

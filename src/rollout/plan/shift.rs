@@ -6,6 +6,7 @@ use super::super::api::StableScale;
 use super::super::render;
 use super::super::spec::Routing;
 use super::Draft;
+use super::foreign;
 use super::live::Live;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
@@ -37,7 +38,8 @@ impl Draft<'_> {
         let sides = [Side::Stable, Side::Canary];
         let is_strange = |side: &Side| *live.selected_by(*side) == Revision::unknown();
         if let Some(side) = sides.into_iter().find(is_strange) {
-            return self.put_right(side, &live);
+            self.put_right(side, &live);
+            return self.go_back_all_the_same(live);
         }
         let live = self.promoted_by_switch(routing, live);
         let goal = self.goal(&live);
@@ -67,6 +69,20 @@ impl Draft<'_> {
             Move::Shift(division) => self.shift(&live, &division),
         }
         self.correct(routing, &live);
+    }
+
+    /// The weight does not wait for a Service of people's that somebody else keeps wide: stable is behind it, too.
+    fn go_back_all_the_same(&mut self, mut live: Arrangement) {
+        let is_way_back = self.change().is_none() && live.division.reaches_canary();
+        if self.contested.is_some() && is_way_back {
+            let is_wide = live.stable == Revision::unknown();
+            live.stable = if is_wide {
+                self.stable.clone()
+            } else {
+                live.stable
+            };
+            self.shift_back(&live);
+        }
     }
 
     /// Where stable goes down with the weight, the weight goes up with the pods.
@@ -122,7 +138,7 @@ impl Draft<'_> {
     }
 
     fn remove(&mut self, targets: Vec<&Target>) {
-        if self.seen.deletion.is_none() {
+        if self.seen.deletion.is_none() && !self.is_giving_back {
             let gone = targets.into_iter().map(|target| Action::Delete {
                 target: target.clone(),
                 orphan: false,
@@ -213,7 +229,11 @@ impl Draft<'_> {
             .map_or(&self.stable, |change| &change.revision)
             .clone();
         for (side, revision) in [(Side::Stable, self.stable.clone()), (Side::Canary, canary)] {
-            if self.seen.service(side).is_none() {
+            let is_wanted = match self.seen.service(side) {
+                Some(service) => service.foreign.as_ref().is_some_and(|it| it.is_barred),
+                None => !foreign::is_missing(self.seen, routing, self.seen.backends().name(side)),
+            };
+            if is_wanted {
                 let service = render::service(self.seen, self.spec, routing, side, &revision);
                 self.creations.push(Action::Create(service));
             }
@@ -267,7 +287,8 @@ impl Draft<'_> {
             written.any(|(written, _)| written == target)
         };
         let mut corrections = Vec::new();
-        for service in self.seen.services.iter().flatten() {
+        let services = self.seen.services.iter().flatten();
+        for service in services.filter(|service| service.foreign.is_none()) {
             if !service.is_current {
                 let ports = json!({"spec": {"ports": [render::service_port(routing)]}});
                 corrections.push((&service.target, ports));

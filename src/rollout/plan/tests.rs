@@ -78,8 +78,7 @@ fn patches(plan: &Plan<Memory>) -> impl Iterator<Item = (&Target, &Value)> {
 
 /// The weight that a plan writes to the route.
 fn shifted_to(plan: &Plan<Memory>) -> Option<u64> {
-    let (_, route) =
-        patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
+    let (_, route) = patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
     route
         .pointer("/spec/rules/0/backendRefs/1/weight")?
         .as_u64()

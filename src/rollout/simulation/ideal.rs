@@ -229,6 +229,7 @@ impl World {
                 foreign_keys: Vec::new(),
                 is_owned: true,
                 is_current: true,
+                foreign: None,
                 ready: BTreeSet::new(),
             };
             let [stable, canary] = &mut self.seen.services;
