@@ -70,7 +70,11 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "patch", "delete"],
     ),
-    (ObjectKind::GrpcRoute, "", &["list", "watch", "patch"]),
+    (
+        ObjectKind::GrpcRoute,
+        "",
+        &["list", "watch", "create", "patch", "delete"],
+    ),
     (ObjectKind::VirtualService, "", &["list", "watch", "patch"]),
     (ObjectKind::DestinationRule, "", &["list", "watch", "patch"]),
     (ObjectKind::TraefikService, "", &["list", "watch", "patch"]),

@@ -147,29 +147,44 @@ impl<K: ResourceExt + Clone> Cache<K> {
     /// Takes in a watch event of a scope (a namespace, or `""` for all) and tells which parents, and
     /// which objects themselves, have news. Our own writes coming back are no news.
     pub fn observe(&self, scope: &str, event: Event<K>) -> News {
+        self.observe_part(scope, "", |_| true, event)
+    }
+
+    /// The same from one of several watches that bring a part of a scope's objects each: the part has a name, and
+    /// `covers` says what is in it.
+    pub fn observe_part(
+        &self,
+        scope: &str,
+        part: &str,
+        covers: impl Fn(&K) -> bool,
+        event: Event<K>,
+    ) -> News {
         let mut state = self.write();
+        // A name of a namespace has no slash.
+        let list = if part.is_empty() {
+            scope.to_owned()
+        } else {
+            format!("{scope}/{part}")
+        };
         match event {
             Event::Init => {
-                state.listing.insert(scope.to_owned(), HashSet::new());
+                state.listing.insert(list, HashSet::new());
                 News::default()
             }
             Event::InitApply(object) => {
                 let key = Key::of(&object);
-                state
-                    .listing
-                    .entry(scope.to_owned())
-                    .or_default()
-                    .insert(key);
+                state.listing.entry(list).or_default().insert(key);
                 state.put(object, self.relations)
             }
             Event::InitDone => {
-                state.synced.insert(scope.to_owned());
-                let listed = state.listing.remove(scope).unwrap_or_default();
+                let listed = state.listing.remove(&list).unwrap_or_default();
+                state.synced.insert(list);
                 let in_scope = |key: &Key| scope.is_empty() || key.namespace == scope;
-                let vanished: Vec<Key> = state
-                    .objects
-                    .keys()
-                    .filter(|key| in_scope(key) && !listed.contains(*key))
+                let known = state.objects.iter();
+                let vanished: Vec<Key> = known
+                    .filter(|(key, object)| in_scope(key) && covers(object))
+                    .map(|(key, _)| key)
+                    .filter(|key| !listed.contains(*key))
                     .cloned()
                     .collect();
                 let mut news = News::default();
@@ -208,6 +223,13 @@ impl<K: ResourceExt + Clone> Cache<K> {
             == Some(uid)
         {
             let _ = state.remove(key, Some(u64::MAX), self.relations);
+        }
+    }
+
+    /// Drops an object that nobody needs any more, and whose news is not taken in from now on.
+    pub fn leave_out(&self, key: &Key) {
+        if self.get(key).is_some() {
+            let _ = self.write().remove(key, None, self.relations);
         }
     }
 
@@ -526,6 +548,22 @@ mod tests {
         cache.observe("ns", Event::Apply(object("a", "1", "1", "p")));
         cache.observe("other", Event::Init);
         cache.observe("other", Event::InitDone);
+        assert_eq!(cache.len(), 1);
+    }
+
+    #[test]
+    fn what_one_of_two_watches_lists_says_nothing_about_the_others_part() {
+        let cache = cache();
+        let (ours, theirs) = (object("a", "1", "1", "p"), object("b", "2", "2", "p"));
+        let is_ours = |object: &ConfigMap| object.name_any() == "a";
+        cache.observe("", Event::Apply(ours.clone()));
+        cache.observe("", Event::Apply(theirs));
+        cache.observe_part("", "theirs", |object| !is_ours(object), Event::Init);
+        cache.observe_part("", "", is_ours, Event::Init);
+        cache.observe_part("", "", is_ours, Event::InitApply(ours));
+        cache.observe_part("", "", is_ours, Event::InitDone);
+        assert_eq!(cache.len(), 2);
+        cache.observe_part("", "theirs", |object| !is_ours(object), Event::InitDone);
         assert_eq!(cache.len(), 1);
     }
 }

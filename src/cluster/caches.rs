@@ -34,7 +34,7 @@ use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
 use crate::rollout::config;
-use crate::traffic::router::Router;
+use crate::traffic::foreign;
 
 /// Declares the caches. Each line is a field, the type of its objects, their kind, what the watch selects,
 /// who their parents are and, where they have any, what they listen to; a new watched kind is a new line
@@ -47,8 +47,8 @@ macro_rules! caches {
             $($(#[$doc])* pub $field: Cache<$type>,)*
             queues: Arc<OnceLock<Arc<Queues>>>,
             watches: Arc<OnceLock<Watches>>,
-            /// Kinds whose watch has been started.
-            started: Arc<Mutex<BTreeSet<ObjectKind>>>,
+            /// Watches that have been started.
+            started: Arc<Mutex<BTreeSet<(ObjectKind, Scope)>>>,
         }
 
         impl Default for Caches {
@@ -91,12 +91,16 @@ macro_rules! caches {
 
             /// Starts the watch of a kind, if it has not been.
             fn start(&self, kind: ObjectKind) {
+                $(if kind == ObjectKind::$kind { self.start_as(kind, Scope::$scope); })*
+            }
+
+            fn start_as(&self, kind: ObjectKind, scope: Scope) {
                 let Some(watches) = self.watches.get() else { return };
-                if !self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+                if !self.started.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, scope)) {
                     return;
                 }
                 $(if kind == ObjectKind::$kind {
-                    watches.start(kind, Scope::$scope, &self.$field, self);
+                    watches.start(kind, scope, &self.$field, self);
                 })*
             }
 
@@ -159,7 +163,13 @@ impl Caches {
             return;
         };
         for named in named_by(&rollout) {
-            self.start(named.kind);
+            if named.kind == ObjectKind::Service {
+                // Ours are watched anyway.
+                self.start_as(ObjectKind::Service, Scope::Theirs);
+                self.start_as(ObjectKind::EndpointSlice, Scope::Theirs);
+            } else {
+                self.start(named.kind);
+            }
         }
     }
 
@@ -185,6 +195,9 @@ impl Caches {
         for parent in &news.parents {
             if !self.has_queue(parent.kind) {
                 woken.extend(self.parents_of(parent));
+            }
+            if parent.kind == ObjectKind::Service {
+                woken.extend(self.listeners_to(parent));
             }
         }
         for key in &news.changed {
@@ -226,8 +239,9 @@ caches! {
     pods: Pod = Pod, Ours, by_label_or_owner;
     /// Services that carry our label.
     services: Service = Service, Ours, by_label_or_owner;
-    /// EndpointSlices of those Services, which pass their labels on.
-    endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_owner;
+    /// EndpointSlices of those Services, which pass their labels on. Of both kinds people's are watched as well once a
+    /// Rollout names some.
+    endpoint_slices: EndpointSlice = EndpointSlice, Ours, by_label_or_service;
     /// HTTPRoutes.
     http_routes: DynamicObject = HttpRoute, Named, by_label_or_owner;
     /// GRPCRoutes.
@@ -299,6 +313,16 @@ fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
     parents
 }
 
+/// A slice of a Service of people's has no label of ours: it belongs to the Service.
+fn by_label_or_service(slice: &EndpointSlice) -> Vec<Parent> {
+    let parents = by_label_or_owner(slice);
+    let service = slice.labels().get(label::SERVICE_NAME);
+    match service.filter(|_| parents.is_empty()) {
+        Some(service) => related(slice, ObjectKind::Service, [service.as_str()]),
+        None => parents,
+    }
+}
+
 /// A run belongs to the Pipeline that it names: one that a person made has neither label nor owner.
 fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
     let namespace = run.namespace().unwrap_or_default();
@@ -319,9 +343,8 @@ fn interests_of(rollout: &Rollout) -> Vec<Parent> {
 
 /// What a Rollout divides traffic with, and the ConfigMaps and Secrets that its revisions get copies of.
 fn named_by(rollout: &Rollout) -> Vec<Parent> {
-    let routers = rollout.spec.traffic.iter().flat_map(Router::read_all);
-    let (namespace, own) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
-    let objects = routers.flat_map(|router| router.objects(&own));
+    let namespace = rollout.namespace().unwrap_or_default();
+    let objects = foreign::objects_of(rollout).into_iter();
     let configs = config::copied(&rollout.spec).into_iter();
     objects
         .chain(configs.map(|named| (named.kind, named.name)))

@@ -27,7 +27,7 @@ use crate::rollout::config;
 use crate::telemetry::metrics::Metrics;
 
 /// What a watch selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Every object of the kind.
     All,
@@ -36,6 +36,28 @@ pub enum Scope {
     /// Objects of a kind that a cluster need not have: those that carry our label, and those of people's that an object
     /// of ours names. The watch starts when the first one is named, and what nobody names is not kept.
     Named,
+    /// Of a kind of which ours are watched anyway, those of people's that an object of ours names: a second watch, which
+    /// starts when the first one is named.
+    Theirs,
+}
+
+impl Scope {
+    /// Name of the part of a cache that the watch feeds, where that is not all of it.
+    fn part(self) -> &'static str {
+        match self {
+            Self::All | Self::Ours | Self::Named => "",
+            Self::Theirs => "theirs",
+        }
+    }
+
+    /// Whether the watch brings objects that carry our label, and others.
+    fn brings(self, is_labelled: bool) -> bool {
+        match self {
+            Self::All | Self::Named => true,
+            Self::Ours => is_labelled,
+            Self::Theirs => !is_labelled,
+        }
+    }
 }
 
 /// Work queues by kind, for waking.
@@ -96,6 +118,7 @@ fn selected(kind: ObjectKind, scope: Scope) -> watcher::Config {
         }
         Scope::All | Scope::Named => config,
         Scope::Ours => config.labels(label::COMPONENT),
+        Scope::Theirs => config.labels(&format!("!{}", label::COMPONENT)),
     }
 }
 
@@ -248,14 +271,17 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
 
     fn take(&self, event: Event<K>) {
         let event = pruned(event, |object| self.is_of_people(object));
-        let is_kept = match &event {
-            Event::Apply(object) | Event::InitApply(object) => self.is_kept(object),
-            Event::Delete(_) | Event::Init | Event::InitDone => true,
-        };
-        if !is_kept {
+        if let Event::Apply(object) | Event::InitApply(object) = &event
+            && !self.is_kept(object)
+        {
+            // Whoever names it again asks for it as it is then.
+            self.cache.leave_out(&Key::of(object));
             return;
         }
-        let news = self.cache.observe(&self.namespace, event);
+        let (scope, part) = (self.scope, self.scope.part());
+        let covers = |object: &K| scope.brings(is_labelled(object));
+        let cache = &self.cache;
+        let news = cache.observe_part(&self.namespace, part, covers, event);
         self.metrics.watch_event(self.kind);
         self.caches.wake(self.kind, &news);
     }
@@ -264,15 +290,28 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
 impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     /// Of an object of people's that we write into it matters who else does.
     fn is_of_people(&self, object: &K) -> bool {
-        self.scope == Scope::Named && !object.labels().contains_key(label::COMPONENT)
+        let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
+        may_be && !is_labelled(object) && self.kind != ObjectKind::EndpointSlice
     }
 
-    /// Whether anybody needs the object.
+    /// Whether anybody needs the object. Slices are needed with the Service that they are of.
     fn is_kept(&self, object: &K) -> bool {
-        self.scope != Scope::Named
-            || object.labels().contains_key(label::COMPONENT)
-            || self.caches.is_named(self.kind, &Key::of(object))
+        if matches!(self.scope, Scope::All | Scope::Ours) || is_labelled(object) {
+            return true;
+        }
+        let own = Key::of(object);
+        match object.labels().get(label::SERVICE_NAME) {
+            Some(service) if self.kind == ObjectKind::EndpointSlice => {
+                let service = Key::new(own.namespace, service.clone());
+                self.caches.is_named(ObjectKind::Service, &service)
+            }
+            _ => self.caches.is_named(self.kind, &own),
+        }
     }
+}
+
+fn is_labelled<K: ResourceExt>(object: &K) -> bool {
+    object.labels().contains_key(label::COMPONENT)
 }
 
 /// Leaves out what no plan reads and what makes up half of an object's size.

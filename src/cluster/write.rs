@@ -160,6 +160,15 @@ impl Cluster {
         }
     }
 
+    /// The object of that name, as the server has it now, past the caches.
+    pub async fn peek(
+        &self,
+        kind: ObjectKind,
+        key: &Key,
+    ) -> Result<Option<DynamicObject>, Box<kube::Error>> {
+        self.find(kind, key).await.map_err(Box::new)
+    }
+
     /// Reads one object by its name. As a list, which the operator may do anyway: that it may read every kind one by one
     /// as well would be a right that nearly nothing uses.
     async fn find(&self, kind: ObjectKind, key: &Key) -> kube::Result<Option<DynamicObject>> {
@@ -207,6 +216,21 @@ impl Cluster {
         let patched = patched.map_err(|error| WriteError::of("patch", *kind, key, error))?;
         self.remember(*kind, &patched);
         Ok(())
+    }
+
+    /// The same for each of several objects. Of what fails, what is no lost race comes first: people have to hear of it.
+    pub async fn patch_each(&self, changes: &[(Target, Value)]) -> Result<(), WriteError> {
+        let mut failed = None;
+        for (target, change) in changes {
+            let Err(error) = self.patch(target, change).await else {
+                continue;
+            };
+            let is_lost_race = |error: &WriteError| matches!(error, WriteError::Conflict { .. });
+            if failed.as_ref().is_none_or(is_lost_race) {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Replaces the status of an object that still is at the version of `target`; returns the new version.
@@ -314,8 +338,8 @@ impl Cluster {
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
         let mut object = object.clone();
         // Of an object of people's that we write into it matters who else does.
-        let is_of_people =
-            self.caches.routes(kind).is_some() && !object.labels().contains_key(label::COMPONENT);
+        let may_be_written = kind == ObjectKind::Service || self.caches.routes(kind).is_some();
+        let is_of_people = may_be_written && !object.labels().contains_key(label::COMPONENT);
         if !is_of_people {
             object.metadata.managed_fields = None;
         }

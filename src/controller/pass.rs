@@ -217,6 +217,7 @@ impl<K: Kind> Worker<K> {
                 Action::Apply(manifest) => self.cluster.apply(manifest).await,
                 Action::Create(manifest) => self.cluster.create(manifest).await,
                 Action::Patch { target, change } => self.cluster.patch(target, change).await,
+                Action::PatchEach(changes) => self.cluster.patch_each(changes).await,
                 Action::Status { target, status } => {
                     self.cluster.write_status(target, status).await.map(|_| ())
                 }

@@ -352,7 +352,10 @@ impl World {
                 self.delete(target.kind, &target.key.name);
             }
             Action::Fetch { .. } => {}
-            Action::Apply(_) | Action::Patch { .. } | Action::Evict { .. } => {
+            Action::Apply(_)
+            | Action::Patch { .. }
+            | Action::PatchEach(_)
+            | Action::Evict { .. } => {
                 panic!("not ours to do: {action:?}")
             }
         }

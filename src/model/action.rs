@@ -22,7 +22,10 @@ pub enum Action {
         /// A JSON merge patch.
         change: Value,
     },
-    /// The same for its `/status`, which is replaced whole.
+    /// The same for several objects, each of them whatever becomes of the others: that one is refused is told once all
+    /// were tried.
+    PatchEach(Vec<(Target, Value)>),
+    /// The same as `Patch` for its `/status`, which is replaced whole.
     Status {
         /// The object, with the version that the plan was made on.
         target: Target,
@@ -52,12 +55,28 @@ pub enum Action {
 }
 
 impl Action {
+    /// The objects that it patches, each with the change.
+    pub fn patches(&self) -> impl Iterator<Item = (&Target, &Value)> {
+        let one = if let Self::Patch { target, change } = self {
+            Some((target, change))
+        } else {
+            None
+        };
+        let each = if let Self::PatchEach(changes) = self {
+            changes.as_slice()
+        } else {
+            &[]
+        };
+        let each = each.iter().map(|(target, change)| (target, change));
+        one.into_iter().chain(each)
+    }
+
     /// The verb, for logs and metric labels.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Apply(_) => "apply",
             Self::Create(_) => "create",
-            Self::Patch { .. } => "patch",
+            Self::Patch { .. } | Self::PatchEach(_) => "patch",
             Self::Status { .. } => "status",
             Self::Delete { .. } => "delete",
             Self::Evict { .. } => "evict",

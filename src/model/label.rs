@@ -1,4 +1,4 @@
-//! Every label, annotation and finalizer key that Slipway writes. No I/O.
+//! Every label, annotation and finalizer key that Slipway writes, or reads of Kubernetes. No I/O.
 
 /// On every child: who made it.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -10,6 +10,8 @@ pub const COMPONENT: &str = "slipway.dev/component";
 pub const ROLLOUT: &str = "slipway.dev/rollout";
 /// On ReplicaSets and pods: the identity of the revision, never recomputed from a live object.
 pub const REVISION: &str = "slipway.dev/revision";
+/// On EndpointSlices, by Kubernetes: the Service that they are of.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// On Jobs and their pods: the PipelineRun they belong to.
 pub const PIPELINE_RUN: &str = "slipway.dev/pipeline-run";
 /// On Jobs and their pods: the stage that they run.

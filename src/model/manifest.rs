@@ -11,6 +11,9 @@ use super::key::Key;
 use super::label;
 use super::object::ObjectKind;
 
+/// Owners of our own kinds have an API version that begins with this.
+const GROUP: &str = "slipway.dev/";
+
 /// An object to be written, complete with API version, kind and metadata.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct Manifest {
@@ -101,6 +104,12 @@ impl Target {
             resource_version: object.resource_version().unwrap_or_default(),
         }
     }
+}
+
+/// Whether an object of ours owns it as its controller. What people name may have a controller of its own.
+pub fn is_ours<K: kube::ResourceExt>(object: &K) -> bool {
+    let mut owners = object.owner_references().iter();
+    owners.any(|owner| owner.controller == Some(true) && owner.api_version.starts_with(GROUP))
 }
 
 #[cfg(test)]

@@ -23,12 +23,14 @@ use crate::controller::ReconcileError;
 use crate::decision::act::Act;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::traffic::router::Router;
-use traffic::{leftovers, routes, services};
+use crate::traffic::foreign;
+use service::services;
+use traffic::{left, leftovers, routes};
 
+mod service;
 mod traffic;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
@@ -83,12 +85,14 @@ pub async fn observe(
             .as_ref()
             .map(|release| release.environment.name.clone()),
         routes: Vec::new(),
+        left: Vec::new(),
         leftovers: Vec::new(),
         snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
-    observed.services = services(&observed, cluster);
+    observed.services = services(&observed, cluster).await?;
     observed.routes = routes(&observed, cluster).await?;
+    observed.left = left(&observed, cluster).await?;
     observed.leftovers = leftovers(&observed, cluster);
     Ok(observed)
 }
@@ -159,11 +163,6 @@ fn owned<K: ResourceExt>(kind: ObjectKind, copy: &K) -> Owned {
     }
 }
 
-fn is_ours<K: ResourceExt>(object: &K) -> bool {
-    let mut owners = object.owner_references().iter();
-    owners.any(|owner| owner.controller == Some(true))
-}
-
 /// Reads what a move of traffic depends on from the server into the caches: what carries our label, and what of people's
 /// the spec names.
 pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError> {
@@ -173,6 +172,7 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
         ObjectKind::Pod,
         ObjectKind::Service,
         ObjectKind::HttpRoute,
+        ObjectKind::GrpcRoute,
         ObjectKind::Ingress,
     ] {
         cluster
@@ -181,13 +181,10 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
             .map_err(ReconcileError::Observe)?;
     }
     let rollout = cluster.caches.rollouts.get(key);
-    let traffic = rollout.as_ref().and_then(|it| it.spec.traffic.as_ref());
-    for router in traffic.into_iter().flat_map(Router::read_all) {
-        for (kind, name) in router.objects(&key.name) {
-            let named = Key::new(key.namespace.clone(), name);
-            let read = cluster.read_named(kind, &named).await;
-            read.map_err(ReconcileError::Observe)?;
-        }
+    for (kind, name) in rollout.iter().flat_map(|it| foreign::objects_of(it)) {
+        let named = Key::new(key.namespace.clone(), name);
+        let read = cluster.read_named(kind, &named).await;
+        read.map_err(ReconcileError::Observe)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::api::{FailureReason, RolloutStatus};
+use super::api::{FailureReason, RolloutStatus, Taken};
 use super::config::Named;
 use super::risk::RiskSignals;
 use super::spec::{Invalid, Spec};
@@ -51,6 +51,8 @@ pub struct Observed {
     pub services: [Option<Service>; 2],
     /// What routers read and write, as far as it exists.
     pub routes: Vec<Route>,
+    /// Objects of people's that the spec named earlier and does not name any more; Services also while it does.
+    pub left: Vec<Route>,
     /// Services and routes of ours that the spec does not name any more.
     pub leftovers: Vec<Target>,
     /// Copies of ConfigMaps and Secrets that it has made.
@@ -198,8 +200,28 @@ pub struct Service {
     pub is_owned: bool,
     /// Whether its ports are as they should be.
     pub is_current: bool,
+    /// What there is to know of it where it is people's.
+    pub foreign: Option<ForeignService>,
     /// Uids of the pods behind it that answer.
     pub ready: BTreeSet<String>,
+}
+
+impl Service {
+    /// Why it cannot serve its side, where it is people's.
+    pub fn obstacle(&self) -> Option<&String> {
+        self.foreign.as_ref()?.obstacle.as_ref()
+    }
+}
+
+/// A Service that people own. Of it only the revision in its selector is ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignService {
+    /// Why it cannot serve its side, as a sentence for people.
+    pub obstacle: Option<String>,
+    /// Whether that is because it may not be written into.
+    pub is_barred: bool,
+    /// Who has written its spec since we last did.
+    pub taken: Option<Taken>,
 }
 
 impl Observed {
@@ -255,6 +277,12 @@ impl Observed {
     /// The ReplicaSet of a revision.
     pub fn set(&self, revision: &Revision) -> Option<&Set> {
         self.sets.iter().find(|set| set.revision == *revision)
+    }
+
+    /// Whether every pod is of this revision: the others have served what they had accepted.
+    pub fn is_only(&self, revision: &Revision) -> bool {
+        let mut others = self.sets.iter().filter(|set| set.revision != *revision);
+        others.all(|set| set.replicas == 0)
     }
 
     /// Ready pods of a revision.

@@ -22,7 +22,9 @@ mod change;
 mod config;
 mod contest;
 mod decision;
+mod divide;
 mod failure;
+mod foreign;
 mod hook;
 mod live;
 mod measure;
@@ -138,7 +140,7 @@ fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<
 /// Objects of people's are put back first, if that can be done in good time.
 fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
-    let actions = Some(contest::put_back(seen)).filter(|_| is_in_time);
+    let actions = Some(foreign::put_back(seen)).filter(|_| is_in_time);
     let actions = actions.unwrap_or_default();
     let why = Why::normal("Deleting", "being deleted, with its pods");
     Plan {
@@ -253,6 +255,10 @@ struct Draft<'a> {
     restarting: Option<restart::Restarting>,
     /// What is being waited for, in words, from the most specific part that knows.
     waiting: Option<String>,
+    /// The pods that the next move of traffic waits for, in words.
+    lacking: Option<String>,
+    /// Whether something of people's that left the spec is still to be put back: it may lead to what is ours.
+    is_giving_back: bool,
     /// An object whose weights somebody else takes back.
     contested: Option<Contested>,
 }
@@ -285,6 +291,8 @@ impl<'a> Draft<'a> {
             short_of: None,
             restarting: None,
             waiting: None,
+            lacking: None,
+            is_giving_back: false,
             contested: None,
         };
         draft.note_size();
@@ -303,6 +311,7 @@ impl<'a> Draft<'a> {
         self.advance_steps();
         self.withdraw();
         self.run_hooks();
+        self.put_back_left();
         self.shift_traffic();
         self.scale();
         self.keep_snapshots();
@@ -320,6 +329,9 @@ impl<'a> Draft<'a> {
         let orphaned = is_leaving && self.is_back_at_stable();
         if orphaned {
             self.let_go();
+            if self.seen.is_only(&self.stable) {
+                self.moves.extend(foreign::put_back(self.seen));
+            }
         } else if is_leaving && self.is_out_of_patience() {
             let actions = release(self.seen);
             return Plan {
@@ -344,7 +356,7 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.deletions);
         actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
-        let finished = orphaned && self.is_stable_alone() && actions.is_empty();
+        let finished = orphaned && self.seen.is_only(&self.stable) && actions.is_empty();
         Plan {
             actions,
             progress: self.memory,
@@ -403,13 +415,6 @@ impl<'a> Draft<'a> {
         self.moves.extend(kept_copies(self.seen).map(disown));
     }
 
-    /// Whether every pod is of the stable revision: the others have served what they had accepted.
-    fn is_stable_alone(&self) -> bool {
-        let sets = self.seen.sets.iter();
-        let mut others = sets.filter(|set| set.revision != self.stable);
-        others.all(|set| set.replicas == 0)
-    }
-
     /// Merges a change into the one write that a ReplicaSet gets.
     fn change_set(&mut self, set: &Set, change: &Value) {
         let merged = self
@@ -432,6 +437,13 @@ impl<'a> Draft<'a> {
 
     fn wait_for(&mut self, what: impl Into<String>) {
         self.waiting.get_or_insert_with(|| what.into());
+    }
+
+    /// The same for pods that a move of traffic waits for, which adds to what a step says that it waits for.
+    fn wait_for_pods(&mut self, which: impl Into<String>) {
+        let which = which.into();
+        self.lacking.get_or_insert_with(|| which.clone());
+        self.wait_for(which);
     }
 
     fn remember_ending(&mut self, ending: Ending) {

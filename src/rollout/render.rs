@@ -19,7 +19,7 @@ use crate::model::revision::Revision;
 use crate::traffic::Side;
 
 /// Value of the component label on everything that belongs to a Rollout.
-const COMPONENT: &str = "rollout";
+pub const COMPONENT: &str = "rollout";
 /// Longest name of a ReplicaSet: its pods append six characters and have to fit a host name.
 const MAX_SET_NAME: usize = 57;
 /// Annotations of a ReplicaSet that name copies, and what they are copies of.

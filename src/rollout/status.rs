@@ -192,7 +192,7 @@ fn conditions(
     let is_ready = !is_failed
         && (matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
             || matches!(reason, "NoRelease" | "Restarting"));
-    let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested");
+    let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested" | "ForeignService");
     let is_stalled = phase == Phase::RolledBack || takes_an_edit || is_failed;
     let stable = plan.progress.progress.stable.as_ref();
     let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);

@@ -96,6 +96,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         pods: Vec::new(),
         services: [None, None],
         routes: Vec::new(),
+        left: Vec::new(),
         leftovers: Vec::new(),
         snapshots: Vec::new(),
         hooks: BTreeMap::new(),
@@ -177,6 +178,7 @@ impl Observed {
             foreign_keys: Vec::new(),
             is_owned: true,
             is_current: true,
+            foreign: None,
             ready: self
                 .pods
                 .iter()

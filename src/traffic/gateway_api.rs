@@ -18,9 +18,11 @@ use rule::{backend, is_driven, mirrored, route_of, rules, weight};
 
 mod rule;
 
-/// An HTTPRoute that is created, with the Rollout's name.
+/// A route that is created, with the Rollout's name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generated {
+    /// HTTPRoute or GRPCRoute.
+    pub kind: ObjectKind,
     /// Its Gateways.
     pub parent_refs: Vec<Value>,
     /// Its hosts.
@@ -47,6 +49,10 @@ pub(super) fn routers(
 ) -> Vec<Router> {
     let generated = raw.generate.iter().map(|route| {
         Router::Generated(Generated {
+            kind: match route.kind.unwrap_or_default() {
+                api::RouteKind::HTTPRoute => ObjectKind::HttpRoute,
+                api::RouteKind::GRPCRoute => ObjectKind::GrpcRoute,
+            },
             parent_refs: route.parent_refs.clone(),
             hostnames: route.hostnames.clone(),
             matches: route.matches.clone(),
@@ -96,9 +102,9 @@ impl Generated {
     /// What the route says besides its metadata.
     pub(super) fn rendered(&self, scene: &Scene, division: &Division) -> Value {
         // What the server would fill in is said here, so that taking it out of the spec takes it out of the route.
-        let all = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
-        let matches = if self.matches.is_empty() {
-            all
+        let is_open = self.matches.is_empty() && self.kind == ObjectKind::HttpRoute;
+        let matches = if is_open {
+            json!([{"path": {"type": "PathPrefix", "value": "/"}}])
         } else {
             json!(self.matches)
         };
@@ -121,8 +127,8 @@ impl Generated {
         json!({"metadata": {"annotations": {label::SESSION: note}}, "spec": spec})
     }
 
-    pub(super) fn read(scene: &Scene) -> Result<Reading, String> {
-        let Some(route) = scene.find(ObjectKind::HttpRoute, scene.rollout) else {
+    pub(super) fn read(&self, scene: &Scene) -> Result<Reading, String> {
+        let Some(route) = scene.find(self.kind, scene.rollout) else {
             return Err("the route is not there yet".to_owned());
         };
         reading(route, scene.backends)
@@ -133,9 +139,11 @@ impl Generated {
         let mut rules = route.items("/spec/rules").iter();
         let is_kept = rules.any(|rule| rule.get("sessionPersistence").is_some());
         if self.persistence.is_some() && !is_kept {
-            return Err("the HTTPRoutes of this cluster have no sessionPersistence, which spec.traffic.sessionAffinity \
-                        needs; install the experimental channel of the Gateway API, or leave it out"
-                .to_owned());
+            let kind = self.kind.kind();
+            return Err(format!(
+                "the {kind}s of this cluster have no sessionPersistence, which spec.traffic.sessionAffinity needs; \
+                 install the experimental channel of the Gateway API, or leave it out"
+            ));
         }
         acknowledged(&route.live)
     }

@@ -14,7 +14,7 @@ use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::rollout::api;
-use subset::Subsets;
+pub use subset::Subsets;
 use view::View;
 
 mod subset;

@@ -16,6 +16,7 @@
 
 mod cookie;
 pub mod division;
+pub mod foreign;
 pub mod gateway_api;
 pub mod istio;
 pub mod nginx;

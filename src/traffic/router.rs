@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::division::Division;
 use super::{Side, gateway_api, istio, nginx, traefik};
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
-use crate::rollout::api;
-
-/// Owners of our own kinds begin with this.
-const GROUP: &str = "slipway.dev/";
+use crate::rollout::api::{self, Taken};
 
 /// Names of the two Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,30 +51,7 @@ pub struct Route {
 impl Route {
     /// Whether a controller owns it: us. What people name may have another.
     pub fn is_owned(&self) -> bool {
-        let mut owners = self.live.metadata.owner_references.iter().flatten();
-        owners.any(|owner| owner.controller == Some(true) && owner.api_version.starts_with(GROUP))
-    }
-
-    /// Who has written its spec since we last did: the field manager that did so last. `None` while our own write
-    /// stands, and where nobody can be told.
-    pub fn taken_by(&self) -> Option<String> {
-        let entries = self.live.metadata.managed_fields.iter().flatten();
-        let has_spec = |entry: &&ManagedFieldsEntry| {
-            let fields = entry.fields_v1.as_ref();
-            fields.is_some_and(|fields| fields.0.get("f:spec").is_some())
-        };
-        let of_spec: Vec<&ManagedFieldsEntry> = entries.filter(has_spec).collect();
-        let name = |entry: &ManagedFieldsEntry| entry.manager.clone();
-        if of_spec
-            .iter()
-            .any(|entry| name(entry).as_deref() == Some(label::SLIPWAY))
-        {
-            return None;
-        }
-        let latest = of_spec
-            .iter()
-            .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-        latest.and_then(|entry| name(entry))
+        is_ours(self.live.as_ref())
     }
 
     /// A field of it.
@@ -90,6 +64,32 @@ impl Route {
         let items = self.field(pointer).and_then(Value::as_array);
         items.map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Who has written the spec of an object of people's since we last did, and when: the field manager that did so last.
+/// `None` while our own write stands, and where nobody can be told.
+pub fn taken(metadata: &ObjectMeta) -> Option<Taken> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let has_spec = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0.get("f:spec").is_some())
+    };
+    let of_spec: Vec<&ManagedFieldsEntry> = entries.filter(has_spec).collect();
+    let name = |entry: &ManagedFieldsEntry| entry.manager.clone();
+    if of_spec
+        .iter()
+        .any(|entry| name(entry).as_deref() == Some(label::SLIPWAY))
+    {
+        return None;
+    }
+    let latest = of_spec
+        .iter()
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let latest = latest?;
+    Some(Taken {
+        by: name(latest)?,
+        at: latest.time.as_ref().map(|time| time.0),
+    })
 }
 
 /// What a router works on.
@@ -136,6 +136,21 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// What all rules say.
+    pub fn even(division: Division) -> Self {
+        Self {
+            division,
+            is_even: true,
+        }
+    }
+
+    /// Whether some request would reach the canary by `division` that does not do so now. Of rules that differ, some give
+    /// the canary less than the division that is read.
+    pub fn is_raised_by(&self, division: &Division) -> bool {
+        let is_more = division.weight > self.division.weight || division.adds_to(&self.division);
+        is_more || (!self.is_even && division.reaches_canary())
+    }
+
     /// What several rules, or several routers, say together.
     pub fn of_all(readings: impl IntoIterator<Item = Self>) -> Option<Self> {
         readings.into_iter().reduce(|one, other| Self {
@@ -152,7 +167,7 @@ impl Reading {
 /// Something that divides requests between the two Services.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Router {
-    /// An HTTPRoute that is created.
+    /// An HTTPRoute or GRPCRoute that is created.
     Generated(gateway_api::Generated),
     /// An HTTPRoute or GRPCRoute of people's.
     Named(gateway_api::Named),
@@ -190,7 +205,7 @@ impl Router {
     /// The object that carries the division.
     pub fn carried_by(&self, rollout: &str) -> (ObjectKind, String) {
         match self {
-            Self::Generated(_) => (ObjectKind::HttpRoute, rollout.to_owned()),
+            Self::Generated(generated) => (generated.kind, rollout.to_owned()),
             Self::Named(named) => (named.kind, named.name.clone()),
             Self::Istio(service) => (ObjectKind::VirtualService, service.name.clone()),
             Self::Traefik(service) => (ObjectKind::TraefikService, service.name.clone()),
@@ -244,7 +259,7 @@ impl Router {
     /// Why it does not, as a sentence for people: something is missing, or leads elsewhere.
     pub fn read(&self, scene: &Scene) -> Result<Reading, String> {
         match self {
-            Self::Generated(_) => gateway_api::Generated::read(scene),
+            Self::Generated(generated) => generated.read(scene),
             Self::Named(named) => named.read(scene),
             Self::Istio(service) => service.read(scene),
             Self::Traefik(service) => service.read(scene),

@@ -121,6 +121,93 @@ async fn a_route_of_peoples_is_driven_given_back_and_left_alone_otherwise() {
     .await;
 }
 
+/// The label of pods that were there before the Rollout.
+const BEFORE: &str = "before";
+
+/// Pods of people's, and their Service, which selects every pod of the application.
+async fn service_and_pods(app: &App) {
+    let container = json!({
+        "name": "web", "image": app.stage.image(Version::One), "env": [{"name": "LINGER_SECONDS", "value": "1"}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
+    });
+    let labels = json!({"app": NAME, "owner": BEFORE});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": BEFORE, "namespace": app.namespace},
+        "spec": {"replicas": REPLICAS, "selector": {"matchLabels": labels},
+                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}},
+    });
+    app.apply(ObjectKind::ReplicaSet, &set).await;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SHOP, "namespace": app.namespace},
+        "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    app.apply(ObjectKind::Service, &service).await;
+    app.until_pods(REPLICAS).await;
+}
+
+async fn selector(app: &App) -> Value {
+    let service = app.api(ObjectKind::Service).get(SHOP).await.unwrap();
+    service.data["spec"]["selector"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_service_of_peoples_is_taken_over_and_given_back() {
+    with_app(async |app| {
+        service_and_pods(app).await;
+        let mut route = shop(app, &json!(null));
+        route["spec"]["rules"] = json!([{"backendRefs": [{"name": SHOP, "port": 80}]}]);
+        app.apply(ObjectKind::HttpRoute, &route).await;
+        let load = app.load().await;
+        let extra = json!({
+            "traffic": {"gatewayAPI": null, "allowForeign": true, "services": {"stable": SHOP}},
+            "strategy": {"type": "BlueGreen", "maxSurge": "100%"},
+        });
+        app.start(Version::One, &extra).await;
+        assert!(selector(app).await["slipway.dev/revision"].is_string());
+        let service = app.api(ObjectKind::Service).get(SHOP).await.unwrap();
+        assert!(service.owner_references().is_empty(), "it stays theirs");
+        assert!(service.labels().is_empty(), "{:?}", service.labels());
+        app.ask_for(Version::Two, &extra).await;
+        app.until_healthy().await;
+
+        let rollouts = app.api(ObjectKind::Rollout);
+        let params = DeleteParams::default();
+        rollouts.delete(NAME, &params).await.unwrap();
+        wait_for("the Rollout is gone", SOON, async || {
+            let found = rollouts.get_opt(NAME).await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        })
+        .await;
+        assert_eq!(selector(app).await, json!({"app": NAME}));
+        app.until_pods(REPLICAS).await;
+        nothing_lost("a Service of people's", load).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_route_of_grpc_is_made_and_goes_when_it_is_to_be_another() {
+    with_app(async |app| {
+        let of = |kind: &str| json!({"traffic": {"gatewayAPI": {"generate": {"kind": kind}}}});
+        app.start(Version::One, &of("GRPCRoute")).await;
+        let routes = app.api(ObjectKind::GrpcRoute);
+        assert!(routes.get_opt(NAME).await.unwrap().is_some());
+        app.start(Version::One, &of("HTTPRoute")).await;
+        wait_for("the GRPCRoute is gone", SOON, async || {
+            let found = routes.get_opt(NAME).await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        })
+        .await;
+        let load = app.load().await;
+        app.ask_for(Version::Two, &of("HTTPRoute")).await;
+        app.until_healthy().await;
+        nothing_lost("a route of another kind", load).await;
+    })
+    .await;
+}
+
 /// Objects of people's of every kind that carries weights, and has no data plane here but for the GRPCRoute.
 fn all_kinds(app: &App) -> Vec<(ObjectKind, Value)> {
     let object = |kind: ObjectKind, spec: Value| {

@@ -14,7 +14,7 @@ use crate::rollout::{SOON, Subject, manifest, routed, stable};
 /// Writes of an undisturbed run from the first object to the last: a few more than there are.
 const WRITES: u64 = 40;
 
-async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
+pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
     let proxy = Proxy::start(config().await).await.unwrap();
     let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
     proxy.write_kubeconfig(&path).unwrap();

@@ -1,5 +1,6 @@
 //! One Rollout that several routers divide for at the same time, each on its own kinds' real definitions.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
@@ -8,10 +9,12 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::rollout::api::Phase;
+use testbed::proxy::{Fault, Match, What};
 use testbed::scripted::ScriptedGateway;
 
 use crate::cluster::{Space, wait_for, with_namespace};
 
+use crate::fault::proxied;
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, stable};
 
@@ -132,10 +135,10 @@ async fn selected(space: &Space) -> [Vec<String>; 2] {
     selected
 }
 
-async fn resume(space: &Space, name: &str) {
+async fn decide(space: &Space, action: &str, name: &str) {
     let decision = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Resume", "user": "olga"},
+        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga"},
     });
     let decision = serde_json::from_value(decision).unwrap();
     let decisions = space.api("Decision");
@@ -180,7 +183,7 @@ async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
             let new = both(&status.await.canary.unwrap().revision);
             assert_eq!(weights(space).await, [weight; 4], "all routers agree");
             assert_eq!(selected(space).await, [old.clone(), new]);
-            resume(space, &format!("resume-{weight}")).await;
+            decide(space, "Resume", &format!("resume-{weight}")).await;
         }
         let second = rollout.until_promoted(&stable(&first)).await;
         let new = both(&stable(&second));
@@ -198,6 +201,245 @@ async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
             "never written"
         );
         follows(space).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_router_that_refuses_does_not_keep_the_others_from_going_back() {
+    with_namespace(async |space| {
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        let (proxy, kubeconfig) = proxied(space).await;
+        let _operator = Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
+        people(space).await;
+        let rollout = Subject::create(space, &manifest("greeter:1", &traffic())).await;
+        rollout.until_phase(Phase::Healthy).await;
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        assert_eq!(weights(space).await, [25; 4]);
+
+        let route = Match::writes().path("/httproutes/web");
+        let refused = proxy.inject(Fault::new(route, What::Status(403)).always());
+        decide(space, "Abort", "abort").await;
+        wait_for("the others to go back", SOON, async || {
+            (weights(space).await == [25, 0, 0, 0]).then_some(())
+        })
+        .await;
+        rollout
+            .until("a word about the one that refuses", |status| {
+                let message = status.message.as_deref().unwrap_or_default();
+                status.phase == Some(Phase::RollingBack) && message.contains("HTTPRoute")
+            })
+            .await;
+        refused.remove();
+        rollout.until_phase(Phase::RolledBack).await;
+        assert_eq!(weights(space).await, [0; 4]);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_leaves_the_spec_in_the_middle_is_put_back_and_the_rest_goes_on() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        people(space).await;
+        let before = get(space, ObjectKind::DestinationRule, "api").await.data["spec"].clone();
+        let rollout = Subject::create(space, &manifest("greeter:1", &traffic())).await;
+        let first = rollout.until_phase(Phase::Healthy).await;
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        assert_eq!(weights(space).await, [25; 4]);
+
+        let fewer = json!({"gatewayAPI": null, "istio": null});
+        rollout.patch(json!({"spec": {"traffic": fewer}})).await;
+        wait_for("both to be put back", SOON, async || {
+            (weights(space).await == [0, 0, 25, 25]).then_some(())
+        })
+        .await;
+        rollout
+            .until("nothing to be put back any more", |status| {
+                let foreign = status.progress.as_ref().map(|progress| &progress.foreign);
+                foreign.is_some_and(|foreign| foreign.keys().eq(["TraefikService edge"]))
+            })
+            .await;
+        let rule = get(space, ObjectKind::DestinationRule, "api").await;
+        assert_eq!(rule.data["spec"], before, "it selects what people wrote");
+
+        for weight in [25, 50, 100] {
+            let what = format!("a pause at {weight} %");
+            rollout
+                .until(&what, |status| {
+                    let canary = status.weights.as_ref().map(|weights| weights.canary);
+                    status.phase == Some(Phase::Paused) && canary == Some(weight)
+                })
+                .await;
+            decide(space, "Resume", &format!("resume-{weight}")).await;
+        }
+        rollout.until_promoted(&stable(&first)).await;
+        assert_eq!(weights(space).await, [0; 4]);
+    })
+    .await;
+}
+
+/// A Service of people's as it is now.
+async fn service(space: &Space, name: &str) -> Service {
+    let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
+    services.get(name).await.unwrap()
+}
+
+async fn their_service(space: &Space, selector: Value) {
+    let spec = json!({"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]});
+    let service = json!({"metadata": {"name": "shop"}, "spec": spec});
+    let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
+    let service = serde_json::from_value(service).unwrap();
+    services
+        .create(&PostParams::default(), &service)
+        .await
+        .unwrap();
+}
+
+fn narrowed_to(service: &Service) -> Option<String> {
+    let selector = service.spec.as_ref()?.selector.as_ref()?;
+    selector.get("slipway.dev/revision").cloned()
+}
+
+/// A generated route, and the stable Service by this name.
+fn behind(name: &str, is_allowed: bool) -> Value {
+    let parents = json!({"generate": {"parentRefs": [{"name": "web"}]}});
+    json!({"spec": {
+        "traffic": {"drain": "1s", "allowForeign": is_allowed, "services": {"stable": name}, "gatewayAPI": parents},
+        "strategy": {"steps": [{"setWeight": {"weight": 50}}]},
+    }})
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_service_of_peoples_is_driven_only_where_they_say_so_and_given_back_when_it_leaves() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        their_service(space, json!({"app": "api"})).await;
+        let before = service(space, "shop").await;
+        let rollout = Subject::create(space, &manifest("greeter:1", &behind("shop", false))).await;
+        let stalled = rollout
+            .until("a word about the Service", |status| {
+                let mut conditions = status.conditions.iter();
+                conditions.any(|it| it.type_ == "Stalled" && it.reason == "ForeignService")
+            })
+            .await;
+        let message = stalled.message.unwrap();
+        assert!(message.contains("allowForeign: true"), "{message}");
+        let same = service(space, "shop").await;
+        assert_eq!(same.resource_version(), before.resource_version());
+
+        let allowed = json!({"spec": {"traffic": {"allowForeign": true}}});
+        rollout.patch(allowed).await;
+        let first = rollout.until_phase(Phase::Healthy).await;
+        let taken = service(space, "shop").await;
+        assert_eq!(narrowed_to(&taken), Some(stable(&first)));
+        assert_eq!(taken.metadata.labels, before.metadata.labels);
+        assert_eq!(taken.metadata.owner_references, None);
+        assert_eq!(
+            taken.spec.as_ref().unwrap().ports,
+            before.spec.as_ref().unwrap().ports
+        );
+
+        rollout.set_image("greeter:2").await;
+        let second = rollout.until_promoted(&stable(&first)).await;
+        let taken = service(space, "shop").await;
+        assert_eq!(narrowed_to(&taken), Some(stable(&second)));
+
+        let own = json!({"spec": {"traffic": {"services": null, "allowForeign": null}}});
+        rollout.patch(own).await;
+        wait_for("the Service to be given back", SOON, async || {
+            narrowed_to(&service(space, "shop").await)
+                .is_none()
+                .then_some(())
+        })
+        .await;
+        rollout
+            .until("nothing to be given back any more", |status| {
+                let foreign = status.progress.as_ref().map(|progress| &progress.foreign);
+                let is_back = foreign.is_some_and(BTreeMap::is_empty);
+                is_back && status.phase == Some(Phase::Healthy)
+            })
+            .await;
+        let back = service(space, "shop").await.spec.unwrap();
+        assert_eq!(back.selector, before.spec.unwrap().selector);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_service_of_peoples_that_cannot_serve_says_why_and_is_left_alone() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        their_service(space, json!({"app": "web"})).await;
+        let rollout = Subject::create(space, &manifest("greeter:1", &behind("shop", true))).await;
+        rollout
+            .until("a word about its selector", |status| {
+                let message = status.message.as_deref().unwrap_or_default();
+                message.contains("selects app=web")
+            })
+            .await;
+        let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
+        let change = Patch::Merge(json!({"spec": {"selector": {"app": "api"}}}));
+        let params = PatchParams::default();
+        services.patch("shop", &params, &change).await.unwrap();
+        rollout.until_phase(Phase::Healthy).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_route_of_grpc_is_made_with_methods_headers_and_copies() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway =
+            ScriptedGateway::start(&space.client, &space.name, Duration::from_millis(50));
+        let add = json!({"method": {"service": "shop.Cart", "method": "Add"}});
+        let route = json!({"kind": "GRPCRoute", "parentRefs": [{"name": "web"}], "matches": [add]});
+        let header = json!({"headers": [{"name": "x-canary", "value": "yes"}]});
+        let extra = json!({"spec": {
+            "traffic": {"drain": "1s", "gatewayAPI": {"generate": route}},
+            "strategy": {"steps": [
+                {"route": header}, {"mirror": {"percent": 20}}, {"setWeight": {"weight": 25}}, {"pause": {}}]},
+        }});
+        let rollout = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let first = rollout.until_phase(Phase::Healthy).await;
+        rollout.set_image("greeter:2").await;
+        rollout.until_phase(Phase::Paused).await;
+        let rules = get(space, ObjectKind::GrpcRoute, "api").await.data["spec"]["rules"].clone();
+        let [added, driven] = rules.as_array().unwrap().as_slice() else {
+            panic!("two rules: {rules}")
+        };
+        assert_eq!(added["matches"][0]["headers"][0]["name"], "x-canary");
+        assert_eq!(added["matches"][0]["method"]["service"], "shop.Cart");
+        assert_eq!(driven["backendRefs"][1]["weight"], 25);
+        assert_eq!(driven["filters"][0]["requestMirror"]["percent"], 20);
+        decide(space, "Resume", "resume").await;
+        rollout.until_promoted(&stable(&first)).await;
+
+        let route = json!({"kind": "HTTPRoute", "matches": null});
+        rollout
+            .patch(json!({"spec": {"traffic": {"gatewayAPI": {"generate": route}}}}))
+            .await;
+        wait_for("an HTTPRoute in its place", SOON, async || {
+            let gone = api(space, ObjectKind::GrpcRoute).get_opt("api").await;
+            let made = api(space, ObjectKind::HttpRoute).get_opt("api").await;
+            (gone.ok()?.is_none() && made.ok()?.is_some()).then_some(())
+        })
+        .await;
     })
     .await;
 }

@@ -154,3 +154,23 @@ async fn our_own_write_is_heard_of_once() {
     caches.wake(ObjectKind::Promotion, &news);
     assert!(woken(&caches).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_slice_of_a_service_of_peoples_wakes_the_rollout_that_names_the_service() {
+    let caches = caches();
+    let spec = json!({
+        "selector": {"matchLabels": {"app": "api"}}, "template": {},
+        "traffic": {"allowForeign": true, "services": {"stable": "shop"}},
+    });
+    put(&caches.rollouts, &object("Rollout", "api", "1", &spec));
+    let key = Key::new("ns", "shop");
+    assert!(caches.is_named(ObjectKind::Service, &key));
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "endpoints": [],
+        "metadata": {"namespace": "ns", "name": "shop-x", "uid": "x", "resourceVersion": "1",
+                     "labels": {"kubernetes.io/service-name": "shop"}},
+    });
+    let (news, _) = put(&caches.endpoint_slices, &slice);
+    caches.wake(ObjectKind::EndpointSlice, &news);
+    assert_eq!(woken(&caches).await, ["Rollout/api"]);
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::auto::RiskLevel;
+use super::traffic::DestinationRuleReference;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
 use crate::schema::{self, closed_set};
@@ -253,6 +254,9 @@ pub struct Progress {
     /// Objects of people's whose weights are driven, and how often somebody has taken them back in this change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driven: BTreeMap<String, u32>,
+    /// Objects of people's that are written into, by kind and name, and what it takes to put them back.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub foreign: BTreeMap<String, Foreign>,
     /// Who holds the change with a Decision, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Hold>,
@@ -279,6 +283,39 @@ impl Progress {
         let change = self.change.as_ref().map(|change| &change.revision);
         undone.or(failed).or(change).or(self.stable.as_ref())
     }
+}
+
+/// How an object of people's leads to both sides: enough to put it back when the spec does not name it any more.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Foreign {
+    /// The stable Service, where it leads to Services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stable: Option<String>,
+    /// The canary's Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
+    /// Names of the routes in it that are driven; none: all that lead to both sides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<String>,
+    /// The DestinationRule whose subsets tell the sides apart, or that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_rule: Option<DestinationRuleReference>,
+    /// The last write of somebody else that was answered by one of ours: it counts once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+}
+
+/// A write of somebody else.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Taken {
+    /// The field manager.
+    pub by: String,
+    /// When, to the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
 }
 
 /// Who holds a change, and why.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::schema;
+use crate::schema::{self, closed_set};
 
 /// How requests reach the pods. Without `gatewayAPI`, `istio`, `traefik` and `nginx` there are two Services and nothing
 /// that divides between them: the stable one is switched from one revision to the next.
@@ -19,7 +19,9 @@ use crate::schema;
      "sessionAffinity needs gatewayAPI.generate: in a route of yours, say it there"),
 ]))]
 pub struct Traffic {
-    /// Names of the two Services, which are created. Default: `<name>-stable` and `<name>-canary`.
+    /// Names of the two Services, which are created. With `allowForeign` they may be Services of yours that are there
+    /// already: of those nothing but the key `slipway.dev/revision` of the selector is written, once the pods of the
+    /// stable revision answer behind them. Default: `<name>-stable` and `<name>-canary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<ServiceNames>,
     /// Port of the Services. Default `80`.
@@ -36,8 +38,9 @@ pub struct Traffic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub drain: Option<Duration>,
-    /// Whether weights may be written into objects that people own. They are put back to all of the traffic for the
-    /// stable Service when the Rollout goes. Default `false`.
+    /// Whether weights may be written into objects that people own, and the revision into the selectors of their
+    /// Services. They are put back, with all of the traffic for the stable Service, when they leave the spec and when the
+    /// Rollout goes. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_foreign: Option<bool>,
     /// Weights through the Gateway API.
@@ -85,7 +88,7 @@ pub struct ServiceNames {
     ("has(self.generate) || has(self.httpRoutes) || has(self.grpcRoutes)", "gatewayAPI needs generate, httpRoutes or grpcRoutes"),
 ]))]
 pub struct GatewayApi {
-    /// An HTTPRoute that is created, with the Rollout's name.
+    /// An HTTPRoute or a GRPCRoute that is created, with the Rollout's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<GeneratedRoute>,
     /// HTTPRoutes of yours: of their rules, those that lead to both Services are driven. Needs `allowForeign`.
@@ -108,19 +111,34 @@ pub struct RouteReference {
     pub name: String,
 }
 
-/// The HTTPRoute that is created.
+closed_set! {
+    /// The kind of a route.
+    #[derive(Default)]
+    pub enum RouteKind {
+        /// Requests of HTTP.
+        #[default]
+        HTTPRoute,
+        /// Calls of gRPC.
+        GRPCRoute,
+    }
+}
+
+/// The route that is created.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GeneratedRoute {
-    /// Gateways that the route attaches to, as in an HTTPRoute. Example: `[{name: web, namespace: gateways}]`.
+    /// Its kind: `HTTPRoute`, or `GRPCRoute` for calls of gRPC. Default `HTTPRoute`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<RouteKind>,
+    /// Gateways that the route attaches to, as in the route. Example: `[{name: web, namespace: gateways}]`.
     #[schemars(length(min = 1), transform = schema::raw_objects::<8>)]
     pub parent_refs: Vec<Value>,
-    /// Host names, as in an HTTPRoute. Default: all hosts of the Gateway. Example: `[shop.example.com]`.
+    /// Host names, as in the route. Default: all hosts of the Gateway. Example: `[shop.example.com]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<16, 253>)]
     pub hostnames: Vec<String>,
-    /// Which requests, as in a rule of an HTTPRoute. Default: all.
-    /// Example: `[{path: {type: PathPrefix, value: /api}}]`.
+    /// Which requests, as in a rule of the route. Default: all. Example of an HTTPRoute:
+    /// `[{path: {type: PathPrefix, value: /api}}]`; of a GRPCRoute: `[{method: {service: shop.Cart, method: Add}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::raw_objects::<8>)]
     pub matches: Vec<Value>,
@@ -154,7 +172,7 @@ pub struct VirtualServiceReference {
 }
 
 /// A DestinationRule of yours.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationRuleReference {
     /// Its name. Example: `shop`.

@@ -49,6 +49,11 @@ pub(super) fn advice(seen: &Seen) -> Vec<Advice> {
                 "edit the spec: every problem is listed with its path",
             )];
         }
+        "ForeignService" => {
+            return vec![otherwise(
+                "do with the Service as the message says, or name another one in spec.traffic.services",
+            )];
+        }
         "NoRelease" => return vec![otherwise(no_release(seen))],
         _ => {}
     }

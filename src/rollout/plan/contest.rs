@@ -1,17 +1,14 @@
-//! Routes of people's that somebody else writes too, and what of them is put back at the end. No I/O.
+//! Objects of people's that somebody else writes too. No I/O.
 //!
 //! A tool that takes weights back is not fought: after two times they stay where they are until a person has settled it.
 //! Only the way back is never held up by that.
 
-use serde_json::Value;
-
-use super::super::observed::Observed;
-use super::super::spec::Routing;
+use super::super::api::Taken;
+use super::super::observed::{ForeignService, Service};
 use super::Draft;
-use crate::model::action::Action;
-use crate::traffic::Arrangement;
-use crate::traffic::division::Division;
-use crate::traffic::router::{Reading, Route};
+use crate::model::object::ObjectKind;
+use crate::traffic::foreign::title;
+use crate::traffic::router::{Route, taken};
 
 /// Times that somebody may take weights back in one change.
 const REVERTS: u32 = 2;
@@ -30,7 +27,7 @@ impl Contested {
     pub(super) fn message(&self) -> String {
         let Self { object, by } = self;
         format!(
-            "{by} has taken the weights in {object} back {REVERTS} times, so they stay where they are; have it leave them \
+            "{by} has taken back what was written into {object} {REVERTS} times, so that stays as it is; have it leave that \
              alone (docs/gitops.md), then make a Decision Resume"
         )
     }
@@ -38,19 +35,43 @@ impl Contested {
 
 impl Draft<'_> {
     /// Whether the weights in an object of people's may be written.
-    pub(super) fn may_write(&mut self, route: &Route, live: &Arrangement) -> bool {
-        let object = format!("{} {}", route.target.kind.kind(), route.target.key.name);
-        let known = self.memory.progress.driven.get(&object).copied();
-        let other = route.taken_by().filter(|_| known.is_some());
-        let reverts = known.unwrap_or(0) + u32::from(other.is_some());
-        let is_idle = live.canary == live.stable;
-        match other {
-            Some(by) if reverts >= REVERTS && (self.change().is_some() || is_idle) => {
+    pub(super) fn may_write(&mut self, route: &Route) -> bool {
+        let object = title(route.target.kind, &route.target.key.name);
+        self.may_change(object, taken(&route.live.metadata))
+    }
+
+    /// Whether the revision that a Service of people's selects may be written.
+    pub(super) fn may_narrow(&mut self, service: &Service, foreign: &ForeignService) -> bool {
+        let object = title(ObjectKind::Service, &service.target.key.name);
+        self.may_change(object, foreign.taken.clone())
+    }
+
+    fn may_change(&mut self, object: String, taken: Option<Taken>) -> bool {
+        let progress = &mut self.memory.progress;
+        let known = progress.driven.get(&object).copied();
+        let answered = progress
+            .foreign
+            .get(&object)
+            .and_then(|it| it.taken.as_ref());
+        // What was answered before may still be there: that answer was lost, or came too late.
+        let is_news = known.is_some() && taken.as_ref() != answered;
+        let reverts = known.unwrap_or(0) + u32::from(taken.is_some() && is_news);
+        let [stable, canary] = &self.live.selected;
+        // A Service that is wide reaches stable as well: it holds no way back up.
+        let is_idle = stable == canary || self.live.is_unclaimed.contains(&true);
+        match &taken {
+            Some(Taken { by, .. })
+                if reverts >= REVERTS && (progress.change.is_some() || is_idle) =>
+            {
+                let by = by.clone();
                 self.contested = Some(Contested { object, by });
                 false
             }
             _ => {
-                self.memory.progress.driven.insert(object, reverts);
+                if let Some(foreign) = progress.foreign.get_mut(&object) {
+                    foreign.taken = taken.or_else(|| foreign.taken.take());
+                }
+                progress.driven.insert(object, reverts);
                 true
             }
         }
@@ -63,27 +84,4 @@ impl Draft<'_> {
             *reverts = 0;
         }
     }
-}
-
-/// Gives all of the traffic back to the stable Service in objects of people's, before the Rollout goes.
-pub(super) fn put_back(seen: &Observed) -> Vec<Action> {
-    let Some(routing) = seen.wanted.spec().and_then(|spec| spec.routing.as_ref()) else {
-        return Vec::new();
-    };
-    let Routing { port, routers, .. } = routing;
-    let backends = seen.backends();
-    let scene = seen.scene(&backends, *port);
-    let nothing = Reading {
-        division: Division::NONE,
-        is_even: true,
-    };
-    let foreign = routers.iter().filter(|router| !router.is_created());
-    let driven = foreign.filter(|router| router.read(&scene).is_ok_and(|now| now != nothing));
-    driven
-        .filter_map(|router| {
-            let change: Value = router.divided(&scene, &Division::NONE)?;
-            let target = router.carrier(&scene)?.target.clone();
-            Some(Action::Patch { target, change })
-        })
-        .collect()
 }

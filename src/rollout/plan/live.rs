@@ -1,12 +1,19 @@
 //! How traffic is divided now: what Services and routes say together. No I/O.
 
-use super::super::observed::Observed;
+use super::super::observed::{Deletion, Observed};
 use super::super::spec::{Routing, Spec};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
 use crate::traffic::router::Reading;
 use crate::traffic::{Arrangement, Side};
+
+/// What objects of people's reach that have been given back already, by a Rollout that goes without its pods: whatever
+/// is left, and that is stable.
+fn given_back(seen: &Observed, stable: &Revision) -> Option<Revision> {
+    let is_leaving = seen.deletion == Some(Deletion::Orphan) && seen.is_only(stable);
+    is_leaving.then(|| stable.clone())
+}
 
 /// How traffic is divided now.
 #[derive(Clone, Debug)]
@@ -21,7 +28,8 @@ pub(super) struct Live {
     pub(super) is_even: bool,
     /// What the Services select, stable first, and the routers' own subsets with them.
     pub(super) selected: [Option<Revision>; 2],
-    /// Whether a router has a subset for the side that selects by anything but a revision: other pods may be in it.
+    /// Whether a router has a subset for the side that selects by anything but a revision, or its Service is people's and
+    /// does: other pods may be in it.
     pub(super) is_unclaimed: [bool; 2],
     /// How each router divides, in the order of the spec, or why it does not.
     pub(super) readings: Vec<Result<Reading, String>>,
@@ -47,14 +55,22 @@ impl Live {
         };
         if let Some(routing) = &spec.routing {
             // What somebody else made of a selector is a revision that nobody wants: it is put right like any.
+            let given_back = given_back(seen, stable);
             live.selected = [Side::Stable, Side::Canary].map(|side| {
                 let service = seen.service(side)?;
-                Some(service.revision.clone().unwrap_or_else(Revision::unknown))
+                let wide = given_back.clone().filter(|_| service.foreign.is_some());
+                let selected = service.revision.clone().or(wide);
+                let is_usable = service.obstacle().is_none();
+                is_usable.then(|| selected.unwrap_or_else(Revision::unknown))
+            });
+            live.is_unclaimed = [Side::Stable, Side::Canary].map(|side| {
+                let service = seen.service(side).filter(|it| it.foreign.is_some());
+                service.is_some_and(|service| service.revision.is_none())
             });
             if routing.is_switch() {
                 live.read_switch(stable);
             } else {
-                live.read_subsets(seen, routing);
+                live.read_subsets(seen, routing, stable);
                 live.read_routers(seen, routing);
             }
         }
@@ -83,12 +99,14 @@ impl Live {
     }
 
     /// A side selects a revision only where its Service and all of its subsets do.
-    fn read_subsets(&mut self, seen: &Observed, routing: &Routing) {
+    fn read_subsets(&mut self, seen: &Observed, routing: &Routing, stable: &Revision) {
+        let given_back = given_back(seen, stable);
         let backends = seen.backends();
         let scene = seen.scene(&backends, routing.port);
         let all = routing.routers.iter();
         for subsets in all.filter_map(|router| router.selections(&scene)) {
             let sides = self.selected.iter_mut().zip(&mut self.is_unclaimed);
+            let subsets = subsets.map(|subset| subset.or_else(|| given_back.clone()));
             for ((selected, is_unclaimed), subset) in sides.zip(subsets) {
                 *is_unclaimed |= subset.is_none();
                 if selected.is_some() && *selected != subset {
@@ -149,9 +167,10 @@ impl Live {
         Weight::new(i64::from(own) * 100 / i64::from(total.max(1))).unwrap_or_default()
     }
 
-    /// Whether a Service selects the revision.
+    /// Whether a Service selects the revision. One of people's that is wide selects them all.
     pub(super) fn references(&self, revision: &Revision) -> bool {
         let mut selected = self.selected.iter().flatten();
-        self.arrangement.is_some() && selected.any(|selected| selected == revision)
+        let is_selected = selected.any(|selected| selected == revision);
+        self.arrangement.is_some() && (is_selected || self.is_unclaimed.contains(&true))
     }
 }

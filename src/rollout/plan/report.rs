@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::super::api::{Change, FailureReason, Phase, StepStatus};
-use super::super::observed::Deletion;
+use super::super::observed::{Deletion, Set};
 use super::super::spec::Step;
 use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
 use super::restart::RESTARTING;
-use super::{Draft, after};
+use super::{Draft, after, foreign};
 use crate::model::condition;
 use crate::model::plan::Why;
 use crate::model::weight::Weight;
@@ -235,6 +235,10 @@ impl Draft<'_> {
             );
             return (Phase::Progressing, why);
         }
+        let routing = self.spec.routing.as_ref();
+        if let Some(words) = routing.and_then(|routing| foreign::obstacle(self.seen, routing)) {
+            return (Phase::Degraded, Why::warning("ForeignService", words));
+        }
         if let Some(contested) = &self.contested {
             let why = Why::warning("FieldContested", contested.message());
             return (Phase::Degraded, why);
@@ -333,12 +337,12 @@ impl Draft<'_> {
                 } else {
                     "RouteStep"
                 };
-                let waiting = waiting.unwrap_or_else(|| "moving".to_owned());
+                let waiting = self.words_of_move("moving");
                 let text = format!("{position}{waiting}");
                 (Phase::Progressing, Why::normal(reason, text))
             }
             None => {
-                let waiting = waiting.unwrap_or_else(|| "taking over".to_owned());
+                let waiting = self.words_of_move("taking over");
                 let text = format!("{share} to canary, all steps done: {waiting}");
                 (Phase::Promoting, Why::normal("Promoting", text))
             }
@@ -376,6 +380,40 @@ impl Draft<'_> {
         ))
     }
 
+    /// What a move of traffic waits for: which pods, where it is for them, and for how long.
+    fn words_of_move(&self, otherwise: &str) -> String {
+        let said = self.waiting.as_deref().unwrap_or(otherwise);
+        let lacking = self.lacking.clone().or_else(|| self.pods_that_lack());
+        let (Some(lacking), Some(change)) = (lacking, self.change()) else {
+            return said.to_owned();
+        };
+        let which = if said.contains(lacking.as_str()) {
+            String::new()
+        } else {
+            format!(": {lacking}")
+        };
+        let until = clock(self.deadline(change));
+        format!("{said}{which}; without progress until {until} it is given up")
+    }
+
+    /// The pods that the step needs and that are not there yet.
+    fn pods_that_lack(&self) -> Option<String> {
+        let revision = &self.change()?.revision;
+        let division = self.wanted_division();
+        if self.has_pods_for(revision, &division) {
+            return None;
+        }
+        let need = match self.spec.routing {
+            Some(_) => division.need(self.spec.replicas),
+            None => self.counts(division.weight).canary,
+        };
+        let set = self.seen.set(revision);
+        let there = set.map_or(0, Set::lasting).min(self.seen.ready(revision));
+        Some(format!(
+            "{there} of {need} pods of {revision} are available"
+        ))
+    }
+
     fn held_by(&self) -> String {
         match &self.memory.progress.paused {
             Some(hold) => {
@@ -390,6 +428,12 @@ impl Draft<'_> {
         let wanted = self.spec.replicas;
         let ready = self.seen.ready(&self.stable);
         let stable = &self.stable;
+        if self.live.is_unclaimed.contains(&true) {
+            let waiting = self.waiting.clone();
+            let waiting = waiting.unwrap_or_else(|| format!("narrowing it to {stable}"));
+            let text = format!("taking over what selects the pods: {waiting}");
+            return (Phase::Progressing, Why::normal("TakingOver", text));
+        }
         let is_routed = self.live.arrangement.is_some() || self.spec.routing.is_none();
         if is_routed && !self.has_everything(stable) {
             let waiting = self.waiting.clone();

@@ -5,13 +5,19 @@ use serde_json::json;
 use super::super::render;
 use super::Draft;
 use super::shift::patch;
+use crate::model::label;
+use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::traffic::foreign::title;
 use crate::traffic::{Arrangement, Side};
 
 impl Draft<'_> {
     /// A Service whose selector somebody changed gets it back at once, with or without weight: whatever it
     /// reaches now is not what anybody wanted.
     pub(super) fn put_right(&mut self, side: Side, live: &Arrangement) {
+        if let Some(need) = self.need_to_claim(side) {
+            return self.claim(side, need);
+        }
         let change = self.change().filter(|_| side == Side::Canary);
         let revision = change
             .map_or(&self.stable, |change| &change.revision)
@@ -24,7 +30,32 @@ impl Draft<'_> {
         if is_unclaimed && self.change().is_none() && answering < need {
             let words =
                 format!("{answering} of {need} pods of {revision} answer behind their Service");
-            return self.wait_for(words);
+            return self.wait_for_pods(words);
+        }
+        self.write_selector(side, &revision);
+    }
+
+    /// The pods of stable that have to answer behind a Service of people's before it is narrowed to them; `None` where it
+    /// is not people's, or narrowed. Once it was, and somebody took that back, what it reaches besides is not wanted, and
+    /// one pod is enough.
+    fn need_to_claim(&self, side: Side) -> Option<i32> {
+        let service = self.seen.service(side)?;
+        let is_wide = service.foreign.is_some() && service.revision.is_none();
+        let title = title(ObjectKind::Service, &service.target.key.name);
+        let was_narrowed = self.memory.progress.driven.contains_key(&title);
+        let total = self.spec.replicas;
+        let need = if was_narrowed { total.min(1) } else { total };
+        is_wide.then_some(need)
+    }
+
+    /// Narrows a Service of people's to the revision that serves: whatever else it selects serves until those pods do.
+    fn claim(&mut self, side: Side, need: i32) {
+        let revision = self.stable.clone();
+        let answering = self.seen.answering(side, &revision);
+        if answering < need {
+            return self.wait_for_pods(format!(
+                "{answering} of {need} pods of {revision} answer behind their Service"
+            ));
         }
         self.write_selector(side, &revision);
     }
@@ -37,8 +68,13 @@ impl Draft<'_> {
     }
 
     pub(super) fn write_selector(&mut self, side: Side, revision: &Revision) {
-        if let Some(service) = self.seen.service(side) {
-            let selector = render::selector_patch(self.spec, revision, &service.foreign_keys);
+        let seen = self.seen;
+        if let Some(service) = seen.service(side) {
+            let selector = match &service.foreign {
+                Some(foreign) if !self.may_narrow(service, foreign) => return,
+                Some(_) => json!({label::REVISION: revision.as_str()}),
+                None => render::selector_patch(self.spec, revision, &service.foreign_keys),
+            };
             let change = json!({"spec": {"selector": selector}});
             self.moves.push(patch(&service.target, change));
         }

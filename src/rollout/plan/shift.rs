@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::{Change, StableScale};
-
+use super::super::api::StableScale;
 use super::super::render;
 use super::super::spec::Routing;
 use super::Draft;
+use super::foreign;
 use super::live::Live;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
@@ -14,15 +14,8 @@ use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::{Reading, Router};
+use crate::traffic::router::Router;
 use crate::traffic::{Arrangement, Move, Side, next_move};
-
-/// What a side lacks that is to gain weight.
-struct Missing {
-    revision: Revision,
-    answering: i32,
-    need: i32,
-}
 
 pub(super) fn patch(target: &Target, change: Value) -> Action {
     Action::Patch {
@@ -45,7 +38,8 @@ impl Draft<'_> {
         let sides = [Side::Stable, Side::Canary];
         let is_strange = |side: &Side| *live.selected_by(*side) == Revision::unknown();
         if let Some(side) = sides.into_iter().find(is_strange) {
-            return self.put_right(side, &live);
+            self.put_right(side, &live);
+            return self.go_back_all_the_same(live);
         }
         let live = self.promoted_by_switch(routing, live);
         let goal = self.goal(&live);
@@ -63,6 +57,7 @@ impl Draft<'_> {
                 if !self.live.acknowledged {
                     self.wait_for_data_plane();
                 }
+                self.wait_for_share(&goal);
             }
             Move::Select(Side::Stable, revision) if routing.is_switch() => {
                 self.switch(&live, &revision);
@@ -77,8 +72,36 @@ impl Draft<'_> {
     }
 
     /// Whether everything is to go to stable, whatever becomes of the change.
-    fn is_way_back(&self) -> bool {
+    pub(super) fn is_way_back(&self) -> bool {
         self.change().is_none() || self.is_withdrawn()
+    }
+
+    /// The weight does not wait for a Service of people's that somebody else keeps wide: stable is behind it, too.
+    fn go_back_all_the_same(&mut self, mut live: Arrangement) {
+        let is_way_back = self.is_way_back() && live.division.reaches_canary();
+        if self.contested.is_some() && is_way_back {
+            let is_wide = live.stable == Revision::unknown();
+            live.stable = if is_wide {
+                self.stable.clone()
+            } else {
+                live.stable
+            };
+            self.shift_back(&live);
+        }
+    }
+
+    /// Where stable goes down with the weight, the weight goes up with the pods.
+    fn wait_for_share(&mut self, goal: &Arrangement) {
+        let wanted = self.wanted_weight();
+        if self.change().is_none() || goal.weight() >= wanted || goal.canary == goal.stable {
+            return;
+        }
+        let answering = self.seen.answering(Side::Canary, &goal.canary);
+        let need = wanted.need(self.spec.replicas);
+        let revision = &goal.canary;
+        self.wait_for_pods(format!(
+            "{answering} of {need} pods of {revision} answer behind their Service"
+        ));
     }
 
     /// Where a Service is switched, what it was switched to is stable as soon as all steps are done: nothing has to
@@ -120,7 +143,7 @@ impl Draft<'_> {
     }
 
     fn remove(&mut self, targets: Vec<&Target>) {
-        if self.seen.deletion.is_none() {
+        if self.seen.deletion.is_none() && !self.is_giving_back {
             let gone = targets.into_iter().map(|target| Action::Delete {
                 target: target.clone(),
                 orphan: false,
@@ -176,7 +199,7 @@ impl Draft<'_> {
 
     /// What is shifted on the way back. Stable that has gone down with the weight takes back what it can by now, unless
     /// the other side does not answer anyway.
-    fn way_back(&self, live: &Arrangement) -> Weight {
+    pub(super) fn way_back(&self, live: &Arrangement) -> Weight {
         let is_full = self.spec.stable_scale == StableScale::Full;
         let is_dead = self.seen.answering(Side::Canary, &live.canary) == 0
             || self.seen.trouble(&live.canary).is_some();
@@ -211,7 +234,11 @@ impl Draft<'_> {
             .map_or(&self.stable, |change| &change.revision)
             .clone();
         for (side, revision) in [(Side::Stable, self.stable.clone()), (Side::Canary, canary)] {
-            if self.seen.service(side).is_none() {
+            let is_wanted = match self.seen.service(side) {
+                Some(service) => service.foreign.as_ref().is_some_and(|it| it.is_barred),
+                None => !foreign::is_missing(self.seen, routing, self.seen.backends().name(side)),
+            };
+            if is_wanted {
                 let service = render::service(self.seen, self.spec, routing, side, &revision);
                 self.creations.push(Action::Create(service));
             }
@@ -261,12 +288,12 @@ impl Draft<'_> {
             return;
         }
         let is_written = |target: &Target| {
-            self.moves.iter().any(|action| {
-                matches!(action, Action::Patch { target: written, .. } if written == target)
-            })
+            let mut written = self.moves.iter().flat_map(Action::patches);
+            written.any(|(written, _)| written == target)
         };
         let mut corrections = Vec::new();
-        for service in self.seen.services.iter().flatten() {
+        let services = self.seen.services.iter().flatten();
+        for service in services.filter(|service| service.foreign.is_none()) {
             if !service.is_current {
                 let ports = json!({"spec": {"ports": [render::service_port(routing)]}});
                 corrections.push((&service.target, ports));
@@ -311,150 +338,6 @@ impl Draft<'_> {
     /// What makes an object ours, as one that an earlier Rollout of this name has left behind.
     pub(super) fn own(&self) -> Value {
         json!({"metadata": {"ownerReferences": [self.seen.owner]}})
-    }
-
-    fn shift_back(&mut self, live: &Arrangement) {
-        let division = Division::of(self.way_back(live));
-        if division == live.division && self.live.is_even {
-            let answering = self.seen.answering(Side::Stable, &live.stable);
-            let total = self.spec.replicas;
-            return self.wait_for(format!(
-                "{answering} of {total} pods of stable answer again"
-            ));
-        }
-        self.shift(live, &division);
-    }
-
-    /// Lets the stable Service select another revision although it has all of the requests.
-    fn switch(&mut self, live: &Arrangement, revision: &Revision) {
-        let weight = if *revision == live.canary {
-            Weight::FULL
-        } else {
-            Weight::ZERO
-        };
-        self.shift(live, &Division::of(weight));
-    }
-
-    fn shift(&mut self, live: &Arrangement, division: &Division) {
-        // A person who pauses stops the change, not the way back of another.
-        let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
-        if self.change().is_some_and(is_held) && !self.is_way_back() {
-            return;
-        }
-        if let Some(Missing {
-            revision,
-            answering,
-            need,
-        }) = self.missing_for(live, division)
-        {
-            let text =
-                format!("{answering} of {need} pods of {revision} answer behind their Service");
-            self.short_of = Some((revision, need));
-            return self.wait_for(text);
-        }
-        if let Some(words) = self.obstacle(division) {
-            return self.wait_for(words);
-        }
-        self.write_division(live, division);
-    }
-
-    /// What of people's objects is in the way of a division.
-    pub(super) fn obstacle(&self, division: &Division) -> Option<String> {
-        let routing = self.spec.routing.as_ref()?;
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
-        let mut routers = routing.routers.iter();
-        routers.find_map(|router| router.obstacle(&scene, division))
-    }
-
-    fn write_division(&mut self, live: &Arrangement, division: &Division) {
-        let Some(routing) = &self.spec.routing else {
-            return;
-        };
-        if routing.is_switch() {
-            let side = if division.weight == Weight::FULL {
-                Side::Canary
-            } else {
-                Side::Stable
-            };
-            let revision = live.selected_by(side).clone();
-            return self.write_selector(Side::Stable, &revision);
-        }
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
-        let wanted = Reading {
-            division: division.clone(),
-            is_even: true,
-        };
-        let routers = routing.routers.iter().zip(&self.live.readings);
-        let behind = routers.filter(|(_, reading)| reading.as_ref() != Ok(&wanted));
-        let behind: Vec<&Router> = behind.map(|(router, _)| router).collect();
-        for router in behind {
-            let change = router.divided(&scene, division);
-            let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
-                continue;
-            };
-            if router.is_created() || self.may_write(carrier, live) {
-                self.moves.push(patch(&carrier.target, change));
-            }
-        }
-    }
-
-    /// What the side that gains weight still lacks (rule 1).
-    ///
-    /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
-    /// stable: whatever it cannot take is lost anyway.
-    fn missing_for(&self, live: &Arrangement, division: &Division) -> Option<Missing> {
-        let is_raised = division.weight > live.weight() || division.adds_to(&live.division);
-        let (side, full) = if is_raised {
-            (Side::Canary, division.need(self.spec.replicas))
-        } else if division.weight < live.weight() {
-            let share = division.weight.rest();
-            (Side::Stable, share.need(self.spec.replicas))
-        } else {
-            return None;
-        };
-        let revision = live.selected_by(side);
-        let other = live.selected_by(side.other());
-        let is_given_up = self.is_withdrawn()
-            || self.change().is_none_or(|change| {
-                change.revision != *other
-                    && *other != self.stable
-                    && self.seen.trouble(other).is_some()
-            });
-        let is_way_back = is_given_up && self.rules.abort_needs_no_health;
-        let need = if is_way_back { full.min(1) } else { full };
-        let mut answering = self.proven(side, revision);
-        // Between two Services of one revision nothing is lost, however few of its pods are left.
-        if other == revision && answering >= self.proven(side.other(), revision) {
-            return None;
-        }
-        if side == Side::Canary && !is_way_back {
-            let set = self.seen.set(revision);
-            answering = answering.min(set.map_or(0, |set| set.available));
-        }
-        if answering >= need || !self.rules.ready_before_weight {
-            return None;
-        }
-        Some(Missing {
-            revision: revision.clone(),
-            answering,
-            need,
-        })
-    }
-
-    /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.
-    fn proven(&self, side: Side, revision: &Revision) -> i32 {
-        let [stable, canary] = &self.live.selected;
-        let selected = match side {
-            Side::Stable => stable,
-            Side::Canary => canary,
-        };
-        if selected.as_ref() == Some(revision) {
-            self.seen.answering(side, revision)
-        } else {
-            self.seen.ready(revision)
-        }
     }
 
     pub(super) fn wait_for_data_plane(&mut self) {

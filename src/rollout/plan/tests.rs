@@ -24,6 +24,7 @@ use super::super::status;
 use super::super::testing::{NOW, later, revision, routed, routed_steps, spec, untouched};
 use super::{Memory, plan};
 use crate::model::action::{Action, Outcome, Reply};
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
@@ -76,12 +77,14 @@ fn at_step(stable: &Revision, wanted: &Revision, step: u32, since: Timestamp) ->
     }
 }
 
+/// The objects that a plan patches, each with the change.
+fn patches(plan: &Plan<Memory>) -> impl Iterator<Item = (&Target, &Value)> {
+    plan.actions.iter().flat_map(Action::patches)
+}
+
 /// The weight that a plan writes to the route.
 fn shifted_to(plan: &Plan<Memory>) -> Option<u64> {
-    let route = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
-        _ => None,
-    })?;
+    let (_, route) = patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
     route
         .pointer("/spec/rules/0/backendRefs/1/weight")?
         .as_u64()
@@ -171,6 +174,20 @@ fn weight_waits_for_pods_that_answer_behind_their_service() {
     assert_eq!(shifted_to(&plan(&seen, NOW)), Some(10));
     seen.service_mut(Side::Canary).ready.clear();
     assert_eq!(shifted_to(&plan(&seen, NOW)), None);
+}
+
+#[test]
+fn what_a_weight_waits_for_is_said_with_the_pods_and_the_time() {
+    let mut seen = under_way(&ten_then_half(), 2, 2, 10);
+    seen.service_mut(Side::Canary).ready.pop_first();
+    let waiting = plan(&seen, NOW);
+    let v2 = revision("2", &ten_then_half());
+    let pods = format!("1 of 2 pods of {v2} answer behind their Service");
+    let until = "without progress until 08:10:00Z it is given up";
+    assert_eq!(
+        waiting.why.message,
+        format!("step 3/4: 50 % to canary, waiting for the shift: {pods}; {until}")
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod chaos;
 mod held;
+mod lent;
 mod story;
 
 use std::cell::RefCell;
@@ -14,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::super::api::{FailureReason, Phase, RolloutStatus};
-use super::super::observed::{Hook, Observed, Pod, Service, Set, Trouble, Wanted};
+use super::super::api::{FailureReason, Phase, RolloutStatus, Taken};
+use super::super::observed::{ForeignService, Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::super::spec::{Routing, Spec};
 use super::super::status;
 use super::super::testing::{self, later, routed_steps, spec, untouched};
@@ -106,6 +107,9 @@ struct SimSet {
     failed: Option<String>,
 }
 
+/// What a route is rendered from: the version wanted, that of the route, its division, and whether it was taken in.
+type Rendered = (&'static str, u64, Division, bool);
+
 /// The objects, as the API server has them.
 #[derive(Clone, Default)]
 struct Objects {
@@ -158,12 +162,15 @@ struct World {
     is_graceful: bool,
     /// The most pods that there should have been at any time since v2 was wanted.
     most: i32,
+    /// The stable Service is people's: it was there before, with pods of others behind it, and may be widened.
+    is_lent: bool,
+    widened_at: i64,
     decisions: Vec<Act>,
     /// Hooks, and when they pass.
     jobs: BTreeMap<String, i64>,
     specs: BTreeMap<&'static str, Spec>,
     /// The route as it was last seen, and what it was rendered from.
-    last_route: Option<((&'static str, u64, Division, bool), Route)>,
+    last_route: Option<(Rendered, Route)>,
 }
 
 impl World {
@@ -197,6 +204,8 @@ impl World {
             peak: BTreeMap::new(),
             left: BTreeSet::new(),
             most: 0,
+            is_lent: false,
+            widened_at: 0,
             decisions: Vec::new(),
             jobs: BTreeMap::new(),
             is_graceful: extra["gracefulShutdown"] != "Off",
@@ -313,11 +322,16 @@ impl World {
             let Some((revision, _)) = service else {
                 continue;
             };
-            let is_same = |uid: &String| uid.starts_with(revision.as_str());
+            let is_wide = self.is_lent && index == 0 && *revision == Revision::unknown();
+            let is_same = |uid: &String| is_wide || uid.starts_with(revision.as_str());
             // A Service without a route before it is changed in one piece, as the EndpointSlice controller does.
             let is_switched = self.is_switch() && index == 0;
             if is_switched || self.endpoints[index].iter().all(is_same) {
-                let ready = self.ready_uids(revision);
+                let ready = if is_wide {
+                    self.everybody()
+                } else {
+                    self.ready_uids(revision)
+                };
                 let is_news = self.endpoints[index].iter().all(is_same);
                 if hurry || self.random.one_in(2) || (is_switched && !is_news && ready.is_empty()) {
                     self.endpoints[index] = ready;
@@ -330,8 +344,8 @@ impl World {
                     self.endpoints[index].retain(|uid| ready.contains(uid));
                 }
             } else {
-                // A selector was changed: the old pods go before the new ones come.
-                self.endpoints[index].clear();
+                // A selector was changed: what it does not select any more goes before the new ones come.
+                self.endpoints[index].retain(is_same);
             }
         }
     }
@@ -339,6 +353,19 @@ impl World {
     fn is_switch(&self) -> bool {
         let routing = self.specs[self.wanted].routing.as_ref();
         routing.is_some_and(Routing::is_switch)
+    }
+
+    /// What a wide Service selects: every pod of the Rollout, and those of others that never change.
+    fn everybody(&self) -> BTreeSet<String> {
+        let others = (0..REPLICAS).map(|index| format!("before-{index}"));
+        self.alive_uids().into_iter().chain(others).collect()
+    }
+
+    /// Somebody takes out of the selector of a Service of people's what was written there.
+    fn widen(&mut self) {
+        self.version += 1;
+        self.widened_at = self.now;
+        self.objects.services[0] = Some((Revision::unknown(), self.version));
     }
 
     fn alive_uids(&self) -> BTreeSet<String> {
@@ -407,12 +434,21 @@ impl World {
             let Some((revision, version)) = service else {
                 continue;
             };
+            let is_lent = self.is_lent && index == 0;
+            let is_wide = is_lent && *revision == Revision::unknown();
             seen.services[index] = Some(Service {
                 target: target(ObjectKind::Service, &names[index], *version),
-                revision: Some(revision.clone()),
+                revision: (!is_wide).then(|| revision.clone()),
                 foreign_keys: Vec::new(),
-                is_owned: true,
+                is_owned: !is_lent,
                 is_current: true,
+                foreign: is_lent.then(|| ForeignService {
+                    taken: is_wide.then(|| Taken {
+                        by: "tool".to_owned(),
+                        at: Some(later(self.widened_at)),
+                    }),
+                    ..ForeignService::default()
+                }),
                 ready: self.endpoints[index].clone(),
             });
         }
@@ -577,7 +613,12 @@ impl World {
                 }
                 true
             }
-            Action::Patch { target, change } => self.patch(target, change),
+            Action::Patch { .. } | Action::PatchEach(_) => {
+                let lost = action
+                    .patches()
+                    .filter(|(target, change)| !self.patch(target, change));
+                lost.count() == 0
+            }
             Action::Fetch { key, .. } => {
                 outcome.replies.insert(key.clone(), Ok(self.answer()));
                 true

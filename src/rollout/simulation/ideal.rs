@@ -68,6 +68,7 @@ impl World {
             pods: Vec::new(),
             services: [None, None],
             routes: Vec::new(),
+            left: Vec::new(),
             leftovers: Vec::new(),
             snapshots: Vec::new(),
             hooks: BTreeMap::new(),
@@ -174,6 +175,11 @@ impl World {
             match action {
                 Action::Create(manifest) | Action::Apply(manifest) => self.create(manifest),
                 Action::Patch { target, change } => self.patch(target, change),
+                Action::PatchEach(changes) => {
+                    for (target, change) in changes {
+                        self.patch(target, change);
+                    }
+                }
                 Action::Delete { target, .. } => {
                     self.seen.sets.retain(|set| set.target.key != target.key);
                 }
@@ -223,6 +229,7 @@ impl World {
                 foreign_keys: Vec::new(),
                 is_owned: true,
                 is_current: true,
+                foreign: None,
                 ready: BTreeSet::new(),
             };
             let [stable, canary] = &mut self.seen.services;
@@ -351,6 +358,7 @@ fn with_ideal_routers(mut spec: Spec) -> Spec {
         .filter(|routing| !routing.is_switch());
     for routing in routing {
         routing.routers = vec![Router::Generated(Generated {
+            kind: ObjectKind::HttpRoute,
             parent_refs: vec![json!({"name": "ideal"})],
             hostnames: Vec::new(),
             matches: Vec::new(),

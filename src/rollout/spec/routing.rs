@@ -11,6 +11,8 @@ use crate::traffic::router::Router;
 pub struct Routing {
     /// Names of the Services, where people chose them.
     pub services: ServiceNames,
+    /// Whether these may be people's.
+    pub allows_foreign: bool,
     /// Port of the Services.
     pub port: i32,
     /// Port of the pods.
@@ -25,11 +27,19 @@ impl Routing {
         self.routers.is_empty()
     }
 
+    /// Whether a Service of this name may be people's: one that they chose, and said so.
+    pub fn may_be_foreign(&self, name: &str) -> bool {
+        let chosen = [&self.services.stable, &self.services.canary];
+        let mut chosen = chosen.into_iter().flatten();
+        self.allows_foreign && chosen.any(|chosen| chosen == name)
+    }
+
     /// What a spec says of it.
     pub(super) fn of(traffic: &Traffic) -> Self {
         let port = traffic.port.unwrap_or(80);
         Self {
             services: traffic.services.clone().unwrap_or_default(),
+            allows_foreign: traffic.allow_foreign.unwrap_or(false),
             port,
             target_port: traffic
                 .target_port

@@ -119,7 +119,11 @@ fn added(rule: &Value, scene: &Scene, matches: &[Match]) -> Value {
         // Names of rules are unique in a route.
         fields.remove("name");
         fields.remove("sessionPersistence");
-        fields.entry("matches").or_insert_with(|| json!([{}]));
+        // No match is every request.
+        let matches = fields.entry("matches").or_insert_with(|| json!([]));
+        if matches.as_array().is_none_or(Vec::is_empty) {
+            *matches = json!([{}]);
+        }
     }
     let each = added.get_mut("matches").and_then(Value::as_array_mut);
     for one in each.into_iter().flatten() {

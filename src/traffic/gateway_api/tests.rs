@@ -4,10 +4,20 @@ use crate::model::weight::Weight;
 
 fn generated() -> Generated {
     Generated {
+        kind: ObjectKind::HttpRoute,
         parent_refs: vec![json!({"name": "web"})],
         hostnames: vec!["shop.test".into()],
         matches: Vec::new(),
         persistence: None,
+    }
+}
+
+/// A GRPCRoute for one method.
+fn of_grpc() -> Generated {
+    Generated {
+        kind: ObjectKind::GrpcRoute,
+        matches: vec![json!({"method": {"service": "shop.Cart", "method": "Add"}})],
+        ..generated()
     }
 }
 
@@ -24,7 +34,7 @@ fn route(value: &Value) -> Route {
 }
 
 fn read(route: Route) -> Result<Reading, String> {
-    Generated::read(&scene(&backends(), &[route]))
+    generated().read(&scene(&backends(), &[route]))
 }
 
 fn read_division(value: &Value) -> Division {
@@ -239,4 +249,43 @@ fn only_the_latest_generation_counts_as_acknowledged() {
             .unwrap_err()
             .contains("BackendNotFound")
     );
+}
+
+#[test]
+fn a_route_of_grpc_divides_the_calls_of_a_method() {
+    let division = everything();
+    let route = rendered(&of_grpc(), &division);
+    insta::assert_json_snapshot!(route);
+    let live = object(ObjectKind::GrpcRoute, "api", &route);
+    let (backends, routes) = (backends(), [live]);
+    let reading = of_grpc().read(&scene(&backends, &routes)).unwrap();
+    assert_eq!(reading.division, division);
+}
+
+#[test]
+fn what_the_server_adds_to_a_method_is_no_difference() {
+    let wanted = rendered(&of_grpc(), &Division::NONE);
+    let mut live = wanted.clone();
+    live["spec"]["rules"][0]["matches"][0]["method"]["type"] = "Exact".into();
+    let route = |live: &Value| object(ObjectKind::GrpcRoute, "api", live);
+    assert!(is_as_wanted(&route(&live), &wanted));
+    let open = Generated {
+        matches: Vec::new(),
+        ..of_grpc()
+    };
+    let open = rendered(&open, &Division::NONE);
+    assert!(!is_as_wanted(&route(&live), &open), "fewer calls");
+    live["spec"]["rules"][0]["matches"] = json!([]);
+    assert!(is_as_wanted(&route(&live), &open));
+}
+
+#[test]
+fn a_rule_without_matches_gives_the_canary_only_what_has_all_of_them() {
+    for matches in [json!([]), json!(null)] {
+        let mut live = rendered(&of_grpc(), &Division::NONE);
+        live["spec"]["rules"][0]["matches"] = matches;
+        let after = shifted(&live, &everything());
+        let headers = &after["spec"]["rules"][0]["matches"][0]["headers"];
+        assert_eq!(headers.as_array().map(Vec::len), Some(2), "{after}");
+    }
 }

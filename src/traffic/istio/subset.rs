@@ -23,11 +23,20 @@ pub struct Subsets {
 }
 
 impl Subsets {
-    pub(super) fn of(raw: &api::DestinationRuleReference) -> Self {
+    pub(in super::super) fn of(raw: &api::DestinationRuleReference) -> Self {
         Self {
             rule: raw.name.clone(),
             stable: raw.stable_subset.clone(),
             canary: raw.canary_subset.clone(),
+        }
+    }
+
+    /// As people name it.
+    pub(in super::super) fn reference(&self) -> api::DestinationRuleReference {
+        api::DestinationRuleReference {
+            name: self.rule.clone(),
+            stable_subset: self.stable.clone(),
+            canary_subset: self.canary.clone(),
         }
     }
 
@@ -96,6 +105,24 @@ impl Subsets {
         }
         let change = json!({"spec": {"subsets": subsets}});
         Some((rule.target.clone(), change))
+    }
+
+    /// What lets both subsets select what people wrote, where they do not do so already.
+    pub(in super::super) fn released(&self, scene: &Scene) -> Option<(Target, Value)> {
+        let rule = self.live(scene)?;
+        let mut subsets = rule.items("/spec/subsets").to_vec();
+        let mut is_ours = false;
+        for subset in &mut subsets {
+            let is_side = [Side::Stable, Side::Canary]
+                .into_iter()
+                .any(|side| self.is(subset, side));
+            let labels = subset.get_mut("labels").and_then(Value::as_object_mut);
+            if let Some(labels) = labels.filter(|_| is_side) {
+                is_ours |= labels.remove(label::REVISION).is_some();
+            }
+        }
+        let change = json!({"spec": {"subsets": subsets}});
+        is_ours.then(|| (rule.target.clone(), change))
     }
 
     fn live<'a>(&self, scene: &Scene<'a>) -> Option<&'a Route> {

@@ -1,4 +1,4 @@
-//! A scripted Gateway: reports on every HTTPRoute of a namespace that it has taken it in, after a delay. Talks to the
+//! A scripted Gateway: reports on every HTTPRoute and GRPCRoute of a namespace that it has taken it in, after a delay. Talks to the
 //! API server; nothing is sent through it.
 
 use std::time::Duration;
@@ -14,12 +14,17 @@ use tokio::time::{Instant, sleep_until};
 
 /// The Gateways of one namespace. Dropping it stops them.
 #[derive(Debug)]
-pub struct ScriptedGateway(AbortHandle);
+pub struct ScriptedGateway(Vec<AbortHandle>);
 
 impl ScriptedGateway {
     /// Starts one that reports after `delay`, for whichever Gateways a route names.
     pub fn start(client: &Client, namespace: &str, delay: Duration) -> Self {
-        let routes = routes(client, namespace);
+        let kinds = ["HTTPRoute", "GRPCRoute"].into_iter();
+        let tasks = kinds.map(|kind| Self::report_on(routes_of(kind, client, namespace), delay));
+        Self(tasks.collect())
+    }
+
+    fn report_on(routes: Api<DynamicObject>, delay: Duration) -> AbortHandle {
         let task = tokio::spawn(async move {
             let changes = watcher(routes.clone(), watcher::Config::default()).default_backoff();
             let reports = changes
@@ -35,19 +40,23 @@ impl ScriptedGateway {
                 });
             reports.await;
         });
-        Self(task.abort_handle())
+        task.abort_handle()
     }
 }
 
 impl Drop for ScriptedGateway {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
 /// The HTTPRoutes of a namespace.
 pub fn routes(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
+    routes_of("HTTPRoute", client, namespace)
+}
+
+fn routes_of(kind: &str, client: &Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind);
     Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(&kind))
 }
 

@@ -4,6 +4,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
+use crate::rollout::api::Taken;
+use crate::rollout::observed::ForeignService;
 use crate::rollout::testing::{raw, switched};
 use crate::traffic::division::{Division, Match};
 use crate::traffic::router::Route;
@@ -86,13 +88,8 @@ fn shop(seen: &Observed, weight: u8) -> Route {
 
 /// Names of the HTTPRoutes that a plan writes.
 fn routes_written(plan: &Plan<Memory>) -> Vec<&str> {
-    let written = plan.actions.iter().filter_map(|action| match action {
-        Action::Patch { target, .. } if target.kind == ObjectKind::HttpRoute => {
-            Some(target.key.name.as_str())
-        }
-        _ => None,
-    });
-    written.collect()
+    let routes = patches(plan).filter(|(target, _)| target.kind == ObjectKind::HttpRoute);
+    routes.map(|(target, _)| target.key.name.as_str()).collect()
 }
 
 #[test]
@@ -120,6 +117,57 @@ fn a_weight_that_somebody_writes_into_one_router_is_not_carried_to_another() {
     assert_eq!(routes_written(&plan(&seen, NOW)), ["shop"]);
 }
 
+/// What a plan does to each of several objects, whatever becomes of the others.
+fn each(plan: &Plan<Memory>) -> Vec<&str> {
+    let all = plan.actions.iter().filter_map(|action| match action {
+        Action::PatchEach(changes) => Some(changes),
+        _ => None,
+    });
+    let targets = all.flatten().map(|(target, _)| target);
+    targets.map(|target| target.key.name.as_str()).collect()
+}
+
+#[test]
+fn on_the_way_back_no_router_waits_for_what_another_says() {
+    let mut seen = under_way(&two_routers(), 0, 2, 10);
+    seen.routes.push(shop(&seen, 10));
+    seen.decisions.push(decision::decided("Abort", &json!({})));
+    let back = plan(&seen, later(2));
+    assert_eq!(each(&back), ["api", "shop"]);
+    assert_eq!(shifted_to(&back), Some(0));
+    // Forth, the second is raised only where the first was.
+    seen.decisions.clear();
+    seen.routes = vec![seen.route_with(0, true), shop(&seen, 0)];
+    let forth = plan(&seen, NOW);
+    assert!(each(&forth).is_empty());
+    assert_eq!(routes_written(&forth), ["api", "shop"]);
+}
+
+#[test]
+fn a_router_is_not_raised_to_where_somebody_put_another_without_pods_for_it() {
+    let mut extra = routed_steps(&json!([{"setWeight": {"weight": 50}}, {"pause": {}}]));
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["gatewayAPI"]["httpRoutes"] = json!([{"name": "shop"}]);
+    let mut seen = under_way(&extra, 0, 1, 10);
+    seen.routes.push(shop(&seen, 50));
+    assert_eq!(routes_written(&plan(&seen, NOW)), [""; 0]);
+    let mut ready = under_way(&extra, 0, 2, 10);
+    ready.routes.push(shop(&ready, 50));
+    assert_eq!(routes_written(&plan(&ready, NOW)), ["api"]);
+}
+
+#[test]
+fn a_router_that_somebody_raised_too_far_comes_down_whatever_another_waits_for() {
+    let mut extra = routed_steps(&json!([{"setWeight": {"weight": 50}}, {"pause": {}}]));
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["gatewayAPI"]["httpRoutes"] = json!([{"name": "shop"}]);
+    let mut seen = under_way(&extra, 0, 1, 10);
+    seen.routes.push(shop(&seen, 90));
+    let plan = plan(&seen, NOW);
+    assert_eq!(routes_written(&plan), ["shop"]);
+    assert_eq!(shifted_to(&plan), Some(50));
+}
+
 #[test]
 fn a_route_of_peoples_that_is_not_there_is_told_of() {
     let extra = two_routers();
@@ -130,10 +178,7 @@ fn a_route_of_peoples_that_is_not_there_is_told_of() {
 }
 
 fn canary_rule(plan: &Plan<Memory>) -> Option<Value> {
-    let change = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::HttpRoute => Some(change),
-        _ => None,
-    })?;
+    let (_, change) = patches(plan).find(|(target, _)| target.kind == ObjectKind::HttpRoute)?;
     change.pointer("/spec/rules/0/matches/0/headers/0").cloned()
 }
 
@@ -166,20 +211,20 @@ fn a_route_step_waits_for_one_pod_and_ends_with_the_change() {
 }
 
 /// The same route, last written by somebody.
-fn written_by(mut route: Route, manager: &str) -> Route {
+fn written_by(mut route: Route, manager: &str, after: i64) -> Route {
     let mut live = route.live.as_ref().clone();
     let entry = json!([{"manager": manager, "operation": "Update", "fieldsType": "FieldsV1",
-                        "fieldsV1": {"f:spec": {"f:rules": {}}}, "time": NOW.to_string()}]);
+                        "fieldsV1": {"f:spec": {"f:rules": {}}}, "time": later(after).to_string()}]);
     live.metadata.managed_fields = serde_json::from_value(entry).unwrap();
     route.live = live.into();
     route
 }
 
 /// After some time, with the weights of `shop` where a tool has put them.
-fn taken_back(status: RolloutStatus) -> Observed {
+fn taken_back(status: RolloutStatus, after: i64) -> Observed {
     let mut seen = under_way(&two_routers(), 0, 2, 10);
     seen.routes
-        .push(written_by(shop(&seen, 0), "argocd-controller"));
+        .push(written_by(shop(&seen, 0), "argocd-controller", after));
     seen.remembering(status)
 }
 
@@ -188,21 +233,23 @@ fn remembered(seen: &Observed, plan: &Plan<Memory>) -> RolloutStatus {
 }
 
 fn writes_shop(plan: &Plan<Memory>) -> bool {
-    plan.actions
-        .iter()
-        .any(|action| matches!(action, Action::Patch { target, .. } if target.key.name == "shop"))
+    patches(plan).any(|(target, _)| target.key.name == "shop")
 }
 
 #[test]
 fn a_tool_that_takes_weights_back_is_not_fought_for_long() {
     let mut seen = under_way(&two_routers(), 0, 2, 0);
-    seen.routes.push(written_by(shop(&seen, 0), "kubectl"));
+    seen.routes.push(written_by(shop(&seen, 0), "kubectl", 0));
     let first = plan(&seen, NOW);
     assert!(writes_shop(&first));
-    let seen = taken_back(remembered(&seen, &first));
+    let seen = taken_back(remembered(&seen, &first), 1);
     let second = plan(&seen, NOW);
     assert!(writes_shop(&second));
-    let mut seen = taken_back(remembered(&seen, &second));
+    // Our answer was lost: that is not another one.
+    let seen = taken_back(remembered(&seen, &second), 1);
+    let again = plan(&seen, NOW);
+    assert!(writes_shop(&again));
+    let mut seen = taken_back(remembered(&seen, &again), 2);
     let third = plan(&seen, NOW);
     assert!(!writes_shop(&third));
     assert_eq!(third.why.reason, "FieldContested");
@@ -216,7 +263,7 @@ fn a_tool_that_takes_weights_back_is_not_fought_for_long() {
     assert!(writes_shop(&plan(&settled, later(2))));
     // The way back is no matter of dispute.
     seen.decisions = vec![decision::decided("Abort", &json!({}))];
-    seen.routes[1] = written_by(shop(&seen, 10), "argocd-controller");
+    seen.routes[1] = written_by(shop(&seen, 10), "argocd-controller", 3);
     assert!(writes_shop(&plan(&seen, later(2))));
 }
 
@@ -233,6 +280,53 @@ fn routes_of_peoples_are_put_back_before_the_rollout_goes() {
     assert!(plan(&seen, NOW).finished);
     seen.routes[1] = shop(&seen, 10);
     assert!(plan(&seen, later(61)).finished);
+}
+
+/// After a plan of a spec that names the route of people's, a spec that does not.
+fn without_shop(weight: u8, step: u32, canary: i32) -> Observed {
+    let mut before = under_way(&two_routers(), step, canary, weight);
+    before.routes.push(shop(&before, weight));
+    let named = plan(&before, NOW);
+    let status = remembered(&before, &named);
+    let progress = status.progress.as_ref().unwrap();
+    assert!(progress.foreign.contains_key("HTTPRoute shop"));
+    let mut seen = under_way(&analysed(), step, canary, weight).remembering(status);
+    seen.left.push(shop(&before, weight));
+    seen
+}
+
+#[test]
+fn a_route_that_leaves_the_spec_is_put_back_and_then_forgotten() {
+    let mut seen = without_shop(10, 0, 2);
+    let leaving = plan(&seen, NOW);
+    assert_eq!(each(&leaving), ["shop"]);
+    let status = remembered(&seen, &leaving);
+    let foreign = &status.progress.as_ref().unwrap().foreign;
+    assert!(foreign.contains_key("HTTPRoute shop"), "until it is back");
+    seen.left = vec![shop(&seen, 0)];
+    let seen = seen.remembering(status);
+    let back = plan(&seen, NOW);
+    assert!(!writes_shop(&back));
+    assert!(back.progress.progress.foreign.is_empty());
+}
+
+#[test]
+fn a_route_that_left_the_spec_is_put_back_when_the_rollout_goes_too() {
+    let mut seen = without_shop(10, 0, 2);
+    seen.deletion = Some(Deletion::Delete);
+    seen.deleted_at = Some(NOW);
+    assert!(writes_shop(&plan(&seen, NOW)));
+}
+
+#[test]
+fn a_route_that_leaves_waits_for_the_pods_that_take_it_back() {
+    let mut seen = without_shop(10, 0, 2);
+    seen.service_mut(Side::Stable).ready.pop_first();
+    let early = plan(&seen, NOW);
+    assert!(!writes_shop(&early));
+    // Not when the change was given up.
+    seen.decisions.push(decision::decided("Abort", &json!({})));
+    assert!(writes_shop(&plan(&seen, later(2))));
 }
 
 /// A generated route, and a VirtualService with subsets.
@@ -275,12 +369,8 @@ fn mesh(selected: [Option<&Revision>; 2]) -> Vec<Route> {
 
 /// What plans make the subsets select: once, however many routers have them.
 fn labelled(plan: &Plan<Memory>) -> Option<[Option<String>; 2]> {
-    let mut changes = plan.actions.iter().filter_map(|action| match action {
-        Action::Patch { target, change } if target.kind == ObjectKind::DestinationRule => {
-            Some(change)
-        }
-        _ => None,
-    });
+    let rules = patches(plan).filter(|(target, _)| target.kind == ObjectKind::DestinationRule);
+    let mut changes = rules.map(|(_, change)| change);
     let change = changes.next()?;
     assert_eq!(changes.next(), None);
     Some([0, 1].map(|index| {
@@ -339,6 +429,24 @@ fn a_subset_that_never_was_ours_is_taken_once_our_pods_answer() {
         "{}",
         early.why.message
     );
+}
+
+#[test]
+fn subsets_that_leave_the_spec_select_what_they_did_once_nothing_leads_to_one_side_only() {
+    let v1 = revision("1", &half());
+    let mut before = untouched(spec("1", &half()))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0);
+    before.routes.extend(mesh([Some(&v1), Some(&v1)]));
+    let named = plan(&before, NOW);
+    let status = remembered(&before, &named);
+    let mut seen = untouched(spec("1", &routed()))
+        .with_set(&v1, 4)
+        .with_traffic(&v1, &v1, 0)
+        .remembering(status);
+    seen.left = before.routes.split_off(1);
+    let leaving = plan(&seen, NOW);
+    assert_eq!(labelled(&leaving), Some([None, None]));
 }
 
 #[test]
@@ -409,4 +517,217 @@ fn the_ingress_of_the_canary_is_made_without_weight_before_anything_else() {
     assert_eq!(metadata["labels"]["slipway.dev/rollout"], "api");
     let is_theirs = |action: &&Action| matches!(action, Action::Patch { target, .. } if target.key.name == "shop");
     assert_eq!(plan.actions.iter().find(is_theirs), None);
+}
+
+/// The stable Service is one of people's, beside a generated route.
+fn of_peoples() -> Value {
+    let mut extra = analysed();
+    extra["traffic"]["allowForeign"] = true.into();
+    extra["traffic"]["services"] = json!({"stable": "shop"});
+    extra
+}
+
+/// Their Service, which selects every pod of the Rollout or one revision of them.
+fn theirs(seen: &mut Observed, revision: Option<&Revision>) {
+    let pods = seen.pods.iter().filter(|pod| {
+        let is_selected = revision.is_none_or(|revision| pod.revision == *revision);
+        is_selected && pod.is_ready
+    });
+    let ready = pods.map(|pod| pod.uid.clone()).collect();
+    let service = seen.service_mut(Side::Stable);
+    service.foreign = Some(ForeignService::default());
+    service.revision = revision.cloned();
+    service.is_owned = false;
+    service.ready = ready;
+}
+
+/// The same as it is remembered.
+fn their_object(revision: Option<&Revision>) -> Route {
+    let selector = json!({"app": "api", "slipway.dev/revision": revision});
+    object(
+        ObjectKind::Service,
+        "shop",
+        &json!({"spec": {"selector": selector}}),
+    )
+}
+
+/// v1 serves, behind a Service of people's.
+fn serving(revision: Option<&Revision>) -> Observed {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = untouched(spec("1", &of_peoples()))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_traffic(&v1, &v1, 0);
+    theirs(&mut seen, revision);
+    seen
+}
+
+fn revision_of(extra: &Value) -> Revision {
+    revision("1", extra)
+}
+
+/// What a plan writes into the selector of their Service.
+fn narrowed(plan: &Plan<Memory>) -> Option<Value> {
+    let (_, change) = patches(plan).find(|(target, _)| target.key.name == "shop")?;
+    Some(change.clone())
+}
+
+fn narrowing(revision: Option<&Revision>) -> Value {
+    json!({"spec": {"selector": {"slipway.dev/revision": revision}}})
+}
+
+#[test]
+fn a_service_of_peoples_is_narrowed_once_the_pods_of_stable_answer_behind_it() {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = serving(None);
+    let ready = plan(&seen, NOW);
+    assert_eq!(narrowed(&ready), Some(narrowing(Some(&v1))));
+    let progress = &ready.progress.progress;
+    assert!(progress.foreign.contains_key("Service shop"));
+    seen.service_mut(Side::Stable).ready.pop_first();
+    let early = plan(&seen, NOW);
+    assert_eq!(narrowed(&early), None);
+    assert_eq!(early.why.reason, "TakingOver");
+    let message = &early.why.message;
+    assert!(message.contains("3 of 4 pods"), "{message}");
+}
+
+#[test]
+fn of_a_service_of_peoples_nothing_else_is_written() {
+    let v1 = revision_of(&of_peoples());
+    let seen = serving(Some(&v1));
+    assert_eq!(narrowed(&plan(&seen, NOW)), None);
+    let owned: Vec<&str> = seen
+        .owned_traffic()
+        .map(|target| target.key.name.as_str())
+        .collect();
+    assert!(!owned.contains(&"shop"), "{owned:?}");
+}
+
+#[test]
+fn a_service_that_somebody_widens_in_the_middle_needs_one_pod_to_be_narrowed_again() {
+    let extra = of_peoples();
+    let v1 = revision_of(&extra);
+    let mut seen = under_way(&extra, 0, 2, 10);
+    theirs(&mut seen, None);
+    let pods: Vec<String> = seen
+        .pods
+        .iter()
+        .filter(|pod| pod.revision == v1)
+        .map(|pod| pod.uid.clone())
+        .collect();
+    for uid in &pods[1..] {
+        seen.service_mut(Side::Stable).ready.remove(uid);
+    }
+    assert_eq!(narrowed(&plan(&seen, NOW)), None, "it never was narrow");
+    let driven = [("Service shop".to_owned(), 0)].into();
+    let progress = seen.status.progress.as_mut().unwrap();
+    progress.driven = driven;
+    assert_eq!(narrowed(&plan(&seen, NOW)), Some(narrowing(Some(&v1))));
+}
+
+#[test]
+fn a_service_that_a_tool_widens_is_not_fought_for_long_and_holds_no_way_back_up() {
+    let extra = of_peoples();
+    let mut seen = under_way(&extra, 0, 2, 10);
+    theirs(&mut seen, None);
+    let foreign = seen.service_mut(Side::Stable).foreign.as_mut();
+    foreign.unwrap().taken = Some(Taken {
+        by: "flux".into(),
+        at: Some(NOW),
+    });
+    let progress = seen.status.progress.as_mut().unwrap();
+    progress.driven = [("Service shop".to_owned(), 1)].into();
+    let held = plan(&seen, NOW);
+    assert_eq!(narrowed(&held), None);
+    assert_eq!(held.why.reason, "FieldContested");
+    assert!(held.why.message.contains("flux"), "{}", held.why.message);
+    seen.decisions.push(decision::decided("Abort", &json!({})));
+    assert_eq!(shifted_to(&plan(&seen, later(2))), Some(0));
+}
+
+#[test]
+fn a_service_that_is_not_ours_to_write_stalls_and_says_so() {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = serving(Some(&v1));
+    let foreign = ForeignService {
+        obstacle: Some("Service shop is there".into()),
+        is_barred: true,
+        taken: None,
+    };
+    seen.service_mut(Side::Stable).foreign = Some(foreign);
+    let stalled = plan(&seen, NOW);
+    assert_eq!(stalled.why.reason, "ForeignService");
+    assert_eq!(patches(&stalled).count(), 0);
+    // Whether it is gone is found out by trying.
+    let is_made = |action: &Action| matches!(action, Action::Create(made) if made.kind == ObjectKind::Service);
+    assert!(stalled.actions.iter().any(is_made));
+    let status = remembered(&seen, &stalled);
+    let mut conditions = status.conditions.iter();
+    assert!(conditions.any(|condition| condition.type_ == "Stalled"));
+    assert!(status.progress.unwrap().foreign.is_empty());
+}
+
+#[test]
+fn a_service_of_peoples_that_is_gone_is_not_made_anew() {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = serving(Some(&v1));
+    let status = remembered(&seen, &plan(&seen, NOW));
+    seen = seen.remembering(status);
+    seen.services[0] = None;
+    let gone = plan(&seen, NOW);
+    assert_eq!(gone.why.reason, "ForeignService");
+    assert!(gone.actions.is_empty(), "{:?}", gone.actions);
+}
+
+#[test]
+fn a_service_that_leaves_the_spec_selects_again_what_it_did() {
+    let v1 = revision_of(&of_peoples());
+    let before = serving(Some(&v1));
+    let status = remembered(&before, &plan(&before, NOW));
+    let mut seen = untouched(spec("1", &analysed()))
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_traffic(&v1, &v1, 0)
+        .remembering(status);
+    seen.left.push(their_object(Some(&v1)));
+    let leaving = plan(&seen, NOW);
+    assert_eq!(narrowed(&leaving), Some(narrowing(None)));
+    let status = remembered(&seen, &leaving);
+    let mut seen = seen.remembering(status);
+    let mut wide = their_object(None).live.as_ref().clone();
+    wide.data["spec"]["selector"] = json!({"app": "api"});
+    seen.left[0].live = wide.into();
+    let back = plan(&seen, NOW);
+    assert_eq!(narrowed(&back), None);
+    assert!(back.progress.progress.foreign.is_empty());
+}
+
+#[test]
+fn a_rollout_that_leaves_its_pods_gives_the_service_back_last() {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = serving(Some(&v1));
+    let status = remembered(&seen, &plan(&seen, NOW));
+    seen = seen.remembering(status);
+    seen.left.push(their_object(Some(&v1)));
+    seen.deletion = Some(Deletion::Orphan);
+    seen.deleted_at = Some(NOW);
+    let leaving = plan(&seen, NOW);
+    assert_eq!(narrowed(&leaving), Some(narrowing(None)));
+    for set in &mut seen.sets {
+        set.is_owned = false;
+    }
+    for service in seen.services.iter_mut().flatten() {
+        service.is_owned = false;
+    }
+    let mut route = seen.routes[0].live.as_ref().clone();
+    route.metadata.owner_references = None;
+    seen.routes[0].live = route.into();
+    theirs(&mut seen, None);
+    let mut wide = their_object(None).live.as_ref().clone();
+    wide.data["spec"]["selector"] = json!({"app": "api"});
+    seen.left[0].live = wide.into();
+    let gone = plan(&seen, NOW);
+    assert_eq!(narrowed(&gone), None);
+    assert!(gone.finished, "{:?}", gone.actions);
 }

@@ -410,6 +410,13 @@ pub(super) const STORIES: &[(&str, Story)] = &[
     ("a Service is switched, overtaken", |seed, habits| {
         overtaken(seed, habits, &switched())
     }),
+    ("a Service of people's", |seed, habits| {
+        lent::good(seed, habits, &steps())
+    }),
+    ("a Service of people's is switched", |seed, habits| {
+        lent::good(seed, habits, &switched())
+    }),
+    ("a Service of people's, bad", lent::bad),
     ("routes and copies", |seed, habits| {
         taken_over(seed, habits, &on_top_of_weight())
     }),

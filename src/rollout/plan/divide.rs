@@ -1,0 +1,214 @@
+//! Writing how requests are divided between the two Services, router by router, and whether that is safe. No I/O.
+
+use serde_json::Value;
+
+use super::super::api::Change;
+use super::Draft;
+use super::shift::patch;
+use crate::model::action::Action;
+use crate::model::manifest::Target;
+use crate::model::revision::Revision;
+use crate::model::weight::Weight;
+use crate::traffic::division::Division;
+use crate::traffic::router::{Reading, Router};
+use crate::traffic::{Arrangement, Side};
+
+/// What a side lacks that is to gain weight.
+struct Missing {
+    revision: Revision,
+    answering: i32,
+    need: i32,
+}
+
+impl Draft<'_> {
+    pub(super) fn shift_back(&mut self, live: &Arrangement) {
+        let division = Division::of(self.way_back(live));
+        if division == live.division && self.live.is_even {
+            let answering = self.seen.answering(Side::Stable, &live.stable);
+            let total = self.spec.replicas;
+            return self.wait_for_pods(format!(
+                "{answering} of {total} pods of stable answer again"
+            ));
+        }
+        self.shift(live, &division);
+    }
+
+    /// Lets the stable Service select another revision although it has all of the requests.
+    pub(super) fn switch(&mut self, live: &Arrangement, revision: &Revision) {
+        let weight = if *revision == live.canary {
+            Weight::FULL
+        } else {
+            Weight::ZERO
+        };
+        self.shift(live, &Division::of(weight));
+    }
+
+    /// Gives the canary Service this, in every router for itself: one may be elsewhere than the others, because somebody
+    /// wrote there or because it refused what they took.
+    pub(super) fn shift(&mut self, live: &Arrangement, division: &Division) {
+        // A person who pauses stops the change, not the way back of another.
+        let is_held = |change: &Change| self.is_held() && live.canary == change.revision;
+        if self.change().is_some_and(is_held) && !self.is_way_back() {
+            return;
+        }
+        let Some(routing) = &self.spec.routing else {
+            return;
+        };
+        if routing.is_switch() {
+            let now = Reading::even(live.division.clone());
+            if self.has_pods_to_shift(live, &now, division) {
+                self.write_switch(live, division);
+            }
+            return;
+        }
+        let wanted = Reading::even(division.clone());
+        let readings = self.live.readings.clone();
+        let routers = routing.routers.iter().zip(readings);
+        let routers = routers.filter_map(|(router, now)| Some((router, now.ok()?)));
+        let mut behind: Vec<(&Router, Reading)> =
+            routers.filter(|(_, now)| *now != wanted).collect();
+        behind.retain(|(_, now)| self.has_pods_to_shift(live, now, division));
+        if behind.is_empty() {
+            return;
+        }
+        if let Some(words) = self.obstacle(division) {
+            return self.wait_for(words);
+        }
+        self.write_division(division, &behind);
+    }
+
+    /// Whether the sides that gain by a shift of a router have the pods for it. If not, that is what is waited for.
+    fn has_pods_to_shift(
+        &mut self,
+        live: &Arrangement,
+        now: &Reading,
+        division: &Division,
+    ) -> bool {
+        let Some(missing) = self.missing_for(live, now, division) else {
+            return true;
+        };
+        let Missing {
+            revision,
+            answering,
+            need,
+        } = missing;
+        self.wait_for_pods(format!(
+            "{answering} of {need} pods of {revision} answer behind their Service"
+        ));
+        self.short_of = Some((revision, need));
+        false
+    }
+
+    /// What of people's objects is in the way of a division.
+    pub(super) fn obstacle(&self, division: &Division) -> Option<String> {
+        let routing = self.spec.routing.as_ref()?;
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        let mut routers = routing.routers.iter();
+        routers.find_map(|router| router.obstacle(&scene, division))
+    }
+
+    fn write_switch(&mut self, live: &Arrangement, division: &Division) {
+        let side = if division.weight == Weight::FULL {
+            Side::Canary
+        } else {
+            Side::Stable
+        };
+        let revision = live.selected_by(side).clone();
+        self.write_selector(Side::Stable, &revision);
+    }
+
+    /// What takes requests from the canary comes first, and no router waits there for what another says to its write.
+    fn write_division(&mut self, division: &Division, routers: &[(&Router, Reading)]) {
+        let Some(routing) = &self.spec.routing else {
+            return;
+        };
+        let backends = self.seen.backends();
+        let scene = self.seen.scene(&backends, routing.port);
+        let (mut back, mut forth): (Vec<(Target, Value)>, Vec<_>) = (Vec::new(), Vec::new());
+        for (router, now) in routers {
+            let change = router.divided(&scene, division);
+            let (Some(carrier), Some(change)) = (router.carrier(&scene), change) else {
+                continue;
+            };
+            if !router.is_created() && !self.may_write(carrier) {
+                continue;
+            }
+            let is_back = !now.is_raised_by(division);
+            let writes = if is_back { &mut back } else { &mut forth };
+            writes.push((carrier.target.clone(), change));
+        }
+        if back.len() > 1 {
+            self.moves
+                .push(Action::PatchEach(std::mem::take(&mut back)));
+        }
+        let rest = back.into_iter().chain(forth);
+        let rest = rest.map(|(target, change)| patch(&target, change));
+        self.moves.extend(rest);
+    }
+
+    /// What a side lacks that gains weight by a shift of one router (rule 1).
+    ///
+    /// On the way back, also of what was superseded while it is in trouble, one pod that answers is enough for
+    /// stable: whatever it cannot take is lost anyway.
+    fn missing_for(
+        &self,
+        live: &Arrangement,
+        now: &Reading,
+        division: &Division,
+    ) -> Option<Missing> {
+        let total = self.spec.replicas;
+        let raised = now
+            .is_raised_by(division)
+            .then(|| (Side::Canary, division.need(total)));
+        let lowered = (division.weight < now.division.weight)
+            .then(|| (Side::Stable, division.weight.rest().need(total)));
+        let mut gaining = raised.into_iter().chain(lowered);
+        gaining.find_map(|(side, full)| self.missing_at(side, full, live))
+    }
+
+    /// What a side lacks of the pods that it needs.
+    fn missing_at(&self, side: Side, full: i32, live: &Arrangement) -> Option<Missing> {
+        let revision = live.selected_by(side);
+        let other = live.selected_by(side.other());
+        let is_given_up = self.is_withdrawn()
+            || self.change().is_none_or(|change| {
+                change.revision != *other
+                    && *other != self.stable
+                    && self.seen.trouble(other).is_some()
+            });
+        let is_way_back = is_given_up && self.rules.abort_needs_no_health;
+        let need = if is_way_back { full.min(1) } else { full };
+        let mut answering = self.proven(side, revision);
+        // Between two Services of one revision nothing is lost, however few of its pods are left.
+        if other == revision && answering >= self.proven(side.other(), revision) {
+            return None;
+        }
+        if side == Side::Canary && !is_way_back {
+            let set = self.seen.set(revision);
+            answering = answering.min(set.map_or(0, |set| set.available));
+        }
+        if answering >= need || !self.rules.ready_before_weight {
+            return None;
+        }
+        Some(Missing {
+            revision: revision.clone(),
+            answering,
+            need,
+        })
+    }
+
+    /// Pods that answer behind the Service of a side; of a revision that no Service selects, those that are ready.
+    pub(super) fn proven(&self, side: Side, revision: &Revision) -> i32 {
+        let [stable, canary] = &self.live.selected;
+        let selected = match side {
+            Side::Stable => stable,
+            Side::Canary => canary,
+        };
+        if selected.as_ref() == Some(revision) {
+            self.seen.answering(side, revision)
+        } else {
+            self.seen.ready(revision)
+        }
+    }
+}
