@@ -1,7 +1,7 @@
 //! The sample application as a Rollout in a namespace of its own, and requests to it through the gateway.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::model::label;
 use slipway::model::object::ObjectKind;
-use testbed::load::{Load, LoadSpec, Stats, Summary};
+use testbed::load::{Connections, Load, LoadSpec, Stats, Summary};
 
 use crate::film::Film;
 use crate::stage::{Stage, Version, stage};
@@ -212,13 +212,23 @@ impl App {
 
     /// Begins a constant load, which has to be answered from its first request on.
     pub(crate) async fn load(&self) -> Load {
-        let url = format!("http://{}/", self.stage.node.gateway());
+        self.load_on(self.stage.node.gateway()).await
+    }
+
+    /// The same through another gateway. One request in four comes on a connection of its own.
+    pub(crate) async fn load_on(&self, gateway: &str) -> Load {
+        let url = format!("http://{gateway}/");
         self.answers(&url).await;
         let rate = NonZeroU32::new(RATE).unwrap();
+        let connections = Connections::Mixed {
+            kept: 10,
+            fresh_every: NonZeroU64::new(4).unwrap(),
+        };
         let spec = LoadSpec::new(&url).unwrap().host(self.host()).rate(rate);
-        Load::start(spec.duration(Duration::from_mins(5)))
-            .await
-            .unwrap()
+        let spec = spec
+            .connections(connections)
+            .duration(Duration::from_mins(5));
+        Load::start(spec).await.unwrap()
     }
 
     /// The gateway takes a moment to hear of a new host.
