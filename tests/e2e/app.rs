@@ -11,14 +11,15 @@ use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
-use kube::{Client, ResourceExt};
+use kube::config::KubeConfigOptions;
+use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 use slipway::model::label;
 use slipway::model::object::ObjectKind;
 use testbed::load::{Connections, Load, LoadSpec, Stats, Summary};
 
 use crate::film::Film;
-use crate::stage::{Stage, Version, stage};
+use crate::stage::{NAMESPACE, RELEASE, Stage, Version, stage};
 
 /// Name of every Rollout; namespaces tell them apart.
 pub(crate) const NAME: &str = "greeter";
@@ -67,6 +68,16 @@ pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
 }
 
 impl App {
+    /// How the operator reaches the cluster: the admission policies let nobody else write statuses and records.
+    pub(crate) async fn as_operator(&self) -> Config {
+        let kubeconfig = self.stage.node.control_plane().kubeconfig();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.unwrap();
+        config.auth_info.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{RELEASE}"));
+        config
+    }
+
     /// The host by which the gateway knows it.
     pub(crate) fn host(&self) -> String {
         format!("{}.test", self.namespace)
@@ -307,7 +318,7 @@ impl App {
             let about = event.involved_object.name.unwrap_or_default();
             eprintln!("event {reason} {about}: {}", message.unwrap_or_default());
         }
-        let selector = ["logs", "--namespace", crate::stage::NAMESPACE, "--tail=150"];
+        let selector = ["logs", "--namespace", NAMESPACE, "--tail=150"];
         let which = [
             "--selector",
             "app.kubernetes.io/component=operator",

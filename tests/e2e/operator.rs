@@ -15,6 +15,8 @@ use crate::app::{
 use crate::film::Film;
 use crate::stage::{NAMESPACE, RELEASE, Version};
 
+mod process; // killed at one write
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn killed_in_the_middle_of_a_canary_it_goes_on() {
