@@ -15,6 +15,7 @@ mod app; // the sample application as a Rollout, and requests to it
 mod film; // what a watch saw, and when
 mod stage; // the node, the operator on it, and the sample's images
 
+mod back; // ways back: aborts at each step, and the version before
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
 mod config; // ConfigMaps that go with a revision, and an autoscaler
