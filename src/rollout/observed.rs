@@ -14,6 +14,7 @@ use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+pub use crate::model::trouble::Trouble;
 use crate::traffic::Side;
 use crate::traffic::router::{Backends, Route, Scene};
 
@@ -165,15 +166,6 @@ pub struct Pod {
     pub is_ending: bool,
     /// Why it will not become ready, where that can be told.
     pub trouble: Option<Trouble>,
-}
-
-/// Why a pod will not become ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// A word from a closed set: `CrashLoop`, `ImagePull`, `ContainerConfig` or `OutOfMemory`.
-    pub reason: &'static str,
-    /// Container, and what Kubernetes says.
-    pub message: String,
 }
 
 /// One of the two Services.

@@ -335,6 +335,23 @@ fn a_hook_that_fails_or_never_ends_gives_the_change_up() {
 }
 
 #[test]
+fn a_hook_that_will_never_run_gives_the_change_up_and_is_stopped() {
+    let extra = with_hook();
+    let (name, _) = hook(&plan(&under_way(&extra, 1, 4, 0), NOW)).unwrap();
+    let why = "ImagePull: container check: smoke:9: not found";
+    let seen = with_outcome(
+        under_way(&extra, 1, 4, 0),
+        &name,
+        Outcome::Stuck(why.into()),
+    );
+    let plan = plan(&seen, later(1));
+    let failure = plan.progress.progress.failed.unwrap();
+    assert_eq!(failure.message, format!("hook smoke: {why}"));
+    let stops = |action: &Action| matches!(action, Action::Delete { target, .. } if target.key.name == name);
+    assert!(plan.actions.iter().any(stops), "{:?}", plan.actions);
+}
+
+#[test]
 fn a_hook_that_was_overtaken_is_stopped() {
     let extra = with_hook();
     let seen = with_outcome(
