@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 
 /// Longest wait for a state that is a few steps away.
@@ -459,6 +459,86 @@ async fn a_hook_that_cannot_run_is_given_up_within_seconds_and_stopped() {
         api.patch(fixed).await;
         api.until_promoted(&stable(&first)).await;
         nodes().remove_rule(&missing);
+    })
+    .await;
+}
+
+/// What `kubectl wait` says within a time, as the words of its success or of its failure.
+async fn kubectl_wait(space: &Space, condition: &str, timeout: &str) -> Result<String, String> {
+    let kubectl = testbed::programs::path_of("kubectl").unwrap();
+    let output = tokio::process::Command::new(kubectl)
+        .args([
+            "wait",
+            "rollouts.slipway.dev/api",
+            "--namespace",
+            &space.name,
+        ])
+        .args([format!("--for={condition}"), format!("--timeout={timeout}")])
+        .env("KUBECONFIG", kubeconfig_path())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn kubectl_waits_for_the_generation_of_now() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let mut extra = routed();
+        extra["spec"]["strategy"] =
+            json!({"steps": [{"setWeight": {"weight": 25}}, {"pause": {}}]});
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let done = "condition=Completed";
+        kubectl_wait(space, done, "40s").await.unwrap();
+        let first = api.status().await;
+        assert_eq!(first.phase, Some(Phase::Healthy));
+
+        // Asked for right after an edit, none of them is answered by what was there before.
+        api.set_image("greeter:2").await;
+        kubectl_wait(space, "condition=Ready", "40s").await.unwrap();
+        assert_eq!(api.status().await.phase, Some(Phase::Paused));
+        kubectl_wait(space, "condition=Paused", "1s").await.unwrap();
+        kubectl_wait(space, "condition=Healthy", "1s")
+            .await
+            .unwrap();
+        let not_yet = kubectl_wait(space, done, "1s").await.unwrap_err();
+        assert!(not_yet.contains("timed out"), "{not_yet}");
+
+        let template = json!({
+            "metadata": {"annotations": {"testbed.slipway.dev/script": "crash-loop"}},
+            "spec": {"containers": [{"name": "web", "image": "greeter:3"}]},
+        });
+        api.patch(json!({"spec": {"template": template}})).await;
+        kubectl_wait(space, "condition=Stalled", "40s")
+            .await
+            .unwrap();
+        assert_eq!(api.status().await.phase, Some(Phase::RolledBack));
+
+        let fixed = json!({"spec": {
+            "strategy": {"steps": null},
+            "template": {
+                "metadata": {"annotations": {"testbed.slipway.dev/script": null}},
+                "spec": {"containers": [{"name": "web", "image": "greeter:4"}]},
+            },
+        }});
+        api.patch(fixed).await;
+        kubectl_wait(space, done, "40s").await.unwrap();
+        let last = api.status().await;
+        assert_ne!(stable(&last), stable(&first));
+        assert_eq!(last.stable.unwrap().images["web"], "greeter:4");
+        api.api
+            .delete("api", &DeleteParams::default())
+            .await
+            .unwrap();
+        kubectl_wait(space, "delete", "40s").await.unwrap();
     })
     .await;
 }
