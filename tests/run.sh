@@ -44,17 +44,18 @@ api() {
 node() {
     export -f e2e
     cargo=$cargo "$testbed" run --node -- \
-        bash -c 'e2e 2 --skip operator:: --skip rights:: && e2e 1 operator:: && e2e 1 rights::'
+        bash -c 'e2e 2 --skip operator:: --skip rights:: --skip envoy:: && e2e 1 operator:: && e2e 1 rights::'
 }
 # The stories that docs/pictures shows.
 pictures() {
     export -f e2e
     cargo=$cargo "$testbed" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::'
 }
-# The node itself, and its second data plane.
+# The node itself, and its second data plane, with the operator on it too.
 testbed() {
-    "$testbed" run --node --envoy -- \
-        "$cargo" test --workspace --test node --test envoy -- --include-ignored --test-threads=1
+    export -f e2e
+    cargo=$cargo "$testbed" run --node --envoy -- bash -c \
+        '$cargo test --workspace --test node --test envoy -- --include-ignored --test-threads=1 && e2e 1 envoy::'
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 

@@ -3,6 +3,7 @@
 pub mod api;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
+use crate::model::trouble;
 use api::CheckJob;
 
 /// Value of the component label on Jobs of checks and on their pods.
@@ -31,10 +33,12 @@ pub enum Outcome {
     Passed,
     /// Bad, and what Kubernetes says about it.
     Failed(String),
+    /// Not over, but its container will never run, and why: nobody has to wait for the Job's deadline.
+    Stuck(String),
 }
 
-/// How the check of a Job is.
-pub fn outcome(job: &Job) -> Outcome {
+/// How the check of a Job is, by the Job and those of these pods that are its own.
+pub fn outcome<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Outcome {
     let conditions = job
         .status
         .as_ref()
@@ -47,12 +51,27 @@ pub fn outcome(job: &Job) -> Outcome {
         return Outcome::Passed;
     }
     let Some(failed) = is("Failed") else {
-        return Outcome::Running;
+        return stuck(job, pods).map_or(Outcome::Running, Outcome::Stuck);
     };
     let reason = failed.reason.as_deref().unwrap_or("Failed");
     let message = failed.message.as_deref().unwrap_or("no message");
     let name = job.name_any();
     Outcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
+}
+
+fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
+    let uid = job.metadata.uid.as_ref()?;
+    let is_own = |pod: &&Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.any(|owner| owner.uid == *uid)
+    };
+    let mut own = pods.into_iter().filter(is_own);
+    let trouble = own.find_map(|pod| trouble::of_pod(pod.status.as_ref()?))?;
+    let name = job.name_any();
+    Some(format!(
+        "{}: {} (of Job {name})",
+        trouble.reason, trouble.message
+    ))
 }
 
 /// What a check is called, and who has it run.
@@ -114,4 +133,59 @@ pub fn job(
         Some(place.owner),
         rest,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(status: &Value) -> Job {
+        let job = json!({"metadata": {"name": "smoke", "uid": "j"}, "status": status});
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn pod(owner: &str, reason: &str) -> Pod {
+        let waiting = json!({"waiting": {"reason": reason, "message": "smoke:9: not found"}});
+        let container = json!({
+            "name": "check", "image": "smoke:9", "imageID": "", "ready": false, "restartCount": 0,
+            "state": waiting,
+        });
+        let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "smoke", "uid": owner});
+        let pod = json!({
+            "metadata": {"ownerReferences": [owner]}, "status": {"containerStatuses": [container]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn a_job_whose_image_is_not_there_is_stuck_and_says_so() {
+        let running = job(&json!({"active": 1}));
+        let told = outcome(&running, &[pod("j", "ImagePullBackOff")]);
+        let Outcome::Stuck(why) = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!(
+            why,
+            "ImagePull: container check: ImagePullBackOff: smoke:9: not found (of Job smoke)"
+        );
+        let others = [
+            pod("another", "ImagePullBackOff"),
+            pod("j", "PodInitializing"),
+        ];
+        assert_eq!(outcome(&running, &others), Outcome::Running);
+    }
+
+    #[test]
+    fn what_the_job_says_about_its_end_counts_more_than_its_pods() {
+        let of = |type_: &str| {
+            let condition = json!({"type": type_, "status": "True", "reason": "R", "message": "m"});
+            let ended = job(&json!({"conditions": [condition]}));
+            outcome(&ended, &[pod("j", "ImagePullBackOff")])
+        };
+        assert_eq!(of("Complete"), Outcome::Passed);
+        assert_eq!(
+            of("Failed"),
+            Outcome::Failed("R: m (see the log of Job smoke)".into())
+        );
+    }
 }

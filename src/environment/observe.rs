@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 
 use super::api::Environment;
@@ -207,12 +208,16 @@ fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
 
 fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
     let jobs = caches.jobs.children_of(ObjectKind::Environment, key);
+    if jobs.is_empty() {
+        return BTreeMap::new();
+    }
+    let pods = caches.pods.children_of(ObjectKind::Environment, key);
     jobs.iter()
-        .map(|job| (job.name_any(), read_job(job)))
+        .map(|job| (job.name_any(), read_job(job, &pods)))
         .collect()
 }
 
-fn read_job(job: &Job) -> Check {
+fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
     let owners = job.owner_references().iter();
     let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
     Check {
@@ -220,6 +225,6 @@ fn read_job(job: &Job) -> Check {
             .next()
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
-        outcome: check::outcome(job),
+        outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
     }
 }

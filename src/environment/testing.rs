@@ -38,6 +38,8 @@ pub(crate) enum Nature {
     Breaks,
     /// It runs, and its smoke tests fail.
     FailsSmoke,
+    /// It runs, and nobody has the image of its smoke tests.
+    LacksSmoke,
 }
 
 /// The model of a Rollout: its ReplicaSets, more or less.
@@ -72,6 +74,21 @@ pub(crate) struct World {
 
 /// A reconcile that did not come to its end.
 struct Crash;
+
+/// A Job's pod whose image nobody has.
+fn waiting_pod(job: &Value) -> Value {
+    let of_job = &job["metadata"];
+    json!({
+        "metadata": {
+            "labels": of_job["labels"],
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": of_job["name"], "uid": of_job["uid"]}],
+        },
+        "status": {"containerStatuses": [{
+            "name": "check", "image": "smoke:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+        }]},
+    })
+}
 
 pub(crate) fn digest(number: u32) -> String {
     format!("sha256:{}", format!("{number:02x}").repeat(32))
@@ -453,6 +470,12 @@ impl World {
                 .find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
             let digest = digest.unwrap()["value"].as_str().unwrap();
             let nature = self.natures.get(&format!("registry.example/api@{digest}"));
+            if nature == Some(&Nature::LacksSmoke) {
+                self.put(ObjectKind::Pod, &name, waiting_pod(&object));
+                object["status"] = json!({"active": 1});
+                self.store(ObjectKind::Job, &name, object);
+                continue;
+            }
             let type_ = if nature == Some(&Nature::FailsSmoke) {
                 "Failed"
             } else {

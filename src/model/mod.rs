@@ -12,4 +12,5 @@ pub mod object;
 pub mod plan;
 pub mod revision;
 pub mod span;
+pub mod trouble;
 pub mod weight;

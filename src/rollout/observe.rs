@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
+use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use super::api::{DeletionPolicy, FailureReason, Progress, Rollout};
+use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
 use super::config::{self, Named, Source, Sources};
 use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, Trouble, Wanted};
@@ -26,6 +26,7 @@ use crate::model::label;
 use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::model::trouble;
 use crate::traffic::foreign;
 use service::services;
 use traffic::{left, leftovers, routes};
@@ -191,9 +192,13 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
 
 fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
     let jobs = cluster.caches.jobs.children_of(ObjectKind::Rollout, key);
+    if jobs.is_empty() {
+        return BTreeMap::new();
+    }
+    let pods = cluster.caches.pods.children_of(ObjectKind::Rollout, key);
     let read = |job: &Arc<Job>| Hook {
         target: Target::of(ObjectKind::Job, job.as_ref()),
-        outcome: check::outcome(job),
+        outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
         is_ending: job.metadata.deletion_timestamp.is_some(),
     };
     jobs.iter().map(|job| (job.name_any(), read(job))).collect()
@@ -343,10 +348,6 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
     let is_ready = conditions
         .into_iter()
         .any(|c| c.type_ == "Ready" && c.status == "True");
-    let containers = status.map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    });
     Some(Pod {
         name: pod.name_any(),
         created_at: pod
@@ -358,99 +359,6 @@ fn read_pod(pod: &core::Pod) -> Option<Pod> {
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),
-        trouble: containers.into_iter().flatten().find_map(trouble),
+        trouble: status.and_then(trouble::of_pod).and_then(Trouble::of),
     })
-}
-
-/// What a container's state says about whether it will ever run.
-fn trouble(container: &ContainerStatus) -> Option<Trouble> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let last = container
-        .last_state
-        .as_ref()
-        .and_then(|state| state.terminated.as_ref());
-    let why = waiting.reason.as_deref().unwrap_or_default();
-    let reason = match why {
-        "CrashLoopBackOff" => match last.and_then(|last| last.reason.as_deref()) {
-            Some("OOMKilled") => FailureReason::OutOfMemory,
-            _ => FailureReason::CrashLoop,
-        },
-        "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => FailureReason::ImagePull,
-        // The first try may fail for a reason that passes; that there is no such image does not, and the
-        // kubelet takes its time to say so in another way.
-        "ErrImagePull" if is_missing(waiting.message.as_deref()) => FailureReason::ImagePull,
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            FailureReason::ContainerConfig
-        }
-        _ => return None,
-    };
-    let exit = last
-        .map(|last| format!(", last exit code {}", last.exit_code))
-        .unwrap_or_default();
-    let words = waiting.message.as_deref().unwrap_or(why);
-    let name = &container.name;
-    Some(Trouble {
-        reason,
-        message: format!("container {name}: {why}: {words}{exit}"),
-    })
-}
-
-/// Whether a registry has answered that it has no such image.
-fn is_missing(message: Option<&str>) -> bool {
-    let message = message.unwrap_or_default();
-    ["not found", "manifest unknown", "NotFound"]
-        .iter()
-        .any(|words| message.contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn told(reason: &str, message: &str, last: Option<&str>) -> Option<FailureReason> {
-        let last = last.map(|reason| json!({"terminated": {"exitCode": 1, "reason": reason}}));
-        let status = json!({
-            "name": "web", "image": "api", "imageID": "", "ready": false, "restartCount": 1,
-            "state": {"waiting": {"reason": reason, "message": message}},
-            "lastState": last.unwrap_or_else(|| json!({})),
-        });
-        trouble(&serde_json::from_value(status).unwrap()).map(|trouble| trouble.reason)
-    }
-
-    #[test]
-    fn a_container_that_will_never_run_is_told_from_one_that_takes_its_time() {
-        assert_eq!(told("ContainerCreating", "", None), None);
-        assert_eq!(told("PodInitializing", "", None), None);
-        assert_eq!(
-            told("CrashLoopBackOff", "", Some("Error")),
-            Some(FailureReason::CrashLoop)
-        );
-        assert_eq!(
-            told("CrashLoopBackOff", "", Some("OOMKilled")),
-            Some(FailureReason::OutOfMemory)
-        );
-        assert_eq!(
-            told("ImagePullBackOff", "", None),
-            Some(FailureReason::ImagePull)
-        );
-        assert_eq!(
-            told("CreateContainerConfigError", "", None),
-            Some(FailureReason::ContainerConfig)
-        );
-    }
-
-    #[test]
-    fn an_image_that_is_not_there_is_told_by_the_first_try() {
-        let missing = "failed to resolve reference \"reg/api:9\": reg/api:9: not found";
-        assert_eq!(
-            told("ErrImagePull", missing, None),
-            Some(FailureReason::ImagePull)
-        );
-        assert_eq!(
-            told("ErrImagePull", "dial tcp: connection refused", None),
-            None
-        );
-    }
 }

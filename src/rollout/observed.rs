@@ -15,6 +15,7 @@ use crate::model::key::{Key, MAX_LABEL, suffixed};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::model::trouble;
 use crate::traffic::Side;
 use crate::traffic::router::{Backends, Route, Scene};
 
@@ -187,6 +188,16 @@ pub struct Trouble {
     pub message: String,
 }
 
+impl Trouble {
+    /// What the states of a pod's containers come to.
+    pub fn of(told: trouble::Trouble) -> Option<Self> {
+        Some(Self {
+            reason: FailureReason::named(told.reason)?,
+            message: told.message,
+        })
+    }
+}
+
 /// One of the two Services.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
@@ -315,5 +326,19 @@ impl Observed {
         let pods = self.pods.iter();
         let of_revision = pods.filter(move |pod| pod.revision == *revision && !pod.is_ending);
         of_revision.filter_map(|pod| pod.trouble.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trouble_of_a_container_is_a_failure_of_a_change() {
+        for reason in trouble::REASONS {
+            let message = String::new();
+            let trouble = Trouble::of(trouble::Trouble { reason, message });
+            assert_eq!(trouble.map(|it| it.reason.as_str()), Some(reason));
+        }
     }
 }

@@ -211,6 +211,7 @@ fn conditions(
         .set_if("Reconciling", is_moving && !is_stalled, reason, message)
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
+        .set_if("Completed", phase == Phase::Healthy, reason, message)
         .set_if(
             ACTION_FAILED,
             outcome.failure.is_some(),

@@ -1,7 +1,7 @@
 //! The sample application as a Rollout in a namespace of its own, and requests to it through the gateway.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,15 @@ use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
-use kube::{Client, ResourceExt};
+use kube::config::KubeConfigOptions;
+use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 use slipway::model::label;
 use slipway::model::object::ObjectKind;
-use testbed::load::{Load, LoadSpec, Stats, Summary};
+use testbed::load::{Connections, Load, LoadSpec, Stats, Summary};
 
 use crate::film::Film;
-use crate::stage::{Stage, Version, stage};
+use crate::stage::{NAMESPACE, RELEASE, Stage, Version, stage};
 
 /// Name of every Rollout; namespaces tell them apart.
 pub(crate) const NAME: &str = "greeter";
@@ -67,6 +68,16 @@ pub(crate) async fn with_app(test: impl AsyncFnOnce(&App)) {
 }
 
 impl App {
+    /// How the operator reaches the cluster: the admission policies let nobody else write statuses and records.
+    pub(crate) async fn as_operator(&self) -> Config {
+        let kubeconfig = self.stage.node.control_plane().kubeconfig();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.unwrap();
+        config.auth_info.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{RELEASE}"));
+        config
+    }
+
     /// The host by which the gateway knows it.
     pub(crate) fn host(&self) -> String {
         format!("{}.test", self.namespace)
@@ -215,13 +226,23 @@ impl App {
 
     /// Begins a constant load, which has to be answered from its first request on.
     pub(crate) async fn load(&self) -> Load {
-        let url = format!("http://{}/", self.stage.node.gateway());
+        self.load_on(self.stage.node.gateway()).await
+    }
+
+    /// The same through another gateway. One request in four comes on a connection of its own.
+    pub(crate) async fn load_on(&self, gateway: &str) -> Load {
+        let url = format!("http://{gateway}/");
         self.answers(&url).await;
         let rate = NonZeroU32::new(RATE).unwrap();
+        let connections = Connections::Mixed {
+            kept: 10,
+            fresh_every: NonZeroU64::new(4).unwrap(),
+        };
         let spec = LoadSpec::new(&url).unwrap().host(self.host()).rate(rate);
-        Load::start(spec.duration(Duration::from_mins(5)))
-            .await
-            .unwrap()
+        let spec = spec
+            .connections(connections)
+            .duration(Duration::from_mins(5));
+        Load::start(spec).await.unwrap()
     }
 
     /// The gateway takes a moment to hear of a new host.
@@ -300,7 +321,7 @@ impl App {
             let about = event.involved_object.name.unwrap_or_default();
             eprintln!("event {reason} {about}: {}", message.unwrap_or_default());
         }
-        let selector = ["logs", "--namespace", crate::stage::NAMESPACE, "--tail=150"];
+        let selector = ["logs", "--namespace", NAMESPACE, "--tail=150"];
         let which = [
             "--selector",
             "app.kubernetes.io/component=operator",

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
 use crate::app::{
-    NAME, REPLICAS, SOON, in_steps, is_phase, nothing_lost, wait_for, weight_of, with_app,
+    DRAIN, NAME, REPLICAS, SOON, in_steps, is_phase, nothing_lost, wait_for, weight_of, with_app,
 };
+use crate::film::Film;
 use crate::stage::Version;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,12 +19,24 @@ async fn a_newer_version_takes_the_place_of_one_that_is_under_way() {
         app.start(Version::One, &in_steps()).await;
         let load = app.load().await;
         app.ask_for(Version::Two, &in_steps()).await;
-        app.until_paused_at(50).await;
+        let under_way = app.until_paused_at(50).await;
+        let revision = under_way["status"]["canary"]["revision"].as_str().unwrap();
+        let superseded = format!("{NAME}-{revision}");
+        let set = Film::of(&app.api(ObjectKind::ReplicaSet), &superseded).await;
+        let route = app.film_route().await;
+        let asked = Instant::now();
         app.ask_for(Version::Bad, &in_steps()).await;
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         let results = results(&app.now().await);
         assert_eq!(results, ["Promoted", "Superseded"]);
+        let weights = route.changes_since(asked, weight_of);
+        assert_eq!(weights, [0, 20, 50, 100, 0], "stable has everything first");
+        let idle = route.first_since(asked, |route| weight_of(route) == Some(0));
+        let scaled_down = set.first_since(asked, |set| set["spec"]["replicas"] == 0);
+        let drained = scaled_down.expect("no pods").duration_since(idle.unwrap());
+        eprintln!("what was superseded has drained for {drained:?}");
+        assert!(drained + Duration::from_millis(200) > DRAIN, "{drained:?}");
         nothing_lost("one version superseded by the next", load).await;
     })
     .await;

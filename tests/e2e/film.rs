@@ -68,6 +68,22 @@ impl Film {
             .find_map(|frame| Some((frame.at, check(&frame.object)?)))
     }
 
+    /// Every new value of something from `since` on.
+    pub(crate) fn changes_since<T: PartialEq>(
+        &self,
+        since: Instant,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Vec<T> {
+        let frames = self.frames();
+        let before = frames.iter().filter(|frame| frame.at < since).count();
+        // The first one is the value of then.
+        let frames = frames.iter().skip(before.saturating_sub(1));
+        let mut all: Vec<T> = frames.filter_map(|frame| read(&frame.object)).collect();
+        all.dedup();
+        all.drain(..1);
+        all
+    }
+
     /// The first such state from `since` on.
     pub(crate) fn first_since(
         &self,

@@ -6,15 +6,13 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::git::GitServer;
 use testbed::image;
 
 use crate::app::{App, SOON, wait_for, with_app};
-use crate::stage::{NAMESPACE, RELEASE};
 
 /// Longest wait for a run of one stage, the first of which pulls its images.
 const RUN: Duration = Duration::from_mins(2);
@@ -89,8 +87,10 @@ async fn old_promotions_go_and_the_last_good_one_stays() {
             "spec": {"tier": "Development", "promotion": {"from": {"pipelines": ["shop"]}}, "history": {"promotions": 1}},
         });
         app.apply(ObjectKind::Environment, &environment).await;
+        // Nobody else may make a Release.
+        let operator = Client::try_from(app.as_operator().await).unwrap();
         let releases: Api<DynamicObject> =
-            Api::namespaced_with(operator(app).await, &app.namespace, &ObjectKind::Release.api_resource());
+            Api::namespaced_with(operator, &app.namespace, &ObjectKind::Release.api_resource());
         let mut previous = None;
         for number in 1..=4 {
             let name = format!("shop-{number}");
@@ -116,17 +116,6 @@ async fn old_promotions_go_and_the_last_good_one_stays() {
         .await;
     })
     .await;
-}
-
-/// A client that is the operator: nobody else may make a Release.
-async fn operator(app: &App) -> Client {
-    let kubeconfig =
-        Kubeconfig::read_from(app.stage.node.control_plane().kubeconfig_path()).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.auth_info.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{RELEASE}"));
-    Client::try_from(config).unwrap()
 }
 
 fn release(name: &str, number: u32, previous: Option<&str>) -> Value {

@@ -10,10 +10,13 @@ use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
 use crate::app::{
-    App, REPLICAS, SOON, in_steps, is_phase, nothing_lost, wait_for, weight_of, with_app,
+    App, RATE, REPLICAS, SOON, in_steps, is_phase, nothing_lost, pauses_at, wait_for, weight_of,
+    with_app,
 };
 use crate::film::Film;
 use crate::stage::{NAMESPACE, RELEASE, Version};
+
+mod process; // killed at one write
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
@@ -92,6 +95,47 @@ async fn an_end_on_request_hands_over_within_three_seconds() {
         app.until_healthy().await;
         nothing_rolled_back(&film);
         nothing_lost("a hand-over", load).await;
+        ready(app).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() {
+    with_app(async |app| {
+        ready(app).await;
+        let mut extra = in_steps();
+        // Long enough for it to be gone before the pause is over.
+        extra["strategy"]["steps"][1] = json!({"pause": {"for": "10s"}});
+        extra["strategy"]["steps"][3] = json!({"pause": {"for": "1s"}});
+        app.start(Version::One, &extra).await;
+        let (film, route) = (app.film().await, app.film_route().await);
+        let load = app.load().await;
+        let asked = Instant::now();
+        app.ask_for(Version::Two, &extra).await;
+        app.until_paused_at(20).await;
+        let args = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"];
+        let start = Instant::now();
+        app.stage.helm(&args).await;
+        eprintln!("uninstalled within {:?}", start.elapsed());
+        let left = app.now().await;
+        assert!(pauses_at(&left, 20), "{}", left["status"]["message"]);
+        let pods = app.pods().await;
+        let wanted = load.stats().answered + u64::from(RATE);
+        load.until(SOON, |stats| stats.answered >= wanted)
+            .await
+            .unwrap();
+        assert_eq!(app.pods().await, pods, "nothing moves without it");
+        let start = Instant::now();
+        app.stage.install(&[]).await;
+        eprintln!("installed again within {:?}", start.elapsed());
+        app.until_healthy().await;
+        app.until_pods(REPLICAS).await;
+        nothing_rolled_back(&film);
+        let weights = route.changes_since(asked, weight_of);
+        assert_eq!(weights, [20, 50, 100, 0]);
+        nothing_lost("another install in the middle", load).await;
         ready(app).await;
     })
     .await;

@@ -12,7 +12,7 @@ use testbed::load::Load;
 use crate::app::{
     App, NAME, RATE, REPLICAS, SOON, in_steps, is_phase, is_true, nothing_lost, wait_for, with_app,
 };
-use crate::stage::{NAMESPACE, RELEASE, Version};
+use crate::stage::Version;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
@@ -51,7 +51,7 @@ fn stable_of(rollout: &Value) -> Value {
 async fn wipe_statuses(app: &App) {
     let everywhere =
         |client| Api::<DynamicObject>::all_with(client, &ObjectKind::Rollout.api_resource());
-    let operator = as_operator(app).await;
+    let operator = Client::try_from(app.as_operator().await).unwrap();
     for rollout in everywhere(app.client.clone())
         .list(&ListParams::default())
         .await
@@ -65,15 +65,6 @@ async fn wipe_statuses(app: &App) {
             .await
             .unwrap();
     }
-}
-
-async fn as_operator(app: &App) -> Client {
-    let kubeconfig = app.stage.node.control_plane().kubeconfig();
-    let options = kube::config::KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.unwrap();
-    config.auth_info.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{RELEASE}"));
-    Client::try_from(config).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

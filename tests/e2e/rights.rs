@@ -55,11 +55,15 @@ async fn the_operator_did_all_that_it_may_and_nothing_else() {
 fn requests(log: &str) -> (BTreeSet<Right>, BTreeSet<Right>) {
     let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
     let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for line in log.lines().filter(|line| line.contains(&user)) {
+    let mut is_installed = true;
+    let is_of_interest =
+        |line: &&str| line.contains(&user) || line.contains("/clusterrolebindings");
+    for line in log.lines().filter(is_of_interest) {
         // The server may be writing the last line.
         let Ok(event) = serde_json::from_str::<Value>(line) else {
             continue;
         };
+        is_installed = is_bound_after(&event).unwrap_or(is_installed);
         if event["user"]["username"] != user {
             continue;
         }
@@ -70,11 +74,26 @@ fn requests(log: &str) -> (BTreeSet<Right>, BTreeSet<Right>) {
             continue;
         }
         match event["annotations"]["authorization.k8s.io/decision"].as_str() {
+            // While it is uninstalled its rights go before its pods do.
+            Some("forbid") if !is_installed => false,
             Some("forbid") => refused.insert(right),
             _ => done.insert(right),
         };
     }
     (done, refused)
+}
+
+/// Whether the operator has rights after a request, where the request decides about that.
+fn is_bound_after(event: &Value) -> Option<bool> {
+    let object = &event["objectRef"];
+    if object["resource"] != "clusterrolebindings" || object["name"] != RELEASE {
+        return None;
+    }
+    match event["verb"].as_str()? {
+        "delete" => Some(false),
+        "create" | "patch" | "update" => Some(true),
+        _ => None,
+    }
 }
 
 /// Nothing for requests that are not about an object, such as the server's version.

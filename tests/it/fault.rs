@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Match, Proxy, What};
@@ -69,6 +72,65 @@ async fn an_operator_killed_after_any_write_finishes_what_it_began() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn services_that_somebody_deletes_are_made_again_and_cost_no_pods() {
+    with_namespace(async |space| {
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let _operator = Operator::start(&space.name);
+        let mut extra = routed();
+        extra["spec"]["strategy"] = json!({"steps": [
+            {"setWeight": {"weight": 50}}, {"pause": {}}, {"setWeight": {"weight": 75}}]});
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let paused = api.until_phase(Phase::Paused).await;
+        let pods = pods(space).await;
+        let services: Api<Service> = Api::namespaced(space.client.clone(), &space.name);
+        for (name, status) in [
+            ("api-canary", &paused.canary),
+            ("api-stable", &paused.stable),
+        ] {
+            let gone = services.get(name).await.unwrap().uid();
+            let params = DeleteParams::default();
+            services.delete(name, &params).await.unwrap();
+            let again = wait_for(&format!("{name} again"), SOON, async || {
+                let service = services.get_opt(name).await.ok()??;
+                (service.uid() != gone).then_some(service)
+            })
+            .await;
+            let selector = again.spec.unwrap().selector.unwrap();
+            let revision = &status.as_ref().unwrap().revision;
+            assert_eq!(&selector["slipway.dev/revision"], revision, "{name}");
+        }
+        api.until("half and half, as before", |status| {
+            let weights = status.weights.as_ref();
+            weights.is_some_and(|weights| weights.canary == 50 && weights.observed)
+        })
+        .await;
+        api.patch(json!({"spec": {"strategy": {"steps": [
+            {"setWeight": {"weight": 50}}, {"setWeight": {"weight": 75}}]}}}))
+            .await;
+        let done = api.until_promoted(&stable(&first)).await;
+        assert_eq!(done.history.len(), 1, "{:?}", done.history);
+        assert_eq!(done.history[0].result.as_str(), "Promoted");
+        let left = self::pods(space).await;
+        let stays = pods.iter().filter(|pod| left.contains(pod)).count();
+        assert!(
+            stays >= 2,
+            "{stays} of the canary's two pods are still there"
+        );
+    })
+    .await;
+}
+
+/// Names of the pods.
+async fn pods(space: &Space) -> Vec<String> {
+    let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
+    let pods = pods.list(&ListParams::default()).await.unwrap();
+    pods.iter().map(ResourceExt::name_any).collect()
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! A Rollout on scripted nodes: real API server, real controllers, pods that do as they are told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, Rollout, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
 
-use crate::cluster::{Space, wait_for, with_namespace};
-use crate::operator::Operator;
+use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::operator::{Operator, nodes};
 
 /// Longest wait for a state that is a few steps away.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
@@ -452,6 +453,130 @@ async fn what_is_at_rest_is_not_written() {
             .filter(|m| m.manager.as_deref() == Some("slipway-status"));
         assert_eq!(ours.count(), 1);
         assert_ne!(before, after.metadata.resource_version);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_hook_that_cannot_run_is_given_up_within_seconds_and_stopped() {
+    with_namespace(async |space| {
+        let missing = format!("smoke:{}", space.name);
+        nodes().set_rule(&missing, "image-missing").unwrap();
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let with_hook = |image: &str| {
+            let run = json!({"name": "smoke", "job": {"image": image}, "timeout": "1h"});
+            json!({"spec": {"strategy": {"steps": [{"setWeight": {"weight": 25}}, {"run": run}]}}})
+        };
+        let whole = merged(&routed(), &with_hook(&missing));
+        let api = Subject::create(space, &manifest("greeter:1", &whole)).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        let start = Instant::now();
+        api.set_image("greeter:2").await;
+        let back = api.until_phase(Phase::RolledBack).await;
+        let took = start.elapsed();
+        println!("a hook whose image is missing is recognised within {took:?}");
+        assert!(took < Duration::from_secs(15), "{took:?}");
+        assert_eq!(stable(&back), stable(&first));
+        let why = back.history[0].reason.clone();
+        assert!(
+            why.starts_with("HookFailed: hook smoke: ImagePull: container check"),
+            "{why}"
+        );
+        let jobs: Api<Job> = Api::namespaced(space.client.clone(), &space.name);
+        wait_for("its Job is gone", SOON, async || {
+            let left = jobs.list(&ListParams::default()).await.ok()?;
+            left.items.is_empty().then_some(())
+        })
+        .await;
+        // With an image that is there, the next change goes through.
+        let mut fixed = with_hook("smoke:1");
+        fixed["spec"]["template"] =
+            json!({"spec": {"containers": [{"name": "web", "image": "greeter:3"}]}});
+        api.patch(fixed).await;
+        api.until_promoted(&stable(&first)).await;
+        nodes().remove_rule(&missing);
+    })
+    .await;
+}
+
+/// What `kubectl wait` says within a time, as the words of its success or of its failure.
+async fn kubectl_wait(space: &Space, condition: &str, timeout: &str) -> Result<String, String> {
+    let kubectl = testbed::programs::path_of("kubectl").unwrap();
+    let output = tokio::process::Command::new(kubectl)
+        .args([
+            "wait",
+            "rollouts.slipway.dev/api",
+            "--namespace",
+            &space.name,
+        ])
+        .args([format!("--for={condition}"), format!("--timeout={timeout}")])
+        .env("KUBECONFIG", kubeconfig_path())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn kubectl_waits_for_the_generation_of_now() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let mut extra = routed();
+        extra["spec"]["strategy"] =
+            json!({"steps": [{"setWeight": {"weight": 25}}, {"pause": {}}]});
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let done = "condition=Completed";
+        kubectl_wait(space, done, "40s").await.unwrap();
+        let first = api.status().await;
+        assert_eq!(first.phase, Some(Phase::Healthy));
+
+        // Asked for right after an edit, none of them is answered by what was there before.
+        api.set_image("greeter:2").await;
+        kubectl_wait(space, "condition=Ready", "40s").await.unwrap();
+        assert_eq!(api.status().await.phase, Some(Phase::Paused));
+        kubectl_wait(space, "condition=Paused", "1s").await.unwrap();
+        kubectl_wait(space, "condition=Healthy", "1s")
+            .await
+            .unwrap();
+        let not_yet = kubectl_wait(space, done, "1s").await.unwrap_err();
+        assert!(not_yet.contains("timed out"), "{not_yet}");
+
+        let template = json!({
+            "metadata": {"annotations": {"testbed.slipway.dev/script": "crash-loop"}},
+            "spec": {"containers": [{"name": "web", "image": "greeter:3"}]},
+        });
+        api.patch(json!({"spec": {"template": template}})).await;
+        kubectl_wait(space, "condition=Stalled", "40s")
+            .await
+            .unwrap();
+        assert_eq!(api.status().await.phase, Some(Phase::RolledBack));
+
+        let fixed = json!({"spec": {
+            "strategy": {"steps": null},
+            "template": {
+                "metadata": {"annotations": {"testbed.slipway.dev/script": null}},
+                "spec": {"containers": [{"name": "web", "image": "greeter:4"}]},
+            },
+        }});
+        api.patch(fixed).await;
+        kubectl_wait(space, done, "40s").await.unwrap();
+        let last = api.status().await;
+        assert_ne!(stable(&last), stable(&first));
+        assert_eq!(last.stable.unwrap().images["web"], "greeter:4");
+        api.api
+            .delete("api", &DeleteParams::default())
+            .await
+            .unwrap();
+        kubectl_wait(space, "delete", "40s").await.unwrap();
     })
     .await;
 }

@@ -257,7 +257,7 @@ impl<'a> Draft<'a> {
             match outcome {
                 None => return self.begin_check(entry, test, steps),
                 Some(Outcome::Running) => return self.await_check(entry, test, steps),
-                Some(Outcome::Failed(why)) => {
+                Some(Outcome::Failed(why) | Outcome::Stuck(why)) => {
                     let message = format!("smoke test {} failed: {why}", test.name);
                     put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
                     let cause = Cause::By(RollbackCause::SmokeFailed);

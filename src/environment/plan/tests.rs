@@ -886,6 +886,24 @@ fn people_are_told_once_and_again_until_it_arrives() {
 }
 
 #[test]
+fn a_smoke_test_whose_image_nobody_has_fails_at_once() {
+    let mut world = running(1);
+    world.release(2, Nature::LacksSmoke);
+    let asked = world.now;
+    world.settle();
+    assert_eq!(
+        world.told("staging")[1..],
+        ["Promote shop-2 RolledBack", "Rollback shop-1 Succeeded"]
+    );
+    let records = world.names(ObjectKind::Promotion).into_iter();
+    let records = records.map(|name| world.object(ObjectKind::Promotion, &name).to_string());
+    let why = "ImagePull: container check: ImagePullBackOff: no such image";
+    assert!(records.into_iter().any(|record| record.contains(why)));
+    let took = world.now.duration_since(asked);
+    assert!(took.as_secs() < 60, "it does not wait for the Job: {took}");
+}
+
+#[test]
 fn a_smoke_test_is_told_what_it_tests() {
     let world = running(1);
     let name = world

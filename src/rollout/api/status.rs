@@ -89,7 +89,7 @@ pub struct RolloutStatus {
     /// What the operator remembers between two looks. Not an interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`, `ActionFailed`.
+    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`, `Completed`, `ActionFailed`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,

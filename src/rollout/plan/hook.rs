@@ -21,8 +21,8 @@ impl Draft<'_> {
             self.start_hook(name);
         }
         let is_overtaken = |(name, hook): &(&String, &Hook)| {
-            let is_running = hook.outcome == Outcome::Running && !hook.is_ending;
-            is_running && Some(*name) != present.as_ref()
+            let is_over = matches!(hook.outcome, Outcome::Passed | Outcome::Failed(_));
+            !is_over && !hook.is_ending && Some(*name) != present.as_ref()
         };
         let overtaken = self.seen.hooks.iter().filter(is_overtaken);
         self.deletions

@@ -188,7 +188,10 @@ impl Draft<'_> {
         }
         let until = after(self.now, self.drain_of(set));
         let draining = &mut self.memory.progress.draining;
-        let until = *draining.entry(set.revision.to_string()).or_insert(until);
+        let noted = draining.entry(set.revision.to_string()).or_insert(until);
+        // What nobody keeps any more need not wait for the end of that.
+        let until = until.min(*noted);
+        *noted = until;
         if until <= self.now {
             return true;
         }

@@ -19,7 +19,7 @@ pub fn advance(
     };
     match outcome {
         Some(Outcome::Passed) => Progress::Done,
-        Some(Outcome::Failed(why)) => fail(format!("hook {name}: {why}")),
+        Some(Outcome::Failed(why) | Outcome::Stuck(why)) => fail(format!("hook {name}: {why}")),
         Some(Outcome::Running) | None if now >= deadline => fail(format!(
             "hook {name} did not end in time; look at its Job and the Job controller"
         )),

@@ -37,6 +37,7 @@ pub(super) struct Target {
     path: String,
     query: Option<String>,
     headers: HeaderMap,
+    connections: Connections,
     pool: Arc<Mutex<Pool>>,
 }
 
@@ -77,23 +78,17 @@ impl Target {
             HeaderValue::from_str(host).context("not a host name")?,
         );
         headers.insert(USER_AGENT, HeaderValue::from_static("slipway-load"));
-        let size = match spec.connections {
-            Connections::Reuse(size) => size,
-            Connections::Fresh => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-                0
-            }
-        };
         let pool = Pool {
             idle: VecDeque::new(),
             members: 0,
-            size,
+            size: spec.connections.kept(),
         };
         Ok(Self {
             addresses,
             path: spec.url.path().to_owned(),
             query: spec.url.query().map(str::to_owned),
             headers,
+            connections: spec.connections,
             pool: Arc::new(Mutex::new(pool)),
         })
     }
@@ -111,7 +106,7 @@ impl Target {
             .request(seq)
             .map_err(|error| (Loss::Reset, error.to_string()))?;
         loop {
-            let (mut seat, is_new) = self.take_seat().await?;
+            let (mut seat, is_new) = self.take_seat(seq).await?;
             let Some(sender) = seat.sender.as_mut() else {
                 continue;
             };
@@ -142,13 +137,21 @@ impl Target {
         let mut request =
             Request::get(format!("{}?{query}x-slipway-seq={seq}", self.path)).body(Empty::new())?;
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(SEQ, HeaderValue::from(seq));
+        let headers = request.headers_mut();
+        headers.insert(SEQ, HeaderValue::from(seq));
+        if self.connections.is_fresh(seq) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(request)
     }
 
     /// The kept connection that waited longest, or a new one.
-    async fn take_seat(&self) -> Result<(Seat, bool), (Loss, String)> {
-        let mut seat = Seat::take(&self.pool);
+    async fn take_seat(&self, seq: u64) -> Result<(Seat, bool), (Loss, String)> {
+        let mut seat = if self.connections.is_fresh(seq) {
+            Seat::for_once()
+        } else {
+            Seat::take(&self.pool)
+        };
         if let Some(sender) = seat.sender.as_mut() {
             return match sender.ready().await {
                 Ok(()) => Ok((seat, false)),
@@ -186,6 +189,14 @@ impl Target {
 }
 
 impl Seat {
+    /// No connection yet, and none to keep.
+    fn for_once() -> Self {
+        Self {
+            sender: None,
+            pool: None,
+        }
+    }
+
     fn take(shared: &Arc<Mutex<Pool>>) -> Self {
         let mut pool = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.members < pool.size {
@@ -200,10 +211,7 @@ impl Seat {
                 sender: Some(sender),
                 pool: Some(Arc::clone(shared)),
             },
-            None => Self {
-                sender: None,
-                pool: None,
-            },
+            None => Self::for_once(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What to send, where and how long. No I/O.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -32,8 +32,34 @@ pub struct LoadSpec {
 pub enum Connections {
     /// This many are kept and used in turn; when all are busy, one more is opened for one request.
     Reuse(usize),
+    /// The same, but each request whose number is a multiple of `fresh_every` takes a new one.
+    Mixed {
+        /// How many are kept.
+        kept: usize,
+        /// One in how many takes a new one.
+        fresh_every: NonZeroU64,
+    },
     /// A new one each time, closed after the answer.
     Fresh,
+}
+
+impl Connections {
+    /// How many are kept.
+    pub(super) fn kept(self) -> usize {
+        match self {
+            Self::Reuse(kept) | Self::Mixed { kept, .. } => kept,
+            Self::Fresh => 0,
+        }
+    }
+
+    /// Whether request `seq` takes a new one, which is closed after the answer.
+    pub(super) fn is_fresh(self, seq: u64) -> bool {
+        match self {
+            Self::Reuse(_) => false,
+            Self::Mixed { fresh_every, .. } => seq.is_multiple_of(fresh_every.get()),
+            Self::Fresh => true,
+        }
+    }
 }
 
 impl LoadSpec {

@@ -1,7 +1,7 @@
 //! The generator against small servers that answer, drop, stall and lie.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -226,6 +226,14 @@ async fn connections_are_kept_or_fresh_as_asked() {
     assert!((3..60).contains(&kept), "{kept} connections");
     summary_of(spec().connections(Connections::Fresh)).await;
     assert_eq!(server.connections() - kept, 100);
+    let mixed = Connections::Mixed {
+        kept: 3,
+        fresh_every: NonZeroU64::new(4).unwrap(),
+    };
+    let before = server.connections();
+    summary_of(spec().connections(mixed)).await;
+    let mixed = server.connections() - before;
+    assert!((28..90).contains(&mixed), "{mixed} connections");
 }
 
 #[tokio::test]

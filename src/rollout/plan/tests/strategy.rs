@@ -138,29 +138,38 @@ fn stable_that_has_gone_down_takes_back_what_it_can_and_grows() {
     assert_eq!(shifted_to(&failed(4, 50)), Some(0));
 }
 
-#[test]
-fn the_revision_before_is_kept_and_gone_back_to_without_steps() {
+fn keeping_old() -> Value {
     let mut extra = ten_then_half();
     extra["strategy"]["keepOldFor"] = "10m".into();
+    extra
+}
+
+/// A version is asked for while version 2 serves, which came after a minute, and version 1 is kept until the eleventh.
+fn with_version_1_kept(asked: Spec) -> Observed {
+    let extra = keeping_old();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
-    let at = |version, now| {
-        let seen = untouched(spec(version, &extra))
-            .with_set(&v1, 4)
-            .promoted(&v1, NOW)
-            .with_set(&v2, 4)
-            .promoted(&v2, later(60));
-        let draining = [(v1.to_string(), later(660))].into();
-        let progress = Progress {
-            stable: Some(v2.clone()),
-            draining,
-            ..Progress::default()
-        };
-        let status = RolloutStatus {
-            progress: Some(progress),
-            ..RolloutStatus::default()
-        };
-        plan(&seen.with_traffic(&v2, &v2, 0).remembering(status), now)
+    let seen = untouched(asked)
+        .with_set(&v1, 4)
+        .promoted(&v1, NOW)
+        .with_set(&v2, 4)
+        .promoted(&v2, later(60));
+    let progress = Progress {
+        stable: Some(v2.clone()),
+        draining: [(v1.to_string(), later(660))].into(),
+        ..Progress::default()
     };
+    let status = RolloutStatus {
+        progress: Some(progress),
+        ..RolloutStatus::default()
+    };
+    seen.with_traffic(&v2, &v2, 0).remembering(status)
+}
+
+#[test]
+fn the_revision_before_is_kept_and_gone_back_to_without_steps() {
+    let extra = keeping_old();
+    let v1 = revision("1", &extra);
+    let at = |version, now| plan(&with_version_1_kept(spec(version, &extra)), now);
     let resting = at("2", later(600));
     assert_eq!((resting.actions.len(), resting.wake), (0, Some(later(660))));
     assert_eq!(scaled(&at("2", later(660)), &v1), Some(0));
@@ -168,6 +177,18 @@ fn the_revision_before_is_kept_and_gone_back_to_without_steps() {
     let change = back.progress.progress.change.as_ref().unwrap();
     assert_eq!(change.step, 4, "no step is left");
     assert_eq!(selected(&back, "api-canary"), Some(v1.to_string()));
+}
+
+#[test]
+fn what_is_kept_is_let_go_when_another_change_begins_or_nobody_keeps_it_any_more() {
+    let v1 = revision("1", &keeping_old()).to_string();
+    for asked in [spec("3", &keeping_old()), spec("2", &ten_then_half())] {
+        let drained = later(100) + asked.drain;
+        let seen = with_version_1_kept(asked);
+        let first = plan(&seen, later(100));
+        assert_eq!(first.progress.progress.draining[&v1], drained);
+        assert!(first.wake <= Some(drained), "{:?}", first.wake);
+    }
 }
 
 #[test]
@@ -311,6 +332,23 @@ fn a_hook_that_fails_or_never_ends_gives_the_change_up() {
     assert_eq!(plan(&silent, later(119)).progress.progress.failed, None);
     let late = plan(&silent, later(120));
     assert_eq!(late.progress.progress.failed.unwrap().reason, "HookFailed");
+}
+
+#[test]
+fn a_hook_that_will_never_run_gives_the_change_up_and_is_stopped() {
+    let extra = with_hook();
+    let (name, _) = hook(&plan(&under_way(&extra, 1, 4, 0), NOW)).unwrap();
+    let why = "ImagePull: container check: smoke:9: not found";
+    let seen = with_outcome(
+        under_way(&extra, 1, 4, 0),
+        &name,
+        Outcome::Stuck(why.into()),
+    );
+    let plan = plan(&seen, later(1));
+    let failure = plan.progress.progress.failed.unwrap();
+    assert_eq!(failure.message, format!("hook smoke: {why}"));
+    let stops = |action: &Action| matches!(action, Action::Delete { target, .. } if target.key.name == name);
+    assert!(plan.actions.iter().any(stops), "{:?}", plan.actions);
 }
 
 #[test]
