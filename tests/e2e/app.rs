@@ -23,8 +23,17 @@ use crate::stage::{NAMESPACE, RELEASE, Stage, Version, stage};
 
 /// Name of every Rollout; namespaces tell them apart.
 pub(crate) const NAME: &str = "greeter";
-/// Requests per second.
-pub(crate) const RATE: u32 = 200;
+/// Requests a second of every load: as many as one core can send, answer and count beside everything else, and twice as
+/// many in the long versions.
+pub(crate) fn rate() -> u32 {
+    if is_full() { 200 } else { 100 }
+}
+
+/// Whether the long versions are played.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("SLIPWAY_TEST_FULL").is_some()
+}
+
 /// Pods of a Rollout.
 pub(crate) const REPLICAS: usize = 3;
 /// Time for which pods without traffic go on serving.
@@ -233,7 +242,7 @@ impl App {
     pub(crate) async fn load_on(&self, gateway: &str) -> Load {
         let url = format!("http://{gateway}/");
         self.answers(&url).await;
-        let rate = NonZeroU32::new(RATE).unwrap();
+        let rate = NonZeroU32::new(rate()).unwrap();
         let connections = Connections::Mixed {
             kept: 10,
             fresh_every: NonZeroU64::new(4).unwrap(),

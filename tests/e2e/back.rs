@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testbed::load::Load;
 
 use crate::app::{
-    App, DRAIN, RATE, REPLICAS, SOON, is_phase, nothing_lost, share, wait_for, weight_of, with_app,
+    App, DRAIN, REPLICAS, SOON, is_phase, nothing_lost, rate, share, wait_for, weight_of, with_app,
 };
 use crate::film::Film;
 use crate::stage::Version;
@@ -159,7 +159,7 @@ async fn back_to(app: &App, route: &Film, version: Version, extra: &Value) -> Du
 async fn until_all_by(load: &Load, version: Version) {
     wait_for("answers of one version only", DRAIN, async || {
         let before = load.stats();
-        let wanted = before.answered + u64::from(RATE / 4);
+        let wanted = before.answered + u64::from(rate() / 4);
         let after = load.until(SOON, |stats| stats.answered >= wanted);
         let share = share(&before, &after.await.unwrap(), version);
         if share > 99.9 {

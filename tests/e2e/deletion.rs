@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway::model::object::ObjectKind;
 
 use crate::app::{
-    App, DRAIN, NAME, RATE, REPLICAS, SOON, in_steps, nothing_lost, wait_for, with_app,
+    App, DRAIN, NAME, REPLICAS, SOON, in_steps, nothing_lost, rate, wait_for, with_app,
 };
 use crate::stage::Version;
 
@@ -24,7 +24,7 @@ async fn orphaned_in_the_middle_of_a_canary_the_stable_version_serves_on() {
         app.delete(ObjectKind::Rollout, NAME).await;
         app.until_pods(REPLICAS).await;
         assert_eq!(app.pods().await, before, "the same pods");
-        let wanted = load.stats().answered + 2 * DRAIN.as_secs() * u64::from(RATE);
+        let wanted = load.stats().answered + 2 * DRAIN.as_secs() * u64::from(rate());
         load.until(SOON, |stats| stats.answered >= wanted)
             .await
             .unwrap();

@@ -9,7 +9,7 @@ use kube::api::{Api, ListParams};
 use reqwest::header::{COOKIE, HOST, SET_COOKIE};
 use serde_json::{Value, json};
 
-use crate::app::{App, RATE, REPLICAS, SOON, nothing_lost, share, with_app};
+use crate::app::{App, REPLICAS, SOON, nothing_lost, rate, share, with_app};
 use crate::stage::Version;
 
 /// Sessions that people have open: enough that some begin at either version.
@@ -41,7 +41,7 @@ async fn copies_reach_the_canary_alone_and_sessions_stay_while_the_weight_moves(
         let mirroring = app.until_paused_at(0).await;
         let canary = mirroring["status"]["canary"]["revision"].as_str().unwrap();
         let (before, had) = (load.stats(), requests(app, canary).await);
-        let three = u64::from(3 * RATE);
+        let three = u64::from(3 * rate());
         let more = load.until(SOON, |stats| stats.answered >= before.answered + three);
         let after = more.await.unwrap();
         let (copies, sent) = (requests(app, canary).await - had, after.sent - before.sent);
@@ -75,7 +75,7 @@ async fn copies_reach_the_canary_alone_and_sessions_stay_while_the_weight_moves(
         }
         all_stay(&sessions).await;
         // Envoy Gateway says that it has a weight a moment before Envoy has it.
-        let settled = load.stats().answered + u64::from(RATE);
+        let settled = load.stats().answered + u64::from(rate());
         let before = load.until(SOON, |stats| stats.answered >= settled);
         let before = before.await.unwrap();
         let more = load.until(SOON, |stats| stats.answered >= before.answered + three);

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
 use crate::app::{
-    App, RATE, REPLICAS, SOON, in_steps, is_phase, nothing_lost, pauses_at, wait_for, weight_of,
+    App, REPLICAS, SOON, in_steps, is_phase, nothing_lost, pauses_at, rate, wait_for, weight_of,
     with_app,
 };
 use crate::film::Film;
@@ -122,7 +122,7 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         let left = app.now().await;
         assert!(pauses_at(&left, 20), "{}", left["status"]["message"]);
         let pods = app.pods().await;
-        let wanted = load.stats().answered + u64::from(RATE);
+        let wanted = load.stats().answered + u64::from(rate());
         load.until(SOON, |stats| stats.answered >= wanted)
             .await
             .unwrap();

@@ -10,7 +10,7 @@ use slipway::model::object::ObjectKind;
 use testbed::load::Load;
 
 use crate::app::{
-    App, NAME, RATE, REPLICAS, SOON, in_steps, is_phase, is_true, nothing_lost, wait_for, with_app,
+    App, NAME, REPLICAS, SOON, in_steps, is_phase, is_true, nothing_lost, rate, wait_for, with_app,
 };
 use crate::stage::Version;
 
@@ -102,7 +102,7 @@ async fn a_spec_that_cannot_be_is_told_and_changes_nothing() {
 
 /// Three seconds' worth of answers.
 async fn some_more(load: &Load) {
-    let wanted = load.stats().answered + u64::from(3 * RATE);
+    let wanted = load.stats().answered + u64::from(3 * rate());
     load.until(Duration::from_secs(30), |stats| stats.answered >= wanted)
         .await
         .unwrap();

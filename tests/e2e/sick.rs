@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
-use crate::app::{App, RATE, REPLICAS, SOON, nothing_lost, wait_for, with_app};
+use crate::app::{App, REPLICAS, SOON, nothing_lost, rate, wait_for, with_app};
 use crate::stage::Version;
 
 /// A pod is ready as long as nobody has put this file there.
@@ -84,7 +84,7 @@ async fn a_fix_waits_for_nothing_while_stable_is_down() {
         app.until_pods(REPLICAS).await;
         let served = load.stats();
         let more = load.until(SOON, |stats| {
-            stats.answered >= served.answered + u64::from(2 * RATE)
+            stats.answered >= served.answered + u64::from(2 * rate())
         });
         let lost = more.await.unwrap().lost - served.lost;
         assert_eq!(lost, 0, "once it serves, it loses nothing");

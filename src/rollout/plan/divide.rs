@@ -184,6 +184,10 @@ impl Draft<'_> {
         if other == revision && answering >= self.proven(side.other(), revision) {
             return None;
         }
+        // What is gone does not answer again: whatever stable cannot take of its requests is lost anyway.
+        if side == Side::Stable && self.seen.set(other).is_none() {
+            return None;
+        }
         if side == Side::Canary && !is_way_back {
             let set = self.seen.set(revision);
             answering = answering.min(set.map_or(0, |set| set.available));

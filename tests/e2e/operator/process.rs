@@ -16,7 +16,8 @@ use tokio::process::{Child, Command};
 
 use super::{nothing_rolled_back, ready};
 use crate::app::{
-    App, NAME, REPLICAS, SOON, is_phase, is_true, nothing_lost, wait_for, weight_of, with_app,
+    App, NAME, REPLICAS, SOON, is_full, is_phase, is_true, nothing_lost, wait_for, weight_of,
+    with_app,
 };
 use crate::stage::{NAMESPACE, RELEASE, Version};
 
@@ -79,7 +80,7 @@ async fn killed_at_five_moments_of_a_canary_it_ends_as_if_nothing_had_been() {
 
 /// After any write, where there is time for it: `make e2e-full`.
 async fn killed_after_other_writes(app: &App, proxy: &Proxy) {
-    if std::env::var_os("SLIPWAY_TEST_FULL").is_none() {
+    if !is_full() {
         return;
     }
     let mut versions = [Version::One, Version::Two].into_iter().cycle();

@@ -179,3 +179,21 @@ fn after_any_storm_a_full_apply_leaves_nothing_to_do() {
         assert_eq!(again.wake, None, "seed {seed}");
     }
 }
+
+/// What serves and what is stable were both deleted, by somebody who is gone as well.
+#[test]
+fn a_service_that_is_switched_gets_away_from_revisions_that_are_gone() {
+    let mut world = World::new(1, GOOD, &switched());
+    assert!(world.run_until(CALM, Phase::Healthy));
+    world.wanted = "2";
+    assert!(world.run_until(CALM, Phase::Healthy));
+    let older = world.revision("1");
+    world.objects.sets.clear();
+    world.pods.clear();
+    world.objects.services[1] = Some((older.clone(), 1000));
+    world.version = 1000;
+    let progress = world.status.progress.as_mut();
+    progress.unwrap().stable = Some(older);
+    world.wanted = "3";
+    assert!(world.run_until(CALM, Phase::Healthy), "{:?}", world.status);
+}
