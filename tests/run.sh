@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times and with
-# the first words of what failed, and fails if one failed. Stories on a node wait most of the time: the rest goes on beside them,
-# and gives way to them.
+# the first words of what failed, and fails if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -27,17 +26,17 @@ part() {
 # Everything that is run. What is built while stories are told takes their time.
 build() {
     "$cargo" test --workspace --no-run --quiet || return
-    if [[ " ${computing[*]} " == *' worlds '* ]]; then worlds --no-run --quiet || return; fi
-    if ((${#playing[@]} == 0)); then return; fi
+    if [[ -n $has_worlds ]]; then worlds --no-run --quiet || return; fi
+    if [[ -z $needs_node ]]; then return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
-unit() { nice -n 19 "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
+unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 # Optimised a little: ten thousand take two minutes then.
-worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 nice -n 19 "$cargo" test --lib "$@" -- world:: --nocapture; }
+worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 api() {
-    nice -n 5 "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
+    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
         env -u SLIPWAY_TEST_KUBECONFIG \
-            nice -n 5 "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
+            "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
 # Two stories at once, but for those in which the operator dies, which all share; the longest only where there is time for
 # them. What the operator did is compared with what it may do after everything else.
@@ -61,13 +60,12 @@ testbed() {
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
-# What computes, what asks an API server and what plays on a node go on beside each other.
-computing=() asking=() playing=()
+has_worlds= needs_node=
 for name in "$@"; do
     case $name in
-        unit | worlds) computing+=("$name") ;;
-        api) asking+=("$name") ;;
-        node | testbed | pictures) playing+=("$name") ;;
+        unit | api) ;;
+        worlds) has_worlds=1 ;;
+        node | testbed | pictures) needs_node=1 ;;
         *)
             echo "unknown part $name: unit, worlds, api, node, testbed or pictures" >&2
             exit 2
@@ -76,25 +74,8 @@ for name in "$@"; do
 done
 printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
 part build build
-# The last lane, which is the longest, is shown as it goes, and the others when it has ended.
-lanes=()
-for lane in "${computing[*]}" "${asking[*]}" "${playing[*]}"; do
-    if [[ -n $lane ]]; then lanes+=("$lane"); fi
-done
-run_lane() {
-    local name
-    for name in $1; do part "$name" "$name"; done
-}
-for ((i = 0; i < ${#lanes[@]} - 1; i++)); do
-    run_lane "${lanes[i]}" > "$results/lane$i" 2>&1 &
-done
-run_lane "${lanes[-1]}"
-if ((${#lanes[@]} > 1)); then printf '\n=== waiting for: %s\n' "${lanes[*]::${#lanes[@]}-1}"; fi
-wait
-for ((i = 0; i < ${#lanes[@]} - 1; i++)); do
-    cat "$results/lane$i"
-    rm "$results/lane$i"
-done
+# One after the other: what is measured in requests that are lost has the machine for itself.
+for name in "$@"; do part "$name" "$name"; done
 printf '\n=== summary\n'
 for name in build "$@"; do
     if [[ -e $results/$name ]]; then cat "$results/$name"; fi

@@ -110,7 +110,7 @@ impl App {
             "name": "web",
             "image": self.stage.image(version),
             "env": [{"name": "LINGER_SECONDS", "value": "1"}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5},
             "resources": {"requests": {"cpu": "10m", "memory": "24Mi"}},
         });
         let mut spec = json!({

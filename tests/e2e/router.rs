@@ -128,7 +128,7 @@ const BEFORE: &str = "before";
 async fn service_and_pods(app: &App) {
     let container = json!({
         "name": "web", "image": app.stage.image(Version::One), "env": [{"name": "LINGER_SECONDS", "value": "1"}],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5},
     });
     let labels = json!({"app": NAME, "owner": BEFORE});
     let set = json!({
