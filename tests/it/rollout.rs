@@ -543,8 +543,10 @@ async fn kubectl_waits_for_the_generation_of_now() {
         api.set_image("greeter:2").await;
         kubectl_wait(space, "condition=Ready", "40s").await.unwrap();
         assert_eq!(api.status().await.phase, Some(Phase::Paused));
-        kubectl_wait(space, "condition=Paused", "1s").await.unwrap();
-        kubectl_wait(space, "condition=Healthy", "1s")
+        kubectl_wait(space, "condition=Paused", "40s")
+            .await
+            .unwrap();
+        kubectl_wait(space, "condition=Healthy", "40s")
             .await
             .unwrap();
         let not_yet = kubectl_wait(space, done, "1s").await.unwrap_err();
