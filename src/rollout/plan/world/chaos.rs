@@ -164,11 +164,7 @@ fn after_any_storm_a_full_apply_leaves_nothing_to_do() {
     for seed in 60..90 {
         let mut world = weathered(seed);
         world.wanted = "3";
-        assert!(
-            world.run_until(CALM, Phase::Healthy),
-            "seed {seed}: {:#?}",
-            world.status
-        );
+        world.must_reach(CALM, Phase::Healthy, &format!("seed {seed}"));
         // What was old has drained.
         for _ in 0..30 {
             world.tick();
@@ -184,9 +180,9 @@ fn after_any_storm_a_full_apply_leaves_nothing_to_do() {
 #[test]
 fn a_service_that_is_switched_gets_away_from_revisions_that_are_gone() {
     let mut world = World::new(1, GOOD, &switched());
-    assert!(world.run_until(CALM, Phase::Healthy));
+    world.must_reach(CALM, Phase::Healthy, "an earlier version gets stuck");
     world.wanted = "2";
-    assert!(world.run_until(CALM, Phase::Healthy));
+    world.must_reach(CALM, Phase::Healthy, "an earlier version gets stuck");
     let older = world.revision("1");
     world.objects.sets.clear();
     world.pods.clear();
@@ -195,5 +191,5 @@ fn a_service_that_is_switched_gets_away_from_revisions_that_are_gone() {
     let progress = world.status.progress.as_mut();
     progress.unwrap().stable = Some(older);
     world.wanted = "3";
-    assert!(world.run_until(CALM, Phase::Healthy), "{:?}", world.status);
+    world.must_reach(CALM, Phase::Healthy, "v3 gets stuck");
 }

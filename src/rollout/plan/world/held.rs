@@ -33,8 +33,7 @@ pub(super) fn held(seed: u64, habits: Habits, extra: &Value) -> World {
         _ => (DecisionAction::Abort, Phase::RolledBack),
     };
     world.decision(action);
-    let is_over = world.run_until(400, phase);
-    assert!(is_over, "seed {seed}: {action}: {:?}", world.status);
+    world.must_reach(400, phase, &format!("seed {seed}: {action}"));
     world
 }
 
@@ -80,7 +79,6 @@ pub(super) fn held_without_pods(seed: u64, habits: Habits, extra: &Value) -> Wor
     // From here on its weight may go up again.
     world.left.clear();
     world.decision(DecisionAction::Retry);
-    let is_over = world.run_until(400, Phase::Healthy);
-    assert!(is_over, "seed {seed}: {:?}", world.status);
+    world.must_reach(400, Phase::Healthy, &format!("seed {seed}"));
     world
 }

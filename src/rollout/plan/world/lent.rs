@@ -8,10 +8,10 @@ fn lent(seed: u64, habits: Habits, extra: &Value) -> World {
     let mut world = World::new(seed, habits, extra);
     world.is_lent = true;
     world.widen();
-    assert!(
-        world.run_until(60, Phase::Healthy),
-        "seed {seed}: v1 does not take over: {:?}",
-        world.status
+    world.must_reach(
+        60,
+        Phase::Healthy,
+        &format!("seed {seed}: v1 does not take over"),
     );
     while world.now < 25 {
         world.tick();
@@ -27,21 +27,13 @@ fn lent(seed: u64, habits: Habits, extra: &Value) -> World {
 pub(super) fn good(seed: u64, habits: Habits, extra: &Value) -> World {
     let mut world = lent(seed, habits, extra);
     world.tick();
-    assert!(
-        world.run_until(300, Phase::Healthy),
-        "seed {seed}: v2 gets stuck: {:?}",
-        world.status
-    );
+    world.must_reach(300, Phase::Healthy, &format!("seed {seed}: v2 gets stuck"));
     world
 }
 
 pub(super) fn bad(seed: u64, habits: Habits) -> World {
     let mut world = lent(seed, habits, &steps());
     world.bad.insert("2");
-    assert!(
-        world.run_until(300, Phase::RolledBack),
-        "seed {seed}: {:?}",
-        world.status
-    );
+    world.must_reach(300, Phase::RolledBack, &format!("seed {seed}"));
     world
 }

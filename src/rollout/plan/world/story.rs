@@ -26,9 +26,10 @@ pub(super) fn started(seed: u64, habits: Habits) -> World {
 /// The same with another spec.
 pub(super) fn started_with(seed: u64, habits: Habits, extra: &Value) -> World {
     let mut world = World::new(seed, habits, extra);
-    assert!(
-        world.run_until(60, Phase::Healthy),
-        "seed {seed}: v1 does not start"
+    world.must_reach(
+        60,
+        Phase::Healthy,
+        &format!("seed {seed}: v1 does not start"),
     );
     // The first pods have time to arrive everywhere.
     while world.now < 25 {
@@ -44,11 +45,7 @@ pub(super) type Story = fn(u64, Habits) -> World;
 pub(super) fn good(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.tick();
-    assert!(
-        world.run_until(300, Phase::Healthy),
-        "seed {seed}: v2 gets stuck: {:?}",
-        world.status
-    );
+    world.must_reach(300, Phase::Healthy, &format!("seed {seed}: v2 gets stuck"));
     let stable = world.status.progress.as_ref().unwrap().stable.clone();
     assert_eq!(stable, Some(world.revision("2")), "seed {seed}");
     // Weight goes one way only when nothing fails.
@@ -65,11 +62,7 @@ pub(super) fn good(seed: u64, habits: Habits) -> World {
 pub(super) fn bad_metric(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.bad.insert("2");
-    assert!(
-        world.run_until(300, Phase::RolledBack),
-        "seed {seed}: {:?}",
-        world.status
-    );
+    world.must_reach(300, Phase::RolledBack, &format!("seed {seed}"));
     let peak = world.peak.get(&world.revision("2")).copied().unwrap_or(0);
     assert!(peak <= 50, "seed {seed}: v2 had {peak} %");
     world
@@ -79,11 +72,7 @@ pub(super) fn bad_metric(seed: u64, habits: Habits) -> World {
 pub(super) fn no_data(seed: u64, habits: Habits) -> World {
     let mut world = started(seed, habits);
     world.silent = true;
-    assert!(
-        world.run_until(400, Phase::RolledBack),
-        "seed {seed}: {:?}",
-        world.status
-    );
+    world.must_reach(400, Phase::RolledBack, &format!("seed {seed}"));
     world
 }
 
@@ -101,11 +90,7 @@ pub(super) fn superseded(seed: u64, habits: Habits) -> World {
     }
     world.wanted = "3";
     world.tick();
-    assert!(
-        world.run_until(400, Phase::Healthy),
-        "seed {seed}: v3 gets stuck: {:?}",
-        world.status
-    );
+    world.must_reach(400, Phase::Healthy, &format!("seed {seed}: v3 gets stuck"));
     world
 }
 
@@ -220,8 +205,7 @@ pub(super) fn with_weight() -> Value {
 pub(super) fn taken_over(seed: u64, habits: Habits, extra: &Value) -> World {
     let mut world = started_with(seed, habits, extra);
     world.tick();
-    let is_over = world.run_until(400, Phase::Healthy);
-    assert!(is_over, "seed {seed}: v2 gets stuck: {:?}", world.status);
+    world.must_reach(400, Phase::Healthy, &format!("seed {seed}: v2 gets stuck"));
     world
 }
 
@@ -240,8 +224,7 @@ pub(super) fn taken_over_in_place(seed: u64, habits: Habits, extra: &Value) -> W
 pub(super) fn sent_back(seed: u64, habits: Habits, extra: &Value) -> World {
     let mut world = started_with(seed, habits, extra);
     world.bad.insert("2");
-    let is_back = world.run_until(400, Phase::RolledBack);
-    assert!(is_back, "seed {seed}: {:?}", world.status);
+    world.must_reach(400, Phase::RolledBack, &format!("seed {seed}"));
     let v1 = world.revision("1");
     let stable = world.objects.sets.iter().find(|set| set.revision == v1);
     assert_eq!(
@@ -260,8 +243,7 @@ pub(super) fn overtaken(seed: u64, habits: Habits, extra: &Value) -> World {
     }
     world.wanted = "3";
     world.tick();
-    let is_over = world.run_until(500, Phase::Healthy);
-    assert!(is_over, "seed {seed}: v3 gets stuck: {:?}", world.status);
+    world.must_reach(500, Phase::Healthy, &format!("seed {seed}: v3 gets stuck"));
     world
 }
 
@@ -279,8 +261,7 @@ pub(super) fn resized(seed: u64, habits: Habits, extra: &Value) -> World {
         world.specs = resized.into();
     }
     world.tick();
-    let is_over = world.run_until(400, Phase::Healthy);
-    assert!(is_over, "seed {seed}: v2 gets stuck: {:?}", world.status);
+    world.must_reach(400, Phase::Healthy, &format!("seed {seed}: v2 gets stuck"));
     let progress = world.status.progress.as_ref().unwrap();
     assert_eq!(progress.replicas, None, "seed {seed}");
     world
@@ -358,13 +339,12 @@ pub(super) fn restarted(seed: u64, habits: Habits, replicas: i32) -> World {
     let mut world = started_with(seed, habits, &with_weight());
     world.wanted = "1";
     world.respec(|spec| spec.replicas = replicas);
-    assert!(world.run_until(60, Phase::Healthy), "seed {seed}");
+    world.must_reach(60, Phase::Healthy, &format!("seed {seed}"));
     for _ in 0..10 {
         world.tick();
     }
     until_renewed(&mut world, seed);
-    let is_over = world.run_until(100, Phase::Healthy);
-    assert!(is_over, "seed {seed}: {:?}", world.status);
+    world.must_reach(100, Phase::Healthy, &format!("seed {seed}"));
     let progress = world.status.progress.as_ref();
     assert!(
         progress.is_some_and(|progress| progress.restart.is_none()),
@@ -386,8 +366,7 @@ pub(super) fn restarted_in_a_pause(seed: u64, habits: Habits) -> World {
     }
     until_renewed(&mut world, seed);
     world.decision(DecisionAction::Skip);
-    let is_over = world.run_until(300, Phase::Healthy);
-    assert!(is_over, "seed {seed}: {:?}", world.status);
+    world.must_reach(300, Phase::Healthy, &format!("seed {seed}"));
     world
 }
 

@@ -1,0 +1,213 @@
+//! The API server of a world: what becomes of the actions of a plan.
+
+use super::*;
+
+impl World {
+    pub(super) fn act(&mut self, action: &Action, outcome: &mut Outcome) -> bool {
+        self.version += 1;
+        match action {
+            Action::Create(manifest) => {
+                let body = &manifest.body;
+                match manifest.kind {
+                    ObjectKind::ReplicaSet => self.create_set(body),
+                    ObjectKind::Service => {
+                        let side = usize::from(manifest.key.name.ends_with("canary"));
+                        let selected = selected(body);
+                        let version = self.version;
+                        self.objects.services[side].get_or_insert((selected, version));
+                    }
+                    ObjectKind::Job => {
+                        let passes_at = self.now + 2;
+                        self.jobs
+                            .entry(manifest.key.name.clone())
+                            .or_insert(passes_at);
+                    }
+                    ObjectKind::HttpRoute => {
+                        if self.objects.route.is_none() {
+                            let division = division_in(body).unwrap();
+                            let weight = division.weight.percent();
+                            self.objects.route = Some((weight, self.version));
+                            self.objects.on_top = on_top(division);
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+                true
+            }
+            Action::Patch { .. } | Action::PatchEach(_) => {
+                let lost = action
+                    .patches()
+                    .filter(|(target, change)| !self.patch(target, change));
+                lost.count() == 0
+            }
+            Action::Fetch { key, .. } => {
+                outcome.replies.insert(key.clone(), Ok(self.answer()));
+                true
+            }
+            Action::Delete { target, .. } => {
+                let name = target.key.name.clone();
+                self.jobs.remove(&name);
+                self.objects
+                    .sets
+                    .retain(|set| format!("api-{}", set.revision) != name);
+                true
+            }
+            Action::Evict { target } => {
+                let answer = self.evict(&target.uid);
+                outcome.evictions.insert(target.key.name.clone(), answer);
+                true
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Now and then a budget of disruption does not allow it.
+    fn evict(&mut self, uid: &str) -> Eviction {
+        if self.random.one_in(5) {
+            return Eviction::Refused("the budget needs 4 healthy pods and has 4".to_owned());
+        }
+        let ends_at = self.now + if self.is_graceful { DRAIN } else { 0 };
+        let mut pods = self.pods.iter_mut();
+        if let Some(pod) = pods.find(|pod| pod.uid == uid && pod.ends_at.is_none()) {
+            pod.ends_at = Some(ends_at);
+        }
+        Eviction::Granted
+    }
+
+    fn create_set(&mut self, body: &Value) {
+        let label = &body["metadata"]["labels"]["slipway.dev/revision"];
+        let revision = Revision::from_label(label.as_str().unwrap());
+        if self.objects.sets.iter().any(|set| set.revision == revision) {
+            return;
+        }
+        let ordinal = body["metadata"]["annotations"]["slipway.dev/ordinal"]
+            .as_str()
+            .unwrap();
+        self.objects.sets.push(SimSet {
+            revision,
+            ordinal: ordinal.parse().unwrap(),
+            replicas: i32::try_from(body["spec"]["replicas"].as_i64().unwrap()).unwrap(),
+            version: self.version,
+            promoted_at: None,
+            failed: None,
+        });
+    }
+
+    fn patch(&mut self, target: &Target, change: &Value) -> bool {
+        let version = self.version;
+        let lost = |current: u64| target.resource_version != current.to_string();
+        match target.kind {
+            ObjectKind::ReplicaSet => {
+                let name = &target.key.name;
+                let mut sets = self.objects.sets.iter_mut();
+                let set = sets
+                    .find(|set| format!("api-{}", set.revision) == *name)
+                    .unwrap();
+                if lost(set.version) {
+                    return false;
+                }
+                set.version = version;
+                if let Some(count) = change.pointer("/spec/replicas").and_then(Value::as_i64) {
+                    set.replicas = i32::try_from(count).unwrap();
+                }
+                let annotations = &change["metadata"]["annotations"];
+                if let Some(at) = annotations["slipway.dev/promoted-at"].as_str() {
+                    set.promoted_at = Some(at.parse().unwrap());
+                }
+                if let Some(reason) = annotations.get("slipway.dev/failed") {
+                    set.failed = reason.as_str().map(str::to_owned);
+                }
+            }
+            ObjectKind::Service => {
+                let side = usize::from(target.key.name.ends_with("canary"));
+                let service = self.objects.services[side].as_mut().unwrap();
+                if lost(service.1) {
+                    return false;
+                }
+                *service = (selected(change), version);
+            }
+            ObjectKind::HttpRoute => {
+                let (before, current) = self.objects.route.unwrap();
+                if lost(current) {
+                    return false;
+                }
+                let division = division_in(change).unwrap();
+                let weight = division.weight.percent();
+                self.objects.route = Some((weight, version));
+                self.objects.on_top = on_top(division);
+                self.watch_weight(before, weight);
+            }
+            other => panic!("{other:?}"),
+        }
+        true
+    }
+
+    /// The canary's weight goes up, or it goes down for good.
+    fn watch_weight(&mut self, before: u8, after: u8) {
+        let [Some((stable, _)), Some((canary, _))] = &self.objects.services else {
+            return;
+        };
+        if stable == canary {
+            return;
+        }
+        let canary = canary.clone();
+        if after < before {
+            self.left.insert(canary);
+        } else if self.left.contains(&canary) {
+            let text = format!(
+                "{}: {canary} went from {before} to {after} % again",
+                self.now
+            );
+            self.lost.push(text);
+        }
+    }
+
+    fn answer(&self) -> Reply {
+        let value = if self.bad.contains(self.wanted) {
+            "0.5"
+        } else {
+            "0.0"
+        };
+        let result = if self.silent {
+            json!([])
+        } else {
+            json!([{"value": [0, value]}])
+        };
+        let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+        Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        }
+    }
+}
+
+fn selected(body: &Value) -> Revision {
+    Revision::from_label(
+        body["spec"]["selector"]["slipway.dev/revision"]
+            .as_str()
+            .unwrap(),
+    )
+}
+
+fn division_in(body: &Value) -> Option<Division> {
+    let seen = untouched(specs(&steps()).remove("1")?);
+    let mut route = seen.route_with(0, true);
+    let mut live = route.live.as_ref().clone();
+    json_patch::merge(&mut live.data, &json!({"spec": body["spec"]}));
+    route.live = live.into();
+    let (backends, routes) = (seen.backends(), [route]);
+    let scene = Scene {
+        routes: &routes,
+        ..seen.scene(&backends, 80)
+    };
+    let routing = seen.wanted.spec()?.routing.as_ref()?;
+    Some(routing.routers[0].read(&scene).ok()?.division)
+}
+
+/// What a division adds to its weight.
+fn on_top(division: Division) -> Division {
+    Division {
+        weight: Weight::ZERO,
+        ..division
+    }
+}

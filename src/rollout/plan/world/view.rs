@@ -1,0 +1,121 @@
+//! What the operator sees of a world.
+
+use super::*;
+
+impl World {
+    pub(super) fn observed(&mut self, objects: &Objects) -> Observed {
+        let mut seen = untouched(self.specs[self.wanted].clone());
+        seen.status = self.status.clone();
+        seen.decisions.clone_from(&self.decisions);
+        seen.hooks = self
+            .jobs
+            .iter()
+            .map(|(name, at)| (name.clone(), self.seen_hook(name, *at)))
+            .collect();
+        seen.pods = self.pods.iter().map(|pod| self.seen_pod(pod)).collect();
+        seen.sets = objects.sets.iter().map(|set| self.seen_set(set)).collect();
+        let backends = seen.backends();
+        let names = [backends.stable, backends.canary];
+        for (index, service) in objects.services.iter().enumerate() {
+            let Some((revision, version)) = service else {
+                continue;
+            };
+            let is_lent = self.is_lent && index == 0;
+            let is_wide = is_lent && *revision == Revision::unknown();
+            seen.services[index] = Some(Service {
+                target: target(ObjectKind::Service, &names[index], *version),
+                revision: (!is_wide).then(|| revision.clone()),
+                foreign_keys: Vec::new(),
+                is_owned: !is_lent,
+                is_current: true,
+                foreign: is_lent.then(|| ForeignService {
+                    taken: is_wide.then(|| Taken {
+                        by: "tool".to_owned(),
+                        at: Some(later(self.widened_at)),
+                    }),
+                    ..ForeignService::default()
+                }),
+                ready: self.endpoints[index].clone(),
+            });
+        }
+        if let Some((weight, version)) = objects.route {
+            let division = Division {
+                weight: Weight::new(i64::from(weight)).unwrap(),
+                ..objects.on_top.clone()
+            };
+            seen.routes = vec![self.route(&seen, version, &division)];
+        }
+        seen
+    }
+
+    /// The route as it is seen. Most often it is the one of last time.
+    fn route(&mut self, seen: &Observed, version: u64, division: &Division) -> Route {
+        let is_taken_in = self.generation >= version;
+        let what = (self.wanted, version, division.clone(), is_taken_in);
+        if let Some((last, route)) = &self.last_route
+            && *last == what
+        {
+            return route.clone();
+        }
+        let mut route = seen.route_dividing(division, is_taken_in);
+        route.target = target(ObjectKind::HttpRoute, "api", version);
+        self.last_route = Some((what, route.clone()));
+        route
+    }
+
+    fn seen_hook(&self, name: &str, passes_at: i64) -> Hook {
+        let has_passed = passes_at <= self.now;
+        Hook {
+            target: target(ObjectKind::Job, name, 1),
+            outcome: if has_passed {
+                check::Outcome::Passed
+            } else {
+                check::Outcome::Running
+            },
+            is_ending: false,
+        }
+    }
+
+    fn seen_pod(&self, pod: &SimPod) -> Pod {
+        let crashes = pod.ready_at.is_none();
+        Pod {
+            name: pod.uid.clone(),
+            uid: pod.uid.clone(),
+            created_at: later(pod.created_at),
+            revision: pod.revision.clone(),
+            is_ready: self.is_ready(pod),
+            is_ending: pod.ends_at.is_some(),
+            trouble: crashes.then(|| Trouble {
+                reason: FailureReason::CrashLoop,
+                message: "exit 1".into(),
+            }),
+        }
+    }
+
+    fn seen_set(&self, set: &SimSet) -> Set {
+        let of_set: Vec<_> = self
+            .pods
+            .iter()
+            .filter(|pod| pod.revision == set.revision && pod.ends_at.is_none())
+            .collect();
+        let available = of_set.iter().filter(|pod| self.is_ready(pod)).count();
+        Set {
+            target: target(
+                ObjectKind::ReplicaSet,
+                &format!("api-{}", set.revision),
+                set.version,
+            ),
+            revision: set.revision.clone(),
+            ordinal: set.ordinal,
+            promoted_at: set.promoted_at,
+            failed: set.failed.clone(),
+            is_owned: true,
+            images: BTreeMap::new(),
+            configs: BTreeSet::new(),
+            replicas: set.replicas,
+            current: i32::try_from(of_set.len()).unwrap(),
+            available: i32::try_from(available).unwrap(),
+            is_settled: true,
+        }
+    }
+}
