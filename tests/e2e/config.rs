@@ -5,7 +5,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
@@ -102,16 +102,7 @@ async fn edited_and_taken_back(kind: ObjectKind) {
         let mut leaving = extra;
         leaving["deletionPolicy"] = "Orphan".into();
         app.ask_for(Version::One, &leaving).await;
-        let rollouts = app.api(ObjectKind::Rollout);
-        rollouts
-            .delete(NAME, &DeleteParams::default())
-            .await
-            .unwrap();
-        wait_for("the Rollout is gone", SOON, async || {
-            let found = rollouts.get_opt(NAME).await.unwrap();
-            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
-        })
-        .await;
+        app.delete(ObjectKind::Rollout, NAME).await;
         assert_eq!(
             copies(app, kind).await,
             before,

@@ -73,17 +73,9 @@ async fn deleted_in_the_middle_of_a_canary_nothing_is_left() {
         app.ask_for(Version::Two, &in_steps()).await;
         app.until_paused_at(20).await;
         let rollouts = app.api(ObjectKind::Rollout);
-        rollouts
-            .delete(NAME, &DeleteParams::foreground())
-            .await
-            .unwrap();
-        wait_for("the Rollout is gone", SOON, async || {
-            match rollouts.get_opt(NAME).await.unwrap() {
-                None => Ok(()),
-                Some(rollout) => Err(format!("{:?}", rollout.finalizers())),
-            }
-        })
-        .await;
+        let params = DeleteParams::foreground();
+        rollouts.delete(NAME, &params).await.unwrap();
+        app.until_gone(ObjectKind::Rollout, NAME).await;
         let sets = app
             .api(ObjectKind::ReplicaSet)
             .list(&ListParams::default())
@@ -102,8 +94,14 @@ async fn deleted_in_the_middle_of_a_canary_nothing_is_left() {
 impl App {
     /// Deletes an object, and waits until it is gone.
     pub(crate) async fn delete(&self, kind: ObjectKind, name: &str) {
+        let params = DeleteParams::background();
+        self.api(kind).delete(name, &params).await.unwrap();
+        self.until_gone(kind, name).await;
+    }
+
+    /// Waits until an object is gone.
+    pub(crate) async fn until_gone(&self, kind: ObjectKind, name: &str) {
         let api = self.api(kind);
-        api.delete(name, &DeleteParams::background()).await.unwrap();
         wait_for(
             &format!("{} {name} is gone", kind.kind()),
             SOON,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
@@ -104,14 +104,7 @@ async fn a_route_of_peoples_is_driven_given_back_and_left_alone_otherwise() {
 
         app.decide("Retry").await;
         app.until_paused_at(50).await;
-        let rollouts = app.api(ObjectKind::Rollout);
-        let params = DeleteParams::default();
-        rollouts.delete(NAME, &params).await.unwrap();
-        wait_for("the Rollout is gone", SOON, async || {
-            let found = rollouts.get_opt(NAME).await.unwrap();
-            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
-        })
-        .await;
+        app.delete(ObjectKind::Rollout, NAME).await;
         assert_eq!(
             rules(app).await,
             before,
@@ -171,14 +164,7 @@ async fn a_service_of_peoples_is_taken_over_and_given_back() {
         app.ask_for(Version::Two, &extra).await;
         app.until_healthy().await;
 
-        let rollouts = app.api(ObjectKind::Rollout);
-        let params = DeleteParams::default();
-        rollouts.delete(NAME, &params).await.unwrap();
-        wait_for("the Rollout is gone", SOON, async || {
-            let found = rollouts.get_opt(NAME).await.unwrap();
-            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
-        })
-        .await;
+        app.delete(ObjectKind::Rollout, NAME).await;
         assert_eq!(selector(app).await, json!({"app": NAME}));
         app.until_pods(REPLICAS).await;
         nothing_lost("a Service of people's", load).await;
@@ -195,11 +181,7 @@ async fn a_route_of_grpc_is_made_and_goes_when_it_is_to_be_another() {
         let routes = app.api(ObjectKind::GrpcRoute);
         assert!(routes.get_opt(NAME).await.unwrap().is_some());
         app.start(Version::One, &of("HTTPRoute")).await;
-        wait_for("the GRPCRoute is gone", SOON, async || {
-            let found = routes.get_opt(NAME).await.unwrap();
-            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
-        })
-        .await;
+        app.until_gone(ObjectKind::GrpcRoute, NAME).await;
         let load = app.load().await;
         app.ask_for(Version::Two, &of("HTTPRoute")).await;
         app.until_healthy().await;
@@ -313,11 +295,7 @@ async fn every_router_goes_along_and_pods_are_renewed_afterwards() {
         let mut fewer = extra.clone();
         fewer["traffic"]["nginx"] = Value::Null;
         app.ask_for(Version::Two, &fewer).await;
-        wait_for("the second Ingress is gone", SOON, async || {
-            let found = app.api(ObjectKind::Ingress).get_opt(&ours).await.unwrap();
-            found.map_or(Ok(()), |_| Err("it is still there".to_owned()))
-        })
-        .await;
+        app.until_gone(ObjectKind::Ingress, &ours).await;
         app.until_pods(REPLICAS).await;
         let before = app.pods().await;
         app.decide("Restart").await;

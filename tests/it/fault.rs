@@ -17,6 +17,13 @@ use crate::rollout::{SOON, Subject, manifest, routed, stable};
 /// Writes of an undisturbed run from the first object to the last: a few more than there are.
 const WRITES: u64 = 40;
 
+/// How many writes lie between faults. `make test` stays quick with `quick`; `make e2e-full` takes every write.
+pub(crate) fn stride(quick: usize) -> usize {
+    let is_full = std::env::var_os("SLIPWAY_TEST_FULL").is_some();
+    if is_full { 1 } else { quick }
+}
+
+/// A proxy in front of the API server, and a kubeconfig that leads through it.
 pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
     let proxy = Proxy::start(config().await).await.unwrap();
     let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
@@ -27,12 +34,6 @@ pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_finishes_what_it_began() {
-    // Every third write, so that `make test` stays quick; `make e2e-full` takes them all.
-    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
-        1
-    } else {
-        3
-    };
     with_namespace(async |space| {
         let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
@@ -42,7 +43,7 @@ async fn an_operator_killed_after_any_write_finishes_what_it_began() {
         api.until_phase(Phase::Healthy).await;
         first.kill().await;
         let mut version = 1;
-        for kill_after in (1..=WRITES).step_by(step) {
+        for kill_after in (1..=WRITES).step_by(stride(3)) {
             let mut operator = Operator::start_with(&space.name, &kubeconfig, &args);
             let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
             let injected = proxy.inject(fault);

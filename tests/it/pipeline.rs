@@ -14,9 +14,10 @@ use slipway::pipeline_run::api::{
 use slipway::release::api::Release;
 use slipway::runner::report::{SourceReport, StageReport};
 use testbed::git::{GitServer, Repository};
-use testbed::proxy::{Fault, Match, Proxy, What};
+use testbed::proxy::{Fault, Match, What};
 
-use crate::cluster::{Space, config, kubeconfig_path, wait_for, with_namespace};
+use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::fault::{proxied, stride};
 use crate::operator::{Operator, nodes};
 use crate::rollout::SOON;
 
@@ -455,20 +456,12 @@ async fn a_repository_that_is_down_or_refuses_is_told_and_comes_back() {
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_one_release() {
-    // Every fourth write, so that `make test` stays quick; `make e2e-full` takes them all.
-    let step = if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
-        1
-    } else {
-        4
-    };
     with_namespace(async |space| {
         let subject = Subject::new(space).await;
-        let proxy = Proxy::start(config().await).await.unwrap();
-        let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
-        proxy.write_kubeconfig(&path).unwrap();
+        let (proxy, path) = proxied(space).await;
         subject.push("The first").await;
         subject.create(&json!({})).await;
-        for kill_after in (1..=16).step_by(step) {
+        for kill_after in (1..=16).step_by(stride(4)) {
             subject.builds(char::from_digit(kill_after % 10, 10).unwrap());
             let sha = subject.push(&format!("Kill after {kill_after}")).await;
             let mut operator = subject.operator(&path);
@@ -499,7 +492,7 @@ async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_
             assert_eq!(jobs.items.len(), 2, "killed after {kill_after}");
         }
         let releases = subject.list(&subject.releases).await;
-        assert_eq!(releases.len(), (1..=16).step_by(step).count());
+        assert_eq!(releases.len(), (1..=16).step_by(stride(4)).count());
         std::fs::remove_file(&path).unwrap();
     })
     .await;

@@ -7,15 +7,10 @@ use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Injected, Match, Proxy, What, Write};
 
 use super::shop::{Shop, told};
-use crate::cluster::{Space, config, with_namespace};
+use crate::cluster::{Space, with_namespace};
+use crate::fault::{proxied, stride};
 use crate::operator::Operator;
 use crate::rollout::SOON;
-
-/// How many writes lie between faults. `make test` stays quick with `quick`; `make e2e-full` takes every write.
-fn stride(quick: usize) -> usize {
-    let is_full = std::env::var_os("SLIPWAY_TEST_FULL").is_some();
-    if is_full { 1 } else { quick }
-}
 
 /// A shop whose staging runs `shop-1`, and whose operator talks to the API server through a proxy.
 struct Proxied {
@@ -28,9 +23,7 @@ struct Proxied {
 impl Proxied {
     async fn new(space: &Space) -> Self {
         let shop = Shop::new(space);
-        let proxy = Proxy::start(config().await).await.unwrap();
-        let kubeconfig = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
-        proxy.write_kubeconfig(&kubeconfig).unwrap();
+        let (proxy, kubeconfig) = proxied(space).await;
         let operator = shop.operator_through(&kubeconfig);
         shop.environment("staging", &json!({})).await;
         shop.release(1).await;
