@@ -43,7 +43,7 @@ api() {
 # them. What the operator did is compared with what it may do after everything else.
 node() {
     export -f e2e
-    local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled'
+    local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled operator::when_its_pod'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \
