@@ -1,5 +1,6 @@
 //! What an AnalysisTemplate looks like in YAML, and the metric types that Rollouts share. No I/O.
 
+pub mod compare;
 pub mod provider;
 
 use std::time;
@@ -70,9 +71,11 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus)].filter(x, x).size() == 1",
-     "a metric has exactly one source of values: prometheus"),
-    ("has(self.pass)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+    ("[has(self.prometheus), has(self.compare)].filter(x, x).size() == 1",
+     "a metric has exactly one source of values: prometheus or compare"),
+    ("has(self.pass) || has(self.compare)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+    ("!has(self.compare) || !(has(self.pass) || has(self.fail))", "a comparison judges by itself: leave out pass and fail"),
+    ("!has(self.compare) || !has(self.count) || self.count <= 240", "a comparison has at most 240 looks: lower count, or raise interval"),
 ]))]
 pub struct Metric {
     /// Name of the metric; steps, status and messages use it. Example: `success-rate`.
@@ -114,12 +117,14 @@ pub struct Metric {
     /// What a sample without data means: `Wait` (neither good nor bad), `Fail` or `Pass`. Default `Wait`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoData>,
-    /// Number of samples with data that a good verdict needs. Default `1`. Example: `5`.
+    /// Number of samples with data that a good verdict needs. Default `1`. Of a comparison it is how many looks it takes at least,
+    /// however clear the matter is. Example: `5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_samples: Option<u32>,
     /// Number of samples with data after which the metric is not measured again.
-    /// Default: it is measured as long as the analysis runs. Example: `10`.
+    /// Default: it is measured as long as the analysis runs. Of a comparison it is the number of looks that are planned: one that found
+    /// nothing worse in as many is good; default `20`, at most `240`. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: Option<u32>,
@@ -149,8 +154,16 @@ impl Metric {
         self.no_data.unwrap_or_default()
     }
 
-    /// Samples with data that a good verdict needs.
+    /// Samples with data that a good verdict needs: of a comparison all looks that are planned, unless one settles it.
     pub fn min_samples(&self) -> u32 {
-        self.min_samples.unwrap_or(1)
+        let own = self.min_samples.unwrap_or(1);
+        let compared = self.provider.compare.as_ref();
+        compared.map_or(own, |_| self.looks().max(own))
+    }
+
+    /// Looks that a comparison has planned.
+    pub fn looks(&self) -> u32 {
+        let least = compare::Comparison::LOOKS.max(self.min_samples.unwrap_or(1));
+        self.count.unwrap_or(least)
     }
 }

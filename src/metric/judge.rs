@@ -55,6 +55,10 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
             }
             tally.errors = 0;
         }
+        Sample::Compared(look) => {
+            tally = look.counted(metric, tally);
+            tally.value = Some(look.to_string());
+        }
         Sample::Values(values) => return count_worst(metric, tally, values),
         Sample::Verdict { is_good, message } => {
             tally.errors = 0;

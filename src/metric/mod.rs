@@ -1,5 +1,6 @@
 //! Measuring and judging: providers render a request and read its reply, `judge` counts. No I/O.
 
+pub mod compare;
 pub mod expression;
 pub mod judge;
 pub mod provider;
@@ -18,6 +19,8 @@ pub enum Sample {
         /// Why.
         message: String,
     },
+    /// A comparison of the canary with stable, as it stands.
+    Compared(compare::look::Look),
     /// The query matched nothing, or divided nothing by nothing. Never 0.
     Empty,
     /// There is no answer to rely on: the sentence says why.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use crate::schema;
 
 /// One source of values, of several. Exactly one of the fields is set.
@@ -12,6 +13,9 @@ pub struct Provider {
     /// The value comes from a Prometheus server: an instant query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
+    /// The canary is compared with stable, over the same time; what is measured is how they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Comparison>,
 }
 
 /// The one source that a metric names.
@@ -19,13 +23,21 @@ pub struct Provider {
 pub enum Source<'a> {
     /// A Prometheus server.
     Prometheus(&'a PrometheusQuery),
+    /// A comparison of the canary with stable.
+    Compare(&'a Comparison),
 }
 
 impl Provider {
     /// The source, if there is exactly one, as the API server makes sure.
     pub fn source(&self) -> Option<Source<'_>> {
-        let Self { prometheus } = self;
-        let all = [prometheus.as_ref().map(Source::Prometheus)];
+        let Self {
+            prometheus,
+            compare,
+        } = self;
+        let all = [
+            prometheus.as_ref().map(Source::Prometheus),
+            compare.as_ref().map(Source::Compare),
+        ];
         let mut named = all.into_iter().flatten();
         let first = named.next();
         first.filter(|_| named.next().is_none())

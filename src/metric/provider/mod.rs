@@ -2,7 +2,11 @@
 
 pub mod prometheus;
 
-use super::Sample;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Sample, compare};
 use crate::analysis::api::Metric;
 use crate::analysis::api::provider::Source;
 use crate::model::action::{Reply, Request};
@@ -24,10 +28,22 @@ impl Subjects {
     }
 }
 
+/// The time that a measurement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When the metric began to be measured.
+    pub since: Timestamp,
+    /// Time between two samples.
+    pub interval: Duration,
+    /// Now.
+    pub now: Timestamp,
+}
+
 /// The request for one measurement; nothing for a metric that is not measured by asking a server.
-pub fn request(metric: &Metric, subjects: &Subjects) -> Option<Request> {
+pub fn request(metric: &Metric, subjects: &Subjects, window: &Window) -> Option<Request> {
     match metric.provider.source()? {
         Source::Prometheus(query) => Some(prometheus::request(query, subjects)),
+        Source::Compare(of) => Some(compare::request(of, subjects, window)),
     }
 }
 
@@ -39,6 +55,7 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
     };
     match metric.provider.source() {
         Some(Source::Prometheus(_)) => prometheus::read(reply),
+        Some(Source::Compare(of)) => compare::read(of, metric.looks(), reply),
         None => Sample::Error("the metric does not name exactly one source".to_owned()),
     }
 }

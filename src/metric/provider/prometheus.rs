@@ -10,7 +10,7 @@ use crate::analysis::api::provider::PrometheusQuery;
 use crate::model::action::{Reply, Request};
 
 /// Longest wait for an answer. An analysis that hangs is an error, soon.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The request for one instant query.
 pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
@@ -20,7 +20,8 @@ pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
     Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
 }
 
-fn encode(text: &str) -> String {
+/// Text as it stands in a form.
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -36,10 +37,10 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// The answer to a query that should yield one number.
-pub fn read(reply: &Reply) -> Sample {
+/// The answer, if it is one to rely on. The error is for people.
+pub fn answer(reply: &Reply) -> Result<Value, String> {
     let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
-        return Sample::Error(format!(
+        return Err(format!(
             "status {}, and not an answer of Prometheus",
             reply.status
         ));
@@ -47,12 +48,21 @@ pub fn read(reply: &Reply) -> Sample {
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
     if text("status") != Some("success") {
         let error = text("error").unwrap_or("no reason given");
-        return Sample::Error(format!("status {}: {error}", reply.status));
+        return Err(format!("status {}: {error}", reply.status));
     }
     // A partial answer would count too little, on whichever side is missing.
     if let Some(warning) = answer.pointer("/warnings/0").and_then(Value::as_str) {
-        return Sample::Error(format!("the answer is not complete: {warning}"));
+        return Err(format!("the answer is not complete: {warning}"));
     }
+    Ok(answer)
+}
+
+/// The answer to a query that should yield one number.
+pub fn read(reply: &Reply) -> Sample {
+    let answer = match answer(reply) {
+        Ok(answer) => answer,
+        Err(problem) => return Sample::Error(problem),
+    };
     let result = answer.pointer("/data/result");
     match answer.pointer("/data/resultType").and_then(Value::as_str) {
         Some("scalar") => number(result.and_then(|scalar| scalar.get(1))),
