@@ -168,7 +168,7 @@ impl Bench {
     ) -> Line {
         let limits = spending::limits(claim.alpha, PLANNED);
         self.line(name, |seed| {
-            let trace = traces::latencies(&service, 0.99, &noise, factor, LOOKS, seed);
+            let trace = traces::latencies(&service, &noise, factor, LOOKS, seed);
             by_latency(&trace, &limits, &claim)
         })
     }

@@ -145,7 +145,7 @@ fn look(of: &Comparison, planned: u32, series: &Series) -> Result<Option<Look>, 
 }
 
 /// How long an interval of a comparison is at most taken to be: a step that Prometheus did not tell.
-const UNTOLD: Duration = Duration::from_secs(60);
+const UNTOLD: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests;

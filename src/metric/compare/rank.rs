@@ -88,7 +88,7 @@ impl Ranks {
         let mut ranked = Vec::with_capacity(all.len());
         let mut ties = 0.0;
         let mut below = 0.0;
-        for group in all.chunk_by(|(_, (one, _)), (_, (other, _))| one == other) {
+        for group in all.chunk_by(|(_, (one, _)), (_, (other, _))| one.total_cmp(other).is_eq()) {
             let size = group.len() as f64;
             ties += size * size * size - size;
             let rank = below + f64::midpoint(size, 1.0);
@@ -180,18 +180,12 @@ impl Ranks {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
     reason = "a whole number up to 400"
 )]
 fn at_least(u: f64, one: usize, other: usize) -> f64 {
     // How many choices of so many of the first ranks have which sum above the smallest: the recursion of Mann and Whitney.
     let most = one * other;
     let mut ways = vec![vec![0.0_f64; most + 1]; one + 1];
-    for row in &mut ways {
-        if let Some(first) = row.first_mut() {
-            *first = 0.0;
-        }
-    }
     if let Some(first) = ways.first_mut().and_then(|row| row.first_mut()) {
         *first = 1.0;
     }
@@ -327,7 +321,10 @@ mod tests {
     #[test]
     fn values_that_stay_where_they_are_count_less() {
         let of = |gaps: &[f64]| {
-            let stable: Vec<f64> = (0..gaps.len()).map(|index| index as f64).collect();
+            let stable: Vec<f64> = (0_u32..)
+                .zip(gaps)
+                .map(|(index, _)| f64::from(index))
+                .collect();
             let canary: Vec<f64> = stable
                 .iter()
                 .zip(gaps)

@@ -46,7 +46,7 @@ const PRIOR: f64 = 4.0;
 /// So often intervals are weighted anew when the noise is estimated.
 const ROUNDS: usize = 4;
 /// How long such noise lasts: after that time its correlation is 1/e.
-const MEMORY: Duration = Duration::from_secs(60);
+const MEMORY: Duration = Duration::from_mins(1);
 /// So many intervals never decide: those that speak most for a difference count as much as the next.
 const CUT: usize = 2;
 

@@ -5,6 +5,7 @@ mod seeded;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::claim::Found::{NotWorse, Undecided, Worse};
 use super::*;
 use crate::analysis::api::Metric;
 use crate::metric::judge::{self, Verdict};
@@ -288,7 +289,6 @@ fn people_read_what_was_found() {
         planned: 20,
         evidence: claim::Evidence { found, shift, p },
     };
-    use claim::Found::{NotWorse, Undecided, Worse};
     for (look, words) in [
         (
             look(0.123, 0.003, Worse),

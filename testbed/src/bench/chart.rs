@@ -50,7 +50,7 @@ pub fn draw(title: &str, series: &[&str], panels: &[Panel]) -> String {
 }
 
 fn draw_panel(svg: &mut String, panel: &Panel, top: f64) {
-    text(svg, (LEFT, top - 8.0), "start", &panel.title);
+    text(svg, (LEFT, top - 18.0), "start", &panel.title);
     for tick in 0..=4 {
         let share = f64::from(tick) / 4.0;
         let y = top + HEIGHT * (1.0 - share);
@@ -83,11 +83,10 @@ fn draw_panel(svg: &mut String, panel: &Panel, top: f64) {
                 } else {
                     format!("{value:.1}")
                 };
-                text(
+                let (middle, above) = (x + width / 2.0 - 1.0, top + HEIGHT - shown - 3.0);
+                let _ = writeln!(
                     svg,
-                    (x + width / 2.0 - 1.0, top + HEIGHT - shown - 3.0),
-                    "middle",
-                    &label,
+                    "<text x=\"{middle:.1}\" y=\"{above:.1}\" text-anchor=\"middle\" font-size=\"9\">{label}</text>"
                 );
             }
             x += width;

@@ -216,10 +216,12 @@ pub fn errors(
 /// Latencies of requests: log-normal, with this deviation of logarithms and a median of 100 ms.
 pub const SPREAD: f64 = 0.6;
 
-/// A quantile of the latency of so many intervals in seconds, of the canary and of stable; the canary takes `factor` times as long.
+/// The quantile of the latency that is measured.
+const QUANTILE: f64 = 0.99;
+
+/// That quantile of the latency of so many intervals in seconds, of the canary and of stable; the canary takes `factor` times as long.
 pub fn latencies(
     service: &Service,
-    quantile: f64,
     noise: &Noise,
     factor: f64,
     intervals: usize,
@@ -231,7 +233,7 @@ pub fn latencies(
         let (traffic, [canary, stable]) = weather.next(&mut random);
         let mut side = |rate: f64, factor: f64| {
             let requests = (rate * traffic * STEP).max(1.0).floor();
-            0.1 * factor * (SPREAD * quantile_of(requests, quantile, &mut random)).exp()
+            0.1 * factor * (SPREAD * quantile_of(requests, QUANTILE, &mut random)).exp()
         };
         (
             side(service.canary, factor * canary),
@@ -312,7 +314,7 @@ mod tests {
         let service = Service::new(200.0, 200.0, 0.0);
         let mut sum = 0.0;
         for run in 0..50 {
-            for (canary, _) in latencies(&service, 0.99, &CALM, 2.0, 4, (1, run)) {
+            for (canary, _) in latencies(&service, &CALM, 2.0, 4, (1, run)) {
                 sum += canary;
             }
         }

@@ -91,7 +91,7 @@ fn slower(factor: f64, runs: u64, limits: &[f64], claim: &Claim) -> f64 {
         ..USUAL
     };
     let is_found = |run: &u64| {
-        let trace = traces::latencies(&even(), 0.99, &noise, factor, limits.len(), (SEED, *run));
+        let trace = traces::latencies(&even(), &noise, factor, limits.len(), (SEED, *run));
         let pair = |(canary, stable): &(f64, f64)| Pair {
             canary: *canary,
             stable: *stable,
