@@ -70,6 +70,10 @@ bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API cal
 	$(CARGO) build --release --quiet --bin slipway
 	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT))
 
+.PHONY: bench-analysis
+bench-analysis: ## Simulate rollouts: how often comparisons with stable are wrong, and how soon they are right; SEED=… RUNS=… PICTURE=…
+	$(CARGO) run --release --quiet --example analysis -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(PICTURE),--picture $(PICTURE))
+
 .PHONY: demo
 demo: ## Tell the whole story on a cluster of its own; DEMO_CONTEXT=… for one of yours, NEGATIVE=1 to see it fail
 	$(CARGO) run --quiet -p testbed --bin demo -- $(if $(NEGATIVE),--negative)

@@ -1,5 +1,8 @@
 //! What an AnalysisTemplate looks like in YAML, and the metric types that Rollouts share. No I/O.
 
+pub mod compare;
+pub mod provider;
+
 use std::time;
 
 use kube::CustomResource;
@@ -8,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{self, closed_set};
+use provider::Provider;
 
 /// Metrics and verdict rules that several Rollouts share.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -66,6 +70,13 @@ closed_set! {
 /// One thing that is measured and judged.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("[has(self.prometheus), has(self.compare)].filter(x, x).size() == 1",
+     "a metric has exactly one source of values: prometheus or compare"),
+    ("has(self.pass) || has(self.compare)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+    ("!has(self.compare) || !(has(self.pass) || has(self.fail))", "a comparison judges by itself: leave out pass and fail"),
+    ("!has(self.compare) || !has(self.count) || self.count <= 240", "a comparison has at most 240 looks: lower count, or raise interval"),
+]))]
 pub struct Metric {
     /// Name of the metric; steps, status and messages use it. Example: `success-rate`.
     #[schemars(transform = schema::name)]
@@ -75,12 +86,14 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub interval: Option<Duration>,
-    /// Where the value comes from: an instant query to a Prometheus server.
-    pub prometheus: PrometheusQuery,
-    /// When a sample is good: a CEL expression over `value`, at most 1024 characters.
+    /// Where the value comes from.
+    #[serde(flatten)]
+    pub provider: Provider,
+    /// When a sample is good: a CEL expression over `value`, at most 1024 characters. It is needed.
     /// Example: `value >= 0.99`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
-    pub pass: String,
+    pub pass: Option<String>,
     /// When a sample is bad: a CEL expression over `value`, at most 1024 characters; it is asked before
     /// `pass`. A sample for which neither holds is inconclusive. Default: a sample that is not good is bad.
     /// Example: `value < 0.95`.
@@ -104,28 +117,17 @@ pub struct Metric {
     /// What a sample without data means: `Wait` (neither good nor bad), `Fail` or `Pass`. Default `Wait`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoData>,
-    /// Number of samples with data that a good verdict needs. Default `1`. Example: `5`.
+    /// Number of samples with data that a good verdict needs. Default `1`. Of a comparison it is how many looks it takes at least,
+    /// however clear the matter is. Example: `5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_samples: Option<u32>,
     /// Number of samples with data after which the metric is not measured again.
-    /// Default: it is measured as long as the analysis runs. Example: `10`.
+    /// Default: it is measured as long as the analysis runs. Of a comparison it is the number of looks that are planned: one that found
+    /// nothing worse in as many is good; default `20`, at most `240`. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: Option<u32>,
-}
-
-/// An instant query to a Prometheus server.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PrometheusQuery {
-    /// Address of the server, without `/api/v1`. Example: `http://prometheus.monitoring:9090`.
-    #[schemars(transform = schema::http_url)]
-    pub address: String,
-    /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the
-    /// pods of one revision; in an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
-    #[schemars(transform = schema::some_text::<8192>)]
-    pub query: String,
 }
 
 impl Metric {
@@ -152,8 +154,16 @@ impl Metric {
         self.no_data.unwrap_or_default()
     }
 
-    /// Samples with data that a good verdict needs.
+    /// Samples with data that a good verdict needs: of a comparison all looks that are planned, unless one settles it.
     pub fn min_samples(&self) -> u32 {
-        self.min_samples.unwrap_or(1)
+        let own = self.min_samples.unwrap_or(1);
+        let compared = self.provider.compare.as_ref();
+        compared.map_or(own, |_| self.looks().max(own))
+    }
+
+    /// Looks that a comparison has planned.
+    pub fn looks(&self) -> u32 {
+        let least = compare::Comparison::LOOKS.max(self.min_samples.unwrap_or(1));
+        self.count.unwrap_or(least)
     }
 }

@@ -186,7 +186,11 @@ pub struct Tally {
     pub errors: u32,
     /// Samples without data in a row.
     pub no_data: u32,
-    /// The last value.
+    /// Of a comparison, when it began: all data since then are compared at every look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
+    /// The last value; of a comparison what it has found so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// What was wrong with the last sample, if anything.

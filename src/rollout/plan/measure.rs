@@ -6,7 +6,7 @@ use super::super::render;
 use super::super::spec::{Analysis, Step};
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
-use crate::metric::prometheus::{self, Subjects};
+use crate::metric::provider::{self, Subjects, Window};
 use crate::model::action::Action;
 use crate::model::weight::Weight;
 
@@ -55,8 +55,16 @@ impl Draft<'_> {
                 "{}/{}/{}/{count}",
                 change.revision, change.step, metric.name
             );
-            let request = prometheus::request(&metric.prometheus, &subjects);
-            self.measurements.push(Action::Fetch { key, request });
+            // An initial delay leaves out what came before it, but for the interval that the first sample is about.
+            let begun = after(since, delay.saturating_sub(*interval));
+            let window = Window {
+                since: tally.and_then(|tally| tally.since).unwrap_or(begun),
+                interval: *interval,
+                now: self.now,
+            };
+            let request = provider::request(metric, &subjects, &window);
+            let fetch = request.map(|request| Action::Fetch { key, request });
+            self.measurements.extend(fetch);
         }
     }
 

@@ -9,8 +9,10 @@
 )]
 
 mod calls;
+pub mod chart;
 mod metrics_server;
 pub mod report;
 pub mod rollout;
 mod subject;
+pub mod traces;
 mod watching;
