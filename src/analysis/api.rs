@@ -20,14 +20,14 @@ use crate::schema::{self, closed_set};
     category = "slipway",
     namespaced,
     derive = "PartialEq",
-    doc = "Metrics and verdict rules that several Rollouts share. A Rollout is to name the template and give values for its arguments: not yet.",
+    doc = "Metrics and verdict rules that several Rollouts share. A Rollout names the template in spec.analysis.templates and gives values for its arguments.",
     validation = schema::short_name(),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisTemplateSpec {
-    /// Arguments that the metrics use as `{{args.<name>}}`; the Rollout gives their values.
-    /// Default: none. Example: `[{name: service}]`.
+    /// Arguments that the metrics use as `{{args.<name>}}`, in any text of a metric but its name; the Rollout gives their
+    /// values. Default: none. Example: `[{name: service}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<20>)]
     pub args: Vec<Argument>,
@@ -43,7 +43,8 @@ pub struct Argument {
     /// Name of the argument, as it stands in `{{args.<name>}}`. Example: `service`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// Value when the Rollout gives none. Without it the Rollout has to give one. Example: `api`.
+    /// Value when the Rollout gives none; it may name fields of the Rollout. Without it the Rollout has to give one.
+    /// Example: `{{metadata.labels['app']}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
     pub value: Option<String>,
@@ -63,9 +64,33 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// What one sample is.
+    pub enum SampleResult {
+        /// Good.
+        Good,
+        /// Bad.
+        Bad,
+        /// Neither.
+        Inconclusive,
+        /// There was nothing to judge.
+        NoData,
+        /// There was no answer, or a broken one.
+        Error,
+    }
+}
+
 /// One thing that is measured and judged.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.pass) || has(self.fail)",
+     "pass or fail is needed: say when a sample is good, or when it is bad"),
+    ("!has(self.count) || self.count >= (has(self.minSamples) ? self.minSamples : 1)",
+     "count is less than minSamples, so that no verdict could ever be good: raise count, or lower minSamples"),
+    ("!has(self.count) || !has(self.successLimit) || self.count >= self.successLimit",
+     "count is less than successLimit, so that no verdict could ever be good: raise count, or lower successLimit"),
+]))]
 pub struct Metric {
     /// Name of the metric; steps, status and messages use it. Example: `success-rate`.
     #[schemars(transform = schema::name)]
@@ -77,12 +102,13 @@ pub struct Metric {
     pub interval: Option<Duration>,
     /// Where the value comes from: an instant query to a Prometheus server.
     pub prometheus: PrometheusQuery,
-    /// When a sample is good: a CEL expression over `value`, at most 1024 characters.
-    /// Example: `value >= 0.99`.
+    /// When a sample is good: a CEL expression over `value`, at most 1024 characters. Default: a sample that is not bad is
+    /// good. Example: `value >= 0.99`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
-    pub pass: String,
-    /// When a sample is bad: a CEL expression over `value`, at most 1024 characters; it is asked before
-    /// `pass`. A sample for which neither holds is inconclusive. Default: a sample that is not good is bad.
+    pub pass: Option<String>,
+    /// When a sample is bad: a CEL expression over `value`, at most 1024 characters; it is asked before `pass`. With both,
+    /// a sample for which neither holds is inconclusive. Default: a sample that is not good is bad.
     /// Example: `value < 0.95`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
@@ -101,18 +127,33 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
     pub error_limit: Option<u32>,
+    /// Number of consecutive good samples that settle the metric as good: it is not measured again. Any other sample ends
+    /// the row, also an error and one without data. With it, `minSamples` alone is not enough.
+    /// Default: no row is needed. Example: `3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub success_limit: Option<u32>,
     /// What a sample without data means: `Wait` (neither good nor bad), `Fail` or `Pass`. Default `Wait`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoData>,
-    /// Number of samples with data that a good verdict needs. Default `1`. Example: `5`.
+    /// Number of good samples that a good verdict needs. Default `1`. Example: `5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_samples: Option<u32>,
-    /// Number of samples with data after which the metric is not measured again.
+    /// Number of samples with data after which the metric is not measured again. As soon as those that are left cannot make
+    /// it good any more, the analysis fails.
     /// Default: it is measured as long as the analysis runs. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: Option<u32>,
+    /// Whether the metric is only looked at: it is measured and shown, and decides nothing; nothing waits for it.
+    /// Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Number of samples that are kept in `status.analysis`, latest last. Default `5`; at most `20`. Example: `10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 20))]
+    pub retain: Option<u32>,
 }
 
 /// An instant query to a Prometheus server.
@@ -122,8 +163,9 @@ pub struct PrometheusQuery {
     /// Address of the server, without `/api/v1`. Example: `http://prometheus.monitoring:9090`.
     #[schemars(transform = schema::http_url)]
     pub address: String,
-    /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the
-    /// pods of one revision; in an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
+    /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the pods of
+    /// one revision; docs/analysis.md lists the others. In an AnalysisTemplate `{{args.<name>}}` stands for an argument.
+    /// Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
     #[schemars(transform = schema::some_text::<8192>)]
     pub query: String,
 }
@@ -131,6 +173,9 @@ pub struct PrometheusQuery {
 impl Metric {
     /// Time between two samples, when neither the metric nor its analysis says so.
     pub const INTERVAL: time::Duration = time::Duration::from_secs(30);
+
+    /// Most samples of a metric that are kept for people.
+    pub const MOST_RETAINED: u32 = 20;
 
     /// Bad samples that are forgiven.
     pub fn failure_limit(&self) -> u32 {
@@ -152,8 +197,26 @@ impl Metric {
         self.no_data.unwrap_or_default()
     }
 
-    /// Samples with data that a good verdict needs.
+    /// Good samples that a good verdict needs.
     pub fn min_samples(&self) -> u32 {
         self.min_samples.unwrap_or(1)
+    }
+
+    /// Whether it is only looked at.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.unwrap_or(false)
+    }
+
+    /// Samples that are kept for people.
+    pub fn retain(&self) -> usize {
+        let retained = self.retain.unwrap_or(5).min(Self::MOST_RETAINED);
+        usize::try_from(retained).unwrap_or(0)
+    }
+
+    /// The conditions under which a sample is good or bad, by the name of their field.
+    pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let both = [("pass", &self.pass), ("fail", &self.fail)];
+        let said = both.into_iter();
+        said.filter_map(|(field, text)| Some((field, text.as_deref()?)))
     }
 }

@@ -1,14 +1,26 @@
 //! From samples to a verdict: counts, and what they mean. No I/O.
 //!
-//! A sample is bad when `fail` holds, good when `pass` does, and inconclusive otherwise. An analysis is
-//! over as soon as one limit is passed; it is good only with enough good samples. No data is not success.
+//! A sample is bad when `fail` holds, good when `pass` does, and inconclusive otherwise. The counts are judged by rules, of
+//! which the first that applies counts:
+//!
+//! | | the analysis of the metric is |
+//! |---|---|
+//! | 1 | bad, when more samples were bad than `failureLimit` |
+//! | 2 | bad, when more errors came in a row than `errorLimit` |
+//! | 3 | bad, when more samples were inconclusive than `inconclusiveLimit` |
+//! | 4 | good, with `minSamples` good ones and, where it is set, `successLimit` good ones in a row |
+//! | 5 | bad, when what is left of `count` cannot make it good any more |
+//! | 6 | undecided |
+//!
+//! No data is not success.
 
 use jiff::Timestamp;
 
-use super::{Sample, expression};
-use crate::analysis::api::{Metric, NoData};
+use super::Sample;
+use super::expression::{self, Scope};
+use crate::analysis::api::{Metric, NoData, SampleResult};
 use crate::model::condition::truncate;
-use crate::rollout::api::Tally;
+use crate::rollout::api::{Measurement, Tally};
 
 /// What the samples of a metric mean so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,95 +49,146 @@ fn shown(value: f64) -> String {
 /// Counts one more sample.
 #[must_use]
 pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {
+    let (result, value, message) = match sample {
+        Sample::Value(value) => match judge(metric, *value) {
+            Ok(result) => (result, Some(shown(*value)), None),
+            Err(problem) => (SampleResult::Error, Some(shown(*value)), Some(problem)),
+        },
+        Sample::Empty => (SampleResult::NoData, None, Some("no data".to_owned())),
+        Sample::Error(problem) => (SampleResult::Error, None, Some(problem.clone())),
+    };
     let mut tally = Tally {
         at: Some(now),
-        message: None,
-        value: None,
-        ..tally.clone()
+        message: message.map(|problem| truncate(&problem, MAX_PROBLEM).to_owned()),
+        value: value.clone(),
+        ..counted(metric, tally, result)
     };
-    match sample {
-        Sample::Value(value) => {
-            tally.value = Some(shown(*value));
-            tally.no_data = 0;
-            match judge(metric, *value) {
-                Ok(Some(true)) => tally.passed = tally.passed.saturating_add(1),
-                Ok(Some(false)) => tally.failed = tally.failed.saturating_add(1),
-                Ok(None) => tally.inconclusive = tally.inconclusive.saturating_add(1),
-                Err(problem) => return errored(tally, &problem),
-            }
-            tally.errors = 0;
-        }
-        Sample::Empty => {
-            tally.errors = 0;
-            tally.no_data = tally.no_data.saturating_add(1);
-            tally.message = Some("no data".to_owned());
-            match metric.no_data() {
-                NoData::Wait => {}
-                NoData::Fail => tally.failed = tally.failed.saturating_add(1),
-                NoData::Pass => tally.passed = tally.passed.saturating_add(1),
-            }
-        }
-        Sample::Error(problem) => return errored(tally, problem),
-    }
+    let measurement = Measurement {
+        at: now,
+        value,
+        result,
+    };
+    tally.measurements.push(measurement);
+    let surplus = tally.measurements.len().saturating_sub(metric.retain());
+    tally.measurements.drain(..surplus);
     tally
 }
 
-fn errored(mut tally: Tally, problem: &str) -> Tally {
-    tally.errors = tally.errors.saturating_add(1);
-    tally.message = Some(truncate(problem, MAX_PROBLEM).to_owned());
+/// The counts with one more sample of this kind.
+fn counted(metric: &Metric, tally: &Tally, result: SampleResult) -> Tally {
+    let mut tally = tally.clone();
+    let add = |count: &mut u32| *count = count.saturating_add(1);
+    add(&mut tally.taken);
+    if result == SampleResult::Error {
+        add(&mut tally.errors);
+    } else {
+        tally.errors = 0;
+    }
+    // Whether there was data is not known of an error.
+    if result == SampleResult::NoData {
+        add(&mut tally.no_data);
+    } else if result != SampleResult::Error {
+        tally.no_data = 0;
+    }
+    match worth(metric, result) {
+        Some(SampleResult::Good) => {
+            add(&mut tally.passed);
+            add(&mut tally.successes);
+            return tally;
+        }
+        Some(SampleResult::Bad) => add(&mut tally.failed),
+        Some(SampleResult::Inconclusive) => add(&mut tally.inconclusive),
+        Some(SampleResult::NoData | SampleResult::Error) | None => {}
+    }
+    tally.successes = 0;
     tally
 }
 
-/// True for good, false for bad, nothing for neither.
-fn judge(metric: &Metric, value: f64) -> Result<Option<bool>, String> {
-    if let Some(fail) = &metric.fail
-        && expression::evaluate(fail, value)?
-    {
-        return Ok(Some(false));
+/// What a sample counts as, if it counts.
+fn worth(metric: &Metric, result: SampleResult) -> Option<SampleResult> {
+    match result {
+        SampleResult::NoData => match metric.no_data() {
+            NoData::Wait => None,
+            NoData::Fail => Some(SampleResult::Bad),
+            NoData::Pass => Some(SampleResult::Good),
+        },
+        SampleResult::Error => None,
+        SampleResult::Good | SampleResult::Bad | SampleResult::Inconclusive => Some(result),
     }
-    let passes = expression::evaluate(&metric.pass, value)?;
-    // Without a `fail`, whatever does not pass is bad: one condition should do for simple cases.
-    Ok(match (passes, &metric.fail) {
-        (true, _) => Some(true),
-        (false, None) => Some(false),
-        (false, Some(_)) => None,
+}
+
+/// What a value is. One condition does for simple cases: then whatever is not good is bad, or the other way round.
+fn judge(metric: &Metric, value: f64) -> Result<SampleResult, String> {
+    let holds = |condition: &Option<String>| {
+        let condition = condition.as_deref();
+        let held = condition.map(|text| expression::evaluate(text, Scope { value }));
+        held.transpose()
+    };
+    if holds(&metric.fail)? == Some(true) {
+        return Ok(SampleResult::Bad);
+    }
+    Ok(match (holds(&metric.pass)?, &metric.fail) {
+        (Some(true), _) | (None, Some(_)) => SampleResult::Good,
+        (Some(false), None) => SampleResult::Bad,
+        (Some(false), Some(_)) => SampleResult::Inconclusive,
+        (None, None) => return Err("there is neither pass nor fail to judge it by".to_owned()),
     })
 }
 
-/// What the counts mean.
+/// What the counts mean, by the first rule that applies.
 pub fn verdict(metric: &Metric, tally: &Tally) -> Verdict {
     let value = tally.value.as_deref().unwrap_or("none");
     let name = &metric.name;
+    let judged = samples(tally);
     if tally.failed > metric.failure_limit() {
-        let limit = metric.failure_limit();
-        let count = tally.failed;
         return Verdict::Bad(format!(
-            "{name}: {count} bad samples, {limit} forgiven; last value {value}"
+            "{name}: {} of {judged} samples are bad, {} forgiven; last value {value}",
+            tally.failed,
+            metric.failure_limit()
         ));
     }
     if tally.errors > metric.error_limit() {
         let problem = tally.message.as_deref().unwrap_or("no answer");
         return Verdict::Bad(format!(
-            "{name}: {} errors in a row; last: {problem}",
-            tally.errors
+            "{name}: {} errors in a row, {} forgiven; last: {problem}",
+            tally.errors,
+            metric.error_limit()
         ));
     }
     if tally.inconclusive > metric.inconclusive_limit() {
-        let count = tally.inconclusive;
         return Verdict::Bad(format!(
-            "{name}: {count} samples neither good nor bad; last value {value}"
+            "{name}: {} of {judged} samples are neither good nor bad, {} forgiven; last value {value}",
+            tally.inconclusive,
+            metric.inconclusive_limit()
         ));
     }
-    if tally.passed >= metric.min_samples() {
-        Verdict::Good
-    } else {
-        Verdict::Undecided
+    if is_good(metric, tally, 0) {
+        return Verdict::Good;
     }
+    if let Some(count) = metric.count
+        && !is_good(metric, tally, count.saturating_sub(judged))
+    {
+        return Verdict::Bad(format!(
+            "{name}: {judged} of {count} samples are taken, and the others cannot make it good any more ({}); \
+             last value {value}",
+            progress(metric, tally)
+        ));
+    }
+    Verdict::Undecided
 }
 
-/// Whether the metric is measured again.
+/// Whether it would be good after so many more good samples.
+fn is_good(metric: &Metric, tally: &Tally, more: u32) -> bool {
+    let row = metric.success_limit.unwrap_or(0);
+    tally.passed.saturating_add(more) >= metric.min_samples()
+        && tally.successes.saturating_add(more) >= row
+}
+
+/// Whether the metric is not measured again: it has its `count`, or is settled.
 pub fn is_complete(metric: &Metric, tally: &Tally) -> bool {
-    metric.count.is_some_and(|count| samples(tally) >= count)
+    let has_all = metric.count.is_some_and(|count| samples(tally) >= count);
+    let is_settled = metric.success_limit.is_some() && is_good(metric, tally, 0);
+    has_all || is_settled
 }
 
 /// Samples that were judged.
@@ -134,182 +197,41 @@ pub fn samples(tally: &Tally) -> u32 {
     decided.saturating_add(tally.inconclusive)
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn metric(extra: &Value) -> Metric {
-        let mut metric = json!({
-            "name": "success-rate", "pass": "value >= 0.99", "fail": "value < 0.95",
-            "prometheus": {"address": "http://prom", "query": "up"},
-        });
-        json_patch::merge(&mut metric, extra);
-        serde_json::from_value(metric).unwrap()
-    }
-
-    fn after(metric: &Metric, samples: &[Sample]) -> (Tally, Verdict) {
-        let tally = samples
-            .iter()
-            .fold(Tally::default(), |tally, s| count(metric, &tally, s, NOW));
-        let verdict = verdict(metric, &tally);
-        (tally, verdict)
-    }
-
-    fn error() -> Sample {
-        Sample::Error("refused".into())
-    }
-
-    #[test]
-    fn verdicts() {
-        use Sample::{Empty, Value};
-        let forgiving = metric(&json!({"failureLimit": 1}));
-        let strict = metric(&json!({}));
-        let patient = metric(&json!({"minSamples": 3}));
-        let one_condition = metric(&json!({"fail": null}));
-        let table: &[(&str, &Metric, Vec<Sample>, bool, bool)] = &[
-            (
-                "nothing measured decides nothing",
-                &strict,
-                vec![],
-                false,
-                false,
-            ),
-            (
-                "one good sample is enough by default",
-                &strict,
-                vec![Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "one bad sample is too much by default",
-                &strict,
-                vec![Value(0.5)],
-                false,
-                true,
-            ),
-            (
-                "a forgiven sample is no success",
-                &forgiving,
-                vec![Value(0.5)],
-                false,
-                false,
-            ),
-            (
-                "nor is it a failure",
-                &forgiving,
-                vec![Value(0.5), Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "one more is",
-                &forgiving,
-                vec![Value(0.5), Value(1.0), Value(0.5)],
-                false,
-                true,
-            ),
-            (
-                "min samples are waited for",
-                &patient,
-                vec![Value(1.0), Value(1.0)],
-                false,
-                false,
-            ),
-            (
-                "no data is not success",
-                &patient,
-                vec![Empty; 50],
-                false,
-                false,
-            ),
-            (
-                "in between is neither",
-                &strict,
-                vec![Value(0.97); 3],
-                false,
-                false,
-            ),
-            (
-                "but not for ever",
-                &strict,
-                vec![Value(0.97); 4],
-                false,
-                true,
-            ),
-            (
-                "with one condition there is no between",
-                &one_condition,
-                vec![Value(0.97)],
-                false,
-                true,
-            ),
-            (
-                "errors are forgiven",
-                &strict,
-                vec![error(), error(), Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "but not in a row for ever",
-                &strict,
-                vec![error(); 5],
-                false,
-                true,
-            ),
-            (
-                "infinity is a value",
-                &strict,
-                vec![Value(f64::INFINITY)],
-                true,
-                false,
-            ),
-        ];
-        for (claim, metric, samples, good, bad) in table {
-            let (tally, verdict) = after(metric, samples);
-            assert_eq!(verdict == Verdict::Good, *good, "{claim}: {tally:?}");
-            assert_eq!(
-                matches!(verdict, Verdict::Bad(_)),
-                *bad,
-                "{claim}: {tally:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_remembered_of_a_sample_is_short() {
-        let page = Sample::Error("x".repeat(1 << 20));
-        let (tally, _) = after(&metric(&json!({})), &[page]);
-        assert_eq!(tally.message.unwrap().len(), MAX_PROBLEM);
-        for (value, text) in [
-            (f64::MAX, "1.7976931348623157e308"),
-            (1e-300, "1e-300"),
-            (0.25, "0.25"),
-        ] {
-            let (tally, _) = after(&metric(&json!({})), &[Sample::Value(value)]);
-            assert_eq!(tally.value.unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn an_answer_ends_a_row_of_errors() {
-        let (tally, _) = after(&metric(&json!({})), &[error(), error(), Sample::Empty]);
-        assert_eq!(tally.errors, 0);
-    }
-
-    #[test]
-    fn what_no_data_means_can_be_chosen() {
-        let empty = [Sample::Empty];
-        let bad = after(&metric(&json!({"noData": "Fail"})), &empty).1;
-        assert!(matches!(bad, Verdict::Bad(_)));
-        assert_eq!(
-            after(&metric(&json!({"noData": "Pass"})), &empty).1,
-            Verdict::Good
-        );
+/// How many of how many good samples there are.
+fn progress(metric: &Metric, tally: &Tally) -> String {
+    let wanted = metric.min_samples();
+    let passed = format!("{}/{wanted} passed", tally.passed);
+    match metric.success_limit {
+        Some(row) if wanted > 1 => format!("{passed}, {}/{row} in a row", tally.successes),
+        Some(row) => format!("{}/{row} passed in a row", tally.successes),
+        None => passed,
     }
 }
+
+/// Where a metric is, for people: which one, how many of how many, and what speaks against it.
+pub fn words(metric: &Metric, tally: Option<&Tally>) -> String {
+    let none = Tally::default();
+    let tally = tally.unwrap_or(&none);
+    let mut words = format!("{} {}", metric.name, progress(metric, tally));
+    let mut add = |count: u32, limit: u32, what: &str| {
+        if count > 0 {
+            words = format!("{words}, {count} {what} ({limit} forgiven)");
+        }
+    };
+    add(tally.failed, metric.failure_limit(), "bad");
+    let limit = metric.inconclusive_limit();
+    add(tally.inconclusive, limit, "neither");
+    add(tally.errors, metric.error_limit(), "errors in a row");
+    if tally.no_data > 0 {
+        words = format!("{words}, {} without data", tally.no_data);
+    }
+    if metric.is_dry_run() {
+        words = format!("{words}, dry run");
+    }
+    words
+}
+
+#[cfg(test)]
+pub(crate) mod reference;
+#[cfg(test)]
+mod tests;

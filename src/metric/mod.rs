@@ -2,12 +2,13 @@
 
 pub mod expression;
 pub mod judge;
+pub mod placeholder;
 pub mod prometheus;
 
 /// One measurement, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
-    /// A number.
+    /// A number, which the metric's conditions judge.
     Value(f64),
     /// The query matched nothing, or divided nothing by nothing. Never 0.
     Empty,

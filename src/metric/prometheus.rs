@@ -12,23 +12,10 @@ use crate::model::action::{Reply, Request};
 /// Longest wait for an answer. An analysis that hangs is an error, soon.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the placeholders of a query stand for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subjects {
-    /// A regular expression that matches the canary's pods and no others.
-    pub canary_pods: String,
-    /// The same for the stable revision's.
-    pub stable_pods: String,
-}
-
 /// The request for one instant query.
-pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
-    let text = query
-        .query
-        .replace("{{canary.pods}}", &subjects.canary_pods)
-        .replace("{{stable.pods}}", &subjects.stable_pods);
+pub fn request(query: &PrometheusQuery) -> Request {
     let url = format!("{}/api/v1/query", query.address.trim_end_matches('/'));
-    let body = format!("query={}", encode(&text));
+    let body = format!("query={}", encode(&query.query));
     Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
 }
 
@@ -144,16 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_sent_as_a_form_with_its_subjects_filled_in() {
+    fn a_query_is_sent_as_a_form() {
         let query = PrometheusQuery {
             address: "http://prom:9090/".into(),
-            query: r#"sum(up{pod=~"{{canary.pods}}"})"#.into(),
+            query: r#"sum(up{pod=~"api-b-.*"})"#.into(),
         };
-        let subjects = Subjects {
-            canary_pods: "api-b-.*".into(),
-            stable_pods: "api-a-.*".into(),
-        };
-        let request = request(&query, &subjects);
+        let request = request(&query);
         assert_eq!(request.url, "http://prom:9090/api/v1/query");
         assert_eq!(
             request.body.as_deref(),
