@@ -133,6 +133,10 @@ mod tests {
         }))
     }
 
+    fn query(metric: &Metric) -> &str {
+        &metric.provider.prometheus.as_ref().unwrap().query
+    }
+
     fn read(reference: &Value, templates: &Templates) -> Result<Vec<Metric>, Vec<String>> {
         let reference: TemplateReference = serde_json::from_value(reference.clone()).unwrap();
         let told = |invalid: Invalid| format!("{}: {}", invalid.path, invalid.problem);
@@ -145,19 +149,11 @@ mod tests {
         let given = json!({"name": "house-rules", "args": {"service": "api"}});
         let metrics = read(&given, &house_rules()).unwrap();
         assert_eq!(metrics[0].pass.as_deref(), Some("value >= 0.99"));
-        assert_eq!(
-            metrics[0].prometheus.query,
-            "up{s=\"api\",p=~\"{{canary.pods}}\"}"
-        );
+        assert_eq!(query(&metrics[0]), "up{s=\"api\",p=~\"{{canary.pods}}\"}");
         let given = json!({"name": "house-rules", "args": {"service": "{{metadata.name}}", "least": "0.5"}});
         let metrics = read(&given, &house_rules()).unwrap();
         assert_eq!(metrics[0].pass.as_deref(), Some("value >= 0.5"));
-        assert!(
-            metrics[0]
-                .prometheus
-                .query
-                .contains("s=\"{{metadata.name}}\"")
-        );
+        assert!(query(&metrics[0]).contains("s=\"{{metadata.name}}\""));
     }
 
     #[test]

@@ -165,7 +165,9 @@ fn check_pipeline(name: &str, sample: &Pipeline) {
 
 fn check_template(name: &str, template: &AnalysisTemplate) {
     for metric in &template.spec.metrics {
-        for (_, text) in metric.conditions() {
+        // What stands for an argument is checked with the Rollout that gives it.
+        let complete = metric.conditions().filter(|(_, text)| !text.contains("{{"));
+        for (_, text) in complete {
             expression::check(text)
                 .unwrap_or_else(|problem| panic!("{name}: {}: {problem}", metric.name));
         }

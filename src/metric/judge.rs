@@ -46,17 +46,32 @@ fn shown(value: f64) -> String {
     }
 }
 
+/// A sample that has been judged.
+struct Judged {
+    result: SampleResult,
+    value: Option<String>,
+    message: Option<String>,
+}
+
+impl Judged {
+    fn error(problem: &str) -> Self {
+        let message = Some(problem.to_owned());
+        Self {
+            result: SampleResult::Error,
+            value: None,
+            message,
+        }
+    }
+}
+
 /// Counts one more sample.
 #[must_use]
 pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {
-    let (result, value, message) = match sample {
-        Sample::Value(value) => match judge(metric, *value) {
-            Ok(result) => (result, Some(shown(*value)), None),
-            Err(problem) => (SampleResult::Error, Some(shown(*value)), Some(problem)),
-        },
-        Sample::Empty => (SampleResult::NoData, None, Some("no data".to_owned())),
-        Sample::Error(problem) => (SampleResult::Error, None, Some(problem.clone())),
-    };
+    let Judged {
+        result,
+        value,
+        message,
+    } = judged(metric, sample);
     let mut tally = Tally {
         at: Some(now),
         message: message.map(|problem| truncate(&problem, MAX_PROBLEM).to_owned()),
@@ -72,6 +87,61 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
     let surplus = tally.measurements.len().saturating_sub(metric.retain());
     tally.measurements.drain(..surplus);
     tally
+}
+
+fn judged(metric: &Metric, sample: &Sample) -> Judged {
+    match sample {
+        Sample::Value(value) => worst(metric, &[*value]),
+        Sample::Values(values) => worst(metric, values),
+        Sample::Verdict { is_good, message } => Judged {
+            result: if *is_good {
+                SampleResult::Good
+            } else {
+                SampleResult::Bad
+            },
+            value: None,
+            message: Some(message.clone()),
+        },
+        Sample::Empty => Judged {
+            result: SampleResult::NoData,
+            value: None,
+            message: Some("no data".to_owned()),
+        },
+        Sample::Error(problem) => Judged::error(problem),
+    }
+}
+
+/// Several numbers are as good as the worst of them, which is the one to show; of several that are as bad, the latest.
+fn worst(metric: &Metric, values: &[f64]) -> Judged {
+    let rank = |result: SampleResult| match result {
+        SampleResult::Bad => 2,
+        SampleResult::Inconclusive => 1,
+        SampleResult::Good | SampleResult::NoData | SampleResult::Error => 0,
+    };
+    let mut worst: Option<(SampleResult, f64)> = None;
+    for value in values {
+        let result = match judge(metric, *value) {
+            Ok(result) => result,
+            Err(problem) => {
+                let value = Some(shown(*value));
+                return Judged {
+                    value,
+                    ..Judged::error(&problem)
+                };
+            }
+        };
+        if worst.is_none_or(|(known, _)| rank(result) >= rank(known)) {
+            worst = Some((result, *value));
+        }
+    }
+    let Some((result, value)) = worst else {
+        return Judged::error("an answer without numbers");
+    };
+    Judged {
+        result,
+        value: Some(shown(value)),
+        message: None,
+    }
 }
 
 /// The counts with one more sample of this kind.

@@ -117,14 +117,14 @@ pub struct Subject {
 
 /// Both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subjects {
+pub struct Sides {
     /// The revision that is on its way.
     pub canary: Subject,
     /// The revision that serves.
     pub stable: Subject,
 }
 
-impl Subjects {
+impl Sides {
     /// What stands in the place of a placeholder. A revision without the container has no image.
     pub fn value(&self, of: &Placeholder) -> Option<String> {
         let subject = |side: &Side| match side {
@@ -145,7 +145,7 @@ impl Subjects {
         }
     }
 
-    /// Something with texts, with what stands for these subjects filled in.
+    /// Something with texts, with what stands for these sides filled in.
     #[must_use]
     pub fn filled<T: Serialize + DeserializeOwned + Clone>(&self, of: &T) -> T {
         let value = |name: &str| Ok(Placeholder::named(name).and_then(|it| self.value(&it)));

@@ -151,6 +151,9 @@ pub struct MetricLine {
     pub tally: Tally,
     /// Good samples that a good verdict needs.
     pub wanted: u32,
+    /// Good samples in a row that settle it, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted_in_a_row: Option<u32>,
     /// What that means.
     pub verdict: Judgement,
     /// Why: how many of how many, and what speaks against it.
@@ -400,6 +403,7 @@ impl Seen<'_> {
                     Verdict::Undecided | Verdict::Good => judge::words(metric, Some(&tally)),
                 },
                 wanted: metric.min_samples(),
+                wanted_in_a_row: metric.success_limit,
                 is_dry_run: metric.is_dry_run(),
                 is_over: judge::is_complete(metric, &tally),
                 tally,

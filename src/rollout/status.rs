@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
 use super::plan::{self, Memory};
-use crate::metric::{judge, prometheus};
+use crate::metric::{judge, provider};
 use crate::model::action::Outcome;
 use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
 use crate::model::label;
@@ -153,7 +153,7 @@ fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) 
         let Some(metric) = analysis.metric(name) else {
             continue;
         };
-        let sample = prometheus::read(reply);
+        let sample = provider::read(metric, reply);
         let before = tallies.iter().position(|tally| tally.name == name);
         let fresh = Tally::of(name);
         let base = before

@@ -232,6 +232,34 @@ fn the_last_samples_are_kept_and_no_more() {
 }
 
 #[test]
+fn several_numbers_are_as_good_as_the_worst_of_them() {
+    let strict = metric(&json!({}));
+    for (values, passed, failed, shown) in [
+        (vec![1.0, 0.999], 1, 0, "0.999"),
+        (vec![1.0, 0.97, 1.0], 0, 0, "0.97"),
+        (vec![0.5, 0.97, 1.0], 0, 1, "0.5"),
+    ] {
+        let (tally, _) = after(&strict, &[Sample::Values(values)]);
+        assert_eq!((tally.passed, tally.failed), (passed, failed));
+        assert_eq!(tally.value.as_deref(), Some(shown));
+    }
+    let (tally, _) = after(&strict, &[Sample::Values(Vec::new())]);
+    assert_eq!(tally.errors, 1);
+}
+
+#[test]
+fn a_verdict_of_others_is_counted_as_it_is() {
+    let verdict = |is_good| Sample::Verdict {
+        is_good,
+        message: "as the Job says".into(),
+    };
+    let good = after(&metric(&json!({})), &[verdict(true)]);
+    assert_eq!(good.1, Verdict::Good);
+    let bad = after(&metric(&json!({})), &[verdict(false)]);
+    assert!(matches!(bad.1, Verdict::Bad(_)));
+}
+
+#[test]
 fn an_answer_ends_a_row_of_errors_and_an_error_no_row_without_data() {
     let (tally, _) = after(&metric(&json!({})), &[error(), error(), Sample::Empty]);
     assert_eq!((tally.errors, tally.no_data), (0, 1));
@@ -254,15 +282,11 @@ fn what_a_value_is_depends_on_both_conditions() {
     let none = Value::Null;
     // For 1, 0.97, 0.5, and what is no number.
     let table = [
-        (&pass, &fail, [Good, Inconclusive, Bad, Inconclusive]),
-        (&pass, &none, [Good, Bad, Bad, Bad]),
-        (&none, &fail, [Good, Good, Bad, Good]),
+        (&pass, &fail, [Good, Inconclusive, Bad, Error]),
+        (&pass, &none, [Good, Bad, Bad, Error]),
+        (&none, &fail, [Good, Good, Bad, Error]),
         (&none, &none, [Error; 4]),
-        (
-            &fail,
-            &fail,
-            [Inconclusive, Inconclusive, Bad, Inconclusive],
-        ),
+        (&fail, &fail, [Inconclusive, Inconclusive, Bad, Error]),
         (&broken, &fail, [Error, Error, Bad, Error]),
         (&pass, &broken, [Error; 4]),
     ];

@@ -8,8 +8,8 @@ use super::super::spec::{Analysis, Step};
 use super::report::clock;
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
-use crate::metric::placeholder::{Subject, Subjects};
-use crate::metric::prometheus;
+use crate::metric::placeholder::{Sides, Subject};
+use crate::metric::provider::{self, Subjects};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
@@ -32,9 +32,13 @@ impl Draft<'_> {
         if let Some(change) = &mut self.memory.progress.change {
             change.measuring_since = Some(since);
         }
-        let subjects = Subjects {
+        let sides = Sides {
             canary: self.subject(&change.revision),
             stable: self.subject(&self.stable),
+        };
+        let subjects = Subjects {
+            canary_pods: sides.canary.pods.clone(),
+            stable_pods: sides.stable.pods.clone(),
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
@@ -56,8 +60,9 @@ impl Draft<'_> {
                 "{}/{}/{}/{taken}",
                 change.revision, change.step, metric.name
             );
-            let request = prometheus::request(&subjects.filled(&metric.prometheus));
-            self.measurements.push(Action::Fetch { key, request });
+            let request = provider::request(&sides.filled(metric), &subjects);
+            let fetch = request.map(|request| Action::Fetch { key, request });
+            self.measurements.extend(fetch);
         }
     }
 

@@ -72,17 +72,18 @@ pub(super) fn parse(
         labels: &around.labels,
         containers: images.keys().map(String::as_str).collect(),
     };
-    let mut names = BTreeMap::new();
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut metrics = Vec::new();
     for found in all(analysis, around, problems) {
         let name = found.metric.name.clone();
-        if let Some(before) = names.insert(name.clone(), found.path.clone()) {
+        if let Some(before) = names.get(&name) {
             let problem = format!(
                 "there is a metric {name} in {before} already; names tell metrics apart, so rename one of them"
             );
             problems.push(found.problem("name", &problem));
             continue;
         }
+        names.insert(name, found.path.clone());
         match usable(&found, &owner) {
             Ok(metric) => metrics.push(metric),
             Err(wrong) => problems.extend(wrong),

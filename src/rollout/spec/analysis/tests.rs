@@ -43,7 +43,7 @@ fn measured(spec: &Spec) -> Vec<(&str, &str, u64)> {
     let metrics = spec.analysis.iter().flat_map(|of| &of.metrics);
     metrics
         .map(|(metric, interval)| {
-            let query = metric.prometheus.query.as_str();
+            let query = metric.provider.prometheus.as_ref().unwrap().query.as_str();
             (metric.name.as_str(), query, interval.as_secs())
         })
         .collect()
@@ -119,7 +119,7 @@ fn two_metrics_of_one_name_are_a_problem_that_says_which() {
             "spec.analysis.templates[0]: AnalysisTemplate one, spec.metrics[0].name: there is a metric errors in \
              spec.analysis.metrics[0] already; names tell metrics apart, so rename one of them",
             "spec.analysis.templates[1]: AnalysisTemplate two, spec.metrics[1].name: there is a metric errors in \
-             spec.analysis.templates[0] already; names tell metrics apart, so rename one of them",
+             spec.analysis.metrics[0] already; names tell metrics apart, so rename one of them",
         ]
     );
     assert_eq!(measured(&spec).len(), 2, "the first of them is measured");
