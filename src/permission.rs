@@ -24,6 +24,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "patch", "delete"],
     ),
+    (ObjectKind::AnalysisTemplate, "", WATCH),
     (ObjectKind::Environment, "", WATCH),
     (ObjectKind::Environment, "status", &["patch"]),
     (ObjectKind::Environment, "finalizers", &["update"]),

@@ -3,11 +3,13 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::root;
 use crate::analysis::api::AnalysisTemplate;
+use crate::analysis::template::Templates;
 use crate::decision::api::Decision;
 use crate::environment::api::Environment;
 use crate::kinds::KINDS;
@@ -20,7 +22,7 @@ use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
-use crate::rollout::spec::{Images, Spec};
+use crate::rollout::spec::{Around, Images, Spec};
 use crate::{pipeline, rollout};
 
 /// Every sample: file name and content, in the order of names.
@@ -88,7 +90,7 @@ fn compare(wanted: &Value, read: &Value, path: &str, lost: &mut String) {
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
-fn check(name: &str, object: &Value) {
+fn check(name: &str, object: &Value, templates: &Templates) {
     let kind = object["kind"]
         .as_str()
         .unwrap_or_else(|| panic!("{name}: no kind"));
@@ -96,7 +98,7 @@ fn check(name: &str, object: &Value) {
     let is_own = object["apiVersion"] == "slipway.dev/v1alpha1";
     assert_eq!(known.is_some(), is_own, "{name}: apiVersion of {kind}");
     match known {
-        Some(ObjectKind::Rollout) => check_rollout(name, &read(name, object)),
+        Some(ObjectKind::Rollout) => check_rollout(name, &read(name, object), templates),
         Some(ObjectKind::Pipeline) => check_pipeline(name, &read(name, object)),
         Some(ObjectKind::AnalysisTemplate) => check_template(name, &read(name, object)),
         Some(ObjectKind::Environment) => drop(read::<Environment>(name, object)),
@@ -109,7 +111,17 @@ fn check(name: &str, object: &Value) {
     }
 }
 
-fn check_rollout(name: &str, rollout: &Rollout) {
+/// The AnalysisTemplates of a file, by name.
+fn templates_in(documents: &[Value]) -> Templates {
+    let templates = documents
+        .iter()
+        .filter(|it| it["kind"] == "AnalysisTemplate");
+    let read = templates.map(|it| serde_json::from_value::<AnalysisTemplate>(it.clone()).unwrap());
+    read.map(|template| (template.name_any(), template.into()))
+        .collect()
+}
+
+fn check_rollout(name: &str, rollout: &Rollout, templates: &Templates) {
     let release = rollout
         .spec
         .release
@@ -123,7 +135,11 @@ fn check_rollout(name: &str, rollout: &Rollout) {
             )
         })
         .collect();
-    let spec = Spec::parse(&rollout.spec, &images)
+    let around = Around {
+        templates: templates.clone(),
+        ..Around::of(rollout)
+    };
+    let spec = Spec::parse_with(&rollout.spec, &images, &around)
         .unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
     let plan = rollout::plan::plan(&rollout::testing::untouched(spec), NOW);
     let creates_pods = |action: &Action| matches!(action, Action::Create(manifest) if manifest.kind == ObjectKind::ReplicaSet);
@@ -149,7 +165,9 @@ fn check_pipeline(name: &str, sample: &Pipeline) {
 
 fn check_template(name: &str, template: &AnalysisTemplate) {
     for metric in &template.spec.metrics {
-        for text in metric.pass.iter().chain(&metric.fail) {
+        // What stands for an argument is checked with the Rollout that gives it.
+        let complete = metric.conditions().filter(|(_, text)| !text.contains("{{"));
+        for (_, text) in complete {
             expression::check(text)
                 .unwrap_or_else(|problem| panic!("{name}: {}: {problem}", metric.name));
         }
@@ -165,13 +183,14 @@ fn every_sample_parses_and_plans() {
         );
         let documents = documents(&name, &text);
         assert!(!documents.is_empty(), "{name} is empty");
+        let templates = templates_in(&documents);
         for document in &documents {
             let namespace = document.pointer("/metadata/namespace");
             assert!(
                 namespace.is_none(),
                 "{name}: leave the namespace to whoever applies it"
             );
-            check(&name, document);
+            check(&name, document, &templates);
         }
         let prefix = name.split('-').next().unwrap();
         let is_named = |document: &Value| {
@@ -212,7 +231,7 @@ fn every_object_of_the_demo_parses_and_plans() {
             "{name}: a placeholder that its README does not know"
         );
         for document in documents(&name, &text) {
-            check(&name, &document);
+            check(&name, &document, &Templates::new());
         }
     }
 }

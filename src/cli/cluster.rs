@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
-use kube::{Api, Config, Resource};
+use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
@@ -31,40 +31,95 @@ pub struct Place {
     pub context: Option<String>,
 }
 
-/// Reads one object, and the API server's time.
-///
-/// # Errors
-/// One clear sentence.
-pub async fn get<K>(place: &Place, name: &str) -> Result<(K, Timestamp), String>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    K: Clone + Debug + DeserializeOwned,
-{
-    let config = config(place).await?;
-    let server = config.cluster_url.to_string();
-    let server = server.trim_end_matches('/').to_owned();
-    let namespace = place
-        .namespace
-        .as_ref()
-        .unwrap_or(&config.default_namespace);
-    let clock = Clock::default();
-    let metrics = Metrics::new().map_err(|error| chain(&error))?;
-    // Where one is installed already it is this one.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let namespace = namespace.clone();
-    let client = client::connect_once(config, PATIENCE, metrics, clock.clone())
-        .map_err(|error| format!("cannot use the kubeconfig: {}", chain(&error)))?;
-    let api: Api<K> = Api::namespaced(client, &namespace);
-    let answer = tokio::time::timeout(PATIENCE, api.get(name)).await;
-    let answer = answer.map_err(|_| {
-        let seconds = PATIENCE.as_secs();
-        format!("no answer from the API server at {server} within {seconds} s")
-    })?;
-    let object = answer.map_err(|error| {
-        let what = format!("{} {namespace}/{name}", K::kind(&()));
-        explain(&error, &what, &K::plural(&()), &server)
-    })?;
-    Ok((object, clock.now()))
+/// A cluster that can be asked.
+pub struct Server {
+    client: Client,
+    address: String,
+    namespace: String,
+    clock: Clock,
+}
+
+impl Server {
+    /// Finds the cluster.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn at(place: &Place) -> Result<Self, String> {
+        let config = config(place).await?;
+        let address = config.cluster_url.to_string();
+        let namespace = place.namespace.as_ref();
+        let namespace = namespace.unwrap_or(&config.default_namespace).clone();
+        let clock = Clock::default();
+        let metrics = Metrics::new().map_err(|error| chain(&error))?;
+        // Where one is installed already it is this one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = client::connect_once(config, PATIENCE, metrics, clock.clone())
+            .map_err(|error| format!("cannot use the kubeconfig: {}", chain(&error)))?;
+        Ok(Self {
+            client,
+            address: address.trim_end_matches('/').to_owned(),
+            namespace,
+            clock,
+        })
+    }
+
+    /// The server's time, as of its last answer.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn get<K>(&self, name: &str) -> Result<K, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let found = self.find(name).await?;
+        found.ok_or_else(|| format!("there is no {}", self.what::<K>(name)))
+    }
+
+    /// Reads one object, which need not be there.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn find<K>(&self, name: &str) -> Result<Option<K>, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let server = &self.address;
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let answer = tokio::time::timeout(PATIENCE, api.get(name)).await;
+        let answer = answer.map_err(|_| {
+            let seconds = PATIENCE.as_secs();
+            format!("no answer from the API server at {server} within {seconds} s")
+        })?;
+        match answer {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
+                Ok(None)
+            }
+            Err(error) => Err(explain(
+                &error,
+                &self.what::<K>(name),
+                &K::plural(&()),
+                server,
+            )),
+        }
+    }
+
+    fn what<K: Resource<DynamicType = ()>>(&self, name: &str) -> String {
+        format!("{} {}/{name}", K::kind(&()), self.namespace)
+    }
+}
+
+/// A kind that is not there is another 404 than an object that is not: a plain one, or one that names no object.
+fn names_object(status: &Status) -> bool {
+    let details = status.details.as_ref();
+    details.is_some_and(|of| !of.name.is_empty())
 }
 
 async fn config(place: &Place) -> Result<Config, String> {
@@ -112,13 +167,8 @@ fn explain(error: &kube::Error, what: &str, plural: &str, server: &str) -> Strin
 
 /// What a refusal means.
 fn answered(status: &Status, what: &str, plural: &str, server: &str) -> String {
-    // A kind that is not there is another 404: a plain one, or one that names no object.
-    let names_object = status
-        .details
-        .as_ref()
-        .is_some_and(|of| !of.name.is_empty());
     match status.code {
-        404 if names_object => format!("there is no {what}"),
+        404 if names_object(status) => format!("there is no {what}"),
         404 => format!(
             "the cluster at {server} has no {plural}.slipway.dev: are Slipway's definitions installed?"
         ),

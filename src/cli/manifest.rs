@@ -9,17 +9,33 @@ use crate::model::object::ObjectKind;
 /// # Errors
 /// A sentence for people: the text cannot be read, or has none.
 pub fn objects(text: &str, kind: ObjectKind) -> Result<Vec<Value>, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))?;
-    let all: Vec<Value> = documents.into_iter().flat_map(members).collect();
-    let is_wanted = |object: &&Value| {
-        object["kind"] == kind.kind() && object["apiVersion"] == kind.api_version()
-    };
-    let found: Vec<Value> = all.iter().filter(is_wanted).cloned().collect();
+    let all = all(text)?;
+    let found = of_kind(&all, kind);
     if found.is_empty() {
         return Err(nothing(&all, kind));
     }
     Ok(found)
+}
+
+/// The same, where there need not be any.
+///
+/// # Errors
+/// A sentence for people: the text cannot be read.
+pub fn any_objects(text: &str, kind: ObjectKind) -> Result<Vec<Value>, String> {
+    Ok(of_kind(&all(text)?, kind))
+}
+
+fn all(text: &str) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))?;
+    Ok(documents.into_iter().flat_map(members).collect())
+}
+
+fn of_kind(all: &[Value], kind: ObjectKind) -> Vec<Value> {
+    let is_wanted = |object: &&Value| {
+        object["kind"] == kind.kind() && object["apiVersion"] == kind.api_version()
+    };
+    all.iter().filter(is_wanted).cloned().collect()
 }
 
 /// The items of a List, or the object itself.

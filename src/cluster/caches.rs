@@ -4,7 +4,8 @@
 //! - the changed object itself, unless the change is its own reconciler's write;
 //! - its *parents*, which it belongs to: a ReplicaSet's Rollout, a Promotion's Environment;
 //! - *listeners*, which only need to hear of it: an Environment listens to the Rollouts that it lists and
-//!   to the Pipelines and Environments that it takes Releases from; a Rollout listens to its Environment.
+//!   to the Pipelines and Environments that it takes Releases from; a Rollout listens to its Environment and to the
+//!   AnalysisTemplates that it names.
 //!
 //! An object without a controller (a Promotion, a Release) passes the news on: to its own parents, and to
 //! those who listen to its parents. That is how a new Release reaches every Environment that takes from its Pipeline.
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use super::cache::{Cache, News, Parent};
 use super::watch::{Queues, Scope, Watchable, Watches};
+use crate::analysis::api::AnalysisTemplate;
 use crate::decision::api::{Decision, TargetKind};
 use crate::environment::api::Environment;
 use crate::model::key::Key;
@@ -258,6 +260,8 @@ caches! {
     config_maps: ConfigMap = ConfigMap, Named, by_label_or_owner;
     /// Secrets of which revisions get copies, and these copies.
     secrets: Secret = Secret, Named, by_label_or_owner;
+    /// AnalysisTemplates.
+    analysis_templates: AnalysisTemplate = AnalysisTemplate, All, no_parent;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -332,11 +336,14 @@ fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
     }]
 }
 
-/// A Rollout hears of the Environment that it takes its images from, and of what it divides traffic with.
+/// A Rollout hears of the Environment that it takes its images from, of the AnalysisTemplates that it names, and of what it
+/// divides traffic with.
 fn interests_of(rollout: &Rollout) -> Vec<Parent> {
     let release = rollout.spec.release.as_ref();
     let name = release.map(|release| release.environment.name.as_str());
     let mut all = related(rollout, ObjectKind::Environment, name);
+    let templates = rollout.spec.template_names();
+    all.extend(related(rollout, ObjectKind::AnalysisTemplate, templates));
     all.extend(named_by(rollout));
     all
 }

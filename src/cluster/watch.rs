@@ -167,6 +167,7 @@ macro_rules! watchable {
 
 watchable! {
     guarded:
+        crate::analysis::api::AnalysisTemplate,
         crate::decision::api::Decision,
         crate::environment::api::Environment,
         crate::pipeline::api::Pipeline,

@@ -1,14 +1,27 @@
 //! From samples to a verdict: counts, and what they mean. No I/O.
 //!
-//! A sample is bad when `fail` holds, good when `pass` does, and inconclusive otherwise. An analysis is
-//! over as soon as one limit is passed; it is good only with enough good samples. No data is not success.
+//! A sample is bad when `fail` holds, good when `pass` does, and inconclusive otherwise. The counts are judged by rules, of
+//! which the first that applies counts:
+//!
+//! | | the analysis of the metric is |
+//! |---|---|
+//! | 1 | bad, when more samples were bad than `failureLimit` |
+//! | 2 | bad, when more errors came in a row than `errorLimit` |
+//! | 3 | bad, when more samples were inconclusive than `inconclusiveLimit` |
+//! | 4 | good, with `minSamples` good ones and, where it is set, `successLimit` good ones in a row |
+//! | 5 | bad, when what is left of `count` cannot make it good any more |
+//! | 6 | undecided |
+//!
+//! No data is not success.
 
 use jiff::Timestamp;
 
-use super::{Sample, expression};
-use crate::analysis::api::{Metric, NoData};
+use super::Sample;
+use super::compare::claim::Found;
+use super::expression::{self, Scope};
+use crate::analysis::api::{Metric, NoData, SampleResult};
 use crate::model::condition::truncate;
-use crate::rollout::api::Tally;
+use crate::rollout::api::{Measurement, Tally};
 
 /// What the samples of a metric mean so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,147 +47,237 @@ fn shown(value: f64) -> String {
     }
 }
 
+/// A sample that has been judged.
+struct Judged {
+    result: SampleResult,
+    value: Option<String>,
+    message: Option<String>,
+}
+
+impl Judged {
+    fn error(problem: &str) -> Self {
+        let message = Some(problem.to_owned());
+        Self {
+            result: SampleResult::Error,
+            value: None,
+            message,
+        }
+    }
+}
+
 /// Counts one more sample.
 #[must_use]
 pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {
+    let Judged {
+        result,
+        value,
+        message,
+    } = judged(metric, sample);
     let mut tally = Tally {
         at: Some(now),
-        message: None,
-        value: None,
-        ..tally.clone()
+        message: message.map(|problem| truncate(&problem, MAX_PROBLEM).to_owned()),
+        value: value.clone(),
+        ..match sample {
+            Sample::Compared(look) => look.counted(metric, tally),
+            Sample::Value(_)
+            | Sample::Values(_)
+            | Sample::Verdict { .. }
+            | Sample::Empty
+            | Sample::Error(_) => counted(metric, tally, result),
+        }
     };
+    let measurement = Measurement {
+        at: now,
+        value,
+        result,
+    };
+    tally.measurements.push(measurement);
+    let surplus = tally.measurements.len().saturating_sub(metric.retain());
+    tally.measurements.drain(..surplus);
+    tally
+}
+
+fn judged(metric: &Metric, sample: &Sample) -> Judged {
     match sample {
-        Sample::Value(value) => {
-            tally.value = Some(shown(*value));
-            tally.no_data = 0;
-            match judge(metric, *value) {
-                Ok(Some(true)) => tally.passed = tally.passed.saturating_add(1),
-                Ok(Some(false)) => tally.failed = tally.failed.saturating_add(1),
-                Ok(None) => tally.inconclusive = tally.inconclusive.saturating_add(1),
-                Err(problem) => return errored(tally, &problem),
-            }
-            tally.errors = 0;
-        }
-        Sample::Compared(look) => {
-            tally = look.counted(metric, tally);
-            tally.value = Some(look.to_string());
-        }
-        Sample::Values(values) => return count_worst(metric, tally, values),
-        Sample::Verdict { is_good, message } => {
-            tally.errors = 0;
-            tally.no_data = 0;
-            tally.message = Some(truncate(message, MAX_PROBLEM).to_owned());
-            if *is_good {
-                tally.passed = tally.passed.saturating_add(1);
+        Sample::Value(value) => worst(metric, &[*value]),
+        Sample::Values(values) => worst(metric, values),
+        Sample::Compared(look) => Judged {
+            result: if look.evidence.found == Found::Worse {
+                SampleResult::Bad
             } else {
-                tally.failed = tally.failed.saturating_add(1);
-            }
-        }
-        Sample::Empty => {
-            tally.errors = 0;
-            tally.no_data = tally.no_data.saturating_add(1);
-            tally.message = Some("no data".to_owned());
-            match metric.no_data() {
-                NoData::Wait => {}
-                NoData::Fail => tally.failed = tally.failed.saturating_add(1),
-                NoData::Pass => tally.passed = tally.passed.saturating_add(1),
-            }
-        }
-        Sample::Error(problem) => return errored(tally, problem),
+                SampleResult::Good
+            },
+            value: Some(look.to_string()),
+            message: None,
+        },
+        Sample::Verdict { is_good, message } => Judged {
+            result: if *is_good {
+                SampleResult::Good
+            } else {
+                SampleResult::Bad
+            },
+            value: None,
+            message: Some(message.clone()),
+        },
+        Sample::Empty => Judged {
+            result: SampleResult::NoData,
+            value: None,
+            message: Some("no data".to_owned()),
+        },
+        Sample::Error(problem) => Judged::error(problem),
     }
-    tally
 }
 
-/// Counts one sample of several numbers: as bad, in between or good as the worst of them, which is the one to show.
-fn count_worst(metric: &Metric, mut tally: Tally, values: &[f64]) -> Tally {
-    let mut worst: Option<(Option<bool>, f64)> = None;
+/// Several numbers are as good as the worst of them, which is the one to show; of several that are as bad, the latest.
+fn worst(metric: &Metric, values: &[f64]) -> Judged {
+    let rank = |result: SampleResult| match result {
+        SampleResult::Bad => 2,
+        SampleResult::Inconclusive => 1,
+        SampleResult::Good | SampleResult::NoData | SampleResult::Error => 0,
+    };
+    let mut worst: Option<(SampleResult, f64)> = None;
     for value in values {
-        let judged = match judge(metric, *value) {
-            Ok(judged) => judged,
-            Err(problem) => return errored(tally, &problem),
+        let result = match judge(metric, *value) {
+            Ok(result) => result,
+            Err(problem) => {
+                let value = Some(shown(*value));
+                return Judged {
+                    value,
+                    ..Judged::error(&problem)
+                };
+            }
         };
-        let rank = |judged: Option<bool>| match judged {
-            Some(false) => 2,
-            None => 1,
-            Some(true) => 0,
-        };
-        // Of several that are as bad, the latest.
-        if worst.is_none_or(|(known, _)| rank(judged) >= rank(known)) {
-            worst = Some((judged, *value));
+        if worst.is_none_or(|(known, _)| rank(result) >= rank(known)) {
+            worst = Some((result, *value));
         }
     }
-    let Some((judged, value)) = worst else {
-        return errored(tally, "an answer without numbers");
+    let Some((result, value)) = worst else {
+        return Judged::error("an answer without numbers");
     };
-    let counter = match judged {
-        Some(true) => &mut tally.passed,
-        Some(false) => &mut tally.failed,
-        None => &mut tally.inconclusive,
-    };
-    *counter = counter.saturating_add(1);
-    tally.value = Some(shown(value));
-    tally.errors = 0;
-    tally.no_data = 0;
-    tally
-}
-
-fn errored(mut tally: Tally, problem: &str) -> Tally {
-    tally.errors = tally.errors.saturating_add(1);
-    tally.message = Some(truncate(problem, MAX_PROBLEM).to_owned());
-    tally
-}
-
-/// True for good, false for bad, nothing for neither.
-fn judge(metric: &Metric, value: f64) -> Result<Option<bool>, String> {
-    let pass = metric.pass.as_ref().ok_or("the metric has no `pass`")?;
-    if let Some(fail) = &metric.fail
-        && expression::evaluate(fail, value)?
-    {
-        return Ok(Some(false));
+    Judged {
+        result,
+        value: Some(shown(value)),
+        message: None,
     }
-    let passes = expression::evaluate(pass, value)?;
-    // Without a `fail`, whatever does not pass is bad: one condition should do for simple cases.
-    Ok(match (passes, &metric.fail) {
-        (true, _) => Some(true),
-        (false, None) => Some(false),
-        (false, Some(_)) => None,
+}
+
+/// The counts with one more sample of this kind.
+fn counted(metric: &Metric, tally: &Tally, result: SampleResult) -> Tally {
+    let mut tally = tally.clone();
+    let add = |count: &mut u32| *count = count.saturating_add(1);
+    add(&mut tally.taken);
+    if result == SampleResult::Error {
+        add(&mut tally.errors);
+    } else {
+        tally.errors = 0;
+    }
+    // Whether there was data is not known of an error.
+    if result == SampleResult::NoData {
+        add(&mut tally.no_data);
+    } else if result != SampleResult::Error {
+        tally.no_data = 0;
+    }
+    match worth(metric, result) {
+        Some(SampleResult::Good) => {
+            add(&mut tally.passed);
+            add(&mut tally.successes);
+            return tally;
+        }
+        Some(SampleResult::Bad) => add(&mut tally.failed),
+        Some(SampleResult::Inconclusive) => add(&mut tally.inconclusive),
+        Some(SampleResult::NoData | SampleResult::Error) | None => {}
+    }
+    tally.successes = 0;
+    tally
+}
+
+/// What a sample counts as, if it counts.
+fn worth(metric: &Metric, result: SampleResult) -> Option<SampleResult> {
+    match result {
+        SampleResult::NoData => match metric.no_data() {
+            NoData::Wait => None,
+            NoData::Fail => Some(SampleResult::Bad),
+            NoData::Pass => Some(SampleResult::Good),
+        },
+        SampleResult::Error => None,
+        SampleResult::Good | SampleResult::Bad | SampleResult::Inconclusive => Some(result),
+    }
+}
+
+/// What a value is. One condition does for simple cases: then whatever is not good is bad, or the other way round.
+fn judge(metric: &Metric, value: f64) -> Result<SampleResult, String> {
+    let holds = |condition: &Option<String>| {
+        let condition = condition.as_deref();
+        let held = condition.map(|text| expression::evaluate(text, Scope { value }));
+        held.transpose()
+    };
+    if holds(&metric.fail)? == Some(true) {
+        return Ok(SampleResult::Bad);
+    }
+    Ok(match (holds(&metric.pass)?, &metric.fail) {
+        (Some(true), _) | (None, Some(_)) => SampleResult::Good,
+        (Some(false), None) => SampleResult::Bad,
+        (Some(false), Some(_)) => SampleResult::Inconclusive,
+        (None, None) => return Err("there is neither pass nor fail to judge it by".to_owned()),
     })
 }
 
-/// What the counts mean.
+/// What the counts mean, by the first rule that applies.
 pub fn verdict(metric: &Metric, tally: &Tally) -> Verdict {
     let value = tally.value.as_deref().unwrap_or("none");
     let name = &metric.name;
+    let judged = samples(tally);
     if tally.failed > metric.failure_limit() {
-        let limit = metric.failure_limit();
-        let count = tally.failed;
         return Verdict::Bad(format!(
-            "{name}: {count} bad samples, {limit} forgiven; last value {value}"
+            "{name}: {} of {judged} samples are bad, {} forgiven; last value {value}",
+            tally.failed,
+            metric.failure_limit()
         ));
     }
     if tally.errors > metric.error_limit() {
         let problem = tally.message.as_deref().unwrap_or("no answer");
         return Verdict::Bad(format!(
-            "{name}: {} errors in a row; last: {problem}",
-            tally.errors
+            "{name}: {} errors in a row, {} forgiven; last: {problem}",
+            tally.errors,
+            metric.error_limit()
         ));
     }
     if tally.inconclusive > metric.inconclusive_limit() {
-        let count = tally.inconclusive;
         return Verdict::Bad(format!(
-            "{name}: {count} samples neither good nor bad; last value {value}"
+            "{name}: {} of {judged} samples are neither good nor bad, {} forgiven; last value {value}",
+            tally.inconclusive,
+            metric.inconclusive_limit()
         ));
     }
-    if tally.passed >= metric.min_samples() {
-        Verdict::Good
-    } else {
-        Verdict::Undecided
+    if is_good(metric, tally, 0) {
+        return Verdict::Good;
     }
+    // Looks of a comparison that were forgiven are not missing from those that are planned.
+    if let Some(count) = metric.count
+        && metric.provider.compare.is_none()
+        && !is_good(metric, tally, count.saturating_sub(judged))
+    {
+        return Verdict::Bad(format!(
+            "{name}: {judged} of {count} samples are taken, and the others cannot make it good any more ({}); \
+             last value {value}",
+            progress(metric, tally)
+        ));
+    }
+    Verdict::Undecided
 }
 
-/// Whether the metric is measured again.
+/// Whether it would be good after so many more good samples.
+fn is_good(metric: &Metric, tally: &Tally, more: u32) -> bool {
+    let row = metric.success_limit.unwrap_or(0);
+    tally.passed.saturating_add(more) >= metric.min_samples()
+        && tally.successes.saturating_add(more) >= row
+}
+
+/// Whether the metric is not measured again: it has its `count`, or is settled.
 pub fn is_complete(metric: &Metric, tally: &Tally) -> bool {
-    metric.count.is_some_and(|count| samples(tally) >= count)
+    let has_all = metric.count.is_some_and(|count| samples(tally) >= count);
+    let is_settled = metric.success_limit.is_some() && is_good(metric, tally, 0);
+    has_all || is_settled
 }
 
 /// Samples that were judged.
@@ -183,210 +286,41 @@ pub fn samples(tally: &Tally) -> u32 {
     decided.saturating_add(tally.inconclusive)
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn metric(extra: &Value) -> Metric {
-        let mut metric = json!({
-            "name": "success-rate", "pass": "value >= 0.99", "fail": "value < 0.95",
-            "prometheus": {"address": "http://prom", "query": "up"},
-        });
-        json_patch::merge(&mut metric, extra);
-        serde_json::from_value(metric).unwrap()
-    }
-
-    fn after(metric: &Metric, samples: &[Sample]) -> (Tally, Verdict) {
-        let tally = samples
-            .iter()
-            .fold(Tally::default(), |tally, s| count(metric, &tally, s, NOW));
-        let verdict = verdict(metric, &tally);
-        (tally, verdict)
-    }
-
-    fn error() -> Sample {
-        Sample::Error("refused".into())
-    }
-
-    #[test]
-    fn verdicts() {
-        use Sample::{Empty, Value};
-        let forgiving = metric(&json!({"failureLimit": 1}));
-        let strict = metric(&json!({}));
-        let patient = metric(&json!({"minSamples": 3}));
-        let one_condition = metric(&json!({"fail": null}));
-        let table: &[(&str, &Metric, Vec<Sample>, bool, bool)] = &[
-            (
-                "nothing measured decides nothing",
-                &strict,
-                vec![],
-                false,
-                false,
-            ),
-            (
-                "one good sample is enough by default",
-                &strict,
-                vec![Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "one bad sample is too much by default",
-                &strict,
-                vec![Value(0.5)],
-                false,
-                true,
-            ),
-            (
-                "a forgiven sample is no success",
-                &forgiving,
-                vec![Value(0.5)],
-                false,
-                false,
-            ),
-            (
-                "nor is it a failure",
-                &forgiving,
-                vec![Value(0.5), Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "one more is",
-                &forgiving,
-                vec![Value(0.5), Value(1.0), Value(0.5)],
-                false,
-                true,
-            ),
-            (
-                "min samples are waited for",
-                &patient,
-                vec![Value(1.0), Value(1.0)],
-                false,
-                false,
-            ),
-            (
-                "no data is not success",
-                &patient,
-                vec![Empty; 50],
-                false,
-                false,
-            ),
-            (
-                "in between is neither",
-                &strict,
-                vec![Value(0.97); 3],
-                false,
-                false,
-            ),
-            (
-                "but not for ever",
-                &strict,
-                vec![Value(0.97); 4],
-                false,
-                true,
-            ),
-            (
-                "with one condition there is no between",
-                &one_condition,
-                vec![Value(0.97)],
-                false,
-                true,
-            ),
-            (
-                "errors are forgiven",
-                &strict,
-                vec![error(), error(), Value(1.0)],
-                true,
-                false,
-            ),
-            (
-                "but not in a row for ever",
-                &strict,
-                vec![error(); 5],
-                false,
-                true,
-            ),
-            (
-                "infinity is a value",
-                &strict,
-                vec![Value(f64::INFINITY)],
-                true,
-                false,
-            ),
-        ];
-        for (claim, metric, samples, good, bad) in table {
-            let (tally, verdict) = after(metric, samples);
-            assert_eq!(verdict == Verdict::Good, *good, "{claim}: {tally:?}");
-            assert_eq!(
-                matches!(verdict, Verdict::Bad(_)),
-                *bad,
-                "{claim}: {tally:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_remembered_of_a_sample_is_short() {
-        let page = Sample::Error("x".repeat(1 << 20));
-        let (tally, _) = after(&metric(&json!({})), &[page]);
-        assert_eq!(tally.message.unwrap().len(), MAX_PROBLEM);
-        for (value, text) in [
-            (f64::MAX, "1.7976931348623157e308"),
-            (1e-300, "1e-300"),
-            (0.25, "0.25"),
-        ] {
-            let (tally, _) = after(&metric(&json!({})), &[Sample::Value(value)]);
-            assert_eq!(tally.value.unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn several_numbers_are_as_good_as_the_worst_of_them() {
-        let strict = metric(&json!({}));
-        for (values, passed, failed, shown) in [
-            (vec![1.0, 0.999], 1, 0, "0.999"),
-            (vec![1.0, 0.97, 1.0], 0, 0, "0.97"),
-            (vec![0.5, 0.97, 1.0], 0, 1, "0.5"),
-        ] {
-            let (tally, _) = after(&strict, &[Sample::Values(values)]);
-            assert_eq!((tally.passed, tally.failed), (passed, failed));
-            assert_eq!(tally.value.as_deref(), Some(shown));
-        }
-        let (tally, _) = after(&strict, &[Sample::Values(Vec::new())]);
-        assert_eq!(tally.errors, 1);
-    }
-
-    #[test]
-    fn a_verdict_of_others_is_counted_as_it_is() {
-        let verdict = |is_good| Sample::Verdict {
-            is_good,
-            message: "as the Job says".into(),
-        };
-        let good = after(&metric(&json!({})), &[verdict(true)]);
-        assert_eq!(good.1, Verdict::Good);
-        let bad = after(&metric(&json!({})), &[verdict(false)]);
-        assert!(matches!(bad.1, Verdict::Bad(_)));
-    }
-
-    #[test]
-    fn an_answer_ends_a_row_of_errors() {
-        let (tally, _) = after(&metric(&json!({})), &[error(), error(), Sample::Empty]);
-        assert_eq!(tally.errors, 0);
-    }
-
-    #[test]
-    fn what_no_data_means_can_be_chosen() {
-        let empty = [Sample::Empty];
-        let bad = after(&metric(&json!({"noData": "Fail"})), &empty).1;
-        assert!(matches!(bad, Verdict::Bad(_)));
-        assert_eq!(
-            after(&metric(&json!({"noData": "Pass"})), &empty).1,
-            Verdict::Good
-        );
+/// How many of how many good samples there are.
+fn progress(metric: &Metric, tally: &Tally) -> String {
+    let wanted = metric.min_samples();
+    let passed = format!("{}/{wanted} passed", tally.passed);
+    match metric.success_limit {
+        Some(row) if wanted > 1 => format!("{passed}, {}/{row} in a row", tally.successes),
+        Some(row) => format!("{}/{row} passed in a row", tally.successes),
+        None => passed,
     }
 }
+
+/// Where a metric is, for people: which one, how many of how many, and what speaks against it.
+pub fn words(metric: &Metric, tally: Option<&Tally>) -> String {
+    let none = Tally::default();
+    let tally = tally.unwrap_or(&none);
+    let mut words = format!("{} {}", metric.name, progress(metric, tally));
+    let mut add = |count: u32, limit: u32, what: &str| {
+        if count > 0 {
+            words = format!("{words}, {count} {what} ({limit} forgiven)");
+        }
+    };
+    add(tally.failed, metric.failure_limit(), "bad");
+    let limit = metric.inconclusive_limit();
+    add(tally.inconclusive, limit, "neither");
+    add(tally.errors, metric.error_limit(), "errors in a row");
+    if tally.no_data > 0 {
+        words = format!("{words}, {} without data", tally.no_data);
+    }
+    if metric.is_dry_run() {
+        words = format!("{words}, dry run");
+    }
+    words
+}
+
+#[cfg(test)]
+pub(crate) mod reference;
+#[cfg(test)]
+mod tests;

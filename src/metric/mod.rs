@@ -3,12 +3,13 @@
 pub mod compare;
 pub mod expression;
 pub mod judge;
+pub mod placeholder;
 pub mod provider;
 
 /// One measurement, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
-    /// A number.
+    /// A number, which the metric's conditions judge.
     Value(f64),
     /// Several numbers, in the order of their times: each of them is judged, and the sample is as good as the worst.
     Values(Vec<f64>),

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
 /// Namespace and name: what tells objects of one kind apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Key {
     /// The namespace. All of our kinds are namespaced.
     pub namespace: String,

@@ -15,11 +15,13 @@ use crate::schema::{self, closed_set};
 mod auto;
 mod status;
 mod strategy;
+mod tally;
 mod traffic;
 
 pub use auto::*;
 pub use status::*;
 pub use strategy::*;
+pub use tally::*;
 pub use traffic::*;
 
 /// A workload, and how traffic moves between its revisions.
@@ -103,14 +105,22 @@ pub struct RolloutSpec {
     /// weights are ratios of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
-    /// What is measured while the canary has weight. A failed analysis sends all traffic back to stable.
-    /// Default: nothing.
+    /// What is measured while the canary has weight. A failed analysis sends all traffic back to stable, and without a good
+    /// verdict of every metric nothing takes over. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
     /// What takes a change back by itself, and what makes going back quick. Default: every failure takes it back, and a
     /// change back to an earlier revision is a change like any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
+}
+
+impl RolloutSpec {
+    /// The AnalysisTemplates that it names.
+    pub fn template_names(&self) -> impl Iterator<Item = &str> {
+        let templates = self.analysis.iter().flat_map(|of| &of.templates);
+        templates.map(|template| template.name.as_str())
+    }
 }
 
 /// What takes a change back by itself, and what makes going back quick.
@@ -275,6 +285,10 @@ closed_set! {
 /// What is measured.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[(
+    "(has(self.metrics) && self.metrics.size() > 0) || (has(self.templates) && self.templates.size() > 0)",
+    "an analysis needs something to measure: give metrics or templates, or leave analysis out",
+)]))]
 pub struct Analysis {
     /// When measuring in the background begins. Default: with the first weight above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -288,9 +302,29 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub initial_delay: Option<Duration>,
-    /// The metrics, told apart by name.
-    #[schemars(length(min = 1), transform = schema::by_name::<20>)]
+    /// The metrics, told apart by name. Default: those of `templates`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<20>)]
     pub metrics: Vec<Metric>,
+    /// AnalysisTemplates of this namespace whose metrics are measured as well, as if they stood in `metrics`; at most 20
+    /// metrics in all, no two of one name. Default: none. Example: `[{name: house-rules, args: {service: api}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<10>)]
+    pub templates: Vec<TemplateReference>,
+}
+
+/// Names an AnalysisTemplate.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReference {
+    /// Name of the AnalysisTemplate. Example: `house-rules`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Values of its arguments; they may name fields of the Rollout, as in `{{metadata.labels['team']}}`. Default: those
+    /// that the template gives. Example: `{service: api}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::text_map::<20>)]
+    pub args: BTreeMap<String, String>,
 }
 
 /// When measuring in the background begins.

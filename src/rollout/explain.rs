@@ -16,7 +16,9 @@ use super::api::{
     Rollout, RolloutStatus, Stuck, Tally, Weights,
 };
 use super::simulation::placeholders;
-use super::spec::{Invalid, Spec, Step};
+use super::spec::{Around, Invalid, Spec, Step};
+use crate::analysis::api::Metric;
+use crate::analysis::template::Templates;
 use crate::check;
 use crate::metric::judge::{self, Verdict};
 use crate::model::key::Key;
@@ -149,15 +151,30 @@ pub struct MetricLine {
     pub tally: Tally,
     /// Good samples that a good verdict needs.
     pub wanted: u32,
+    /// Good samples in a row that settle it, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted_in_a_row: Option<u32>,
     /// What that means.
     pub verdict: Judgement,
+    /// Why: how many of how many, and what speaks against it.
+    pub because: String,
+    /// Whether it is only looked at, and decides nothing.
+    #[serde(rename = "dryRun")]
+    pub is_dry_run: bool,
+    /// Whether it is not measured any more.
+    #[serde(rename = "complete")]
+    pub is_over: bool,
 }
 
-/// Puts together why a Rollout is where it is at `now`.
-pub fn explain(rollout: &Rollout, now: Timestamp) -> Explanation {
+/// Puts together why a Rollout is where it is at `now`, with the AnalysisTemplates that it names.
+pub fn explain(rollout: &Rollout, templates: &Templates, now: Timestamp) -> Explanation {
     let status = rollout.status.clone().unwrap_or_default();
     let progress = status.progress.clone().unwrap_or_default();
-    let spec = Spec::parse(&rollout.spec, &placeholders(&rollout.spec));
+    let around = Around {
+        templates: templates.clone(),
+        ..Around::of(rollout)
+    };
+    let spec = Spec::parse_with(&rollout.spec, &placeholders(&rollout.spec), &around);
     let is_auto = spec.as_ref().is_ok_and(|spec| spec.by_risk.is_some());
     let level = level_of(&status);
     let spec = spec.map(|spec| spec.at_risk(level));
@@ -370,22 +387,25 @@ impl Seen<'_> {
     fn analysis(&self) -> Vec<MetricLine> {
         let analysis = self.spec.and_then(|spec| spec.analysis.as_ref());
         let metrics = analysis.into_iter().flat_map(|analysis| &analysis.metrics);
-        let line = |(metric, _): &(crate::analysis::api::Metric, Duration)| {
+        let line = |(metric, _): &(Metric, Duration)| {
             let mut tallies = self.status.analysis.iter();
             let known = tallies.find(|tally| tally.name == metric.name).cloned();
-            let tally = known.or_else(|| {
-                self.change.map(|_| Tally {
-                    name: metric.name.clone(),
-                    ..Tally::default()
-                })
-            })?;
+            let tally = known.or_else(|| self.change.map(|_| Tally::of(&metric.name)))?;
+            let verdict = judge::verdict(metric, &tally);
             Some(MetricLine {
-                verdict: match judge::verdict(metric, &tally) {
+                verdict: match &verdict {
                     Verdict::Undecided => Judgement::Undecided,
                     Verdict::Good => Judgement::Good,
                     Verdict::Bad(_) => Judgement::Bad,
                 },
+                because: match verdict {
+                    Verdict::Bad(because) => because,
+                    Verdict::Undecided | Verdict::Good => judge::words(metric, Some(&tally)),
+                },
                 wanted: metric.min_samples(),
+                wanted_in_a_row: metric.success_limit,
+                is_dry_run: metric.is_dry_run(),
+                is_over: judge::is_complete(metric, &tally),
                 tally,
             })
         };

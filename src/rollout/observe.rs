@@ -16,7 +16,8 @@ use super::config::{self, Named, Source, Sources};
 use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, Trouble, Wanted};
 use super::render::COPIES;
 use super::risk::RiskSignals;
-use super::spec::{Images, Invalid, Spec};
+use super::spec::{Around, Images, Invalid, Spec};
+use crate::analysis::template::Templates;
 use crate::check;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -50,8 +51,12 @@ pub async fn observe(
         .iter()
         .filter_map(|set| read_set(set))
         .collect();
-    let sources = sources(rollout, cluster).await?;
-    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &sources);
+    let around = Around {
+        sources: sources(rollout, cluster).await?,
+        templates: templates(rollout, cluster),
+        ..Around::of(rollout)
+    };
+    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &around);
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
@@ -116,6 +121,17 @@ async fn sources(rollout: &Rollout, cluster: &Cluster) -> Result<Sources, Reconc
         sources.insert(named, source);
     }
     Ok(sources)
+}
+
+/// The AnalysisTemplates that it names, as far as they are there.
+fn templates(rollout: &Rollout, cluster: &Cluster) -> Templates {
+    let namespace = rollout.namespace().unwrap_or_default();
+    let find = |name: &str| {
+        let key = Key::new(namespace.clone(), name);
+        let template = cluster.caches.analysis_templates.get(&key)?;
+        Some((name.to_owned(), template))
+    };
+    rollout.spec.template_names().filter_map(find).collect()
 }
 
 /// What is known of a ConfigMap or a Secret.
@@ -224,9 +240,9 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
 /// What is to run, the Promotion that asks for it, and why it is not what the Environment says.
 type Asked = (Wanted, Option<String>, Option<String>);
 
-fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], sources: &Sources) -> Asked {
+fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], around: &Around) -> Asked {
     let Some(source) = &rollout.spec.release else {
-        return (parse(rollout, &Images::new(), sources), None, None);
+        return (parse(rollout, &Images::new(), around), None, None);
     };
     let key = Key::of(rollout);
     let environment = Key::new(key.namespace, source.environment.name.clone());
@@ -237,10 +253,10 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], sources: &Sources)
             images,
             promotion,
             notice,
-        } => (parse(rollout, &images, sources), promotion, notice),
+        } => (parse(rollout, &images, around), promotion, notice),
         Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
         Binding::Invalid(problem) => {
-            let (spec, _) = Spec::read(&rollout.spec, &Images::new());
+            let (spec, _) = Spec::read_with(&rollout.spec, &Images::new(), around);
             (invalid(vec![problem], spec, rollout), None, None)
         }
     }
@@ -274,9 +290,8 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     signals.with_subjects(commits.map(|commit| commit.subject.as_str()))
 }
 
-fn parse(rollout: &Rollout, images: &Images, sources: &Sources) -> Wanted {
-    let name = rollout.name_any();
-    let (spec, problems) = Spec::read_with(&rollout.spec, images, &name, sources);
+fn parse(rollout: &Rollout, images: &Images, around: &Around) -> Wanted {
+    let (spec, problems) = Spec::read_with(&rollout.spec, images, around);
     if problems.is_empty() {
         return Wanted::Spec(Box::new(spec));
     }

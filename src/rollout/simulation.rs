@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::api::{FailureReason, Phase, RiskLevel, RolloutSpec, Shape, StrategyType};
+use super::api::{FailureReason, Phase, RiskLevel, Rollout, RolloutSpec, Shape, StrategyType};
 use super::plan::Memory;
-use super::spec::{Images, Invalid, Spec, Step};
+use super::spec::{Around, Images, Invalid, Spec, Step};
+use crate::analysis::template::Templates;
 use crate::decision::api::DecisionAction;
 use crate::model::json::set;
-use crate::model::key::Key;
 use crate::model::plan::Plan;
 pub(super) use ideal::World;
 use script::Script;
@@ -92,22 +92,27 @@ fn seconds<S: serde::Serializer>(of: &Duration, serializer: S) -> Result<S::Ok, 
     serializer.serialize_f64(of.as_secs_f64())
 }
 
-/// Goes through a change of this Rollout. With strategy `Auto` it is one of this risk: nothing is known of the change
-/// itself.
+/// Goes through a change of this Rollout, with the AnalysisTemplates that are known. With strategy `Auto` it is one of this
+/// risk: nothing is known of the change itself.
 ///
 /// # Errors
 /// Everything that is wrong with the spec.
 pub fn simulate(
-    key: &Key,
-    raw: &RolloutSpec,
+    rollout: &Rollout,
+    templates: &Templates,
     level: RiskLevel,
 ) -> Result<Simulation, Vec<Invalid>> {
+    let raw = &rollout.spec;
     let images = placeholders(raw);
-    let spec = Spec::parse(raw, &images)?;
+    let around = Around {
+        templates: templates.clone(),
+        ..Around::of(rollout)
+    };
+    let spec = Spec::parse_with(raw, &images, &around)?;
     let shape = spec.by_risk.as_ref().map(|by_risk| by_risk.shape(level));
     let spec = spec.at_risk(level);
-    let before = before(raw, &images)?.at_risk(level);
-    let mut world = World::new(key.clone(), before);
+    let before = before(raw, &images, &around)?.at_risk(level);
+    let mut world = World::new(around.key.clone(), before);
     let injected = injected(&raw.template, &spec);
     let (replicas, is_routed) = (spec.replicas, spec.routing.is_some());
     let is_hook = |step: &Step| matches!(step, Step::Run { .. });
@@ -127,8 +132,8 @@ pub fn simulate(
     let strategy = raw.strategy.as_ref().and_then(|strategy| strategy.type_);
     let release = raw.release.as_ref();
     Ok(Simulation {
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
+        namespace: around.key.namespace,
+        name: around.key.name,
         strategy: strategy.unwrap_or_default(),
         risk: shape.map(|_| level),
         shape,
@@ -157,7 +162,7 @@ pub(super) fn placeholders(raw: &RolloutSpec) -> Images {
 }
 
 /// The spec of the revision that runs already.
-fn before(raw: &RolloutSpec, images: &Images) -> Result<Spec, Vec<Invalid>> {
+fn before(raw: &RolloutSpec, images: &Images, around: &Around) -> Result<Spec, Vec<Invalid>> {
     let mut before = raw.clone();
     before.paused = None;
     let path = ["metadata", "annotations", BEFORE];
@@ -165,7 +170,7 @@ fn before(raw: &RolloutSpec, images: &Images) -> Result<Spec, Vec<Invalid>> {
         let path = "spec.template.metadata.annotations";
         return Err(vec![Invalid::new(path, "must be an object")]);
     }
-    Spec::parse(&before, images)
+    Spec::parse_with(&before, images, around)
 }
 
 fn injected(raw: &Value, spec: &Spec) -> Option<Injected> {

@@ -4,26 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::api::{
-    DeletionPolicy, FailureReason, GracefulShutdown, RolloutSpec, StableScale, Strategy,
+    DeletionPolicy, FailureReason, GracefulShutdown, Rollout, RolloutSpec, StableScale, Strategy,
     StrategyType,
 };
 use super::config::{self, Snapshot, Sources};
-use crate::analysis::api::Metric;
-use crate::metric::expression;
+use crate::analysis::template::Templates;
 pub use crate::model::invalid::Invalid;
 use crate::model::json::set;
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
+pub use analysis::Analysis;
 use auto::Context;
 pub use auto::{ByRisk, Way};
 pub use compile::Step;
 pub use routing::Routing;
 
+mod analysis;
 mod auto;
 mod compile;
 mod routing;
@@ -96,15 +99,28 @@ pub struct Batch {
     pub is_checked: bool,
 }
 
-/// What is measured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Analysis {
-    /// Smallest weight at which measuring in the background begins.
-    pub start_at: Weight,
-    /// Time before the first sample; `None`: the metric's interval.
-    pub initial_delay: Option<Duration>,
-    /// The metrics, each with the time between two samples.
-    pub metrics: Vec<(Metric, Duration)>,
+/// What a spec is read with, besides itself.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// Namespace and name of the Rollout.
+    pub key: Key,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What is in the ConfigMaps and Secrets of which it gets copies.
+    pub sources: Sources,
+    /// The AnalysisTemplates that it may name.
+    pub templates: Templates,
+}
+
+impl Around {
+    /// What the Rollout itself says.
+    pub fn of(rollout: &Rollout) -> Self {
+        Self {
+            key: Key::of(rollout),
+            labels: rollout.labels().clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Images that a Release brings, by container. Empty where images stand in the template.
@@ -116,7 +132,19 @@ impl Spec {
     /// # Errors
     /// Everything that is wrong, not only the first.
     pub fn parse(raw: &RolloutSpec, images: &Images) -> Result<Self, Vec<Invalid>> {
-        let (spec, problems) = Self::read(raw, images);
+        Self::parse_with(raw, images, &Around::default())
+    }
+
+    /// The same, with what it refers to.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first.
+    pub fn parse_with(
+        raw: &RolloutSpec,
+        images: &Images,
+        around: &Around,
+    ) -> Result<Self, Vec<Invalid>> {
+        let (spec, problems) = Self::read_with(raw, images, around);
         if problems.is_empty() {
             Ok(spec)
         } else {
@@ -126,16 +154,11 @@ impl Spec {
 
     /// What can be read of a spec, and what is wrong with it: steps and metrics that are, are left out.
     pub fn read(raw: &RolloutSpec, images: &Images) -> (Self, Vec<Invalid>) {
-        Self::read_with(raw, images, "", &Sources::new())
+        Self::read_with(raw, images, &Around::default())
     }
 
-    /// The same, with what is in the ConfigMaps and Secrets of which it gets copies.
-    pub fn read_with(
-        raw: &RolloutSpec,
-        images: &Images,
-        rollout: &str,
-        sources: &Sources,
-    ) -> (Self, Vec<Invalid>) {
+    /// The same, with what it refers to.
+    pub fn read_with(raw: &RolloutSpec, images: &Images, around: &Around) -> (Self, Vec<Invalid>) {
         let mut problems = Vec::new();
         let replicas = raw.replicas.unwrap_or(1);
         let strategy = raw.strategy.clone().unwrap_or_default();
@@ -149,7 +172,9 @@ impl Spec {
             .as_ref()
             .and_then(|traffic| traffic.drain)
             .map_or(DRAIN, Duration::from);
-        let analysis = parse_analysis(raw, &mut problems);
+        let mut template = raw.template.clone();
+        let images = complete_template(&mut template, raw, images, drain, &mut problems);
+        let analysis = analysis::parse(raw, around, &images, &mut problems);
         let routing = raw.traffic.as_ref().map(Routing::of);
         let context = Context {
             analysis: analysis.as_ref(),
@@ -158,8 +183,7 @@ impl Spec {
         };
         let (way, by_risk) = auto::compile(&strategy, context, &mut problems);
         routing::check_strategy(&strategy, routing.as_ref(), &mut problems);
-        let mut template = raw.template.clone();
-        let images = complete_template(&mut template, raw, images, drain, &mut problems);
+        let (rollout, sources) = (&around.key.name, &around.sources);
         let snapshots = config::copy(&mut template, raw, rollout, sources, &mut problems);
         let spec = Self {
             is_sound: problems.is_empty(),
@@ -316,55 +340,6 @@ fn budgets(
     } else {
         (surge, unavailable)
     }
-}
-
-fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Analysis> {
-    let raw = raw.analysis.as_ref()?;
-    let interval = raw.interval.map_or(Metric::INTERVAL, Duration::from);
-    let mut broken = BTreeSet::new();
-    for (index, metric) in raw.metrics.iter().enumerate() {
-        let expressions = [
-            ("pass", metric.pass.as_ref()),
-            ("fail", metric.fail.as_ref()),
-        ];
-        for (field, expression) in expressions {
-            if let Some(Err(problem)) = expression.map(|text| expression::check(text)) {
-                broken.insert(metric.name.as_str());
-                problems.push(Invalid::new(
-                    format!("spec.analysis.metrics[{index}].{field}"),
-                    format!("not a usable CEL expression: {problem}"),
-                ));
-            }
-        }
-    }
-    for (index, metric) in raw.metrics.iter().enumerate() {
-        let wanted = metric.min_samples();
-        if let Some(count) = metric.count.filter(|count| *count < wanted) {
-            problems.push(Invalid::new(
-                format!("spec.analysis.metrics[{index}].count"),
-                format!("{count} samples are never the {wanted} good ones of minSamples; raise it, or lower minSamples"),
-            ));
-        }
-    }
-    let start_at = raw
-        .start_at
-        .as_ref()
-        .and_then(|at| Weight::new(i64::from(at.weight)));
-    Some(Analysis {
-        start_at: start_at.or(Weight::new(1)).unwrap_or_default(),
-        initial_delay: raw.initial_delay.map(Duration::from),
-        metrics: raw
-            .metrics
-            .iter()
-            .filter(|metric| !broken.contains(metric.name.as_str()))
-            .map(|metric| {
-                (
-                    metric.clone(),
-                    metric.interval.map_or(interval, Duration::from),
-                )
-            })
-            .collect(),
-    })
 }
 
 /// Fills in images, labels and the preStop sleep; returns the images by container.

@@ -150,17 +150,12 @@ fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) 
     };
     for (key, reply) in &outcome.replies {
         let Some(name) = metric_of(key) else { continue };
-        let found = analysis
-            .metrics
-            .iter()
-            .find(|(metric, _)| metric.name == name);
-        let Some((metric, _)) = found else { continue };
+        let Some(metric) = analysis.metric(name) else {
+            continue;
+        };
         let sample = provider::read(metric, reply);
         let before = tallies.iter().position(|tally| tally.name == name);
-        let fresh = Tally {
-            name: name.to_owned(),
-            ..Tally::default()
-        };
+        let fresh = Tally::of(name);
         let base = before
             .and_then(|index| tallies.get(index))
             .unwrap_or(&fresh);

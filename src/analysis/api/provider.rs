@@ -52,7 +52,7 @@ pub struct PrometheusQuery {
     #[schemars(transform = schema::http_url)]
     pub address: String,
     /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the
-    /// pods of one revision; in an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
+    /// pods of one revision; docs/analysis.md has the others. In an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
     #[schemars(transform = schema::some_text::<8192>)]
     pub query: String,
 }

@@ -2,7 +2,13 @@
 
 mod render;
 
-use crate::cli::cluster::{self, Place};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::analysis::api::AnalysisTemplate;
+use crate::analysis::template::Templates;
+use crate::cli::cluster::{Place, Server};
 use crate::cli::text::Palette;
 use crate::cli::{Answer, Output};
 use crate::rollout::api::Rollout;
@@ -21,6 +27,19 @@ pub struct Args {
     pub output: Output,
 }
 
+/// The Rollout, the AnalysisTemplates that it names, as far as they are there, and the API server's time.
+async fn read(args: &Args) -> Result<(Rollout, Templates, Timestamp), String> {
+    let server = Server::at(&args.place).await?;
+    let rollout: Rollout = server.get(&args.name).await?;
+    let mut templates = Templates::new();
+    for name in rollout.spec.template_names() {
+        if let Some(template) = server.find::<AnalysisTemplate>(name).await? {
+            templates.insert(name.to_owned(), Arc::new(template));
+        }
+    }
+    Ok((rollout, templates, server.now()))
+}
+
 /// Asks, and shows.
 pub(super) fn run(args: &Args, palette: Palette) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -30,12 +49,11 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
         Ok(runtime) => runtime,
         Err(error) => return Answer::failed(format!("cannot start: {error}")),
     };
-    let read = runtime.block_on(cluster::get::<Rollout>(&args.place, &args.name));
-    let (rollout, now) = match read {
+    let (rollout, templates, now) = match runtime.block_on(read(args)) {
         Ok(read) => read,
         Err(problem) => return Answer::failed(problem),
     };
-    let explanation = explain(&rollout, now);
+    let explanation = explain(&rollout, &templates, now);
     Answer {
         text: match args.output {
             Output::Table => render::table(&explanation, palette),

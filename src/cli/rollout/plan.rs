@@ -5,17 +5,22 @@ mod render;
 
 use std::io::Read;
 
+use serde_json::Value;
+
+use crate::analysis::template::Templates;
 use crate::cli::text::Palette;
 use crate::cli::{Answer, End, Output};
 use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
 use crate::rollout::api::RiskLevel;
+use read::Schemas;
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File with Rollouts, among other objects or not; `-` for the standard input. May be given several times.
+    /// File with Rollouts and the AnalysisTemplates that they name, among other objects or not; `-` for the standard
+    /// input. May be given several times.
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
     pub filename: Vec<String>,
     /// How the answer is written.
@@ -28,24 +33,39 @@ pub struct Args {
 
 /// Reads, and shows.
 pub(super) fn run(args: &Args, palette: Palette) -> Answer {
-    let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
-    let Some(Ok(schema)) = info.map(crd::schema_of) else {
-        return Answer::failed("the definition of Rollouts cannot be made");
+    let schemas = match (
+        schema_of(ObjectKind::Rollout),
+        schema_of(ObjectKind::AnalysisTemplate),
+    ) {
+        (Some(rollout), Some(template)) => Schemas { rollout, template },
+        _ => return Answer::failed("the definitions of the kinds cannot be made"),
     };
     let mut answer = Answer::default();
-    let mut simulations = Vec::new();
+    let mut files = Vec::new();
     for name in &args.filename {
-        let text = match content(name) {
-            Ok(text) => text,
+        match content(name) {
+            Ok(text) => files.push((name, text)),
             Err(error) => return Answer::failed(format!("cannot read {name}: {error}")),
-        };
-        let (found, problems) = read::simulations(&text, &schema, args.risk);
-        simulations.extend(found);
+        }
+    }
+    let mut tell = |name: &str, problems: Vec<String>| {
         let source = if name == "-" { "standard input" } else { name };
         let problems = problems.into_iter();
-        answer
-            .problems
-            .extend(problems.map(|problem| format!("{source}: {problem}")));
+        let problems = problems.map(|problem| format!("{source}: {problem}"));
+        answer.problems.extend(problems);
+    };
+    // A template may stand in another file than what names it.
+    let mut templates = Templates::new();
+    for (name, text) in &files {
+        let (found, problems) = read::templates(text, &schemas);
+        templates.extend(found);
+        tell(name, problems);
+    }
+    let mut simulations = Vec::new();
+    for (name, text) in &files {
+        let (found, problems) = read::simulations(text, &schemas, &templates, args.risk);
+        simulations.extend(found);
+        tell(name, problems);
     }
     let endless = simulations.iter().filter_map(|simulation| {
         let problem = simulation.problem.as_ref()?;
@@ -60,6 +80,11 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
         Output::Json => render::json(&simulations),
     };
     answer
+}
+
+fn schema_of(kind: ObjectKind) -> Option<Value> {
+    let info = KINDS.iter().find(|info| info.object == kind)?;
+    crd::schema_of(info).ok()
 }
 
 /// A level by its word, in whatever case.

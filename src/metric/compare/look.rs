@@ -24,12 +24,13 @@ pub struct Look {
 impl Look {
     /// Counts it: looks that found nothing worse are the good samples. One that settles the matter, or the last that
     /// was planned, counts for all that a good verdict needs.
-    pub fn counted(&self, metric: &Metric, tally: Tally) -> Tally {
+    pub fn counted(&self, metric: &Metric, tally: &Tally) -> Tally {
         let mut tally = Tally {
             since: Some(self.since),
+            taken: tally.taken.saturating_add(1),
             errors: 0,
             no_data: 0,
-            ..tally
+            ..tally.clone()
         };
         if self.evidence.found == Found::Worse {
             tally.failed = tally.failed.saturating_add(1);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::auto::RiskLevel;
+use super::tally::Tally;
 use super::traffic::DestinationRuleReference;
 use crate::decision::api::DecisionAction;
 use crate::model::revision::Revision;
@@ -168,38 +169,6 @@ pub struct RevisionStatus {
     pub replicas: i32,
     /// Pods that are ready.
     pub ready: i32,
-}
-
-/// What the samples of one metric say so far.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Tally {
-    /// Name of the metric.
-    pub name: String,
-    /// Good samples.
-    pub passed: u32,
-    /// Bad samples.
-    pub failed: u32,
-    /// Samples that were neither.
-    pub inconclusive: u32,
-    /// Errors in a row.
-    pub errors: u32,
-    /// Samples without data in a row.
-    pub no_data: u32,
-    /// Of a comparison, when it began: all data since then are compared at every look.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub since: Option<Timestamp>,
-    /// The last value; of a comparison what it has found so far.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// What was wrong with the last sample, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// When the last sample was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub at: Option<Timestamp>,
 }
 
 closed_set! {

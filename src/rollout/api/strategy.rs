@@ -349,7 +349,7 @@ pub struct Pause {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Analyse {
-    /// Names of metrics of `spec.analysis`. Their counts start afresh with this step.
+    /// Names of metrics of `spec.analysis`, those of its templates too. Their counts start afresh with this step.
     #[schemars(length(min = 1), transform = schema::names::<20>)]
     pub metrics: Vec<String>,
     /// Shortest time of the analysis. A duration; default: until every metric has its `minSamples`.

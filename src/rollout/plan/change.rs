@@ -194,7 +194,12 @@ impl Draft<'_> {
         };
         change.step_started_at = now;
         change.approvals.clear();
-        if let Some(Step::Analyse { metrics, .. }) = self.spec.steps.get(step_of(change)) {
+        if let Some(Step::Analyse {
+            metrics,
+            is_fresh: true,
+            ..
+        }) = self.spec.steps.get(step_of(change))
+        {
             self.forget_samples(metrics);
         }
     }

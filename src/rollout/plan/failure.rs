@@ -78,18 +78,13 @@ impl Draft<'_> {
 
     fn failed_analysis(&self) -> Option<String> {
         let analysis = self.spec.analysis.as_ref()?;
-        let verdicts = analysis.metrics.iter().filter_map(|(metric, _)| {
-            let tally = self
-                .memory
-                .tallies
-                .iter()
-                .find(|tally| tally.name == metric.name)?;
-            match judge::verdict(metric, tally) {
+        let mut verdicts = analysis.deciding().filter_map(|metric| {
+            match judge::verdict(metric, self.tally(&metric.name)?) {
                 Verdict::Bad(message) => Some(message),
                 Verdict::Good | Verdict::Undecided => None,
             }
         });
-        verdicts.into_iter().next()
+        verdicts.next()
     }
 
     fn consequence(&self, reason: FailureReason) -> Consequence {
@@ -172,7 +167,9 @@ impl Draft<'_> {
         change.retries = change.retries.saturating_add(1);
         change.measuring_since = change.measuring_since.map(|_| now);
         change.step_started_at = now;
-        self.memory.tallies.clear();
+        for tally in &mut self.memory.tallies {
+            *tally = tally.afresh();
+        }
         Some(stuck)
     }
 }

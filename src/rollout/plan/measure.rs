@@ -2,12 +2,17 @@
 
 use jiff::Timestamp;
 
+use super::super::api::{StepStatus, Tally};
 use super::super::render;
 use super::super::spec::{Analysis, Step};
+use super::report::clock;
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
+use crate::metric::placeholder::{Sides, Subject};
 use crate::metric::provider::{self, Subjects, Window};
 use crate::model::action::Action;
+use crate::model::plan::Why;
+use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 
 impl Draft<'_> {
@@ -27,19 +32,19 @@ impl Draft<'_> {
         if let Some(change) = &mut self.memory.progress.change {
             change.measuring_since = Some(since);
         }
+        let sides = Sides {
+            canary: self.subject(&change.revision),
+            stable: self.subject(&self.stable),
+        };
         let subjects = Subjects {
-            canary_pods: render::pods_pattern(&self.seen.key.name, &change.revision),
-            stable_pods: render::pods_pattern(&self.seen.key.name, &self.stable),
+            canary_pods: sides.canary.pods.clone(),
+            stable_pods: sides.stable.pods.clone(),
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
                 continue;
             }
-            let tally = self
-                .memory
-                .tallies
-                .iter()
-                .find(|tally| tally.name == metric.name);
+            let tally = self.tally(&metric.name);
             if tally.is_some_and(|tally| judge::is_complete(metric, tally)) {
                 continue;
             }
@@ -50,9 +55,9 @@ impl Draft<'_> {
                 self.wake_at(due);
                 continue;
             }
-            let count = tally.map_or(0, judge::samples);
+            let taken = tally.map_or(0, |tally| tally.taken);
             let key = format!(
-                "{}/{}/{}/{count}",
+                "{}/{}/{}/{taken}",
                 change.revision, change.step, metric.name
             );
             // An initial delay leaves out what came before it, but for the interval that the first sample is about.
@@ -62,16 +67,24 @@ impl Draft<'_> {
                 interval: *interval,
                 now: self.now,
             };
-            let request = provider::request(metric, &subjects, &window);
+            let request = provider::request(&sides.filled(metric), &subjects, &window);
             let fetch = request.map(|request| Action::Fetch { key, request });
             self.measurements.extend(fetch);
         }
     }
 
+    fn subject(&self, revision: &Revision) -> Subject {
+        let set = self.seen.set(revision);
+        Subject {
+            pods: render::pods_pattern(&self.seen.key.name, revision),
+            revision: revision.to_string(),
+            images: set.map(|set| set.images.clone()).unwrap_or_default(),
+        }
+    }
+
     /// Those of the step, and in the background all of them once the canary has weight.
     fn active_metrics<'m>(&self, analysis: &'m Analysis) -> Vec<&'m str> {
-        let share = self.live.share_of(&self.wanted);
-        let in_background = share > Weight::ZERO && self.wanted_weight() >= analysis.start_at;
+        let in_background = self.measures_in_background(analysis);
         let of_step = match self.present_step() {
             Some(Step::Analyse { metrics, .. }) => metrics.as_slice(),
             _ => &[],
@@ -85,71 +98,90 @@ impl Draft<'_> {
             .collect()
     }
 
+    fn measures_in_background(&self, analysis: &Analysis) -> bool {
+        let share = self.live.share_of(&self.wanted);
+        share > Weight::ZERO && self.wanted_weight() >= analysis.start_at
+    }
+
+    /// What a metric has counted.
+    pub(super) fn tally(&self, name: &str) -> Option<&Tally> {
+        let mut tallies = self.memory.tallies.iter();
+        tallies.find(|tally| tally.name == name)
+    }
+
     /// Drops the counts of metrics that are not measured any more.
     pub(super) fn forget_other_metrics(&mut self) {
-        let metrics = self
-            .spec
-            .analysis
-            .iter()
-            .flat_map(|analysis| &analysis.metrics);
-        let names: Vec<&str> = metrics.map(|(metric, _)| metric.name.as_str()).collect();
-        let tallies = &mut self.memory.tallies;
-        tallies.retain(|tally| names.contains(&tally.name.as_str()));
+        let analysis = self.spec.analysis.as_ref();
+        let is_known = |name: &str| analysis.is_some_and(|of| of.metric(name).is_some());
+        self.memory.tallies.retain(|tally| is_known(&tally.name));
     }
 
     /// The counts of these metrics start afresh.
     pub(super) fn forget_samples(&mut self, names: &[String]) {
         let at = self.now;
-        self.memory
-            .tallies
-            .retain(|tally| !names.contains(&tally.name));
+        for tally in &mut self.memory.tallies {
+            if names.contains(&tally.name) {
+                *tally = tally.afresh();
+            }
+        }
         if let Some(change) = &mut self.memory.progress.change {
             change.measuring_since = Some(at);
         }
     }
 
-    /// Whether every one of these metrics is good.
+    /// Whether every one of these metrics is good. One that is only looked at is not waited for.
     pub(super) fn are_good(&self, names: &[String]) -> bool {
         let Some(analysis) = &self.spec.analysis else {
             return false;
         };
         names.iter().all(|name| {
-            let metric = analysis
-                .metrics
-                .iter()
-                .find(|(metric, _)| metric.name == *name);
-            let tally = self.memory.tallies.iter().find(|tally| tally.name == *name);
-            match (metric, tally) {
-                (Some((metric, _)), Some(tally)) => {
-                    judge::verdict(metric, tally) == Verdict::Good
-                        || !self.rules.no_data_is_not_success
-                }
-                _ => !self.rules.no_data_is_not_success,
-            }
+            let Some(metric) = analysis.metric(name) else {
+                return !self.rules.no_data_is_not_success;
+            };
+            let verdict = self.tally(name).map(|it| judge::verdict(metric, it));
+            metric.is_dry_run()
+                || verdict == Some(Verdict::Good)
+                || !self.rules.no_data_is_not_success
         })
     }
 
     /// Good samples of wanted ones, for people.
     pub(super) fn counts_of(&self, names: &[String]) -> String {
-        let Some(analysis) = &self.spec.analysis else {
-            return String::new();
-        };
-        let counts = analysis
-            .metrics
-            .iter()
-            .filter(|(metric, _)| names.contains(&metric.name));
-        let texts: Vec<String> = counts
-            .map(|(metric, _)| {
-                let tally = self
-                    .memory
-                    .tallies
-                    .iter()
-                    .find(|tally| tally.name == metric.name);
-                let passed = tally.map_or(0, |tally| tally.passed);
-                format!("{} {passed}/{} passed", metric.name, metric.min_samples())
-            })
-            .collect();
-        texts.join(", ")
+        self.words_of(|name| names.iter().any(|of| of == name))
+    }
+
+    /// What people are told, with the counts of what is measured in the background. An analysis tells its own.
+    pub(super) fn with_counts(&self, why: Why) -> Why {
+        let analysis = self.spec.analysis.as_ref();
+        let is_measured = analysis.is_some_and(|of| self.measures_in_background(of));
+        if !is_measured || matches!(self.present_step(), Some(Step::Analyse { .. })) {
+            return why;
+        }
+        let counts = self.words_of(|_| true);
+        Why {
+            message: format!("{}; measured: {counts}", why.message),
+            ..why
+        }
+    }
+
+    /// Until when a step lasts, or a verdict is waited for.
+    pub(super) fn words_of_end(&self, step: Option<&StepStatus>) -> String {
+        let until = step.and_then(|step| step.until);
+        match (until, self.present_step()) {
+            (Some(until), _) if until > self.now => format!(" until {}", clock(until)),
+            (Some(earliest), Some(Step::Analyse { .. })) => {
+                let end = clock(self.end_of_patience(earliest));
+                format!("; without a verdict until {end} it fails")
+            }
+            (Some(_) | None, _) => String::new(),
+        }
+    }
+
+    fn words_of(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let metrics = self.spec.analysis.iter().flat_map(|of| &of.metrics);
+        let wanted = metrics.filter(|(metric, _)| is_wanted(&metric.name));
+        let words = wanted.map(|(metric, _)| judge::words(metric, self.tally(&metric.name)));
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// The end of an analysis that gets no data.

@@ -105,6 +105,7 @@ impl Draft<'_> {
             Step::Analyse {
                 metrics,
                 for_at_least,
+                ..
             } => {
                 let earliest = after(started_at, *for_at_least);
                 let seen = analyse::Seen {
@@ -244,7 +245,8 @@ impl Draft<'_> {
             return (Phase::Degraded, why);
         }
         if self.change().is_some() {
-            return self.phase_of_change(share, step);
+            let (phase, why) = self.phase_of_change(share, step);
+            return (phase, self.with_counts(why));
         }
         if let Some(failed) = self.memory.progress.failed.clone() {
             return self.phase_after_failure(share, &failed);
@@ -295,12 +297,7 @@ impl Draft<'_> {
             return (Phase::Paused, why);
         }
         let waiting = self.waiting.clone();
-        let until = step
-            .and_then(|step| step.until)
-            .filter(|until| *until > self.now);
-        let until = until
-            .map(|until| format!(" until {}", clock(until)))
-            .unwrap_or_default();
+        let until = self.words_of_end(step);
         match self.present_step() {
             Some(Step::Pause(None)) => {
                 let text = format!("{position}{share} to canary, pausing until a Decision Resume");

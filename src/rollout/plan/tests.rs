@@ -1,5 +1,6 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod analysis;
 mod auto;
 mod config;
 mod decision;
@@ -464,13 +465,14 @@ fn a_metric_is_measured_when_it_is_due_and_only_of_the_canarys_pods() {
     let seen = measuring(&Tally {
         at: Some(NOW),
         passed: 1,
+        taken: 7,
         ..Tally::default()
     });
     let early = plan(&seen, later(9));
     assert_eq!((fetched(&early), early.wake), (vec![], Some(later(10))));
     let due = plan(&seen, later(10));
     let v2 = revision("2", &analysed());
-    assert_eq!(fetched(&due), [format!("{v2}/1/errors/1")]);
+    assert_eq!(fetched(&due), [format!("{v2}/1/errors/7")]);
     let Some(Action::Fetch { request, .. }) = due.actions.last() else {
         panic!("{due:?}")
     };

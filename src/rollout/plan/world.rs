@@ -10,6 +10,7 @@ mod held;
 mod lent;
 mod server;
 mod story;
+mod verdict;
 mod view;
 
 use std::cell::RefCell;
@@ -18,12 +19,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::super::api::{FailureReason, Phase, RolloutStatus, Taken};
+use super::super::api::{FailureReason, Phase, RolloutStatus, Taken, Tally};
 use super::super::observed::{ForeignService, Hook, Observed, Pod, Service, Set, Trouble, Wanted};
 use super::super::spec::{Routing, Spec};
 use super::super::status;
 use super::super::testing::{self, later, routed_steps, spec, untouched};
 use super::{Rules, plan_with};
+use crate::analysis::api::SampleResult;
 use crate::check;
 use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
@@ -139,6 +141,12 @@ struct World {
     bad: BTreeSet<&'static str>,
     /// The metric has no data.
     silent: bool,
+    /// How often samples are good, bad, neither, without data, and errors, where that is left to chance.
+    moods: Option<[u64; 5]>,
+    /// What the last answers are, by the key of their question.
+    answered: BTreeMap<String, SampleResult>,
+    /// Samples that were counted, by metric, since its counts began.
+    counted: BTreeMap<String, Vec<SampleResult>>,
     /// Pods crash for a moment.
     is_flapping: bool,
     /// The data plane takes in nothing.
@@ -188,6 +196,9 @@ impl World {
             broken: BTreeSet::new(),
             bad: BTreeSet::new(),
             silent: false,
+            moods: None,
+            answered: BTreeMap::new(),
+            counted: BTreeMap::new(),
             is_flapping: false,
             is_deaf: false,
             behind: 0,
@@ -281,6 +292,7 @@ impl World {
             self.status = intended;
         }
         if !outcome.replies.is_empty() || !outcome.evictions.is_empty() {
+            self.note_samples(&plan.progress.tallies, &outcome);
             self.status = status::status(&seen, &plan, &outcome, now);
         }
         !plan.actions.is_empty()

@@ -280,13 +280,12 @@ impl World {
         };
         let tallies = &mut self.seen.status.analysis;
         if !tallies.iter().any(|tally| tally.name == name) {
-            tallies.push(Tally {
-                name: name.to_owned(),
-                ..Tally::default()
-            });
+            tallies.push(Tally::of(name));
         }
         for tally in tallies.iter_mut().filter(|tally| tally.name == name) {
-            tally.passed = tally.passed.saturating_add(1);
+            for count in [&mut tally.passed, &mut tally.successes, &mut tally.taken] {
+                *count = count.saturating_add(1);
+            }
             tally.at = Some(self.now);
         }
     }

@@ -1,8 +1,7 @@
 //! `Auto`: a list of steps for every level of risk. Which of them is done is chosen when a change begins, and from there on
 //! it is a change like any other. No I/O.
 //!
-//! A preset is a strategy as people could write it. One thing is added: blue-green and rolling may be over before a metric in
-//! the background has had a sample, so they end with a look at every metric, while going back is still a change of weight.
+//! A preset is a strategy as people could write it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +13,6 @@ use super::super::api::{
 use super::super::risk::AutoRules;
 use super::compile::{Compiler, Step};
 use super::{Analysis, Batch, Invalid, Routing, Spec, batch, stable_scale};
-use crate::model::weight::Weight;
 
 /// What a canary does where nothing is said: the share of the traffic, and how long it is looked at, in minutes.
 const CANARY: [(i32, u64); 2] = [(10, 15), (50, 30)];
@@ -180,19 +178,7 @@ fn preset(shape: Shape, strategy: &Strategy, context: Context, problems: &mut Ve
     if strategy.steps.is_empty() {
         strategy.steps = canary();
     }
-    let mut way = way(&strategy, context, problems);
-    let post_promotion = strategy
-        .blue_green
-        .is_some_and(|blue_green| !blue_green.post_promotion.is_empty());
-    let look = context.analysis.and_then(last_look);
-    match (shape, look) {
-        (Shape::BlueGreen, Some(look)) if !post_promotion => way.steps.push(look),
-        (Shape::Rolling, Some(look)) => {
-            way.steps.extend([Step::SetWeight(Weight::FULL), look]);
-        }
-        (Shape::BlueGreen | Shape::Rolling | Shape::Canary, _) => {}
-    }
-    way
+    way(&strategy, context, problems)
 }
 
 fn canary() -> Vec<RawStep> {
@@ -210,22 +196,6 @@ fn canary() -> Vec<RawStep> {
         [set_weight, pause]
     });
     steps.collect()
-}
-
-/// An analysis of every metric, as long as it takes each of them to have the samples that it needs.
-fn last_look(analysis: &Analysis) -> Option<Step> {
-    let takes = analysis.metrics.iter().map(|(metric, interval)| {
-        let first = analysis.initial_delay.unwrap_or(*interval);
-        first.saturating_add(interval.saturating_mul(metric.min_samples().saturating_sub(1)))
-    });
-    Some(Step::Analyse {
-        for_at_least: takes.max()?,
-        metrics: analysis
-            .metrics
-            .iter()
-            .map(|(metric, _)| metric.name.clone())
-            .collect(),
-    })
 }
 
 fn rules(of: &Signals, problems: &mut Vec<Invalid>) -> AutoRules {

@@ -7,7 +7,11 @@
 //! | `BlueGreen` | the preview's pods, `prePromotion`, the gate, all pods, `steps` or all of the traffic, `postPromotion` |
 //! | `Rolling` | nothing: traffic goes with the pods, which are replaced a batch at a time |
 //! | `Auto` | one of these for every level of risk, see `auto.rs` |
+//!
+//! To each of them is added what nothing may take over without: the verdict of every metric that no step is about. Those
+//! are measured in the background, which may be over before there was a sample.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -45,6 +49,8 @@ pub enum Step {
         metrics: Vec<String>,
         /// Shortest time.
         for_at_least: Duration,
+        /// Whether counting begins with the step. Else what was counted in the background counts too.
+        is_fresh: bool,
     },
     /// Wait for people.
     Approve {
@@ -80,7 +86,13 @@ impl Step {
             Self::Pause(None) => "pause".to_owned(),
             Self::Analyse {
                 metrics,
+                is_fresh: false,
+                ..
+            } => format!("verdict {}", metrics.join(",")),
+            Self::Analyse {
+                metrics,
                 for_at_least,
+                ..
             } => format!("analyse {} {}", metrics.join(","), for_at_least.as_millis()),
             Self::Approve { required, groups } => {
                 format!("approve {required} {}", groups.join(","))
@@ -108,7 +120,13 @@ impl fmt::Display for Step {
             Self::Pause(None) => f.write_str("pause"),
             Self::Analyse {
                 metrics,
+                is_fresh: false,
+                ..
+            } => write!(f, "verdict on {}", metrics.join(", ")),
+            Self::Analyse {
+                metrics,
                 for_at_least,
+                ..
             } => {
                 write!(f, "analyse {}", metrics.join(", "))?;
                 if for_at_least.is_zero() {
@@ -163,7 +181,57 @@ impl<'a> Compiler<'a> {
             }
             StrategyType::Rolling => {}
         }
+        self.add_verdict();
         self.steps
+    }
+
+    /// The verdict of every metric that no step is about, under a weight at which it is measured, and while going back is
+    /// still a change of weight.
+    fn add_verdict(&mut self) {
+        let Some(analysis) = self.analysis else {
+            return;
+        };
+        let steps = self.steps.iter();
+        let looked_at: BTreeSet<&String> = steps
+            .filter_map(|step| match step {
+                Step::Analyse { metrics, .. } => Some(metrics),
+                Step::SetWeight(_)
+                | Step::Scale(_)
+                | Step::Route(_)
+                | Step::Mirror(_)
+                | Step::Pause(_)
+                | Step::Approve { .. }
+                | Step::Run { .. } => None,
+            })
+            .flatten()
+            .collect();
+        let metrics: Vec<String> = analysis
+            .deciding()
+            .map(|metric| metric.name.clone())
+            .filter(|name| !looked_at.contains(name))
+            .collect();
+        if metrics.is_empty() {
+            return;
+        }
+        let weights = self.steps.iter().rev();
+        let mut weights = weights.filter_map(|step| match step {
+            Step::SetWeight(weight) => Some(*weight),
+            Step::Scale(_)
+            | Step::Route(_)
+            | Step::Mirror(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => None,
+        });
+        if weights.next().unwrap_or_default() < analysis.start_at {
+            self.steps.push(Step::SetWeight(Weight::FULL));
+        }
+        self.steps.push(Step::Analyse {
+            metrics,
+            for_at_least: Duration::ZERO,
+            is_fresh: false,
+        });
     }
 
     fn blue_green(&mut self, of: &BlueGreen) {
@@ -246,6 +314,7 @@ impl<'a> Compiler<'a> {
             all.push(Ok(Step::Analyse {
                 metrics: analyse.metrics.clone(),
                 for_at_least: analyse.for_.map(Duration::from).unwrap_or_default(),
+                is_fresh: true,
             }));
         }
         match (all.pop(), all.is_empty()) {
@@ -328,13 +397,13 @@ impl<'a> Compiler<'a> {
 
     fn check_metrics(&mut self, path: &str, names: &[String]) {
         for name in names {
-            let metrics = self.analysis.map(|analysis| &analysis.metrics);
-            let is_known =
-                metrics.is_some_and(|all| all.iter().any(|(metric, _)| metric.name == *name));
-            if !is_known {
+            let known = self.analysis.and_then(|analysis| analysis.metric(name));
+            if known.is_none() {
                 self.problems.push(Invalid::new(
                     format!("{path}.analyse.metrics"),
-                    format!("there is no metric {name} in spec.analysis.metrics; add it there"),
+                    format!(
+                        "there is no metric {name} in spec.analysis.metrics or in one of its templates; add it there"
+                    ),
                 ));
             }
         }

@@ -215,10 +215,14 @@ fn analysis(of: &Explanation) -> Table {
         let taken = tally.at.map(|at| relative(at, of.as_of));
         let taken = taken.unwrap_or_else(|| "never".to_owned());
         let words = tally.message.as_ref().map(|words| format!(": {words}"));
+        let row = metric.wanted_in_a_row;
+        let row = row.map(|row| format!(", {}/{row} in a row", tally.successes));
+        let row = row.unwrap_or_default();
+        let dry_run = if metric.is_dry_run { " (dry run)" } else { "" };
         table.row([
             tally.name.as_str().into(),
-            Cell::new(tone, metric.verdict.as_str()),
-            format!("{}/{}", tally.passed, metric.wanted).into(),
+            Cell::new(tone, format!("{}{dry_run}", metric.verdict)),
+            format!("{}/{}{row}", tally.passed, metric.wanted).into(),
             tally.failed.to_string().into(),
             tally.inconclusive.to_string().into(),
             tally.errors.to_string().into(),

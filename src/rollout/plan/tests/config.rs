@@ -6,7 +6,7 @@ use crate::model::manifest::Target;
 use crate::rollout::api::RolloutSpec;
 use crate::rollout::config::{Named, Source, Sources};
 use crate::rollout::observed::Owned;
-use crate::rollout::spec::{Images, Spec};
+use crate::rollout::spec::{Around, Images, Spec};
 
 const KINDS: [ObjectKind; 2] = [ObjectKind::ConfigMap, ObjectKind::Secret];
 
@@ -39,9 +39,18 @@ fn settings(kind: ObjectKind) -> Named {
     Named { kind, name }
 }
 
+fn around(sources: Sources) -> Around {
+    let key = Key::new("shop", "api");
+    Around {
+        key,
+        sources,
+        ..Around::default()
+    }
+}
+
 fn with(kind: ObjectKind, value: &str) -> Spec {
     let sources = Sources::from([(settings(kind), source(kind, value))]);
-    let (spec, problems) = Spec::read_with(&raw(kind), &Images::new(), "api", &sources);
+    let (spec, problems) = Spec::read_with(&raw(kind), &Images::new(), &around(sources));
     assert!(problems.is_empty());
     spec
 }
@@ -194,7 +203,7 @@ fn a_copy_goes_with_the_last_revision_that_reads_it_and_comes_back_when_somebody
 fn what_is_missing_is_told_of_before_any_pod_needs_it() {
     for kind in KINDS {
         let sources = Sources::from([(settings(kind), Source::Missing)]);
-        let (_, problems) = Spec::read_with(&raw(kind), &Images::new(), "api", &sources);
+        let (_, problems) = Spec::read_with(&raw(kind), &Images::new(), &around(sources));
         let told = format!("there is no {} settings", kind.kind());
         assert!(problems[0].problem.contains(&told), "{problems:?}");
     }
@@ -205,7 +214,7 @@ fn an_operator_that_may_not_read_secrets_holds_what_is_there_and_says_so() {
     let kind = ObjectKind::Secret;
     let mut seen = running(&with(kind, "info"));
     let sources = Sources::from([(settings(kind), Source::Forbidden)]);
-    let (spec, problems) = Spec::read_with(&raw(kind), &Images::new(), "api", &sources);
+    let (spec, problems) = Spec::read_with(&raw(kind), &Images::new(), &around(sources));
     let held = spec.holding(seen.sets[0].revision.clone());
     seen.wanted = Wanted::Invalid(problems, Some(Box::new(held)));
     let plan = plan(&seen, NOW);

@@ -41,7 +41,8 @@ impl World {
                 lost.count() == 0
             }
             Action::Fetch { key, .. } => {
-                outcome.replies.insert(key.clone(), Ok(self.answer()));
+                let answer = self.answer(key);
+                outcome.replies.insert(key.clone(), answer);
                 true
             }
             Action::Delete { target, .. } => {
@@ -162,22 +163,34 @@ impl World {
         }
     }
 
-    fn answer(&self) -> Reply {
-        let value = if self.bad.contains(self.wanted) {
-            "0.5"
-        } else {
-            "0.0"
-        };
-        let result = if self.silent {
-            json!([])
-        } else {
-            json!([{"value": [0, value]}])
-        };
-        let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
-        Reply {
-            status: 200,
-            body: body.to_string().into_bytes(),
+    fn answer(&mut self, key: &str) -> Result<Reply, String> {
+        if let Some(result) = self.chance() {
+            self.answered.insert(key.to_owned(), result);
+            return match result {
+                SampleResult::Good => Ok(value("0.0")),
+                SampleResult::Bad => Ok(value("0.5")),
+                SampleResult::Inconclusive => Ok(value("0.05")),
+                SampleResult::NoData => Ok(vector(&json!([]))),
+                SampleResult::Error => Err("refused".to_owned()),
+            };
         }
+        if self.silent {
+            return Ok(vector(&json!([])));
+        }
+        let is_bad = self.bad.contains(self.wanted);
+        Ok(value(if is_bad { "0.5" } else { "0.0" }))
+    }
+}
+
+fn value(value: &str) -> Reply {
+    vector(&json!([{"value": [0, value]}]))
+}
+
+fn vector(result: &Value) -> Reply {
+    let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+    Reply {
+        status: 200,
+        body: body.to_string().into_bytes(),
     }
 }
 

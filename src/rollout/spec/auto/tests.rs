@@ -87,22 +87,41 @@ fn what_people_say_of_a_type_takes_the_place_of_its_preset() {
 }
 
 #[test]
-fn what_may_be_over_before_a_sample_ends_with_a_look_at_every_metric() {
+fn whatever_the_strategy_nothing_takes_over_without_the_verdict_of_every_metric() {
     let mut extra = auto(&json!({}));
     extra["analysis"] = analysed();
     let spec = parse(&extra).unwrap();
-    let look = "analyse errors, latency ≥ 2m";
+    let look = "verdict on errors, latency";
     assert_eq!(
         steps(&spec, RiskLevel::Low),
         ["scale 4", "scale 4", "setWeight 100", look]
     );
     assert_eq!(steps(&spec, RiskLevel::High), ["setWeight 100", look]);
-    assert_eq!(steps(&spec, RiskLevel::Medium).len(), 4);
-    extra["strategy"]["blueGreen"] = json!({"postPromotion": [{"pause": {"for": "1m"}}]});
+    let medium = steps(&spec, RiskLevel::Medium);
+    assert_eq!(medium[3..], ["pause 30m", look]);
+    // What a step is about needs no second verdict, and what is only looked at none.
+    extra["strategy"]["blueGreen"] =
+        json!({"postPromotion": [{"analyse": {"metrics": ["latency"]}}]});
     let own = parse(&extra).unwrap();
     assert_eq!(
-        steps(&own, RiskLevel::Low),
-        ["scale 4", "scale 4", "setWeight 100", "pause 1m"]
+        steps(&own, RiskLevel::Low)[3..],
+        ["analyse latency", "verdict on errors"]
+    );
+    extra["analysis"]["metrics"][0]["dryRun"] = true.into();
+    let own = parse(&extra).unwrap();
+    assert_eq!(steps(&own, RiskLevel::Low)[3..], ["analyse latency"]);
+}
+
+#[test]
+fn a_verdict_is_waited_for_under_a_weight_at_which_there_is_one() {
+    let mut extra = auto(&json!({"steps": [{"setWeight": {"weight": 10}}]}));
+    extra["analysis"] = analysed();
+    let medium = |extra: &Value| steps(&parse(extra).unwrap(), RiskLevel::Medium).join("; ");
+    assert_eq!(medium(&extra), "setWeight 10; verdict on errors, latency");
+    extra["analysis"]["startAt"] = json!({"weight": 50});
+    assert_eq!(
+        medium(&extra),
+        "setWeight 10; setWeight 100; verdict on errors, latency"
     );
 }
 

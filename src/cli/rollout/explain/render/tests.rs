@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
+use crate::analysis::template::Templates;
 use crate::rollout::explain::explain;
 use crate::rollout::explain::testing::{STORIES, story};
 
@@ -16,7 +17,10 @@ fn what_people_see_in_every_phase() {
         let story = tell();
         let seconds = if *name == "drains" { 4 } else { 100 };
         let now = story.now() + SignedDuration::from_secs(seconds);
-        let shown = table(&explain(&story.rollout(), now), Palette::new(false));
+        let shown = table(
+            &explain(&story.rollout(), &Templates::new(), now),
+            Palette::new(false),
+        );
         insta::assert_snapshot!(name_of(name), shown);
     }
 }
@@ -24,7 +28,7 @@ fn what_people_see_in_every_phase() {
 #[test]
 fn programs_get_times_as_they_are_in_the_object() {
     let story = story("pauses for a time");
-    let explanation = explain(&story.rollout(), story.now());
+    let explanation = explain(&story.rollout(), &Templates::new(), story.now());
     let read: serde_json::Value = serde_json::from_str(&json(&explanation)).unwrap();
     assert_eq!(read["phase"], "Paused");
     assert_eq!(read["steps"][1]["state"], "Now");
@@ -36,7 +40,7 @@ fn programs_get_times_as_they_are_in_the_object() {
 #[test]
 fn colours_are_added_and_nothing_else() {
     let story = story("pauses for a time");
-    let explanation = explain(&story.rollout(), story.now());
+    let explanation = explain(&story.rollout(), &Templates::new(), story.now());
     let coloured = table(&explanation, Palette::new(true));
     assert!(coloured.contains("\u{1b}[33mPaused\u{1b}[0m"));
     let mut plain = coloured;

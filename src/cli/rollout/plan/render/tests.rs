@@ -1,7 +1,8 @@
 //! What people see, for each shape of change.
 
-use super::super::read::simulations;
+use super::super::read::{Schemas, simulations, templates};
 use super::*;
+use crate::analysis::template::Templates;
 use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
@@ -25,9 +26,26 @@ spec:
   {indented}
 "
     );
-    let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
-    let schema = crd::schema_of(info.unwrap()).unwrap();
-    let (found, problems) = simulations(&text, &schema, level);
+    told(&text, level)
+}
+
+fn schemas() -> Schemas {
+    let schema = |kind| {
+        let info = KINDS.iter().find(|info| info.object == kind);
+        crd::schema_of(info.unwrap()).unwrap()
+    };
+    Schemas {
+        rollout: schema(ObjectKind::Rollout),
+        template: schema(ObjectKind::AnalysisTemplate),
+    }
+}
+
+/// What is said of a file.
+fn told(text: &str, level: RiskLevel) -> String {
+    let schemas = schemas();
+    let (templates, mut problems) = templates(text, &schemas);
+    let (found, more) = simulations(text, &schemas, &templates, level);
+    problems.extend(more);
     let palette = Palette::new(false);
     format!("{}{}", table(&found, palette), problems.join("\n"))
 }
@@ -138,7 +156,41 @@ spec:
     spec: {containers: [{name: web, image: 'api:1'}]}
   strategy: {steps: [{pause: {for: 90s}}]}
 ";
-    let info = KINDS.iter().find(|info| info.object == ObjectKind::Rollout);
-    let schema = crd::schema_of(info.unwrap()).unwrap();
-    insta::assert_snapshot!(json(&simulations(text, &schema, RiskLevel::Medium).0));
+    let (found, _) = simulations(text, &schemas(), &Templates::new(), RiskLevel::Medium);
+    insta::assert_snapshot!(json(&found));
+}
+
+const TEMPLATED: &str = "apiVersion: slipway.dev/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: house-rules}
+spec:
+  args: [{name: service}]
+  metrics:
+  - name: errors
+    fail: value > 0.01
+    minSamples: 4
+    prometheus: {address: 'http://prometheus:9090', query: 'errors{service=\"{{args.service}}\",pod=~\"{{canary.pods}}\"}'}
+---
+apiVersion: slipway.dev/v1alpha1
+kind: Rollout
+metadata: {name: api}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {containers: [{name: web, image: 'api:1'}]}
+  analysis: {templates: [{name: house-rules, args: {service: api}}]}
+  traffic: {drain: 15s, gatewayAPI: {generate: {parentRefs: [{name: web}]}}}
+";
+
+#[test]
+fn a_template_in_the_file_is_used() {
+    insta::assert_snapshot!(told(TEMPLATED, RiskLevel::Medium));
+    let unknown = TEMPLATED.replace("args: {service: api}", "args: {servce: api}");
+    insta::assert_snapshot!(told(&unknown, RiskLevel::Medium));
+    let missing = TEMPLATED.replace("[{name: house-rules", "[{name: other");
+    insta::assert_snapshot!(told(&missing, RiskLevel::Medium));
+    let broken = TEMPLATED.replace("minSamples: 4", "minSamples: 0");
+    insta::assert_snapshot!(told(&broken, RiskLevel::Medium));
 }

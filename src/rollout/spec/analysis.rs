@@ -1,0 +1,172 @@
+//! What is measured: the Rollout's own metrics and those of the AnalysisTemplates that it names, as one list. No I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::api::{self, RolloutSpec};
+use super::{Around, Invalid};
+use crate::analysis::api::Metric;
+use crate::analysis::template;
+use crate::metric::expression;
+use crate::metric::placeholder::{self, Owner, Placeholder};
+use crate::model::weight::Weight;
+
+/// Most metrics of a Rollout, with those of its templates: as many as its status has room for.
+const MAX_METRICS: usize = 20;
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// Smallest weight at which measuring in the background begins.
+    pub start_at: Weight,
+    /// Time before the first sample; `None`: the metric's interval.
+    pub initial_delay: Option<Duration>,
+    /// The metrics, each with the time between two samples.
+    pub metrics: Vec<(Metric, Duration)>,
+}
+
+impl Analysis {
+    /// The metric of this name.
+    pub fn metric(&self, name: &str) -> Option<&Metric> {
+        let mut metrics = self.metrics.iter().map(|(metric, _)| metric);
+        metrics.find(|metric| metric.name == name)
+    }
+
+    /// The metrics that decide something.
+    pub fn deciding(&self) -> impl Iterator<Item = &Metric> {
+        let metrics = self.metrics.iter().map(|(metric, _)| metric);
+        metrics.filter(|metric| !metric.is_dry_run())
+    }
+}
+
+/// A metric, and where it stands.
+struct Found {
+    metric: Metric,
+    /// The field that is to be edited, or that names the template that is.
+    path: String,
+    /// Where in it, for a template.
+    within: Option<String>,
+}
+
+impl Found {
+    /// Something that is wrong with a field of the metric, or with all of it.
+    fn problem(&self, field: &str, problem: &str) -> Invalid {
+        let dot = if field.is_empty() { "" } else { "." };
+        match &self.within {
+            Some(within) => Invalid::new(&self.path, format!("{within}{dot}{field}: {problem}")),
+            None => Invalid::new(format!("{}{dot}{field}", self.path), problem),
+        }
+    }
+}
+
+/// Reads what is measured. What is wrong is told, and left out.
+pub(super) fn parse(
+    raw: &RolloutSpec,
+    around: &Around,
+    images: &BTreeMap<String, String>,
+    problems: &mut Vec<Invalid>,
+) -> Option<Analysis> {
+    let analysis = raw.analysis.as_ref()?;
+    let owner = Owner {
+        key: &around.key,
+        labels: &around.labels,
+        containers: images.keys().map(String::as_str).collect(),
+    };
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut metrics = Vec::new();
+    for found in all(analysis, around, problems) {
+        let name = found.metric.name.clone();
+        if let Some(before) = names.get(&name) {
+            let problem = format!(
+                "there is a metric {name} in {before} already; names tell metrics apart, so rename one of them"
+            );
+            problems.push(found.problem("name", &problem));
+            continue;
+        }
+        names.insert(name, found.path.clone());
+        match usable(&found, &owner) {
+            Ok(metric) => metrics.push(metric),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if metrics.len() > MAX_METRICS {
+        let problem = format!(
+            "{} metrics with those of the templates; at most {MAX_METRICS} are measured",
+            metrics.len()
+        );
+        problems.push(Invalid::new("spec.analysis", problem));
+        metrics.truncate(MAX_METRICS);
+    }
+    let interval = analysis.interval.map_or(Metric::INTERVAL, Duration::from);
+    let start_at = analysis.start_at.as_ref();
+    let start_at = start_at.and_then(|at| Weight::new(i64::from(at.weight)));
+    Some(Analysis {
+        start_at: start_at.or(Weight::new(1)).unwrap_or_default(),
+        initial_delay: analysis.initial_delay.map(Duration::from),
+        metrics: metrics
+            .into_iter()
+            .map(|metric| {
+                let own = metric.interval.map(Duration::from);
+                (metric, own.unwrap_or(interval))
+            })
+            .collect(),
+    })
+}
+
+/// Its own metrics, then those of its templates.
+fn all(analysis: &api::Analysis, around: &Around, problems: &mut Vec<Invalid>) -> Vec<Found> {
+    let own = analysis.metrics.iter().enumerate();
+    let mut all: Vec<Found> = own
+        .map(|(index, metric)| Found {
+            metric: metric.clone(),
+            path: format!("spec.analysis.metrics[{index}]"),
+            within: None,
+        })
+        .collect();
+    for (index, reference) in analysis.templates.iter().enumerate() {
+        let path = format!("spec.analysis.templates[{index}]");
+        match template::metrics(reference, &path, &around.templates) {
+            Ok(metrics) => {
+                let metrics = metrics.into_iter().enumerate();
+                all.extend(metrics.map(|(index, metric)| Found {
+                    metric,
+                    path: path.clone(),
+                    within: Some(template::within(&reference.name, index)),
+                }));
+            }
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    all
+}
+
+/// A metric with what the Rollout says of itself filled in, if it can be used.
+fn usable(found: &Found, owner: &Owner) -> Result<Metric, Vec<Invalid>> {
+    let value = |name: &str| match Placeholder::named(name) {
+        Some(placeholder) => owner.value(&placeholder),
+        None => Err(format!(
+            "there is no such placeholder; there are {}",
+            placeholder::KNOWN
+        )),
+    };
+    let metric = placeholder::filled(&found.metric, "", &value).map_err(|wrong| {
+        let field = wrong.path.trim_start_matches('.');
+        vec![found.problem(field, &wrong.to_string())]
+    })?;
+    let wrong: Vec<Invalid> = metric
+        .conditions()
+        .filter_map(|(field, text)| {
+            let problem = expression::check(text).err()?;
+            let problem = format!("not a usable CEL expression: {problem}");
+            Some(found.problem(field, &problem))
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(metric)
+    } else {
+        Err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests;
