@@ -18,6 +18,7 @@ mod stage; // the node, the operator on it, and the sample's images
 mod back; // ways back: aborts at each step, and the version before
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
+mod compare; // a canary beside a stable that is ill, and one beside a stable that is well
 mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change
 mod demo; // the whole of it, from commits to production

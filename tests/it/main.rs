@@ -17,6 +17,7 @@ mod analysis; // what is measured of a Rollout, by each kind of analysis
 mod chart; // what the chart renders, and whether a cluster takes it
 mod cli; // the kubectl plugin, as a process
 mod cluster;
+mod compare; // comparisons with stable, with a scripted Prometheus
 mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
