@@ -49,7 +49,7 @@ fn verdicts() {
     let five = json!({"count": 5, "minSamples": 4, "failureLimit": 5});
     let (undecided, good, bad) = ((false, false), (true, false), (false, true));
     let infinity = Sample::Value(f64::INFINITY);
-    let table: &[(&str, &Value, Vec<Sample>, (bool, bool))] = &[
+    let table = [
         (
             "nothing measured decides nothing",
             &strict,
@@ -143,7 +143,7 @@ fn verdicts() {
         ("what cannot be is not", &five, vec![BAD, GOOD, BAD], bad),
     ];
     for (claim, extra, samples, expected) in table {
-        assert_eq!(ends(extra, samples), *expected, "{claim}");
+        assert_eq!(ends(extra, &samples), expected, "{claim}");
     }
 }
 
