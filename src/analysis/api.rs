@@ -70,9 +70,13 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus)].filter(x, x).size() == 1",
-     "a metric has exactly one source of values: prometheus"),
-    ("has(self.pass)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+    ("[has(self.prometheus), has(self.web), has(self.job), has(self.datadog), has(self.cloudWatch), has(self.newRelic), has(self.graphite), has(self.influxdb)].filter(x, x).size() == 1",
+     "a metric has exactly one source of values: prometheus, web, job, datadog, cloudWatch, newRelic, graphite or influxdb"),
+    ("!has(self.timeout) || has(self.job) || duration(self.timeout) <= duration('1m')",
+     "timeout must be at most 1m: no server is waited for any longer"),
+    ("has(self.pass) || has(self.job)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+    ("!has(self.job) || (!has(self.pass) && !has(self.fail))",
+     "a job is its own verdict, by its exit code: leave pass and fail out"),
 ]))]
 pub struct Metric {
     /// Name of the metric; steps, status and messages use it. Example: `success-rate`.
@@ -86,7 +90,7 @@ pub struct Metric {
     /// Where the value comes from.
     #[serde(flatten)]
     pub provider: Provider,
-    /// When a sample is good: a CEL expression over `value`, at most 1024 characters. It is needed.
+    /// When a sample is good: a CEL expression over `value`, at most 1024 characters. It is needed, but with `job`.
     /// Example: `value >= 0.99`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]

@@ -41,6 +41,7 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
         at: Some(now),
         message: None,
         value: None,
+        taken: tally.taken.saturating_add(1),
         ..tally.clone()
     };
     match sample {

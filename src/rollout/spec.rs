@@ -12,7 +12,7 @@ use super::api::{
 };
 use super::config::{self, Snapshot, Sources};
 use crate::analysis::api::Metric;
-use crate::metric::expression;
+use crate::metric::{expression, provider};
 pub use crate::model::invalid::Invalid;
 use crate::model::json::set;
 use crate::model::label;
@@ -335,6 +335,13 @@ fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Anal
                     format!("not a usable CEL expression: {problem}"),
                 ));
             }
+        }
+    }
+    for (index, metric) in raw.metrics.iter().enumerate() {
+        if let Err((field, problem)) = provider::check(metric) {
+            broken.insert(metric.name.as_str());
+            let path = format!("spec.analysis.metrics[{index}]{field}");
+            problems.push(Invalid::new(path, problem));
         }
     }
     for (index, metric) in raw.metrics.iter().enumerate() {

@@ -176,6 +176,9 @@ pub struct RevisionStatus {
 pub struct Tally {
     /// Name of the metric.
     pub name: String,
+    /// Samples so far, whatever came of them: the number of the next one.
+    #[serde(default)]
+    pub taken: u32,
     /// Good samples.
     pub passed: u32,
     /// Bad samples.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::super::render;
 use super::super::spec::{Analysis, Step};
 use super::{Draft, after};
+use crate::analysis::api::provider::Source;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::provider::{self, Subjects};
 use crate::model::action::Action;
@@ -30,6 +31,10 @@ impl Draft<'_> {
         let subjects = Subjects {
             canary_pods: render::pods_pattern(&self.seen.key.name, &change.revision),
             stable_pods: render::pods_pattern(&self.seen.key.name, &self.stable),
+            canary_revision: change.revision.to_string(),
+            stable_revision: self.stable.to_string(),
+            namespace: self.seen.key.namespace.clone(),
+            ..Subjects::default()
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
@@ -48,6 +53,10 @@ impl Draft<'_> {
             let due = last.map_or_else(|| after(since, delay), |last| after(last, *interval));
             if due > self.now {
                 self.wake_at(due);
+                continue;
+            }
+            if let Some(Source::Job(job)) = metric.provider.source() {
+                self.measure_with_job(metric, job, &change, since);
                 continue;
             }
             let count = tally.map_or(0, judge::samples);
