@@ -5,7 +5,7 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::crd;
-use crate::permission::{PERMISSIONS, Permission, SECRET_PERMISSIONS};
+use crate::permission::{METRIC_PERMISSIONS, PERMISSIONS, Permission, SECRET_PERMISSIONS};
 
 /// Every generated file: path from the root of the repository, and content.
 pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
@@ -14,7 +14,11 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
         files.push((format!("crds/{name}"), yaml.clone()));
         files.push((format!("charts/slipway/files/crds/{name}"), yaml));
     }
-    for (name, rules) in [("rules", rules()), ("rules-secrets", secret_rules())] {
+    for (name, rules) in [
+        ("rules", rules()),
+        ("rules-secrets", secret_rules()),
+        ("rules-metric-secrets", metric_rules()),
+    ] {
         let yaml = serde_saphyr::to_string(&rules);
         let yaml = yaml.map_err(|source| crd::Error::Yaml {
             kind: "PolicyRule",
@@ -34,6 +38,11 @@ pub fn rules() -> Vec<PolicyRule> {
 /// The rules that copies of Secrets take on top, where people want them.
 pub fn secret_rules() -> Vec<PolicyRule> {
     SECRET_PERMISSIONS.iter().map(permitted).collect()
+}
+
+/// The rules that Secrets of metrics take on top, where people want them.
+pub fn metric_rules() -> Vec<PolicyRule> {
+    METRIC_PERMISSIONS.iter().map(permitted).collect()
 }
 
 fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
@@ -75,7 +84,11 @@ mod tests {
 
     #[test]
     fn no_right_is_a_wildcard() {
-        for rule in rules().into_iter().chain(secret_rules()) {
+        for rule in rules()
+            .into_iter()
+            .chain(secret_rules())
+            .chain(metric_rules())
+        {
             let words = [
                 rule.api_groups.unwrap(),
                 rule.resources.unwrap(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cluster::StageImages;
+use crate::permission::Extra;
 
 /// Takes a commit to production and back again.
 #[derive(Debug, Parser)]
@@ -63,6 +64,19 @@ pub struct Config {
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
+    /// Read Secrets that metrics name and that carry the label slipway.dev/use; takes the right to get Secrets.
+    #[arg(long, env = "SLIPWAY_METRIC_SECRETS", global = true)]
+    pub metric_secrets: bool,
+    /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine
+    /// and its link, and of metadata services, are out of reach unless an address or a network names them.
+    #[arg(
+        long,
+        env = "SLIPWAY_METRIC_HOSTS",
+        value_delimiter = ',',
+        default_value = "*",
+        global = true
+    )]
+    pub metric_hosts: Vec<String>,
     /// Form of the log lines.
     #[arg(
         long,
@@ -101,6 +115,14 @@ impl Config {
             return vec![String::new()];
         }
         self.watch_namespace.clone()
+    }
+
+    /// What it has to be allowed beyond what every operator has.
+    pub fn rights(&self) -> Extra {
+        Extra {
+            copies_secrets: self.secret_snapshots,
+            reads_secrets: self.metric_secrets,
+        }
     }
 
     /// Images of stage pods; an empty one counts as none.

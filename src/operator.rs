@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::cluster::fetch::egress::Egress;
 use crate::cluster::watch::{Queues, Watches, wait_for_sync};
 use crate::cluster::{Cluster, client, fetch, preflight};
 use crate::config::Config;
@@ -36,6 +37,9 @@ pub enum OperatorError {
     /// The configuration is there and cannot be used.
     #[error("cannot use the cluster's configuration")]
     BadConfig(#[source] Box<kube::Error>),
+    /// The list of hosts that metrics may come from.
+    #[error("cannot use --metric-hosts: {0}")]
+    MetricHosts(String),
     /// Something is missing in the cluster.
     #[error(transparent)]
     Preflight(#[from] preflight::PreflightError),
@@ -76,17 +80,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
     let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
-    preflight::check(&client, &config.namespaces(), config.secret_snapshots).await?;
+    let rights = config.rights();
+    preflight::check(&client, &config.namespaces(), rights).await?;
+    let egress = Egress::parse(&config.metric_hosts).map_err(OperatorError::MetricHosts)?;
 
     let process = Process {
         cluster: Cluster::new(
             client,
-            fetch::Http::default(),
+            fetch::Http::new(egress),
             metrics.clone(),
             clock.clone(),
         )
         .with_images(config.images())
         .with_secret_snapshots(config.secret_snapshots)
+        .with_metric_secrets(config.metric_secrets)
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),

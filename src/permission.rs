@@ -93,8 +93,33 @@ pub const SECRET_PERMISSIONS: &[Permission] = &[(
     &["list", "watch", "create", "patch", "delete"],
 )];
 
-/// What an operator has to be allowed to do that copies Secrets, or does not.
-pub fn needed(copies_secrets: bool) -> impl Iterator<Item = &'static Permission> {
-    let secrets = SECRET_PERMISSIONS.iter().filter(move |_| copies_secrets);
-    PERMISSIONS.iter().chain(secrets)
+/// What metrics with Secrets take, where people want them (`--metric-secrets`, `analysis.secrets.enabled` in the chart).
+pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"])];
+
+/// What an operator does beyond what every operator does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// It copies Secrets.
+    pub copies_secrets: bool,
+    /// It reads Secrets for metrics.
+    pub reads_secrets: bool,
+}
+
+impl Extra {
+    /// Everything that an operator can do.
+    pub const ALL: Self = Self {
+        copies_secrets: true,
+        reads_secrets: true,
+    };
+}
+
+/// What an operator has to be allowed to do.
+pub fn needed(extra: Extra) -> impl Iterator<Item = &'static Permission> {
+    let copies = SECRET_PERMISSIONS
+        .iter()
+        .filter(move |_| extra.copies_secrets);
+    let reads = METRIC_PERMISSIONS
+        .iter()
+        .filter(move |_| extra.reads_secrets);
+    PERMISSIONS.iter().chain(copies).chain(reads)
 }

@@ -127,6 +127,57 @@ pub fn header_name(schema: &mut Schema) {
     set(schema, "pattern", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
 }
 
+/// The value of a header field.
+pub fn header_value(schema: &mut Schema) {
+    set(schema, "maxLength", 4096);
+    set(schema, "pattern", r"^[^\x00-\x08\x0a-\x1f\x7f]*$");
+}
+
+/// A key in the data of a Secret.
+pub fn data_key(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 253);
+    set(schema, "pattern", "^[-._A-Za-z0-9]+$");
+}
+
+/// The name of a user, as HTTP sends it along with a password.
+pub fn user_name(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 256);
+    set(schema, "pattern", "^[^:]+$");
+}
+
+/// The name of a host.
+pub fn host(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 253);
+    set(schema, "pattern", RECORD_PATTERN);
+}
+
+/// A region of Amazon's.
+pub fn region(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 32);
+    set(schema, "pattern", "^[a-z0-9-]+$");
+}
+
+/// The id of a query to CloudWatch.
+pub fn cloud_watch_id(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 255);
+    set(schema, "pattern", "^[a-z][a-zA-Z0-9_]*$");
+}
+
+/// A JSONPath that picks: it neither filters nor descends.
+pub fn json_path(schema: &mut Schema) {
+    set(schema, "maxLength", 256);
+    rule(
+        schema,
+        "self.startsWith('$') && !self.contains('..') && !self.contains('?') && !self.contains('(')",
+        "must be a JSONPath that begins with $ and has no filters or descents (?, ..), such as $.data[0].value",
+    );
+}
+
 /// The name of a cookie.
 pub fn cookie_name(schema: &mut Schema) {
     set(schema, "minLength", 1);
@@ -310,6 +361,12 @@ pub fn http_url(schema: &mut Schema) {
         r"self.matches('^https?://[^/\\s@]+(/\\S*)?$')",
         "must be an http:// or https:// URL without user or password",
     );
+}
+
+/// A URL for HTTP with TLS.
+pub fn https_url(schema: &mut Schema) {
+    set(schema, "maxLength", 1024);
+    set(schema, "pattern", r"^https://[^/\s@]+(/\S*)?$");
 }
 
 /// A file or folder inside the repository.

@@ -88,10 +88,14 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus), has(self.compare)].filter(x, x).size() == 1",
-     "a metric has exactly one source of values: prometheus or compare"),
-    ("has(self.pass) || has(self.fail) || has(self.compare)",
+    ("[has(self.prometheus), has(self.web), has(self.job), has(self.datadog), has(self.cloudWatch), has(self.newRelic), has(self.graphite), has(self.influxdb), has(self.compare)].filter(x, x).size() == 1",
+     "a metric has exactly one source of values: prometheus, web, job, datadog, cloudWatch, newRelic, graphite, influxdb or compare"),
+    ("!has(self.timeout) || has(self.job) || duration(self.timeout) <= duration('1m')",
+     "timeout must be at most 1m: no server is waited for any longer"),
+    ("has(self.pass) || has(self.fail) || has(self.compare) || has(self.job)",
      "pass or fail is needed: say when a sample is good, or when it is bad"),
+    ("!has(self.job) || (!has(self.pass) && !has(self.fail))",
+     "a job is its own verdict, by its exit code: leave pass and fail out"),
     ("!has(self.compare) || !(has(self.pass) || has(self.fail) || has(self.successLimit))",
      "a comparison judges by itself: leave out pass, fail and successLimit"),
     ("!has(self.compare) || !has(self.count) || self.count <= 240", "a comparison has at most 240 looks: lower count, or raise interval"),
@@ -113,7 +117,7 @@ pub struct Metric {
     #[serde(flatten)]
     pub provider: Provider,
     /// When a sample is good: a CEL expression over `value`, at most 1024 characters. Default: a sample that is not bad is
-    /// good. Example: `value >= 0.99`.
+    /// good. A `job` and a comparison need none. Example: `value >= 0.99`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
     pub pass: Option<String>,

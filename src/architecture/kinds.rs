@@ -6,7 +6,7 @@ use super::{root, sources};
 use crate::cluster::caches::Caches;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
-use crate::permission::{PERMISSIONS, needed};
+use crate::permission::{Extra, PERMISSIONS, needed};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_default()
@@ -20,7 +20,7 @@ fn watched() -> BTreeSet<ObjectKind> {
 
 /// Verbs of a kind itself.
 fn verbs(kind: ObjectKind) -> BTreeSet<&'static str> {
-    let rows = needed(true).filter(|(of, sub, _)| *of == kind && sub.is_empty());
+    let rows = needed(Extra::ALL).filter(|(of, sub, _)| *of == kind && sub.is_empty());
     rows.flat_map(|(_, _, verbs)| verbs.iter().copied())
         .collect()
 }
@@ -95,7 +95,7 @@ fn every_right_is_used() {
         .map(|source| source.code.as_str())
         .collect();
     let mut idle = Vec::new();
-    for (kind, subresource, verbs) in needed(true) {
+    for (kind, subresource, verbs) in needed(Extra::ALL) {
         let name = format!("{kind:?}");
         // By its name in the list, in the declaration of the caches, or by its type.
         let uses = [
@@ -116,7 +116,7 @@ fn every_right_is_used() {
 #[test]
 fn no_right_is_given_twice() {
     let mut seen = BTreeSet::new();
-    for (kind, subresource, verbs) in needed(true) {
+    for (kind, subresource, verbs) in needed(Extra::ALL) {
         for verb in *verbs {
             assert!(
                 seen.insert((kind, subresource, verb)),

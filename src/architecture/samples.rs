@@ -13,7 +13,7 @@ use crate::analysis::template::Templates;
 use crate::decision::api::Decision;
 use crate::environment::api::Environment;
 use crate::kinds::KINDS;
-use crate::metric::expression;
+use crate::metric::{expression, provider};
 use crate::model::action::Action;
 use crate::model::invalid;
 use crate::model::object::ObjectKind;
@@ -165,12 +165,57 @@ fn check_pipeline(name: &str, sample: &Pipeline) {
 
 fn check_template(name: &str, template: &AnalysisTemplate) {
     for metric in &template.spec.metrics {
+        provider::check(metric)
+            .unwrap_or_else(|problem| panic!("{name}: {}: {problem:?}", metric.name));
         // What stands for an argument is checked with the Rollout that gives it.
         let complete = metric.conditions().filter(|(_, text)| !text.contains("{{"));
         for (_, text) in complete {
             expression::check(text)
                 .unwrap_or_else(|problem| panic!("{name}: {}: {problem}", metric.name));
         }
+    }
+}
+
+/// The blocks of YAML in a page.
+fn blocks(page: &str) -> Vec<&str> {
+    let parts = page.split("```yaml\n").skip(1);
+    parts.filter_map(|part| part.split("```").next()).collect()
+}
+
+#[test]
+fn every_metric_of_the_page_is_accepted_and_every_source_has_one() {
+    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let metrics = blocks(&page)
+        .into_iter()
+        .filter(|block| block.starts_with("- "));
+    let metrics: Vec<Value> = metrics
+        .flat_map(|block| serde_saphyr::from_str::<Vec<Value>>(block).unwrap())
+        .collect();
+    let template = serde_json::json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "AnalysisTemplate",
+        "metadata": {"name": "page"}, "spec": {"metrics": metrics},
+    });
+    check("docs/metrics.md", &template, &Templates::new());
+    let info = KINDS.iter().find(|info| info.kind == "AnalysisTemplate");
+    let crd = serde_json::to_value(crate::crd::polish(info.unwrap()).unwrap()).unwrap();
+    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema");
+    let problems = crate::crd::validation::problems(&template, schema.unwrap());
+    assert!(problems.is_empty(), "{}", invalid::sentence(&problems));
+    let sources = [
+        "prometheus",
+        "web",
+        "job",
+        "datadog",
+        "cloudWatch",
+        "newRelic",
+        "graphite",
+        "influxdb",
+    ];
+    for source in sources {
+        assert!(
+            metrics.iter().any(|it| it.get(source).is_some()),
+            "{source}"
+        );
     }
 }
 

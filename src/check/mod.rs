@@ -1,4 +1,5 @@
-//! A check: a Job that passes when its container ends with exit code 0. Environments run smoke tests, Rollouts hooks. No I/O.
+//! A check: a Job that passes when its container ends with exit code 0. Environments run smoke tests, Rollouts hooks and
+//! Jobs that measure. No I/O.
 
 pub mod api;
 
@@ -21,6 +22,8 @@ use api::CheckJob;
 const CHECK: &str = "check";
 /// Time for which a finished Job is kept for those who want to read its output, in seconds.
 const KEEP_JOB: u32 = 86_400;
+/// The same for one that took a sample, of which there are many.
+const KEEP_SAMPLE: u32 = 3600;
 /// What a Job gets beyond its own deadline until it is given up as lost.
 pub const GRACE: Duration = Duration::from_mins(1);
 
@@ -83,6 +86,8 @@ pub struct Place<'a> {
     pub parent: (&'a str, &'a str),
     /// The object that it goes with.
     pub owner: &'a OwnerReference,
+    /// The metric that it takes a sample of, if it does.
+    pub metric: Option<&'a str>,
 }
 
 /// The Job of a check; never run again by itself. `told` are environment variables, before the check's own, which win.
@@ -110,12 +115,14 @@ pub fn job(
     if !check.command.is_empty() {
         set(&mut container, &["command"], json!(check.command));
     }
-    let labels = [(label::COMPONENT, CHECK), place.parent];
+    let mut labels = vec![(label::COMPONENT, CHECK), place.parent];
+    labels.extend(place.metric.map(|metric| (label::METRIC, metric)));
+    let kept = place.metric.map_or(KEEP_JOB, |_| KEEP_SAMPLE);
     let pod_labels: Value = labels.iter().map(|(key, value)| (*key, *value)).collect();
     let rest = json!({"spec": {
         "backoffLimit": 0,
         "activeDeadlineSeconds": timeout.as_secs().max(1),
-        "ttlSecondsAfterFinished": KEEP_JOB,
+        "ttlSecondsAfterFinished": kept,
         "template": {
             "metadata": {"labels": pod_labels},
             "spec": {

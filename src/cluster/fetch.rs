@@ -1,73 +1,226 @@
-//! Sends the HTTP requests that pure providers render. Talks to the network, never to the API server.
+//! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
+pub mod egress;
+mod secret;
+mod sigv4;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
+use reqwest::redirect;
 
+use super::Cluster;
 use crate::error::chain;
+use crate::model::access::Access;
 use crate::model::action::{Reply, Request};
+use egress::{Egress, Guard};
+use secret::{Filled, Secrets};
 
 /// Largest reply that is read: a page of a metrics API or the refs of a repository, with room to spare.
 const MAX_REPLY: usize = 1 << 20;
+/// Redirects that are followed on one host.
+const REDIRECTS: usize = 5;
 
-/// A shared HTTP client.
-#[derive(Clone, Debug, Default)]
+/// Shared HTTP clients: one that goes anywhere, for repositories and messages, and one that goes where metrics may come
+/// from.
+#[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
+    metrics: reqwest::Client,
+    egress: Arc<Egress>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new(Egress::default())
+    }
 }
 
 impl Http {
-    /// Sends a request and reads the reply up to the limit. The error is a sentence for people.
-    pub async fn send(&self, request: &Request) -> Result<Reply, String> {
-        let exchange = self.exchange(request);
-        match tokio::time::timeout(request.timeout, exchange).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(format!(
-                "no answer from {} within {} s",
-                host(&request.url),
-                Duration::as_secs(&request.timeout)
-            )),
+    /// Clients of which the one for metrics goes only where `egress` lets it.
+    pub fn new(egress: Egress) -> Self {
+        let egress = Arc::new(egress);
+        // Without certificates of its own there is nothing in it that can be wrong.
+        let metrics = guarded(&egress).build().unwrap_or_default();
+        Self {
+            client: reqwest::Client::default(),
+            metrics,
+            egress,
         }
     }
 
+    /// Sends a request and reads the reply up to the limit. The error is a sentence for people.
+    pub async fn send(&self, request: &Request) -> Result<Reply, String> {
+        in_time(request, self.exchange(request)).await
+    }
+
     async fn exchange(&self, request: &Request) -> Result<Reply, String> {
-        let fail = |error: reqwest::Error| chain(&error.without_url());
         let client = match &request.ca_bundle {
             None => self.client.clone(),
-            Some(pem) => {
-                let certificates =
-                    reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(fail)?;
-                reqwest::Client::builder()
-                    .tls_certs_merge(certificates)
-                    .build()
-                    .map_err(fail)?
-            }
+            Some(pem) => trusting(reqwest::Client::builder(), pem)?
+                .build()
+                .map_err(sentence)?,
         };
-        let method = if request.method == "POST" {
-            http::Method::POST
-        } else {
-            http::Method::GET
-        };
-        let mut builder = client.request(method, &request.url);
+        let mut builder = client.request(method(request), &request.url);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
-        let response = builder.send().await.map_err(fail)?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(fail)?);
-            if body.len() > MAX_REPLY {
-                return Err(format!("{} answered more than 1 MiB", host(&request.url)));
-            }
-        }
-        Ok(Reply { status, body })
+        read(builder, &request.url).await
     }
+
+    /// The same for a request that was filled in.
+    async fn ask(&self, request: &Request, filled: Filled) -> Result<Reply, String> {
+        let client = if filled.ca.is_none() && filled.identity.is_none() {
+            self.metrics.clone()
+        } else {
+            let mut builder = guarded(&self.egress);
+            if let Some(pem) = &filled.ca {
+                builder = trusting(builder, pem)?;
+            }
+            if let Some(pem) = &filled.identity {
+                let identity = reqwest::Identity::from_pem(pem.as_bytes());
+                let identity = identity.map_err(|_| "the client certificate cannot be used: tls.crt and tls.key have to be PEM, and fit each other".to_owned())?;
+                builder = builder.identity(identity);
+            }
+            builder.build().map_err(sentence)?
+        };
+        self.egress.check(&filled.url)?;
+        let mut builder = client.request(method(request), &filled.url);
+        builder = builder.headers(filled.headers);
+        if let Some(body) = filled.body {
+            builder = builder.body(body);
+        }
+        read(builder, &request.url).await
+    }
+}
+
+impl Cluster {
+    /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
+    /// comes back.
+    pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        let Some(access) = &request.access else {
+            return self.http.send(request).await;
+        };
+        in_time(request, async {
+            let secrets = self.secrets(access).await?;
+            let now = self.clock().now();
+            self.measure(request, access, &secrets, now).await
+        })
+        .await
+    }
+
+    async fn secrets(&self, access: &Access) -> Result<Secrets, String> {
+        let needed = access.needed();
+        if let Some(first) = needed.first()
+            && !self.reads_secrets
+        {
+            return Err(format!(
+                "needs Secret {}, and this operator may not read Secrets for metrics; set analysis.secrets.enabled: true \
+                 in the values of its chart",
+                first.name
+            ));
+        }
+        Secrets::read(&self.client, &access.namespace, needed).await
+    }
+
+    async fn measure(
+        &self,
+        request: &Request,
+        access: &Access,
+        secrets: &Secrets,
+        now: Timestamp,
+    ) -> Result<Reply, String> {
+        let reply = match secrets.fill(request, access, now) {
+            Ok(filled) => self.http.ask(request, filled).await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(Reply { status, body }) => Ok(Reply {
+                status,
+                body: secrets.redact_all(body),
+            }),
+            Err(error) => Err(secrets.redact(&error)),
+        }
+    }
+}
+
+/// A builder of clients that go only where metrics may come from, and follow no redirect to anywhere else.
+fn guarded(egress: &Arc<Egress>) -> reqwest::ClientBuilder {
+    let on_the_same_host = redirect::Policy::custom(|attempt| {
+        let place = |url: &reqwest::Url| {
+            let host = url.host_str().map(str::to_owned);
+            (url.scheme().to_owned(), host, url.port_or_known_default())
+        };
+        let first = attempt.previous().first().map(place);
+        if first == Some(place(attempt.url())) && attempt.previous().len() <= REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    });
+    reqwest::Client::builder()
+        .dns_resolver(Guard::new(egress))
+        .redirect(on_the_same_host)
+}
+
+fn trusting(builder: reqwest::ClientBuilder, pem: &str) -> Result<reqwest::ClientBuilder, String> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(sentence)?;
+    Ok(builder.tls_certs_merge(certificates))
+}
+
+fn method(request: &Request) -> http::Method {
+    if request.method == "POST" {
+        http::Method::POST
+    } else {
+        http::Method::GET
+    }
+}
+
+/// The answer, up to the limit.
+async fn read(builder: reqwest::RequestBuilder, url: &str) -> Result<Reply, String> {
+    let response = builder.send().await.map_err(sentence)?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(sentence)?);
+        if body.len() > MAX_REPLY {
+            return Err(format!("{} answered more than 1 MiB", host(url)));
+        }
+    }
+    Ok(Reply { status, body })
+}
+
+async fn in_time(
+    request: &Request,
+    exchange: impl Future<Output = Result<Reply, String>>,
+) -> Result<Reply, String> {
+    let result = tokio::time::timeout(request.timeout, exchange).await;
+    result.unwrap_or_else(|_| {
+        Err(format!(
+            "no answer from {} within {}",
+            host(&request.url),
+            shown(request.timeout)
+        ))
+    })
+}
+
+fn shown(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}
+
+/// A URL may have what is not meant for everybody.
+fn sentence(error: reqwest::Error) -> String {
+    chain(&error.without_url())
 }
 
 /// The part of a URL that may be shown: no user, no path, no query.
@@ -76,3 +229,6 @@ fn host(url: &str) -> String {
     uri.and_then(|uri| uri.host().map(str::to_owned))
         .unwrap_or_else(|| "the server".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,6 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
 use crate::clock::Clock;
-use crate::model::action::{Reply, Request};
 use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
@@ -38,6 +37,7 @@ pub struct Cluster {
     clock: Clock,
     images: Arc<StageImages>,
     copies_secrets: bool,
+    reads_secrets: bool,
     /// What the watches know.
     pub caches: Caches,
     /// When questions to the outside were last answered.
@@ -66,6 +66,7 @@ impl Cluster {
             clock,
             images: Arc::default(),
             copies_secrets: false,
+            reads_secrets: false,
             caches: Caches::default(),
             asked: Asked::default(),
         }
@@ -85,6 +86,15 @@ impl Cluster {
     pub fn with_secret_snapshots(self, copies_secrets: bool) -> Self {
         Self {
             copies_secrets,
+            ..self
+        }
+    }
+
+    /// The same handle, which may read Secrets that metrics name, or not.
+    #[must_use]
+    pub fn with_metric_secrets(self, reads_secrets: bool) -> Self {
+        Self {
+            reads_secrets,
             ..self
         }
     }
@@ -124,11 +134,6 @@ impl Cluster {
     /// Where events are sent.
     pub fn events(&self) -> &event::Events {
         &self.events
-    }
-
-    /// Sends an HTTP request that a pure provider rendered.
-    pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
-        self.http.send(request).await
     }
 
     /// Reads the objects that carry a label from the server into their cache. A kind that the cluster does

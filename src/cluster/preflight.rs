@@ -8,7 +8,7 @@ use kube::{Api, Client};
 
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
-use crate::permission;
+use crate::permission::{self, Extra};
 
 /// Why the operator cannot start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum PreflightError {
     MissingCrds(Vec<String>),
     /// We may not do what we have to do.
     #[error(
-        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled: true)",
+        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled or analysis.secrets.enabled)",
         .0.join(", ")
     )]
     MissingPermissions(Vec<String>),
@@ -41,16 +41,16 @@ pub enum PreflightError {
 }
 
 /// Checks everything, in the order in which people would fix it. Rights on Secrets are needed only by an operator that
-/// copies them.
+/// copies them, or reads them for metrics.
 pub async fn check(
     client: &Client,
     namespaces: &[String],
-    copies_secrets: bool,
+    extra: Extra,
 ) -> Result<(), PreflightError> {
     let version = client.apiserver_version().await;
     version.map_err(|error| PreflightError::NoCluster(Box::new(error)))?;
     crds(client).await?;
-    permissions(client, namespaces, copies_secrets).await
+    permissions(client, namespaces, extra).await
 }
 
 async fn crds(client: &Client) -> Result<(), PreflightError> {
@@ -86,11 +86,11 @@ async fn crds(client: &Client) -> Result<(), PreflightError> {
 async fn permissions(
     client: &Client,
     namespaces: &[String],
-    copies_secrets: bool,
+    extra: Extra,
 ) -> Result<(), PreflightError> {
     let mut missing = Vec::new();
     for namespace in namespaces {
-        for (kind, subresource, verbs) in permission::needed(copies_secrets) {
+        for (kind, subresource, verbs) in permission::needed(extra) {
             for verb in *verbs {
                 if !allowed(client, namespace, *kind, subresource, verb).await? {
                     let slash = if subresource.is_empty() { "" } else { "/" };

@@ -11,6 +11,7 @@
 //! plan is handed that time by `observe`, finds nothing due, and wakes after its interval.
 
 mod attempts;
+mod exchange;
 mod pace;
 mod pass;
 pub mod queue;
@@ -42,6 +43,7 @@ use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use attempts::{Attempts, jitter};
+use exchange::Exchanges;
 use pace::Pace;
 use pass::Pass;
 use queue::Queue;
@@ -172,6 +174,7 @@ pub fn run<K: Kind>(
     let attempts = Arc::new(Attempts::default());
     let fresh = Arc::new(Mutex::new(HashSet::new()));
     let pace = Arc::new(Pace::default());
+    let exchanges = Arc::new(Exchanges::default());
     for _ in 0..workers {
         let worker = Worker::<K> {
             cluster: cluster.clone(),
@@ -179,6 +182,7 @@ pub fn run<K: Kind>(
             attempts: Arc::clone(&attempts),
             fresh: Arc::clone(&fresh),
             pace: Arc::clone(&pace),
+            exchanges: Arc::clone(&exchanges),
             kind: std::marker::PhantomData,
         };
         let stop = stop.clone();
@@ -200,6 +204,8 @@ struct Worker<K> {
     fresh: Arc<Mutex<HashSet<Key>>>,
     /// Objects whose status has something to say that may wait.
     pace: Arc<Pace>,
+    /// Requests that are under way.
+    exchanges: Arc<Exchanges>,
     kind: std::marker::PhantomData<K>,
 }
 
@@ -294,6 +300,7 @@ impl<K: Kind> Worker<K> {
                     .remove(key);
                 self.cluster.asked.forget(K::KIND, key);
                 self.pace.settled(key);
+                self.exchanges.keep(key, std::iter::empty());
                 return Ok(Next::Gone);
             };
             match self.pass(object, answered.take()).await? {

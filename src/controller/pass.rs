@@ -1,7 +1,8 @@
 //! One plan, carried out: observe → plan → status → apply. Talks to the API server.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::core::object::HasStatus;
@@ -13,7 +14,7 @@ use tracing::{debug, info};
 use super::pace::Difference;
 use super::{Kind, Next, RESYNC, ReconcileError, Worker};
 use crate::cluster::write::WriteError;
-use crate::model::action::{Action, Outcome, Reply};
+use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::condition::{ACTION_FAILED, MAX_MESSAGE, truncate};
 use crate::model::key::Key;
 use crate::model::label;
@@ -40,6 +41,17 @@ struct Record {
     planned_at: Timestamp,
 }
 
+/// Longest rest while answers are awaited: they call for another look themselves.
+const AWAITING: Duration = Duration::from_mins(1);
+
+/// What became of the actions of a plan.
+struct Applied {
+    outcome: Outcome,
+    /// Whether requests are still under way.
+    is_waiting: bool,
+    result: Result<(), ReconcileError>,
+}
+
 /// What of a status is not on record after a pass.
 enum Unwritten {
     /// Nothing is missing.
@@ -48,6 +60,8 @@ enum Unwritten {
     Rest(Timestamp),
     /// Answers that the next plan puts on record.
     Answers(Value),
+    /// Nothing is missing but answers that are still under way.
+    Awaited,
 }
 
 impl<K: Kind> Worker<K> {
@@ -89,6 +103,10 @@ impl<K: Kind> Worker<K> {
         };
         let due = match self.carry_out(&object, &seen, &plan, &mut record).await? {
             Unwritten::Answers(status) => return Ok(Pass::Answered(status)),
+            Unwritten::Awaited => {
+                let wake = plan.wake.into_iter().fold(now + AWAITING, Ord::min);
+                return Ok(Pass::Rest(Next::At(wake)));
+            }
             Unwritten::Rest(due) => Some(due),
             Unwritten::Nothing => None,
         };
@@ -124,7 +142,11 @@ impl<K: Kind> Worker<K> {
             log(&plan.why, plan.actions.len(), is_news);
         }
         K::gauge(&self.cluster, &record.key, Some(&status));
-        let (outcome, result) = self.apply(&plan.actions).await;
+        let Applied {
+            outcome,
+            is_waiting,
+            result,
+        } = self.apply(&record.key, &plan.actions).await;
         let now = self.cluster.clock().now();
         let mut has_answers = false;
         let mut written = Ok(true);
@@ -147,6 +169,9 @@ impl<K: Kind> Worker<K> {
         result?;
         if has_answers {
             return Ok(Unwritten::Answers(status));
+        }
+        if is_waiting && outcome.replies.is_empty() {
+            return Ok(Unwritten::Awaited);
         }
         if record.status == status {
             self.pace.settled(&record.key);
@@ -210,8 +235,14 @@ impl<K: Kind> Worker<K> {
     }
 
     /// Runs the actions in order and stops at the first that fails.
-    async fn apply(&self, actions: &[Action]) -> (Outcome, Result<(), ReconcileError>) {
+    async fn apply(&self, key: &Key, actions: &[Action]) -> Applied {
         let mut outcome = Outcome::default();
+        let questions = actions
+            .iter()
+            .filter_map(|action| question(action).map(|(key, _)| key));
+        let questions: Vec<&String> = questions.collect();
+        self.exchanges.keep(key, questions.iter().copied());
+        let mut asked = HashSet::new();
         for (index, action) in actions.iter().enumerate() {
             let done = match action {
                 Action::Apply(manifest) => self.cluster.apply(manifest).await,
@@ -223,10 +254,11 @@ impl<K: Kind> Worker<K> {
                 }
                 Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
                 Action::Evict { target } => self.cluster.evict(target, &mut outcome).await,
-                Action::Fetch { key, .. } => {
-                    if !outcome.replies.contains_key(key) {
-                        let rest = actions.get(index..).unwrap_or_default();
-                        outcome.replies.extend(self.fetch(rest).await);
+                Action::Fetch { key: question, .. } => {
+                    if !asked.contains(question) {
+                        let next = questions_first(actions.get(index..).unwrap_or_default());
+                        asked.extend(next.iter().map(|(question, _)| *question));
+                        outcome.replies.extend(self.fetch(key, &next).await);
                     }
                     Ok(())
                 }
@@ -238,25 +270,47 @@ impl<K: Kind> Worker<K> {
                     let sentence = error.sentence();
                     outcome.failure = Some(truncate(&sentence, MAX_MESSAGE).to_owned());
                 }
-                return (outcome, Err(error.into()));
+                return Applied {
+                    outcome,
+                    is_waiting: false,
+                    result: Err(error.into()),
+                };
             }
         }
-        (outcome, Ok(()))
+        let is_waiting = questions
+            .iter()
+            .any(|key| !outcome.replies.contains_key(*key));
+        Applied {
+            outcome,
+            is_waiting,
+            result: Ok(()),
+        }
     }
 
-    /// Sends the requests that come next, all at once: one after the other, a few servers that hang would
-    /// outlast the reconcile, and nothing would ever be counted.
-    async fn fetch(&self, actions: &[Action]) -> Vec<(String, Result<Reply, String>)> {
-        let requests = actions.iter().map_while(|action| {
-            if let Action::Fetch { key, request } = action {
-                return Some((key, request));
-            }
-            None
-        });
-        let replies = requests
-            .map(|(key, request)| async { (key.clone(), self.cluster.fetch(request).await) });
-        futures::future::join_all(replies).await
+    /// Sends requests, all at once, and waits for a moment: those that are not answered by then go on by themselves.
+    async fn fetch(
+        &self,
+        key: &Key,
+        requests: &[(&String, &Request)],
+    ) -> Vec<(String, Result<Reply, String>)> {
+        let send = |request: Request| {
+            let cluster = self.cluster.clone();
+            async move { cluster.fetch(&request).await }
+        };
+        self.exchanges.ask(&self.queue, key, requests, send).await
     }
+}
+
+/// The questions that come next, up to another action.
+fn questions_first(actions: &[Action]) -> Vec<(&String, &Request)> {
+    actions.iter().map_while(question).collect()
+}
+
+fn question(action: &Action) -> Option<(&String, &Request)> {
+    if let Action::Fetch { key, request } = action {
+        return Some((key, request));
+    }
+    None
 }
 
 /// Whether all that a plan did was to ask, and answers came.

@@ -14,6 +14,7 @@ use crate::model::key::Key;
 pub struct Queue {
     state: Mutex<State>,
     changed: Notify,
+    added: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +85,20 @@ impl Queue {
     pub fn add(&self, key: Key) {
         self.state().add(key);
         self.changed.notify_one();
+        self.added.notify_waiters();
+    }
+
+    /// Waits until somebody asks for another look at `key`, while it is being worked on.
+    pub async fn news(&self, key: &Key) {
+        loop {
+            let mut added = std::pin::pin!(self.added.notified());
+            // From here on nothing is missed.
+            added.as_mut().enable();
+            if self.state().queued.contains(key) {
+                return;
+            }
+            added.await;
+        }
     }
 
     /// Asks for a look at `key` at `at`; the earliest of several wishes counts.

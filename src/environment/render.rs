@@ -81,6 +81,7 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         key: &key,
         parent: (label::ENVIRONMENT, &seen.key.name),
         owner: &owner,
+        metric: None,
     };
     check::job(place, &test.job, told(seen, record, commit), test.timeout())
 }

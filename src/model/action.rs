@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::access::Access;
 use super::manifest::{Manifest, Target};
 
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
@@ -100,6 +101,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Certificates to trust beside the system's, in PEM.
     pub ca_bundle: Option<String>,
+    /// What the shell has to fill in. A request that has it goes only where metrics may come from.
+    pub access: Option<Box<Access>>,
 }
 
 impl Request {
@@ -113,6 +116,7 @@ impl Request {
             body: None,
             timeout,
             ca_bundle: None,
+            access: None,
         }
     }
 
@@ -126,6 +130,7 @@ impl Request {
             body: Some(body),
             timeout,
             ca_bundle: None,
+            access: None,
         }
     }
 }

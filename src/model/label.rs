@@ -21,6 +21,11 @@ pub const PIPELINE: &str = "slipway.dev/pipeline";
 /// On Promotions and Jobs: the Environment they belong to.
 pub const ENVIRONMENT: &str = "slipway.dev/environment";
 
+/// On Jobs that measure: the metric.
+pub const METRIC: &str = "slipway.dev/metric";
+/// On Secrets of people's: metrics may use it. What it says is up to them.
+pub const USE: &str = "slipway.dev/use";
+
 /// On ReplicaSets: which revision came when, counted from 1.
 pub const ORDINAL: &str = "slipway.dev/ordinal";
 /// On ReplicaSets: since when the revision has been (or was) the stable one. RFC 3339.

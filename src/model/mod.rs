@@ -1,5 +1,6 @@
 //! Small values that every kind shares. Pure: nothing in here can reach a client, a clock or a runtime.
 
+pub mod access;
 pub mod action;
 pub mod condition;
 pub mod glob;

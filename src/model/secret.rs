@@ -7,15 +7,21 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One key of one Secret, in the namespace of the object that names it. The Secret has to carry the label
-/// `slipway.dev/use`.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use crate::schema;
+
+/// A key of a Secret in the same namespace, which has to carry the label `slipway.dev/use`.
+#[derive(
+    JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 pub struct SecretKey {
-    /// Name of the Secret.
+    /// Name of the Secret. Example: `prometheus`.
+    #[schemars(transform = schema::record_name)]
     pub name: String,
-    /// Key in its data.
+    /// Key in its data. Example: `token`.
+    #[schemars(transform = schema::data_key)]
     pub key: String,
 }
 

@@ -83,7 +83,8 @@ pub async fn observe(
             .filter_map(|pod| read_pod(pod))
             .collect(),
         services: [None, None],
-        hooks: hooks(cluster, &key),
+        hooks: BTreeMap::new(),
+        samplers: BTreeMap::new(),
         decisions: decisions(cluster, &key),
         environment: rollout
             .spec
@@ -96,6 +97,7 @@ pub async fn observe(
         snapshots: snapshots(cluster, &key),
         key: key.clone(),
     };
+    (observed.samplers, observed.hooks) = jobs(cluster, &key);
     observed.services = services(&observed, cluster).await?;
     observed.routes = routes(&observed, cluster).await?;
     observed.left = left(&observed, cluster).await?;
@@ -206,10 +208,11 @@ pub async fn refresh(key: &Key, cluster: &Cluster) -> Result<(), ReconcileError>
     Ok(())
 }
 
-fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
+/// Jobs that measure, and hooks.
+fn jobs(cluster: &Cluster, key: &Key) -> (BTreeMap<String, Hook>, BTreeMap<String, Hook>) {
     let jobs = cluster.caches.jobs.children_of(ObjectKind::Rollout, key);
     if jobs.is_empty() {
-        return BTreeMap::new();
+        return Default::default();
     }
     let pods = cluster.caches.pods.children_of(ObjectKind::Rollout, key);
     let read = |job: &Arc<Job>| Hook {
@@ -217,7 +220,14 @@ fn hooks(cluster: &Cluster, key: &Key) -> BTreeMap<String, Hook> {
         outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
         is_ending: job.metadata.deletion_timestamp.is_some(),
     };
-    jobs.iter().map(|job| (job.name_any(), read(job))).collect()
+    let (samplers, hooks): (Vec<_>, Vec<_>) = jobs
+        .iter()
+        .partition(|job| job.labels().contains_key(label::METRIC));
+    let by_name = |jobs: Vec<&Arc<Job>>| {
+        let jobs = jobs.into_iter();
+        jobs.map(|job| (job.name_any(), read(job))).collect()
+    };
+    (by_name(samplers), by_name(hooks))
 }
 
 fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {

@@ -60,6 +60,8 @@ pub struct Observed {
     pub snapshots: Vec<Owned>,
     /// Its hooks, by the name of their Job.
     pub hooks: BTreeMap<String, Hook>,
+    /// Its Jobs that measure, by name.
+    pub samplers: BTreeMap<String, Hook>,
     /// What people decided about it, in the order in which they did.
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
@@ -83,7 +85,7 @@ impl Owned {
     }
 }
 
-/// The Job of a hook.
+/// The Job of a hook, or one that measures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hook {
     /// The object.

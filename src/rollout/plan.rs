@@ -26,6 +26,7 @@ mod divide;
 mod failure;
 mod foreign;
 mod hook;
+mod job;
 mod live;
 mod measure;
 mod report;
@@ -244,6 +245,8 @@ struct Draft<'a> {
     new_sets: Vec<Action>,
     deletions: Vec<Action>,
     measurements: Vec<Action>,
+    /// Jobs that measure now.
+    sampling: BTreeSet<String>,
     /// Pods that are to go.
     evictions: Vec<Action>,
     /// Corrections that nothing waits for: whatever the server says to them must not hold up the rest.
@@ -285,6 +288,7 @@ impl<'a> Draft<'a> {
             new_sets: Vec::new(),
             deletions: Vec::new(),
             measurements: Vec::new(),
+            sampling: BTreeSet::new(),
             evictions: Vec::new(),
             corrections: Vec::new(),
             wake: None,
@@ -317,6 +321,7 @@ impl<'a> Draft<'a> {
         self.keep_snapshots();
         self.restart();
         self.measure();
+        self.end_samplers();
         self.prune();
     }
 

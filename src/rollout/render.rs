@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::api::Change;
@@ -169,10 +170,48 @@ pub fn hook(
     told: Vec<(String, String)>,
 ) -> Manifest {
     let key = Key::new(seen.key.namespace.clone(), name);
-    let place = Place {
-        key: &key,
+    check::job(place(seen, &key), job, told, timeout)
+}
+
+fn place<'a>(seen: &'a Observed, key: &'a Key) -> Place<'a> {
+    Place {
+        key,
         parent: (label::ROLLOUT, &seen.key.name),
         owner: &seen.owner,
+        metric: None,
+    }
+}
+
+/// Name of the Job that takes a sample: one per change, metric, beginning of its counts, and number in them.
+pub fn sample_name(
+    rollout: &str,
+    change: &Change,
+    since: Timestamp,
+    (metric, taken): (&str, u32),
+) -> String {
+    let Change {
+        revision,
+        started_at,
+        retries,
+        ..
+    } = change;
+    let identity = format!("{revision} {started_at} {retries} {since} {metric} {taken}");
+    let mark = short_hash(identity.as_bytes(), HOOK_DIGITS);
+    suffixed(&format!("{rollout}-{metric}"), &mark, MAX_SET_NAME)
+}
+
+/// The Job that takes a sample, by its name and its metric.
+pub fn sampler(
+    seen: &Observed,
+    (name, metric): (&str, &str),
+    job: &CheckJob,
+    timeout: Duration,
+    told: Vec<(String, String)>,
+) -> Manifest {
+    let key = Key::new(seen.key.namespace.clone(), name);
+    let place = Place {
+        metric: Some(metric),
+        ..place(seen, &key)
     };
     check::job(place, job, told, timeout)
 }

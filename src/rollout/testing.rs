@@ -100,6 +100,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         leftovers: Vec::new(),
         snapshots: Vec::new(),
         hooks: BTreeMap::new(),
+        samplers: BTreeMap::new(),
         decisions: Vec::new(),
         environment: None,
     }

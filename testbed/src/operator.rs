@@ -97,6 +97,7 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
     let mut values = vec![
         format!("image.repository={repository}"),
         "secretSnapshots.enabled=true".to_owned(),
+        "analysis.secrets.enabled=true".to_owned(),
     ];
     // A tag of nothing but digits is no number.
     let tag = format!("image.tag={tag}");

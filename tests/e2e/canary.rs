@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
 use testbed::load::Load;
 
 use crate::app::{
@@ -52,7 +53,17 @@ fn steps(app: &App) -> Value {
 #[ignore = "needs a node; run make test"]
 async fn a_good_version_takes_over_step_by_step() {
     with_app(async |app| {
-        let extra = steps(app);
+        let mut extra = steps(app);
+        // A header that this Prometheus has no use for, to see that the operator may read what it takes.
+        let tenant = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "tenant", "labels": {"slipway.dev/use": "metrics"}},
+            "stringData": {"id": "the-shop"},
+        });
+        app.apply(ObjectKind::Secret, &tenant).await;
+        let secret = json!({"name": "tenant", "key": "id"});
+        extra["analysis"]["metrics"][0]["prometheus"]["headers"] =
+            json!([{"name": "X-Scope-OrgID", "secretRef": secret}]);
         app.start(Version::One, &extra).await;
         let load = app.load().await;
         calibrated(&load).await;

@@ -264,6 +264,15 @@ async fn switches_switch() {
     let copying = with(json!({ "secretSnapshots": { "enabled": true } })).await;
     assert!(reads_secrets(&copying) && arguments(&copying).contains("--secret-snapshots"));
 
+    assert!(!arguments(&standard).contains("--metric-secrets"));
+    assert!(arguments(&standard).contains("--metric-hosts=*"));
+    let measuring = with(json!({ "analysis": {
+        "secrets": { "enabled": true }, "allowedHosts": ["prometheus.monitoring", "10.0.0.0/8"],
+    } }))
+    .await;
+    assert!(reads_secrets(&measuring) && arguments(&measuring).contains("--metric-secrets"));
+    assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
+
     let off = with(json!({
         "crds": { "install": false }, "admissionPolicies": { "enabled": false }, "replicaCount": 1,
         "rbac": { "userRoles": false }, "serviceAccount": { "create": false, "name": "mine" },

@@ -14,9 +14,10 @@ pub mod spending;
 use std::time::Duration;
 
 use super::Sample;
-use super::provider::prometheus::{self, encode};
+use super::provider::prometheus::{self, FORM};
 use super::provider::{Subjects, Window};
 use crate::analysis::api::compare::{Comparison, Test};
+use crate::model::access::form;
 use crate::model::action::{Reply, Request};
 use claim::Claim;
 use look::Look;
@@ -30,7 +31,12 @@ const MOST: u32 = 240;
 const SILENCE: usize = 4;
 
 /// The request for everything since the comparison began: one range query for all series, so that they are of one moment.
-pub fn request(of: &Comparison, subjects: &Subjects, window: &Window) -> Request {
+pub fn request(
+    of: &Comparison,
+    subjects: &Subjects,
+    window: &Window,
+    timeout: Duration,
+) -> Request {
     let side = |part: Part, query: &str| {
         // A line of its own, because the query may end in a comment.
         let query = subjects.fill(query);
@@ -56,20 +62,18 @@ pub fn request(of: &Comparison, subjects: &Subjects, window: &Window) -> Request
     });
     sides.extend(totals);
     let (start, step, end) = grid(of, window);
-    let body = format!(
-        "query={}&start={start}&end={end}&step={step}",
-        encode(&sides.join(" or "))
-    );
-    let url = format!(
-        "{}/api/v1/query_range",
-        queries.address.trim_end_matches('/')
-    );
-    Request::post(
-        url,
-        "application/x-www-form-urlencoded",
-        body,
-        prometheus::TIMEOUT,
-    )
+    let [start, step, end] = [start, step, end].map(|seconds| seconds.to_string());
+    let body = form(&[
+        ("query", &sides.join(" or ")),
+        ("start", &start),
+        ("end", &end),
+        ("step", &step),
+    ]);
+    let address = queries.address.trim_end_matches('/');
+    let mut request = Request::post(format!("{address}/api/v1/query_range"), FORM, body, timeout);
+    // It goes only where metrics may come from.
+    request.access = Some(Box::new(subjects.access()));
+    request
 }
 
 /// First point, step and last point, in seconds. With it, all points are at the same times in every look.

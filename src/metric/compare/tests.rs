@@ -10,6 +10,7 @@ use super::*;
 use crate::analysis::api::Metric;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::provider;
+use crate::model::access::percent_encoded;
 use crate::rollout::api::Tally;
 
 const START: i64 = 1_764_000_000;
@@ -87,6 +88,7 @@ fn one_query_asks_for_all_there_is_since_the_beginning() {
     let subjects = Subjects {
         canary_pods: "api-b-.*".into(),
         stable_pods: "api-a-.*".into(),
+        ..Subjects::default()
     };
     let asked = |metric: &Metric, seconds: i64| {
         let window = Window {
@@ -107,9 +109,9 @@ fn one_query_asks_for_all_there_is_since_the_beginning() {
     for part in ["grid", "canary", "canary-total", "stable", "stable-total"] {
         assert!(body.contains(&format!("%22{part}%22%2C")), "{part}: {body}");
     }
-    assert!(body.contains(&encode(r#"bad{pod=~"api-b-.*"}"#)));
+    assert!(body.contains(&percent_encoded(r#"bad{pod=~"api-b-.*"}"#)));
     // Whatever a query ends in, the bracket after it counts.
-    assert!(body.contains(&encode("# all of them\n), ")));
+    assert!(body.contains(&percent_encoded("# all of them\n), ")));
     assert!(asked(&ratio, 0).ends_with("&start=1764000000&end=1764000015&step=15"));
     // After an hour intervals are put together; values are not asked for after the last look.
     assert!(asked(&ratio, 3607).ends_with("&end=1764003600&step=15"));

@@ -1,23 +1,45 @@
 //! What can be measured: each provider renders the request for a measurement and reads the reply. No I/O.
 
+mod answer;
+pub mod cloud_watch;
+pub mod datadog;
+pub mod graphite;
+pub mod influxdb;
+pub mod new_relic;
 pub mod prometheus;
+pub mod web;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Sample, compare};
 use crate::analysis::api::Metric;
-use crate::analysis::api::provider::Source;
+use crate::analysis::api::provider::access::Connection;
+use crate::analysis::api::provider::{Reduce, Source};
+use crate::model::access::{Access, Login};
 use crate::model::action::{Reply, Request};
+use crate::model::secret::SecretKey;
 
-/// What the placeholders of a query stand for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Window of a provider that asks for one, when the metric does not say its length.
+const WINDOW: Duration = Duration::from_mins(5);
+
+/// What a metric is measured on: what its placeholders stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subjects {
     /// A regular expression that matches the canary's pods and no others.
     pub canary_pods: String,
     /// The same for the stable revision's.
     pub stable_pods: String,
+    /// The canary's revision, as it stands in the label `slipway.dev/revision` of its pods.
+    pub canary_revision: String,
+    /// The stable one.
+    pub stable_revision: String,
+    /// Namespace of the Secrets that metrics name.
+    pub namespace: String,
+    /// Values of Secrets whose placeholders may stand in a metric's texts: arguments of a template.
+    pub secrets: BTreeSet<SecretKey>,
 }
 
 impl Subjects {
@@ -25,6 +47,30 @@ impl Subjects {
     pub fn fill(&self, text: &str) -> String {
         text.replace("{{canary.pods}}", &self.canary_pods)
             .replace("{{stable.pods}}", &self.stable_pods)
+            .replace("{{canary.revision}}", &self.canary_revision)
+            .replace("{{stable.revision}}", &self.stable_revision)
+    }
+
+    pub(super) fn access(&self) -> Access {
+        Access {
+            namespace: self.namespace.clone(),
+            ..Access::default()
+        }
+    }
+}
+
+/// Checks what the API server cannot. The error is the field, below the metric, and what is wrong with it.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn check(metric: &Metric) -> Result<(), (&'static str, String)> {
+    match metric.provider.source() {
+        None => Err(("", "a metric has exactly one source of values".to_owned())),
+        Some(Source::Web(query)) => match query.path.as_deref().map(web::check) {
+            Some(Err(problem)) => Err((".web.path", format!("not a usable path: {problem}"))),
+            Some(Ok(())) | None => Ok(()),
+        },
+        Some(_) => Ok(()),
     }
 }
 
@@ -41,10 +87,35 @@ pub struct Window {
 
 /// The request for one measurement; nothing for a metric that is not measured by asking a server.
 pub fn request(metric: &Metric, subjects: &Subjects, window: &Window) -> Option<Request> {
-    match metric.provider.source()? {
-        Source::Prometheus(query) => Some(prometheus::request(query, subjects)),
-        Source::Compare(of) => Some(compare::request(of, subjects, window)),
+    let timeout = metric.provider.timeout();
+    let mut request = match metric.provider.source()? {
+        Source::Prometheus(query) => prometheus::request(query, subjects, timeout),
+        Source::Compare(of) => compare::request(of, subjects, window, timeout),
+        Source::Web(query) => web::request(query, subjects, timeout),
+        Source::Job(_) => return None,
+        Source::Datadog(query) => datadog::request(query, subjects, timeout),
+        Source::CloudWatch(query) => cloud_watch::request(query, subjects, timeout),
+        Source::NewRelic(query) => new_relic::request(query, subjects, timeout),
+        Source::Graphite(query) => graphite::request(query, subjects, timeout),
+        Source::InfluxDb(query) => influxdb::request(query, subjects, timeout),
+    };
+    let placed: Vec<SecretKey> = subjects
+        .secrets
+        .iter()
+        .filter(|secret| stands_in(&request, &secret.to_string()))
+        .cloned()
+        .collect();
+    if let Some(access) = &mut request.access {
+        access.secrets.extend(placed);
     }
+    Some(request)
+}
+
+fn stands_in(request: &Request, placeholder: &str) -> bool {
+    let texts = request.headers.values().chain(&request.body);
+    texts
+        .chain([&request.url])
+        .any(|text| text.contains(placeholder))
 }
 
 /// What the reply says.
@@ -53,9 +124,202 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
         Ok(reply) => reply,
         Err(error) => return Sample::Error(error.clone()),
     };
-    match metric.provider.source() {
-        Some(Source::Prometheus(_)) => prometheus::read(reply),
-        Some(Source::Compare(of)) => compare::read(of, metric.looks(), reply),
-        None => Sample::Error("the metric does not name exactly one source".to_owned()),
+    let read = match metric.provider.source() {
+        Some(Source::Prometheus(query)) => prometheus::read(query, reply),
+        Some(Source::Compare(of)) => Ok(compare::read(of, metric.looks(), reply)),
+        Some(Source::Web(query)) => web::read(query, reply),
+        Some(Source::Job(_)) => Err("a Job does not answer requests".to_owned()),
+        Some(Source::Datadog(query)) => datadog::read(query, reply),
+        Some(Source::CloudWatch(query)) => cloud_watch::read(query, reply),
+        Some(Source::NewRelic(query)) => new_relic::read(query, reply),
+        Some(Source::Graphite(query)) => graphite::read(query, reply),
+        Some(Source::InfluxDb(query)) => influxdb::read(query, reply),
+        None => Err("the metric does not name exactly one source".to_owned()),
+    };
+    read.unwrap_or_else(Sample::Error)
+}
+
+/// The request with what its metric says about how the server is reached.
+fn connected(request: Request, connection: &Connection, subjects: &Subjects) -> Request {
+    let mut request = request;
+    let mut access = subjects.access();
+    for header in &connection.headers {
+        let value = match (&header.secret_ref, &header.value) {
+            (Some(secret), _) => placed(&mut access, secret),
+            (None, value) => subjects.fill(value.as_deref().unwrap_or_default()),
+        };
+        request.headers.insert(header.name.to_lowercase(), value);
+    }
+    if let Some(auth) = &connection.auth {
+        if let Some(bearer) = &auth.bearer {
+            let token = placed(&mut access, bearer);
+            let value = format!("Bearer {token}");
+            request.headers.insert("authorization".to_owned(), value);
+        }
+        access.login = auth.basic.as_ref().map(|basic| Login::Basic {
+            username: basic.username.clone(),
+            password: basic.password.clone(),
+        });
+    }
+    if let Some(tls) = &connection.tls {
+        access.ca.clone_from(&tls.ca);
+        access
+            .client_certificate
+            .clone_from(&tls.client_certificate);
+    }
+    request.access = Some(Box::new(access));
+    request
+}
+
+/// The placeholder of a secret that the request then needs.
+fn placed(access: &mut Access, secret: &SecretKey) -> String {
+    access.secrets.insert(secret.clone());
+    secret.to_string()
+}
+
+/// What is made of points, in the order of their times. Of what is no number there is no data.
+fn reduced(points: impl IntoIterator<Item = f64>, reduce: Reduce) -> Sample {
+    let points: Vec<f64> = points.into_iter().filter(|point| !point.is_nan()).collect();
+    let Some(last) = points.last().copied() else {
+        return Sample::Empty;
+    };
+    let sum = || points.iter().sum::<f64>();
+    let number = match reduce {
+        Reduce::Each => return Sample::Values(points),
+        Reduce::Last => last,
+        Reduce::Min => points.iter().copied().fold(f64::INFINITY, f64::min),
+        Reduce::Max => points.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        Reduce::Mean => sum() / count(&points),
+        Reduce::Sum => sum(),
+    };
+    Sample::Value(number)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a reply of 1 MiB has far fewer points than 2^52"
+)]
+fn count(points: &[f64]) -> f64 {
+    points.len() as f64
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A metric of this provider.
+    pub(crate) fn metric(provider: &Value) -> Metric {
+        let mut metric = json!({"name": "m", "pass": "value > 0"});
+        json_patch::merge(&mut metric, provider);
+        serde_json::from_value(metric).unwrap()
+    }
+
+    /// A canary b on its way, a stable.
+    pub(crate) fn subjects() -> Subjects {
+        Subjects {
+            canary_pods: "api-b-.*".into(),
+            stable_pods: "api-a-.*".into(),
+            canary_revision: "b".into(),
+            stable_revision: "a".into(),
+            namespace: "shop".into(),
+            secrets: BTreeSet::new(),
+        }
+    }
+
+    /// The first sample of a metric that is measured every half minute.
+    pub(crate) fn window() -> Window {
+        Window {
+            since: Timestamp::UNIX_EPOCH,
+            interval: Duration::from_secs(30),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The request as text: what goes over the wire, with its placeholders.
+    pub(crate) fn sent(provider: &Value) -> String {
+        shown(&request(&metric(provider), &subjects(), &window()).unwrap())
+    }
+
+    pub(crate) fn shown(request: &Request) -> String {
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            access,
+            ..
+        } = request;
+        let headers = headers.iter().map(|(k, v)| format!("{k}: {v}"));
+        let headers = headers.collect::<Vec<_>>().join("\n");
+        let body = body.as_deref().unwrap_or_default();
+        format!("{method} {url}\n{headers}\n\n{body}\n\n{access:#?}\n")
+    }
+
+    /// What the provider makes of an answer.
+    pub(crate) fn told(provider: &Value, status: u16, body: &str) -> Sample {
+        let reply = Reply {
+            status,
+            body: body.as_bytes().to_vec(),
+        };
+        read(&metric(provider), &Ok(reply))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::testing::{metric, subjects, window};
+    use super::*;
+
+    #[test]
+    fn points_become_one_number_or_stay_several() {
+        let points = [1.0, f64::NAN, 4.0, 1.0];
+        for (reduce, wanted) in [
+            (Reduce::Last, 1.0),
+            (Reduce::Min, 1.0),
+            (Reduce::Max, 4.0),
+            (Reduce::Mean, 2.0),
+            (Reduce::Sum, 6.0),
+        ] {
+            assert_eq!(reduced(points, reduce), Sample::Value(wanted), "{reduce}");
+        }
+        assert_eq!(
+            reduced(points, Reduce::Each),
+            Sample::Values(vec![1.0, 4.0, 1.0])
+        );
+    }
+
+    #[test]
+    fn no_points_are_no_data_and_not_zero() {
+        for reduce in Reduce::ALL {
+            assert_eq!(reduced([f64::NAN], *reduce), Sample::Empty);
+            assert_eq!(reduced([], *reduce), Sample::Empty);
+        }
+    }
+
+    #[test]
+    fn secrets_that_a_template_fills_in_are_listed_where_they_stand() {
+        let (token, other) = (SecretKey::new("s", "token"), SecretKey::new("s", "other"));
+        let web = json!({"web": {"url": format!("https://q/{token}")}});
+        let subjects = Subjects {
+            secrets: BTreeSet::from([token.clone(), other]),
+            ..subjects()
+        };
+        let request = request(&metric(&web), &subjects, &window()).unwrap();
+        assert_eq!(request.url, "https://q/~secret~s~token~");
+        assert_eq!(request.access.unwrap().secrets, BTreeSet::from([token]));
+    }
+
+    #[test]
+    fn a_metric_with_two_sources_has_none() {
+        let two = json!({"web": {"url": "https://q"}, "prometheus": {"address": "http://p", "query": "q"}});
+        assert_eq!(request(&metric(&two), &subjects(), &window()), None);
+        assert!(matches!(
+            read(&metric(&two), &Err("x".into())),
+            Sample::Error(_)
+        ));
     }
 }

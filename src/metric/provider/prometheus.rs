@@ -1,54 +1,49 @@
-//! Prometheus: renders an instant query and reads the answer. No I/O.
+//! Prometheus, and what speaks like it: renders a query and reads the answer. No I/O.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Sample, Subjects};
-use crate::analysis::api::provider::PrometheusQuery;
+use super::answer::refusal;
+use super::{Sample, Subjects, connected, reduced};
+use crate::analysis::api::provider::{PrometheusQuery, Reduce};
+use crate::model::access::{FROM, TO, form};
 use crate::model::action::{Reply, Request};
 
-/// Longest wait for an answer. An analysis that hangs is an error, soon.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// How queries are sent.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The request for one instant query.
-pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
+/// The request for one query.
+pub fn request(query: &PrometheusQuery, subjects: &Subjects, timeout: Duration) -> Request {
     let text = subjects.fill(&query.query);
-    let url = format!("{}/api/v1/query", query.address.trim_end_matches('/'));
-    let body = format!("query={}", encode(&text));
-    Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
-}
-
-/// Text as it stands in a form.
-pub fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => {
-                // Writing to a String cannot fail.
-                let _ = write!(encoded, "%{byte:02X}");
-            }
+    let address = subjects.fill(query.address.trim_end_matches('/'));
+    // The server gives up when nobody waits any more.
+    let limit = format!("{}ms", timeout.as_millis());
+    let common = [("query", text.as_str()), ("timeout", &limit)];
+    let (path, body) = match &query.range {
+        None => ("query", form(&common)),
+        Some(range) => {
+            let step = Duration::from(range.step).as_secs_f64().to_string();
+            let times = [("start", FROM), ("end", TO), ("step", &step)];
+            ("query_range", form(&[&common[..], &times[..]].concat()))
         }
+    };
+    let request = Request::post(format!("{address}/api/v1/{path}"), FORM, body, timeout);
+    let mut request = connected(request, &query.connection, subjects);
+    if let (Some(range), Some(access)) = (&query.range, &mut request.access) {
+        access.window = Some(range.for_.into());
     }
-    encoded
+    request
 }
 
 /// The answer, if it is one to rely on. The error is for people.
 pub fn answer(reply: &Reply) -> Result<Value, String> {
     let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
-        return Err(format!(
-            "status {}, and not an answer of Prometheus",
-            reply.status
-        ));
+        return Err(refusal(reply, None));
     };
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
     if text("status") != Some("success") {
-        let error = text("error").unwrap_or("no reason given");
-        return Err(format!("status {}: {error}", reply.status));
+        return Err(refusal(reply, Some(&answer)));
     }
     // A partial answer would count too little, on whichever side is missing.
     if let Some(warning) = answer.pointer("/warnings/0").and_then(Value::as_str) {
@@ -57,51 +52,78 @@ pub fn answer(reply: &Reply) -> Result<Value, String> {
     Ok(answer)
 }
 
-/// The answer to a query that should yield one number.
-pub fn read(reply: &Reply) -> Sample {
-    let answer = match answer(reply) {
-        Ok(answer) => answer,
-        Err(problem) => return Sample::Error(problem),
-    };
+/// The answer to a query that should yield one series.
+pub fn read(query: &PrometheusQuery, reply: &Reply) -> Result<Sample, String> {
+    let answer = answer(reply)?;
     let result = answer.pointer("/data/result");
-    match answer.pointer("/data/resultType").and_then(Value::as_str) {
-        Some("scalar") => number(result.and_then(|scalar| scalar.get(1))),
-        Some("vector") => match result.and_then(Value::as_array).map(Vec::as_slice) {
-            Some([]) => Sample::Empty,
-            Some([one]) => number(one.pointer("/value/1")),
-            Some(many) => Sample::Error(format!(
-                "the query yields {} series; aggregate them into one, for example with sum()",
-                many.len()
-            )),
-            None => Sample::Error("an answer without a result".to_owned()),
+    let type_ = answer.pointer("/data/resultType").and_then(Value::as_str);
+    match (type_, &query.range) {
+        (Some("scalar"), _) => number(result.and_then(|scalar| scalar.get(1))),
+        (Some("vector"), _) => match one(result)? {
+            None => Ok(Sample::Empty),
+            Some(series) => number(series.pointer("/value/1")),
         },
-        other => Sample::Error(format!(
+        (Some("matrix"), Some(range)) => match one(result)? {
+            None => Ok(Sample::Empty),
+            Some(series) => points(series, range.reduce),
+        },
+        (other, _) => Err(format!(
             "the query yields a {}; an instant vector or a scalar is needed",
             other.unwrap_or("value without a type")
         )),
     }
 }
 
-/// Prometheus writes numbers as text. Nothing divided by nothing is no data.
-fn number(value: Option<&Value>) -> Sample {
-    match value.and_then(Value::as_str).map(str::parse::<f64>) {
-        Some(Ok(number)) if number.is_nan() => Sample::Empty,
-        Some(Ok(number)) => Sample::Value(number),
-        _ => Sample::Error(format!("not a number: {}", value.unwrap_or(&Value::Null))),
+/// The one series of an answer, or none.
+fn one(result: Option<&Value>) -> Result<Option<&Value>, String> {
+    match result.and_then(Value::as_array).map(Vec::as_slice) {
+        Some([]) => Ok(None),
+        Some([one]) => Ok(Some(one)),
+        Some(many) => Err(format!(
+            "the query yields {} series; aggregate them into one, for example with sum()",
+            many.len()
+        )),
+        None => Err("an answer without a result".to_owned()),
     }
+}
+
+/// Prometheus writes numbers as text.
+fn parsed(value: Option<&Value>) -> Result<f64, String> {
+    let number = value.and_then(Value::as_str).map(str::parse::<f64>);
+    let no_number = || format!("not a number: {}", value.unwrap_or(&Value::Null));
+    number.and_then(Result::ok).ok_or_else(no_number)
+}
+
+fn number(value: Option<&Value>) -> Result<Sample, String> {
+    // Nothing divided by nothing is no data.
+    Ok(reduced([parsed(value)?], Reduce::Last))
+}
+
+fn points(series: &Value, reduce: Reduce) -> Result<Sample, String> {
+    let values = series.get("values").and_then(Value::as_array);
+    let points = values
+        .into_iter()
+        .flatten()
+        .map(|point| parsed(point.get(1)));
+    let points: Vec<f64> = points.collect::<Result<_, _>>()?;
+    Ok(reduced(points, reduce))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::testing::{sent, told};
     use super::*;
 
+    fn query(extra: &Value) -> Value {
+        let mut query = json!({"prometheus": {"address": "http://prom:9090/", "query": "up"}});
+        json_patch::merge(&mut query, &json!({"prometheus": extra}));
+        query
+    }
+
     fn answer(body: &Value) -> Sample {
-        read(&Reply {
-            status: 200,
-            body: body.to_string().into_bytes(),
-        })
+        told(&query(&json!({})), 200, &body.to_string())
     }
 
     fn vector(values: &[&str]) -> Value {
@@ -109,10 +131,17 @@ mod tests {
         json!({"status": "success", "data": {"resultType": "vector", "result": series}})
     }
 
+    fn range(reduce: &str) -> Value {
+        query(&json!({"range": {"for": "5m", "step": "500ms", "reduce": reduce}}))
+    }
+
     #[test]
     fn one_series_is_a_value() {
         assert_eq!(answer(&vector(&["0.25"])), Sample::Value(0.25));
         assert_eq!(answer(&vector(&["+Inf"])), Sample::Value(f64::INFINITY));
+        let scalar =
+            json!({"status": "success", "data": {"resultType": "scalar", "result": [1.0, "3"]}});
+        assert_eq!(answer(&scalar), Sample::Value(3.0));
     }
 
     #[test]
@@ -122,35 +151,63 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_reduced_as_its_metric_says() {
+        let matrix = |values: &[&str]| {
+            let values: Vec<Value> = values.iter().map(|v| json!([1.0, v])).collect();
+            let data =
+                json!({"resultType": "matrix", "result": [{"metric": {}, "values": values}]});
+            json!({"status": "success", "data": data}).to_string()
+        };
+        let body = matrix(&["1", "NaN", "3"]);
+        assert_eq!(told(&range("Max"), 200, &body), Sample::Value(3.0));
+        let each = Sample::Values(vec![1.0, 3.0]);
+        assert_eq!(told(&range("Each"), 200, &body), each);
+        assert_eq!(told(&range("Sum"), 200, &matrix(&["NaN"])), Sample::Empty);
+        let two =
+            json!({"status": "success", "data": {"resultType": "matrix", "result": [{}, {}]}});
+        let told = told(&range("Sum"), 200, &two.to_string());
+        assert!(matches!(told, Sample::Error(e) if e.contains("2 series")));
+    }
+
+    #[test]
     fn what_cannot_be_relied_on_is_an_error() {
         assert!(matches!(answer(&vector(&["1", "2"])), Sample::Error(e) if e.contains("2 series")));
         let mut partial = vector(&["1"]);
         partial["warnings"] = json!(["store unavailable"]);
         assert!(matches!(answer(&partial), Sample::Error(e) if e.contains("store unavailable")));
-        let refused = json!({"status": "error", "error": "parse error"});
+        let refused = json!({"status": "error", "errorType": "bad_data", "error": "parse error"});
         assert!(matches!(answer(&refused), Sample::Error(e) if e.contains("parse error")));
-        let page = Reply {
-            status: 502,
-            body: b"<html>".to_vec(),
-        };
-        assert!(matches!(read(&page), Sample::Error(e) if e.contains("502")));
+        let matrix = json!({"status": "success", "data": {"resultType": "matrix", "result": []}});
+        assert!(matches!(answer(&matrix), Sample::Error(e) if e.contains("matrix")));
+        let page = told(&query(&json!({})), 502, "<html>");
+        assert!(matches!(page, Sample::Error(e) if e == "status 502: <html>"));
+        let denied = told(&query(&json!({})), 401, "Unauthorized\n");
+        assert!(matches!(denied, Sample::Error(e) if e.contains("check the credentials")));
     }
 
     #[test]
     fn a_query_is_sent_as_a_form_with_its_subjects_filled_in() {
-        let query = PrometheusQuery {
-            address: "http://prom:9090/".into(),
-            query: r#"sum(up{pod=~"{{canary.pods}}"})"#.into(),
-        };
-        let subjects = Subjects {
-            canary_pods: "api-b-.*".into(),
-            stable_pods: "api-a-.*".into(),
-        };
-        let request = request(&query, &subjects);
-        assert_eq!(request.url, "http://prom:9090/api/v1/query");
-        assert_eq!(
-            request.body.as_deref(),
-            Some("query=sum%28up%7Bpod%3D~%22api-b-.%2A%22%7D%29")
-        );
+        insta::assert_snapshot!(sent(&query(
+            &json!({"query": r#"sum(up{pod=~"{{canary.pods}}"})"#})
+        )));
+    }
+
+    #[test]
+    fn a_range_is_asked_for_up_to_now() {
+        insta::assert_snapshot!(sent(&range("Max")));
+    }
+
+    #[test]
+    fn who_asks_stands_in_placeholders() {
+        let secret = |key: &str| json!({"name": "prom", "key": key});
+        let tls = json!({"ca": secret("ca.crt"), "clientCertificate": "prom-client"});
+        let headers = json!([
+            {"name": "X-Scope-OrgID", "value": "{{canary.revision}}"},
+            {"name": "X-Key", "secretRef": secret("key")},
+        ]);
+        let token = json!({"auth": {"bearer": secret("token")}, "tls": tls, "headers": headers});
+        insta::assert_snapshot!("token", sent(&query(&token)));
+        let basic = json!({"auth": {"basic": {"username": "me", "password": secret("password")}}});
+        insta::assert_snapshot!("basic", sent(&query(&basic)));
     }
 }

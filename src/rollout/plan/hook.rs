@@ -48,14 +48,22 @@ impl Draft<'_> {
     }
 
     fn start_hook(&mut self, job_name: &str) {
-        let Some(change) = self.change() else { return };
         let Some(Step::Run { job, timeout, .. }) = self.present_step() else {
             return;
         };
+        let hook = render::hook(self.seen, job_name, job, *timeout, self.told_to_jobs());
+        self.creations.push(Action::Create(hook));
+    }
+
+    /// What a hook, or a Job that measures, hears of the change.
+    pub(super) fn told_to_jobs(&self) -> Vec<(String, String)> {
+        let revision = self
+            .change()
+            .map_or(&self.wanted, |change| &change.revision);
         let told = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut all = vec![
             told("SLIPWAY_ROLLOUT", &self.seen.key.name),
-            told("SLIPWAY_REVISION", change.revision.as_str()),
+            told("SLIPWAY_REVISION", revision.as_str()),
             told(
                 "SLIPWAY_WEIGHT",
                 &self.wanted_weight().percent().to_string(),
@@ -66,8 +74,7 @@ impl Draft<'_> {
             all.push(told("SLIPWAY_CANARY_SERVICE", &backends.canary));
             all.push(told("SLIPWAY_STABLE_SERVICE", &backends.stable));
         }
-        let hook = render::hook(self.seen, job_name, job, *timeout, all);
-        self.creations.push(Action::Create(hook));
+        all
     }
 
     /// How the hook of the present step is, and when it is given up as lost.

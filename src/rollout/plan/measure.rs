@@ -7,6 +7,7 @@ use super::super::render;
 use super::super::spec::{Analysis, Step};
 use super::report::clock;
 use super::{Draft, after};
+use crate::analysis::api::provider::Source;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{Sides, Subject};
 use crate::metric::provider::{self, Subjects, Window};
@@ -39,6 +40,10 @@ impl Draft<'_> {
         let subjects = Subjects {
             canary_pods: sides.canary.pods.clone(),
             stable_pods: sides.stable.pods.clone(),
+            canary_revision: sides.canary.revision.clone(),
+            stable_revision: sides.stable.revision.clone(),
+            namespace: self.seen.key.namespace.clone(),
+            ..Subjects::default()
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
@@ -53,6 +58,10 @@ impl Draft<'_> {
             let due = last.map_or_else(|| after(since, delay), |last| after(last, *interval));
             if due > self.now {
                 self.wake_at(due);
+                continue;
+            }
+            if let Some(Source::Job(job)) = metric.provider.source() {
+                self.measure_with_job(metric, job, &change, since);
                 continue;
             }
             let taken = tally.map_or(0, |tally| tally.taken);

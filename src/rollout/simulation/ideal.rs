@@ -72,6 +72,7 @@ impl World {
             leftovers: Vec::new(),
             snapshots: Vec::new(),
             hooks: BTreeMap::new(),
+            samplers: BTreeMap::new(),
             decisions: Vec::new(),
             environment: None,
         };
@@ -240,7 +241,15 @@ impl World {
                 outcome: check::Outcome::Passed,
                 is_ending: false,
             };
-            self.seen.hooks.insert(manifest.key.name.clone(), hook);
+            let measures = body
+                .pointer("/metadata/labels")
+                .is_some_and(|it| it.get(label::METRIC).is_some());
+            let jobs = if measures {
+                &mut self.seen.samplers
+            } else {
+                &mut self.seen.hooks
+            };
+            jobs.insert(manifest.key.name.clone(), hook);
         } else if let Some(live) = acknowledged(body.clone()) {
             self.seen.routes.push(Route { target, live });
         }

@@ -9,6 +9,7 @@ use crate::analysis::api::Metric;
 use crate::analysis::template;
 use crate::metric::expression;
 use crate::metric::placeholder::{self, Owner, Placeholder};
+use crate::metric::provider;
 use crate::model::weight::Weight;
 
 /// Most metrics of a Rollout, with those of its templates: as many as its status has room for.
@@ -153,14 +154,15 @@ fn usable(found: &Found, owner: &Owner) -> Result<Metric, Vec<Invalid>> {
         let field = wrong.path.trim_start_matches('.');
         vec![found.problem(field, &wrong.to_string())]
     })?;
-    let wrong: Vec<Invalid> = metric
-        .conditions()
-        .filter_map(|(field, text)| {
-            let problem = expression::check(text).err()?;
-            let problem = format!("not a usable CEL expression: {problem}");
-            Some(found.problem(field, &problem))
-        })
-        .collect();
+    let unusable = provider::check(&metric).err().into_iter();
+    let unusable =
+        unusable.map(|(field, problem)| found.problem(field.trim_start_matches('.'), &problem));
+    let conditions = metric.conditions().filter_map(|(field, text)| {
+        let problem = expression::check(text).err()?;
+        let problem = format!("not a usable CEL expression: {problem}");
+        Some(found.problem(field, &problem))
+    });
+    let wrong: Vec<Invalid> = unusable.chain(conditions).collect();
     if wrong.is_empty() {
         Ok(metric)
     } else {

@@ -29,6 +29,7 @@ impl Subject {
         let log = std::fs::File::create(log)?;
         let child = Command::new(program)
             .args(["--no-leader-election", "--listen", "127.0.0.1:0"])
+            .args(["--metric-hosts", "*,127.0.0.0/8"])
             .args(["--watch-namespace", namespace, "--namespace", namespace])
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
