@@ -1,5 +1,7 @@
 //! What an AnalysisTemplate looks like in YAML, and the metric types that Rollouts share. No I/O.
 
+pub mod provider;
+
 use std::time;
 
 use kube::CustomResource;
@@ -8,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{self, closed_set};
+use provider::Provider;
 
 /// Metrics and verdict rules that several Rollouts share.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -66,6 +69,11 @@ closed_set! {
 /// One thing that is measured and judged.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("[has(self.prometheus)].filter(x, x).size() == 1",
+     "a metric has exactly one source of values: prometheus"),
+    ("has(self.pass)", "a metric needs pass, which says when a sample is good, such as value >= 0.99"),
+]))]
 pub struct Metric {
     /// Name of the metric; steps, status and messages use it. Example: `success-rate`.
     #[schemars(transform = schema::name)]
@@ -75,12 +83,14 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub interval: Option<Duration>,
-    /// Where the value comes from: an instant query to a Prometheus server.
-    pub prometheus: PrometheusQuery,
-    /// When a sample is good: a CEL expression over `value`, at most 1024 characters.
+    /// Where the value comes from.
+    #[serde(flatten)]
+    pub provider: Provider,
+    /// When a sample is good: a CEL expression over `value`, at most 1024 characters. It is needed.
     /// Example: `value >= 0.99`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
-    pub pass: String,
+    pub pass: Option<String>,
     /// When a sample is bad: a CEL expression over `value`, at most 1024 characters; it is asked before
     /// `pass`. A sample for which neither holds is inconclusive. Default: a sample that is not good is bad.
     /// Example: `value < 0.95`.
@@ -113,19 +123,6 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: Option<u32>,
-}
-
-/// An instant query to a Prometheus server.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PrometheusQuery {
-    /// Address of the server, without `/api/v1`. Example: `http://prometheus.monitoring:9090`.
-    #[schemars(transform = schema::http_url)]
-    pub address: String,
-    /// PromQL that yields one number. `{{canary.pods}}` and `{{stable.pods}}` stand for patterns that match the
-    /// pods of one revision; in an AnalysisTemplate `{{args.<name>}}` stands for an argument. Example: `sum(rate(http_requests_total{pod=~"{{canary.pods}}",code!~"5.."}[1m]))`.
-    #[schemars(transform = schema::some_text::<8192>)]
-    pub query: String,
 }
 
 impl Metric {

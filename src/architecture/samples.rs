@@ -149,7 +149,7 @@ fn check_pipeline(name: &str, sample: &Pipeline) {
 
 fn check_template(name: &str, template: &AnalysisTemplate) {
     for metric in &template.spec.metrics {
-        for text in std::iter::once(&metric.pass).chain(&metric.fail) {
+        for text in metric.pass.iter().chain(&metric.fail) {
             expression::check(text)
                 .unwrap_or_else(|problem| panic!("{name}: {}: {problem}", metric.name));
         }

@@ -55,6 +55,17 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
             }
             tally.errors = 0;
         }
+        Sample::Values(values) => return count_worst(metric, tally, values),
+        Sample::Verdict { is_good, message } => {
+            tally.errors = 0;
+            tally.no_data = 0;
+            tally.message = Some(truncate(message, MAX_PROBLEM).to_owned());
+            if *is_good {
+                tally.passed = tally.passed.saturating_add(1);
+            } else {
+                tally.failed = tally.failed.saturating_add(1);
+            }
+        }
         Sample::Empty => {
             tally.errors = 0;
             tally.no_data = tally.no_data.saturating_add(1);
@@ -70,6 +81,39 @@ pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) ->
     tally
 }
 
+/// Counts one sample of several numbers: as bad, in between or good as the worst of them, which is the one to show.
+fn count_worst(metric: &Metric, mut tally: Tally, values: &[f64]) -> Tally {
+    let mut worst: Option<(Option<bool>, f64)> = None;
+    for value in values {
+        let judged = match judge(metric, *value) {
+            Ok(judged) => judged,
+            Err(problem) => return errored(tally, &problem),
+        };
+        let rank = |judged: Option<bool>| match judged {
+            Some(false) => 2,
+            None => 1,
+            Some(true) => 0,
+        };
+        // Of several that are as bad, the latest.
+        if worst.is_none_or(|(known, _)| rank(judged) >= rank(known)) {
+            worst = Some((judged, *value));
+        }
+    }
+    let Some((judged, value)) = worst else {
+        return errored(tally, "an answer without numbers");
+    };
+    let counter = match judged {
+        Some(true) => &mut tally.passed,
+        Some(false) => &mut tally.failed,
+        None => &mut tally.inconclusive,
+    };
+    *counter = counter.saturating_add(1);
+    tally.value = Some(shown(value));
+    tally.errors = 0;
+    tally.no_data = 0;
+    tally
+}
+
 fn errored(mut tally: Tally, problem: &str) -> Tally {
     tally.errors = tally.errors.saturating_add(1);
     tally.message = Some(truncate(problem, MAX_PROBLEM).to_owned());
@@ -78,12 +122,13 @@ fn errored(mut tally: Tally, problem: &str) -> Tally {
 
 /// True for good, false for bad, nothing for neither.
 fn judge(metric: &Metric, value: f64) -> Result<Option<bool>, String> {
+    let pass = metric.pass.as_ref().ok_or("the metric has no `pass`")?;
     if let Some(fail) = &metric.fail
         && expression::evaluate(fail, value)?
     {
         return Ok(Some(false));
     }
-    let passes = expression::evaluate(&metric.pass, value)?;
+    let passes = expression::evaluate(pass, value)?;
     // Without a `fail`, whatever does not pass is bad: one condition should do for simple cases.
     Ok(match (passes, &metric.fail) {
         (true, _) => Some(true),
@@ -294,6 +339,34 @@ mod tests {
             let (tally, _) = after(&metric(&json!({})), &[Sample::Value(value)]);
             assert_eq!(tally.value.unwrap(), text);
         }
+    }
+
+    #[test]
+    fn several_numbers_are_as_good_as_the_worst_of_them() {
+        let strict = metric(&json!({}));
+        for (values, passed, failed, shown) in [
+            (vec![1.0, 0.999], 1, 0, "0.999"),
+            (vec![1.0, 0.97, 1.0], 0, 0, "0.97"),
+            (vec![0.5, 0.97, 1.0], 0, 1, "0.5"),
+        ] {
+            let (tally, _) = after(&strict, &[Sample::Values(values)]);
+            assert_eq!((tally.passed, tally.failed), (passed, failed));
+            assert_eq!(tally.value.as_deref(), Some(shown));
+        }
+        let (tally, _) = after(&strict, &[Sample::Values(Vec::new())]);
+        assert_eq!(tally.errors, 1);
+    }
+
+    #[test]
+    fn a_verdict_of_others_is_counted_as_it_is() {
+        let verdict = |is_good| Sample::Verdict {
+            is_good,
+            message: "as the Job says".into(),
+        };
+        let good = after(&metric(&json!({})), &[verdict(true)]);
+        assert_eq!(good.1, Verdict::Good);
+        let bad = after(&metric(&json!({})), &[verdict(false)]);
+        assert!(matches!(bad.1, Verdict::Bad(_)));
     }
 
     #[test]

@@ -2,13 +2,22 @@
 
 pub mod expression;
 pub mod judge;
-pub mod prometheus;
+pub mod provider;
 
 /// One measurement, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
     /// A number.
     Value(f64),
+    /// Several numbers, in the order of their times: each of them is judged, and the sample is as good as the worst.
+    Values(Vec<f64>),
+    /// A verdict that was reached elsewhere, and its sentence: there is no number to judge.
+    Verdict {
+        /// Whether it is a good one.
+        is_good: bool,
+        /// Why.
+        message: String,
+    },
     /// The query matched nothing, or divided nothing by nothing. Never 0.
     Empty,
     /// There is no answer to rely on: the sentence says why.

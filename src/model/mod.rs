@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod object;
 pub mod plan;
 pub mod revision;
+pub mod secret;
 pub mod span;
 pub mod trouble;
 pub mod weight;

@@ -323,7 +323,10 @@ fn parse_analysis(raw: &RolloutSpec, problems: &mut Vec<Invalid>) -> Option<Anal
     let interval = raw.interval.map_or(Metric::INTERVAL, Duration::from);
     let mut broken = BTreeSet::new();
     for (index, metric) in raw.metrics.iter().enumerate() {
-        let expressions = [("pass", Some(&metric.pass)), ("fail", metric.fail.as_ref())];
+        let expressions = [
+            ("pass", metric.pass.as_ref()),
+            ("fail", metric.fail.as_ref()),
+        ];
         for (field, expression) in expressions {
             if let Some(Err(problem)) = expression.map(|text| expression::check(text)) {
                 broken.insert(metric.name.as_str());

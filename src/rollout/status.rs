@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
 use super::plan::{self, Memory};
-use crate::metric::{judge, prometheus};
+use crate::metric::{judge, provider};
 use crate::model::action::Outcome;
 use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
 use crate::model::label;
@@ -155,7 +155,7 @@ fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) 
             .iter()
             .find(|(metric, _)| metric.name == name);
         let Some((metric, _)) = found else { continue };
-        let sample = prometheus::read(reply);
+        let sample = provider::read(metric, reply);
         let before = tallies.iter().position(|tally| tally.name == name);
         let fresh = Tally {
             name: name.to_owned(),

@@ -6,7 +6,7 @@ use super::super::render;
 use super::super::spec::{Analysis, Step};
 use super::{Draft, after};
 use crate::metric::judge::{self, Verdict};
-use crate::metric::prometheus::{self, Subjects};
+use crate::metric::provider::{self, Subjects};
 use crate::model::action::Action;
 use crate::model::weight::Weight;
 
@@ -55,8 +55,9 @@ impl Draft<'_> {
                 "{}/{}/{}/{count}",
                 change.revision, change.step, metric.name
             );
-            let request = prometheus::request(&metric.prometheus, &subjects);
-            self.measurements.push(Action::Fetch { key, request });
+            let request = provider::request(metric, &subjects);
+            let fetch = request.map(|request| Action::Fetch { key, request });
+            self.measurements.extend(fetch);
         }
     }
 

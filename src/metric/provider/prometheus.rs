@@ -5,28 +5,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Sample;
-use crate::analysis::api::PrometheusQuery;
+use super::{Sample, Subjects};
+use crate::analysis::api::provider::PrometheusQuery;
 use crate::model::action::{Reply, Request};
 
 /// Longest wait for an answer. An analysis that hangs is an error, soon.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the placeholders of a query stand for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subjects {
-    /// A regular expression that matches the canary's pods and no others.
-    pub canary_pods: String,
-    /// The same for the stable revision's.
-    pub stable_pods: String,
-}
-
 /// The request for one instant query.
 pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
-    let text = query
-        .query
-        .replace("{{canary.pods}}", &subjects.canary_pods)
-        .replace("{{stable.pods}}", &subjects.stable_pods);
+    let text = subjects.fill(&query.query);
     let url = format!("{}/api/v1/query", query.address.trim_end_matches('/'));
     let body = format!("query={}", encode(&text));
     Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
@@ -49,11 +37,7 @@ fn encode(text: &str) -> String {
 }
 
 /// The answer to a query that should yield one number.
-pub fn read(reply: &Result<Reply, String>) -> Sample {
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(error) => return Sample::Error(error.clone()),
-    };
+pub fn read(reply: &Reply) -> Sample {
     let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
         return Sample::Error(format!(
             "status {}, and not an answer of Prometheus",
@@ -104,10 +88,10 @@ mod tests {
     use super::*;
 
     fn answer(body: &Value) -> Sample {
-        read(&Ok(Reply {
+        read(&Reply {
             status: 200,
             body: body.to_string().into_bytes(),
-        }))
+        })
     }
 
     fn vector(values: &[&str]) -> Value {
@@ -135,12 +119,11 @@ mod tests {
         assert!(matches!(answer(&partial), Sample::Error(e) if e.contains("store unavailable")));
         let refused = json!({"status": "error", "error": "parse error"});
         assert!(matches!(answer(&refused), Sample::Error(e) if e.contains("parse error")));
-        assert!(matches!(read(&Err("refused".into())), Sample::Error(e) if e == "refused"));
         let page = Reply {
             status: 502,
             body: b"<html>".to_vec(),
         };
-        assert!(matches!(read(&Ok(page)), Sample::Error(e) if e.contains("502")));
+        assert!(matches!(read(&page), Sample::Error(e) if e.contains("502")));
     }
 
     #[test]

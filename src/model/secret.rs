@@ -1,0 +1,50 @@
+//! A value in a Secret, by its name: all that anything below the shell ever sees of it. No I/O.
+//!
+//! A request that needs a secret is rendered with a placeholder in its place, and lists it in `Request::secrets`. The
+//! shell reads the Secret when it sends the request, fills the value in, and takes it out of every reply and error again.
+//! Plans, statuses and logs hold placeholders only. The same goes for arguments of templates that come from Secrets:
+//! what stands for `{{args.<name>}}` is the placeholder.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One key of one Secret, in the namespace of the object that names it. The Secret has to carry the label
+/// `slipway.dev/use`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key in its data.
+    pub key: String,
+}
+
+impl SecretKey {
+    /// The value of `key` in the Secret `name`.
+    pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {
+        let (name, key) = (name.into(), key.into());
+        Self { name, key }
+    }
+}
+
+/// The placeholder. It has no character that URLs, forms or JSON would write in another way, and `~` is in no name of a
+/// Secret and in no key, so it survives wherever a text goes.
+impl fmt::Display for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, key } = self;
+        write!(f, "~secret~{name}~{key}~")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_the_same_in_every_writing() {
+        let text = SecretKey::new("api-keys", "datadog.app_key").to_string();
+        assert_eq!(text, "~secret~api-keys~datadog.app_key~");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+        assert!(text.chars().all(is_plain));
+    }
+}
