@@ -173,6 +173,15 @@ impl Caches {
         }
     }
 
+    /// Starts the watch of a kind that has rules of SLOs. Of PrometheusRules people have many, and none of them matters.
+    pub fn watch_rules(&self, kind: ObjectKind) {
+        if kind == ObjectKind::PrometheusRule {
+            self.start_as(kind, Scope::Ours);
+        } else {
+            self.start(kind);
+        }
+    }
+
     /// Wakes whoever has to look after a watch event.
     pub fn wake(&self, kind: ObjectKind, news: &News) {
         if kind == ObjectKind::Rollout {
@@ -258,6 +267,8 @@ caches! {
     config_maps: ConfigMap = ConfigMap, Named, by_label_or_owner;
     /// Secrets of which revisions get copies, and these copies.
     secrets: Secret = Secret, Named, by_label_or_owner;
+    /// PrometheusRules that carry our label.
+    prometheus_rules: DynamicObject = PrometheusRule, Named, by_label_or_owner;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -413,7 +424,7 @@ fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
     let Ok(mut object) = serde_json::from_value::<K>(object.clone()) else {
         return (News::default(), false);
     };
-    if object.labels().contains_key(label::COMPONENT) {
+    if object.labels().contains_key(label::ROLLOUT) {
         object.slim();
     }
     let identity = |object: &K| (object.uid(), object.meta().generation);

@@ -14,8 +14,10 @@ pub mod preflight;
 pub mod watch;
 pub mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
@@ -25,6 +27,9 @@ use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
+
+/// How long it is believed that the cluster has a kind, or has not.
+const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
 
 /// The handle that every reconcile reads and writes through.
 #[derive(Clone)]
@@ -38,6 +43,8 @@ pub struct Cluster {
     clock: Clock,
     images: Arc<StageImages>,
     copies_secrets: bool,
+    /// Kinds that the cluster has or does not have, and when that was so.
+    served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What the watches know.
     pub caches: Caches,
     /// When questions to the outside were last answered.
@@ -66,6 +73,7 @@ impl Cluster {
             clock,
             images: Arc::default(),
             copies_secrets: false,
+            served: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
         }
@@ -129,6 +137,30 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
         self.http.send(request).await
+    }
+
+    /// Whether the cluster has a kind that it need not have. That is asked again after a while: people install and remove
+    /// definitions.
+    pub async fn serves(&self, kind: ObjectKind) -> Result<bool, Box<kube::Error>> {
+        let now = self.clock.now();
+        let is_fresh = |at: Timestamp| now.duration_since(at).abs() < SERVED_FOR;
+        let known = self.served().get(&kind).copied();
+        if let Some((serves, _)) = known.filter(|(_, at)| is_fresh(*at)) {
+            return Ok(serves);
+        }
+        let version = kind.api_version();
+        let serves = match self.client.list_api_group_resources(&version).await {
+            Ok(list) => list.resources.iter().any(|one| one.name == kind.plural()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => false,
+            Err(error) => return Err(Box::new(error)),
+        };
+        self.served().insert(kind, (serves, now));
+        Ok(serves)
+    }
+
+    // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+    fn served(&self) -> MutexGuard<'_, HashMap<ObjectKind, (bool, Timestamp)>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the objects that carry a label from the server into their cache. A kind that the cluster does

@@ -36,6 +36,8 @@ pub use traffic::*;
     derive = "PartialEq",
     doc = "A workload, and how traffic moves between its revisions: step by step, watched, and back by itself when the new revision is bad.",
     validation = schema::short_name(),
+    validation = Rule::new("!has(self.spec.analysis) || !has(self.spec.analysis.slos) || has(self.spec.release)")
+        .message("analysis.slos names SLOs of the Environment that the Rollout follows: set release.environment, or take analysis.slos out"),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -121,7 +123,7 @@ pub struct Rollback {
     /// where its pods do not serve, until somebody decides. To be written with quotes, `"on"`, because YAML takes the bare
     /// word for `true`. Default: all of them. Example: `[CrashLoop, ImagePull]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::words::<8>)]
+    #[schemars(transform = schema::words::<16>)]
     pub on: Option<Vec<FailureReason>>,
     /// Which earlier revisions are good enough to be gone back to without steps. Default: none, but for one that
     /// `strategy.keepOldFor` still keeps at full size.
@@ -134,6 +136,8 @@ closed_set! {
     pub enum FailureReason {
         /// A metric of the analysis is bad.
         AnalysisFailed,
+        /// The budget of an SLO burns so fast that somebody is paged for it, since the change began.
+        SLOBurn,
         /// An analyse step had no verdict in time.
         NoVerdict,
         /// The Job of a run step failed, or did not end in time.
@@ -156,9 +160,11 @@ impl FailureReason {
     pub fn is_of_pods(self) -> bool {
         match self {
             Self::CrashLoop | Self::OutOfMemory | Self::ImagePull | Self::ContainerConfig => true,
-            Self::AnalysisFailed | Self::NoVerdict | Self::HookFailed | Self::ProgressDeadline => {
-                false
-            }
+            Self::AnalysisFailed
+            | Self::SLOBurn
+            | Self::NoVerdict
+            | Self::HookFailed
+            | Self::ProgressDeadline => false,
         }
     }
 
@@ -275,6 +281,10 @@ closed_set! {
 /// What is measured.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.metrics) || has(self.slos)",
+     "analysis needs something to go by: metrics, or slos of the Environment"),
+]))]
 pub struct Analysis {
     /// When measuring in the background begins. Default: with the first weight above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -288,9 +298,15 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub initial_delay: Option<Duration>,
-    /// The metrics, told apart by name.
+    /// The metrics, told apart by name. They may be left out where `slos` names some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1), transform = schema::by_name::<20>)]
     pub metrics: Vec<Metric>,
+    /// SLOs of the Environment that the Rollout follows: a change under way fails (`SLOBurn`) when the budget of one begins to
+    /// burn so fast that somebody is paged for it. Default: none. Example: `[api-availability]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1), transform = schema::names::<10>)]
+    pub slos: Vec<String>,
 }
 
 /// When measuring in the background begins.

@@ -76,9 +76,9 @@ impl Slo {
         if !(budget > 0.0 && budget < 1.0) {
             return Err(wrong("objective", "not above 0 and below 100"));
         }
-        let period = raw.period.map_or(PERIOD, |period| {
-            std::time::Duration::from(period).as_secs()
-        });
+        let period = raw
+            .period
+            .map_or(PERIOD, |period| std::time::Duration::from(period).as_secs());
         let events = match (&raw.availability, &raw.latency) {
             (Some(availability), None) => Events::of_availability(availability),
             (None, Some(latency)) => Some(Events::of_latency(latency)),
@@ -107,7 +107,8 @@ impl Slo {
             objective: raw.objective.clone(),
             period,
             events,
-            rows: rows.ok_or_else(|| wrong("alerts", "an unknown window, or one that cannot fire"))?,
+            rows: rows
+                .ok_or_else(|| wrong("alerts", "an unknown window, or one that cannot fire"))?,
         })
     }
 
@@ -151,7 +152,10 @@ fn decimal(text: &str) -> Option<(u64, u32)> {
     let digits = format!("{whole}{rest}");
     let is_number = !whole.is_empty() && digits.len() <= 8;
     let places = u32::try_from(rest.len()).ok()?;
-    is_number.then(|| digits.parse().ok()).flatten().map(|digits| (digits, places))
+    is_number
+        .then(|| digits.parse().ok())
+        .flatten()
+        .map(|digits| (digits, places))
 }
 
 #[cfg(test)]
@@ -227,7 +231,10 @@ mod tests {
             (json!({"objective": "0"}), "spec.slos[api].objective"),
             // The first row would need 14.4 × 10 %.
             (json!({"objective": "90"}), "spec.slos[api].alerts"),
-            (json!({"latency": {"histogram": "h", "threshold": "1"}}), "spec.slos[api].availability"),
+            (
+                json!({"latency": {"histogram": "h", "threshold": "1"}}),
+                "spec.slos[api].availability",
+            ),
         ];
         for (extra, expected) in cases {
             assert_eq!(path(with(extra.clone())), expected, "{extra}");

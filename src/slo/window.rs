@@ -89,10 +89,7 @@ mod tests {
 
     #[test]
     fn windows_are_in_the_order_of_their_lengths() {
-        let seconds: Vec<u64> = Window::ALL
-            .iter()
-            .map(|window| window.seconds())
-            .collect();
+        let seconds: Vec<u64> = Window::ALL.iter().map(|window| window.seconds()).collect();
         assert!(seconds.is_sorted());
     }
 }

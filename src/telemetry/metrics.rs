@@ -1,5 +1,7 @@
 //! Every Prometheus series, registered once. Labels come from closed sets or are object names. No I/O.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -7,6 +9,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::environment::api::{SloState, SloStatus};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 
@@ -31,6 +34,19 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
+    slo_burn_rate: GaugeVec,
+    slo_budget: GaugeVec,
+    slo_state: GaugeVec,
+    /// The series of SLOs that each Environment has.
+    slos: Arc<Mutex<HashMap<Key, Vec<Shown>>>>,
+}
+
+/// What series an SLO has.
+#[derive(Clone, Debug)]
+struct Shown {
+    name: String,
+    windows: Vec<String>,
+    state: SloState,
 }
 
 impl Metrics {
@@ -84,12 +100,34 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
+            slo_burn_rate: GaugeVec::new(
+                Opts::new(
+                    "slo_burn_rate",
+                    "How many times as fast as the objective allows the error budget burns.",
+                ),
+                &["namespace", "environment", "slo", "window"],
+            )?,
+            slo_budget: GaugeVec::new(
+                Opts::new(
+                    "slo_error_budget_remaining_ratio",
+                    "Share of the error budget that is left.",
+                ),
+                &["namespace", "environment", "slo"],
+            )?,
+            slo_state: GaugeVec::new(
+                Opts::new("slo_state", "1 for the state that the SLO is in."),
+                &["namespace", "environment", "slo", "state"],
+            )?,
+            slos: Arc::default(),
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.plan_seconds.clone()))?;
         registry.register(Box::new(metrics.rollout_weight.clone()))?;
         registry.register(Box::new(metrics.rollout_phase.clone()))?;
+        registry.register(Box::new(metrics.slo_burn_rate.clone()))?;
+        registry.register(Box::new(metrics.slo_budget.clone()))?;
+        registry.register(Box::new(metrics.slo_state.clone()))?;
         Ok(metrics)
     }
 
@@ -169,6 +207,54 @@ impl Metrics {
             let _ = self
                 .rollout_phase
                 .remove_label_values(&[object[0], object[1], phase.as_str()]);
+        }
+    }
+
+    /// How the SLOs of an Environment are; what it does not have any more goes.
+    pub fn slos(&self, key: &Key, slos: &[SloStatus]) {
+        let object = [key.namespace.as_str(), key.name.as_str()];
+        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+        let mut all = self.slos.lock().unwrap_or_else(PoisonError::into_inner);
+        for old in all.remove(key).unwrap_or_default() {
+            let [namespace, name] = object;
+            let _ = self
+                .slo_budget
+                .remove_label_values(&[namespace, name, &old.name]);
+            let state = [namespace, name, &old.name, old.state.as_str()];
+            let _ = self.slo_state.remove_label_values(&state);
+            for window in &old.windows {
+                let series = [namespace, name, &old.name, window];
+                let _ = self.slo_burn_rate.remove_label_values(&series);
+            }
+        }
+        if slos.is_empty() {
+            return;
+        }
+        all.insert(
+            key.clone(),
+            slos.iter().map(|slo| self.slo(object, slo)).collect(),
+        );
+    }
+
+    fn slo(&self, [namespace, environment]: [&str; 2], slo: &SloStatus) -> Shown {
+        let name = slo.name.as_str();
+        let number = |text: &str| text.parse::<f64>().ok();
+        if let Some(left) = slo.remaining_budget.as_deref().and_then(number) {
+            let labels = [namespace, environment, name];
+            self.slo_budget.with_label_values(&labels).set(left);
+        }
+        let state = [namespace, environment, name, slo.state.as_str()];
+        self.slo_state.with_label_values(&state).set(1.0);
+        for burn in &slo.burn_rates {
+            let labels = [namespace, environment, name, burn.window.as_str()];
+            let rate = number(&burn.rate).unwrap_or(f64::NAN);
+            self.slo_burn_rate.with_label_values(&labels).set(rate);
+        }
+        let windows = slo.burn_rates.iter().map(|burn| burn.window.clone());
+        Shown {
+            name: name.to_owned(),
+            windows: windows.collect(),
+            state: slo.state,
         }
     }
 

@@ -20,7 +20,8 @@ pub fn request(query: &PrometheusQuery, subjects: &Subjects) -> Request {
     Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
 }
 
-fn encode(text: &str) -> String {
+/// A text as it stands in a form.
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -36,10 +37,13 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// The answer to a query that should yield one number.
-pub fn read(reply: &Reply) -> Sample {
+/// An answer that is whole.
+///
+/// # Errors
+/// Why it cannot be relied on.
+pub fn answer(reply: &Reply) -> Result<Value, String> {
     let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
-        return Sample::Error(format!(
+        return Err(format!(
             "status {}, and not an answer of Prometheus",
             reply.status
         ));
@@ -47,12 +51,21 @@ pub fn read(reply: &Reply) -> Sample {
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
     if text("status") != Some("success") {
         let error = text("error").unwrap_or("no reason given");
-        return Sample::Error(format!("status {}: {error}", reply.status));
+        return Err(format!("status {}: {error}", reply.status));
     }
     // A partial answer would count too little, on whichever side is missing.
     if let Some(warning) = answer.pointer("/warnings/0").and_then(Value::as_str) {
-        return Sample::Error(format!("the answer is not complete: {warning}"));
+        return Err(format!("the answer is not complete: {warning}"));
     }
+    Ok(answer)
+}
+
+/// The answer to a query that should yield one number.
+pub fn read(reply: &Reply) -> Sample {
+    let answer = match answer(reply) {
+        Ok(answer) => answer,
+        Err(error) => return Sample::Error(error),
+    };
     let result = answer.pointer("/data/result");
     match answer.pointer("/data/resultType").and_then(Value::as_str) {
         Some("scalar") => number(result.and_then(|scalar| scalar.get(1))),
@@ -87,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn answer(body: &Value) -> Sample {
+    fn sample(body: &Value) -> Sample {
         read(&Reply {
             status: 200,
             body: body.to_string().into_bytes(),
@@ -101,24 +114,24 @@ mod tests {
 
     #[test]
     fn one_series_is_a_value() {
-        assert_eq!(answer(&vector(&["0.25"])), Sample::Value(0.25));
-        assert_eq!(answer(&vector(&["+Inf"])), Sample::Value(f64::INFINITY));
+        assert_eq!(sample(&vector(&["0.25"])), Sample::Value(0.25));
+        assert_eq!(sample(&vector(&["+Inf"])), Sample::Value(f64::INFINITY));
     }
 
     #[test]
     fn nothing_is_never_zero() {
-        assert_eq!(answer(&vector(&[])), Sample::Empty);
-        assert_eq!(answer(&vector(&["NaN"])), Sample::Empty);
+        assert_eq!(sample(&vector(&[])), Sample::Empty);
+        assert_eq!(sample(&vector(&["NaN"])), Sample::Empty);
     }
 
     #[test]
     fn what_cannot_be_relied_on_is_an_error() {
-        assert!(matches!(answer(&vector(&["1", "2"])), Sample::Error(e) if e.contains("2 series")));
+        assert!(matches!(sample(&vector(&["1", "2"])), Sample::Error(e) if e.contains("2 series")));
         let mut partial = vector(&["1"]);
         partial["warnings"] = json!(["store unavailable"]);
-        assert!(matches!(answer(&partial), Sample::Error(e) if e.contains("store unavailable")));
+        assert!(matches!(sample(&partial), Sample::Error(e) if e.contains("store unavailable")));
         let refused = json!({"status": "error", "error": "parse error"});
-        assert!(matches!(answer(&refused), Sample::Error(e) if e.contains("parse error")));
+        assert!(matches!(sample(&refused), Sample::Error(e) if e.contains("parse error")));
         let page = Reply {
             status: 502,
             body: b"<html>".to_vec(),

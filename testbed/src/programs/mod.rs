@@ -67,10 +67,7 @@ const FAMILIES: &[Family] = &[
                     "github.com/prometheus/prometheus/cmd/prometheus",
                 ),
                 // Tests rules as it evaluates them.
-                (
-                    "promtool",
-                    "github.com/prometheus/prometheus/cmd/promtool",
-                ),
+                ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
             ],
         )
     },

@@ -1,0 +1,297 @@
+//! Error budgets with a real Prometheus: what a status says is what Prometheus computes from the rules, and a promotion that
+//! burns a budget goes back.
+
+use std::time::{Duration, Instant};
+
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+use testbed::prometheus_rule_crd;
+
+use crate::app::{App, NAME, SOON, nothing_lost, wait_for, with_app};
+use crate::stage::Version;
+
+/// Time between two looks at rest, and some.
+const A_LOOK: Duration = Duration::from_secs(90);
+
+/// The image of a version by its digest.
+async fn pinned(app: &App, version: Version) -> (String, String) {
+    let image = app.stage.image(version);
+    let (registry, rest) = image.split_once('/').unwrap();
+    let (repository, tag) = rest.rsplit_once(':').unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let accepted = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+    let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
+    let answer = http
+        .head(url)
+        .header("accept", accepted)
+        .send()
+        .await
+        .unwrap();
+    let digest = answer.headers()["docker-content-digest"].to_str().unwrap();
+    (format!("{registry}/{repository}"), digest.to_owned())
+}
+
+/// A Release of a version, written as the operator writes it.
+async fn release(app: &App, number: u32, version: Version) {
+    let (repository, digest) = pinned(app, version).await;
+    let commit = json!({
+        "sha": format!("{number:040x}"), "author": "olga", "email": "o@example.com", "subject": "a change",
+        "committedAt": format!("2026-01-01T00:00:{number:02}Z"),
+    });
+    let previous = (number > 1).then(|| format!("shop-{}", number - 1));
+    let release = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release",
+        "metadata": {"name": format!("shop-{number}"), "labels": {"slipway.dev/pipeline": "shop"}},
+        "spec": {
+            "pipeline": "shop", "commit": commit, "previous": previous, "ref": "refs/heads/main",
+            "images": [{"name": "api", "repository": repository, "digest": digest}],
+            "evidence": {"run": "by-hand"},
+        },
+    });
+    let client = Client::try_from(app.as_operator().await).unwrap();
+    let kind = ObjectKind::Release.api_resource();
+    let releases: Api<DynamicObject> = Api::namespaced_with(client, &app.namespace, &kind);
+    let release = serde_json::from_value(release).unwrap();
+    releases
+        .create(&PostParams::default(), &release)
+        .await
+        .unwrap();
+}
+
+fn slo(app: &App, name: &str, objective: &str) -> Value {
+    json!({"name": name, "objective": objective, "availability": {
+        "metric": "http_requests_total", "matchers": format!("namespace=\"{}\"", app.namespace),
+        "errorMatchers": "code=~\"5..\"",
+    }})
+}
+
+/// An Environment that takes Releases by itself, and the Rollout that follows it.
+async fn environment(app: &App, slos: Value) {
+    let environment = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
+        "spec": {
+            "tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "rollouts": [{"name": NAME}],
+            "metrics": {"prometheus": {"address": format!("http://{}", app.stage.node.prometheus())}},
+            "slos": slos, "rollback": {"within": "5m"},
+        },
+    });
+    app.apply(ObjectKind::Environment, &environment).await;
+    let bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
+    let mut rollout = app.rollout(Version::One, &bound);
+    let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
+    container.as_object_mut().unwrap().remove("image");
+    app.apply(ObjectKind::Rollout, &rollout).await;
+}
+
+async fn status(app: &App) -> Value {
+    let environment = app.api(ObjectKind::Environment).get("live").await.unwrap();
+    environment.data["status"].clone()
+}
+
+/// Waits until the Environment is as `check` says.
+async fn until(app: &App, what: &str, within: Duration, check: impl Fn(&Value) -> bool) -> Value {
+    wait_for(what, within, async || {
+        let status = status(app).await;
+        if check(&status) {
+            Ok(status)
+        } else {
+            Err(format!("{}: {}", status["message"], status["slos"]))
+        }
+    })
+    .await
+}
+
+fn runs(status: &Value, release: &str) -> bool {
+    status["current"][0]["release"] == release && status["phase"] == "Steady"
+}
+
+/// The number that Prometheus has of an expression, if any.
+async fn ask(app: &App, query: &str) -> Option<f64> {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/api/v1/query", app.stage.node.prometheus());
+    let answer = http
+        .get(url)
+        .query(&[("query", query)])
+        .send()
+        .await
+        .unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    let value = answer.pointer("/data/result/0/value/1")?;
+    value.as_str()?.parse().ok()
+}
+
+/// Installs the definition of PrometheusRules, for as long as the cluster lives.
+async fn install_rules(app: &App) {
+    let text = prometheus_rule_crd().await.unwrap();
+    let crd: Value = serde_saphyr::from_str(text.trim_start_matches("---\n")).unwrap();
+    let resource = kube::api::ApiResource::erase::<
+        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    >(&());
+    let crds: Api<DynamicObject> = Api::all_with(app.client.clone(), &resource);
+    let name = "prometheusrules.monitoring.coreos.com";
+    let params = PatchParams::apply("people").force();
+    crds.patch(name, &params, &Patch::Apply(&crd))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node; run make test"]
+async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_the_same() {
+    with_app(async |app| {
+        // 5 % of the requests are ten times the budget: too little for the row of an hour, enough for that of six.
+        let mut dark = slo(app, "dark", "99.9");
+        dark["prometheus"] = json!({"address": "http://127.0.0.1:9"});
+        environment(app, json!([slo(app, "api", "99.5"), dark])).await;
+        release(app, 1, Version::One).await;
+        until(app, "the first one runs", SOON, |status| {
+            runs(status, "shop-1")
+        })
+        .await;
+
+        // Without the definition the rules are a file in a ConfigMap; with it they move.
+        until(app, "rules", SOON, |status| !status["rules"].is_null()).await;
+        install_rules(app).await;
+        let is_moved = |status: &Value| status["rules"]["kind"] == "PrometheusRule";
+        until(app, "the rules are a PrometheusRule", A_LOOK * 2, is_moved).await;
+        let rules = app.api(ObjectKind::PrometheusRule);
+        let object = rules.get("live-slos").await.unwrap();
+        assert_eq!(object.owner_references()[0].name, "live");
+        wait_for("no ConfigMap is left", SOON, async || {
+            let maps = app
+                .api(ObjectKind::ConfigMap)
+                .get_opt("live-slos")
+                .await
+                .unwrap();
+            maps.map_or(Ok(()), |_| Err("still there".to_owned()))
+        })
+        .await;
+        // What is edited is put back.
+        let edit = json!({"spec": {"groups": []}});
+        rules
+            .patch("live-slos", &PatchParams::default(), &Patch::Merge(&edit))
+            .await
+            .unwrap();
+        wait_for("the rules are back", SOON, async || {
+            let now = rules.get("live-slos").await.unwrap();
+            if now.data["spec"] == object.data["spec"] {
+                Ok(())
+            } else {
+                Err(now.data["spec"].to_string())
+            }
+        })
+        .await;
+        // The same rules, evaluated by the real Prometheus; for the period, too, without waiting for five minutes.
+        let groups = object.data["spec"]
+            .to_string()
+            .replace(r#""interval":"5m""#, r#""interval":"1s""#);
+        app.stage
+            .node
+            .load_rules(&app.namespace, &groups)
+            .await
+            .unwrap();
+        let load = app.load().await;
+        let met = |status: &Value| {
+            status["slos"][0]["state"] == "Met" && status["slos"][0]["remainingBudget"] == "1"
+        };
+        let before = until(app, "met, with all of the budget", A_LOOK, met).await;
+        assert_eq!(
+            before["slos"][1]["state"], "NoData",
+            "{}",
+            before["slos"][1]
+        );
+
+        let started = Instant::now();
+        release(app, 2, Version::Bad).await;
+        let moved = |status: &Value| status["desired"][0]["release"] == "shop-2";
+        until(app, "the bad one is promoted", SOON, moved).await;
+        let within = Duration::from_mins(4);
+        let is_back = |status: &Value| runs(status, "shop-1");
+        let back = until(app, "it is back", within, |status| {
+            is_back(status) && status["holds"][0]["release"] == "shop-2"
+        })
+        .await;
+        eprintln!(
+            "slow burn: back {:.0} s after the bad Release",
+            started.elapsed().as_secs_f64()
+        );
+        let hold = back["holds"][0]["reason"].as_str().unwrap();
+        assert!(hold.contains("SLOBurn"), "{hold}");
+        let promotions = app
+            .api(ObjectKind::Promotion)
+            .list(&Default::default())
+            .await
+            .unwrap();
+        let backs: Vec<&Value> = promotions
+            .items
+            .iter()
+            .map(|promotion| &promotion.data)
+            .filter(|data| data["spec"]["kind"] == "Rollback")
+            .collect();
+        assert_eq!(backs.len(), 1, "{backs:#?}");
+        nothing_lost("slow burn", load).await;
+
+        // Nobody asks for anything any more: what is counted over long windows stands still.
+        let own = format!(
+            r#"{{namespace="{}",environment="live",slo="api"}}"#,
+            app.namespace
+        );
+        wait_for(
+            "the status says what Prometheus says",
+            A_LOOK * 2,
+            async || {
+                let slo = &status(app).await["slos"][0];
+                let mut compared = Vec::new();
+                for window in ["1h", "6h"] {
+                    let ratio =
+                        ask(app, &format!("slipway:sli_error:ratio_rate{window}{own}")).await;
+                    let rates = slo["burnRates"].as_array().cloned().unwrap_or_default();
+                    let shown = rates.iter().find(|rate| rate["window"] == window);
+                    let shown = shown.and_then(|rate| rate["rate"].as_str()?.parse::<f64>().ok());
+                    compared.push((window, shown, ratio.map(|ratio| ratio / 0.005)));
+                }
+                let left = ask(app, &format!("slipway:error_budget:remaining_ratio{own}")).await;
+                let shown = slo["remainingBudget"]
+                    .as_str()
+                    .and_then(|text| text.parse().ok());
+                compared.push(("budget", shown, left));
+                let is_close = |(_, shown, real): &(&str, Option<f64>, Option<f64>)| {
+                    shown.zip(*real).is_some_and(|(shown, real)| {
+                        (shown - real).abs() <= 0.005 * real.abs() + 0.0001
+                    })
+                };
+                if compared.iter().all(is_close) {
+                    eprintln!("status and Prometheus: {compared:?}");
+                    return Ok(());
+                }
+                Err(format!("{compared:?}"))
+            },
+        )
+        .await;
+
+        // With the last SLO the rules go.
+        let none = json!({"spec": {"slos": null, "metrics": null}});
+        let environments = app.api(ObjectKind::Environment);
+        environments
+            .patch("live", &PatchParams::default(), &Patch::Merge(&none))
+            .await
+            .unwrap();
+        wait_for("the rules are gone", SOON, async || {
+            let there = rules.get_opt("live-slos").await.unwrap();
+            there.map_or(Ok(()), |_| Err("still there".to_owned()))
+        })
+        .await;
+        environments
+            .delete("live", &DeleteParams::default())
+            .await
+            .unwrap();
+        app.stage
+            .node
+            .load_rules(&app.namespace, "groups: []")
+            .await
+            .unwrap();
+    })
+    .await;
+}
