@@ -192,7 +192,7 @@ impl<'a> Slos<'a> {
         let all = Self::read(self.seen);
         let judged = all.into_iter().map(|read| match read {
             Ok(slo) => self.judge_one(&slo, answers, now),
-            Err((name, problem)) => self.unknown(&name, problem, now),
+            Err((name, problem)) => self.unknown(&name, &problem, now),
         });
         judged.collect()
     }
@@ -205,11 +205,11 @@ impl<'a> Slos<'a> {
             .find(|known| known.name == name)
     }
 
-    fn unknown(&self, name: &str, problem: String, now: Timestamp) -> Judged {
+    fn unknown(&self, name: &str, problem: &str, now: Timestamp) -> Judged {
         let status = SloStatus {
             name: name.to_owned(),
             state: SloState::NoData,
-            message: Some(truncate(&problem, MAX_MESSAGE).to_owned()),
+            message: Some(truncate(problem, MAX_MESSAGE).to_owned()),
             ..SloStatus::default()
         };
         Judged {
@@ -240,39 +240,32 @@ impl<'a> Slos<'a> {
                     status: before.clone(),
                     blame: None,
                 },
-                None => self.unknown(&slo.name, "not asked yet".to_owned(), now),
+                None => self.unknown(&slo.name, "not asked yet", now),
             };
         };
         let burn = match Reading::read(&answer.reply) {
             Ok(reading) => reading,
             Err(error) => {
                 let problem = format!("Prometheus at {}: {error}", slo.address);
-                return self.unknown(&slo.name, problem, now);
+                return self.unknown(&slo.name, &problem, now);
             }
         };
         let of = |what| Reading::read(&fresh(&self.key(slo, what))?.reply).ok();
         let (recorded, counted) = (of(BUDGET), of(SERIES));
         let reading = burn.with(recorded.clone().unwrap_or_default());
         let period = best(slo, recorded.as_ref(), counted.as_ref());
-        let found = Found::of(slo, &reading);
+        let mut found = Found::of(slo, &reading);
         let burnt_before = self.watch.as_ref().and_then(|watch| {
             let answer = answers.get(&self.before_key(slo, watch))?;
-            burnt_before(slo, &Reading::read(&answer.reply).ok()?)
+            Some(burnt_before(slo, &Reading::read(&answer.reply).ok()?))
         });
         let blamed = found.page.as_ref().filter(|_| burnt_before == Some(false));
-        let blamed = blamed.and_then(|_| since_only(slo, &reading));
-        self.told(slo, &found, blamed, period, now)
+        found.blamed = blamed.and_then(|_| since_only(slo, &reading));
+        self.told(slo, &found, period, now)
     }
 
     /// The status.
-    fn told(
-        &self,
-        slo: &Slo,
-        found: &Found,
-        blamed: Option<String>,
-        period: Option<Period>,
-        now: Timestamp,
-    ) -> Judged {
+    fn told(&self, slo: &Slo, found: &Found, period: Option<Period>, now: Timestamp) -> Judged {
         let left = period.and_then(|period| period.remaining);
         let worst = found.page.as_ref().or(found.ticket.as_ref());
         let (state, message) = match (left, worst) {
@@ -292,7 +285,7 @@ impl<'a> Slos<'a> {
         };
         let severity = worst.map(|(row, _)| row.severity);
         let since =
-            severity.map(|severity| self.burning_since(slo, severity, blamed.is_some(), now));
+            severity.map(|severity| self.burning_since(slo, severity, found.blamed.is_some(), now));
         let status = SloStatus {
             name: slo.name.clone(),
             state,
@@ -309,7 +302,10 @@ impl<'a> Slos<'a> {
         let name = &slo.name;
         Judged {
             status: self.dated(status, now),
-            blame: blamed.map(|burns| format!("SLO {name} {burns}")),
+            blame: found
+                .blamed
+                .as_ref()
+                .map(|burns| format!("SLO {name} {burns}")),
         }
     }
 
@@ -373,13 +369,13 @@ fn best(slo: &Slo, recorded: Option<&Reading>, counted: Option<&Reading>) -> Opt
 }
 
 /// Whether a row that pages burnt at its short window when something began. Not to have had requests is not to have burnt.
-fn burnt_before(slo: &Slo, reading: &Reading) -> Option<bool> {
+fn burnt_before(slo: &Slo, reading: &Reading) -> bool {
     let rows = slo.rows.iter().filter(|row| row.severity == Severity::Page);
     let burnt = rows.map(|row| {
         let short = reading.window(row.short).unwrap_or_default();
         formula::burns(short, short, row.threshold(slo.budget), row.least) == Some(true)
     });
-    Some(burnt.into_iter().any(|burnt| burnt))
+    burnt.into_iter().any(|burnt| burnt)
 }
 
 /// The first row that pages for nothing but what failed since the promotion started, in words.
@@ -403,6 +399,8 @@ struct Found {
     /// Why none could.
     why_not: String,
     rates: Vec<BurnRate>,
+    /// Why the promotion that is watched is to blame, in words.
+    blamed: Option<String>,
 }
 
 impl Found {
@@ -413,6 +411,7 @@ impl Found {
             is_judged: false,
             why_not: "no requests: nothing is counted, or nobody asks for anything".to_owned(),
             rates: rates(slo, reading),
+            blamed: None,
         };
         for row in &slo.rows {
             let (Some(long), Some(short)) = (reading.window(row.long), reading.window(row.short))

@@ -648,9 +648,10 @@ impl World {
     /// Nothing goes back from a way back, and nothing goes back twice: what was started before is a promotion that had
     /// succeeded, and what a burn ended is none that goes back.
     fn check_burns(promotions: &[Promotion]) {
+        // One whose status was lost had one.
         let is_started = |promotion: &&Promotion| {
-            let status = promotion.status.as_ref();
-            status.is_some_and(|status| status.started_at.is_some())
+            let status = promotion.status.clone().unwrap_or_default();
+            status.started_at.is_some() || status.phase.is_none()
         };
         for promotion in promotions {
             let status = promotion.status.clone().unwrap_or_default();
@@ -668,7 +669,7 @@ impl World {
             let earlier = promotions
                 .iter()
                 .filter(|other| other.spec.number < promotion.spec.number);
-            let last = earlier.filter(is_started).last().unwrap();
+            let last = earlier.filter(is_started).next_back().unwrap();
             assert!(is_back, "{}", promotion.name_any());
             if promotion.spec.decision.is_none() {
                 assert_eq!(

@@ -129,7 +129,8 @@ pub fn request(slo: &Slo, text: &str, at: Option<Timestamp>) -> Request {
     let url = format!("{}/api/v1/query", slo.address.trim_end_matches('/'));
     let mut body = format!("query={}", encode(text));
     if let Some(at) = at {
-        body.push_str(&format!("&time={}", at.as_second()));
+        let at = at.as_second();
+        body = format!("{body}&time={at}");
     }
     Request::post(url, "application/x-www-form-urlencoded", body, TIMEOUT)
 }

@@ -89,9 +89,9 @@ mod tests {
 
     use super::*;
 
-    fn reply(body: &Value) -> Result<Reply, String> {
+    fn reply(body: &Value) -> Reply {
         let body = body.to_string().into_bytes();
-        Ok(Reply { status: 200, body })
+        Reply { status: 200, body }
     }
 
     fn vector(series: &[(&str, &str)]) -> Result<Reply, String> {
@@ -99,7 +99,9 @@ mod tests {
             .iter()
             .map(|(of, number)| json!({"metric": {"of": of}, "value": [1.0, number]}))
             .collect();
-        reply(&json!({"status": "success", "data": {"resultType": "vector", "result": series}}))
+        Ok(reply(
+            &json!({"status": "success", "data": {"resultType": "vector", "result": series}}),
+        ))
     }
 
     #[test]
@@ -131,11 +133,19 @@ mod tests {
                 .contains("one series each")
         );
         let refused = reply(&json!({"status": "error", "error": "parse error"}));
-        assert!(Reading::read(&refused).unwrap_err().contains("parse error"));
+        assert!(
+            Reading::read(&Ok(refused))
+                .unwrap_err()
+                .contains("parse error")
+        );
         assert_eq!(Reading::read(&Err("refused".into())), Err("refused".into()));
         let partial = reply(
             &json!({"status": "success", "warnings": ["store down"], "data": {"result": []}}),
         );
-        assert!(Reading::read(&partial).unwrap_err().contains("store down"));
+        assert!(
+            Reading::read(&Ok(partial))
+                .unwrap_err()
+                .contains("store down")
+        );
     }
 }

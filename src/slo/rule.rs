@@ -8,6 +8,7 @@ use super::query::{ERRORS, Labels, STEP, STEP_TEXT, TOTAL};
 use super::spec::{Row, Slo};
 use super::window::Window;
 use crate::environment::api::Severity;
+use crate::model::json::set;
 
 /// How long requests may be missing before that is an alert.
 const ABSENT_FOR: &str = "10m";
@@ -81,15 +82,19 @@ impl Of<'_> {
     }
 
     fn record(&self, name: &str, expression: &str) -> Value {
-        json!({"record": name, "expr": expression, "labels": self.own_labels()})
+        json!({"record": name, "expr": expression, "labels": self.own_labels(None)})
     }
 
-    fn own_labels(&self) -> Value {
-        json!({
+    fn own_labels(&self, severity: Option<&str>) -> Value {
+        let mut labels = json!({
             "namespace": self.labels.namespace,
             "environment": self.labels.environment,
             "slo": self.slo.name,
-        })
+        });
+        if let Some(severity) = severity {
+            set(&mut labels, &["severity"], severity);
+        }
+        labels
     }
 
     fn alert(&self, severity: Severity) -> Option<Value> {
@@ -107,13 +112,11 @@ impl Of<'_> {
             namespace,
             environment,
         } = self.labels;
-        let mut labels = self.own_labels();
-        labels["severity"] = word.into();
         let objective = &self.slo.objective;
         Some(json!({
             "alert": "ErrorBudgetBurn",
             "expr": rows.join("\nor\n"),
-            "labels": labels,
+            "labels": self.own_labels(Some(word)),
             "annotations": {
                 "summary": format!("The error budget of {name} in {namespace}/{environment} burns too fast"),
                 "description": format!(
@@ -143,14 +146,12 @@ impl Of<'_> {
             namespace,
             environment,
         } = self.labels;
-        let mut labels = self.own_labels();
-        labels["severity"] = "ticket".into();
         let name = &self.slo.name;
         json!({
             "alert": "SLOMetricAbsent",
             "expr": format!("absent({})", self.slo.events.presence()),
             "for": ABSENT_FOR,
-            "labels": labels,
+            "labels": self.own_labels(Some("ticket")),
             "annotations": {
                 "summary": format!("Nothing counts the requests of {name} in {namespace}/{environment}"),
                 "description": "While nothing is counted no burn is seen. Look at the metric and its matchers in spec.slos.",

@@ -34,11 +34,17 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
-    slo_burn_rate: GaugeVec,
-    slo_budget: GaugeVec,
-    slo_state: GaugeVec,
-    /// The series of SLOs that each Environment has.
-    slos: Arc<Mutex<HashMap<Key, Vec<Shown>>>>,
+    slos: SloSeries,
+}
+
+/// The series of SLOs.
+#[derive(Clone, Debug)]
+struct SloSeries {
+    burn_rate: GaugeVec,
+    budget: GaugeVec,
+    state: GaugeVec,
+    /// Those that each Environment has.
+    known: Arc<Mutex<HashMap<Key, Vec<Shown>>>>,
 }
 
 /// What series an SLO has.
@@ -100,34 +106,13 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
-            slo_burn_rate: GaugeVec::new(
-                Opts::new(
-                    "slo_burn_rate",
-                    "How many times as fast as the objective allows the error budget burns.",
-                ),
-                &["namespace", "environment", "slo", "window"],
-            )?,
-            slo_budget: GaugeVec::new(
-                Opts::new(
-                    "slo_error_budget_remaining_ratio",
-                    "Share of the error budget that is left.",
-                ),
-                &["namespace", "environment", "slo"],
-            )?,
-            slo_state: GaugeVec::new(
-                Opts::new("slo_state", "1 for the state that the SLO is in."),
-                &["namespace", "environment", "slo", "state"],
-            )?,
-            slos: Arc::default(),
+            slos: SloSeries::new(&registry)?,
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.plan_seconds.clone()))?;
         registry.register(Box::new(metrics.rollout_weight.clone()))?;
         registry.register(Box::new(metrics.rollout_phase.clone()))?;
-        registry.register(Box::new(metrics.slo_burn_rate.clone()))?;
-        registry.register(Box::new(metrics.slo_budget.clone()))?;
-        registry.register(Box::new(metrics.slo_state.clone()))?;
         Ok(metrics)
     }
 
@@ -212,19 +197,64 @@ impl Metrics {
 
     /// How the SLOs of an Environment are; what it does not have any more goes.
     pub fn slos(&self, key: &Key, slos: &[SloStatus]) {
+        self.slos.show(key, slos);
+    }
+
+    /// Everything in the Prometheus text format, and what the library knows of the process itself.
+    ///
+    /// # Errors
+    /// If a series cannot be written down, which the library never lets happen.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        let encoder = TextEncoder::new();
+        encoder.encode(&self.registry.gather(), &mut text)?;
+        encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl SloSeries {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help, labels: &[&str]| {
+            let series = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(series.clone()))?;
+            Ok::<_, prometheus::Error>(series)
+        };
+        let slo = ["namespace", "environment", "slo"];
+        Ok(Self {
+            burn_rate: gauge(
+                "slo_burn_rate",
+                "How many times as fast as the objective allows the error budget burns.",
+                &["namespace", "environment", "slo", "window"],
+            )?,
+            budget: gauge(
+                "slo_error_budget_remaining_ratio",
+                "Share of the error budget that is left.",
+                &slo,
+            )?,
+            state: gauge(
+                "slo_state",
+                "1 for the state that the SLO is in.",
+                &["namespace", "environment", "slo", "state"],
+            )?,
+            known: Arc::default(),
+        })
+    }
+
+    fn show(&self, key: &Key, slos: &[SloStatus]) {
         let object = [key.namespace.as_str(), key.name.as_str()];
         // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
-        let mut all = self.slos.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for old in all.remove(key).unwrap_or_default() {
             let [namespace, name] = object;
             let _ = self
                 .slo_budget
                 .remove_label_values(&[namespace, name, &old.name]);
             let state = [namespace, name, &old.name, old.state.as_str()];
-            let _ = self.slo_state.remove_label_values(&state);
+            let _ = self.state.remove_label_values(&state);
             for window in &old.windows {
                 let series = [namespace, name, &old.name, window];
-                let _ = self.slo_burn_rate.remove_label_values(&series);
+                let _ = self.burn_rate.remove_label_values(&series);
             }
         }
         if slos.is_empty() {
@@ -241,14 +271,14 @@ impl Metrics {
         let number = |text: &str| text.parse::<f64>().ok();
         if let Some(left) = slo.remaining_budget.as_deref().and_then(number) {
             let labels = [namespace, environment, name];
-            self.slo_budget.with_label_values(&labels).set(left);
+            self.budget.with_label_values(&labels).set(left);
         }
         let state = [namespace, environment, name, slo.state.as_str()];
-        self.slo_state.with_label_values(&state).set(1.0);
+        self.state.with_label_values(&state).set(1.0);
         for burn in &slo.burn_rates {
             let labels = [namespace, environment, name, burn.window.as_str()];
             let rate = number(&burn.rate).unwrap_or(f64::NAN);
-            self.slo_burn_rate.with_label_values(&labels).set(rate);
+            self.burn_rate.with_label_values(&labels).set(rate);
         }
         let windows = slo.burn_rates.iter().map(|burn| burn.window.clone());
         Shown {
@@ -256,18 +286,6 @@ impl Metrics {
             windows: windows.collect(),
             state: slo.state,
         }
-    }
-
-    /// Everything in the Prometheus text format, and what the library knows of the process itself.
-    ///
-    /// # Errors
-    /// If a series cannot be written down, which the library never lets happen.
-    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
-        let encoder = TextEncoder::new();
-        encoder.encode(&self.registry.gather(), &mut text)?;
-        encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
-        Ok(text)
     }
 }
 

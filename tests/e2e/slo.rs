@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
@@ -137,6 +137,111 @@ async fn install_rules(app: &App) {
         .unwrap();
 }
 
+/// What has the rules, once the Environment says that they are in an object of this kind.
+async fn until_rules_are(app: &App, kind: &str) {
+    let what = format!("the rules are a {kind}");
+    let is_there = |status: &Value| status["rules"]["kind"] == kind;
+    until(app, &what, A_LOOK * 2, is_there).await;
+}
+
+async fn until_gone(app: &App, kind: ObjectKind) {
+    wait_for("the rules are gone", SOON, async || {
+        let there = app.api(kind).get_opt("live-slos").await.unwrap();
+        there.map_or(Ok(()), |_| Err(format!("{} is still there", kind.kind())))
+    })
+    .await;
+}
+
+/// Without the definition the rules are a file in a ConfigMap; with it they move. What is edited is put back.
+async fn rules_are_kept(app: &App) -> Value {
+    until_rules_are(app, "ConfigMap").await;
+    install_rules(app).await;
+    until_rules_are(app, "PrometheusRule").await;
+    until_gone(app, ObjectKind::ConfigMap).await;
+    let rules = app.api(ObjectKind::PrometheusRule);
+    let object = rules.get("live-slos").await.unwrap();
+    assert_eq!(object.owner_references()[0].name, "live");
+    let edit = Patch::Merge(json!({"spec": {"groups": []}}));
+    let params = PatchParams::default();
+    rules.patch("live-slos", &params, &edit).await.unwrap();
+    wait_for("the rules are back", SOON, async || {
+        let now = rules.get("live-slos").await.unwrap();
+        if now.data["spec"] == object.data["spec"] {
+            Ok(())
+        } else {
+            Err(now.data["spec"].to_string())
+        }
+    })
+    .await;
+    object.data["spec"].clone()
+}
+
+/// A Release of which 5 % of the requests fail comes, and goes.
+async fn goes_back_once(app: &App) {
+    let started = Instant::now();
+    release(app, 2, Version::Bad).await;
+    let moved = |status: &Value| status["desired"][0]["release"] == "shop-2";
+    until(app, "the bad one is promoted", SOON, moved).await;
+    let is_back =
+        |status: &Value| runs(status, "shop-1") && status["holds"][0]["release"] == "shop-2";
+    let back = until(app, "it is back", Duration::from_mins(4), is_back).await;
+    let took = started.elapsed().as_secs_f64();
+    eprintln!("slow burn: back {took:.0} s after the bad Release");
+    let hold = back["holds"][0]["reason"].as_str().unwrap();
+    assert!(hold.contains("SLOBurn"), "{hold}");
+    let promotions = app.api(ObjectKind::Promotion).list(&ListParams::default());
+    let promotions = promotions.await.unwrap().items;
+    let backs = promotions
+        .iter()
+        .filter(|one| one.data["spec"]["kind"] == "Rollback");
+    assert_eq!(backs.count(), 1, "{promotions:#?}");
+}
+
+/// What is shown of burns and of the budget, each beside what Prometheus has recorded.
+async fn shown_and_recorded(app: &App) -> Vec<(&'static str, Option<f64>, Option<f64>)> {
+    let own = format!(
+        r#"{{namespace="{}",environment="live",slo="api"}}"#,
+        app.namespace
+    );
+    let slo = &status(app).await["slos"][0];
+    let number = |text: &Value| text.as_str().and_then(|text| text.parse::<f64>().ok());
+    let rates = slo["burnRates"].as_array().cloned().unwrap_or_default();
+    let mut compared = Vec::new();
+    for window in ["1h", "6h"] {
+        let recorded = ask(
+            app,
+            &format!("slipway:sli_error:ratio_rate{window}{own} / 0.005"),
+        );
+        let shown = rates.iter().find(|rate| rate["window"] == window);
+        let shown = shown.and_then(|rate| number(&rate["rate"]));
+        compared.push((window, shown, recorded.await));
+    }
+    let left = ask(app, &format!("slipway:error_budget:remaining_ratio{own}"));
+    compared.push(("budget", number(&slo["remainingBudget"]), left.await));
+    compared
+}
+
+/// Both move on with the time, so they are the same in the moment after a look.
+async fn says_what_prometheus_says(app: &App) {
+    let is_close = |(_, shown, real): &(&str, Option<f64>, Option<f64>)| {
+        let both = shown.zip(*real);
+        both.is_some_and(|(shown, real)| (shown - real).abs() <= 0.005 * real.abs() + 0.0001)
+    };
+    wait_for(
+        "the status says what Prometheus says",
+        A_LOOK * 2,
+        async || {
+            let compared = shown_and_recorded(app).await;
+            if compared.iter().all(is_close) {
+                eprintln!("status and Prometheus: {compared:?}");
+                return Ok(());
+            }
+            Err(format!("{compared:?}"))
+        },
+    )
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a node; run make test"]
 async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_the_same() {
@@ -150,143 +255,35 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
             runs(status, "shop-1")
         })
         .await;
-
-        // Without the definition the rules are a file in a ConfigMap; with it they move.
-        until(app, "rules", SOON, |status| !status["rules"].is_null()).await;
-        install_rules(app).await;
-        let is_moved = |status: &Value| status["rules"]["kind"] == "PrometheusRule";
-        until(app, "the rules are a PrometheusRule", A_LOOK * 2, is_moved).await;
-        let rules = app.api(ObjectKind::PrometheusRule);
-        let object = rules.get("live-slos").await.unwrap();
-        assert_eq!(object.owner_references()[0].name, "live");
-        wait_for("no ConfigMap is left", SOON, async || {
-            let maps = app
-                .api(ObjectKind::ConfigMap)
-                .get_opt("live-slos")
-                .await
-                .unwrap();
-            maps.map_or(Ok(()), |_| Err("still there".to_owned()))
-        })
-        .await;
-        // What is edited is put back.
-        let edit = json!({"spec": {"groups": []}});
-        rules
-            .patch("live-slos", &PatchParams::default(), &Patch::Merge(&edit))
-            .await
-            .unwrap();
-        wait_for("the rules are back", SOON, async || {
-            let now = rules.get("live-slos").await.unwrap();
-            if now.data["spec"] == object.data["spec"] {
-                Ok(())
-            } else {
-                Err(now.data["spec"].to_string())
-            }
-        })
-        .await;
-        // The same rules, evaluated by the real Prometheus; for the period, too, without waiting for five minutes.
-        let groups = object.data["spec"]
+        let rules = rules_are_kept(app).await;
+        // The real Prometheus evaluates the same rules; for the period, too, without waiting for five minutes.
+        let rules = rules
             .to_string()
             .replace(r#""interval":"5m""#, r#""interval":"1s""#);
         app.stage
             .node
-            .load_rules(&app.namespace, &groups)
+            .load_rules(&app.namespace, &rules)
             .await
             .unwrap();
+
         let load = app.load().await;
         let met = |status: &Value| {
-            status["slos"][0]["state"] == "Met" && status["slos"][0]["remainingBudget"] == "1"
+            let slo = &status["slos"][0];
+            slo["state"] == "Met" && slo["remainingBudget"] == "1"
         };
         let before = until(app, "met, with all of the budget", A_LOOK, met).await;
-        assert_eq!(
-            before["slos"][1]["state"], "NoData",
-            "{}",
-            before["slos"][1]
-        );
-
-        let started = Instant::now();
-        release(app, 2, Version::Bad).await;
-        let moved = |status: &Value| status["desired"][0]["release"] == "shop-2";
-        until(app, "the bad one is promoted", SOON, moved).await;
-        let within = Duration::from_mins(4);
-        let is_back = |status: &Value| runs(status, "shop-1");
-        let back = until(app, "it is back", within, |status| {
-            is_back(status) && status["holds"][0]["release"] == "shop-2"
-        })
-        .await;
-        eprintln!(
-            "slow burn: back {:.0} s after the bad Release",
-            started.elapsed().as_secs_f64()
-        );
-        let hold = back["holds"][0]["reason"].as_str().unwrap();
-        assert!(hold.contains("SLOBurn"), "{hold}");
-        let promotions = app
-            .api(ObjectKind::Promotion)
-            .list(&Default::default())
-            .await
-            .unwrap();
-        let backs: Vec<&Value> = promotions
-            .items
-            .iter()
-            .map(|promotion| &promotion.data)
-            .filter(|data| data["spec"]["kind"] == "Rollback")
-            .collect();
-        assert_eq!(backs.len(), 1, "{backs:#?}");
+        let dark = &before["slos"][1];
+        assert_eq!(dark["state"], "NoData", "{dark}");
+        goes_back_once(app).await;
+        says_what_prometheus_says(app).await;
         nothing_lost("slow burn", load).await;
 
-        // Nobody asks for anything any more: what is counted over long windows stands still.
-        let own = format!(
-            r#"{{namespace="{}",environment="live",slo="api"}}"#,
-            app.namespace
-        );
-        wait_for(
-            "the status says what Prometheus says",
-            A_LOOK * 2,
-            async || {
-                let slo = &status(app).await["slos"][0];
-                let mut compared = Vec::new();
-                for window in ["1h", "6h"] {
-                    let ratio =
-                        ask(app, &format!("slipway:sli_error:ratio_rate{window}{own}")).await;
-                    let rates = slo["burnRates"].as_array().cloned().unwrap_or_default();
-                    let shown = rates.iter().find(|rate| rate["window"] == window);
-                    let shown = shown.and_then(|rate| rate["rate"].as_str()?.parse::<f64>().ok());
-                    compared.push((window, shown, ratio.map(|ratio| ratio / 0.005)));
-                }
-                let left = ask(app, &format!("slipway:error_budget:remaining_ratio{own}")).await;
-                let shown = slo["remainingBudget"]
-                    .as_str()
-                    .and_then(|text| text.parse().ok());
-                compared.push(("budget", shown, left));
-                let is_close = |(_, shown, real): &(&str, Option<f64>, Option<f64>)| {
-                    shown.zip(*real).is_some_and(|(shown, real)| {
-                        (shown - real).abs() <= 0.005 * real.abs() + 0.0001
-                    })
-                };
-                if compared.iter().all(is_close) {
-                    eprintln!("status and Prometheus: {compared:?}");
-                    return Ok(());
-                }
-                Err(format!("{compared:?}"))
-            },
-        )
-        .await;
-
         // With the last SLO the rules go.
-        let none = json!({"spec": {"slos": null, "metrics": null}});
+        let none = Patch::Merge(json!({"spec": {"slos": null, "metrics": null}}));
         let environments = app.api(ObjectKind::Environment);
-        environments
-            .patch("live", &PatchParams::default(), &Patch::Merge(&none))
-            .await
-            .unwrap();
-        wait_for("the rules are gone", SOON, async || {
-            let there = rules.get_opt("live-slos").await.unwrap();
-            there.map_or(Ok(()), |_| Err("still there".to_owned()))
-        })
-        .await;
-        environments
-            .delete("live", &DeleteParams::default())
-            .await
-            .unwrap();
+        let params = PatchParams::default();
+        environments.patch("live", &params, &none).await.unwrap();
+        until_gone(app, ObjectKind::PrometheusRule).await;
         app.stage
             .node
             .load_rules(&app.namespace, "groups: []")
