@@ -433,8 +433,9 @@ impl World {
 
     /// Whether requests fail in an Environment.
     fn burns(&self, environment: &str) -> bool {
-        let model = &self.models[&format!("{environment}-api")];
-        let mut images = model.stable.values().chain(model.canary.values());
+        let model = self.models.get(&format!("{environment}-api"));
+        let images = model.map(|model| model.stable.values().chain(model.canary.values()));
+        let mut images = images.into_iter().flatten();
         self.has_outage || images.any(|image| self.natures.get(image) == Some(&Nature::Burns))
     }
 
@@ -473,6 +474,8 @@ impl World {
             let number = match name.split_once('/').unwrap().0 {
                 "errors" | "since" if burns => "100",
                 "errors" | "since" => "0",
+                // Of the whole period it is little.
+                "total" if name.ends_with("/period") => "1000000",
                 "total" => "1000",
                 _ => "1",
             };
@@ -666,10 +669,10 @@ impl World {
             if reason.is_none_or(|reason| !reason.starts_with("SLOBurn")) {
                 continue;
             }
-            let earlier = promotions
+            let mut earlier = promotions
                 .iter()
                 .filter(|other| other.spec.number < promotion.spec.number);
-            let last = earlier.filter(is_started).next_back().unwrap();
+            let last = earlier.rfind(is_started).unwrap();
             assert!(is_back, "{}", promotion.name_any());
             if promotion.spec.decision.is_none() {
                 assert_eq!(

@@ -70,8 +70,9 @@ fn seconds(count: u64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exactly these are meant")]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "exactly these are meant")]
+
     use super::*;
 
     const DAY: u64 = 86_400;
@@ -107,7 +108,7 @@ mod tests {
             (percent(2), 28 * DAY, HOUR, 13.44),
             (percent(5), 28 * DAY, 6 * HOUR, 5.6),
             (percent(10), 28 * DAY, DAY, 2.8),
-            (percent(10), 28 * DAY, 3 * DAY, 2.8 / 3.0),
+            (percent(10), 28 * DAY, 3 * DAY, 14.0 / 15.0),
             // 2.5 %.
             ((25, 1), 30 * DAY, HOUR, 18.0),
             (percent(100), 3 * DAY, 3 * DAY, 1.0),

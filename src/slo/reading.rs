@@ -94,14 +94,12 @@ mod tests {
         Reply { status: 200, body }
     }
 
-    fn vector(series: &[(&str, &str)]) -> Result<Reply, String> {
+    fn vector(series: &[(&str, &str)]) -> Reply {
         let series: Vec<Value> = series
             .iter()
             .map(|(of, number)| json!({"metric": {"of": of}, "value": [1.0, number]}))
             .collect();
-        Ok(reply(
-            &json!({"status": "success", "data": {"resultType": "vector", "result": series}}),
-        ))
+        reply(&json!({"status": "success", "data": {"resultType": "vector", "result": series}}))
     }
 
     #[test]
@@ -113,7 +111,7 @@ mod tests {
             ("errors/30m", "NaN"),
             ("since/5m", "1"),
         ]);
-        let reading = Reading::read(&answer).unwrap();
+        let reading = Reading::read(&Ok(answer)).unwrap();
         let counts = |errors| Counts {
             errors,
             total: 100.0,
@@ -128,7 +126,7 @@ mod tests {
     fn what_cannot_be_relied_on_is_an_error() {
         let twice = vector(&[("errors/5m", "2"), ("errors/5m", "3")]);
         assert!(
-            Reading::read(&twice)
+            Reading::read(&Ok(twice))
                 .unwrap_err()
                 .contains("one series each")
         );

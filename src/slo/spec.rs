@@ -159,8 +159,9 @@ fn decimal(text: &str) -> Option<(u64, u32)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exactly these are meant")]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "exactly these are meant")]
+
     use serde_json::json;
 
     use super::super::testing::{availability, slo};

@@ -248,7 +248,7 @@ impl SloSeries {
         for old in all.remove(key).unwrap_or_default() {
             let [namespace, name] = object;
             let _ = self
-                .slo_budget
+                .budget
                 .remove_label_values(&[namespace, name, &old.name]);
             let state = [namespace, name, &old.name, old.state.as_str()];
             let _ = self.state.remove_label_values(&state);

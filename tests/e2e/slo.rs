@@ -189,8 +189,9 @@ async fn goes_back_once(app: &App) {
     eprintln!("slow burn: back {took:.0} s after the bad Release");
     let hold = back["holds"][0]["reason"].as_str().unwrap();
     assert!(hold.contains("SLOBurn"), "{hold}");
-    let promotions = app.api(ObjectKind::Promotion).list(&ListParams::default());
-    let promotions = promotions.await.unwrap().items;
+    let promotions = app.api(ObjectKind::Promotion);
+    let promotions = promotions.list(&ListParams::default()).await;
+    let promotions = promotions.unwrap().items;
     let backs = promotions
         .iter()
         .filter(|one| one.data["spec"]["kind"] == "Rollback");

@@ -128,6 +128,7 @@ fn a_burn_that_was_there_before_goes_back_for_nothing() {
     world.settle();
     let before = slo(&world);
     assert_eq!(before.state, SloState::Burning);
+    assert_eq!(before.remaining_budget.as_deref(), Some("0.9"));
     let burn = before.burn.unwrap();
     assert_eq!(burn.severity, Severity::Page);
     world.release(2, Nature::Good);
