@@ -209,16 +209,14 @@ async fn shown_and_recorded(app: &App) -> Vec<(&'static str, Option<f64>, Option
     let rates = slo["burnRates"].as_array().cloned().unwrap_or_default();
     let mut compared = Vec::new();
     for window in ["1h", "6h"] {
-        let recorded = ask(
-            app,
-            &format!("slipway:sli_error:ratio_rate{window}{own} / 0.005"),
-        );
+        let recorded = format!("slipway:sli_error:ratio_rate{window}{own} / 0.005");
         let shown = rates.iter().find(|rate| rate["window"] == window);
         let shown = shown.and_then(|rate| number(&rate["rate"]));
-        compared.push((window, shown, recorded.await));
+        compared.push((window, shown, ask(app, &recorded).await));
     }
-    let left = ask(app, &format!("slipway:error_budget:remaining_ratio{own}"));
-    compared.push(("budget", number(&slo["remainingBudget"]), left.await));
+    let recorded = format!("slipway:error_budget:remaining_ratio{own}");
+    let shown = number(&slo["remainingBudget"]);
+    compared.push(("budget", shown, ask(app, &recorded).await));
     compared
 }
 
