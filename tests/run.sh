@@ -33,19 +33,21 @@ build() {
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 # Optimised a little: ten thousand take two minutes then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
+# These wait more than they compute.
 api() {
-    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored &&
+    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --test-threads=6 &&
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
-# Two stories at once, but for those in which the operator dies, which all share; the longest only where there is time for
+# Three stories at once (two of the long versions, whose loads are larger), but for those in which the operator dies, which all share; the longest only where there is time for
 # them. What the operator did is compared with what it may do after everything else.
 node() {
     export -f e2e
-    local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled'
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=; fi
-    cargo=$cargo skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \
-        'e2e 2 --skip operator:: --skip rights:: --skip envoy:: $skipped && e2e 1 operator:: $skipped && e2e 1 rights::'
+    local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled operator::when_its_pod'
+    local at_once=3
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
+    cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \
+        'e2e $at_once --skip operator:: --skip rights:: --skip envoy:: $skipped && e2e 1 operator:: $skipped && e2e 1 rights::'
 }
 # The stories that docs/pictures shows.
 pictures() {
