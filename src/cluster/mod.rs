@@ -151,7 +151,8 @@ impl Cluster {
         let version = kind.api_version();
         let serves = match self.client.list_api_group_resources(&version).await {
             Ok(list) => list.resources.iter().any(|one| one.name == kind.plural()),
-            Err(kube::Error::Api(status)) if status.is_not_found() => false,
+            // Of a group that is not there the server says so in plain words, and not in a Status.
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
             Err(error) => return Err(Box::new(error)),
         };
         self.served().insert(kind, (serves, now));
