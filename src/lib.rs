@@ -43,6 +43,7 @@ pub mod release;
 pub mod rollout;
 pub mod runner;
 pub mod schema;
+pub mod slo;
 pub mod telemetry;
 pub mod traffic;
 pub mod web;

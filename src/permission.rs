@@ -58,6 +58,11 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["get", "list", "watch", "create", "patch", "delete"],
     ),
+    (
+        ObjectKind::PrometheusRule,
+        "",
+        &["list", "watch", "create", "patch", "delete"],
+    ),
     (ObjectKind::Pod, "", WATCH),
     (ObjectKind::Pod, "eviction", &["create"]),
     (

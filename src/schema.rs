@@ -236,7 +236,8 @@ pub fn conditions(schema: &mut Schema) {
     by_key(schema, "type", 16);
 }
 
-fn by_key(schema: &mut Schema, key: &str, max: u32) {
+/// A list of at most `max` objects that are told apart by `key`.
+pub fn by_key(schema: &mut Schema, key: &str, max: u32) {
     set(schema, "maxItems", max);
     set(schema, "x-kubernetes-list-type", "map");
     set(schema, "x-kubernetes-list-map-keys", json!([key]));

@@ -3,20 +3,31 @@
 //! A plan asks with `Action::Fetch`. An answer that changes nothing leaves no trace in the status, so the
 //! driver notes here that it came, and `observe` hands that on as data: the planner stays pure and asks
 //! again when its interval has passed. Nothing is kept beyond the process: after a restart everything is
-//! due at once. No I/O.
+//! due at once. Of some questions the answer itself is kept as well, because what a status says of it may wait for its turn
+//! and can be made again from it. No I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::model::action::Reply;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 
 /// Questions that are remembered per object; the oldest answers are forgotten first.
-const KEPT: usize = 32;
+const KEPT: usize = 64;
 
-type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Timestamp>>;
+type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Answered>>;
+
+/// A question that was answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// When.
+    pub at: Timestamp,
+    /// What was answered, where it is kept.
+    pub reply: Option<Result<Reply, String>>,
+}
 
 /// When questions were last answered. Cloning clones the handle.
 #[derive(Clone, Debug, Default)]
@@ -26,15 +37,25 @@ impl Asked {
     /// When this question of an object was last answered by this process, with an answer or an error.
     pub fn at(&self, kind: ObjectKind, key: &Key, question: &str) -> Option<Timestamp> {
         let answers = self.answers();
-        answers.get(&(kind, key.clone()))?.get(question).copied()
+        let answered = answers.get(&(kind, key.clone()))?.get(question)?;
+        Some(answered.at)
     }
 
-    /// Notes that questions were answered, and that what they changed is on record.
-    pub fn note<'a>(
+    /// Every question of an object that was answered.
+    pub fn of(&self, kind: ObjectKind, key: &Key) -> BTreeMap<String, Answered> {
+        let answers = self.answers();
+        answers
+            .get(&(kind, key.clone()))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Notes that questions were answered, and that what they changed is on record; with the answers that are kept.
+    pub fn note(
         &self,
         kind: ObjectKind,
         key: &Key,
-        questions: impl Iterator<Item = &'a String>,
+        questions: impl Iterator<Item = (String, Option<Result<Reply, String>>)>,
         at: Timestamp,
     ) {
         let mut answers = self.answers();
@@ -43,9 +64,9 @@ impl Asked {
             return;
         }
         let known = answers.entry((kind, key.clone())).or_default();
-        known.extend(questions.map(|question| (question.clone(), at)));
+        known.extend(questions.map(|(question, reply)| (question, Answered { at, reply })));
         while known.len() > KEPT {
-            let oldest = known.iter().min_by_key(|(_, at)| **at);
+            let oldest = known.iter().min_by_key(|(_, answered)| answered.at);
             let Some(oldest) = oldest.map(|(question, _)| question.clone()) else {
                 return;
             };
@@ -75,7 +96,7 @@ mod tests {
     #[test]
     fn an_answer_is_remembered_until_the_object_is_gone() {
         let (asked, key, now) = (Asked::default(), Key::new("ns", "a"), Timestamp::UNIX_EPOCH);
-        asked.note(KIND, &key, ["head".to_owned()].iter(), now);
+        asked.note(KIND, &key, [("head".to_owned(), None)].into_iter(), now);
         assert_eq!(asked.at(KIND, &key, "head"), Some(now));
         assert_eq!(asked.at(KIND, &key, "other"), None);
         assert_eq!(asked.at(KIND, &Key::new("ns", "b"), "head"), None);
@@ -88,10 +109,10 @@ mod tests {
         let (asked, key) = (Asked::default(), Key::new("ns", "a"));
         for number in 0..100 {
             let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(number);
-            asked.note(KIND, &key, [number.to_string()].iter(), at);
+            asked.note(KIND, &key, [(number.to_string(), None)].into_iter(), at);
         }
-        assert_eq!(asked.at(KIND, &key, "67"), None);
-        assert!(asked.at(KIND, &key, "68").is_some());
+        assert_eq!(asked.at(KIND, &key, "35"), None);
+        assert!(asked.at(KIND, &key, "36").is_some());
         assert!(asked.at(KIND, &key, "99").is_some());
     }
 }

@@ -175,6 +175,15 @@ impl Caches {
         }
     }
 
+    /// Starts the watch of a kind that has rules of SLOs. Of PrometheusRules people have many, and none of them matters.
+    pub fn watch_rules(&self, kind: ObjectKind) {
+        if kind == ObjectKind::PrometheusRule {
+            self.start_as(kind, Scope::Ours);
+        } else {
+            self.start(kind);
+        }
+    }
+
     /// Wakes whoever has to look after a watch event.
     pub fn wake(&self, kind: ObjectKind, news: &News) {
         if kind == ObjectKind::Rollout {
@@ -262,6 +271,8 @@ caches! {
     secrets: Secret = Secret, Named, by_label_or_owner;
     /// AnalysisTemplates.
     analysis_templates: AnalysisTemplate = AnalysisTemplate, All, no_parent;
+    /// PrometheusRules that carry our label.
+    prometheus_rules: DynamicObject = PrometheusRule, Named, by_label_or_owner;
     /// Environments.
     environments: Environment = Environment, All, no_parent, followed_by;
     /// Promotions.
@@ -420,7 +431,7 @@ fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
     let Ok(mut object) = serde_json::from_value::<K>(object.clone()) else {
         return (News::default(), false);
     };
-    if object.labels().contains_key(label::COMPONENT) {
+    if object.labels().contains_key(label::ROLLOUT) {
         object.slim();
     }
     let identity = |object: &K| (object.uid(), object.meta().generation);

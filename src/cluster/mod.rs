@@ -14,8 +14,10 @@ pub mod preflight;
 pub mod watch;
 pub mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
@@ -24,6 +26,9 @@ use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
+
+/// How long it is believed that the cluster has a kind, or has not.
+const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
 
 /// The handle that every reconcile reads and writes through.
 #[derive(Clone)]
@@ -38,6 +43,8 @@ pub struct Cluster {
     images: Arc<StageImages>,
     copies_secrets: bool,
     reads_secrets: bool,
+    /// Kinds that the cluster has or does not have, and when that was so.
+    served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What the watches know.
     pub caches: Caches,
     /// When questions to the outside were last answered.
@@ -67,6 +74,7 @@ impl Cluster {
             images: Arc::default(),
             copies_secrets: false,
             reads_secrets: false,
+            served: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
         }
@@ -134,6 +142,31 @@ impl Cluster {
     /// Where events are sent.
     pub fn events(&self) -> &event::Events {
         &self.events
+    }
+
+    /// Whether the cluster has a kind that it need not have. That is asked again after a while: people install and remove
+    /// definitions.
+    pub async fn serves(&self, kind: ObjectKind) -> Result<bool, Box<kube::Error>> {
+        let now = self.clock.now();
+        let is_fresh = |at: Timestamp| now.duration_since(at).abs() < SERVED_FOR;
+        let known = self.served().get(&kind).copied();
+        if let Some((serves, _)) = known.filter(|(_, at)| is_fresh(*at)) {
+            return Ok(serves);
+        }
+        let version = kind.api_version();
+        let serves = match self.client.list_api_group_resources(&version).await {
+            Ok(list) => list.resources.iter().any(|one| one.name == kind.plural()),
+            // Of a group that is not there the server says so in plain words, and not in a Status.
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
+            Err(error) => return Err(Box::new(error)),
+        };
+        self.served().insert(kind, (serves, now));
+        Ok(serves)
+    }
+
+    // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+    fn served(&self) -> MutexGuard<'_, HashMap<ObjectKind, (bool, Timestamp)>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the objects that carry a label from the server into their cache. A kind that the cluster does

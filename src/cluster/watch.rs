@@ -136,7 +136,7 @@ pub trait Watchable: Sized {
     fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
     -> Events<Self>;
 
-    /// Drops what no plan reads of an object that is ours.
+    /// Drops what no plan reads of an object that a Rollout has made.
     fn slim(&mut self) {}
 }
 
@@ -327,7 +327,7 @@ fn pruned<K: ResourceExt + Watchable>(
         object
             .annotations_mut()
             .remove("kubectl.kubernetes.io/last-applied-configuration");
-        if object.labels().contains_key(label::COMPONENT) {
+        if object.labels().contains_key(label::ROLLOUT) {
             object.slim();
         }
         object

@@ -117,6 +117,12 @@ pub trait Kind: Send + Sync + 'static {
         status.clone()
     }
 
+    /// Whether the answer to a question is kept in memory and handed in again with the next plans, because not all that it
+    /// says is on record.
+    fn keeps_answer(_question: &str) -> bool {
+        false
+    }
+
     /// The object's gauges, from its status; `None` when the object is gone.
     fn gauge(_cluster: &Cluster, _key: &Key, _status: Option<&Value>) {}
 }

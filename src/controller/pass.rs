@@ -163,7 +163,11 @@ impl<K: Kind> Worker<K> {
             self.cluster.events().publish(&about, &plan.why).await;
         }
         written?;
-        let answered = outcome.replies.keys();
+        let keeps = |question: &str| K::keeps_answer(question);
+        let answered = outcome.replies.into_iter().map(|(question, reply)| {
+            let reply = keeps(&question).then_some(reply);
+            (question, reply)
+        });
         let asked = &self.cluster.asked;
         asked.note(K::KIND, &record.key, answered, now);
         result?;

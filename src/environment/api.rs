@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
+mod slo;
 mod status;
 
+pub use slo::*;
 pub use status::*;
 
 /// Where Releases go, and what must hold before and after.
@@ -33,6 +35,8 @@ pub use status::*;
     validation = schema::short_name(),
     validation = Rule::new("!has(self.spec.promotion.from.environments) || !(self.metadata.name in self.spec.promotion.from.environments)")
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
+    validation = Rule::new("!has(self.spec.slos) || has(self.spec.metrics) && has(self.spec.metrics.prometheus) || self.spec.slos.all(slo, has(slo.prometheus))")
+        .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),
@@ -66,6 +70,14 @@ pub struct EnvironmentSpec {
     /// When and how the Environment goes back to its last good Release by itself.
     #[serde(default)]
     pub rollback: RollbackRule,
+    /// Where the metrics of SLOs come from. Default: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricSources>,
+    /// Shares of requests that are to be good, at most 10, told apart by name: measured, shown in the status, written down
+    /// as rules for Prometheus, and a reason to go back. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<10>)]
+    pub slos: Vec<Slo>,
     /// Who is told what, at most 16, told apart by name. Default: nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
@@ -192,6 +204,8 @@ closed_set! {
         RolloutFailed,
         /// A smoke test failed.
         SmokeFailed,
+        /// The budget of an SLO burns so fast that somebody is paged for it, since the promotion began.
+        SLOBurn,
     }
 }
 
@@ -199,12 +213,13 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackRule {
-    /// What makes it go back: `RolloutFailed`, `SmokeFailed`. Default: both. An empty list means never.
+    /// What makes it go back: `RolloutFailed`, `SmokeFailed`, `SLOBurn`. Default: all of them. An empty list means never.
     #[serde(default = "rollback_causes")]
     #[schemars(transform = schema::words::<8>)]
     pub on: Vec<RollbackCause>,
     /// How long after the start of a promotion a failure still makes it go back; later ones are left to
-    /// people. A duration; default `30m`.
+    /// people. A burn of an SLO counts as long as the promotion takes, and so long after its end. A duration; default
+    /// `30m`.
     #[serde(default = "rollback_within")]
     #[schemars(transform = schema::duration)]
     pub within: Duration,

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
+pub mod slo;
 pub mod status;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
 use crate::model::action::Outcome;
+use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
@@ -51,7 +53,9 @@ impl Kind for EnvironmentKind {
         object: &Arc<api::Environment>,
         cluster: &Cluster,
     ) -> Result<Self::Observed, ReconcileError> {
-        Ok(observe::observe(object, &cluster.caches))
+        let mut seen = observe::observe(object, &cluster.caches);
+        observe::slos(&mut seen, cluster).await?;
+        Ok(seen)
     }
 
     fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
@@ -65,5 +69,19 @@ impl Kind for EnvironmentKind {
         now: Timestamp,
     ) -> Value {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn essence(_: &Self::Observed, status: &Value) -> Value {
+        status::essence(status)
+    }
+
+    fn keeps_answer(question: &str) -> bool {
+        question.starts_with(slo::PREFIX)
+    }
+
+    fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
+        let slos = status.and_then(|status| status.get("slos")).cloned();
+        let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
+        cluster.metrics().slos(key, &slos.unwrap_or_default());
     }
 }

@@ -49,6 +49,7 @@ pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> 
         "release": record.spec.release,
         "promotion": promotion,
         "message": record.status.message,
+        "reason": record.spec.reason,
         "at": at.to_string(),
         "key": key,
     });

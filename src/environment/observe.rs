@@ -1,4 +1,4 @@
-//! Reads the caches and makes an `Observed` of what it finds. Everything is cached: no call is made.
+//! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs may have to be asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,9 +10,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 
 use super::api::Environment;
-use super::observed::{Act, Bound, Check, Failed, Followed, Good, Observed, Record, Source};
+use super::api::RulesKind;
+use super::observed::{
+    Act, Bound, Check, Failed, Followed, Good, LiveRules, Observed, Record, Rules, Source,
+};
+use super::render;
+use super::slo::{Answer, Answers};
 use crate::check;
+use crate::cluster::Cluster;
 use crate::cluster::caches::Caches;
+use crate::controller::ReconcileError;
 use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
@@ -65,10 +72,100 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
             })
             .collect(),
         checks: checks(caches, &key),
+        answers: Answers::new(),
+        rules: None,
         sources,
         promotions,
         spec,
         key,
+    }
+}
+
+/// Adds what is known of its SLOs: what Prometheus answered, and what has their rules.
+pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let known = seen.status.rules.as_ref().map(|rules| rules.kind);
+    if seen.spec.slos.is_empty() && known.is_none() {
+        return Ok(());
+    }
+    let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
+    let kept = answered.into_iter().filter_map(|(question, answered)| {
+        let (at, reply) = (answered.at, answered.reply?);
+        Some((question, Answer { at, reply }))
+    });
+    seen.answers = kept.collect();
+    let serves = cluster.serves(ObjectKind::PrometheusRule).await;
+    let serves = serves.map_err(ReconcileError::Observe)?;
+    let kind = if serves {
+        ObjectKind::PrometheusRule
+    } else {
+        ObjectKind::ConfigMap
+    };
+    let mut live = Vec::new();
+    if serves {
+        live.extend(live_rules(seen, ObjectKind::PrometheusRule, cluster).await?);
+    }
+    // A ConfigMap is left from before the cluster had the other kind.
+    if !serves || known == Some(RulesKind::ConfigMap) {
+        live.extend(live_rules(seen, ObjectKind::ConfigMap, cluster).await?);
+    }
+    seen.rules = Some(Rules { kind, live });
+    Ok(())
+}
+
+/// The objects of a kind that have rules of an Environment, and the one that has the name that its own should have.
+async fn live_rules(
+    seen: &Observed,
+    kind: ObjectKind,
+    cluster: &Cluster,
+) -> Result<Vec<LiveRules>, ReconcileError> {
+    let caches = &cluster.caches;
+    caches.watch_rules(kind);
+    let named = Key::new(
+        seen.key.namespace.clone(),
+        render::rules_name(&seen.key.name),
+    );
+    let find = || -> Vec<LiveRules> {
+        let owner = &seen.owner.uid;
+        if kind == ObjectKind::PrometheusRule {
+            let cache = &caches.prometheus_rules;
+            let mut found = cache.children_of(ObjectKind::Environment, &seen.key);
+            found.extend(cache.get(&named));
+            found
+                .iter()
+                .map(|object| rules_of(kind, object.as_ref(), owner))
+                .collect()
+        } else {
+            let cache = &caches.config_maps;
+            let mut found = cache.children_of(ObjectKind::Environment, &seen.key);
+            found.extend(cache.get(&named));
+            found
+                .iter()
+                .map(|object| rules_of(kind, object.as_ref(), owner))
+                .collect()
+        }
+    };
+    let is_named = |live: &LiveRules| live.target.key == named;
+    let mut live = find();
+    if !live.iter().any(is_named) {
+        let read = cluster.read_named(kind, &named).await;
+        read.map_err(ReconcileError::Observe)?;
+        live = find();
+    }
+    live.sort_by(|a, b| a.target.key.cmp(&b.target.key));
+    live.dedup_by(|a, b| a.target == b.target);
+    Ok(live)
+}
+
+fn rules_of<K: ResourceExt + serde::Serialize>(
+    kind: ObjectKind,
+    object: &K,
+    owner: &str,
+) -> LiveRules {
+    let mut owners = object.owner_references().iter();
+    LiveRules {
+        target: Target::of(kind, object),
+        is_ours: owners.any(|of| of.controller == Some(true) && of.uid == owner),
+        body: serde_json::to_value(object).unwrap_or_default(),
     }
 }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::Value;
 
 use super::api::{EnvironmentSpec, EnvironmentStatus};
+use super::slo::Answers;
 use crate::check::Outcome;
 pub use crate::decision::act::{Act, Moment};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
 use crate::promotion::api::{PromotionSpec, PromotionStatus};
 use crate::release::api::{ImageRef, Release};
 use crate::rollout::api::Phase;
@@ -47,6 +50,30 @@ pub struct Observed {
     pub rollouts: Vec<Bound>,
     /// Jobs of smoke tests, by name.
     pub checks: BTreeMap<String, Check>,
+    /// What Prometheus answered about its SLOs, as long as this process has run.
+    pub answers: Answers,
+    /// What has the rules of its SLOs; nothing, where it has none and never had.
+    pub rules: Option<Rules>,
+}
+
+/// The objects that have the rules of an Environment's SLOs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// What they belong into: PrometheusRule, where the cluster has that kind, else ConfigMap.
+    pub kind: ObjectKind,
+    /// Those that are there: its own, and any that has the name that its own should have.
+    pub live: Vec<LiveRules>,
+}
+
+/// An object that has rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveRules {
+    /// The object.
+    pub target: Target,
+    /// Whether the Environment owns it.
+    pub is_ours: bool,
+    /// All of it.
+    pub body: Value,
 }
 
 /// A Promotion.

@@ -5,13 +5,15 @@
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, by the spec or because a person asked;
 //! - `gates`: what must hold before it starts; `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends;
+//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
+//! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
 //! - `report`: the phase and the sentence that people read.
 //!
 //! A plan does one thing about one Promotion; the driver plans again until there is nothing left.
 
 mod advance;
+mod burn;
 mod candidate;
 mod gates;
 mod history;
@@ -19,6 +21,7 @@ mod keep;
 mod report;
 mod rollouts;
 mod rulings;
+mod smoke;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ use serde::Serialize;
 use super::api::{Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent};
 use super::observed::Observed;
 use super::render;
+use super::slo::Watch;
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
 use crate::outbox::Outbox;
@@ -56,6 +60,8 @@ pub struct Memory {
     pub holds: Vec<Hold>,
     /// Messages.
     pub outbox: Outbox,
+    /// The promotion whose effect on the SLOs is watched.
+    pub watch: Option<Watch>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -162,6 +168,8 @@ impl<'a> Draft<'a> {
             }
         } else if let Some(active) = self.history.active() {
             self.advance(&active);
+        } else if let Some(wish) = self.burn_wish() {
+            self.create(&wish);
         } else if let Some(wish) = self.adopted() {
             self.create(&wish);
         } else if let Some(wish) = self.pending_wish() {
@@ -171,6 +179,9 @@ impl<'a> Draft<'a> {
         }
         self.prune();
         self.send();
+        // What waits for other servers comes last, and what they may refuse after that.
+        self.ask();
+        self.keep_rules();
     }
 
     fn create(&mut self, wish: &Wish) {
@@ -209,6 +220,7 @@ impl<'a> Draft<'a> {
             current,
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
+            watch: self.slos().watch,
             outbox: std::mem::take(&mut self.outbox),
             shown,
         }

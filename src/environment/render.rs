@@ -1,10 +1,11 @@
-//! The objects an Environment creates: Promotions, and the Jobs of smoke tests. No I/O.
+//! The objects an Environment creates: Promotions, the Jobs of smoke tests, and the rules of SLOs. No I/O.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use super::api::{DeletionPolicy, SmokeTest};
 use super::observed::{Observed, Record};
+use super::slo::Slos;
 use crate::check::{self, Place};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
@@ -12,9 +13,15 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::promotion::api::PromotionSpec;
 use crate::release::api::ImageRef;
+use crate::slo::query::Labels;
+use crate::slo::{Slo, rule};
 
 /// Value of the component label on Promotions.
 const PROMOTION: &str = "promotion";
+/// Value of the component label on what has rules.
+const RULES: &str = "slo-rules";
+/// Name of the file in a ConfigMap that has rules.
+const RULES_FILE: &str = "slos.rules.yaml";
 /// Digits of a digest in a name.
 const DIGITS: usize = 12;
 
@@ -53,6 +60,45 @@ pub fn promotion(seen: &Observed, spec: &PromotionSpec) -> Manifest {
     };
     let rest = json!({"spec": spec});
     Manifest::new(ObjectKind::Promotion, key, &labels, owner, rest)
+}
+
+/// Name of the object that has the rules of an Environment's SLOs.
+pub fn rules_name(environment: &str) -> String {
+    format!("{environment}-slos")
+}
+
+/// The object that has the rules of its SLOs, owned by it; nothing, where there are no SLOs that can be counted with. In a
+/// ConfigMap they are a file as Prometheus loads it.
+pub fn rules(seen: &Observed, kind: ObjectKind) -> Option<Manifest> {
+    let slos: Vec<Slo> = Slos::read(seen).into_iter().flatten().collect();
+    if slos.is_empty() {
+        return None;
+    }
+    let labels = Labels {
+        namespace: &seen.key.namespace,
+        environment: &seen.key.name,
+    };
+    let groups = json!({"groups": rule::groups(&slos, &labels)});
+    let rest = if kind == ObjectKind::PrometheusRule {
+        json!({"spec": groups})
+    } else {
+        // JSON is YAML as well, should it ever not be written.
+        let text = serde_saphyr::to_string(&groups).unwrap_or_else(|_| groups.to_string());
+        json!({"data": {RULES_FILE: text}})
+    };
+    let mut labels = vec![
+        (label::COMPONENT, RULES),
+        (label::ENVIRONMENT, seen.key.name.as_str()),
+    ];
+    if let Some(metrics) = &seen.spec.metrics {
+        let own = metrics.rule_labels.iter();
+        labels.extend(own.map(|(key, value)| (key.as_str(), value.as_str())));
+    }
+    let key = Key::new(seen.key.namespace.clone(), rules_name(&seen.key.name));
+    let manifest = Manifest::new(kind, key, &labels, Some(&seen.owner), rest);
+    // A server that fills something in changes nothing in the hash, and what is not wanted any more does.
+    let applied = short_hash(manifest.body.to_string().as_bytes(), DIGITS);
+    Some(manifest.annotated(&[(label::APPLIED, applied)]))
 }
 
 /// Name of the step of a smoke test.

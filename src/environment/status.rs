@@ -3,11 +3,16 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::api::EnvironmentStatus;
+use serde_json::Value;
+
+use super::api::{EnvironmentStatus, RulesKind, RulesRef};
 use super::observed::Observed;
 use super::plan::{MISSING, Memory, Said, WAITING};
+use super::render;
+use super::slo::{self, Answer, Slos};
 use crate::model::action::Outcome;
 use crate::model::condition::{Conditions, truncate};
+use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
 /// Longest message, in bytes.
@@ -30,6 +35,13 @@ pub fn status(
     for (key, reply) in &outcome.replies {
         outbox.record(key, reply, now);
     }
+    let answered = outcome.replies.iter().map(|(question, reply)| {
+        let reply = reply.clone();
+        (question.clone(), Answer { at: now, reply })
+    });
+    let mut answers = seen.answers.clone();
+    answers.extend(answered.filter(|(question, _)| question.starts_with(slo::PREFIX)));
+    let judged = Slos::new(seen, memory.watch.clone(), false).judge(&answers, now);
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
         conditions: conditions(seen, plan, &message, now),
@@ -40,8 +52,47 @@ pub fn status(
         last_good: memory.current.clone(),
         candidate: memory.candidate.clone(),
         holds: memory.holds.clone(),
+        slos: judged.into_iter().map(|judged| judged.status).collect(),
+        rules: rules(seen),
         outbox: outbox.entries().to_vec(),
     }
+}
+
+/// Where the rules of its SLOs are. Where it is not known, or being removed, it is where it was.
+fn rules(seen: &Observed) -> Option<RulesRef> {
+    let Some(rules) = &seen.rules else {
+        return seen.status.rules.clone();
+    };
+    let manifest = render::rules(seen, rules.kind);
+    let name = match manifest {
+        Some(manifest) => manifest.key.name,
+        None => rules
+            .live
+            .iter()
+            .find(|live| live.is_ours)?
+            .target
+            .key
+            .name
+            .clone(),
+    };
+    let kind = if rules.kind == ObjectKind::PrometheusRule {
+        RulesKind::PrometheusRule
+    } else {
+        RulesKind::ConfigMap
+    };
+    Some(RulesRef { kind, name })
+}
+
+/// Of a status, what may not wait: all but numbers and sentences about SLOs.
+pub fn essence(status: &Value) -> Value {
+    let mut status = status.clone();
+    let slos = status.get_mut("slos").and_then(Value::as_array_mut);
+    for slo in slos.into_iter().flatten().filter_map(Value::as_object_mut) {
+        for informs in ["message", "remainingBudget", "coverage", "burnRates"] {
+            slo.remove(informs);
+        }
+    }
+    status
 }
 
 /// Ready means that the spec is followed; a candidate that waits or failed does not change that. Health

@@ -11,7 +11,9 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::api::Environment;
-use super::{observe, plan, status};
+use super::observed::{LiveRules, Rules};
+use super::slo::{self, Answers};
+use super::{observe, plan, render, status};
 use crate::cluster::caches::Caches;
 use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::key::Key;
@@ -40,6 +42,8 @@ pub(crate) enum Nature {
     FailsSmoke,
     /// It runs, and nobody has the image of its smoke tests.
     LacksSmoke,
+    /// It runs, and a tenth of its requests fail.
+    Burns,
 }
 
 /// The model of a Rollout: its ReplicaSets, more or less.
@@ -70,6 +74,15 @@ pub(crate) struct World {
     models: BTreeMap<String, Model>,
     version: u64,
     ended: BTreeMap<String, Value>,
+    /// Whether Prometheus answers.
+    pub(crate) has_prometheus: bool,
+    /// Whether requests fail whatever runs.
+    pub(crate) has_outage: bool,
+    /// Whether smoke tests take for ever.
+    pub(crate) are_tests_slow: bool,
+    answers: BTreeMap<String, Answers>,
+    /// Since when requests fail in an Environment, or do not any more.
+    burnt: BTreeMap<String, Vec<(Timestamp, bool)>>,
 }
 
 /// A reconcile that did not come to its end.
@@ -113,7 +126,26 @@ impl World {
             models: BTreeMap::new(),
             version: 0,
             ended: BTreeMap::new(),
+            has_prometheus: true,
+            has_outage: false,
+            are_tests_slow: false,
+            answers: BTreeMap::new(),
+            burnt: BTreeMap::new(),
         }
+    }
+
+    /// The same with an SLO on each Environment.
+    pub(crate) fn shop_with_slos() -> Self {
+        let mut world = Self::shop();
+        let slo = json!({
+            "metrics": {"prometheus": {"address": "http://prometheus:9090"}},
+            "slos": [{"name": "api", "objective": "99.9",
+                      "availability": {"metric": "requests_total", "errorMatchers": "code=~\"5..\""}}],
+        });
+        for name in ["staging", "production"] {
+            world.edit(name, &slo);
+        }
+        world
     }
 
     /// `staging` takes Releases of `shop` by itself and tests them; `production` takes what is good in
@@ -253,6 +285,7 @@ impl World {
     /// A new operator, that has listed everything.
     pub(crate) fn restart(&mut self) {
         self.caches = Caches::default();
+        self.answers.clear();
         for ((kind, _), object) in &self.objects {
             self.caches.remember(*kind, object);
         }
@@ -260,13 +293,25 @@ impl World {
 
     /// Lets everybody act until nobody has anything to do, and no time that somebody waits for is near.
     pub(crate) fn settle(&mut self) {
+        let mut moved_at = self.now;
         for _ in 0..ROUNDS {
             let before = self.version;
             let wakes = self.settle_once();
             if self.version != before {
+                moved_at = self.now;
                 continue;
             }
-            let soon = self.now + SignedDuration::from_mins(11);
+            // Those who look at SLOs always want to look again.
+            let names = self.names(ObjectKind::Environment);
+            let mut specs = names
+                .iter()
+                .map(|name| self.object(ObjectKind::Environment, name));
+            let from = if specs.any(|object| object["spec"].get("slos").is_some()) {
+                moved_at
+            } else {
+                self.now
+            };
+            let soon = from + SignedDuration::from_mins(11);
             match wakes.into_iter().min().filter(|wake| *wake <= soon) {
                 Some(wake) => self.now = wake.max(self.now + SignedDuration::from_secs(1)),
                 None => return,
@@ -310,7 +355,13 @@ impl World {
         &mut self,
         environment: &std::sync::Arc<Environment>,
     ) -> Result<(usize, Option<Timestamp>), Crash> {
-        let seen = observe::observe(environment, &self.caches);
+        let name = environment.name_any();
+        self.note_burns();
+        let mut seen = observe::observe(environment, &self.caches);
+        if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
+            seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
+            seen.rules = Some(self.rules_of(&name));
+        }
         let plan = plan::plan(&seen, self.now);
         assert!(
             plan.wake.is_none_or(|wake| wake > seconds(self.now)),
@@ -330,12 +381,16 @@ impl World {
         let mut outcome = Outcome::default();
         for action in &plan.actions {
             if let Action::Fetch { key, request } = action {
-                self.sent.push(request.clone());
-                let reply = Reply {
-                    status: self.receiver,
-                    body: Vec::new(),
+                let reply = if key.starts_with(slo::PREFIX) {
+                    self.counted(&name, request)
+                } else {
+                    self.sent.push(request.clone());
+                    Ok(Reply {
+                        status: self.receiver,
+                        body: Vec::new(),
+                    })
                 };
-                outcome.replies.insert(key.clone(), Ok(reply));
+                outcome.replies.insert(key.clone(), reply);
             }
             self.write(action)?;
         }
@@ -347,7 +402,91 @@ impl World {
                 status: learned,
             })?;
         }
+        let kept = outcome.replies.into_iter();
+        let kept = kept.filter(|(key, _)| key.starts_with(slo::PREFIX));
+        let at = self.now;
+        let answers = self.answers.entry(name).or_default();
+        answers.extend(kept.map(|(key, reply)| (key, slo::Answer { at, reply })));
         Ok((plan.actions.len(), plan.wake))
+    }
+
+    /// The objects that have rules of an Environment.
+    fn rules_of(&self, environment: &str) -> Rules {
+        let name = render::rules_name(environment);
+        let found = self.objects.get(&(ObjectKind::ConfigMap, name.clone()));
+        let live = found.map(|object| LiveRules {
+            target: Target {
+                kind: ObjectKind::ConfigMap,
+                key: Key::new(NS, name),
+                uid: object["metadata"]["uid"].as_str().unwrap().to_owned(),
+                resource_version: String::new(),
+            },
+            is_ours: object.pointer("/metadata/ownerReferences/0/name")
+                == Some(&environment.into()),
+            body: object.clone(),
+        });
+        Rules {
+            kind: ObjectKind::ConfigMap,
+            live: live.into_iter().collect(),
+        }
+    }
+
+    /// Whether requests fail in an Environment.
+    fn burns(&self, environment: &str) -> bool {
+        let model = self.models.get(&format!("{environment}-api"));
+        let images = model.map(|model| model.stable.values().chain(model.canary.values()));
+        let mut images = images.into_iter().flatten();
+        self.has_outage || images.any(|image| self.natures.get(image) == Some(&Nature::Burns))
+    }
+
+    fn note_burns(&mut self) {
+        for name in self.names(ObjectKind::Environment) {
+            let burns = self.burns(&name);
+            let known = self.burnt.entry(name).or_default();
+            if known.last().is_some_and(|(_, known)| *known) != burns {
+                known.push((self.now, burns));
+            }
+        }
+    }
+
+    /// What Prometheus answers: of a thousand requests a hundred have failed, or none.
+    fn counted(&self, environment: &str, request: &Request) -> Result<Reply, String> {
+        if !self.has_prometheus {
+            return Err("connection refused".to_owned());
+        }
+        let body = request.body.as_deref().unwrap();
+        let at = body
+            .split_once("&time=")
+            .map(|(_, at)| at.parse::<i64>().unwrap());
+        let at = at.map_or(self.now, |at| {
+            Timestamp::from_second(at).unwrap() - SignedDuration::from_secs(1)
+        });
+        let known = self.burnt[environment].iter().rev();
+        let burns = known
+            .map(|(since, burns)| (*since, *burns))
+            .find(|(since, _)| *since <= at);
+        let burns = burns.is_some_and(|(_, burns)| burns);
+        let names = body.split("%22of%22%2C%20%22").skip(1).map(|rest| {
+            let (name, _) = rest.split_once("%22").unwrap();
+            name.replace("%2F", "/")
+        });
+        let series = names.map(|name| {
+            let number = match name.split_once('/').unwrap().0 {
+                "errors" | "since" if burns => "100",
+                "errors" | "since" => "0",
+                // Of the whole period it is little.
+                "total" if name.ends_with("/period") => "1000000",
+                "total" => "1000",
+                _ => "1",
+            };
+            json!({"metric": {"of": name}, "value": [1, number]})
+        });
+        let series: Vec<Value> = series.collect();
+        let body = json!({"status": "success", "data": {"resultType": "vector", "result": series}});
+        Ok(Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        })
     }
 
     fn write(&mut self, action: &Action) -> Result<(), Crash> {
@@ -369,10 +508,11 @@ impl World {
                 self.delete(target.kind, &target.key.name);
             }
             Action::Fetch { .. } => {}
-            Action::Apply(_)
-            | Action::Patch { .. }
-            | Action::PatchEach(_)
-            | Action::Evict { .. } => {
+            Action::Apply(manifest) => {
+                assert_eq!(manifest.kind, ObjectKind::ConfigMap);
+                self.put(manifest.kind, &manifest.key.name, manifest.body.clone());
+            }
+            Action::Patch { .. } | Action::PatchEach(_) | Action::Evict { .. } => {
                 panic!("not ours to do: {action:?}")
             }
         }
@@ -460,7 +600,7 @@ impl World {
     fn jobs_act(&mut self) {
         for name in self.names(ObjectKind::Job) {
             let mut object = self.object(ObjectKind::Job, &name);
-            if object.get("status").is_some() {
+            if object.get("status").is_some() || self.are_tests_slow {
                 continue;
             }
             let container = &object["spec"]["template"]["spec"]["containers"][0];
@@ -501,8 +641,47 @@ impl World {
             };
             let active = promotions.iter().filter(is_active);
             assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
+            Self::check_burns(&promotions);
             for promotion in &promotions {
                 self.check_promotion(&name, promotion);
+            }
+        }
+    }
+
+    /// Nothing goes back from a way back, and nothing goes back twice: what was started before is a promotion that had
+    /// succeeded, and what a burn ended is none that goes back.
+    fn check_burns(promotions: &[Promotion]) {
+        // One whose status was lost had one.
+        let is_started = |promotion: &&Promotion| {
+            let status = promotion.status.clone().unwrap_or_default();
+            status.started_at.is_some() || status.phase.is_none()
+        };
+        for promotion in promotions {
+            let status = promotion.status.clone().unwrap_or_default();
+            let is_back = promotion.spec.kind.as_str() == "Rollback";
+            let is_burnt = status.reason.as_deref() == Some("SLOBurn");
+            assert!(
+                !(is_back && is_burnt),
+                "{} is taken back",
+                promotion.name_any()
+            );
+            let reason = promotion.spec.reason.as_deref();
+            if reason.is_none_or(|reason| !reason.starts_with("SLOBurn")) {
+                continue;
+            }
+            let mut earlier = promotions
+                .iter()
+                .filter(|other| other.spec.number < promotion.spec.number);
+            let last = earlier.rfind(is_started).unwrap();
+            assert!(is_back, "{}", promotion.name_any());
+            if promotion.spec.decision.is_none() {
+                assert_eq!(
+                    last.spec.kind.as_str(),
+                    "Promote",
+                    "{}",
+                    promotion.name_any()
+                );
+                assert_eq!(promotion.spec.previous.as_ref(), Some(&last.spec.release));
             }
         }
     }

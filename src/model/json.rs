@@ -19,6 +19,32 @@ pub fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) -> bool {
     set(object.entry(*key).or_insert(Value::Null), rest, new)
 }
 
+/// Whether everything that is wanted is there, whatever else is: keys of objects, and of lists whose entries have names those
+/// entries. Other lists are wanted as they are.
+pub fn covers(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            let has = |(key, wanted): (&String, &Value)| {
+                live.get(key).is_some_and(|live| covers(live, wanted))
+            };
+            wanted.iter().all(has)
+        }
+        (Value::Array(live), Value::Array(wanted)) if wanted.iter().all(is_named) => {
+            let find = |name: &Value| live.iter().find(|entry| entry.get("name") == Some(name));
+            let has = |wanted: &Value| {
+                let name = wanted.get("name").unwrap_or(&Value::Null);
+                find(name).is_some_and(|live| covers(live, wanted))
+            };
+            wanted.iter().all(has)
+        }
+        _ => live == wanted,
+    }
+}
+
+fn is_named(entry: &Value) -> bool {
+    entry.get("name").is_some_and(Value::is_string)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -30,6 +56,18 @@ mod tests {
         let mut value = json!({"a": {"b": 1}});
         assert!(set(&mut value, &["a", "c", "d"], 2));
         assert_eq!(value, json!({"a": {"b": 1, "c": {"d": 2}}}));
+    }
+
+    #[test]
+    fn what_others_add_is_no_difference() {
+        let wanted = json!({"a": {"b": 1}, "groups": [{"name": "x", "rules": [1, 2]}]});
+        let mut live = json!({
+            "a": {"b": 1, "c": 2}, "d": 3, "groups": [{"name": "y"}, {"name": "x", "rules": [1, 2]}],
+        });
+        assert!(covers(&live, &wanted));
+        live["groups"][1]["rules"] = json!([1]);
+        assert!(!covers(&live, &wanted));
+        assert!(!covers(&json!({"a": {"b": 1}}), &wanted));
     }
 
     #[test]

@@ -39,5 +39,8 @@ pub const SECRETS: &str = "slipway.dev/secrets";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 
+/// On objects with rules: a hash of what was applied last, so that what is not wanted any more is taken out.
+pub const APPLIED: &str = "slipway.dev/applied";
+
 /// Finalizer of every kind that has something to put back before it goes.
 pub const FINALIZER: &str = "slipway.dev/cleanup";

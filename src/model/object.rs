@@ -76,6 +76,8 @@ object_kinds! {
     TraefikService = ("traefik.io", "v1alpha1", "traefikservices", "TraefikService"),
     /// Weights of ingress-nginx.
     Ingress = ("networking.k8s.io", "v1", "ingresses", "Ingress"),
+    /// What Prometheus records and alerts about.
+    PrometheusRule = ("monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule"),
     /// Stages of a run, smoke tests.
     Job = ("batch", "v1", "jobs", "Job"),
     /// What pods read, and the copies that revisions have.

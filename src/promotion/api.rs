@@ -92,6 +92,10 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::commit_sha)]
     pub commit: Option<String>,
+    /// Why it was made, where neither a Release nor a Decision is the reason. Example: `SLOBurn: api-availability burns …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<700>)]
+    pub reason: Option<String>,
 }
 
 closed_set! {

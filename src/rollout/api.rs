@@ -38,6 +38,8 @@ pub use traffic::*;
     derive = "PartialEq",
     doc = "A workload, and how traffic moves between its revisions: step by step, watched, and back by itself when the new revision is bad.",
     validation = schema::short_name(),
+    validation = Rule::new("!has(self.spec.analysis) || !has(self.spec.analysis.slos) || has(self.spec.release)")
+        .message("analysis.slos names SLOs of the Environment that the Rollout follows: set release.environment, or take analysis.slos out"),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -131,7 +133,7 @@ pub struct Rollback {
     /// where its pods do not serve, until somebody decides. To be written with quotes, `"on"`, because YAML takes the bare
     /// word for `true`. Default: all of them. Example: `[CrashLoop, ImagePull]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::words::<8>)]
+    #[schemars(transform = schema::words::<16>)]
     pub on: Option<Vec<FailureReason>>,
     /// Which earlier revisions are good enough to be gone back to without steps. Default: none, but for one that
     /// `strategy.keepOldFor` still keeps at full size.
@@ -144,6 +146,8 @@ closed_set! {
     pub enum FailureReason {
         /// A metric of the analysis is bad.
         AnalysisFailed,
+        /// The budget of an SLO burns so fast that somebody is paged for it, since the change began.
+        SLOBurn,
         /// An analyse step had no verdict in time.
         NoVerdict,
         /// The Job of a run step failed, or did not end in time.
@@ -166,9 +170,11 @@ impl FailureReason {
     pub fn is_of_pods(self) -> bool {
         match self {
             Self::CrashLoop | Self::OutOfMemory | Self::ImagePull | Self::ContainerConfig => true,
-            Self::AnalysisFailed | Self::NoVerdict | Self::HookFailed | Self::ProgressDeadline => {
-                false
-            }
+            Self::AnalysisFailed
+            | Self::SLOBurn
+            | Self::NoVerdict
+            | Self::HookFailed
+            | Self::ProgressDeadline => false,
         }
     }
 
@@ -286,8 +292,8 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[(
-    "(has(self.metrics) && self.metrics.size() > 0) || (has(self.templates) && self.templates.size() > 0)",
-    "an analysis needs something to measure: give metrics or templates, or leave analysis out",
+    "(has(self.metrics) && self.metrics.size() > 0) || (has(self.templates) && self.templates.size() > 0) || (has(self.slos) && self.slos.size() > 0)",
+    "an analysis needs something to go by: give metrics, templates, or slos of the Environment, or leave analysis out",
 )]))]
 pub struct Analysis {
     /// When measuring in the background begins. Default: with the first weight above 0.
@@ -311,6 +317,11 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<10>)]
     pub templates: Vec<TemplateReference>,
+    /// SLOs of the Environment that the Rollout follows: a change under way fails (`SLOBurn`) when the budget of one begins to
+    /// burn so fast that somebody is paged for it. Default: none. Example: `[api-availability]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<10>)]
+    pub slos: Vec<String>,
 }
 
 /// Names an AnalysisTemplate.

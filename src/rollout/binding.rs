@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::api::{ReleaseSource, RolloutStatus};
-use super::observed::Set;
+use super::observed::{Set, SloBurn};
 use super::spec::{Images, Invalid};
-use crate::environment::api::{Deployed, Environment};
+use crate::environment::api::{Deployed, Environment, Severity};
 use crate::release::api::{ImageRef, Release};
 
 /// Where images come from, and what follows from it.
@@ -121,6 +121,45 @@ pub fn last_asked(
     let image = |container: &String| Some((container.clone(), set.images.get(container)?.clone()));
     let images: Option<BTreeMap<String, String>> = source.images.keys().map(image).collect();
     images
+}
+
+/// What the Environment tells of SLOs by these names: burns that somebody is paged for, and the first name that it does not
+/// know.
+pub fn burns<'n>(
+    environment: &Environment,
+    names: &'n [String],
+) -> (Vec<SloBurn>, Option<&'n str>) {
+    let status = environment.status.as_ref();
+    let slos = status.map_or(&[][..], |status| &status.slos);
+    let burning = slos.iter().filter(|slo| names.contains(&slo.name));
+    let paged = burning.filter_map(|slo| {
+        let burn = slo.burn.as_ref();
+        let burn = burn.filter(|burn| burn.severity == Severity::Page)?;
+        Some(SloBurn {
+            slo: slo.name.clone(),
+            since: burn.since.0,
+            message: slo.message.clone().unwrap_or_default(),
+        })
+    });
+    let is_unknown = |name: &&String| {
+        let mut known = environment.spec.slos.iter();
+        !known.any(|slo| slo.name == **name)
+    };
+    let unknown = names.iter().find(is_unknown).map(String::as_str);
+    (paged.collect(), unknown)
+}
+
+/// The least share of an error budget that an SLO of the Environment has left. What is not known of one could be less; only
+/// where nothing is left it does not matter.
+pub fn budget_left(environment: &Environment) -> Option<f64> {
+    let status = environment.status.as_ref()?;
+    let left = environment.spec.slos.iter().map(|slo| {
+        let shown = status.slos.iter().find(|shown| shown.name == slo.name)?;
+        shown.remaining_budget.as_ref()?.parse::<f64>().ok()
+    });
+    let left: Vec<Option<f64>> = left.collect();
+    let least = left.iter().flatten().copied().reduce(f64::min)?;
+    (least <= 0.0 || left.iter().all(Option::is_some)).then_some(least)
 }
 
 /// Releases that are gone back through, at most.
@@ -267,6 +306,40 @@ mod tests {
             panic!("{bound:?}")
         };
         assert!(text.contains("has an image proxy"), "{text}");
+    }
+
+    #[test]
+    fn a_burn_that_pages_is_told_and_so_is_a_name_that_the_environment_does_not_know() {
+        let mut environment = environment(&["api"], "b");
+        let slo = |name: &str, burn: serde_json::Value, left: &str| json!({"name": name, "state": "Burning", "message": "burns", "burn": burn, "remainingBudget": left});
+        let since = "2026-01-01T00:00:00Z";
+        let status = json!([
+            slo("a", json!({"severity": "Page", "since": since}), "0.4"),
+            slo("b", json!({"severity": "Ticket", "since": since}), "0.3"),
+            slo("c", json!(null), "-0.2"),
+        ]);
+        environment.status.as_mut().unwrap().slos = serde_json::from_value(status).unwrap();
+        let spec = ["a", "b", "c"].map(|name| json!({"name": name, "objective": "99"}));
+        environment.spec.slos = serde_json::from_value(json!(spec)).unwrap();
+
+        let names = ["a", "b", "x"].map(str::to_owned);
+        let (burns, unknown) = burns(&environment, &names);
+        assert_eq!(unknown, Some("x"));
+        let expected = SloBurn {
+            slo: "a".into(),
+            since: since.parse().unwrap(),
+            message: "burns".into(),
+        };
+        assert_eq!(burns, [expected]);
+
+        assert_eq!(budget_left(&environment), Some(-0.2));
+        let status = environment.status.as_mut().unwrap();
+        status.slos[2].remaining_budget = None;
+        assert_eq!(budget_left(&environment), None, "one is not known");
+        environment.spec.slos.pop();
+        assert_eq!(budget_left(&environment), Some(0.3));
+        environment.spec.slos.clear();
+        assert_eq!(budget_left(&environment), None);
     }
 
     fn release(name: &str, version: char, previous: Option<&str>) -> Arc<Release> {

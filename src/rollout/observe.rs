@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
 use super::config::{self, Named, Source, Sources};
-use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, Trouble, Wanted};
+use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, SloBurn, Trouble, Wanted};
 use super::render::COPIES;
 use super::risk::RiskSignals;
 use super::spec::{Around, Images, Invalid, Spec};
@@ -56,7 +56,9 @@ pub async fn observe(
         templates: templates(rollout, cluster),
         ..Around::of(rollout)
     };
-    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &around);
+    let (wanted, promotion, mut notice) = wanted(rollout, cluster, &sets, &around);
+    let (burns, unknown) = burns(rollout, cluster);
+    notice = notice.or(unknown);
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
@@ -74,6 +76,7 @@ pub async fn observe(
         promotion,
         notice,
         risk: risk(rollout, cluster, &sets),
+        burns,
         status: rollout.status.clone().unwrap_or_default(),
         sets,
         pods: caches
@@ -272,8 +275,28 @@ fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], around: &Around) -
     }
 }
 
-/// What the Releases of an Environment say of a change. What nobody records yet (lines, files, migrations, an error budget)
-/// is not known.
+/// Burns of the SLOs that the analysis names, and what to do about a name that its Environment does not know.
+fn burns(rollout: &Rollout, cluster: &Cluster) -> (Vec<SloBurn>, Option<String>) {
+    let analysis = rollout.spec.analysis.as_ref();
+    let names = analysis.map_or(&[][..], |analysis| &analysis.slos);
+    let release = rollout.spec.release.as_ref();
+    let name = release.map(|release| release.environment.name.clone());
+    let namespace = rollout.namespace().unwrap_or_default();
+    let key = name.map(|name| Key::new(namespace, name));
+    let environment = key.and_then(|key| cluster.caches.environments.get(&key));
+    let Some(environment) = environment.filter(|_| !names.is_empty()) else {
+        return (Vec::new(), None);
+    };
+    let (burns, unknown) = binding::burns(&environment, names);
+    let notice = unknown.map(|slo| {
+        let of = environment.name_any();
+        format!("analysis.slos names {slo}, which Environment {of} does not have; add it to its spec.slos, or take it out")
+    });
+    (burns, notice)
+}
+
+/// What the Releases of an Environment say of a change, and its error budgets. What nobody records yet (lines, files,
+/// migrations) is not known.
 fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let signals = RiskSignals::default();
     let key = Key::of(rollout);
@@ -284,6 +307,10 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
     let name = &source.environment.name;
     let Some(environment) = cluster.caches.environments.get(&of(name)) else {
         return signals;
+    };
+    let signals = RiskSignals {
+        budget_left: binding::budget_left(&environment),
+        ..signals
     };
     let progress = rollout
         .status

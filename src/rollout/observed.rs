@@ -42,6 +42,8 @@ pub struct Observed {
     pub notice: Option<String>,
     /// What is known of the risk of the change besides what its ReplicaSets, images and history say.
     pub risk: RiskSignals,
+    /// Burns of the SLOs that the analysis names, as its Environment tells of them.
+    pub burns: Vec<SloBurn>,
     /// What was written last time.
     pub status: RolloutStatus,
     /// Its ReplicaSets.
@@ -66,6 +68,17 @@ pub struct Observed {
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
     pub environment: Option<String>,
+}
+
+/// A burn of an SLO, so fast that somebody is paged for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SloBurn {
+    /// Name of the SLO.
+    pub slo: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How fast.
+    pub message: String,
 }
 
 /// An object that it has made.

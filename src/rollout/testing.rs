@@ -87,6 +87,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         wanted: Wanted::Spec(Box::new(spec)),
         promotion: None,
         notice: None,
+        burns: Vec::new(),
         risk: RiskSignals::default(),
         status: RolloutStatus {
             observed_generation: -1,

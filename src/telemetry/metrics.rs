@@ -1,5 +1,7 @@
 //! Every Prometheus series, registered once. Labels come from closed sets or are object names. No I/O.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -7,6 +9,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::environment::api::{SloState, SloStatus};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 
@@ -31,6 +34,25 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
+    slos: SloSeries,
+}
+
+/// The series of SLOs.
+#[derive(Clone, Debug)]
+struct SloSeries {
+    burn_rate: GaugeVec,
+    budget: GaugeVec,
+    state: GaugeVec,
+    /// Those that each Environment has.
+    known: Arc<Mutex<HashMap<Key, Vec<Shown>>>>,
+}
+
+/// What series an SLO has.
+#[derive(Clone, Debug)]
+struct Shown {
+    name: String,
+    windows: Vec<String>,
+    state: SloState,
 }
 
 impl Metrics {
@@ -84,6 +106,7 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
+            slos: SloSeries::new(&registry)?,
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.leader.clone()))?;
@@ -172,6 +195,11 @@ impl Metrics {
         }
     }
 
+    /// How the SLOs of an Environment are; what it does not have any more goes.
+    pub fn slos(&self, key: &Key, slos: &[SloStatus]) {
+        self.slos.show(key, slos);
+    }
+
     /// Everything in the Prometheus text format, and what the library knows of the process itself.
     ///
     /// # Errors
@@ -182,6 +210,82 @@ impl Metrics {
         encoder.encode(&self.registry.gather(), &mut text)?;
         encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl SloSeries {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help, labels: &[&str]| {
+            let series = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(series.clone()))?;
+            Ok::<_, prometheus::Error>(series)
+        };
+        let slo = ["namespace", "environment", "slo"];
+        Ok(Self {
+            burn_rate: gauge(
+                "slo_burn_rate",
+                "How many times as fast as the objective allows the error budget burns.",
+                &["namespace", "environment", "slo", "window"],
+            )?,
+            budget: gauge(
+                "slo_error_budget_remaining_ratio",
+                "Share of the error budget that is left.",
+                &slo,
+            )?,
+            state: gauge(
+                "slo_state",
+                "1 for the state that the SLO is in.",
+                &["namespace", "environment", "slo", "state"],
+            )?,
+            known: Arc::default(),
+        })
+    }
+
+    fn show(&self, key: &Key, slos: &[SloStatus]) {
+        let object = [key.namespace.as_str(), key.name.as_str()];
+        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for old in all.remove(key).unwrap_or_default() {
+            let [namespace, name] = object;
+            let _ = self
+                .budget
+                .remove_label_values(&[namespace, name, &old.name]);
+            let state = [namespace, name, &old.name, old.state.as_str()];
+            let _ = self.state.remove_label_values(&state);
+            for window in &old.windows {
+                let series = [namespace, name, &old.name, window];
+                let _ = self.burn_rate.remove_label_values(&series);
+            }
+        }
+        if slos.is_empty() {
+            return;
+        }
+        all.insert(
+            key.clone(),
+            slos.iter().map(|slo| self.slo(object, slo)).collect(),
+        );
+    }
+
+    fn slo(&self, [namespace, environment]: [&str; 2], slo: &SloStatus) -> Shown {
+        let name = slo.name.as_str();
+        let number = |text: &str| text.parse::<f64>().ok();
+        if let Some(left) = slo.remaining_budget.as_deref().and_then(number) {
+            let labels = [namespace, environment, name];
+            self.budget.with_label_values(&labels).set(left);
+        }
+        let state = [namespace, environment, name, slo.state.as_str()];
+        self.state.with_label_values(&state).set(1.0);
+        for burn in &slo.burn_rates {
+            let labels = [namespace, environment, name, burn.window.as_str()];
+            let rate = number(&burn.rate).unwrap_or(f64::NAN);
+            self.burn_rate.with_label_values(&labels).set(rate);
+        }
+        let windows = slo.burn_rates.iter().map(|burn| burn.window.clone());
+        Shown {
+            name: name.to_owned(),
+            windows: windows.collect(),
+            state: slo.state,
+        }
     }
 }
 

@@ -131,6 +131,7 @@ pub fn put_back(
         | ObjectKind::Pod
         | ObjectKind::EndpointSlice
         | ObjectKind::Ingress
+        | ObjectKind::PrometheusRule
         | ObjectKind::Job
         | ObjectKind::ConfigMap
         | ObjectKind::Secret => return None,

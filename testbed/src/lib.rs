@@ -60,6 +60,15 @@ pub async fn router_crds() -> anyhow::Result<String> {
     Ok(all.join("\n---\n"))
 }
 
+/// The manifest of the Prometheus Operator's PrometheusRules.
+///
+/// # Errors
+///
+/// The pinned module cannot be downloaded.
+pub async fn prometheus_rule_crd() -> anyhow::Result<String> {
+    programs::prometheus_rule_kind(&settings::Settings::from_env()).await
+}
+
 /// The top of this repository.
 pub(crate) fn repository_root() -> std::path::PathBuf {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -28,7 +28,8 @@ mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
 mod router; // what divides requests
-mod sick; // a stable version that is unwell, and the one that cures it
+mod sick;
+mod slo; // error budgets, and promotions that burn them // a stable version that is unwell, and the one that cures it
 
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in

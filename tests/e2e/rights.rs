@@ -13,6 +13,8 @@ type Right = (String, String, String);
 /// an owner is taken off or set, as it asks for `update` on `finalizers`. The testbed has it; without these rights no
 /// other test here would pass.
 const ASKED_BY_ADMISSION: &[(&str, &str, &str)] = &[
+    // An apply of what is not there yet is a patch, for which the server asks for this as well.
+    ("create", "monitoring.coreos.com", "prometheusrules"),
     ("delete", "", "services"),
     ("delete", "gateway.networking.k8s.io", "httproutes"),
 ];

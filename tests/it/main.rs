@@ -31,3 +31,4 @@ mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes
 mod router; // routers of several kinds at once, on their real definitions
 mod sample; // what is shown to people as an example
+mod slo; // the rules of SLOs, evaluated by Prometheus

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
 use crate::release::api::ImageRef;
 use crate::schema::{self, closed_set};
@@ -66,6 +67,13 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub holds: Vec<Hold>,
+    /// How its SLOs are, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<10>)]
+    pub slos: Vec<SloStatus>,
+    /// What has the recording rules and alerts of its SLOs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesRef>,
     /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<20>)]

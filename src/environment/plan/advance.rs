@@ -12,15 +12,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::api::{NotificationEvent, RollbackCause, SmokeTest};
-use super::super::render;
+use super::super::api::{NotificationEvent, RollbackCause};
 use super::candidate::Wish;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
 use super::rollouts::Answer;
 use super::rulings::{SLIPWAY, VETOED};
 use super::{Draft, after, shown};
-use crate::check::{GRACE, Outcome};
 use crate::decision::api::DecisionAction;
 use crate::model::action::Action;
 use crate::model::condition::truncate;
@@ -34,7 +32,7 @@ const MAX_STEP: usize = 500;
 
 /// Why a promotion ends badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+pub(super) enum Cause {
     By(RollbackCause),
     /// A person wants to go back.
     Person,
@@ -114,6 +112,9 @@ impl<'a> Draft<'a> {
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }
+        if let Some(wish) = self.burn_wish() {
+            return Some(wish);
+        }
         // What a person asked for does not give way to what comes by itself.
         if entry.record.spec.decision.is_some() {
             return None;
@@ -174,7 +175,7 @@ impl<'a> Draft<'a> {
     }
 
     fn bring_up(&mut self, entry: &Entry<'a>) {
-        if self.leave_if_asked(entry) {
+        if self.leave_if_asked(entry) || self.leave_for_burn(entry) {
             return;
         }
         let answers = self.answers(entry);
@@ -228,122 +229,7 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// One smoke test after the other.
-    fn verify(&mut self, entry: &Entry<'a>) {
-        if self.leave_if_asked(entry) {
-            return;
-        }
-        let mut steps = entry.record.status.steps.clone();
-        if let Some(message) = first_failed(&self.answers(entry)) {
-            return self.fail(
-                entry,
-                steps,
-                Cause::By(RollbackCause::RolloutFailed),
-                &message,
-            );
-        }
-        let seen = self.seen;
-        for test in &seen.spec.smoke_tests {
-            let name = render::step_name(&test.name);
-            let done = |step: &StepStatus| step.name == name && step.state == StepState::Succeeded;
-            if steps.iter().any(done) {
-                continue;
-            }
-            let job = render::job_name(entry.record, &test.name);
-            let check = seen.checks.get(&job);
-            let outcome = check
-                .filter(|check| check.promotion == entry.record.target.uid)
-                .map(|check| &check.outcome);
-            match outcome {
-                None => return self.begin_check(entry, test, steps),
-                Some(Outcome::Running) => return self.await_check(entry, test, steps),
-                Some(Outcome::Failed(why) | Outcome::Stuck(why)) => {
-                    let message = format!("smoke test {} failed: {why}", test.name);
-                    put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
-                    let cause = Cause::By(RollbackCause::SmokeFailed);
-                    return self.fail(entry, steps, cause, &message);
-                }
-                Some(Outcome::Passed) => {
-                    put_step(
-                        &mut steps,
-                        &name,
-                        StepState::Succeeded,
-                        ("passed", self.now),
-                    );
-                }
-            }
-        }
-        self.succeed(entry, steps);
-    }
-
-    fn begin_check(&mut self, entry: &Entry<'a>, test: &SmokeTest, mut steps: Vec<StepStatus>) {
-        // What moves is not measured: a test that fails on a half-started Rollout says nothing.
-        let moving = self
-            .answers(entry)
-            .into_iter()
-            .find_map(|(_, answer)| match answer {
-                Answer::Waiting(message, deadline) => Some((message, deadline)),
-                Answer::Healthy | Answer::Unconcerned | Answer::Failed(_) => None,
-            });
-        let name = render::step_name(&test.name);
-        if let Some((message, deadline)) = moving {
-            if let Some(deadline) = deadline {
-                self.wake_at(deadline);
-            }
-            return self.write(entry, |status| {
-                status.steps = steps;
-                let message = format!("smoke test {} waits for {message}", test.name);
-                set(
-                    status,
-                    PromotionPhase::Verifying,
-                    "WaitingForRollouts",
-                    &message,
-                );
-            });
-        }
-        let job = render::job(self.seen, entry.record, test, self.commit_of(entry));
-        put_step(&mut steps, &name, StepState::Running, ("running", self.now));
-        if let Some(step) = steps.iter_mut().find(|step| step.name == name) {
-            step.job = Some(job.key.name.clone());
-        }
-        self.write(entry, |status| {
-            status.steps = steps;
-            let message = format!("smoke test {} runs", test.name);
-            set(status, PromotionPhase::Verifying, "Verifying", &message);
-        });
-        self.actions.push(Action::Create(job));
-    }
-
-    fn await_check(&mut self, entry: &Entry<'a>, test: &SmokeTest, mut steps: Vec<StepStatus>) {
-        let name = render::step_name(&test.name);
-        put_step(&mut steps, &name, StepState::Running, ("running", self.now));
-        let started = steps.iter().find(|step| step.name == name);
-        let started = started
-            .and_then(|step| step.started_at.as_ref())
-            .map_or(self.now, |at| at.0);
-        let deadline = after(started, test.timeout().saturating_add(GRACE));
-        if self.now >= deadline {
-            let message = format!(
-                "smoke test {} did not end in time; look at its Job and the Job controller",
-                test.name
-            );
-            put_step(&mut steps, &name, StepState::Failed, (&message, self.now));
-            return self.fail(
-                entry,
-                steps,
-                Cause::By(RollbackCause::SmokeFailed),
-                &message,
-            );
-        }
-        self.wake_at(deadline);
-        self.write(entry, |status| {
-            status.steps = steps;
-            let message = format!("smoke test {} runs", test.name);
-            set(status, PromotionPhase::Verifying, "Verifying", &message);
-        });
-    }
-
-    fn succeed(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>) {
+    pub(super) fn succeed(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>) {
         let now = self.now;
         let release = entry.release();
         self.write(entry, |status| {
@@ -362,7 +248,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends a promotion that a person wants to go back from.
-    fn leave_if_asked(&mut self, entry: &Entry<'a>) -> bool {
+    pub(super) fn leave_if_asked(&mut self, entry: &Entry<'a>) -> bool {
         if entry.is_rollback() {
             return false;
         }
@@ -384,7 +270,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends a promotion badly: with a way back where there is one, else for people to look at.
-    fn fail(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>, cause: Cause, message: &str) {
+    pub(super) fn fail(
+        &mut self,
+        entry: &Entry<'a>,
+        steps: Vec<StepStatus>,
+        cause: Cause,
+        message: &str,
+    ) {
         let reason = match cause {
             Cause::By(cause) => cause.as_str(),
             Cause::Person => "RollbackRequested",
@@ -432,7 +324,9 @@ impl<'a> Draft<'a> {
             }
             let started = entry.started_at.unwrap_or(self.now);
             let within = std::time::Duration::from(rule.within);
-            if self.now > after(started, within) {
+            // A burn counts as long as the promotion takes.
+            let is_burn = cause == RollbackCause::SLOBurn;
+            if !is_burn && self.now > after(started, within) {
                 let within = shown(within);
                 return Err(format!(
                     "it is more than {within} (spec.rollback.within) since it started: {hint}"
@@ -461,7 +355,11 @@ impl<'a> Draft<'a> {
         let mut wanted = record.status.clone();
         if wanted.audit.is_empty() {
             let spec = &record.spec;
-            let event = format!("{} of {} asked for", spec.kind, spec.release);
+            let why = spec
+                .reason
+                .as_ref()
+                .map_or(String::new(), |why| format!(": {why}"));
+            let event = format!("{} of {} asked for{why}", spec.kind, spec.release);
             audit::append(
                 &mut wanted.audit,
                 record.created_at,
@@ -479,20 +377,25 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn commit_of(&self, entry: &Entry<'a>) -> Option<&str> {
+    pub(super) fn commit_of(&self, entry: &Entry<'a>) -> Option<&str> {
         let known = entry.record.spec.commit.as_deref();
         let release = self.order.get(entry.release());
         known.or_else(|| release.map(|release| release.spec.commit.sha.as_str()))
     }
 }
 
-fn set(status: &mut PromotionStatus, phase: PromotionPhase, reason: &str, message: &str) {
+pub(super) fn set(
+    status: &mut PromotionStatus,
+    phase: PromotionPhase,
+    reason: &str,
+    message: &str,
+) {
     status.phase = Some(phase);
     status.reason = Some(reason.to_owned());
     status.message = Some(message.to_owned());
 }
 
-fn first_failed(answers: &[(&str, Answer)]) -> Option<String> {
+pub(super) fn first_failed(answers: &[(&str, Answer)]) -> Option<String> {
     answers.iter().find_map(|(_, answer)| match answer {
         Answer::Failed(message) => Some(message.clone()),
         Answer::Unconcerned | Answer::Healthy | Answer::Waiting(..) => None,
@@ -522,7 +425,12 @@ fn rollout_steps(
 }
 
 /// Says how a step is; one that is new begins now.
-fn put_step(steps: &mut Vec<StepStatus>, name: &str, state: StepState, what: (&str, Timestamp)) {
+pub(super) fn put_step(
+    steps: &mut Vec<StepStatus>,
+    name: &str,
+    state: StepState,
+    what: (&str, Timestamp),
+) {
     let (message, now) = what;
     if !steps.iter().any(|step| step.name == name) {
         steps.push(StepStatus {

@@ -27,6 +27,8 @@ pub(super) struct Wish {
     pub(super) decision: Option<String>,
     /// The Release that it takes the place of.
     pub(super) previous: Option<String>,
+    /// Why it is made, where nothing else says it.
+    pub(super) reason: Option<String>,
 }
 
 impl Wish {
@@ -40,11 +42,12 @@ impl Wish {
             requested_by: requested_by.to_owned(),
             decision: None,
             previous,
+            reason: None,
         }
     }
 
     /// The same images again, as a Promotion that was there before has them.
-    fn back_to(entry: &Entry, kind: PromotionKind, previous: Option<String>) -> Self {
+    pub(super) fn back_to(entry: &Entry, kind: PromotionKind, previous: Option<String>) -> Self {
         let spec = &entry.record.spec;
         Self {
             release: spec.release.clone(),
@@ -55,6 +58,7 @@ impl Wish {
             requested_by: SLIPWAY.to_owned(),
             decision: None,
             previous,
+            reason: None,
         }
     }
 
@@ -82,6 +86,7 @@ impl Wish {
             number: Some(number),
             decision: self.decision.clone(),
             commit: self.commit.clone(),
+            reason: self.reason.clone(),
         }
     }
 
@@ -148,7 +153,11 @@ impl Draft<'_> {
                     PromotionKind::Promote => self.current_release(&failed.record.spec.pipeline),
                     PromotionKind::Rollback => failed.record.spec.previous.clone(),
                 };
-                Ok((!is_over).then(|| Wish::back_to(failed, kind, previous)))
+                let reason = failed.record.spec.reason.clone();
+                Ok((!is_over).then(|| Wish {
+                    reason,
+                    ..Wish::back_to(failed, kind, previous)
+                }))
             }
             DecisionAction::Approve
             | DecisionAction::Reject

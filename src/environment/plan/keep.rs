@@ -206,5 +206,6 @@ fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec
         number: Some(number),
         decision: None,
         commit: None,
+        reason: None,
     }
 }

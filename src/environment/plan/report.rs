@@ -1,6 +1,6 @@
 //! The phase and the sentences that people read. No I/O.
 
-use super::super::api::{Candidate, EnvironmentPhase};
+use super::super::api::{Candidate, EnvironmentPhase, RollbackCause};
 use super::history::Entry;
 use super::{Draft, Said, Shown, after};
 use crate::model::condition::truncate;
@@ -168,6 +168,20 @@ impl<'a> Draft<'a> {
             |entry: &&Entry| entry.phase.is_finished() && entry.phase != PromotionPhase::Superseded;
         let last = self.history.entries.iter().rev().find(counts)?;
         // Going back well does not make the promotion before it a good one.
+        if let Some(reason) = last
+            .record
+            .spec
+            .reason
+            .as_ref()
+            .filter(|_| last.is_rollback())
+        {
+            let left = last.record.spec.previous.as_deref().unwrap_or_default();
+            let cause = RollbackCause::SLOBurn.as_str();
+            return Some((
+                false,
+                Said::new(cause, format!("{left} was left: {reason}")),
+            ));
+        }
         let failed = last.is_rollback().then(|| {
             let before = self.history.entries.iter().rev();
             before

@@ -237,11 +237,11 @@ fn left<'a>(
         return None;
     }
     let at = entry.record.created_at;
-    let why = format!(
-        "left by Promotion {}, which {} asked for",
-        entry.name(),
-        spec.requested_by
-    );
+    let (name, asked_by) = (entry.name(), &spec.requested_by);
+    let why = match &spec.reason {
+        Some(reason) => format!("left by Promotion {name}: {reason}"),
+        None => format!("left by Promotion {name}, which {asked_by} asked for"),
+    };
     // It is written again until it ends; what is decided about it within its first second comes after.
     Some(((at, 0), Event::Hold(by_us(seen, Some(left), why, at))))
 }

@@ -1,5 +1,7 @@
 //! Stories of Environments.
 
+mod burn;
+
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;

@@ -24,6 +24,10 @@ enum Event {
     Tick(i64),
     Restart,
     Receiver(u16),
+    /// Requests fail whatever runs, or do no more.
+    Outage(bool),
+    /// Prometheus answers, or does not.
+    Prometheus(bool),
     Wipe(ObjectKind, prop::sample::Index),
     WipeAll,
 }
@@ -57,6 +61,15 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What happens where there are SLOs.
+fn burns() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Release(Nature::Burns)),
+        2 => any::<bool>().prop_map(Event::Outage),
+        1 => any::<bool>().prop_map(Event::Prometheus),
+    ]
+}
+
 fn wipes() -> impl Strategy<Value = Event> {
     let kinds = [
         ObjectKind::Environment,
@@ -71,7 +84,10 @@ fn wipes() -> impl Strategy<Value = Event> {
 }
 
 fn shop() -> World {
-    let mut world = World::shop();
+    with_sink(World::shop())
+}
+
+fn with_sink(mut world: World) -> World {
     let on = json!([
         "PromotionSucceeded",
         "PromotionFailed",
@@ -111,6 +127,8 @@ fn happen(world: &mut World, event: &Event) {
         Event::Tick(seconds) => world.tick(*seconds),
         Event::Restart => world.restart(),
         Event::Receiver(status) => world.receiver = *status,
+        Event::Outage(has_outage) => world.has_outage = *has_outage,
+        Event::Prometheus(answers) => world.has_prometheus = *answers,
         Event::Wipe(kind, which) => {
             let names = world.names(*kind);
             if !names.is_empty() {
@@ -182,6 +200,40 @@ proptest! {
             world.reconcile(name);
         }
         prop_assert_eq!(world.writes, writes, "a world at rest is left alone");
+    }
+
+    /// The same where budgets burn, whatever of it is known: see `World::check_burns`.
+    #[test]
+    fn no_burn_takes_back_a_way_back_or_anything_twice(
+        events in proptest::collection::vec(prop_oneof![6 => events(), 4 => burns(), 1 => wipes()], 1..40),
+        fuses in proptest::collection::vec(0..60_usize, 0..3),
+    ) {
+        let mut world = with_sink(World::shop_with_slos());
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            happen(&mut world, event);
+            if world.fuse.is_none() {
+                world.fuse = fuses.next();
+            }
+        }
+        world.settle();
+    }
+
+    /// What is not known of SLOs changes nothing.
+    #[test]
+    fn without_prometheus_it_is_as_without_slos(events in proptest::collection::vec(events(), 1..20)) {
+        let mut plain = shop();
+        let mut blind = with_sink(World::shop_with_slos());
+        blind.has_prometheus = false;
+        for event in &events {
+            for world in [&mut plain, &mut blind] {
+                happen(world, event);
+            }
+        }
+        plain.settle();
+        blind.settle();
+        let told = |world: &World| ENVIRONMENTS.map(|name| world.told(name));
+        prop_assert_eq!(told(&plain), told(&blind));
     }
 
     /// The operator may die after any write.

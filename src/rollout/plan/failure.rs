@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::super::api::{FailureReason, Stuck};
+use super::super::observed::SloBurn;
 use super::Draft;
 use super::change::MAX_WORDS;
 use crate::metric::judge::{self, Verdict};
@@ -73,7 +74,14 @@ impl Draft<'_> {
         let of_pods = troubles.map(|trouble| (trouble.reason, trouble.message.clone()));
         let of_metrics = self.failed_analysis();
         let of_metrics = of_metrics.map(|message| (FailureReason::AnalysisFailed, message));
-        of_pods.chain(of_metrics).collect()
+        // One that began before the change is not of it.
+        let burns = self.seen.burns.iter();
+        let of_slos = burns.filter(|burn| burn.since >= change.started_at);
+        let of_slos = of_slos.map(|burn| {
+            let SloBurn { slo, message, .. } = burn;
+            (FailureReason::SLOBurn, format!("SLO {slo} {message}"))
+        });
+        of_pods.chain(of_metrics).chain(of_slos).collect()
     }
 
     fn failed_analysis(&self) -> Option<String> {

@@ -46,6 +46,7 @@ impl World {
     pub(in super::super) fn new(key: Key, spec: Spec) -> Self {
         let spec = with_ideal_routers(spec);
         let seen = Observed {
+            burns: Vec::new(),
             key,
             owner: OwnerReference {
                 api_version: ObjectKind::Rollout.api_version(),

@@ -136,6 +136,20 @@ impl Node {
         &self.prometheus
     }
 
+    /// Has Prometheus evaluate a file of rules as well, which replaces the one of that name.
+    pub async fn load_rules(&self, name: &str, rules: &str) -> Result<()> {
+        let site = self.control_plane.kubeconfig_path().parent();
+        let folder = prometheus::rules_folder(site.context("a kubeconfig without a folder")?);
+        std::fs::write(folder.join(format!("{name}.yaml")), rules)
+            .context("the given cluster's Prometheus takes no rules")?;
+        let url = format!("http://{}/-/reload", self.prometheus);
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let answer = http.post(url).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "Prometheus refuses the rules: {text}");
+        Ok(())
+    }
+
     /// `address:port` of the Gateway `envoy` in namespace `gateway-system`, which mirrors requests and keeps sessions.
     ///
     /// The first call starts it, in about ten seconds once it is built. From then on HTTPRoutes have the fields of the experimental channel.

@@ -1,5 +1,7 @@
 //! Prometheus on this machine, scraping the pods that ask for it.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result};
 
 use super::{ADDRESS, PATIENCE, http_ok};
@@ -21,7 +23,10 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
         .addresses
         .get("traefik-admin")
         .context("Traefik has no address")?;
+    let rules = rules_folder(&site.path(""));
+    std::fs::create_dir_all(&rules).context("cannot make the folder of rules")?;
     let config = SCRAPES
+        .replace("RULES", &rules.display().to_string())
         .replace("KUBECONFIG", &site.arg("prometheus.kubeconfig"))
         .replace("TRAEFIK", traefik);
     let config = site.write("prometheus.yaml", &config)?;
@@ -32,10 +37,17 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
         // New pods count within a second, not five.
         "--scrape.discovery-reload-interval=1s".to_owned(),
         "--log.level=warn".to_owned(),
+        // Rules that a test brings are read at once.
+        "--web.enable-lifecycle".to_owned(),
     ];
     site.start("prometheus", &programs::path_of("prometheus")?, &args)?;
     let url = format!("http://{address}/-/ready");
     site.ready("prometheus", PATIENCE, || http_ok(&url)).await
+}
+
+/// Where a cluster's Prometheus reads rules from.
+pub(super) fn rules_folder(site: &Path) -> PathBuf {
+    site.join("rules")
 }
 
 /// Pods say with annotations whether, where and on which port they are scraped.
@@ -44,6 +56,7 @@ global:
   scrape_interval: 1s
   scrape_timeout: 1s
   evaluation_interval: 1s
+rule_files: ['RULES/*.yaml']
 scrape_configs:
 - job_name: traefik
   static_configs: [{targets: ['TRAEFIK']}]

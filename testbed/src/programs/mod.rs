@@ -61,10 +61,14 @@ const FAMILIES: &[Family] = &[
         tags: "remove_all_sd,enable_kubernetes_sd",
         ..plain(
             "prometheus",
-            &[(
-                "prometheus",
-                "github.com/prometheus/prometheus/cmd/prometheus",
-            )],
+            &[
+                (
+                    "prometheus",
+                    "github.com/prometheus/prometheus/cmd/prometheus",
+                ),
+                // Tests rules as it evaluates them.
+                ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
+            ],
         )
     },
     plain(
@@ -194,6 +198,13 @@ pub(crate) async fn traefik_kinds(settings: &Settings) -> Result<String> {
     TRAEFIK.read(settings, &file).await
 }
 
+/// The manifest of PrometheusRules, from the pinned module of the Prometheus Operator.
+pub(crate) async fn prometheus_rule_kind(settings: &Settings) -> Result<String> {
+    let folder = "example/prometheus-operator-crd";
+    let file = format!("{folder}/monitoring.coreos.com_prometheusrules.yaml");
+    PROMETHEUS_OPERATOR.read(settings, &file).await
+}
+
 /// The manifests of Envoy Gateway's own kinds, from its pinned module.
 pub(crate) async fn envoy_gateway_kinds(settings: &Settings) -> Result<String> {
     let folder = "charts/gateway-helm/charts/crds/crds/generated";
@@ -230,6 +241,11 @@ const ISTIO: Manifests = Manifests {
 const TRAEFIK: Manifests = Manifests {
     name: "traefik",
     module: "github.com/traefik/traefik/v3",
+};
+
+const PROMETHEUS_OPERATOR: Manifests = Manifests {
+    name: "prometheus-operator",
+    module: "github.com/prometheus-operator/prometheus-operator",
 };
 
 const ENVOY_GATEWAY: Manifests = Manifests {

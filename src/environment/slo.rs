@@ -1,0 +1,484 @@
+//! What an Environment asks about its SLOs, and what the answers say of each. No I/O.
+//!
+//! Answers are kept in memory and handed in as data, so the numbers in a status can be made again at any time. After a
+//! restart everything is asked again; until then a status stays as it is.
+//!
+//! **Whose burn it is.** A burn is of a promotion when a row that pages is true with nothing but the requests counted as
+//! failed that did so since the promotion started, and no such row burnt at its short window when it started. What burnt
+//! before is people's: going back would not end it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+
+use super::api::{Burn, BurnRate, Severity, SloState, SloStatus};
+use super::observed::Observed;
+use crate::model::action::{Action, Reply, Request};
+use crate::model::condition::truncate;
+use crate::slo::formula::{self, Counts};
+use crate::slo::query::{self, Labels, STEP};
+use crate::slo::reading::Reading;
+use crate::slo::{Row, Slo, Window};
+
+/// Time between two looks while a promotion is watched.
+const WATCHFUL: SignedDuration = SignedDuration::from_secs(30);
+/// The same at rest.
+const RESTFUL: SignedDuration = SignedDuration::from_mins(1);
+/// Time between two looks at what changes slowly, at rest.
+const SLOW: SignedDuration = SignedDuration::from_mins(5);
+/// An answer that is older says nothing any more: whoever should have asked again did not.
+const STALE: SignedDuration = SignedDuration::from_mins(15);
+/// Questions about SLOs begin with this.
+pub const PREFIX: &str = "slo/";
+/// Share of what the series tell of that the rules have to have recorded so that they are believed, but for some records.
+const CLOSE: f64 = 0.98;
+/// Records that may be missing.
+const SOME: f64 = 2.0;
+/// Longest message of an SLO, in bytes.
+const MAX_MESSAGE: usize = 500;
+
+/// An answer that was given to this process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub reply: Result<Reply, String>,
+}
+
+/// Answers by their questions.
+pub type Answers = BTreeMap<String, Answer>;
+
+/// A promotion whose effect on the SLOs is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watch {
+    /// Its name.
+    pub promotion: String,
+    /// When it started.
+    pub since: Timestamp,
+}
+
+/// What the answers say of one SLO.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// What is shown.
+    pub status: SloStatus,
+    /// Why the promotion that is watched is to blame, if it is.
+    pub blame: Option<String>,
+}
+
+/// The SLOs of an Environment, and when it asks about them.
+pub struct Slos<'a> {
+    seen: &'a Observed,
+    /// The promotion that is watched.
+    pub watch: Option<Watch>,
+    /// Whether a promotion is under way, or ended lately.
+    pub is_watchful: bool,
+}
+
+impl<'a> Slos<'a> {
+    /// The SLOs of an Environment.
+    pub fn new(seen: &'a Observed, watch: Option<Watch>, is_watchful: bool) -> Self {
+        Self {
+            seen,
+            watch,
+            is_watchful,
+        }
+    }
+
+    /// Each that can be counted with; else its name, and what is wrong with it.
+    pub fn read(seen: &Observed) -> Vec<Result<Slo, (String, String)>> {
+        let sources = seen.spec.metrics.as_ref();
+        let all = seen.spec.slos.iter();
+        let read = all.map(|raw| {
+            let name = || raw.name.clone();
+            Slo::read(raw, sources)
+                .map_err(|wrong| (name(), format!("{}: {}", wrong.path, wrong.problem)))
+        });
+        read.collect()
+    }
+
+    /// What is to be asked now, and when the next question is due.
+    pub fn questions(&self, now: Timestamp) -> (Vec<Action>, Option<Timestamp>) {
+        let mut asked = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        for slo in Self::read(self.seen).into_iter().flatten() {
+            for (key, every, request) in self.questions_of(&slo, now) {
+                let answered = self.seen.answers.get(&key).map(|answer| answer.at);
+                let due = answered.map(|at| at.checked_add(every).unwrap_or(Timestamp::MAX));
+                match due.filter(|due| *due > now) {
+                    Some(due) => next = Some(next.map_or(due, |known| known.min(due))),
+                    None => asked.push(Action::Fetch { key, request }),
+                }
+            }
+        }
+        (asked, next)
+    }
+
+    /// Every question about an SLO, with the time between two answers and how it is asked now.
+    fn questions_of(&self, slo: &Slo, now: Timestamp) -> Vec<(String, SignedDuration, Request)> {
+        let (every, slow) = if self.is_watchful {
+            (WATCHFUL, RESTFUL)
+        } else {
+            (RESTFUL, SLOW)
+        };
+        let elapsed = self.watch.as_ref().map(|watch| {
+            let elapsed = now.duration_since(watch.since).as_secs();
+            u64::try_from(elapsed).unwrap_or(0)
+        });
+        let labels = Labels {
+            namespace: &self.seen.key.namespace,
+            environment: &self.seen.key.name,
+        };
+        let ask = |text: &str| query::request(slo, text, None);
+        let mut all = vec![
+            (self.key(slo, BURN), every, ask(&query::burn(slo, elapsed))),
+            (
+                self.key(slo, BUDGET),
+                slow,
+                ask(&query::budget(slo, &labels)),
+            ),
+        ];
+        if self.needs_series(slo) {
+            let text = query::budget_of_series(slo);
+            all.push((self.key(slo, SERIES), slow, ask(&text)));
+        }
+        let before = query::before(slo);
+        if let Some(watch) = self.watch.as_ref().filter(|_| !before.is_empty()) {
+            let key = self.before_key(slo, watch);
+            let failed = self
+                .seen
+                .answers
+                .get(&key)
+                .is_some_and(|answer| answer.reply.is_err());
+            // What is over does not change.
+            let every = if failed { every } else { SignedDuration::MAX };
+            all.push((key, every, query::request(slo, &before, Some(watch.since))));
+        }
+        all
+    }
+
+    fn key(&self, slo: &Slo, what: &str) -> String {
+        // What was answered before an edit is not about what is asked now.
+        format!("{PREFIX}{}/{}/{what}", self.seen.generation, slo.name)
+    }
+
+    fn before_key(&self, slo: &Slo, watch: &Watch) -> String {
+        self.key(slo, &format!("before/{}", watch.promotion))
+    }
+
+    /// Whether the rules have recorded much less of the period than there are series of, or nothing: they are new, or nobody
+    /// has loaded them.
+    fn needs_series(&self, slo: &Slo) -> bool {
+        let known = |what| {
+            let answer = self.seen.answers.get(&self.key(slo, what))?;
+            Some(
+                Reading::read(&answer.reply)
+                    .ok()
+                    .and_then(|reading| records(&reading)),
+            )
+        };
+        match (known(BUDGET), known(SERIES)) {
+            (Some(Some(recorded)), Some(Some(counted))) => is_behind(recorded, counted),
+            (Some(Some(_)), Some(None)) => false,
+            (None | Some(None), _) | (_, None) => true,
+        }
+    }
+
+    /// What the answers say of every SLO.
+    pub fn judge(&self, answers: &Answers, now: Timestamp) -> Vec<Judged> {
+        let all = Self::read(self.seen);
+        let judged = all.into_iter().map(|read| match read {
+            Ok(slo) => self.judge_one(&slo, answers, now),
+            Err((name, problem)) => self.unknown(&name, &problem, now),
+        });
+        judged.collect()
+    }
+
+    fn before(&self, name: &str) -> Option<&'a SloStatus> {
+        self.seen
+            .status
+            .slos
+            .iter()
+            .find(|known| known.name == name)
+    }
+
+    fn unknown(&self, name: &str, problem: &str, now: Timestamp) -> Judged {
+        let status = SloStatus {
+            name: name.to_owned(),
+            state: SloState::NoData,
+            message: Some(truncate(problem, MAX_MESSAGE).to_owned()),
+            ..SloStatus::default()
+        };
+        Judged {
+            status: self.dated(status, now),
+            blame: None,
+        }
+    }
+
+    /// With the time since when it has been in its state.
+    fn dated(&self, mut status: SloStatus, now: Timestamp) -> SloStatus {
+        let before = self.before(&status.name);
+        let same = before.filter(|before| before.state == status.state);
+        let since = same.and_then(|before| before.since.clone());
+        status.since = Some(since.unwrap_or(Time(now)));
+        status
+    }
+
+    fn judge_one(&self, slo: &Slo, answers: &Answers, now: Timestamp) -> Judged {
+        let fresh = |key: &str| {
+            answers
+                .get(key)
+                .filter(|answer| now.duration_since(answer.at) < STALE)
+        };
+        let Some(answer) = fresh(&self.key(slo, BURN)) else {
+            // Not asked yet: it is what it was.
+            return match self.before(&slo.name) {
+                Some(before) => Judged {
+                    status: before.clone(),
+                    blame: None,
+                },
+                None => self.unknown(&slo.name, "not asked yet", now),
+            };
+        };
+        let burn = match Reading::read(&answer.reply) {
+            Ok(reading) => reading,
+            Err(error) => {
+                let problem = format!("Prometheus at {}: {error}", slo.address);
+                return self.unknown(&slo.name, &problem, now);
+            }
+        };
+        let of = |what| Reading::read(&fresh(&self.key(slo, what))?.reply).ok();
+        let (recorded, counted) = (of(BUDGET), of(SERIES));
+        let reading = burn.with(recorded.clone().unwrap_or_default());
+        let period = best(slo, recorded.as_ref(), counted.as_ref());
+        let mut found = Found::of(slo, &reading);
+        let burnt_before = self.watch.as_ref().and_then(|watch| {
+            let answer = answers.get(&self.before_key(slo, watch))?;
+            Some(burnt_before(slo, &Reading::read(&answer.reply).ok()?))
+        });
+        let blamed = found.page.as_ref().filter(|_| burnt_before == Some(false));
+        found.blamed = blamed.and_then(|_| since_only(slo, &reading));
+        self.told(slo, &found, period, now)
+    }
+
+    /// The status.
+    fn told(&self, slo: &Slo, found: &Found, period: Option<Period>, now: Timestamp) -> Judged {
+        let left = period.and_then(|period| period.remaining);
+        let worst = found.page.as_ref().or(found.ticket.as_ref());
+        let (state, message) = match (left, worst) {
+            (Some(left), _) if left <= 0.0 => {
+                let burns = worst.map_or(String::new(), |(_, burns)| format!("; {burns}"));
+                let text = format!(
+                    "nothing of the budget of {} is left{burns}",
+                    slo.period_text()
+                );
+                (SloState::Exhausted, Some(text))
+            }
+            (_, Some((_, burns))) => (SloState::Burning, Some(burns.clone())),
+            (_, None) if found.is_judged || slo.rows.is_empty() && !found.rates.is_empty() => {
+                (SloState::Met, None)
+            }
+            (_, None) => (SloState::NoData, Some(found.why_not.clone())),
+        };
+        let severity = worst.map(|(row, _)| row.severity);
+        let since =
+            severity.map(|severity| self.burning_since(slo, severity, found.blamed.is_some(), now));
+        let status = SloStatus {
+            name: slo.name.clone(),
+            state,
+            since: None,
+            message: message.map(|text| truncate(&text, MAX_MESSAGE).to_owned()),
+            burn: severity.zip(since).map(|(severity, since)| Burn {
+                severity,
+                since: Time(since),
+            }),
+            remaining_budget: left.map(digits),
+            coverage: period.map(|period| digits(period.coverage)),
+            burn_rates: found.rates.clone(),
+        };
+        let name = &slo.name;
+        Judged {
+            status: self.dated(status, now),
+            blame: found
+                .blamed
+                .as_ref()
+                .map(|burns| format!("SLO {name} {burns}")),
+        }
+    }
+
+    /// Since when it burns: a burn that is not of the promotion that is watched is dated before its start.
+    fn burning_since(
+        &self,
+        slo: &Slo,
+        severity: Severity,
+        is_blamed: bool,
+        now: Timestamp,
+    ) -> Timestamp {
+        let before = self
+            .before(&slo.name)
+            .and_then(|before| before.burn.as_ref());
+        let known = before.filter(|burn| burn.severity == severity);
+        let known = known.map(|burn| burn.since.0);
+        let Some(watch) = self.watch.as_ref().filter(|_| severity == Severity::Page) else {
+            return known.unwrap_or(now);
+        };
+        if is_blamed {
+            return known.filter(|since| *since >= watch.since).unwrap_or(now);
+        }
+        let second = SignedDuration::from_secs(1);
+        let start = watch.since.checked_sub(second).unwrap_or(Timestamp::MIN);
+        known.map_or(start, |known| known.min(start))
+    }
+}
+
+const BURN: &str = "burn";
+const BUDGET: &str = "budget";
+const SERIES: &str = "series";
+
+/// Numbers over the period.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Period {
+    remaining: Option<f64>,
+    coverage: f64,
+}
+
+/// How many times requests were counted over the period.
+fn records(reading: &Reading) -> Option<f64> {
+    reading.get("records/period")
+}
+
+fn is_behind(recorded: f64, counted: f64) -> bool {
+    recorded + SOME < counted * CLOSE
+}
+
+/// What the rules recorded, unless the series tell of more of the period.
+fn best(slo: &Slo, recorded: Option<&Reading>, counted: Option<&Reading>) -> Option<Period> {
+    let with_records = |reading: &&Reading| records(reading).is_some();
+    let (recorded, counted) = (recorded.filter(with_records), counted.filter(with_records));
+    let number = |reading: Option<&Reading>| reading.and_then(records).unwrap_or(0.0);
+    let is_behind = is_behind(number(recorded), number(counted));
+    let reading = recorded.filter(|_| !is_behind).or(counted).or(recorded)?;
+    let ratio = reading.counts("period").and_then(Counts::error_ratio);
+    Some(Period {
+        coverage: formula::coverage(records(reading)?, STEP, slo.period),
+        remaining: ratio.map(|ratio| formula::remaining(ratio, slo.budget)),
+    })
+}
+
+/// Whether a row that pages burnt at its short window when something began. Not to have had requests is not to have burnt.
+fn burnt_before(slo: &Slo, reading: &Reading) -> bool {
+    let rows = slo.rows.iter().filter(|row| row.severity == Severity::Page);
+    let burnt = rows.map(|row| {
+        let short = reading.window(row.short).unwrap_or_default();
+        formula::burns(short, short, row.threshold(slo.budget), row.least) == Some(true)
+    });
+    burnt.into_iter().any(|burnt| burnt)
+}
+
+/// The first row that pages for nothing but what failed since the promotion started, in words.
+fn since_only(slo: &Slo, reading: &Reading) -> Option<String> {
+    let mut rows = slo.rows.iter().filter(|row| row.severity == Severity::Page);
+    rows.find_map(|row| {
+        let (long, short) = (reading.since(row.long)?, reading.since(row.short)?);
+        let burns = formula::burns(long, short, row.threshold(slo.budget), row.least);
+        (burns == Some(true)).then(|| in_words(slo, row, long, short))
+    })
+}
+
+/// What rows say.
+struct Found {
+    /// The first row that pages and burns, in words.
+    page: Option<(Row, String)>,
+    /// The same of tickets.
+    ticket: Option<(Row, String)>,
+    /// Whether any row could be judged.
+    is_judged: bool,
+    /// Why none could.
+    why_not: String,
+    rates: Vec<BurnRate>,
+    /// Why the promotion that is watched is to blame, in words.
+    blamed: Option<String>,
+}
+
+impl Found {
+    fn of(slo: &Slo, reading: &Reading) -> Self {
+        let mut found = Self {
+            page: None,
+            ticket: None,
+            is_judged: false,
+            why_not: "no requests: nothing is counted, or nobody asks for anything".to_owned(),
+            rates: rates(slo, reading),
+            blamed: None,
+        };
+        for row in &slo.rows {
+            let (Some(long), Some(short)) = (reading.window(row.long), reading.window(row.short))
+            else {
+                continue;
+            };
+            match formula::burns(long, short, row.threshold(slo.budget), row.least) {
+                Some(true) => {
+                    found.is_judged = true;
+                    let place = match row.severity {
+                        Severity::Page => &mut found.page,
+                        Severity::Ticket => &mut found.ticket,
+                    };
+                    place.get_or_insert_with(|| (*row, in_words(slo, row, long, short)));
+                }
+                Some(false) => found.is_judged = true,
+                None => {
+                    let (total, least) = (short.total.round(), row.least.floor());
+                    let window = row.short.as_str();
+                    found.why_not = format!(
+                        "too few requests to judge: {total} in {window}, and more than {least} are needed"
+                    );
+                }
+            }
+        }
+        found
+    }
+}
+
+fn rates(slo: &Slo, reading: &Reading) -> Vec<BurnRate> {
+    let windows = Window::ALL.into_iter().filter_map(|window| {
+        let ratio = reading.window(window)?.error_ratio()?;
+        Some(BurnRate {
+            window: window.as_str().to_owned(),
+            rate: digits(formula::burn_rate(ratio, slo.budget)),
+        })
+    });
+    windows.collect()
+}
+
+fn in_words(slo: &Slo, row: &Row, long: Counts, short: Counts) -> String {
+    let rate = |counts: Counts| {
+        let ratio = counts.error_ratio().unwrap_or(0.0);
+        digits(formula::burn_rate(ratio, slo.budget))
+    };
+    let factor = digits(row.factor);
+    format!(
+        "burns {} times as fast as its budget allows over {}, and {} times over {}; {factor} is where it is a {}",
+        rate(long),
+        row.long.as_str(),
+        rate(short),
+        row.short.as_str(),
+        row.severity
+    )
+}
+
+/// A number to four digits that count, or to four behind the point, where it is below 1.
+fn digits(number: f64) -> String {
+    let size = number.abs();
+    let places = match size {
+        _ if size >= 1000.0 => 1.0,
+        _ if size >= 100.0 => 10.0,
+        _ if size >= 10.0 => 100.0,
+        _ if size >= 1.0 => 1000.0,
+        _ => 10_000.0,
+    };
+    let rounded = (number * places).round() / places;
+    // No "-0".
+    format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
+}
