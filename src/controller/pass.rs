@@ -163,6 +163,7 @@ impl<K: Kind> Worker<K> {
             self.cluster.events().publish(&about, &plan.why).await;
         }
         written?;
+        let has_no_answer = outcome.replies.is_empty();
         let keeps = |question: &str| K::keeps_answer(question);
         let answered = outcome.replies.into_iter().map(|(question, reply)| {
             let reply = keeps(&question).then_some(reply);
@@ -174,7 +175,7 @@ impl<K: Kind> Worker<K> {
         if has_answers {
             return Ok(Unwritten::Answers(status));
         }
-        if is_waiting && outcome.replies.is_empty() {
+        if is_waiting && has_no_answer {
             return Ok(Unwritten::Awaited);
         }
         if record.status == status {
