@@ -137,13 +137,6 @@ async fn install_rules(app: &App) {
         .unwrap();
 }
 
-/// What has the rules, once the Environment says that they are in an object of this kind.
-async fn until_rules_are(app: &App, kind: &str) {
-    let what = format!("the rules are a {kind}");
-    let is_there = |status: &Value| status["rules"]["kind"] == kind;
-    until(app, &what, A_LOOK * 2, is_there).await;
-}
-
 async fn until_gone(app: &App, kind: ObjectKind) {
     wait_for("the rules are gone", SOON, async || {
         let there = app.api(kind).get_opt("live-slos").await.unwrap();
@@ -152,14 +145,16 @@ async fn until_gone(app: &App, kind: ObjectKind) {
     .await;
 }
 
-/// Without the definition the rules are a file in a ConfigMap; with it they move. What is edited is put back.
+/// The rules, once they are there. What is edited is put back.
 async fn rules_are_kept(app: &App) -> Value {
-    until_rules_are(app, "ConfigMap").await;
-    install_rules(app).await;
-    until_rules_are(app, "PrometheusRule").await;
-    until_gone(app, ObjectKind::ConfigMap).await;
+    let is_there = |status: &Value| status["rules"]["kind"] == "PrometheusRule";
+    until(app, "the rules are a PrometheusRule", SOON, is_there).await;
     let rules = app.api(ObjectKind::PrometheusRule);
-    let object = rules.get("live-slos").await.unwrap();
+    let object = wait_for("the rules are there", SOON, async || {
+        let found = rules.get_opt("live-slos").await.unwrap();
+        found.ok_or("not yet".to_owned())
+    })
+    .await;
     assert_eq!(object.owner_references()[0].name, "live");
     let edit = Patch::Merge(json!({"spec": {"groups": []}}));
     let params = PatchParams::default();
@@ -245,6 +240,7 @@ async fn says_what_prometheus_says(app: &App) {
 #[ignore = "needs a node; run make test"]
 async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_the_same() {
     with_app(async |app| {
+        install_rules(app).await;
         // 5 % of the requests are ten times the budget: too little for the row of an hour, enough for that of six.
         let mut dark = slo(app, "dark", "99.9");
         dark["prometheus"] = json!({"address": "http://127.0.0.1:9"});

@@ -1,15 +1,25 @@
 //! The rules of SLOs, evaluated by Prometheus itself (`promtool test rules`): what it computes from them is what Slipway
-//! computes from the same requests, in every window.
+//! computes from the same requests, in every window. And what keeps them in a cluster.
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::environment::api::Slo as Raw;
+use slipway::model::object::ObjectKind;
 use slipway::slo::formula::{self, Counts};
 use slipway::slo::query::Labels;
 use slipway::slo::{Slo, Window, rule};
 use testbed::programs;
+
+use crate::cluster::{Space, wait_for, with_namespace};
+use crate::operator::Operator;
+
+/// Time between two looks of an Environment at rest.
+const A_MINUTE: Duration = Duration::from_secs(65);
 
 const LABELS: Labels<'static> = Labels {
     namespace: "shop",
@@ -271,4 +281,90 @@ async fn a_bucket_of_a_whole_second_is_found_however_its_bound_is_written() {
     let series = [(r#"h_count{job="api"}"#, "1000+100x60".to_owned())];
     let expected = [Expected::at(60, ratio(Window::M5), None)];
     test("no-bucket", &slo, &series, &expected).await;
+}
+
+/// The Environment that keeps rules, in words: what its status says of them, and its SLO.
+async fn until_rules(space: &Space, kind: &str) -> Value {
+    let environments = space.api("Environment");
+    wait_for(kind, A_MINUTE * 3, async || {
+        let environment = environments.get("live").await.unwrap();
+        let status = environment.data["status"].clone();
+        (status["rules"]["kind"] == kind).then_some(status)
+    })
+    .await
+}
+
+async fn until_there(api: &Api<DynamicObject>, check: impl Fn(&Value) -> bool) -> DynamicObject {
+    wait_for("the rules as they should be", A_MINUTE, async || {
+        let found = api.get_opt("live-slos").await.unwrap()?;
+        check(&found.data).then_some(found)
+    })
+    .await
+}
+
+async fn until_gone(api: &Api<DynamicObject>) {
+    let gone = async || {
+        api.get_opt("live-slos")
+            .await
+            .unwrap()
+            .is_none()
+            .then_some(())
+    };
+    wait_for("the rules are gone", A_MINUTE, gone).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn rules_are_kept_in_a_config_map_until_the_cluster_knows_a_better_kind() {
+    with_namespace(async |space| {
+        let of = |kind: ObjectKind| {
+            let resource = kind.api_resource();
+            Api::<DynamicObject>::namespaced_with(space.client.clone(), &space.name, &resource)
+        };
+        let (maps, rules) = (of(ObjectKind::ConfigMap), of(ObjectKind::PrometheusRule));
+        let _operator = Operator::start(&space.name);
+        let slo = json!({
+            "name": "api", "objective": "99.9",
+            "availability": {"metric": "requests_total", "errorMatchers": "code=~\"5..\""},
+        });
+        let environment = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
+            "spec": {
+                "tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "slos": [slo],
+                "metrics": {"prometheus": {"address": "http://127.0.0.1:9"}},
+            },
+        });
+        let environment = serde_json::from_value(environment).unwrap();
+        let environments = space.api("Environment");
+        environments.create(&PostParams::default(), &environment).await.unwrap();
+
+        // Nobody answers, and that is what it says.
+        let status = until_rules(space, "ConfigMap").await;
+        assert_eq!(status["slos"][0]["state"], "NoData", "{status}");
+        let has_rules = |data: &Value| {
+            let text = data["data"]["slos.rules.yaml"].as_str().unwrap_or_default();
+            text.contains("slipway:error_budget:remaining_ratio")
+        };
+        until_there(&maps, has_rules).await;
+        let params = PatchParams::default();
+        let edit = Patch::Merge(json!({"data": {"slos.rules.yaml": "groups: []"}}));
+        maps.patch("live-slos", &params, &edit).await.unwrap();
+        until_there(&maps, has_rules).await;
+
+        // Where the definition comes later, they move.
+        let crd = testbed::prometheus_rule_crd().await.unwrap();
+        let crd: Value = serde_saphyr::from_str(crd.trim_start_matches("---\n")).unwrap();
+        let crds: Api<CustomResourceDefinition> = Api::all(space.client.clone());
+        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+        let apply = PatchParams::apply("people").force();
+        crds.patch(&name, &apply, &Patch::Apply(&crd)).await.unwrap();
+        until_rules(space, "PrometheusRule").await;
+        until_gone(&maps).await;
+        until_there(&rules, |data| data["spec"]["groups"].as_array().is_some_and(|all| all.len() == 2)).await;
+
+        let none = Patch::Merge(json!({"spec": {"slos": null, "metrics": null}}));
+        environments.patch("live", &params, &none).await.unwrap();
+        until_gone(&rules).await;
+    })
+    .await;
 }

@@ -4,7 +4,7 @@ use super::decision::decided;
 use super::*;
 use crate::check::Outcome as Ended;
 use crate::model::manifest::Target;
-use crate::rollout::observed::{Hook, Trouble};
+use crate::rollout::observed::{Hook, SloBurn, Trouble};
 use crate::rollout::testing::switched;
 
 /// Only these failures take a change back.
@@ -180,6 +180,32 @@ fn a_reason_that_is_added_to_the_list_takes_back_what_it_held() {
         (phase(&back), shifted_to(&back)),
         (Phase::RollingBack, Some(0))
     );
+}
+
+#[test]
+fn a_burn_that_began_with_the_change_takes_it_back_and_an_older_one_does_not() {
+    let burning = |since: Timestamp, on: &[&str]| {
+        let mut seen = under_way(&only(&ten_then_half(), on), 3, 2, 50);
+        seen.burns = vec![SloBurn {
+            slo: "api".into(),
+            since,
+            message: "burns 20 times as fast as its budget allows".into(),
+        }];
+        plan(&seen, later(1))
+    };
+    let back = burning(later(1), &["SLOBurn"]);
+    let failed = back.progress.progress.failed.unwrap();
+    assert_eq!(failed.reason, "SLOBurn");
+    assert!(
+        failed.message.starts_with("SLO api burns 20 times"),
+        "{}",
+        failed.message
+    );
+    let held = burning(later(1), &[]);
+    assert_eq!(stuck(&held), Some("SLOBurn"));
+    let older = burning(later(-100_000), &["SLOBurn"]);
+    assert_eq!(older.progress.progress.failed, None);
+    assert_eq!(stuck(&older), None);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn many_rows_are_folded() {
 #[test]
 fn failures_that_are_left_to_people_are_listed() {
     let shown = shown("rollback: {'on': [CrashLoop, OutOfMemory, ImagePull, ContainerConfig]}");
-    let told = "held for people instead of taken back: AnalysisFailed, NoVerdict, HookFailed, ProgressDeadline";
+    let told = "held for people instead of taken back: AnalysisFailed, SLOBurn, NoVerdict, HookFailed, ProgressDeadline";
     assert!(shown.contains(told), "{shown}");
 }
 
