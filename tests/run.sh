@@ -39,11 +39,12 @@ api() {
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
-# Three stories at once (two of the long versions, whose loads are larger), but for those in which the operator dies, which all share; the longest only where there is time for
-# them. What the operator did is compared with what it may do after everything else.
+# Three stories at once (two of the long versions, whose loads are larger), but for those in which the operator dies, which
+# all share; the longest only where there is time for them. What the operator did is compared with what it may do after everything else.
 node() {
     export -f e2e
     local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled operator::when_its_pod'
+    long+=' slo::a_promotion compare::a_canary_as_ill analysis::no_requests'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \

@@ -1,7 +1,7 @@
 //! End to end: the operator in pods of a real node, installed from its chart, with a real gateway, a real Prometheus
 //! and a constant load. A lost request is a failed test.
 //!
-//! `make test` runs these two at a time on one node. Each has a namespace and a host name of its own.
+//! `make test` runs these three at a time on one node. Each has a namespace and a host name of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod app; // the sample application as a Rollout, and requests to it
 mod film; // what a watch saw, and when
 mod stage; // the node, the operator on it, and the sample's images
 
+mod analysis; // slow answers, no answers, no requests, a value that flaps
 mod back; // ways back: aborts at each step, and the version before
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start

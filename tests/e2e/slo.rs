@@ -236,6 +236,28 @@ async fn says_what_prometheus_says(app: &App) {
     .await;
 }
 
+/// With the last SLO the rules go.
+async fn rules_go_with_the_last(app: &App) {
+    let none = Patch::Merge(json!({"spec": {"slos": null, "metrics": null}}));
+    let environments = app.api(ObjectKind::Environment);
+    let params = PatchParams::default();
+    environments.patch("live", &params, &none).await.unwrap();
+    until_gone(app, ObjectKind::PrometheusRule).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node; run make test"]
+async fn rules_of_slos_are_made_kept_and_taken_away() {
+    with_app(async |app| {
+        install_rules(app).await;
+        environment(app, json!([slo(app, "api", "99.5")])).await;
+        release(app, 1, Version::One).await;
+        rules_are_kept(app).await;
+        rules_go_with_the_last(app).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a node; run make test"]
 async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_the_same() {
@@ -273,12 +295,7 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
         says_what_prometheus_says(app).await;
         nothing_lost("slow burn", load).await;
 
-        // With the last SLO the rules go.
-        let none = Patch::Merge(json!({"spec": {"slos": null, "metrics": null}}));
-        let environments = app.api(ObjectKind::Environment);
-        let params = PatchParams::default();
-        environments.patch("live", &params, &none).await.unwrap();
-        until_gone(app, ObjectKind::PrometheusRule).await;
+        rules_go_with_the_last(app).await;
         app.stage
             .node
             .load_rules(&app.namespace, "groups: []")

@@ -21,7 +21,8 @@ impl Operator {
         Self::start_with(
             namespace,
             &cluster::kubeconfig_path(),
-            &["--no-leader-election"],
+            // The tests' servers of metrics are on this machine.
+            &["--no-leader-election", "--metric-hosts", "127.0.0.0/8"],
         )
     }
 

@@ -29,6 +29,17 @@ fn changes() -> BTreeMap<&'static str, Value> {
         ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
+        (
+            "metrics",
+            json!({ "prometheus": { "address": "http://other:9090" } }),
+        ),
+        (
+            "slos",
+            json!([{
+                "name": "api", "objective": "99.9", "prometheus": {"address": "http://prometheus:9090"},
+                "availability": {"metric": "http_requests_total", "errorMatchers": "code=~\"5..\""},
+            }]),
+        ),
     ])
 }
 
