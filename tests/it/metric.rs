@@ -239,7 +239,9 @@ async fn what_metrics_may_not_use_is_named_with_what_to_set() {
             web("near", "http://127.0.0.1:1", &json!([])),
             web("near-by-name", "http://localhost:1", &json!([])),
         ]);
-        let _operator = Operator::start(&space.name);
+        // One that goes where operators go by default.
+        let _operator =
+            Operator::start_with(&space.name, &kubeconfig_path(), &["--no-leader-election"]);
         let api = Subject::create(space, &manifest("greeter:1", &measuring(&metrics))).await;
         api.until_phase(Phase::Healthy).await;
         api.set_image("greeter:2").await;
