@@ -45,20 +45,16 @@ pub async fn observe(
 ) -> Result<Observed, ReconcileError> {
     let key = Key::of(rollout.as_ref());
     let caches = &cluster.caches;
-    let sets: Vec<Set> = caches
-        .replica_sets
-        .children_of(ObjectKind::Rollout, &key)
-        .iter()
-        .filter_map(|set| read_set(set))
-        .collect();
+    let sets = caches.replica_sets.children_of(ObjectKind::Rollout, &key);
+    let sets: Vec<Set> = sets.iter().filter_map(|set| read_set(set)).collect();
+    let pods = caches.pods.children_of(ObjectKind::Rollout, &key);
     let around = Around {
         sources: sources(rollout, cluster).await?,
         templates: templates(rollout, cluster),
         ..Around::of(rollout)
     };
-    let (wanted, promotion, mut notice) = wanted(rollout, cluster, &sets, &around);
+    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &around);
     let (burns, unknown) = burns(rollout, cluster);
-    notice = notice.or(unknown);
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
@@ -74,17 +70,12 @@ pub async fn observe(
         deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
         wanted,
         promotion,
-        notice,
+        notice: notice.or(unknown),
         risk: risk(rollout, cluster, &sets),
         burns,
         status: rollout.status.clone().unwrap_or_default(),
         sets,
-        pods: caches
-            .pods
-            .children_of(ObjectKind::Rollout, &key)
-            .iter()
-            .filter_map(|pod| read_pod(pod))
-            .collect(),
+        pods: pods.iter().filter_map(|pod| read_pod(pod)).collect(),
         services: [None, None],
         hooks: BTreeMap::new(),
         samplers: BTreeMap::new(),

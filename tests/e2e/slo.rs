@@ -148,7 +148,8 @@ async fn until_gone(app: &App, kind: ObjectKind) {
 /// The rules, once they are there. What is edited is put back.
 async fn rules_are_kept(app: &App) -> Value {
     let is_there = |status: &Value| status["rules"]["kind"] == "PrometheusRule";
-    until(app, "the rules are a PrometheusRule", SOON, is_there).await;
+    // An operator that has asked for the kind before it was there asks again only after a while.
+    until(app, "the rules are a PrometheusRule", A_LOOK, is_there).await;
     let rules = app.api(ObjectKind::PrometheusRule);
     let object = wait_for("the rules are there", SOON, async || {
         let found = rules.get_opt("live-slos").await.unwrap();
