@@ -27,6 +27,7 @@ part() {
 build() {
     "$cargo" test --workspace --no-run --quiet || return
     if [[ -n $has_worlds ]]; then worlds --no-run --quiet || return; fi
+    if [[ -n $has_api ]]; then "$testbed" exec promtool -- --version > /dev/null || return; fi
     if [[ -z $needs_node ]]; then return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
@@ -65,10 +66,11 @@ testbed() {
 }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
-has_worlds= needs_node=
+has_worlds= has_api= needs_node=
 for name in "$@"; do
     case $name in
-        unit | api) ;;
+        unit) ;;
+        api) has_api=1 ;;
         worlds) has_worlds=1 ;;
         node | testbed | pictures) needs_node=1 ;;
         *)
