@@ -18,6 +18,7 @@ use super::render;
 use super::slo::{Answer, Answers};
 use crate::check;
 use crate::cluster::Cluster;
+use crate::cluster::cache::Cache;
 use crate::cluster::caches::Caches;
 use crate::controller::ReconcileError;
 use crate::model::condition;
@@ -127,21 +128,9 @@ async fn live_rules(
     let find = || -> Vec<LiveRules> {
         let owner = &seen.owner.uid;
         if kind == ObjectKind::PrometheusRule {
-            let cache = &caches.prometheus_rules;
-            let mut found = cache.children_of(ObjectKind::Environment, &seen.key);
-            found.extend(cache.get(&named));
-            found
-                .iter()
-                .map(|object| rules_of(kind, object.as_ref(), owner))
-                .collect()
+            rules_in(&caches.prometheus_rules, kind, &seen.key, &named, owner)
         } else {
-            let cache = &caches.config_maps;
-            let mut found = cache.children_of(ObjectKind::Environment, &seen.key);
-            found.extend(cache.get(&named));
-            found
-                .iter()
-                .map(|object| rules_of(kind, object.as_ref(), owner))
-                .collect()
+            rules_in(&caches.config_maps, kind, &seen.key, &named, owner)
         }
     };
     let is_named = |live: &LiveRules| live.target.key == named;
@@ -154,6 +143,22 @@ async fn live_rules(
     live.sort_by(|a, b| a.target.key.cmp(&b.target.key));
     live.dedup_by(|a, b| a.target == b.target);
     Ok(live)
+}
+
+/// What belongs to the Environment, and what has the name that its rules have.
+fn rules_in<K: ResourceExt + Clone + serde::Serialize>(
+    cache: &Cache<K>,
+    kind: ObjectKind,
+    environment: &Key,
+    named: &Key,
+    owner: &str,
+) -> Vec<LiveRules> {
+    let mut found = cache.children_of(ObjectKind::Environment, environment);
+    found.extend(cache.get(named));
+    let found = found.iter();
+    found
+        .map(|object| rules_of(kind, object.as_ref(), owner))
+        .collect()
 }
 
 fn rules_of<K: ResourceExt + serde::Serialize>(
