@@ -65,6 +65,15 @@ impl Judged {
     }
 }
 
+/// Counts one more sample of a metric among all counts.
+pub fn add(tallies: &mut Vec<Tally>, metric: &Metric, sample: &Sample, now: Timestamp) {
+    if let Some(tally) = tallies.iter_mut().find(|tally| tally.name == metric.name) {
+        *tally = count(metric, tally, sample, now);
+    } else {
+        tallies.push(count(metric, &Tally::of(&metric.name), sample, now));
+    }
+}
+
 /// Counts one more sample.
 #[must_use]
 pub fn count(metric: &Metric, tally: &Tally, sample: &Sample, now: Timestamp) -> Tally {

@@ -154,16 +154,7 @@ fn tallies(seen: &Observed, memory: &Memory, outcome: &Outcome, now: Timestamp) 
             continue;
         };
         let sample = provider::read(metric, reply);
-        let before = tallies.iter().position(|tally| tally.name == name);
-        let fresh = Tally::of(name);
-        let base = before
-            .and_then(|index| tallies.get(index))
-            .unwrap_or(&fresh);
-        let counted = judge::count(metric, base, &sample, now);
-        match before.and_then(|index| tallies.get_mut(index)) {
-            Some(tally) => *tally = counted,
-            None => tallies.push(counted),
-        }
+        judge::add(&mut tallies, metric, &sample, now);
     }
     tallies
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::super::api::{Change, Tally};
+use super::super::api::Change;
 use super::super::observed::Hook;
 use super::super::render;
 use super::Draft;
@@ -22,8 +22,7 @@ impl Draft<'_> {
         change: &Change,
         since: Timestamp,
     ) {
-        let tally = self.memory.tallies.iter().find(|it| it.name == metric.name);
-        let taken = tally.map_or(0, |tally| tally.taken);
+        let taken = self.tally(&metric.name).map_or(0, |tally| tally.taken);
         let name = render::sample_name(&self.seen.key.name, change, since, (&metric.name, taken));
         let Some(Hook { outcome, .. }) = self.seen.samplers.get(&name) else {
             if self.seen.deletion.is_none() {
@@ -48,23 +47,9 @@ impl Draft<'_> {
             Outcome::Failed(why) => verdict(false, why),
             Outcome::Stuck(why) => Sample::Error(why.clone()),
         };
-        self.count(metric, &sample);
+        judge::add(&mut self.memory.tallies, metric, &sample, self.now);
         // What follows from it is for the next plan, once it is on record.
         self.wake_at(self.now);
-    }
-
-    fn count(&mut self, metric: &Metric, sample: &Sample) {
-        let tallies = &mut self.memory.tallies;
-        let known = tallies.iter().position(|tally| tally.name == metric.name);
-        if let Some(tally) = known.and_then(|index| tallies.get_mut(index)) {
-            *tally = judge::count(metric, tally, sample, self.now);
-            return;
-        }
-        let fresh = Tally {
-            name: metric.name.clone(),
-            ..Tally::default()
-        };
-        tallies.push(judge::count(metric, &fresh, sample, self.now));
     }
 
     /// Ends the Jobs that nobody waits for any more. One that has failed is left for its log, until its time is over.
