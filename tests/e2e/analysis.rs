@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{App, REPLICAS, is_phase, nothing_lost, with_app};
+use crate::app::{App, REPLICAS, nothing_lost, with_app};
 use crate::canary::success_rate;
 use crate::stage::Version;
 
@@ -30,9 +30,7 @@ fn metric(app: &App, query: &str, rules: &Value) -> Value {
 
 /// Waits until the change has been given up, and yields the reason.
 async fn given_up(app: &App) -> String {
-    let rollout = app
-        .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-        .await;
+    let rollout = app.until_rolled_back().await;
     let reason = rollout["status"]["history"][0]["reason"].as_str();
     reason.unwrap_or_default().to_owned()
 }

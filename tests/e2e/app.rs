@@ -184,6 +184,12 @@ impl App {
             .await;
     }
 
+    /// Waits until the change has been given up, and yields the Rollout.
+    pub(crate) async fn until_rolled_back(&self) -> Value {
+        self.until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
+            .await
+    }
+
     /// Waits until the Rollout is as `check` says; its status has to be about the spec of now.
     pub(crate) async fn until(&self, what: &str, check: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, SOON, async || {

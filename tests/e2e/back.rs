@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testbed::load::Load;
 
 use crate::app::{
-    App, DRAIN, REPLICAS, SOON, is_phase, nothing_lost, rate, share, wait_for, weight_of, with_app,
+    App, DRAIN, REPLICAS, SOON, nothing_lost, rate, share, wait_for, weight_of, with_app,
 };
 use crate::film::Film;
 use crate::stage::Version;
@@ -89,8 +89,7 @@ async fn abort(app: &App, route: &Film) {
     let weight = app.now().await["status"]["weights"]["canary"].clone();
     let start = Instant::now();
     app.decide("Abort").await;
-    app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-        .await;
+    app.until_rolled_back().await;
     let back = route.first_since(start, |route| weight_of(route) == Some(0));
     let took = back
         .expect("a route that leads to stable")

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::load::Load;
 
-use crate::app::{
-    App, DRAIN, REPLICAS, is_phase, is_true, nothing_lost, rate, share, weight_of, with_app,
-};
+use crate::app::{App, DRAIN, REPLICAS, is_true, nothing_lost, rate, share, weight_of, with_app};
 use crate::stage::Version;
 
 /// The share of good answers over the last seconds, as a Prometheus sees it that scrapes every second.
@@ -120,9 +118,7 @@ async fn a_bad_version_is_sent_back_within_a_second_of_its_first_bad_sample() {
         let (rollout, route) = (app.film().await, app.film_route().await);
         let load = app.load().await;
         app.ask_for(Version::Bad, &extra).await;
-        let given_up = app
-            .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-            .await;
+        let given_up = app.until_rolled_back().await;
         app.until_pods(REPLICAS).await;
 
         let (bad, _) = rollout

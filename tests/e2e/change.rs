@@ -116,9 +116,7 @@ async fn a_version_that_does_not_start_is_given_up_within_seconds() {
             json_patch::merge(container, &broken);
             let start = Instant::now();
             app.apply(ObjectKind::Rollout, &rollout).await;
-            let given_up = app
-                .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-                .await;
+            let given_up = app.until_rolled_back().await;
             let took = start.elapsed();
             eprintln!("{reason} is recognised within {took:?}");
             assert!(took < Duration::from_secs(10), "{took:?}");

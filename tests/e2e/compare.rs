@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 
-use crate::app::{App, REPLICAS, is_phase, nothing_lost, with_app};
+use crate::app::{App, REPLICAS, nothing_lost, with_app};
 use crate::stage::Version;
 
 /// Errors of the canary beside those of stable, looked at every second.
@@ -86,9 +86,7 @@ async fn a_canary_worse_than_stable_is_sent_back() {
         let rollout = app.film().await;
         let load = app.load().await;
         app.ask_for(Version::Bad, &extra).await;
-        let given_up = app
-            .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-            .await;
+        let given_up = app.until_rolled_back().await;
         app.until_pods(REPLICAS).await;
         let message = given_up["status"]["message"].as_str().unwrap();
         assert!(message.contains("errors-vs-stable"), "{message}");

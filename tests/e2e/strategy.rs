@@ -108,7 +108,7 @@ async fn stable_goes_with_the_weight_and_comes_back_when_somebody_aborts() {
         app.until_paused_at(67).await;
         app.until("one pod of stable", |rollout| rollout["status"]["stable"]["replicas"] == 1).await;
         app.decide("Abort").await;
-        let given_up = app.until("RolledBack", |rollout| is_phase(rollout, "RolledBack")).await;
+        let given_up = app.until_rolled_back().await;
         assert!(given_up["status"]["history"][0]["reason"].as_str().unwrap().starts_with("Aborted"));
         app.until_pods(REPLICAS).await;
         app.decide("Retry").await;
@@ -142,9 +142,7 @@ async fn people_hold_skip_promote_and_undo() {
         app.decide("Promote").await;
         app.until_healthy().await;
         app.decide("Undo").await;
-        let undone = app
-            .until("RolledBack", |rollout| is_phase(rollout, "RolledBack"))
-            .await;
+        let undone = app.until_rolled_back().await;
         assert_eq!(
             undone["status"]["lastDecision"]["action"], "Undo",
             "{}",
