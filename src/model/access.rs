@@ -94,6 +94,9 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, ALL_BUT_UNRESERVED).to_string()
 }
 
+/// The content type of forms.
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Names and values as a form or a query string.
 pub fn form(fields: &[(&str, &str)]) -> String {
     let fields = fields

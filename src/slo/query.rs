@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use super::Slo;
 use super::window::Window;
 use crate::environment::api::Severity;
-use crate::metric::provider::prometheus::FORM;
-use crate::model::access::{Access, percent_encoded};
+use crate::model::access::{Access, FORM, percent_encoded};
 use crate::model::action::Request;
 
 /// Longest wait for an answer.

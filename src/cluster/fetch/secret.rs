@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
 use super::sigv4;
-use crate::model::access::{Access, FROM, Login, TO, percent_encoded};
+use crate::model::access::{Access, FORM, FROM, Login, TO, percent_encoded};
 use crate::model::action::Request;
 use crate::model::label;
 use crate::model::secret::SecretKey;
@@ -100,7 +100,7 @@ impl Secrets {
     ) -> Result<Filled, String> {
         let type_ = request.headers.get(CONTENT_TYPE.as_str());
         let written = |value: &str| match type_.map(String::as_str) {
-            Some("application/x-www-form-urlencoded") => percent_encoded(value),
+            Some(FORM) => percent_encoded(value),
             Some(type_) if type_.contains("json") => escaped(value),
             _ => value.to_owned(),
         };

@@ -14,10 +14,10 @@ pub mod spending;
 use std::time::Duration;
 
 use super::Sample;
-use super::provider::prometheus::{self, FORM};
-use super::provider::{Subjects, Window};
+use super::provider::prometheus;
+use super::provider::{Credentials, Window};
 use crate::analysis::api::compare::{Comparison, Test};
-use crate::model::access::form;
+use crate::model::access::{FORM, form};
 use crate::model::action::{Reply, Request};
 use claim::Claim;
 use look::Look;
@@ -33,13 +33,12 @@ const SILENCE: usize = 4;
 /// The request for everything since the comparison began: one range query for all series, so that they are of one moment.
 pub fn request(
     of: &Comparison,
-    subjects: &Subjects,
+    credentials: &Credentials,
     window: &Window,
     timeout: Duration,
 ) -> Request {
     let side = |part: Part, query: &str| {
         // A line of its own, because the query may end in a comment.
-        let query = subjects.fill(query);
         format!(
             "label_replace((\n{query}\n), \"{}\", \"{}\", \"\", \"\")",
             series::LABEL,
@@ -72,7 +71,7 @@ pub fn request(
     let address = queries.address.trim_end_matches('/');
     let mut request = Request::post(format!("{address}/api/v1/query_range"), FORM, body, timeout);
     // It goes only where metrics may come from.
-    request.access = Some(Box::new(subjects.access()));
+    request.access = Some(Box::new(credentials.access()));
     request
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::analysis::api::Metric;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::provider;
+use crate::metric::provider::testing::sides;
 use crate::model::access::percent_encoded;
 use crate::rollout::api::Tally;
 
@@ -85,18 +86,14 @@ fn counter(by: f64, points: u32) -> Vec<f64> {
 
 #[test]
 fn one_query_asks_for_all_there_is_since_the_beginning() {
-    let subjects = Subjects {
-        canary_pods: "api-b-.*".into(),
-        stable_pods: "api-a-.*".into(),
-        ..Subjects::default()
-    };
     let asked = |metric: &Metric, seconds: i64| {
         let window = Window {
             since: Timestamp::from_second(START).unwrap(),
             interval: Duration::from_secs(15),
             now: Timestamp::from_second(START + seconds).unwrap(),
         };
-        let request = provider::request(metric, &subjects, &window).unwrap();
+        let request =
+            provider::request(&sides().filled(metric), &Credentials::default(), &window).unwrap();
         assert_eq!(request.url, "http://prom:9090/api/v1/query_range");
         request.body.unwrap()
     };

@@ -61,6 +61,22 @@ fn words(body: &Value) -> Option<String> {
     found.next().map(str::to_owned)
 }
 
+/// The one series of an answer, or nothing where there is none. `what` is asked, and `with` makes one series of several.
+pub(super) fn one<'a>(
+    found: &'a [Value],
+    what: &str,
+    with: &str,
+) -> Result<Option<&'a Value>, String> {
+    match found {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        many => Err(format!(
+            "the {what} yields {} series; aggregate them into one, for example with {with}",
+            many.len()
+        )),
+    }
+}
+
 /// The beginning of an answer that is not what it should be.
 pub(super) fn excerpt(body: &[u8]) -> String {
     // Cut first: a page may be long.

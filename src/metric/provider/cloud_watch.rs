@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Sample, Subjects, WINDOW, answer, reduced};
+use super::{Credentials, Sample, WINDOW, answer, reduced};
 use crate::analysis::api::provider::Reduce;
 use crate::analysis::api::provider::hosted::{CloudWatchMetric, CloudWatchQuery};
 use crate::model::access::{FROM, Login, TO};
@@ -15,18 +15,14 @@ use crate::model::json::set;
 const PERIOD: i32 = 60;
 
 /// The request.
-pub fn request(query: &CloudWatchQuery, subjects: &Subjects, timeout: Duration) -> Request {
+pub fn request(query: &CloudWatchQuery, credentials: &Credentials, timeout: Duration) -> Request {
     let region = &query.region;
     let standard = || {
         let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
         format!("https://monitoring.{region}.amazonaws.com{suffix}")
     };
     let endpoint = query.endpoint.clone().unwrap_or_else(standard);
-    let queries: Vec<Value> = query
-        .queries
-        .iter()
-        .map(|one| rendered(one, subjects))
-        .collect();
+    let queries: Vec<Value> = query.queries.iter().map(rendered).collect();
     let body = json!({
         "StartTime": FROM, "EndTime": TO, "ScanBy": "TimestampAscending", "MetricDataQueries": queries,
     });
@@ -40,7 +36,7 @@ pub fn request(query: &CloudWatchQuery, subjects: &Subjects, timeout: Duration) 
     request
         .headers
         .insert("x-amz-target".to_owned(), target.to_owned());
-    let mut access = subjects.access();
+    let mut access = credentials.access();
     access.window = Some(query.for_.map_or(WINDOW, Duration::from));
     access.login = Some(Login::Aws {
         region: region.clone(),
@@ -53,16 +49,16 @@ pub fn request(query: &CloudWatchQuery, subjects: &Subjects, timeout: Duration) 
     request
 }
 
-fn rendered(query: &CloudWatchMetric, subjects: &Subjects) -> Value {
+fn rendered(query: &CloudWatchMetric) -> Value {
     let shown = !query.hidden.unwrap_or_default();
     let mut rendered = json!({"Id": query.name, "ReturnData": shown});
     if let Some(expression) = &query.expression {
-        set(&mut rendered, &["Expression"], subjects.fill(expression));
+        set(&mut rendered, &["Expression"], expression.clone());
     }
     if let Some(metric) = &query.metric {
         let dimensions = metric.dimensions.iter();
         let dimensions: Vec<Value> = dimensions
-            .map(|(name, value)| json!({"Name": name, "Value": subjects.fill(value)}))
+            .map(|(name, value)| json!({"Name": name, "Value": value}))
             .collect();
         let statistic = json!({
             "Metric": {"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Sample, Subjects, WINDOW, answer, placed, reduced};
+use super::{Credentials, Sample, WINDOW, answer, placed, reduced};
 use crate::analysis::api::provider::Reduce;
 use crate::analysis::api::provider::hosted::DatadogQuery;
 use crate::model::access::{FROM, TO, form};
@@ -14,13 +14,13 @@ use crate::model::action::{Reply, Request};
 const SITE: &str = "datadoghq.com";
 
 /// The request.
-pub fn request(query: &DatadogQuery, subjects: &Subjects, timeout: Duration) -> Request {
+pub fn request(query: &DatadogQuery, credentials: &Credentials, timeout: Duration) -> Request {
     let site = query.site.as_deref().unwrap_or(SITE);
-    let text = subjects.fill(&query.query);
-    let query_string = form(&[("from", FROM), ("to", TO), ("query", &text)]);
+    let text = query.query.as_str();
+    let query_string = form(&[("from", FROM), ("to", TO), ("query", text)]);
     let url = format!("https://api.{site}/api/v1/query?{query_string}");
     let mut request = Request::get(url, timeout);
-    let mut access = subjects.access();
+    let mut access = credentials.access();
     access.window = Some(query.for_.map_or(WINDOW, Duration::from));
     for (name, secret) in [
         ("dd-api-key", &query.api_key),
@@ -41,17 +41,11 @@ pub fn read(query: &DatadogQuery, reply: &Reply) -> Result<Sample, String> {
         return Err(answer::refusal(reply, Some(&body)));
     }
     let series = body.get("series").and_then(Value::as_array);
-    let points = match series.map(Vec::as_slice) {
-        Some([]) => return Ok(Sample::Empty),
-        Some([one]) => one.get("pointlist").and_then(Value::as_array),
-        Some(many) => {
-            return Err(format!(
-                "the query yields {} series; aggregate them into one, for example with sum: and without `by`",
-                many.len()
-            ));
-        }
-        None => None,
+    let series = series.ok_or("an answer without series")?;
+    let Some(one) = answer::one(series, "query", "sum: and without `by`")? else {
+        return Ok(Sample::Empty);
     };
+    let points = one.get("pointlist").and_then(Value::as_array);
     let points = points.ok_or("an answer without series")?;
     // A point without a value is null.
     let values = points

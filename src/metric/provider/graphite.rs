@@ -4,43 +4,36 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Sample, Subjects, WINDOW, answer, connected, reduced};
+use super::{Credentials, Sample, WINDOW, answer, connected, reduced};
 use crate::analysis::api::provider::Reduce;
 use crate::analysis::api::provider::hosted::GraphiteQuery;
-use crate::model::access::form;
+use crate::model::access::{FORM, form};
 use crate::model::action::{Reply, Request};
 
 /// The request.
-pub fn request(query: &GraphiteQuery, subjects: &Subjects, timeout: Duration) -> Request {
-    let target = subjects.fill(&query.target);
+pub fn request(query: &GraphiteQuery, credentials: &Credentials, timeout: Duration) -> Request {
+    let target = query.target.as_str();
     let window = query.for_.map_or(WINDOW, Duration::from);
     let from = format!("-{}s", window.as_secs().max(1));
     let body = form(&[
-        ("target", &target),
+        ("target", target),
         ("from", &from),
         ("until", "now"),
         ("format", "json"),
     ]);
-    let address = subjects.fill(query.address.trim_end_matches('/'));
-    let type_ = "application/x-www-form-urlencoded";
-    let request = Request::post(format!("{address}/render"), type_, body, timeout);
-    connected(request, &query.connection, subjects)
+    let address = query.address.trim_end_matches('/');
+    let request = Request::post(format!("{address}/render"), FORM, body, timeout);
+    connected(request, &query.connection, credentials)
 }
 
 /// The points of the one series.
 pub fn read(query: &GraphiteQuery, reply: &Reply) -> Result<Sample, String> {
     let body = answer::json(reply)?;
-    let points = match body.as_array().map(Vec::as_slice) {
-        Some([]) => return Ok(Sample::Empty),
-        Some([one]) => one.get("datapoints").and_then(Value::as_array),
-        Some(many) => {
-            return Err(format!(
-                "the target yields {} series; aggregate them into one, for example with sumSeries()",
-                many.len()
-            ));
-        }
-        None => None,
+    let series = body.as_array().ok_or("an answer without points")?;
+    let Some(one) = answer::one(series, "target", "sumSeries()")? else {
+        return Ok(Sample::Empty);
     };
+    let points = one.get("datapoints").and_then(Value::as_array);
     let points = points.ok_or("an answer without points")?;
     // A point is a value and its time; one without a value is null.
     let values = points

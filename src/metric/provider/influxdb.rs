@@ -4,33 +4,32 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Sample, Subjects, answer, connected, placed, reduced};
+use super::{Credentials, Sample, answer, connected, placed, reduced};
 use crate::analysis::api::provider::Reduce;
 use crate::analysis::api::provider::hosted::InfluxDbQuery;
-use crate::model::access::form;
+use crate::model::access::{FORM, form};
 use crate::model::action::{Reply, Request};
 
 /// The request.
-pub fn request(query: &InfluxDbQuery, subjects: &Subjects, timeout: Duration) -> Request {
-    let address = subjects.fill(query.address.trim_end_matches('/'));
+pub fn request(query: &InfluxDbQuery, credentials: &Credentials, timeout: Duration) -> Request {
+    let address = query.address.trim_end_matches('/');
     let mut request = if let Some(flux) = &query.flux {
         let organization = query.organization.as_deref().unwrap_or_default();
         let url = format!("{address}/api/v2/query?{}", form(&[("org", organization)]));
         // No annotations: the columns that count are known by name.
         let dialect = json!({"header": true, "annotations": []});
-        let body = json!({"query": subjects.fill(flux), "type": "flux", "dialect": dialect});
+        let body = json!({"query": flux, "type": "flux", "dialect": dialect});
         let mut request = Request::post(url, "application/json", body.to_string(), timeout);
         let accept = "application/csv".to_owned();
         request.headers.insert("accept".to_owned(), accept);
         request
     } else {
         let database = query.database.as_deref().unwrap_or_default();
-        let text = subjects.fill(query.influx_ql.as_deref().unwrap_or_default());
-        let body = form(&[("db", database), ("epoch", "s"), ("q", &text)]);
-        let type_ = "application/x-www-form-urlencoded";
-        Request::post(format!("{address}/query"), type_, body, timeout)
+        let text = query.influx_ql.as_deref().unwrap_or_default();
+        let body = form(&[("db", database), ("epoch", "s"), ("q", text)]);
+        Request::post(format!("{address}/query"), FORM, body, timeout)
     };
-    request = connected(request, &query.connection, subjects);
+    request = connected(request, &query.connection, credentials);
     if let (Some(token), Some(access)) = (&query.token, &mut request.access) {
         let token = placed(access, token);
         let value = format!("Token {token}");

@@ -25,32 +25,17 @@ use crate::model::secret::SecretKey;
 /// Window of a provider that asks for one, when the metric does not say its length.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// What a metric is measured on: what its placeholders stand for.
+/// Where the values of Secrets are that metrics name. Other placeholders have been filled in before: see
+/// [`Sides::filled`](crate::metric::placeholder::Sides::filled).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subjects {
-    /// A regular expression that matches the canary's pods and no others.
-    pub canary_pods: String,
-    /// The same for the stable revision's.
-    pub stable_pods: String,
-    /// The canary's revision, as it stands in the label `slipway.dev/revision` of its pods.
-    pub canary_revision: String,
-    /// The stable one.
-    pub stable_revision: String,
-    /// Namespace of the Secrets that metrics name.
+pub struct Credentials {
+    /// Namespace of the Secrets.
     pub namespace: String,
     /// Values of Secrets whose placeholders may stand in a metric's texts: arguments of a template.
     pub secrets: BTreeSet<SecretKey>,
 }
 
-impl Subjects {
-    /// The text with its placeholders filled in.
-    pub fn fill(&self, text: &str) -> String {
-        text.replace("{{canary.pods}}", &self.canary_pods)
-            .replace("{{stable.pods}}", &self.stable_pods)
-            .replace("{{canary.revision}}", &self.canary_revision)
-            .replace("{{stable.revision}}", &self.stable_revision)
-    }
-
+impl Credentials {
     pub(super) fn access(&self) -> Access {
         Access {
             namespace: self.namespace.clone(),
@@ -86,20 +71,20 @@ pub struct Window {
 }
 
 /// The request for one measurement; nothing for a metric that is not measured by asking a server.
-pub fn request(metric: &Metric, subjects: &Subjects, window: &Window) -> Option<Request> {
+pub fn request(metric: &Metric, credentials: &Credentials, window: &Window) -> Option<Request> {
     let timeout = metric.provider.timeout();
     let mut request = match metric.provider.source()? {
-        Source::Prometheus(query) => prometheus::request(query, subjects, timeout),
-        Source::Compare(of) => compare::request(of, subjects, window, timeout),
-        Source::Web(query) => web::request(query, subjects, timeout),
+        Source::Prometheus(query) => prometheus::request(query, credentials, timeout),
+        Source::Compare(of) => compare::request(of, credentials, window, timeout),
+        Source::Web(query) => web::request(query, credentials, timeout),
         Source::Job(_) => return None,
-        Source::Datadog(query) => datadog::request(query, subjects, timeout),
-        Source::CloudWatch(query) => cloud_watch::request(query, subjects, timeout),
-        Source::NewRelic(query) => new_relic::request(query, subjects, timeout),
-        Source::Graphite(query) => graphite::request(query, subjects, timeout),
-        Source::InfluxDb(query) => influxdb::request(query, subjects, timeout),
+        Source::Datadog(query) => datadog::request(query, credentials, timeout),
+        Source::CloudWatch(query) => cloud_watch::request(query, credentials, timeout),
+        Source::NewRelic(query) => new_relic::request(query, credentials, timeout),
+        Source::Graphite(query) => graphite::request(query, credentials, timeout),
+        Source::InfluxDb(query) => influxdb::request(query, credentials, timeout),
     };
-    let placed: Vec<SecretKey> = subjects
+    let placed: Vec<SecretKey> = credentials
         .secrets
         .iter()
         .filter(|secret| stands_in(&request, &secret.to_string()))
@@ -140,13 +125,13 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
 }
 
 /// The request with what its metric says about how the server is reached.
-fn connected(request: Request, connection: &Connection, subjects: &Subjects) -> Request {
+fn connected(request: Request, connection: &Connection, credentials: &Credentials) -> Request {
     let mut request = request;
-    let mut access = subjects.access();
+    let mut access = credentials.access();
     for header in &connection.headers {
         let value = match (&header.secret_ref, &header.value) {
             (Some(secret), _) => placed(&mut access, secret),
-            (None, value) => subjects.fill(value.as_deref().unwrap_or_default()),
+            (None, value) => value.clone().unwrap_or_default(),
         };
         request.headers.insert(header.name.to_lowercase(), value);
     }
@@ -208,6 +193,7 @@ pub(crate) mod testing {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::metric::placeholder::{Sides, Subject};
 
     /// A metric of this provider.
     pub(crate) fn metric(provider: &Value) -> Metric {
@@ -216,15 +202,24 @@ pub(crate) mod testing {
         serde_json::from_value(metric).unwrap()
     }
 
-    /// A canary b on its way, a stable.
-    pub(crate) fn subjects() -> Subjects {
-        Subjects {
-            canary_pods: "api-b-.*".into(),
-            stable_pods: "api-a-.*".into(),
-            canary_revision: "b".into(),
-            stable_revision: "a".into(),
+    /// Secrets of the shop.
+    pub(crate) fn credentials() -> Credentials {
+        Credentials {
             namespace: "shop".into(),
             secrets: BTreeSet::new(),
+        }
+    }
+
+    /// A canary b on its way, a stable.
+    pub(crate) fn sides() -> Sides {
+        let subject = |revision: &str| Subject {
+            pods: format!("api-{revision}-.*"),
+            revision: revision.to_owned(),
+            ..Subject::default()
+        };
+        Sides {
+            canary: subject("b"),
+            stable: subject("a"),
         }
     }
 
@@ -239,7 +234,8 @@ pub(crate) mod testing {
 
     /// The request as text: what goes over the wire, with its placeholders.
     pub(crate) fn sent(provider: &Value) -> String {
-        shown(&request(&metric(provider), &subjects(), &window()).unwrap())
+        let metric = sides().filled(&metric(provider));
+        shown(&request(&metric, &credentials(), &window()).unwrap())
     }
 
     pub(crate) fn shown(request: &Request) -> String {
@@ -271,7 +267,7 @@ pub(crate) mod testing {
 mod tests {
     use serde_json::json;
 
-    use super::testing::{metric, subjects, window};
+    use super::testing::{credentials, metric, window};
     use super::*;
 
     #[test]
@@ -304,11 +300,11 @@ mod tests {
     fn secrets_that_a_template_fills_in_are_listed_where_they_stand() {
         let (token, other) = (SecretKey::new("s", "token"), SecretKey::new("s", "other"));
         let web = json!({"web": {"url": format!("https://q/{token}")}});
-        let subjects = Subjects {
+        let credentials = Credentials {
             secrets: BTreeSet::from([token.clone(), other]),
-            ..subjects()
+            ..credentials()
         };
-        let request = request(&metric(&web), &subjects, &window()).unwrap();
+        let request = request(&metric(&web), &credentials, &window()).unwrap();
         assert_eq!(request.url, "https://q/~secret~s~token~");
         assert_eq!(request.access.unwrap().secrets, BTreeSet::from([token]));
     }
@@ -316,7 +312,7 @@ mod tests {
     #[test]
     fn a_metric_with_two_sources_has_none() {
         let two = json!({"web": {"url": "https://q"}, "prometheus": {"address": "http://p", "query": "q"}});
-        assert_eq!(request(&metric(&two), &subjects(), &window()), None);
+        assert_eq!(request(&metric(&two), &credentials(), &window()), None);
         assert!(matches!(
             read(&metric(&two), &Err("x".into())),
             Sample::Error(_)

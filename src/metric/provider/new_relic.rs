@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Sample, Subjects, answer, placed, reduced};
+use super::{Credentials, Sample, answer, placed, reduced};
 use crate::analysis::api::provider::Reduce;
 use crate::analysis::api::provider::hosted::{NewRelicQuery, NewRelicRegion};
 use crate::model::action::{Reply, Request};
@@ -17,18 +17,18 @@ const QUESTION: &str = "query($account: Int!, $nrql: Nrql!, $timeout: Seconds) {
 const TIMES: [&str; 3] = ["beginTimeSeconds", "endTimeSeconds", "timestamp"];
 
 /// The request.
-pub fn request(query: &NewRelicQuery, subjects: &Subjects, timeout: Duration) -> Request {
+pub fn request(query: &NewRelicQuery, credentials: &Credentials, timeout: Duration) -> Request {
     let host = match query.region.unwrap_or_default() {
         NewRelicRegion::US => "api.newrelic.com",
         NewRelicRegion::EU => "api.eu.newrelic.com",
     };
     let variables = json!({
-        "account": query.account, "nrql": subjects.fill(&query.query), "timeout": timeout.as_secs().max(1),
+        "account": query.account, "nrql": query.query, "timeout": timeout.as_secs().max(1),
     });
     let body = json!({"query": QUESTION, "variables": variables}).to_string();
     let url = format!("https://{host}/graphql");
     let mut request = Request::post(url, "application/json", body, timeout);
-    let mut access = subjects.access();
+    let mut access = credentials.access();
     let key = placed(&mut access, &query.api_key);
     request.headers.insert("api-key".to_owned(), key);
     request.access = Some(Box::new(access));

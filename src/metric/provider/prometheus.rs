@@ -5,21 +5,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::answer::refusal;
-use super::{Sample, Subjects, connected, reduced};
+use super::{Credentials, Sample, answer as answers, connected, reduced};
 use crate::analysis::api::provider::{PrometheusQuery, Reduce};
-use crate::model::access::{FROM, TO, form};
+use crate::model::access::{FORM, FROM, TO, form};
 use crate::model::action::{Reply, Request};
 
-/// How queries are sent.
-pub const FORM: &str = "application/x-www-form-urlencoded";
-
 /// The request for one query.
-pub fn request(query: &PrometheusQuery, subjects: &Subjects, timeout: Duration) -> Request {
-    let text = subjects.fill(&query.query);
-    let address = subjects.fill(query.address.trim_end_matches('/'));
+pub fn request(query: &PrometheusQuery, credentials: &Credentials, timeout: Duration) -> Request {
+    let text = query.query.as_str();
+    let address = query.address.trim_end_matches('/');
     // The server gives up when nobody waits any more.
     let limit = format!("{}ms", timeout.as_millis());
-    let common = [("query", text.as_str()), ("timeout", &limit)];
+    let common = [("query", text), ("timeout", &limit)];
     let (path, body) = match &query.range {
         None => ("query", form(&common)),
         Some(range) => {
@@ -29,7 +26,7 @@ pub fn request(query: &PrometheusQuery, subjects: &Subjects, timeout: Duration) 
         }
     };
     let request = Request::post(format!("{address}/api/v1/{path}"), FORM, body, timeout);
-    let mut request = connected(request, &query.connection, subjects);
+    let mut request = connected(request, &query.connection, credentials);
     if let (Some(range), Some(access)) = (&query.range, &mut request.access) {
         access.window = Some(range.for_.into());
     }
@@ -76,15 +73,8 @@ pub fn read(query: &PrometheusQuery, reply: &Reply) -> Result<Sample, String> {
 
 /// The one series of an answer, or none.
 fn one(result: Option<&Value>) -> Result<Option<&Value>, String> {
-    match result.and_then(Value::as_array).map(Vec::as_slice) {
-        Some([]) => Ok(None),
-        Some([one]) => Ok(Some(one)),
-        Some(many) => Err(format!(
-            "the query yields {} series; aggregate them into one, for example with sum()",
-            many.len()
-        )),
-        None => Err("an answer without a result".to_owned()),
-    }
+    let found = result.and_then(Value::as_array);
+    answers::one(found.ok_or("an answer without a result")?, "query", "sum()")
 }
 
 /// Prometheus writes numbers as text.

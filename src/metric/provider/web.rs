@@ -5,17 +5,17 @@ use std::time::Duration;
 use jsonpath_rust::JsonPath;
 use serde_json::Value;
 
-use super::{Sample, Subjects, answer, connected};
+use super::{Credentials, Sample, answer, connected};
 use crate::analysis::api::provider::{Method, WebQuery};
 use crate::model::action::{Reply, Request};
 
 /// The request.
-pub fn request(query: &WebQuery, subjects: &Subjects, timeout: Duration) -> Request {
-    let url = subjects.fill(&query.url);
+pub fn request(query: &WebQuery, credentials: &Credentials, timeout: Duration) -> Request {
+    let url = query.url.clone();
     let request = match query.method.unwrap_or_default() {
         Method::GET => Request::get(url, timeout),
         Method::POST => {
-            let body = subjects.fill(query.body.as_deref().unwrap_or_default());
+            let body = query.body.clone().unwrap_or_default();
             Request::post(url, "application/json", body, timeout)
         }
     };
@@ -23,7 +23,7 @@ pub fn request(query: &WebQuery, subjects: &Subjects, timeout: Duration) -> Requ
     request
         .headers
         .insert("accept".to_owned(), "application/json".to_owned());
-    connected(request, &query.connection, subjects)
+    connected(request, &query.connection, credentials)
 }
 
 /// Whether a path can be used. The error is for people.

@@ -10,7 +10,7 @@ use super::{Draft, after};
 use crate::analysis::api::provider::Source;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{Sides, Subject};
-use crate::metric::provider::{self, Subjects, Window};
+use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
@@ -37,13 +37,9 @@ impl Draft<'_> {
             canary: self.subject(&change.revision),
             stable: self.subject(&self.stable),
         };
-        let subjects = Subjects {
-            canary_pods: sides.canary.pods.clone(),
-            stable_pods: sides.stable.pods.clone(),
-            canary_revision: sides.canary.revision.clone(),
-            stable_revision: sides.stable.revision.clone(),
+        let credentials = Credentials {
             namespace: self.seen.key.namespace.clone(),
-            ..Subjects::default()
+            ..Credentials::default()
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
@@ -76,7 +72,7 @@ impl Draft<'_> {
                 interval: *interval,
                 now: self.now,
             };
-            let request = provider::request(&sides.filled(metric), &subjects, &window);
+            let request = provider::request(&sides.filled(metric), &credentials, &window);
             let fetch = request.map(|request| Action::Fetch { key, request });
             self.measurements.extend(fetch);
         }
