@@ -4,25 +4,24 @@
 //! Reconciles are real: `observe`, `plan` and `status` on real caches. A fuse stops one after any write,
 //! as a crash would.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check; // what must hold after every write
+mod cluster; // what others do
+mod view; // what stories look at
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::api::Environment;
-use super::observed::{LiveRules, Rules};
 use super::slo::{self, Answers};
-use super::{observe, plan, render, status};
+use super::{observe, plan, status};
 use crate::cluster::caches::Caches;
 use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
-use crate::promotion::api::Promotion;
-use crate::promotion::audit;
-use crate::rollout::api::Rollout;
-use crate::rollout::binding::{self, Binding};
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -87,21 +86,6 @@ pub(crate) struct World {
 
 /// A reconcile that did not come to its end.
 struct Crash;
-
-/// A Job's pod whose image nobody has.
-fn waiting_pod(job: &Value) -> Value {
-    let of_job = &job["metadata"];
-    json!({
-        "metadata": {
-            "labels": of_job["labels"],
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": of_job["name"], "uid": of_job["uid"]}],
-        },
-        "status": {"containerStatuses": [{
-            "name": "check", "image": "smoke:1", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
-        }]},
-    })
-}
 
 pub(crate) fn digest(number: u32) -> String {
     format!("sha256:{}", format!("{number:02x}").repeat(32))
@@ -410,85 +394,6 @@ impl World {
         Ok((plan.actions.len(), plan.wake))
     }
 
-    /// The objects that have rules of an Environment.
-    fn rules_of(&self, environment: &str) -> Rules {
-        let name = render::rules_name(environment);
-        let found = self.objects.get(&(ObjectKind::ConfigMap, name.clone()));
-        let live = found.map(|object| LiveRules {
-            target: Target {
-                kind: ObjectKind::ConfigMap,
-                key: Key::new(NS, name),
-                uid: object["metadata"]["uid"].as_str().unwrap().to_owned(),
-                resource_version: String::new(),
-            },
-            is_ours: object.pointer("/metadata/ownerReferences/0/name")
-                == Some(&environment.into()),
-            body: object.clone(),
-        });
-        Rules {
-            kind: ObjectKind::ConfigMap,
-            live: live.into_iter().collect(),
-        }
-    }
-
-    /// Whether requests fail in an Environment.
-    fn burns(&self, environment: &str) -> bool {
-        let model = self.models.get(&format!("{environment}-api"));
-        let images = model.map(|model| model.stable.values().chain(model.canary.values()));
-        let mut images = images.into_iter().flatten();
-        self.has_outage || images.any(|image| self.natures.get(image) == Some(&Nature::Burns))
-    }
-
-    fn note_burns(&mut self) {
-        for name in self.names(ObjectKind::Environment) {
-            let burns = self.burns(&name);
-            let known = self.burnt.entry(name).or_default();
-            if known.last().is_some_and(|(_, known)| *known) != burns {
-                known.push((self.now, burns));
-            }
-        }
-    }
-
-    /// What Prometheus answers: of a thousand requests a hundred have failed, or none.
-    fn counted(&self, environment: &str, request: &Request) -> Result<Reply, String> {
-        if !self.has_prometheus {
-            return Err("connection refused".to_owned());
-        }
-        let body = request.body.as_deref().unwrap();
-        let at = body
-            .split_once("&time=")
-            .map(|(_, at)| at.parse::<i64>().unwrap());
-        let at = at.map_or(self.now, |at| {
-            Timestamp::from_second(at).unwrap() - SignedDuration::from_secs(1)
-        });
-        let known = self.burnt[environment].iter().rev();
-        let burns = known
-            .map(|(since, burns)| (*since, *burns))
-            .find(|(since, _)| *since <= at);
-        let burns = burns.is_some_and(|(_, burns)| burns);
-        let names = body.split("%22of%22%2C%20%22").skip(1).map(|rest| {
-            let (name, _) = rest.split_once("%22").unwrap();
-            name.replace("%2F", "/")
-        });
-        let series = names.map(|name| {
-            let number = match name.split_once('/').unwrap().0 {
-                "errors" | "since" if burns => "100",
-                "errors" | "since" => "0",
-                // Of the whole period it is little.
-                "total" if name.ends_with("/period") => "1000000",
-                "total" => "1000",
-                _ => "1",
-            };
-            json!({"metric": {"of": name}, "value": [1, number]})
-        });
-        let series: Vec<Value> = series.collect();
-        let body = json!({"status": "success", "data": {"resultType": "vector", "result": series}});
-        Ok(Reply {
-            status: 200,
-            body: body.to_string().into_bytes(),
-        })
-    }
-
     fn write(&mut self, action: &Action) -> Result<(), Crash> {
         self.writes += 1;
         match action {
@@ -537,276 +442,8 @@ impl World {
             self.put(manifest.kind, name, manifest.body.clone());
         }
     }
-
-    fn rollouts_act(&mut self) {
-        for name in self.names(ObjectKind::Rollout) {
-            let key = Key::new(NS, name.as_str());
-            let rollout = self.caches.rollouts.get(&key).unwrap();
-            let mut model = self.models.remove(&name).unwrap();
-            let (status, is_news) = self.follow(&rollout, &mut model);
-            self.models.insert(name.clone(), model);
-            let mut object = self.object(ObjectKind::Rollout, &name);
-            if is_news || object.get("status") != Some(&status) {
-                object["status"] = status;
-                self.store(ObjectKind::Rollout, &name, object);
-            }
-        }
-    }
-
-    /// One move of a Rollout.
-    fn follow(&self, rollout: &Rollout, model: &mut Model) -> (Value, bool) {
-        let source = rollout.spec.release.as_ref().unwrap();
-        let environment = Key::new(NS, source.environment.name.as_str());
-        let environment = self.caches.environments.get(&environment);
-        let asked = if model.canary.is_empty() {
-            &model.stable
-        } else {
-            &model.canary
-        };
-        let kept = (!asked.is_empty()).then(|| asked.clone());
-        let bound = binding::bind(&rollout.name_any(), source, environment.as_deref(), kept);
-        let Binding::Images {
-            images, promotion, ..
-        } = bound
-        else {
-            return (rendered(rollout, model, "Pending"), false);
-        };
-        let nature = images.get("web").and_then(|image| self.natures.get(image));
-        let breaks = nature == Some(&Nature::Breaks);
-        if model.stable.is_empty() || model.stable == images {
-            (model.stable, model.canary, model.failed) = (images, BTreeMap::new(), None);
-            model.unready_since = breaks.then(|| model.unready_since.unwrap_or(self.now));
-            let phase = if breaks { "Degraded" } else { "Healthy" };
-            return (rendered(rollout, model, phase), false);
-        }
-        let gave_up = model.failed.as_ref().is_some_and(|asked| {
-            model.canary == images && (promotion.is_none() || *asked == promotion)
-        });
-        if gave_up {
-            return (rendered(rollout, model, "RolledBack"), false);
-        }
-        if breaks {
-            (model.canary, model.failed) = (images, Some(promotion));
-            return (rendered(rollout, model, "RolledBack"), true);
-        }
-        if model.canary == images && model.failed.is_none() {
-            (model.stable, model.canary) = (images, BTreeMap::new());
-            return (rendered(rollout, model, "Healthy"), true);
-        }
-        (model.canary, model.failed) = (images, None);
-        (rendered(rollout, model, "Progressing"), true)
-    }
-
-    fn jobs_act(&mut self) {
-        for name in self.names(ObjectKind::Job) {
-            let mut object = self.object(ObjectKind::Job, &name);
-            if object.get("status").is_some() || self.are_tests_slow {
-                continue;
-            }
-            let container = &object["spec"]["template"]["spec"]["containers"][0];
-            let env = container["env"].as_array().unwrap();
-            let digest = env
-                .iter()
-                .find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
-            let digest = digest.unwrap()["value"].as_str().unwrap();
-            let nature = self.natures.get(&format!("registry.example/api@{digest}"));
-            if nature == Some(&Nature::LacksSmoke) {
-                self.put(ObjectKind::Pod, &name, waiting_pod(&object));
-                object["status"] = json!({"active": 1});
-                self.store(ObjectKind::Job, &name, object);
-                continue;
-            }
-            let type_ = if nature == Some(&Nature::FailsSmoke) {
-                "Failed"
-            } else {
-                "Complete"
-            };
-            object["status"] = json!({"conditions": [{"type": type_, "status": "True", "reason": "BackoffLimitExceeded"}]});
-            self.store(ObjectKind::Job, &name, object);
-        }
-    }
-
-    /// What must hold after every write.
-    fn check(&mut self) {
-        for name in self.names(ObjectKind::Environment) {
-            let promotions = self.promotions_of(&name);
-            // One without a phase is new, or its status was lost; only the last one can be new.
-            let last = promotions.last().map(ResourceExt::name_any);
-            let is_active = |promotion: &&Promotion| {
-                let phase = promotion.status.as_ref().and_then(|status| status.phase);
-                match phase {
-                    Some(phase) => !phase.is_finished(),
-                    None => last == Some(promotion.name_any()),
-                }
-            };
-            let active = promotions.iter().filter(is_active);
-            assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
-            Self::check_burns(&promotions);
-            for promotion in &promotions {
-                self.check_promotion(&name, promotion);
-            }
-        }
-    }
-
-    /// Nothing goes back from a way back, and nothing goes back twice: what was started before is a promotion that had
-    /// succeeded, and what a burn ended is none that goes back.
-    fn check_burns(promotions: &[Promotion]) {
-        // One whose status was lost had one.
-        let is_started = |promotion: &&Promotion| {
-            let status = promotion.status.clone().unwrap_or_default();
-            status.started_at.is_some() || status.phase.is_none()
-        };
-        for promotion in promotions {
-            let status = promotion.status.clone().unwrap_or_default();
-            let is_back = promotion.spec.kind.as_str() == "Rollback";
-            let is_burnt = status.reason.as_deref() == Some("SLOBurn");
-            assert!(
-                !(is_back && is_burnt),
-                "{} is taken back",
-                promotion.name_any()
-            );
-            let reason = promotion.spec.reason.as_deref();
-            if reason.is_none_or(|reason| !reason.starts_with("SLOBurn")) {
-                continue;
-            }
-            let mut earlier = promotions
-                .iter()
-                .filter(|other| other.spec.number < promotion.spec.number);
-            let last = earlier.rfind(is_started).unwrap();
-            assert!(is_back, "{}", promotion.name_any());
-            if promotion.spec.decision.is_none() {
-                assert_eq!(
-                    last.spec.kind.as_str(),
-                    "Promote",
-                    "{}",
-                    promotion.name_any()
-                );
-                assert_eq!(promotion.spec.previous.as_ref(), Some(&last.spec.release));
-            }
-        }
-    }
-
-    fn check_promotion(&mut self, environment: &str, promotion: &Promotion) {
-        let name = promotion.name_any();
-        let status = promotion.status.clone().unwrap_or_default();
-        assert_eq!(audit::verify(&status.audit), Ok(()), "I10: {name}");
-        if status.phase.unwrap_or_default().is_finished() {
-            let now = serde_json::to_value(&status).unwrap();
-            let before = self
-                .ended
-                .entry(name.clone())
-                .or_insert_with(|| now.clone());
-            assert_eq!(*before, now, "I6: {name} had ended");
-        }
-        // I2, I5: whatever is started was approved, or goes back, or was found running.
-        let object = self.object(ObjectKind::Environment, environment);
-        let required = object.pointer("/spec/protection/approvals/required");
-        let required = required.and_then(Value::as_u64).unwrap_or(0);
-        let is_rollback = promotion.spec.kind.as_str() == "Rollback";
-        let was_lost = status
-            .audit
-            .iter()
-            .any(|entry| entry.event.contains("status was lost"));
-        if status.started_at.is_some() && !is_rollback && !was_lost {
-            let users: BTreeSet<&str> = status.approvals.iter().map(|a| a.user.as_str()).collect();
-            assert_eq!(users.len(), status.approvals.len(), "I5: {name}");
-            assert!(users.len() as u64 >= required, "I2: {name} {users:?}");
-            assert!(
-                !users.contains(promotion.spec.requested_by.as_str()),
-                "I5: {name}"
-            );
-        }
-    }
-
-    pub(crate) fn promotions_of(&self, environment: &str) -> Vec<Promotion> {
-        let all = self.names(ObjectKind::Promotion).into_iter().map(|name| {
-            let object = self.object(ObjectKind::Promotion, &name);
-            serde_json::from_value::<Promotion>(object).unwrap()
-        });
-        let mut own: Vec<Promotion> = all.filter(|p| p.spec.environment == environment).collect();
-        own.sort_by_key(|promotion| promotion.spec.number);
-        own
-    }
-
-    /// The Promotions of an Environment, told in words.
-    pub(crate) fn told(&self, environment: &str) -> Vec<String> {
-        let all = self.promotions_of(environment);
-        all.iter()
-            .map(|promotion| {
-                let phase = promotion.status.as_ref().and_then(|status| status.phase);
-                let phase = phase.map_or("-", |phase| phase.as_str());
-                format!("{} {} {phase}", promotion.spec.kind, promotion.spec.release)
-            })
-            .collect()
-    }
-
-    pub(crate) fn status(&self, environment: &str) -> super::api::EnvironmentStatus {
-        let object = self.object(ObjectKind::Environment, environment);
-        serde_json::from_value(object.get("status").cloned().unwrap_or(json!({}))).unwrap()
-    }
-
-    pub(crate) fn message(&self, environment: &str) -> String {
-        self.status(environment).message.unwrap_or_default()
-    }
-
-    /// The Release that runs and is good, and the one that should run.
-    pub(crate) fn runs(&self, environment: &str) -> (String, String) {
-        let status = self.status(environment);
-        let name = |list: &[super::api::Deployed]| {
-            list.first()
-                .map(|deployed| deployed.release.clone())
-                .unwrap_or_default()
-        };
-        (name(&status.current), name(&status.desired))
-    }
-
-    /// The number of the Release that a Rollout serves.
-    pub(crate) fn serves(&self, rollout: &str) -> Option<u32> {
-        let image = self.models[rollout].stable.get("web")?;
-        let (_, hex) = image.split_once("sha256:")?;
-        u32::from_str_radix(&hex[..2], 16).ok()
-    }
-
-    /// Whether a condition is there, and what it says.
-    pub(crate) fn condition(&self, environment: &str, type_: &str) -> Option<bool> {
-        let conditions = self.status(environment).conditions;
-        let found = conditions.iter().find(|condition| condition.type_ == type_);
-        found.map(|condition| condition.status == "True")
-    }
 }
 
 fn seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap()
-}
-
-fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
-    let revision = |images: &BTreeMap<String, String>| json!({"revision": "r", "images": images, "replicas": 1, "ready": 1});
-    let is_ready = phase == "Healthy";
-    let since = model
-        .unready_since
-        .unwrap_or(NOW)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string();
-    let condition = |type_: &str, is_true: bool| {
-        let status = if is_true { "True" } else { "False" };
-        json!({"type": type_, "status": status, "reason": phase, "message": "m", "lastTransitionTime": since})
-    };
-    let mut status = json!({
-        "observedGeneration": rollout.metadata.generation, "phase": phase, "message": phase,
-        "conditions": [condition("Ready", is_ready), condition("Healthy", phase != "Degraded")],
-        "progress": {}, "replicas": 0,
-    });
-    if !model.stable.is_empty() {
-        status["stable"] = revision(&model.stable);
-    }
-    if !model.canary.is_empty() {
-        status["canary"] = revision(&model.canary);
-    }
-    if let Some(promotion) = &model.failed {
-        status["progress"]["failed"] = json!({
-            "revision": "r", "reason": "CrashLoop", "message": "exit 1", "at": NOW.to_string(),
-            "promotion": promotion,
-        });
-    }
-    status
 }

@@ -8,6 +8,7 @@ mod chaos;
 mod cluster;
 mod held;
 mod lent;
+mod random;
 mod server;
 mod story;
 mod verdict;
@@ -38,6 +39,7 @@ use crate::model::weight::Weight;
 use crate::traffic::Side;
 use crate::traffic::division::Division;
 use crate::traffic::router::{Route, Scene};
+use random::Random;
 use story::*;
 
 /// Seconds for which the data plane may go on using what was changed.
@@ -50,27 +52,6 @@ const OLDEST: usize = 8;
 /// Seconds for which pods go on serving while they end, where they do.
 const DRAIN: i64 = 10;
 const SIDES: [Side; 2] = [Side::Stable, Side::Canary];
-
-/// A small generator of pseudo-random numbers (SplitMix64, Steele et al. 2014): seeded, so that a failure can be rerun.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn one_in(&mut self, chance: u64) -> bool {
-        self.below(chance) == 0
-    }
-}
 
 /// What is simulated, besides the rules of the planner.
 #[derive(Clone, Copy)]

@@ -1,0 +1,105 @@
+//! What must hold after every write: the invariants of Environments and their records.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::World;
+use crate::model::object::ObjectKind;
+use crate::promotion::api::Promotion;
+use crate::promotion::audit;
+
+impl World {
+    /// What must hold after every write.
+    pub(super) fn check(&mut self) {
+        for name in self.names(ObjectKind::Environment) {
+            let promotions = self.promotions_of(&name);
+            // One without a phase is new, or its status was lost; only the last one can be new.
+            let last = promotions.last().map(ResourceExt::name_any);
+            let is_active = |promotion: &&Promotion| {
+                let phase = promotion.status.as_ref().and_then(|status| status.phase);
+                match phase {
+                    Some(phase) => !phase.is_finished(),
+                    None => last == Some(promotion.name_any()),
+                }
+            };
+            let active = promotions.iter().filter(is_active);
+            assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
+            Self::check_burns(&promotions);
+            for promotion in &promotions {
+                self.check_promotion(&name, promotion);
+            }
+        }
+    }
+
+    /// Nothing goes back from a way back, and nothing goes back twice: what was started before is a promotion that had
+    /// succeeded, and what a burn ended is none that goes back.
+    fn check_burns(promotions: &[Promotion]) {
+        // One whose status was lost had one.
+        let is_started = |promotion: &&Promotion| {
+            let status = promotion.status.clone().unwrap_or_default();
+            status.started_at.is_some() || status.phase.is_none()
+        };
+        for promotion in promotions {
+            let status = promotion.status.clone().unwrap_or_default();
+            let is_back = promotion.spec.kind.as_str() == "Rollback";
+            let is_burnt = status.reason.as_deref() == Some("SLOBurn");
+            assert!(
+                !(is_back && is_burnt),
+                "{} is taken back",
+                promotion.name_any()
+            );
+            let reason = promotion.spec.reason.as_deref();
+            if reason.is_none_or(|reason| !reason.starts_with("SLOBurn")) {
+                continue;
+            }
+            let mut earlier = promotions
+                .iter()
+                .filter(|other| other.spec.number < promotion.spec.number);
+            let last = earlier.rfind(is_started).unwrap();
+            assert!(is_back, "{}", promotion.name_any());
+            if promotion.spec.decision.is_none() {
+                assert_eq!(
+                    last.spec.kind.as_str(),
+                    "Promote",
+                    "{}",
+                    promotion.name_any()
+                );
+                assert_eq!(promotion.spec.previous.as_ref(), Some(&last.spec.release));
+            }
+        }
+    }
+
+    fn check_promotion(&mut self, environment: &str, promotion: &Promotion) {
+        let name = promotion.name_any();
+        let status = promotion.status.clone().unwrap_or_default();
+        assert_eq!(audit::verify(&status.audit), Ok(()), "I10: {name}");
+        if status.phase.unwrap_or_default().is_finished() {
+            let now = serde_json::to_value(&status).unwrap();
+            let before = self
+                .ended
+                .entry(name.clone())
+                .or_insert_with(|| now.clone());
+            assert_eq!(*before, now, "I6: {name} had ended");
+        }
+        // I2, I5: whatever is started was approved, or goes back, or was found running.
+        let object = self.object(ObjectKind::Environment, environment);
+        let required = object.pointer("/spec/protection/approvals/required");
+        let required = required.and_then(Value::as_u64).unwrap_or(0);
+        let is_rollback = promotion.spec.kind.as_str() == "Rollback";
+        let was_lost = status
+            .audit
+            .iter()
+            .any(|entry| entry.event.contains("status was lost"));
+        if status.started_at.is_some() && !is_rollback && !was_lost {
+            let users: BTreeSet<&str> = status.approvals.iter().map(|a| a.user.as_str()).collect();
+            assert_eq!(users.len(), status.approvals.len(), "I5: {name}");
+            assert!(users.len() as u64 >= required, "I2: {name} {users:?}");
+            assert!(
+                !users.contains(promotion.spec.requested_by.as_str()),
+                "I5: {name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What others do in the world: Rollouts that follow, Jobs that end, a Prometheus that counts.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::super::observed::{LiveRules, Rules};
+use super::super::render;
+use super::{Model, NOW, NS, Nature, World};
+use crate::model::action::{Reply, Request};
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::rollout::api::Rollout;
+use crate::rollout::binding::{self, Binding};
+
+impl World {
+    /// The objects that have rules of an Environment.
+    pub(super) fn rules_of(&self, environment: &str) -> Rules {
+        let name = render::rules_name(environment);
+        let found = self.objects.get(&(ObjectKind::ConfigMap, name.clone()));
+        let live = found.map(|object| LiveRules {
+            target: Target {
+                kind: ObjectKind::ConfigMap,
+                key: Key::new(NS, name),
+                uid: object["metadata"]["uid"].as_str().unwrap().to_owned(),
+                resource_version: String::new(),
+            },
+            is_ours: object.pointer("/metadata/ownerReferences/0/name")
+                == Some(&environment.into()),
+            body: object.clone(),
+        });
+        Rules {
+            kind: ObjectKind::ConfigMap,
+            live: live.into_iter().collect(),
+        }
+    }
+
+    /// Whether requests fail in an Environment.
+    fn burns(&self, environment: &str) -> bool {
+        let model = self.models.get(&format!("{environment}-api"));
+        let images = model.map(|model| model.stable.values().chain(model.canary.values()));
+        let mut images = images.into_iter().flatten();
+        self.has_outage || images.any(|image| self.natures.get(image) == Some(&Nature::Burns))
+    }
+
+    pub(super) fn note_burns(&mut self) {
+        for name in self.names(ObjectKind::Environment) {
+            let burns = self.burns(&name);
+            let known = self.burnt.entry(name).or_default();
+            if known.last().is_some_and(|(_, known)| *known) != burns {
+                known.push((self.now, burns));
+            }
+        }
+    }
+
+    /// What Prometheus answers: of a thousand requests a hundred have failed, or none.
+    pub(super) fn counted(&self, environment: &str, request: &Request) -> Result<Reply, String> {
+        if !self.has_prometheus {
+            return Err("connection refused".to_owned());
+        }
+        let body = request.body.as_deref().unwrap();
+        let at = body
+            .split_once("&time=")
+            .map(|(_, at)| at.parse::<i64>().unwrap());
+        let at = at.map_or(self.now, |at| {
+            Timestamp::from_second(at).unwrap() - SignedDuration::from_secs(1)
+        });
+        let known = self.burnt[environment].iter().rev();
+        let burns = known
+            .map(|(since, burns)| (*since, *burns))
+            .find(|(since, _)| *since <= at);
+        let burns = burns.is_some_and(|(_, burns)| burns);
+        let names = body.split("%22of%22%2C%20%22").skip(1).map(|rest| {
+            let (name, _) = rest.split_once("%22").unwrap();
+            name.replace("%2F", "/")
+        });
+        let series = names.map(|name| {
+            let number = match name.split_once('/').unwrap().0 {
+                "errors" | "since" if burns => "100",
+                "errors" | "since" => "0",
+                // Of the whole period it is little.
+                "total" if name.ends_with("/period") => "1000000",
+                "total" => "1000",
+                _ => "1",
+            };
+            json!({"metric": {"of": name}, "value": [1, number]})
+        });
+        let series: Vec<Value> = series.collect();
+        let body = json!({"status": "success", "data": {"resultType": "vector", "result": series}});
+        Ok(Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        })
+    }
+
+    pub(super) fn rollouts_act(&mut self) {
+        for name in self.names(ObjectKind::Rollout) {
+            let key = Key::new(NS, name.as_str());
+            let rollout = self.caches.rollouts.get(&key).unwrap();
+            let mut model = self.models.remove(&name).unwrap();
+            let (status, is_news) = self.follow(&rollout, &mut model);
+            self.models.insert(name.clone(), model);
+            let mut object = self.object(ObjectKind::Rollout, &name);
+            if is_news || object.get("status") != Some(&status) {
+                object["status"] = status;
+                self.store(ObjectKind::Rollout, &name, object);
+            }
+        }
+    }
+
+    /// One move of a Rollout.
+    fn follow(&self, rollout: &Rollout, model: &mut Model) -> (Value, bool) {
+        let source = rollout.spec.release.as_ref().unwrap();
+        let environment = Key::new(NS, source.environment.name.as_str());
+        let environment = self.caches.environments.get(&environment);
+        let asked = if model.canary.is_empty() {
+            &model.stable
+        } else {
+            &model.canary
+        };
+        let kept = (!asked.is_empty()).then(|| asked.clone());
+        let bound = binding::bind(&rollout.name_any(), source, environment.as_deref(), kept);
+        let Binding::Images {
+            images, promotion, ..
+        } = bound
+        else {
+            return (rendered(rollout, model, "Pending"), false);
+        };
+        let nature = images.get("web").and_then(|image| self.natures.get(image));
+        let breaks = nature == Some(&Nature::Breaks);
+        if model.stable.is_empty() || model.stable == images {
+            (model.stable, model.canary, model.failed) = (images, BTreeMap::new(), None);
+            model.unready_since = breaks.then(|| model.unready_since.unwrap_or(self.now));
+            let phase = if breaks { "Degraded" } else { "Healthy" };
+            return (rendered(rollout, model, phase), false);
+        }
+        let gave_up = model.failed.as_ref().is_some_and(|asked| {
+            model.canary == images && (promotion.is_none() || *asked == promotion)
+        });
+        if gave_up {
+            return (rendered(rollout, model, "RolledBack"), false);
+        }
+        if breaks {
+            (model.canary, model.failed) = (images, Some(promotion));
+            return (rendered(rollout, model, "RolledBack"), true);
+        }
+        if model.canary == images && model.failed.is_none() {
+            (model.stable, model.canary) = (images, BTreeMap::new());
+            return (rendered(rollout, model, "Healthy"), true);
+        }
+        (model.canary, model.failed) = (images, None);
+        (rendered(rollout, model, "Progressing"), true)
+    }
+
+    pub(super) fn jobs_act(&mut self) {
+        for name in self.names(ObjectKind::Job) {
+            let mut object = self.object(ObjectKind::Job, &name);
+            if object.get("status").is_some() || self.are_tests_slow {
+                continue;
+            }
+            let container = &object["spec"]["template"]["spec"]["containers"][0];
+            let env = container["env"].as_array().unwrap();
+            let digest = env
+                .iter()
+                .find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
+            let digest = digest.unwrap()["value"].as_str().unwrap();
+            let nature = self.natures.get(&format!("registry.example/api@{digest}"));
+            if nature == Some(&Nature::LacksSmoke) {
+                self.put(ObjectKind::Pod, &name, waiting_pod(&object));
+                object["status"] = json!({"active": 1});
+                self.store(ObjectKind::Job, &name, object);
+                continue;
+            }
+            let type_ = if nature == Some(&Nature::FailsSmoke) {
+                "Failed"
+            } else {
+                "Complete"
+            };
+            object["status"] = json!({"conditions": [{"type": type_, "status": "True", "reason": "BackoffLimitExceeded"}]});
+            self.store(ObjectKind::Job, &name, object);
+        }
+    }
+}
+
+fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
+    let revision = |images: &BTreeMap<String, String>| json!({"revision": "r", "images": images, "replicas": 1, "ready": 1});
+    let is_ready = phase == "Healthy";
+    let since = model
+        .unready_since
+        .unwrap_or(NOW)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    let condition = |type_: &str, is_true: bool| {
+        let status = if is_true { "True" } else { "False" };
+        json!({"type": type_, "status": status, "reason": phase, "message": "m", "lastTransitionTime": since})
+    };
+    let mut status = json!({
+        "observedGeneration": rollout.metadata.generation, "phase": phase, "message": phase,
+        "conditions": [condition("Ready", is_ready), condition("Healthy", phase != "Degraded")],
+        "progress": {}, "replicas": 0,
+    });
+    if !model.stable.is_empty() {
+        status["stable"] = revision(&model.stable);
+    }
+    if !model.canary.is_empty() {
+        status["canary"] = revision(&model.canary);
+    }
+    if let Some(promotion) = &model.failed {
+        status["progress"]["failed"] = json!({
+            "revision": "r", "reason": "CrashLoop", "message": "exit 1", "at": NOW.to_string(),
+            "promotion": promotion,
+        });
+    }
+    status
+}
+
+/// A Job's pod whose image nobody has.
+fn waiting_pod(job: &Value) -> Value {
+    let of_job = &job["metadata"];
+    json!({
+        "metadata": {
+            "labels": of_job["labels"],
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": of_job["name"], "uid": of_job["uid"]}],
+        },
+        "status": {"containerStatuses": [{
+            "name": "check", "image": "smoke:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+        }]},
+    })
+}
