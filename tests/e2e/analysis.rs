@@ -1,6 +1,7 @@
 //! What a real Prometheus says of real pods, and how that ends: slow answers, no answers, no requests, a value that flaps.
 
 use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
 
 use crate::app::{App, REPLICAS, nothing_lost, with_app};
 use crate::canary::success_rate;
@@ -28,6 +29,13 @@ fn metric(app: &App, query: &str, rules: &Value) -> Value {
     metric
 }
 
+/// Asks for version two once more, as another revision: one that was given up is not tried again.
+async fn ask_for(app: &App, attempt: &str, metric: &Value) {
+    let mut rollout = app.rollout(Version::Two, &watched(metric));
+    rollout["spec"]["template"]["metadata"]["annotations"]["attempt"] = attempt.into();
+    app.apply(ObjectKind::Rollout, &rollout).await;
+}
+
 /// Waits until the change has been given up, and yields the reason.
 async fn given_up(app: &App) -> String {
     let rollout = app.until_rolled_back().await;
@@ -53,7 +61,7 @@ async fn a_slow_version_is_sent_back() {
         slow["spec"]["template"]["spec"]["containers"][0]["command"] = json!([
             "sh", "-c", "cp -r \"$(pwd)\" /tmp/slow && echo 400 > /tmp/slow/DELAY_MS && exec python3 /tmp/slow/app.py"
         ]);
-        app.apply(slipway::model::object::ObjectKind::Rollout, &slow).await;
+        app.apply(ObjectKind::Rollout, &slow).await;
         let reason = given_up(app).await;
         assert!(reason.contains("latency"), "{reason}");
         app.until_pods(REPLICAS).await;
@@ -69,24 +77,30 @@ async fn no_requests_no_answer_and_a_value_that_flaps_end_as_the_metric_says() {
         let without_requests = |no_data: &str| {
             let mut metric = success_rate(app);
             metric["noData"] = no_data.into();
-            watched(&metric)
+            metric
         };
-        app.start(Version::One, &without_requests("Fail")).await;
-        app.ask_for(Version::Two, &without_requests("Fail")).await;
+        app.start(Version::One, &watched(&without_requests("Fail")))
+            .await;
+        ask_for(app, "without requests", &without_requests("Fail")).await;
         let reason = given_up(app).await;
         assert!(reason.contains("samples are bad"), "{reason}");
-        app.start(Version::Two, &without_requests("Pass")).await;
+        ask_for(
+            app,
+            "without requests, which is fine",
+            &without_requests("Pass"),
+        )
+        .await;
+        app.until_healthy().await;
 
         let gone = json!({"errorLimit": 2, "prometheus": {"address": nobody(app)}});
-        app.ask_for(Version::One, &watched(&metric(app, "1", &gone)))
-            .await;
+        ask_for(app, "nobody answers", &metric(app, "1", &gone)).await;
         let reason = given_up(app).await;
         assert!(reason.contains("errors in a row"), "{reason}");
 
         // Good for three seconds, bad for three: no row of bad samples is as long as all that are forgiven.
         let flaps = json!({"failureLimit": 5, "minSamples": 100});
         let flapping = metric(app, "floor(vector(time() / 3)) % 2", &flaps);
-        app.ask_for(Version::One, &watched(&flapping)).await;
+        ask_for(app, "it flaps", &flapping).await;
         let reason = given_up(app).await;
         assert!(reason.contains("samples are bad"), "{reason}");
         let tally = app.now().await["status"]["analysis"][0].clone();
