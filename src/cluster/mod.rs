@@ -27,8 +27,10 @@ use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
 
-/// How long it is believed that the cluster has a kind, or has not.
+/// How long it is believed that the cluster has a kind.
 const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// How long it is believed that the cluster does not have a kind: people who install one want to see it used.
+const MISSING_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 /// The handle that every reconcile reads and writes through.
 #[derive(Clone)]
@@ -148,10 +150,12 @@ impl Cluster {
     /// definitions.
     pub async fn serves(&self, kind: ObjectKind) -> Result<bool, Box<kube::Error>> {
         let now = self.clock.now();
-        let is_fresh = |at: Timestamp| now.duration_since(at).abs() < SERVED_FOR;
         let known = self.served().get(&kind).copied();
-        if let Some((serves, _)) = known.filter(|(_, at)| is_fresh(*at)) {
-            return Ok(serves);
+        if let Some((serves, at)) = known {
+            let believed_for = if serves { SERVED_FOR } else { MISSING_FOR };
+            if now.duration_since(at).abs() < believed_for {
+                return Ok(serves);
+            }
         }
         let version = kind.api_version();
         let serves = match self.client.list_api_group_resources(&version).await {

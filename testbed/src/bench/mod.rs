@@ -8,6 +8,7 @@
     reason = "a benchmark plays people and other controllers, and a field that JSON lacks reads as null"
 )]
 
+mod bare;
 mod calls;
 pub mod chart;
 mod metrics_server;

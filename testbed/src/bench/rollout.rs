@@ -14,6 +14,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
+use super::bare;
 use super::calls::{Calls, Mark, as_f64};
 use super::metrics_server::MetricsServer;
 use super::report::{heading, line, percentile, ratio};
@@ -25,7 +26,7 @@ use crate::scripted::{Rules, ScriptedGateway, ScriptedNodes, routes};
 /// The user that the operator is, so that its requests can be counted.
 const OPERATOR: &str = "bench-operator";
 /// Requests of the benchmark itself at the same time.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 /// Rollouts whose metric turns bad.
 const JUDGED: u32 = 10;
 /// Time for which a Rollout at rest is looked at.
@@ -33,7 +34,7 @@ const REST: Duration = Duration::from_mins(1);
 /// Longer than anything that is left over from a change waits to be written.
 const AFTERMATH: Duration = Duration::from_secs(40);
 /// Nothing here takes longer, even with ten thousand.
-const PATIENCE: Duration = Duration::from_mins(40);
+pub(super) const PATIENCE: Duration = Duration::from_mins(40);
 
 /// A cluster with the operator's definitions and nodes for its pods.
 #[expect(missing_debug_implementations, reason = "a client has none")]
@@ -74,31 +75,40 @@ impl Bench {
     /// Something does not come to its end.
     pub async fn play(&self, counts: &[u32]) -> Result<()> {
         let nodes = ScriptedNodes::start(self.client.clone(), 20, Rules::default()).await?;
+        let mut first = None;
         for count in counts {
-            Run::new(self, *count).await?.play().await?;
+            let took = Run::new(self, *count).await?.play().await?;
+            first = first.or(Some((*count, took)));
         }
-        self.restart(counts.first().copied().unwrap_or(100)).await?;
+        if let Some((count, undisturbed)) = first {
+            self.restart(count, undisturbed).await?;
+        }
         self.react().await?;
         nodes.stop().await
     }
 
-    async fn restart(&self, count: u32) -> Result<()> {
+    /// An operator is killed after half of the time that an update takes undisturbed.
+    async fn restart(&self, count: u32, undisturbed: Duration) -> Result<()> {
         heading(&format!("restart in the middle of an update, N = {count}"));
         let mut run = Run::new(self, count).await?;
         run.create().await?;
+        let start = Instant::now();
         run.update("2").await?;
-        run.halfway().await?;
+        tokio::time::sleep_until((start + undisturbed / 2).into()).await;
         run.restart().await?;
         let restarted = Instant::now();
         let end = run.settled("2").await?;
-        line("from the restart to all healthy", seconds(end - restarted));
+        let (after, all) = (end - restarted, end - start);
+        line("from the restart to all healthy", seconds(after));
+        line("from the update to all healthy", seconds(all));
         if count == 100 {
-            ratio(
-                "restart mid-update, N=100, s",
-                (end - restarted).as_secs_f64(),
-                5.0,
-            );
+            ratio("restart mid-update, N=100, s", after.as_secs_f64(), 5.0);
         }
+        ratio(
+            &format!("an update with a restart to one without, N={count}"),
+            all.as_secs_f64() / undisturbed.as_secs_f64(),
+            1.25,
+        );
         run.end().await
     }
 
@@ -214,7 +224,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn play(mut self) -> Result<()> {
+    /// How long an update took.
+    async fn play(mut self) -> Result<Duration> {
         let count = self.count;
         heading(&format!("N = {count} Rollouts of 4 pods"));
         self.measured("create", async |run| run.create().await)
@@ -250,7 +261,16 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        self.end().await
+        let client = self.bench.client.clone();
+        self.end().await?;
+        let bare = bare::update(&client, count).await?;
+        line("the same update of bare Deployments", seconds(bare));
+        ratio(
+            &format!("wall of an update to that of bare Deployments, N={count}"),
+            took.as_secs_f64() / bare.as_secs_f64(),
+            1.25,
+        );
+        Ok(took)
     }
 
     /// Does something, and prints what it took until it was done. Requests and CPU that come of it later count too.
@@ -360,19 +380,6 @@ impl<'a> Run<'a> {
             .await
     }
 
-    /// Waits until half of them have left the first version behind.
-    async fn halfway(&mut self) -> Result<()> {
-        let is_on_its_way = |rollout: &DynamicObject| {
-            let status = &rollout.data["status"];
-            status["canary"].is_object() || status["stable"]["images"]["web"] == "greeter:2"
-        };
-        let half = self.count / 2;
-        self.rollouts
-            .until(("half of them on their way", PATIENCE), half, is_on_its_way)
-            .await
-            .map(drop)
-    }
-
     async fn end(mut self) -> Result<()> {
         // Their finalizers need the operator, and the next run wants the machine for itself.
         let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
@@ -389,14 +396,7 @@ impl<'a> Run<'a> {
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-        let pods = self.api("", "v1", "Pod");
-        crate::wait::until("the pods are gone", PATIENCE, || async {
-            let left = pods
-                .list(&kube::api::ListParams::default().limit(1))
-                .await?;
-            Ok(left.items.is_empty().then_some(()))
-        })
-        .await?;
+        gone(&self.api("", "v1", "Pod")).await?;
         if let Some(subject) = self.subject.take() {
             subject.kill().await?;
         }
@@ -404,15 +404,26 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Waits until none is left.
+pub(super) async fn gone(pods: &Api<DynamicObject>) -> Result<()> {
+    crate::wait::until("the pods are gone", PATIENCE, || async {
+        let left = pods
+            .list(&kube::api::ListParams::default().limit(1))
+            .await?;
+        Ok(left.items.is_empty().then_some(()))
+    })
+    .await
+}
+
 fn seconds(span: Duration) -> String {
     format!("{:.1} s", span.as_secs_f64())
 }
 
-fn name(index: u32) -> String {
+pub(super) fn name(index: u32) -> String {
     format!("app{index:05}")
 }
 
-fn template(version: &str) -> Value {
+pub(super) fn template(version: &str) -> Value {
     json!({
         "metadata": {"labels": {"app": "bench"}},
         "spec": {"containers": [{"name": "web", "image": format!("greeter:{version}")}]},
@@ -451,7 +462,7 @@ fn canary_weight(route: &DynamicObject) -> Option<u64> {
         .as_u64()
 }
 
-fn api(
+pub(super) fn api(
     client: &Client,
     namespace: &str,
     (group, version, kind): (&str, &str, &str),
