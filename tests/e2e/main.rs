@@ -15,6 +15,7 @@ mod app; // the sample application as a Rollout, and requests to it
 mod film; // what a watch saw, and when
 mod stage; // the node, the operator on it, and the sample's images
 
+mod acceptance; // the whole of it, from commits to production; the longest, and first by its name
 mod analysis; // slow answers, no answers, no requests, a value that flaps
 mod back; // ways back: aborts at each step, and the version before
 mod canary; // a change under load, good and bad
@@ -22,15 +23,14 @@ mod change; // what comes in between: other versions, other sizes, versions that
 mod compare; // a canary beside a stable that is ill, and one beside a stable that is well
 mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change
-mod demo; // the whole of it, from commits to production
 mod envoy; // copies and sessions, with Envoy
 mod keep; // what gets too old, and what is stopped
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
 mod router; // what divides requests
-mod sick;
-mod slo; // error budgets, and promotions that burn them // a stable version that is unwell, and the one that cures it
+mod sick; // a stable version that is unwell, and the one that cures it
+mod slo; // error budgets, and promotions that burn them
 
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in

@@ -33,7 +33,7 @@ const GUARDED: &str = "slipway.dev/test-guarded";
 const PROBE: &str = "slipway.dev/test-probe";
 
 /// Longest wait for something that the API server does by itself.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A namespace for one test.
 pub(crate) struct Space {

@@ -34,6 +34,13 @@ pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_finishes_what_it_began() {
+    let kills: Vec<_> = (1..=WRITES).step_by(stride(3)).collect();
+    let (early, late) = kills.split_at(kills.len() / 2);
+    tokio::join!(killed_after(early), killed_after(late));
+}
+
+/// Changes a Rollout once for each of these writes, and kills the operator after it.
+async fn killed_after(writes: &[u64]) {
     with_namespace(async |space| {
         let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
@@ -43,7 +50,7 @@ async fn an_operator_killed_after_any_write_finishes_what_it_began() {
         api.until_phase(Phase::Healthy).await;
         first.kill().await;
         let mut version = 1;
-        for kill_after in (1..=WRITES).step_by(stride(3)) {
+        for &kill_after in writes {
             let mut operator = Operator::start_with(&space.name, &kubeconfig, &args);
             let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
             let injected = proxy.inject(fault);
