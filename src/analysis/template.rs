@@ -41,7 +41,7 @@ impl Given {
             Self::Text(text) => return Ok(text.clone()),
             Self::Secret(secret) => secret,
         };
-        let is_header = place.contains(".headers[") && place.ends_with(".value");
+        let is_header = place.contains(".headers[") && place.ends_with("].value");
         if is_header || OUT_OF_SIGHT.contains(&place) {
             return Ok(secret.to_string());
         }

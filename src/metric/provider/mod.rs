@@ -122,14 +122,15 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
         Some(Source::InfluxDb(query)) => influxdb::read(query, reply),
         None => Err("the metric does not name exactly one source".to_owned()),
     };
-    match read.unwrap_or_else(Sample::Error) {
+    let sample = read.unwrap_or_else(Sample::Error);
+    if matches!(sample, Sample::Error(_)) && asks_with_secrets(metric) {
         // Servers tell which part of a question they do not understand, and a part of a value cannot be taken out again.
-        Sample::Error(_) if asks_with_secrets(metric) => Sample::Error(format!(
+        return Sample::Error(format!(
             "status {}, and no usable answer; what it says is left out, because the question has the value of a Secret in it",
             reply.status
-        )),
-        sample => sample,
+        ));
     }
+    sample
 }
 
 /// Whether the value of a Secret is part of what is asked, and not only of a header field.
