@@ -322,8 +322,8 @@ async fn scribe() -> (String, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&asked);
     let answer = async move |uri: Uri, headers: HeaderMap, body: String| {
-        let token = headers.get("x-token").map(|value| value.to_str().unwrap());
-        let asked = format!("{uri} {} {body}", token.unwrap_or_default());
+        let header = headers.get("x-token").map(|value| value.to_str().unwrap());
+        let asked = format!("{uri} {} {body}", header.unwrap_or_default());
         taken.lock().unwrap().push(asked.clone());
         let is_query = uri.path() == "/api/v1/query";
         let status = if is_query {
