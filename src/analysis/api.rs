@@ -10,6 +10,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::secret::SecretKey;
 use crate::schema::{self, closed_set};
 use provider::Provider;
 
@@ -43,6 +44,10 @@ pub struct AnalysisTemplateSpec {
 /// One argument of a template.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[(
+    "!has(self.value) || !has(self.valueFrom)",
+    "an argument has at most one of value, valueFrom: one that comes from a Secret has no other value",
+)]))]
 pub struct Argument {
     /// Name of the argument, as it stands in `{{args.<name>}}`. Example: `service`.
     #[schemars(transform = schema::name)]
@@ -52,6 +57,19 @@ pub struct Argument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
     pub value: Option<String>,
+    /// Where its value stands, if it is secret. Such an argument may stand in header fields, queries and bodies, and the
+    /// Rollout gives it no other value. Default: it is not secret.
+    /// Example: `{secretKeyRef: {name: quality, key: token}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ArgumentSource>,
+}
+
+/// Where the value of an argument stands.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ArgumentSource {
+    /// The Secret, in the namespace of the Rollout, and the key in it. Example: `{name: quality, key: token}`.
+    pub secret_key_ref: SecretKey,
 }
 
 closed_set! {

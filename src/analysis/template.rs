@@ -1,16 +1,62 @@
 //! From an AnalysisTemplate and the arguments that a Rollout gives to metrics. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::api::{AnalysisTemplate, AnalysisTemplateSpec, Metric};
 use crate::metric::placeholder::{self, Placeholder};
 use crate::model::invalid::Invalid;
 use crate::model::object::ObjectKind;
+use crate::model::secret::SecretKey;
 use crate::rollout::api::TemplateReference;
 
 /// The templates of a namespace that are known, by name.
 pub type Templates = BTreeMap<String, Arc<AnalysisTemplate>>;
+
+/// Where a value of a Secret may stand in a metric: what is sent, and shown to nobody on its way. Addresses are not among
+/// them (servers and proxies log them), and so is what asks by its address.
+const OUT_OF_SIGHT: &[&str] = &[
+    ".prometheus.query",
+    ".compare.prometheus.canary",
+    ".compare.prometheus.canaryTotal",
+    ".compare.prometheus.stable",
+    ".compare.prometheus.stableTotal",
+    ".web.body",
+    ".newRelic.query",
+    ".graphite.target",
+    ".influxdb.flux",
+    ".influxdb.influxQL",
+];
+
+/// What an argument is.
+enum Given {
+    Text(String),
+    Secret(SecretKey),
+}
+
+impl Given {
+    /// What stands for it at a place in a metric: of a secret its placeholder, which is filled in when the request is sent.
+    fn at(&self, place: &str) -> Result<String, String> {
+        let secret = match self {
+            Self::Text(text) => return Ok(text.clone()),
+            Self::Secret(secret) => secret,
+        };
+        let is_header = place.contains(".headers[") && place.ends_with("].value");
+        if is_header || OUT_OF_SIGHT.contains(&place) {
+            return Ok(secret.to_string());
+        }
+        Err("it comes from a Secret, and would be seen here; it may stand in values of header fields, in the body of web, and \
+             in queries that are not part of an address".to_owned())
+    }
+}
+
+/// Values of Secrets that arguments of a template come from.
+pub fn secrets(reference: &TemplateReference, templates: &Templates) -> BTreeSet<SecretKey> {
+    let template = templates.get(&reference.name);
+    let args = template.iter().flat_map(|template| &template.spec.args);
+    args.filter_map(|arg| Some(arg.value_from.as_ref()?.secret_key_ref.clone()))
+        .collect()
+}
 
 /// The metrics of a template, with the arguments filled in. What they say of the Rollout is not filled in yet.
 ///
@@ -30,11 +76,14 @@ pub fn metrics(
         return Err(vec![Invalid::new(format!("{path}.name"), problem)]);
     };
     let args = arguments(reference, path, &template.spec)?;
-    let value = |found: &str| match Placeholder::named(found) {
-        Some(Placeholder::Argument(name)) => args.get(&name).cloned().map(Some).ok_or_else(|| {
-            let known: Vec<&str> = args.keys().map(String::as_str).collect();
-            format!("the template has no such argument; {}", those(&known))
-        }),
+    let value = |found: &str, place: &str| match Placeholder::named(found) {
+        Some(Placeholder::Argument(name)) => {
+            let given = args.get(&name).ok_or_else(|| {
+                let known: Vec<&str> = args.keys().map(String::as_str).collect();
+                format!("the template has no such argument; {}", those(&known))
+            })?;
+            given.at(field_of(place)).map(Some)
+        }
         Some(_) => Ok(None),
         None => Err(format!(
             "there is no such placeholder; there are {}",
@@ -55,18 +104,24 @@ pub fn metrics(
     }
 }
 
+/// The field below its metric, of a place in a template.
+fn field_of(place: &str) -> &str {
+    let metric = place.find(']').map_or(0, |end| end + 1);
+    place.get(metric..).unwrap_or_default()
+}
+
 /// A metric of a template, as a place for people.
 pub fn within(template: &str, index: usize) -> String {
     let kind = ObjectKind::AnalysisTemplate.kind();
     format!("{kind} {template}, spec.metrics[{index}]")
 }
 
-/// The value of every argument.
+/// What every argument is.
 fn arguments(
     reference: &TemplateReference,
     path: &str,
     template: &AnalysisTemplateSpec,
-) -> Result<BTreeMap<String, String>, Vec<Invalid>> {
+) -> Result<BTreeMap<String, Given>, Vec<Invalid>> {
     let name = &reference.name;
     let known: Vec<&str> = template.args.iter().map(|arg| arg.name.as_str()).collect();
     let mut problems = Vec::new();
@@ -81,10 +136,20 @@ fn arguments(
     }
     let mut values = BTreeMap::new();
     for arg in &template.args {
-        match reference.args.get(&arg.name).or(arg.value.as_ref()) {
-            Some(value) => {
-                values.insert(arg.name.clone(), value.clone());
+        let own = reference.args.get(&arg.name);
+        let given = match (&arg.value_from, own) {
+            (Some(_), Some(_)) => {
+                let problem = format!(
+                    "AnalysisTemplate {name} takes it from a Secret, so that nobody sees it; leave it out here"
+                );
+                problems.push(Invalid::new(format!("{path}.args.{}", arg.name), problem));
+                continue;
             }
+            (Some(from), None) => Some(Given::Secret(from.secret_key_ref.clone())),
+            (None, own) => own.or(arg.value.as_ref()).cloned().map(Given::Text),
+        };
+        match given {
+            Some(given) => drop(values.insert(arg.name.clone(), given)),
             None => problems.push(Invalid::new(
                 format!("{path}.args"),
                 format!(
@@ -188,6 +253,82 @@ mod tests {
         assert!(
             unknown.contains("there is no such placeholder; there are canary.pods"),
             "{unknown}"
+        );
+    }
+
+    fn with_a_secret(metric: &Value) -> Templates {
+        let mut whole = json!({"name": "quality", "pass": "value > 0"});
+        json_patch::merge(&mut whole, metric);
+        let from = json!({"secretKeyRef": {"name": "quality", "key": "token"}});
+        templates(&json!({"args": [{"name": "token", "valueFrom": from}], "metrics": [whole]}))
+    }
+
+    #[test]
+    fn what_comes_from_a_secret_is_a_placeholder_until_it_is_sent() {
+        let of = with_a_secret(&json!({"web": {
+            "url": "https://q", "method": "POST", "body": "{\"token\": \"{{args.token}}\"}",
+            "headers": [{"name": "X-Token", "value": "Token {{args.token}}"}],
+        }}));
+        let metric = read(&json!({"name": "house-rules"}), &of)
+            .unwrap()
+            .remove(0);
+        let web = metric.provider.web.unwrap();
+        let placeholder = "~secret~quality~token~";
+        assert_eq!(
+            web.body.unwrap(),
+            format!("{{\"token\": \"{placeholder}\"}}")
+        );
+        let header = &web.connection.headers[0];
+        assert_eq!(header.value, Some(format!("Token {placeholder}")));
+        let reference = serde_json::from_value(json!({"name": "house-rules"})).unwrap();
+        let found = secrets(&reference, &of);
+        assert_eq!(found, BTreeSet::from([SecretKey::new("quality", "token")]));
+    }
+
+    #[test]
+    fn what_comes_from_a_secret_stands_nowhere_where_it_would_be_seen() {
+        let secret = |key: &str| json!({"name": "s", "key": key});
+        let basic = json!({"basic": {"username": "{{args.token}}", "password": secret("p")}});
+        let datadog =
+            json!({"query": "{{args.token}}", "apiKey": secret("a"), "appKey": secret("b")});
+        for (metric, place) in [
+            (
+                json!({"web": {"url": "https://q/{{args.token}}"}}),
+                "web.url",
+            ),
+            (
+                json!({"web": {"url": "https://q", "path": "$.{{args.token}}"}}),
+                "web.path",
+            ),
+            (
+                json!({"web": {"url": "https://q", "auth": basic}}),
+                "web.auth.basic.username",
+            ),
+            (
+                json!({"web": {"url": "https://q"}, "pass": "value > {{args.token}}"}),
+                "pass",
+            ),
+            (
+                json!({"job": {"image": "smoke", "command": ["{{args.token}}"]}, "pass": null}),
+                "job.command[0]",
+            ),
+            (json!({"datadog": datadog}), "datadog.query"),
+        ] {
+            let told = read(&json!({"name": "house-rules"}), &with_a_secret(&metric));
+            let told = told.unwrap_err().join("; ");
+            let wanted =
+                format!("spec.metrics[0].{place}: {{{{args.token}}}}: it comes from a Secret");
+            assert!(told.contains(&wanted), "{place}: {told}");
+        }
+        let given = json!({"name": "house-rules", "args": {"token": "in the open"}});
+        let told = read(
+            &given,
+            &with_a_secret(&json!({"web": {"url": "https://q"}})),
+        );
+        let told = told.unwrap_err().join("; ");
+        assert!(
+            told.contains("args.token: AnalysisTemplate house-rules takes it from a Secret"),
+            "{told}"
         );
     }
 }

@@ -60,8 +60,8 @@ pub struct Memory {
     pub holds: Vec<Hold>,
     /// Messages.
     pub outbox: Outbox,
-    /// The promotion whose effect on the SLOs is watched.
-    pub watch: Option<Watch>,
+    /// The promotions whose effect on the SLOs is watched, the last one first.
+    pub watches: Vec<Watch>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -220,7 +220,7 @@ impl<'a> Draft<'a> {
             current,
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
-            watch: self.slos().watch,
+            watches: self.slos().watches,
             outbox: std::mem::take(&mut self.outbox),
             shown,
         }

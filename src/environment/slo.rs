@@ -3,15 +3,14 @@
 //! Answers are kept in memory and handed in as data, so the numbers in a status can be made again at any time. After a
 //! restart everything is asked again; until then a status stays as it is.
 //!
-//! **Whose burn it is.** A burn is of a promotion when a row that pages is true with nothing but the requests counted as
-//! failed that did so since the promotion started, and no such row burnt at its short window when it started. What burnt
-//! before is people's: going back would not end it.
+//! Whose a burn is, is told in `blame`.
+
+mod blame;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Serialize;
 
 use super::api::{Burn, BurnRate, Severity, SloState, SloStatus};
 use super::observed::Observed;
@@ -21,6 +20,7 @@ use crate::slo::formula::{self, Counts};
 use crate::slo::query::{self, Labels, STEP};
 use crate::slo::reading::Reading;
 use crate::slo::{Row, Slo, Window};
+pub use blame::{Blame, Watch};
 
 /// Time between two looks while a promotion is watched.
 const WATCHFUL: SignedDuration = SignedDuration::from_secs(30);
@@ -51,39 +51,30 @@ pub struct Answer {
 /// Answers by their questions.
 pub type Answers = BTreeMap<String, Answer>;
 
-/// A promotion whose effect on the SLOs is watched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Watch {
-    /// Its name.
-    pub promotion: String,
-    /// When it started.
-    pub since: Timestamp,
-}
-
 /// What the answers say of one SLO.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judged {
     /// What is shown.
     pub status: SloStatus,
-    /// Why the promotion that is watched is to blame, if it is.
-    pub blame: Option<String>,
+    /// Which of the promotions that are watched is to blame, if one is.
+    pub blame: Option<Blame>,
 }
 
 /// The SLOs of an Environment, and when it asks about them.
 pub struct Slos<'a> {
     seen: &'a Observed,
-    /// The promotion that is watched.
-    pub watch: Option<Watch>,
+    /// The promotions that are watched, the last one first.
+    pub watches: Vec<Watch>,
     /// Whether a promotion is under way, or ended lately.
     pub is_watchful: bool,
 }
 
 impl<'a> Slos<'a> {
     /// The SLOs of an Environment.
-    pub fn new(seen: &'a Observed, watch: Option<Watch>, is_watchful: bool) -> Self {
+    pub fn new(seen: &'a Observed, watches: Vec<Watch>, is_watchful: bool) -> Self {
         Self {
             seen,
-            watch,
+            watches,
             is_watchful,
         }
     }
@@ -124,17 +115,14 @@ impl<'a> Slos<'a> {
         } else {
             (RESTFUL, SLOW)
         };
-        let elapsed = self.watch.as_ref().map(|watch| {
-            let elapsed = now.duration_since(watch.since).as_secs();
-            u64::try_from(elapsed).unwrap_or(0)
-        });
         let labels = Labels {
             namespace: &self.seen.key.namespace,
             environment: &self.seen.key.name,
         };
-        let ask = |text: &str| query::request(slo, text, None);
+        let namespace = &self.seen.key.namespace;
+        let ask = |text: &str| query::request(slo, namespace, text, None);
         let mut all = vec![
-            (self.key(slo, BURN), every, ask(&query::burn(slo, elapsed))),
+            (self.key(slo, BURN), every, ask(&query::burn(slo))),
             (
                 self.key(slo, BUDGET),
                 slow,
@@ -146,16 +134,16 @@ impl<'a> Slos<'a> {
             all.push((self.key(slo, SERIES), slow, ask(&text)));
         }
         let before = query::before(slo);
-        if let Some(watch) = self.watch.as_ref().filter(|_| !before.is_empty()) {
+        for watch in self.watches.iter().filter(|_| !before.is_empty()) {
+            let since = query::since(slo, watch.elapsed(now));
+            all.push((self.since_key(slo, watch), every, ask(&since)));
             let key = self.before_key(slo, watch);
-            let failed = self
-                .seen
-                .answers
-                .get(&key)
-                .is_some_and(|answer| answer.reply.is_err());
+            let answer = self.seen.answers.get(&key);
+            let failed = answer.is_some_and(|answer| answer.reply.is_err());
             // What is over does not change.
             let every = if failed { every } else { SignedDuration::MAX };
-            all.push((key, every, query::request(slo, &before, Some(watch.since))));
+            let before = query::request(slo, namespace, &before, Some(watch.since));
+            all.push((key, every, before));
         }
         all
     }
@@ -167,6 +155,10 @@ impl<'a> Slos<'a> {
 
     fn before_key(&self, slo: &Slo, watch: &Watch) -> String {
         self.key(slo, &format!("before/{}", watch.promotion))
+    }
+
+    fn since_key(&self, slo: &Slo, watch: &Watch) -> String {
+        self.key(slo, &format!("since/{}", watch.promotion))
     }
 
     /// Whether the rules have recorded much less of the period than there are series of, or nothing: they are new, or nobody
@@ -228,11 +220,7 @@ impl<'a> Slos<'a> {
     }
 
     fn judge_one(&self, slo: &Slo, answers: &Answers, now: Timestamp) -> Judged {
-        let fresh = |key: &str| {
-            answers
-                .get(key)
-                .filter(|answer| now.duration_since(answer.at) < STALE)
-        };
+        let fresh = |key: &str| fresh(answers, key, now);
         let Some(answer) = fresh(&self.key(slo, BURN)) else {
             // Not asked yet: it is what it was.
             return match self.before(&slo.name) {
@@ -246,7 +234,7 @@ impl<'a> Slos<'a> {
         let burn = match Reading::read(&answer.reply) {
             Ok(reading) => reading,
             Err(error) => {
-                let problem = format!("Prometheus at {}: {error}", slo.address);
+                let problem = format!("Prometheus at {}: {error}", slo.server.address);
                 return self.unknown(&slo.name, &problem, now);
             }
         };
@@ -255,12 +243,9 @@ impl<'a> Slos<'a> {
         let reading = burn.with(recorded.clone().unwrap_or_default());
         let period = best(slo, recorded.as_ref(), counted.as_ref());
         let mut found = Found::of(slo, &reading);
-        let burnt_before = self.watch.as_ref().and_then(|watch| {
-            let answer = answers.get(&self.before_key(slo, watch))?;
-            Some(burnt_before(slo, &Reading::read(&answer.reply).ok()?))
-        });
-        let blamed = found.page.as_ref().filter(|_| burnt_before == Some(false));
-        found.blamed = blamed.and_then(|_| since_only(slo, &reading));
+        if found.page.is_some() {
+            found.blame = self.blame(slo, answers, &reading, now);
+        }
         self.told(slo, &found, period, now)
     }
 
@@ -285,7 +270,7 @@ impl<'a> Slos<'a> {
         };
         let severity = worst.map(|(row, _)| row.severity);
         let since =
-            severity.map(|severity| self.burning_since(slo, severity, found.blamed.is_some(), now));
+            severity.map(|severity| self.burning_since(slo, severity, found.blame.as_ref(), now));
         let status = SloStatus {
             name: slo.name.clone(),
             state,
@@ -299,22 +284,18 @@ impl<'a> Slos<'a> {
             coverage: period.map(|period| digits(period.coverage)),
             burn_rates: found.rates.clone(),
         };
-        let name = &slo.name;
         Judged {
             status: self.dated(status, now),
-            blame: found
-                .blamed
-                .as_ref()
-                .map(|burns| format!("SLO {name} {burns}")),
+            blame: found.blame.clone(),
         }
     }
 
-    /// Since when it burns: a burn that is not of the promotion that is watched is dated before its start.
+    /// Since when it burns: a burn that is not of the last promotion that is watched is dated before its start.
     fn burning_since(
         &self,
         slo: &Slo,
         severity: Severity,
-        is_blamed: bool,
+        blame: Option<&Blame>,
         now: Timestamp,
     ) -> Timestamp {
         let before = self
@@ -322,10 +303,11 @@ impl<'a> Slos<'a> {
             .and_then(|before| before.burn.as_ref());
         let known = before.filter(|burn| burn.severity == severity);
         let known = known.map(|burn| burn.since.0);
-        let Some(watch) = self.watch.as_ref().filter(|_| severity == Severity::Page) else {
+        let last = self.watches.first();
+        let Some(watch) = last.filter(|_| severity == Severity::Page) else {
             return known.unwrap_or(now);
         };
-        if is_blamed {
+        if blame.is_some_and(|blame| blame.promotion == watch.promotion) {
             return known.filter(|since| *since >= watch.since).unwrap_or(now);
         }
         let second = SignedDuration::from_secs(1);
@@ -337,6 +319,12 @@ impl<'a> Slos<'a> {
 const BURN: &str = "burn";
 const BUDGET: &str = "budget";
 const SERIES: &str = "series";
+
+/// An answer that is not too old to say anything.
+fn fresh<'a>(answers: &'a Answers, key: &str, now: Timestamp) -> Option<&'a Answer> {
+    let answer = answers.get(key)?;
+    (now.duration_since(answer.at) < STALE).then_some(answer)
+}
 
 /// Numbers over the period.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -378,7 +366,7 @@ fn burnt_before(slo: &Slo, reading: &Reading) -> bool {
     burnt.into_iter().any(|burnt| burnt)
 }
 
-/// The first row that pages for nothing but what failed since the promotion started, in words.
+/// The first row that pages for nothing but what failed since a promotion started, in words.
 fn since_only(slo: &Slo, reading: &Reading) -> Option<String> {
     let mut rows = slo.rows.iter().filter(|row| row.severity == Severity::Page);
     rows.find_map(|row| {
@@ -399,8 +387,7 @@ struct Found {
     /// Why none could.
     why_not: String,
     rates: Vec<BurnRate>,
-    /// Why the promotion that is watched is to blame, in words.
-    blamed: Option<String>,
+    blame: Option<Blame>,
 }
 
 impl Found {
@@ -411,7 +398,7 @@ impl Found {
             is_judged: false,
             why_not: "no requests: nothing is counted, or nobody asks for anything".to_owned(),
             rates: rates(slo, reading),
-            blamed: None,
+            blame: None,
         };
         for row in &slo.rows {
             let (Some(long), Some(short)) = (reading.window(row.long), reading.window(row.short))

@@ -41,7 +41,7 @@ pub fn status(
     });
     let mut answers = seen.answers.clone();
     answers.extend(answered.filter(|(question, _)| question.starts_with(slo::PREFIX)));
-    let judged = Slos::new(seen, memory.watch.clone(), false).judge(&answers, now);
+    let judged = Slos::new(seen, memory.watches.clone(), false).judge(&answers, now);
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
         conditions: conditions(seen, plan, &message, now),

@@ -148,7 +148,8 @@ impl Sides {
     /// Something with texts, with what stands for these sides filled in.
     #[must_use]
     pub fn filled<T: Serialize + DeserializeOwned + Clone>(&self, of: &T) -> T {
-        let value = |name: &str| Ok(Placeholder::named(name).and_then(|it| self.value(&it)));
+        let value =
+            |name: &str, _: &str| Ok(Placeholder::named(name).and_then(|it| self.value(&it)));
         // What cannot be filled in has been refused when the spec was read.
         filled(of, "", &value).unwrap_or_else(|_| of.clone())
     }
@@ -170,6 +171,9 @@ impl fmt::Display for Misplaced {
         write!(f, "{{{{{}}}}}: {}", self.name, self.problem)
     }
 }
+
+/// What stands for the placeholder of a name, at a place; nothing where that is not known yet. The error is for people.
+pub type Values<'a> = dyn Fn(&str, &str) -> Result<Option<String>, String> + 'a;
 
 /// Replaces placeholders in a text: by what `value` says, or not at all where it says nothing.
 ///
@@ -209,7 +213,7 @@ pub fn replaced(
 pub fn filled<T: Serialize + DeserializeOwned>(
     of: &T,
     path: &str,
-    value: &dyn Fn(&str) -> Result<Option<String>, String>,
+    value: &Values,
 ) -> Result<T, Misplaced> {
     let broken = |error: serde_json::Error| Misplaced {
         path: path.to_owned(),
@@ -221,14 +225,11 @@ pub fn filled<T: Serialize + DeserializeOwned>(
     serde_json::from_value(whole).map_err(broken)
 }
 
-fn fill(
-    whole: &mut Value,
-    path: &str,
-    value: &dyn Fn(&str) -> Result<Option<String>, String>,
-) -> Result<(), Misplaced> {
+fn fill(whole: &mut Value, path: &str, value: &Values) -> Result<(), Misplaced> {
     match whole {
         Value::String(text) if text.contains("{{") => {
-            *text = replaced(text, value).map_err(|(name, problem)| Misplaced {
+            let here = |name: &str| value(name, path);
+            *text = replaced(text, &here).map_err(|(name, problem)| Misplaced {
                 path: path.to_owned(),
                 name,
                 problem,
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_text_is_filled_in_and_what_is_not_known_yet_stays() {
-        let value = |name: &str| match name {
+        let value = |name: &str, _: &str| match name {
             "a" => Ok(Some("1".to_owned())),
             "later" => Ok(None),
             _ => Err("unknown".to_owned()),
@@ -310,6 +311,9 @@ mod tests {
             (wrong.path.as_str(), wrong.to_string().as_str()),
             ("m.x[1]", "{{b}}: unknown")
         );
+        let place = |_: &str, path: &str| Ok(Some(path.to_owned()));
+        let done: Value = filled(&json!({"x": [{"y": "{{a}}"}]}), "m", &place).unwrap();
+        assert_eq!(done, json!({"x": [{"y": "m.x[0].y"}]}));
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub struct SecretKey {
     pub key: String,
 }
 
+/// What every placeholder begins with.
+const MARK: &str = "~secret~";
+
+/// Whether a text has the placeholder of a secret in it.
+pub fn stands_in(text: &str) -> bool {
+    text.contains(MARK)
+}
+
 impl SecretKey {
     /// The value of `key` in the Secret `name`.
     pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {
@@ -38,7 +46,7 @@ impl SecretKey {
 impl fmt::Display for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, key } = self;
-        write!(f, "~secret~{name}~{key}~")
+        write!(f, "{MARK}{name}~{key}~")
     }
 }
 

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::Slo;
 use super::window::Window;
 use crate::environment::api::Severity;
-use crate::model::access::{Access, FORM, percent_encoded};
+use crate::metric::provider::{Credentials, connected};
+use crate::model::access::{FORM, percent_encoded};
 use crate::model::action::Request;
 
 /// Longest wait for an answer.
@@ -45,18 +46,23 @@ pub fn name(what: &str, time: &str) -> String {
     format!("{what}/{time}")
 }
 
-/// Numbers over the windows that change quickly, and, of the last `elapsed` seconds, those that failed since something began.
-pub fn burn(slo: &Slo, elapsed: Option<u64>) -> String {
+/// Numbers over the windows that change quickly.
+pub fn burn(slo: &Slo) -> String {
     let windows = Window::ALL.into_iter().filter(|window| !window.is_slow());
-    let mut parts: Vec<String> = windows.flat_map(|window| counts(slo, window)).collect();
-    if let Some(elapsed) = elapsed {
-        for window in paged(slo) {
-            let clipped = format!("{}s", elapsed.clamp(1, window.seconds()));
-            let since = slo.events.errors(&clipped);
-            parts.push(named(&since, &name("since", window.as_str())));
-        }
-    }
+    let parts: Vec<String> = windows.flat_map(|window| counts(slo, window)).collect();
     parts.join(" or ")
+}
+
+/// Numbers of requests that failed since something began, `elapsed` seconds ago, in the windows of rows that page.
+pub fn since(slo: &Slo, elapsed: u64) -> String {
+    let windows = paged(slo).into_iter().map(|window| {
+        let clipped = format!("{}s", elapsed.clamp(1, window.seconds()));
+        named(
+            &slo.events.errors(&clipped),
+            &name("since", window.as_str()),
+        )
+    });
+    windows.collect::<Vec<_>>().join(" or ")
 }
 
 /// Numbers over the windows that change slowly, and over the period, by what the rules recorded.
@@ -124,20 +130,22 @@ fn named(expression: &str, name: &str) -> String {
     format!(r#"label_replace({expression}, "{OF}", "{name}", "", "")"#)
 }
 
-/// The request for one instant query; of a time that is over, where one is given.
-pub fn request(slo: &Slo, text: &str, at: Option<Timestamp>) -> Request {
-    let url = format!("{}/api/v1/query", slo.address.trim_end_matches('/'));
+/// The request for one instant query; of a time that is over, where one is given. The Secrets that it takes are in this
+/// namespace.
+pub fn request(slo: &Slo, namespace: &str, text: &str, at: Option<Timestamp>) -> Request {
+    let address = slo.server.address.trim_end_matches('/');
+    let url = format!("{address}/api/v1/query");
     let mut body = format!("query={}", percent_encoded(text));
     if let Some(at) = at {
         let at = at.as_second();
         body = format!("{body}&time={at}");
     }
     let request = Request::post(url, FORM, body, TIMEOUT);
-    // It goes only where metrics may come from.
-    Request {
-        access: Some(Box::new(Access::default())),
-        ..request
-    }
+    let credentials = Credentials {
+        namespace: namespace.to_owned(),
+        ..Credentials::default()
+    };
+    connected(request, &slo.server.connection, &credentials)
 }
 
 #[cfg(test)]
@@ -156,8 +164,8 @@ mod tests {
     fn everything_that_is_asked() {
         let slo = slo(&json!({}));
         let asked = [
-            burn(&slo, None),
-            burn(&slo, Some(97)),
+            burn(&slo),
+            since(&slo, 97),
             budget(&slo, &LABELS),
             budget_of_series(&slo),
             before(&slo),
@@ -169,8 +177,27 @@ mod tests {
     #[test]
     fn a_question_about_the_past_says_when() {
         let at = Timestamp::from_second(1_800_000_000).unwrap();
-        let request = request(&slo(&json!({})), "up", Some(at));
+        let request = request(&slo(&json!({})), "shop", "up", Some(at));
         assert_eq!(request.url, "http://prometheus:9090/api/v1/query");
         assert_eq!(request.body.as_deref(), Some("query=up&time=1800000000"));
+    }
+
+    #[test]
+    fn who_asks_stands_in_placeholders() {
+        let server = json!({
+            "address": "https://prometheus:9090",
+            "headers": [{"name": "X-Scope-OrgID", "value": "shop"}],
+            "auth": {"bearer": {"name": "prometheus", "key": "token"}},
+            "tls": {"ca": {"name": "prometheus", "key": "ca.crt"}, "clientCertificate": "client"},
+        });
+        let slo = slo(&json!({"prometheus": server}));
+        let request = request(&slo, "shop", "up", None);
+        assert_eq!(request.headers["x-scope-orgid"], "shop");
+        let token = "Bearer ~secret~prometheus~token~";
+        assert_eq!(request.headers["authorization"], token);
+        let access = request.access.unwrap();
+        assert_eq!(access.namespace, "shop");
+        assert_eq!(access.client_certificate.as_deref(), Some("client"));
+        assert_eq!(access.needed().len(), 4, "{access:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::events::Events;
 use super::formula;
 use super::window::Window;
-use crate::environment::api::{self, BurnAlert, MetricSources, Severity};
+use crate::environment::api::{self, BurnAlert, MetricSources, PrometheusServer, Severity};
 use crate::model::invalid::Invalid;
 
 /// The period, where nothing is said: 30 days, in seconds.
@@ -21,8 +21,8 @@ const ROWS: [(&str, Severity, &str); 4] = [
 pub struct Slo {
     /// Its name.
     pub name: String,
-    /// Where Prometheus is.
-    pub address: String,
+    /// Where Prometheus is, and how it is reached.
+    pub server: PrometheusServer,
     /// The share of requests that may fail: 1 − T.
     pub budget: f64,
     /// The objective in percent, as it was written.
@@ -102,7 +102,7 @@ impl Slo {
         };
         Ok(Self {
             name: raw.name.clone(),
-            address: server.address.clone(),
+            server: server.clone(),
             budget,
             objective: raw.objective.clone(),
             period,

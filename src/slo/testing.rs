@@ -18,6 +18,8 @@ pub(crate) fn availability(extra: &Value) -> api::Slo {
 /// The same, read, with a Prometheus.
 pub(crate) fn slo(extra: &Value) -> Slo {
     let mut extra = extra.clone();
-    extra["prometheus"] = json!({"address": "http://prometheus:9090"});
+    if extra.get("prometheus").is_none() {
+        extra["prometheus"] = json!({"address": "http://prometheus:9090"});
+    }
     Slo::read(&availability(&extra), None).unwrap()
 }

@@ -69,7 +69,12 @@ fn slo(app: &App, name: &str, objective: &str) -> Value {
 
 /// An Environment that takes Releases by itself, and the Rollout that follows it.
 async fn environment(app: &App, slos: Value) {
-    let environment = json!({
+    environment_with(app, slos, &json!({}), &json!({})).await;
+}
+
+/// The same, with more in the specs of both.
+async fn environment_with(app: &App, slos: Value, more: &Value, of_rollout: &Value) {
+    let mut environment = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
         "spec": {
             "tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "rollouts": [{"name": NAME}],
@@ -77,8 +82,10 @@ async fn environment(app: &App, slos: Value) {
             "slos": slos, "rollback": {"within": "5m"},
         },
     });
+    json_patch::merge(&mut environment["spec"], more);
     app.apply(ObjectKind::Environment, &environment).await;
-    let bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
+    let mut bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
+    json_patch::merge(&mut bound, of_rollout);
     let mut rollout = app.rollout(Version::One, &bound);
     let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
     container.as_object_mut().unwrap().remove("image");
@@ -302,6 +309,58 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
             .load_rules(&app.namespace, "groups: []")
             .await
             .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node; run make test"]
+async fn a_change_that_burns_an_slo_that_its_rollout_names_goes_back() {
+    with_app(async |app| {
+        // The Environment leaves burns to the Rollout.
+        let left = json!({"rollback": {"on": ["RolloutFailed"]}});
+        let halves = json!({
+            "strategy": {"steps": [{"setWeight": {"weight": 50}}, {"pause": {"for": "10m"}}]},
+            "analysis": {"slos": ["api"]},
+        });
+        environment_with(app, json!([slo(app, "api", "99.9")]), &left, &halves).await;
+        release(app, 1, Version::One).await;
+        until(app, "the first one runs", SOON, |status| {
+            runs(status, "shop-1")
+        })
+        .await;
+        let load = app.load().await;
+        release(app, 2, Version::Bad).await;
+        app.until("half of the traffic", |rollout| {
+            rollout["status"]["weights"]["canary"] == 50
+        })
+        .await;
+        let started = Instant::now();
+        let back = wait_for("it goes back", A_LOOK, async || {
+            let rollout = app.now().await;
+            let phase = &rollout["status"]["phase"];
+            if phase == "RolledBack" {
+                Ok(rollout)
+            } else {
+                Err(format!("{phase}: {}", rollout["status"]["message"]))
+            }
+        })
+        .await;
+        let reason = back["status"]["history"][0]["reason"].as_str().unwrap();
+        let took = started.elapsed();
+        eprintln!(
+            "an SLO that the Rollout names: back {took:?} after half of the traffic: {reason}"
+        );
+        assert!(reason.starts_with("SLOBurn: SLO api burns"), "{reason}");
+        until(
+            app,
+            "the Environment runs the first one again",
+            SOON,
+            |status| runs(status, "shop-1"),
+        )
+        .await;
+        let summary = nothing_lost("an SLO that the Rollout names", load).await;
+        assert!(summary.stats.injected > 0, "nobody met the bad version");
     })
     .await;
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::http::{HeaderMap, StatusCode, Uri};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -141,6 +142,54 @@ fn measuring(metrics: &Value) -> Value {
     }})
 }
 
+/// The same server and credentials, for a comparison.
+fn compared(metric: &Value) -> Value {
+    let mut prometheus = metric["prometheus"].clone();
+    let asked = prometheus.as_object_mut().unwrap();
+    asked.remove("query");
+    asked.insert("canary".into(), "vector(1)".into());
+    asked.insert("stable".into(), "vector(1)".into());
+    let compare = json!({"test": "MannWhitney", "prometheus": prometheus});
+    json!({"name": metric["name"], "errorLimit": 1000, "compare": compare})
+}
+
+/// And for the SLOs of an Environment: one that gets in and finds that nothing is counted, and one that does not.
+async fn measures_slos(space: &Space, metrics: &Value) {
+    let server = |index: usize| {
+        let mut server = metrics[index]["prometheus"].clone();
+        server.as_object_mut().unwrap().remove("query");
+        server
+    };
+    let availability = json!({"metric": "requests_total", "errorMatchers": "code=\"500\""});
+    let slo = |name: &str| json!({"name": name, "objective": "99", "availability": availability});
+    let mut shut_out = slo("shut-out");
+    shut_out["prometheus"] = server(2);
+    let environment = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
+        "spec": {
+            "tier": "Development", "promotion": {"from": {"pipelines": ["shop"]}},
+            "metrics": {"prometheus": server(0)}, "slos": [slo("let-in"), shut_out],
+        },
+    });
+    let environments = space.api("Environment");
+    let environment = serde_json::from_value(environment).unwrap();
+    environments
+        .create(&PostParams::default(), &environment)
+        .await
+        .unwrap();
+    wait_for("both SLOs are asked about", SOON, async || {
+        let environment = environments.get("live").await.ok()?;
+        let slos = environment.data.pointer("/status/slos")?;
+        let says = |index: usize, words: &str| {
+            slos[index]["message"]
+                .as_str()
+                .is_some_and(|told| told.contains(words))
+        };
+        (says(0, "nothing is counted") && says(1, "status 401")).then_some(())
+    })
+    .await;
+}
+
 fn tally<'a>(status: &'a RolloutStatus, name: &str) -> Option<&'a Tally> {
     status.analysis.iter().find(|tally| tally.name == name)
 }
@@ -185,23 +234,27 @@ async fn prometheus_is_asked_over_tls_with_a_password_and_a_certificate() {
             metric("unlabelled", "vector(0.5)", ("private", "password"), &none),
             metric("absent", "vector(0.5)", ("nowhere", "password"), &none),
             metric("wrong-query", "vector(", right, &none),
+            compared(&metric("compared", "", right, &none)),
         ]);
         let operator = Operator::start_with(&space.name, &kubeconfig_path(), &[
             "--no-leader-election", "--metric-secrets", "--metric-hosts", "localhost,127.0.0.0/8,::1",
         ]);
+        measures_slos(space, &metrics).await;
         let api = Subject::create(space, &manifest("greeter:1", &measuring(&metrics))).await;
         api.until_phase(Phase::Healthy).await;
         api.set_image("greeter:2").await;
         let status = api
             .until("every metric is measured", |status| {
                 let measured = |tally: &Tally| tally.passed + tally.failed + tally.errors > 1;
-                status.analysis.len() == 8 && status.analysis.iter().all(measured)
+                status.analysis.len() == 9 && status.analysis.iter().all(measured)
             })
             .await;
         for name in ["now", "range"] {
             let tally = tally(&status, name).unwrap();
             assert_eq!(tally.value.as_deref(), Some("0.5"), "{tally:?}");
         }
+        let compared = tally(&status, "compared").unwrap();
+        assert!(compared.passed > 0 && compared.message.is_none(), "{compared:?}");
         for (name, wanted) in [
             ("wrong-password", "status 401"),
             ("no-certificate", "error sending request"),
@@ -257,6 +310,111 @@ async fn what_metrics_may_not_use_is_named_with_what_to_set() {
                 "{}",
                 words(&status, name)
             );
+        }
+    })
+    .await;
+}
+
+/// A server that takes down what it is asked, and answers with it and a 1; its address, and what it was asked.
+async fn scribe() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&asked);
+    let answer = async move |uri: Uri, headers: HeaderMap, body: String| {
+        let header = headers.get("x-token").map(|value| value.to_str().unwrap());
+        let asked = format!("{uri} {} {body}", header.unwrap_or_default());
+        taken.lock().unwrap().push(asked.clone());
+        let is_query = uri.path() == "/api/v1/query";
+        let status = if is_query {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::OK
+        };
+        (status, json!({"value": 1, "error": asked}).to_string())
+    };
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (address, asked)
+}
+
+/// A template with an argument from a Secret, in a header field and a body, and in a query that is refused.
+fn with_a_secret_argument(address: &str) -> Value {
+    let web = json!({
+        "url": format!("http://{address}/score"), "plainHttp": true, "path": "$.value", "method": "POST",
+        "headers": [{"name": "X-Token", "value": "Token {{args.token}}"}],
+        "body": "{\"token\": \"{{args.token}}\"}",
+    });
+    let query =
+        json!({"address": format!("http://{address}"), "query": "up{tenant=\"{{args.token}}\"}"});
+    json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "rules"},
+        "spec": {
+            "args": [{"name": "token", "valueFrom": {"secretKeyRef": {"name": "quality", "key": "token"}}}],
+            "metrics": [
+                {"name": "score", "pass": "value == 1", "web": web},
+                {"name": "refused", "pass": "value == 1", "errorLimit": 1000, "prometheus": query},
+            ],
+        },
+    })
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_argument_from_a_secret_reaches_the_server_and_nobody_else() {
+    const TOKEN: &str = "grapefruit \"and\" salt";
+    with_namespace(async |space| {
+        make_secret(space, "quality", true, json!({"token": TOKEN})).await;
+        let (address, asked) = scribe().await;
+        let operator = Operator::start_with(
+            &space.name,
+            &kubeconfig_path(),
+            &[
+                "--no-leader-election",
+                "--metric-secrets",
+                "--metric-hosts",
+                "127.0.0.0/8",
+            ],
+        );
+        let template = serde_json::from_value(with_a_secret_argument(&address)).unwrap();
+        let templates = space.api("AnalysisTemplate");
+        templates
+            .create(&PostParams::default(), &template)
+            .await
+            .unwrap();
+        let mut extra = measuring(&json!([]));
+        extra["spec"]["analysis"]["templates"] = json!([{"name": "rules"}]);
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let status = api
+            .until("both are measured", |status| {
+                let score = tally(status, "score").is_some_and(|tally| tally.passed > 0);
+                score && tally(status, "refused").is_some_and(|tally| tally.errors > 0)
+            })
+            .await;
+        let asked = asked.lock().unwrap().join("\n");
+        assert!(asked.contains(&format!("/score Token {TOKEN}")), "{asked}");
+        assert!(
+            asked.contains(r#"{"token": "grapefruit \"and\" salt"}"#),
+            "{asked}"
+        );
+        assert!(asked.contains("grapefruit%20%22and%22%20salt"), "{asked}");
+        let refused = words(&status, "refused");
+        assert!(
+            refused.starts_with("status 400, and no usable answer"),
+            "{refused}"
+        );
+        let events: Api<Event> = Api::namespaced(space.client.clone(), &space.name);
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let events = serde_json::to_string(&events.items).unwrap();
+        let shown = format!(
+            "{}{events}{}",
+            serde_json::to_string(&status).unwrap(),
+            operator.log()
+        );
+        for part in ["grapefruit", "salt"] {
+            assert!(!shown.contains(part), "{part} is shown");
         }
     })
     .await;

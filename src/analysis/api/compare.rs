@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::provider::access::Connection;
 use crate::schema::{self, Rules, closed_set};
 
 closed_set! {
@@ -96,6 +97,9 @@ pub struct SideQueries {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<4096>)]
     pub stable_total: Option<String>,
+    /// How the server is reached.
+    #[serde(flatten)]
+    pub connection: Connection,
 }
 
 fn tolerance(schema: &mut schemars::Schema) {

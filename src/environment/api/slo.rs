@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::analysis::api::provider::access::Connection;
 use crate::schema::{self, closed_set};
 
 /// Where the metrics of SLOs come from.
@@ -25,12 +26,15 @@ pub struct MetricSources {
 }
 
 /// A Prometheus server.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusServer {
     /// Address of the server, without `/api/v1`. Example: `http://prometheus.monitoring:9090`.
     #[schemars(transform = schema::http_url)]
     pub address: String,
+    /// How it is reached.
+    #[serde(flatten)]
+    pub connection: Connection,
 }
 
 /// A share of requests that is to be good.

@@ -2,15 +2,16 @@
 //! budgets. No I/O.
 //!
 //! A promotion that is under way ends as any other that fails. One that has ended stays as it is, and a Promotion of kind
-//! `Rollback` takes it back, which has the reason on it. That is the last that is started then, and a rollback is never
-//! watched: so nothing goes back twice, and no way back is taken back.
+//! `Rollback` takes it back, which has the reason on it. What came after it goes as well, since that was built on it; but
+//! as long as such a promotion is under way, it may be the cure, and is waited for. A way back is the last that is started
+//! then, and nothing from before a rollback is watched: so nothing goes back twice, and no way back is taken back.
 
 use jiff::Timestamp;
 
 use super::super::api::RollbackCause;
 use super::super::observed::LiveRules;
 use super::super::render;
-use super::super::slo::{Slos, Watch};
+use super::super::slo::{Blame, Slos, Watch};
 use super::advance::Cause;
 use super::candidate::Wish;
 use super::history::Entry;
@@ -23,13 +24,23 @@ use crate::promotion::api::{PromotionKind, PromotionPhase};
 /// Longest reason on a Promotion, in bytes.
 const MAX_REASON: usize = 600;
 
+/// Most promotions that are watched at once: each is a question about each SLO.
+const MOST_WATCHED: usize = 8;
+
 impl<'a> Draft<'a> {
-    /// The promotion whose effect on the SLOs is watched: the last that started, while it is under way, and within
-    /// `rollback.within` of its end. A rollback is not.
-    pub(super) fn watched(&self) -> Option<Entry<'a>> {
-        let last = self.last_started()?;
-        let is_watched = !last.is_rollback() && self.is_lively(&last);
-        (is_watched && !self.seen.spec.slos.is_empty()).then_some(last)
+    /// The promotions whose effect on the SLOs is watched, the last one first: while they are under way, and within
+    /// `rollback.within` of their end. What started before one that failed, or before a rollback, is not any more.
+    pub(super) fn watched(&self) -> Vec<Entry<'a>> {
+        if self.seen.spec.slos.is_empty() {
+            return Vec::new();
+        }
+        let started = self.history.entries.iter().rev();
+        let started = started.filter(|entry| entry.started_at.is_some());
+        started
+            .take_while(|entry| !entry.is_rollback() && self.is_lively(entry))
+            .take(MOST_WATCHED)
+            .copied()
+            .collect()
     }
 
     fn last_started(&self) -> Option<Entry<'a>> {
@@ -55,9 +66,9 @@ impl<'a> Draft<'a> {
         Some(after(entry.finished_at?, within.into()))
     }
 
-    /// Its SLOs, and the promotion that is watched.
+    /// Its SLOs, and the promotions that are watched.
     pub(super) fn slos(&self) -> Slos<'a> {
-        let watch = self.watched().and_then(|entry| {
+        let watches = self.watched().into_iter().filter_map(|entry| {
             let promotion = entry.name().to_owned();
             let since = entry.started_at?;
             Some(Watch { promotion, since })
@@ -65,7 +76,7 @@ impl<'a> Draft<'a> {
         let is_watchful = self
             .last_started()
             .is_some_and(|last| self.is_lively(&last));
-        Slos::new(self.seen, watch, is_watchful)
+        Slos::new(self.seen, watches.collect(), is_watchful)
     }
 
     /// Asks about the SLOs what is due.
@@ -78,49 +89,66 @@ impl<'a> Draft<'a> {
         if let Some(next) = next {
             self.wake_at(next);
         }
-        let ends = self.watched().and_then(|entry| self.watch_ends(&entry));
-        if let Some(end) = ends.filter(|end| *end > self.now) {
+        let watched = self.watched();
+        let ends = watched.iter().filter_map(|entry| self.watch_ends(entry));
+        if let Some(end) = ends.filter(|end| *end > self.now).min() {
             self.wake_at(end);
         }
     }
 
-    /// Why the promotion that is watched is to blame for a burn, where such a burn takes back.
-    fn blamed(&self) -> Option<String> {
+    /// Promotions that are to blame for a burn, where such a burn takes back.
+    fn blames(&self) -> Vec<Blame> {
         let takes_back = self.seen.spec.rollback.on.contains(&RollbackCause::SLOBurn);
         let slos = self.slos();
-        slos.watch.as_ref().filter(|_| takes_back)?;
+        if !takes_back || slos.watches.is_empty() {
+            return Vec::new();
+        }
         let judged = slos.judge(&self.seen.answers, self.now);
-        judged.into_iter().find_map(|judged| judged.blame)
+        judged
+            .into_iter()
+            .filter_map(|judged| judged.blame)
+            .collect()
     }
 
     /// Ends a promotion that is under way, and under which the budget of an SLO burns.
     pub(super) fn leave_for_burn(&mut self, entry: &Entry<'a>) -> bool {
-        let is_watched = self
-            .watched()
-            .is_some_and(|watched| watched.name() == entry.name());
-        let Some(message) = self.blamed().filter(|_| is_watched) else {
+        let mut blames = self.blames().into_iter();
+        let Some(blame) = blames.find(|blame| blame.promotion == entry.name()) else {
             return false;
         };
         let steps = entry.record.status.steps.clone();
-        self.fail(entry, steps, Cause::By(RollbackCause::SLOBurn), &message);
+        let cause = Cause::By(RollbackCause::SLOBurn);
+        self.fail(entry, steps, cause, &blame.because);
         true
     }
 
-    /// The way back from a promotion that has ended, and since which the budget of an SLO burns.
+    /// The way back from the first promotion that has ended, and since which the budget of an SLO burns; and from what
+    /// came after it.
     pub(super) fn burn_wish(&mut self) -> Option<Wish> {
-        let from = self.watched().filter(|entry| entry.phase.is_finished())?;
-        let message = self.blamed()?;
-        let (release, promotion) = (from.release(), from.name());
-        let Some(to) = self.history.way_back(&from) else {
+        let watched = self.watched();
+        let is_over = watched.first().is_some_and(|last| last.phase.is_finished());
+        let blames = self.blames();
+        let of = |entry: &Entry| {
+            let mut blames = blames.iter();
+            blames.find(|blame| blame.promotion == entry.name())
+        };
+        let mut first = watched.iter().rev().filter(|_| is_over);
+        let (from, blame) = first.find_map(|entry| Some((entry, of(entry)?)))?;
+        let promotion = from.name();
+        let left = self.history.started(&from.record.spec.pipeline)?;
+        let to = self.history.way_back(from);
+        let Some(to) = to.filter(|to| to.images() != left.images()) else {
             let text = format!(
-                "{release} burns the budget of an SLO, and there is no earlier good Release to go back to"
+                "{} burns the budget of an SLO, and there is no earlier good Release to go back to",
+                from.release()
             );
             self.notice(text);
             return None;
         };
         let cause = RollbackCause::SLOBurn;
-        let reason = format!("{cause}: {message}, since Promotion {promotion}");
-        let wish = Wish::back_to(to, PromotionKind::Rollback, Some(release.to_owned()));
+        let reason = format!("{cause}: {}, since Promotion {promotion}", blame.because);
+        let left = Some(left.release().to_owned());
+        let wish = Wish::back_to(to, PromotionKind::Rollback, left);
         Some(Wish {
             reason: Some(truncate(&reason, MAX_REASON).to_owned()),
             ..wish

@@ -122,14 +122,16 @@ impl<'a> History<'a> {
         self.entries.iter().rev().find(started)
     }
 
-    /// What an Environment goes back to from a Promotion: the last that succeeded with other images.
+    /// What an Environment goes back to from a Promotion: the last before it that succeeded with other images.
     pub(super) fn way_back(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
         let good = |entry: &&Entry<'a>| {
             entry.record.spec.pipeline == from.record.spec.pipeline
                 && entry.phase == PromotionPhase::Succeeded
                 && entry.images() != from.images()
         };
-        self.entries.iter().rev().find(good)
+        let earlier = self.entries.iter().rev();
+        let mut earlier = earlier.skip_while(|entry| entry.name() != from.name());
+        earlier.find(good)
     }
 
     /// The last Promotion of a Release that succeeded.

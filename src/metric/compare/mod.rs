@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::Sample;
 use super::provider::prometheus;
-use super::provider::{Credentials, Window};
+use super::provider::{Credentials, Window, connected};
 use crate::analysis::api::compare::{Comparison, Test};
 use crate::model::access::{FORM, form};
 use crate::model::action::{Reply, Request};
@@ -69,10 +69,8 @@ pub fn request(
         ("step", &step),
     ]);
     let address = queries.address.trim_end_matches('/');
-    let mut request = Request::post(format!("{address}/api/v1/query_range"), FORM, body, timeout);
-    // It goes only where metrics may come from.
-    request.access = Some(Box::new(credentials.access()));
-    request
+    let request = Request::post(format!("{address}/api/v1/query_range"), FORM, body, timeout);
+    connected(request, &queries.connection, credentials)
 }
 
 /// First point, step and last point, in seconds. With it, all points are at the same times in every look.

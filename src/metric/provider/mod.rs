@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{Sample, compare};
 use crate::analysis::api::Metric;
@@ -20,7 +21,7 @@ use crate::analysis::api::provider::access::Connection;
 use crate::analysis::api::provider::{Reduce, Source};
 use crate::model::access::{Access, Login};
 use crate::model::action::{Reply, Request};
-use crate::model::secret::SecretKey;
+use crate::model::secret::{self, SecretKey};
 
 /// Window of a provider that asks for one, when the metric does not say its length.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -121,11 +122,35 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
         Some(Source::InfluxDb(query)) => influxdb::read(query, reply),
         None => Err("the metric does not name exactly one source".to_owned()),
     };
-    read.unwrap_or_else(Sample::Error)
+    let sample = read.unwrap_or_else(Sample::Error);
+    if matches!(sample, Sample::Error(_)) && asks_with_secrets(metric) {
+        // Servers tell which part of a question they do not understand, and a part of a value cannot be taken out again.
+        return Sample::Error(format!(
+            "status {}, and no usable answer; what it says is left out, because the question has the value of a Secret in it",
+            reply.status
+        ));
+    }
+    sample
 }
 
-/// The request with what its metric says about how the server is reached.
-fn connected(request: Request, connection: &Connection, credentials: &Credentials) -> Request {
+/// Whether the value of a Secret is part of what is asked, and not only of a header field.
+fn asks_with_secrets(metric: &Metric) -> bool {
+    fn is_in(value: &Value) -> bool {
+        match value {
+            Value::String(text) => secret::stands_in(text),
+            Value::Array(entries) => entries.iter().any(is_in),
+            Value::Object(fields) => {
+                let mut fields = fields.iter().filter(|(name, _)| *name != "headers");
+                fields.any(|(_, field)| is_in(field))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    serde_json::to_value(&metric.provider).is_ok_and(|provider| is_in(&provider))
+}
+
+/// The request with what is said about how its server is reached. It goes only where metrics may come from.
+pub fn connected(request: Request, connection: &Connection, credentials: &Credentials) -> Request {
     let mut request = request;
     let mut access = credentials.access();
     for header in &connection.headers {
@@ -190,7 +215,7 @@ fn count(points: &[f64]) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::metric::placeholder::{Sides, Subject};
@@ -267,7 +292,7 @@ pub(crate) mod testing {
 mod tests {
     use serde_json::json;
 
-    use super::testing::{credentials, metric, window};
+    use super::testing::{credentials, metric, told, window};
     use super::*;
 
     #[test]
@@ -307,6 +332,34 @@ mod tests {
         let request = request(&metric(&web), &credentials, &window()).unwrap();
         assert_eq!(request.url, "https://q/~secret~s~token~");
         assert_eq!(request.access.unwrap().secrets, BTreeSet::from([token]));
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_question_with_a_secret_in_it_is_left_out() {
+        let token = SecretKey::new("s", "token");
+        let query = format!("up{{tenant=\"{token}\"}}");
+        let with = |extra: &Value| {
+            let mut metric = json!({"prometheus": {"address": "http://p", "query": query}});
+            json_patch::merge(&mut metric, extra);
+            let refused = json!({"status": "error", "error": "unexpected 'half of it'"});
+            match told(&metric, 400, &refused.to_string()) {
+                Sample::Error(error) => error,
+                sample => panic!("{sample:?}"),
+            }
+        };
+        let compared = json!({"prometheus": null, "pass": null, "compare": {
+            "test": "MannWhitney", "prometheus": {"address": "http://p", "canary": query, "stable": "up"},
+        }});
+        for error in [with(&json!({})), with(&compared)] {
+            assert!(!error.contains("half of it"), "{error}");
+            assert!(
+                error.starts_with("status 400, and no usable answer"),
+                "{error}"
+            );
+        }
+        let header = json!([{"name": "X-Token", "value": token.to_string()}]);
+        let harmless = with(&json!({"prometheus": {"query": "up", "headers": header}}));
+        assert!(harmless.contains("half of it"), "{harmless}");
     }
 
     #[test]

@@ -338,7 +338,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Gives the change up: from here on everything goes back to stable, until the spec changes.
+    /// Gives the change up: from here on everything goes back to stable, until another revision is asked for.
     pub(super) fn give_up(&mut self, reason: &str, message: &str) {
         let Some(change) = self.memory.progress.change.take() else {
             return;

@@ -39,7 +39,7 @@ impl Draft<'_> {
         };
         let credentials = Credentials {
             namespace: self.seen.key.namespace.clone(),
-            ..Credentials::default()
+            secrets: analysis.secrets.clone(),
         };
         for (metric, interval) in &analysis.metrics {
             if !active.contains(&metric.name.as_str()) {
@@ -56,7 +56,8 @@ impl Draft<'_> {
                 self.wake_at(due);
                 continue;
             }
-            if let Some(Source::Job(job)) = metric.provider.source() {
+            let filled = sides.filled(metric);
+            if let Some(Source::Job(job)) = filled.provider.source() {
                 self.measure_with_job(metric, job, &change, since);
                 continue;
             }
@@ -72,7 +73,7 @@ impl Draft<'_> {
                 interval: *interval,
                 now: self.now,
             };
-            let request = provider::request(&sides.filled(metric), &credentials, &window);
+            let request = provider::request(&filled, &credentials, &window);
             let fetch = request.map(|request| Action::Fetch { key, request });
             self.measurements.extend(fetch);
         }

@@ -283,7 +283,7 @@ impl Draft<'_> {
         }
         let text = format!(
             "{revision} was given up ({reason}: {message}); stable {} serves. \
-             It is not tried again until the spec changes, or a Decision Retry",
+             It is not tried again until another revision is asked for, or a Decision Retry asks for this one",
             self.stable
         );
         (Phase::RolledBack, Why::warning("RolledBack", text))

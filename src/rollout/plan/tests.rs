@@ -257,20 +257,31 @@ fn the_way_back_needs_one_stable_pod_and_no_healthy_canary() {
 }
 
 #[test]
-fn what_was_given_up_is_not_tried_again_until_the_spec_changes() {
+fn what_was_given_up_is_not_tried_again_until_another_revision_is_asked_for() {
     let extra = ten_then_half();
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
     let failed = plan(&under_way(&extra, 1, 1, 10).crashing(&v2), NOW);
-    let after = |version: &str| {
-        let seen = untouched(spec(version, &extra))
+    let after_edit = |version: &str, edit: &Value| {
+        let mut edited = extra.clone();
+        json_patch::merge(&mut edited, edit);
+        let seen = untouched(spec(version, &edited))
             .with_set(&v1, 4)
             .promoted(&v1, NOW);
         let seen = seen.with_set(&v2, 0).with_traffic(&v1, &v1, 0);
         let memory = status::status(&seen, &failed, &Outcome::default(), NOW);
         plan(&seen.remembering(memory), later(3600))
     };
+    let after = |version: &str| after_edit(version, &json!({}));
     assert_eq!(phase(&after("2")), Phase::RolledBack);
     assert_eq!(scaled(&after("2"), &v2), None);
+    // Autoscalers and other tools edit the rest.
+    for edit in [
+        json!({"replicas": 5}),
+        json!({"strategy": {"steps": [{"setWeight": {"weight": 50}}]}}),
+        json!({"progressDeadlineSeconds": 60}),
+    ] {
+        assert_eq!(phase(&after_edit("2", &edit)), Phase::RolledBack, "{edit}");
+    }
     assert_eq!(scaled(&after("3"), &revision("3", &extra)), Some(1));
 }
 

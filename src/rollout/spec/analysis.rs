@@ -1,6 +1,6 @@
 //! What is measured: the Rollout's own metrics and those of the AnalysisTemplates that it names, as one list. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::api::{self, RolloutSpec};
@@ -10,6 +10,7 @@ use crate::analysis::template;
 use crate::metric::expression;
 use crate::metric::placeholder::{self, Owner, Placeholder};
 use crate::metric::provider;
+use crate::model::secret::SecretKey;
 use crate::model::weight::Weight;
 
 /// Most metrics of a Rollout, with those of its templates: as many as its status has room for.
@@ -24,6 +25,8 @@ pub struct Analysis {
     pub initial_delay: Option<Duration>,
     /// The metrics, each with the time between two samples.
     pub metrics: Vec<(Metric, Duration)>,
+    /// Arguments of its templates that come from Secrets: what their placeholders in the metrics stand for.
+    pub secrets: BTreeSet<SecretKey>,
 }
 
 impl Analysis {
@@ -111,6 +114,11 @@ pub(super) fn parse(
                 (metric, own.unwrap_or(interval))
             })
             .collect(),
+        secrets: analysis
+            .templates
+            .iter()
+            .flat_map(|reference| template::secrets(reference, &around.templates))
+            .collect(),
     })
 }
 
@@ -143,7 +151,7 @@ fn all(analysis: &api::Analysis, around: &Around, problems: &mut Vec<Invalid>) -
 
 /// A metric with what the Rollout says of itself filled in, if it can be used.
 fn usable(found: &Found, owner: &Owner) -> Result<Metric, Vec<Invalid>> {
-    let value = |name: &str| match Placeholder::named(name) {
+    let value = |name: &str, _: &str| match Placeholder::named(name) {
         Some(placeholder) => owner.value(&placeholder),
         None => Err(format!(
             "there is no such placeholder; there are {}",

@@ -297,3 +297,76 @@ fn the_rules_are_kept_and_go_with_the_slos() {
     assert_eq!(world.status("staging").rules, None);
     assert!(world.status("staging").slos.is_empty());
 }
+
+/// Two promotions close together, of which nothing is known before both are over.
+fn two_in_the_dark(first: Nature, second: Nature) -> World {
+    let mut world = staging();
+    world.has_prometheus = false;
+    world.release(2, first);
+    world.settle();
+    world.tick(120);
+    world.release(3, second);
+    world.settle();
+    let expected = ["Promote shop-2 Succeeded", "Promote shop-3 Succeeded"];
+    assert_eq!(told(&world)[1..], expected);
+    world.has_prometheus = true;
+    world.tick(60);
+    world.settle();
+    world
+}
+
+#[test]
+fn of_two_promotions_close_together_the_first_that_burns_is_left_with_what_came_after_it() {
+    let world = two_in_the_dark(Nature::Burns, Nature::Burns);
+    assert_eq!(told(&world)[3..], ["Rollback shop-1 Succeeded"]);
+    let reason = world
+        .promotions_of("staging")
+        .remove(3)
+        .spec
+        .reason
+        .unwrap();
+    let since = ", since Promotion staging-020202020202-1";
+    assert!(reason.contains(since), "{reason}");
+    let holds = world.status("staging").holds;
+    let held: Vec<_> = holds.iter().map(|hold| hold.release.as_deref()).collect();
+    assert_eq!(held, [Some("shop-3")], "and nothing older than that comes");
+}
+
+#[test]
+fn of_two_promotions_close_together_only_the_second_is_left_where_only_that_burns() {
+    let world = two_in_the_dark(Nature::Good, Nature::Burns);
+    assert_eq!(told(&world)[3..], ["Rollback shop-2 Succeeded"]);
+}
+
+#[test]
+fn of_two_promotions_close_together_the_second_may_be_the_cure() {
+    let world = two_in_the_dark(Nature::Burns, Nature::Good);
+    assert_eq!(told(&world).len(), 3, "{:?}", told(&world));
+    assert_eq!(slo(&world).state, SloState::Met);
+}
+
+#[test]
+fn a_promotion_under_way_is_not_ended_for_what_the_one_before_it_brought() {
+    let mut world = staging();
+    world.has_prometheus = false;
+    world.release(2, Nature::Burns);
+    world.settle();
+    world.tick(120);
+    world.are_tests_slow = true;
+    world.release(3, Nature::Burns);
+    for _ in 0..8 {
+        world.settle_once();
+    }
+    world.has_prometheus = true;
+    world.tick(60);
+    for _ in 0..8 {
+        world.settle_once();
+        world.tick(31);
+    }
+    assert_eq!(slo(&world).state, SloState::Burning);
+    assert_eq!(told(&world)[2..], ["Promote shop-3 Verifying"]);
+    world.are_tests_slow = false;
+    world.settle();
+    let expected = ["Promote shop-3 Succeeded", "Rollback shop-1 Succeeded"];
+    assert_eq!(told(&world)[2..], expected);
+}

@@ -231,3 +231,19 @@ fn without_a_template_that_it_names_a_change_is_held_and_its_own_metrics_still_s
         (Phase::RollingBack, Some(0))
     );
 }
+
+#[test]
+fn a_job_that_measures_is_told_which_revision_it_is_about() {
+    let smoke = json!({"name": "smoke", "job": {
+        "image": "smoke:1", "command": ["smoke", "--revision={{canary.revision}}"],
+    }});
+    let extra = watched(&[smoke]);
+    let made = plan(&pausing(&extra, &[]), later(10));
+    let job = made.actions.iter().find_map(|action| match action {
+        Action::Create(manifest) if manifest.kind == ObjectKind::Job => Some(&manifest.body),
+        _ => None,
+    });
+    let command = &job.unwrap()["spec"]["template"]["spec"]["containers"][0]["command"];
+    let revision = format!("--revision={}", revision("2", &extra));
+    assert_eq!(*command, json!(["smoke", revision]));
+}

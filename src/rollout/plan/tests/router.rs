@@ -347,6 +347,11 @@ fn half() -> Value {
 
 /// Both VirtualServices, all to stable, and a DestinationRule whose subsets select these.
 fn mesh(selected: [Option<&Revision>; 2]) -> Vec<Route> {
+    mesh_at(selected, 0)
+}
+
+/// The same with this share on the canary.
+fn mesh_at(selected: [Option<&Revision>; 2], percent: u8) -> Vec<Route> {
     let [stable, canary] = selected.map(|revision| {
         let labels = json!({"app": "api", "slipway.dev/revision": revision});
         json!({"labels": labels})
@@ -355,7 +360,7 @@ fn mesh(selected: [Option<&Revision>; 2]) -> Vec<Route> {
     subsets[0]["name"] = "stable".into();
     subsets[1]["name"] = "canary".into();
     let to = |subset: &str, weight: u8| json!({"destination": {"host": "api", "subset": subset}, "weight": weight});
-    let service = json!({"spec": {"http": [{"route": [to("stable", 100), to("canary", 0)]}]}});
+    let service = json!({"spec": {"http": [{"route": [to("stable", 100 - percent), to("canary", percent)]}]}});
     vec![
         object(ObjectKind::VirtualService, "shop", &service),
         object(ObjectKind::VirtualService, "shop-inside", &service),
@@ -409,6 +414,25 @@ fn a_subset_that_lags_is_brought_along_before_it_gets_weight() {
     let along = plan(&seen, NOW);
     assert_eq!(labelled(&along), None);
     assert_eq!(shifted_to(&along), Some(50));
+}
+
+#[test]
+fn an_abort_gives_the_subset_of_a_stable_that_went_down_what_it_can_take() {
+    let mut extra = half();
+    extra["strategy"]["stableScale"] = "WithWeight".into();
+    let (v1, v2) = (revision("1", &extra), revision("2", &extra));
+    // Three of four pods of stable are gone: the one that is left takes a quarter until they are back.
+    let mut seen = scenario::shared(&extra, [1, 4], 100);
+    seen.routes.extend(mesh_at([Some(&v1), Some(&v2)], 100));
+    let back = scenario::aborted(seen);
+    let of_mesh = patches(&back).filter(|(target, _)| target.kind == ObjectKind::VirtualService);
+    let weights: Vec<Option<u64>> = of_mesh
+        .map(|(_, change)| change.pointer("/spec/http/0/route/1/weight")?.as_u64())
+        .collect();
+    assert_eq!(weights, [Some(75), Some(75)]);
+    assert_eq!(shifted_to(&back), Some(75), "every router alike");
+    assert_eq!(labelled(&back), None, "subsets that have weight stay");
+    assert_eq!((scaled(&back, &v1), scaled(&back, &v2)), (Some(4), None));
 }
 
 #[test]

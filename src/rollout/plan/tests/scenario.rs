@@ -14,7 +14,7 @@ fn step_of(plan: &Plan<Memory>) -> u32 {
 }
 
 /// v1 is stable with some of its pods, and v2 has some and a weight.
-fn shared(extra: &Value, [stable, canary]: [i32; 2], weight: u8) -> Observed {
+pub(super) fn shared(extra: &Value, [stable, canary]: [i32; 2], weight: u8) -> Observed {
     let (v1, v2) = (revision("1", extra), revision("2", extra));
     untouched(spec("2", extra))
         .with_set(&v1, stable)
@@ -24,7 +24,7 @@ fn shared(extra: &Value, [stable, canary]: [i32; 2], weight: u8) -> Observed {
         .remembering(at_step(&v1, &v2, 0, NOW))
 }
 
-fn aborted(mut seen: Observed) -> Plan<Memory> {
+pub(super) fn aborted(mut seen: Observed) -> Plan<Memory> {
     seen.decisions = vec![decision::decided("Abort", &json!({}))];
     plan(&seen, later(2))
 }
