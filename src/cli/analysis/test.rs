@@ -49,12 +49,12 @@ pub struct Args {
     /// Regular expression that matches stable's pods of then.
     #[arg(long, value_name = "REGEX")]
     pub stable_pods: Option<String>,
-    /// Where Prometheus is, and who asks.
-    #[command(flatten)]
-    pub server: ask::Reach,
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+    /// Where Prometheus is, and who asks.
+    #[command(flatten)]
+    pub server: ask::Reach,
 }
 
 fn argument(text: &str) -> Result<(String, String), String> {

@@ -30,16 +30,17 @@ const GIVEN: &str = "given";
 pub struct Reach {
     /// Address of Prometheus, instead of the one that the metrics name: http://localhost:9090, say, for a port that is
     /// forwarded.
-    #[arg(long, value_name = "URL", env = "SLIPWAY_PROMETHEUS", value_parser = address)]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_PROMETHEUS", hide_env_values = true, value_parser = address)]
     pub prometheus: Option<String>,
     /// File with the token that Prometheus, or what stands before it, asks for.
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_PROMETHEUS_TOKEN_FILE", conflicts_with_all = ["username", "password_file"])]
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_PROMETHEUS_TOKEN_FILE", hide_env_values = true, conflicts_with_all = ["username", "password_file"])]
     pub bearer_token_file: Option<PathBuf>,
     /// User who asks.
     #[arg(
         long,
         value_name = "NAME",
         env = "SLIPWAY_PROMETHEUS_USERNAME",
+        hide_env_values = true,
         requires = "password_file"
     )]
     pub username: Option<String>,
@@ -48,17 +49,24 @@ pub struct Reach {
         long,
         value_name = "FILE",
         env = "SLIPWAY_PROMETHEUS_PASSWORD_FILE",
+        hide_env_values = true,
         requires = "username"
     )]
     pub password_file: Option<PathBuf>,
     /// File with certificates (PEM) of authorities that are trusted beside the system's.
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_PROMETHEUS_CA_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SLIPWAY_PROMETHEUS_CA_FILE",
+        hide_env_values = true
+    )]
     pub certificate_authority: Option<PathBuf>,
     /// File with a certificate (PEM) that says who asks.
     #[arg(
         long,
         value_name = "FILE",
         env = "SLIPWAY_PROMETHEUS_CLIENT_CERTIFICATE",
+        hide_env_values = true,
         requires = "client_key"
     )]
     pub client_certificate: Option<PathBuf>,
@@ -67,6 +75,7 @@ pub struct Reach {
         long,
         value_name = "FILE",
         env = "SLIPWAY_PROMETHEUS_CLIENT_KEY",
+        hide_env_values = true,
         requires = "client_certificate"
     )]
     pub client_key: Option<PathBuf>,
