@@ -39,12 +39,14 @@ impl Analysis {
         reference: &TemplateReference,
         templates: &Templates,
     ) -> Result<Self, Vec<Invalid>> {
-        let value = |of: &Placeholder| match of {
+        let value = |of: &Placeholder| {
+            match of {
             Placeholder::Name | Placeholder::Namespace | Placeholder::Label(_) => {
-                Err("is said by a Rollout that names the template: give its file too".to_owned())
+                Err("is said by a Rollout that names the template: test that one, or give the argument that says it".to_owned())
             }
             Placeholder::Argument(_) => Err("is no argument of the template".to_owned()),
             Placeholder::Pods(_) | Placeholder::Revision(_) | Placeholder::Image(..) => Ok(None),
+        }
         };
         let mut problems = Vec::new();
         let found = of_template(reference, "arguments", templates)?;
