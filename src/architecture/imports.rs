@@ -44,6 +44,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cluster/preflight.rs", Layer::Process),
     ("cli/text.rs", Layer::Core),
     ("cli/manifest.rs", Layer::Core),
+    ("cli/analysis/test/ask.rs", Layer::Process),
+    ("cli/analysis/test/", Layer::Core),
     ("cli/rollout/plan/", Layer::Core),
     ("cli/rollout/explain/", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),

@@ -1,8 +1,78 @@
 //! Finds objects of one kind in what people keep in files: YAML or JSON, several documents, Lists. No I/O.
 
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::analysis::api::AnalysisTemplate;
+use crate::analysis::template::Templates;
+use crate::crd::validation;
+use crate::model::invalid::Invalid;
 use crate::model::object::ObjectKind;
+
+/// A file, and what is in it.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// As it is called in messages.
+    pub name: String,
+    /// Everything that is in it.
+    pub text: String,
+}
+
+/// The definitions that objects are checked against.
+pub struct Schemas {
+    /// Of Rollouts.
+    pub rollout: Value,
+    /// Of AnalysisTemplates.
+    pub template: Value,
+}
+
+/// The AnalysisTemplates of a file, of which there need not be any, and everything that is wrong with the others. That a
+/// file cannot be read at all is told by who looks for something that has to be there.
+pub fn templates(text: &str, schemas: &Schemas) -> (Templates, Vec<String>) {
+    let kind = ObjectKind::AnalysisTemplate;
+    let objects = any_objects(text, kind).unwrap_or_default();
+    let (mut found, mut problems) = (Templates::new(), Vec::new());
+    for object in &objects {
+        match read::<AnalysisTemplate>(object, &schemas.template) {
+            (Some(template), wrong) if wrong.is_empty() => {
+                found.insert(template.name_any(), Arc::new(template));
+            }
+            (_, wrong) => problems.extend(lines(kind, object, &wrong)),
+        }
+    }
+    (found, problems)
+}
+
+/// An object, as far as it can be read, and what is wrong with it.
+pub fn read<K: DeserializeOwned>(object: &Value, schema: &Value) -> (Option<K>, Vec<Invalid>) {
+    let mut problems = validation::problems(object, schema);
+    match serde_json::from_value(object.clone()) {
+        Ok(read) => (Some(read), problems),
+        Err(error) => {
+            // The schema has said where, unless it is something that only the type knows.
+            if problems.is_empty() {
+                problems.push(Invalid::new("spec", error.to_string()));
+            }
+            (None, problems)
+        }
+    }
+}
+
+/// What is wrong with an object, a line each.
+pub fn lines(kind: ObjectKind, object: &Value, wrong: &[Invalid]) -> Vec<String> {
+    let name = name_of(object).unwrap_or("without a name");
+    let kind = kind.kind();
+    let line = |of: &Invalid| format!("{kind} {name}: {}: {}", of.path, of.problem);
+    wrong.iter().map(line).collect()
+}
+
+/// The name of an object.
+pub fn name_of(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/name").and_then(Value::as_str)
+}
 
 /// Every object of a kind of ours.
 ///

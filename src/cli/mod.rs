@@ -3,7 +3,9 @@
 //! A verb is a file below the kind that it is about: its arguments, and a `run` that reads what it needs (a file, the
 //! cluster) and hands it to something pure. What people see is made by its `render`.
 
+pub mod analysis;
 pub mod cluster;
+pub mod file;
 pub mod manifest;
 pub mod rollout;
 pub mod text;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Serialize;
 use text::{Palette, Tone};
 
 /// Tells what changes will do, and why things are where they are.
@@ -22,7 +25,7 @@ use text::{Palette, Tone};
     bin_name = "kubectl slipway",
     version,
     propagate_version = false,
-    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong."
+    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong; 3 what was tested is bad."
 )]
 pub struct Args {
     /// What to do.
@@ -48,6 +51,9 @@ pub enum Command {
     /// Rollouts: what a change goes through, and why one is where it is.
     #[command(subcommand)]
     Rollout(rollout::Verb),
+    /// Analyses: what metrics of the past would have said.
+    #[command(subcommand)]
+    Analysis(analysis::Verb),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:
 
@@ -78,6 +84,19 @@ pub enum Output {
     Table,
     /// For programs.
     Json,
+    /// The same, as YAML.
+    Yaml,
+}
+
+impl Output {
+    /// What programs get; nothing where the answer is for people.
+    pub fn document<T: Serialize>(self, of: &T) -> Option<String> {
+        match self {
+            Self::Table => None,
+            Self::Json => Some(serde_json::to_string_pretty(of).unwrap_or_default() + "\n"),
+            Self::Yaml => Some(serde_saphyr::to_string(of).unwrap_or_default()),
+        }
+    }
 }
 
 /// What a verb has to say.
@@ -101,9 +120,20 @@ pub enum End {
     Failed,
     /// The input is wrong.
     Invalid,
+    /// There is an answer: what was tested is bad.
+    Bad,
 }
 
 impl Answer {
+    /// No answer, because the input is wrong, and how.
+    pub fn invalid(problems: Vec<String>) -> Self {
+        Self {
+            problems,
+            end: End::Invalid,
+            ..Self::default()
+        }
+    }
+
     /// No answer, and why.
     pub fn failed(problem: impl Into<String>) -> Self {
         Self {
@@ -120,6 +150,7 @@ pub fn run() -> ExitCode {
     let palette = Palette::new(!args.no_color && io::stdout().is_terminal());
     let answer = match &args.command {
         Command::Rollout(verb) => rollout::run(verb, palette),
+        Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Completion { shell } => completion(*shell),
     };
     tell(&answer, args.no_color)
@@ -144,8 +175,15 @@ fn tell(answer: &Answer, no_color: bool) -> ExitCode {
             End::Well => 0,
             End::Failed => 1,
             End::Invalid => 2,
+            End::Bad => 3,
         }),
     }
+}
+
+/// How many characters fit on a line: of the terminal, or of a page.
+fn width() -> usize {
+    let size = terminal_size::terminal_size_of(io::stdout());
+    size.map_or(100, |(width, _)| usize::from(width.0))
 }
 
 fn completion(shell: CompletionShell) -> Answer {
@@ -182,6 +220,9 @@ mod tests {
             let verb = rollout.find_subcommand_mut(verb).unwrap();
             texts.push(verb.render_long_help().to_string());
         }
+        let analysis = command.find_subcommand_mut("analysis").unwrap();
+        let verb = analysis.find_subcommand_mut("test").unwrap();
+        texts.push(verb.render_long_help().to_string());
         insta::assert_snapshot!(texts.join("\n----\n"));
     }
 
@@ -190,7 +231,9 @@ mod tests {
         for shell in CompletionShell::value_variants() {
             let script = completion(*shell).text;
             assert!(script.contains("kubectl-slipway"), "{shell:?}");
-            assert!(script.contains("explain"), "{shell:?}");
+            for verb in ["explain", "analysis", "certificate-authority"] {
+                assert!(script.contains(verb), "{shell:?}: {verb}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@ pub mod egress;
 mod secret;
 mod sigv4;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::Cluster;
 use crate::error::chain;
 use crate::model::access::Access;
 use crate::model::action::{Reply, Request};
+use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
 use secret::{Filled, Secrets};
 
@@ -73,6 +75,38 @@ impl Http {
         read(builder, &request.url).await
     }
 
+    /// Sends a request whose secret values are given, as of this time. For programs that read no Secrets.
+    pub async fn ask_with(
+        &self,
+        request: &Request,
+        values: BTreeMap<SecretKey, String>,
+        now: Timestamp,
+    ) -> Result<Reply, String> {
+        let access = request.access.as_deref().cloned().unwrap_or_default();
+        let secrets = Secrets::of(values);
+        in_time(request, self.measure(request, &access, &secrets, now)).await
+    }
+
+    async fn measure(
+        &self,
+        request: &Request,
+        access: &Access,
+        secrets: &Secrets,
+        now: Timestamp,
+    ) -> Result<Reply, String> {
+        let reply = match secrets.fill(request, access, now) {
+            Ok(filled) => self.ask(request, filled).await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(Reply { status, body }) => Ok(Reply {
+                status,
+                body: secrets.redact_all(body),
+            }),
+            Err(error) => Err(secrets.redact(&error)),
+        }
+    }
+
     /// The same for a request that was filled in.
     async fn ask(&self, request: &Request, filled: Filled) -> Result<Reply, String> {
         let client = if filled.ca.is_none() && filled.identity.is_none() {
@@ -109,7 +143,7 @@ impl Cluster {
         in_time(request, async {
             let secrets = self.secrets(access).await?;
             let now = self.clock().now();
-            self.measure(request, access, &secrets, now).await
+            self.http.measure(request, access, &secrets, now).await
         })
         .await
     }
@@ -126,26 +160,6 @@ impl Cluster {
             ));
         }
         Secrets::read(&self.client, &access.namespace, needed).await
-    }
-
-    async fn measure(
-        &self,
-        request: &Request,
-        access: &Access,
-        secrets: &Secrets,
-        now: Timestamp,
-    ) -> Result<Reply, String> {
-        let reply = match secrets.fill(request, access, now) {
-            Ok(filled) => self.http.ask(request, filled).await,
-            Err(error) => Err(error),
-        };
-        match reply {
-            Ok(Reply { status, body }) => Ok(Reply {
-                status,
-                body: secrets.redact_all(body),
-            }),
-            Err(error) => Err(secrets.redact(&error)),
-        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! Measuring and judging: providers render a request and read its reply, `judge` counts. No I/O.
+//! Measuring and judging: providers render a request and read its reply, `judge` counts; `history` is what would have been
+//! measured in the past. No I/O.
 
 pub mod compare;
 pub mod expression;
+pub mod history;
 pub mod judge;
 pub mod placeholder;
 pub mod provider;
+pub mod threshold;
 
 /// One measurement, read.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use super::key::short_hash;
 
-/// Digits of a revision: 40 bits, so that ten thousand revisions of one Rollout collide with a chance of 1 in 20,000.
-const DIGITS: usize = 10;
-
 /// Identity of a revision: hash of its canonical raw template, images and all.
 ///
 /// It is stored as a label and never computed from a live object: the API server's defaults, which grow
@@ -19,10 +16,13 @@ const DIGITS: usize = 10;
 pub struct Revision(String);
 
 impl Revision {
+    /// Digits of a revision: 40 bits, so that ten thousand revisions of one Rollout collide with a chance of 1 in 20,000.
+    pub const DIGITS: usize = 10;
+
     /// The revision of a template.
     pub fn of_template(template: &Value) -> Self {
         // serde_json's map is ordered by key, so the text of equal values is equal.
-        Self(short_hash(template.to_string().as_bytes(), DIGITS))
+        Self(short_hash(template.to_string().as_bytes(), Self::DIGITS))
     }
 
     /// The revision that a label names.

@@ -42,6 +42,12 @@ fn join(parts: impl Iterator<Item = (u64, &'static str)>) -> String {
     text
 }
 
+/// A point in time, and a span later.
+pub fn after(at: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
 /// A point in time, both ways: `2027-01-15T08:15:00Z (in 12m)`.
 pub fn moment(at: Timestamp, now: Timestamp) -> String {
     // To the second: that is what objects have.

@@ -7,7 +7,7 @@ mod advice;
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ use crate::analysis::template::Templates;
 use crate::check;
 use crate::metric::judge::{self, Verdict};
 use crate::model::key::Key;
+use crate::model::span::after;
 use crate::schema::closed_set;
 pub use advice::Advice;
 
@@ -317,19 +318,19 @@ impl Seen<'_> {
             Some(Step::Pause(_) | Step::Approve { .. }) => return None,
             Some(Step::Run { timeout, .. }) => {
                 let patience = timeout.saturating_add(check::GRACE);
-                let at = later(change.step_started_at, patience);
+                let at = after(change.step_started_at, patience);
                 return Some((FailureReason::HookFailed, at));
             }
             Some(Step::Analyse { for_at_least, .. }) => (
                 FailureReason::NoVerdict,
-                later(change.step_started_at, *for_at_least),
+                after(change.step_started_at, *for_at_least),
             ),
             Some(Step::SetWeight(_) | Step::Route(_) | Step::Mirror(_) | Step::Scale(_)) | None => {
                 let since = change.progressed_at.max(change.step_started_at);
                 (FailureReason::ProgressDeadline, since)
             }
         };
-        Some((reason, later(from, spec.progress_deadline)))
+        Some((reason, after(from, spec.progress_deadline)))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -424,11 +425,6 @@ fn level_of(status: &RolloutStatus) -> RiskLevel {
 fn lines(problems: &[Invalid]) -> Vec<String> {
     let line = |invalid: &Invalid| format!("{}: {}", invalid.path, invalid.problem);
     problems.iter().map(line).collect()
-}
-
-fn later(at: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

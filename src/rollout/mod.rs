@@ -12,6 +12,7 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
+pub mod replay;
 pub mod risk;
 pub mod simulation;
 pub mod spec;

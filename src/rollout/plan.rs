@@ -45,7 +45,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -58,6 +58,7 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
+use crate::model::span::after;
 use crate::model::weight::Weight;
 use contest::Contested;
 use live::Live;
@@ -466,10 +467,4 @@ fn merge(into: &mut Value, change: &Value) {
         }
         (into, change) => *into = change.clone(),
     }
-}
-
-/// `at` plus a span of a spec.
-fn after(at: Timestamp, span: std::time::Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

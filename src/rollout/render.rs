@@ -41,6 +41,15 @@ pub fn pods_pattern(rollout: &str, revision: &Revision) -> String {
     format!("{}-[a-z0-9]{{5}}", set_name(rollout, revision))
 }
 
+/// A regular expression that matches the pods of every revision.
+pub fn pods_of_any_revision(rollout: &str) -> String {
+    // Names are cut by the length of the revision, and all of them are of one length.
+    let some = "0".repeat(Revision::DIGITS);
+    let name = set_name(rollout, &Revision::from_label(&some));
+    let begin = name.strip_suffix(&some).unwrap_or(&name);
+    format!("{begin}[a-z0-9]+-[a-z0-9]{{5}}")
+}
+
 fn child(seen: &Observed, kind: ObjectKind, name: String, rest: Value) -> Manifest {
     let key = Key::new(seen.key.namespace.clone(), name);
     let labels = [

@@ -27,6 +27,8 @@ mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
+mod prometheus; // a real Prometheus, with a past
+mod replay; // metrics of the past, read from a real Prometheus and judged
 mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes
 mod router; // routers of several kinds at once, on their real definitions

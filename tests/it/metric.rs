@@ -1,8 +1,6 @@
 //! Where metrics come from: a real Prometheus behind TLS and passwords, servers that hang, Jobs on scripted nodes.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,113 +12,12 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, RolloutStatus, Tally};
-use testbed::programs;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 
 use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
+use crate::prometheus::{PASSWORD, Prometheus};
 use crate::rollout::{SOON, Subject, manifest, stable};
-
-const PASSWORD: &str = "open sesame";
-/// The hash of it that Prometheus wants: bcrypt.
-const HASH: &str = "$2b$10$abcdefghijklmnopqrstuu4SuEsu2LsUrAYUpWQHLMMc4GV5pZTxK";
-
-/// A Prometheus that lets in who has the password and a certificate. Dropping it ends it.
-struct Prometheus {
-    _child: Child,
-    folder: PathBuf,
-    address: String,
-}
-
-impl Prometheus {
-    async fn start() -> Self {
-        programs::ensure(&["prometheus"]).await.unwrap();
-        let folder =
-            std::env::temp_dir().join(format!("slipway-prometheus-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        certificates(&folder).await;
-        std::fs::write(folder.join("prometheus.yaml"), "{}").unwrap();
-        let web = json!({
-            "basic_auth_users": {"slipway": HASH},
-            "tls_server_config": {
-                "cert_file": "server.crt", "key_file": "server.key",
-                "client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.crt",
-            },
-        });
-        std::fs::write(folder.join("web.yaml"), web.to_string()).unwrap();
-        // A port that was free a moment ago.
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let child = Command::new(programs::path_of("prometheus").unwrap())
-            .current_dir(&folder)
-            .args([
-                "--config.file=prometheus.yaml",
-                "--web.config.file=web.yaml",
-            ])
-            .args(["--storage.tsdb.path=data", "--log.level=warn"])
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        wait_for("Prometheus listens", SOON, async || {
-            let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-            connected.ok().map(drop)
-        })
-        .await;
-        Self {
-            _child: child,
-            folder,
-            address: format!("https://localhost:{port}"),
-        }
-    }
-
-    fn file(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.join(name)).unwrap()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// An authority, and what it signs for the server and for a client.
-async fn certificates(folder: &Path) {
-    let openssl = async |args: &str| {
-        let run = Command::new("openssl")
-            .args(args.split(' '))
-            .current_dir(folder)
-            .output()
-            .await;
-        let run = run.unwrap();
-        assert!(
-            run.status.success(),
-            "{args}: {}",
-            String::from_utf8_lossy(&run.stderr)
-        );
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 -days 30 {key} -keyout ca.key -out ca.crt -subj /CN=authority"
-    ))
-    .await;
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost").unwrap();
-    for name in ["server", "client"] {
-        openssl(&format!(
-            "req {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"
-        ))
-        .await;
-        let signed = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile names";
-        openssl(&format!(
-            "x509 -req -in {name}.csr {signed} -out {name}.crt"
-        ))
-        .await;
-    }
-}
 
 async fn make_secret(space: &Space, name: &str, label: bool, values: Value) {
     let labels = if label {
@@ -203,7 +100,7 @@ fn words(status: &RolloutStatus, name: &str) -> String {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn prometheus_is_asked_over_tls_with_a_password_and_a_certificate() {
     with_namespace(async |space| {
-        let prometheus = Prometheus::start().await;
+        let prometheus = Prometheus::start(None).await;
         let (ca, crt, key) = (prometheus.file("ca.crt"), prometheus.file("client.crt"), prometheus.file("client.key"));
         make_secret(space, "prometheus", true, json!({"ca.crt": ca, "password": PASSWORD, "wrong": "close sesame"})).await;
         make_secret(space, "client", true, json!({"tls.crt": crt, "tls.key": key})).await;

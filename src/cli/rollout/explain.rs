@@ -55,10 +55,10 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
     };
     let explanation = explain(&rollout, &templates, now);
     Answer {
-        text: match args.output {
-            Output::Table => render::table(&explanation, palette),
-            Output::Json => render::json(&explanation),
-        },
+        text: args
+            .output
+            .document(&explanation)
+            .unwrap_or_else(|| render::table(&explanation, palette)),
         ..Answer::default()
     }
 }

@@ -3,18 +3,11 @@
 mod read;
 mod render;
 
-use std::io::Read;
-
-use serde_json::Value;
-
 use crate::analysis::template::Templates;
+use crate::cli::manifest::{self, File, Schemas};
 use crate::cli::text::Palette;
-use crate::cli::{Answer, End, Output};
-use crate::crd;
-use crate::kinds::KINDS;
-use crate::model::object::ObjectKind;
+use crate::cli::{Answer, End, Output, file};
 use crate::rollout::api::RiskLevel;
-use read::Schemas;
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
@@ -33,39 +26,32 @@ pub struct Args {
 
 /// Reads, and shows.
 pub(super) fn run(args: &Args, palette: Palette) -> Answer {
-    let schemas = match (
-        schema_of(ObjectKind::Rollout),
-        schema_of(ObjectKind::AnalysisTemplate),
-    ) {
-        (Some(rollout), Some(template)) => Schemas { rollout, template },
-        _ => return Answer::failed("the definitions of the kinds cannot be made"),
-    };
-    let mut answer = Answer::default();
-    let mut files = Vec::new();
-    for name in &args.filename {
-        match content(name) {
-            Ok(text) => files.push((name, text)),
-            Err(error) => return Answer::failed(format!("cannot read {name}: {error}")),
-        }
+    let read = file::schemas().and_then(|schemas| Ok((schemas, file::files(&args.filename)?)));
+    match read {
+        Ok((schemas, files)) => shown(args, &schemas, &files, palette),
+        Err(problem) => Answer::failed(problem),
     }
-    let mut tell = |name: &str, problems: Vec<String>| {
-        let source = if name == "-" { "standard input" } else { name };
+}
+
+fn shown(args: &Args, schemas: &Schemas, files: &[File], palette: Palette) -> Answer {
+    let mut answer = Answer::default();
+    let mut tell = |file: &File, problems: Vec<String>| {
         let problems = problems.into_iter();
-        let problems = problems.map(|problem| format!("{source}: {problem}"));
+        let problems = problems.map(|problem| format!("{}: {problem}", file.name));
         answer.problems.extend(problems);
     };
     // A template may stand in another file than what names it.
     let mut templates = Templates::new();
-    for (name, text) in &files {
-        let (found, problems) = read::templates(text, &schemas);
+    for file in files {
+        let (found, problems) = manifest::templates(&file.text, schemas);
         templates.extend(found);
-        tell(name, problems);
+        tell(file, problems);
     }
     let mut simulations = Vec::new();
-    for (name, text) in &files {
-        let (found, problems) = read::simulations(text, &schemas, &templates, args.risk);
+    for file in files {
+        let (found, problems) = read::simulations(&file.text, schemas, &templates, args.risk);
         simulations.extend(found);
-        tell(name, problems);
+        tell(file, problems);
     }
     let endless = simulations.iter().filter_map(|simulation| {
         let problem = simulation.problem.as_ref()?;
@@ -75,16 +61,9 @@ pub(super) fn run(args: &Args, palette: Palette) -> Answer {
     if !answer.problems.is_empty() {
         answer.end = End::Invalid;
     }
-    answer.text = match args.output {
-        Output::Table => render::table(&simulations, palette),
-        Output::Json => render::json(&simulations),
-    };
+    let document = args.output.document(&simulations);
+    answer.text = document.unwrap_or_else(|| render::table(&simulations, palette));
     answer
-}
-
-fn schema_of(kind: ObjectKind) -> Option<Value> {
-    let info = KINDS.iter().find(|info| info.object == kind)?;
-    crd::schema_of(info).ok()
 }
 
 /// A level by its word, in whatever case.
@@ -94,13 +73,4 @@ fn level(word: &str) -> Result<RiskLevel, String> {
     found
         .copied()
         .ok_or_else(|| "is one of low, medium and high".to_owned())
-}
-
-fn content(name: &str) -> std::io::Result<String> {
-    if name != "-" {
-        return std::fs::read_to_string(name);
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -35,6 +35,21 @@ impl Default for Egress {
 }
 
 impl Egress {
+    /// Everywhere, also what is near: for programs on the machines of people.
+    pub fn everywhere() -> Self {
+        let all = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ];
+        let networks = all
+            .into_iter()
+            .filter_map(|address| IpNet::new(address, 0).ok());
+        Self {
+            networks: networks.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Reads a list of names (`prometheus.monitoring`, `*.datadoghq.com`, `*`), addresses and networks (`10.0.0.0/8`).
     ///
     /// # Errors
@@ -213,6 +228,21 @@ mod tests {
             let told = egress.check(url).unwrap_err();
             assert!(told.contains("analysis.allowedHosts"), "{url}: {told}");
         }
+    }
+
+    #[test]
+    fn people_go_everywhere() {
+        let egress = Egress::everywhere();
+        for url in [
+            "http://localhost:9090",
+            "http://127.0.0.1:9090",
+            "http://[::1]/",
+            "https://10.1.2.3",
+        ] {
+            assert!(may(&egress, url), "{url}");
+        }
+        assert!(egress.lets("127.0.0.1".parse().unwrap()));
+        assert!(egress.lets("::1".parse().unwrap()));
     }
 
     #[test]

@@ -70,8 +70,10 @@ impl Secrets {
         Ok(Self::of(values))
     }
 
-    fn of(values: BTreeMap<SecretKey, String>) -> Self {
-        let writings = values.values().flat_map(|value| {
+    /// Values that are given. One that is too short is in no danger of being told apart in a text.
+    pub(super) fn of(values: BTreeMap<SecretKey, String>) -> Self {
+        let long = values.values().filter(|value| value.len() >= SHORTEST);
+        let writings = long.flat_map(|value| {
             [
                 value.clone(),
                 percent_encoded(value),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::UNTOLD;
 use super::rank::Pair;
 use super::ratio::{Events, Interval};
+use crate::metric::provider::prometheus::millis;
 
 /// The label that tells the parts of the answer apart.
 pub const LABEL: &str = "slipway_part";
@@ -56,13 +57,6 @@ pub struct Series {
     times: Vec<i64>,
     /// Values at each of these times, series by series.
     parts: BTreeMap<Part, Vec<Vec<Option<f64>>>>,
-}
-
-/// A time as Prometheus writes it, in milliseconds.
-fn millis(point: &Value) -> Option<i64> {
-    let seconds = point.get(0)?.as_f64()?;
-    #[expect(clippy::cast_possible_truncation, reason = "a time of today")]
-    Some((seconds * 1000.0).round() as i64)
 }
 
 fn number(point: &Value) -> Option<f64> {

@@ -1,7 +1,9 @@
 //! Prometheus, and what speaks like it: renders a query and reads the answer. No I/O.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::answer::refusal;
@@ -12,25 +14,51 @@ use crate::model::action::{Reply, Request};
 
 /// The request for one query.
 pub fn request(query: &PrometheusQuery, credentials: &Credentials, timeout: Duration) -> Request {
+    let times = query.range.as_ref().map(|range| Times {
+        start: FROM.to_owned(),
+        end: TO.to_owned(),
+        step: range.step.into(),
+    });
+    let mut request = asked(query, credentials, timeout, times.as_ref());
+    if let (Some(range), Some(access)) = (&query.range, &mut request.access) {
+        access.window = Some(range.for_.into());
+    }
+    request
+}
+
+/// Times at which the value of a query is asked for, as Prometheus writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The first.
+    pub start: String,
+    /// The last.
+    pub end: String,
+    /// From one to the next.
+    pub step: Duration,
+}
+
+/// The request for the values of a query at these times, or at none in particular.
+pub fn asked(
+    query: &PrometheusQuery,
+    credentials: &Credentials,
+    timeout: Duration,
+    times: Option<&Times>,
+) -> Request {
     let text = query.query.as_str();
     let address = query.address.trim_end_matches('/');
     // The server gives up when nobody waits any more.
     let limit = format!("{}ms", timeout.as_millis());
     let common = [("query", text), ("timeout", &limit)];
-    let (path, body) = match &query.range {
+    let (path, body) = match times {
         None => ("query", form(&common)),
-        Some(range) => {
-            let step = Duration::from(range.step).as_secs_f64().to_string();
-            let times = [("start", FROM), ("end", TO), ("step", &step)];
+        Some(Times { start, end, step }) => {
+            let step = step.as_secs_f64().to_string();
+            let times = [("start", start.as_str()), ("end", end), ("step", &step)];
             ("query_range", form(&[&common[..], &times[..]].concat()))
         }
     };
     let request = Request::post(format!("{address}/api/v1/{path}"), FORM, body, timeout);
-    let mut request = connected(request, &query.connection, credentials);
-    if let (Some(range), Some(access)) = (&query.range, &mut request.access) {
-        access.window = Some(range.for_.into());
-    }
-    request
+    connected(request, &query.connection, credentials)
 }
 
 /// The answer, if it is one to rely on. The error is for people.
@@ -75,6 +103,40 @@ pub fn read(query: &PrometheusQuery, reply: &Reply) -> Result<Sample, String> {
 fn one(result: Option<&Value>) -> Result<Option<&Value>, String> {
     let found = result.and_then(Value::as_array);
     answers::one(found.ok_or("an answer without a result")?, "query", "sum()")
+}
+
+/// The samples that instant queries would have brought at these times, of an answer to the same query over all of them.
+/// Prometheus leaves out times at which a series has no value.
+pub fn samples(answer: &Value, times: &[Timestamp]) -> Result<Vec<Sample>, String> {
+    let type_ = answer.pointer("/data/resultType").and_then(Value::as_str);
+    let series = answer.pointer("/data/result").and_then(Value::as_array);
+    let series = series.filter(|_| type_ == Some("matrix"));
+    let series = series.ok_or("an answer that is no range of values")?;
+    let mut found: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+    for one in series {
+        let points = one.get("values").and_then(Value::as_array);
+        for point in points.into_iter().flatten() {
+            if let (Some(at), Some(value)) = (millis(point), point.get(1)) {
+                found.entry(at).or_default().push(value.clone());
+            }
+        }
+    }
+    let sample = |at: &Timestamp| {
+        let values = found.get(&at.as_millisecond());
+        let value = answers::one(values.map_or(&[][..], Vec::as_slice), "query", "sum()");
+        match value.and_then(|value| value.map_or(Ok(Sample::Empty), |value| number(Some(value)))) {
+            Ok(sample) => sample,
+            Err(problem) => Sample::Error(problem),
+        }
+    };
+    Ok(times.iter().map(sample).collect())
+}
+
+/// The time of a point, in milliseconds, which is how exact Prometheus is.
+pub fn millis(point: &Value) -> Option<i64> {
+    let seconds = point.get(0)?.as_f64()?;
+    #[expect(clippy::cast_possible_truncation, reason = "a time of today")]
+    Some((seconds * 1000.0).round() as i64)
 }
 
 /// Prometheus writes numbers as text.
@@ -157,6 +219,37 @@ mod tests {
             json!({"status": "success", "data": {"resultType": "matrix", "result": [{}, {}]}});
         let told = told(&range("Sum"), 200, &two.to_string());
         assert!(matches!(told, Sample::Error(e) if e.contains("2 series")));
+    }
+
+    #[test]
+    fn many_values_are_what_each_would_have_been() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let series = |values: &[(i64, &str)]| {
+            let values: Vec<Value> = values
+                .iter()
+                .map(|(at, value)| json!([at, value]))
+                .collect();
+            json!({"metric": {}, "values": values})
+        };
+        let matrix = |series: &[Value]| json!({"data": {"resultType": "matrix", "result": series}});
+        let times = [at(10), at(20), at(30)];
+        let one = matrix(&[series(&[(10, "0.5"), (30, "NaN")])]);
+        let read = samples(&one, &times).unwrap();
+        assert_eq!(read, [Sample::Value(0.5), Sample::Empty, Sample::Empty]);
+        assert_eq!(samples(&matrix(&[]), &times[..1]), Ok(vec![Sample::Empty]));
+        // Another series comes to be: from then on there are two.
+        let two = matrix(&[
+            series(&[(10, "1"), (20, "1")]),
+            series(&[(20, "2"), (30, "2")]),
+        ]);
+        let read = samples(&two, &times).unwrap();
+        assert_eq!(
+            (&read[0], &read[2]),
+            (&Sample::Value(1.0), &Sample::Value(2.0))
+        );
+        assert!(matches!(&read[1], Sample::Error(e) if e.contains("2 series")));
+        let vector = json!({"data": {"resultType": "vector", "result": []}});
+        assert!(samples(&vector, &times).is_err());
     }
 
     #[test]

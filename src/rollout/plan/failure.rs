@@ -10,7 +10,6 @@ use super::super::api::{FailureReason, Stuck};
 use super::super::observed::SloBurn;
 use super::Draft;
 use super::change::MAX_WORDS;
-use crate::metric::judge::{self, Verdict};
 use crate::model::condition::truncate;
 use crate::model::revision::Revision;
 
@@ -86,13 +85,7 @@ impl Draft<'_> {
 
     fn failed_analysis(&self) -> Option<String> {
         let analysis = self.spec.analysis.as_ref()?;
-        let mut verdicts = analysis.deciding().filter_map(|metric| {
-            match judge::verdict(metric, self.tally(&metric.name)?) {
-                Verdict::Bad(message) => Some(message),
-                Verdict::Good | Verdict::Undecided => None,
-            }
-        });
-        verdicts.next()
+        analysis.failure(&self.memory.tallies)
     }
 
     fn consequence(&self, reason: FailureReason) -> Consequence {

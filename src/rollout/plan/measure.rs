@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::super::api::{StepStatus, Tally};
 use super::super::render;
 use super::super::spec::{Analysis, Step};
+use super::Draft;
 use super::report::clock;
-use super::{Draft, after};
 use crate::analysis::api::provider::Source;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{Sides, Subject};
@@ -14,6 +14,7 @@ use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
+use crate::model::span::after;
 use crate::model::weight::Weight;
 
 impl Draft<'_> {
@@ -50,8 +51,7 @@ impl Draft<'_> {
                 continue;
             }
             let last = tally.and_then(|tally| tally.at);
-            let delay = analysis.initial_delay.unwrap_or(*interval);
-            let due = last.map_or_else(|| after(since, delay), |last| after(last, *interval));
+            let due = analysis.due(*interval, since, last);
             if due > self.now {
                 self.wake_at(due);
                 continue;
@@ -66,10 +66,9 @@ impl Draft<'_> {
                 "{}/{}/{}/{taken}",
                 change.revision, change.step, metric.name
             );
-            // An initial delay leaves out what came before it, but for the interval that the first sample is about.
-            let begun = after(since, delay.saturating_sub(*interval));
+            let begun = tally.and_then(|tally| tally.since);
             let window = Window {
-                since: tally.and_then(|tally| tally.since).unwrap_or(begun),
+                since: begun.unwrap_or_else(|| analysis.begin(*interval, since)),
                 interval: *interval,
                 now: self.now,
             };

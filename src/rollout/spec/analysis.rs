@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::api::{self, RolloutSpec};
+use jiff::Timestamp;
+
+use super::super::api::{self, RolloutSpec, Tally, TemplateReference};
 use super::{Around, Invalid};
 use crate::analysis::api::Metric;
-use crate::analysis::template;
+use crate::analysis::template::{self, Templates};
 use crate::metric::expression;
+use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{self, Owner, Placeholder};
 use crate::metric::provider;
 use crate::model::secret::SecretKey;
+use crate::model::span::after;
 use crate::model::weight::Weight;
 
 /// Most metrics of a Rollout, with those of its templates: as many as its status has room for.
@@ -30,10 +34,68 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// The metrics of a template by itself, with these arguments. What a Rollout would say of itself is not known.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn of_template(
+        reference: &TemplateReference,
+        templates: &Templates,
+    ) -> Result<Self, Vec<Invalid>> {
+        let value = |of: &Placeholder| {
+            match of {
+            Placeholder::Name | Placeholder::Namespace | Placeholder::Label(_) => {
+                Err("is said by a Rollout that names the template: test that one, or give the argument that says it".to_owned())
+            }
+            Placeholder::Argument(_) => Err("is no argument of the template".to_owned()),
+            Placeholder::Pods(_) | Placeholder::Revision(_) | Placeholder::Image(..) => Ok(None),
+        }
+        };
+        let mut problems = Vec::new();
+        let found = of_template(reference, "arguments", templates)?;
+        let metrics = told_apart(found, &value, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            start_at: Weight::new(1).unwrap_or_default(),
+            initial_delay: None,
+            metrics: timed(metrics, Metric::INTERVAL),
+            secrets: template::secrets(reference, templates).into_iter().collect(),
+        })
+    }
+
     /// The metric of this name.
     pub fn metric(&self, name: &str) -> Option<&Metric> {
         let mut metrics = self.metrics.iter().map(|(metric, _)| metric);
         metrics.find(|metric| metric.name == name)
+    }
+
+    /// When a metric is measured next, by the time between two of its samples: a delay after measuring began, and an
+    /// interval after the last sample.
+    pub fn due(&self, interval: Duration, since: Timestamp, last: Option<Timestamp>) -> Timestamp {
+        match last {
+            Some(last) => after(last, interval),
+            None => after(since, self.initial_delay.unwrap_or(interval)),
+        }
+    }
+
+    /// When the time begins that the samples of a metric are about. An initial delay leaves out what came before it, but for
+    /// the interval that the first sample is about.
+    pub fn begin(&self, interval: Duration, since: Timestamp) -> Timestamp {
+        let delay = self.initial_delay.unwrap_or(interval);
+        after(since, delay.saturating_sub(interval))
+    }
+
+    /// Why the counts end a change, if they do: the first bad verdict of a metric that decides something.
+    pub fn failure(&self, tallies: &[Tally]) -> Option<String> {
+        self.deciding().find_map(|metric| {
+            let tally = tallies.iter().find(|tally| tally.name == metric.name)?;
+            match judge::verdict(metric, tally) {
+                Verdict::Bad(message) => Some(message),
+                Verdict::Good | Verdict::Undecided => None,
+            }
+        })
     }
 
     /// The metrics that decide something.
@@ -76,9 +138,37 @@ pub(super) fn parse(
         labels: &around.labels,
         containers: images.keys().map(String::as_str).collect(),
     };
+    let value = |of: &Placeholder| owner.value(of);
+    let metrics = told_apart(all(analysis, around, problems), &value, problems);
+    let interval = analysis.interval.map_or(Metric::INTERVAL, Duration::from);
+    let start_at = analysis.start_at.as_ref();
+    let start_at = start_at.and_then(|at| Weight::new(i64::from(at.weight)));
+    Some(Analysis {
+        start_at: start_at.or(Weight::new(1)).unwrap_or_default(),
+        initial_delay: analysis.initial_delay.map(Duration::from),
+        metrics: timed(metrics, interval),
+        secrets: analysis
+            .templates
+            .iter()
+            .flat_map(|reference| template::secrets(reference, &around.templates))
+            .collect(),
+    })
+}
+
+/// Metrics with the time between two samples: their own, or this one.
+fn timed(metrics: Vec<Metric>, interval: Duration) -> Vec<(Metric, Duration)> {
+    let metrics = metrics.into_iter().map(|metric| {
+        let own = metric.interval.map(Duration::from);
+        (metric, own.unwrap_or(interval))
+    });
+    metrics.collect()
+}
+
+/// The metrics that can be used, with what is known already filled in. What is wrong with the others is told.
+fn told_apart(all: Vec<Found>, value: &Values<'_>, problems: &mut Vec<Invalid>) -> Vec<Metric> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut metrics = Vec::new();
-    for found in all(analysis, around, problems) {
+    for found in all {
         let name = found.metric.name.clone();
         if let Some(before) = names.get(&name) {
             let problem = format!(
@@ -88,7 +178,7 @@ pub(super) fn parse(
             continue;
         }
         names.insert(name, found.path.clone());
-        match usable(&found, &owner) {
+        match usable(&found, value) {
             Ok(metric) => metrics.push(metric),
             Err(wrong) => problems.extend(wrong),
         }
@@ -101,25 +191,7 @@ pub(super) fn parse(
         problems.push(Invalid::new("spec.analysis", problem));
         metrics.truncate(MAX_METRICS);
     }
-    let interval = analysis.interval.map_or(Metric::INTERVAL, Duration::from);
-    let start_at = analysis.start_at.as_ref();
-    let start_at = start_at.and_then(|at| Weight::new(i64::from(at.weight)));
-    Some(Analysis {
-        start_at: start_at.or(Weight::new(1)).unwrap_or_default(),
-        initial_delay: analysis.initial_delay.map(Duration::from),
-        metrics: metrics
-            .into_iter()
-            .map(|metric| {
-                let own = metric.interval.map(Duration::from);
-                (metric, own.unwrap_or(interval))
-            })
-            .collect(),
-        secrets: analysis
-            .templates
-            .iter()
-            .flat_map(|reference| template::secrets(reference, &around.templates))
-            .collect(),
-    })
+    metrics
 }
 
 /// Its own metrics, then those of its templates.
@@ -134,25 +206,39 @@ fn all(analysis: &api::Analysis, around: &Around, problems: &mut Vec<Invalid>) -
         .collect();
     for (index, reference) in analysis.templates.iter().enumerate() {
         let path = format!("spec.analysis.templates[{index}]");
-        match template::metrics(reference, &path, &around.templates) {
-            Ok(metrics) => {
-                let metrics = metrics.into_iter().enumerate();
-                all.extend(metrics.map(|(index, metric)| Found {
-                    metric,
-                    path: path.clone(),
-                    within: Some(template::within(&reference.name, index)),
-                }));
-            }
+        match of_template(reference, &path, &around.templates) {
+            Ok(metrics) => all.extend(metrics),
             Err(wrong) => problems.extend(wrong),
         }
     }
     all
 }
 
+/// The metrics of a template that is named at `path`.
+fn of_template(
+    reference: &TemplateReference,
+    path: &str,
+    templates: &Templates,
+) -> Result<Vec<Found>, Vec<Invalid>> {
+    let metrics = template::metrics(reference, path, templates)?;
+    let found = metrics
+        .into_iter()
+        .enumerate()
+        .map(|(index, metric)| Found {
+            metric,
+            path: path.to_owned(),
+            within: Some(template::within(&reference.name, index)),
+        });
+    Ok(found.collect())
+}
+
+/// What stands in the place of a placeholder, as far as that is known already.
+type Values<'a> = dyn Fn(&Placeholder) -> Result<Option<String>, String> + 'a;
+
 /// A metric with what the Rollout says of itself filled in, if it can be used.
-fn usable(found: &Found, owner: &Owner) -> Result<Metric, Vec<Invalid>> {
+fn usable(found: &Found, value: &Values<'_>) -> Result<Metric, Vec<Invalid>> {
     let value = |name: &str, _: &str| match Placeholder::named(name) {
-        Some(placeholder) => owner.value(&placeholder),
+        Some(placeholder) => value(&placeholder),
         None => Err(format!(
             "there is no such placeholder; there are {}",
             placeholder::KNOWN

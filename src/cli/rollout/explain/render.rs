@@ -11,12 +11,6 @@ use crate::rollout::explain::{Advice, Explanation, Judgement, StepLine, StepStat
 /// Endings that people are shown.
 const ENDINGS: usize = 5;
 
-/// For programs.
-pub(super) fn json(of: &Explanation) -> String {
-    let text = serde_json::to_string_pretty(of).unwrap_or_default();
-    format!("{text}\n")
-}
-
 /// For people.
 pub(super) fn table(of: &Explanation, palette: Palette) -> String {
     let mut page = Page {

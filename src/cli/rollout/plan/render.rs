@@ -9,12 +9,6 @@ const MAX_MOVES: usize = 12;
 /// How many of them are shown at the beginning and at the end.
 const SHOWN: (usize, usize) = (5, 3);
 
-/// For programs: a list, with an entry per Rollout.
-pub(super) fn json(simulations: &[Simulation]) -> String {
-    let text = serde_json::to_string_pretty(simulations).unwrap_or_default();
-    format!("{text}\n")
-}
-
 /// For people.
 pub(super) fn table(simulations: &[Simulation], palette: Palette) -> String {
     let texts: Vec<String> = simulations.iter().map(|of| one(of, palette)).collect();

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::analysis::template::Templates;
+use crate::cli::Output;
 use crate::rollout::explain::explain;
 use crate::rollout::explain::testing::{STORIES, story};
 
@@ -29,7 +30,8 @@ fn what_people_see_in_every_phase() {
 fn programs_get_times_as_they_are_in_the_object() {
     let story = story("pauses for a time");
     let explanation = explain(&story.rollout(), &Templates::new(), story.now());
-    let read: serde_json::Value = serde_json::from_str(&json(&explanation)).unwrap();
+    let read: serde_json::Value =
+        serde_json::from_str(&Output::Json.document(&explanation).unwrap()).unwrap();
     assert_eq!(read["phase"], "Paused");
     assert_eq!(read["steps"][1]["state"], "Now");
     assert_eq!(read["until"], explanation.until.unwrap().to_string());

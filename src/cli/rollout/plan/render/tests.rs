@@ -1,8 +1,10 @@
 //! What people see, for each shape of change.
 
-use super::super::read::{Schemas, simulations, templates};
+use super::super::read::simulations;
 use super::*;
 use crate::analysis::template::Templates;
+use crate::cli::Output;
+use crate::cli::manifest::{Schemas, templates};
 use crate::crd;
 use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
@@ -157,7 +159,10 @@ spec:
   strategy: {steps: [{pause: {for: 90s}}]}
 ";
     let (found, _) = simulations(text, &schemas(), &Templates::new(), RiskLevel::Medium);
-    insta::assert_snapshot!(json(&found));
+    insta::assert_snapshot!(Output::Json.document(&found).unwrap());
+    let yaml = Output::Yaml.document(&found).unwrap();
+    let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+    assert_eq!(read, serde_json::to_value(&found).unwrap());
 }
 
 const TEMPLATED: &str = "apiVersion: slipway.dev/v1alpha1
