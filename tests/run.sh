@@ -7,7 +7,7 @@ cargo=${CARGO:-cargo}
 testbed=${CARGO_TARGET_DIR:-target}/debug/testbed
 # The same cases in every run; another number tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-2026}
-# Simulated worlds: as many as there is time for. Their seeds are 0 and up.
+# Simulated worlds: as many as there is time for, from the first (or from SLIPWAY_WORLDS_FROM). Their seeds are 0 and up.
 export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-${SLIPWAY_TEST_FULL:+1000000}}
 export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-10000}
 results=$(mktemp -d)

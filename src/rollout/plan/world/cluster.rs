@@ -161,7 +161,10 @@ impl World {
                 ));
             }
             for uid in &self.endpoints[side] {
-                self.served_at.insert(uid.clone(), self.now);
+                match self.served_at.get_mut(uid) {
+                    Some(at) => *at = self.now,
+                    None => drop(self.served_at.insert(uid.clone(), self.now)),
+                }
             }
             if let Some((revision, _)) = &self.objects.services[side] {
                 let peak = self.peak.entry(revision.clone()).or_default();
