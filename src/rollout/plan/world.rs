@@ -46,6 +46,8 @@ use story::*;
 
 /// Seconds for which the data plane may go on using what was changed.
 const LAG: i64 = 3;
+/// Seconds before the first request.
+const OPENING: i64 = 20;
 /// Seconds that a request may take.
 const LONGEST_REQUEST: i64 = 5;
 const REPLICAS: i32 = 4;
@@ -149,6 +151,8 @@ struct World {
     on_top: Division,
     generation: u64,
     endpoints: [BTreeSet<String>; 2],
+    /// When requests come: once the first revision is there, and has had time to arrive everywhere.
+    opens_at: Option<i64>,
     /// Last second in which the data plane sent something to a pod.
     served_at: BTreeMap<String, i64>,
     lost: Vec<String>,
@@ -199,6 +203,7 @@ impl World {
             on_top: Division::NONE,
             generation: 0,
             endpoints: [BTreeSet::new(), BTreeSet::new()],
+            opens_at: None,
             served_at: BTreeMap::new(),
             lost: Vec::new(),
             peak: BTreeMap::new(),

@@ -145,8 +145,11 @@ impl World {
 
     /// Every Service with weight answers, with enough pods.
     pub(super) fn requests(&mut self) {
+        if self.opens_at.is_none() && self.status.phase == Some(Phase::Healthy) {
+            self.opens_at = Some(OPENING.max(self.now + LAG));
+        }
         let is_open = self.objects.route.is_some() || self.is_switch();
-        if !is_open || self.now < 20 {
+        if !is_open || self.opens_at.is_none_or(|at| self.now < at) {
             return;
         }
         for (side, name) in SIDES.iter().enumerate() {

@@ -168,6 +168,12 @@ fn judged(seed: u64) -> bool {
     false
 }
 
+/// The operator is killed so often in this world that the first revision is not there after 20 s.
+#[test]
+fn nobody_asks_before_the_first_revision_is_there() {
+    judged(24236);
+}
+
 #[test]
 fn nothing_takes_over_without_good_verdicts_and_a_bad_one_sends_all_traffic_back() {
     let (good, bad) = (AtomicU64::new(0), AtomicU64::new(0));
