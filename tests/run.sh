@@ -7,7 +7,7 @@ cargo=${CARGO:-cargo}
 testbed=${CARGO_TARGET_DIR:-target}/debug/testbed
 # The same cases in every run; another number tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-2026}
-# Simulated worlds: as many as there is time for. Their seeds are 0 and up.
+# Simulated worlds: as many as there is time for, from the first (or from SLIPWAY_WORLDS_FROM). Their seeds are 0 and up.
 export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-${SLIPWAY_TEST_FULL:+1000000}}
 export SLIPWAY_WORLDS=${SLIPWAY_WORLDS:-10000}
 results=$(mktemp -d)
@@ -32,7 +32,7 @@ build() {
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
-# Optimised a little: ten thousand take two minutes then.
+# Optimised a little: ten thousand take half a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass.
 api() {

@@ -111,10 +111,10 @@ pub trait Kind: Send + Sync + 'static {
         now: Timestamp,
     ) -> Value;
 
-    /// What of a status is written at once, before the actions: all that the next plan stands on or others decide by.
-    /// The rest, which only informs, may wait for a moment (`pace.rs`). Pure.
-    fn essence(_seen: &Self::Observed, status: &Value) -> Value {
-        status.clone()
+    /// Whether a status says the same as the one on record of all that is written at once, before the actions: what the
+    /// next plan stands on or others decide by. The rest, which only informs, may wait for a moment (`pace.rs`). Pure.
+    fn has_same_essence(_seen: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        on_record == status
     }
 
     /// Whether the answer to a question is kept in memory and handed in again with the next plans, because not all that it

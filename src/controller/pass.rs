@@ -192,9 +192,10 @@ impl<K: Kind> Worker<K> {
         seen: &K::Observed,
         status: &Value,
     ) -> Result<bool, ReconcileError> {
-        let essence = |status: &Value| K::essence(seen, status);
+        let is_same =
+            |on_record: &Value, status: &Value| K::has_same_essence(seen, on_record, status);
         let now = self.cluster.clock().now();
-        match Difference::between(&record.status, status, essence) {
+        match Difference::between(&record.status, status, is_same) {
             Difference::None => return Ok(false),
             Difference::Rest if self.pace.due(&record.key, now) > now => return Ok(false),
             Difference::Rest | Difference::Essence => {}

@@ -71,8 +71,8 @@ impl Kind for EnvironmentKind {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
     }
 
-    fn essence(_: &Self::Observed, status: &Value) -> Value {
-        status::essence(status)
+    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        status::essence(on_record) == status::essence(status)
     }
 
     fn keeps_answer(question: &str) -> bool {

@@ -33,6 +33,10 @@ pub struct Scope {
     pub value: f64,
 }
 
+/// What expressions may call, besides what CEL has.
+const FUNCTIONS: [(&str, fn(f64) -> bool); 2] =
+    [("isNaN", f64::is_nan), ("isInf", f64::is_infinite)];
+
 impl Scope {
     /// The names of its fields.
     const NAMES: &'static [&'static str] = &["value"];
@@ -58,7 +62,7 @@ static EVALUATOR: LazyLock<Option<SyncSender<Question>>> = LazyLock::new(|| {
         .name("cel".into())
         .stack_size(STACK);
     let started = thread.spawn(move || {
-        let mut programs = Programs::default();
+        let mut programs = Programs::new();
         for question in questions {
             let answer = programs.answer(&question.expression, question.scope.as_ref());
             // Nobody may be waiting any more.
@@ -68,37 +72,59 @@ static EVALUATOR: LazyLock<Option<SyncSender<Question>>> = LazyLock::new(|| {
     started.ok().map(|_| sender)
 });
 
-/// What has been compiled, by its text; or why it cannot be.
-#[derive(Default)]
-struct Programs(HashMap<String, Result<Program, String>>);
+/// What evaluates.
+struct Programs {
+    /// What has been compiled, by its text; or why it cannot be.
+    kept: HashMap<String, Result<Program, String>>,
+    /// What expressions may call.
+    functions: Context<'static, 'static>,
+}
 
 impl Programs {
+    fn new() -> Self {
+        let mut functions = Context::default();
+        for (name, function) in FUNCTIONS {
+            let added = functions.add_function(name, move |Arguments(of): Arguments| {
+                number(name, &of).map(function)
+            });
+            // A name that the library has taken meanwhile stays its own; a test asks for both.
+            let _ = added;
+        }
+        Self {
+            kept: HashMap::new(),
+            functions,
+        }
+    }
+
     fn answer(&mut self, expression: &str, scope: Option<&Scope>) -> Answer {
         let evaluated = AssertUnwindSafe(|| {
-            let program = self.compiled(expression)?;
+            let Self { kept, functions } = self;
+            let program = compiled(kept, expression)?;
             match scope {
-                Some(scope) => run(program, scope),
-                None => try_out(program),
+                Some(scope) => run(program, functions, scope),
+                None => try_out(program, functions),
             }
         });
         catch_unwind(evaluated)
             .unwrap_or_else(|_| Err("its evaluation failed unexpectedly".to_owned()))
     }
+}
 
-    fn compiled(&mut self, expression: &str) -> Result<&Program, String> {
-        let Self(kept) = self;
-        if kept.len() >= MAX_KEPT && !kept.contains_key(expression) {
-            kept.clear();
-        }
-        let program = kept
-            .entry(expression.to_owned())
-            .or_insert_with(|| Program::compile(expression).map_err(|error| error.to_string()));
-        program.as_ref().map_err(Clone::clone)
+fn compiled<'a>(
+    kept: &'a mut HashMap<String, Result<Program, String>>,
+    expression: &str,
+) -> Result<&'a Program, String> {
+    if kept.len() >= MAX_KEPT && !kept.contains_key(expression) {
+        kept.clear();
     }
+    let program = kept
+        .entry(expression.to_owned())
+        .or_insert_with(|| Program::compile(expression).map_err(|error| error.to_string()));
+    program.as_ref().map_err(Clone::clone)
 }
 
 /// Whether an expression names only what there is, and yields true or false whatever was measured.
-fn try_out(program: &Program) -> Answer {
+fn try_out(program: &Program, functions: &Context) -> Answer {
     let references = program.references();
     let mut names = references.variables().into_iter();
     if let Some(unknown) = names.find(|name| !Scope::NAMES.contains(name)) {
@@ -106,24 +132,15 @@ fn try_out(program: &Program) -> Answer {
         return Err(format!("there is no {unknown}; there is {known}"));
     }
     for value in TRIALS {
-        run(program, &Scope { value: *value })?;
+        run(program, functions, &Scope { value: *value })?;
     }
     Ok(true)
 }
 
-fn run(program: &Program, scope: &Scope) -> Answer {
+fn run(program: &Program, functions: &Context, scope: &Scope) -> Answer {
     let Scope { value } = scope;
-    let mut context = Context::default();
+    let mut context = functions.new_inner_scope();
     context.add_variable_from_value("value", Value::Float(*value));
-    for (name, function) in [
-        ("isNaN", f64::is_nan as fn(f64) -> bool),
-        ("isInf", f64::is_infinite),
-    ] {
-        let added = context.add_function(name, move |Arguments(of): Arguments| {
-            number(name, &of).map(function)
-        });
-        added.map_err(|error| error.to_string())?;
-    }
     match program.execute(&context) {
         Ok(Value::Bool(holds)) => Ok(holds),
         Ok(other) => Err(format!("yields {}, not true or false", other.type_of())),
@@ -270,13 +287,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_right_for_everybody_who_asks() {
-        let mut programs = Programs::default();
+        let mut programs = Programs::new();
         for number in 0..MAX_KEPT + 10 {
             let expression = format!("value > {number}.0");
             let scope = Scope { value: 1e9 };
             assert_eq!(programs.answer(&expression, Some(&scope)), Ok(true));
         }
-        assert!(programs.0.len() <= MAX_KEPT);
+        assert!(programs.kept.len() <= MAX_KEPT);
         std::thread::scope(|scope| {
             for limit in 0..32 {
                 scope.spawn(move || {

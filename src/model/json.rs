@@ -19,6 +19,12 @@ pub fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) -> bool {
     set(object.entry(*key).or_insert(Value::Null), rest, new)
 }
 
+/// An object of these fields. They are moved into it, where `json!` copies what it is given.
+pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.into_iter();
+    Value::Object(fields.map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
 /// Whether everything that is wanted is there, whatever else is: keys of objects, and of lists whose entries have names those
 /// entries. Other lists are wanted as they are.
 pub fn covers(live: &Value, wanted: &Value) -> bool {

@@ -44,13 +44,8 @@ pub const MAX_NAME: usize = 253;
 /// The first `digits` hexadecimal digits of the SHA-256 of `content`.
 pub fn short_hash(content: &[u8], digits: usize) -> String {
     let digest = Sha256::digest(content);
-    let mut text: String = digest
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(hex)
-        .collect();
-    text.truncate(digits);
-    text
+    let all = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    all.take(digits).map(hex).collect()
 }
 
 fn hex(nibble: u8) -> char {

@@ -1,8 +1,9 @@
 //! The identity of a revision: a hash of what makes its pods what they are. No I/O.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::key::short_hash;
@@ -11,9 +12,11 @@ use super::key::short_hash;
 ///
 /// It is stored as a label and never computed from a live object: the API server's defaults, which grow
 /// with every Kubernetes version, would change it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Revision(String);
+///
+/// A plan names the same few many times, so that they share their text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(from = "String")]
+pub struct Revision(Arc<str>);
 
 impl Revision {
     /// Digits of a revision: 40 bits, so that ten thousand revisions of one Rollout collide with a chance of 1 in 20,000.
@@ -22,22 +25,39 @@ impl Revision {
     /// The revision of a template.
     pub fn of_template(template: &Value) -> Self {
         // serde_json's map is ordered by key, so the text of equal values is equal.
-        Self(short_hash(template.to_string().as_bytes(), Self::DIGITS))
+        short_hash(template.to_string().as_bytes(), Self::DIGITS).into()
     }
 
     /// The revision that a label names.
     pub fn from_label(label: &str) -> Self {
-        Self(label.to_owned())
+        Self(label.into())
     }
 
     /// None that there is.
     pub fn unknown() -> Self {
-        Self(String::new())
+        Self(Arc::default())
+    }
+
+    /// Whether it is none that there is.
+    pub fn is_unknown(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// As in labels and names.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Revision {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Revision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod testing;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -75,8 +76,11 @@ impl Kind for RolloutKind {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
     }
 
-    fn essence(seen: &Self::Observed, status: &Value) -> Value {
-        status::essence(seen, status)
+    fn has_same_essence(seen: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        let read = |status: &Value| api::RolloutStatus::deserialize(status).ok();
+        let (on_record, status) = (read(on_record), read(status));
+        let both = on_record.zip(status);
+        both.is_some_and(|(on_record, status)| status::has_same_essence(seen, &on_record, &status))
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

@@ -321,7 +321,7 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
 fn parse(rollout: &Rollout, images: &Images, around: &Around) -> Wanted {
     let (spec, problems) = Spec::read_with(&rollout.spec, images, around);
     if problems.is_empty() {
-        return Wanted::Spec(Box::new(spec));
+        return Wanted::Spec(spec.into());
     }
     invalid(problems, spec, rollout)
 }

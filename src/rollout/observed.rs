@@ -1,6 +1,7 @@
 //! Everything one reconcile of a Rollout can see. Built by `observe`, and by tests. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -113,7 +114,7 @@ pub struct Hook {
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// A revision.
-    Spec(Box<Spec>),
+    Spec(Arc<Spec>),
     /// Nothing yet: the Environment has no Release.
     NoRelease(String),
     /// Something that cannot be, and what is left of it to hold and to go back with, where something was there before.
@@ -124,7 +125,8 @@ impl Wanted {
     /// The spec, or what is left of it.
     pub fn spec(&self) -> Option<&Spec> {
         match self {
-            Self::Spec(spec) | Self::Invalid(_, Some(spec)) => Some(spec),
+            Self::Spec(spec) => Some(spec),
+            Self::Invalid(_, Some(spec)) => Some(spec),
             Self::NoRelease(_) | Self::Invalid(_, None) => None,
         }
     }

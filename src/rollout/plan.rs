@@ -60,6 +60,7 @@ use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::span::after;
 use crate::model::weight::Weight;
+use crate::traffic::router::Backends;
 use contest::Contested;
 use live::Live;
 pub(super) use restart::noted;
@@ -134,15 +135,16 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
 }
 
 fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<Memory> {
-    let raised = size::raised(seen, spec);
+    let backends = seen.backends();
+    let raised = size::raised(seen, spec, &backends);
     let levels = Levels::of(raised.as_ref().unwrap_or(spec));
-    Draft::new(rules, seen, &levels, now).finish()
+    Draft::new(rules, seen, (&levels, &backends), now).finish()
 }
 
 /// Objects of people's are put back first, if that can be done in good time.
 fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
-    let actions = Some(foreign::put_back(seen)).filter(|_| is_in_time);
+    let actions = Some(foreign::put_back(seen, &seen.backends())).filter(|_| is_in_time);
     let actions = actions.unwrap_or_default();
     let why = Why::normal("Deleting", "being deleted, with its pods");
     Plan {
@@ -226,6 +228,8 @@ fn remembered(seen: &Observed, phase: Phase) -> Memory {
 struct Draft<'a> {
     rules: Rules,
     seen: &'a Observed,
+    /// Names of the two Services.
+    backends: &'a Backends,
     levels: &'a Levels<'a>,
     /// The spec at the level of risk of the change.
     spec: &'a Spec,
@@ -268,14 +272,20 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(rules: Rules, seen: &'a Observed, levels: &'a Levels<'a>, now: Timestamp) -> Self {
+    fn new(
+        rules: Rules,
+        seen: &'a Observed,
+        (levels, backends): (&'a Levels<'a>, &'a Backends),
+        now: Timestamp,
+    ) -> Self {
         let spec = levels.written;
         let memory = remembered(seen, Phase::Progressing);
         let stable = change::stable(seen, spec);
-        let live = Live::read(seen, spec, &stable);
+        let live = Live::read(seen, spec, backends, &stable);
         let mut draft = Self {
             rules,
             seen,
+            backends,
             levels,
             spec,
             now,
@@ -336,7 +346,8 @@ impl<'a> Draft<'a> {
         if orphaned {
             self.let_go();
             if self.seen.is_only(&self.stable) {
-                self.moves.extend(foreign::put_back(self.seen));
+                self.moves
+                    .extend(foreign::put_back(self.seen, self.backends));
             }
         } else if is_leaving && self.is_out_of_patience() {
             let actions = release(self.seen);

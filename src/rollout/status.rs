@@ -1,9 +1,9 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::api::{Phase, RevisionStatus, RolloutStatus, Tally, Weights};
+use super::api::{Change, Phase, Progress, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
 use super::plan::{self, Memory};
 use crate::metric::{judge, provider};
@@ -91,37 +91,96 @@ pub fn status(
     }
 }
 
-/// What of a status is written at once.
+/// Whether two statuses say the same of what is written at once.
+pub fn has_same_essence(seen: &Observed, one: &RolloutStatus, other: &RolloutStatus) -> bool {
+    let spec = seen.wanted.spec();
+    // Without a router they are a count of ready pods.
+    let has_weights = spec.is_some_and(|spec| spec.routing.is_some());
+    let have_same_weights = !has_weights || one.weights == other.weights;
+    have_same_weights && essence(one) == essence(other)
+}
+
+/// What of a status is written at once, weights aside.
 ///
 /// Left out is what only informs: numbers of pods, sentences, what `progress` says in another way, and the progress of
 /// pods within a step. Of that last the next plan makes the same again from the pods, a moment later at most. The
 /// selector stays: with one of an old revision an autoscaler would look at pods that serve nobody.
-pub fn essence(seen: &Observed, status: &Value) -> Value {
-    let mut essence = status.clone();
-    let spec = seen.wanted.spec();
-    if let Some(fields) = essence.as_object_mut() {
-        for name in ["message", "readyReplicas", "replicas", "stable", "canary"] {
-            fields.remove(name);
-        }
-        // Without a router they are a count of ready pods.
-        if spec.is_none_or(|spec| spec.routing.is_none()) {
-            fields.remove("weights");
-        }
-    }
-    let change = essence.pointer_mut("/progress/change");
-    if let Some(change) = change.and_then(Value::as_object_mut) {
-        for name in ["ready", "progressedAt", "peakWeight"] {
-            change.remove(name);
-        }
-    }
-    let conditions = essence.pointer_mut("/conditions");
-    let conditions = conditions.and_then(Value::as_array_mut);
-    for condition in conditions.into_iter().flatten() {
-        if let Some(condition) = condition.as_object_mut() {
-            condition.remove("message");
-        }
-    }
-    essence
+fn essence(status: &RolloutStatus) -> impl PartialEq {
+    let RolloutStatus {
+        observed_generation,
+        phase,
+        message: _,
+        step,
+        weights: _,
+        stable: _,
+        canary: _,
+        replicas: _,
+        ready_replicas: _,
+        selector,
+        analysis,
+        history,
+        risk,
+        last_decision,
+        progress,
+        conditions,
+    } = status;
+    let shown = (observed_generation, phase, step, selector);
+    let told = (analysis, history, risk, last_decision);
+    let conditions = conditions.iter().map(|condition| {
+        let Condition {
+            type_,
+            status,
+            reason,
+            observed_generation,
+            last_transition_time,
+            message: _,
+        } = condition;
+        let since = last_transition_time;
+        (type_, status, reason, observed_generation, since)
+    });
+    let conditions: Vec<_> = conditions.collect();
+    (shown, told, progress.as_ref().map(remembered), conditions)
+}
+
+fn remembered(progress: &Progress) -> impl PartialEq {
+    let Progress {
+        stable,
+        change,
+        failed,
+        draining,
+        replicas,
+        driven,
+        foreign,
+        paused,
+        undo,
+        restart,
+        decided,
+        rest,
+    } = progress;
+    let change = change.as_ref().map(|change| {
+        let Change {
+            revision,
+            started_at,
+            step,
+            step_started_at,
+            ready: _,
+            progressed_at: _,
+            peak_weight: _,
+            measuring_since,
+            trail,
+            held,
+            approvals,
+            stuck,
+            overruled,
+            retries,
+        } = change;
+        let step = (step, step_started_at, measuring_since, trail);
+        let held = (held, approvals, stuck, overruled, retries);
+        (revision, started_at, step, held)
+    });
+    let revisions = (stable, change, failed, draining, undo, restart);
+    let others = (replicas, driven, foreign, paused, decided, rest);
+    (revisions, others)
 }
 
 fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatus> {
@@ -165,7 +224,7 @@ fn conditions(
     message: &str,
     outcome: &Outcome,
     now: Timestamp,
-) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+) -> Vec<Condition> {
     let reason = plan.why.reason;
     let phase = plan.progress.shown.phase;
     let is_moving = matches!(
@@ -209,7 +268,7 @@ fn conditions(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::rollout::plan::plan;
@@ -218,6 +277,11 @@ mod tests {
     fn told(seen: &Observed, now: Timestamp) -> Value {
         let plan = plan(seen, now);
         serde_json::to_value(status(seen, &plan, &Outcome::default(), now)).unwrap()
+    }
+
+    fn is_same(seen: &Observed, one: &Value, other: &Value) -> bool {
+        let read = |status: &Value| serde_json::from_value(status.clone()).unwrap();
+        has_same_essence(seen, &read(one), &read(other))
     }
 
     /// Version 2 on its way, with a status that was written when it had one ready pod of two.
@@ -246,7 +310,7 @@ mod tests {
         let after = told(&seen, later(2));
         assert_ne!(before, after);
         assert_ne!(before["progress"]["change"], after["progress"]["change"]);
-        assert_eq!(essence(&seen, &before), essence(&seen, &after));
+        assert!(is_same(&seen, &before, &after));
     }
 
     #[test]
@@ -256,12 +320,12 @@ mod tests {
         let crashing = told(&seen.crashing(&new), later(2));
         assert_eq!(crashing["progress"]["failed"]["reason"], "CrashLoop");
         let (mut seen, _) = under_way(&steps());
-        assert_ne!(essence(&seen, &before), essence(&seen, &crashing));
+        assert!(!is_same(&seen, &before, &crashing));
         for pod in &mut seen.pods {
             pod.is_ready = false;
         }
         let down = told(&seen, later(2));
-        assert_ne!(essence(&seen, &before), essence(&seen, &down));
+        assert!(!is_same(&seen, &before, &down));
     }
 
     #[test]
@@ -276,10 +340,9 @@ mod tests {
         };
         let (none, half) = (told(&seen(0), NOW), told(&seen(50), NOW));
         assert_eq!(half["weights"]["canary"], 50);
-        assert_ne!(
-            essence(&seen(0), &none)["weights"],
-            essence(&seen(50), &half)["weights"]
-        );
+        let mut other = half.clone();
+        other["weights"] = none["weights"].clone();
+        assert!(!is_same(&seen(50), &half, &other));
     }
 
     #[test]
@@ -296,22 +359,23 @@ mod tests {
         other["progress"]["change"]["peakWeight"] = 0.into();
         other["progress"]["change"]["progressedAt"] = later(9).to_string().into();
         other["conditions"][0]["message"] = "other".into();
-        assert_eq!(essence(&seen, &before), essence(&seen, &other));
-        for field in [
-            "/observedGeneration",
-            "/phase",
-            "/selector",
-            "/step/index",
-            "/progress/change/step",
+        assert!(is_same(&seen, &before, &other));
+        let count = Value::from(9);
+        for (field, value) in [
+            ("/observedGeneration", &count),
+            ("/phase", &"Degraded".into()),
+            ("/selector", &"other".into()),
+            ("/step/index", &count),
+            ("/progress/change/step", &count),
         ] {
             let mut other = before.clone();
-            *other.pointer_mut(field).unwrap() = "other".into();
-            assert_ne!(essence(&seen, &before), essence(&seen, &other), "{field}");
+            *other.pointer_mut(field).unwrap() = value.clone();
+            assert!(!is_same(&seen, &before, &other), "{field}");
         }
         for field in ["type", "status", "reason"] {
             let mut other = before.clone();
             other["conditions"][0][field] = "other".into();
-            assert_ne!(essence(&seen, &before), essence(&seen, &other), "{field}");
+            assert!(!is_same(&seen, &before, &other), "{field}");
         }
     }
 }

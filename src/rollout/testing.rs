@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DynamicObject, TypeMeta};
 use serde_json::{Value, json};
 
 use super::api::{FailureReason, RolloutSpec, RolloutStatus};
@@ -12,6 +13,7 @@ use super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
 use super::risk::RiskSignals;
 use super::spec::{Images, Routing, Spec};
+use crate::model::json::object;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -71,7 +73,7 @@ pub(crate) fn revision(version: &str, extra: &Value) -> Revision {
 }
 
 /// A Rollout that nobody has looked at yet.
-pub(crate) fn untouched(spec: Spec) -> Observed {
+pub(crate) fn untouched(spec: impl Into<Arc<Spec>>) -> Observed {
     Observed {
         key: Key::new("shop", "api"),
         owner: OwnerReference {
@@ -84,7 +86,7 @@ pub(crate) fn untouched(spec: Spec) -> Observed {
         created_at: NOW - SignedDuration::from_hours(1),
         deletion: None,
         deleted_at: None,
-        wanted: Wanted::Spec(Box::new(spec)),
+        wanted: Wanted::Spec(spec.into()),
         promotion: None,
         notice: None,
         burns: Vec::new(),
@@ -222,21 +224,41 @@ impl Observed {
         let routing = spec.routing.as_ref().unwrap();
         let scene = self.scene(&backends, routing.port);
         let rendered = routing.routers[0].rendered(&scene, division);
+        let mut rendered = rendered.unwrap().unwrap();
         let observed = if acknowledged { 2 } else { 1 };
         let condition =
             |type_: &str| json!({"type": type_, "status": "True", "observedGeneration": observed});
-        let live = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-            "metadata": {"name": "api", "namespace": "shop", "generation": 2, "uid": "uid-api",
-                "resourceVersion": "1", "ownerReferences": [self.owner]},
-            "spec": rendered.unwrap().unwrap()["spec"],
-            "status": {"parents": [{"parentRef": {"name": "web"},
-                "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]},
-        });
+        let status = json!({"parents": [{"parentRef": {"name": "web"},
+            "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]});
+        let (kind, text) = (ObjectKind::HttpRoute, |text: &str| Some(text.to_owned()));
+        let live = DynamicObject {
+            types: Some(TypeMeta {
+                api_version: kind.api_version(),
+                kind: kind.kind().to_owned(),
+            }),
+            metadata: ObjectMeta {
+                name: text("api"),
+                namespace: text("shop"),
+                generation: Some(2),
+                uid: text("uid-api"),
+                resource_version: text("1"),
+                owner_references: Some(vec![self.owner.clone()]),
+                ..ObjectMeta::default()
+            },
+            data: object([("spec", rendered["spec"].take()), ("status", status)]),
+        };
         Route {
-            target: target(ObjectKind::HttpRoute, "api"),
-            live: Arc::new(serde_json::from_value(live).unwrap()),
+            target: target(kind, "api"),
+            live: live.into(),
         }
+    }
+
+    /// The spec, to be changed.
+    pub(crate) fn spec_mut(&mut self) -> &mut Spec {
+        let Wanted::Spec(spec) = &mut self.wanted else {
+            panic!("a spec is needed")
+        };
+        Arc::make_mut(spec)
     }
 
     /// What was written last time, as a plan at `NOW` leaves it.

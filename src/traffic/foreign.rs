@@ -60,19 +60,15 @@ pub fn objects_of(rollout: &Rollout) -> Vec<(ObjectKind, String)> {
 /// The objects of people's that routers write into, by their titles.
 pub fn written_by(routers: &[Router], backends: &Backends) -> BTreeMap<String, Foreign> {
     let mut all = BTreeMap::new();
-    for router in routers {
+    for router in routers.iter().filter(|router| !router.is_created()) {
         let mut how = Foreign {
             stable: Some(backends.stable.clone()),
             canary: Some(backends.canary.clone()),
             ..Foreign::default()
         };
-        match router {
-            Router::Generated(_) | Router::Nginx(_) => continue,
-            Router::Named(_) | Router::Traefik(_) => {}
-            Router::Istio(service) => {
-                how.routes.clone_from(&service.routes);
-                how.destination_rule = service.subsets.as_ref().map(istio::Subsets::reference);
-            }
+        if let Router::Istio(service) = router {
+            how.routes.clone_from(&service.routes);
+            how.destination_rule = service.subsets.as_ref().map(istio::Subsets::reference);
         }
         if let Some(rule) = &how.destination_rule {
             let title = title(ObjectKind::DestinationRule, &rule.name);

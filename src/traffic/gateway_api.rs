@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::division::Division;
 use super::router::{Backends, Reading, Route, Router, Scene};
-use crate::model::json::set;
+use crate::model::json::{object, set};
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::rollout::api;
@@ -106,25 +106,26 @@ impl Generated {
         let matches = if is_open {
             json!([{"path": {"type": "PathPrefix", "value": "/"}}])
         } else {
-            json!(self.matches)
+            self.matches.clone().into()
         };
-        let mut rule = json!({
-            "backendRefs": [
-                backend(&scene.backends.stable, scene.port),
-                backend(&scene.backends.canary, scene.port),
-            ],
-            "matches": matches,
-        });
+        let Backends { stable, canary } = scene.backends;
+        let both = [stable, canary].map(|name| backend(name, scene.port));
+        let mut rule = object([
+            ("backendRefs", Vec::from(both).into()),
+            ("matches", matches),
+        ]);
         if let Some(persistence) = &self.persistence {
             set(&mut rule, &["sessionPersistence"], persistence.clone());
         }
-        let mut spec = json!({
-            "hostnames": self.hostnames, "parentRefs": self.parent_refs,
-            "rules": rules(&[rule], scene, division),
-        });
+        let mut spec = object([
+            ("hostnames", self.hostnames.clone().into()),
+            ("parentRefs", self.parent_refs.clone().into()),
+            ("rules", rules(vec![rule], scene, division).into()),
+        ]);
         drop_nulls(&mut spec);
         let note = self.persistence.as_ref().map(Value::to_string);
-        json!({"metadata": {"annotations": {label::SESSION: note}}, "spec": spec})
+        let metadata = json!({"annotations": {label::SESSION: note}});
+        object([("metadata", metadata), ("spec", spec)])
     }
 
     pub(super) fn read(&self, scene: &Scene) -> Result<Reading, String> {
@@ -159,8 +160,9 @@ impl Named {
 /// The patch of a live route that makes it divide like this: whatever else may be wrong with the route, or with what the
 /// spec wants of it, does not stand in the way of a shift.
 pub(super) fn divided(route: &Route, scene: &Scene, division: &Division) -> Value {
-    let all = route.items("/spec/rules");
-    json!({"spec": {"rules": rules(all, scene, division)}})
+    let all = route.items("/spec/rules").to_vec();
+    let rules = rules(all, scene, division).into();
+    object([("spec", object([("rules", rules)]))])
 }
 
 /// How a live route divides.
@@ -202,13 +204,8 @@ pub(super) fn is_as_wanted(route: &Route, rendered: &Value) -> bool {
         .get(label::SESSION)
         .map(String::as_str)
         == note;
-    let mut wanted = rendered["spec"].clone();
-    let rules = wanted.get_mut("rules").and_then(Value::as_array_mut);
-    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
-        rule.remove("sessionPersistence");
-    }
     let live = route.field("/spec");
-    is_noted && live.is_some_and(|live| includes(live, &wanted, false))
+    is_noted && live.is_some_and(|live| includes(live, &rendered["spec"], false))
 }
 
 /// The server keeps no nulls, so they would be a difference for ever.
@@ -225,6 +222,8 @@ fn drop_nulls(value: &mut Value) {
 
 /// Keys that the server fills in where the spec leaves them out.
 const DEFAULTED: &[&str] = &["group", "kind", "type", "path", "value"];
+/// What is compared by the note of it.
+const NOTED: &str = "sessionPersistence";
 /// Lists that are as the spec says and no more. Elsewhere others may have added what the spec says nothing about.
 const WHOLE: &[&str] = &["matches", "parentRefs"];
 
@@ -236,6 +235,9 @@ fn includes(live: &Value, wanted: &Value, is_whole: bool) -> bool {
             let has_extra = is_whole && live.keys().any(|key| is_extra(&key));
             !has_extra
                 && wanted.iter().all(|(key, wanted)| {
+                    if key == NOTED {
+                        return true;
+                    }
                     let is_whole = is_whole || WHOLE.contains(&key.as_str());
                     match live.get(key) {
                         Some(live) => includes(live, wanted, is_whole),
@@ -260,8 +262,9 @@ fn is_named(route: &DynamicObject, report: &Value) -> bool {
         .data
         .pointer("/spec/parentRefs")
         .and_then(Value::as_array);
-    let field =
-        |parent: &Value, key: &str| parent.get(key).and_then(Value::as_str).map(str::to_owned);
+    fn field<'a>(parent: &'a Value, key: &str) -> Option<&'a str> {
+        parent.get(key).and_then(Value::as_str)
+    }
     let of = &report["parentRef"];
     named.is_none_or(|named| {
         named.iter().any(|parent| {

@@ -151,30 +151,34 @@ impl Draft<'_> {
     /// People may edit the steps meanwhile. What was done counts as far as the list is still the same; an
     /// analysis that has changed starts afresh.
     fn follow_edits(&mut self) {
-        let marks: Vec<String> = self.spec.steps.iter().map(Step::mark).collect();
+        let steps = &self.spec.steps;
         let Some(change) = &mut self.memory.progress.change else {
             return;
         };
         let done = step_of(change);
         let trail = change.trail.as_bytes().chunks(Step::MARK);
         let same = trail
-            .zip(&marks)
-            .take_while(|(old, new)| *old == new.as_bytes());
+            .zip(steps)
+            .take_while(|(old, new)| *old == new.mark().as_bytes());
         // The trail of an older operator is empty: its steps are taken as they are.
         let same = if change.trail.is_empty() {
             done
         } else {
             same.count()
         };
-        let at = done.min(same).min(marks.len());
+        let at = done.min(same).min(steps.len());
         let was_begun = change.trail.len() > done * Step::MARK;
         let is_other = was_begun && same == done;
         change.step = u32::try_from(at).unwrap_or(u32::MAX);
-        let next = self.spec.steps.get(at);
+        let next = steps.get(at);
+        let has_trail =
+            same == (at + 1).min(steps.len()) && change.trail.len() == same * Step::MARK;
         if at < done || (is_other && matches!(next, Some(Step::Analyse { .. }))) {
             self.enter_step();
         }
-        self.leave_trail();
+        if !has_trail {
+            self.leave_trail();
+        }
     }
 
     /// Notes the steps up to the present one.

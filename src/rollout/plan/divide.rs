@@ -102,8 +102,7 @@ impl Draft<'_> {
     /// What of people's objects is in the way of a division.
     pub(super) fn obstacle(&self, division: &Division) -> Option<String> {
         let routing = self.spec.routing.as_ref()?;
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
+        let scene = self.seen.scene(self.backends, routing.port);
         let mut routers = routing.routers.iter();
         routers.find_map(|router| router.obstacle(&scene, division))
     }
@@ -123,8 +122,7 @@ impl Draft<'_> {
         let Some(routing) = &self.spec.routing else {
             return;
         };
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
+        let scene = self.seen.scene(self.backends, routing.port);
         let (mut back, mut forth): (Vec<(Target, Value)>, Vec<_>) = (Vec::new(), Vec::new());
         for (router, now) in routers {
             let change = router.divided(&scene, division);

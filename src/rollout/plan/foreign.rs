@@ -14,7 +14,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::traffic::Side;
 use crate::traffic::foreign::{self, entitled, title, written_by};
-use crate::traffic::router::Route;
+use crate::traffic::router::{Backends, Route};
 
 /// Objects by title, with what it takes to put them back.
 type Known = BTreeMap<String, Foreign>;
@@ -24,8 +24,8 @@ type Changes = BTreeMap<String, (Target, Value)>;
 impl Draft<'_> {
     /// Keeps in mind what is written into, and puts back what the spec does not name any more.
     pub(super) fn put_back_left(&mut self) {
-        let mut named = named(self.seen);
-        let known = self.memory.progress.foreign.clone();
+        let mut named = named(self.seen, self.backends);
+        let known = std::mem::take(&mut self.memory.progress.foreign);
         for (title, how) in &mut named {
             how.taken = known.get(title).and_then(|known| known.taken.clone());
         }
@@ -65,12 +65,11 @@ impl Draft<'_> {
 }
 
 /// The objects of people's that the spec names.
-fn named(seen: &Observed) -> Known {
+fn named(seen: &Observed, backends: &Backends) -> Known {
     let Some(routing) = seen.wanted.spec().and_then(|spec| spec.routing.as_ref()) else {
         return Known::new();
     };
-    let backends = seen.backends();
-    let mut named = written_by(&routing.routers, &backends);
+    let mut named = written_by(&routing.routers, backends);
     for side in [Side::Stable, Side::Canary] {
         let name = backends.name(side);
         let is_foreign = match seen.service(side) {
@@ -93,8 +92,7 @@ pub(super) fn is_missing(seen: &Observed, routing: &Routing, name: &str) -> bool
 }
 
 /// Why a Service of people's cannot serve its side, as a sentence for people.
-pub(super) fn obstacle(seen: &Observed, routing: &Routing) -> Option<String> {
-    let backends = seen.backends();
+pub(super) fn obstacle(seen: &Observed, routing: &Routing, backends: &Backends) -> Option<String> {
     [Side::Stable, Side::Canary].into_iter().find_map(|side| {
         let name = backends.name(side);
         match seen.service(side) {
@@ -107,15 +105,18 @@ pub(super) fn obstacle(seen: &Observed, routing: &Routing) -> Option<String> {
 }
 
 /// Gives everything back, before the Rollout goes.
-pub(super) fn put_back(seen: &Observed) -> Vec<Action> {
+pub(super) fn put_back(seen: &Observed, backends: &Backends) -> Vec<Action> {
     let progress = seen.status.progress.as_ref();
     let mut all = progress.map_or_else(Known::new, |progress| progress.foreign.clone());
-    all.extend(named(seen));
+    all.extend(named(seen, backends));
     first(changes(seen, &all)).into_iter().collect()
 }
 
 /// What puts these back, as far as that has to be done.
 fn changes(seen: &Observed, all: &Known) -> Changes {
+    if all.is_empty() {
+        return Changes::new();
+    }
     let objects: Vec<Route> = seen.routes.iter().chain(&seen.left).cloned().collect();
     let changes = all.iter().filter_map(|(title, how)| {
         let change = foreign::put_back(entitled(title)?, how, &objects)?;

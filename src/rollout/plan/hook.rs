@@ -70,9 +70,8 @@ impl Draft<'_> {
             ),
         ];
         if self.spec.routing.is_some() {
-            let backends = self.seen.backends();
-            all.push(told("SLIPWAY_CANARY_SERVICE", &backends.canary));
-            all.push(told("SLIPWAY_STABLE_SERVICE", &backends.stable));
+            all.push(told("SLIPWAY_CANARY_SERVICE", &self.backends.canary));
+            all.push(told("SLIPWAY_STABLE_SERVICE", &self.backends.stable));
         }
         all
     }

@@ -5,7 +5,7 @@ use super::super::spec::{Routing, Spec};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::division::Division;
-use crate::traffic::router::Reading;
+use crate::traffic::router::{Backends, Reading, Scene};
 use crate::traffic::{Arrangement, Side};
 
 /// What objects of people's reach that have been given back already, by a Rollout that goes without its pods: whatever
@@ -38,7 +38,12 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn read(seen: &Observed, spec: &Spec, stable: &Revision) -> Self {
+    pub(super) fn read(
+        seen: &Observed,
+        spec: &Spec,
+        backends: &Backends,
+        stable: &Revision,
+    ) -> Self {
         let ready = seen
             .sets
             .iter()
@@ -70,8 +75,9 @@ impl Live {
             if routing.is_switch() {
                 live.read_switch(stable);
             } else {
-                live.read_subsets(seen, routing, stable);
-                live.read_routers(seen, routing);
+                let scene = seen.scene(backends, routing.port);
+                live.read_subsets(routing, &scene, given_back.as_ref());
+                live.read_routers(routing, &scene);
             }
         }
         live
@@ -82,7 +88,7 @@ impl Live {
         let [Some(active), Some(preview)] = &self.selected else {
             return;
         };
-        let is_switched = active != stable && *active != Revision::unknown();
+        let is_switched = active != stable && !active.is_unknown();
         self.arrangement = Some(if is_switched {
             Arrangement {
                 stable: stable.clone(),
@@ -99,14 +105,11 @@ impl Live {
     }
 
     /// A side selects a revision only where its Service and all of its subsets do.
-    fn read_subsets(&mut self, seen: &Observed, routing: &Routing, stable: &Revision) {
-        let given_back = given_back(seen, stable);
-        let backends = seen.backends();
-        let scene = seen.scene(&backends, routing.port);
+    fn read_subsets(&mut self, routing: &Routing, scene: &Scene, given_back: Option<&Revision>) {
         let all = routing.routers.iter();
-        for subsets in all.filter_map(|router| router.selections(&scene)) {
+        for subsets in all.filter_map(|router| router.selections(scene)) {
             let sides = self.selected.iter_mut().zip(&mut self.is_unclaimed);
-            let subsets = subsets.map(|subset| subset.or_else(|| given_back.clone()));
+            let subsets = subsets.map(|subset| subset.or_else(|| given_back.cloned()));
             for ((selected, is_unclaimed), subset) in sides.zip(subsets) {
                 *is_unclaimed |= subset.is_none();
                 if selected.is_some() && *selected != subset {
@@ -116,18 +119,16 @@ impl Live {
         }
     }
 
-    fn read_routers(&mut self, seen: &Observed, routing: &Routing) {
-        let backends = seen.backends();
-        let scene = seen.scene(&backends, routing.port);
+    fn read_routers(&mut self, routing: &Routing, scene: &Scene) {
         for router in &routing.routers {
-            let reading = router.read(&scene);
+            let reading = router.read(scene);
             if let Err(words) = &reading
                 && !router.is_created()
             {
                 self.refuse(words.clone());
             }
             self.readings.push(reading);
-            match router.acknowledged(&scene) {
+            match router.acknowledged(scene) {
                 Ok(acknowledged) => self.acknowledged &= acknowledged,
                 Err(words) => self.refuse(words),
             }

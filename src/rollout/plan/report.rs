@@ -237,7 +237,9 @@ impl Draft<'_> {
             return (Phase::Progressing, why);
         }
         let routing = self.spec.routing.as_ref();
-        if let Some(words) = routing.and_then(|routing| foreign::obstacle(self.seen, routing)) {
+        if let Some(words) =
+            routing.and_then(|routing| foreign::obstacle(self.seen, routing, self.backends))
+        {
             return (Phase::Degraded, Why::warning("ForeignService", words));
         }
         if let Some(contested) = &self.contested {

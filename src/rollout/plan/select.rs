@@ -81,8 +81,7 @@ impl Draft<'_> {
         let Some(routing) = &self.spec.routing else {
             return;
         };
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
+        let scene = self.seen.scene(self.backends, routing.port);
         let routers = routing.routers.iter();
         for (target, change) in routers.filter_map(|router| router.select(&scene, side, revision)) {
             let select = patch(&target, change);

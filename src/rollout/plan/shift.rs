@@ -36,7 +36,7 @@ impl Draft<'_> {
             return;
         };
         let sides = [Side::Stable, Side::Canary];
-        let is_strange = |side: &Side| *live.selected_by(*side) == Revision::unknown();
+        let is_strange = |side: &Side| live.selected_by(*side).is_unknown();
         if let Some(side) = sides.into_iter().find(is_strange) {
             self.put_right(side, &live);
             return self.go_back_all_the_same(live);
@@ -80,7 +80,7 @@ impl Draft<'_> {
     fn go_back_all_the_same(&mut self, mut live: Arrangement) {
         let is_way_back = self.is_way_back() && live.division.reaches_canary();
         if self.contested.is_some() && is_way_back {
-            let is_wide = live.stable == Revision::unknown();
+            let is_wide = live.stable.is_unknown();
             live.stable = if is_wide {
                 self.stable.clone()
             } else {
@@ -111,7 +111,7 @@ impl Draft<'_> {
             return live;
         }
         self.promote();
-        self.live = Live::read(self.seen, self.spec, &self.stable);
+        self.live = Live::read(self.seen, self.spec, self.backends, &self.stable);
         self.live.arrangement.clone().unwrap_or(live)
     }
 
@@ -236,15 +236,14 @@ impl Draft<'_> {
         for (side, revision) in [(Side::Stable, self.stable.clone()), (Side::Canary, canary)] {
             let is_wanted = match self.seen.service(side) {
                 Some(service) => service.foreign.as_ref().is_some_and(|it| it.is_barred),
-                None => !foreign::is_missing(self.seen, routing, self.seen.backends().name(side)),
+                None => !foreign::is_missing(self.seen, routing, self.backends.name(side)),
             };
             if is_wanted {
                 let service = render::service(self.seen, self.spec, routing, side, &revision);
                 self.creations.push(Action::Create(service));
             }
         }
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
+        let scene = self.seen.scene(self.backends, routing.port);
         let routers = routing.routers.iter().zip(&self.live.readings);
         let missing = routers.filter(|(_, reading)| reading.is_err());
         let missing: Vec<&Router> = missing.map(|(router, _)| router).collect();
@@ -301,8 +300,7 @@ impl Draft<'_> {
                 corrections.push((&service.target, self.own()));
             }
         }
-        let backends = self.seen.backends();
-        let scene = self.seen.scene(&backends, routing.port);
+        let scene = self.seen.scene(self.backends, routing.port);
         for (router, reading) in routing.routers.iter().zip(&self.live.readings) {
             // As it divides itself: that it is to follow the others is another move.
             let own = reading.as_ref().map(|reading| &reading.division);

@@ -10,18 +10,19 @@ use super::live::Live;
 use super::{Draft, change};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::traffic::router::Backends;
 
 /// The spec with as many pods as there were when it began to ask for fewer, where these are to go on.
 ///
 /// No pods at all is nothing that an autoscaler finds out: somebody wants it off.
-pub(super) fn raised(seen: &Observed, spec: &Spec) -> Option<Spec> {
+pub(super) fn raised(seen: &Observed, spec: &Spec, backends: &Backends) -> Option<Spec> {
     let before = seen.status.progress.as_ref()?;
     let replicas = before.replicas.filter(|known| *known > spec.replicas)?;
     if spec.replicas == 0 {
         return None;
     }
     let stable = change::stable(seen, spec);
-    let live = Live::read(seen, spec, &stable);
+    let live = Live::read(seen, spec, backends, &stable);
     is_shared(before, spec, &live, &stable).then(|| Spec {
         replicas,
         ..spec.clone()

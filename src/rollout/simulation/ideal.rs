@@ -57,7 +57,7 @@ impl World {
             created_at: START,
             deletion: None,
             deleted_at: None,
-            wanted: Wanted::Spec(Box::new(spec.clone())),
+            wanted: Wanted::Spec(spec.clone().into()),
             promotion: None,
             notice: None,
             risk: RiskSignals::default(),
@@ -120,7 +120,7 @@ impl World {
     pub(in super::super) fn want(&mut self, spec: Spec) {
         let spec = with_ideal_routers(spec);
         self.seen.generation += 1;
-        self.seen.wanted = Wanted::Spec(Box::new(spec.clone()));
+        self.seen.wanted = Wanted::Spec(spec.clone().into());
         *self.spec = spec;
     }
 

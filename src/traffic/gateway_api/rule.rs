@@ -53,23 +53,24 @@ fn is_mirror(filter: &Value, backends: &Backends) -> bool {
 }
 
 /// The same rules with another division, and nothing else changed.
-pub(super) fn rules(all: &[Value], scene: &Scene, division: &Division) -> Vec<Value> {
+pub(super) fn rules(all: Vec<Value>, scene: &Scene, division: &Division) -> Vec<Value> {
     let backends = scene.backends;
-    let kept = all.iter().filter(|rule| !is_added(rule, backends));
-    kept.flat_map(|rule| {
-        if !is_driven(rule, backends) {
-            return vec![rule.clone()];
+    let mut rules = Vec::with_capacity(all.len() + 1);
+    let kept = all.into_iter().filter(|rule| !is_added(rule, backends));
+    for mut rule in kept {
+        if is_driven(&rule, backends) {
+            if !division.route.is_empty() {
+                rules.push(added(&rule, scene, &division.route));
+            }
+            reweigh(&mut rule, backends, division.weight);
+            mirror(&mut rule, scene, division.mirror);
         }
-        let mut driven = reweighted(rule, backends, division.weight);
-        mirror(&mut driven, scene, division.mirror);
-        let added = (!division.route.is_empty()).then(|| added(rule, scene, &division.route));
-        added.into_iter().chain([driven]).collect()
-    })
-    .collect()
+        rules.push(rule);
+    }
+    rules
 }
 
-fn reweighted(rule: &Value, backends: &Backends, weight: Weight) -> Value {
-    let mut rule = rule.clone();
+fn reweigh(rule: &mut Value, backends: &Backends, weight: Weight) {
     let refs = rule.get_mut("backendRefs").and_then(Value::as_array_mut);
     for backend in refs.into_iter().flatten() {
         let name = backend.get("name").and_then(Value::as_str);
@@ -82,18 +83,19 @@ fn reweighted(rule: &Value, backends: &Backends, weight: Weight) -> Value {
         };
         set(backend, &["weight"], share.percent());
     }
-    rule
 }
 
 fn mirror(rule: &mut Value, scene: &Scene, share: Weight) {
-    let filters = rule.get("filters").and_then(Value::as_array);
-    let others = filters.into_iter().flatten();
-    let mut filters: Vec<Value> = others
-        .filter(|filter| !is_mirror(filter, scene.backends))
-        .cloned()
-        .collect();
-    if share > Weight::ZERO {
-        let mut canary = canary_of(rule, scene);
+    let canary = (share > Weight::ZERO).then(|| canary_of(rule, scene));
+    let Some(fields) = rule.as_object_mut() else {
+        return;
+    };
+    let mut filters = Vec::new();
+    if let Some(Value::Array(others)) = fields.remove("filters") {
+        filters = others;
+    }
+    filters.retain(|filter| !is_mirror(filter, scene.backends));
+    if let Some(mut canary) = canary {
         if let Some(fields) = canary.as_object_mut() {
             fields.remove("weight");
             fields.remove("filters");
@@ -102,11 +104,8 @@ fn mirror(rule: &mut Value, scene: &Scene, share: Weight) {
             "backendRef": canary, "percent": share.percent(),
         }}));
     }
-    if let Some(fields) = rule.as_object_mut() {
-        fields.remove("filters");
-        if !filters.is_empty() {
-            fields.insert("filters".to_owned(), filters.into());
-        }
+    if !filters.is_empty() {
+        fields.insert("filters".to_owned(), filters.into());
     }
 }
 

@@ -152,7 +152,7 @@ fn the_next_change_is_assessed_anew() {
     let mut seen = asked(&auto(), ["1.0.0", "1.0.1"], WELL);
     let begun = plan(&seen, NOW);
     seen.status = written(&seen, &begun);
-    seen.wanted = Wanted::Spec(Box::new(spec("2.0.0", &auto())));
+    seen.wanted = Wanted::Spec(spec("2.0.0", &auto()).into());
     let superseding = plan(&seen, later(60));
     assert_eq!(risk(&superseding).0, RiskLevel::High);
     let change = superseding.progress.progress.change.as_ref().unwrap();

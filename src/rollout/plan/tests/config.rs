@@ -130,7 +130,7 @@ fn an_edit_is_a_new_revision_with_a_copy_of_its_own() {
         assert_ne!(before.revision, after.revision);
         let mut seen = running(&before);
         assert_eq!(plan(&seen, NOW).actions, []);
-        seen.wanted = Wanted::Spec(Box::new(after));
+        seen.wanted = Wanted::Spec(after.into());
         let plan = plan(&seen, NOW);
         assert_eq!(created(&plan), [kind, ObjectKind::ReplicaSet]);
         assert!(
@@ -145,7 +145,7 @@ fn an_edit_that_is_given_up_leaves_stable_with_the_values_that_it_had() {
     for kind in KINDS {
         let (before, after) = (with(kind, "info"), with(kind, "debug"));
         let mut seen = running(&before);
-        seen.wanted = Wanted::Spec(Box::new(after.clone()));
+        seen.wanted = Wanted::Spec(after.clone().into());
         seen = seen.with_set(&after.revision, 1);
         seen.sets[1].configs = read_by(&after).collect();
         seen.snapshots.extend(read_by(&after).map(copy_of));
@@ -171,7 +171,7 @@ fn going_back_to_the_old_values_goes_back_to_the_old_revision_and_its_copy() {
         seen.snapshots.extend(read_by(&before).map(copy_of));
         // As long as its ReplicaSet is kept, so is what it reads.
         assert!(!plan(&seen, later(2)).actions.iter().any(is_gone));
-        seen.wanted = Wanted::Spec(Box::new(with(kind, "info")));
+        seen.wanted = Wanted::Spec(with(kind, "info").into());
         let back = plan(&seen, later(2));
         assert_eq!(created(&back), [], "everything is there still");
         let change = back.progress.progress.change.unwrap();

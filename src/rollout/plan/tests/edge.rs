@@ -13,7 +13,7 @@ fn edited(before: &Value, after: &Value, step: u32) -> Plan<Memory> {
     let first = plan(&seen, NOW);
     let memory = status::status(&seen, &first, &Outcome::default(), NOW);
     let mut seen = seen.remembering(memory);
-    seen.wanted = Wanted::Spec(Box::new(spec("2", after)));
+    seen.wanted = Wanted::Spec(spec("2", after).into());
     plan(&seen, later(1))
 }
 
@@ -60,7 +60,7 @@ fn time_in_which_a_person_holds_it_is_not_time_without_progress() {
     let paused = plan(&seen, later(60));
     let memory = status::status(&seen, &paused, &Outcome::default(), later(60));
     seen = seen.remembering(memory);
-    seen.wanted = Wanted::Spec(Box::new(spec("2", &extra)));
+    seen.wanted = Wanted::Spec(spec("2", &extra).into());
     let resumed = plan(&seen, later(7200));
     assert_eq!(step_of(&resumed), 2, "{:?}", resumed.why);
     assert_eq!(resumed.wake, Some(later(7200 + 600)));
@@ -174,7 +174,7 @@ fn a_route_that_the_server_refuses_to_correct_does_not_hold_up_the_way_back() {
         panic!("the route is ours")
     };
     route.hostnames = vec!["not a host".into()];
-    seen.wanted = Wanted::Spec(Box::new(other));
+    seen.wanted = Wanted::Spec(other.into());
     let plan = plan(&seen, NOW);
     assert_eq!(shifted_to(&plan), Some(0));
     let text = serde_json::to_string(&plan.actions).unwrap();
@@ -192,7 +192,7 @@ fn without_the_router_its_route_goes_then_its_services_then_the_pods() {
     let mut plain = spec("2", &json!({}));
     plain.drain = std::time::Duration::from_secs(10);
     let mut seen = with_route.clone();
-    seen.wanted = Wanted::Spec(Box::new(plain));
+    seen.wanted = Wanted::Spec(plain.into());
     seen = seen.with_set(&revision("2", &json!({})), 1);
     let deleted = |observed: &Observed| {
         let cleaning = plan(observed, NOW);
@@ -376,7 +376,7 @@ fn unsound(mut seen: Observed) -> Observed {
     let Wanted::Spec(spec) = &seen.wanted else {
         panic!("a spec is needed")
     };
-    let mut spec = spec.clone();
+    let mut spec = spec.as_ref().clone();
     spec.is_sound = false;
     spec.steps.clear();
     let problem = Invalid::new(

@@ -92,10 +92,7 @@ fn by_default_and_where_it_is_listed_it_goes_back() {
         let mut seen = bad_at_half(on.unwrap_or_default());
         if on.is_none() {
             let spec = spec("2", &super::analysed());
-            let Wanted::Spec(wanted) = &mut seen.wanted else {
-                panic!("a spec is needed")
-            };
-            wanted.rollback_on = spec.rollback_on;
+            seen.spec_mut().rollback_on = spec.rollback_on;
         }
         let back = plan(&seen, later(1));
         assert_eq!(
@@ -171,10 +168,7 @@ fn bad_extra() -> Value {
 fn a_reason_that_is_added_to_the_list_takes_back_what_it_held() {
     let seen = bad_at_half(&[]);
     let mut seen = later_on(&seen, &plan(&seen, later(1)));
-    let Wanted::Spec(wanted) = &mut seen.wanted else {
-        panic!("a spec is needed")
-    };
-    wanted.rollback_on = [FailureReason::AnalysisFailed].into();
+    seen.spec_mut().rollback_on = [FailureReason::AnalysisFailed].into();
     let back = plan(&seen, later(2));
     assert_eq!(
         (phase(&back), shifted_to(&back)),

@@ -87,7 +87,7 @@ fn after_an_abort_blue_green_takes_the_next_version() {
     );
     let memory = status::status(&seen, &given_up, &Outcome::default(), later(2));
     let mut seen = seen.remembering(memory);
-    seen.wanted = Wanted::Spec(Box::new(spec("3", &extra)));
+    seen.wanted = Wanted::Spec(spec("3", &extra).into());
     let next = plan(&seen, later(3));
     assert!(scaled(&next, &v3) >= Some(1), "{:?}", scaled(&next, &v3));
     assert_eq!((scaled(&next, &v1), shifted_to(&next)), (None, None));
@@ -267,7 +267,7 @@ fn a_strategy_that_is_changed_in_the_middle_goes_on_with_its_own_steps() {
     let seen = under_way(&before, 0, 4, 0);
     let memory = status::status(&seen, &plan(&seen, NOW), &Outcome::default(), NOW);
     let mut seen = seen.remembering(memory);
-    seen.wanted = Wanted::Spec(Box::new(spec("2", &ten_then_half())));
+    seen.wanted = Wanted::Spec(spec("2", &ten_then_half()).into());
     let plan = plan(&seen, later(1));
     assert_eq!((step_of(&plan), shifted_to(&plan)), (0, Some(10)));
 }
@@ -335,7 +335,7 @@ fn a_canary_of_which_no_pod_is_left_does_not_hold_up_the_next_version_or_the_way
     let (v1, v2) = (revision("1", &extra), revision("2", &extra));
     let mut seen = shared(&extra, [4, 0], 10);
     assert_eq!(shifted_to(&aborted(seen.clone())), Some(0));
-    seen.wanted = Wanted::Spec(Box::new(spec("3", &extra)));
+    seen.wanted = Wanted::Spec(spec("3", &extra).into());
     let next = plan(&seen, NOW);
     assert_eq!(shifted_to(&next), Some(0));
     assert_eq!((scaled(&next, &v1), scaled(&next, &v2)), (None, None));

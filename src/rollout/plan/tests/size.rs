@@ -6,10 +6,7 @@ use super::*;
 fn resized(mut seen: Observed, replicas: i32) -> Observed {
     let first = plan(&seen, NOW);
     seen.status = status::status(&seen, &first, &Outcome::default(), NOW);
-    let Wanted::Spec(spec) = &mut seen.wanted else {
-        panic!("a spec is needed")
-    };
-    spec.replicas = replicas;
+    seen.spec_mut().replicas = replicas;
     seen
 }
 

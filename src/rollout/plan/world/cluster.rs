@@ -145,8 +145,11 @@ impl World {
 
     /// Every Service with weight answers, with enough pods.
     pub(super) fn requests(&mut self) {
+        if self.opens_at.is_none() && self.status.phase == Some(Phase::Healthy) {
+            self.opens_at = Some(OPENING.max(self.now + LAG));
+        }
         let is_open = self.objects.route.is_some() || self.is_switch();
-        if !is_open || self.now < 20 {
+        if !is_open || self.opens_at.is_none_or(|at| self.now < at) {
             return;
         }
         for (side, name) in SIDES.iter().enumerate() {
@@ -161,7 +164,10 @@ impl World {
                 ));
             }
             for uid in &self.endpoints[side] {
-                self.served_at.insert(uid.clone(), self.now);
+                match self.served_at.get_mut(uid) {
+                    Some(at) => *at = self.now,
+                    None => drop(self.served_at.insert(uid.clone(), self.now)),
+                }
             }
             if let Some((revision, _)) = &self.objects.services[side] {
                 let peak = self.peak.entry(revision.clone()).or_default();

@@ -1,6 +1,12 @@
 //! The API server of a world: what becomes of the actions of a plan.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+
 use super::*;
+use crate::model::json::object;
+use crate::traffic::gateway_api::Named;
+use crate::traffic::router::{Backends, Router};
 
 impl World {
     pub(super) fn act(&mut self, action: &Action, outcome: &mut Outcome) -> bool {
@@ -202,19 +208,29 @@ fn selected(body: &Value) -> Revision {
     )
 }
 
+/// How a route, or a patch of one, divides.
 fn division_in(body: &Value) -> Option<Division> {
-    let seen = untouched(specs(&steps()).remove("1")?);
-    let mut route = seen.route_with(0, true);
-    let mut live = route.live.as_ref().clone();
-    json_patch::merge(&mut live.data, &json!({"spec": body["spec"]}));
-    route.live = live.into();
-    let (backends, routes) = (seen.backends(), [route]);
-    let scene = Scene {
-        routes: &routes,
-        ..seen.scene(&backends, 80)
+    let (kind, name) = (ObjectKind::HttpRoute, "api".to_owned());
+    let live = DynamicObject {
+        types: None,
+        metadata: ObjectMeta::default(),
+        data: object([("spec", body["spec"].clone())]),
     };
-    let routing = seen.wanted.spec()?.routing.as_ref()?;
-    Some(routing.routers[0].read(&scene).ok()?.division)
+    let route = Route {
+        target: target(kind, &name, 1),
+        live: live.into(),
+    };
+    let scene = Scene {
+        rollout: "api",
+        backends: &Backends {
+            stable: "api-stable".to_owned(),
+            canary: "api-canary".to_owned(),
+        },
+        port: 80,
+        routes: &[route],
+    };
+    let reading = Router::Named(Named { kind, name }).read(&scene);
+    Some(reading.ok()?.division)
 }
 
 /// What a division adds to its weight.

@@ -257,8 +257,7 @@ pub(super) fn resized(seed: u64, habits: Habits, extra: &Value) -> World {
             world.tick();
         }
         extra["replicas"] = replicas.into();
-        let resized = ["1", "2", "3"].map(|version| (version, spec(version, &extra)));
-        world.specs = resized.into();
+        world.specs = specs(&extra);
     }
     world.tick();
     world.must_reach(400, Phase::Healthy, &format!("seed {seed}: v2 gets stuck"));

@@ -3,10 +3,9 @@
 use super::*;
 
 impl World {
-    pub(super) fn observed(&mut self, objects: &Objects) -> Observed {
-        let mut seen = untouched(self.specs[self.wanted].clone());
-        seen.status = self.status.clone();
-        seen.decisions.clone_from(&self.decisions);
+    /// All but the status, and what people have decided.
+    pub(super) fn observed(&self, objects: &Objects) -> Observed {
+        let mut seen = untouched(Arc::clone(&self.specs[self.wanted]));
         seen.hooks = self
             .jobs
             .iter()
@@ -49,17 +48,18 @@ impl World {
     }
 
     /// The route as it is seen. Most often it is the one of last time.
-    fn route(&mut self, seen: &Observed, version: u64, division: &Division) -> Route {
+    fn route(&self, seen: &Observed, version: u64, division: &Division) -> Route {
         let is_taken_in = self.generation >= version;
         let what = (self.wanted, version, division.clone(), is_taken_in);
-        if let Some((last, route)) = &self.last_route
-            && *last == what
+        let mut last = self.last_route.borrow_mut();
+        if let Some((of, route)) = last.as_ref()
+            && *of == what
         {
             return route.clone();
         }
         let mut route = seen.route_dividing(division, is_taken_in);
         route.target = target(ObjectKind::HttpRoute, "api", version);
-        self.last_route = Some((what, route.clone()));
+        *last = Some((what, route.clone()));
         route
     }
 
