@@ -4,6 +4,7 @@ pub mod egress;
 mod secret;
 mod sigv4;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::Cluster;
 use crate::error::chain;
 use crate::model::access::Access;
 use crate::model::action::{Reply, Request};
+use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
 use secret::{Filled, Secrets};
 
@@ -126,6 +128,16 @@ impl Cluster {
             ));
         }
         Secrets::read(&self.client, &access.namespace, needed).await
+    }
+
+    /// What a key of a labelled Secret says.
+    ///
+    /// # Errors
+    /// Why it cannot be read, without anything that is secret.
+    pub async fn secret_value(&self, namespace: &str, of: &SecretKey) -> Result<String, String> {
+        let needed = BTreeSet::from([of.clone()]);
+        let secrets = Secrets::read(&self.client, namespace, needed).await?;
+        secrets.value(of).map(str::to_owned)
     }
 
     async fn measure(

@@ -52,6 +52,8 @@ pub fn status(
         last_good: memory.current.clone(),
         candidate: memory.candidate.clone(),
         holds: memory.holds.clone(),
+        alerts: memory.alerts.clone(),
+        open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),
         rules: rules(seen),
         outbox: outbox.entries().to_vec(),
@@ -109,6 +111,9 @@ fn conditions(
     let is_stalled = reason == MISSING;
     let of = |said: &Option<Said>| said.clone().unwrap_or_default();
     let (pending, promoting, held) = (of(&shown.pending), of(&shown.promoting), of(&shown.held));
+    let incident = shown.incidents.clone().map(|(_, said)| said);
+    let is_open = incident.is_some();
+    let incident = incident.unwrap_or_default();
     let mut conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
         .set("Ready", !is_waiting && !is_stalled, reason, message)
         .set_if("Reconciling", is_waiting, reason, message)
@@ -133,5 +138,6 @@ fn conditions(
             &promoting.message,
         )
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
+        .set_if("IncidentOpen", is_open, &incident.reason, &incident.message)
         .build()
 }

@@ -34,6 +34,8 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
+    open_incidents: IntGaugeVec,
+    deliveries: IntCounterVec,
     slos: SloSeries,
 }
 
@@ -106,6 +108,18 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
+            open_incidents: IntGaugeVec::new(
+                Opts::new(
+                    "environment_open_incidents",
+                    "Open incidents of the Promotions of an Environment.",
+                ),
+                &["namespace", "environment"],
+            )?,
+            deliveries: counter(
+                "alert_deliveries_total",
+                "What Alertmanagers sent, by what became of it.",
+                &["outcome"],
+            )?,
             slos: SloSeries::new(&registry)?,
             registry: registry.clone(),
         };
@@ -113,6 +127,7 @@ impl Metrics {
         registry.register(Box::new(metrics.plan_seconds.clone()))?;
         registry.register(Box::new(metrics.rollout_weight.clone()))?;
         registry.register(Box::new(metrics.rollout_phase.clone()))?;
+        registry.register(Box::new(metrics.open_incidents.clone()))?;
         Ok(metrics)
     }
 
@@ -198,6 +213,20 @@ impl Metrics {
     /// How the SLOs of an Environment are; what it does not have any more goes.
     pub fn slos(&self, key: &Key, slos: &[SloStatus]) {
         self.slos.show(key, slos);
+    }
+
+    /// How many incidents of an Environment are open; nothing, where it is gone.
+    pub fn incidents(&self, key: &Key, open: Option<i64>) {
+        let labels = [key.namespace.as_str(), key.name.as_str()];
+        match open {
+            Some(open) => self.open_incidents.with_label_values(&labels).set(open),
+            None => drop(self.open_incidents.remove_label_values(&labels)),
+        }
+    }
+
+    /// An Alertmanager has sent something.
+    pub fn delivered(&self, outcome: &'static str) {
+        self.deliveries.with_label_values(&[outcome]).inc();
     }
 
     /// Everything in the Prometheus text format, and what the library knows of the process itself.

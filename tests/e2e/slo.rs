@@ -34,7 +34,7 @@ async fn pinned(app: &App, version: Version) -> (String, String) {
 }
 
 /// A Release of a version, written as the operator writes it.
-async fn release(app: &App, number: u32, version: Version) {
+pub(crate) async fn release(app: &App, number: u32, version: Version) {
     let (repository, digest) = pinned(app, version).await;
     let commit = json!({
         "sha": format!("{number:040x}"), "author": "olga", "email": "o@example.com", "subject": "a change",
@@ -85,13 +85,18 @@ async fn environment(app: &App, slos: Value) {
     app.apply(ObjectKind::Rollout, &rollout).await;
 }
 
-async fn status(app: &App) -> Value {
+pub(crate) async fn status(app: &App) -> Value {
     let environment = app.api(ObjectKind::Environment).get("live").await.unwrap();
     environment.data["status"].clone()
 }
 
 /// Waits until the Environment is as `check` says.
-async fn until(app: &App, what: &str, within: Duration, check: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(
+    app: &App,
+    what: &str,
+    within: Duration,
+    check: impl Fn(&Value) -> bool,
+) -> Value {
     wait_for(what, within, async || {
         let status = status(app).await;
         if check(&status) {
@@ -103,7 +108,7 @@ async fn until(app: &App, what: &str, within: Duration, check: impl Fn(&Value) -
     .await
 }
 
-fn runs(status: &Value, release: &str) -> bool {
+pub(crate) fn runs(status: &Value, release: &str) -> bool {
     status["current"][0]["release"] == release && status["phase"] == "Steady"
 }
 
