@@ -7,6 +7,8 @@
 //! failed that did so since the promotion started, and no such row burnt at its short window when it started. What burnt
 //! before is people's: going back would not end it.
 
+mod rehearsal;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -141,6 +143,7 @@ impl<'a> Slos<'a> {
                 ask(&query::budget(slo, &labels)),
             ),
         ];
+        all.extend(self.questions_of_alerts(slo, (every, slow), ask));
         if self.needs_series(slo) {
             let text = query::budget_of_series(slo);
             all.push((self.key(slo, SERIES), slow, ask(&text)));
@@ -228,11 +231,7 @@ impl<'a> Slos<'a> {
     }
 
     fn judge_one(&self, slo: &Slo, answers: &Answers, now: Timestamp) -> Judged {
-        let fresh = |key: &str| {
-            answers
-                .get(key)
-                .filter(|answer| now.duration_since(answer.at) < STALE)
-        };
+        let fresh = |key: &str| fresh(answers, key, now);
         let Some(answer) = fresh(&self.key(slo, BURN)) else {
             // Not asked yet: it is what it was.
             return match self.before(&slo.name) {
@@ -337,6 +336,12 @@ impl<'a> Slos<'a> {
 const BURN: &str = "burn";
 const BUDGET: &str = "budget";
 const SERIES: &str = "series";
+
+/// An answer that is not too old to say anything.
+fn fresh<'a>(answers: &'a Answers, key: &str, now: Timestamp) -> Option<&'a Answer> {
+    let answer = answers.get(key)?;
+    (now.duration_since(answer.at) < STALE).then_some(answer)
+}
 
 /// Numbers over the period.
 #[derive(Clone, Copy, Debug, PartialEq)]

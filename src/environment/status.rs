@@ -17,6 +17,8 @@ use crate::model::plan::Plan;
 
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 1024;
+/// Condition that says whether the alerts of SLOs would be heard.
+const ALERTS_READY: &str = "AlertsReady";
 
 /// Everything that an Environment says about itself.
 pub fn status(
@@ -41,10 +43,12 @@ pub fn status(
     });
     let mut answers = seen.answers.clone();
     answers.extend(answered.filter(|(question, _)| question.starts_with(slo::PREFIX)));
-    let judged = Slos::new(seen, memory.watch.clone(), false).judge(&answers, now);
+    let slos = Slos::new(seen, memory.watch.clone(), false);
+    let judged = slos.judge(&answers, now);
+    let alerts = slos.alerts(&answers, now);
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
-        conditions: conditions(seen, plan, &message, now),
+        conditions: conditions(seen, plan, (&message, alerts), now),
         phase: Some(memory.shown.phase),
         message: Some(message),
         desired: memory.desired.clone(),
@@ -102,7 +106,7 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    message: &str,
+    (message, alerts): (&str, Option<(bool, &'static str, String)>),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
@@ -120,6 +124,20 @@ fn conditions(
         .set_if("Stalled", is_stalled, reason, message);
     if let Some((is_good, said)) = &shown.health {
         conditions = conditions.set("Healthy", *is_good, &said.reason, &said.message);
+    }
+    let known = seen.status.conditions.iter();
+    let mut known = known.filter(|known| known.type_ == ALERTS_READY && !seen.spec.slos.is_empty());
+    match (alerts, known.next()) {
+        (Some((is_good, reason, text)), _) => {
+            let text = truncate(&text, MAX_MESSAGE);
+            conditions = conditions.set(ALERTS_READY, is_good, reason, text);
+        }
+        // Not asked yet by this process: it is what it was.
+        (None, Some(known)) => {
+            let is_good = known.status == "True";
+            conditions = conditions.set(ALERTS_READY, is_good, &known.reason, &known.message);
+        }
+        (None, None) => {}
     }
     if let Some((is_good, said)) = &shown.last {
         conditions = conditions.set("LastPromotion", *is_good, &said.reason, &said.message);

@@ -15,7 +15,7 @@ use slipway::slo::query::Labels;
 use slipway::slo::{Slo, Window, rule};
 use testbed::programs;
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::operator::Operator;
 
 /// Time between two looks of an Environment at rest.
@@ -341,6 +341,13 @@ async fn rules_are_kept_in_a_config_map_until_the_cluster_knows_a_better_kind() 
         // Nobody answers, and that is what it says.
         let status = until_rules(space, "ConfigMap").await;
         assert_eq!(status["slos"][0]["state"], "NoData", "{status}");
+        wait_for("nobody knows whether the alerts would be heard", SOON, async || {
+            let environment = environments.get("live").await.unwrap();
+            let conditions = environment.data["status"]["conditions"].as_array()?.clone();
+            let mut ready = conditions.into_iter().filter(|one| one["type"] == "AlertsReady");
+            ready.next().filter(|ready| ready["reason"] == "CannotAsk").map(drop)
+        })
+        .await;
         let has_rules = |data: &Value| {
             let text = data["data"]["slos.rules.yaml"].as_str().unwrap_or_default();
             text.contains("slipway:error_budget:remaining_ratio")

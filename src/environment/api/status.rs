@@ -37,8 +37,8 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, and while they are true `Reconciling`, `Stalled`,
-    /// `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, and while they are true `Reconciling`,
+    /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
