@@ -39,6 +39,8 @@ pub use status::*;
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
     validation = Rule::new("!has(self.spec.slos) || has(self.spec.metrics) && has(self.spec.metrics.prometheus) || self.spec.slos.all(slo, has(slo.prometheus))")
         .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
+    validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
+        .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),

@@ -11,7 +11,7 @@ use super::plan::{MISSING, Memory, Said, WAITING};
 use super::render;
 use super::slo::{self, Answer, Slos};
 use crate::model::action::Outcome;
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
@@ -134,7 +134,7 @@ fn conditions(
         }
         // Not asked yet by this process: it is what it was.
         (None, Some(known)) => {
-            let is_good = known.status == "True";
+            let is_good = condition::is_true(&seen.status.conditions, ALERTS_READY);
             conditions = conditions.set(ALERTS_READY, is_good, &known.reason, &known.message);
         }
         (None, None) => {}

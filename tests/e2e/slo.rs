@@ -292,7 +292,9 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
         let is_rehearsed = |status: &Value| {
             let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
             let mut ready = conditions.iter().filter(|one| one["type"] == "AlertsReady");
-            ready.next().is_some_and(|ready| ready["reason"] == "Rehearsed")
+            ready
+                .next()
+                .is_some_and(|ready| ready["reason"] == "Rehearsed")
         };
         until(app, "the alerts would be heard", A_LOOK, is_rehearsed).await;
 

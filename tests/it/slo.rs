@@ -283,6 +283,33 @@ async fn a_bucket_of_a_whole_second_is_found_however_its_bound_is_written() {
     test("no-bucket", &slo, &series, &expected).await;
 }
 
+#[tokio::test]
+#[ignore = "needs promtool; run make test"]
+async fn in_a_rehearsal_the_alerts_fire_in_the_breach_and_not_on_the_calm_day() {
+    let slo = slo(&json!({}));
+    let series = [(r#"requests_total{job="api",code="200"}"#, "1x5".to_owned())];
+    for (of, value) in [
+        ("breach/page", Some(1.0)),
+        ("breach/ticket", Some(1.0)),
+        ("calm/page", None),
+        ("calm/ticket", None),
+    ] {
+        let rehearsed = rule::rehearsal(&slo);
+        let mut parts = rehearsed
+            .split(" or label_replace")
+            .map(|part| part.trim_start_matches("label_replace"));
+        let part = parts.find(|part| part.contains(of)).unwrap();
+        let expected = [Expected::at(1, format!("label_replace{part}"), value)];
+        test(
+            &format!("rehearsal-{}", of.replace('/', "-")),
+            &slo,
+            &series,
+            &expected,
+        )
+        .await;
+    }
+}
+
 /// The Environment that keeps rules, in words: what its status says of them, and its SLO.
 async fn until_rules(space: &Space, kind: &str) -> Value {
     let environments = space.api("Environment");
