@@ -258,8 +258,23 @@ async fn rules_of_slos_are_made_kept_and_taken_away() {
         install_rules(app).await;
         environment(app, json!([slo(app, "api", "99.5")])).await;
         release(app, 1, Version::One).await;
-        rules_are_kept(app).await;
+        let rules = rules_are_kept(app).await;
+        // Once Prometheus has them, the alerts would be heard.
+        let reason = |wanted: &'static str| {
+            move |status: &Value| {
+                let conditions = status["conditions"].as_array().cloned();
+                let mut all = conditions.unwrap_or_default().into_iter();
+                all.any(|one| one["type"] == "AlertsReady" && one["reason"] == wanted)
+            }
+        };
+        until(app, "the rules are not loaded", A_LOOK, reason("NotLoaded")).await;
+        let node = &app.stage.node;
+        node.load_rules(&app.namespace, &rules.to_string())
+            .await
+            .unwrap();
+        until(app, "the alerts are rehearsed", A_LOOK, reason("Rehearsed")).await;
         rules_go_with_the_last(app).await;
+        node.load_rules(&app.namespace, "groups: []").await.unwrap();
     })
     .await;
 }
@@ -288,15 +303,6 @@ async fn a_promotion_that_slowly_burns_a_budget_goes_back_and_prometheus_says_th
             .load_rules(&app.namespace, &rules)
             .await
             .unwrap();
-
-        let is_rehearsed = |status: &Value| {
-            let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-            let mut ready = conditions.iter().filter(|one| one["type"] == "AlertsReady");
-            ready
-                .next()
-                .is_some_and(|ready| ready["reason"] == "Rehearsed")
-        };
-        until(app, "the alerts would be heard", A_LOOK, is_rehearsed).await;
 
         let load = app.load().await;
         let met = |status: &Value| {
