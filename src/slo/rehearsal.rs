@@ -127,6 +127,7 @@ mod tests {
     use super::super::testing::slo;
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the shell hands it on")]
     fn reply(data: &Value) -> Result<Reply, String> {
         let body = json!({"status": "success", "data": data})
             .to_string()

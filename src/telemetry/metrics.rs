@@ -34,9 +34,15 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
-    open_incidents: IntGaugeVec,
-    deliveries: IntCounterVec,
+    incidents: IncidentSeries,
     slos: SloSeries,
+}
+
+/// The series of incidents.
+#[derive(Clone, Debug)]
+struct IncidentSeries {
+    open: IntGaugeVec,
+    deliveries: IntCounterVec,
 }
 
 /// The series of SLOs.
@@ -108,18 +114,7 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
-            open_incidents: IntGaugeVec::new(
-                Opts::new(
-                    "environment_open_incidents",
-                    "Open incidents of the Promotions of an Environment.",
-                ),
-                &["namespace", "environment"],
-            )?,
-            deliveries: counter(
-                "alert_deliveries_total",
-                "What Alertmanagers sent, by what became of it.",
-                &["outcome"],
-            )?,
+            incidents: IncidentSeries::new(&registry)?,
             slos: SloSeries::new(&registry)?,
             registry: registry.clone(),
         };
@@ -127,7 +122,6 @@ impl Metrics {
         registry.register(Box::new(metrics.plan_seconds.clone()))?;
         registry.register(Box::new(metrics.rollout_weight.clone()))?;
         registry.register(Box::new(metrics.rollout_phase.clone()))?;
-        registry.register(Box::new(metrics.open_incidents.clone()))?;
         Ok(metrics)
     }
 
@@ -219,14 +213,15 @@ impl Metrics {
     pub fn incidents(&self, key: &Key, open: Option<i64>) {
         let labels = [key.namespace.as_str(), key.name.as_str()];
         match open {
-            Some(open) => self.open_incidents.with_label_values(&labels).set(open),
-            None => drop(self.open_incidents.remove_label_values(&labels)),
+            Some(open) => self.incidents.open.with_label_values(&labels).set(open),
+            None => drop(self.incidents.open.remove_label_values(&labels)),
         }
     }
 
     /// An Alertmanager has sent something.
     pub fn delivered(&self, outcome: &'static str) {
-        self.deliveries.with_label_values(&[outcome]).inc();
+        let deliveries = &self.incidents.deliveries;
+        deliveries.with_label_values(&[outcome]).inc();
     }
 
     /// Everything in the Prometheus text format, and what the library knows of the process itself.
@@ -239,6 +234,26 @@ impl Metrics {
         encoder.encode(&self.registry.gather(), &mut text)?;
         encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl IncidentSeries {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let open = IntGaugeVec::new(
+            Opts::new(
+                "environment_open_incidents",
+                "Open incidents of the Promotions of an Environment.",
+            ),
+            &["namespace", "environment"],
+        )?;
+        registry.register(Box::new(open.clone()))?;
+        let deliveries = counters(
+            registry,
+            "alert_deliveries_total",
+            "What Alertmanagers sent, by what became of it.",
+            &["outcome"],
+        )?;
+        Ok(Self { open, deliveries })
     }
 }
 

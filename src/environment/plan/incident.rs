@@ -187,15 +187,15 @@ impl<'a> Draft<'a> {
     fn record(&mut self, entry: &Entry<'a>, causes: Vec<incident::Cause>) {
         let mut status = entry.record.status.clone();
         self.taken_into(entry, &mut status, causes);
-        self.put(entry, status);
+        self.put(entry, &status);
     }
 
     /// Writes the incidents of a Promotion, and nothing else, if that changes anything.
-    fn put(&mut self, entry: &Entry<'a>, status: PromotionStatus) {
+    fn put(&mut self, entry: &Entry<'a>, status: &PromotionStatus) {
         if status.incidents != entry.record.status.incidents {
             self.actions.push(Action::Status {
                 target: entry.record.target.clone(),
-                status: serde_json::to_value(&status).unwrap_or_default(),
+                status: serde_json::to_value(status).unwrap_or_default(),
             });
         }
     }
@@ -215,7 +215,7 @@ impl<'a> Draft<'a> {
             let causes = self.new_causes(&entry, &alerts);
             self.taken_into(&entry, &mut status, causes);
             self.close_incident(&entry, &mut status);
-            self.put(&entry, status);
+            self.put(&entry, &status);
         }
     }
 
