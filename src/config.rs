@@ -52,6 +52,9 @@ pub struct Config {
         global = true
     )]
     pub listen: SocketAddr,
+    /// Address that takes alerts from Alertmanagers; none is taken without it. Takes the right to get Secrets, for their tokens.
+    #[arg(long, env = "SLIPWAY_ALERT_LISTEN", global = true)]
+    pub alert_listen: Option<SocketAddr>,
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,
@@ -121,7 +124,7 @@ impl Config {
     pub fn rights(&self) -> Extra {
         Extra {
             copies_secrets: self.secret_snapshots,
-            reads_secrets: self.metric_secrets,
+            reads_secrets: self.metric_secrets || self.alert_listen.is_some(),
         }
     }
 

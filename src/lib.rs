@@ -38,6 +38,7 @@ pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod promotion;
+pub mod receiver;
 pub mod reference;
 pub mod release;
 pub mod rollout;

@@ -1,6 +1,8 @@
 //! The operator process, from start to end: connect, check, watch, elect, work, hand over.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kube::Client;
@@ -18,6 +20,7 @@ use crate::controller::queue::Queue;
 use crate::kinds::{self, KINDS};
 use crate::leader::{self, Candidate};
 use crate::model::object::ObjectKind;
+use crate::receiver::Receiver;
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
@@ -98,6 +101,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
         tasks: TaskTracker::new(),
+        leads: Arc::default(),
         stop: stop.child_token(),
         config,
     };
@@ -120,11 +124,18 @@ fn queues() -> Queues {
         .collect()
 }
 
+async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| OperatorError::Listen { address, source })
+}
+
 struct Process {
     cluster: Cluster,
     health: Health,
     queues: Arc<Queues>,
     tasks: TaskTracker,
+    /// Whether the controllers run, and go on running.
+    leads: Arc<AtomicBool>,
     stop: CancellationToken,
     config: Config,
 }
@@ -132,6 +143,7 @@ struct Process {
 impl Process {
     async fn run(&self, lease_client: Client) -> Result<(), OperatorError> {
         self.serve().await?;
+        self.receive().await?;
         self.watch().await?;
         if self.stop.is_cancelled() {
             return Ok(());
@@ -145,9 +157,7 @@ impl Process {
     }
 
     async fn serve(&self) -> Result<(), OperatorError> {
-        let address = self.config.listen;
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|source| OperatorError::Listen { address, source })?;
+        let listener = listen(self.config.listen).await?;
         if let Ok(address) = listener.local_addr() {
             info!(%address, "serving health and metrics");
         }
@@ -159,6 +169,25 @@ impl Process {
         });
         self.tasks
             .spawn(self.health.clone().beat(self.stop.clone()));
+        Ok(())
+    }
+
+    /// Takes alerts, where that is wanted. Standbys answer too, and say that they do not lead.
+    async fn receive(&self) -> Result<(), OperatorError> {
+        let Some(address) = self.config.alert_listen else {
+            return Ok(());
+        };
+        let listener = listen(address).await?;
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "taking alerts");
+        }
+        let receiver = Receiver::new(self.cluster.clone(), Arc::clone(&self.leads));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = receiver.serve(listener, stop).await {
+                warn!(%error, "alerts are no longer taken");
+            }
+        });
         Ok(())
     }
 
@@ -220,11 +249,13 @@ impl Process {
             &stop,
             &tasks,
         );
+        self.leads.store(true, Ordering::Relaxed);
         let mut lost = std::pin::pin!(lost);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = &mut lost => return true,
         }
+        self.leads.store(false, Ordering::Relaxed);
         // Finish what is under way while the lease is still ours, and keep it so.
         stop.cancel();
         tasks.close();

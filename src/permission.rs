@@ -98,7 +98,8 @@ pub const SECRET_PERMISSIONS: &[Permission] = &[(
     &["list", "watch", "create", "patch", "delete"],
 )];
 
-/// What metrics with Secrets take, where people want them (`--metric-secrets`, `analysis.secrets.enabled` in the chart).
+/// What metrics with Secrets take, and the tokens of Alertmanagers, where people want them (`--metric-secrets`,
+/// `analysis.secrets.enabled` in the chart; `--alert-listen`, `alerts.enabled`).
 pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"])];
 
 /// What an operator does beyond what every operator does.
@@ -106,7 +107,7 @@ pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"
 pub struct Extra {
     /// It copies Secrets.
     pub copies_secrets: bool,
-    /// It reads Secrets for metrics.
+    /// It reads Secrets for metrics, or the tokens of Alertmanagers.
     pub reads_secrets: bool,
 }
 

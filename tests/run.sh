@@ -29,6 +29,7 @@ build() {
     if [[ -n $has_worlds ]]; then worlds --no-run --quiet || return; fi
     if [[ -n $has_api ]]; then "$testbed" exec promtool -- --version > /dev/null || return; fi
     if [[ -z $needs_node ]]; then return; fi
+    "$testbed" exec alertmanager -- --version > /dev/null || return
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }

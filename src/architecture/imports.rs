@@ -60,6 +60,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("leader.rs", Layer::Shell),
     ("telemetry/", Layer::Shell),
     ("web.rs", Layer::Shell),
+    ("receiver/", Layer::Shell),
     ("runner/task.rs", Layer::Core),
     ("runner/report.rs", Layer::Core),
     ("runner/", Layer::Process),

@@ -184,6 +184,12 @@ impl Caches {
         }
     }
 
+    /// Has an object looked at by its own reconciler.
+    pub fn look_at(&self, kind: ObjectKind, key: &Key) {
+        let key = key.clone();
+        self.queue(&Parent { kind, key });
+    }
+
     /// Wakes whoever has to look after a watch event.
     pub fn wake(&self, kind: ObjectKind, news: &News) {
         if kind == ObjectKind::Rollout {

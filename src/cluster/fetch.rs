@@ -4,7 +4,7 @@ pub mod egress;
 mod secret;
 mod sigv4;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,6 +160,16 @@ impl Cluster {
             ));
         }
         Secrets::read(&self.client, &access.namespace, needed).await
+    }
+
+    /// What a key of a labelled Secret says.
+    ///
+    /// # Errors
+    /// Why it cannot be read, without anything that is secret.
+    pub async fn secret_value(&self, namespace: &str, of: &SecretKey) -> Result<String, String> {
+        let needed = BTreeSet::from([of.clone()]);
+        let secrets = Secrets::read(&self.client, namespace, needed).await?;
+        secrets.value(of).map(str::to_owned)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod asked;
 pub mod cache;
 pub mod caches;
 pub mod client;
+pub mod deliveries;
 pub mod event;
 pub mod fetch;
 pub mod preflight;
@@ -26,6 +27,7 @@ use crate::model::object::ObjectKind;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
+use deliveries::Deliveries;
 
 /// How long it is believed that the cluster has a kind.
 const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -51,6 +53,8 @@ pub struct Cluster {
     pub caches: Caches,
     /// When questions to the outside were last answered.
     pub asked: Asked,
+    /// Alerts that were delivered, until they are on record.
+    pub deliveries: Deliveries,
 }
 
 /// Images that the operator brings into stage pods. Without one, the stages that need it say so and fail.
@@ -79,6 +83,7 @@ impl Cluster {
             served: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
+            deliveries: Deliveries::default(),
         }
     }
 

@@ -73,8 +73,8 @@ pub struct DecisionSpec {
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
     /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume and Veto; on Rollouts all; on
-    /// PipelineRuns Cancel.
+    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume, Veto and LinkIncident; on
+    /// Rollouts all; on PipelineRuns Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.

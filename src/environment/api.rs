@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
+mod incident;
 mod slo;
 mod status;
 
+pub use incident::*;
 pub use slo::*;
 pub use status::*;
 
@@ -37,6 +39,8 @@ pub use status::*;
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
     validation = Rule::new("!has(self.spec.slos) || has(self.spec.metrics) && has(self.spec.metrics.prometheus) || self.spec.slos.all(slo, has(slo.prometheus))")
         .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
+    validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
+        .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),
@@ -44,7 +48,8 @@ pub use status::*;
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.promotion.mode", priority = 1)
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.promotion.mode", priority = 1),
+    printcolumn(name = "Incidents", type_ = "integer", json_path = ".status.openIncidents", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentSpec {
@@ -78,6 +83,10 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<10>)]
     pub slos: Vec<Slo>,
+    /// Where alerts come from, and which promotions they are incidents of. Default: nowhere; failures and burns are
+    /// incidents all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incidents: Option<Incidents>,
     /// Who is told what, at most 16, told apart by name. Default: nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
@@ -206,6 +215,8 @@ closed_set! {
         SmokeFailed,
         /// The budget of an SLO burns so fast that somebody is paged for it, since the promotion began.
         SLOBurn,
+        /// An alert that was delivered fires since the promotion began.
+        AlertFiring,
     }
 }
 
@@ -213,13 +224,14 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackRule {
-    /// What makes it go back: `RolloutFailed`, `SmokeFailed`, `SLOBurn`. Default: all of them. An empty list means never.
+    /// What makes it go back: `RolloutFailed`, `SmokeFailed`, `SLOBurn`, `AlertFiring`. Default: all of them but
+    /// `AlertFiring`. An empty list means never.
     #[serde(default = "rollback_causes")]
     #[schemars(transform = schema::words::<8>)]
     pub on: Vec<RollbackCause>,
     /// How long after the start of a promotion a failure still makes it go back; later ones are left to
-    /// people. A burn of an SLO counts as long as the promotion takes, and so long after its end. A duration; default
-    /// `30m`.
+    /// people. A burn of an SLO and an alert count as long as the promotion takes, and so long after its end. A duration;
+    /// default `30m`.
     #[serde(default = "rollback_within")]
     #[schemars(transform = schema::duration)]
     pub within: Duration,
@@ -240,6 +252,10 @@ closed_set! {
         RolledBack,
         /// A promotion waits for approvals.
         ApprovalNeeded,
+        /// Something goes wrong because of a promotion.
+        IncidentOpened,
+        /// It is over.
+        IncidentResolved,
     }
 }
 
@@ -257,7 +273,8 @@ pub struct Notification {
     /// An HTTP endpoint that gets a POST with a JSON body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
-    /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`.
+    /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`, `IncidentOpened`,
+    /// `IncidentResolved`.
     #[schemars(length(min = 1), transform = schema::words::<16>)]
     pub on: Vec<NotificationEvent>,
 }
@@ -300,8 +317,10 @@ fn approval_valid_for() -> Duration {
     time::Duration::from_hours(168).into()
 }
 
+/// What is measured here makes it go back by itself. What other people's rules say does so where that is wanted.
 fn rollback_causes() -> Vec<RollbackCause> {
-    RollbackCause::ALL.to_vec()
+    use RollbackCause::{RolloutFailed, SLOBurn, SmokeFailed};
+    vec![RolloutFailed, SmokeFailed, SLOBurn]
 }
 
 fn rollback_within() -> Duration {

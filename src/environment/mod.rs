@@ -9,6 +9,7 @@
 //! Promotion is the record of its own way, and everything in the Environment's status is read off those
 //! records, so nothing is lost with a status; see `plan/history.rs`.
 
+pub mod alert;
 pub mod api;
 pub mod notify;
 pub mod observe;
@@ -54,6 +55,7 @@ impl Kind for EnvironmentKind {
         cluster: &Cluster,
     ) -> Result<Self::Observed, ReconcileError> {
         let mut seen = observe::observe(object, &cluster.caches);
+        seen.delivered = cluster.deliveries.of(&seen.key);
         observe::slos(&mut seen, cluster).await?;
         Ok(seen)
     }
@@ -83,5 +85,9 @@ impl Kind for EnvironmentKind {
         let slos = status.and_then(|status| status.get("slos")).cloned();
         let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
         cluster.metrics().slos(key, &slos.unwrap_or_default());
+        let open = status.map(|status| status.get("openIncidents").and_then(Value::as_i64));
+        cluster
+            .metrics()
+            .incidents(key, open.map(Option::unwrap_or_default));
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::api::Notification;
+use super::api::{Notification, NotificationEvent};
 use super::observed::Observed;
 use crate::model::action::Request;
+use crate::model::json::set;
 use crate::outbox::api::OutboxEntry;
 
 /// How long a receiver may take.
@@ -27,8 +28,8 @@ pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> 
     else {
         return Err("the receiver is no longer in spec.notifications".to_owned());
     };
-    // receiver/event/promotion, see `announce` in `plan.rs`
-    let mut parts = entry.key.splitn(3, '/').skip(1);
+    // receiver/event/promotion or receiver/event/promotion/incident, see `announce` in `plan.rs`
+    let mut parts = entry.key.splitn(4, '/').skip(1);
     let (event, promotion) = (
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
@@ -42,7 +43,7 @@ pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> 
         .as_ref()
         .map_or(record.created_at, |at| at.0);
     let key = format!("{}/{}", seen.key, entry.key);
-    let body = json!({
+    let mut body = json!({
         "event": event,
         "namespace": seen.key.namespace,
         "environment": seen.key.name,
@@ -53,6 +54,23 @@ pub fn request(seen: &Observed, entry: &OutboxEntry) -> Result<Request, String> 
         "at": at.to_string(),
         "key": key,
     });
+    if let Some(name) = parts.next() {
+        let mut incidents = record.status.incidents.iter();
+        let Some(incident) = incidents.find(|incident| incident.key == name) else {
+            return Err(format!(
+                "the incident {name} of Promotion {promotion} is gone"
+            ));
+        };
+        let end = incident.resolved_at.as_ref();
+        let at = end.filter(|_| event == NotificationEvent::IncidentResolved.as_str());
+        set(&mut body, &["message"], incident.message.as_str());
+        set(
+            &mut body,
+            &["at"],
+            at.unwrap_or(&incident.started_at).0.to_string(),
+        );
+        set(&mut body, &["incident"], json!(incident));
+    }
     let mut request = Request::post(
         webhook.url.clone(),
         "application/json",

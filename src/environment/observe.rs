@@ -74,6 +74,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
             .collect(),
         checks: checks(caches, &key),
         answers: Answers::new(),
+        delivered: Vec::new(),
         rules: None,
         sources,
         promotions,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::Value;
 
+use super::alert::Delivered;
 use super::api::{EnvironmentSpec, EnvironmentStatus};
 use super::slo::Answers;
 use crate::check::Outcome;
@@ -52,6 +53,8 @@ pub struct Observed {
     pub checks: BTreeMap<String, Check>,
     /// What Prometheus answered about its SLOs, as long as this process has run.
     pub answers: Answers,
+    /// Alerts that were delivered to this process, and may not be on record yet.
+    pub delivered: Vec<Delivered>,
     /// What has the rules of its SLOs; nothing, where it has none and never had.
     pub rules: Option<Rules>,
 }

@@ -7,6 +7,7 @@
 //! - `gates`: what must hold before it starts; `rollouts`: whether it runs;
 //! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
+//! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
 //! - `report`: the phase and the sentence that people read.
 //!
@@ -17,6 +18,7 @@ mod burn;
 mod candidate;
 mod gates;
 mod history;
+mod incident;
 mod keep;
 mod report;
 mod rollouts;
@@ -33,10 +35,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent};
+use super::api::{AlertStatus, Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent};
 use super::observed::Observed;
-use super::render;
 use super::slo::Watch;
+use super::{alert, render};
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
 use crate::outbox::Outbox;
@@ -58,6 +60,8 @@ pub struct Memory {
     pub candidate: Option<Candidate>,
     /// Releases that are held.
     pub holds: Vec<Hold>,
+    /// Alerts that were delivered.
+    pub alerts: Vec<AlertStatus>,
     /// Messages.
     pub outbox: Outbox,
     /// The promotions whose effect on the SLOs is watched, the last one first.
@@ -81,6 +85,8 @@ pub struct Shown {
     pub last: Option<(bool, Said)>,
     /// Whether everything that runs serves.
     pub health: Option<(bool, Said)>,
+    /// How many incidents are open.
+    pub incidents: Option<(u32, Said)>,
     /// References that lead nowhere.
     pub missing: Vec<String>,
 }
@@ -125,6 +131,8 @@ struct Draft<'a> {
     rulings: Rulings,
     /// What the promotion that waits waits for.
     gates: Gates,
+    /// Alerts that are on record, or will be with this plan.
+    alerts: Vec<AlertStatus>,
     actions: Vec<Action>,
     outbox: Outbox,
     wake: Option<Timestamp>,
@@ -136,7 +144,9 @@ impl<'a> Draft<'a> {
     fn new(seen: &'a Observed, now: Timestamp) -> Self {
         let order = Order::of(&seen.releases);
         let history = History::read(seen, &order);
+        let rule = seen.spec.incidents.as_ref();
         Self {
+            alerts: alert::taken_in(&seen.status.alerts, &seen.delivered, rule, now),
             seen,
             now,
             rulings: Rulings::read(seen, &history, &order, now),
@@ -168,8 +178,8 @@ impl<'a> Draft<'a> {
             }
         } else if let Some(active) = self.history.active() {
             self.advance(&active);
-        } else if let Some(wish) = self.burn_wish() {
-            self.create(&wish);
+        } else if let Some(wish) = self.way_back_wish() {
+            self.take_back(&wish);
         } else if let Some(wish) = self.adopted() {
             self.create(&wish);
         } else if let Some(wish) = self.pending_wish() {
@@ -177,6 +187,7 @@ impl<'a> Draft<'a> {
         } else if let Some(wish) = self.candidate() {
             self.create(&wish);
         }
+        self.keep_incidents();
         self.prune();
         self.send();
         // What waits for other servers comes last, and what they may refuse after that.
@@ -221,6 +232,7 @@ impl<'a> Draft<'a> {
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
             watches: self.slos().watches,
+            alerts: self.shown_alerts(),
             outbox: std::mem::take(&mut self.outbox),
             shown,
         }
@@ -236,11 +248,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Puts a message for everybody who wants to hear of it into the outbox.
-    fn announce(&mut self, event: NotificationEvent, promotion: &str) {
+    /// Puts a message for everybody who wants to hear of it into the outbox: about a Promotion, or, after a slash, an
+    /// incident of it.
+    fn announce(&mut self, event: NotificationEvent, about: &str) {
         for sink in &self.seen.spec.notifications {
             if sink.on.contains(&event) {
-                let key = format!("{}/{event}/{promotion}", sink.name);
+                let key = format!("{}/{event}/{about}", sink.name);
                 self.outbox.add(&key, &sink.name);
             }
         }

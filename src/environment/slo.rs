@@ -7,6 +7,8 @@
 
 mod blame;
 
+mod rehearsal;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -129,6 +131,7 @@ impl<'a> Slos<'a> {
                 ask(&query::budget(slo, &labels)),
             ),
         ];
+        all.extend(self.questions_of_alerts(slo, (every, slow), ask));
         if self.needs_series(slo) {
             let text = query::budget_of_series(slo);
             all.push((self.key(slo, SERIES), slow, ask(&text)));

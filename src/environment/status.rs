@@ -11,12 +11,14 @@ use super::plan::{MISSING, Memory, Said, WAITING};
 use super::render;
 use super::slo::{self, Answer, Slos};
 use crate::model::action::Outcome;
-use crate::model::condition::{Conditions, truncate};
+use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 1024;
+/// Condition that says whether the alerts of SLOs would be heard.
+const ALERTS_READY: &str = "AlertsReady";
 
 /// Everything that an Environment says about itself.
 pub fn status(
@@ -41,10 +43,12 @@ pub fn status(
     });
     let mut answers = seen.answers.clone();
     answers.extend(answered.filter(|(question, _)| question.starts_with(slo::PREFIX)));
-    let judged = Slos::new(seen, memory.watches.clone(), false).judge(&answers, now);
+    let slos = Slos::new(seen, memory.watches.clone(), false);
+    let judged = slos.judge(&answers, now);
+    let alerts = slos.alerts(&answers, now);
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
-        conditions: conditions(seen, plan, &message, now),
+        conditions: conditions(seen, plan, (&message, alerts), now),
         phase: Some(memory.shown.phase),
         message: Some(message),
         desired: memory.desired.clone(),
@@ -52,6 +56,8 @@ pub fn status(
         last_good: memory.current.clone(),
         candidate: memory.candidate.clone(),
         holds: memory.holds.clone(),
+        alerts: memory.alerts.clone(),
+        open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),
         rules: rules(seen),
         outbox: outbox.entries().to_vec(),
@@ -100,7 +106,7 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    message: &str,
+    (message, alerts): (&str, Option<(bool, &'static str, String)>),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
@@ -109,12 +115,29 @@ fn conditions(
     let is_stalled = reason == MISSING;
     let of = |said: &Option<Said>| said.clone().unwrap_or_default();
     let (pending, promoting, held) = (of(&shown.pending), of(&shown.promoting), of(&shown.held));
+    let incident = shown.incidents.clone().map(|(_, said)| said);
+    let is_open = incident.is_some();
+    let incident = incident.unwrap_or_default();
     let mut conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
         .set("Ready", !is_waiting && !is_stalled, reason, message)
         .set_if("Reconciling", is_waiting, reason, message)
         .set_if("Stalled", is_stalled, reason, message);
     if let Some((is_good, said)) = &shown.health {
         conditions = conditions.set("Healthy", *is_good, &said.reason, &said.message);
+    }
+    let known = seen.status.conditions.iter();
+    let mut known = known.filter(|known| known.type_ == ALERTS_READY && !seen.spec.slos.is_empty());
+    match (alerts, known.next()) {
+        (Some((is_good, reason, text)), _) => {
+            let text = truncate(&text, MAX_MESSAGE);
+            conditions = conditions.set(ALERTS_READY, is_good, reason, text);
+        }
+        // Not asked yet by this process: it is what it was.
+        (None, Some(known)) => {
+            let is_good = condition::is_true(&seen.status.conditions, ALERTS_READY);
+            conditions = conditions.set(ALERTS_READY, is_good, &known.reason, &known.message);
+        }
+        (None, None) => {}
     }
     if let Some((is_good, said)) = &shown.last {
         conditions = conditions.set("LastPromotion", *is_good, &said.reason, &said.message);
@@ -133,5 +156,6 @@ fn conditions(
             &promoting.message,
         )
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
+        .set_if("IncidentOpen", is_open, &incident.reason, &incident.message)
         .build()
 }

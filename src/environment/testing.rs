@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::alert::Delivered;
 use super::api::Environment;
 use super::slo::{self, Answers};
 use super::{observe, plan, status};
@@ -80,6 +81,8 @@ pub(crate) struct World {
     /// Whether smoke tests take for ever.
     pub(crate) are_tests_slow: bool,
     answers: BTreeMap<String, Answers>,
+    /// Alerts that were delivered, and are not on record.
+    delivered: BTreeMap<String, Vec<Delivered>>,
     /// Since when requests fail in an Environment, or do not any more.
     burnt: BTreeMap<String, Vec<(Timestamp, bool)>>,
 }
@@ -114,6 +117,7 @@ impl World {
             has_outage: false,
             are_tests_slow: false,
             answers: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
         }
     }
@@ -209,6 +213,32 @@ impl World {
         name
     }
 
+    /// What an Alertmanager sends about an alert that began so many seconds ago: it fires, or ended just now.
+    pub(crate) fn deliver(
+        &mut self,
+        environment: &str,
+        fingerprint: &str,
+        ago: i64,
+        has_ended: bool,
+    ) {
+        let start = self.now - SignedDuration::from_secs(ago);
+        let end = if has_ended {
+            self.now.to_string()
+        } else {
+            "0001-01-01T00:00:00Z".to_owned()
+        };
+        let alert = json!({
+            "status": if has_ended { "resolved" } else { "firing" },
+            "labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "it is slow"},
+            "startsAt": start.to_string(), "endsAt": end, "fingerprint": fingerprint,
+        });
+        let alert = serde_json::from_value(alert).unwrap();
+        self.delivered
+            .entry(environment.to_owned())
+            .or_default()
+            .push(alert);
+    }
+
     pub(crate) fn tick(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
     }
@@ -270,6 +300,7 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.caches = Caches::default();
         self.answers.clear();
+        self.delivered.clear();
         for ((kind, _), object) in &self.objects {
             self.caches.remember(*kind, object);
         }
@@ -342,6 +373,7 @@ impl World {
         let name = environment.name_any();
         self.note_burns();
         let mut seen = observe::observe(environment, &self.caches);
+        seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
             seen.rules = Some(self.rules_of(&name));
@@ -378,6 +410,7 @@ impl World {
             }
             self.write(action)?;
         }
+        self.delivered.remove(&name);
         let learned = serde_json::to_value(status::status(&seen, &plan, &outcome, self.now));
         let learned = learned.unwrap();
         if !outcome.replies.is_empty() && learned != intended {

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::release::api::ImageRef;
 use crate::schema::{self, closed_set};
 
+mod incident;
+
+pub use incident::*;
+
 /// One attempt to bring one Release into one Environment.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -47,6 +51,12 @@ use crate::schema::{self, closed_set};
         name = "Attempt",
         type_ = "integer",
         json_path = ".spec.attempt",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Incident",
+        type_ = "string",
+        json_path = ".status.incidents[0].message",
         priority = 1
     )
 )]
@@ -181,6 +191,10 @@ pub struct PromotionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub approvals: Vec<Approval>,
+    /// What went wrong because of it, also after its end, in the order in which it became known; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_entry_key::<8>)]
+    pub incidents: Vec<Incident>,
     /// What happened, each entry chained to the one before by its hash; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<64>)]

@@ -126,7 +126,7 @@ fn counts(slo: &Slo, window: Window) -> [String; 2] {
     ]
 }
 
-fn named(expression: &str, name: &str) -> String {
+pub(super) fn named(expression: &str, name: &str) -> String {
     format!(r#"label_replace({expression}, "{OF}", "{name}", "", "")"#)
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::query::{ERRORS, Labels, STEP, STEP_TEXT, TOTAL};
+use super::query::{ERRORS, Labels, STEP, STEP_TEXT, TOTAL, named};
 use super::spec::{Row, Slo};
 use super::window::Window;
 use crate::environment::api::Severity;
@@ -13,14 +13,73 @@ use crate::model::json::set;
 /// How long requests may be missing before that is an alert.
 const ABSENT_FOR: &str = "10m";
 
+/// Where requests fail as they must not.
+pub const BREACH: &str = "breach";
+/// Where none fails.
+pub const CALM: &str = "calm";
+
+/// Names of the groups of rules of an SLO.
+pub fn names(slo: &Slo, labels: &Labels) -> Vec<String> {
+    let name = format!("{}-{}-{}", labels.namespace, labels.environment, slo.name);
+    vec![format!("{name}-burn"), format!("{name}-budget")]
+}
+
+/// Severities of which an SLO has an alert, as labels have them.
+pub fn severities(slo: &Slo) -> Vec<&'static str> {
+    let all = [Severity::Page, Severity::Ticket].into_iter();
+    let has = |severity: &Severity| slo.rows.iter().any(|row| row.severity == *severity);
+    all.filter(has).map(word).collect()
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Page => "page",
+        Severity::Ticket => "ticket",
+    }
+}
+
+/// The conditions of its alerts as they are evaluated in a breach and on a calm day: with numbers in the place of series.
+/// Nothing, where it has no alerts.
+pub fn rehearsal(slo: &Slo) -> String {
+    let severities = [Severity::Page, Severity::Ticket].into_iter();
+    let parts = severities.flat_map(|severity| {
+        [(BREACH, "1"), (CALM, "0")]
+            .into_iter()
+            .filter_map(move |(what, share)| {
+                let rows = slo.rows.iter().filter(|row| row.severity == severity);
+                let rows: Vec<String> = rows
+                    .map(|row| {
+                        let requests = format!("vector({})", row.least + 1.0);
+                        burns(slo, row, |_| format!("vector({share})"), &requests)
+                    })
+                    .collect();
+                let condition = format!("count({})", rows.join(" or "));
+                (!rows.is_empty()).then(|| named(&condition, &format!("{what}/{}", word(severity))))
+            })
+    });
+    parts.collect::<Vec<_>>().join(" or ")
+}
+
+/// A row, as `formula::burns` has it, on some error ratios and a number of requests.
+fn burns(slo: &Slo, row: &Row, ratio: impl Fn(Window) -> String, requests: &str) -> String {
+    let limit = format!("({} * {})", row.factor, slo.budget);
+    let above = |window| format!("{} > {limit}", ratio(window));
+    format!(
+        "({} and {} and on() ({requests} > {}))",
+        above(row.long),
+        above(row.short),
+        row.least
+    )
+}
+
 /// The groups of rules of some SLOs: two for each, of which the second is evaluated once in five minutes.
 pub fn groups(slos: &[Slo], labels: &Labels) -> Value {
     let groups = slos.iter().flat_map(|slo| {
         let of = Of { slo, labels };
-        let name = format!("{}-{}-{}", labels.namespace, labels.environment, slo.name);
+        let mut names = names(slo, labels).into_iter();
         [
-            json!({"name": format!("{name}-burn"), "rules": of.quick()}),
-            json!({"name": format!("{name}-budget"), "interval": STEP_TEXT, "rules": of.slow()}),
+            json!({"name": names.next(), "rules": of.quick()}),
+            json!({"name": names.next(), "interval": STEP_TEXT, "rules": of.slow()}),
         ]
     });
     groups.collect()
@@ -104,10 +163,7 @@ impl Of<'_> {
             return None;
         }
         let name = &self.slo.name;
-        let word = match severity {
-            Severity::Page => "page",
-            Severity::Ticket => "ticket",
-        };
+        let word = word(severity);
         let Labels {
             namespace,
             environment,
@@ -127,18 +183,12 @@ impl Of<'_> {
         }))
     }
 
-    /// A row, as `formula::burns` has it.
+    /// A row, on what is recorded.
     fn burns(&self, row: &Row) -> String {
         let matchers = self.labels.matchers(self.slo);
-        let limit = format!("({} * {})", row.factor, self.slo.budget);
-        let above = |window| format!("{}{matchers} > {limit}", ratio(window));
         let total = self.slo.events.total(row.short.as_str());
-        format!(
-            "({} and {} and on() ({total} > {}))",
-            above(row.long),
-            above(row.short),
-            row.least
-        )
+        let recorded = |window| format!("{}{matchers}", ratio(window));
+        burns(self.slo, row, recorded, &total)
     }
 
     fn absent(&self) -> Value {
@@ -180,6 +230,12 @@ mod tests {
     #[test]
     fn the_rules_of_an_availability() {
         insta::assert_yaml_snapshot!(groups(&[slo(&json!({}))], &LABELS));
+    }
+
+    #[test]
+    fn what_is_rehearsed() {
+        let slo = slo(&json!({}));
+        insta::assert_snapshot!(rehearsal(&slo).replace(" or label_replace", "\nor label_replace"));
     }
 
     #[test]

@@ -34,7 +34,15 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
+    incidents: IncidentSeries,
     slos: SloSeries,
+}
+
+/// The series of incidents.
+#[derive(Clone, Debug)]
+struct IncidentSeries {
+    open: IntGaugeVec,
+    deliveries: IntCounterVec,
 }
 
 /// The series of SLOs.
@@ -106,6 +114,7 @@ impl Metrics {
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
             )?,
+            incidents: IncidentSeries::new(&registry)?,
             slos: SloSeries::new(&registry)?,
             registry: registry.clone(),
         };
@@ -200,6 +209,21 @@ impl Metrics {
         self.slos.show(key, slos);
     }
 
+    /// How many incidents of an Environment are open; nothing, where it is gone.
+    pub fn incidents(&self, key: &Key, open: Option<i64>) {
+        let labels = [key.namespace.as_str(), key.name.as_str()];
+        match open {
+            Some(open) => self.incidents.open.with_label_values(&labels).set(open),
+            None => drop(self.incidents.open.remove_label_values(&labels)),
+        }
+    }
+
+    /// An Alertmanager has sent something.
+    pub fn delivered(&self, outcome: &'static str) {
+        let deliveries = &self.incidents.deliveries;
+        deliveries.with_label_values(&[outcome]).inc();
+    }
+
     /// Everything in the Prometheus text format, and what the library knows of the process itself.
     ///
     /// # Errors
@@ -210,6 +234,26 @@ impl Metrics {
         encoder.encode(&self.registry.gather(), &mut text)?;
         encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl IncidentSeries {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let open = IntGaugeVec::new(
+            Opts::new(
+                "environment_open_incidents",
+                "Open incidents of the Promotions of an Environment.",
+            ),
+            &["namespace", "environment"],
+        )?;
+        registry.register(Box::new(open.clone()))?;
+        let deliveries = counters(
+            registry,
+            "alert_deliveries_total",
+            "What Alertmanagers sent, by what became of it.",
+            &["outcome"],
+        )?;
+        Ok(Self { open, deliveries })
     }
 }
 

@@ -34,7 +34,7 @@ pub mod wait;
 pub mod cli;
 
 pub use control_plane::ControlPlane;
-pub use node::Node;
+pub use node::{Alertmanager, Node};
 
 /// The manifests of the Gateway API's standard kinds, one YAML stream.
 ///

@@ -24,6 +24,7 @@ mod compare; // a canary beside a stable that is ill, and one beside a stable th
 mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
+mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router

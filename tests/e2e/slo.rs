@@ -34,7 +34,7 @@ async fn pinned(app: &App, version: Version) -> (String, String) {
 }
 
 /// A Release of a version, written as the operator writes it.
-async fn release(app: &App, number: u32, version: Version) {
+pub(crate) async fn release(app: &App, number: u32, version: Version) {
     let (repository, digest) = pinned(app, version).await;
     let commit = json!({
         "sha": format!("{number:040x}"), "author": "olga", "email": "o@example.com", "subject": "a change",
@@ -92,13 +92,18 @@ async fn environment_with(app: &App, slos: Value, more: &Value, of_rollout: &Val
     app.apply(ObjectKind::Rollout, &rollout).await;
 }
 
-async fn status(app: &App) -> Value {
+pub(crate) async fn status(app: &App) -> Value {
     let environment = app.api(ObjectKind::Environment).get("live").await.unwrap();
     environment.data["status"].clone()
 }
 
 /// Waits until the Environment is as `check` says.
-async fn until(app: &App, what: &str, within: Duration, check: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(
+    app: &App,
+    what: &str,
+    within: Duration,
+    check: impl Fn(&Value) -> bool,
+) -> Value {
     wait_for(what, within, async || {
         let status = status(app).await;
         if check(&status) {
@@ -110,7 +115,7 @@ async fn until(app: &App, what: &str, within: Duration, check: impl Fn(&Value) -
     .await
 }
 
-fn runs(status: &Value, release: &str) -> bool {
+pub(crate) fn runs(status: &Value, release: &str) -> bool {
     status["current"][0]["release"] == release && status["phase"] == "Steady"
 }
 
@@ -260,8 +265,23 @@ async fn rules_of_slos_are_made_kept_and_taken_away() {
         install_rules(app).await;
         environment(app, json!([slo(app, "api", "99.5")])).await;
         release(app, 1, Version::One).await;
-        rules_are_kept(app).await;
+        let rules = rules_are_kept(app).await;
+        // Once Prometheus has them, the alerts would be heard.
+        let reason = |wanted: &'static str| {
+            move |status: &Value| {
+                let conditions = status["conditions"].as_array().cloned();
+                let mut all = conditions.unwrap_or_default().into_iter();
+                all.any(|one| one["type"] == "AlertsReady" && one["reason"] == wanted)
+            }
+        };
+        until(app, "the rules are not loaded", A_LOOK, reason("NotLoaded")).await;
+        let node = &app.stage.node;
+        node.load_rules(&app.namespace, &rules.to_string())
+            .await
+            .unwrap();
+        until(app, "the alerts are rehearsed", A_LOOK, reason("Rehearsed")).await;
         rules_go_with_the_last(app).await;
+        node.load_rules(&app.namespace, "groups: []").await.unwrap();
     })
     .await;
 }

@@ -79,11 +79,18 @@ impl Operator {
 
     /// Where it serves health and metrics.
     pub(crate) async fn address(&self) -> String {
+        self.address_of("serving health and metrics").await
+    }
+
+    /// Where it takes alerts.
+    pub(crate) async fn alert_address(&self) -> String {
+        self.address_of("taking alerts").await
+    }
+
+    async fn address_of(&self, what: &str) -> String {
         let address = async || {
             let log = self.log();
-            let line = log
-                .lines()
-                .find(|line| line.contains("serving health and metrics"))?;
+            let line = log.lines().find(|line| line.contains(what))?;
             let (_, address) = line.split_once("address=")?;
             Some(
                 address

@@ -15,7 +15,7 @@ use slipway::slo::query::Labels;
 use slipway::slo::{Slo, Window, rule};
 use testbed::programs;
 
-use crate::cluster::{Space, wait_for, with_namespace};
+use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::operator::Operator;
 
 /// Time between two looks of an Environment at rest.
@@ -283,6 +283,33 @@ async fn a_bucket_of_a_whole_second_is_found_however_its_bound_is_written() {
     test("no-bucket", &slo, &series, &expected).await;
 }
 
+#[tokio::test]
+#[ignore = "needs promtool; run make test"]
+async fn in_a_rehearsal_the_alerts_fire_in_the_breach_and_not_on_the_calm_day() {
+    let slo = slo(&json!({}));
+    let series = [(r#"requests_total{job="api",code="200"}"#, "1x5".to_owned())];
+    for (of, value) in [
+        ("breach/page", Some(1.0)),
+        ("breach/ticket", Some(1.0)),
+        ("calm/page", None),
+        ("calm/ticket", None),
+    ] {
+        let rehearsed = rule::rehearsal(&slo);
+        let mut parts = rehearsed
+            .split(" or label_replace")
+            .map(|part| part.trim_start_matches("label_replace"));
+        let part = parts.find(|part| part.contains(of)).unwrap();
+        let expected = [Expected::at(1, format!("label_replace{part}"), value)];
+        test(
+            &format!("rehearsal-{}", of.replace('/', "-")),
+            &slo,
+            &series,
+            &expected,
+        )
+        .await;
+    }
+}
+
 /// The Environment that keeps rules, in words: what its status says of them, and its SLO.
 async fn until_rules(space: &Space, kind: &str) -> Value {
     let environments = space.api("Environment");
@@ -341,6 +368,13 @@ async fn rules_are_kept_in_a_config_map_until_the_cluster_knows_a_better_kind() 
         // Nobody answers, and that is what it says.
         let status = until_rules(space, "ConfigMap").await;
         assert_eq!(status["slos"][0]["state"], "NoData", "{status}");
+        wait_for("nobody knows whether the alerts would be heard", SOON, async || {
+            let environment = environments.get("live").await.unwrap();
+            let conditions = environment.data["status"]["conditions"].as_array()?.clone();
+            let mut ready = conditions.into_iter().filter(|one| one["type"] == "AlertsReady");
+            ready.next().filter(|ready| ready["reason"] == "CannotAsk").map(drop)
+        })
+        .await;
         let has_rules = |data: &Value| {
             let text = data["data"]["slos.rules.yaml"].as_str().unwrap_or_default();
             text.contains("slipway:error_budget:remaining_ratio")

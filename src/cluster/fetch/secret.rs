@@ -88,7 +88,7 @@ impl Secrets {
         Self { values, writings }
     }
 
-    fn value(&self, of: &SecretKey) -> Result<&str, String> {
+    pub(super) fn value(&self, of: &SecretKey) -> Result<&str, String> {
         let value = self.values.get(of).map(String::as_str);
         value.ok_or_else(|| format!("Secret {} was not read", of.name))
     }
@@ -224,7 +224,7 @@ fn value_of(secret: &Secret, wanted: &SecretKey) -> Result<String, String> {
     let SecretKey { name, key } = wanted;
     if !secret.labels().contains_key(label::USE) {
         return Err(format!(
-            "Secret {name} may not be used: it does not carry the label {}; if metrics may use it, label it",
+            "Secret {name} may not be used: it does not carry the label {}; if Slipway may use it, label it",
             label::USE
         ));
     }

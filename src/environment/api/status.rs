@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::incident::AlertStatus;
 use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
 use crate::release::api::ImageRef;
@@ -36,8 +37,8 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, and while they are true `Reconciling`, `Stalled`,
-    /// `PromotionPending`, `Promoting` and `Held`.
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, and while they are true `Reconciling`,
+    /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
@@ -74,6 +75,15 @@ pub struct EnvironmentStatus {
     /// What has the recording rules and alerts of its SLOs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesRef>,
+    /// Alerts that were delivered and concern it, at most 64: those that fire and the newest first to stay. One that ended
+    /// stays for a day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_entry_key::<64>)]
+    pub alerts: Vec<AlertStatus>,
+    /// Number of open incidents of its Promotions; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub open_incidents: Option<u32>,
     /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<20>)]

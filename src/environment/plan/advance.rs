@@ -112,7 +112,7 @@ impl<'a> Draft<'a> {
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }
-        if let Some(wish) = self.burn_wish() {
+        if let Some(wish) = self.way_back_wish() {
             return Some(wish);
         }
         // What a person asked for does not give way to what comes by itself.
@@ -175,7 +175,7 @@ impl<'a> Draft<'a> {
     }
 
     fn bring_up(&mut self, entry: &Entry<'a>) {
-        if self.leave_if_asked(entry) || self.leave_for_burn(entry) {
+        if self.leave_if_asked(entry) || self.leave_for_burn(entry) || self.leave_for_alert(entry) {
             return;
         }
         let answers = self.answers(entry);
@@ -290,8 +290,10 @@ impl<'a> Draft<'a> {
         };
         let text = format!("{}; {next}", truncate(message, 600));
         let now = self.now;
+        let incidents = self.incidents_after(entry, cause, message, &next);
         self.write(entry, |status| {
             status.steps = steps;
+            status.incidents = incidents;
             for step in &mut status.steps {
                 if matches!(step.state, StepState::Pending | StepState::Running) {
                     step.state = StepState::Skipped;
@@ -324,9 +326,10 @@ impl<'a> Draft<'a> {
             }
             let started = entry.started_at.unwrap_or(self.now);
             let within = std::time::Duration::from(rule.within);
-            // A burn counts as long as the promotion takes.
-            let is_burn = cause == RollbackCause::SLOBurn;
-            if !is_burn && self.now > after(started, within) {
+            // Burns and alerts count as long as the promotion takes.
+            let counts_always =
+                matches!(cause, RollbackCause::SLOBurn | RollbackCause::AlertFiring);
+            if !counts_always && self.now > after(started, within) {
                 let within = shown(within);
                 return Err(format!(
                     "it is more than {within} (spec.rollback.within) since it started: {hint}"

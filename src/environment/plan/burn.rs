@@ -43,13 +43,13 @@ impl<'a> Draft<'a> {
             .collect()
     }
 
-    fn last_started(&self) -> Option<Entry<'a>> {
+    pub(super) fn last_started(&self) -> Option<Entry<'a>> {
         let mut entries = self.history.entries.iter().rev();
         entries.find(|entry| entry.started_at.is_some()).copied()
     }
 
     /// Whether a promotion is under way, or ended well and lately.
-    fn is_lively(&self, entry: &Entry) -> bool {
+    pub(super) fn is_lively(&self, entry: &Entry) -> bool {
         match entry.phase {
             PromotionPhase::Promoting | PromotionPhase::Verifying => true,
             PromotionPhase::Succeeded => self.watch_ends(entry).is_some_and(|end| self.now < end),
@@ -151,6 +151,7 @@ impl<'a> Draft<'a> {
         let wish = Wish::back_to(to, PromotionKind::Rollback, left);
         Some(Wish {
             reason: Some(truncate(&reason, MAX_REASON).to_owned()),
+            culprit: Some(promotion.to_owned()),
             ..wish
         })
     }

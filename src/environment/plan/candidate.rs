@@ -29,6 +29,8 @@ pub(super) struct Wish {
     pub(super) previous: Option<String>,
     /// Why it is made, where nothing else says it.
     pub(super) reason: Option<String>,
+    /// The Promotion that it takes back because of that.
+    pub(super) culprit: Option<String>,
 }
 
 impl Wish {
@@ -43,6 +45,7 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            culprit: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            culprit: None,
         }
     }
 
@@ -378,7 +382,6 @@ pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
                 | DecisionAction::Override
                 | DecisionAction::Cancel
                 | DecisionAction::Migrate
-                | DecisionAction::LinkIncident
         )
     };
     let strange = seen.decisions.iter().rev().filter(is_strange);

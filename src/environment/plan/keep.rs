@@ -13,7 +13,7 @@ use super::rulings::{SLIPWAY, WISH_VALID_FOR};
 use crate::model::action::Action;
 use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
-use crate::promotion::audit;
+use crate::promotion::{audit, incident};
 
 /// Decisions that are named when they are not understood.
 const MAX_STRANGERS: usize = 3;
@@ -43,6 +43,7 @@ impl<'a> Draft<'a> {
         }
         if self.was_wiped() {
             self.announce_again();
+            self.announce_incidents_again();
         }
         !self.actions.is_empty()
     }
@@ -105,6 +106,16 @@ impl<'a> Draft<'a> {
         self.announce(event, name);
     }
 
+    /// The same of incidents.
+    fn announce_incidents_again(&mut self) {
+        for entry in self.history.entries.clone() {
+            if let Some(open) = incident::open(&entry.record.status.incidents) {
+                let about = format!("{}/{}", entry.name(), open.key);
+                self.announce(NotificationEvent::IncidentOpened, &about);
+            }
+        }
+    }
+
     /// When no status says what runs: a Rollout that may know, and that has not been looked at yet.
     pub(super) fn unknown_rollout(&self) -> Option<&'a str> {
         let unknown = |rollout: &&'a Bound| {
@@ -155,7 +166,8 @@ impl<'a> Draft<'a> {
         });
         let is_last = self.history.last().is_some_and(|last| last.name() == name);
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
-        is_last || is_way_back || holds || answers || is_used
+        let has_incident = incident::open(&entry.record.status.incidents).is_some();
+        is_last || is_way_back || holds || answers || is_used || has_incident
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.

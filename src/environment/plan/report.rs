@@ -28,6 +28,7 @@ impl<'a> Draft<'a> {
             held: self.said_of_hold(),
             last: self.said_of_last(),
             health: self.said_of_health(),
+            incidents: self.said_of_incidents(),
             missing: self.missing_references(),
             phase: EnvironmentPhase::Steady,
         };
@@ -107,7 +108,13 @@ impl<'a> Draft<'a> {
                 let text = format!("{text}, but {}", said.message);
                 (EnvironmentPhase::Steady, Why::warning("Unhealthy", text))
             }
-            None => (EnvironmentPhase::Steady, Why::normal("Steady", text)),
+            None => match &shown.incidents {
+                Some((_, said)) => {
+                    let text = format!("{text}, but {}", said.message);
+                    (EnvironmentPhase::Steady, Why::warning("IncidentOpen", text))
+                }
+                None => (EnvironmentPhase::Steady, Why::normal("Steady", text)),
+            },
         }
     }
 
@@ -176,7 +183,9 @@ impl<'a> Draft<'a> {
             .filter(|_| last.is_rollback())
         {
             let left = last.record.spec.previous.as_deref().unwrap_or_default();
-            let cause = RollbackCause::SLOBurn.as_str();
+            let mut causes = RollbackCause::ALL.iter().map(|cause| cause.as_str());
+            let cause = causes.find(|cause| reason.starts_with(cause));
+            let cause = cause.unwrap_or(RollbackCause::SLOBurn.as_str());
             return Some((
                 false,
                 Said::new(cause, format!("{left} was left: {reason}")),

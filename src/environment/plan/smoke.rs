@@ -13,7 +13,7 @@ use crate::promotion::api::{PromotionPhase, StepState, StepStatus};
 impl<'a> Draft<'a> {
     /// One smoke test after the other.
     pub(super) fn verify(&mut self, entry: &Entry<'a>) {
-        if self.leave_if_asked(entry) || self.leave_for_burn(entry) {
+        if self.leave_if_asked(entry) || self.leave_for_burn(entry) || self.leave_for_alert(entry) {
             return;
         }
         let mut steps = entry.record.status.steps.clone();

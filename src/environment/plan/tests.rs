@@ -1,6 +1,7 @@
 //! Stories of Environments.
 
 mod burn;
+mod incident;
 
 use std::collections::BTreeSet;
 

@@ -209,7 +209,7 @@ impl Subject {
             Side::Stable => ("stable", &known.stable),
         };
         let named = RefCell::new(BTreeSet::new());
-        let value = |name: &str| {
+        let value = |name: &str, _: &str| {
             match Placeholder::named(name) {
                 Some(Placeholder::Pods(side)) => {
                     let (word, known) = of(&side);

@@ -61,7 +61,9 @@ impl Analysis {
             start_at: Weight::new(1).unwrap_or_default(),
             initial_delay: None,
             metrics: timed(metrics, Metric::INTERVAL),
-            secrets: template::secrets(reference, templates).into_iter().collect(),
+            secrets: template::secrets(reference, templates)
+                .into_iter()
+                .collect(),
         })
     }
 

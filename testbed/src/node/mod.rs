@@ -3,6 +3,7 @@
 //! Everything beside the pods runs as a process of this machine, at one address: that of the pods' bridge. So machine,
 //! pods and build containers reach a server under the same `address:port`. One node per machine.
 
+mod alertmanager;
 pub(crate) mod cleanup;
 mod containerd;
 mod dns;
@@ -29,6 +30,7 @@ use crate::programs;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::site::{self, Site};
+pub use alertmanager::Alertmanager;
 
 /// The bridge's address, and every server's.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
@@ -148,6 +150,13 @@ impl Node {
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "Prometheus refuses the rules: {text}");
         Ok(())
+    }
+
+    /// Starts an Alertmanager where Prometheus sends its alerts, with a configuration in YAML. It ends when this is dropped.
+    ///
+    /// There is one at a time. Its program is built on first use, in about two minutes.
+    pub async fn alertmanager(&self, config: &str) -> Result<Alertmanager> {
+        Alertmanager::start(&self.prometheus, config).await
     }
 
     /// `address:port` of the Gateway `envoy` in namespace `gateway-system`, which mirrors requests and keeps sessions.

@@ -18,6 +18,8 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
     )
     .await?;
     let address = site.address("prometheus", ADDRESS, Some(9090))?;
+    // Nobody listens there until a test starts one.
+    let alertmanager = site.address("alertmanager", ADDRESS, Some(9093))?;
     let traefik = site
         .state
         .addresses
@@ -28,7 +30,8 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
     let config = SCRAPES
         .replace("RULES", &rules.display().to_string())
         .replace("KUBECONFIG", &site.arg("prometheus.kubeconfig"))
-        .replace("TRAEFIK", traefik);
+        .replace("TRAEFIK", traefik)
+        .replace("ALERTMANAGER", &alertmanager);
     let config = site.write("prometheus.yaml", &config)?;
     let args = [
         format!("--config.file={}", config.display()),
@@ -57,6 +60,7 @@ global:
   scrape_timeout: 1s
   evaluation_interval: 1s
 rule_files: ['RULES/*.yaml']
+alerting: {alertmanagers: [{static_configs: [{targets: ['ALERTMANAGER']}]}]}
 scrape_configs:
 - job_name: traefik
   static_configs: [{targets: ['TRAEFIK']}]

@@ -72,6 +72,13 @@ const FAMILIES: &[Family] = &[
         )
     },
     plain(
+        "alertmanager",
+        &[(
+            "alertmanager",
+            "github.com/prometheus/alertmanager/cmd/alertmanager",
+        )],
+    ),
+    plain(
         "buildkit",
         &[
             ("buildkitd", "github.com/moby/buildkit/cmd/buildkitd"),

@@ -21,7 +21,7 @@ use crate::rollout::SOON;
 
 /// Environments with a Rollout each, and Releases of a Pipeline `shop` that the test writes by hand.
 pub(crate) struct Shop {
-    namespace: String,
+    pub(crate) namespace: String,
     pub(crate) environments: Api<Environment>,
     pub(crate) rollouts: Api<Rollout>,
     releases: Api<Release>,

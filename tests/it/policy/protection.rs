@@ -27,6 +27,10 @@ fn changes() -> BTreeMap<&'static str, Value> {
             "notifications",
             json!([{ "name": "a", "webhook": { "url": "https://a" }, "on": ["RolledBack"] }]),
         ),
+        (
+            "incidents",
+            json!({"alertmanager": {"secretRef": {"name": "hook", "key": "token"}}}),
+        ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (

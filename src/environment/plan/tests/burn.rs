@@ -39,6 +39,20 @@ fn an_slo_is_measured_and_shown() {
 }
 
 #[test]
+fn whether_alerts_would_be_heard_is_a_condition() {
+    let mut world = staging();
+    assert_eq!(world.condition("staging", "AlertsReady"), Some(true));
+    // A new process does not know better until it has asked.
+    world.restart();
+    world.has_prometheus = false;
+    world.settle();
+    assert_eq!(world.condition("staging", "AlertsReady"), Some(false));
+    world.edit("staging", &json!({"slos": null, "metrics": null}));
+    world.settle();
+    assert_eq!(world.condition("staging", "AlertsReady"), None);
+}
+
+#[test]
 fn without_slos_nothing_is_asked_and_nothing_written() {
     let mut world = World::shop();
     world.release(1, Nature::Good);
