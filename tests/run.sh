@@ -33,7 +33,7 @@ build() {
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
-# Optimised a little: ten thousand take half a minute then.
+# Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass.
 api() {

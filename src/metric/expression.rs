@@ -33,10 +33,6 @@ pub struct Scope {
     pub value: f64,
 }
 
-/// What expressions may call, besides what CEL has.
-const FUNCTIONS: [(&str, fn(f64) -> bool); 2] =
-    [("isNaN", f64::is_nan), ("isInf", f64::is_infinite)];
-
 impl Scope {
     /// The names of its fields.
     const NAMES: &'static [&'static str] = &["value"];
@@ -83,7 +79,10 @@ struct Programs {
 impl Programs {
     fn new() -> Self {
         let mut functions = Context::default();
-        for (name, function) in FUNCTIONS {
+        for (name, function) in [
+            ("isNaN", f64::is_nan as fn(f64) -> bool),
+            ("isInf", f64::is_infinite),
+        ] {
             let added = functions.add_function(name, move |Arguments(of): Arguments| {
                 number(name, &of).map(function)
             });

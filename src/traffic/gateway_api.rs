@@ -262,14 +262,11 @@ fn is_named(route: &DynamicObject, report: &Value) -> bool {
         .data
         .pointer("/spec/parentRefs")
         .and_then(Value::as_array);
-    fn field<'a>(parent: &'a Value, key: &str) -> Option<&'a str> {
-        parent.get(key).and_then(Value::as_str)
-    }
     let of = &report["parentRef"];
     named.is_none_or(|named| {
         named.iter().any(|parent| {
             let same_or_open = |key: &str| {
-                let (wanted, told) = (field(parent, key), field(of, key));
+                let (wanted, told) = (parent[key].as_str(), of[key].as_str());
                 wanted.is_none() || told.is_none() || wanted == told
             };
             parent["name"] == of["name"]
