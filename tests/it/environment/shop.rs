@@ -267,6 +267,7 @@ impl Shop {
         let what = format!("{name} runs");
         self.until(environment, &what, |status| {
             status.phase == Some(EnvironmentPhase::Steady)
+                && status.open_incidents.unwrap_or_default() == 0
                 && is(&status.desired)
                 && is(&status.current)
                 && is(&status.last_good)
