@@ -197,9 +197,9 @@ fn understand<'a>(
         ended_at,
     } = recover(seen, order, record, later);
     let has_started = match phase {
-        PromotionPhase::Pending | PromotionPhase::Superseded => false,
-        // Refused before it started, unless its images are what should run.
-        PromotionPhase::Failed => since.is_some(),
+        PromotionPhase::Pending => false,
+        // Before it started, unless its images are what should run, or what was left.
+        PromotionPhase::Failed | PromotionPhase::Superseded => since.is_some(),
         PromotionPhase::AwaitingApproval
         | PromotionPhase::Promoting
         | PromotionPhase::Verifying
@@ -254,7 +254,14 @@ fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) ->
     }
     let held_at = held_since(seen, record, later);
     match told {
-        Some(PromotionPhase::RolledBack) => of(PromotionPhase::RolledBack, None, held_at),
+        Some(PromotionPhase::RolledBack) => match asked_to_leave(record, later, held_at) {
+            Some(at) => of(
+                PromotionPhase::Superseded,
+                Some(record.created_at),
+                Some(at),
+            ),
+            None => of(PromotionPhase::RolledBack, None, held_at),
+        },
         _ if held_at.is_some() => of(PromotionPhase::Failed, None, held_at),
         Some(PromotionPhase::Superseded) if may_have_failed(seen, order, record, later) => {
             of(PromotionPhase::Failed, None, None)
@@ -305,6 +312,21 @@ fn may_have_failed(seen: &Observed, order: &Order, record: &Record, later: &[Rec
     // Failures that hold nothing are in the statuses of Promotions only.
     let is_unknown = seen.is_blank() || !seen.spec.rollback.hold_after;
     is_unknown && is_left && !next.any(|next| next == release)
+}
+
+/// When somebody or something asked for the way back from a Promotion that may have been good until then: its Release was
+/// not held before. It is taken neither for good nor for failed: its Release is held as one that was left, and a Retry that
+/// had nothing to try again still has nothing.
+fn asked_to_leave(
+    record: &Record,
+    later: &[Record],
+    held_at: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let pipeline = &record.spec.pipeline;
+    let back = later.iter().find(|next| next.spec.pipeline == *pipeline)?;
+    let was_asked = back.spec.decision.is_some() || back.spec.reason.is_some();
+    let may_have_been_good = held_at.is_none_or(|at| at >= back.created_at);
+    (was_asked && may_have_been_good).then_some(back.created_at)
 }
 
 /// What is left to go by where no record says anything about a Promotion: what the Rollouts run.

@@ -706,6 +706,53 @@ fn a_retry_from_before_a_failure_does_not_count_when_the_records_are_lost() {
 }
 
 #[test]
+fn a_retry_of_what_was_good_when_it_was_left_does_not_count_when_the_records_are_lost() {
+    for hold_after in [true, false] {
+        let mut world = World::shop();
+        world.edit("staging", &json!({"rollback": {"holdAfter": hold_after}}));
+        for number in [1, 2] {
+            world.release(number, Nature::Good);
+            world.settle();
+        }
+        for action in ["Rollback", "Retry"] {
+            world.decide("alice", action, "staging", &json!({}));
+            world.settle();
+        }
+        let holds = world.status("staging").holds;
+        assert_eq!(world.told("staging")[2], "Rollback shop-1 Succeeded");
+        world.wipe_all(ObjectKind::Promotion);
+        world.settle();
+        assert_eq!(world.told("staging").len(), 3, "nothing is tried again");
+        assert_eq!(world.runs("staging"), ("shop-1".into(), "shop-1".into()));
+        assert_eq!(world.status("staging").holds, holds);
+    }
+}
+
+#[test]
+fn a_retry_of_what_had_failed_before_it_was_left_counts_when_the_records_are_lost() {
+    let mut world = World::shop();
+    world.edit("staging", &json!({"rollback": {"on": []}}));
+    world.release(1, Nature::Good);
+    world.settle();
+    world.release(2, Nature::FailsSmoke);
+    world.settle();
+    world.tick(60);
+    world.decide("alice", "Rollback", "staging", &json!({}));
+    world.settle();
+    let told = world.told("staging");
+    assert_eq!(
+        told[1..],
+        ["Promote shop-2 Failed", "Rollback shop-1 Succeeded"]
+    );
+    world.set_nature(2, Nature::Good);
+    world.wipe_all(ObjectKind::Promotion);
+    world.settle();
+    world.decide("alice", "Retry", "staging", &json!({}));
+    world.settle();
+    assert_eq!(world.runs("staging"), ("shop-2".into(), "shop-2".into()));
+}
+
+#[test]
 fn what_a_person_left_for_something_older_does_not_come_again_when_everything_is_lost() {
     for hold_after in [true, false] {
         let mut world = World::shop();

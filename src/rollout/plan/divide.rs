@@ -33,16 +33,6 @@ impl Draft<'_> {
         self.shift(live, &division);
     }
 
-    /// Lets the stable Service select another revision although it has all of the requests.
-    pub(super) fn switch(&mut self, live: &Arrangement, revision: &Revision) {
-        let weight = if *revision == live.canary {
-            Weight::FULL
-        } else {
-            Weight::ZERO
-        };
-        self.shift(live, &Division::of(weight));
-    }
-
     /// Gives the canary Service this, in every router for itself: one may be elsewhere than the others, because somebody
     /// wrote there or because it refused what they took.
     pub(super) fn shift(&mut self, live: &Arrangement, division: &Division) {

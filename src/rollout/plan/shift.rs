@@ -47,6 +47,7 @@ impl Draft<'_> {
             // The stable Service selects the new revision, the weight is back on it: it is the stable one.
             self.promote();
         }
+        let live = self.as_selected(routing, live, &goal);
         match self.next_move(&live, &goal) {
             Move::Shift(division)
                 if !division.reaches_canary() && self.is_in_vain(&live, &goal) =>
@@ -58,9 +59,6 @@ impl Draft<'_> {
                     self.wait_for_data_plane();
                 }
                 self.wait_for_share(&goal);
-            }
-            Move::Select(Side::Stable, revision) if routing.is_switch() => {
-                self.switch(&live, &revision);
             }
             Move::Select(side, revision) => self.select(side, &revision),
             Move::Shift(division) if !division.reaches_canary() && self.is_way_back() => {
@@ -113,6 +111,20 @@ impl Draft<'_> {
         self.promote();
         self.live = Live::read(self.seen, self.spec, self.backends, &self.stable);
         self.live.arrangement.clone().unwrap_or(live)
+    }
+
+    /// Where a Service is switched to what was superseded, and stable is not to have it back because nothing of it serves:
+    /// then stable is left out, and the new revision comes by way of the other Service as always.
+    fn as_selected(&self, routing: &Routing, live: Arrangement, goal: &Arrangement) -> Arrangement {
+        let is_bypassed = goal.stable != live.stable && goal.stable != live.canary;
+        match &self.live.selected {
+            [Some(active), Some(preview)] if routing.is_switch() && is_bypassed => Arrangement {
+                stable: active.clone(),
+                canary: preview.clone(),
+                division: Division::NONE,
+            },
+            _ => live,
+        }
     }
 
     /// The next move. Routers that do not say the same yet are made to, before anything else.

@@ -195,3 +195,28 @@ fn a_service_that_is_switched_gets_away_from_revisions_that_are_gone() {
     world.wanted = "3";
     world.must_reach(CALM, Phase::Healthy, "v3 gets stuck");
 }
+
+/// Stable was deleted after the Service was switched to v2, and v3 is wanted before v2 is stable.
+#[test]
+fn a_service_that_is_switched_gets_away_from_what_is_superseded_when_stable_is_gone() {
+    let mut world = World::new(1, GOOD, &switched());
+    world.must_reach(CALM, Phase::Healthy, "v1 does not start");
+    world.wanted = "2";
+    let (older, newer) = (world.revision("1"), world.revision("2"));
+    let selects = |world: &World| world.objects.services[0].clone().unwrap().0;
+    while selects(&world) != newer && world.now < CALM {
+        world.tick();
+    }
+    let stable = world.status.progress.as_ref().unwrap().stable.clone();
+    assert_eq!((selects(&world), stable), (newer, Some(older.clone())));
+    world.objects.sets.retain(|set| set.revision != older);
+    world.pods.retain(|pod| pod.revision != older);
+    world.wanted = "3";
+    // The data plane may still send requests to what is gone.
+    for _ in 0..LAG {
+        world.tick();
+    }
+    world.lost.clear();
+    world.must_reach(CALM, Phase::Healthy, "v3 gets stuck");
+    assert_eq!(world.lost, [""; 0], "v2 serves until v3 does");
+}
