@@ -5,28 +5,24 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Namespace;
+use anyhow::Result;
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::rollout::{AT_ONCE, PATIENCE, api, name, template};
+use super::crowd::{self, PATIENCE, api, for_each, name};
+use super::rollout::template;
 use super::watching::Watching;
 
 /// How long it takes until all of `count` Deployments have been updated, from the first request on.
 pub(super) async fn update(client: &Client, count: u32) -> Result<Duration> {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let wanted = serde_json::from_value(json!({"metadata": {"generateName": "bare-"}}))?;
-    let made = namespaces.create(&PostParams::default(), &wanted).await?;
-    let namespace = made.metadata.name.context("a namespace without a name")?;
+    let namespace = crowd::namespace(client, "bare-").await?;
     let deployments = api(client, &namespace, ("apps", "v1", "Deployment"));
     let mut seen = Watching::start(deployments.clone(), |deployment| {
         json!(is_updated(deployment))
     });
-    for_each(count, async |name| {
-        let body = serde_json::from_value(deployment(&name))?;
+    for_each(count, async |index| {
+        let body = serde_json::from_value(deployment(&name(index)))?;
         deployments.create(&PostParams::default(), &body).await?;
         Ok(())
     })
@@ -36,9 +32,9 @@ pub(super) async fn update(client: &Client, count: u32) -> Result<Duration> {
     let start = Instant::now();
     let image = json!([{"name": "web", "image": "greeter:2"}]);
     let change = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": image}}}}));
-    for_each(count, async |name| {
+    for_each(count, async |index| {
         let params = PatchParams::default();
-        deployments.patch(&name, &params, &change).await?;
+        deployments.patch(&name(index), &params, &change).await?;
         Ok(())
     })
     .await?;
@@ -49,23 +45,8 @@ pub(super) async fn update(client: &Client, count: u32) -> Result<Duration> {
     let end = seen
         .until(("all updated", PATIENCE), count, is_at_2)
         .await?;
-    for_each(count, async |name| {
-        deployments
-            .delete(&name, &DeleteParams::background())
-            .await?;
-        Ok(())
-    })
-    .await?;
-    let pods = api(client, &namespace, ("", "v1", "Pod"));
-    super::rollout::gone(&pods).await?;
+    crowd::delete(client, &namespace, &deployments, count).await?;
     Ok(end - start)
-}
-
-async fn for_each(count: u32, work: impl AsyncFn(String) -> Result<()>) -> Result<()> {
-    futures::stream::iter((0..count).map(|index| work(name(index))))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
 }
 
 /// All pods are of the present template and available, and no others are left.

@@ -11,6 +11,7 @@
 mod bare;
 mod calls;
 pub mod chart;
+mod crowd;
 mod metrics_server;
 pub mod report;
 pub mod rollout;

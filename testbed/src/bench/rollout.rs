@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -16,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::bare;
 use super::calls::{Calls, Mark, as_f64};
+use super::crowd::{self, PATIENCE, api, name};
 use super::metrics_server::MetricsServer;
 use super::report::{heading, line, percentile, ratio};
 use super::subject::Subject;
@@ -25,17 +24,12 @@ use crate::scripted::{Rules, ScriptedGateway, ScriptedNodes, routes};
 
 /// The user that the operator is, so that its requests can be counted.
 const OPERATOR: &str = "bench-operator";
-/// Requests of the benchmark itself at the same time.
-pub(super) const AT_ONCE: usize = 16;
 /// Rollouts whose metric turns bad.
 const JUDGED: u32 = 10;
 /// Time for which a Rollout at rest is looked at.
 const REST: Duration = Duration::from_mins(1);
 /// Longer than anything that is left over from a change waits to be written.
 const AFTERMATH: Duration = Duration::from_secs(40);
-/// Nothing here takes longer, even with ten thousand.
-pub(super) const PATIENCE: Duration = Duration::from_mins(40);
-
 /// A cluster with the operator's definitions and nodes for its pods.
 #[expect(missing_debug_implementations, reason = "a client has none")]
 pub struct Bench {
@@ -175,10 +169,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn new(bench: &'a Bench, count: u32) -> Result<Self> {
-        let namespaces: Api<Namespace> = Api::all(bench.client.clone());
-        let wanted = serde_json::from_value(json!({"metadata": {"generateName": "bench-"}}))?;
-        let made = namespaces.create(&PostParams::default(), &wanted).await?;
-        let namespace = made.metadata.name.context("a namespace without a name")?;
+        let namespace = crowd::namespace(&bench.client, "bench-").await?;
         let kind = ("slipway.dev", "v1alpha1", "Rollout");
         let rollouts = Watching::start(api(&bench.client, &namespace, kind), |rollout| {
             let status = &rollout.data["status"];
@@ -333,18 +324,12 @@ impl<'a> Run<'a> {
     async fn create(&mut self) -> Result<Instant> {
         let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
         let watched_by = self.watched_by.as_deref();
-        let creations = (0..self.count).map(|index| {
-            let (rollouts, body) = (rollouts.clone(), rollout(index, "1", watched_by));
-            async move {
-                let body = serde_json::from_value(body)?;
-                rollouts.create(&PostParams::default(), &body).await?;
-                anyhow::Ok(())
-            }
-        });
-        futures::stream::iter(creations)
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
+        crowd::for_each(self.count, async |index| {
+            let body = serde_json::from_value(rollout(index, "1", watched_by))?;
+            rollouts.create(&PostParams::default(), &body).await?;
+            Ok(())
+        })
+        .await?;
         self.settled("1").await
     }
 
@@ -352,20 +337,12 @@ impl<'a> Run<'a> {
     async fn update(&self, version: &str) -> Result<()> {
         let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
         let change = Patch::Merge(json!({"spec": {"template": template(version)}}));
-        let updates = (0..self.count).map(|index| {
-            let (rollouts, change) = (rollouts.clone(), change.clone());
-            async move {
-                rollouts
-                    .patch(&name(index), &PatchParams::default(), &change)
-                    .await
-                    .map(drop)
-            }
-        });
-        futures::stream::iter(updates)
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
-        Ok(())
+        crowd::for_each(self.count, async |index| {
+            let params = PatchParams::default();
+            rollouts.patch(&name(index), &params, &change).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until all are healthy at a version.
@@ -383,20 +360,7 @@ impl<'a> Run<'a> {
     async fn end(mut self) -> Result<()> {
         // Their finalizers need the operator, and the next run wants the machine for itself.
         let rollouts = self.api("slipway.dev", "v1alpha1", "Rollout");
-        let names = (0..self.count).map(|index| {
-            let rollouts = rollouts.clone();
-            async move {
-                rollouts
-                    .delete(&name(index), &kube::api::DeleteParams::background())
-                    .await
-                    .map(drop)
-            }
-        });
-        futures::stream::iter(names)
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
-        gone(&self.api("", "v1", "Pod")).await?;
+        crowd::delete(&self.bench.client, &self.namespace, &rollouts, self.count).await?;
         if let Some(subject) = self.subject.take() {
             subject.kill().await?;
         }
@@ -404,23 +368,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Waits until none is left.
-pub(super) async fn gone(pods: &Api<DynamicObject>) -> Result<()> {
-    crate::wait::until("the pods are gone", PATIENCE, || async {
-        let left = pods
-            .list(&kube::api::ListParams::default().limit(1))
-            .await?;
-        Ok(left.items.is_empty().then_some(()))
-    })
-    .await
-}
-
 fn seconds(span: Duration) -> String {
     format!("{:.1} s", span.as_secs_f64())
-}
-
-pub(super) fn name(index: u32) -> String {
-    format!("app{index:05}")
 }
 
 pub(super) fn template(version: &str) -> Value {
@@ -460,15 +409,6 @@ fn canary_weight(route: &DynamicObject) -> Option<u64> {
         .data
         .pointer("/spec/rules/0/backendRefs/1/weight")?
         .as_u64()
-}
-
-pub(super) fn api(
-    client: &Client,
-    namespace: &str,
-    (group, version, kind): (&str, &str, &str),
-) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
 /// Our definitions and those of the Gateway API.
