@@ -1,28 +1,18 @@
 //! The kubectl plugin, as a process: a live Rollout is explained, files are planned, and exit codes tell how it went.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use slipway::rollout::api::Phase;
 use testbed::scripted::ScriptedGateway;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::cluster::{kubeconfig_path, with_namespace};
 use crate::operator::Operator;
+use crate::plugin::{fed, plugin, text, told};
 use crate::rollout::{Subject, manifest, routed};
-
-fn plugin(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-slipway"));
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .env_remove("NO_COLOR");
-    command
-}
 
 async fn run(args: &[&str]) -> Output {
     plugin(args).output().await.unwrap()
@@ -36,14 +26,6 @@ async fn ask(args: &[&str]) -> Output {
         .output()
         .await
         .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -182,15 +164,7 @@ async fn a_spec_that_cannot_be_is_code_2_with_every_problem() {
     let mut bad = serde_json::to_value(&bad).unwrap();
     bad["spec"]["strategy"]["steps"] = json!([{"setWieght": {"weight": 10}}]);
     let mut command = plugin(&["rollout", "plan", "-f", "-"]);
-    let command = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(bad.to_string().as_bytes()).await.unwrap();
-    drop(input);
-    let answer = child.wait_with_output().await.unwrap();
+    let answer = fed(&mut command, &bad.to_string()).await;
     assert_eq!(answer.status.code(), Some(2));
     let lines = told(&answer);
     assert!(

@@ -25,6 +25,7 @@ mod fault; // a Rollout whose operator is killed, or whose API server fails, at 
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
+mod plugin; // the kubectl plugin, as tests run it
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod prometheus; // a real Prometheus, with a past

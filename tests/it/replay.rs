@@ -3,13 +3,13 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::plugin::{fed, plugin, text, told};
 use crate::prometheus::{PASSWORD, Prometheus};
 
 /// Both revisions of then.
@@ -138,7 +138,7 @@ impl Past {
 
     /// Asks the real Prometheus, as somebody who may.
     fn asking(&self, args: &[&str]) -> Command {
-        let mut command = plugin(args);
+        let mut command = analysis_test(args);
         command
             .args(["--prometheus", &self.prometheus.address])
             .args(["--username", "slipway", "--password-file"])
@@ -159,22 +159,8 @@ impl Past {
     }
 }
 
-fn plugin(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-slipway"));
-    command
-        .args(["analysis", "test"])
-        .args(args)
-        .stdin(Stdio::null())
-        .env_remove("NO_COLOR");
-    command
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+fn analysis_test(args: &[&str]) -> Command {
+    plugin(&[&["analysis", "test"], args].concat())
 }
 
 #[tokio::test]
@@ -287,18 +273,7 @@ async fn a_comparison_finds_in_the_past_what_it_would_have_found() {
     ];
     let judged = async |sides: &[&str]| {
         let mut command = past.asking(&[&["-f", "-"][..], &time, sides].concat());
-        let command = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
-        input
-            .write_all(rollout.to_string().as_bytes())
-            .await
-            .unwrap();
-        drop(input);
-        child.wait_with_output().await.unwrap()
+        fed(&mut command, &rollout.to_string()).await
     };
     let ill = judged(&["--canary", CANARY, "--stable", STABLE]).await;
     println!("{}", text(&ill));
@@ -421,7 +396,8 @@ async fn a_template_is_judged_by_itself_and_what_is_wrong_is_told() {
         "{problem}"
     );
     assert!(!problem.contains("close sesame"), "{problem}");
-    let mut nobody = plugin(&[&time[..], &["--prometheus", "http://127.0.0.1:1", "-f"]].concat());
+    let mut nobody =
+        analysis_test(&[&time[..], &["--prometheus", "http://127.0.0.1:1", "-f"]].concat());
     let nobody = nobody.arg(past.path("api.yaml")).output().await.unwrap();
     assert_eq!(nobody.status.code(), Some(1));
     assert!(
