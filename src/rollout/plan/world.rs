@@ -1,13 +1,11 @@
 //! A simulated cluster with a data plane that lags, pods that fail, caches that are old and an operator that
 //! is killed after any write. Whatever happens, no request is lost and every change comes to its end.
-//!
-//! Each traffic rule has a mutant here: with the rule taken out, some world loses a request, or breaks what
-//! the rule promises. A rule whose mutant survives is not tested.
 
 mod chaos;
 mod cluster;
 mod held;
 mod lent;
+mod mutant;
 mod random;
 mod server;
 mod story;
@@ -378,9 +376,6 @@ fn specs(extra: &Value) -> Specs {
     })
 }
 
-/// Worlds of each story in which a mutant is looked for.
-const SEEDS: u64 = 40;
-
 #[test]
 fn no_world_loses_a_request_and_every_change_ends() {
     for (name, story) in STORIES {
@@ -425,73 +420,6 @@ fn for_each_seed(what: &str, one_in: u64, check: impl Fn(u64) + Sync) {
             scope.spawn(move || own.for_each(check));
         }
     });
-}
-
-/// Whether some world shows that these habits are wrong.
-fn is_killed(habits: Habits) -> bool {
-    STORIES.iter().any(|(_, story)| {
-        (0..SEEDS).any(|seed| {
-            let run = std::panic::catch_unwind(|| story(seed, habits));
-            run.map_or(true, |world| !world.lost.is_empty())
-        })
-    })
-}
-
-macro_rules! mutants {
-    ($($name:ident: $rule:ident;)*) => {
-        $(#[test]
-        fn $name() {
-            let rules = Rules { $rule: false, ..Rules::ALL };
-            assert!(is_killed(Habits { rules, ..GOOD }), "the mutant survives");
-        })*
-    };
-}
-
-mutants! {
-    rule_1_ready_before_weight_is_needed: ready_before_weight;
-    rule_2_drain_before_scale_down_is_needed: drain_before_scale_down;
-    rule_3_referenced_revisions_must_keep_their_pods: referenced_is_never_scaled_away;
-    rule_4_the_way_back_must_not_need_health: abort_needs_no_health;
-    rule_5_selectors_must_change_only_when_idle: selector_swaps_idle;
-    rule_8_counts_must_be_bounded: counts_are_bounded;
-    rule_9_superseded_revisions_must_drain: superseded_drain;
-    rule_10_no_data_must_not_be_success: no_data_is_not_success;
-}
-
-#[test]
-fn rule_6_intent_must_come_first() {
-    assert!(
-        is_killed(Habits {
-            intent_first: false,
-            ..GOOD
-        }),
-        "the mutant survives"
-    );
-}
-
-#[test]
-fn rule_7_old_reads_must_not_write() {
-    assert!(
-        is_killed(Habits {
-            reads_own_writes: false,
-            ..GOOD
-        }),
-        "the mutant survives"
-    );
-}
-
-/// Told apart from the others because it is about restarts only.
-#[test]
-fn rule_11_a_restart_must_leave_enough() {
-    let rules = Rules {
-        restart_leaves_enough: false,
-        ..Rules::ALL
-    };
-    let is_lossy = |replicas| {
-        let world = restarted(0, Habits { rules, ..GOOD }, replicas);
-        !world.lost.is_empty()
-    };
-    assert!(is_lossy(1) && is_lossy(REPLICAS), "the mutant survives");
 }
 
 #[test]

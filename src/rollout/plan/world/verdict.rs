@@ -30,7 +30,7 @@ impl World {
     pub(super) fn note_samples(&mut self, before: &[Tally], outcome: &Outcome) {
         for (key, result) in std::mem::take(&mut self.answered) {
             let name = status::metric_of(&key).unwrap();
-            let tally = before.iter().find(|tally| tally.name == name);
+            let tally = Tally::among(before, name);
             let is_begun = tally.is_some_and(|tally| *tally != tally.afresh());
             let counted = self.counted.entry(name.to_owned()).or_default();
             if !is_begun {
