@@ -74,10 +74,7 @@ pub fn rules(seen: &Observed, kind: ObjectKind) -> Option<Manifest> {
     if slos.is_empty() {
         return None;
     }
-    let labels = Labels {
-        namespace: &seen.key.namespace,
-        environment: &seen.key.name,
-    };
+    let labels = Labels::of(&seen.key);
     let groups = json!({"groups": rule::groups(&slos, &labels)});
     let rest = if kind == ObjectKind::PrometheusRule {
         json!({"spec": groups})

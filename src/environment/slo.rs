@@ -117,10 +117,7 @@ impl<'a> Slos<'a> {
         } else {
             (RESTFUL, SLOW)
         };
-        let labels = Labels {
-            namespace: &self.seen.key.namespace,
-            environment: &self.seen.key.name,
-        };
+        let labels = Labels::of(&self.seen.key);
         let namespace = &self.seen.key.namespace;
         let ask = |text: &str| query::request(slo, namespace, text, None);
         let mut all = vec![

@@ -10,6 +10,7 @@ use crate::environment::api::Severity;
 use crate::metric::provider::{Credentials, connected};
 use crate::model::access::{FORM, percent_encoded};
 use crate::model::action::Request;
+use crate::model::key::Key;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +30,15 @@ pub struct Labels<'a> {
     pub environment: &'a str,
 }
 
-impl Labels<'_> {
+impl<'a> Labels<'a> {
+    /// Those of an Environment's SLOs.
+    pub fn of(environment: &'a Key) -> Self {
+        Self {
+            namespace: &environment.namespace,
+            environment: &environment.name,
+        }
+    }
+
     /// The matchers of the series of an SLO.
     pub fn matchers(&self, slo: &Slo) -> String {
         let Self {

@@ -12,13 +12,6 @@ const LOADED: &str = "loaded";
 const REHEARSAL: &str = "rehearsal";
 
 impl Slos<'_> {
-    fn labels(&self) -> Labels<'_> {
-        Labels {
-            namespace: &self.seen.key.namespace,
-            environment: &self.seen.key.name,
-        }
-    }
-
     /// What is asked about its alerts: often until all is well, then seldom.
     pub(super) fn questions_of_alerts(
         &self,
@@ -28,7 +21,7 @@ impl Slos<'_> {
     ) -> Vec<(String, SignedDuration, Request)> {
         let is_well = self.checked(slo, &self.seen.answers) == Some(Ok(()));
         let every = if is_well { slow } else { every };
-        let groups = rule::names(slo, &self.labels());
+        let groups = rule::names(slo, &Labels::of(&self.seen.key));
         let loaded = rehearsal::which_are_loaded(ask(""), &groups);
         let mut all = vec![(self.key(slo, LOADED), every, loaded)];
         let breach = rule::rehearsal(slo);
@@ -41,7 +34,7 @@ impl Slos<'_> {
     /// What the answers say of the alerts of an SLO; nothing, where there are none.
     fn checked(&self, slo: &Slo, answers: &Answers) -> Option<Result<(), Problem>> {
         let reply = |what| Some(&answers.get(&self.key(slo, what))?.reply);
-        let groups = rule::names(slo, &self.labels());
+        let groups = rule::names(slo, &Labels::of(&self.seen.key));
         let loaded = rehearsal::loaded(reply(LOADED)?, &groups);
         if rule::rehearsal(slo).is_empty() {
             return Some(loaded);
