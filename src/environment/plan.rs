@@ -41,6 +41,7 @@ use super::slo::Watch;
 use super::{alert, render};
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
+use crate::model::span::after;
 use crate::outbox::Outbox;
 use crate::release::order::Order;
 use candidate::Wish;
@@ -258,12 +259,6 @@ impl<'a> Draft<'a> {
             }
         }
     }
-}
-
-/// `at` plus a span of a spec.
-fn after(at: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 /// A span as people write it.

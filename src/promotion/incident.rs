@@ -66,6 +66,12 @@ pub fn open(incidents: &[Incident]) -> Option<&Incident> {
         .find(|incident| incident.resolved_at.is_none())
 }
 
+fn open_mut(incidents: &mut [Incident]) -> Option<&mut Incident> {
+    incidents
+        .iter_mut()
+        .find(|incident| incident.resolved_at.is_none())
+}
+
 /// Whether an alert belongs to one of the incidents.
 pub fn has_alert(incidents: &[Incident], key: &str) -> bool {
     let mut alerts = incidents.iter().flat_map(|incident| &incident.alerts);
@@ -80,10 +86,7 @@ pub fn take_in(incidents: &mut Vec<Incident>, cause: Cause) {
         .alert
         .as_ref()
         .is_some_and(|alert| has_alert(incidents, &alert.key));
-    if !incidents
-        .iter()
-        .any(|incident| incident.resolved_at.is_none())
-    {
+    if open(incidents).is_none() {
         if is_linked || incidents.iter().any(is_known) || incidents.len() >= CAP {
             return;
         }
@@ -98,10 +101,7 @@ pub fn take_in(incidents: &mut Vec<Incident>, cause: Cause) {
             alerts: Vec::new(),
         });
     }
-    let Some(incident) = incidents
-        .iter_mut()
-        .find(|incident| incident.resolved_at.is_none())
-    else {
+    let Some(incident) = open_mut(incidents) else {
         return;
     };
     if let Some(response) = cause.response {
@@ -130,10 +130,7 @@ pub fn close(
     ended: impl Fn(&LinkedAlert) -> Option<Timestamp>,
     recovered_at: Option<Timestamp>,
 ) {
-    let Some(incident) = incidents
-        .iter_mut()
-        .find(|incident| incident.resolved_at.is_none())
-    else {
+    let Some(incident) = open_mut(incidents) else {
         return;
     };
     for alert in &mut incident.alerts {

@@ -17,12 +17,9 @@ use super::candidate::Wish;
 use super::history::Entry;
 use super::{Draft, after};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
 use crate::model::json;
-use crate::promotion::api::{PromotionKind, PromotionPhase};
-
-/// Longest reason on a Promotion, in bytes.
-const MAX_REASON: usize = 600;
+use crate::promotion::api::{IncidentSource, PromotionPhase};
+use crate::promotion::incident;
 
 /// Most promotions that are watched at once: each is a question about each SLO.
 const MOST_WATCHED: usize = 8;
@@ -134,7 +131,6 @@ impl<'a> Draft<'a> {
         };
         let mut first = watched.iter().rev().filter(|_| is_over);
         let (from, blame) = first.find_map(|entry| Some((entry, of(entry)?)))?;
-        let promotion = from.name();
         let left = self.history.started(&from.record.spec.pipeline)?;
         let to = self.history.way_back(from);
         let Some(to) = to.filter(|to| to.images() != left.images()) else {
@@ -146,14 +142,16 @@ impl<'a> Draft<'a> {
             return None;
         };
         let cause = RollbackCause::SLOBurn;
-        let reason = format!("{cause}: {}, since Promotion {promotion}", blame.because);
-        let left = Some(left.release().to_owned());
-        let wish = Wish::back_to(to, PromotionKind::Rollback, left);
-        Some(Wish {
-            reason: Some(truncate(&reason, MAX_REASON).to_owned()),
-            culprit: Some(promotion.to_owned()),
-            ..wish
-        })
+        let incident = |reason: &str| {
+            incident::Cause::new(cause.as_str(), IncidentSource::SLOBurn, reason, self.now)
+        };
+        let because = (cause, blame.because.as_str());
+        Some(Wish::taking_back(
+            from,
+            because,
+            (to, left.release()),
+            incident,
+        ))
     }
 
     /// Keeps the object that has the rules as it should be, and no other.

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::api::PromotionMode;
+use super::super::api::{PromotionMode, RollbackCause};
 use super::super::observed::{Act, Moment, Observed, Source};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR, retried};
 use crate::decision::api::DecisionAction;
+use crate::model::condition::truncate;
 use crate::promotion::api::{PromotionKind, PromotionSpec};
+use crate::promotion::incident;
 use crate::release::api::{ImageRef, Release};
+
+/// Longest reason on a Promotion, in bytes.
+const MAX_REASON: usize = 600;
 
 /// A promotion that is to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +34,8 @@ pub(super) struct Wish {
     pub(super) previous: Option<String>,
     /// Why it is made, where nothing else says it.
     pub(super) reason: Option<String>,
-    /// The Promotion that it takes back because of that.
-    pub(super) culprit: Option<String>,
+    /// The Promotion that it takes back, and the incident that this one has by what it did.
+    pub(super) culprit: Option<(String, incident::Cause)>,
 }
 
 impl Wish {
@@ -63,6 +68,28 @@ impl Wish {
             previous,
             reason: None,
             culprit: None,
+        }
+    }
+
+    /// Back to a Promotion that was good, in the place of the Release that runs, because of what `culprit` did. The incident
+    /// is made from the reason.
+    pub(super) fn taking_back(
+        culprit: &Entry,
+        (cause, because): (RollbackCause, &str),
+        (to, left): (&Entry, &str),
+        incident: impl FnOnce(&str) -> incident::Cause,
+    ) -> Self {
+        let promotion = culprit.name();
+        let reason = format!("{cause}: {because}, since Promotion {promotion}");
+        let wish = Self::back_to(to, PromotionKind::Rollback, Some(left.to_owned()));
+        let incident = incident::Cause {
+            response: Some(format!("going back to {}", wish.release)),
+            ..incident(&reason)
+        };
+        Self {
+            reason: Some(truncate(&reason, MAX_REASON).to_owned()),
+            culprit: Some((promotion.to_owned(), incident)),
+            ..wish
         }
     }
 

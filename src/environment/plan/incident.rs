@@ -16,14 +16,8 @@ use super::rulings::WISH_VALID_FOR;
 use super::{Draft, Said, after};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
-use crate::promotion::api::{
-    Incident, IncidentSource, LinkedAlert, PromotionKind, PromotionStatus,
-};
+use crate::promotion::api::{Incident, IncidentSource, LinkedAlert, PromotionStatus};
 use crate::promotion::incident;
-
-/// Longest reason on a Promotion, in bytes.
-const MAX_REASON: usize = 600;
 
 impl<'a> Draft<'a> {
     /// The promotion that an alert is of.
@@ -94,46 +88,34 @@ impl<'a> Draft<'a> {
 
     fn alert_wish(&mut self) -> Option<Wish> {
         let (from, alert) = self.alarm().filter(|(from, _)| from.phase.is_finished())?;
-        let (release, promotion) = (from.release(), from.name());
         let Some(to) = self.history.way_back(&from) else {
             self.notice(format!(
-                "{} because of {release}, and there is no earlier good Release to go back to",
-                in_words(&alert)
+                "{} because of {}, and there is no earlier good Release to go back to",
+                in_words(&alert),
+                from.release()
             ));
             return None;
         };
-        let cause = RollbackCause::AlertFiring;
-        let reason = format!("{cause}: {}, since Promotion {promotion}", in_words(&alert));
-        let wish = Wish::back_to(to, PromotionKind::Rollback, Some(release.to_owned()));
-        Some(Wish {
-            reason: Some(truncate(&reason, MAX_REASON).to_owned()),
-            culprit: Some(promotion.to_owned()),
-            ..wish
-        })
+        let because = (RollbackCause::AlertFiring, &*in_words(&alert));
+        let incident = |_: &str| of_alert(&alert);
+        Some(Wish::taking_back(
+            &from,
+            because,
+            (to, from.release()),
+            incident,
+        ))
     }
 
     /// Makes the Promotion that takes another one back, which has an incident then.
     pub(super) fn take_back(&mut self, wish: &Wish) {
-        let culprit = wish.culprit.as_ref();
-        let entries = self.history.entries.iter();
-        let culprit = culprit.and_then(|name| entries.clone().find(|entry| entry.name() == name));
-        if let Some(entry) = culprit.copied() {
-            let reason = wish.reason.as_deref().unwrap_or_default();
-            let response = format!("going back to {}", wish.release);
-            let alert = self.alarm().filter(|(from, _)| from.name() == entry.name());
-            let cause = match alert {
-                Some((_, alert)) if reason.starts_with(RollbackCause::AlertFiring.as_str()) => {
-                    of_alert(&alert)
-                }
-                _ => incident::Cause::new(
-                    RollbackCause::SLOBurn.as_str(),
-                    IncidentSource::SLOBurn,
-                    reason,
-                    self.now,
-                ),
-            };
-            let response = Some(response);
-            self.record(&entry, vec![incident::Cause { response, ..cause }]);
+        if let Some((name, cause)) = &wish.culprit {
+            let mut entries = self.history.entries.iter();
+            let culprit = entries.find(|entry| entry.name() == name).copied();
+            if let Some(entry) = culprit {
+                let mut status = entry.record.status.clone();
+                self.taken_into(&entry, &mut status, vec![cause.clone()]);
+                self.put(&entry, &status);
+            }
         }
         self.create(wish);
     }
@@ -182,12 +164,6 @@ impl<'a> Draft<'a> {
             let about = format!("{}/{}", entry.name(), opened.key);
             self.announce(NotificationEvent::IncidentOpened, &about);
         }
-    }
-
-    fn record(&mut self, entry: &Entry<'a>, causes: Vec<incident::Cause>) {
-        let mut status = entry.record.status.clone();
-        self.taken_into(entry, &mut status, causes);
-        self.put(entry, &status);
     }
 
     /// Writes the incidents of a Promotion, and nothing else, if that changes anything.
