@@ -389,8 +389,7 @@ impl Seen<'_> {
         let analysis = self.spec.and_then(|spec| spec.analysis.as_ref());
         let metrics = analysis.into_iter().flat_map(|analysis| &analysis.metrics);
         let line = |(metric, _): &(Metric, Duration)| {
-            let mut tallies = self.status.analysis.iter();
-            let known = tallies.find(|tally| tally.name == metric.name).cloned();
+            let known = Tally::among(&self.status.analysis, &metric.name).cloned();
             let tally = known.or_else(|| self.change.map(|_| Tally::of(&metric.name)))?;
             let verdict = judge::verdict(metric, &tally);
             Some(MetricLine {

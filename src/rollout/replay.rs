@@ -230,7 +230,7 @@ fn at_the_end(
     to: Timestamp,
     consequences: &Consequences,
 ) -> End {
-    let of = |metric: &Metric| tallies.iter().find(|tally| tally.name == metric.name);
+    let of = |metric: &Metric| Tally::among(tallies, &metric.name);
     let is_good = |metric: &Metric| {
         let verdict = of(metric).map(|tally| judge::verdict(metric, tally));
         verdict == Some(Verdict::Good)
@@ -298,7 +298,6 @@ impl<'a> Track<'a> {
     /// Takes the sample that is due, unless the metric is not measured any more.
     fn take(&mut self, at: Timestamp, tallies: &mut Vec<Tally>) {
         let name = &self.metric.name;
-        let position = |tallies: &[Tally]| tallies.iter().position(|tally| tally.name == *name);
         let Some(((_, sample), rest)) = self
             .to_come
             .split_first()
@@ -306,13 +305,13 @@ impl<'a> Track<'a> {
         else {
             return;
         };
-        let known = position(tallies).and_then(|index| tallies.get(index));
+        let known = Tally::among(tallies, name);
         if known.is_some_and(|tally| judge::is_complete(self.metric, tally)) {
             return;
         }
         self.to_come = rest;
         judge::add(tallies, &self.kept, sample, at);
-        let Some(tally) = position(tallies).and_then(|index| tallies.get(index)) else {
+        let Some(tally) = Tally::among(tallies, name) else {
             return;
         };
         let verdict = judgement(&judge::verdict(self.metric, tally));
@@ -342,7 +341,7 @@ impl<'a> Track<'a> {
 
     fn replayed(self, tallies: &[Tally]) -> Replayed {
         let metric = self.metric;
-        let tally = tallies.iter().find(|tally| tally.name == metric.name);
+        let tally = Tally::among(tallies, &metric.name);
         let none = Tally::of(&metric.name);
         let verdict = judge::verdict(metric, tally.unwrap_or(&none));
         let not_taken = self.to_come.iter().map(|(at, sample)| NotTaken {

@@ -58,6 +58,11 @@ impl Tally {
         }
     }
 
+    /// The counts of a metric, among those of all.
+    pub fn among<'a>(all: &'a [Self], name: &str) -> Option<&'a Self> {
+        all.iter().find(|tally| tally.name == name)
+    }
+
     /// The same metric with nothing counted. How many samples there were stays, so that none is taken for an earlier one.
     #[must_use]
     pub fn afresh(&self) -> Self {

@@ -110,8 +110,7 @@ impl Draft<'_> {
 
     /// What a metric has counted.
     pub(super) fn tally(&self, name: &str) -> Option<&Tally> {
-        let mut tallies = self.memory.tallies.iter();
-        tallies.find(|tally| tally.name == name)
+        Tally::among(&self.memory.tallies, name)
     }
 
     /// Drops the counts of metrics that are not measured any more.

@@ -92,7 +92,7 @@ impl Analysis {
     /// Why the counts end a change, if they do: the first bad verdict of a metric that decides something.
     pub fn failure(&self, tallies: &[Tally]) -> Option<String> {
         self.deciding().find_map(|metric| {
-            let tally = tallies.iter().find(|tally| tally.name == metric.name)?;
+            let tally = Tally::among(tallies, &metric.name)?;
             match judge::verdict(metric, tally) {
                 Verdict::Bad(message) => Some(message),
                 Verdict::Good | Verdict::Undecided => None,
@@ -167,7 +167,7 @@ fn timed(metrics: Vec<Metric>, interval: Duration) -> Vec<(Metric, Duration)> {
 }
 
 /// The metrics that can be used, with what is known already filled in. What is wrong with the others is told.
-fn told_apart(all: Vec<Found>, value: &Values<'_>, problems: &mut Vec<Invalid>) -> Vec<Metric> {
+fn told_apart(all: Vec<Found>, value: &Known<'_>, problems: &mut Vec<Invalid>) -> Vec<Metric> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut metrics = Vec::new();
     for found in all {
@@ -235,10 +235,10 @@ fn of_template(
 }
 
 /// What stands in the place of a placeholder, as far as that is known already.
-type Values<'a> = dyn Fn(&Placeholder) -> Result<Option<String>, String> + 'a;
+type Known<'a> = dyn Fn(&Placeholder) -> Result<Option<String>, String> + 'a;
 
 /// A metric with what the Rollout says of itself filled in, if it can be used.
-fn usable(found: &Found, value: &Values<'_>) -> Result<Metric, Vec<Invalid>> {
+fn usable(found: &Found, value: &Known<'_>) -> Result<Metric, Vec<Invalid>> {
     let value = |name: &str, _: &str| match Placeholder::named(name) {
         Some(placeholder) => value(&placeholder),
         None => Err(format!(
