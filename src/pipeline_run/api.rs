@@ -1,12 +1,20 @@
 //! What a PipelineRun looks like in YAML, and the facts about a commit that records share. No I/O.
 
+mod failure;
+mod gate;
+mod stage;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::{SourceError, StageType};
+use crate::pipeline::api::SourceError;
 use crate::schema::{self, closed_set};
+
+pub use failure::*;
+pub use gate::*;
+pub use stage::*;
 
 /// One execution of a Pipeline, at one commit.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -186,134 +194,6 @@ pub struct PipelineRunStatus {
 }
 
 closed_set! {
-    /// Where a stage is.
-    #[derive(Default)]
-    pub enum StagePhase {
-        /// Waiting for the stages that it needs.
-        #[default]
-        Pending,
-        /// Its Job exists.
-        Running,
-        /// It passed.
-        Succeeded,
-        /// It failed.
-        Failed,
-        /// It never started, because a stage that it needs did not succeed.
-        Skipped,
-        /// A person stopped it.
-        Cancelled,
-        /// It took longer than its timeout.
-        TimedOut,
-    }
-}
-
-/// One stage of a run.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StageStatus {
-    /// Name of the stage.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-    /// What the stage does.
-    #[serde(rename = "type")]
-    pub type_: StageType,
-    /// `Pending`, `Running`, or how it ended: `Succeeded`, `Failed`, `Skipped`, `Cancelled`, `TimedOut`.
-    pub phase: StagePhase,
-    /// Name of its Job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<253>)]
-    pub job: Option<String>,
-    /// Number of the attempt, from 1: a stage is started again only when its node or pod was lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub attempt: Option<u32>,
-    /// When its Job was made; absent while the Job is being made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// What happened, in one sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<1024>)]
-    pub message: Option<String>,
-    /// Exit code of the script.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// Tests of its reports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tests: Option<TestCounts>,
-    /// The first of the tests that failed; at most 10.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::list::<10>)]
-    pub failed_tests: Vec<FailedTest>,
-}
-
-/// A test that failed.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct FailedTest {
-    /// Class and name, as in the report; at most 256 characters, cut off.
-    #[schemars(transform = schema::text::<256>)]
-    pub name: String,
-    /// What it says about the failure; at most 512 characters, cut off.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<512>)]
-    pub message: Option<String>,
-}
-
-/// Tests, counted.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct TestCounts {
-    /// All tests in the reports.
-    pub total: u32,
-    /// Those that passed.
-    pub passed: u32,
-    /// Those that failed or ended with an error.
-    pub failed: u32,
-    /// Those that were skipped.
-    pub skipped: u32,
-}
-
-closed_set! {
-    /// What a gate found.
-    pub enum GateResult {
-        /// What it asks for holds.
-        Passed,
-        /// It does not hold, and the run fails.
-        Failed,
-        /// It does not hold, and the gate only warns.
-        Warned,
-        /// Nothing to judge; in mode Enforce the run fails.
-        NoData,
-    }
-}
-
-/// What one gate found.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct GateVerdict {
-    /// Name of the gate.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-    /// `Passed`, `Failed`, `Warned` or `NoData`.
-    pub result: GateResult,
-    /// What was found. Example: `2 of 120 tests failed`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<256>)]
-    pub measured: Option<String>,
-    /// What was asked for. Example: `at most 0 failures, at least 1 test`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<256>)]
-    pub threshold: Option<String>,
-    /// What it means and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<1024>)]
-    pub message: Option<String>,
-}
-
-closed_set! {
     /// What a run makes.
     pub enum ArtifactKind {
         /// A container image.
@@ -337,52 +217,6 @@ pub struct Artifact {
     /// Its digest. Example: `sha256:9b2c…`.
     #[schemars(transform = schema::digest)]
     pub digest: String,
-}
-
-closed_set! {
-    /// Whose fault a failure is, as far as it can be told.
-    pub enum FailureKind {
-        /// A script ended with an exit code other than 0.
-        Test,
-        /// The image could not be built.
-        Build,
-        /// An enforced gate did not pass.
-        Gate,
-        /// The cluster, not the code: no node, no image, an API error.
-        Infra,
-        /// A stage took longer than allowed.
-        Timeout,
-        /// A stage used more memory than its limit.
-        OutOfMemory,
-        /// The pod was evicted.
-        Evicted,
-        /// The repository or the commit could not be fetched.
-        Clone,
-        /// The registry refused the image.
-        Registry,
-        /// The Pipeline asks for something that cannot work.
-        Config,
-    }
-}
-
-/// Why a run failed, and what to do.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Failure {
-    /// Stage that failed; absent when it was no stage.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::name)]
-    pub stage: Option<String>,
-    /// `Test`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry` or `Config`.
-    pub kind: FailureKind,
-    /// What to do next, in one sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<1024>)]
-    pub hint: Option<String>,
-    /// The last lines of the log, at most 2048 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<2048>)]
-    pub log_tail: Option<String>,
 }
 
 /// One commit.

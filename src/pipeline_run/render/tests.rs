@@ -1,7 +1,10 @@
 //! Golden Jobs, and what holds for any of them.
 
+use serde_json::Value;
+
 use super::super::testing::a_run;
 use super::*;
+use crate::pipeline::api::EnvVar;
 use crate::pipeline::testing::{sha, spec};
 
 fn rendered(spec: &PipelineSpec, stage: usize) -> Value {

@@ -1,0 +1,85 @@
+//! Where the code comes from, and how new commits are found. No I/O.
+
+use std::time;
+
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// Where the code comes from.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// A git repository.
+    pub git: GitSource,
+}
+
+/// A git repository and the branch that is built.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("self.url.startsWith('https://') || self.insecure",
+     "url must start with https://, or set insecure: true to fetch over http without encryption"),
+]))]
+pub struct GitSource {
+    /// URL of the repository, without user or password. Example: `https://git.example/shop/api.git`.
+    #[schemars(transform = schema::http_url)]
+    pub url: String,
+    /// Allows `http://`: nothing proves then that the code is what its authors pushed. Default `false`.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Branch that is built. Default `main`. Example: `release/1.4`.
+    #[serde(default = "main_branch")]
+    #[schemars(transform = schema::branch)]
+    pub branch: String,
+    /// Certificates that the server is checked against, for a company's own authority.
+    /// Default: those of the images in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
+}
+
+/// Certificates in a ConfigMap of the same namespace.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundle {
+    /// Name of the ConfigMap. Example: `company-ca`.
+    #[schemars(transform = schema::record_name)]
+    pub config_map_name: String,
+    /// Key whose value is the PEM bundle. Default `ca.crt`.
+    #[serde(default = "ca_key")]
+    #[schemars(transform = schema::some_text::<253>)]
+    pub key: String,
+}
+
+/// How new commits are found.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Polling {
+    /// How often the repository is asked for the head of the branch. A duration; default `2m`.
+    /// Example: `30s`.
+    #[serde(default = "polling_interval")]
+    #[schemars(transform = schema::duration)]
+    pub interval: Duration,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
+}
+
+fn ca_key() -> String {
+    "ca.crt".to_owned()
+}
+
+fn polling_interval() -> Duration {
+    time::Duration::from_mins(2).into()
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            interval: polling_interval(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Why a run failed. No I/O.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{self, closed_set};
+
+closed_set! {
+    /// Whose fault a failure is, as far as it can be told.
+    pub enum FailureKind {
+        /// A script ended with an exit code other than 0.
+        Test,
+        /// The image could not be built.
+        Build,
+        /// An enforced gate did not pass.
+        Gate,
+        /// The cluster, not the code: no node, no image, an API error.
+        Infra,
+        /// A stage took longer than allowed.
+        Timeout,
+        /// A stage used more memory than its limit.
+        OutOfMemory,
+        /// The pod was evicted.
+        Evicted,
+        /// The repository or the commit could not be fetched.
+        Clone,
+        /// The registry refused the image.
+        Registry,
+        /// The Pipeline asks for something that cannot work.
+        Config,
+    }
+}
+
+/// Why a run failed, and what to do.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Stage that failed; absent when it was no stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub stage: Option<String>,
+    /// `Test`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry` or `Config`.
+    pub kind: FailureKind,
+    /// What to do next, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub hint: Option<String>,
+    /// The last lines of the log, at most 2048 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<2048>)]
+    pub log_tail: Option<String>,
+}

@@ -1,0 +1,99 @@
+//! How the stages of a run go. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::api::StageType;
+use crate::schema::{self, closed_set};
+
+closed_set! {
+    /// Where a stage is.
+    #[derive(Default)]
+    pub enum StagePhase {
+        /// Waiting for the stages that it needs.
+        #[default]
+        Pending,
+        /// Its Job exists.
+        Running,
+        /// It passed.
+        Succeeded,
+        /// It failed.
+        Failed,
+        /// It never started, because a stage that it needs did not succeed.
+        Skipped,
+        /// A person stopped it.
+        Cancelled,
+        /// It took longer than its timeout.
+        TimedOut,
+    }
+}
+
+/// One stage of a run.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// Name of the stage.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// What the stage does.
+    #[serde(rename = "type")]
+    pub type_: StageType,
+    /// `Pending`, `Running`, or how it ended: `Succeeded`, `Failed`, `Skipped`, `Cancelled`, `TimedOut`.
+    pub phase: StagePhase,
+    /// Name of its Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub job: Option<String>,
+    /// Number of the attempt, from 1: a stage is started again only when its node or pod was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub attempt: Option<u32>,
+    /// When its Job was made; absent while the Job is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What happened, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+    /// Exit code of the script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Tests of its reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// The first of the tests that failed; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<10>)]
+    pub failed_tests: Vec<FailedTest>,
+}
+
+/// A test that failed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedTest {
+    /// Class and name, as in the report; at most 256 characters, cut off.
+    #[schemars(transform = schema::text::<256>)]
+    pub name: String,
+    /// What it says about the failure; at most 512 characters, cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub message: Option<String>,
+}
+
+/// Tests, counted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TestCounts {
+    /// All tests in the reports.
+    pub total: u32,
+    /// Those that passed.
+    pub passed: u32,
+    /// Those that failed or ended with an error.
+    pub failed: u32,
+    /// Those that were skipped.
+    pub skipped: u32,
+}

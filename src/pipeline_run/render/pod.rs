@@ -1,0 +1,179 @@
+//! The pod of a stage. No I/O.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "naming a field of a JSON object never fails: it adds the field"
+)]
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{At, build};
+use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
+use crate::pipeline_run::observed::Observed;
+use crate::runner::task::{self, ScriptTask, SourceTask};
+
+/// Name of the container that brings the runner.
+pub const TOOLS: &str = "tools";
+/// Name of the container that fetches the commit.
+pub const SOURCE: &str = "source";
+/// Name of the container that does the stage's work.
+pub const MAIN: &str = "main";
+
+/// What a pod gets beyond the timeout of its stage, for the images, the source and the report.
+const GRACE_SECONDS: u64 = 600;
+/// Where the certificates of a source are.
+const CA_FOLDER: &str = "/slipway-ca";
+
+pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value {
+    let runner = seen.images.runner.as_deref().unwrap_or_default();
+    let mut volumes = vec![
+        json!({"name": "slipway", "emptyDir": {}}),
+        json!({"name": "workspace", "emptyDir": {}}),
+    ];
+    let tools = json!({
+        "name": TOOLS, "image": runner,
+        "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
+        "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
+        "securityContext": confined(),
+    });
+    let mut source = json!({
+        "name": SOURCE, "image": runner,
+        "command": [task::RUNNER_IN_IMAGE, "source"],
+        "env": [task_variable(&source_task(seen, spec, at))],
+        "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
+        "securityContext": confined(),
+    });
+    if let Some(bundle) = &spec.source.git.ca_bundle {
+        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
+        push(&mut source["volumeMounts"], mount);
+        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
+        let map = json!({"name": bundle.config_map_name, "items": items});
+        volumes.push(json!({"name": "ca", "configMap": map}));
+    }
+    let (main, more) = main(seen, spec, stage, at);
+    volumes.extend(more);
+    let timeout = stage.timeout().as_secs();
+    let mut pod = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS),
+        "initContainers": [tools, source],
+        "containers": [main],
+        "volumes": volumes,
+    });
+    if let Some(account) = &spec.service_account_name {
+        pod["serviceAccountName"] = account.as_str().into();
+    }
+    pod
+}
+
+pub(super) fn push(list: &mut Value, item: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(item);
+    }
+}
+
+/// What our own containers may do: nothing that takes rights.
+fn confined() -> Value {
+    json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
+}
+
+fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
+    let git = &spec.source.git;
+    SourceTask {
+        url: git.url.clone(),
+        insecure: git.insecure,
+        sha: at.sha.to_owned(),
+        since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
+        git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
+        changes: at.reports_changes,
+        ca_file: git
+            .ca_bundle
+            .as_ref()
+            .map(|_| format!("{CA_FOLDER}/ca.crt")),
+    }
+}
+
+/// A task as an environment variable: the one way in which anything reaches a container.
+pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
+    let text = serde_json::to_string(task).unwrap_or_default();
+    variable(task::VARIABLE, &text)
+}
+
+fn variable(name: &str, value: &str) -> Value {
+    json!({"name": name, "value": task::env_value(value)})
+}
+
+/// The container that does the work, and the volumes that only it needs.
+fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Option<Value>) {
+    let timeout_seconds = stage.timeout().as_secs();
+    let mut container = json!({
+        "name": MAIN,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "slipway", "mountPath": "/slipway", "readOnly": true},
+            {"name": "workspace", "mountPath": task::WORKSPACE},
+        ],
+    });
+    let resources = stage.resources.as_ref();
+    if let Some(resources) = resources.or(spec.defaults.resources.as_ref()) {
+        container["resources"] = resources.clone();
+    }
+    let mut env = environment(seen, spec, stage, at.sha);
+    let mut volume = None;
+    if let Some(build) = &stage.build {
+        volume = Some(build::fill(
+            &mut container,
+            &mut env,
+            seen,
+            build,
+            timeout_seconds,
+        ));
+    } else {
+        env.push(task_variable(&ScriptTask {
+            script: stage.run.clone().unwrap_or_default(),
+            timeout_seconds,
+            junit: stage
+                .reports
+                .as_ref()
+                .map(|reports| reports.junit.clone())
+                .unwrap_or_default(),
+        }));
+        container["image"] = stage
+            .image
+            .clone()
+            .or_else(|| spec.defaults.image.clone())
+            .into();
+        container["command"] = json!([task::RUNNER, "stage"]);
+        container["securityContext"] = json!({"allowPrivilegeEscalation": false});
+    }
+    container["env"] = env.into();
+    (container, volume)
+}
+
+/// What scripts can read. Ours come last and win.
+fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str) -> Vec<Value> {
+    let own = |variable: &&EnvVar| !stage.env.iter().any(|env| env.name == variable.name);
+    let theirs = spec.defaults.env.iter().filter(own).chain(&stage.env);
+    let theirs = theirs.map(|env| variable(&env.name, env.value.as_deref().unwrap_or_default()));
+    let git_ref = seen.spec.git_ref.as_str();
+    let ours = [
+        ("CI", "true"),
+        ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
+        ("SLIPWAY_RUN", &seen.key.name),
+        ("SLIPWAY_STAGE", &stage.name),
+        ("SLIPWAY_REF", git_ref),
+        (
+            "SLIPWAY_BRANCH",
+            git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
+        ),
+        ("SLIPWAY_SHA", sha),
+    ];
+    let is_theirs = |name: &str| ours.iter().all(|(own, _)| *own != name);
+    theirs
+        .filter(|env| env["name"].as_str().is_some_and(is_theirs))
+        .chain(ours.iter().map(|(name, value)| variable(name, value)))
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! The Release of a run. No I/O.
+
+use serde_json::json;
+
+use super::DIGITS;
+use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
+use crate::model::label;
+use crate::model::manifest::Manifest;
+use crate::model::object::ObjectKind;
+use crate::pipeline_run::api::{Artifact, Commit, PipelineRunStatus};
+use crate::pipeline_run::observed::Observed;
+use crate::release::api::{Evidence, Image, ReleaseKind, ReleaseSpec};
+
+/// Name of a Release: the same content of the same commit makes no second one.
+pub fn release_name(pipeline: &str, sha: &str, artifacts: &[Artifact]) -> String {
+    let mut identity: Vec<String> = artifacts
+        .iter()
+        .map(|artifact| format!("{} {}", artifact.name, artifact.digest))
+        .collect();
+    identity.sort();
+    identity.insert(0, format!("{pipeline} {sha}"));
+    let hash = short_hash(identity.join("\n").as_bytes(), DIGITS);
+    suffixed(pipeline, &hash, MAX_LABEL)
+}
+
+/// The Release of a run that passed. It has no owner: it outlives run and Pipeline.
+pub fn release(
+    seen: &Observed,
+    status: &PipelineRunStatus,
+    name: String,
+    commit: &Commit,
+) -> Manifest {
+    let pipeline = &seen.spec.pipeline_ref.name;
+    let spec = ReleaseSpec {
+        pipeline: pipeline.clone(),
+        images: status.artifacts.iter().map(image).collect(),
+        commit: commit.clone(),
+        changes: status.changes.clone(),
+        previous: status.previous.clone().filter(|previous| *previous != name),
+        git_ref: seen.spec.git_ref.clone(),
+        evidence: Evidence {
+            run: seen.key.name.clone(),
+            tests: status.tests,
+            gates: status.gates.clone(),
+        },
+        kind: ReleaseKind::Normal,
+    };
+    let labels = [
+        (label::COMPONENT, "release"),
+        (label::PIPELINE, pipeline.as_str()),
+    ];
+    let key = Key::new(seen.key.namespace.clone(), name);
+    Manifest::new(
+        ObjectKind::Release,
+        key,
+        &labels,
+        None,
+        json!({"spec": spec}),
+    )
+}
+
+fn image(artifact: &Artifact) -> Image {
+    Image {
+        name: artifact.name.clone(),
+        repository: artifact.reference.clone(),
+        digest: artifact.digest.clone(),
+    }
+}
