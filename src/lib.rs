@@ -26,6 +26,8 @@ pub mod crd;
 pub mod decision;
 pub mod environment;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gate;
 pub mod git;
 pub mod kinds;
@@ -41,6 +43,7 @@ pub mod promotion;
 pub mod receiver;
 pub mod reference;
 pub mod release;
+pub mod report;
 pub mod rollout;
 pub mod runner;
 pub mod schema;

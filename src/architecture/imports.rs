@@ -63,6 +63,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("receiver/", Layer::Shell),
     ("runner/task.rs", Layer::Core),
     ("runner/report.rs", Layer::Core),
+    ("runner/report/", Layer::Core),
     ("runner/", Layer::Process),
     ("", Layer::Core),
 ];

@@ -55,6 +55,10 @@ pub use status::*;
      "stages[].needs must name other stages of this Pipeline"),
     ("self.stages.all(s, s.type != 'Test' || has(s.image) || (has(self.defaults) && has(self.defaults.image)))",
      "a Test stage needs an image: set stages[].image, or defaults.image for all of them"),
+    ("!has(self.gates) || self.gates.all(g, !has(g.from) || g.from.all(n, self.stages.exists(s, s.name == n)))",
+     "gates[].from must name stages of this Pipeline"),
+    ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
+     "waivers[].gate must name a gate of this Pipeline"),
 ]))]
 pub struct PipelineSpec {
     /// Stops new runs; runs that have started go on. Default `false`.
@@ -77,6 +81,10 @@ pub struct PipelineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub gates: Vec<Gate>,
+    /// What gates leave out, until a day; at most 64. Default: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<64>)]
+    pub waivers: Vec<Waiver>,
     /// Whether and when a run that passed makes a Release.
     #[serde(default)]
     pub release: ReleaseRule,

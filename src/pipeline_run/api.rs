@@ -2,6 +2,7 @@
 
 mod failure;
 mod gate;
+mod report;
 mod stage;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -14,6 +15,7 @@ use crate::schema::{self, closed_set};
 
 pub use failure::*;
 pub use gate::*;
+pub use report::*;
 pub use stage::*;
 
 /// One execution of a Pipeline, at one commit.

@@ -85,7 +85,7 @@ pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         ..StageReport::default()
     }

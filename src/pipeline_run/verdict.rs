@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
+use super::api::{Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::StageType;
@@ -45,6 +45,10 @@ pub struct Ending {
     pub tests: Option<TestCounts>,
     /// The first of the tests that failed.
     pub failed_tests: Vec<FailedTest>,
+    /// The first of the tests that failed and then passed.
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    pub reports: Option<ReportSummary>,
     /// The last lines of the log.
     pub log_tail: Option<String>,
 }
@@ -190,6 +194,8 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         log_tail: log_tail(&report.log_tail),
         tests: report.tests,
         failed_tests: report.failed_tests,
+        flaky_tests: report.flaky_tests,
+        reports: report.reports,
         ..ending(kind, message)
     }
 }
@@ -208,6 +214,8 @@ fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         digest: None,
         tests: None,
         failed_tests: Vec::new(),
+        flaky_tests: Vec::new(),
+        reports: None,
         log_tail: None,
     }
 }
@@ -217,6 +225,8 @@ fn told(report: &StageReport) -> Ending {
         exit_code: report.exit_code,
         tests: report.tests,
         failed_tests: report.failed_tests.clone(),
+        flaky_tests: report.flaky_tests.clone(),
+        reports: report.reports.clone(),
         ..ending(FailureKind::Infra, "")
     }
 }

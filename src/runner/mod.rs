@@ -8,7 +8,6 @@
 pub mod build;
 pub mod git;
 pub mod glob;
-pub mod junit;
 pub mod memory;
 pub mod process;
 pub mod report;
@@ -39,6 +38,9 @@ pub struct Args {
     /// File that becomes the container's termination message.
     #[arg(long, default_value = "/dev/termination-log", global = true)]
     pub report: PathBuf,
+    /// Longest report, in bytes: the more containers a pod has, the less each of them may say.
+    #[arg(long, default_value_t = report::LIMIT, global = true)]
+    pub report_limit: usize,
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
@@ -89,7 +91,7 @@ pub async fn run(args: Args) -> u8 {
         Command::Source => match parse(&args.task) {
             Ok(task) => {
                 let (report, code) = source::run(&task, &folders).await;
-                write_report(&args.report, &report.encode());
+                write_report(&args.report, &report.encode_within(args.report_limit));
                 Ok(code)
             }
             Err(error) => Err(error),
@@ -97,7 +99,7 @@ pub async fn run(args: Args) -> u8 {
         Command::Stage => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {
                 let (report, code) = stage::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
+                write_report(&args.report, &report.encode_within(args.report_limit));
                 Ok(code)
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
@@ -105,7 +107,7 @@ pub async fn run(args: Args) -> u8 {
         Command::Build => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {
                 let (report, code) = build::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
+                write_report(&args.report, &report.encode_within(args.report_limit));
                 Ok(code)
             }
             (Err(error), _) | (_, Err(error)) => Err(error),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";
 /// Where the runner is, in every container but its own image's.
@@ -52,9 +54,32 @@ pub struct ScriptTask {
     pub script: String,
     /// How long it may take.
     pub timeout_seconds: u64,
-    /// Globs of its JUnit reports.
+    /// Its reports: the format, and globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub junit: Vec<String>,
+    pub reports: Vec<(ReportFormat, Vec<String>)>,
+    /// Tools whose messages in its output are findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemMatcher>,
+    /// Names of tests whose failure is not held against the commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<String>,
+}
+
+impl ScriptTask {
+    /// What a stage asks for.
+    pub fn of(stage: &Stage) -> Self {
+        let reports = stage.reports.as_ref();
+        let globs = reports.into_iter().flat_map(Reports::by_format);
+        Self {
+            script: stage.run.clone().unwrap_or_default(),
+            timeout_seconds: stage.timeout().as_secs(),
+            reports: globs
+                .map(|(format, globs)| (format, globs.to_vec()))
+                .collect(),
+            problems: reports.map_or_else(Vec::new, |reports| reports.problems.clone()),
+            quarantine: Vec::new(),
+        }
+    }
 }
 
 /// Build an image and push it by digest.

@@ -178,7 +178,7 @@ fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         log_tail: "the end of the log".into(),
         ..StageReport::default()

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::report::{ReportSummary, is_zero};
 use crate::pipeline::api::StageType;
 use crate::schema::{self, closed_set};
 
@@ -69,6 +70,13 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub failed_tests: Vec<FailedTest>,
+    /// Tests that failed and then passed at the same commit; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<10, 256>)]
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<ReportSummary>,
 }
 
 /// A test that failed.
@@ -96,4 +104,10 @@ pub struct TestCounts {
     pub failed: u32,
     /// Those that were skipped.
     pub skipped: u32,
+    /// Those among the passed that had failed before, at the same commit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flaky: u32,
+    /// Those among the failed that are in quarantine, and so are not held against the commit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quarantined: u32,
 }

@@ -12,14 +12,13 @@ impl Draft<'_> {
     /// Judges a run whose stages are over.
     pub(super) fn conclude(&mut self, spec: &PipelineSpec) {
         self.next.tests = self.count_tests();
+        let previous = self.next.previous.as_deref();
+        let previous = previous.and_then(|name| self.seen.release(name));
         let evidence = Evidence {
-            tests: self.next.tests,
+            stages: &self.next.stages,
+            baseline: previous.map(|release| &release.spec.evidence),
         };
-        self.next.gates = spec
-            .gates
-            .iter()
-            .map(|gate| gate::judge(gate, &evidence))
-            .collect();
+        self.next.gates = gate::judge_all(&spec.gates, &spec.waivers, &evidence, self.now);
         if let Some(phase) = self.failed_phase() {
             self.end(phase);
             return;
@@ -40,12 +39,7 @@ impl Draft<'_> {
 
     fn count_tests(&self) -> Option<TestCounts> {
         let counts = self.next.stages.iter().filter_map(|stage| stage.tests);
-        counts.reduce(|a, b| TestCounts {
-            total: a.total.saturating_add(b.total),
-            passed: a.passed.saturating_add(b.passed),
-            failed: a.failed.saturating_add(b.failed),
-            skipped: a.skipped.saturating_add(b.skipped),
-        })
+        counts.reduce(TestCounts::plus)
     }
 
     /// How the run ends when a stage did not succeed.

@@ -99,6 +99,8 @@ impl Draft<'_> {
             exit_code: None,
             tests: None,
             failed_tests: Vec::new(),
+            flaky_tests: Vec::new(),
+            reports: None,
         };
         self.next.stages = spec.stages.iter().map(pending).collect();
     }
@@ -207,6 +209,8 @@ impl Draft<'_> {
         status.exit_code = ending.exit_code;
         status.tests = ending.tests;
         status.failed_tests = ending.failed_tests;
+        status.flaky_tests = ending.flaky_tests;
+        status.reports = ending.reports;
         if let Some(kind) = ending.failure {
             self.note_failure(Failure {
                 stage: Some(stage.name.clone()),

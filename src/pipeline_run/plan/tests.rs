@@ -12,6 +12,8 @@ use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline::testing::{NOW, sha, spec};
 use jiff::SignedDuration;
 
+mod evidence;
+
 const UNIT: &str = "api-1-unit-1";
 const IMAGE: &str = "api-1-image-1";
 

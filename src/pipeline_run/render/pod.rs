@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{At, build};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
+use crate::runner::report;
 use crate::runner::task::{self, ScriptTask, SourceTask};
 
 /// Name of the container that brings the runner.
@@ -66,7 +67,28 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
+    limit_reports(&mut pod);
     pod
+}
+
+/// Tells every runner of a pod how much it may report: the more containers there are, the less.
+fn limit_reports(pod: &mut Value) {
+    let lists = ["initContainers", "containers"];
+    let count = |list: &str| pod[list].as_array().map_or(0, Vec::len);
+    let limit = report::limit(lists.into_iter().map(count).sum());
+    if limit == report::LIMIT {
+        return;
+    }
+    for list in lists {
+        for container in pod[list].as_array_mut().into_iter().flatten() {
+            let command = container["command"].as_array_mut();
+            let runs = |name: &Value| name == task::RUNNER || name == task::RUNNER_IN_IMAGE;
+            if let Some(command) = command.filter(|command| command.first().is_some_and(runs)) {
+                command.push("--report-limit".into());
+                command.push(limit.to_string().into());
+            }
+        }
+    }
 }
 
 pub(super) fn push(list: &mut Value, item: Value) {
@@ -132,15 +154,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
             timeout_seconds,
         ));
     } else {
-        env.push(task_variable(&ScriptTask {
-            script: stage.run.clone().unwrap_or_default(),
-            timeout_seconds,
-            junit: stage
-                .reports
-                .as_ref()
-                .map(|reports| reports.junit.clone())
-                .unwrap_or_default(),
-        }));
+        env.push(task_variable(&ScriptTask::of(stage)));
         container["image"] = stage
             .image
             .clone()
