@@ -375,7 +375,7 @@ mod tests {
     fn a_waiver_leaves_out_what_it_names_and_says_so() {
         let waiver = |id: &str| Waiver {
             id: Some(id.to_owned()),
-            ..gate::testing::waiver("cves", "2026-12-31")
+            ..gate::testing::waiver("cves", "2099-12-31")
         };
         let two = || set(&[("A", Severity::High, false), ("B", Severity::High, false)]);
         let limits = Limits::default();

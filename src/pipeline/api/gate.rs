@@ -25,9 +25,9 @@ closed_set! {
 #[schemars(transform = schema::Rules(&[
     ("[has(self.result), has(self.tests), has(self.coverage), has(self.complexity), has(self.vulnerabilities), \
       has(self.findings), has(self.secrets), has(self.licences), has(self.benchmarks), has(self.latency), \
-      has(self.accessibility), has(self.cel)].filter(x, x).size() == 1",
+      has(self.accessibility)].filter(x, x).size() == 1",
      "a gate needs exactly one check: set one of result, tests, coverage, complexity, vulnerabilities, findings, \
-      secrets, licences, benchmarks, latency, accessibility, cel"),
+      secrets, licences, benchmarks, latency, accessibility"),
 ]))]
 pub struct Gate {
     /// Name of the gate. Example: `tests`.
@@ -74,11 +74,6 @@ pub struct Gate {
     /// Judges the accessibility of pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessibility: Option<AccessibilityGate>,
-    /// A condition in CEL over all of the evidence, at most 1024 characters. See docs/gates for what it may name.
-    /// Example: `coverage.line >= 80.0 && findings.total == 0`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::some_text::<1024>)]
-    pub cel: Option<String>,
 }
 
 /// Asks that stages have run and succeeded.

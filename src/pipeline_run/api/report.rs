@@ -11,36 +11,36 @@ use crate::schema::{self, closed_set};
 
 /// What the reports of a stage say, or those of a whole run.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct ReportSummary {
     /// Lines and branches that tests reached.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
     /// How complex the functions are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
     /// What scanners, linters and problem matchers found, by category. A category without findings is
     /// listed too, when something looked for them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = by_category)]
     pub findings: Vec<FindingSet>,
     /// Numbers of components by licence, as SPDX expressions; at most 48. Example: `{MIT: 120}`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = schema::few::<48>)]
     pub licences: BTreeMap<String, u32>,
     /// Components whose licence is not listed, because there are too many different ones.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted_licences: u32,
     /// Results of benchmarks; at most 40.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = by_text_name::<40>)]
     pub benchmarks: Vec<Benchmark>,
     /// Results of load tests; at most 8.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = by_text_name::<8>)]
     pub latency: Vec<Latency>,
     /// Scores of Lighthouse: the lowest of all pages.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
 }
 
@@ -62,23 +62,23 @@ pub(super) fn is_zero(number: &u32) -> bool {
 
 /// Lines and branches that tests reached.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Coverage {
     /// Lines that could be reached.
     pub lines: u32,
     /// Lines that were.
     pub covered_lines: u32,
     /// Branches that could be taken; 0 where they were not looked at.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub branches: u32,
     /// Branches that were.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub covered_branches: u32,
 }
 
 /// How complex the functions are: cyclomatic complexity.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Complexity {
     /// Functions and methods.
     pub functions: u32,
@@ -87,7 +87,7 @@ pub struct Complexity {
     /// The highest.
     pub highest: u32,
     /// Where the highest is. Example: `shop/cart.py:total`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<160>)]
     pub highest_at: Option<String>,
 }
@@ -127,7 +127,7 @@ pub struct FindingSet {
     /// What they are about: `Vulnerability`, `Code`, `Secret` or `Accessibility`.
     pub category: FindingCategory,
     /// All of them, counted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Severities::is_none")]
     pub total: Severities,
     /// Those for which there is no repair yet, counted; only of vulnerabilities.
     #[serde(default, skip_serializing_if = "Severities::is_none")]
@@ -145,19 +145,19 @@ pub struct FindingSet {
 
 /// Findings by severity, counted. A tool that tells no severity counts as `high`.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Severities {
     /// Critical ones.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub critical: u32,
     /// High ones.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub high: u32,
     /// Medium ones.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub medium: u32,
     /// Low ones.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub low: u32,
 }
 
@@ -215,46 +215,46 @@ pub struct Benchmark {
 
 /// The result of one load test. Times are in milliseconds.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Latency {
     /// Name of its report without folder and ending; at most 96 characters.
     #[schemars(transform = schema::some_text::<96>)]
     pub name: String,
     /// Requests that were sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
     /// Share of them that failed, in percent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_percent: Option<f64>,
     /// Half of them were faster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50: Option<f64>,
     /// 90 % of them were faster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p90: Option<f64>,
     /// 95 % of them were faster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p95: Option<f64>,
     /// 99 % of them were faster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
 }
 
 /// Scores of Lighthouse, from 0 to 100.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Scores {
     /// Accessibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessibility: Option<u32>,
     /// Performance.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<u32>,
     /// Best practices.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_practices: Option<u32>,
     /// How well search engines read it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seo: Option<u32>,
 }
 
