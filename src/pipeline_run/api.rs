@@ -4,6 +4,7 @@ mod failure;
 mod gate;
 mod report;
 mod stage;
+mod supply;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -17,6 +18,7 @@ pub use failure::*;
 pub use gate::*;
 pub use report::*;
 pub use stage::*;
+pub use supply::*;
 
 /// One execution of a Pipeline, at one commit.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

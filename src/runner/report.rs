@@ -9,9 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::model::condition::truncate;
+use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{
-    Commit, FailedTest, FailureKind, Finding, ReportSummary, TestCounts,
+    Attestation, AttestationKind, Commit, FailedTest, FailureKind, Finding, ReportSummary,
+    TestCounts,
 };
 
 mod packed;
@@ -24,6 +26,8 @@ const POD_LIMIT: usize = 12 * 1024;
 pub const MAX_CHANGES: usize = 50;
 /// Failed tests that a report has at most.
 pub const MAX_FAILED: usize = 10;
+/// Attestations that a report has at most: three for each of eight images.
+const MAX_ATTESTATIONS: usize = 24;
 const MAX_NAME: usize = 256;
 const MAX_PERSON: usize = 128;
 const MAX_TEXT: usize = 512;
@@ -66,6 +70,9 @@ pub struct StageReport {
     /// Digest of the image that was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What was said about images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<AttestationReport>,
     /// Tests of the reports; nothing when there is no report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
@@ -89,6 +96,20 @@ pub const fn limit(containers: usize) -> usize {
     match POD_LIMIT.checked_div(containers) {
         Some(share) if share < LIMIT => share,
         Some(_) | None => LIMIT,
+    }
+}
+
+/// Something that was said about an image: its name, what, and the digest of it. Short, because 24 of them have to fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestationReport(pub String, pub AttestationKind, pub String);
+
+impl From<AttestationReport> for Attestation {
+    fn from(AttestationReport(image, kind, digest): AttestationReport) -> Self {
+        Self {
+            image,
+            kind,
+            digest,
+        }
     }
 }
 
@@ -232,6 +253,8 @@ impl StageReport {
             .map(|message| clean(&message, MAX_MESSAGE));
         self.failed_tests.truncate(MAX_FAILED);
         self.failed_tests.iter_mut().for_each(clean_test);
+        self.attestations.truncate(MAX_ATTESTATIONS);
+        self.attestations.retain(|said| is_digest(&said.2));
         self.flaky_tests.truncate(MAX_FAILED);
         for test in &mut self.flaky_tests {
             *test = clean(test, MAX_NAME);
@@ -270,15 +293,6 @@ fn clean_commit(commit: Commit) -> Option<Commit> {
         email: clean(&commit.email, MAX_PERSON),
         subject: clean(&commit.subject, MAX_NAME),
         ..commit
-    })
-}
-
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 

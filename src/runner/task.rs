@@ -1,10 +1,14 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
+mod supply;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+
+pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";
