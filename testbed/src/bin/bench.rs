@@ -28,6 +28,12 @@ enum What {
         #[arg(long, default_values = ["100", "500"])]
         count: Vec<u32>,
     },
+    /// Runs of a Pipeline with three stages, all started at once
+    Pipeline {
+        /// How many
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+    },
 }
 
 #[tokio::main]
@@ -42,6 +48,9 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    let What::Rollout { count } = &args.what;
-    Bench::start(&args.operator).await?.play(count).await
+    let bench = Bench::start(&args.operator).await?;
+    match &args.what {
+        What::Rollout { count } => bench.play(count).await,
+        What::Pipeline { count } => bench.play_pipelines(*count).await,
+    }
 }
