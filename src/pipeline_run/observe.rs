@@ -220,9 +220,11 @@ fn read_pod(pod: &core::Pod) -> Pod {
         let init = status.init_container_statuses.iter().flatten();
         init.chain(status.container_statuses.iter().flatten())
     };
-    let spec = pod.spec.as_ref();
+    // The cache keeps no specs of pods.
+    let is_scheduled = conditions()
+        .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
     Pod {
-        has_node: spec.is_some_and(|spec| spec.node_name.is_some()),
+        has_node: is_scheduled || status.start_time.is_some() || phase != "Pending",
         is_over: matches!(phase, "Succeeded" | "Failed"),
         reason: status.reason.clone().unwrap_or_default(),
         message: status.message.clone().unwrap_or_default(),

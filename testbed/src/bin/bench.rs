@@ -27,6 +27,9 @@ enum What {
         /// How many; may be repeated
         #[arg(long, default_values = ["100", "500"])]
         count: Vec<u32>,
+        /// Only create this many, and look at them at rest
+        #[arg(long, conflicts_with = "count")]
+        at_rest: Option<u32>,
     },
     /// Runs of a Pipeline with three stages, all started at once
     Pipeline {
@@ -50,7 +53,11 @@ async fn main() -> ExitCode {
 async fn measure(args: &Args) -> Result<()> {
     let bench = Bench::start(&args.operator).await?;
     match &args.what {
-        What::Rollout { count } => bench.play(count).await,
+        What::Rollout {
+            at_rest: Some(count),
+            ..
+        } => bench.rest(*count).await,
+        What::Rollout { count, .. } => bench.play(count).await,
         What::Pipeline { count } => bench.play_pipelines(*count).await,
     }
 }
