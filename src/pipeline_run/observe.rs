@@ -223,9 +223,10 @@ fn read_pod(pod: &core::Pod) -> Pod {
     // The cache keeps no specs of pods.
     let is_scheduled = conditions()
         .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
+    let is_over = matches!(phase, "Succeeded" | "Failed");
     Pod {
-        has_node: is_scheduled || status.start_time.is_some() || phase != "Pending",
-        is_over: matches!(phase, "Succeeded" | "Failed"),
+        has_node: is_scheduled || status.start_time.is_some() || is_over,
+        is_over,
         reason: status.reason.clone().unwrap_or_default(),
         message: status.message.clone().unwrap_or_default(),
         is_disrupted: disrupted,
