@@ -26,6 +26,7 @@ pub mod crd;
 pub mod decision;
 pub mod environment;
 pub mod error;
+pub mod expression;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gate;

@@ -45,6 +45,10 @@ impl<'a> Evidence<'a> {
             let Some(reports) = &stage.reports else {
                 continue;
             };
+            if reports.is_cut {
+                let problem = format!("the reports of stage {} did not fit", stage.name);
+                scope.problem = Some(format!("{problem} into the status of the run; write fewer"));
+            }
             if let Err(error) = scope.now.merge(reports.clone()) {
                 let problem = format!("the reports of all stages together are {error}");
                 scope.problem = Some(format!("{problem}; set from, with fewer stages"));

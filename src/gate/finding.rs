@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::waiver::Waivers;
 use super::{Check, Scope, count};
-use crate::pipeline::api::{FindingsGate, SecretsGate, SeverityLimits};
+use crate::pipeline::api::{FindingsGate, SecretsGate, SeverityLimits, VulnerabilitiesGate};
 use crate::pipeline_run::api::{Finding, FindingCategory, FindingSet, Severities, Severity};
 use crate::report::finding::{Mark, mark};
 
@@ -27,13 +27,23 @@ pub struct Limits<'a> {
     pub ignores_unfixed: bool,
 }
 
-impl<'a> From<&'a FindingsGate> for Limits<'a> {
+impl<'a> From<&'a VulnerabilitiesGate> for Limits<'a> {
     fn from(gate: &'a FindingsGate) -> Self {
         Self {
             max: gate.max.as_ref(),
             sum: None,
             new_only: gate.new_only.unwrap_or(false),
             ignores_unfixed: gate.ignore_unfixed.unwrap_or(false),
+        }
+    }
+}
+
+impl<'a> From<&'a FindingsGate> for Limits<'a> {
+    fn from(gate: &'a FindingsGate) -> Self {
+        Self {
+            max: gate.max.as_ref(),
+            new_only: gate.new_only.unwrap_or(false),
+            ..Self::default()
         }
     }
 }

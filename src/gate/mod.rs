@@ -7,6 +7,7 @@ pub mod benchmark;
 pub mod complexity;
 pub mod coverage;
 pub mod evidence;
+pub mod expression;
 pub mod finding;
 pub mod latency;
 pub mod licence;
@@ -159,6 +160,9 @@ fn check(gate: &Gate, scope: &Scope<'_>, waivers: &Waivers<'_>, used: &mut Vec<S
     }
     if let Some(limits) = &gate.latency {
         return latency::check(limits, scope);
+    }
+    if let Some(condition) = &gate.cel {
+        return expression::check(condition, scope);
     }
     Check::no_data("a check", "the gate checks nothing; set one of its checks")
 }

@@ -14,7 +14,7 @@ pub enum Missing {
 /// What a gate lacks, if anything.
 pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
     use ReportFormat as F;
-    let (check, wanted, formats): (_, _, &[F]) = if gate.result.is_some() {
+    let (check, wanted, formats): (_, _, &[F]) = if gate.result.is_some() || gate.cel.is_some() {
         return None;
     } else if gate.tests.is_some() {
         ("tests", "reports.junit", &[F::Junit])

@@ -55,6 +55,7 @@ impl ReportSummary {
         for one in other.latency {
             add_latency(&mut all.latency, one)?;
         }
+        all.is_cut |= other.is_cut;
         *self = all;
         Ok(())
     }

@@ -25,9 +25,9 @@ closed_set! {
 #[schemars(transform = schema::Rules(&[
     ("[has(self.result), has(self.tests), has(self.coverage), has(self.complexity), has(self.vulnerabilities), \
       has(self.findings), has(self.secrets), has(self.licences), has(self.benchmarks), has(self.latency), \
-      has(self.accessibility)].filter(x, x).size() == 1",
+      has(self.accessibility), has(self.cel)].filter(x, x).size() == 1",
      "a gate needs exactly one check: set one of result, tests, coverage, complexity, vulnerabilities, findings, \
-      secrets, licences, benchmarks, latency, accessibility"),
+      secrets, licences, benchmarks, latency, accessibility, cel"),
 ]))]
 pub struct Gate {
     /// Name of the gate. Example: `tests`.
@@ -55,7 +55,7 @@ pub struct Gate {
     pub complexity: Option<ComplexityGate>,
     /// Judges known vulnerabilities of what is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vulnerabilities: Option<FindingsGate>,
+    pub vulnerabilities: Option<VulnerabilitiesGate>,
     /// Judges findings in the code: of linters, analysers and problem matchers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<FindingsGate>,
@@ -74,6 +74,11 @@ pub struct Gate {
     /// Judges the accessibility of pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessibility: Option<AccessibilityGate>,
+    /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates.md has what it may
+    /// name. Example: `coverage.line >= 80.0 && findings.total == 0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<1024>)]
+    pub cel: Option<String>,
 }
 
 /// Asks that stages have run and succeeded.
@@ -162,7 +167,22 @@ pub struct SeverityLimits {
     pub low: Option<u32>,
 }
 
-/// Limits for findings.
+/// Limits for vulnerabilities.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct VulnerabilitiesGate {
+    /// Numbers that are accepted, by severity. Default: no critical and no high ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<SeverityLimits>,
+    /// Counts only those that the newest Release did not have. Without a Release all count. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_only: Option<bool>,
+    /// Leaves out those for which there is no repair yet. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_unfixed: Option<bool>,
+}
+
+/// Limits for findings in the code.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingsGate {
@@ -172,9 +192,6 @@ pub struct FindingsGate {
     /// Counts only those that the newest Release did not have. Without a Release all count. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_only: Option<bool>,
-    /// Leaves out vulnerabilities for which there is no repair yet. Default `false`. Only for `vulnerabilities`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignore_unfixed: Option<bool>,
 }
 
 /// Limits for secrets.

@@ -42,6 +42,10 @@ pub struct ReportSummary {
     /// Scores of Lighthouse: the lowest of all pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
+    /// Whether licences, benchmarks and load tests were left out, because all stages of the run together had more than
+    /// a status holds. Gates that judge the stage have no data then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
 }
 
 fn by_category(schema: &mut schemars::Schema) {

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::pipeline_run::api::{Coverage, FindingCategory, FindingSet, ReportSummary, Severity};
+use crate::pipeline_run::api::{
+    Coverage, FailedTest, FindingCategory, FindingSet, ReportSummary, Severity,
+};
 use crate::pipeline_run::render;
 use crate::release::api::Release;
 use crate::report::finding::Found;
@@ -122,4 +124,32 @@ fn a_report_that_is_missing_fails_the_run() {
     let seen = reported(&gates, ReportSummary::default(), None);
     assert_eq!(verdicts(&seen), [GateResult::NoData]);
     assert_eq!(then(seen).status.phase, Some(RunPhase::Failed));
+}
+
+#[test]
+fn a_test_that_fails_in_one_attempt_and_not_in_the_next_is_flaky() {
+    let stages = json!([{"name": "unit", "type": "Test", "image": "python", "run": "pytest", "retry": {"app": 1}}]);
+    let failing = StageReport {
+        failed_tests: vec![FailedTest {
+            name: "shop.clock".into(),
+            message: None,
+        }],
+        ..tested(3, 1)
+    };
+    let seen = with_job(running(&stages), UNIT, |job| {
+        job.over(NOW, 1, failing.clone())
+    });
+    let seen = then(seen);
+    assert_eq!(seen.status.suspects.len(), 1);
+    let second = "api-1-unit-2";
+    let good = then(with_job(seen.clone(), second, |job| {
+        job.over(NOW, 0, tested(3, 0))
+    }));
+    let unit = stage(&good.status, "unit");
+    assert_eq!(unit.flaky_tests, ["shop.clock"]);
+    assert_eq!(good.status.tests.map(|tests| tests.flaky), Some(1));
+    assert!(good.status.suspects.is_empty());
+    // One that fails again is broken, and not flaky.
+    let bad = then(with_job(seen, second, |job| job.over(NOW, 1, failing)));
+    assert!(stage(&bad.status, "unit").flaky_tests.is_empty());
 }
