@@ -56,6 +56,7 @@ pub(crate) fn a_run() -> Observed {
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
+            receiver: None,
         },
     }
 }

@@ -1,22 +1,27 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
-//! `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
+//! `build` builds an image, `logs` sends what they say to the operator, `claim` lets a stage begin that runs
+//! at most once. What to do comes as one JSON value in the environment (`task`), how it went
 //! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
 //! into a command line.
 
 pub mod build;
+pub mod call;
+pub mod claim;
 pub mod git;
 pub mod glob;
 pub mod junit;
+pub mod log;
 pub mod memory;
 pub mod process;
 pub mod report;
+pub mod ship;
 pub mod source;
 pub mod stage;
 pub mod task;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +47,9 @@ pub struct Args {
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
+    /// Folder that the log is kept in, if it is there.
+    #[arg(long, default_value = task::LOGS, global = true)]
+    pub logs: PathBuf,
 }
 
 /// What the runner does.
@@ -58,6 +66,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// Send what the stage says to the operator.
+    Logs,
+    /// Claim the attempt of a stage that runs at most once.
+    Claim,
 }
 
 /// Where things are in a pod. The names of `task` are those of a real one.
@@ -84,6 +96,9 @@ pub async fn run(args: Args) -> u8 {
     let folders = Folders {
         workspace: args.workspace.clone(),
     };
+    if !matches!(args.command, Command::Logs | Command::Install { .. }) {
+        log::keep_in(&args.logs);
+    }
     let result = match &args.command {
         Command::Install { path } => install(path).map(|()| 0),
         Command::Source => match parse(&args.task) {
@@ -101,6 +116,21 @@ pub async fn run(args: Args) -> u8 {
                 Ok(code)
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Logs => match (parse(&args.task), Stop::listen()) {
+            (Ok(task), Ok(mut stop)) => {
+                ship::run(&task, &mut stop).await;
+                Ok(0)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Claim => match parse(&args.task) {
+            Ok(task) => {
+                let (report, code) = claim::run(&task).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            Err(error) => Err(error),
         },
         Command::Build => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {
@@ -143,8 +173,7 @@ fn write_report(path: &Path, text: &str) {
 
 /// A line in the log of the stage.
 pub(crate) fn say(line: &str) {
-    // A log that nobody takes is no reason to stop.
-    let _ = writeln!(io::stdout(), "{line}");
+    log::write(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]
