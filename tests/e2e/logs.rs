@@ -98,17 +98,14 @@ async fn a_run_that_is_followed_and_stopped_keeps_its_last_words() {
         let run = played
             .start(&[json!({"name": "slow", "type": "Test", "run": script})])
             .await;
-        let mut follower = played.plugin(&["run", "logs", &run, "-f", "-n", &app.namespace]);
-        let follower = follower
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut reader = played.plugin(&["run", "logs", &run, "-f", "-n", &app.namespace]);
+        let reader = reader.stdout(std::process::Stdio::piped()).spawn().unwrap();
         played.until_said(&run, "slow", "begin slow").await;
         let said = played
             .run(&["run", "cancel", &run, "-n", &app.namespace])
             .await;
         assert_eq!(text(&said), format!("run {run} is to be cancelled\n"));
-        let followed = tokio::time::timeout(WHILE, follower.wait_with_output()).await;
+        let followed = tokio::time::timeout(WHILE, reader.wait_with_output()).await;
         let followed = text(&followed.unwrap().unwrap());
         assert!(followed.contains("slow | begin slow\n"), "{followed}");
         assert!(followed.contains("slow | last words\n"), "{followed}");
