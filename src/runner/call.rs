@@ -1,15 +1,10 @@
-//! Calls the operator's receiver, over HTTP, with the pod's own token. Talks to the network.
+//! Calls the operator's receiver, with the pod's own token. Talks to the network.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use http::{Request, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::header;
 use tokio::time::{interval, timeout};
 
 /// Longest time for one call.
@@ -60,43 +55,29 @@ impl Receiver<'_> {
     }
 
     async fn post_once(&self, path: &str, body: &[u8]) -> io::Result<Answer> {
-        let url: http::Uri = format!("{}{path}", self.url.trim_end_matches('/'))
-            .parse()
-            .map_err(io::Error::other)?;
-        let host = url.authority().filter(|_| url.scheme_str() == Some("http"));
-        let host = host.ok_or_else(|| {
-            io::Error::other(format!("{url}: the receiver is reached over http only"))
-        })?;
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let token = std::fs::read_to_string(self.token_file)?;
-        let request = Request::post(&url)
-            .header(header::HOST, host.as_str())
-            .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
+        // A connection of its own for each call: the last one may lead to a process that does not lead any more.
+        let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .no_proxy()
+            .build()
+            .map_err(io::Error::other)?;
+        let request = http
+            .post(url)
+            .bearer_auth(token.trim())
             .header(header::CONTENT_TYPE, "application/octet-stream")
-            .header(header::CONNECTION, "close")
-            .body(Full::new(Bytes::copy_from_slice(body)))
-            .map_err(io::Error::other)?;
-        let port = host.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((host.host(), port)).await?;
-        let (mut sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        let talk = async {
-            let answer = sender.send_request(request).await;
-            let answer = answer.map_err(io::Error::other)?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-            let body = body.map_err(io::Error::other)?.to_bytes();
-            let text = String::from_utf8_lossy(&body).trim().to_owned();
-            Ok(Answer { status, text })
-        };
-        // The connection is driven until the answer is there; it may end before, with the answer read.
-        let mut talk = std::pin::pin!(talk);
-        tokio::select! {
-            answer = &mut talk => answer,
-            ended = connection => {
-                ended.map_err(io::Error::other)?;
-                talk.await
+            .body(body.to_vec());
+        let mut answer = request.send().await.map_err(io::Error::other)?;
+        let status = answer.status().as_u16();
+        let mut text = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(io::Error::other)? {
+            text.extend_from_slice(&part);
+            if text.len() > MAX_ANSWER {
+                return Err(io::Error::other("its answer is too long"));
             }
         }
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok(Answer { status, text })
     }
 }

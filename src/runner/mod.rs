@@ -1,10 +1,10 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
-//! `build` builds an image, `logs` sends what they say to the operator, `claim` lets a stage begin that runs
-//! at most once. What to do comes as one JSON value in the environment (`task`), how it went
-//! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
-//! into a command line.
+//! `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends what they say to the
+//! operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value in the
+//! environment (`task`), how it went goes back as the container's termination message (`report`). Nothing
+//! from outside is ever spliced into a command line.
 
 pub mod build;
 pub mod call;
@@ -15,8 +15,11 @@ pub mod junit;
 pub mod log;
 pub mod memory;
 pub mod process;
+pub mod registry;
 pub mod report;
+pub mod sbom;
 pub mod ship;
+pub mod sign;
 pub mod source;
 pub mod stage;
 pub mod task;
@@ -30,6 +33,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::chain;
 use process::Stop;
+use report::StageReport;
 
 /// Runs what a stage pod does.
 #[derive(Debug, Parser)]
@@ -66,6 +70,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// List what is in images, and put the lists beside them.
+    Sbom,
+    /// Sign images and what is known about them.
+    Sign,
     /// Send what the stage says to the operator.
     Logs,
     /// Claim the attempt of a stage that runs at most once.
@@ -99,52 +107,36 @@ pub async fn run(args: Args) -> u8 {
     if !matches!(args.command, Command::Logs | Command::Install { .. }) {
         log::keep_in(&args.logs);
     }
-    let result = match &args.command {
-        Command::Install { path } => install(path).map(|()| 0),
-        Command::Source => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = source::run(&task, &folders).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Stage => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = stage::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Logs => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                ship::run(&task, &mut stop).await;
-                Ok(0)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Claim => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = claim::run(&task).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Build => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = build::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-    };
-    result.unwrap_or_else(|error| {
+    act(&args, &folders).await.unwrap_or_else(|error| {
         say(&format!("slipway-runner: {}", chain(&error)));
         1
     })
+}
+
+async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
+    let task = args.task.as_str();
+    let (report, code) = match &args.command {
+        Command::Install { path } => return install(path).map(|()| 0),
+        Command::Logs => {
+            ship::run(&parse(task)?, &mut Stop::listen()?).await;
+            return Ok(0);
+        }
+        Command::Source => {
+            let (report, code) = source::run(&parse(task)?, folders).await;
+            (report.encode(), code)
+        }
+        Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Sign => told(sign::run(&parse(task)?).await),
+        Command::Claim => told(claim::run(&parse(task)?).await),
+    };
+    write_report(&args.report, &report);
+    Ok(code)
+}
+
+fn told((report, code): (StageReport, u8)) -> (String, u8) {
+    (report.encode(), code)
 }
 
 fn parse<T: DeserializeOwned>(task: &str) -> io::Result<T> {
