@@ -26,15 +26,38 @@ pub struct Answer {
 }
 
 /// Where the receiver is, and who calls.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Receiver<'a> {
-    /// Its URL, without a path.
-    pub url: &'a str,
-    /// File with the token of the pod. It is read for each call: Kubernetes puts a new one there in time.
-    pub token_file: &'a Path,
+    url: &'a str,
+    token_file: &'a Path,
+    http: reqwest::Client,
 }
 
-impl Receiver<'_> {
+impl<'a> Receiver<'a> {
+    /// The receiver at a URL without a path, and the file with the token of the pod. It is read for each call: Kubernetes
+    /// puts a new one there in time.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(url: &'a str, token_file: &'a Path) -> io::Result<Self> {
+        // Where one is installed already it is this one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // A connection of its own for each call: the last one may lead to a process that does not lead any more.
+        let mut http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .no_proxy();
+        if url.starts_with("http:") {
+            // An image without certificates will do then.
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(io::Error::other)?;
+        Ok(Self {
+            url,
+            token_file,
+            http,
+        })
+    }
+
     /// Posts a body to a path of it; tried again where it says "later".
     ///
     /// # Errors
@@ -57,13 +80,8 @@ impl Receiver<'_> {
     async fn post_once(&self, path: &str, body: &[u8]) -> io::Result<Answer> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let token = std::fs::read_to_string(self.token_file)?;
-        // A connection of its own for each call: the last one may lead to a process that does not lead any more.
-        let http = reqwest::Client::builder()
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .build()
-            .map_err(io::Error::other)?;
-        let request = http
+        let request = self
+            .http
             .post(url)
             .bearer_auth(token.trim())
             .header(header::CONTENT_TYPE, "application/octet-stream")

@@ -36,10 +36,8 @@ pub async fn run(task: &ClaimTask) -> (StageReport, u8) {
 async fn claim(task: &ClaimTask) -> Result<(), (FailureKind, String)> {
     let nonce = std::fs::read_to_string(RANDOM);
     let nonce = nonce.map_err(|error| infra(&error))?;
-    let receiver = Receiver {
-        url: &task.url,
-        token_file: &task.token_file,
-    };
+    let receiver = Receiver::new(&task.url, &task.token_file);
+    let receiver = receiver.map_err(|error| infra(&error))?;
     let mut last = io::Error::other("not tried");
     for _ in 0..CALLS {
         match receiver.post("/v1/claim", nonce.trim().as_bytes()).await {

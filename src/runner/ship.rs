@@ -31,7 +31,14 @@ const END: usize = 256 << 10;
 
 /// Follows the log of a stage until it is asked to end.
 pub async fn run(task: &LogTask, stop: &mut Stop) {
-    let mut shipper = Shipper::new(task);
+    let receiver = match Receiver::new(&task.url, &task.token_file) {
+        Ok(receiver) => receiver,
+        Err(error) => {
+            say(&format!("slipway: no log can be sent: {error}"));
+            return stop.asked().await;
+        }
+    };
+    let mut shipper = Shipper::new(receiver, task);
     let mut tick = interval(LOOK);
     let mut trouble = String::new();
     loop {
@@ -69,12 +76,9 @@ struct Shipper<'a> {
 }
 
 impl<'a> Shipper<'a> {
-    fn new(task: &'a LogTask) -> Self {
+    fn new(receiver: Receiver<'a>, task: &LogTask) -> Self {
         Self {
-            receiver: Receiver {
-                url: &task.url,
-                token_file: &task.token_file,
-            },
+            receiver,
             follower: Follower::new(task.folder.clone()),
             cut: Cut::new(task.max_bytes),
             sent: 0,

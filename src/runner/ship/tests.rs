@@ -89,6 +89,11 @@ impl Stage {
         file.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
+    fn shipper(&self) -> Shipper<'_> {
+        let receiver = Receiver::new(&self.task.url, &self.task.token_file);
+        Shipper::new(receiver.unwrap(), &self.task)
+    }
+
     fn log(&self) -> String {
         String::from_utf8(self.kept.lock().unwrap().log.clone()).unwrap()
     }
@@ -97,7 +102,7 @@ impl Stage {
 #[tokio::test]
 async fn a_log_is_sent_as_it_grows() {
     let stage = Stage::new("ship-grows", 1 << 20).await;
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     shipper.ship().await.unwrap();
     assert_eq!(stage.log(), "", "nothing was said yet");
     stage.says(0, "fetching\n");
@@ -114,7 +119,7 @@ async fn a_log_is_sent_as_it_grows() {
 #[tokio::test]
 async fn lost_answers_and_busy_receivers_change_nothing() {
     let stage = Stage::new("ship-lost", 1 << 20).await;
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     for (number, mood) in [(true, false), (false, false), (true, false), (false, false)]
         .into_iter()
         .enumerate()
@@ -132,7 +137,7 @@ async fn lost_answers_and_busy_receivers_change_nothing() {
 #[tokio::test]
 async fn a_receiver_that_has_lost_its_logs_gets_the_rest_and_a_word_about_it() {
     let stage = Stage::new("ship-disk", 1 << 20).await;
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     stage.says(0, "before\n");
     shipper.ship().await.unwrap();
     stage.kept.lock().unwrap().log.clear();
@@ -149,7 +154,7 @@ async fn a_receiver_that_has_lost_its_logs_gets_the_rest_and_a_word_about_it() {
 async fn of_a_log_that_is_too_long_the_beginning_and_the_end_are_sent() {
     let max = (END + 100) as u64;
     let stage = Stage::new("ship-long", max).await;
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     for number in 0..100_000 {
         if number % 10_000 == 0 {
             shipper.ship().await.unwrap();
@@ -168,7 +173,7 @@ async fn of_a_log_that_is_too_long_the_beginning_and_the_end_are_sent() {
 async fn what_was_too_fast_to_follow_is_told() {
     let stage = Stage::new("ship-fast", 1 << 20).await;
     stage.says(3, "late\n");
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     shipper.finish().await;
     assert!(stage.log().ends_with("a part of it is left out]\nlate\n"));
 }
@@ -180,7 +185,7 @@ async fn a_link_to_the_token_is_not_followed() {
     let link = stage.task.folder.join(log::name(0));
     std::os::unix::fs::symlink(&stage.task.token_file, link).unwrap();
     stage.says(1, "harmless\n");
-    let mut shipper = Shipper::new(&stage.task);
+    let mut shipper = stage.shipper();
     shipper.finish().await;
     assert_eq!(stage.log(), "harmless\n");
     assert!(stage.folder.0.exists());
