@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::api::{PipelineRunStatus, RunPhase};
+use super::fit;
 use super::observed::{Observed, Snapshot};
 use crate::git::refs;
 use crate::model::action::Outcome;
@@ -27,7 +28,10 @@ pub fn status(
     let phase = status.phase.unwrap_or_default();
     let reason = plan.why.reason;
     let is_stalled = (phase.is_finished() && phase != RunPhase::Succeeded)
-        || matches!(reason, "NoPipeline" | "NoCaBundle" | "NoRunnerImage");
+        || matches!(
+            reason,
+            "NoPipeline" | "NoCaBundle" | "NoRunnerImage" | "NoReceiver"
+        );
     let is_ready = phase == RunPhase::Succeeded;
     status.observed_generation = Some(seen.generation);
     status.conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
@@ -46,6 +50,7 @@ pub fn status(
         let hint = failure.hint.take();
         failure.hint = hint.map(|hint| truncate(&hint, MAX_MESSAGE).to_owned());
     }
+    fit::fit(&mut status);
     answered(seen, status, outcome)
 }
 

@@ -55,10 +55,6 @@ pub(super) fn add_logs(seen: &Observed, pod: &mut Value) {
 }
 
 /// Adds the container that claims the attempt, behind all that comes before the stage itself.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no stage type runs at most once yet")
-)]
 pub(super) fn add_claim(seen: &Observed, pod: &mut Value) {
     let Some(receiver) = &seen.images.receiver else {
         return;

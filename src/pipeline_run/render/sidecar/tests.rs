@@ -1,13 +1,9 @@
-use super::super::super::testing::a_run;
+use super::super::super::testing::{a_run, receiver};
 use super::*;
-use crate::cluster::ReceiverPlace;
 
 fn taking_logs() -> Observed {
     let mut run = a_run();
-    run.images.receiver = Some(ReceiverPlace {
-        url: "http://slipway-receiver.slipway-system.svc:8091".into(),
-        max_log_bytes: 16 << 20,
-    });
+    run.images.receiver = Some(receiver());
     run
 }
 
