@@ -1,10 +1,11 @@
 //! Command line and environment of the operator, parsed once; nothing else reads either. No I/O.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cluster::StageImages;
+use crate::cluster::{ReceiverPlace, StageImages};
 use crate::permission::Extra;
 
 /// Takes a commit to production and back again.
@@ -55,6 +56,36 @@ pub struct Config {
     /// Address that takes alerts from Alertmanagers; none is taken without it. Takes the right to get Secrets, for their tokens.
     #[arg(long, env = "SLIPWAY_ALERT_LISTEN", global = true)]
     pub alert_listen: Option<SocketAddr>,
+    /// Address that takes logs and claims from the pods of stages; none are taken without it. Takes the right to review tokens.
+    #[arg(long, env = "SLIPWAY_STAGE_LISTEN", global = true)]
+    pub stage_listen: Option<SocketAddr>,
+    /// URL at which the pods of stages reach that address, such as http://slipway-receiver.slipway-system.svc:8091.
+    #[arg(
+        long,
+        env = "SLIPWAY_STAGE_URL",
+        requires = "stage_listen",
+        global = true
+    )]
+    pub stage_url: Option<String>,
+    /// Folder that the logs of stages are kept in, for as long as their run is there.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_FOLDER",
+        default_value = "/var/lib/slipway/logs",
+        global = true
+    )]
+    pub log_folder: PathBuf,
+    /// Longest log of a pod, in MiB: of a longer one the beginning and the end are kept.
+    #[arg(long, env = "SLIPWAY_LOG_MAX_MIB", default_value_t = 16, global = true)]
+    pub log_max_mib: u32,
+    /// All logs together, in MiB: beyond that those of the oldest runs go.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_TOTAL_MIB",
+        default_value_t = 4096,
+        global = true
+    )]
+    pub log_total_mib: u32,
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,
@@ -125,6 +156,7 @@ impl Config {
         Extra {
             copies_secrets: self.secret_snapshots,
             reads_secrets: self.metric_secrets || self.alert_listen.is_some(),
+            takes_logs: self.stage_listen.is_some(),
         }
     }
 
@@ -134,6 +166,10 @@ impl Config {
         StageImages {
             runner: some(&self.runner_image),
             buildkit: some(&self.buildkit_image),
+            receiver: some(&self.stage_url).map(|url| ReceiverPlace {
+                url,
+                max_log_bytes: u64::from(self.log_max_mib) << 20,
+            }),
         }
     }
 }

@@ -15,6 +15,7 @@
 pub mod analysis;
 #[cfg(test)]
 mod architecture;
+pub mod archive;
 pub mod chart;
 pub mod check;
 pub mod cli;

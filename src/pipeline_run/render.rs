@@ -8,6 +8,7 @@
 mod build;
 mod pod;
 mod release;
+mod sidecar;
 
 use serde_json::json;
 
@@ -22,6 +23,7 @@ use crate::pipeline::matrix::Cell;
 use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
 pub use release::{release, release_name};
+pub use sidecar::{CLAIM, LOGS};
 
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::api::{Commit, FailureKind, PipelineRunStatus, TestCounts};
 use super::observed::{Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot};
 use super::render::{MAIN, SOURCE, TOOLS};
-use crate::cluster::StageImages;
+use crate::cluster::{ReceiverPlace, StageImages};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -57,7 +57,16 @@ pub(crate) fn a_run() -> Observed {
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
+            receiver: None,
         },
+    }
+}
+
+/// Where stage pods call, where the operator lets them.
+pub(crate) fn receiver() -> ReceiverPlace {
+    ReceiverPlace {
+        url: "http://slipway-receiver.slipway-system.svc:8091".into(),
+        max_log_bytes: 16 << 20,
     }
 }
 

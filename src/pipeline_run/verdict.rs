@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::api::{Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
-use super::render::{MAIN, SOURCE, TOOLS};
+use super::render::{CLAIM, MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{SourceReport, StageReport, clean, tail};
 use crate::runner::task;
@@ -177,6 +177,13 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
         if let Some(ended) = pod.ended.get(name).filter(|ended| ended.exit_code != 0) {
             return failed_to_start(name, ended);
         }
+    }
+    if let Some(ended) = pod.ended.get(CLAIM).filter(|ended| ended.exit_code != 0) {
+        let report = StageReport::parse(&ended.message).unwrap_or_default();
+        let message = report.message.unwrap_or_else(|| {
+            format!("the attempt was not claimed: exit code {}", ended.exit_code)
+        });
+        return ending(FailureKind::Infra, message);
     }
     match pod.ended.get(MAIN) {
         Some(ended) => failed_in_main(type_, ended),

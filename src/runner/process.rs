@@ -1,7 +1,7 @@
 //! Runs a program to its end, or to its timeout: its output is passed on as it comes and its last lines
 //! are kept; whatever it started goes with it. Talks to the operating system.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,8 @@ use tokio::process::Child;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::log;
 
 /// Bytes of output that are kept.
 const KEPT: usize = 16 * 1024;
@@ -30,7 +32,8 @@ impl Stop {
         unix::signal(SignalKind::terminate()).map(Self)
     }
 
-    async fn asked(&mut self) {
+    /// Waits until it is.
+    pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -120,9 +123,7 @@ fn pump(mut reader: PipeReader, shown: bool, mut watch: Watch, tail: &Mutex<Vec<
             return;
         };
         if shown {
-            let mut out = io::stdout();
-            // Output that nobody takes is no reason to stop the program.
-            let _ = out.write_all(part).and_then(|()| out.flush());
+            log::write(part);
         }
         watch(part);
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);

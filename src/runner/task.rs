@@ -3,6 +3,7 @@
 mod supply;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,12 @@ pub const WORKSPACE: &str = "/workspace";
 pub const CHECKOUT: &str = "/workspace/source";
 /// Where `source` leaves what `build` needs to know of the commit.
 pub const COMMIT_FILE: &str = "/workspace/commit.json";
+/// The volume with what the stage says, of which only the `logs` container and the stage know.
+pub const LOGS: &str = "/slipway-logs";
+/// Where the token of the pod is, in our own containers that call the receiver.
+pub const TOKEN_FILE: &str = "/slipway-token/token";
+/// Whom the token of the pod is for: the receiver, and not the API server.
+pub const AUDIENCE: &str = "slipway.dev/stage";
 /// Exit code of what may work the next time: no verdict, as BSD's EX_TEMPFAIL.
 pub const TRANSIENT: u8 = 75;
 
@@ -104,6 +111,30 @@ pub struct BuildTask {
     pub insecure: bool,
     /// How long it may take.
     pub timeout_seconds: u64,
+}
+
+/// Post what the stage says to the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogTask {
+    /// URL of the receiver.
+    pub url: String,
+    /// File with the pod's token.
+    pub token_file: PathBuf,
+    /// Folder with what the stage says.
+    pub folder: PathBuf,
+    /// Longest log that is sent, in bytes: of a longer one the beginning and the end are.
+    pub max_bytes: u64,
+}
+
+/// Claim the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimTask {
+    /// URL of the receiver.
+    pub url: String,
+    /// File with the pod's token.
+    pub token_file: PathBuf,
 }
 
 /// What `build` needs to know of the commit.

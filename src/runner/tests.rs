@@ -10,7 +10,7 @@ use crate::pipeline::api::{ProblemMatcher, ReportFormat, SourceErrorKind};
 use crate::pipeline_run::api::FailureKind;
 
 /// A folder of its own for one test.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> Self {

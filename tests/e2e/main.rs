@@ -26,6 +26,7 @@ mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
 mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
+mod logs; // what stages say, and that it is kept
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be

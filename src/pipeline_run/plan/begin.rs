@@ -27,6 +27,18 @@ impl Draft<'_> {
         } else {
             None
         };
+        let once = spec
+            .stages
+            .iter()
+            .find(|stage| stage.type_.is_at_most_once());
+        if let Some(stage) = once.filter(|_| images.receiver.is_none()) {
+            let message = format!(
+                "stage {} runs at most once, which takes the operator's receiver; set receiver.enabled in the chart, or --stage-listen and --stage-url",
+                stage.name
+            );
+            self.wait(Why::warning("NoReceiver", message), Some(LOOK_AGAIN));
+            return false;
+        }
         if let Some(flag) = missing {
             let message = format!("the operator was started without {flag}; set it");
             self.wait(Why::warning("NoRunnerImage", message), Some(LOOK_AGAIN));

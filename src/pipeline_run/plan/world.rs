@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::api::PipelineRunStatus;
 use super::super::observed::Trouble;
 use super::super::status::status;
-use super::super::testing::{a_job, a_run, built, tested};
+use super::super::testing::{a_job, a_run, built, receiver, tested};
 use super::*;
 use crate::model::action::Outcome;
 use crate::model::label;
@@ -119,6 +119,7 @@ fn stage(shapes: &[Shape], index: usize) -> Value {
 impl World {
     fn new(plot: Plot) -> Self {
         let mut seen = a_run();
+        seen.images.receiver = Some(receiver());
         if let Some(pipeline) = &mut seen.pipeline {
             let mut whole = serde_json::to_value(&pipeline.spec).unwrap();
             let stages = (0..plot.stages.len()).map(|index| stage(&plot.stages, index));

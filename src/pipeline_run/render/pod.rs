@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build};
+use super::{At, build, sidecar};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
@@ -67,6 +67,10 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
+    if stage.type_.is_at_most_once() {
+        sidecar::add_claim(seen, &mut pod);
+    }
+    sidecar::add_logs(seen, &mut pod);
     limit_reports(&mut pod);
     pod
 }
@@ -98,7 +102,7 @@ pub(super) fn push(list: &mut Value, item: Value) {
 }
 
 /// What our own containers may do: nothing that takes rights.
-fn confined() -> Value {
+pub(super) fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 

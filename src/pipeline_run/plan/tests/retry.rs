@@ -122,6 +122,16 @@ fn what_is_done_at_most_once_is_never_tried_again() {
 }
 
 #[test]
+fn what_is_done_at_most_once_waits_for_an_operator_that_takes_claims() {
+    let once = json!({"name": "unit", "type": "Migrate", "image": "i", "run": "true"});
+    let mut seen = running(&json!([once]));
+    seen.images.receiver = None;
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.why.reason, "NoReceiver");
+    assert!(plan.actions.is_empty() && plan.wake.is_some());
+}
+
+#[test]
 fn a_stuck_attempt_that_is_replaced_is_taken_away() {
     let seen = unit(&json!({"pendingTimeout": "1m"}));
     let seen = with_job(seen, UNIT, |job| job);
