@@ -62,6 +62,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("web.rs", Layer::Shell),
     ("receiver/", Layer::Shell),
     ("runner/task.rs", Layer::Core),
+    ("runner/task/", Layer::Core),
     ("runner/report.rs", Layer::Core),
     ("runner/", Layer::Process),
     ("", Layer::Core),

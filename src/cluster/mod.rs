@@ -24,6 +24,7 @@ use kube::{Api, Client};
 
 use crate::clock::Clock;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Isolation;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
@@ -62,8 +63,12 @@ pub struct Cluster {
 pub struct StageImages {
     /// Has `slipway-runner` and git.
     pub runner: Option<String>,
-    /// Has buildkitd, buildctl and buildkit-runc.
+    /// Has buildkitd, buildctl and buildkit-runc; rootlesskit and newuidmap too, where builds are to be rootless.
     pub buildkit: Option<String>,
+    /// Has buildah.
+    pub buildah: Option<String>,
+    /// What may keep builds apart from their nodes; the first is what `Auto` takes.
+    pub isolations: Vec<Isolation>,
 }
 
 impl Cluster {

@@ -92,7 +92,8 @@ fn judge_active(job: &Job) -> Verdict {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
-    if type_ == StageType::Build && digest.is_none() {
+    // A build that pushes nothing has no digest, and says so.
+    if type_ == StageType::Build && report == StageReport::default() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return ending(FailureKind::Infra, message);
     }

@@ -193,7 +193,8 @@ fn clean_commit(commit: Commit) -> Option<Commit> {
     })
 }
 
-fn is_digest(text: &str) -> bool {
+/// Whether a text is a digest as registries have it.
+pub fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64
             && hex

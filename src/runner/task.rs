@@ -1,8 +1,10 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
-use std::collections::BTreeMap;
+mod build;
 
 use serde::{Deserialize, Serialize};
+
+pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
 
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";
@@ -55,26 +57,6 @@ pub struct ScriptTask {
     /// Globs of its JUnit reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub junit: Vec<String>,
-}
-
-/// Build an image and push it by digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BuildTask {
-    /// Dockerfile, from the root of the repository.
-    pub dockerfile: String,
-    /// Folder that the build may read, from the root of the repository.
-    pub context: String,
-    /// Build arguments.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<String, String>,
-    /// Where to push.
-    pub image: String,
-    /// Whether to push over http.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How long it may take.
-    pub timeout_seconds: u64,
 }
 
 /// What `build` needs to know of the commit.

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::{
     Artifact, ArtifactKind, Failure, FailureKind, RunPhase, StagePhase, StageStatus,
 };
+use super::super::builder;
 use super::super::observed::Job;
 use super::super::render::{self, At};
 use super::super::verdict::{self, Ending, Verdict};
@@ -64,18 +65,22 @@ impl Draft<'_> {
     /// Whether the operator has what pods are made of.
     fn has_images(&mut self, spec: &PipelineSpec) -> bool {
         let images = &self.seen.images;
-        let needs_build = spec.stages.iter().any(|stage| stage.build.is_some());
-        let missing = if images.runner.is_none() {
-            Some("--runner-image")
-        } else if needs_build && images.buildkit.is_none() {
-            Some("--buildkit-image")
-        } else {
-            None
-        };
-        if let Some(flag) = missing {
+        let builds = spec.stages.iter().filter_map(|stage| stage.build.as_ref());
+        let builders = builds.map(|build| builder::image(build.builder(), images));
+        let runner = ("--runner-image", images.runner.as_deref());
+        let mut needed = std::iter::once(runner).chain(builders);
+        if let Some((flag, _)) = needed.find(|(_, image)| image.is_none()) {
             let message = format!("the operator was started without {flag}; set it");
             self.wait(Why::warning("NoRunnerImage", message), Some(LOOK_AGAIN));
             return false;
+        }
+        for stage in &spec.stages {
+            let build = stage.build.as_ref();
+            let allowed = build.map(|build| builder::isolation(build, &images.isolations));
+            if let Some(Err(message)) = allowed {
+                self.fail(Some(stage.name.clone()), FailureKind::Config, message);
+                return false;
+            }
         }
         true
     }

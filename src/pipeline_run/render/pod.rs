@@ -66,6 +66,9 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
+    if let Some(build) = &stage.build {
+        build::shape(&mut pod, seen, build, build::platform(build));
+    }
     pod
 }
 
@@ -107,7 +110,7 @@ fn variable(name: &str, value: &str) -> Value {
 }
 
 /// The container that does the work, and the volumes that only it needs.
-fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Option<Value>) {
+fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Vec<Value>) {
     let timeout_seconds = stage.timeout().as_secs();
     let mut container = json!({
         "name": MAIN,
@@ -122,15 +125,15 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
         container["resources"] = resources.clone();
     }
     let mut env = environment(seen, spec, stage, at.sha);
-    let mut volume = None;
+    let mut volumes = Vec::new();
     if let Some(build) = &stage.build {
-        volume = Some(build::fill(
+        volumes = build::fill(
             &mut container,
             &mut env,
-            seen,
-            build,
-            timeout_seconds,
-        ));
+            (seen, spec),
+            (build, build::platform(build)),
+            (at.sha, timeout_seconds),
+        );
     } else {
         env.push(task_variable(&ScriptTask {
             script: stage.run.clone().unwrap_or_default(),
@@ -150,7 +153,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
         container["securityContext"] = json!({"allowPrivilegeEscalation": false});
     }
     container["env"] = env.into();
-    (container, volume)
+    (container, volumes)
 }
 
 /// What scripts can read. Ours come last and win.
