@@ -24,7 +24,7 @@ use kube::{Api, Client};
 
 use crate::clock::Clock;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::Isolation;
+use crate::pipeline::api::{Builder, Isolation};
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
@@ -69,6 +69,16 @@ pub struct StageImages {
     pub buildah: Option<String>,
     /// What may keep builds apart from their nodes; the first is what `Auto` takes.
     pub isolations: Vec<Isolation>,
+}
+
+impl StageImages {
+    /// The flag of the operator that names a builder's image, and that image.
+    pub fn of_builder(&self, builder: Builder) -> (&'static str, Option<&str>) {
+        match builder {
+            Builder::BuildKit => ("--buildkit-image", self.buildkit.as_deref()),
+            Builder::Buildah => ("--buildah-image", self.buildah.as_deref()),
+        }
+    }
 }
 
 impl Cluster {

@@ -1,16 +1,6 @@
-//! What builds an image, and what keeps that apart from the node: what the Pipeline asks for, as far as the operator
-//! allows it. Pure.
+//! What keeps a build apart from its node: what the Pipeline asks for, as far as the operator allows it. Pure.
 
-use crate::cluster::StageImages;
 use crate::pipeline::api::{Build, Builder, Isolation};
-
-/// The flag of the operator that names a builder's image, and that image.
-pub fn image(builder: Builder, images: &StageImages) -> (&'static str, Option<&str>) {
-    match builder {
-        Builder::BuildKit => ("--buildkit-image", images.buildkit.as_deref()),
-        Builder::Buildah => ("--buildah-image", images.buildah.as_deref()),
-    }
-}
 
 /// The isolation of a build: never `Auto`. The error says what to change.
 pub fn isolation(build: &Build, allowed: &[Isolation]) -> Result<Isolation, String> {

@@ -98,7 +98,11 @@ pub async fn run(task: &BuildTask, folders: &Folders, stop: &mut Stop) -> (Stage
     if let Some(message) = &report.message {
         say(&format!("slipway: {message}"));
     }
-    let code = u8::from(report.failure.is_some());
+    let code = match report.failure {
+        None => 0,
+        Some(FailureKind::Registry) if is_unavailable(&report.log_tail) => task::TRANSIENT,
+        Some(_) => 1,
+    };
     (report, code)
 }
 
@@ -222,7 +226,7 @@ impl Attempts<'_> {
             if done.end == End::Exited(0) {
                 return Ok(done);
             }
-            let pause = pauses.next().filter(|_| is_unavailable(&done));
+            let pause = pauses.next().filter(|_| may_go_away(&done));
             let Some(pause) = pause.filter(|pause| Instant::now() + **pause < self.until) else {
                 let out_of_memory = self.kills < memory::kills();
                 return Err(Box::new(failed(self.task, &done, out_of_memory)));
@@ -249,10 +253,13 @@ impl Attempts<'_> {
     }
 }
 
+fn may_go_away(done: &Finished) -> bool {
+    matches!(done.end, End::Exited(_)) && is_unavailable(&done.tail)
+}
+
 /// Steps of the Dockerfile speak to servers too: their failures are the builder's last word about a step.
-fn is_unavailable(done: &Finished) -> bool {
-    let said = last_error(&done.tail).filter(|_| matches!(done.end, End::Exited(_)));
-    said.is_some_and(|said| {
+fn is_unavailable(log: &str) -> bool {
+    last_error(log).is_some_and(|said| {
         let is_step = OF_A_STEP.iter().any(|words| said.contains(words));
         !is_step && UNAVAILABLE.iter().any(|words| said.contains(words))
     })

@@ -66,7 +66,7 @@ impl Draft<'_> {
     fn has_images(&mut self, spec: &PipelineSpec) -> bool {
         let images = &self.seen.images;
         let builds = spec.stages.iter().filter_map(|stage| stage.build.as_ref());
-        let builders = builds.map(|build| builder::image(build.builder(), images));
+        let builders = builds.map(|build| images.of_builder(build.builder()));
         let runner = ("--runner-image", images.runner.as_deref());
         let mut needed = std::iter::once(runner).chain(builders);
         if let Some((flag, _)) = needed.find(|(_, image)| image.is_none()) {

@@ -70,7 +70,7 @@ pub(super) fn fill(
         platform: platform.map(str::to_owned),
         timeout_seconds,
     }));
-    let (_, image) = builder::image(build.builder(), &seen.images);
+    let (_, image) = seen.images.of_builder(build.builder());
     container["image"] = image.into();
     container["command"] = json!([task::RUNNER, "build"]);
     container["securityContext"] = rights(isolation);

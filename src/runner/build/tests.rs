@@ -108,12 +108,12 @@ fn a_step_that_prints_the_words_of_a_registry_is_no_registry() {
 #[test]
 fn only_a_registry_that_does_not_answer_is_asked_again() {
     let log = "error: failed to solve: failed to push r/a: unexpected status from HEAD request: 503 Service Unavailable";
-    assert!(is_unavailable(&done(End::Exited(1), log)));
-    assert!(!is_unavailable(&done(End::TimedOut, log)));
+    assert!(may_go_away(&done(End::Exited(1), log)));
+    assert!(!may_go_away(&done(End::TimedOut, log)));
     let step = "error: failed to solve: process \"curl\" did not complete successfully: connection refused";
-    assert!(!is_unavailable(&done(End::Exited(1), step)));
+    assert!(!may_go_away(&done(End::Exited(1), step)));
     let refused = "error: failed to push r/a: 401 Unauthorized";
-    assert!(!is_unavailable(&done(End::Exited(1), refused)));
+    assert!(!may_go_away(&done(End::Exited(1), refused)));
 }
 
 #[test]

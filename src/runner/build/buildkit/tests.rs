@@ -10,12 +10,74 @@ fn told(task: &BuildTask) -> String {
 
 #[test]
 fn every_value_is_an_argument_of_its_own() {
-    insta::assert_snapshot!(told(&task()), @"");
+    insta::assert_snapshot!(told(&task()), @r#"
+    --addr
+    unix:///w/buildkitd.sock
+    build
+    --progress=plain
+    --frontend
+    dockerfile.v0
+    --local
+    context=/w/source/services/api
+    --local
+    dockerfile=/w/source
+    --opt
+    filename=services/api/Dockerfile
+    --metadata-file
+    /w/metadata.json
+    --output
+    type=image,"name=registry.example:5000/shop/api",push=true,push-by-digest=true,name-canonical=true,rewrite-timestamp=true,registry.insecure=true
+    --opt
+    build-arg:SOURCE_DATE_EPOCH=1800000000
+    --opt
+    build-arg:TITLE=$(touch /tmp/evil) `id`
+    --opt
+    label:org.opencontainers.image.created=2027-01-15T08:00:00Z
+    --opt
+    label:team=a=b, "c"
+    "#);
 }
 
 #[test]
 fn everything_that_there_is() {
-    insta::assert_snapshot!(told(&full()), @"");
+    insta::assert_snapshot!(told(&full()), @r#"
+    --addr
+    unix:///w/buildkitd.sock
+    build
+    --progress=plain
+    --frontend
+    dockerfile.v0
+    --local
+    context=/w/source/services/api
+    --local
+    dockerfile=/w/source
+    --opt
+    filename=services/api/Dockerfile
+    --metadata-file
+    /w/metadata.json
+    --output
+    type=image,"name=registry.example:5000/shop/api,backup.example/shop/api",push=true,push-by-digest=true,name-canonical=true,rewrite-timestamp=true,registry.insecure=true
+    --opt
+    target=runtime
+    --opt
+    platform=linux/arm64
+    --opt
+    build-arg:SOURCE_DATE_EPOCH=1800000000
+    --opt
+    build-arg:TITLE=$(touch /tmp/evil) `id`
+    --opt
+    label:org.opencontainers.image.created=2027-01-15T08:00:00Z
+    --opt
+    label:team=a=b, "c"
+    --secret
+    id=npm,src=/slipway-secrets/npm
+    --import-cache
+    type=registry,ref=registry.example:5000/shop/cache:cache-feature,registry.insecure=true
+    --import-cache
+    type=registry,ref=registry.example:5000/shop/cache:cache-main,registry.insecure=true
+    --export-cache
+    type=registry,ref=registry.example:5000/shop/cache:cache-feature,registry.insecure=true,mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true
+    "#);
 }
 
 #[test]
