@@ -1,6 +1,6 @@
 //! What keeps a build apart from its node: what the Pipeline asks for, as far as the operator allows it. Pure.
 
-use crate::pipeline::api::{Build, Builder, Isolation};
+use crate::pipeline::api::{Build, Isolation};
 
 /// The isolation of a build: never `Auto`. The error says what to change.
 pub fn isolation(build: &Build, allowed: &[Isolation]) -> Result<Isolation, String> {
