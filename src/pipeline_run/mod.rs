@@ -6,11 +6,13 @@
 
 pub mod api;
 pub mod builder;
+pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
 pub mod status;
+pub mod tag;
 pub mod verdict;
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
     if let Some(resources) = resources.or(spec.defaults.resources.as_ref()) {
         container["resources"] = resources.clone();
     }
-    let mut env = environment(seen, spec, stage, at.sha);
+    let mut env = environment(seen, spec, stage, at);
     let mut volumes = Vec::new();
     if let Some(build) = &stage.build {
         volumes = build::fill(
@@ -144,11 +144,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
                 .map(|reports| reports.junit.clone())
                 .unwrap_or_default(),
         }));
-        container["image"] = stage
-            .image
-            .clone()
-            .or_else(|| spec.defaults.image.clone())
-            .into();
+        container["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
         container["command"] = json!([task::RUNNER, "stage"]);
         container["securityContext"] = json!({"allowPrivilegeEscalation": false});
     }
@@ -157,12 +153,17 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
 }
 
 /// What scripts can read. Ours come last and win.
-fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str) -> Vec<Value> {
+fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Vec<Value> {
     let own = |variable: &&EnvVar| !stage.env.iter().any(|env| env.name == variable.name);
     let theirs = spec.defaults.env.iter().filter(own).chain(&stage.env);
     let theirs = theirs.map(|env| variable(&env.name, env.value.as_deref().unwrap_or_default()));
     let git_ref = seen.spec.git_ref.as_str();
-    let ours = [
+    let attempt = at.attempt.to_string();
+    let axes = at.cell.map(|cell| &cell.values).into_iter().flatten();
+    let axes: Vec<(String, &String)> = axes
+        .map(|(axis, value)| (format!("SLIPWAY_MATRIX_{}", axis.to_uppercase()), value))
+        .collect();
+    let mut ours = vec![
         ("CI", "true"),
         ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
         ("SLIPWAY_RUN", &seen.key.name),
@@ -172,8 +173,18 @@ fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str) -
             "SLIPWAY_BRANCH",
             git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
         ),
-        ("SLIPWAY_SHA", sha),
+        ("SLIPWAY_SHA", at.sha),
+        ("SLIPWAY_ATTEMPT", &attempt),
     ];
+    ours.extend(at.cell.map(|cell| ("SLIPWAY_CELL", cell.name.as_str())));
+    ours.extend(
+        axes.iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    ours.extend(
+        at.result
+            .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str())),
+    );
     let is_theirs = |name: &str| ours.iter().all(|(own, _)| *own != name);
     theirs
         .filter(|env| env["name"].as_str().is_some_and(is_theirs))
