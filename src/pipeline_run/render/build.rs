@@ -136,12 +136,11 @@ fn rights(isolation: Isolation) -> Value {
         Isolation::UserNamespace | Isolation::Privileged => {
             json!({"privileged": true, "runAsUser": 0})
         }
-        // To map user ids takes newuidmap, which becomes root for it where it has no capabilities of its own, and mounts
-        // that profiles refuse.
+        // To map user ids takes newuidmap, which has capabilities of its own for it, and mounts that profiles refuse.
         Isolation::Rootless => json!({
             "runAsUser": ROOTLESS_USER, "runAsGroup": ROOTLESS_USER, "runAsNonRoot": true,
             "allowPrivilegeEscalation": true,
-            "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE", "SETGID", "SETUID"]},
+            "capabilities": {"drop": ["ALL"], "add": ["SETGID", "SETUID"]},
             "seccompProfile": unconfined, "appArmorProfile": unconfined,
         }),
         Isolation::Chroot => json!({

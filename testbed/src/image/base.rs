@@ -50,8 +50,13 @@ pub(crate) async fn sandbox(registry: &str) -> Result<String> {
 /// BuildKit: `buildkitd`, `buildctl` and what they call, for privileged pods and for those of user 1000.
 pub async fn buildkit(registry: &str) -> Result<String> {
     programs::ensure(&["buildkitd", "buildctl", "rootlesskit"]).await?;
-    let (runc, newuidmap) = (program("runc")?, program("newuidmap")?);
-    let mut libraries = [libraries(&runc).await?, libraries(&newuidmap).await?].concat();
+    let (runc, newuidmap, setcap) = (program("runc")?, program("newuidmap")?, program("setcap")?);
+    let mut libraries = [
+        libraries(&runc).await?,
+        libraries(&newuidmap).await?,
+        libraries(&setcap).await?,
+    ]
+    .concat();
     libraries.sort();
     libraries.dedup();
     let mut files = vec![
@@ -62,6 +67,7 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         ("runc", runc),
         ("newuidmap", newuidmap),
         ("newgidmap", program("newgidmap")?),
+        ("setcap", setcap),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
     files.extend(
