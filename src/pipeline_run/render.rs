@@ -7,11 +7,12 @@
 
 mod build;
 mod pod;
+mod publish;
 mod release;
 
 use serde_json::json;
 
-use super::api::RunPhase;
+use super::api::{PipelineRunStatus, RunPhase};
 use super::observed::{Observed, PipelineNow};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;

@@ -242,6 +242,7 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Migrate => FailureKind::Migrate,
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
+        StageType::Tag => FailureKind::Registry,
     }
 }
 

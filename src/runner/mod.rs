@@ -8,12 +8,14 @@
 pub mod build;
 pub mod git;
 pub mod glob;
+pub mod index;
 pub mod junit;
 pub mod memory;
 pub mod process;
 pub mod report;
 pub mod source;
 pub mod stage;
+pub mod tag;
 pub mod task;
 
 use std::io::{self, Write};
@@ -58,6 +60,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// Join the images of several platforms.
+    Index,
+    /// Give images their tags.
+    Tag,
 }
 
 /// Where things are in a pod. The names of `task` are those of a real one.
@@ -101,6 +107,22 @@ pub async fn run(args: Args) -> u8 {
                 Ok(code)
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Index => match parse(&args.task) {
+            Ok(task) => {
+                let (report, code) = index::run(&task).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            Err(error) => Err(error),
+        },
+        Command::Tag => match parse(&args.task) {
+            Ok(task) => {
+                let (report, code) = tag::run(&task).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            Err(error) => Err(error),
         },
         Command::Build => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {

@@ -267,3 +267,54 @@ async fn the_second_build_of_a_tree_takes_what_the_first_one_made_from_the_regis
     })
     .await;
 }
+
+/// Two platforms, of which the node has one: each a Job, the image an index of both, under its tags once all has passed.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn an_image_for_two_platforms_is_an_index_that_has_its_tags_once_everything_has_passed() {
+    with_app(async |app| {
+        let workshop = Workshop::new(app).await;
+        let both = json!({"platforms": ["linux/amd64", "linux/arm64"], "platformStrategy": "Emulated"});
+        let tags = json!({"name": "tags", "type": "Tag", "tag": {"names": ["{{branch}}", "{{branch}}-{{shortSha}}"]}});
+        workshop.apply(&[workshop.stage("both", &both), tags]).await;
+        let sha = workshop.push("FROM scratch\nCOPY --chmod=755 hello /hello\n").await;
+        let good = workshop.ended(&sha, "Push").await;
+        assert_eq!(good["phase"], "Succeeded", "{good}");
+        let (image, index) = (workshop.image("both"), digest(&good, "both"));
+        for tag in ["main", &format!("main-{}", &sha[..7])] {
+            let (found, listed) = tagged(&image, tag).await;
+            assert_eq!(found, index, "{tag}");
+            let processors: Vec<&str> = listed["manifests"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["platform"]["architecture"].as_str().unwrap())
+                .collect();
+            assert_eq!(processors, ["amd64", "arm64"]);
+            for one in listed["manifests"].as_array().unwrap() {
+                let (_, config) = pulled(&image, one["digest"].as_str().unwrap()).await;
+                assert_eq!(config["architecture"], one["platform"]["architecture"]);
+            }
+        }
+
+        // What has to run is not what this node can run, whichever platform it is for.
+        let sha = workshop.push("FROM scratch\nCOPY --chmod=755 hello /hello\nRUN [\"/hello\"]\n").await;
+        let bad = workshop.ended(&sha, "Push").await;
+        assert_eq!(bad["phase"], "Failed", "{bad}");
+        assert_eq!(bad["failure"]["kind"], "Platform", "{bad}");
+        assert_eq!(stage(&bad, "tags")["phase"], "Skipped", "{bad}");
+        assert_eq!(tagged(&image, "main").await.0, index, "the tag stays with what has passed");
+    })
+    .await;
+}
+
+/// The digest of a tag in the node's registry, and the index there.
+async fn tagged(image: &str, tag: &str) -> (String, Value) {
+    let (registry, repository) = image.split_once('/').unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
+    let answer = http.get(url).header("accept", "application/vnd.oci.image.index.v1+json");
+    let answer = answer.send().await.unwrap().error_for_status().unwrap();
+    let digest = answer.headers()["docker-content-digest"].to_str().unwrap().to_owned();
+    (digest, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+}

@@ -2,6 +2,7 @@
 
 mod ending;
 mod matrix;
+mod publish;
 mod retry;
 
 use super::super::api::{GateResult, StageStatus};

@@ -14,6 +14,7 @@ use crate::model::key::{short_hash, suffixed};
 use crate::pipeline::api::{
     Build, Builder, CacheExport, Isolation, PipelineSpec, PlatformStrategy, RegistryLogin,
 };
+use crate::pipeline::matrix::Cell;
 use crate::pipeline_run::builder;
 use crate::pipeline_run::observed::Observed;
 use crate::runner::task::{self, BuildTask, CacheTask};
@@ -92,11 +93,12 @@ pub(super) fn fill(
     volumes
 }
 
-/// The one platform of a build.
-pub(super) fn platform(build: &Build) -> Option<&str> {
-    match build.platforms.as_slice() {
-        [platform] => Some(platform),
-        _ => None,
+/// The platform of a build: that of its cell, or the only one.
+pub(super) fn platform<'a>(build: &'a Build, cell: Option<&'a Cell>) -> Option<&'a str> {
+    match (cell, build.platforms.as_slice()) {
+        (Some(cell), _) => cell.platform(),
+        (None, [platform]) => Some(platform),
+        (None, _) => None,
     }
 }
 

@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build};
+use super::{At, build, publish};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::task::{self, ScriptTask, SourceTask};
@@ -66,8 +66,8 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
-    if let Some(build) = &stage.build {
-        build::shape(&mut pod, seen, build, build::platform(build));
+    if let Some(build) = stage.build.as_ref().filter(|_| !publish::joins(stage, at.cell)) {
+        build::shape(&mut pod, seen, build, build::platform(build, at.cell));
     }
     pod
 }
@@ -79,7 +79,7 @@ pub(super) fn push(list: &mut Value, item: Value) {
 }
 
 /// What our own containers may do: nothing that takes rights.
-fn confined() -> Value {
+pub(super) fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
@@ -111,6 +111,13 @@ fn variable(name: &str, value: &str) -> Value {
 
 /// The container that does the work, and the volumes that only it needs.
 fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Vec<Value>) {
+    match (&stage.tag, &stage.build) {
+        (Some(tag), _) => return publish::tag(seen, spec, at, (stage, tag)),
+        (None, Some(build)) if publish::joins(stage, at.cell) => {
+            return publish::index(seen, at, (stage, build));
+        }
+        (None, _) => {}
+    }
     let timeout_seconds = stage.timeout().as_secs();
     let mut container = json!({
         "name": MAIN,
@@ -131,7 +138,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
             &mut container,
             &mut env,
             (seen, spec),
-            (build, build::platform(build)),
+            (build, build::platform(build, at.cell)),
             (at.sha, timeout_seconds),
         );
     } else {

@@ -22,8 +22,12 @@ fn pod(build: &Value, branch: &str) -> Value {
         sha: &sha,
         since: None,
         reports_changes: false,
+        cell: None,
+        attempt: 1,
+        result: None,
+        status: &seen.status,
     };
-    let job = job(&seen, &spec, &spec.stages[1], at, 1);
+    let job = job(&seen, &spec, &spec.stages[1], at);
     job.body["spec"]["template"]["spec"].clone()
 }
 
