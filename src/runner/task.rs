@@ -1,10 +1,12 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
 mod build;
+mod supply;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
+pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";
