@@ -75,8 +75,8 @@ pub struct At<'a> {
     pub attempt: u32,
     /// How the run has gone so far; for stages that run always.
     pub result: Option<RunPhase>,
-    /// The run so far; for stages that are about what it has built.
-    pub status: &'a PipelineRunStatus,
+    /// The run as it stands.
+    pub run: &'a PipelineRunStatus,
 }
 
 /// The Job of an attempt. The images are those of the operator's configuration.

@@ -17,9 +17,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::process::{self, End, Finished, Stop};
-use super::report::{StageReport, is_digest, tail};
+use super::report::{StageReport, tail};
 use super::task::{self, BuildTask, CommitFile};
 use super::{Folders, memory, say, stage};
+use crate::oci::manifest::is_digest;
 use crate::pipeline::api::{Builder, Isolation};
 use crate::pipeline_run::api::FailureKind;
 

@@ -2,11 +2,13 @@
 
 mod build;
 mod publish;
+mod supply;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
 pub use publish::{IndexTask, Joined, TagTask};
+pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";

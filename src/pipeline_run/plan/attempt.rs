@@ -78,7 +78,7 @@ impl Draft<'_> {
             cell: part.cell,
             attempt,
             result: part.stage.always().then(|| self.result()),
-            status: &self.next,
+            run: &self.next,
         };
         let job = render::job(self.seen, part.spec, part.stage, at);
         self.actions.push(Action::Create(job));

@@ -30,7 +30,7 @@ pub(super) fn tag(
     let mut logins = Logins::default();
     let git_ref = seen.spec.git_ref.as_str();
     let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
-    let images = subjects(spec, at.status, &tag.images).into_iter();
+    let images = subjects(spec, at.run, &tag.images).into_iter();
     let images = images.flat_map(|(artifact, build)| everywhere(&mut logins, artifact, build));
     let task = TagTask {
         images: images.collect(),
@@ -57,7 +57,7 @@ pub(super) fn index(
     (stage, build): (&Stage, &Build),
 ) -> (Value, Vec<Value>) {
     let mut logins = Logins::default();
-    let mut known = at.status.stages.iter();
+    let mut known = at.run.stages.iter();
     let status = known.find(|status| status.name == stage.name);
     let part = |cell: Cell| {
         let mut built = status?.cells.iter();

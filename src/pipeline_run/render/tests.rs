@@ -17,7 +17,7 @@ fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
         cell: None,
         attempt: 1,
         result: None,
-        status: &PipelineRunStatus::default(),
+        run: &PipelineRunStatus::default(),
     };
     job(&a_run(), spec, &spec.stages[stage], at).body
 }

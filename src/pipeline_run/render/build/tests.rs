@@ -25,7 +25,7 @@ fn pod(build: &Value, branch: &str) -> Value {
         cell: None,
         attempt: 1,
         result: None,
-        status: &seen.status,
+        run: &seen.status,
     };
     let job = job(&seen, &spec, &spec.stages[1], at);
     job.body["spec"]["template"]["spec"].clone()
