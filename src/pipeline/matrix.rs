@@ -166,7 +166,11 @@ mod tests {
         assert_eq!(names, ["linux-amd64", "linux-arm64-v8", INDEX]);
         assert_eq!(found[1].platform(), Some("linux/arm64/v8"));
         assert_eq!((found[2].platform(), found[2].number), (None, 3));
-        assert_eq!(of(json!(["linux/arm64"])), [], "one platform is a single Job");
+        assert_eq!(
+            of(json!(["linux/arm64"])),
+            [],
+            "one platform is a single Job"
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ use super::render;
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
+use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
@@ -226,6 +227,15 @@ impl Draft<'_> {
             // Nobody can tell now; the next plan will.
             None => return,
         };
+        // What was to be made and stopped in the same plan is not made at all.
+        self.actions.retain(|action| {
+            if let Action::Create(made) = action
+                && made.kind == ObjectKind::Job
+            {
+                return wanted.contains(&made.key.name);
+            }
+            true
+        });
         let is_leftover = |job: &&Job| {
             job.state == JobState::Active
                 && !job.is_ending

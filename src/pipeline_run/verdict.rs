@@ -82,7 +82,11 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
             trouble.container, trouble.message
         );
         let message = clean(&message, MAX_WORDS);
-        return Verdict::Over(Box::new(ending(FailureKind::Config, message)));
+        return Verdict::Over(Box::new(if is_registry_down(&trouble.message) {
+            lost(FailureKind::Infra, message)
+        } else {
+            ending(FailureKind::Config, message)
+        }));
     }
     let waiting = if pod.is_over {
         "its pod is over, its Job is not"
@@ -92,6 +96,24 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
         "its pod is starting"
     };
     Verdict::Wait(waiting.to_owned(), None)
+}
+
+/// Whether an image could not be pulled because its registry has a problem of its own, as containerd says it: then
+/// another attempt may fare better. What it says otherwise (not found, denied) takes an edit.
+fn is_registry_down(words: &str) -> bool {
+    const SIGNS: [&str; 10] = [
+        "500 Internal",
+        "502 Bad Gateway",
+        "503 Service Unavailable",
+        "504 Gateway",
+        "429 Too Many",
+        "connection refused",
+        "connection reset",
+        "i/o timeout",
+        "TLS handshake timeout",
+        "deadline exceeded",
+    ];
+    SIGNS.iter().any(|sign| words.contains(sign))
 }
 
 /// A Job whose pod no node has: how long that may last is a limit of its own.

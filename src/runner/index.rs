@@ -24,7 +24,11 @@ pub async fn run(task: &IndexTask) -> (StageReport, u8) {
     });
     match done {
         Ok(digest) => {
-            let names: Vec<&str> = task.parts.iter().map(|part| part.platform.as_str()).collect();
+            let names: Vec<&str> = task
+                .parts
+                .iter()
+                .map(|part| part.platform.as_str())
+                .collect();
             let message = match &digest {
                 Some(digest) => format!("joined {} into {digest}", names.join(", ")),
                 None => "nothing was pushed, so there is nothing to join".to_owned(),

@@ -37,7 +37,10 @@ async fn tag_all(task: &TagTask) -> Result<String, Trouble> {
             }
             let kind = &manifest.media_type;
             registry.put_manifest(name, kind, &manifest.bytes).await?;
-            say(&format!("slipway: {}:{name} is {}", image.repository, image.digest));
+            say(&format!(
+                "slipway: {}:{name} is {}",
+                image.repository, image.digest
+            ));
             written += 1;
         }
     }

@@ -313,8 +313,16 @@ async fn tagged(image: &str, tag: &str) -> (String, Value) {
     let (registry, repository) = image.split_once('/').unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
-    let answer = http.get(url).header("accept", "application/vnd.oci.image.index.v1+json");
+    let answer = http
+        .get(url)
+        .header("accept", "application/vnd.oci.image.index.v1+json");
     let answer = answer.send().await.unwrap().error_for_status().unwrap();
-    let digest = answer.headers()["docker-content-digest"].to_str().unwrap().to_owned();
-    (digest, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+    let digest = answer.headers()["docker-content-digest"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    (
+        digest,
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap(),
+    )
 }

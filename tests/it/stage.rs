@@ -72,7 +72,7 @@ async fn a_matrix_loses_a_cell_and_fails_in_another_and_only_that_is_run_again()
         subject.plays("python", "exit=0,after=50ms");
         let stages = json!([
             script(&subject, "unit", &json!({
-                "type": "Test",
+                "type": "Test", "reports": {"junit": ["junit.xml"]},
                 "matrix": {
                     "axes": {"py": ["a", "b", "c"]}, "maxParallel": 2, "failFast": false,
                     "image": {"axis": "py", "images": {"a": images[0], "b": images[1], "c": images[2]}},
@@ -196,7 +196,7 @@ async fn the_largest_run_stays_below_100_kib() {
         let stages = json!([script(
             &subject,
             "unit",
-            &json!({"type": "Test", "matrix": matrix})
+            &json!({"type": "Test", "matrix": matrix, "reports": {"junit": ["junit.xml"]}})
         )]);
         let sha = subject.push("Try everything").await;
         subject.create(&json!({"spec": {"stages": stages}})).await;

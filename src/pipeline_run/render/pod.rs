@@ -66,7 +66,11 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
-    if let Some(build) = stage.build.as_ref().filter(|_| !publish::joins(stage, at.cell)) {
+    if let Some(build) = stage
+        .build
+        .as_ref()
+        .filter(|_| !publish::joins(stage, at.cell))
+    {
         build::shape(&mut pod, seen, build, build::platform(build, at.cell));
     }
     pod

@@ -227,3 +227,27 @@ fn a_node_is_waited_for_as_long_as_the_stage_says() {
         Verdict::Wait(_, None)
     ));
 }
+
+#[test]
+fn a_registry_that_does_not_answer_is_no_verdict() {
+    let with = |words: &str| {
+        let job = a_job("j").running().with_pod(|pod| {
+            pod.trouble = Some(Trouble {
+                container: "main".into(),
+                message: format!("ImagePullBackOff: Back-off pulling image \"r/a\": {words}"),
+            });
+        });
+        let ending = over(StageType::Test, &job);
+        (ending.failure, ending.is_transient)
+    };
+    let down = (Some(FailureKind::Infra), true);
+    assert_eq!(
+        with("unexpected status from HEAD request: 503 Service Unavailable"),
+        down
+    );
+    assert_eq!(
+        with("dial tcp 10.0.0.1:443: connect: connection refused"),
+        down
+    );
+    assert_eq!(with("r/a: not found"), (Some(FailureKind::Config), false));
+}

@@ -58,8 +58,14 @@ fn the_index_is_made_of_what_all_platforms_have_pushed_and_is_the_artifact() {
     let joining = plan(&seen, NOW);
     assert_eq!(names(&joining), [cell(3)]);
     let pod = pod(&joining, &cell(3));
-    assert_eq!(pod["containers"][0]["image"], "registry.example/slipway/runner");
-    assert_eq!(pod["containers"][0]["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        pod["containers"][0]["image"],
+        "registry.example/slipway/runner"
+    );
+    assert_eq!(
+        pod["containers"][0]["securityContext"]["runAsNonRoot"],
+        true
+    );
     let task: IndexTask = serde_json::from_value(told(pod)).unwrap();
     let parts: Vec<(&str, &str)> = task
         .parts
@@ -67,12 +73,23 @@ fn the_index_is_made_of_what_all_platforms_have_pushed_and_is_the_artifact() {
         .map(|part| (part.platform.as_str(), part.digest.as_str()))
         .collect();
     let (one, two) = (digest('1'), digest('2'));
-    assert_eq!(parts, [("linux/amd64", one.as_str()), ("linux/arm64", two.as_str())]);
+    assert_eq!(
+        parts,
+        [("linux/amd64", one.as_str()), ("linux/arm64", two.as_str())]
+    );
     assert_eq!(task.repositories.len(), 2);
-    assert!(task.repositories.iter().all(|repository| repository.login.is_some()));
+    assert!(
+        task.repositories
+            .iter()
+            .all(|repository| repository.login.is_some())
+    );
 
     let seen = then(seen);
-    assert_eq!(seen.status.artifacts.len(), 0, "a part is no image of the Release");
+    assert_eq!(
+        seen.status.artifacts.len(),
+        0,
+        "a part is no image of the Release"
+    );
     let seen = with_job(seen, &cell(3), |job| job.over(NOW, 0, built('3')));
     let seen = then(seen);
     assert_eq!(seen.status.artifacts.len(), 1);
@@ -121,7 +138,10 @@ fn tags_are_written_once_everything_has_passed_in_every_repository() {
         .iter()
         .map(|image| image.repository.as_str())
         .collect();
-    assert_eq!(repositories, ["registry.example/shop/api", "backup.example/shop/api"]);
+    assert_eq!(
+        repositories,
+        ["registry.example/shop/api", "backup.example/shop/api"]
+    );
     assert!(task.images.iter().all(|image| image.digest == digest('3')));
     assert_eq!(pod["containers"][0]["command"][1], "tag");
 }
