@@ -213,6 +213,8 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Evicted
         | FailureKind::Clone
         | FailureKind::Registry
+        | FailureKind::Isolation
+        | FailureKind::Platform
         | FailureKind::Config => false,
     }
 }

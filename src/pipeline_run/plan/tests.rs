@@ -462,7 +462,7 @@ fn an_isolation_that_the_operator_does_not_allow_fails_the_run_before_anything_i
     seen.snapshot = Snapshot::Taken(Box::new(pipeline));
     let plan = plan(&seen, NOW);
     assert_eq!(created(&plan).len(), 0);
-    let failure = plan.next.failure.unwrap();
+    let failure = plan.progress.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::Config);
     assert!(failure.hint.unwrap().contains("(Rootless, Chroot)"));
     // Auto takes the first of them.
