@@ -11,6 +11,7 @@ mod report;
 mod source;
 mod stage;
 mod status;
+mod tag;
 
 use std::time;
 
@@ -29,6 +30,7 @@ pub use report::*;
 pub use source::*;
 pub use stage::*;
 pub use status::*;
+pub use tag::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::api::{AxisValues, Matrix, PipelineSpec, Stage};
+use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
 use super::{condition, matrix};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
@@ -96,6 +96,8 @@ fn check_work(
             let problem = format!("a {} stage needs run: the script to run", stage.type_);
             problems.push(Invalid::new(path(".run"), problem));
         }
+    } else if stage.type_ == StageType::Tag {
+        check_tag(spec, stage, path, problems);
     } else {
         if stage.build.is_none() {
             let problem = "a Build stage needs build: what to build and where to push it";
@@ -105,6 +107,35 @@ fn check_work(
             let problem = "a Build stage takes no matrix: make a stage for each image";
             problems.push(Invalid::new(path(".matrix"), problem));
         }
+    }
+}
+
+/// What has a tag has to be built.
+fn check_tag(
+    spec: &PipelineSpec,
+    stage: &Stage,
+    path: &dyn Fn(&str) -> String,
+    problems: &mut Vec<Invalid>,
+) {
+    let Some(tag) = &stage.tag else {
+        let problem = "a Tag stage needs tag: the names that images are to have";
+        problems.push(Invalid::new(path(".tag"), problem));
+        return;
+    };
+    let builds = spec.stages.iter().filter(|stage| stage.build.is_some());
+    let known: Vec<&str> = builds.map(|stage| stage.name.as_str()).collect();
+    for name in &tag.images {
+        if !known.contains(&name.as_str()) {
+            let problem = format!(
+                "no Build stage is called {name}; there are {}",
+                known.join(", ")
+            );
+            problems.push(Invalid::new(path(".tag.images"), problem));
+        }
+    }
+    if known.is_empty() {
+        let problem = "there is no Build stage whose image could have a tag";
+        problems.push(Invalid::new(path(".tag"), problem));
     }
 }
 

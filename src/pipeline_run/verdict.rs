@@ -144,7 +144,8 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
-    if type_ == StageType::Build && digest.is_none() {
+    // A build that pushes nothing has no digest, and says so.
+    if type_ == StageType::Build && report == StageReport::default() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return lost(FailureKind::Infra, message);
     }
@@ -276,6 +277,7 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Migrate => FailureKind::Migrate,
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
+        StageType::Tag => FailureKind::Registry,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod call;
 pub mod claim;
 pub mod git;
 pub mod glob;
+pub mod index;
 pub mod log;
 pub mod memory;
 pub mod process;
@@ -21,6 +22,7 @@ pub mod ship;
 pub mod sign;
 pub mod source;
 pub mod stage;
+pub mod tag;
 pub mod task;
 
 use std::io;
@@ -72,6 +74,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// Join the images of several platforms.
+    Index,
+    /// Give images their tags.
+    Tag,
     /// List what is in images, and put the lists beside them.
     Sbom,
     /// Sign images and what is known about them.
@@ -130,6 +136,8 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         }
         Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Index => told(index::run(&parse(task)?).await),
+        Command::Tag => told(tag::run(&parse(task)?).await),
         Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Sign => told(sign::run(&parse(task)?).await),
         Command::Claim => told(claim::run(&parse(task)?).await),

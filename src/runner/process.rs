@@ -32,6 +32,11 @@ impl Stop {
         unix::signal(SignalKind::terminate()).map(Self)
     }
 
+    /// Whether the pod is asked to end within this time.
+    pub async fn within(&mut self, limit: Duration) -> bool {
+        timeout(limit, self.asked()).await.is_ok()
+    }
+
     /// Waits until it is.
     pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {

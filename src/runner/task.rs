@@ -1,14 +1,17 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
+mod build;
+mod publish;
 mod supply;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
 
+pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
+pub use publish::{IndexTask, Joined, TagTask};
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
@@ -91,26 +94,6 @@ impl ScriptTask {
             quarantine: Vec::new(),
         }
     }
-}
-
-/// Build an image and push it by digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BuildTask {
-    /// Dockerfile, from the root of the repository.
-    pub dockerfile: String,
-    /// Folder that the build may read, from the root of the repository.
-    pub context: String,
-    /// Build arguments.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<String, String>,
-    /// Where to push.
-    pub image: String,
-    /// Whether to push over http.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How long it may take.
-    pub timeout_seconds: u64,
 }
 
 /// Post what the stage says to the receiver.

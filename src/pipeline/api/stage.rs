@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, Matrix, Reports};
+use super::{Build, Matrix, Reports, Tag};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -89,6 +89,8 @@ closed_set! {
         Custom,
         /// Builds an image and pushes it by digest.
         Build,
+        /// Gives images their tags, once everything has passed.
+        Tag,
     }
 }
 
@@ -103,13 +105,13 @@ impl StageType {
             | Self::Smoke
             | Self::Migrate
             | Self::Custom => true,
-            Self::Build => false,
+            Self::Build | Self::Tag => false,
         }
     }
 
     /// Whether it runs only once every other stage has succeeded and no gate stands against it.
     pub const fn is_after_gates(self) -> bool {
-        false
+        matches!(self, Self::Tag)
     }
 
     /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
@@ -132,6 +134,10 @@ impl StageType {
      "a Build stage makes no reports: move them to a Test stage"),
     ("self.type != 'Build' || !has(self.matrix)",
      "a Build stage takes no matrix: make a stage for each image"),
+    ("self.type != 'Tag' || (has(self.tag) && !has(self.run) && !has(self.build) && !has(self.image) && !has(self.matrix) && !has(self.reports) && !has(self.env))",
+     "a Tag stage needs tag and takes no run, build, image, matrix, reports or env: it runs nothing of yours"),
+    ("self.type == 'Tag' || !has(self.tag)",
+     "only a Tag stage takes tag: make one, with the names that images are to have"),
     ("self.type != 'Migrate' || !has(self.retry)",
      "a Migrate stage takes no retry: it runs at most once"),
 ]))]
@@ -139,7 +145,7 @@ pub struct Stage {
     /// Name of the stage; logs, gates and messages use it. Example: `unit`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// What the stage does: `Build` builds an image; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
+    /// What the stage does: `Build` builds an image; `Tag` gives images their tags, once everything has passed; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
     /// run a script, and say what a failure of it is called.
     #[serde(rename = "type")]
     pub type_: StageType,
@@ -196,9 +202,17 @@ pub struct Stage {
     /// What is built and where it goes. Only for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// Which images get which tags. Only for `Tag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
 }
 
 impl Stage {
+    /// Whether it is a Job for each of several cells: of a matrix, or of the platforms of an image.
+    pub fn has_cells(&self) -> bool {
+        self.matrix.is_some() || self.build.as_ref().is_some_and(Build::is_index)
+    }
+
     /// How long an attempt may take.
     pub fn timeout(&self) -> time::Duration {
         let minutes = if self.always() { 10 } else { 30 };

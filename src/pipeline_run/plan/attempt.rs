@@ -81,6 +81,7 @@ impl Draft<'_> {
             cell: part.cell,
             attempt,
             result: part.stage.always().then(|| self.result()),
+            run: &self.next,
         };
         let job = render::job(self.seen, part.spec, part.stage, at);
         self.actions.push(Action::Create(job));
@@ -254,6 +255,8 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Evicted
         | FailureKind::Clone
         | FailureKind::Registry
+        | FailureKind::Isolation
+        | FailureKind::Platform
         | FailureKind::Config => false,
     }
 }

@@ -65,6 +65,12 @@ fn find(stage: &StageStatus, cell: &Cell, phase: StagePhase) -> Option<CellStatu
     found.cloned()
 }
 
+/// Whether all cells but this one have succeeded.
+pub(super) fn are_others_done(stage: &StageStatus, cell: &Cell) -> bool {
+    let mut others = stage.cells.iter().filter(|own| own.name != cell.name);
+    others.all(|own| own.phase == StagePhase::Succeeded)
+}
+
 /// Puts a cell back that has been moved on.
 pub(super) fn put(stage: &mut StageStatus, mut own: CellStatus) {
     if own.exit_code == Some(0) {

@@ -154,7 +154,7 @@ impl Draft<'_> {
             }
         }
         status.phase = StagePhase::Running;
-        if stage.matrix.is_none() {
+        if !stage.has_cells() {
             let part = Part {
                 spec,
                 stage,
@@ -199,7 +199,7 @@ impl Draft<'_> {
     }
 
     fn follow_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        if stage.matrix.is_some() {
+        if stage.has_cells() {
             self.follow_cells(spec, stage, status);
             return;
         }
@@ -241,8 +241,13 @@ impl Draft<'_> {
             cells::put(status, own);
         }
         let matrix = stage.matrix.as_ref();
-        if matrix.is_some_and(Matrix::fail_fast) {
+        if matrix.is_none_or(Matrix::fail_fast) {
             cells::stop_after_failure(status, self.now);
+        }
+        // What joins the cells is told what they have made.
+        let mut all = self.next.stages.iter_mut();
+        if let Some(slot) = all.find(|slot| slot.name == status.name) {
+            *slot = status.clone();
         }
         self.start_cells(spec, stage, &known, status);
         cells::sum_up(status, waits);
@@ -256,8 +261,13 @@ impl Draft<'_> {
         known: &[Cell],
         status: &mut StageStatus,
     ) {
-        let limit = stage.matrix.as_ref().map_or(1, Matrix::max_parallel);
+        let limit = stage.matrix.as_ref();
+        let limit = limit.map_or(usize::MAX, Matrix::max_parallel);
         for cell in known {
+            let joins = stage.matrix.is_none() && cell.platform().is_none();
+            if joins && !cells::are_others_done(status, cell) {
+                continue;
+            }
             let running = status.cells.iter();
             let running = running.filter(|cell| cell.phase == StagePhase::Running);
             if running.count() >= limit {
@@ -314,9 +324,9 @@ impl Draft<'_> {
         let Some(digest) = ending.digest else {
             return;
         };
-        if part.cell.is_some() {
-            own.digest = Some(digest);
-        } else if let Some(build) = &part.stage.build {
+        let of_platform = part.cell.and_then(Cell::platform);
+        own.digest = part.cell.map(|_| digest.clone());
+        if let (None, Some(build)) = (of_platform, &part.stage.build) {
             let name = &part.stage.name;
             self.next.artifacts.retain(|known| known.name != *name);
             self.next.artifacts.push(Artifact {

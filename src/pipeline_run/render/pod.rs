@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build, sidecar};
+use super::{At, build, publish, sidecar};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
@@ -66,6 +66,13 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     });
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
+    }
+    if let Some(build) = stage
+        .build
+        .as_ref()
+        .filter(|_| !publish::joins(stage, at.cell))
+    {
+        build::shape(&mut pod, seen, build, build::platform(build, at.cell));
     }
     if stage.type_.is_at_most_once() {
         sidecar::add_claim(seen, &mut pod);
@@ -133,7 +140,14 @@ fn variable(name: &str, value: &str) -> Value {
 }
 
 /// The container that does the work, and the volumes that only it needs.
-fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Option<Value>) {
+fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Vec<Value>) {
+    match (&stage.tag, &stage.build) {
+        (Some(tag), _) => return publish::tag(seen, spec, at, (stage, tag)),
+        (None, Some(build)) if publish::joins(stage, at.cell) => {
+            return publish::index(seen, at, (stage, build));
+        }
+        (None, _) => {}
+    }
     let timeout_seconds = stage.timeout().as_secs();
     let mut container = json!({
         "name": MAIN,
@@ -148,15 +162,15 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
         container["resources"] = resources.clone();
     }
     let mut env = environment(seen, spec, stage, at);
-    let mut volume = None;
+    let mut volumes = Vec::new();
     if let Some(build) = &stage.build {
-        volume = Some(build::fill(
+        volumes = build::fill(
             &mut container,
             &mut env,
-            seen,
-            build,
-            timeout_seconds,
-        ));
+            (seen, spec),
+            (build, build::platform(build, at.cell)),
+            (at.sha, timeout_seconds),
+        );
     } else {
         env.push(task_variable(&ScriptTask::of(stage)));
         container["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
@@ -164,7 +178,7 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
         container["securityContext"] = json!({"allowPrivilegeEscalation": false});
     }
     container["env"] = env.into();
-    (container, volume)
+    (container, volumes)
 }
 
 /// What scripts can read. Ours come last and win.

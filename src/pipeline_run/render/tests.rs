@@ -17,6 +17,7 @@ fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
         cell: None,
         attempt: 1,
         result: None,
+        run: &PipelineRunStatus::default(),
     };
     job(&a_run(), spec, &spec.stages[stage], at).body
 }
