@@ -40,6 +40,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         },
         git_ref: format!("refs/heads/{branch}"),
         sha: args.sha.clone(),
+        retry_of: None,
     };
     let run = PipelineRun {
         metadata: ObjectMeta {
