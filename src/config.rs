@@ -64,6 +64,9 @@ pub struct Config {
     /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages.
     #[arg(long, env = "SLIPWAY_BUILDKIT_IMAGE", global = true)]
     pub buildkit_image: Option<String>,
+    /// Image with syft, for the pods of SBOM stages.
+    #[arg(long, env = "SLIPWAY_SYFT_IMAGE", global = true)]
+    pub syft_image: Option<String>,
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
@@ -134,6 +137,7 @@ impl Config {
         StageImages {
             runner: some(&self.runner_image),
             buildkit: some(&self.buildkit_image),
+            syft: some(&self.syft_image),
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct StageImages {
     pub runner: Option<String>,
     /// Has buildkitd, buildctl and buildkit-runc.
     pub buildkit: Option<String>,
+    /// Has syft.
+    pub syft: Option<String>,
 }
 
 impl Cluster {

@@ -11,6 +11,7 @@ mod report;
 mod source;
 mod stage;
 mod status;
+mod supply;
 
 use std::time;
 
@@ -29,6 +30,7 @@ pub use report::*;
 pub use source::*;
 pub use stage::*;
 pub use status::*;
+pub use supply::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -56,6 +58,8 @@ pub use status::*;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
+    ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build')",
+     "SBOM and Sign stages are about images, and no stage of this Pipeline builds one: add a Build stage"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
      "stages[].needs must name other stages of this Pipeline"),
     ("self.stages.all(s, !has(s.run) || has(s.image) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Stage};
-use super::{condition, matrix};
+use super::{condition, matrix, supply};
 use crate::model::invalid::Invalid;
 
 /// Everything that keeps a spec from being run. Empty for one that can.
@@ -93,6 +93,8 @@ fn check_work(
             let problem = format!("a {} stage needs run: the script to run", stage.type_);
             problems.push(Invalid::new(path(".run"), problem));
         }
+    } else if !stage.type_.has_source() {
+        problems.extend(supply::problems(spec, stage, path));
     } else {
         if stage.build.is_none() {
             let problem = "a Build stage needs build: what to build and where to push it";

@@ -57,6 +57,7 @@ pub(crate) fn a_run() -> Observed {
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
+            syft: Some("registry.example/slipway/syft".into()),
         },
     }
 }

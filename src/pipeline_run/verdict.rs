@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
+use super::api::{Attestation, Commit, FailedTest, FailureKind, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
@@ -44,6 +44,8 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     /// Digest of the image.
     pub digest: Option<String>,
+    /// What was said about images.
+    pub attestations: Vec<Attestation>,
     /// Tests of the reports.
     pub tests: Option<TestCounts>,
     /// The first of the tests that failed.
@@ -90,7 +92,7 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     }
     let waiting = if pod.is_over {
         "its pod is over, its Job is not"
-    } else if pod.ended.contains_key(SOURCE) {
+    } else if pod.ended.contains_key(SOURCE) || !stage.type_.has_source() {
         "running"
     } else {
         "its pod is starting"
@@ -140,6 +142,10 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
+    if !type_.has_source() && report.attestations.is_empty() {
+        let message = "what it has stored is lost with the pod; make a new run";
+        return lost(FailureKind::Infra, message);
+    }
     if type_ == StageType::Build && digest.is_none() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return lost(FailureKind::Infra, message);
@@ -149,6 +155,12 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         failure: None,
         message: report.message.clone(),
         digest,
+        attestations: report
+            .attestations
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect(),
         log_tail: None,
         ..told(&report)
     }
@@ -263,6 +275,8 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Migrate => FailureKind::Migrate,
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
+        // Nothing of people's runs in them.
+        StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
 }
 
@@ -288,6 +302,7 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         message: Some(message.into()),
         exit_code: None,
         digest: None,
+        attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
         log_tail: None,

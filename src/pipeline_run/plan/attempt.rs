@@ -65,7 +65,7 @@ impl Draft<'_> {
     }
 
     fn create_job(&mut self, part: Part<'_>, attempt: u32) {
-        if self.next.commit.is_none() {
+        if self.next.commit.is_none() && part.stage.type_.has_source() {
             self.next.commit_from.get_or_insert_with(|| part.id());
         }
         let previous = self.next.previous.as_deref();
@@ -78,6 +78,7 @@ impl Draft<'_> {
             cell: part.cell,
             attempt,
             result: part.stage.always().then(|| self.result()),
+            run: &self.next,
         };
         let job = render::job(self.seen, part.spec, part.stage, at);
         self.actions.push(Action::Create(job));

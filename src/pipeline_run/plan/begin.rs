@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    CellStatus, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
+    Attestation, CellStatus, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
 };
 use super::super::observed::Origin;
 use super::attempt::Part;
 use super::{Draft, LOOK_AGAIN, cells};
 use crate::model::plan::Why;
-use crate::pipeline::api::{PipelineSpec, Stage};
+use crate::pipeline::api::{PipelineSpec, Stage, StageType};
 use crate::pipeline::matrix;
 use crate::release::order::Order;
 
@@ -20,10 +20,14 @@ impl Draft<'_> {
     pub(super) fn has_images(&mut self, spec: &PipelineSpec) -> bool {
         let images = &self.seen.images;
         let needs_build = spec.stages.iter().any(|stage| stage.build.is_some());
+        let mut types = spec.stages.iter().map(|stage| stage.type_);
+        let needs_syft = types.any(|type_| type_ == StageType::SBOM);
         let missing = if images.runner.is_none() {
             Some("--runner-image")
         } else if needs_build && images.buildkit.is_none() {
             Some("--buildkit-image")
+        } else if needs_syft && images.syft.is_none() {
+            Some("--syft-image")
         } else {
             None
         };
@@ -105,6 +109,11 @@ impl Draft<'_> {
         let artifacts = origin.artifacts.iter();
         let artifacts = artifacts.filter(|artifact| is_done(&artifact.name));
         self.next.artifacts = artifacts.cloned().collect();
+        let artifacts = &self.next.artifacts;
+        let has_image =
+            |said: &&Attestation| artifacts.iter().any(|artifact| artifact.name == said.image);
+        let said = origin.attestations.iter().filter(has_image);
+        self.next.attestations = said.cloned().collect();
     }
 
     /// Names of the Jobs that are to run now.

@@ -3,6 +3,7 @@
 mod ending;
 mod matrix;
 mod retry;
+mod supply;
 
 use super::super::api::{GateResult, StageStatus};
 use super::super::observed::Trouble;

@@ -42,6 +42,7 @@ pub fn release(
             run: seen.key.name.clone(),
             tests: status.tests,
             gates: status.gates.clone(),
+            attestations: status.attestations.clone(),
         },
         kind: ReleaseKind::Normal,
     };
