@@ -16,8 +16,11 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "debian" => debian(registry).await,
         "git-server" => git_server(registry).await,
         "buildkit" => buildkit(registry).await,
+        "syft" => syft(registry).await,
         _ => {
-            bail!("the testbed has the images busybox, debian, git-server and buildkit, not {name}")
+            bail!(
+                "the testbed has the images busybox, debian, git-server, buildkit and syft, not {name}"
+            )
         }
     }
 }
@@ -67,6 +70,23 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         registry,
         "testbed/buildkit",
         include_str!("buildkit.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// syft, which lists what is in images.
+pub async fn syft(registry: &str) -> Result<String> {
+    programs::ensure(&["syft"]).await?;
+    let files = [
+        ("busybox", program("busybox")?),
+        ("syft", programs::path_of("syft")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    of_files(
+        registry,
+        "testbed/syft",
+        include_str!("syft.Dockerfile"),
         &files,
     )
     .await
