@@ -110,6 +110,9 @@ pub struct Config {
         global = true
     )]
     pub build_isolation: Vec<Isolation>,
+    /// Image with syft, for the pods of SBOM stages.
+    #[arg(long, env = "SLIPWAY_SYFT_IMAGE", global = true)]
+    pub syft_image: Option<String>,
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
@@ -187,6 +190,7 @@ impl Config {
             }),
             buildah: some(&self.buildah_image),
             isolations: self.build_isolation.clone(),
+            syft: some(&self.syft_image),
         }
     }
 }

@@ -75,6 +75,8 @@ pub struct StageImages {
     pub runner: Option<String>,
     /// Has buildkitd, buildctl and buildkit-runc; rootlesskit and newuidmap too, where builds are to be rootless.
     pub buildkit: Option<String>,
+    /// Has syft.
+    pub syft: Option<String>,
     /// Where logs and claims go; without it pods keep their logs to themselves.
     pub receiver: Option<ReceiverPlace>,
     /// Has buildah.

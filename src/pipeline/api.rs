@@ -11,6 +11,7 @@ mod report;
 mod source;
 mod stage;
 mod status;
+mod supply;
 mod tag;
 
 use std::time;
@@ -30,6 +31,7 @@ pub use report::*;
 pub use source::*;
 pub use stage::*;
 pub use status::*;
+pub use supply::*;
 pub use tag::*;
 
 /// How a repository is tested, built, checked and released.
@@ -58,6 +60,8 @@ pub use tag::*;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
+    ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build')",
+     "SBOM and Sign stages are about images, and no stage of this Pipeline builds one: add a Build stage"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
      "stages[].needs must name other stages of this Pipeline"),
     ("self.stages.all(s, !has(s.run) || has(s.image) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
-use super::{condition, matrix};
+use super::{condition, matrix, supply};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
 use crate::gate::waiver;
@@ -98,6 +98,8 @@ fn check_work(
         }
     } else if stage.type_ == StageType::Tag {
         check_tag(spec, stage, path, problems);
+    } else if !stage.type_.has_source() {
+        problems.extend(supply::problems(spec, stage, path));
     } else {
         if stage.build.is_none() {
             let problem = "a Build stage needs build: what to build and where to push it";

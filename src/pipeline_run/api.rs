@@ -201,6 +201,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub artifacts: Vec<Artifact>,
+    /// What was said about the images, stored beside them; at most 96.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<96>)]
+    pub attestations: Vec<Attestation>,
     /// Name of the Release that the run made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]

@@ -10,6 +10,7 @@ pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod provenance;
 pub mod render;
 pub mod status;
 pub mod tag;

@@ -10,6 +10,7 @@ mod pod;
 mod publish;
 mod release;
 mod sidecar;
+mod supply;
 
 use serde_json::json;
 
@@ -25,6 +26,7 @@ use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
 pub use release::{release, release_name};
 pub use sidecar::{CLAIM, LOGS};
+pub use supply::subjects;
 
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;

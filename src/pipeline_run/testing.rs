@@ -61,6 +61,7 @@ pub(crate) fn a_run() -> Observed {
             receiver: None,
             buildah: Some("registry.example/slipway/buildah".into()),
             isolations: vec![Isolation::Privileged, Isolation::Chroot],
+            syft: Some("registry.example/slipway/syft".into()),
         },
     }
 }

@@ -5,7 +5,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
+use super::api::{
+    Attestation, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
+};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{CLAIM, MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
@@ -44,6 +46,8 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     /// Digest of the image.
     pub digest: Option<String>,
+    /// What was said about images.
+    pub attestations: Vec<Attestation>,
     /// Tests of the reports.
     pub tests: Option<TestCounts>,
     /// The first of the tests that failed.
@@ -94,7 +98,7 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     }
     let waiting = if pod.is_over {
         "its pod is over, its Job is not"
-    } else if pod.ended.contains_key(SOURCE) {
+    } else if pod.ended.contains_key(SOURCE) || !stage.type_.has_source() {
         "running"
     } else {
         "its pod is starting"
@@ -144,6 +148,10 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
+    if !type_.has_source() && report.attestations.is_empty() {
+        let message = "what it has stored is lost with the pod; make a new run";
+        return lost(FailureKind::Infra, message);
+    }
     // A build that pushes nothing has no digest, and says so.
     if type_ == StageType::Build && report == StageReport::default() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
@@ -154,6 +162,12 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         failure: None,
         message: report.message.clone(),
         digest,
+        attestations: report
+            .attestations
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect(),
         log_tail: None,
         ..told(&report)
     }
@@ -278,6 +292,8 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
         StageType::Tag => FailureKind::Registry,
+        // Nothing of people's runs in them.
+        StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
 }
 
@@ -303,6 +319,7 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         message: Some(message.into()),
         exit_code: None,
         digest: None,
+        attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
         flaky_tests: Vec::new(),

@@ -48,6 +48,8 @@ closed_set! {
         Gates,
         /// The run was stopped before.
         Stopped,
+        /// It is about images, and the run has made none: stages that need it run all the same.
+        Nothing,
     }
 }
 

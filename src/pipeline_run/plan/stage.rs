@@ -6,8 +6,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    Artifact, ArtifactKind, CellStatus, Failure, FailureKind, SkipReason, StagePhase, StageStatus,
+    Artifact, ArtifactKind, Attestation, CellStatus, Failure, FailureKind, SkipReason, StagePhase,
+    StageStatus,
 };
+use super::super::render;
 use super::super::verdict::{self, Ending};
 use super::Draft;
 use super::attempt::{Now, Part};
@@ -153,6 +155,13 @@ impl Draft<'_> {
                 return;
             }
         }
+        if !stage.type_.has_source()
+            && render::subjects(spec, &self.next, stage.images()).is_empty()
+        {
+            let why = "not started, because the run has made no image that it is about".to_owned();
+            skip(status, SkipReason::Nothing, why);
+            return;
+        }
         status.phase = StagePhase::Running;
         if !stage.has_cells() {
             let part = Part {
@@ -179,7 +188,10 @@ impl Draft<'_> {
         self.stage(name).is_none_or(|stage| {
             stage.phase.is_over()
                 && stage.phase != StagePhase::Succeeded
-                && stage.skipped_because != Some(SkipReason::When)
+                && !matches!(
+                    stage.skipped_because,
+                    Some(SkipReason::When | SkipReason::Nothing)
+                )
         })
     }
 
@@ -320,6 +332,12 @@ impl Draft<'_> {
                 hint: own.message.clone(),
                 log_tail: ending.log_tail,
             });
+        }
+        for said in ending.attestations {
+            let is_other =
+                |known: &Attestation| known.image != said.image || known.kind != said.kind;
+            self.next.attestations.retain(is_other);
+            self.next.attestations.push(said);
         }
         let Some(digest) = ending.digest else {
             return;

@@ -5,6 +5,7 @@ mod evidence;
 mod matrix;
 mod publish;
 mod retry;
+mod supply;
 
 use super::super::api::{GateResult, StageStatus};
 use super::super::observed::Trouble;

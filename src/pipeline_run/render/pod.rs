@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build, publish, sidecar};
+use super::{At, build, publish, sidecar, supply};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
@@ -52,15 +52,33 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         let map = json!({"name": bundle.config_map_name, "items": items});
         volumes.push(json!({"name": "ca", "configMap": map}));
     }
-    let (main, more) = main(seen, spec, stage, at);
-    volumes.extend(more);
+    let mut init = vec![tools, source];
+    let main = if let Some(signs) = supply::sign(seen, spec, stage, at) {
+        // Nothing but the key.
+        init.clear();
+        volumes = signs.1;
+        signs.0
+    } else if let Some((lists, more)) = supply::sbom(seen, spec, stage, at) {
+        init.truncate(1);
+        volumes.truncate(2);
+        volumes.extend(more);
+        lists
+    } else {
+        let (main, more) = main(seen, spec, stage, at);
+        volumes.extend(more);
+        main
+    };
+    let mut main = main;
+    if let Some(resources) = &stage.resources {
+        main["resources"] = resources.clone();
+    }
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS),
-        "initContainers": [tools, source],
+        "initContainers": init,
         "containers": [main],
         "volumes": volumes,
     });

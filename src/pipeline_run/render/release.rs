@@ -43,6 +43,7 @@ pub fn release(
             tests: status.tests,
             gates: status.gates.clone(),
             reports: status.stages.iter().filter_map(reports).collect(),
+            attestations: status.attestations.clone(),
         },
         kind: ReleaseKind::Normal,
     };
