@@ -15,7 +15,7 @@ use super::pod::{MAIN, confined, task_variable};
 use super::supply::{Logins, NOBODY, subjects};
 use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
 use crate::pipeline::matrix::{self, Cell};
-use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
+use crate::pipeline_run::api::{Artifact, ArtifactKind};
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::tag;
 use crate::runner::task::{self, IndexTask, Joined, Subject, TagTask};
