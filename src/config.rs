@@ -1,10 +1,11 @@
 //! Command line and environment of the operator, parsed once; nothing else reads either. No I/O.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cluster::StageImages;
+use crate::cluster::{ReceiverPlace, StageImages};
 use crate::permission::Extra;
 use crate::pipeline::api::Isolation;
 
@@ -56,6 +57,36 @@ pub struct Config {
     /// Address that takes alerts from Alertmanagers; none is taken without it. Takes the right to get Secrets, for their tokens.
     #[arg(long, env = "SLIPWAY_ALERT_LISTEN", global = true)]
     pub alert_listen: Option<SocketAddr>,
+    /// Address that takes logs and claims from the pods of stages; none are taken without it. Takes the right to review tokens.
+    #[arg(long, env = "SLIPWAY_STAGE_LISTEN", global = true)]
+    pub stage_listen: Option<SocketAddr>,
+    /// URL at which the pods of stages reach that address, such as http://slipway-receiver.slipway-system.svc:8091.
+    #[arg(
+        long,
+        env = "SLIPWAY_STAGE_URL",
+        requires = "stage_listen",
+        global = true
+    )]
+    pub stage_url: Option<String>,
+    /// Folder that the logs of stages are kept in, for as long as their run is there.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_FOLDER",
+        default_value = "/var/lib/slipway/logs",
+        global = true
+    )]
+    pub log_folder: PathBuf,
+    /// Longest log of a pod, in MiB: of a longer one the beginning and the end are kept.
+    #[arg(long, env = "SLIPWAY_LOG_MAX_MIB", default_value_t = 16, global = true)]
+    pub log_max_mib: u32,
+    /// All logs together, in MiB: beyond that those of the oldest runs go.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_TOTAL_MIB",
+        default_value_t = 4096,
+        global = true
+    )]
+    pub log_total_mib: u32,
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,
@@ -79,6 +110,9 @@ pub struct Config {
         global = true
     )]
     pub build_isolation: Vec<Isolation>,
+    /// Image with syft, for the pods of SBOM stages.
+    #[arg(long, env = "SLIPWAY_SYFT_IMAGE", global = true)]
+    pub syft_image: Option<String>,
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
@@ -140,6 +174,7 @@ impl Config {
         Extra {
             copies_secrets: self.secret_snapshots,
             reads_secrets: self.metric_secrets || self.alert_listen.is_some(),
+            takes_logs: self.stage_listen.is_some(),
         }
     }
 
@@ -149,8 +184,13 @@ impl Config {
         StageImages {
             runner: some(&self.runner_image),
             buildkit: some(&self.buildkit_image),
+            receiver: some(&self.stage_url).map(|url| ReceiverPlace {
+                url,
+                max_log_bytes: u64::from(self.log_max_mib) << 20,
+            }),
             buildah: some(&self.buildah_image),
             isolations: self.build_isolation.clone(),
+            syft: some(&self.syft_image),
         }
     }
 }

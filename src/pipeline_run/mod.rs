@@ -10,6 +10,7 @@ pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod provenance;
 pub mod render;
 pub mod status;
 pub mod tag;
@@ -61,6 +62,10 @@ impl Kind for PipelineRunKind {
 
     fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
         plan::plan(seen, now)
+    }
+
+    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        status::essence(on_record) == status::essence(status)
     }
 
     fn status(

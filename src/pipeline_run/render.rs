@@ -9,6 +9,8 @@ mod build;
 mod pod;
 mod publish;
 mod release;
+mod sidecar;
+mod supply;
 
 use serde_json::json;
 
@@ -23,6 +25,8 @@ use crate::pipeline::matrix::Cell;
 use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
 pub use release::{release, release_name};
+pub use sidecar::{CLAIM, LOGS};
+pub use supply::subjects;
 
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;

@@ -1,28 +1,31 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
-//! `build` builds an image, `sbom` lists what
-//! is in it, `sign` signs it. What to do comes as one JSON value in the environment (`task`), how it went
-//! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
-//! into a command line.
+//! `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends what they say to the
+//! operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value in the
+//! environment (`task`), how it went goes back as the container's termination message (`report`). Nothing
+//! from outside is ever spliced into a command line.
 
 pub mod build;
+pub mod call;
+pub mod claim;
 pub mod git;
 pub mod glob;
 pub mod index;
-pub mod junit;
+pub mod log;
 pub mod memory;
 pub mod process;
 pub mod registry;
 pub mod report;
 pub mod sbom;
+pub mod ship;
 pub mod sign;
 pub mod source;
 pub mod stage;
 pub mod tag;
 pub mod task;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +34,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::chain;
 use process::Stop;
+use report::StageReport;
 
 /// Runs what a stage pod does.
 #[derive(Debug, Parser)]
@@ -45,9 +49,15 @@ pub struct Args {
     /// File that becomes the container's termination message.
     #[arg(long, default_value = "/dev/termination-log", global = true)]
     pub report: PathBuf,
+    /// Longest report, in bytes: the more containers a pod has, the less each of them may say.
+    #[arg(long, default_value_t = report::LIMIT, global = true)]
+    pub report_limit: usize,
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
+    /// Folder that the log is kept in, if it is there.
+    #[arg(long, default_value = task::LOGS, global = true)]
+    pub logs: PathBuf,
 }
 
 /// What the runner does.
@@ -72,6 +82,10 @@ pub enum Command {
     Sbom,
     /// Sign images and what is known about them.
     Sign,
+    /// Send what the stage says to the operator.
+    Logs,
+    /// Claim the attempt of a stage that runs at most once.
+    Claim,
 }
 
 /// Where things are in a pod. The names of `task` are those of a real one.
@@ -98,69 +112,38 @@ pub async fn run(args: Args) -> u8 {
     let folders = Folders {
         workspace: args.workspace.clone(),
     };
-    let result = match &args.command {
-        Command::Install { path } => install(path).map(|()| 0),
-        Command::Source => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = source::run(&task, &folders).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Stage => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = stage::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Index => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = index::run(&task).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Tag => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = tag::run(&task).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Sbom => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = sbom::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Sign => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = sign::run(&task).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Build => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = build::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-    };
-    result.unwrap_or_else(|error| {
+    if !matches!(args.command, Command::Logs | Command::Install { .. }) {
+        log::keep_in(&args.logs);
+    }
+    act(&args, &folders).await.unwrap_or_else(|error| {
         say(&format!("slipway-runner: {}", chain(&error)));
         1
     })
+}
+
+async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
+    let task = args.task.as_str();
+    let told = |(report, code): (StageReport, u8)| (report.encode_within(args.report_limit), code);
+    let (report, code) = match &args.command {
+        Command::Install { path } => return install(path).map(|()| 0),
+        Command::Logs => {
+            ship::run(&parse(task)?, &mut Stop::listen()?).await;
+            return Ok(0);
+        }
+        Command::Source => {
+            let (report, code) = source::run(&parse(task)?, folders).await;
+            (report.encode_within(args.report_limit), code)
+        }
+        Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Index => told(index::run(&parse(task)?).await),
+        Command::Tag => told(tag::run(&parse(task)?).await),
+        Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Sign => told(sign::run(&parse(task)?).await),
+        Command::Claim => told(claim::run(&parse(task)?).await),
+    };
+    write_report(&args.report, &report);
+    Ok(code)
 }
 
 fn parse<T: DeserializeOwned>(task: &str) -> io::Result<T> {
@@ -189,8 +172,7 @@ fn write_report(path: &Path, text: &str) {
 
 /// A line in the log of the stage.
 pub(crate) fn say(line: &str) {
-    // A log that nobody takes is no reason to stop.
-    let _ = writeln!(io::stdout(), "{line}");
+    log::write(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Runs a program to its end, or to its timeout: its output is passed on as it comes and its last lines
 //! are kept; whatever it started goes with it. Talks to the operating system.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,8 @@ use tokio::process::Child;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::log;
 
 /// Bytes of output that are kept.
 const KEPT: usize = 16 * 1024;
@@ -35,7 +37,8 @@ impl Stop {
         timeout(limit, self.asked()).await.is_ok()
     }
 
-    async fn asked(&mut self) {
+    /// Waits until it is.
+    pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -72,17 +75,25 @@ pub struct Running {
     drained: oneshot::Receiver<()>,
 }
 
+/// What sees the output of a program, piece by piece.
+pub type Watch = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Starts a program whose output goes to ours.
 pub fn start(command: Command) -> io::Result<Running> {
-    spawn(command, true)
+    spawn(command, true, Box::new(|_| ()))
+}
+
+/// Starts a program whose output goes to ours, and is watched.
+pub fn start_watched(command: Command, watch: Watch) -> io::Result<Running> {
+    spawn(command, true, watch)
 }
 
 /// Starts a program whose output is only kept.
 pub fn start_silent(command: Command) -> io::Result<Running> {
-    spawn(command, false)
+    spawn(command, false, Box::new(|_| ()))
 }
 
-fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
+fn spawn(mut command: Command, shown: bool, watch: Watch) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -98,7 +109,7 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
     let (done, drained) = oneshot::channel();
     let kept = Arc::clone(&tail);
     std::thread::spawn(move || {
-        pump(reader, shown, &kept);
+        pump(reader, shown, watch, &kept);
         let _ = done.send(());
     });
     Ok(Running {
@@ -110,17 +121,16 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
 }
 
 /// Passes output on until its end.
-fn pump(mut reader: PipeReader, shown: bool, tail: &Mutex<Vec<u8>>) {
+fn pump(mut reader: PipeReader, shown: bool, mut watch: Watch, tail: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 8192];
     while let Ok(count) = reader.read(&mut buffer) {
         let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
             return;
         };
         if shown {
-            let mut out = io::stdout();
-            // Output that nobody takes is no reason to stop the program.
-            let _ = out.write_all(part).and_then(|()| out.flush());
+            log::write(part);
         }
+        watch(part);
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend_from_slice(part);
         let excess = tail.len().saturating_sub(KEPT);

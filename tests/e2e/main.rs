@@ -27,6 +27,7 @@ mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
 mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
+mod logs; // what stages say, and that it is kept
 mod operator; // an operator that dies or hands over in the middle of a change
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
@@ -36,3 +37,4 @@ mod slo; // error budgets, and promotions that burn them
 
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in
+mod supply; // what is signed, and who asks for it

@@ -168,10 +168,5 @@ pub(super) fn sum_up(stage: &mut StageStatus, waits: Option<String>) {
 
 /// Tests of several reports together.
 pub(super) fn sum(counts: impl Iterator<Item = TestCounts>) -> Option<TestCounts> {
-    counts.reduce(|a, b| TestCounts {
-        total: a.total.saturating_add(b.total),
-        passed: a.passed.saturating_add(b.passed),
-        failed: a.failed.saturating_add(b.failed),
-        skipped: a.skipped.saturating_add(b.skipped),
-    })
+    counts.reduce(TestCounts::plus)
 }

@@ -1,14 +1,16 @@
 //! Stories.
 
 mod ending;
+mod evidence;
 mod matrix;
 mod publish;
 mod retry;
+mod supply;
 
 use super::super::api::{GateResult, StageStatus};
 use super::super::observed::Trouble;
 use super::super::status::status;
-use super::super::testing::{a_job, a_run, built, digest, tested};
+use super::super::testing::{a_job, a_run, built, digest, receiver, tested};
 use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Manifest;
@@ -39,6 +41,7 @@ fn names(plan: &Plan<PipelineRunStatus>) -> Vec<&str> {
 /// The snapshot is there.
 fn begun() -> Observed {
     let mut seen = a_run();
+    seen.images.receiver = Some(receiver());
     seen.status.revision = Some("api-snapshot".into());
     seen.snapshot = Snapshot::Taken(Box::new(spec()));
     seen

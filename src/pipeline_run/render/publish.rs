@@ -11,35 +11,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::At;
-use super::pod::{MAIN, confined, push, task_variable};
+use super::pod::{MAIN, confined, task_variable};
+use super::supply::{Logins, NOBODY, subjects};
 use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
 use crate::pipeline::matrix::{self, Cell};
-use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
+use crate::pipeline_run::api::{Artifact, ArtifactKind};
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::tag;
 use crate::runner::task::{self, IndexTask, Joined, Subject, TagTask};
-
-/// Where the logins for registries are, each in a folder of its own.
-const LOGIN_FOLDER: &str = "/slipway-login";
-/// As whom our own programs run: nobody.
-const NOBODY: u32 = 65532;
-
-/// The images that a stage is about: those that were built in this run, of the Build stages that it names, or of all.
-fn subjects<'a>(
-    spec: &'a PipelineSpec,
-    run: &'a PipelineRunStatus,
-    names: &[String],
-) -> Vec<(&'a Artifact, &'a Build)> {
-    let is_meant = |stage: &&Stage| names.is_empty() || names.contains(&stage.name);
-    let stages = spec.stages.iter().filter(is_meant);
-    let built = stages.filter_map(|stage| {
-        let build = stage.build.as_ref()?;
-        let mut artifacts = run.artifacts.iter();
-        let artifact = artifacts.find(|artifact| artifact.name == stage.name)?;
-        Some((artifact, build))
-    });
-    built.collect()
-}
 
 /// The container that writes tags, and the volumes that only it needs.
 pub(super) fn tag(
@@ -136,43 +115,4 @@ fn container<T: Serialize>(
     });
     let volumes = logins.mount(&mut container);
     (container, volumes)
-}
-
-/// The logins that a pod needs: Secrets, each once.
-#[derive(Default)]
-struct Logins(Vec<String>);
-
-impl Logins {
-    /// An image for a task, with the login for its registry.
-    fn subject(&mut self, artifact: &Artifact, build: &Build) -> Subject {
-        let login = build.push_secret_ref.as_ref().map(|login| {
-            let known = self.0.iter().position(|name| *name == login.name);
-            let index = known.unwrap_or_else(|| {
-                self.0.push(login.name.clone());
-                self.0.len() - 1
-            });
-            format!("{LOGIN_FOLDER}/{index}")
-        });
-        Subject {
-            image: artifact.name.clone(),
-            repository: artifact.reference.clone(),
-            digest: artifact.digest.clone(),
-            insecure: build.insecure_registry(),
-            login,
-        }
-    }
-
-    /// Mounts them; the volumes.
-    fn mount(self, container: &mut Value) -> Vec<Value> {
-        let mut volumes = Vec::new();
-        for (index, name) in self.0.iter().enumerate() {
-            let volume = format!("login-{index}");
-            let place = format!("{LOGIN_FOLDER}/{index}");
-            let mount = json!({"name": volume, "mountPath": place, "readOnly": true});
-            push(&mut container["volumeMounts"], mount);
-            let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
-            volumes.push(json!({"name": volume, "secret": {"secretName": name, "items": items}}));
-        }
-        volumes
-    }
 }

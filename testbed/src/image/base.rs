@@ -17,8 +17,9 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "git-server" => git_server(registry).await,
         "buildkit" => buildkit(registry).await,
         "buildah" => buildah(registry).await,
+        "syft" => syft(registry).await,
         _ => bail!(
-            "the testbed has the images busybox, debian, git-server, buildkit and buildah, not {name}"
+            "the testbed has the images busybox, debian, git-server, buildkit, buildah and syft, not {name}"
         ),
     }
 }
@@ -104,6 +105,23 @@ pub async fn buildah(registry: &str) -> Result<String> {
         registry,
         "testbed/buildah",
         include_str!("buildah.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// syft, which lists what is in images.
+pub async fn syft(registry: &str) -> Result<String> {
+    programs::ensure(&["syft"]).await?;
+    let files = [
+        ("busybox", program("busybox")?),
+        ("syft", programs::path_of("syft")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    of_files(
+        registry,
+        "testbed/syft",
+        include_str!("syft.Dockerfile"),
         &files,
     )
     .await
