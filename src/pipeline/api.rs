@@ -4,7 +4,10 @@
 //! out is filled in by methods.
 
 mod build;
+mod cache;
 mod gate;
+mod param;
+mod pod;
 mod release;
 mod report;
 mod source;
@@ -18,7 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::schema;
 
 pub use build::*;
+pub use cache::*;
 pub use gate::*;
+pub use param::*;
+pub use pod::*;
 pub use release::*;
 pub use report::*;
 pub use source::*;
@@ -55,6 +61,10 @@ pub use status::*;
      "stages[].needs must name other stages of this Pipeline"),
     ("self.stages.all(s, s.type != 'Test' || has(s.image) || (has(self.defaults) && has(self.defaults.image)))",
      "a Test stage needs an image: set stages[].image, or defaults.image for all of them"),
+    ("self.stages.all(s, !has(s.caches) || s.caches.all(n, has(self.caches) && self.caches.exists(c, c.name == n)))",
+     "stages[].caches must name caches of this Pipeline"),
+    ("!has(self.caches) || self.caches.size() == 0 || has(self.cacheStorage)",
+     "caches need a place: set cacheStorage"),
 ]))]
 pub struct PipelineSpec {
     /// Stops new runs; runs that have started go on. Default `false`.
@@ -72,6 +82,17 @@ pub struct PipelineSpec {
     /// succeeded; stages that need nothing start at once.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
     pub stages: Vec<Stage>,
+    /// Values that who starts a run by hand may choose; at most 32, told apart by name. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub params: Vec<Param>,
+    /// Folders that stages keep for later runs; at most 16, told apart by name. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub caches: Vec<Cache>,
+    /// Where caches are. Default: none, and no caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_storage: Option<CacheStorage>,
     /// What must hold before a commit may become a Release; at most 32, told apart by name.
     /// Default: that every stage succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -9,6 +9,7 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
+pub mod secret;
 pub mod spec;
 pub mod status;
 

@@ -47,6 +47,8 @@ pub use stage::*;
      "the spec of a PipelineRun cannot change: make a new PipelineRun instead"),
     ("has(self.sha) || self.trigger.kind == 'Manual'",
      "sha is needed: only a Manual run may leave it out and take the head of ref"),
+    ("!has(self.params) || self.trigger.kind == 'Manual'",
+     "only a Manual run takes params"),
 ]))]
 pub struct PipelineRunSpec {
     /// The Pipeline that is run, in the same namespace.
@@ -62,6 +64,23 @@ pub struct PipelineRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::commit_sha)]
     pub sha: Option<String>,
+    /// Values for parameters of the Pipeline, at most 32; only for `Manual`. Default: those of the Pipeline.
+    /// Example: `[{name: LOG_LEVEL, value: debug}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub params: Vec<RunParam>,
+}
+
+/// A value for a parameter of the Pipeline.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunParam {
+    /// Name of the parameter. Example: `LOG_LEVEL`.
+    #[schemars(transform = schema::variable_name)]
+    pub name: String,
+    /// Its value, on one line. Example: `debug`.
+    #[schemars(transform = schema::text::<1024>)]
+    pub value: String,
 }
 
 /// A Pipeline of the same namespace.

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod observe;
 pub mod observed;
+pub mod param;
 pub mod plan;
 pub mod render;
 pub mod status;

@@ -9,7 +9,7 @@ mod build;
 mod pod;
 mod release;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::observed::{Observed, PipelineNow};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
@@ -98,7 +98,8 @@ pub fn job(
         job["backoffLimit"] = TRANSIENT_RETRIES.into();
         job["podFailurePolicy"] = json!({"rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [task::TRANSIENT]}},
+            // By name: what runs beside them is ended from outside, and its exit code is no verdict.
+            verdict_of(TOOLS), verdict_of(SOURCE), verdict_of(MAIN),
         ]});
     }
     let name = job_name(&seen.key.name, &stage.name, attempt);
@@ -110,6 +111,13 @@ pub fn job(
         Some(&seen.owner),
         json!({"spec": job}),
     )
+}
+
+/// The rule that a container's exit code is its verdict, unless it says itself that it may work the next time.
+fn verdict_of(container: &str) -> Value {
+    let codes =
+        json!({"containerName": container, "operator": "NotIn", "values": [task::TRANSIENT]});
+    json!({"action": "FailJob", "onExitCodes": codes})
 }
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ pub fn status(
     let phase = status.phase.unwrap_or_default();
     let reason = plan.why.reason;
     let is_stalled = (phase.is_finished() && phase != RunPhase::Succeeded)
-        || matches!(reason, "NoPipeline" | "NoCaBundle" | "NoRunnerImage");
+        || matches!(
+            reason,
+            "NoPipeline" | "NoCaBundle" | "NoRunnerImage" | "NoSecret" | "SecretsNotAllowed"
+        );
     let is_ready = phase == RunPhase::Succeeded;
     status.observed_generation = Some(seen.generation);
     status.conditions = Conditions::new(&seen.status.conditions, seen.generation, now)

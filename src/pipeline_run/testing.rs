@@ -14,6 +14,7 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::observed::Authorities;
+use crate::pipeline::secret::Secrets;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
 use crate::runner::report::{SourceReport, StageReport};
 
@@ -52,6 +53,7 @@ pub(crate) fn a_run() -> Observed {
         releases: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
+        secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: None,
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
@@ -120,6 +122,7 @@ impl Job {
     pub(crate) fn running(mut self) -> Self {
         self.pod = Some(Pod {
             ended: BTreeMap::from([(TOOLS.into(), Ended::default()), fetched('a')]),
+            has_main: true,
             ..Pod::default()
         });
         self

@@ -80,13 +80,62 @@ fn judge_active(job: &Job) -> Verdict {
         let message = clean(&message, MAX_WORDS);
         return Verdict::Over(Box::new(ending(FailureKind::Config, message)));
     }
-    let waiting = match &pod.unschedulable {
-        Some(words) => format!("no node takes its pod: {}", clean(words, MAX_WORDS)),
-        None if pod.is_over => "its pod is over, its Job is not".to_owned(),
-        None if pod.ended.contains_key(SOURCE) => "running".to_owned(),
-        None => "its pod is starting".to_owned(),
+    if let Some(ending) = failed_service(pod) {
+        return Verdict::Over(Box::new(ending));
+    }
+    let mut services = pod.services.iter();
+    let waiting = match (
+        &pod.unschedulable,
+        services.find(|(_, service)| !service.is_ready),
+    ) {
+        (Some(words), _) => format!("no node takes its pod: {}", clean(words, MAX_WORDS)),
+        _ if pod.is_over => "its pod is over, its Job is not".to_owned(),
+        _ if pod.has_main => "running".to_owned(),
+        (None, Some((name, _))) if pod.ended.contains_key(SOURCE) => {
+            format!("waiting for service {name} to be ready")
+        }
+        (None, _) => "its pod is starting".to_owned(),
     };
     Verdict::Wait(waiting, None)
+}
+
+/// A service that has ended before the script was started is started again by Kubernetes, without end; once is enough.
+fn failed_service(pod: &Pod) -> Option<Ending> {
+    if pod.has_main {
+        return None;
+    }
+    let mut services = pod.services.iter();
+    services.find_map(|(name, service)| {
+        let ended = service.last_end.as_ref()?;
+        let how = how_it_ended(ended);
+        let message =
+            format!("service {name} did not become ready: {how}; see its log, and ready.timeout");
+        Some(Ending {
+            log_tail: log_tail(&ended.message),
+            ..ending(FailureKind::Service, message)
+        })
+    })
+}
+
+/// What has to be known of the services of a stage that has failed.
+fn about_services(pod: &Pod) -> Option<String> {
+    let mut services = pod
+        .services
+        .iter()
+        .filter(|(_, service)| service.restarts > 0);
+    let (name, service) = services.next()?;
+    let how = service
+        .last_end
+        .as_ref()
+        .map_or_else(String::new, |ended| format!(", {}", how_it_ended(ended)));
+    Some(format!("service {name} has ended meanwhile{how}"))
+}
+
+fn how_it_ended(ended: &Ended) -> String {
+    if ended.reason == "OOMKilled" {
+        return "it used more memory than its limit".to_owned();
+    }
+    format!("it ended with exit code {}", ended.exit_code)
 }
 
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
@@ -126,7 +175,14 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
         }
     }
     match pod.ended.get(MAIN) {
-        Some(ended) => failed_in_main(type_, ended),
+        Some(ended) => {
+            let mut ending = failed_in_main(type_, ended);
+            if let (Some(message), Some(more)) = (&mut ending.message, about_services(pod)) {
+                message.push_str("; ");
+                message.push_str(&more);
+            }
+            ending
+        }
         None => ending(
             FailureKind::Infra,
             format!("the pod failed without running the stage ({reason}: {words})"),

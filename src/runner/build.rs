@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, interval};
 
+use super::mask::Mask;
 use super::process::{self, End, Finished, Running, Stop};
 use super::report::{StageReport, tail};
 use super::task::{BuildTask, CommitFile};
@@ -118,7 +119,8 @@ async fn build(
         });
     }
     let buildctl = client(task, &places, &commit);
-    let buildctl = process::start(buildctl).map_err(infra("cannot start buildctl"))?;
+    let buildctl =
+        process::start(buildctl, &Mask::default()).map_err(infra("cannot start buildctl"))?;
     let limit = Duration::from_secs(task.timeout_seconds);
     let done = buildctl.finish(limit, stop).await;
     let done = done.map_err(infra("cannot wait for buildctl"))?;

@@ -1,14 +1,16 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
-//! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
-//! `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
+//! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
+//! caches, `stage` runs a script, `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
 //! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
 //! into a command line.
 
 pub mod build;
+pub mod cache;
 pub mod git;
 pub mod glob;
 pub mod junit;
+pub mod mask;
 pub mod memory;
 pub mod process;
 pub mod report;
@@ -42,6 +44,12 @@ pub struct Args {
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
+    /// Folder with the archives of caches.
+    #[arg(long, default_value = task::STORAGE, global = true)]
+    pub storage: PathBuf,
+    /// Folder into which caches are unpacked.
+    #[arg(long, default_value = task::CACHES, global = true)]
+    pub caches: PathBuf,
 }
 
 /// What the runner does.
@@ -54,6 +62,10 @@ pub enum Command {
     },
     /// Fetch a commit.
     Source,
+    /// Fill the folders of caches.
+    Restore,
+    /// Keep what is in the folders of caches, once the script went well.
+    Caches,
     /// Run a script.
     Stage,
     /// Build an image and push it.
@@ -73,6 +85,16 @@ impl Folders {
         self.workspace.join("source")
     }
 
+    /// With this file, the container with the script asks that caches are kept.
+    pub fn save_caches_file(&self) -> PathBuf {
+        self.workspace.join("caches.save")
+    }
+
+    /// With this file, the container with the caches answers.
+    pub fn saved_caches_file(&self) -> PathBuf {
+        self.workspace.join("caches.saved")
+    }
+
     /// What `build` needs to know of the commit.
     pub fn commit_file(&self) -> PathBuf {
         self.workspace.join("commit.json")
@@ -84,6 +106,10 @@ pub async fn run(args: Args) -> u8 {
     let folders = Folders {
         workspace: args.workspace.clone(),
     };
+    let places = cache::Places {
+        storage: args.storage.clone(),
+        caches: args.caches.clone(),
+    };
     let result = match &args.command {
         Command::Install { path } => install(path).map(|()| 0),
         Command::Source => match parse(&args.task) {
@@ -93,6 +119,17 @@ pub async fn run(args: Args) -> u8 {
                 Ok(code)
             }
             Err(error) => Err(error),
+        },
+        Command::Restore => parse(&args.task).map(|task| {
+            cache::restore(&task, &folders, &places);
+            0
+        }),
+        Command::Caches => match (parse(&args.task), Stop::listen()) {
+            (Ok(task), Ok(mut stop)) => {
+                cache::keep(task, &folders, &places, &mut stop).await;
+                Ok(0)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
         },
         Command::Stage => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {

@@ -13,6 +13,8 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::mask::{Mask, Stream};
+
 /// Bytes of output that are kept.
 const KEPT: usize = 16 * 1024;
 /// How long a program has to end after it was asked to.
@@ -30,7 +32,8 @@ impl Stop {
         unix::signal(SignalKind::terminate()).map(Self)
     }
 
-    async fn asked(&mut self) {
+    /// Waits until it is asked to.
+    pub(super) async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -67,17 +70,17 @@ pub struct Running {
     drained: oneshot::Receiver<()>,
 }
 
-/// Starts a program whose output goes to ours.
-pub fn start(command: Command) -> io::Result<Running> {
-    spawn(command, true)
+/// Starts a program whose output goes to ours, without what must not be said.
+pub fn start(command: Command, mask: &Mask) -> io::Result<Running> {
+    spawn(command, true, mask)
 }
 
 /// Starts a program whose output is only kept.
 pub fn start_silent(command: Command) -> io::Result<Running> {
-    spawn(command, false)
+    spawn(command, false, &Mask::default())
 }
 
-fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
+fn spawn(mut command: Command, shown: bool, mask: &Mask) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -92,8 +95,9 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
     let tail = Arc::new(Mutex::new(Vec::new()));
     let (done, drained) = oneshot::channel();
     let kept = Arc::clone(&tail);
+    let masked = mask.stream();
     std::thread::spawn(move || {
-        pump(reader, shown, &kept);
+        pump(reader, shown, masked, &kept);
         let _ = done.send(());
     });
     Ok(Running {
@@ -105,22 +109,34 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
 }
 
 /// Passes output on until its end.
-fn pump(mut reader: PipeReader, shown: bool, tail: &Mutex<Vec<u8>>) {
+fn pump(mut reader: PipeReader, shown: bool, mut masked: Stream, tail: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 8192];
-    while let Ok(count) = reader.read(&mut buffer) {
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
-            return;
+    loop {
+        let count = reader.read(&mut buffer).unwrap_or_default();
+        let part = buffer.get(..count).unwrap_or_default();
+        let is_end = part.is_empty();
+        let part = if is_end {
+            masked.rest()
+        } else {
+            masked.push(part)
         };
-        if shown {
-            let mut out = io::stdout();
-            // Output that nobody takes is no reason to stop the program.
-            let _ = out.write_all(part).and_then(|()| out.flush());
+        pass_on(&part, shown, tail);
+        if is_end {
+            return;
         }
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_from_slice(part);
-        let excess = tail.len().saturating_sub(KEPT);
-        tail.drain(..excess);
     }
+}
+
+fn pass_on(part: &[u8], shown: bool, tail: &Mutex<Vec<u8>>) {
+    if shown {
+        let mut out = io::stdout();
+        // Output that nobody takes is no reason to stop the program.
+        let _ = out.write_all(part).and_then(|()| out.flush());
+    }
+    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    tail.extend_from_slice(part);
+    let excess = tail.len().saturating_sub(KEPT);
+    tail.drain(..excess);
 }
 
 impl Running {
@@ -211,6 +227,17 @@ mod tests {
         let done = run("echo one; echo two >&2; echo three; exit 3", LONG).await;
         assert_eq!(done.end, End::Exited(3));
         assert_eq!(done.tail, "one\ntwo\nthree\n");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_not_in_the_output_however_it_is_written() {
+        let mut stop = Stop::listen().unwrap();
+        let mask = Mask::of(&[b"hidden-word".to_vec()]).unwrap();
+        let script = "printf hidden; sleep 0.1; echo -word; echo hidden-word | base64";
+        let running = start(shell(script), &mask).unwrap();
+        let done = running.finish(LONG, &mut stop).await.unwrap();
+        assert_eq!(done.tail.matches("[redacted]").count(), 2, "{}", done.tail);
+        assert!(!done.tail.contains("word"), "{}", done.tail);
     }
 
     #[tokio::test]

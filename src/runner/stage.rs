@@ -9,10 +9,11 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::junit::Summary;
+use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, glob, memory, say};
+use super::{Folders, cache, glob, memory, say};
 use crate::pipeline_run::api::FailureKind;
 
 /// Largest report that is read.
@@ -22,28 +23,41 @@ const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
+    let mask = match Mask::read(&task.secrets) {
+        Ok(mask) => mask,
+        Err(message) => return not_started(message),
+    };
     let kills = memory::kills();
-    let done = match execute(task, folders, stop).await {
+    let done = match execute(task, folders, &mask, stop).await {
         Ok(done) => done,
-        Err(error) => {
-            let message = format!("the script could not be started: {error}");
-            say(&format!("slipway: {message}"));
-            let report = StageReport {
-                failure: Some(FailureKind::Config),
-                message: Some(message),
-                ..StageReport::default()
-            };
-            return (report, 1);
-        }
+        Err(error) => return not_started(format!("the script could not be started: {error}")),
     };
     let mut report = judge(&done, task.timeout_seconds, kills < memory::kills());
     read_reports(task, folders, &mut report);
     report.log_tail.clone_from(&done.tail);
     let code = exit_code(&report);
-    (report, code)
+    if code == 0 && task.saves_caches {
+        cache::ask(folders).await;
+    }
+    (mask.report(report), code)
 }
 
-async fn execute(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> io::Result<Finished> {
+fn not_started(message: String) -> (StageReport, u8) {
+    say(&format!("slipway: {message}"));
+    let report = StageReport {
+        failure: Some(FailureKind::Config),
+        message: Some(message),
+        ..StageReport::default()
+    };
+    (report, 1)
+}
+
+async fn execute(
+    task: &ScriptTask,
+    folders: &Folders,
+    mask: &Mask,
+    stop: &mut Stop,
+) -> io::Result<Finished> {
     let script = script_file(folders);
     fs::write(&script, &task.script)?;
     let mut command = Command::new("/bin/sh");
@@ -57,7 +71,7 @@ async fn execute(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> io::R
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "safe.directory")
         .env("GIT_CONFIG_VALUE_0", "*");
-    let running = process::start(command)?;
+    let running = process::start(command, mask)?;
     let limit = Duration::from_secs(task.timeout_seconds);
     running.finish(limit, stop).await
 }

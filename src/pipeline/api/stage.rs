@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, Reports};
+use super::{Build, EnvVar, PodSettings, Reports, Service};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -27,19 +27,9 @@ pub struct StageDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
     pub resources: Option<Value>,
-}
-
-/// One environment variable.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct EnvVar {
-    /// Name of the variable. Example: `PYTHONUNBUFFERED`.
-    #[schemars(transform = schema::variable_name)]
-    pub name: String,
-    /// Its value, taken as it stands. Default: empty. Example: `"1"`.
+    /// Where and as whom the pods of stages run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<4096>)]
-    pub value: Option<String>,
+    pub pod: Option<PodSettings>,
 }
 
 closed_set! {
@@ -62,6 +52,8 @@ closed_set! {
      "a Build stage needs build and takes no run: what is built stands in the Dockerfile"),
     ("self.type != 'Build' || !has(self.image)",
      "a Build stage takes no image: the operator sets the builder's; build.image is where the result is pushed"),
+    ("has(self.run) || (!has(self.services) && !has(self.caches))",
+     "services and caches are for stages with run"),
     ("self.type != 'Build' || !has(self.reports)",
      "a Build stage makes no reports: move them to a Test stage"),
 ]))]
@@ -98,6 +90,19 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
     pub resources: Option<Value>,
+    /// Where and as whom the pod runs; what is not set here is taken from `defaults.pod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// Programs that run beside the script, at most 8; they are started one after the other, each when the one
+    /// before is ready, and the script after all of them. Only for stages with `run`. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<8>)]
+    pub services: Vec<Service>,
+    /// Caches of the Pipeline that the stage uses, at most 8. Only for stages with `run`. Default: none.
+    /// Example: `[pip]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<8>)]
+    pub caches: Vec<String>,
     /// Files that the script leaves and the gates judge. Default: only the exit code counts.
     /// Only for `Test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,6 +113,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Where and as whom the pod runs.
+    pub fn pod(&self, defaults: &StageDefaults) -> PodSettings {
+        let defaults = defaults.pod.clone().unwrap_or_default();
+        self.pod
+            .as_ref()
+            .map_or_else(|| defaults.clone(), |own| own.or(&defaults))
+    }
+
     /// How long the stage may take.
     pub fn timeout(&self) -> time::Duration {
         self.timeout

@@ -24,6 +24,8 @@ closed_set! {
         Evicted,
         /// The repository or the commit could not be fetched.
         Clone,
+        /// A service beside the stage did not become ready.
+        Service,
         /// The registry refused the image.
         Registry,
         /// The Pipeline asks for something that cannot work.
@@ -39,7 +41,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::name)]
     pub stage: Option<String>,
-    /// `Test`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry` or `Config`.
+    /// `Test`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry` or `Config`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,13 +5,19 @@
     reason = "naming a field of a JSON object never fails: it adds the field"
 )]
 
+mod cache;
+mod service;
+mod setting;
+mod variable;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{At, build};
-use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
+use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
-use crate::runner::task::{self, ScriptTask, SourceTask};
+use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask};
+use variable::{Content, Variable};
 
 /// Name of the container that brings the runner.
 pub const TOOLS: &str = "tools";
@@ -20,50 +26,52 @@ pub const SOURCE: &str = "source";
 /// Name of the container that does the stage's work.
 pub const MAIN: &str = "main";
 
-/// What a pod gets beyond the timeout of its stage, for the images, the source and the report.
+/// What a pod gets beyond the timeout of its stage, for the images, the source, the services and the report.
 const GRACE_SECONDS: u64 = 600;
 /// Where the certificates of a source are.
 const CA_FOLDER: &str = "/slipway-ca";
+/// Where the password of a source is.
+const GIT_FOLDER: &str = "/slipway-git";
+
+/// What a pod is put together from.
+pub(super) struct Parts {
+    /// Containers that run before the one that does the work, in this order; or, where they carry `restartPolicy`, beside it.
+    pub(super) init: Vec<Value>,
+    /// The container that does the work.
+    pub(super) main: Value,
+    /// Volumes.
+    pub(super) volumes: Vec<Value>,
+}
 
 pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value {
-    let runner = seen.images.runner.as_deref().unwrap_or_default();
-    let mut volumes = vec![
-        json!({"name": "slipway", "emptyDir": {}}),
-        json!({"name": "workspace", "emptyDir": {}}),
-    ];
-    let tools = json!({
-        "name": TOOLS, "image": runner,
-        "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
-        "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
-        "securityContext": confined(),
-    });
-    let mut source = json!({
-        "name": SOURCE, "image": runner,
-        "command": [task::RUNNER_IN_IMAGE, "source"],
-        "env": [task_variable(&source_task(seen, spec, at))],
-        "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
-        "securityContext": confined(),
-    });
-    if let Some(bundle) = &spec.source.git.ca_bundle {
-        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
-        push(&mut source["volumeMounts"], mount);
-        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
-        let map = json!({"name": bundle.config_map_name, "items": items});
-        volumes.push(json!({"name": "ca", "configMap": map}));
-    }
-    let (main, more) = main(seen, spec, stage, at);
-    volumes.extend(more);
+    let settings = stage.pod(&spec.defaults);
+    let mut parts = Parts {
+        init: vec![tools(seen)],
+        main: json!({}),
+        volumes: vec![
+            json!({"name": "slipway", "emptyDir": {}}),
+            json!({"name": "workspace", "emptyDir": {}}),
+        ],
+    };
+    add_source(&mut parts, seen, spec, at);
+    add_main(&mut parts, seen, spec, stage, at);
+    let profile = settings.security_profile.unwrap_or_default();
+    parts.init.extend(service::containers(stage, profile));
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS),
-        "initContainers": [tools, source],
-        "containers": [main],
-        "volumes": volumes,
+        "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS).saturating_add(service::patience(stage)),
+        "initContainers": parts.init,
+        "containers": [parts.main],
+        "volumes": parts.volumes,
     });
-    if let Some(account) = &spec.service_account_name {
+    service::name_hosts(&mut pod, stage);
+    setting::apply(&mut pod, &settings, stage.build.is_some());
+    if pod.get("serviceAccountName").is_none()
+        && let Some(account) = &spec.service_account_name
+    {
         pod["serviceAccountName"] = account.as_str().into();
     }
     pod
@@ -76,12 +84,57 @@ pub(super) fn push(list: &mut Value, item: Value) {
 }
 
 /// What our own containers may do: nothing that takes rights.
-fn confined() -> Value {
+pub(super) fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
+}
+
+fn runner(seen: &Observed) -> &str {
+    seen.images.runner.as_deref().unwrap_or_default()
+}
+
+fn tools(seen: &Observed) -> Value {
+    json!({
+        "name": TOOLS, "image": runner(seen),
+        "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
+        "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
+        "securityContext": confined(),
+    })
+}
+
+fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, at: At<'_>) {
+    let mut source = json!({
+        "name": SOURCE, "image": runner(seen),
+        "command": [task::RUNNER_IN_IMAGE, "source"],
+        "env": [task_variable(&source_task(seen, spec, at))],
+        "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
+        "securityContext": confined(),
+    });
+    let git = &spec.source.git;
+    if let Some(bundle) = &git.ca_bundle {
+        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
+        push(&mut source["volumeMounts"], mount);
+        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
+        let map = json!({"name": bundle.config_map_name, "items": items});
+        parts.volumes.push(json!({"name": "ca", "configMap": map}));
+    }
+    if let Some(credentials) = &git.credentials {
+        let mount = json!({"name": "git", "mountPath": GIT_FOLDER, "readOnly": true});
+        push(&mut source["volumeMounts"], mount);
+        let password = credentials.password();
+        let items = json!([{"key": password.key, "path": "password"}]);
+        let secret = json!({"secretName": password.name, "items": items});
+        parts.volumes.push(json!({"name": "git", "secret": secret}));
+    }
+    parts.init.push(source);
 }
 
 fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
     let git = &spec.source.git;
+    let bundle = git.ca_bundle.as_ref();
+    let login = git.credentials.as_ref().map(|credentials| GitLogin {
+        username: credentials.username().to_owned(),
+        password_file: task::GIT_PASSWORD.to_owned(),
+    });
     SourceTask {
         url: git.url.clone(),
         insecure: git.insecure,
@@ -89,27 +142,21 @@ fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
-        ca_file: git
-            .ca_bundle
-            .as_ref()
-            .map(|_| format!("{CA_FOLDER}/ca.crt")),
+        ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
+        login,
+        depth: git.fetch_depth(),
     }
 }
 
 /// A task as an environment variable: the one way in which anything reaches a container.
 pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
     let text = serde_json::to_string(task).unwrap_or_default();
-    variable(task::VARIABLE, &text)
+    Variable::plain(task::VARIABLE, text).render()
 }
 
-fn variable(name: &str, value: &str) -> Value {
-    json!({"name": name, "value": task::env_value(value)})
-}
-
-/// The container that does the work, and the volumes that only it needs.
-fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Option<Value>) {
-    let timeout_seconds = stage.timeout().as_secs();
-    let mut container = json!({
+/// The container that does the work, with what only it needs.
+fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
+    parts.main = json!({
         "name": MAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -119,61 +166,43 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
     });
     let resources = stage.resources.as_ref();
     if let Some(resources) = resources.or(spec.defaults.resources.as_ref()) {
-        container["resources"] = resources.clone();
+        parts.main["resources"] = resources.clone();
     }
-    let mut env = environment(seen, spec, stage, at.sha);
-    let mut volume = None;
+    let mut variables = variable::all(seen, spec, stage, at.sha);
     if let Some(build) = &stage.build {
-        volume = Some(build::fill(
-            &mut container,
-            &mut env,
-            seen,
-            build,
-            timeout_seconds,
-        ));
+        // A build does not see them.
+        variables.retain(|variable| matches!(variable.content, Content::Plain(_)));
+        let mut env: Vec<Value> = variables.iter().map(Variable::render).collect();
+        let timeout = stage.timeout().as_secs();
+        let volume = build::fill(&mut parts.main, &mut env, seen, build, timeout);
+        parts.volumes.push(volume);
+        parts.main["env"] = env.into();
     } else {
-        env.push(task_variable(&ScriptTask {
-            script: stage.run.clone().unwrap_or_default(),
-            timeout_seconds,
-            junit: stage
-                .reports
-                .as_ref()
-                .map(|reports| reports.junit.clone())
-                .unwrap_or_default(),
-        }));
-        container["image"] = stage
-            .image
-            .clone()
-            .or_else(|| spec.defaults.image.clone())
-            .into();
-        container["command"] = json!([task::RUNNER, "stage"]);
-        container["securityContext"] = json!({"allowPrivilegeEscalation": false});
+        let saves = cache::add(parts, seen, spec, stage, &variables);
+        variable::mount_files(parts, &variables);
+        let task = script_task(stage, &variables, saves);
+        let env = variables.iter().map(Variable::render);
+        parts.main["env"] = env.chain([task_variable(&task)]).collect();
+        let image = stage.image.as_ref().or(spec.defaults.image.as_ref());
+        parts.main["image"] = image.cloned().into();
+        parts.main["command"] = json!([task::RUNNER, "stage"]);
+        let profile = stage.pod(&spec.defaults).security_profile;
+        parts.main["securityContext"] = setting::of_people(profile.unwrap_or_default());
     }
-    container["env"] = env.into();
-    (container, volume)
 }
 
-/// What scripts can read. Ours come last and win.
-fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str) -> Vec<Value> {
-    let own = |variable: &&EnvVar| !stage.env.iter().any(|env| env.name == variable.name);
-    let theirs = spec.defaults.env.iter().filter(own).chain(&stage.env);
-    let theirs = theirs.map(|env| variable(&env.name, env.value.as_deref().unwrap_or_default()));
-    let git_ref = seen.spec.git_ref.as_str();
-    let ours = [
-        ("CI", "true"),
-        ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
-        ("SLIPWAY_RUN", &seen.key.name),
-        ("SLIPWAY_STAGE", &stage.name),
-        ("SLIPWAY_REF", git_ref),
-        (
-            "SLIPWAY_BRANCH",
-            git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
-        ),
-        ("SLIPWAY_SHA", sha),
-    ];
-    let is_theirs = |name: &str| ours.iter().all(|(own, _)| *own != name);
-    theirs
-        .filter(|env| env["name"].as_str().is_some_and(is_theirs))
-        .chain(ours.iter().map(|(name, value)| variable(name, value)))
-        .collect()
+fn script_task(stage: &Stage, variables: &[Variable], saves_caches: bool) -> ScriptTask {
+    let reports = stage.reports.as_ref();
+    ScriptTask {
+        script: stage.run.clone().unwrap_or_default(),
+        timeout_seconds: stage.timeout().as_secs(),
+        junit: reports
+            .map(|reports| reports.junit.clone())
+            .unwrap_or_default(),
+        secrets: variables
+            .iter()
+            .filter_map(Variable::secret_source)
+            .collect(),
+        saves_caches,
+    }
 }
