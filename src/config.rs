@@ -27,6 +27,10 @@ pub enum Command {
 }
 
 /// Settings of the operator. Each flag can be set by the environment variable that is named with it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
     /// Namespaces to watch, separated by commas; all of them when empty.

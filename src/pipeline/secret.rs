@@ -148,17 +148,17 @@ mod tests {
         .unwrap()
     }
 
-    fn facts(keys: &[&str]) -> Option<Facts> {
-        Some(Facts {
+    fn facts(keys: &[&str]) -> Facts {
+        Facts {
             is_labelled: true,
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-        })
+        }
     }
 
-    fn known(all: &[(&str, Option<Facts>)]) -> Secrets {
+    fn known(all: &[(&str, Facts)]) -> Secrets {
         let all = all
             .iter()
-            .map(|(name, facts)| ((*name).to_owned(), facts.clone()));
+            .map(|(name, facts)| ((*name).to_owned(), Some(facts.clone())));
         Secrets::Known(all.collect())
     }
 
@@ -182,9 +182,9 @@ mod tests {
         ];
         assert_eq!(refusal(&spec(), &known(&good)), None);
         let mut unlabelled = good.clone();
-        unlabelled[1].1.as_mut().unwrap().is_labelled = false;
+        unlabelled[1].1.is_labelled = false;
         let mut short = good.clone();
-        short[1].1.as_mut().unwrap().keys.remove("token");
+        short[1].1.keys.remove("token");
         for (bad, says) in [
             (
                 &good[..2],

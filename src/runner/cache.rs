@@ -20,6 +20,7 @@ use tokio::time::{interval, timeout};
 use super::process::Stop;
 use super::task::{CacheItem, CacheTask};
 use super::{Folders, glob, say};
+use crate::model::key::short_hash;
 
 /// What archives are called.
 const ENDING: &str = ".tar.gz";
@@ -100,25 +101,33 @@ pub fn restore(task: &CacheTask, folders: &Folders, places: &Places) {
 
 /// Key of an archive: what the variables say, and what the files say.
 fn key(cache: &CacheItem, checkout: &Path) -> String {
-    let mut variables = Sha256::new();
+    let mut variables = Vec::new();
     for (name, value) in &cache.values {
-        variables.update(format!("{name}={}:{value};", value.len()));
+        variables.extend(format!("{name}={}:{value};", value.len()).into_bytes());
     }
-    let mut content = Sha256::new();
+    let mut content = Vec::new();
     for file in glob::find(checkout, &cache.files) {
         let name = file.strip_prefix(checkout).unwrap_or(&file);
-        let mut one = Sha256::new();
+        content.extend(format!("{}:", name.display()).into_bytes());
         // One that cannot be read is another key than one that can.
-        let result = File::open(&file).and_then(|mut file| io::copy(&mut file, &mut one));
-        content.update(format!("{}:{};", name.display(), result.is_ok()));
-        content.update(one.finalize());
+        content.extend(digest(&file).unwrap_or_default());
     }
-    let half = |hash: Sha256| -> String { hex(&hash.finalize()).chars().take(DIGITS).collect() };
-    format!("{}-{}", half(variables), half(content))
+    let half = |what: &[u8]| short_hash(what, DIGITS);
+    format!("{}-{}", half(&variables), half(&content))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(file: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        let part = buffer.get(..count).unwrap_or_default();
+        if part.is_empty() {
+            return Ok(hash.finalize().to_vec());
+        }
+        hash.update(part);
+    }
 }
 
 fn empty(cache: &CacheItem, places: &Places) -> io::Result<()> {
@@ -151,7 +160,7 @@ fn fill(cache: &CacheItem, key: &str, places: &Places) -> io::Result<Option<Stri
     unpack(&path, cache, places)?;
     // Those that were not used for longest go first.
     let touched = File::options().append(true).open(&path);
-    let _ = touched.and_then(|file| file.set_modified(SystemTime::now()));
+    let _ = touched.and_then(|file| file.set_modified(now()));
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -186,12 +195,20 @@ fn open_to_all(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let mode = meta.permissions().mode();
-    let more = if meta.is_dir() || mode & 0o100 != 0 {
+    let open = if meta.is_dir() || mode & 0o100 != 0 {
         0o777
     } else {
         0o666
     };
-    fs::set_permissions(path, PermissionsExt::from_mode(mode | more))
+    fs::set_permissions(path, PermissionsExt::from_mode(mode | open))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "times of files are those of this machine"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// An archive.
@@ -377,7 +394,7 @@ fn make_room(folder: &Path, max_bytes: u64) {
             excess = excess.saturating_sub(archive.size);
         }
     }
-    let long_ago = SystemTime::now() - Duration::from_hours(1);
+    let long_ago = now() - Duration::from_hours(1);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_part = entry
             .path()

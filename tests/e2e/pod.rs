@@ -38,111 +38,86 @@ async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_
         app.stage.with_runner().await;
         restrict(app).await;
         let storage = Storage::make(app).await;
-        let bridge = app
-            .stage
-            .node
-            .registry()
-            .rsplit_once(':')
-            .unwrap()
-            .0
-            .parse()
-            .unwrap();
-        let git = GitServer::start_on(bridge).await.unwrap();
-        let repository = git.create("shop").await.unwrap();
-        let files = [("requirements.txt", "flask")];
-        repository
-            .commit("main", "Open the shop", &files)
+        let registry = app.stage.node.registry();
+        let git = GitServer::start_on(registry.rsplit_once(':').unwrap().0.parse().unwrap())
             .await
             .unwrap();
-        let sha = repository
-            .commit("main", "Sell more", &[("file", "2")])
-            .await
-            .unwrap();
-        git.set_login("ci", PASSWORD);
-        let debian = image::base::debian(app.stage.node.registry())
-            .await
-            .unwrap();
-        app.apply(ObjectKind::Pipeline, &pipeline(&git.url("shop"), &debian))
-            .await;
-
-        secret(app, "git", "password", PASSWORD, true).await;
-        secret(app, "index", "token", TOKEN, false).await;
-        let first = wait_for("a run that may not use its Secret", RUN, async || {
-            let runs = app
-                .api(ObjectKind::PipelineRun)
-                .list(&ListParams::default())
-                .await
-                .unwrap();
-            let run = runs
-                .items
-                .iter()
-                .find(|run| run.data["spec"]["sha"] == sha.as_str());
-            let message = run.map(|run| run.data["status"]["message"].to_string());
-            match message {
-                Some(message) if message.contains("label slipway.dev/use") => {
-                    Ok(run.unwrap().name_any())
-                }
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
-        secret(app, "index", "token", TOKEN, true).await;
-        ended(app, &first, "Succeeded").await;
-        let said = log(app, &first).await;
-        assert!(
-            said.contains("as 65532, level info, with [redacted] and [redacted]"),
-            "{said}"
-        );
-        assert!(said.contains("\n200\n"), "{said}");
-        hides(&said);
-
-        by_hand(app, "again", &json!([{"name": "LEVEL", "value": "again"}])).await;
-        ended(app, "again", "Succeeded").await;
-        assert!(log(app, "again").await.contains("level again"));
-        by_hand(
-            app,
-            "loud",
-            &json!([{"name": "LEVEL", "value": "$(reboot)"}]),
-        )
-        .await;
-        let refused = ended(app, "loud", "Failed").await;
-        assert!(
-            refused["failure"]["hint"]
-                .as_str()
-                .unwrap()
-                .contains("match the pattern"),
-            "{refused}"
-        );
-
-        let broken = json!({"spec": {"stages": [{
-            "name": "unit", "type": "Test", "image": debian, "run": "touch /cache/never",
-            "services": [{"name": "db", "image": debian, "ready": {"tcp": 1},
-                "command": ["sh", "-c", "echo no space for the data >&2; exit 3"]}],
-        }]}});
-        let pipelines = app.api(ObjectKind::Pipeline);
-        pipelines
-            .patch("shop", &PatchParams::default(), &Patch::Merge(&broken))
-            .await
-            .unwrap();
-        by_hand(app, "broken", &json!([])).await;
-        let failed = ended(app, "broken", "Failed").await;
-        assert_eq!(failed["failure"]["kind"], "Service", "{failed}");
-        assert!(
-            failed["failure"]["logTail"]
-                .as_str()
-                .unwrap()
-                .contains("no space for the data"),
-            "{failed}"
-        );
-        let runs = app
-            .api(ObjectKind::PipelineRun)
-            .list(&ListParams::default())
-            .await
-            .unwrap();
+        let debian = image::base::debian(registry).await.unwrap();
+        waits_for_a_label(app, &git, &debian).await;
+        gives_parameters_and_finds_what_was_kept(app).await;
+        tells_of_a_service_that_does_not_start(app, &debian).await;
+        let runs = app.api(ObjectKind::PipelineRun);
+        let runs = runs.list(&ListParams::default()).await.unwrap();
         hides(&serde_json::to_string(&runs.items).unwrap());
         storage.remove(app).await;
     })
     .await;
+}
+
+/// A repository with a login, and a Secret that may not be used at first.
+async fn waits_for_a_label(app: &App, git: &GitServer, debian: &str) {
+    let repository = git.create("shop").await.unwrap();
+    let files = [("requirements.txt", "flask")];
+    let first = repository.commit("main", "Open the shop", &files);
+    first.await.unwrap();
+    let second = repository.commit("main", "Sell more", &[("file", "2")]);
+    let sha = second.await.unwrap();
+    git.set_login("ci", PASSWORD);
+    secret(app, "git", "password", PASSWORD, true).await;
+    secret(app, "index", "token", TOKEN, false).await;
+    let pipeline = pipeline(&git.url("shop"), debian);
+    app.apply(ObjectKind::Pipeline, &pipeline).await;
+    let run = wait_for("a run that may not use its Secret", RUN, async || {
+        let runs = app.api(ObjectKind::PipelineRun);
+        let runs = runs.list(&ListParams::default()).await.unwrap().items;
+        let run = runs
+            .iter()
+            .find(|run| run.data["spec"]["sha"] == sha.as_str());
+        let run = run.ok_or("there is none")?;
+        let message = run.data["status"]["message"].to_string();
+        if message.contains("label slipway.dev/use") {
+            Ok(run.name_any())
+        } else {
+            Err(message)
+        }
+    })
+    .await;
+    secret(app, "index", "token", TOKEN, true).await;
+    ended(app, &run, "Succeeded").await;
+    let said = log(app, &run).await;
+    let line = "as 65532, level info, with [redacted] and [redacted]";
+    assert!(said.contains(line) && said.contains("\n200\n"), "{said}");
+    hides(&said);
+}
+
+async fn gives_parameters_and_finds_what_was_kept(app: &App) {
+    let level = |value: &str| json!([{"name": "LEVEL", "value": value}]);
+    by_hand(app, "again", &level("again")).await;
+    ended(app, "again", "Succeeded").await;
+    assert!(log(app, "again").await.contains("level again"));
+    by_hand(app, "loud", &level("$(reboot)")).await;
+    let refused = ended(app, "loud", "Failed").await;
+    let hint = refused["failure"]["hint"].as_str().unwrap();
+    assert!(hint.contains("match the pattern"), "{refused}");
+}
+
+async fn tells_of_a_service_that_does_not_start(app: &App, debian: &str) {
+    let broken = json!({"spec": {"stages": [{
+        "name": "unit", "type": "Test", "image": debian, "run": "touch /cache/never",
+        "services": [{
+            "name": "db", "image": debian, "ready": {"tcp": 1},
+            "command": ["sh", "-c", "echo no space for the data >&2; exit 3"],
+        }],
+    }]}});
+    let pipelines = app.api(ObjectKind::Pipeline);
+    let patch = Patch::Merge(&broken);
+    let patched = pipelines.patch("shop", &PatchParams::default(), &patch);
+    patched.await.unwrap();
+    by_hand(app, "broken", &json!([])).await;
+    let failed = ended(app, "broken", "Failed").await;
+    assert_eq!(failed["failure"]["kind"], "Service", "{failed}");
+    let tail = failed["failure"]["logTail"].as_str().unwrap();
+    assert!(tail.contains("no space for the data"), "{failed}");
 }
 
 fn pipeline(url: &str, image: &str) -> Value {

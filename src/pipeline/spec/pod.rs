@@ -115,21 +115,21 @@ mod tests {
     use super::*;
     use crate::model::invalid::sentence;
 
-    fn said(change: Value) -> String {
+    fn said(change: &Value) -> String {
         let mut spec = json!({
             "source": {"git": {"url": "https://git.example/a.git"}},
             "stages": [{"name": "a", "type": "Test", "image": "i", "run": "true"}],
         });
-        json_patch::merge(&mut spec, &change);
+        json_patch::merge(&mut spec, change);
         let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
         let mut problems = Vec::new();
         check(&spec, &mut problems);
         sentence(&problems)
     }
 
-    fn stage(more: Value) -> Value {
+    fn stage(more: &Value) -> Value {
         let mut stage = json!({"name": "a", "type": "Test", "image": "i", "run": "true"});
-        json_patch::merge(&mut stage, &more);
+        json_patch::merge(&mut stage, more);
         json!({"stages": [stage]})
     }
 
@@ -140,56 +140,56 @@ mod tests {
             "caches": [{"name": "pip", "paths": ["/root/.cache/pip"]}],
             "cacheStorage": {"claimName": "caches"},
         });
-        assert_eq!(said(spec), "");
+        assert_eq!(said(&spec), "");
         let services = json!([{"name": "db", "image": "postgres", "ready": {"tcp": 5432}}]);
-        assert_eq!(said(stage(json!({"services": services}))), "");
+        assert_eq!(said(&stage(&json!({"services": services}))), "");
     }
 
     #[test]
     fn a_default_has_to_match_its_own_pattern() {
         let param = |pattern: &str, default: &str| {
-            said(json!({"params": [{"name": "A", "pattern": pattern, "default": default}]}))
+            said(&json!({"params": [{"name": "A", "pattern": pattern, "default": default}]}))
         };
         assert!(param("[a-z]+", "a1").contains("spec.params[0].default"));
         assert!(param("[a-z", "a").contains("spec.params[0].pattern"));
-        assert!(said(json!({"params": [{"name": "SLIPWAY_SHA"}]})).contains("operator's own"));
+        assert!(said(&json!({"params": [{"name": "SLIPWAY_SHA"}]})).contains("operator's own"));
     }
 
     #[test]
     fn services_are_told_apart_and_have_one_way_to_be_ready() {
-        let of = |services: Value| said(stage(json!({"services": services})));
+        let of = |services: &Value| said(&stage(&json!({"services": services})));
         let db = json!({"name": "db", "image": "i"});
-        assert!(of(json!([db, db])).contains("called db already"));
-        assert!(of(json!([{"name": "main", "image": "i"}])).contains("Slipway's own"));
+        assert!(of(&json!([db, db])).contains("called db already"));
+        assert!(of(&json!([{"name": "main", "image": "i"}])).contains("Slipway's own"));
         let two = json!([{"name": "db", "image": "i", "ready": {"tcp": 1, "exec": ["true"]}}]);
-        assert!(of(two).contains("services[0].ready"));
-        assert!(of(json!([{"name": "db", "image": "i", "ready": {}}])).contains("one way"));
+        assert!(of(&two).contains("services[0].ready"));
+        assert!(of(&json!([{"name": "db", "image": "i", "ready": {}}])).contains("one way"));
     }
 
     #[test]
     fn caches_have_to_be_there_and_have_a_place() {
-        assert!(said(stage(json!({"caches": ["pip"]}))).contains("no cache is called pip"));
+        assert!(said(&stage(&json!({"caches": ["pip"]}))).contains("no cache is called pip"));
         let caches = json!({"caches": [{"name": "pip", "paths": ["a"]}]});
-        assert!(said(caches).contains("spec.cacheStorage"));
+        assert!(said(&caches).contains("spec.cacheStorage"));
     }
 
     #[test]
     fn a_build_takes_no_secrets_as_variables_and_no_profile() {
-        let build = |more: Value| {
+        let build = |more: &Value| {
             let mut stage = json!({"name": "a", "type": "Build", "build": {"image": "r/a"}});
-            json_patch::merge(&mut stage, &more);
-            said(json!({"stages": [stage]}))
+            json_patch::merge(&mut stage, more);
+            said(&json!({"stages": [stage]}))
         };
         let env = json!([{"name": "T", "secretRef": {"name": "s", "key": "k"}}]);
-        assert!(build(json!({"env": env})).contains("stages[0].env"));
-        assert!(build(json!({"pod": {"runAsUser": 1}})).contains("rights of its own"));
-        assert_eq!(build(json!({"pod": {"nodeSelector": {"a": "b"}}})), "");
+        assert!(build(&json!({"env": env})).contains("stages[0].env"));
+        assert!(build(&json!({"pod": {"runAsUser": 1}})).contains("rights of its own"));
+        assert_eq!(build(&json!({"pod": {"nodeSelector": {"a": "b"}}})), "");
     }
 
     #[test]
     fn a_variable_has_one_value() {
         let secret = json!({"name": "s", "key": "k"});
         let env = json!([{"name": "A", "value": "1", "secretRef": secret}]);
-        assert!(said(stage(json!({"env": env}))).contains("spec.stages[0].env[A]"));
+        assert!(said(&stage(&json!({"env": env}))).contains("spec.stages[0].env[A]"));
     }
 }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::super::testing::a_run;
 use super::*;
-use crate::pipeline::api::EnvVar;
 use crate::pipeline::api::{CacheSave, EnvVar};
 use crate::pipeline::testing::{sha, spec};
 use crate::pipeline_run::api::{RunParam, TriggerKind};

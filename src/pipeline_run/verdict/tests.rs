@@ -139,12 +139,12 @@ fn an_image_that_cannot_be_pulled_is_told_at_once() {
     assert!(ending.message.unwrap().contains("ImagePullBackOff"));
 }
 
-fn ended(exit_code: i32, message: &str) -> Option<Ended> {
-    Some(Ended {
+fn ended(exit_code: i32, message: &str) -> Ended {
+    Ended {
         exit_code,
         message: message.into(),
         ..Ended::default()
-    })
+    }
 }
 
 fn with_service(job: Job, service: Service) -> Job {
@@ -161,7 +161,7 @@ fn a_service_is_waited_for_and_one_that_ends_before_is_told_with_its_log() {
     assert_eq!(judge(StageType::Test, &starting, NOW), waits);
     let broken = Service {
         restarts: 1,
-        last_end: ended(3, "no space for the database"),
+        last_end: Some(ended(3, "no space for the database")),
         ..Service::default()
     };
     let ending = over(StageType::Test, &with_service(a_job("j"), broken));
@@ -182,7 +182,7 @@ fn a_service_that_ends_while_the_script_runs_decides_nothing_and_is_told_with_a_
     let restarted = Service {
         is_ready: true,
         restarts: 2,
-        last_end: ended(137, ""),
+        last_end: Some(ended(137, "")),
     };
     let running = with_service(a_job("j").running(), restarted.clone());
     assert_eq!(
@@ -204,7 +204,7 @@ fn a_service_that_ends_while_the_script_runs_decides_nothing_and_is_told_with_a_
 #[test]
 fn a_service_that_is_ended_with_the_pod_is_no_news() {
     let ended_last = Service {
-        last_end: ended(143, ""),
+        last_end: Some(ended(143, "")),
         ..Service::default()
     };
     let bad = with_service(a_job("j").over(NOW, 1, tested(5, 1)), ended_last);
