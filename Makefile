@@ -66,9 +66,9 @@ pictures: ## Draw docs/pictures anew, from real runs
 	SLIPWAY_PICTURES=$(CURDIR)/docs/pictures tests/run.sh pictures
 
 .PHONY: bench-rollout
-bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals
+bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals; COUNT=… or AT_REST=…
 	$(CARGO) build --release --quiet --bin slipway
-	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT))
+	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT)) $(if $(AT_REST),--at-rest $(AT_REST))
 
 .PHONY: bench-analysis
 bench-analysis: ## Simulate rollouts: how often comparisons with stable are wrong, and how soon they are right; SEED=… RUNS=… PICTURE=…

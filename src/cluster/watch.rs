@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use kube::api::{Api, DynamicObject};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
@@ -142,7 +144,7 @@ pub trait Watchable: Sized {
 
 /// Objects of our own kinds come from people: one that does not decode must not stop the rest.
 macro_rules! watchable {
-    (guarded: $($own:ty),* ; typed: $($typed:ty $({ $($field:ident),* })?),* $(,)?) => {
+    (guarded: $($own:ty),* ; typed: $($typed:path $({ $($field:ident),* })? $(=> $slim:ident)?),* $(,)?) => {
         $(impl Watchable for $own {
             fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
                 let api: Api<DeserializeGuard<Self>> = api(client, ns);
@@ -161,6 +163,9 @@ macro_rules! watchable {
             $(fn slim(&mut self) {
                 $(self.$field = None;)*
             })?
+            $(fn slim(&mut self) {
+                $slim(self);
+            })?
         })*
     };
 }
@@ -177,13 +182,34 @@ watchable! {
         crate::rollout::api::Rollout;
     typed:
         k8s_openapi::api::apps::v1::ControllerRevision,
-        k8s_openapi::api::apps::v1::ReplicaSet,
+        k8s_openapi::api::apps::v1::ReplicaSet => without_template,
         k8s_openapi::api::batch::v1::Job,
         k8s_openapi::api::core::v1::ConfigMap { data, binary_data },
-        k8s_openapi::api::core::v1::Pod,
+        k8s_openapi::api::core::v1::Pod { spec },
         k8s_openapi::api::core::v1::Secret { data, string_data },
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
+}
+
+/// Of the template of a ReplicaSet only the images are read; all of it is on the API server.
+fn without_template(set: &mut ReplicaSet) {
+    let Some(template) = &mut set.spec.template else {
+        return;
+    };
+    template.metadata = None;
+    let Some(pod) = &mut template.spec else {
+        return;
+    };
+    let containers = std::mem::take(&mut pod.containers).into_iter();
+    let containers = containers.map(|container| Container {
+        name: container.name,
+        image: container.image,
+        ..Container::default()
+    });
+    *pod = PodSpec {
+        containers: containers.collect(),
+        ..PodSpec::default()
+    };
 }
 
 impl Watchable for DynamicObject {

@@ -239,6 +239,11 @@ impl Service {
     pub fn obstacle(&self) -> Option<&String> {
         self.foreign.as_ref()?.obstacle.as_ref()
     }
+
+    /// The other Rollout that drives it, where it is people's and two name it.
+    pub fn rival(&self) -> Option<&String> {
+        self.foreign.as_ref()?.rival.as_ref()
+    }
 }
 
 /// A Service that people own. Of it only the revision in its selector is ours.
@@ -250,6 +255,8 @@ pub struct ForeignService {
     pub is_barred: bool,
     /// Who has written its spec since we last did.
     pub taken: Option<Taken>,
+    /// Another Rollout that names it too, and drives it.
+    pub rival: Option<String>,
 }
 
 impl Observed {

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::super::api::{Rollout, RolloutStatus};
 use super::super::observed::{ForeignService, Observed, Service, Wanted};
 use super::super::render;
 use super::super::spec::{Routing, Spec};
 use super::traffic::is_child;
 use crate::cluster::Cluster;
+use crate::cluster::cache::Parent;
 use crate::controller::ReconcileError;
 use crate::model::condition::{self, ACTION_FAILED};
 use crate::model::key::Key;
@@ -20,6 +23,7 @@ use crate::model::label;
 use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
+use crate::traffic::foreign::title;
 use crate::traffic::router::{Route, taken};
 
 /// The two Services, as far as they exist.
@@ -36,10 +40,46 @@ pub(super) async fn services(
         let key = Key::new(seen.key.namespace.clone(), name);
         if let Some(service) = find(&key, seen, cluster).await? {
             let slices = slices(&service, &key, seen, cluster).await?;
-            *found = Some(read_service(&service, &slices, seen));
+            let rival = rival(&key.name, seen, &others(&key, seen, cluster));
+            *found = Some(read_service(&service, &slices, seen, rival));
         }
     }
     Ok([stable, canary])
+}
+
+/// The other Rollouts that name a Service.
+fn others(key: &Key, seen: &Observed, cluster: &Cluster) -> Vec<Arc<Rollout>> {
+    let rollouts = &cluster.caches.rollouts;
+    let service = Parent {
+        kind: ObjectKind::Service,
+        key: key.clone(),
+    };
+    let naming = rollouts.listeners_to(&service).into_iter();
+    let others = naming.filter(|named_by| *named_by != seen.key);
+    others.filter_map(|other| rollouts.get(&other)).collect()
+}
+
+/// Which of the others drives a Service, if it is not this Rollout that does: one that already does comes first, then the
+/// oldest.
+fn rival(service: &str, seen: &Observed, others: &[Arc<Rollout>]) -> Option<String> {
+    let title = title(ObjectKind::Service, service);
+    let drives = |status: &RolloutStatus| {
+        let progress = status.progress.as_ref();
+        progress.is_some_and(|progress| progress.foreign.contains_key(&title))
+    };
+    let rank = |other: &Rollout| {
+        let created = other.metadata.creation_timestamp.as_ref();
+        let created = created.map_or(Timestamp::MAX, |at| at.0);
+        let is_driving = other.status.as_ref().is_some_and(drives);
+        (!is_driving, created, other.name_any())
+    };
+    let ours = (
+        !drives(&seen.status),
+        seen.created_at,
+        seen.key.name.clone(),
+    );
+    let first = others.iter().map(|other| rank(other)).min()?;
+    (first < ours).then_some(first.2)
 }
 
 fn routing(seen: &Observed) -> Option<&Routing> {
@@ -123,6 +163,7 @@ fn read_service(
     service: &core::Service,
     slices: &[Arc<EndpointSlice>],
     observed: &Observed,
+    rival: Option<String>,
 ) -> Service {
     let spec = service.spec.as_ref();
     let selector = spec.and_then(|spec| spec.selector.as_ref());
@@ -138,9 +179,10 @@ fn read_service(
         .collect();
     let ports = serde_json::to_value(spec.and_then(|spec| spec.ports.as_ref())).unwrap_or_default();
     let foreign = (!is_child(service, observed)).then(|| ForeignService {
-        obstacle: obstacle(service, observed),
-        is_barred: is_barred(service, observed),
+        obstacle: obstacle(service, observed).or_else(|| Some(shared(service, rival.as_ref()?))),
+        is_barred: rival.is_some() || is_barred(service, observed),
         taken: taken(&service.metadata),
+        rival,
     });
     let is_foreign = foreign.is_some();
     Service {
@@ -212,6 +254,15 @@ fn obstacle(service: &core::Service, observed: &Observed) -> Option<String> {
             "Service {name} has no port {port}; add it, or name another one in spec.traffic.port"
         )
     })
+}
+
+/// What is said of a Service that another Rollout drives.
+fn shared(service: &core::Service, rival: &str) -> String {
+    format!(
+        "Service {} is driven by Rollout {rival}, which names it too; name another one in spec.traffic.services of one of \
+         the two",
+        service.name_any()
+    )
 }
 
 /// Whether pods of the Rollout have a label.
@@ -289,7 +340,7 @@ mod tests {
     }
 
     fn read(service: &core::Service, is_allowed: bool) -> Service {
-        read_service(service, &[], &naming(is_allowed))
+        read_service(service, &[], &naming(is_allowed), None)
     }
 
     fn said(service: &core::Service, is_allowed: bool) -> String {
@@ -326,6 +377,49 @@ mod tests {
             json!({"labels": {"slipway.dev/component": "rollout", "slipway.dev/rollout": "web"}});
         let anothers = service(&labels, &json!({"app": "api"}));
         assert!(said(&anothers, true).contains("belongs to another Rollout"));
+    }
+
+    #[test]
+    fn of_two_that_name_a_service_the_one_that_drives_it_goes_on() {
+        let ours = naming(true);
+        let before = ours.created_at - jiff::SignedDuration::from_secs(1);
+        let other = |created: Timestamp, titles: &[&str]| {
+            let known: serde_json::Map<String, Value> = titles
+                .iter()
+                .map(|title| ((*title).into(), json!({})))
+                .collect();
+            let whole = json!({
+                "metadata": {"name": "web", "creationTimestamp": created}, "spec": {"selector": {"matchLabels": {}}, "template": {}},
+                "status": {"progress": {"foreign": known}},
+            });
+            [Arc::new(serde_json::from_value::<Rollout>(whole).unwrap())]
+        };
+        let driving = &["Service shop"];
+        assert_eq!(rival("shop", &ours, &[]), None);
+        assert_eq!(
+            rival("shop", &ours, &other(before, &[])),
+            Some("web".into())
+        );
+        assert_eq!(rival("shop", &ours, &other(Timestamp::MAX, &[])), None);
+        assert_eq!(
+            rival("shop", &ours, &other(Timestamp::MAX, driving)),
+            Some("web".into())
+        );
+        let mut started = ours;
+        let progress = started.status.progress.get_or_insert_default();
+        progress
+            .foreign
+            .insert("Service shop".into(), Default::default());
+        assert_eq!(rival("shop", &started, &other(before, &[])), None);
+        assert_eq!(
+            rival("shop", &started, &other(before, driving)),
+            Some("web".into())
+        );
+
+        let wide = service(&json!({}), &json!({"app": "api"}));
+        let read = read_service(&wide, &[], &naming(true), Some("web".into()));
+        assert!(read.foreign.as_ref().unwrap().is_barred);
+        assert!(read.obstacle().unwrap().contains("driven by Rollout web"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Draft<'_> {
         }
         let left: Known = known
             .into_iter()
-            .filter(|(title, _)| !named.contains_key(title))
+            .filter(|(title, _)| !named.contains_key(title) && !is_of_a_rival(self.seen, title))
             .collect();
         let changes = changes(self.seen, &left);
         // What is back, or gone, is none of ours any more.
@@ -81,6 +81,13 @@ fn named(seen: &Observed, backends: &Backends) -> Known {
         }
     }
     named
+}
+
+/// Whether another Rollout drives a Service now: it is not for this one to put it back.
+fn is_of_a_rival(seen: &Observed, title: &str) -> bool {
+    let services = seen.services.iter().flatten();
+    let mut lost = services.filter(|service| service.rival().is_some());
+    lost.any(|service| foreign::title(ObjectKind::Service, &service.target.key.name) == title)
 }
 
 /// Whether a Service of people's that was there is gone. It is not made anew: that would make it ours.

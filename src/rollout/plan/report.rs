@@ -1,6 +1,6 @@
 //! Doing the steps, and the phase and the sentence that people read. No I/O.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{Change, FailureReason, Phase, StepStatus};
 use super::super::observed::{Deletion, Set};
@@ -13,6 +13,9 @@ use crate::model::plan::Why;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 use crate::traffic::division::Division;
+
+/// How soon it is looked again whether another Rollout has let go of a Service.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl Draft<'_> {
     /// Goes on to the next step as long as the present one is done.
@@ -240,6 +243,11 @@ impl Draft<'_> {
         if let Some(words) =
             routing.and_then(|routing| foreign::obstacle(self.seen, routing, self.backends))
         {
+            let mut services = self.seen.services.iter().flatten();
+            if services.any(|service| service.rival().is_some()) {
+                // No event tells when the other one lets go of it.
+                self.wake_at(self.now + LOOK_AGAIN);
+            }
             return (Phase::Degraded, Why::warning("ForeignService", words));
         }
         if let Some(contested) = &self.contested {

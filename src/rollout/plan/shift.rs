@@ -247,7 +247,11 @@ impl Draft<'_> {
             .clone();
         for (side, revision) in [(Side::Stable, self.stable.clone()), (Side::Canary, canary)] {
             let is_wanted = match self.seen.service(side) {
-                Some(service) => service.foreign.as_ref().is_some_and(|it| it.is_barred),
+                // One that another Rollout drives is there, and people's.
+                Some(service) => service
+                    .foreign
+                    .as_ref()
+                    .is_some_and(|it| it.is_barred && it.rival.is_none()),
                 None => !foreign::is_missing(self.seen, routing, self.backends.name(side)),
             };
             if is_wanted {

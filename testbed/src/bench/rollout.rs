@@ -81,6 +81,20 @@ impl Bench {
         nodes.stop().await
     }
 
+    /// Creates this many, and looks at them at rest; as many as there may ever be are too many to be updated in a sitting.
+    ///
+    /// # Errors
+    ///
+    /// Something does not come to its end.
+    pub async fn rest(&self, count: u32) -> Result<()> {
+        let nodes = ScriptedNodes::start(self.client.clone(), 20, Rules::default()).await?;
+        let mut run = Run::new(self, count).await?;
+        run.begin().await?;
+        run.rest().await?;
+        // Nobody waits for so many to be deleted: the cluster goes with them.
+        nodes.stop().await
+    }
+
     /// An operator is killed after half of the time that an update takes undisturbed.
     async fn restart(&self, count: u32, undisturbed: Duration) -> Result<()> {
         heading(&format!("restart in the middle of an update, N = {count}"));
@@ -215,12 +229,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    async fn begin(&mut self) -> Result<()> {
+        heading(&format!("N = {} Rollouts of 4 pods", self.count));
+        let create = async |run: &mut Self| run.create().await;
+        self.measured("create", create).await?;
+        Ok(())
+    }
+
     /// How long an update took.
     async fn play(mut self) -> Result<Duration> {
         let count = self.count;
-        heading(&format!("N = {count} Rollouts of 4 pods"));
-        self.measured("create", async |run| run.create().await)
-            .await?;
+        self.begin().await?;
         self.rest().await?;
         let (took, cpu, calls) = self
             .measured("update", async |run| {

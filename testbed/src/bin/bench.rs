@@ -27,6 +27,9 @@ enum What {
         /// How many; may be repeated
         #[arg(long, default_values = ["100", "500"])]
         count: Vec<u32>,
+        /// Only create this many, and look at them at rest
+        #[arg(long, conflicts_with = "count")]
+        at_rest: Option<u32>,
     },
 }
 
@@ -42,6 +45,10 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    let What::Rollout { count } = &args.what;
-    Bench::start(&args.operator).await?.play(count).await
+    let What::Rollout { count, at_rest } = &args.what;
+    let bench = Bench::start(&args.operator).await?;
+    match at_rest {
+        Some(count) => bench.rest(*count).await,
+        None => bench.play(count).await,
+    }
 }

@@ -677,7 +677,7 @@ fn a_service_that_is_not_ours_to_write_stalls_and_says_so() {
     let foreign = ForeignService {
         obstacle: Some("Service shop is there".into()),
         is_barred: true,
-        taken: None,
+        ..ForeignService::default()
     };
     seen.service_mut(Side::Stable).foreign = Some(foreign);
     let stalled = plan(&seen, NOW);
@@ -689,6 +689,28 @@ fn a_service_that_is_not_ours_to_write_stalls_and_says_so() {
     let status = remembered(&seen, &stalled);
     let mut conditions = status.conditions.iter();
     assert!(conditions.any(|condition| condition.type_ == "Stalled"));
+    assert!(status.progress.unwrap().foreign.is_empty());
+}
+
+#[test]
+fn a_service_that_another_rollout_drives_is_left_to_it() {
+    let v1 = revision_of(&of_peoples());
+    let mut seen = serving(Some(&v1));
+    let status = remembered(&seen, &plan(&seen, NOW));
+    seen = seen.remembering(status);
+    seen.left.push(their_object(Some(&v1)));
+    let foreign = ForeignService {
+        obstacle: Some("Service shop is driven by Rollout web".into()),
+        is_barred: true,
+        rival: Some("web".into()),
+        ..ForeignService::default()
+    };
+    seen.service_mut(Side::Stable).foreign = Some(foreign);
+    let stalled = plan(&seen, NOW);
+    assert_eq!(stalled.why.reason, "ForeignService");
+    assert!(stalled.actions.is_empty(), "{:?}", stalled.actions);
+    assert_eq!(stalled.wake, Some(later(30)));
+    let status = remembered(&seen, &stalled);
     assert!(status.progress.unwrap().foreign.is_empty());
 }
 
