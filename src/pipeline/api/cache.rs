@@ -17,8 +17,8 @@ pub struct Cache {
     #[schemars(length(min = 1), transform = schema::folders::<8>)]
     pub paths: Vec<String>,
     /// What an archive fits. Default: one archive fits everything, and is never made anew.
-    #[serde(default)]
-    pub key: CacheKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<CacheKey>,
     /// What is taken where no archive fits exactly: `Newest` one of this cache for the same variables, or none.
     /// Default `Newest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

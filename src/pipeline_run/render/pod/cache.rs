@@ -84,10 +84,11 @@ fn item(cache: &Cache, variables: &[Variable], is_branch: bool) -> CacheItem {
         };
         (name.clone(), value)
     };
+    let key = cache.key.clone().unwrap_or_default();
     CacheItem {
         name: cache.name.clone(),
-        files: cache.key.files.clone(),
-        values: cache.key.env.iter().map(value).collect(),
+        files: key.files,
+        values: key.env.iter().map(value).collect(),
         folders: cache.paths.len(),
         newest: cache.fallback() == CacheFallback::Newest,
         saves: match cache.save() {
