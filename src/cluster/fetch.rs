@@ -2,6 +2,7 @@
 
 pub mod egress;
 mod secret;
+mod signed;
 mod sigv4;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,12 +26,13 @@ const MAX_REPLY: usize = 1 << 20;
 /// Redirects that are followed on one host.
 const REDIRECTS: usize = 5;
 
-/// Shared HTTP clients: one that goes anywhere, for repositories and messages, and one that goes where metrics may come
+/// Shared HTTP clients: one that goes anywhere, for repositories and messages, and those that go where metrics may come
 /// from.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
     metrics: reqwest::Client,
+    registries: reqwest::Client,
     egress: Arc<Egress>,
 }
 
@@ -46,9 +48,11 @@ impl Http {
         let egress = Arc::new(egress);
         // Without certificates of its own there is nothing in it that can be wrong.
         let metrics = guarded(&egress).build().unwrap_or_default();
+        let registries = far(&egress).build().unwrap_or_default();
         Self {
             client: reqwest::Client::default(),
             metrics,
+            registries,
             egress,
         }
     }
@@ -152,6 +156,9 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        if let Some(question) = &request.signed {
+            return in_time(request, self.signed(question)).await;
+        }
         let Some(access) = &request.access else {
             return self.http.send(request).await;
         };
@@ -209,6 +216,23 @@ fn guarded(egress: &Arc<Egress>) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .dns_resolver(Guard::new(egress))
         .redirect(on_the_same_host)
+}
+
+/// A builder of clients that go only where metrics may come from, and follow redirects there too: registries keep content in
+/// other places.
+fn far(egress: &Arc<Egress>) -> reqwest::ClientBuilder {
+    let checked = Arc::clone(egress);
+    let where_it_may = redirect::Policy::custom(move |attempt| {
+        let may = checked.check(attempt.url().as_str()).is_ok();
+        if may && attempt.previous().len() <= REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    });
+    reqwest::Client::builder()
+        .dns_resolver(Guard::new(egress))
+        .redirect(where_it_may)
 }
 
 fn trusting(builder: reqwest::ClientBuilder, pem: &str) -> Result<reqwest::ClientBuilder, String> {

@@ -14,10 +14,12 @@ use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
 mod incident;
+mod signed;
 mod slo;
 mod status;
 
 pub use incident::*;
+pub use signed::*;
 pub use slo::*;
 pub use status::*;
 
@@ -173,6 +175,9 @@ pub struct Protection {
     /// People who must agree. Default: nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
+    /// What must be signed for each image. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_signed: Option<RequireSigned>,
 }
 
 /// People who must agree to a promotion. A rollback needs no approval.

@@ -78,7 +78,7 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        question.starts_with(slo::PREFIX)
+        question.starts_with(slo::PREFIX) || question.starts_with(observed::SIGNED)
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

@@ -86,7 +86,8 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
 /// Adds what is known of its SLOs: what Prometheus answered, and what has their rules.
 pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
-    if seen.spec.slos.is_empty() && known.is_none() {
+    let asks_who_signed = seen.spec.protection.require_signed.is_some();
+    if seen.spec.slos.is_empty() && known.is_none() && !asks_who_signed {
         return Ok(());
     }
     let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
@@ -95,6 +96,9 @@ pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), Reconcil
         Some((question, Answer { at, reply }))
     });
     seen.answers = kept.collect();
+    if seen.spec.slos.is_empty() && known.is_none() {
+        return Ok(());
+    }
     let serves = cluster.serves(ObjectKind::PrometheusRule).await;
     let serves = serves.map_err(ReconcileError::Observe)?;
     let kind = if serves {

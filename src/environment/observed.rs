@@ -20,6 +20,9 @@ use crate::promotion::api::{PromotionSpec, PromotionStatus};
 use crate::release::api::{ImageRef, Release};
 use crate::rollout::api::Phase;
 
+/// What every question for signatures begins with.
+pub const SIGNED: &str = "signed/";
+
 /// Everything one reconcile can see.
 #[derive(Clone, Debug)]
 pub struct Observed {

@@ -4,7 +4,7 @@
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, by the spec or because a person asked;
-//! - `gates`: what must hold before it starts; `rollouts`: whether it runs;
+//! - `gates`: what must hold before it starts, `signed` among them; `rollouts`: whether it runs;
 //! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
@@ -23,6 +23,7 @@ mod keep;
 mod report;
 mod rollouts;
 mod rulings;
+mod signed;
 mod smoke;
 
 #[cfg(test)]

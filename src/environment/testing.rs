@@ -17,12 +17,14 @@ use serde_json::{Value, json};
 use super::alert::Delivered;
 use super::api::Environment;
 use super::slo::{self, Answers};
-use super::{observe, plan, status};
+use super::{EnvironmentKind, observe, plan, status};
 use crate::cluster::caches::Caches;
+use crate::controller::Kind;
 use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
+use crate::supply::finding::Finding;
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -80,6 +82,8 @@ pub(crate) struct World {
     pub(crate) has_outage: bool,
     /// Whether smoke tests take for ever.
     pub(crate) are_tests_slow: bool,
+    /// What is signed, by digest; nothing where the registry does not answer.
+    pub(crate) signed: Option<BTreeMap<String, Vec<Finding>>>,
     answers: BTreeMap<String, Answers>,
     /// Alerts that were delivered, and are not on record.
     delivered: BTreeMap<String, Vec<Delivered>>,
@@ -116,6 +120,7 @@ impl World {
             has_prometheus: true,
             has_outage: false,
             are_tests_slow: false,
+            signed: Some(BTreeMap::new()),
             answers: BTreeMap::new(),
             delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
@@ -316,12 +321,15 @@ impl World {
                 moved_at = self.now;
                 continue;
             }
-            // Those who look at SLOs always want to look again.
+            // Those who look at SLOs, or for signatures that are missing, always want to look again.
             let names = self.names(ObjectKind::Environment);
             let mut specs = names
                 .iter()
                 .map(|name| self.object(ObjectKind::Environment, name));
-            let from = if specs.any(|object| object["spec"].get("slos").is_some()) {
+            let from = if specs.any(|object| {
+                let spec = &object["spec"];
+                spec.get("slos").is_some() || spec.pointer("/protection/requireSigned").is_some()
+            }) {
                 moved_at
             } else {
                 self.now
@@ -374,8 +382,8 @@ impl World {
         self.note_burns();
         let mut seen = observe::observe(environment, &self.caches);
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
+        seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
-            seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
             seen.rules = Some(self.rules_of(&name));
         }
         let plan = plan::plan(&seen, self.now);
@@ -399,6 +407,12 @@ impl World {
             if let Action::Fetch { key, request } = action {
                 let reply = if key.starts_with(slo::PREFIX) {
                     self.counted(&name, request)
+                } else if let Some(question) = &request.signed {
+                    let known = self.signed.as_ref().map(|known| {
+                        let found = known.get(&question.digest);
+                        Finding::reply(found.map_or(&[], Vec::as_slice))
+                    });
+                    known.ok_or_else(|| "cannot reach registry.example".to_owned())
                 } else {
                     self.sent.push(request.clone());
                     Ok(Reply {
@@ -420,7 +434,7 @@ impl World {
             })?;
         }
         let kept = outcome.replies.into_iter();
-        let kept = kept.filter(|(key, _)| key.starts_with(slo::PREFIX));
+        let kept = kept.filter(|(key, _)| EnvironmentKind::keeps_answer(key));
         let at = self.now;
         let answers = self.answers.entry(name).or_default();
         answers.extend(kept.map(|(key, reply)| (key, slo::Answer { at, reply })));

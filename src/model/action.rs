@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::access::Access;
 use super::manifest::{Manifest, Target};
+use super::signed::SignedQuestion;
 
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,6 +104,8 @@ pub struct Request {
     pub ca_bundle: Option<String>,
     /// What the shell has to fill in. For metrics, a request that has it goes only where they may come from.
     pub access: Option<Box<Access>>,
+    /// What is asked of a registry, which takes several exchanges; then `url` only says where.
+    pub signed: Option<Box<SignedQuestion>>,
 }
 
 impl Request {
@@ -117,6 +120,7 @@ impl Request {
             timeout,
             ca_bundle: None,
             access: None,
+            signed: None,
         }
     }
 
@@ -131,6 +135,21 @@ impl Request {
             timeout,
             ca_bundle: None,
             access: None,
+            signed: None,
+        }
+    }
+
+    /// A question for what was signed for an image. It goes only where metrics may come from.
+    pub fn for_signed(question: SignedQuestion, timeout: Duration) -> Self {
+        let scheme = if question.is_insecure {
+            "http"
+        } else {
+            "https"
+        };
+        let url = format!("{scheme}://{}", question.repository);
+        Self {
+            signed: Some(Box::new(question)),
+            ..Self::get(url, timeout)
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod object;
 pub mod plan;
 pub mod revision;
 pub mod secret;
+pub mod signed;
 pub mod span;
 pub mod trouble;
 pub mod weight;

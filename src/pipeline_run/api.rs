@@ -3,6 +3,7 @@
 mod failure;
 mod gate;
 mod stage;
+mod supply;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -15,6 +16,7 @@ use crate::schema::{self, closed_set};
 pub use failure::*;
 pub use gate::*;
 pub use stage::*;
+pub use supply::*;
 
 /// One execution of a Pipeline, at one commit.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -1,7 +1,8 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
-//! caches, `stage` runs a script, `build` builds an image. What to do comes as one JSON value in the environment (`task`), how it went
+//! caches, `stage` runs a script, `build` builds an image, `sbom` lists what is in it, `sign` signs it. What to do comes
+//! as one JSON value in the environment (`task`), how it went
 //! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
 //! into a command line.
 
@@ -13,7 +14,10 @@ pub mod junit;
 pub mod mask;
 pub mod memory;
 pub mod process;
+pub mod registry;
 pub mod report;
+pub mod sbom;
+pub mod sign;
 pub mod source;
 pub mod stage;
 pub mod task;
@@ -70,6 +74,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// List what is in images, and put the lists beside them.
+    Sbom,
+    /// Sign images and what is known about them.
+    Sign,
 }
 
 /// Where things are in a pod. The names of `task` are those of a real one.
@@ -138,6 +146,22 @@ pub async fn run(args: Args) -> u8 {
                 Ok(code)
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Sbom => match (parse(&args.task), Stop::listen()) {
+            (Ok(task), Ok(mut stop)) => {
+                let (report, code) = sbom::run(&task, &folders, &mut stop).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        Command::Sign => match parse(&args.task) {
+            Ok(task) => {
+                let (report, code) = sign::run(&task).await;
+                write_report(&args.report, &report.encode());
+                Ok(code)
+            }
+            Err(error) => Err(error),
         },
         Command::Build => match (parse(&args.task), Stop::listen()) {
             (Ok(task), Ok(mut stop)) => {

@@ -8,8 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::model::condition::truncate;
+use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
-use crate::pipeline_run::api::{Commit, FailedTest, FailureKind, TestCounts};
+use crate::pipeline_run::api::{
+    Attestation, AttestationKind, Commit, FailedTest, FailureKind, TestCounts,
+};
 
 /// Longest termination message of a container, in bytes.
 pub const LIMIT: usize = 4096;
@@ -17,6 +20,8 @@ pub const LIMIT: usize = 4096;
 pub const MAX_CHANGES: usize = 50;
 /// Failed tests that a report has at most.
 pub const MAX_FAILED: usize = 10;
+/// Attestations that a report has at most: three for each of eight images.
+const MAX_ATTESTATIONS: usize = 24;
 const MAX_NAME: usize = 256;
 const MAX_PERSON: usize = 128;
 const MAX_TEXT: usize = 512;
@@ -59,6 +64,9 @@ pub struct StageReport {
     /// Digest of the image that was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What was said about images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<AttestationReport>,
     /// Tests of the reports; nothing when there is no report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
@@ -68,6 +76,20 @@ pub struct StageReport {
     /// The last lines of the log.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,
+}
+
+/// Something that was said about an image: its name, what, and the digest of it. Short, because 24 of them have to fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestationReport(pub String, pub AttestationKind, pub String);
+
+impl From<AttestationReport> for Attestation {
+    fn from(AttestationReport(image, kind, digest): AttestationReport) -> Self {
+        Self {
+            image,
+            kind,
+            digest,
+        }
+    }
 }
 
 impl SourceReport {
@@ -163,6 +185,8 @@ impl StageReport {
         let mut report: Self = serde_json::from_str(text).ok()?;
         report.message = report.message.map(|message| clean(&message, MAX_MESSAGE));
         report.digest = report.digest.filter(|digest| is_digest(digest));
+        report.attestations.truncate(MAX_ATTESTATIONS);
+        report.attestations.retain(|said| is_digest(&said.2));
         report.failed_tests.truncate(MAX_FAILED);
         report.failed_tests.iter_mut().for_each(clean_test);
         report.log_tail = tail(&report.log_tail, MAX_TAIL);
@@ -190,15 +214,6 @@ fn clean_commit(commit: Commit) -> Option<Commit> {
         email: clean(&commit.email, MAX_PERSON),
         subject: clean(&commit.subject, MAX_NAME),
         ..commit
-    })
-}
-
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 

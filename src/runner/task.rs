@@ -1,8 +1,12 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
+mod supply;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
 pub const VARIABLE: &str = "SLIPWAY_TASK";

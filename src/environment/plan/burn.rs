@@ -76,8 +76,12 @@ impl<'a> Draft<'a> {
         Slos::new(self.seen, watches.collect(), is_watchful)
     }
 
-    /// Asks about the SLOs what is due.
+    /// Asks what is due: what was signed, and about the SLOs.
     pub(super) fn ask(&mut self) {
+        self.actions.append(&mut self.gates.questions);
+        if let Some(at) = self.gates.again_at {
+            self.wake_at(at);
+        }
         if self.seen.spec.slos.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@ use super::super::observed::Act;
 use super::Draft;
 use super::history::Entry;
 use crate::decision::api::{DecisionAction, TargetKind};
+use crate::model::action::Action;
 use crate::promotion::api::Approval;
 
 /// What the gates say of a promotion.
@@ -19,6 +20,10 @@ pub(super) struct Gates {
     pub(super) all: Vec<CandidateGate>,
     /// Approvals that count.
     pub(super) approvals: Vec<Approval>,
+    /// What is asked to know more.
+    pub(super) questions: Vec<Action>,
+    /// When it is asked again.
+    pub(super) again_at: Option<Timestamp>,
 }
 
 impl Gates {
@@ -43,7 +48,7 @@ const MAX_APPROVALS: usize = 10;
 /// Groups of an approval that are recorded.
 const MAX_GROUPS: usize = 8;
 
-fn gate(name: &str, problem: Option<String>, until: Option<Timestamp>) -> CandidateGate {
+pub(super) fn gate(name: &str, problem: Option<String>, until: Option<Timestamp>) -> CandidateGate {
     CandidateGate {
         name: name.to_owned(),
         state: if problem.is_some() {
@@ -60,8 +65,13 @@ impl<'a> Draft<'a> {
     pub(super) fn gates(&self, entry: &Entry<'a>) -> Gates {
         let mut gates = Gates {
             all: vec![self.hold_gate(entry), self.source_gate(entry)],
-            approvals: Vec::new(),
+            ..Gates::default()
         };
+        if let Some(signed) = self.signed_gate(entry) {
+            gates.all.push(signed.gate);
+            gates.questions = signed.questions;
+            gates.again_at = signed.again_at;
+        }
         if let Some(rule) = &self.seen.spec.protection.approvals
             && rule.required > 0
         {

@@ -407,9 +407,10 @@ mod tests {
         );
         let mut started = ours;
         let progress = started.status.progress.get_or_insert_default();
-        progress
-            .foreign
-            .insert("Service shop".into(), Default::default());
+        progress.foreign.insert(
+            "Service shop".into(),
+            crate::rollout::api::Foreign::default(),
+        );
         assert_eq!(rival("shop", &started, &other(before, &[])), None);
         assert_eq!(
             rival("shop", &started, &other(before, driving)),

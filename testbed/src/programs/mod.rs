@@ -86,6 +86,14 @@ const FAMILIES: &[Family] = &[
         ],
     ),
     plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
+    // A registry with the referrers API, which Debian's has not.
+    plain("oci-registry", &[("oci-registry", ".")]),
+    // Checks what Stages of type Sign have signed, and lists what is in images.
+    plain(
+        "cosign",
+        &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")],
+    ),
+    plain("syft", &[("syft", "github.com/anchore/syft/cmd/syft")]),
     Family {
         ldflags: "-X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion=v1.9.1",
         ..plain(

@@ -1,0 +1,233 @@
+//! Whether the images of a promotion are signed, as the Environment wants it. No I/O.
+//!
+//! A registry is asked for each image; what it hands out counts only by the signature of a key that the Environment lists. An
+//! answer that is good stays good, because a digest and a signature do not change; one that is not is asked for again. No
+//! answer is no signature.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::api::{CandidateGate, RequireSigned};
+use super::super::observed::SIGNED;
+use super::Draft;
+use super::gates::gate;
+use super::history::Entry;
+use crate::model::action::{Action, Request};
+use crate::model::secret::SecretKey;
+use crate::model::signed::SignedQuestion;
+use crate::pipeline_run::api::AttestationKind;
+use crate::release::api::ImageRef;
+use crate::supply::finding::Finding;
+use crate::supply::key::PublicKey;
+
+/// How soon a registry is asked again.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// How long it may take to answer.
+const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
+/// Name of the gate.
+const NAME: &str = "signature";
+/// Key in a Secret with the login for registries.
+const LOGIN: &str = ".dockerconfigjson";
+
+/// What the gate says, and what it asks.
+pub(super) struct Signed {
+    pub(super) gate: CandidateGate,
+    pub(super) questions: Vec<Action>,
+    pub(super) again_at: Option<Timestamp>,
+}
+
+impl<'a> Draft<'a> {
+    /// Whether the images of a promotion are signed; nothing where that is not asked for.
+    pub(super) fn signed_gate(&self, entry: &Entry<'a>) -> Option<Signed> {
+        let rule = self.seen.spec.protection.require_signed.as_ref()?;
+        let mut signed = Signed {
+            gate: gate(NAME, None, None),
+            questions: Vec::new(),
+            again_at: None,
+        };
+        let unreadable = rule
+            .public_keys
+            .iter()
+            .enumerate()
+            .find_map(|(index, key)| Some((index, PublicKey::read(key).err()?)));
+        if let Some((index, problem)) = unreadable {
+            let path = format!("spec.protection.requireSigned.publicKeys[{index}]");
+            signed.gate = gate(NAME, Some(format!("{path}: {problem}")), None);
+            return Some(signed);
+        }
+        let mut problems = Vec::new();
+        for image in entry.images() {
+            problems.extend(self.unsigned(rule, image, &mut signed));
+        }
+        if !problems.is_empty() {
+            signed.gate = gate(NAME, Some(problems.join("; ")), None);
+        }
+        Some(signed)
+    }
+
+    /// Why an image does not count as signed.
+    fn unsigned(
+        &self,
+        rule: &RequireSigned,
+        image: &ImageRef,
+        signed: &mut Signed,
+    ) -> Option<String> {
+        let name = &image.name;
+        let Some((repository, digest)) = image.reference.split_once('@') else {
+            return Some(format!("image {name} has no digest"));
+        };
+        // What was answered before an edit is not about what is asked now.
+        let key = format!("{SIGNED}{}/{}", self.seen.generation, image.reference);
+        let answer = self.seen.answers.get(&key);
+        let problem = match answer {
+            None => format!("asking the registry who signed image {name}"),
+            Some(answer) => match Finding::read(&answer.reply) {
+                Ok(found) => lacking(rule, name, digest, &found)?,
+                Err(error) => format!("it is not known who signed image {name}: {error}"),
+            },
+        };
+        let due = answer.map(|answer| answer.at + ASK_AGAIN);
+        match due.filter(|due| *due > self.now) {
+            Some(due) => {
+                signed.again_at = Some(signed.again_at.map_or(due, |known| known.min(due)));
+            }
+            None => signed.questions.push(Action::Fetch {
+                key,
+                request: self.question(rule, repository, digest),
+            }),
+        }
+        Some(problem)
+    }
+
+    fn question(&self, rule: &RequireSigned, repository: &str, digest: &str) -> Request {
+        let login = rule.registry_secret_name.as_ref().map(|name| {
+            let namespace = self.seen.key.namespace.clone();
+            (namespace, SecretKey::new(name, LOGIN))
+        });
+        let question = SignedQuestion {
+            repository: repository.to_owned(),
+            digest: digest.to_owned(),
+            is_insecure: rule.insecure_registry.unwrap_or(false),
+            keys: rule.public_keys.clone(),
+            login,
+        };
+        Request::for_signed(question, LIMIT)
+    }
+}
+
+/// What is not signed that should be.
+fn lacking(rule: &RequireSigned, name: &str, digest: &str, found: &[Finding]) -> Option<String> {
+    let has = |kind: &AttestationKind| found.iter().any(|found| found.kind == *kind);
+    let missing = rule.statements().iter().filter(|kind| !has(kind));
+    let missing: Vec<&str> = missing.map(|kind| kind.as_str()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let missing = missing.join(" and ");
+    let count = rule.public_keys.len();
+    let keys = if count == 1 {
+        "the key"
+    } else {
+        "one of the keys"
+    };
+    Some(format!(
+        "image {name} ({digest}) has no {missing} by {keys} in protection.requireSigned; sign it with a Sign stage or cosign, or \
+         promote a Release that is"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::super::super::testing::{Nature, World, digest};
+    use super::*;
+
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElR0ByNRVQs2CpHI1NVB06i48MN0R
+yHruCCXOjMeKvswEGFXfmMmyqTD2PbEHk6AidiKFVwyNTeTfwULJoLdzIQ==
+-----END PUBLIC KEY-----
+";
+
+    fn finding(kind: AttestationKind) -> Finding {
+        Finding {
+            kind,
+            key: "sha256:kk".into(),
+            artifact: "sha256:cc".into(),
+        }
+    }
+
+    /// A shop whose staging wants signatures and provenances.
+    fn world(key: &str) -> World {
+        let mut world = World::shop();
+        let rule = json!({"publicKeys": [key], "statements": ["Signature", "Provenance"]});
+        world.edit("staging", &json!({"protection": {"requireSigned": rule}}));
+        world
+    }
+
+    fn sign(world: &mut World, number: u32, kinds: &[AttestationKind]) {
+        let findings = kinds.iter().copied().map(finding).collect();
+        let known = world.signed.get_or_insert_with(BTreeMap::new);
+        known.insert(digest(number), findings);
+    }
+
+    #[test]
+    fn what_is_signed_is_promoted() {
+        let mut world = world(KEY);
+        sign(
+            &mut world,
+            1,
+            &[AttestationKind::Signature, AttestationKind::Provenance],
+        );
+        world.release(1, Nature::Good);
+        world.settle();
+        assert_eq!(world.runs("staging"), ("shop-1".into(), "shop-1".into()));
+    }
+
+    #[test]
+    fn what_is_not_signed_waits_until_it_is() {
+        let mut world = world(KEY);
+        sign(&mut world, 1, &[AttestationKind::Signature]);
+        world.release(1, Nature::Good);
+        world.settle();
+        assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
+        let message = world.message("staging");
+        assert!(message.contains("waits for signature"), "{message}");
+        assert!(
+            message.contains("has no Provenance by the key"),
+            "{message}"
+        );
+        sign(
+            &mut world,
+            1,
+            &[AttestationKind::Signature, AttestationKind::Provenance],
+        );
+        world.tick(31);
+        world.settle();
+        assert_eq!(world.runs("staging"), ("shop-1".into(), "shop-1".into()));
+    }
+
+    #[test]
+    fn no_answer_is_no_signature() {
+        let mut world = world(KEY);
+        world.signed = None;
+        world.release(1, Nature::Good);
+        world.settle();
+        assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
+        let message = world.message("staging");
+        assert!(
+            message.contains("cannot reach registry.example"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_named() {
+        let mut world = world("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
+        world.release(1, Nature::Good);
+        world.settle();
+        let message = world.message("staging");
+        assert!(message.contains("publicKeys[0]"), "{message}");
+    }
+}

@@ -1,0 +1,321 @@
+//! Asks one repository of a registry, and puts things there. Talks to the network.
+//!
+//! What may work the next time (no connection, 429, 5xx) is tried again here, a few times and for some seconds. Nothing that a
+//! registry answers is believed without its digest, and nothing is read without a limit.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use reqwest::{Client, Method, StatusCode};
+
+use super::login::Login;
+use super::manifest::{
+    self, Artifact, Descriptor, EMPTY_CONFIG, INDEX, Index, MANIFEST, MAX_REFERRERS, digest_of,
+};
+use super::repository::Repository;
+use super::wire::{Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
+
+/// Largest manifest or index that is read: that of the specification.
+const MAX_MANIFEST: usize = 4 << 20;
+/// How long is waited before the next try.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// How often the list of what refers to an image is written until ours is in it.
+const LIST_TRIES: u32 = 5;
+/// How long somebody else who has read the list may take to write it.
+const SETTLES: Duration = Duration::from_millis(500);
+/// Pages of a list that are read.
+const MAX_PAGES: u32 = 20;
+
+/// A manifest as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// What it is.
+    pub media_type: String,
+    /// Its digest, as computed here.
+    pub digest: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Manifest {
+    /// The descriptor that names it.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::of(&self.media_type, &self.bytes)
+    }
+}
+
+/// A repository of a registry, and what lets us in.
+pub struct Registry {
+    wire: Wire,
+    pauses: &'static [Duration],
+}
+
+impl Registry {
+    /// A repository, reached by a client that knows which certificates to trust and where it may go.
+    pub fn new(http: Client, repository: Repository, login: Option<Login>) -> Self {
+        Self {
+            wire: Wire::new(http, repository, login),
+            pauses: &PAUSES,
+        }
+    }
+
+    /// The same, which tries only once: for those who are asked again anyway.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self {
+            pauses: &[],
+            ..self
+        }
+    }
+
+    /// The same, which goes only to URLs that are let through, whatever the registry says about where tokens come from.
+    #[must_use]
+    pub fn guarded(mut self, may_go: Guard) -> Self {
+        self.wire.may_go = Some(may_go);
+        self
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.wire.repository
+    }
+
+    /// The manifest of a tag or digest; nothing where there is none.
+    pub async fn manifest(&self, reference: &str) -> Result<Option<Manifest>> {
+        self.tried(|| self.read_manifest(reference).boxed()).await
+    }
+
+    /// Puts a manifest under a tag or its digest. Tells whether the registry has listed it with its subject.
+    pub async fn put_manifest(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<bool> {
+        self.tried(|| self.write_manifest(reference, media_type, bytes).boxed())
+            .await
+    }
+
+    /// The content of a digest, if it is not longer than `limit` bytes.
+    pub async fn blob(&self, digest: &str, limit: usize) -> Result<Vec<u8>> {
+        self.tried(|| self.download(digest, limit).boxed()).await
+    }
+
+    /// Puts content there, unless it is there already.
+    pub async fn put_blob(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+        let descriptor = Descriptor::of(media_type, bytes);
+        self.tried(|| self.upload(&descriptor.digest, bytes).boxed())
+            .await?;
+        Ok(descriptor)
+    }
+
+    /// What refers to a digest: by the referrers API, or by the tag that stands for it where there is none.
+    pub async fn referrers(&self, digest: &str) -> Result<Vec<Descriptor>> {
+        if let Some(found) = self.tried(|| self.listed(digest).boxed()).await? {
+            return Ok(found);
+        }
+        let mut found = self.list(digest).await?.manifests;
+        found.truncate(MAX_REFERRERS);
+        Ok(found)
+    }
+
+    /// Puts an artifact there; with a subject, so that it is found among what refers to it.
+    pub async fn put_artifact(&self, artifact: &Artifact) -> Result<Descriptor> {
+        self.put_blob(&artifact.media_type, &artifact.content)
+            .await?;
+        self.put_blob("application/octet-stream", EMPTY_CONFIG)
+            .await?;
+        let bytes = artifact.manifest();
+        let descriptor = Descriptor {
+            artifact_type: Some(artifact.artifact_type.clone()),
+            annotations: artifact.annotations.clone(),
+            ..Descriptor::of(MANIFEST, &bytes)
+        };
+        let is_listed = self
+            .put_manifest(&descriptor.digest, MANIFEST, &bytes)
+            .await?;
+        if let Some(subject) = artifact.subject.as_ref().filter(|_| !is_listed) {
+            // Not every registry that lists it says so.
+            let found = self
+                .tried(|| self.listed(&subject.digest).boxed())
+                .await?
+                .unwrap_or_default();
+            if !found.iter().any(|known| known.digest == descriptor.digest) {
+                self.add_to_list(&subject.digest, &descriptor).await?;
+            }
+        }
+        Ok(descriptor)
+    }
+
+    /// Adds to the list of a registry without the referrers API. Others may write it at the same time, and the registry takes
+    /// whoever comes last: so it is looked at again when they have had the time to, until ours is in it.
+    async fn add_to_list(&self, subject: &str, descriptor: &Descriptor) -> Result<()> {
+        let tag = manifest::referrers_tag(subject);
+        for _ in 0..LIST_TRIES {
+            let mut index = self.list(subject).await?;
+            if !index.add(descriptor.clone()) {
+                return Ok(());
+            }
+            let bytes = serde_json::to_vec(&index).unwrap_or_default();
+            self.put_manifest(&tag, INDEX, &bytes).await?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a registry tells nobody that somebody else has written"
+            )]
+            tokio::time::sleep(SETTLES).await;
+        }
+        let message = format!(
+            "others write tag {tag} of {} at the same time, again and again",
+            self.wire.repository.name()
+        );
+        Err(RegistryError::new(Problem::Server, message))
+    }
+
+    /// The list that stands for the referrers API.
+    async fn list(&self, subject: &str) -> Result<Index> {
+        let Some(found) = self.manifest(&manifest::referrers_tag(subject)).await? else {
+            return Ok(Index::default());
+        };
+        self.wire.parse(&found.bytes)
+    }
+
+    /// What the referrers API says; nothing where there is none.
+    async fn listed(&self, digest: &str) -> Result<Option<Vec<Descriptor>>> {
+        let mut url = self.wire.repository.url(&format!("referrers/{digest}"));
+        let mut found = Vec::new();
+        for page in 0..MAX_PAGES {
+            let request = self.wire.request(Method::GET, &url)?.header(ACCEPT, INDEX);
+            let answer = self.wire.send(request, MAX_MANIFEST).await?;
+            let type_ = answer.field(&CONTENT_TYPE).unwrap_or_default();
+            let is_index = type_.starts_with(INDEX);
+            let is_missing = matches!(
+                answer.status,
+                StatusCode::BAD_REQUEST
+                    | StatusCode::NOT_FOUND
+                    | StatusCode::METHOD_NOT_ALLOWED
+                    | StatusCode::NOT_ACCEPTABLE
+            );
+            if page == 0 && (is_missing || (answer.status.is_success() && !is_index)) {
+                return Ok(None);
+            }
+            let answer = self.wire.expect_success("the referrers", answer)?;
+            let index: Index = self.wire.parse(&answer.body)?;
+            found.extend(index.manifests);
+            match answer.next_page() {
+                Some(next) if found.len() < MAX_REFERRERS => url = next.into(),
+                _ => break,
+            }
+        }
+        found.truncate(MAX_REFERRERS);
+        Ok(Some(found))
+    }
+
+    async fn read_manifest(&self, reference: &str) -> Result<Option<Manifest>> {
+        let url = self.wire.repository.url(&format!("manifests/{reference}"));
+        let request = self.wire.request(Method::GET, &url)?;
+        let request = request.header(ACCEPT, manifest::accepted());
+        let answer = self.wire.send(request, MAX_MANIFEST).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = self.wire.expect_success("a manifest", answer)?;
+        if manifest::is_digest(reference) {
+            self.check(reference, &answer.body)?;
+        }
+        let type_ = answer.field(&CONTENT_TYPE).unwrap_or_default();
+        let type_ = type_.split(';').next().unwrap_or_default().trim();
+        Ok(Some(Manifest {
+            media_type: type_.to_owned(),
+            digest: digest_of(&answer.body),
+            bytes: answer.body,
+        }))
+    }
+
+    async fn write_manifest(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<bool> {
+        let url = self.wire.repository.url(&format!("manifests/{reference}"));
+        let request = self.wire.request(Method::PUT, &url)?;
+        let request = request.header(CONTENT_TYPE, media_type);
+        let answer = self
+            .wire
+            .send(request.body(bytes.to_vec()), MAX_TOKEN)
+            .await?;
+        let answer = self.wire.expect_success("a manifest", answer)?;
+        Ok(answer.headers.contains_key("oci-subject"))
+    }
+
+    async fn download(&self, digest: &str, limit: usize) -> Result<Vec<u8>> {
+        let url = self.wire.repository.url(&format!("blobs/{digest}"));
+        let request = self.wire.request(Method::GET, &url)?;
+        let answer = self.wire.send(request, limit).await?;
+        let body = self.wire.expect_success("content", answer)?.body;
+        self.check(digest, &body)?;
+        Ok(body)
+    }
+
+    async fn upload(&self, digest: &str, bytes: &[u8]) -> Result<()> {
+        let url = self.wire.repository.url(&format!("blobs/{digest}"));
+        let known = self
+            .wire
+            .send(self.wire.request(Method::HEAD, &url)?, MAX_TOKEN)
+            .await?;
+        if known.status.is_success() {
+            return Ok(());
+        }
+        let url = self.wire.repository.url("blobs/uploads/");
+        let begun = self
+            .wire
+            .send(self.wire.request(Method::POST, &url)?, MAX_TOKEN)
+            .await?;
+        let begun = self.wire.expect_success("an upload", begun)?;
+        let place = begun
+            .field(&LOCATION)
+            .and_then(|place| begun.url.join(place).ok());
+        let Some(mut place) = place else {
+            return Err(self.wire.protocol("does not say where to put the content"));
+        };
+        place.query_pairs_mut().append_pair("digest", digest);
+        let request = self.wire.request(Method::PUT, place.as_str())?;
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        let done = self
+            .wire
+            .send(request.body(bytes.to_vec()), MAX_TOKEN)
+            .await?;
+        self.wire.expect_success("the content", done).map(drop)
+    }
+
+    fn check(&self, digest: &str, bytes: &[u8]) -> Result<()> {
+        if digest_of(bytes) == digest {
+            return Ok(());
+        }
+        Err(self
+            .wire
+            .protocol(&format!("answers with something else than {digest}")))
+    }
+
+    /// Tries until it works, or will not.
+    async fn tried<'a, T>(&self, ask: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
+        for pause in self.pauses {
+            match ask().await {
+                Err(error) if error.is_transient() => {}
+                result => return result,
+            }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a registry that is down tells nobody when it is back"
+            )]
+            tokio::time::sleep(*pause).await;
+        }
+        ask().await
+    }
+}

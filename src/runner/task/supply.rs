@@ -1,0 +1,66 @@
+//! What is done about images that were built. No I/O.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Folder with the private key and its password.
+pub const KEY_FOLDER: &str = "/slipway-key";
+/// Name of the file with the private key in there.
+pub const KEY_FILE: &str = "key";
+/// Name of the file with its password, if it has one.
+pub const PASSWORD_FILE: &str = "password";
+
+/// An image that was built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subject {
+    /// Its name.
+    pub image: String,
+    /// Where it is, without tag or digest.
+    pub repository: String,
+    /// Its digest.
+    pub digest: String,
+    /// Whether its registry is reached over http.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Folder with the `config.json` that has the login for its registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+}
+
+/// List what is in images, and put the lists beside them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SbomTask {
+    /// The images.
+    pub images: Vec<Subject>,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+}
+
+/// Sign images, and what is known about them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignTask {
+    /// The images.
+    pub images: Vec<Signed>,
+    /// Folder with the private key.
+    pub key: String,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+}
+
+/// An image and what is signed for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signed {
+    /// The image.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// How it was built: the predicate of a provenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Value>,
+    /// Digest of the artifact with the list of what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
+}

@@ -1,0 +1,296 @@
+//! What is signed, and where it is kept: real registries, with and without the referrers API.
+//!
+//! No cluster is needed for it.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use slipway::cluster::fetch::{Http, egress::Egress};
+use slipway::model::action::Request;
+use slipway::model::signed::SignedQuestion;
+use slipway::oci::client::Registry;
+use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, referrers_tag};
+use slipway::oci::repository::Repository;
+use slipway::pipeline_run::api::{AttestationKind, FailureKind};
+use slipway::runner::sign;
+use slipway::runner::task::{SignTask, Signed, Subject};
+use slipway::supply::finding::Finding;
+use slipway::supply::key::SigningKey;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A registry on a port of its own, gone with the value.
+struct Server {
+    address: String,
+    folder: TempDir,
+    _child: Child,
+}
+
+impl Server {
+    /// Debian's, which has no referrers API.
+    async fn debian() -> Self {
+        let folder = TempDir::new().unwrap();
+        let address = free_address();
+        let config = format!(
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
+            folder.path().join("data").display()
+        );
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(file);
+        Self::start(command, address, folder).await
+    }
+
+    /// One that has it.
+    async fn with_referrers() -> Self {
+        testbed::programs::ensure(&["oci-registry"]).await.unwrap();
+        let program = testbed::programs::path_of("oci-registry").unwrap();
+        let address = free_address();
+        let mut command = Command::new(program);
+        command.arg(&address);
+        Self::start(command, address, TempDir::new().unwrap()).await
+    }
+
+    async fn start(mut command: Command, address: String, folder: TempDir) -> Self {
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = quiet.kill_on_drop(true).spawn().unwrap();
+        let url = format!("http://{address}/v2/");
+        testbed::wait::until("the registry answers", Duration::from_secs(20), || async {
+            let answer = reqwest::get(&url).await;
+            Ok(answer
+                .is_ok_and(|answer| answer.status().is_success())
+                .then_some(()))
+        })
+        .await
+        .unwrap();
+        Self {
+            address,
+            folder,
+            _child: child,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}/shop/api", self.address)
+    }
+
+    fn registry(&self) -> Registry {
+        let repository = Repository::parse(&self.name(), true).unwrap();
+        Registry::new(reqwest::Client::new(), repository, None)
+    }
+
+    /// Something that looks like an image.
+    async fn push_image(&self) -> Descriptor {
+        let registry = self.registry();
+        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = config.to_string();
+        let type_ = "application/vnd.oci.image.config.v1+json";
+        let config = registry.put_blob(type_, config.as_bytes()).await.unwrap();
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
+        let manifest = manifest.to_string().into_bytes();
+        registry
+            .put_manifest("main", MANIFEST, &manifest)
+            .await
+            .unwrap();
+        Descriptor::of(MANIFEST, &manifest)
+    }
+
+    /// A new key, as a file where a Sign stage finds it, and its public key.
+    fn key(&self) -> (String, String) {
+        let folder = self.folder.path().join("key");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("key");
+        make_key(&file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let public = SigningKey::read(&text, b"").unwrap().public().pem();
+        (folder.display().to_string(), public)
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn make_key(file: &Path) {
+    let args = [
+        "ecparam",
+        "-name",
+        "prime256v1",
+        "-genkey",
+        "-noout",
+        "-out",
+    ];
+    let made = std::process::Command::new("openssl")
+        .args(args)
+        .arg(file)
+        .status();
+    assert!(made.unwrap().success());
+}
+
+fn task(server: &Server, image: &Descriptor, key: &str) -> SignTask {
+    let signed = Signed {
+        subject: Subject {
+            image: "api".into(),
+            repository: server.name(),
+            digest: image.digest.clone(),
+            insecure: true,
+            login: None,
+        },
+        provenance: Some(json!({"buildDefinition": {"buildType": "https://slipway.dev/build/v1"}})),
+        sbom: None,
+    };
+    SignTask {
+        images: vec![signed],
+        key: key.to_owned(),
+        timeout_seconds: 60,
+    }
+}
+
+/// What an operator finds that trusts these keys.
+async fn found(server: &Server, image: &Descriptor, keys: &[&str]) -> Result<Vec<Finding>, String> {
+    let question = SignedQuestion {
+        repository: server.name(),
+        digest: image.digest.clone(),
+        is_insecure: true,
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        login: None,
+    };
+    let http = Http::new(Egress::everywhere());
+    Finding::read(&http.signed(&question, None).await)
+}
+
+async fn signs_and_is_found(server: &Server) {
+    let image = server.push_image().await;
+    let (folder, public) = server.key();
+    let (report, code) = sign::run(&task(server, &image, &folder)).await;
+    assert_eq!((code, report.failure), (0, None), "{report:?}");
+    let kinds: Vec<_> = report.attestations.iter().map(|said| said.1).collect();
+    assert_eq!(
+        kinds,
+        [AttestationKind::Signature, AttestationKind::Provenance]
+    );
+    let found_by =
+        |found: Vec<Finding>| -> Vec<_> { found.into_iter().map(|found| found.artifact).collect() };
+    let mut artifacts = found_by(found(server, &image, &[&public]).await.unwrap());
+    let mut reported: Vec<_> = report
+        .attestations
+        .iter()
+        .map(|said| said.2.clone())
+        .collect();
+    artifacts.sort();
+    reported.sort();
+    assert_eq!(artifacts, reported);
+    let stranger = server.folder.path().join("stranger");
+    make_key(&stranger);
+    let stranger = std::fs::read_to_string(&stranger).unwrap();
+    let stranger = SigningKey::read(&stranger, b"").unwrap().public().pem();
+    assert_eq!(found(server, &image, &[&stranger]).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn a_registry_without_the_referrers_api_lists_signatures_under_a_tag() {
+    let server = Server::debian().await;
+    signs_and_is_found(&server).await;
+    let image = server.push_image().await;
+    let registry = server.registry();
+    let list = registry
+        .manifest(&referrers_tag(&image.digest))
+        .await
+        .unwrap()
+        .unwrap();
+    let list: Value = serde_json::from_slice(&list.bytes).unwrap();
+    assert_eq!(list["manifests"].as_array().unwrap().len(), 2);
+    // Two who add at the same time are both in the list.
+    let note = |text: &str| Artifact {
+        artifact_type: "text/plain".into(),
+        media_type: "text/plain".into(),
+        content: text.into(),
+        annotations: std::collections::BTreeMap::new(),
+        subject: Some(image.clone()),
+    };
+    let (one, two) = (note("one"), note("two"));
+    let (one, two) = tokio::join!(registry.put_artifact(&one), registry.put_artifact(&two));
+    let referrers = registry.referrers(&image.digest).await.unwrap();
+    for descriptor in [one.unwrap(), two.unwrap()] {
+        assert!(
+            referrers
+                .iter()
+                .any(|known| known.digest == descriptor.digest)
+        );
+        let manifest = registry
+            .manifest(&descriptor.digest)
+            .await
+            .unwrap()
+            .unwrap();
+        let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
+        assert_eq!(manifest.subject.unwrap().digest, image.digest);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a registry of the testbed; run make test"]
+async fn a_registry_with_the_referrers_api_needs_no_tag() {
+    let server = Server::with_referrers().await;
+    signs_and_is_found(&server).await;
+    let image = server.push_image().await;
+    let registry = server.registry();
+    assert_eq!(
+        registry
+            .manifest(&referrers_tag(&image.digest))
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(registry.referrers(&image.digest).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn what_cannot_be_signed_says_why() {
+    let server = Server::debian().await;
+    let image = server.push_image().await;
+    let (folder, _) = server.key();
+    let mut gone = task(&server, &image, &folder);
+    gone.images[0].subject.digest = Descriptor::of(MANIFEST, b"never pushed").digest;
+    let (report, code) = sign::run(&gone).await;
+    assert_eq!((report.failure, code), (Some(FailureKind::Registry), 1));
+    assert!(report.message.unwrap().contains("what was built is gone"));
+    std::fs::write(Path::new(&folder).join("key"), "hunter2").unwrap();
+    let (report, code) = sign::run(&task(&server, &image, &folder)).await;
+    assert_eq!((report.failure, code), (Some(FailureKind::Config), 1));
+    let said = report.message.unwrap();
+    assert!(
+        said.contains("not in PEM") && !said.contains("hunter2"),
+        "{said}"
+    );
+    let missing = found(&server, &Descriptor::of(MANIFEST, b"never pushed"), &[]).await;
+    assert_eq!(missing, Ok(Vec::new()));
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn a_question_goes_only_where_the_operator_may_go() {
+    let server = Server::debian().await;
+    let question = SignedQuestion {
+        repository: server.name(),
+        digest: Descriptor::of(MANIFEST, b"image").digest,
+        is_insecure: true,
+        keys: Vec::new(),
+        login: None,
+    };
+    let http = Http::new(Egress::default());
+    let error = http.signed(&question, None).await.unwrap_err();
+    assert!(error.contains("127.0.0.1"), "{error}");
+    assert!(
+        Request::for_signed(question, Duration::from_secs(1))
+            .url
+            .starts_with("http://127.0.0.1")
+    );
+}
