@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::chain;
 use process::Stop;
+use report::StageReport;
 
 /// Runs what a stage pod does.
 #[derive(Debug, Parser)]
@@ -111,6 +112,13 @@ impl Folders {
 
 /// Does what the command line says; the exit code.
 pub async fn run(args: Args) -> u8 {
+    carry_out(&args).await.unwrap_or_else(|error| {
+        say(&format!("slipway-runner: {}", chain(&error)));
+        1
+    })
+}
+
+async fn carry_out(args: &Args) -> io::Result<u8> {
     let folders = Folders {
         workspace: args.workspace.clone(),
     };
@@ -118,63 +126,34 @@ pub async fn run(args: Args) -> u8 {
         storage: args.storage.clone(),
         caches: args.caches.clone(),
     };
-    let result = match &args.command {
-        Command::Install { path } => install(path).map(|()| 0),
-        Command::Source => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = source::run(&task, &folders).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Restore => parse(&args.task).map(|task| {
-            cache::restore(&task, &folders, &places);
-            0
-        }),
-        Command::Caches => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                cache::keep(task, &folders, &places, &mut stop).await;
-                Ok(0)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Stage => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = stage::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Sbom => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = sbom::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
-        Command::Sign => match parse(&args.task) {
-            Ok(task) => {
-                let (report, code) = sign::run(&task).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            Err(error) => Err(error),
-        },
-        Command::Build => match (parse(&args.task), Stop::listen()) {
-            (Ok(task), Ok(mut stop)) => {
-                let (report, code) = build::run(&task, &folders, &mut stop).await;
-                write_report(&args.report, &report.encode());
-                Ok(code)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        },
+    let task = args.task.as_str();
+    let told = |(report, code): (StageReport, u8)| {
+        write_report(&args.report, &report.encode());
+        code
     };
-    result.unwrap_or_else(|error| {
-        say(&format!("slipway-runner: {}", chain(&error)));
-        1
+    Ok(match &args.command {
+        Command::Install { path } => {
+            install(path)?;
+            0
+        }
+        Command::Source => {
+            let (report, code) = source::run(&parse(task)?, &folders).await;
+            write_report(&args.report, &report.encode());
+            code
+        }
+        Command::Restore => {
+            cache::restore(&parse(task)?, &folders, &places);
+            0
+        }
+        Command::Caches => {
+            let mut stop = Stop::listen()?;
+            cache::keep(parse(task)?, &folders, &places, &mut stop).await;
+            0
+        }
+        Command::Stage => told(stage::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
+        Command::Build => told(build::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
+        Command::Sbom => told(sbom::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
+        Command::Sign => told(sign::run(&parse(task)?).await),
     })
 }
 
