@@ -31,6 +31,11 @@ if [ "$LEVEL" = again ]; then test "$(cat /cache/kept)" = wheel; fi
 echo wheel > /cache/kept
 "#;
 
+/// A web server that ends when it is asked to: as process 1, Python itself would not.
+const WEB: &str = "import http.server, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+http.server.test(port=8000)";
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_pod() {
@@ -140,7 +145,7 @@ fn pipeline(url: &str, image: &str) -> Value {
                     {"name": "CONF", "secretFile": {"name": "index", "key": "token"}},
                 ],
                 "services": [{
-                    "name": "web", "image": image, "command": ["python3", "-m", "http.server", "8000"],
+                    "name": "web", "image": image, "command": ["python3", "-c", WEB],
                     "ready": {"http": {"port": 8000}},
                 }],
             }],

@@ -67,7 +67,7 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         "containers": [parts.main],
         "volumes": parts.volumes,
     });
-    service::name_hosts(&mut pod, stage);
+    service::make_room(&mut pod, stage);
     setting::apply(&mut pod, &settings, stage.build.is_some());
     if pod.get("serviceAccountName").is_none()
         && let Some(account) = &spec.service_account_name

@@ -11,6 +11,10 @@ use super::setting;
 use super::variable::Variable;
 use crate::pipeline::api::{Readiness, SecurityProfile, Service, Stage};
 
+/// How long services may take to end, in seconds; and a script that is stopped, with its report. Programs that do not
+/// listen to SIGTERM, as most do not that are process 1 of a container, take all of it.
+const GRACE: u32 = 15;
+
 /// One container per service.
 pub(super) fn containers(stage: &Stage, profile: SecurityProfile) -> Vec<Value> {
     let services = stage.services.iter();
@@ -88,14 +92,15 @@ pub(super) fn patience(stage: &Stage) -> u64 {
     ready.map(seconds).fold(0, u64::saturating_add)
 }
 
-/// Lets scripts reach services by their names.
-pub(super) fn name_hosts(pod: &mut Value, stage: &Stage) {
+/// Lets scripts reach services by their names, and services not hold up the end of the pod for long.
+pub(super) fn make_room(pod: &mut Value, stage: &Stage) {
     let names: Vec<&str> = stage
         .services
         .iter()
         .map(|service| service.name.as_str())
         .collect();
     if !names.is_empty() {
+        pod["terminationGracePeriodSeconds"] = GRACE.into();
         pod["hostAliases"] = json!([{"ip": "127.0.0.1", "hostnames": names}]);
     }
 }
