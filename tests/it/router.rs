@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::rollout::api::Phase;
@@ -308,6 +308,33 @@ fn narrowed_to(service: &Service) -> Option<String> {
     selector.get("slipway.dev/revision").cloned()
 }
 
+/// A second Rollout that names the same Service leaves it to the first, and says so.
+async fn another_that_names_it_is_told(space: &Space, before: &Service) {
+    let mut other = serde_json::to_value(manifest("greeter:1", &behind("shop", true))).unwrap();
+    let spec = other["spec"].take();
+    create(space, ObjectKind::Rollout, "other", spec).await;
+    wait_for("a word about the other Rollout", SOON, async || {
+        let other = get(space, ObjectKind::Rollout, "other").await;
+        let message = other.data["status"]["message"].as_str()?;
+        message.contains("is driven by Rollout api").then_some(())
+    })
+    .await;
+    let same = service(space, "shop").await;
+    assert_eq!(same.resource_version(), before.resource_version());
+    let rollouts = api(space, ObjectKind::Rollout);
+    rollouts
+        .delete("other", &DeleteParams::default())
+        .await
+        .unwrap();
+    wait_for("the other Rollout to go", SOON, async || {
+        let left = rollouts.get_opt("other").await.unwrap();
+        left.is_none().then_some(())
+    })
+    .await;
+    let same = service(space, "shop").await;
+    assert_eq!(same.resource_version(), before.resource_version());
+}
+
 /// A generated route, and the stable Service by this name.
 fn behind(name: &str, is_allowed: bool) -> Value {
     let parents = json!({"generate": {"parentRefs": [{"name": "web"}]}});
@@ -354,6 +381,7 @@ async fn a_service_of_peoples_is_driven_only_where_they_say_so_and_given_back_wh
         let second = rollout.until_promoted(&stable(&first)).await;
         let taken = service(space, "shop").await;
         assert_eq!(narrowed_to(&taken), Some(stable(&second)));
+        another_that_names_it_is_told(space, &taken).await;
 
         let own = json!({"spec": {"traffic": {"services": null, "allowForeign": null}}});
         rollout.patch(own).await;

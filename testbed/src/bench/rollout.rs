@@ -91,6 +91,7 @@ impl Bench {
         let mut run = Run::new(self, count).await?;
         run.begin().await?;
         run.rest().await?;
+        line("peak memory", format!("{:.0} MiB", run.subject()?.peak()?));
         // Nobody waits for so many to be deleted: the cluster goes with them.
         nodes.stop().await
     }
