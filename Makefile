@@ -70,6 +70,11 @@ bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API cal
 	$(CARGO) build --release --quiet --bin slipway
 	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT)) $(if $(AT_REST),--at-rest $(AT_REST))
 
+.PHONY: bench-pipeline
+bench-pipeline: ## Measure runs of Pipelines on scripted nodes: queue, overhead per stage, CPU, memory, API calls; COUNT=…
+	$(CARGO) build --release --quiet --bin slipway
+	$(CARGO) run --quiet -p testbed --bin bench -- pipeline $(if $(COUNT),--count $(COUNT))
+
 .PHONY: bench-analysis
 bench-analysis: ## Simulate rollouts: how often comparisons with stable are wrong, and how soon they are right; SEED=… RUNS=… PICTURE=…
 	$(CARGO) run --release --quiet --example analysis -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(PICTURE),--picture $(PICTURE))

@@ -26,6 +26,7 @@ pub mod crd;
 pub mod decision;
 pub mod environment;
 pub mod error;
+pub mod expression;
 pub mod gate;
 pub mod git;
 pub mod kinds;

@@ -275,6 +275,32 @@ pub fn text_map<const MAX: u32>(schema: &mut Schema) {
     );
 }
 
+/// The axes of a matrix: 1 to 6, with 1 to 64 values each.
+pub fn axes(schema: &mut Schema) {
+    set(schema, "minProperties", 1);
+    set(schema, "maxProperties", 6);
+    let value = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
+    let values = json!({ "type": "array", "items": value, "minItems": 1, "maxItems": 64 });
+    set(schema, "additionalProperties", values);
+}
+
+/// A list of at most `MAX` combinations of values of axes.
+pub fn axis_values<const MAX: u32>(schema: &mut Schema) {
+    set(schema, "maxItems", MAX);
+    let value = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
+    let values = json!({
+        "type": "object", "additionalProperties": value, "minProperties": 1, "maxProperties": 6,
+    });
+    set(schema, "items", values);
+}
+
+/// A map of at most `MAX` images.
+pub fn images<const MAX: u32>(schema: &mut Schema) {
+    set(schema, "maxProperties", MAX);
+    let image = json!({ "type": "string", "minLength": 1, "maxLength": 512, "pattern": r"^\S+$" });
+    set(schema, "additionalProperties", image);
+}
+
 /// A duration as Go writes it, above zero.
 pub fn duration(schema: &mut Schema) {
     set(schema, "maxLength", 32);

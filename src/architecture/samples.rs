@@ -13,7 +13,7 @@ use crate::analysis::template::Templates;
 use crate::decision::api::Decision;
 use crate::environment::api::Environment;
 use crate::kinds::KINDS;
-use crate::metric::{expression, provider};
+use crate::metric::{judge, provider};
 use crate::model::action::Action;
 use crate::model::invalid;
 use crate::model::object::ObjectKind;
@@ -170,7 +170,7 @@ fn check_template(name: &str, template: &AnalysisTemplate) {
         // What stands for an argument is checked with the Rollout that gives it.
         let complete = metric.conditions().filter(|(_, text)| !text.contains("{{"));
         for (_, text) in complete {
-            expression::check(text)
+            judge::check(text)
                 .unwrap_or_else(|problem| panic!("{name}: {}: {problem}", metric.name));
         }
     }

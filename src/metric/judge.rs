@@ -18,8 +18,8 @@ use jiff::Timestamp;
 
 use super::Sample;
 use super::compare::claim::Found;
-use super::expression::{self, Scope};
 use crate::analysis::api::{Metric, NoData, SampleResult};
+use crate::expression::{self, Fact, Scope};
 use crate::model::condition::truncate;
 use crate::rollout::api::{Measurement, Tally};
 
@@ -213,11 +213,24 @@ fn worth(metric: &Metric, result: SampleResult) -> Option<SampleResult> {
     }
 }
 
+/// Numbers on which a condition is tried out: together they reach both sides of it.
+const TRIALS: [f64; 4] = [0.0, 1.0, -1.0, 1e9];
+
+/// What a condition may name: `value`, the number that was measured.
+fn measured(value: f64) -> Scope {
+    Scope::new([("value", Fact::Number(value))])
+}
+
+/// Checks that a condition can be used. The error is for people.
+pub fn check(condition: &str) -> Result<(), String> {
+    expression::check(condition, &TRIALS.map(measured))
+}
+
 /// What a value is. One condition does for simple cases: then whatever is not good is bad, or the other way round.
 fn judge(metric: &Metric, value: f64) -> Result<SampleResult, String> {
     let holds = |condition: &Option<String>| {
         let condition = condition.as_deref();
-        let held = condition.map(|text| expression::evaluate(text, Scope { value }));
+        let held = condition.map(|text| expression::evaluate(text, measured(value)));
         held.transpose()
     };
     if holds(&metric.fail)? == Some(true) {

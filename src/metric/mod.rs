@@ -2,7 +2,6 @@
 //! measured in the past. No I/O.
 
 pub mod compare;
-pub mod expression;
 pub mod history;
 pub mod judge;
 pub mod placeholder;

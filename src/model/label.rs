@@ -16,6 +16,10 @@ pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub const PIPELINE_RUN: &str = "slipway.dev/pipeline-run";
 /// On Jobs and their pods: the stage that they run.
 pub const STAGE: &str = "slipway.dev/stage";
+/// On Jobs of a matrix and their pods: the cell that they run.
+pub const CELL: &str = "slipway.dev/cell";
+/// On Jobs and their pods: the number of the attempt, from 1.
+pub const ATTEMPT: &str = "slipway.dev/attempt";
 /// On PipelineRuns and Releases: the Pipeline they belong to.
 pub const PIPELINE: &str = "slipway.dev/pipeline";
 /// On Promotions and Jobs: the Environment they belong to.

@@ -6,6 +6,7 @@
 mod build;
 mod cache;
 mod gate;
+mod matrix;
 mod param;
 mod pod;
 mod release;
@@ -14,7 +15,10 @@ mod source;
 mod stage;
 mod status;
 
+use std::time;
+
 use kube::CustomResource;
+use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +27,7 @@ use crate::schema;
 pub use build::*;
 pub use cache::*;
 pub use gate::*;
+pub use matrix::*;
 pub use param::*;
 pub use pod::*;
 pub use release::*;
@@ -59,8 +64,10 @@ pub use status::*;
 #[schemars(transform = schema::Rules(&[
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
      "stages[].needs must name other stages of this Pipeline"),
-    ("self.stages.all(s, s.type != 'Test' || has(s.image) || (has(self.defaults) && has(self.defaults.image)))",
-     "a Test stage needs an image: set stages[].image, or defaults.image for all of them"),
+    ("self.stages.all(s, !has(s.run) || has(s.image) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",
+     "a stage with run needs an image: set stages[].image or matrix.image, or defaults.image for all of them"),
+    ("self.stages.all(s, !has(s.needs) || s.needs.all(n, self.stages.all(t, t.name != n || (has(t.always) && t.always) == (has(s.always) && s.always))))",
+     "a stage with always: true runs after all others: it may only need other such stages, and no other stage may need it"),
     ("self.stages.all(s, !has(s.caches) || s.caches.all(n, has(self.caches) && self.caches.exists(c, c.name == n)))",
      "stages[].caches must name caches of this Pipeline"),
     ("!has(self.caches) || self.caches.size() == 0 || has(self.cacheStorage)",
@@ -78,6 +85,11 @@ pub struct PipelineSpec {
     /// What every stage has unless it says otherwise.
     #[serde(default)]
     pub defaults: StageDefaults,
+    /// How long a run may take before the stages that are left are stopped and it fails; stages with
+    /// `always` run all the same. A duration; default `6h`. Example: `1h`.
+    #[serde(default = "run_timeout")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Duration,
     /// What a run does; 1 to 32 stages, told apart by name. A stage starts when all that it `needs` have
     /// succeeded; stages that need nothing start at once.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
@@ -125,6 +137,10 @@ pub struct Retention {
     pub failed: u32,
 }
 
+fn run_timeout() -> Duration {
+    time::Duration::from_hours(6).into()
+}
+
 fn kept_succeeded() -> u32 {
     10
 }
@@ -148,5 +164,27 @@ impl PipelineSpec {
         let when = self.release.when.as_ref();
         when.and_then(|when| when.branch.as_deref())
             .unwrap_or(&self.source.git.branch)
+    }
+
+    /// How often attempts of a stage are replaced. What is done at most once is never tried again.
+    pub fn retry(&self, stage: &Stage) -> RetryLimits {
+        if stage.type_.is_at_most_once() {
+            return RetryLimits::default();
+        }
+        let own = stage.retry.unwrap_or_default();
+        let general = self.defaults.retry.unwrap_or_default();
+        RetryLimits {
+            infra: own.infra.or(general.infra).unwrap_or(3),
+            app: own.app.or(general.app).unwrap_or(0),
+        }
+    }
+
+    /// The image in which the script of a stage runs; of the cell with these values, where it has a matrix.
+    pub fn image<'a>(&'a self, stage: &'a Stage, values: Option<&AxisValues>) -> Option<&'a str> {
+        let matrix = stage.matrix.as_ref().zip(values);
+        matrix
+            .and_then(|(matrix, values)| matrix.image(values))
+            .or(stage.image.as_deref())
+            .or(self.defaults.image.as_deref())
     }
 }

@@ -5,6 +5,8 @@
 //! a `Release`. Deleting a Pipeline deletes its runs and never its Releases.
 
 pub mod api;
+pub mod condition;
+pub mod matrix;
 pub mod observe;
 pub mod observed;
 pub mod plan;

@@ -4,7 +4,8 @@ mod pod;
 
 use std::collections::BTreeSet;
 
-use super::api::{PipelineSpec, Stage, StageType};
+use super::api::{AxisValues, Matrix, PipelineSpec, Stage};
+use super::{condition, matrix};
 use crate::model::invalid::Invalid;
 
 /// Everything that keeps a spec from being run. Empty for one that can.
@@ -29,6 +30,7 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
         ));
     }
     pod::check(spec, &mut problems);
+    check_cells(spec, &mut problems);
     check_gates(spec, &mut problems);
     problems
 }
@@ -47,23 +49,151 @@ fn check_stage(spec: &PipelineSpec, index: usize, stage: &Stage, problems: &mut 
             problems.push(Invalid::new(path(".needs"), problem));
         }
     }
-    match stage.type_ {
-        StageType::Test => {
-            if stage.image.is_none() && spec.defaults.image.is_none() {
-                let problem = "a Test stage needs an image: set it here or in spec.defaults.image";
-                problems.push(Invalid::new(path(".image"), problem));
-            }
-            if stage.run.is_none() {
-                let problem = "a Test stage needs run: the script to run";
-                problems.push(Invalid::new(path(".run"), problem));
-            }
+    for name in &stage.needs {
+        let other = spec.stages.iter().find(|other| other.name == *name);
+        if other.is_some_and(|other| other.always() != stage.always()) {
+            let problem = format!(
+                "{name} and {} cannot wait for each other: the one with always: true runs after \
+                 all the others anyway",
+                stage.name
+            );
+            problems.push(Invalid::new(path(".needs"), problem));
         }
-        StageType::Build => {
-            if stage.build.is_none() {
-                let problem = "a Build stage needs build: what to build and where to push it";
-                problems.push(Invalid::new(path(".build"), problem));
-            }
+    }
+    if let Some(problem) = stage
+        .when
+        .as_deref()
+        .and_then(|w| condition::check(w).err())
+    {
+        let problem = format!("not a usable CEL expression: {problem}");
+        problems.push(Invalid::new(path(".when"), problem));
+    }
+    check_work(spec, stage, &path, problems);
+    if let Some(matrix) = &stage.matrix {
+        check_matrix(spec, stage, matrix, &path, problems);
+    }
+}
+
+fn check_work(
+    spec: &PipelineSpec,
+    stage: &Stage,
+    path: &dyn Fn(&str) -> String,
+    problems: &mut Vec<Invalid>,
+) {
+    if stage.type_.is_script() {
+        let by_matrix = stage
+            .matrix
+            .as_ref()
+            .and_then(|matrix| matrix.image.as_ref());
+        if spec.image(stage, None).is_none() && by_matrix.is_none() {
+            let problem = format!(
+                "a {} stage needs an image: set it here or in spec.defaults.image",
+                stage.type_
+            );
+            problems.push(Invalid::new(path(".image"), problem));
         }
+        if stage.run.is_none() {
+            let problem = format!("a {} stage needs run: the script to run", stage.type_);
+            problems.push(Invalid::new(path(".run"), problem));
+        }
+    } else {
+        if stage.build.is_none() {
+            let problem = "a Build stage needs build: what to build and where to push it";
+            problems.push(Invalid::new(path(".build"), problem));
+        }
+        if stage.matrix.is_some() {
+            let problem = "a Build stage takes no matrix: make a stage for each image";
+            problems.push(Invalid::new(path(".matrix"), problem));
+        }
+    }
+}
+
+fn check_matrix(
+    spec: &PipelineSpec,
+    stage: &Stage,
+    matrix: &Matrix,
+    path: &dyn Fn(&str) -> String,
+    problems: &mut Vec<Invalid>,
+) {
+    let mut wrong = |field: &str, problem: String| {
+        problems.push(Invalid::new(path(&format!(".matrix{field}")), problem));
+    };
+    for axis in matrix.axes.keys() {
+        if !is_axis(axis) {
+            let problem = format!(
+                "{axis} cannot be the name of an axis: start with a letter a-z, and use at most 32 \
+                 of a-z, 0-9 and _"
+            );
+            wrong(".axes", problem);
+        }
+    }
+    let knows = |values: &AxisValues| values.keys().all(|axis| matrix.axes.contains_key(axis));
+    if !matrix.exclude.iter().all(knows) {
+        wrong(".exclude", "may only name axes of this matrix".to_owned());
+    }
+    let is_whole = |values: &AxisValues| values.len() == matrix.axes.len() && knows(values);
+    if !matrix.include.iter().all(is_whole) {
+        let problem = "each entry must give every axis of this matrix a value, and name no other";
+        wrong(".include", problem.to_owned());
+    }
+    let combinations = matrix::combinations_of(matrix);
+    if combinations > matrix::MAX_COMBINATIONS {
+        let problem = format!(
+            "the axes have {combinations} combinations, more than {} even before any are left out; \
+             make them shorter",
+            matrix::MAX_COMBINATIONS
+        );
+        wrong(".axes", problem);
+        return;
+    }
+    let cells = matrix::cells(stage);
+    if cells.is_empty() {
+        let problem = "leaves out every combination; leave out fewer, or take the stage out";
+        wrong(".exclude", problem.to_owned());
+    }
+    if let Some(by_value) = &matrix.image {
+        let without = cells
+            .iter()
+            .find(|cell| matrix.image(&cell.values).is_none());
+        if let Some(cell) = without {
+            let problem = format!(
+                "there is no image for cell {}; name one for every value of axis {}",
+                cell.name, by_value.axis
+            );
+            wrong(".image", problem);
+        }
+    }
+    // The Job of a cell is called like the stage and a number, and so might be that of the other.
+    let of_cell = |other: &&Stage| {
+        let rest = other.name.strip_prefix(&stage.name);
+        let number = rest.and_then(|rest| rest.strip_prefix('-'));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if let Some(other) = spec.stages.iter().find(of_cell) {
+        let problem = format!(
+            "stage {} is called like a cell of it; rename one of the two",
+            other.name
+        );
+        wrong("", problem);
+    }
+}
+
+fn is_axis(name: &str) -> bool {
+    let is_of_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(is_of_name)
+}
+
+/// The status of a run names all its cells: it has to stay small.
+fn check_cells(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
+    let count = matrix::cells_of_all(spec);
+    if count > matrix::MAX_CELLS {
+        let problem = format!(
+            "the matrices of all stages have {count} cells together, more than {}; leave some out",
+            matrix::MAX_CELLS
+        );
+        problems.push(Invalid::new("spec.stages", problem));
     }
 }
 
@@ -182,6 +312,83 @@ mod tests {
         for part in ["[0].image", "[0].run", "[1].build", "[2].name"] {
             assert!(said.contains(part), "{part} in {said}");
         }
+    }
+
+    #[test]
+    fn always_stages_wait_only_for_each_other() {
+        let always = |name: &str, needs: &[&str]| {
+            let mut stage = test(name, needs);
+            stage["always"] = json!(true);
+            stage
+        };
+        let fine = [test("a", &[]), always("b", &[]), always("c", &["b"])];
+        assert_eq!(said(with_stages(&fine)), "");
+        let wrong = [test("a", &["b"]), always("b", &[])];
+        assert!(said(with_stages(&wrong)).contains("stages[0].needs: b and a cannot wait"));
+        let wrong = [test("a", &[]), always("b", &["a"])];
+        assert!(said(with_stages(&wrong)).contains("stages[1].needs: a and b cannot wait"));
+    }
+
+    #[test]
+    fn a_condition_is_tried_out() {
+        let mut stage = test("a", &[]);
+        stage["when"] = json!("branch == 'main'");
+        assert_eq!(said(with_stages(&[stage.clone()])), "");
+        stage["when"] = json!("tag == 'v1'");
+        let said = said(with_stages(&[stage]));
+        assert!(
+            said.starts_with("spec.stages[0].when: not a usable CEL expression: there is no tag")
+        );
+    }
+
+    #[test]
+    fn a_matrix_is_checked_as_a_whole() {
+        let values: Vec<String> = (0..17).map(|n| n.to_string()).collect();
+        for (matrix, says) in [
+            (json!({"axes": {"py": ["3"]}}), ""),
+            (
+                json!({"axes": {"PY": ["3"]}}),
+                "PY cannot be the name of an axis",
+            ),
+            (
+                json!({"axes": {"py": ["3"]}, "exclude": [{"go": "1"}]}),
+                "matrix.exclude: may only",
+            ),
+            (
+                json!({"axes": {"py": ["3"]}, "exclude": [{"py": "3"}]}),
+                "leaves out every",
+            ),
+            (
+                json!({"axes": {"py": ["3"], "a": ["1"]}, "include": [{"py": "3"}]}),
+                "every axis",
+            ),
+            (
+                json!({"axes": {"a": values, "b": values}}),
+                "289 cells together",
+            ),
+            (
+                json!({"axes": {"a": values, "b": values, "c": values}}),
+                "4913 combinations",
+            ),
+            (
+                json!({"axes": {"py": ["3"]}, "include": [{"py": "4"}],
+                    "image": {"axis": "py", "images": {"3": "i"}}}),
+                "no image for cell 4",
+            ),
+        ] {
+            let mut stage = test("a", &[]);
+            stage["matrix"] = matrix.clone();
+            let said = said(with_stages(&[stage]));
+            assert!(
+                said.contains(says) && said.is_empty() == says.is_empty(),
+                "{matrix}: {said}"
+            );
+        }
+        let mut stage = test("a", &[]);
+        stage["matrix"] = json!({"axes": {"py": ["3"]}});
+        assert!(
+            said(with_stages(&[stage, test("a-12", &[])])).contains("a-12 is called like a cell")
+        );
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub use supply::*;
      "sha is needed: only a Manual run may leave it out and take the head of ref"),
     ("!has(self.params) || self.trigger.kind == 'Manual'",
      "only a Manual run takes params"),
+    ("!has(self.retryOf) || self.trigger.kind == 'Manual'",
+     "retryOf is for Manual runs: set trigger.kind to Manual"),
 ]))]
 pub struct PipelineRunSpec {
     /// The Pipeline that is run, in the same namespace.
@@ -71,6 +73,11 @@ pub struct PipelineRunSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub params: Vec<RunParam>,
+    /// A run of the same Pipeline and `ref` that is over, in the same namespace: this one follows the same snapshot at the
+    /// same commit, takes over every stage and cell that succeeded there, and runs the others. Default: all stages are
+    /// run. Example: `{name: shop-api-3f9c2e1b0d}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunRef>,
 }
 
 /// A value for a parameter of the Pipeline.
@@ -83,6 +90,15 @@ pub struct RunParam {
     /// Its value, on one line. Example: `debug`.
     #[schemars(transform = schema::text::<1024>)]
     pub value: String,
+}
+
+/// A PipelineRun of the same namespace.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRef {
+    /// Name of the PipelineRun. Example: `shop-api-3f9c2e1b0d`.
+    #[schemars(transform = schema::record_name)]
+    pub name: String,
 }
 
 /// A Pipeline of the same namespace.
@@ -176,6 +192,13 @@ pub struct PipelineRunStatus {
     /// When the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// Why the run is brought to its end before its time; stages with `always` still run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Stop>,
+    /// Stage, and cell of it, whose pod tells what is known of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<128>)]
+    pub commit_from: Option<String>,
     /// The stages, in the order of the Pipeline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
@@ -212,6 +235,30 @@ pub struct PipelineRunStatus {
     /// Why the head of the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,
+}
+
+closed_set! {
+    /// Why a run is brought to its end before its time.
+    pub enum StopKind {
+        /// A person asked for it.
+        Cancelled,
+        /// It took longer than allowed.
+        TimedOut,
+    }
+}
+
+/// Why a run is brought to its end before its time.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stop {
+    /// `Cancelled`: a person asked for it. `TimedOut`: it took longer than allowed.
+    pub kind: StopKind,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub by: Option<String>,
+    /// Since when.
+    pub at: Time,
 }
 
 closed_set! {

@@ -5,6 +5,7 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
+pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod param;

@@ -13,7 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{
-    Ended, Job, JobState, Observed, PipelineNow, Pod, Service, Snapshot, Trouble,
+    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
 };
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -42,6 +42,7 @@ pub async fn observe(
     let pipeline_key = of(&run.spec.pipeline_ref.name);
     let pipeline = caches.pipelines.get(&pipeline_key);
     let created = run.metadata.creation_timestamp.as_ref();
+    let origin = origin(run, cluster);
     let mut seen = Observed {
         owner: run.controller_owner_ref(&()).unwrap_or_default(),
         generation: run.metadata.generation.unwrap_or_default(),
@@ -53,7 +54,10 @@ pub async fn observe(
             generation: pipeline.metadata.generation.unwrap_or_default(),
             spec: pipeline.spec.clone(),
         }),
-        snapshot: snapshot(&status, |name| caches.controller_revisions.get(&of(name))),
+        snapshot: snapshot(&status, &origin, |name| {
+            caches.controller_revisions.get(&of(name))
+        }),
+        origin,
         jobs: jobs(&key, cluster),
         releases: caches
             .releases
@@ -131,6 +135,25 @@ pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), Re
     Ok(())
 }
 
+/// The run that this one tries again.
+fn origin(run: &PipelineRun, cluster: &Cluster) -> Origin {
+    let Some(name) = run.spec.retry_of.as_ref().map(|origin| &origin.name) else {
+        return Origin::None;
+    };
+    let key = Key::new(Key::of(run).namespace, name.clone());
+    let found = cluster.caches.pipeline_runs.get(&key);
+    found.map_or_else(
+        || Origin::Missing(name.clone()),
+        |origin| {
+            Origin::Found(Box::new(Tried {
+                name: name.clone(),
+                spec: origin.spec.clone(),
+                status: origin.status.clone().unwrap_or_default(),
+            }))
+        },
+    )
+}
+
 /// The user of the first Decision to stop the run. Who that is was proven when it was made.
 fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
     let decisions = cluster
@@ -146,9 +169,15 @@ fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
 
 fn snapshot(
     status: &PipelineRunStatus,
+    origin: &Origin,
     find: impl FnOnce(&str) -> Option<Arc<ControllerRevision>>,
 ) -> Snapshot {
-    let Some(revision) = status.revision.as_deref().and_then(find) else {
+    let of_origin = match origin {
+        Origin::Found(origin) => origin.status.revision.as_deref(),
+        Origin::None | Origin::Missing(_) => None,
+    };
+    let name = status.revision.as_deref().or(of_origin);
+    let Some(revision) = name.and_then(find) else {
         return Snapshot::Missing;
     };
     match serde_json::from_value(revision.data.0.clone()) {
@@ -231,8 +260,13 @@ fn read_pod(pod: &core::Pod) -> Pod {
         let init = status.init_container_statuses.iter().flatten();
         init.chain(status.container_statuses.iter().flatten())
     };
+    // The cache keeps no specs of pods.
+    let is_scheduled = conditions()
+        .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
+    let is_over = matches!(phase, "Succeeded" | "Failed");
     Pod {
-        is_over: matches!(phase, "Succeeded" | "Failed"),
+        has_node: is_scheduled || status.start_time.is_some() || is_over,
+        is_over,
         reason: status.reason.clone().unwrap_or_default(),
         message: status.message.clone().unwrap_or_default(),
         is_disrupted: disrupted,

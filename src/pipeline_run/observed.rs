@@ -36,6 +36,8 @@ pub struct Observed {
     pub pipeline: Option<PipelineNow>,
     /// The spec that it follows.
     pub snapshot: Snapshot,
+    /// The run that it tries again.
+    pub origin: Origin,
     /// Its Jobs by name.
     pub jobs: BTreeMap<String, Job>,
     /// All Releases of the Pipeline.
@@ -74,6 +76,28 @@ pub enum Snapshot {
     Taken(Box<PipelineSpec>),
 }
 
+/// The run that another one tries again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// There is to be none.
+    None,
+    /// It is not there.
+    Missing(String),
+    /// It is there.
+    Found(Box<Tried>),
+}
+
+/// A run that is tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// Its name.
+    pub name: String,
+    /// What was run.
+    pub spec: PipelineRunSpec,
+    /// What became of it.
+    pub status: PipelineRunStatus,
+}
+
 /// A Job of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -103,6 +127,8 @@ pub enum JobState {
 /// A pod of a Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
+    /// Whether a node has it.
+    pub has_node: bool,
     /// Whether nothing in it runs any more.
     pub is_over: bool,
     /// Why it is over, as far as Kubernetes says: `Evicted`, `DeadlineExceeded`, `NodeLost`, …

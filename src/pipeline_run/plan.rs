@@ -3,28 +3,38 @@
 //! ```text
 //! Queued ── snapshot of the Pipeline's spec ── head of the branch, where no commit is named
 //!   │
-//! Running ── stages, as their needs allow ── gates ── Release ── Succeeded
-//!   └── a stage or an enforced gate fails: Failed or TimedOut, once every stage is over
+//! Running ── stages, as their needs allow ── gates ── stages after the gates ── stages that run always ── Release ── Succeeded
+//!   ├── a stage or an enforced gate fails: Failed or TimedOut, once every stage is over
+//!   └── a person or the run's timeout stops it: what runs always is still done, then Cancelled or TimedOut
 //! ```
-//! A Decision to cancel ends it from anywhere: Cancelled, and its Jobs are deleted.
 //!
-//! A phase that is over is final. What the next plan needs is the status itself: a stage that is `Running`
+//! A phase that is over is final. What the next plan needs is the status itself: a stage or cell that is `Running`
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
 //!
-//! The parts: `stage` moves stages, `conclude` judges them; this file does what comes before.
+//! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
+//! makes and follows a single Job, `stop` ends a run before its time, `conclude` judges; this file does what comes before.
 
+mod attempt;
+mod begin;
+mod cells;
 mod conclude;
 mod stage;
+mod stop;
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::{Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, TriggerKind};
+use super::api::{
+    Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind, TriggerKind,
+};
 use super::observed::{Job, JobState, Observed, Snapshot};
 use super::{param, render};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
+use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
@@ -51,13 +61,12 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
         wake: None,
         waiting: None,
     };
-    if !draft.is_over() && !seen.is_deleted {
-        match &seen.cancelled_by {
-            Some(user) => draft.cancel(user),
-            None => draft.advance(),
-        }
-    }
-    draft.stop_leftovers();
+    let spec = if draft.is_over() || seen.is_deleted {
+        None
+    } else {
+        draft.advance()
+    };
+    draft.stop_leftovers(spec.as_ref());
     draft.finish()
 }
 
@@ -77,20 +86,42 @@ impl Draft<'_> {
         self.next.phase.unwrap_or_default().is_finished()
     }
 
-    fn advance(&mut self) {
-        let Some(spec) = self.settle_spec() else {
-            return;
-        };
-        if !self.settle_inputs(&spec) || !self.settle_commit(&spec) {
+    /// Goes as far as it can be gone. The spec that the run follows, if it is known.
+    fn advance(&mut self) -> Option<PipelineSpec> {
+        if self.cancel_unstarted() {
+            return None;
+        }
+        let spec = self.settle_spec()?;
+        if self.settle_inputs(&spec) && self.settle_commit(&spec) {
+            self.run_stages(&spec);
+        }
+        Some(spec)
+    }
+
+    fn run_stages(&mut self, spec: &PipelineSpec) {
+        if self.next.stages.is_empty() {
+            if !self.has_images(spec) {
+                return;
+            }
+            self.begin(spec);
+        }
+        self.follow_stages(spec);
+        self.stop_early(spec);
+        let mut stages = self.next.stages.iter();
+        let has_pending = stages.any(|stage| stage.phase == StagePhase::Pending);
+        if has_pending && !self.has_images(spec) {
             return;
         }
-        if self.settle_stages(&spec) {
-            self.conclude(&spec);
+        if self.start_stages(spec) {
+            self.conclude(spec);
         }
     }
 
     /// The spec that the run follows, once the snapshot of it is there.
     fn settle_spec(&mut self) -> Option<PipelineSpec> {
+        if self.next.revision.is_none() && !self.follow_origin() {
+            return None;
+        }
         match &self.seen.snapshot {
             Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
             Snapshot::Unreadable(error) => {
@@ -100,8 +131,11 @@ impl Draft<'_> {
             }
             Snapshot::Missing => {}
         }
-        if let Some(Time(started_at)) = self.next.started_at {
-            if self.wait_for_cache(started_at) {
+        let follows_another = self.seen.spec.retry_of.is_some();
+        if self.next.started_at.is_some() || follows_another {
+            let known_at = self.next.started_at.as_ref();
+            let known_at = known_at.map_or(self.seen.created_at, |Time(at)| *at);
+            if self.wait_for_cache(known_at) {
                 return None;
             }
             let message = "the snapshot of the Pipeline that this run followed was deleted; \
@@ -212,36 +246,29 @@ impl Draft<'_> {
         }
     }
 
-    /// Stops where it is. Stages that are over keep their verdict.
-    fn cancel(&mut self, user: &str) {
-        for stage in &mut self.next.stages {
-            if !stage::is_over(stage.phase) {
-                stage.phase = StagePhase::Cancelled;
-                stage.finished_at = Some(Time(self.now));
-                stage.message = Some(format!("stopped by {user}"));
-            }
-        }
-        self.next.source_error = None;
-        self.end(RunPhase::Cancelled);
-    }
-
-    /// Jobs whose stage is over, or that belong to a run that is over, are not left to run.
-    fn stop_leftovers(&mut self) {
-        let is_over = self.is_over();
-        let is_wanted = |job: &Job| {
-            let name = Some(&job.target.key.name);
-            let stage = self
-                .next
-                .stages
-                .iter()
-                .find(|stage| stage.job.as_ref() == name);
-            !is_over && stage.is_none_or(|stage| !stage::is_over(stage.phase))
+    /// Jobs whose part is over, or that belong to a run that is over, are not left to run.
+    fn stop_leftovers(&mut self, spec: Option<&PipelineSpec>) {
+        let wanted = match spec {
+            _ if self.is_over() => BTreeSet::new(),
+            Some(spec) => self.wanted_jobs(spec),
+            // Nobody can tell now; the next plan will.
+            None => return,
         };
-        let leftovers = self
-            .seen
-            .jobs
-            .values()
-            .filter(|job| job.state == JobState::Active && !job.is_ending && !is_wanted(job));
+        // What was to be made and stopped in the same plan is not made at all.
+        self.actions.retain(|action| {
+            if let Action::Create(made) = action
+                && made.kind == ObjectKind::Job
+            {
+                return wanted.contains(&made.key.name);
+            }
+            true
+        });
+        let is_leftover = |job: &&Job| {
+            job.state == JobState::Active
+                && !job.is_ending
+                && !wanted.contains(&job.target.key.name)
+        };
+        let leftovers = self.seen.jobs.values().filter(is_leftover);
         let deletions = leftovers.map(|job| Action::Delete {
             target: job.target.clone(),
             orphan: false,
@@ -281,6 +308,7 @@ impl Draft<'_> {
     fn fail(&mut self, stage: Option<String>, kind: FailureKind, hint: impl Into<String>) {
         self.note_failure(Failure {
             stage,
+            cell: None,
             kind,
             hint: Some(hint.into()),
             log_tail: None,
@@ -324,15 +352,20 @@ fn report(status: &PipelineRunStatus) -> Why {
             );
             Why::normal("Succeeded", message)
         }
-        RunPhase::Cancelled => Why::warning("Cancelled", "stopped by a person; make a new run"),
+        RunPhase::Cancelled => {
+            let by = status.stopping.as_ref().and_then(|stop| stop.by.as_deref());
+            let message = format!("stopped by {}; make a new run", by.unwrap_or("a person"));
+            Why::warning("Cancelled", message)
+        }
         RunPhase::Failed | RunPhase::TimedOut => {
             let Some(failure) = &status.failure else {
                 return Why::warning("Failed", "failed");
             };
             let hint = failure.hint.as_deref().unwrap_or("failed");
-            let message = match &failure.stage {
-                Some(stage) => format!("stage {stage}: {hint}"),
-                None => hint.to_owned(),
+            let message = match (&failure.stage, &failure.cell) {
+                (Some(stage), Some(cell)) => format!("stage {stage}, {cell}: {hint}"),
+                (Some(stage), None) => format!("stage {stage}: {hint}"),
+                (None, _) => hint.to_owned(),
             };
             Why::warning(reason(failure.kind), message)
         }
@@ -366,12 +399,28 @@ fn running(status: &PipelineRunStatus) -> Why {
         (false, 0) => parts.join("; "),
         (false, left) => format!("{}; {left} more after that", parts.join("; ")),
     };
+    let message = match &status.stopping {
+        None => message,
+        Some(stop) if stop.kind == StopKind::TimedOut => {
+            format!("taking too long, stopping; {message}")
+        }
+        Some(stop) => {
+            let by = stop.by.as_deref().unwrap_or("a person");
+            format!("being stopped by {by}; {message}")
+        }
+    };
     Why::normal("Running", message)
 }
 
 const fn reason(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Test => "TestFailed",
+        FailureKind::Lint => "LintFailed",
+        FailureKind::Scan => "ScanFailed",
+        FailureKind::Benchmark => "BenchmarkFailed",
+        FailureKind::Smoke => "SmokeFailed",
+        FailureKind::Migrate => "MigrateFailed",
+        FailureKind::Script => "ScriptFailed",
         FailureKind::Build => "BuildFailed",
         FailureKind::Gate => "GateFailed",
         FailureKind::Infra => "InfrastructureFailed",

@@ -9,15 +9,16 @@ mod build;
 mod pod;
 mod release;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::api::RunPhase;
 use super::observed::{Observed, PipelineNow};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{PipelineSpec, Stage};
-use crate::runner::task;
+use crate::pipeline::matrix::Cell;
 use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
 pub use release::{release, release_name};
@@ -26,8 +27,6 @@ pub use release::{release, release_name};
 const DIGITS: usize = 10;
 /// Longest name of a Job: its pods append six characters and carry the name as a label.
 const MAX_JOB_NAME: usize = 57;
-/// How often a stage is tried again that says itself that it may work the next time.
-const TRANSIENT_RETRIES: u32 = 2;
 
 /// Name of the snapshot of a spec: equal specs share one.
 pub fn snapshot_name(pipeline: &str, spec: &PipelineSpec) -> String {
@@ -51,13 +50,13 @@ pub fn snapshot(seen: &Observed, name: String, pipeline: &PipelineNow) -> Manife
     )
 }
 
-/// Name of the Job of a stage's attempt.
-pub fn job_name(run: &str, stage: &str, attempt: u32) -> String {
-    suffixed(
-        &format!("{run}-{stage}"),
-        &attempt.to_string(),
-        MAX_JOB_NAME,
-    )
+/// Name of the Job of an attempt of a stage, or of a cell of it.
+pub fn job_name(run: &str, stage: &str, cell: Option<&Cell>, attempt: u32) -> String {
+    let suffix = match cell {
+        None => attempt.to_string(),
+        Some(cell) => format!("{}-{attempt}", cell.number),
+    };
+    suffixed(&format!("{run}-{stage}"), &suffix, MAX_JOB_NAME)
 }
 
 /// What a stage runs at.
@@ -67,42 +66,39 @@ pub struct At<'a> {
     pub sha: &'a str,
     /// Commit of the previous Release.
     pub since: Option<&'a str>,
-    /// Whether this stage reports the commits since then.
+    /// Whether this Job reports the commits since then.
     pub reports_changes: bool,
+    /// The cell of the stage's matrix.
+    pub cell: Option<&'a Cell>,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// How the run has gone so far; for stages that run always.
+    pub result: Option<RunPhase>,
 }
 
-/// The Job of a stage. The images are those of the operator's configuration.
-pub fn job(
-    seen: &Observed,
-    spec: &PipelineSpec,
-    stage: &Stage,
-    at: At<'_>,
-    attempt: u32,
-) -> Manifest {
-    let labels = [
+/// The Job of an attempt. The images are those of the operator's configuration.
+///
+/// It has one pod and never another: whether an attempt is replaced is decided by the plan, which counts them.
+pub fn job(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Manifest {
+    let attempt = at.attempt.to_string();
+    let mut labels = vec![
         (label::COMPONENT, "stage"),
         (label::PIPELINE_RUN, seen.key.name.as_str()),
         (label::PIPELINE, seen.spec.pipeline_ref.name.as_str()),
         (label::STAGE, stage.name.as_str()),
+        (label::ATTEMPT, attempt.as_str()),
     ];
+    labels.extend(at.cell.map(|cell| (label::CELL, cell.name.as_str())));
     let mut pod_labels = json!({(label::MANAGED_BY): label::SLIPWAY});
-    for (key, value) in labels {
-        pod_labels[key] = value.into();
+    for (key, value) in &labels {
+        pod_labels[*key] = (*value).into();
     }
-    let mut job = json!({
+    let job = json!({
         "backoffLimit": 0,
+        "podReplacementPolicy": "Failed",
         "template": {"metadata": {"labels": pod_labels}, "spec": pod(seen, spec, stage, at)},
     });
-    if stage.build.is_none() {
-        // A pod that Kubernetes takes away has given no verdict. A build may have pushed before: no second one.
-        job["backoffLimit"] = TRANSIENT_RETRIES.into();
-        job["podFailurePolicy"] = json!({"rules": [
-            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            // By name: what runs beside them is ended from outside, and its exit code is no verdict.
-            verdict_of(TOOLS), verdict_of(SOURCE), verdict_of(MAIN),
-        ]});
-    }
-    let name = job_name(&seen.key.name, &stage.name, attempt);
+    let name = job_name(&seen.key.name, &stage.name, at.cell, at.attempt);
     let key = Key::new(seen.key.namespace.clone(), name);
     Manifest::new(
         ObjectKind::Job,
@@ -111,13 +107,6 @@ pub fn job(
         Some(&seen.owner),
         json!({"spec": job}),
     )
-}
-
-/// The rule that a container's exit code is its verdict, unless it says itself that it may work the next time.
-fn verdict_of(container: &str) -> Value {
-    let codes =
-        json!({"containerName": container, "operator": "NotIn", "values": [task::TRANSIENT]});
-    json!({"action": "FailJob", "onExitCodes": codes})
 }
 
 #[cfg(test)]

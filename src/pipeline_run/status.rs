@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::api::{PipelineRunStatus, RunPhase};
+use super::fit;
 use super::observed::{Observed, Snapshot};
 use crate::git::refs;
 use crate::model::action::Outcome;
@@ -49,6 +50,7 @@ pub fn status(
         let hint = failure.hint.take();
         failure.hint = hint.map(|hint| truncate(&hint, MAX_MESSAGE).to_owned());
     }
+    fit::fit(&mut status);
     answered(seen, status, outcome)
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::json;
 
 use super::api::{Commit, FailureKind, PipelineRunStatus, TestCounts};
-use super::observed::{Ended, Job, JobState, Observed, PipelineNow, Pod, Snapshot};
+use super::observed::{Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::cluster::StageImages;
 use crate::model::key::Key;
@@ -49,6 +49,7 @@ pub(crate) fn a_run() -> Observed {
             spec: pipeline::spec(),
         }),
         snapshot: Snapshot::Missing,
+        origin: Origin::None,
         jobs: BTreeMap::new(),
         releases: Vec::new(),
         asked_at: None,
@@ -121,6 +122,7 @@ impl Job {
     /// The pod runs.
     pub(crate) fn running(mut self) -> Self {
         self.pod = Some(Pod {
+            has_node: true,
             ended: BTreeMap::from([(TOOLS.into(), Ended::default()), fetched('a')]),
             has_main: true,
             ..Pod::default()
@@ -145,6 +147,16 @@ impl Job {
         } else {
             JobState::Failed(at, "PodFailurePolicy".into(), "main failed".into())
         };
+        self
+    }
+
+    /// Kubernetes has taken its pod away.
+    pub(crate) fn evicted(mut self, at: Timestamp) -> Self {
+        self = self.running().with_pod(|pod| {
+            pod.is_over = true;
+            pod.reason = "Evicted".into();
+        });
+        self.state = JobState::Failed(at, "BackoffLimitExceeded".into(), "it failed".into());
         self
     }
 

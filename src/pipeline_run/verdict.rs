@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{MAIN, SOURCE, TOOLS};
-use crate::pipeline::api::StageType;
+use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{SourceReport, StageReport, clean, tail};
+use crate::runner::task;
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
 /// pods are not in step.
@@ -35,6 +36,8 @@ pub struct Ending {
     pub phase: StagePhase,
     /// Whose fault it is; nothing when it went well.
     pub failure: Option<FailureKind>,
+    /// Whether that was no verdict, so that another attempt may give one.
+    pub is_transient: bool,
     /// What happened.
     pub message: Option<String>,
     /// Exit code of the script.
@@ -50,10 +53,11 @@ pub struct Ending {
 }
 
 /// What a Job says about its stage.
-pub fn judge(type_: StageType, job: &Job, now: Timestamp) -> Verdict {
+pub fn judge(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
+    let type_ = stage.type_;
     let pod = job.pod.as_ref();
     let over_at = match &job.state {
-        JobState::Active => return judge_active(job),
+        JobState::Active => return judge_active(stage, job, now),
         JobState::Complete(at) | JobState::Failed(at, ..) => *at,
     };
     let has_settled = pod.is_some_and(|pod| pod.is_over);
@@ -68,9 +72,9 @@ pub fn judge(type_: StageType, job: &Job, now: Timestamp) -> Verdict {
     }))
 }
 
-fn judge_active(job: &Job) -> Verdict {
-    let Some(pod) = &job.pod else {
-        return Verdict::Wait("its pod is being made".to_owned(), None);
+fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
+    let Some(pod) = job.pod.as_ref().filter(|pod| pod.has_node || pod.is_over) else {
+        return judge_pending(stage, job, now);
     };
     if let Some(trouble) = &pod.trouble {
         let message = format!(
@@ -78,25 +82,64 @@ fn judge_active(job: &Job) -> Verdict {
             trouble.container, trouble.message
         );
         let message = clean(&message, MAX_WORDS);
-        return Verdict::Over(Box::new(ending(FailureKind::Config, message)));
+        return Verdict::Over(Box::new(if is_registry_down(&trouble.message) {
+            lost(FailureKind::Infra, message)
+        } else {
+            ending(FailureKind::Config, message)
+        }));
     }
     if let Some(ending) = failed_service(pod) {
         return Verdict::Over(Box::new(ending));
     }
     let mut services = pod.services.iter();
-    let waiting = match (
-        &pod.unschedulable,
-        services.find(|(_, service)| !service.is_ready),
-    ) {
-        (Some(words), _) => format!("no node takes its pod: {}", clean(words, MAX_WORDS)),
+    let waiting = match services.find(|(_, service)| !service.is_ready) {
         _ if pod.is_over => "its pod is over, its Job is not".to_owned(),
         _ if pod.has_main => "running".to_owned(),
-        (None, Some((name, _))) if pod.ended.contains_key(SOURCE) => {
+        Some((name, _)) if pod.ended.contains_key(SOURCE) => {
             format!("waiting for service {name} to be ready")
         }
-        (None, _) => "its pod is starting".to_owned(),
+        _ => "its pod is starting".to_owned(),
     };
     Verdict::Wait(waiting, None)
+}
+
+/// Whether an image could not be pulled because its registry has a problem of its own, as containerd says it: then
+/// another attempt may fare better. What it says otherwise (not found, denied) takes an edit.
+fn is_registry_down(words: &str) -> bool {
+    const SIGNS: [&str; 10] = [
+        "500 Internal",
+        "502 Bad Gateway",
+        "503 Service Unavailable",
+        "504 Gateway",
+        "429 Too Many",
+        "connection refused",
+        "connection reset",
+        "i/o timeout",
+        "TLS handshake timeout",
+        "deadline exceeded",
+    ];
+    SIGNS.iter().any(|sign| words.contains(sign))
+}
+
+/// A Job whose pod no node has: how long that may last is a limit of its own.
+fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
+    let unschedulable = job.pod.as_ref().and_then(|pod| pod.unschedulable.as_ref());
+    let waiting = match (&job.pod, unschedulable) {
+        (_, Some(words)) => format!("no node takes its pod: {}", clean(words, MAX_WORDS)),
+        (Some(_), None) => "its pod waits for a node".to_owned(),
+        (None, None) => "its pod is being made".to_owned(),
+    };
+    let limit = stage.pending_timeout();
+    let span = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    let until = job.created_at.checked_add(span).unwrap_or(Timestamp::MAX);
+    if now < until {
+        return Verdict::Wait(waiting, Some(until));
+    }
+    let message = format!(
+        "no node had its pod after {limit:?} (pendingTimeout); add nodes, or lower \
+         resources.requests: {waiting}"
+    );
+    Verdict::Over(Box::new(ending(FailureKind::Infra, message)))
 }
 
 /// A service that has ended before the script was started is started again by Kubernetes, without end; once is enough.
@@ -143,7 +186,7 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let digest = report.digest.clone();
     if type_ == StageType::Build && digest.is_none() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
-        return ending(FailureKind::Infra, message);
+        return lost(FailureKind::Infra, message);
     }
     Ending {
         phase: StagePhase::Succeeded,
@@ -159,13 +202,14 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
     let words = clean(message, MAX_WORDS);
     let Some(pod) = pod else {
         let message = format!("the pod is gone and took its verdict along ({reason}: {words})");
-        return ending(FailureKind::Infra, message);
+        return lost(FailureKind::Infra, message);
     };
     if let Some(kind) = taken_away(pod) {
         let message = clean(&format!("{}: {}", pod.reason, pod.message), MAX_WORDS);
         let report = main_report(Some(pod));
         return Ending {
             log_tail: log_tail(&report.log_tail),
+            is_transient: kind != FailureKind::Timeout,
             ..ending(kind, message)
         };
     }
@@ -183,7 +227,7 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
             }
             ending
         }
-        None => ending(
+        None => lost(
             FailureKind::Infra,
             format!("the pod failed without running the stage ({reason}: {words})"),
         ),
@@ -216,20 +260,27 @@ fn failed_to_start(name: &str, ended: &Ended) -> Ending {
         },
         |error| error.message,
     );
-    ending(FailureKind::Clone, message)
+    Ending {
+        is_transient: is_transient(ended),
+        ..ending(FailureKind::Clone, message)
+    }
+}
+
+/// Whether a container says itself that it may work the next time.
+fn is_transient(ended: &Ended) -> bool {
+    ended.exit_code == i32::from(task::TRANSIENT)
 }
 
 fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
-    let own = match type_ {
-        StageType::Test => FailureKind::Test,
-        StageType::Build => FailureKind::Build,
-    };
+    let own = own_failure(type_);
     let report = StageReport::parse(&ended.message).unwrap_or_else(|| StageReport {
         // With FallbackToLogsOnError, the message is the end of the log where the runner left none.
         log_tail: ended.message.clone(),
         ..StageReport::default()
     });
     let kind = match report.failure {
+        // The runner does not know what the stage is for.
+        Some(FailureKind::Test) => own,
         Some(kind) => kind,
         None if ended.reason == "OOMKilled" => FailureKind::OutOfMemory,
         None => own,
@@ -242,6 +293,8 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         format!("it ended with exit code {}", ended.exit_code)
     });
     Ending {
+        // Of a pod that was asked to end, without Kubernetes saying why, there is no verdict either.
+        is_transient: is_transient(ended) || kind == FailureKind::Evicted,
         exit_code: report.exit_code,
         log_tail: log_tail(&report.log_tail),
         tests: report.tests,
@@ -250,7 +303,30 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
     }
 }
 
-fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
+/// What a failure of the stage's own doing is called.
+const fn own_failure(type_: StageType) -> FailureKind {
+    match type_ {
+        StageType::Test => FailureKind::Test,
+        StageType::Lint => FailureKind::Lint,
+        StageType::Scan => FailureKind::Scan,
+        StageType::Benchmark => FailureKind::Benchmark,
+        StageType::Smoke => FailureKind::Smoke,
+        StageType::Migrate => FailureKind::Migrate,
+        StageType::Custom => FailureKind::Script,
+        StageType::Build => FailureKind::Build,
+    }
+}
+
+/// The end of an attempt that gave no verdict.
+fn lost(kind: FailureKind, message: impl Into<String>) -> Ending {
+    Ending {
+        is_transient: true,
+        ..ending(kind, message)
+    }
+}
+
+/// The end of an attempt that failed.
+pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
     let phase = if kind == FailureKind::Timeout {
         StagePhase::TimedOut
     } else {
@@ -259,6 +335,7 @@ fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
     Ending {
         phase,
         failure: Some(kind),
+        is_transient: false,
         message: Some(message.into()),
         exit_code: None,
         digest: None,

@@ -35,4 +35,5 @@ mod rollout; // a Rollout on scripted nodes
 mod router; // routers of several kinds at once, on their real definitions
 mod sample; // what is shown to people as an example
 mod slo; // the rules of SLOs, evaluated by Prometheus
+mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries

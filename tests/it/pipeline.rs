@@ -27,9 +27,9 @@ pub(crate) struct Subject {
     pub(crate) repository: Repository,
     namespace: String,
     pipelines: Api<Pipeline>,
-    runs: Api<PipelineRun>,
-    releases: Api<Release>,
-    jobs: Api<Job>,
+    pub(crate) runs: Api<PipelineRun>,
+    pub(crate) releases: Api<Release>,
+    pub(crate) jobs: Api<Job>,
     revisions: Api<ControllerRevision>,
 }
 
@@ -54,11 +54,11 @@ impl Subject {
         subject
     }
 
-    fn image(&self, name: &str) -> String {
+    pub(crate) fn image(&self, name: &str) -> String {
         format!("registry.example/{}/{name}:1", self.namespace)
     }
 
-    fn plays(&self, name: &str, script: &str) {
+    pub(crate) fn plays(&self, name: &str, script: &str) {
         nodes().set_rule(&self.image(name), script).unwrap();
     }
 
@@ -162,7 +162,7 @@ impl Subject {
         .await
     }
 
-    async fn list<K>(&self, api: &Api<K>) -> Vec<K>
+    pub(crate) async fn list<K>(&self, api: &Api<K>) -> Vec<K>
     where
         K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
@@ -170,7 +170,7 @@ impl Subject {
     }
 }
 
-fn tested(total: u32, failed: u32) -> StageReport {
+pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
     StageReport {
         failure: (failed > 0).then_some(FailureKind::Test),
         exit_code: Some(i32::from(failed > 0)),
@@ -460,9 +460,25 @@ async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_
         let subject = Subject::new(space).await;
         let (proxy, path) = proxied(space).await;
         subject.push("The first").await;
-        subject.create(&json!({})).await;
-        for kill_after in (1..=16).step_by(stride(4)) {
-            subject.builds(char::from_digit(kill_after % 10, 10).unwrap());
+        let script =
+            |name: &str| json!({"name": name, "image": subject.image("python"), "run": "pytest"});
+        let mut unit = script("unit");
+        json_patch::merge(
+            &mut unit,
+            &json!({
+                "type": "Test", "matrix": {"axes": {"py": ["3.11", "3.13"]}},
+                "reports": {"junit": ["junit.xml"]},
+            }),
+        );
+        let mut clean = script("clean");
+        json_patch::merge(&mut clean, &json!({"type": "Custom", "always": true}));
+        let image = json!({"name": "image", "type": "Build", "needs": ["unit"],
+            "build": {"image": "registry.example/shop/api"}});
+        subject
+            .create(&json!({"spec": {"stages": [unit, image, clean]}}))
+            .await;
+        for kill_after in (1..=24).step_by(stride(4)) {
+            subject.builds(char::from_digit(kill_after % 16, 16).unwrap());
             let sha = subject.push(&format!("Kill after {kill_after}")).await;
             let mut operator = subject.operator(&path);
             let fault = Fault::new(Match::writes(), What::KillPid(operator.pid()));
@@ -489,10 +505,10 @@ async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_
                 .list(&ListParams::default().labels(&label))
                 .await
                 .unwrap();
-            assert_eq!(jobs.items.len(), 2, "killed after {kill_after}");
+            assert_eq!(jobs.items.len(), 4, "killed after {kill_after}");
         }
         let releases = subject.list(&subject.releases).await;
-        assert_eq!(releases.len(), (1..=16).step_by(stride(4)).count());
+        assert_eq!(releases.len(), (1..=24).step_by(stride(4)).count());
         std::fs::remove_file(&path).unwrap();
     })
     .await;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, EnvVar, PodSettings, Reports, Service};
+use super::{Build, EnvVar, Matrix, PodSettings, Reports, Service};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -27,27 +27,93 @@ pub struct StageDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
     pub resources: Option<Value>,
+    /// How often attempts are replaced by new ones. Default: `{infra: 3, app: 0}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// Where and as whom the pods of stages run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodSettings>,
 }
 
+/// How often attempts are replaced by new ones. Each attempt is a Job of its own, and is counted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Attempts that may be lost without a verdict: evicted pods, lost nodes, repositories and registries that do not
+    /// answer, scripts that end with exit code 75. 0 to 10; default `3`. The next one starts after 5 s, then 10 s, 20 s and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10))]
+    pub infra: Option<u32>,
+    /// Attempts that may fail by themselves: a script that ends with another exit code, takes too long, or uses
+    /// more memory than its limit. 0 to 5; default `0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 5))]
+    pub app: Option<u32>,
+}
+
+/// How often attempts of one stage are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryLimits {
+    /// Attempts that may be lost without a verdict.
+    pub infra: u32,
+    /// Attempts that may fail by themselves.
+    pub app: u32,
+}
+
 closed_set! {
     /// What a stage does.
     pub enum StageType {
-        /// Runs a script whose exit code and reports are the result.
+        /// Runs tests.
         Test,
+        /// Checks what the code looks like: formatters, linters.
+        Lint,
+        /// Looks for what is dangerous: in the code, in what it depends on, in secrets that should not be there.
+        Scan,
+        /// Measures how fast or how large something is.
+        Benchmark,
+        /// Tries out what was built, in short.
+        Smoke,
+        /// Changes a database, or proves that it could be changed. At most once.
+        Migrate,
+        /// Anything else that a script does.
+        Custom,
         /// Builds an image and pushes it by digest.
         Build,
     }
 }
 
-/// One stage of a run: a Job.
+impl StageType {
+    /// Whether it runs a script of people's.
+    pub const fn is_script(self) -> bool {
+        match self {
+            Self::Test
+            | Self::Lint
+            | Self::Scan
+            | Self::Benchmark
+            | Self::Smoke
+            | Self::Migrate
+            | Self::Custom => true,
+            Self::Build => false,
+        }
+    }
+
+    /// Whether it runs only once every other stage has succeeded and no gate stands against it.
+    pub const fn is_after_gates(self) -> bool {
+        false
+    }
+
+    /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
+    pub const fn is_at_most_once(self) -> bool {
+        matches!(self, Self::Migrate)
+    }
+}
+
+/// One stage of a run: a Job, or one for each cell of its matrix.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("self.type != 'Test' || (has(self.run) && !has(self.build))",
-     "a Test stage needs run and takes no build"),
+    ("!(self.type in ['Test', 'Lint', 'Scan', 'Benchmark', 'Smoke', 'Migrate', 'Custom']) || (has(self.run) && !has(self.build))",
+     "a stage of this type needs run and takes no build: only a Build stage builds"),
     ("self.type != 'Build' || (has(self.build) && !has(self.run))",
      "a Build stage needs build and takes no run: what is built stands in the Dockerfile"),
     ("self.type != 'Build' || !has(self.image)",
@@ -56,12 +122,17 @@ closed_set! {
      "services and caches are for stages with run"),
     ("self.type != 'Build' || !has(self.reports)",
      "a Build stage makes no reports: move them to a Test stage"),
+    ("self.type != 'Build' || !has(self.matrix)",
+     "a Build stage takes no matrix: make a stage for each image"),
+    ("self.type != 'Migrate' || !has(self.retry)",
+     "a Migrate stage takes no retry: it runs at most once"),
 ]))]
 pub struct Stage {
     /// Name of the stage; logs, gates and messages use it. Example: `unit`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// What the stage does: `Test` runs a script, `Build` builds an image.
+    /// What the stage does: `Build` builds an image; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
+    /// run a script, and say what a failure of it is called.
     #[serde(rename = "type")]
     pub type_: StageType,
     /// Stages that must have succeeded before this one starts; at most 16. Default: none.
@@ -69,12 +140,28 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<16>)]
     pub needs: Vec<String>,
-    /// Image in which `run` runs. Default: `defaults.image`. Only for `Test`.
+    /// Condition in CEL over `event` (`Push` or `Manual`), `branch`, `ref`, `sha`, `actor` and `pipeline`. When the stage's
+    /// turn has come and it does not hold, the stage is skipped, and those that need it run all the same.
+    /// Default: it always runs. Example: `event == 'Push' && branch.startsWith('release/')`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<1024>)]
+    pub when: Option<String>,
+    /// Runs the stage after all others, whatever became of them, a cancelled run included: to clean up, or to tell.
+    /// Its script reads `SLIPWAY_RUN_RESULT`; if it fails, the run fails. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always: Option<bool>,
+    /// Runs the stage once for each combination of values. Default: once. Not for `Build`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<Matrix>,
+    /// How often attempts are replaced by new ones. Default: `defaults.retry`. Not for `Migrate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Image in which `run` runs. Default: `defaults.image`. Not for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::image)]
     pub image: Option<String>,
     /// Shell script, run by `/bin/sh -e` in the root of the repository; any exit code but 0 fails the
-    /// stage. At most 16384 characters. Only for `Test`. Example: `pytest --junitxml=junit.xml`.
+    /// stage. At most 16384 characters. Not for `Build`. Example: `pytest --junitxml=junit.xml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<16384>)]
     pub run: Option<String>,
@@ -82,10 +169,14 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<64>)]
     pub env: Vec<EnvVar>,
-    /// How long the stage may take before it is stopped and fails. A duration; default `30m`.
+    /// How long an attempt may take before it is stopped and fails. A duration; default `30m`, with `always` `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub timeout: Option<Duration>,
+    /// How long an attempt may wait for a node before the stage fails; not part of `timeout`. A duration; default `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub pending_timeout: Option<Duration>,
     /// Requests and limits, as in a pod's container. Default: `defaults.resources`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
@@ -104,7 +195,7 @@ pub struct Stage {
     #[schemars(transform = schema::names::<8>)]
     pub caches: Vec<String>,
     /// Files that the script leaves and the gates judge. Default: only the exit code counts.
-    /// Only for `Test`.
+    /// Not for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<Reports>,
     /// What is built and where it goes. Only for `Build`.
@@ -121,9 +212,21 @@ impl Stage {
             .map_or_else(|| defaults.clone(), |own| own.or(&defaults))
     }
 
-    /// How long the stage may take.
+    /// How long an attempt may take.
     pub fn timeout(&self) -> time::Duration {
+        let minutes = if self.always() { 10 } else { 30 };
         self.timeout
+            .map_or(time::Duration::from_mins(minutes), Into::into)
+    }
+
+    /// How long an attempt may wait for a node.
+    pub fn pending_timeout(&self) -> time::Duration {
+        self.pending_timeout
             .map_or(time::Duration::from_mins(30), Into::into)
+    }
+
+    /// Whether it runs after all others, whatever became of them.
+    pub fn always(&self) -> bool {
+        self.always.unwrap_or(false)
     }
 }

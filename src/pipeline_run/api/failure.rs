@@ -8,8 +8,20 @@ use crate::schema::{self, closed_set};
 closed_set! {
     /// Whose fault a failure is, as far as it can be told.
     pub enum FailureKind {
-        /// A script ended with an exit code other than 0.
+        /// Tests failed: a script ended with an exit code other than 0, as with the next six.
         Test,
+        /// A linter or formatter found something.
+        Lint,
+        /// A scan found something.
+        Scan,
+        /// A benchmark did not come to its end.
+        Benchmark,
+        /// A smoke test failed.
+        Smoke,
+        /// A migration failed.
+        Migrate,
+        /// Another script failed.
+        Script,
         /// The image could not be built.
         Build,
         /// An enforced gate did not pass.
@@ -41,7 +53,11 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::name)]
     pub stage: Option<String>,
-    /// `Test`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry` or `Config`.
+    /// Cell of its matrix that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<63>)]
+    pub cell: Option<String>,
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry` or `Config`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

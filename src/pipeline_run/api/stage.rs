@@ -20,12 +20,33 @@ closed_set! {
         Succeeded,
         /// It failed.
         Failed,
-        /// It never started, because a stage that it needs did not succeed.
+        /// It never started; `skippedBecause` says why.
         Skipped,
-        /// A person stopped it.
+        /// It was stopped, by a person or because another cell failed.
         Cancelled,
-        /// It took longer than its timeout.
+        /// It, or the whole run, took longer than allowed.
         TimedOut,
+    }
+}
+
+impl StagePhase {
+    /// Whether nothing will change any more.
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+closed_set! {
+    /// Why a stage never started.
+    pub enum SkipReason {
+        /// Its condition does not hold: stages that need it run all the same.
+        When,
+        /// A stage that it needs did not succeed.
+        Needs,
+        /// It waits for the gates, and a stage or a gate failed.
+        Gates,
+        /// The run was stopped before.
+        Stopped,
     }
 }
 
@@ -45,11 +66,20 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
     pub job: Option<String>,
-    /// Number of the attempt, from 1: a stage is started again only when its node or pod was lost.
+    /// Number of the attempt, from 1. With a matrix, cells have attempts of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub attempt: Option<u32>,
-    /// When its Job was made; absent while the Job is being made.
+    /// Attempts that were lost without a verdict and replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub infra_retries: u32,
+    /// Attempts that failed by themselves and were replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub app_retries: u32,
+    /// When the attempt starts, while it has to wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+    /// When the Job of its attempt was made; absent while the Job is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it ended.
@@ -69,6 +99,65 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub failed_tests: Vec<FailedTest>,
+    /// Why it never started: `When`, `Needs`, `Gates` or `Stopped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_because: Option<SkipReason>,
+    /// The cells of its matrix; at most 256 in a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<256>)]
+    pub cells: Vec<CellStatus>,
+}
+
+/// One cell of a stage's matrix.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CellStatus {
+    /// Name of the cell, made of its values; unique in the stage. Example: `3.11-postgres`.
+    #[schemars(transform = schema::text::<63>)]
+    pub name: String,
+    /// `Pending`, `Running`, or how it ended: `Succeeded`, `Failed`, `Skipped`, `Cancelled`, `TimedOut`.
+    pub phase: StagePhase,
+    /// Number of the attempt, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub attempt: Option<u32>,
+    /// Attempts that were lost without a verdict and replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub infra_retries: u32,
+    /// Attempts that failed by themselves and were replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub app_retries: u32,
+    /// When the attempt starts, while it has to wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+    /// When the Job of its attempt was made; absent while the Job is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What happened, if it did not succeed; shortened where there are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub message: Option<String>,
+    /// Exit code of the script, if it is not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Tests of its reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// Digest of the image that it built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::digest)]
+    pub digest: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A test that failed.

@@ -1,17 +1,23 @@
-//! Ends a run whose stages are over: gates, Release, phase. No I/O.
+//! Judges a run whose work is over, and ends it: gates, Release, phase. No I/O.
 
-use super::super::api::{FailureKind, RunPhase, StagePhase, TestCounts};
+use super::super::api::{Failure, FailureKind, RunPhase, StagePhase, StageStatus, StopKind};
 use super::super::render;
-use super::Draft;
+use super::stage::Wave;
+use super::{Draft, cells};
 use crate::gate::{self, Evidence};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::pipeline::api::PipelineSpec;
 
 impl Draft<'_> {
-    /// Judges a run whose stages are over.
-    pub(super) fn conclude(&mut self, spec: &PipelineSpec) {
-        self.next.tests = self.count_tests();
+    /// Judges what the work has left, once all of it is over.
+    pub(super) fn judge_gates(&mut self, spec: &PipelineSpec) {
+        let is_work = |status: &&StageStatus| {
+            let mut stages = spec.stages.iter();
+            stages.any(|stage| stage.name == status.name && Wave::of(stage) == Wave::Work)
+        };
+        let work = self.next.stages.iter().filter(is_work);
+        self.next.tests = cells::sum(work.filter_map(|stage| stage.tests));
         let evidence = Evidence {
             tests: self.next.tests,
         };
@@ -20,38 +26,68 @@ impl Draft<'_> {
             .iter()
             .map(|gate| gate::judge(gate, &evidence))
             .collect();
-        if let Some(phase) = self.failed_phase() {
-            self.end(phase);
-            return;
-        }
-        let blocking = self.next.gates.iter().find(|verdict| gate::blocks(verdict));
-        if let Some(verdict) = blocking {
-            let why = verdict.message.as_deref().unwrap_or("it does not hold");
-            let hint = format!("gate {}: {why}", verdict.name);
-            self.fail(None, FailureKind::Gate, hint);
-            return;
-        }
-        if self.makes_release(spec) {
-            self.release();
-        } else {
-            self.end(RunPhase::Succeeded);
+        if self.failed_phase().is_none()
+            && let Some(hint) = self.blocking_gate()
+        {
+            self.note_failure(Failure {
+                stage: None,
+                cell: None,
+                kind: FailureKind::Gate,
+                hint: Some(hint),
+                log_tail: None,
+            });
         }
     }
 
-    fn count_tests(&self) -> Option<TestCounts> {
-        let counts = self.next.stages.iter().filter_map(|stage| stage.tests);
-        counts.reduce(|a, b| TestCounts {
-            total: a.total.saturating_add(b.total),
-            passed: a.passed.saturating_add(b.passed),
-            failed: a.failed.saturating_add(b.failed),
-            skipped: a.skipped.saturating_add(b.skipped),
+    /// Ends a run whose stages are over.
+    pub(super) fn conclude(&mut self, spec: &PipelineSpec) {
+        let result = self.result();
+        if result == RunPhase::Succeeded && self.makes_release(spec) {
+            self.release();
+        } else {
+            self.end(result);
+        }
+    }
+
+    /// How the run ends, as far as it can be told by now.
+    pub(super) fn result(&self) -> RunPhase {
+        if let Some(stop) = &self.next.stopping {
+            return match stop.kind {
+                StopKind::Cancelled => RunPhase::Cancelled,
+                StopKind::TimedOut => RunPhase::TimedOut,
+            };
+        }
+        let failed = self.failed_phase();
+        failed.unwrap_or(if self.blocking_gate().is_some() {
+            RunPhase::Failed
+        } else {
+            RunPhase::Succeeded
         })
+    }
+
+    /// Whether what waits for the gates may start.
+    pub(super) fn has_passed(&self) -> bool {
+        self.result() == RunPhase::Succeeded
+    }
+
+    /// What the first gate says that stands against the run.
+    fn blocking_gate(&self) -> Option<String> {
+        let verdict = self
+            .next
+            .gates
+            .iter()
+            .find(|verdict| gate::blocks(verdict))?;
+        let why = verdict.message.as_deref().unwrap_or("it does not hold");
+        Some(format!("gate {}: {why}", verdict.name))
     }
 
     /// How the run ends when a stage did not succeed.
     fn failed_phase(&self) -> Option<RunPhase> {
-        let lost = |stage: &&super::super::api::StageStatus| {
-            !matches!(stage.phase, StagePhase::Succeeded | StagePhase::Skipped)
+        let lost = |stage: &&StageStatus| {
+            matches!(
+                stage.phase,
+                StagePhase::Failed | StagePhase::Cancelled | StagePhase::TimedOut
+            )
         };
         let first = self.next.failure.as_ref().map(|failure| failure.kind);
         self.next.stages.iter().find(lost)?;

@@ -1,55 +1,97 @@
-//! Moves the stages of a run: starts those whose needs are met, and takes in how they ended. No I/O.
+//! Moves the stages of a run: starts those whose turn has come, and takes in how they ended. No I/O.
+//!
+//! Stages run in three waves: the work; what waits for the gates; what runs always. Within a wave they start as their
+//! needs allow.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    Artifact, ArtifactKind, Failure, FailureKind, RunPhase, StagePhase, StageStatus,
+    Artifact, ArtifactKind, CellStatus, Failure, FailureKind, SkipReason, StagePhase, StageStatus,
 };
-use super::super::observed::Job;
-use super::super::render::{self, At};
-use super::super::verdict::{self, Ending, Verdict};
-use super::{Draft, LOOK_AGAIN};
-use crate::model::action::Action;
-use crate::model::plan::Why;
-use crate::pipeline::api::{PipelineSpec, Stage};
-use crate::release::order::Order;
+use super::super::verdict::{self, Ending};
+use super::Draft;
+use super::attempt::{Now, Part};
+use super::cells;
+use crate::pipeline::api::{Matrix, PipelineSpec, Stage};
+use crate::pipeline::condition::{self, Facts};
+use crate::pipeline::matrix::{self, Cell};
 
-/// Whether nothing will change any more.
-pub(super) const fn is_over(phase: StagePhase) -> bool {
-    !matches!(phase, StagePhase::Pending | StagePhase::Running)
+/// When a stage's turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wave {
+    /// At once, as its needs allow.
+    Work,
+    /// Once all work has succeeded, and no gate stands against it.
+    AfterGates,
+    /// At the very end, whatever happened.
+    Always,
+}
+
+impl Wave {
+    /// When the turn of a stage comes.
+    pub(super) fn of(stage: &Stage) -> Self {
+        if stage.always() {
+            Self::Always
+        } else if stage.type_.is_after_gates() {
+            Self::AfterGates
+        } else {
+            Self::Work
+        }
+    }
 }
 
 impl Draft<'_> {
-    /// Brings every stage as far as it can be. Tells whether all of them are over.
-    pub(super) fn settle_stages(&mut self, spec: &PipelineSpec) -> bool {
-        self.for_each(spec, StagePhase::Running, Self::follow);
-        let is_waiting = |stage: &StageStatus| stage.phase == StagePhase::Pending;
-        let is_new = self.next.stages.is_empty();
-        if (is_new || self.next.stages.iter().any(is_waiting)) && !self.has_images(spec) {
-            return false;
+    /// Takes in how everything that runs fares.
+    pub(super) fn follow_stages(&mut self, spec: &PipelineSpec) {
+        self.for_each(spec, StagePhase::Running, |draft, stage, status| {
+            draft.follow_stage(spec, stage, status);
+        });
+    }
+
+    /// Starts what can start now. Tells whether every stage is over.
+    pub(super) fn start_stages(&mut self, spec: &PipelineSpec) -> bool {
+        for wave in [Wave::Work, Wave::AfterGates, Wave::Always] {
+            if wave == Wave::AfterGates {
+                self.judge_gates(spec);
+                self.skip_unless_passed(spec);
+            }
+            // One that is skipped may be what another one waits for, wherever it stands in the list.
+            for _ in &spec.stages {
+                self.for_each(spec, StagePhase::Pending, |draft, stage, status| {
+                    if Wave::of(stage) == wave {
+                        draft.start_if_ready(spec, stage, status);
+                    }
+                });
+            }
+            if !self.is_wave_over(spec, wave) {
+                return false;
+            }
         }
-        if is_new {
-            self.begin(spec);
-        }
-        // One that is skipped may be what another one waits for, wherever it stands in the list.
-        for _ in &spec.stages {
-            self.for_each(spec, StagePhase::Pending, Self::start_if_ready);
-        }
-        self.next.stages.iter().all(|stage| is_over(stage.phase))
+        true
+    }
+
+    fn is_wave_over(&self, spec: &PipelineSpec, wave: Wave) -> bool {
+        let mut of_wave = spec.stages.iter().filter(|stage| Wave::of(stage) == wave);
+        of_wave.all(|stage| self.phase_of(&stage.name).is_some_and(StagePhase::is_over))
+    }
+
+    /// Whether something other than what runs always is still to be done.
+    pub(super) fn has_work_left(&self, spec: &PipelineSpec) -> bool {
+        !self.is_wave_over(spec, Wave::Work) || !self.is_wave_over(spec, Wave::AfterGates)
     }
 
     fn for_each(
         &mut self,
         spec: &PipelineSpec,
         phase: StagePhase,
-        change: fn(&mut Self, &PipelineSpec, &Stage, &mut StageStatus),
+        mut change: impl FnMut(&mut Self, &Stage, &mut StageStatus),
     ) {
         for stage in &spec.stages {
             let found = self.stage(&stage.name).filter(|known| known.phase == phase);
             let Some(mut status) = found.cloned() else {
                 continue;
             };
-            change(self, spec, stage, &mut status);
+            change(self, stage, &mut status);
             let mut all = self.next.stages.iter_mut();
             if let Some(slot) = all.find(|slot| slot.name == status.name) {
                 *slot = status;
@@ -61,170 +103,233 @@ impl Draft<'_> {
         self.next.stages.iter().find(|stage| stage.name == name)
     }
 
-    /// Whether the operator has what pods are made of.
-    fn has_images(&mut self, spec: &PipelineSpec) -> bool {
-        let images = &self.seen.images;
-        let needs_build = spec.stages.iter().any(|stage| stage.build.is_some());
-        let missing = if images.runner.is_none() {
-            Some("--runner-image")
-        } else if needs_build && images.buildkit.is_none() {
-            Some("--buildkit-image")
-        } else {
-            None
-        };
-        if let Some(flag) = missing {
-            let message = format!("the operator was started without {flag}; set it");
-            self.wait(Why::warning("NoRunnerImage", message), Some(LOOK_AGAIN));
-            return false;
-        }
-        true
+    fn phase_of(&self, name: &str) -> Option<StagePhase> {
+        self.stage(name).map(|stage| stage.phase)
     }
 
-    /// Lists the stages.
-    fn begin(&mut self, spec: &PipelineSpec) {
-        let order = Order::of(&self.seen.releases);
-        self.next.previous = order.latest().map(str::to_owned);
-        self.next.phase = Some(RunPhase::Running);
-        self.next.started_at = Some(Time(self.now));
-        self.next.source_error = None;
-        let pending = |stage: &Stage| StageStatus {
-            name: stage.name.clone(),
-            type_: stage.type_,
-            phase: StagePhase::Pending,
-            job: None,
-            attempt: None,
-            started_at: None,
-            finished_at: None,
-            message: None,
-            exit_code: None,
-            tests: None,
-            failed_tests: Vec::new(),
-        };
-        self.next.stages = spec.stages.iter().map(pending).collect();
+    /// What waits for the gates never starts when something failed.
+    fn skip_unless_passed(&mut self, spec: &PipelineSpec) {
+        if self.has_passed() {
+            return;
+        }
+        self.for_each(spec, StagePhase::Pending, |_, stage, status| {
+            if Wave::of(stage) == Wave::AfterGates {
+                let why = "not started, because a stage failed or a gate did not pass".to_owned();
+                skip(status, SkipReason::Gates, why);
+            }
+        });
     }
 
     fn start_if_ready(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        let phase_of = |name: &String| self.stage(name).map(|stage| stage.phase);
-        let mut needs = stage.needs.iter();
-        let lost = needs.find(|name| {
-            phase_of(name).is_none_or(|phase| is_over(phase) && phase != StagePhase::Succeeded)
-        });
-        if let Some(lost) = lost {
-            status.phase = StagePhase::Skipped;
-            status.message = Some(format!("not started, because {lost} did not succeed"));
+        let lost = stage.needs.iter().find(|name| self.is_lost(name));
+        // What always runs comes after others of its kind, and does not depend on them.
+        if let Some(lost) = lost.filter(|_| !stage.always()) {
+            let why = format!("not started, because {lost} did not succeed");
+            skip(status, SkipReason::Needs, why);
             return;
         }
-        let is_ready = stage
-            .needs
-            .iter()
-            .all(|name| phase_of(name) == Some(StagePhase::Succeeded));
-        if !is_ready {
+        let mut needs = stage.needs.iter();
+        if !needs.all(|name| self.phase_of(name).is_some_and(StagePhase::is_over)) {
             return;
+        }
+        match self.is_wanted(stage) {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = "not started, because its condition (when) does not hold".to_owned();
+                skip(status, SkipReason::When, why);
+                return;
+            }
+            Err(problem) => {
+                let message = format!("its condition (when) cannot be told: {problem}");
+                let ending = verdict::ending(FailureKind::Config, message);
+                let part = Part {
+                    spec,
+                    stage,
+                    cell: None,
+                };
+                let mut whole = cells::of_stage(status);
+                self.take_in(part, status, &mut whole, ending);
+                cells::set(status, whole);
+                return;
+            }
         }
         status.phase = StagePhase::Running;
-        status.attempt = Some(1);
-        status.job = Some(render::job_name(&self.seen.key.name, &stage.name, 1));
-        status.message = Some("its Job is being made".to_owned());
-        self.create_job(spec, stage);
-    }
-
-    fn create_job(&mut self, spec: &PipelineSpec, stage: &Stage) {
-        let previous = self.next.previous.as_deref();
-        let previous = previous.and_then(|name| self.seen.release(name));
-        let at = At {
-            sha: self.next.sha.as_deref().unwrap_or_default(),
-            since: previous.map(|release| release.spec.commit.sha.as_str()),
-            // Once is enough, and every run has a first stage.
-            reports_changes: spec
-                .stages
-                .first()
-                .is_some_and(|first| first.name == stage.name),
-        };
-        let job = render::job(self.seen, spec, stage, at, 1);
-        self.actions.push(Action::Create(job));
-    }
-
-    fn follow(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        let seen = self.seen;
-        let job = status.job.as_ref().and_then(|name| seen.jobs.get(name));
-        let Some(job) = job else {
-            self.job_is_missing(spec, stage, status);
-            return;
-        };
-        status.started_at.get_or_insert(Time(job.created_at));
-        self.take_in_commit(job);
-        match verdict::judge(stage.type_, job, self.now) {
-            Verdict::Wait(what, until) => {
-                if let Some(until) = until {
-                    self.wake_at(until);
-                }
-                status.message = Some(what);
+        if stage.matrix.is_none() {
+            let part = Part {
+                spec,
+                stage,
+                cell: None,
+            };
+            let mut whole = cells::of_stage(status);
+            self.start(part, &mut whole);
+            cells::set(status, whole);
+            status.job = Some(part.job(&self.seen.key.name, 1));
+            status.message = Some("its Job is being made".to_owned());
+        } else {
+            let known = matrix::cells(stage);
+            if status.cells.is_empty() {
+                status.cells = known.iter().map(cells::pending).collect();
             }
-            Verdict::Over(ending) => self.take_in(stage, status, *ending),
+            self.start_cells(spec, stage, &known, status);
         }
     }
 
-    /// Before the Job was seen, it is made (again). Afterwards somebody has deleted it: whether it had
-    /// done its work cannot be told, so it is never run blindly again.
-    fn job_is_missing(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        let Some(Time(started_at)) = status.started_at else {
-            self.create_job(spec, stage);
-            return;
+    /// Whether a stage that is needed will never have succeeded. One whose own condition does not hold is as good as done.
+    fn is_lost(&self, name: &str) -> bool {
+        self.stage(name).is_none_or(|stage| {
+            stage.phase.is_over()
+                && stage.phase != StagePhase::Succeeded
+                && stage.skipped_because != Some(SkipReason::When)
+        })
+    }
+
+    fn is_wanted(&self, stage: &Stage) -> Result<bool, String> {
+        let Some(condition) = &stage.when else {
+            return Ok(true);
         };
-        if self.wait_for_cache(started_at) {
+        let run = &self.seen.spec;
+        let facts = Facts {
+            event: run.trigger.kind,
+            git_ref: &run.git_ref,
+            sha: self.next.sha.as_deref().unwrap_or_default(),
+            actor: &run.trigger.actor,
+            pipeline: &run.pipeline_ref.name,
+        };
+        condition::holds(condition, facts)
+    }
+
+    fn follow_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
+        if stage.matrix.is_some() {
+            self.follow_cells(spec, stage, status);
             return;
         }
-        let message = "its Job was deleted before its verdict was read; make a new run";
-        status.phase = StagePhase::Failed;
-        status.finished_at = Some(Time(self.now));
-        status.message = Some(message.to_owned());
-        self.note_failure(Failure {
-            stage: Some(stage.name.clone()),
-            kind: FailureKind::Infra,
-            hint: Some(message.to_owned()),
-            log_tail: None,
+        let part = Part {
+            spec,
+            stage,
+            cell: None,
+        };
+        let mut whole = cells::of_stage(status);
+        match self.follow(part, &mut whole) {
+            Now::Waits(what) => whole.message = Some(what),
+            Now::Over(ending) => self.take_in(part, status, &mut whole, *ending),
+        }
+        let attempt = whole.attempt.unwrap_or(1);
+        cells::set(status, whole);
+        status.job = Some(part.job(&self.seen.key.name, attempt));
+    }
+
+    fn follow_cells(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
+        let known = matrix::cells(stage);
+        let mut waits = None;
+        for cell in &known {
+            let Some(mut own) = cells::running(status, cell) else {
+                continue;
+            };
+            let part = Part {
+                spec,
+                stage,
+                cell: Some(cell),
+            };
+            match self.follow(part, &mut own) {
+                // What all of them do most of the time is not worth a word, or a write.
+                Now::Waits(what) if what != "running" => {
+                    waits.get_or_insert(format!("{}: {what}", cell.name));
+                }
+                Now::Waits(_) => {}
+                Now::Over(ending) => self.take_in(part, status, &mut own, *ending),
+            }
+            cells::put(status, own);
+        }
+        let matrix = stage.matrix.as_ref();
+        if matrix.is_some_and(Matrix::fail_fast) {
+            cells::stop_after_failure(status, self.now);
+        }
+        self.start_cells(spec, stage, &known, status);
+        cells::sum_up(status, waits);
+    }
+
+    /// Starts as many cells as may run at the same time.
+    fn start_cells(
+        &mut self,
+        spec: &PipelineSpec,
+        stage: &Stage,
+        known: &[Cell],
+        status: &mut StageStatus,
+    ) {
+        let limit = stage.matrix.as_ref().map_or(1, Matrix::max_parallel);
+        for cell in known {
+            let running = status.cells.iter();
+            let running = running.filter(|cell| cell.phase == StagePhase::Running);
+            if running.count() >= limit {
+                break;
+            }
+            let Some(mut own) = cells::waiting(status, cell) else {
+                continue;
+            };
+            let part = Part {
+                spec,
+                stage,
+                cell: Some(cell),
+            };
+            self.start(part, &mut own);
+            cells::put(status, own);
+        }
+    }
+
+    /// Takes in how a part ended, for good.
+    fn take_in(
+        &mut self,
+        part: Part<'_>,
+        status: &mut StageStatus,
+        own: &mut CellStatus,
+        ending: Ending,
+    ) {
+        let attempts = own.attempt.unwrap_or(1);
+        own.phase = ending.phase;
+        own.finished_at = Some(Time(self.now));
+        own.retry_at = None;
+        own.exit_code = ending.exit_code;
+        own.tests = ending.tests;
+        own.message = ending.message.map(|message| match attempts {
+            1 => message,
+            attempts => format!("{message} (attempt {attempts})"),
         });
-    }
-
-    fn take_in_commit(&mut self, job: &Job) {
-        let Some((commit, changes)) = verdict::commits(job) else {
-            return;
-        };
-        // A report can be forged by nobody but us; still, another commit is not the one that was asked for.
-        if Some(&commit.sha) != self.next.sha.as_ref() {
-            return;
-        }
-        self.next.commit.get_or_insert(commit);
-        if self.next.changes.is_empty() {
-            self.next.changes = changes;
-        }
-    }
-
-    fn take_in(&mut self, stage: &Stage, status: &mut StageStatus, ending: Ending) {
-        status.phase = ending.phase;
-        status.finished_at = Some(Time(self.now));
-        status.message.clone_from(&ending.message);
-        status.exit_code = ending.exit_code;
-        status.tests = ending.tests;
-        status.failed_tests = ending.failed_tests;
+        let room = cells::MAX_FAILED_TESTS.saturating_sub(status.failed_tests.len());
+        let failed = ending.failed_tests.into_iter().take(room);
+        status.failed_tests.extend(failed);
         if let Some(kind) = ending.failure {
             self.note_failure(Failure {
-                stage: Some(stage.name.clone()),
+                stage: Some(part.stage.name.clone()),
+                cell: part.cell.map(|cell| cell.name.clone()),
                 kind,
-                hint: ending.message,
+                hint: own.message.clone(),
                 log_tail: ending.log_tail,
             });
         }
-        if let (Some(build), Some(digest)) = (&stage.build, ending.digest) {
-            self.next
-                .artifacts
-                .retain(|artifact| artifact.name != stage.name);
+        let Some(digest) = ending.digest else {
+            return;
+        };
+        if part.cell.is_some() {
+            own.digest = Some(digest);
+        } else if let Some(build) = &part.stage.build {
+            let name = &part.stage.name;
+            self.next.artifacts.retain(|known| known.name != *name);
             self.next.artifacts.push(Artifact {
-                name: stage.name.clone(),
+                name: name.clone(),
                 kind: ArtifactKind::Image,
                 reference: build.image.clone(),
                 digest,
             });
         }
+    }
+}
+
+/// Notes why a stage never starts.
+pub(super) fn skip(status: &mut StageStatus, reason: SkipReason, why: String) {
+    status.phase = StagePhase::Skipped;
+    status.skipped_because = Some(reason);
+    status.message = Some(why);
+    for cell in status.cells.iter_mut().filter(|cell| !cell.phase.is_over()) {
+        cell.phase = StagePhase::Skipped;
     }
 }

@@ -1,5 +1,9 @@
 //! Stories.
 
+mod ending;
+mod matrix;
+mod retry;
+
 use super::super::api::{GateResult, RunParam, StageStatus};
 use super::super::observed::Trouble;
 use super::super::status::status;
@@ -12,6 +16,7 @@ use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline::secret::{Facts, Secrets};
 use crate::pipeline::testing::{NOW, sha, spec};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 const UNIT: &str = "api-1-unit-1";
 const IMAGE: &str = "api-1-image-1";
@@ -40,9 +45,25 @@ fn begun() -> Observed {
 }
 
 /// Takes the status of a plan in, as the driver does.
-fn then(mut seen: Observed) -> Observed {
-    let plan = plan(&seen, NOW);
-    seen.status = status(&seen, &plan, &Outcome::default(), NOW);
+fn then(seen: Observed) -> Observed {
+    then_at(seen, NOW)
+}
+
+fn then_at(mut seen: Observed, now: Timestamp) -> Observed {
+    let plan = plan(&seen, now);
+    seen.status = status(&seen, &plan, &Outcome::default(), now);
+    seen
+}
+
+/// A run of a Pipeline with these stages and without gates; the snapshot is there.
+fn running(stages: &Value) -> Observed {
+    let mut whole = serde_json::to_value(spec()).unwrap();
+    whole["stages"] = stages.clone();
+    whole["gates"] = json!([]);
+    let spec: PipelineSpec = serde_json::from_value(whole).unwrap();
+    assert_eq!(spec::problems(&spec), []);
+    let mut seen = begun();
+    seen.snapshot = Snapshot::Taken(Box::new(spec));
     seen
 }
 
@@ -245,7 +266,7 @@ fn a_job_that_was_announced_and_not_made_is_made() {
 #[test]
 fn an_image_that_cannot_be_pulled_fails_the_stage_and_stops_its_job() {
     let seen = with_job(then(begun()), UNIT, |job| {
-        job.with_pod(|pod| {
+        job.running().with_pod(|pod| {
             pod.trouble = Some(Trouble {
                 container: "main".into(),
                 message: "ImagePullBackOff: no such image".into(),
@@ -389,6 +410,7 @@ fn a_person_can_stop_a_run_anywhere() {
     let plan = super::plan(&seen, NOW);
     assert_eq!(plan.progress.phase, Some(RunPhase::Cancelled));
     assert!(matches!(plan.actions.as_slice(), [Action::Delete { .. }]));
+    assert!(plan.why.message.starts_with("stopped by alice"));
     let unit = stage(&plan.progress, "unit");
     assert_eq!(unit.phase, StagePhase::Cancelled);
     assert_eq!(unit.message.as_deref(), Some("stopped by alice"));

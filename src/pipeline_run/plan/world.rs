@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::super::api::PipelineRunStatus;
 use super::super::observed::Trouble;
@@ -11,17 +12,47 @@ use super::super::status::status;
 use super::super::testing::{a_job, a_run, built, tested};
 use super::*;
 use crate::model::action::Outcome;
+use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::StageType;
-use crate::pipeline::testing::{NOW, spec};
+use crate::pipeline::testing::NOW;
 
-/// How a stage's pod fares.
+/// How the pods of a stage, or of a cell of it, fare.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Good,
     Bad,
+    /// The first attempt fails.
+    Flaky,
     NoImage,
+    /// The first attempt is lost.
+    LostOnce,
+    Lost,
+    NoNode,
+}
+
+/// What of a stage is left to chance.
+#[derive(Clone, Debug)]
+struct Shape {
+    build: bool,
+    needs: Vec<bool>,
+    always: bool,
+    cells: usize,
+    fail_fast: bool,
+    retry: u32,
+    when: Option<bool>,
+    at_most_once: bool,
+}
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+struct Plot {
+    stages: Vec<Shape>,
+    fates: Vec<Fate>,
+    /// After how many events of the cluster somebody cancels the run.
+    cancel: Option<usize>,
+    /// Whether the run has a short timeout.
+    is_hurried: bool,
 }
 
 /// Where the operator dies in a pass.
@@ -34,38 +65,88 @@ enum Crash {
 
 struct World {
     seen: Observed,
-    fates: Vec<Fate>,
+    plot: Plot,
+    now: Timestamp,
+    events: usize,
     made: BTreeMap<String, u32>,
+    /// Whose Job it is, and of which attempt.
+    jobs: BTreeMap<String, (String, String, u32)>,
+}
+
+fn stage(shapes: &[Shape], index: usize) -> Value {
+    let shape = &shapes[index];
+    let earlier = shapes[..index].iter().enumerate();
+    let needs = earlier.filter(|(other, earlier)| {
+        let is_needed = shape.needs.get(*other).copied().unwrap_or(false);
+        is_needed && earlier.always == shape.always
+    });
+    let needs: Vec<String> = needs.map(|(other, _)| format!("s{other}")).collect();
+    let mut stage = json!({"name": format!("s{index}"), "needs": needs, "always": shape.always});
+    if let Some(holds) = shape.when {
+        stage["when"] = if holds { "true" } else { "branch == 'other'" }.into();
+    }
+    if shape.build {
+        stage["type"] = "Build".into();
+        stage["build"] = json!({"image": "registry.example/shop/api"});
+        return stage;
+    }
+    stage["type"] = if shape.at_most_once {
+        "Migrate"
+    } else {
+        "Test"
+    }
+    .into();
+    stage["image"] = "i".into();
+    stage["run"] = "true".into();
+    if !shape.at_most_once {
+        stage["retry"] = json!({"app": shape.retry, "infra": shape.retry});
+    }
+    if shape.cells > 0 {
+        let values: Vec<String> = (0..shape.cells).map(|value| value.to_string()).collect();
+        stage["matrix"] =
+            json!({"axes": {"a": values}, "maxParallel": 2, "failFast": shape.fail_fast});
+    }
+    stage
 }
 
 impl World {
-    fn new(fates: Vec<Fate>, diamond: bool) -> Self {
+    fn new(plot: Plot) -> Self {
         let mut seen = a_run();
-        if diamond && let Some(pipeline) = &mut seen.pipeline {
-            let mut spec = spec();
-            let mut other = spec.stages[0].clone();
-            other.name = "lint".into();
-            let mut last = spec.stages[1].clone();
-            last.name = "second".into();
-            last.needs = vec!["image".into(), "lint".into()];
-            spec.stages.insert(0, last);
-            spec.stages.push(other);
-            pipeline.spec = spec;
+        if let Some(pipeline) = &mut seen.pipeline {
+            let mut whole = serde_json::to_value(&pipeline.spec).unwrap();
+            let stages = (0..plot.stages.len()).map(|index| stage(&plot.stages, index));
+            whole["stages"] = stages.collect();
+            whole["gates"] = json!([]);
+            if plot.is_hurried {
+                whole["timeout"] = "15s".into();
+            }
+            pipeline.spec = serde_json::from_value(whole).unwrap();
+            assert_eq!(spec::problems(&pipeline.spec), []);
         }
         Self {
             seen,
-            fates,
+            plot,
+            now: NOW,
+            events: 0,
             made: BTreeMap::new(),
+            jobs: BTreeMap::new(),
         }
     }
 
-    /// One pass of the driver. Tells whether it had nothing to do.
-    fn pass(&mut self, crash: Crash) -> bool {
-        let plan = plan(&self.seen, NOW);
+    /// One pass of the driver. Tells whether it had nothing to do, and when it wants to look again.
+    fn pass(&mut self, crash: Crash) -> (bool, Option<Timestamp>) {
+        let is_cancelled = self.plot.cancel.is_some_and(|after| self.events >= after);
+        self.seen.cancelled_by = is_cancelled.then(|| "alice".to_owned());
+        let plan = plan(&self.seen, self.now);
+        assert!(
+            plan.wake.is_none_or(|wake| wake > self.now),
+            "{:?}",
+            plan.wake
+        );
         if matches!(crash, Crash::BeforeStatus) {
-            return false;
+            return (false, None);
         }
-        self.seen.status = status(&self.seen, &plan, &Outcome::default(), NOW);
+        self.seen.status = status(&self.seen, &plan, &Outcome::default(), self.now);
         let count = match crash {
             Crash::AfterActions(count) => count,
             Crash::No | Crash::BeforeStatus => usize::MAX,
@@ -73,7 +154,7 @@ impl World {
         for action in plan.actions.iter().take(count) {
             self.apply(action);
         }
-        plan.actions.is_empty()
+        (plan.actions.is_empty(), plan.wake)
     }
 
     fn apply(&mut self, action: &Action) {
@@ -93,7 +174,14 @@ impl World {
             }
             ObjectKind::Job if !self.seen.jobs.contains_key(&name) => {
                 *self.made.entry(name.clone()).or_default() += 1;
-                self.seen.jobs.insert(name.clone(), a_job(&name));
+                let mut job = a_job(&name);
+                job.created_at = self.now;
+                self.seen.jobs.insert(name.clone(), job);
+                let labels = &manifest.body["metadata"]["labels"];
+                let text = |key: &str| labels[key].as_str().unwrap_or_default().to_owned();
+                let attempt = text(label::ATTEMPT).parse().unwrap();
+                let of = (text(label::STAGE), text(label::CELL), attempt);
+                self.jobs.insert(name, of);
             }
             ObjectKind::Release if self.seen.release(&name).is_none() => {
                 *self.made.entry(name).or_default() += 1;
@@ -104,21 +192,28 @@ impl World {
         }
     }
 
+    fn fate(&self, stage: usize, cell: &str) -> Fate {
+        let cell: usize = cell.parse().unwrap_or(0);
+        let fates = &self.plot.fates;
+        fates[(stage * 3 + cell) % fates.len()]
+    }
+
     /// Lets the cluster do one thing: a pod starts, or ends. Tells whether there was one.
     fn elapse(&mut self) -> bool {
+        let now = self.now;
         let names: Vec<String> = self.seen.jobs.keys().cloned().collect();
         for name in names {
+            let (stage, cell, attempt) = self.jobs[&name].clone();
+            let index: usize = stage[1..].parse().unwrap();
+            let fate = self.fate(index, &cell);
+            let is_build = self.plot.stages[index].build;
             let job = self.seen.jobs.get_mut(&name).unwrap();
-            if job.state != JobState::Active {
+            if job.state != JobState::Active || matches!(fate, Fate::NoNode) {
                 continue;
             }
-            let stages = &self.seen.status.stages;
-            let of_job = |s: &super::super::api::StageStatus| s.job.as_ref() == Some(&name);
-            let index = stages.iter().position(of_job).unwrap();
-            let is_build = stages[index].type_ == StageType::Build;
-            let fate = self.fates[index % self.fates.len()];
+            let known = job.clone();
             if job.pod.is_none() {
-                *job = job.clone().running();
+                *job = known.running();
                 if matches!(fate, Fate::NoImage) {
                     let trouble = Trouble {
                         container: "main".into(),
@@ -126,14 +221,19 @@ impl World {
                     };
                     *job = job.clone().with_pod(|pod| pod.trouble = Some(trouble));
                 }
+                self.events += 1;
                 return true;
             }
             let report = if is_build { built('7') } else { tested(5, 0) };
-            match fate {
-                Fate::Good => *job = job.clone().over(NOW, 0, report),
-                Fate::Bad => *job = job.clone().over(NOW, 1, tested(5, 1)),
-                Fate::NoImage => continue,
-            }
+            *job = match fate {
+                Fate::Bad => known.over(now, 1, tested(5, 1)),
+                Fate::Flaky if attempt == 1 => known.over(now, 1, tested(5, 1)),
+                Fate::Lost => known.evicted(now),
+                Fate::LostOnce if attempt == 1 => known.evicted(now),
+                Fate::Good | Fate::Flaky | Fate::LostOnce => known.over(now, 0, report),
+                Fate::NoImage | Fate::NoNode => continue,
+            };
+            self.events += 1;
             return true;
         }
         false
@@ -142,11 +242,15 @@ impl World {
     /// Runs until nothing moves.
     fn settle(&mut self, crashes: &[Crash]) {
         let mut crashes = crashes.iter().copied();
-        for _ in 0..200 {
+        for _ in 0..2000 {
             let crash = crashes.next().unwrap_or(Crash::No);
-            let rests = self.pass(crash) && matches!(crash, Crash::No);
-            if rests && !self.elapse() {
-                return;
+            let (rests, wake) = self.pass(crash);
+            if !rests || !matches!(crash, Crash::No) || self.elapse() {
+                continue;
+            }
+            match wake {
+                Some(wake) => self.now = wake,
+                None => return,
             }
         }
         panic!("it does not settle: {:?}", self.seen.status);
@@ -155,10 +259,50 @@ impl World {
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        4 => Just(Fate::Good),
+        6 => Just(Fate::Good),
         1 => Just(Fate::Bad),
-        1 => Just(Fate::NoImage)
+        1 => Just(Fate::Flaky),
+        1 => Just(Fate::NoImage),
+        1 => Just(Fate::LostOnce),
+        1 => Just(Fate::Lost),
+        1 => Just(Fate::NoNode),
     ]
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let kinds = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    let needs = proptest::collection::vec(any::<bool>(), 4);
+    let matrix = (
+        prop_oneof![2 => Just(0usize), 1 => 1usize..4],
+        any::<bool>(),
+    );
+    let when = prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)];
+    let always = prop::bool::weighted(0.25);
+    (kinds, needs, always, matrix, 0u32..3, when).prop_map(
+        |((build, at_most_once), needs, always, (cells, fail_fast), retry, when)| Shape {
+            build,
+            needs,
+            always,
+            cells,
+            fail_fast,
+            retry,
+            when,
+            at_most_once,
+        },
+    )
+}
+
+fn plot() -> impl Strategy<Value = Plot> {
+    let stages = proptest::collection::vec(shape(), 1..5);
+    let fates = proptest::collection::vec(fate(), 1..8);
+    let cancel = prop_oneof![3 => Just(None), 1 => (0usize..12).prop_map(Some)];
+    let is_hurried = prop::bool::weighted(0.2);
+    (stages, fates, cancel, is_hurried).prop_map(|(stages, fates, cancel, is_hurried)| Plot {
+        stages,
+        fates,
+        cancel,
+        is_hurried,
+    })
 }
 
 fn crash() -> impl Strategy<Value = Crash> {
@@ -172,42 +316,68 @@ fn crash() -> impl Strategy<Value = Crash> {
 proptest! {
     #[test]
     fn a_crash_anywhere_leads_to_the_same_end_and_no_job_is_made_twice(
-        fates in proptest::collection::vec(fate(), 1..5),
-        diamond in any::<bool>(),
-        crashes in proptest::collection::vec(crash(), 0..40),
+        plot in plot(),
+        crashes in proptest::collection::vec(crash(), 0..60),
     ) {
-        let mut calm = World::new(fates.clone(), diamond);
+        let mut calm = World::new(plot.clone());
         calm.settle(&[]);
-        let mut rough = World::new(fates, diamond);
+        let mut rough = World::new(plot);
         rough.settle(&crashes);
         prop_assert!(calm.seen.status.phase.unwrap().is_finished());
         prop_assert_eq!(&rough.seen.status, &calm.seen.status);
         prop_assert_eq!(&rough.made, &calm.made);
         prop_assert!(rough.made.values().all(|count| *count == 1), "{:?}", rough.made);
-        let stages = &rough.seen.status.stages;
-        prop_assert!(stages.iter().all(|stage| stage::is_over(stage.phase)));
+        prop_assert!(rough.seen.jobs.values().all(|job| job.state != JobState::Active));
+        for stage in &rough.seen.status.stages {
+            prop_assert!(stage.phase.is_over(), "{stage:?}");
+            prop_assert!(stage.cells.iter().all(|cell| cell.phase.is_over()), "{stage:?}");
+        }
     }
 
     #[test]
-    fn what_is_over_is_final(fates in proptest::collection::vec(fate(), 1..4), lost in any::<bool>()) {
-        let mut world = World::new(fates, false);
+    fn a_run_succeeds_only_when_nothing_in_it_failed_and_always_runs_what_runs_always(plot in plot()) {
+        let mut world = World::new(plot.clone());
+        world.settle(&[]);
+        let status = &world.seen.status;
+        let is_good = |phase: StagePhase| matches!(phase, StagePhase::Succeeded | StagePhase::Skipped);
+        let all_good = status.stages.iter().all(|stage| is_good(stage.phase));
+        if status.phase == Some(RunPhase::Succeeded) {
+            prop_assert!(all_good, "{status:?}");
+        } else {
+            prop_assert_eq!(status.release.as_ref(), None);
+        }
+        for (shape, stage) in plot.stages.iter().zip(&status.stages) {
+            let is_wanted = shape.always && shape.when != Some(false);
+            prop_assert!(!is_wanted || stage.phase != StagePhase::Skipped, "{stage:?}");
+            prop_assert!(!shape.at_most_once || shape.build || stage.infra_retries + stage.app_retries == 0);
+            for cell in &stage.cells {
+                prop_assert!(cell.infra_retries <= shape.retry && cell.app_retries <= shape.retry);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_final(plot in plot(), lost in any::<bool>()) {
+        let mut world = World::new(plot);
         world.settle(&[]);
         let end: PipelineRunStatus = world.seen.status.clone();
         world.seen.jobs.clear();
+        world.plot.cancel = Some(0);
         if lost {
             world.seen.snapshot = Snapshot::Missing;
             world.seen.pipeline = None;
             world.seen.releases.clear();
         }
-        prop_assert!(world.pass(Crash::No));
+        prop_assert!(world.pass(Crash::No).0);
         prop_assert_eq!(world.seen.status, end);
     }
 
     #[test]
-    fn a_plan_is_the_same_twice(crashes in proptest::collection::vec(crash(), 0..10)) {
-        let mut world = World::new(vec![Fate::Good], true);
+    fn a_plan_is_the_same_twice(plot in plot(), crashes in proptest::collection::vec(crash(), 0..10)) {
+        let mut world = World::new(plot);
         for crash in crashes {
-            prop_assert_eq!(plan(&world.seen, NOW), plan(&world.seen, NOW));
+            let now = world.now;
+            prop_assert_eq!(plan(&world.seen, now), plan(&world.seen, now));
             world.pass(crash);
             world.elapse();
         }

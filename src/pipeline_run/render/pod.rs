@@ -168,7 +168,7 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
     if let Some(resources) = resources.or(spec.defaults.resources.as_ref()) {
         parts.main["resources"] = resources.clone();
     }
-    let mut variables = variable::all(seen, spec, stage, at.sha);
+    let mut variables = variable::all(seen, spec, stage, at);
     if let Some(build) = &stage.build {
         // A build does not see them.
         variables.retain(|variable| matches!(variable.content, Content::Plain(_)));
@@ -183,8 +183,7 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
         let task = script_task(stage, &variables, saves);
         let env = variables.iter().map(Variable::render);
         parts.main["env"] = env.chain([task_variable(&task)]).collect();
-        let image = stage.image.as_ref().or(spec.defaults.image.as_ref());
-        parts.main["image"] = image.cloned().into();
+        parts.main["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
         parts.main["command"] = json!([task::RUNNER, "stage"]);
         let profile = stage.pod(&spec.defaults).security_profile;
         parts.main["securityContext"] = setting::of_people(profile.unwrap_or_default());

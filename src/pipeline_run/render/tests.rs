@@ -7,6 +7,7 @@ use super::*;
 use crate::pipeline::api::{CacheSave, EnvVar};
 use crate::pipeline::testing::{sha, spec};
 use crate::pipeline_run::api::{RunParam, TriggerKind};
+use crate::runner::task;
 
 fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
     let (sha, since) = (sha('a'), sha('b'));
@@ -14,8 +15,11 @@ fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
         sha: &sha,
         since: Some(&since),
         reports_changes: stage == 0,
+        cell: None,
+        attempt: 1,
+        result: None,
     };
-    job(&a_run(), spec, &spec.stages[stage], at, 1).body
+    job(&a_run(), spec, &spec.stages[stage], at).body
 }
 
 #[test]
@@ -33,10 +37,10 @@ fn names_fit_and_differ_by_run_stage_and_attempt() {
     let long = "x".repeat(63);
     let stage = "y".repeat(52);
     let names = [
-        job_name(&long, &stage, 1),
-        job_name(&long, &stage, 2),
-        job_name(&long, "y", 1),
-        job_name(&"x".repeat(62), &stage, 1),
+        job_name(&long, &stage, None, 1),
+        job_name(&long, &stage, None, 2),
+        job_name(&long, "y", None, 1),
+        job_name(&"x".repeat(62), &stage, None, 1),
     ];
     for name in &names {
         assert!(name.len() <= MAX_JOB_NAME, "{name}");
@@ -155,8 +159,11 @@ fn pod_of(seen: &Observed, spec: &PipelineSpec, stage: usize) -> Value {
         sha: &sha,
         since: None,
         reports_changes: false,
+        cell: None,
+        attempt: 1,
+        result: None,
     };
-    job(seen, spec, &spec.stages[stage], at, 1).body["spec"]["template"]["spec"].clone()
+    job(seen, spec, &spec.stages[stage], at).body["spec"]["template"]["spec"].clone()
 }
 
 /// All containers of a pod.

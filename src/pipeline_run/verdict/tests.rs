@@ -1,13 +1,20 @@
 //! What Kubernetes and the runner say, and what is made of it.
 
+use serde_json::json;
+
 use super::super::observed::{Service, Trouble};
 use super::super::testing::{a_job, built, tested};
 use super::*;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline::testing::NOW;
 
+fn a_stage(type_: StageType) -> Stage {
+    let stage = json!({"name": "s", "type": type_});
+    serde_json::from_value(stage).unwrap()
+}
+
 fn over(type_: StageType, job: &Job) -> Ending {
-    match judge(type_, job, NOW) {
+    match judge(&a_stage(type_), job, NOW) {
         Verdict::Over(ending) => *ending,
         Verdict::Wait(what, _) => panic!("waits: {what}"),
     }
@@ -24,13 +31,13 @@ fn a_pod_that_the_watch_has_not_shown_yet_is_waited_for() {
     let mut job = a_job("j");
     job.state = JobState::Complete(NOW);
     assert_eq!(
-        judge(StageType::Test, &job, NOW),
+        judge(&a_stage(StageType::Test), &job, NOW),
         Verdict::Wait(
             "its Job is over, reading what the pod left".into(),
             Some(NOW + LATE_POD)
         )
     );
-    let late = judge(StageType::Test, &job, NOW + LATE_POD);
+    let late = judge(&a_stage(StageType::Test), &job, NOW + LATE_POD);
     assert!(matches!(late, Verdict::Over(ending) if ending.phase == StagePhase::Succeeded));
 }
 
@@ -122,13 +129,13 @@ fn a_commit_that_cannot_be_fetched_is_a_clone_failure() {
 fn a_pod_that_is_gone_is_no_success() {
     let mut job = failed_job();
     job.pod = None;
-    let late = judge(StageType::Test, &job, NOW + LATE_POD);
+    let late = judge(&a_stage(StageType::Test), &job, NOW + LATE_POD);
     assert!(matches!(late, Verdict::Over(ending) if ending.failure == Some(FailureKind::Infra)));
 }
 
 #[test]
 fn an_image_that_cannot_be_pulled_is_told_at_once() {
-    let job = a_job("j").with_pod(|pod| {
+    let job = a_job("j").running().with_pod(|pod| {
         pod.trouble = Some(Trouble {
             container: "main".into(),
             message: "ImagePullBackOff: not found".into(),
@@ -149,6 +156,7 @@ fn ended(exit_code: i32, message: &str) -> Ended {
 
 fn with_service(job: Job, service: Service) -> Job {
     job.with_pod(|pod| {
+        pod.has_node = true;
         pod.ended.entry(SOURCE.into()).or_default();
         pod.services.insert("db".into(), service);
     })
@@ -158,7 +166,7 @@ fn with_service(job: Job, service: Service) -> Job {
 fn a_service_is_waited_for_and_one_that_ends_before_is_told_with_its_log() {
     let starting = with_service(a_job("j"), Service::default());
     let waits = Verdict::Wait("waiting for service db to be ready".into(), None);
-    assert_eq!(judge(StageType::Test, &starting, NOW), waits);
+    assert_eq!(judge(&a_stage(StageType::Test), &starting, NOW), waits);
     let broken = Service {
         restarts: 1,
         last_end: Some(ended(3, "no space for the database")),
@@ -186,7 +194,7 @@ fn a_service_that_ends_while_the_script_runs_decides_nothing_and_is_told_with_a_
     };
     let running = with_service(a_job("j").running(), restarted.clone());
     assert_eq!(
-        judge(StageType::Test, &running, NOW),
+        judge(&a_stage(StageType::Test), &running, NOW),
         Verdict::Wait("running".into(), None)
     );
     let good = with_service(a_job("j").over(NOW, 0, tested(5, 0)), restarted.clone());
@@ -210,4 +218,110 @@ fn a_service_that_is_ended_with_the_pod_is_no_news() {
     let bad = with_service(a_job("j").over(NOW, 1, tested(5, 1)), ended_last);
     let message = over(StageType::Test, &bad).message.unwrap();
     assert!(!message.contains("service"), "{message}");
+}
+
+#[test]
+fn a_failure_is_called_by_what_the_stage_is_for() {
+    for (type_, kind) in [
+        (StageType::Lint, FailureKind::Lint),
+        (StageType::Scan, FailureKind::Scan),
+        (StageType::Smoke, FailureKind::Smoke),
+        (StageType::Benchmark, FailureKind::Benchmark),
+        (StageType::Migrate, FailureKind::Migrate),
+        (StageType::Custom, FailureKind::Script),
+    ] {
+        let ending = over(type_, &a_job("j").over(NOW, 1, tested(5, 1)));
+        assert_eq!((ending.failure, ending.is_transient), (Some(kind), false));
+    }
+}
+
+#[test]
+fn what_gave_no_verdict_is_told_from_a_verdict() {
+    let with = |exit_code: i32, container: &str| {
+        let ended = Ended {
+            exit_code,
+            ..Ended::default()
+        };
+        failed_job().with_pod(|pod| drop(pod.ended.insert(container.into(), ended)))
+    };
+    for (job, is_transient) in [
+        (with(75, MAIN), true),
+        (with(1, MAIN), false),
+        (with(75, SOURCE), true),
+        (with(1, SOURCE), false),
+        (failed_job(), true),
+        (
+            failed_job().with_pod(|pod| pod.reason = "Evicted".into()),
+            true,
+        ),
+        (
+            failed_job().with_pod(|pod| pod.reason = "NodeLost".into()),
+            true,
+        ),
+        (
+            failed_job().with_pod(|pod| pod.reason = "DeadlineExceeded".into()),
+            false,
+        ),
+    ] {
+        assert_eq!(
+            over(StageType::Test, &job).is_transient,
+            is_transient,
+            "{job:?}"
+        );
+    }
+    let stopped = StageReport {
+        failure: Some(FailureKind::Evicted),
+        ..StageReport::default()
+    };
+    assert!(over(StageType::Test, &a_job("j").over(NOW, 1, stopped)).is_transient);
+    let mut gone = failed_job();
+    gone.pod = None;
+    let gone = judge(&a_stage(StageType::Test), &gone, NOW + LATE_POD);
+    assert!(matches!(gone, Verdict::Over(ending) if ending.is_transient));
+}
+
+#[test]
+fn a_node_is_waited_for_as_long_as_the_stage_says() {
+    let job = a_job("j").with_pod(|pod| pod.unschedulable = Some("0/3 nodes".into()));
+    let mut stage = a_stage(StageType::Test);
+    stage.pending_timeout = Some(std::time::Duration::from_mins(2).into());
+    let until = NOW + SignedDuration::from_mins(2);
+    let early = judge(&stage, &job, NOW);
+    assert!(matches!(early, Verdict::Wait(what, Some(at)) if at == until && what.contains("0/3")));
+    let Verdict::Over(late) = judge(&stage, &job, until) else {
+        panic!("waits");
+    };
+    assert_eq!(
+        (late.failure, late.is_transient),
+        (Some(FailureKind::Infra), false)
+    );
+    assert!(late.message.unwrap().contains("pendingTimeout"));
+    assert!(matches!(
+        judge(&stage, &a_job("j").running(), until),
+        Verdict::Wait(_, None)
+    ));
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_no_verdict() {
+    let with = |words: &str| {
+        let job = a_job("j").running().with_pod(|pod| {
+            pod.trouble = Some(Trouble {
+                container: "main".into(),
+                message: format!("ImagePullBackOff: Back-off pulling image \"r/a\": {words}"),
+            });
+        });
+        let ending = over(StageType::Test, &job);
+        (ending.failure, ending.is_transient)
+    };
+    let down = (Some(FailureKind::Infra), true);
+    assert_eq!(
+        with("unexpected status from HEAD request: 503 Service Unavailable"),
+        down
+    );
+    assert_eq!(
+        with("dial tcp 10.0.0.1:443: connect: connection refused"),
+        down
+    );
+    assert_eq!(with("r/a: not found"), (Some(FailureKind::Config), false));
 }

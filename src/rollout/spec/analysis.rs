@@ -9,7 +9,6 @@ use super::super::api::{self, RolloutSpec, Tally, TemplateReference};
 use super::{Around, Invalid};
 use crate::analysis::api::Metric;
 use crate::analysis::template::{self, Templates};
-use crate::metric::expression;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{self, Owner, Placeholder};
 use crate::metric::provider;
@@ -254,7 +253,7 @@ fn usable(found: &Found, value: &Known<'_>) -> Result<Metric, Vec<Invalid>> {
     let unusable =
         unusable.map(|(field, problem)| found.problem(field.trim_start_matches('.'), &problem));
     let conditions = metric.conditions().filter_map(|(field, text)| {
-        let problem = expression::check(text).err()?;
+        let problem = judge::check(text).err()?;
         let problem = format!("not a usable CEL expression: {problem}");
         Some(found.problem(field, &problem))
     });

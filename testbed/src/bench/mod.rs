@@ -13,6 +13,7 @@ mod calls;
 pub mod chart;
 mod crowd;
 mod metrics_server;
+pub mod pipeline;
 pub mod report;
 pub mod rollout;
 mod subject;

@@ -33,10 +33,10 @@ const AFTERMATH: Duration = Duration::from_secs(40);
 /// A cluster with the operator's definitions and nodes for its pods.
 #[expect(missing_debug_implementations, reason = "a client has none")]
 pub struct Bench {
-    cluster: ControlPlane,
-    client: Client,
-    program: PathBuf,
-    kubeconfig: PathBuf,
+    pub(super) cluster: ControlPlane,
+    pub(super) client: Client,
+    pub(super) program: PathBuf,
+    pub(super) kubeconfig: PathBuf,
 }
 
 impl Bench {
@@ -60,6 +60,12 @@ impl Bench {
             program: program.to_owned(),
             kubeconfig,
         })
+    }
+
+    /// What the operator asks of the API server is counted from now on.
+    pub(super) fn mark(&self) -> Result<Mark> {
+        let log = self.cluster.audit_log_path();
+        Mark::now(log.context("the cluster has no audit log")?, OPERATOR)
     }
 
     /// Plays it with nodes for this many Rollouts, and prints what it measures.
@@ -211,12 +217,7 @@ impl<'a> Run<'a> {
     }
 
     fn mark(&self) -> Result<Mark> {
-        let log = self
-            .bench
-            .cluster
-            .audit_log_path()
-            .context("the cluster has no audit log")?;
-        Mark::now(log, OPERATOR)
+        self.bench.mark()
     }
 
     /// Kills the operator and starts another one.
@@ -226,7 +227,8 @@ impl<'a> Run<'a> {
         }
         let log = std::env::temp_dir().join(format!("{}.log", self.namespace));
         let (program, kubeconfig) = (&self.bench.program, &self.bench.kubeconfig);
-        self.subject = Some(Subject::start(program, kubeconfig, &self.namespace, &log)?);
+        let subject = Subject::start(program, kubeconfig, &self.namespace, (&log, &[]));
+        self.subject = Some(subject?);
         Ok(())
     }
 
@@ -388,7 +390,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn seconds(span: Duration) -> String {
+pub(super) fn seconds(span: Duration) -> String {
     format!("{:.1} s", span.as_secs_f64())
 }
 

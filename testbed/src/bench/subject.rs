@@ -19,18 +19,19 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Starts it for one namespace, with its default flags but for the election.
+    /// Starts it for one namespace, with its default flags but for the election and `more`.
     pub(super) fn start(
         program: &Path,
         kubeconfig: &Path,
         namespace: &str,
-        log: &Path,
+        (log, more): (&Path, &[&str]),
     ) -> Result<Self> {
         let log = std::fs::File::create(log)?;
         let child = Command::new(program)
             .args(["--no-leader-election", "--listen", "127.0.0.1:0"])
             .args(["--metric-hosts", "*,127.0.0.0/8"])
             .args(["--watch-namespace", namespace, "--namespace", namespace])
+            .args(more)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -31,6 +31,12 @@ enum What {
         #[arg(long, conflicts_with = "count")]
         at_rest: Option<u32>,
     },
+    /// Runs of a Pipeline with three stages, all started at once
+    Pipeline {
+        /// How many
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+    },
 }
 
 #[tokio::main]
@@ -45,10 +51,13 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    let What::Rollout { count, at_rest } = &args.what;
     let bench = Bench::start(&args.operator).await?;
-    match at_rest {
-        Some(count) => bench.rest(*count).await,
-        None => bench.play(count).await,
+    match &args.what {
+        What::Rollout {
+            at_rest: Some(count),
+            ..
+        } => bench.rest(*count).await,
+        What::Rollout { count, .. } => bench.play(count).await,
+        What::Pipeline { count } => bench.play_pipelines(*count).await,
     }
 }

@@ -13,6 +13,7 @@ use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::api::TriggerKind;
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::param;
+use crate::pipeline_run::render::At;
 use crate::runner::task::{self, SecretSource};
 
 /// One environment variable.
@@ -80,7 +81,12 @@ impl Variable {
 }
 
 /// What scripts can read: those of all stages, of the stage, parameters of the run, and ours. The later one wins.
-pub(super) fn all(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str) -> Vec<Variable> {
+pub(super) fn all(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    stage: &Stage,
+    at: At<'_>,
+) -> Vec<Variable> {
     let theirs = spec.defaults.env.iter().chain(&stage.env).map(Variable::of);
     let by_hand = seen.spec.trigger.kind == TriggerKind::Manual;
     // A run whose parameters are wrong has no stages.
@@ -89,6 +95,7 @@ pub(super) fn all(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str
         .into_iter()
         .map(|(name, value)| Variable::plain(&name, value));
     let git_ref = seen.spec.git_ref.as_str();
+    let attempt = at.attempt.to_string();
     let ours = [
         ("CI", "true"),
         ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
@@ -99,13 +106,22 @@ pub(super) fn all(seen: &Observed, spec: &PipelineSpec, stage: &Stage, sha: &str
             "SLIPWAY_BRANCH",
             git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
         ),
-        ("SLIPWAY_SHA", sha),
+        ("SLIPWAY_SHA", at.sha),
+        ("SLIPWAY_ATTEMPT", &attempt),
     ];
-    let ours = ours
-        .into_iter()
-        .map(|(name, value)| Variable::plain(name, value.to_owned()));
+    let cell = at.cell.map(|cell| ("SLIPWAY_CELL", cell.name.as_str()));
+    let result = at
+        .result
+        .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str()));
+    let ours = ours.into_iter().chain(cell).chain(result);
+    let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
+    let axes = at.cell.iter().flat_map(|cell| &cell.values);
+    let axes = axes.map(|(axis, value)| {
+        let name = format!("SLIPWAY_MATRIX_{}", axis.to_uppercase());
+        Variable::plain(&name, value.clone())
+    });
     let mut all: Vec<Variable> = Vec::new();
-    for variable in theirs.chain(params).chain(ours) {
+    for variable in theirs.chain(params).chain(ours).chain(axes) {
         all.retain(|known| known.name != variable.name);
         all.push(variable);
     }

@@ -1,15 +1,19 @@
-//! CEL over what was measured, safe against whoever writes it. No I/O.
+//! CEL over a few facts, safe against whoever writes it. No I/O.
+//!
+//! What an expression may name is a [`Scope`]: what was measured, what a run is about, what its reports say. Whoever takes
+//! expressions from people has trial scopes as well, on which a new one is tried out before it is relied on.
 //!
 //! The CEL library recurses as deep as the expression is, and a stack overflow cannot be caught: it would end the process.
 //! So expressions are short, not deep, and run on a thread with a large stack. There is one such thread, which keeps what
 //! it has compiled: a Rollout is looked at often, and its expressions hardly ever change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, SyncSender};
 
 use cel::extractors::Arguments;
+use cel::objects::Key;
 use cel::{Context, ExecutionError, Program, Value};
 
 /// Longest expression, in bytes; the CRD says the same.
@@ -26,28 +30,63 @@ const MAX_WAITING: usize = 64;
 /// Functions that loop. Nested, a few hundred characters of them run for years.
 const LOOPS: &[&str] = &["all", "exists", "exists_one", "existsOne", "filter", "map"];
 
-/// What an expression may name.
+/// One thing that is known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scope {
-    /// The number that was measured.
-    pub value: f64,
+pub enum Fact {
+    /// A number.
+    Number(f64),
+    /// A whole number, to be compared with whole numbers.
+    Count(i64),
+    /// A text.
+    Text(String),
+    /// True or false.
+    Flag(bool),
+    /// Several texts; what is `in` them can be asked.
+    Texts(Vec<String>),
+    /// Facts below a name, as in `tests.failed`.
+    Group(BTreeMap<&'static str, Fact>),
 }
+
+impl Fact {
+    fn value(&self) -> Value {
+        match self {
+            Self::Number(number) => Value::Float(*number),
+            Self::Count(number) => Value::Int(*number),
+            Self::Text(text) => Value::String(text.clone().into()),
+            Self::Flag(flag) => Value::Bool(*flag),
+            Self::Texts(texts) => {
+                let texts = texts.iter().map(|text| Value::String(text.clone().into()));
+                Value::List(texts.collect::<Vec<Value>>().into())
+            }
+            Self::Group(facts) => {
+                let facts = facts.iter();
+                let facts = facts.map(|(name, fact)| (Key::from(*name), fact.value()));
+                Value::Map(facts.collect::<HashMap<Key, Value>>().into())
+            }
+        }
+    }
+}
+
+/// What an expression may name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope(BTreeMap<&'static str, Fact>);
 
 impl Scope {
-    /// The names of its fields.
-    const NAMES: &'static [&'static str] = &["value"];
+    /// These facts by name.
+    pub fn new(facts: impl IntoIterator<Item = (&'static str, Fact)>) -> Self {
+        Self(facts.into_iter().collect())
+    }
 }
-
-/// Numbers on which an expression is tried out: together they reach both sides of a condition.
-const TRIALS: &[f64] = &[0.0, 1.0, -1.0, 1e9];
 
 type Answer = Result<bool, String>;
 
 /// A question to the thread that evaluates.
 struct Question {
     expression: String,
-    /// None: whether it can be used at all.
-    scope: Option<Scope>,
+    /// It has to yield true or false in each of these; the answer is that of the last one.
+    scopes: Vec<Scope>,
+    /// Whether this is about the expression itself, and not about what holds.
+    is_trial: bool,
     answer: SyncSender<Answer>,
 }
 
@@ -60,7 +99,7 @@ static EVALUATOR: LazyLock<Option<SyncSender<Question>>> = LazyLock::new(|| {
     let started = thread.spawn(move || {
         let mut programs = Programs::new();
         for question in questions {
-            let answer = programs.answer(&question.expression, question.scope.as_ref());
+            let answer = programs.answer(&question);
             // Nobody may be waiting any more.
             let _ = question.answer.send(answer);
         }
@@ -95,14 +134,18 @@ impl Programs {
         }
     }
 
-    fn answer(&mut self, expression: &str, scope: Option<&Scope>) -> Answer {
+    fn answer(&mut self, question: &Question) -> Answer {
         let evaluated = AssertUnwindSafe(|| {
             let Self { kept, functions } = self;
-            let program = compiled(kept, expression)?;
-            match scope {
-                Some(scope) => run(program, functions, scope),
-                None => try_out(program, functions),
+            let program = compiled(kept, &question.expression)?;
+            if question.is_trial {
+                check_names(program, &question.scopes)?;
             }
+            let mut holds = true;
+            for scope in &question.scopes {
+                holds = run(program, functions, scope)?;
+            }
+            Ok(holds)
         });
         catch_unwind(evaluated)
             .unwrap_or_else(|_| Err("its evaluation failed unexpectedly".to_owned()))
@@ -122,24 +165,28 @@ fn compiled<'a>(
     program.as_ref().map_err(Clone::clone)
 }
 
-/// Whether an expression names only what there is, and yields true or false whatever was measured.
-fn try_out(program: &Program, functions: &Context) -> Answer {
+/// Whether an expression names only what there is.
+fn check_names(program: &Program, scopes: &[Scope]) -> Result<(), String> {
+    let Some(Scope(facts)) = scopes.first() else {
+        return Ok(());
+    };
     let references = program.references();
     let mut names = references.variables().into_iter();
-    if let Some(unknown) = names.find(|name| !Scope::NAMES.contains(name)) {
-        let known = Scope::NAMES.join(", ");
-        return Err(format!("there is no {unknown}; there is {known}"));
-    }
-    for value in TRIALS {
-        run(program, functions, &Scope { value: *value })?;
-    }
-    Ok(true)
+    let Some(unknown) = names.find(|name| !facts.contains_key(name)) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = facts.keys().copied().collect();
+    Err(format!(
+        "there is no {unknown}; there is {}",
+        known.join(", ")
+    ))
 }
 
 fn run(program: &Program, functions: &Context, scope: &Scope) -> Answer {
-    let Scope { value } = scope;
     let mut context = functions.new_inner_scope();
-    context.add_variable_from_value("value", Value::Float(*value));
+    for (name, fact) in &scope.0 {
+        context.add_variable_from_value(*name, fact.value());
+    }
     match program.execute(&context) {
         Ok(Value::Bool(holds)) => Ok(holds),
         Ok(other) => Err(format!("yields {}, not true or false", other.type_of())),
@@ -166,17 +213,18 @@ fn words(expression: &str) -> impl Iterator<Item = &str> {
     expression.split(move |c| !is_of_word(c))
 }
 
-/// Checks that an expression can be used. The error is for people.
-pub fn check(expression: &str) -> Result<(), String> {
-    ask(expression, None).map(|_| ())
+/// Checks that an expression can be used: that it names only what the first of the `trials` has, and yields true or false
+/// in each of them. Together they should reach both sides of a condition. The error is for people.
+pub fn check(expression: &str, trials: &[Scope]) -> Result<(), String> {
+    ask(expression, trials.to_vec(), true).map(|_| ())
 }
 
 /// Whether the expression holds. The error is for people.
 pub fn evaluate(expression: &str, scope: Scope) -> Result<bool, String> {
-    ask(expression, Some(scope))
+    ask(expression, vec![scope], false)
 }
 
-fn ask(expression: &str, scope: Option<Scope>) -> Answer {
+fn ask(expression: &str, scopes: Vec<Scope>, is_trial: bool) -> Answer {
     if expression.len() > MAX_LENGTH {
         return Err(format!("longer than {MAX_LENGTH} characters"));
     }
@@ -185,13 +233,14 @@ fn ask(expression: &str, scope: Option<Scope>) -> Answer {
     }
     if let Some(name) = words(expression).find(|word| LOOPS.contains(word)) {
         return Err(format!(
-            "{name}() is a loop, and there is nothing to loop over: compare `value`"
+            "{name}() is a loop, and loops are not run here: compare, or ask what is `in` a list"
         ));
     }
     let (answer, answered) = mpsc::sync_channel(1);
     let question = Question {
         expression: expression.to_owned(),
-        scope,
+        scopes,
+        is_trial,
         answer,
     };
     let is_asked = EVALUATOR
@@ -221,8 +270,50 @@ fn depth(expression: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn measured(value: f64) -> Scope {
+        Scope::new([("value", Fact::Number(value))])
+    }
+
+    fn check(expression: &str) -> Result<(), String> {
+        let trials = [0.0, 1.0, -1.0, 1e9].map(measured);
+        super::check(expression, &trials)
+    }
+
     fn holds(expression: &str, value: f64) -> Answer {
-        evaluate(expression, Scope { value })
+        evaluate(expression, measured(value))
+    }
+
+    #[test]
+    fn texts_flags_lists_and_groups_can_be_asked_about() {
+        let tests = BTreeMap::from([("failed", Fact::Count(2)), ("share", Fact::Number(0.5))]);
+        let scope = Scope::new([
+            ("branch", Fact::Text("release/1.4".into())),
+            ("fork", Fact::Flag(false)),
+            ("labels", Fact::Texts(vec!["ready".into()])),
+            ("tests", Fact::Group(tests)),
+        ]);
+        for expression in [
+            "branch.startsWith('release/') && !fork",
+            "'ready' in labels",
+            "branch.matches('^release/[0-9.]+$')",
+            "tests.failed == 2 && tests.share < 0.6",
+        ] {
+            assert_eq!(
+                super::check(expression, std::slice::from_ref(&scope)),
+                Ok(())
+            );
+            assert_eq!(
+                evaluate(expression, scope.clone()),
+                Ok(true),
+                "{expression}"
+            );
+        }
+        let unknown = super::check("tag == 'v1'", std::slice::from_ref(&scope)).unwrap_err();
+        assert_eq!(
+            unknown,
+            "there is no tag; there is branch, fork, labels, tests"
+        );
+        assert!(super::check("tests.passed > 1", &[scope]).is_err());
     }
 
     #[test]
@@ -288,9 +379,13 @@ mod tests {
     fn what_is_kept_is_bounded_and_right_for_everybody_who_asks() {
         let mut programs = Programs::new();
         for number in 0..MAX_KEPT + 10 {
-            let expression = format!("value > {number}.0");
-            let scope = Scope { value: 1e9 };
-            assert_eq!(programs.answer(&expression, Some(&scope)), Ok(true));
+            let question = Question {
+                expression: format!("value > {number}.0"),
+                scopes: vec![measured(1e9)],
+                is_trial: false,
+                answer: mpsc::sync_channel(1).0,
+            };
+            assert_eq!(programs.answer(&question), Ok(true));
         }
         assert!(programs.kept.len() <= MAX_KEPT);
         std::thread::scope(|scope| {

@@ -1,0 +1,108 @@
+//! What `when` of a stage may ask about: facts of the run. No I/O.
+
+use crate::expression::{self, Fact, Scope};
+use crate::pipeline_run::api::TriggerKind;
+
+/// What is known of a run before its stages run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// What started it.
+    pub event: TriggerKind,
+    /// Full ref. Example: `refs/heads/main`.
+    pub git_ref: &'a str,
+    /// The commit.
+    pub sha: &'a str,
+    /// Who started it.
+    pub actor: &'a str,
+    /// Name of the Pipeline.
+    pub pipeline: &'a str,
+}
+
+impl Facts<'_> {
+    fn scope(&self) -> Scope {
+        let text = |text: &str| Fact::Text(text.to_owned());
+        let branch = self.git_ref.strip_prefix("refs/heads/");
+        Scope::new([
+            ("event", text(self.event.as_str())),
+            ("branch", text(branch.unwrap_or_default())),
+            ("ref", text(self.git_ref)),
+            ("sha", text(self.sha)),
+            ("actor", text(self.actor)),
+            ("pipeline", text(self.pipeline)),
+        ])
+    }
+}
+
+/// Runs on which a condition is tried out.
+fn trials() -> Vec<Scope> {
+    let refs = ["refs/heads/main", "refs/heads/release/1.4"];
+    let trial = |event, git_ref| Facts {
+        event,
+        git_ref,
+        sha: "3f9c2e1b0d3f9c2e1b0d3f9c2e1b0d3f9c2e1b0d",
+        actor: "alice@example.com",
+        pipeline: "shop-api",
+    };
+    let events = TriggerKind::ALL.iter();
+    events
+        .flat_map(|event| refs.map(|git_ref| trial(*event, git_ref).scope()))
+        .collect()
+}
+
+/// Checks that a condition can be used. The error is for people.
+pub fn check(condition: &str) -> Result<(), String> {
+    expression::check(condition, &trials())
+}
+
+/// Whether a condition holds for a run. The error is for people.
+pub fn holds(condition: &str, facts: Facts<'_>) -> Result<bool, String> {
+    expression::evaluate(condition, facts.scope())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(condition: &str, git_ref: &str) -> Result<bool, String> {
+        let facts = Facts {
+            event: TriggerKind::Push,
+            git_ref,
+            sha: "3f9c",
+            actor: "slipway",
+            pipeline: "api",
+        };
+        holds(condition, facts)
+    }
+
+    #[test]
+    fn a_condition_asks_about_the_run() {
+        let condition = "event == 'Push' && branch.startsWith('release/')";
+        assert_eq!(check(condition), Ok(()));
+        assert_eq!(on(condition, "refs/heads/release/1"), Ok(true));
+        assert_eq!(on(condition, "refs/heads/main"), Ok(false));
+        assert_eq!(
+            on("actor == 'slipway' && pipeline != 'web'", "refs/heads/main"),
+            Ok(true)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        for (condition, says) in [
+            ("tag == 'v1'", "there is no tag; there is actor, branch"),
+            ("branch", "not true or false"),
+            ("branch ==", ""),
+            ("event == 'Manual' && nosuch(branch)", ""),
+            ("[1].all(x, x == 1)", "loop"),
+        ] {
+            let problem = check(condition).unwrap_err();
+            assert!(problem.contains(says), "{condition}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_a_branch_is_called_is_never_read_as_an_expression() {
+        let nasty = "refs/heads/' || true || '";
+        assert_eq!(on("branch == 'main'", nasty), Ok(false));
+    }
+}

@@ -1,0 +1,183 @@
+//! Lists the stages of a run, and takes over what another run has done already. No I/O.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::{
+    CellStatus, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
+};
+use super::super::observed::Origin;
+use super::attempt::Part;
+use super::{Draft, LOOK_AGAIN, cells};
+use crate::model::plan::Why;
+use crate::pipeline::api::{PipelineSpec, Stage};
+use crate::pipeline::matrix;
+use crate::release::order::Order;
+
+impl Draft<'_> {
+    /// Whether the operator has what pods are made of.
+    pub(super) fn has_images(&mut self, spec: &PipelineSpec) -> bool {
+        let images = &self.seen.images;
+        let needs_build = spec.stages.iter().any(|stage| stage.build.is_some());
+        let missing = if images.runner.is_none() {
+            Some("--runner-image")
+        } else if needs_build && images.buildkit.is_none() {
+            Some("--buildkit-image")
+        } else {
+            None
+        };
+        if let Some(flag) = missing {
+            let message = format!("the operator was started without {flag}; set it");
+            self.wait(Why::warning("NoRunnerImage", message), Some(LOOK_AGAIN));
+            return false;
+        }
+        true
+    }
+
+    /// Takes the snapshot and the commit of the run that this one tries again, if there is to be one. Tells whether the
+    /// run can go on.
+    pub(super) fn follow_origin(&mut self) -> bool {
+        let own = &self.seen.spec;
+        let problem = match &self.seen.origin {
+            Origin::None => return true,
+            Origin::Missing(name) => format!("there is no PipelineRun {name}"),
+            Origin::Found(origin) => {
+                let (run, status) = (&origin.spec, &origin.status);
+                let is_same = run.pipeline_ref == own.pipeline_ref
+                    && run.git_ref == own.git_ref
+                    && (own.sha.is_none() || own.sha == status.sha);
+                let has_ended = status.phase.is_some_and(RunPhase::is_finished);
+                if is_same && has_ended && status.revision.is_some() {
+                    self.next.revision.clone_from(&status.revision);
+                    self.next.sha.clone_from(&status.sha);
+                    return true;
+                }
+                let name = &origin.name;
+                if !is_same {
+                    format!("PipelineRun {name} is of another Pipeline, ref or commit")
+                } else if has_ended {
+                    format!("PipelineRun {name} ended before it began")
+                } else {
+                    format!("PipelineRun {name} is not over yet")
+                }
+            }
+        };
+        let message = format!("cannot be tried again: {problem}; make a run without retryOf");
+        self.fail(None, FailureKind::Config, message);
+        false
+    }
+
+    /// Lists the stages.
+    pub(super) fn begin(&mut self, spec: &PipelineSpec) {
+        let order = Order::of(&self.seen.releases);
+        self.next.previous = order.latest().map(str::to_owned);
+        self.next.phase = Some(RunPhase::Running);
+        self.next.started_at = Some(Time(self.now));
+        self.next.source_error = None;
+        self.next.stages = spec.stages.iter().map(pending).collect();
+        if let Origin::Found(origin) = &self.seen.origin {
+            let (name, status) = (&origin.name, &origin.status);
+            for stage in spec.stages.iter().filter(|stage| !stage.always()) {
+                let known = status.stages.iter().find(|known| known.name == stage.name);
+                let mut slots = self.next.stages.iter_mut();
+                if let (Some(known), Some(slot)) =
+                    (known, slots.find(|slot| slot.name == stage.name))
+                {
+                    take_over(slot, known, name);
+                }
+            }
+            self.take_over_results(status);
+        }
+    }
+
+    fn take_over_results(&mut self, origin: &PipelineRunStatus) {
+        if origin.commit.is_some() {
+            self.next.commit.clone_from(&origin.commit);
+            self.next.changes.clone_from(&origin.changes);
+            self.next.previous.clone_from(&origin.previous);
+        }
+        let stages = &self.next.stages;
+        let is_done = |name: &str| {
+            let mut stages = stages.iter();
+            stages.any(|stage| stage.name == name && stage.phase == StagePhase::Succeeded)
+        };
+        let artifacts = origin.artifacts.iter();
+        let artifacts = artifacts.filter(|artifact| is_done(&artifact.name));
+        self.next.artifacts = artifacts.cloned().collect();
+    }
+
+    /// Names of the Jobs that are to run now.
+    pub(super) fn wanted_jobs(&self, spec: &PipelineSpec) -> BTreeSet<String> {
+        let run = &self.seen.key.name;
+        let mut wanted = BTreeSet::new();
+        for status in &self.next.stages {
+            let mut stages = spec.stages.iter();
+            let Some(stage) = stages.find(|stage| stage.name == status.name) else {
+                continue;
+            };
+            let mut want = |cell, own: &CellStatus| {
+                if own.phase == StagePhase::Running {
+                    let part = Part { spec, stage, cell };
+                    wanted.insert(part.job(run, own.attempt.unwrap_or(1)));
+                }
+            };
+            if stage.matrix.is_none() {
+                want(None, &cells::of_stage(status));
+                continue;
+            }
+            for cell in &matrix::cells(stage) {
+                if let Some(own) = cells::running(status, cell) {
+                    want(Some(cell), &own);
+                }
+            }
+        }
+        wanted
+    }
+}
+
+fn pending(stage: &Stage) -> StageStatus {
+    StageStatus {
+        name: stage.name.clone(),
+        type_: stage.type_,
+        phase: StagePhase::Pending,
+        job: None,
+        attempt: None,
+        infra_retries: 0,
+        app_retries: 0,
+        retry_at: None,
+        started_at: None,
+        finished_at: None,
+        message: None,
+        exit_code: None,
+        tests: None,
+        failed_tests: Vec::new(),
+        skipped_because: None,
+        cells: Vec::new(),
+    }
+}
+
+/// Takes over a stage that succeeded in another run, or the cells of it that did.
+fn take_over(slot: &mut StageStatus, known: &StageStatus, run: &str) {
+    if known.phase == StagePhase::Succeeded {
+        *slot = StageStatus {
+            message: Some(format!("taken over from {run}")),
+            job: None,
+            ..known.clone()
+        };
+        return;
+    }
+    let taken = |cell: &CellStatus| match cell.phase {
+        StagePhase::Succeeded => cell.clone(),
+        StagePhase::Pending
+        | StagePhase::Running
+        | StagePhase::Failed
+        | StagePhase::Skipped
+        | StagePhase::Cancelled
+        | StagePhase::TimedOut => CellStatus {
+            name: cell.name.clone(),
+            ..CellStatus::default()
+        },
+    };
+    slot.cells = known.cells.iter().map(taken).collect();
+}

@@ -1,0 +1,162 @@
+//! Attempts that are replaced, and those that are not.
+
+use super::*;
+use crate::runner::report::StageReport;
+
+fn unit(extra: &Value) -> Observed {
+    let mut stage = json!({"name": "unit", "type": "Test", "image": "i", "run": "true"});
+    json_patch::merge(&mut stage, extra);
+    then(running(&json!([stage])))
+}
+
+fn unit_status(plan: &Plan<PipelineRunStatus>) -> &StageStatus {
+    stage(&plan.progress, "unit")
+}
+
+#[test]
+fn a_lost_attempt_is_replaced_by_another_job_after_a_while_and_counted() {
+    let seen = with_job(unit(&json!({})), UNIT, |job| job.evicted(NOW));
+    let first = plan(&seen, NOW);
+    assert!(names(&first).is_empty());
+    assert_eq!(first.wake, Some(NOW + SignedDuration::from_secs(5)));
+    let known = unit_status(&first);
+    assert_eq!((known.attempt, known.infra_retries), (Some(2), 1));
+    assert!(
+        known
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("attempt 1 was lost")
+    );
+    assert_eq!(known.job.as_deref(), Some("api-1-unit-2"));
+
+    let later = NOW + SignedDuration::from_secs(5);
+    let seen = then(seen);
+    assert!(names(&plan(&seen, later - SignedDuration::from_secs(1))).is_empty());
+    assert_eq!(names(&plan(&seen, later)), ["api-1-unit-2"]);
+    let seen = with_job(then_at(seen, later), "api-1-unit-2", |job| {
+        job.over(later, 0, tested(3, 0))
+    });
+    let done = plan(&seen, later);
+    assert_eq!(done.progress.phase, Some(RunPhase::Succeeded));
+    assert_eq!(unit_status(&done).tests.unwrap().total, 3);
+}
+
+#[test]
+fn a_stage_that_is_lost_again_and_again_fails_in_the_end() {
+    let mut seen = unit(&json!({"retry": {"infra": 2}}));
+    let mut now = NOW;
+    for attempt in 1..=3 {
+        let job = format!("api-1-unit-{attempt}");
+        seen = then_at(with_job(seen, &job, |job| job.evicted(now)), now);
+        now += SignedDuration::from_mins(10);
+        seen = then_at(seen, now);
+    }
+    assert_eq!(seen.status.phase, Some(RunPhase::Failed));
+    let failure = seen.status.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Evicted);
+    assert!(failure.hint.unwrap().ends_with("(attempt 3)"));
+}
+
+#[test]
+fn a_failed_attempt_is_replaced_only_where_that_is_asked_for() {
+    let failed = |extra: &Value| with_job(unit(extra), UNIT, |job| job.over(NOW, 1, tested(5, 1)));
+    assert_eq!(
+        plan(&failed(&json!({})), NOW).progress.phase,
+        Some(RunPhase::Failed)
+    );
+
+    let seen = failed(&json!({"retry": {"app": 1}}));
+    let again = plan(&seen, NOW);
+    assert_eq!(names(&again), ["api-1-unit-2"]);
+    assert_eq!(
+        (
+            unit_status(&again).infra_retries,
+            unit_status(&again).app_retries
+        ),
+        (0, 1)
+    );
+    assert_eq!(again.progress.failure, None);
+    let seen = then(seen);
+    let good = with_job(seen.clone(), "api-1-unit-2", |job| {
+        job.over(NOW, 0, tested(5, 0))
+    });
+    let done = plan(&good, NOW);
+    assert_eq!(done.progress.phase, Some(RunPhase::Succeeded));
+    assert_eq!(unit_status(&done).tests.unwrap().failed, 0);
+    let bad = with_job(seen, "api-1-unit-2", |job| job.over(NOW, 1, tested(5, 1)));
+    assert_eq!(plan(&bad, NOW).progress.phase, Some(RunPhase::Failed));
+}
+
+#[test]
+fn lost_and_failed_attempts_are_counted_apart() {
+    let seen = unit(&json!({"retry": {"infra": 1, "app": 1}}));
+    let seen = then(with_job(seen, UNIT, |job| job.evicted(NOW)));
+    let later = NOW + SignedDuration::from_secs(5);
+    let seen = then_at(seen, later);
+    let seen = with_job(seen, "api-1-unit-2", |job| job.over(later, 1, tested(5, 1)));
+    let seen = then_at(seen, later);
+    let known = stage(&seen.status, "unit");
+    assert_eq!((known.infra_retries, known.app_retries), (1, 1));
+    assert_eq!(known.attempt, Some(3));
+}
+
+#[test]
+fn a_script_that_says_so_is_tried_again() {
+    let busy = StageReport {
+        failure: Some(FailureKind::Test),
+        exit_code: Some(75),
+        ..StageReport::default()
+    };
+    let seen = with_job(unit(&json!({})), UNIT, |job| job.over(NOW, 75, busy));
+    assert_eq!(unit_status(&plan(&seen, NOW)).infra_retries, 1);
+}
+
+#[test]
+fn what_is_done_at_most_once_is_never_tried_again() {
+    let seen = unit(&json!({"type": "Migrate"}));
+    let lost = with_job(seen, UNIT, |job| job.evicted(NOW));
+    let plan = plan(&lost, NOW);
+    assert_eq!(plan.progress.phase, Some(RunPhase::Failed));
+    assert!(names(&plan).is_empty());
+}
+
+#[test]
+fn a_stuck_attempt_that_is_replaced_is_taken_away() {
+    let seen = unit(&json!({"pendingTimeout": "1m"}));
+    let seen = with_job(seen, UNIT, |job| job);
+    let plan = plan(&seen, NOW + SignedDuration::from_mins(1));
+    assert_eq!(plan.progress.phase, Some(RunPhase::Failed));
+    assert!(matches!(plan.actions.as_slice(), [Action::Delete { .. }]));
+}
+
+#[test]
+fn the_commit_is_told_by_one_job_at_a_time() {
+    let two = json!([
+        {"name": "a", "type": "Test", "image": "i", "run": "true"},
+        {"name": "b", "type": "Lint", "image": "i", "run": "true"},
+    ]);
+    let reports = |plan: &Plan<PipelineRunStatus>| -> Vec<bool> {
+        let created = created(plan);
+        let told = created
+            .iter()
+            .map(|job| job.body.to_string().contains("\\\"changes\\\":true"));
+        told.collect()
+    };
+    let first = plan(&running(&two), NOW);
+    assert_eq!(reports(&first), [true, false]);
+    let seen = then(running(&two));
+    assert_eq!(seen.status.commit_from.as_deref(), Some("a"));
+    // Those that were announced and not made are made as they were announced.
+    assert_eq!(reports(&plan(&seen, NOW)), [true, false]);
+    // One that is lost before it told anything is followed by another one that does.
+    let lost = with_job(seen, "api-1-a-1", |job| {
+        job.evicted(NOW).with_pod(|pod| pod.ended.clear())
+    });
+    let lost = then(with_job(lost, "api-1-b-1", |job| job.running()));
+    let again = plan(&lost, NOW + SignedDuration::from_secs(5));
+    assert_eq!(
+        (names(&again), reports(&again)),
+        (vec!["api-1-a-2"], vec![true])
+    );
+}
