@@ -5,7 +5,9 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::crd;
-use crate::permission::{METRIC_PERMISSIONS, PERMISSIONS, Permission, SECRET_PERMISSIONS};
+use crate::permission::{
+    METRIC_PERMISSIONS, PERMISSIONS, Permission, RECEIVER_PERMISSIONS, SECRET_PERMISSIONS,
+};
 
 /// Every generated file: path from the root of the repository, and content.
 pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
@@ -18,6 +20,7 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
         ("rules", rules()),
         ("rules-secrets", secret_rules()),
         ("rules-metric-secrets", metric_rules()),
+        ("rules-receiver", receiver_rules()),
     ] {
         let yaml = serde_saphyr::to_string(&rules);
         let yaml = yaml.map_err(|source| crd::Error::Yaml {
@@ -43,6 +46,11 @@ pub fn secret_rules() -> Vec<PolicyRule> {
 /// The rules that Secrets of metrics take on top, where people want them.
 pub fn metric_rules() -> Vec<PolicyRule> {
     METRIC_PERMISSIONS.iter().map(permitted).collect()
+}
+
+/// The rules that logs and claims of stage pods take on top, where they are taken: in all namespaces.
+pub fn receiver_rules() -> Vec<PolicyRule> {
+    RECEIVER_PERMISSIONS.iter().map(permitted).collect()
 }
 
 fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
@@ -88,6 +96,7 @@ mod tests {
             .into_iter()
             .chain(secret_rules())
             .chain(metric_rules())
+            .chain(receiver_rules())
         {
             let words = [
                 rule.api_groups.unwrap(),

@@ -1,11 +1,13 @@
 //! Command line and environment of the operator, parsed once; nothing else reads either. No I/O.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cluster::StageImages;
+use crate::cluster::{ReceiverPlace, StageImages};
 use crate::permission::Extra;
+use crate::pipeline::api::Isolation;
 
 /// Takes a commit to production and back again.
 #[derive(Debug, Parser)]
@@ -59,15 +61,62 @@ pub struct Config {
     /// Address that takes alerts from Alertmanagers; none is taken without it. Takes the right to get Secrets, for their tokens.
     #[arg(long, env = "SLIPWAY_ALERT_LISTEN", global = true)]
     pub alert_listen: Option<SocketAddr>,
+    /// Address that takes logs and claims from the pods of stages; none are taken without it. Takes the right to review tokens.
+    #[arg(long, env = "SLIPWAY_STAGE_LISTEN", global = true)]
+    pub stage_listen: Option<SocketAddr>,
+    /// URL at which the pods of stages reach that address, such as http://slipway-receiver.slipway-system.svc:8091.
+    #[arg(
+        long,
+        env = "SLIPWAY_STAGE_URL",
+        requires = "stage_listen",
+        global = true
+    )]
+    pub stage_url: Option<String>,
+    /// Folder that the logs of stages are kept in, for as long as their run is there.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_FOLDER",
+        default_value = "/var/lib/slipway/logs",
+        global = true
+    )]
+    pub log_folder: PathBuf,
+    /// Longest log of a pod, in MiB: of a longer one the beginning and the end are kept.
+    #[arg(long, env = "SLIPWAY_LOG_MAX_MIB", default_value_t = 16, global = true)]
+    pub log_max_mib: u32,
+    /// All logs together, in MiB: beyond that those of the oldest runs go.
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_TOTAL_MIB",
+        default_value_t = 4096,
+        global = true
+    )]
+    pub log_total_mib: u32,
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,
     /// Image with slipway-runner and git, for the pods of stages.
     #[arg(long, env = "SLIPWAY_RUNNER_IMAGE", global = true)]
     pub runner_image: Option<String>,
-    /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages.
+    /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages; for rootless builds, one with
+    /// rootlesskit and newuidmap too, such as moby/buildkit's that end with -rootless.
     #[arg(long, env = "SLIPWAY_BUILDKIT_IMAGE", global = true)]
     pub buildkit_image: Option<String>,
+    /// Image with buildah, for the pods of Build stages that ask for it.
+    #[arg(long, env = "SLIPWAY_BUILDAH_IMAGE", global = true)]
+    pub buildah_image: Option<String>,
+    /// What may keep builds apart from their nodes, separated by commas; the first that a builder has is what Auto takes.
+    #[arg(
+        long,
+        env = "SLIPWAY_BUILD_ISOLATION",
+        value_delimiter = ',',
+        value_parser = isolation,
+        default_value = "Privileged,Chroot,Rootless,UserNamespace",
+        global = true
+    )]
+    pub build_isolation: Vec<Isolation>,
+    /// Image with syft, for the pods of SBOM stages.
+    #[arg(long, env = "SLIPWAY_SYFT_IMAGE", global = true)]
+    pub syft_image: Option<String>,
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
@@ -133,6 +182,7 @@ impl Config {
         Extra {
             copies_secrets: self.secret_snapshots,
             reads_secrets: self.metric_secrets || self.stage_secrets || self.alert_listen.is_some(),
+            takes_logs: self.stage_listen.is_some(),
         }
     }
 
@@ -142,8 +192,27 @@ impl Config {
         StageImages {
             runner: some(&self.runner_image),
             buildkit: some(&self.buildkit_image),
+            receiver: some(&self.stage_url).map(|url| ReceiverPlace {
+                url,
+                max_log_bytes: u64::from(self.log_max_mib) << 20,
+            }),
+            buildah: some(&self.buildah_image),
+            isolations: self.build_isolation.clone(),
+            syft: some(&self.syft_image),
         }
     }
+}
+
+/// An isolation that is one: `Auto` is what is taken of this list.
+fn isolation(word: &str) -> Result<Isolation, String> {
+    let all = Isolation::ALL.iter().copied();
+    let mut known = all.filter(|isolation| *isolation != Isolation::Auto);
+    known
+        .find(|isolation| isolation.as_str() == word)
+        .ok_or_else(|| {
+            "must be Privileged, Rootless, UserNamespace (for BuildKit) or Chroot (for Buildah)"
+                .to_owned()
+        })
 }
 
 #[cfg(test)]

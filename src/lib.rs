@@ -15,6 +15,7 @@
 pub mod analysis;
 #[cfg(test)]
 mod architecture;
+pub mod archive;
 pub mod chart;
 pub mod check;
 pub mod cli;
@@ -27,6 +28,8 @@ pub mod decision;
 pub mod environment;
 pub mod error;
 pub mod expression;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gate;
 pub mod git;
 pub mod kinds;
@@ -43,6 +46,7 @@ pub mod promotion;
 pub mod receiver;
 pub mod reference;
 pub mod release;
+pub mod report;
 pub mod rollout;
 pub mod runner;
 pub mod schema;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::cluster::fetch::egress::Egress;
 use crate::cluster::watch::{Queues, Watches, wait_for_sync};
@@ -20,7 +21,8 @@ use crate::controller::queue::Queue;
 use crate::kinds::{self, KINDS};
 use crate::leader::{self, Candidate};
 use crate::model::object::ObjectKind;
-use crate::receiver::Receiver;
+use crate::receiver::alert::Receiver;
+use crate::receiver::stage;
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Health};
 
@@ -51,6 +53,14 @@ pub enum OperatorError {
     Listen {
         /// The address that was asked for.
         address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Logs have no place.
+    #[error("cannot keep logs in {}; mount a volume there that the process may write to, or name another folder with --log-folder", folder.display())]
+    LogFolder {
+        /// The folder that was named.
+        folder: std::path::PathBuf,
         /// The cause.
         source: std::io::Error,
     },
@@ -145,6 +155,7 @@ impl Process {
     async fn run(&self, lease_client: Client) -> Result<(), OperatorError> {
         self.serve().await?;
         self.receive().await?;
+        self.receive_logs().await?;
         self.watch().await?;
         if self.stop.is_cancelled() {
             return Ok(());
@@ -187,6 +198,34 @@ impl Process {
         self.tasks.spawn(async move {
             if let Err(error) = receiver.serve(listener, stop).await {
                 warn!(%error, "alerts are no longer taken");
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes logs and claims from the pods of stages, where that is wanted.
+    async fn receive_logs(&self) -> Result<(), OperatorError> {
+        let Some(address) = self.config.stage_listen else {
+            return Ok(());
+        };
+        let mib = |number: u32| u64::from(number) << 20;
+        let folder = self.config.log_folder.clone();
+        let limits = (mib(self.config.log_max_mib), mib(self.config.log_total_mib));
+        let archive = Archive::open(folder, limits.0, limits.1);
+        let archive = archive.map_err(|source| OperatorError::LogFolder {
+            folder: self.config.log_folder.clone(),
+            source,
+        })?;
+        let listener = listen(address).await?;
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "taking logs of stages");
+        }
+        let receiver = stage::Receiver::new(self.cluster.clone(), Arc::clone(&self.leads), archive);
+        self.tasks.spawn(receiver.clone().sweep(self.stop.clone()));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = receiver.serve(listener, stop).await {
+                warn!(%error, "logs of stages are no longer taken");
             }
         });
         Ok(())

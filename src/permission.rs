@@ -103,6 +103,10 @@ pub const SECRET_PERMISSIONS: &[Permission] = &[(
 /// `--alert-listen`, `alerts.enabled`).
 pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"])];
 
+/// What it takes to know the pods of stages and those who read their logs (`--stage-listen`, `receiver.enabled` in the
+/// chart). Tokens are of no namespace, so neither is this right.
+pub const RECEIVER_PERMISSIONS: &[Permission] = &[(ObjectKind::TokenReview, "", &["create"])];
+
 /// What an operator does beyond what every operator does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extra {
@@ -110,6 +114,8 @@ pub struct Extra {
     pub copies_secrets: bool,
     /// It reads Secrets for metrics, or the tokens of Alertmanagers.
     pub reads_secrets: bool,
+    /// It takes logs and claims from the pods of stages.
+    pub takes_logs: bool,
 }
 
 impl Extra {
@@ -117,6 +123,7 @@ impl Extra {
     pub const ALL: Self = Self {
         copies_secrets: true,
         reads_secrets: true,
+        takes_logs: true,
     };
 }
 
@@ -128,5 +135,8 @@ pub fn needed(extra: Extra) -> impl Iterator<Item = &'static Permission> {
     let reads = METRIC_PERMISSIONS
         .iter()
         .filter(move |_| extra.reads_secrets);
-    PERMISSIONS.iter().chain(copies).chain(reads)
+    let reviews = RECEIVER_PERMISSIONS
+        .iter()
+        .filter(move |_| extra.takes_logs);
+    PERMISSIONS.iter().chain(copies).chain(reads).chain(reviews)
 }

@@ -4,9 +4,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
@@ -34,6 +37,8 @@ pub struct Place {
 /// A cluster that can be asked.
 pub struct Server {
     client: Client,
+    /// For what is followed: it waits as long as it takes.
+    patient: Client,
     address: String,
     namespace: String,
     clock: Clock,
@@ -53,10 +58,12 @@ impl Server {
         let metrics = Metrics::new().map_err(|error| chain(&error))?;
         // Where one is installed already it is this one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = client::connect_once(config, PATIENCE, metrics, clock.clone())
-            .map_err(|error| format!("cannot use the kubeconfig: {}", chain(&error)))?;
+        let unusable = |error: kube::Error| format!("cannot use the kubeconfig: {}", chain(&error));
+        let patient = client::connect_to_follow(config.clone()).map_err(unusable)?;
+        let client = client::connect_once(config, PATIENCE, metrics, clock.clone());
         Ok(Self {
-            client,
+            client: client.map_err(unusable)?,
+            patient,
             address: address.trim_end_matches('/').to_owned(),
             namespace,
             clock,
@@ -66,6 +73,87 @@ impl Server {
     /// The server's time, as of its last answer.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The namespace that is asked about.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A client for other questions: an answer in time, or none.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A client for answers that take as long as they take.
+    pub fn patient_client(&self) -> Client {
+        self.patient.clone()
+    }
+
+    /// The user that the API server takes us for.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn user(&self) -> Result<String, String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a review is a question, nothing is stored"
+        )]
+        let answer = api
+            .create(&PostParams::default(), &SelfSubjectReview::default())
+            .await;
+        let answer = answer.map_err(|error| {
+            format!("cannot ask {} who you are: {}", self.address, chain(&error))
+        })?;
+        let info = answer.status.and_then(|status| status.user_info);
+        info.and_then(|info| info.username)
+            .ok_or_else(|| "the API server does not say who you are".to_owned())
+    }
+
+    /// Makes an object, in the name of whoever runs this.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn create<K>(&self, object: &K) -> Result<K, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is a person who writes here, not the operator"
+        )]
+        let made = api.create(&PostParams::default(), object).await;
+        made.map_err(|error| {
+            let what = format!("a {} in {}", K::kind(&()), self.namespace);
+            if let kube::Error::Api(status) = &error
+                && !matches!(status.code, 401 | 404)
+            {
+                let words = truncate(&status.message, MAX_WORDS);
+                return format!("cannot make {what}: {words}");
+            }
+            explain(&error, &what, &K::plural(&()), &self.address)
+        })
+    }
+
+    /// Reads the objects with these labels.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn list<K>(&self, labels: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let list = api.list(&ListParams::default().labels(labels)).await;
+        let list = list.map_err(|error| {
+            let what = format!("{} of {}", K::plural(&()), self.namespace);
+            explain(&error, &what, &K::plural(&()), &self.address)
+        })?;
+        Ok(list.items)
     }
 
     /// Reads one object.

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod file;
 pub mod manifest;
 pub mod rollout;
+pub mod run;
 pub mod text;
 
 use std::io::{self, IsTerminal, Write};
@@ -54,6 +55,9 @@ pub enum Command {
     /// Analyses: what metrics of the past would have said.
     #[command(subcommand)]
     Analysis(analysis::Verb),
+    /// Runs of Pipelines: start and stop them, and read what they say.
+    #[command(subcommand)]
+    Run(run::Verb),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:
 
@@ -144,6 +148,17 @@ impl Answer {
     }
 }
 
+/// Does what waits for a cluster. A problem is no answer.
+fn in_runtime(work: impl Future<Output = Result<Answer, String>>) -> Answer {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(work).unwrap_or_else(Answer::failed),
+        Err(error) => Answer::failed(format!("cannot start: {error}")),
+    }
+}
+
 /// The whole program.
 pub fn run() -> ExitCode {
     let args = Args::parse();
@@ -151,6 +166,7 @@ pub fn run() -> ExitCode {
     let answer = match &args.command {
         Command::Rollout(verb) => rollout::run(verb, palette),
         Command::Analysis(verb) => analysis::run(verb, palette),
+        Command::Run(verb) => run::run(verb, palette),
         Command::Completion { shell } => completion(*shell),
     };
     tell(&answer, args.no_color)
@@ -222,6 +238,9 @@ mod tests {
         }
         let analysis = command.find_subcommand_mut("analysis").unwrap();
         let verb = analysis.find_subcommand_mut("test").unwrap();
+        texts.push(verb.render_long_help().to_string());
+        let run = command.find_subcommand_mut("run").unwrap();
+        let verb = run.find_subcommand_mut("logs").unwrap();
         texts.push(verb.render_long_help().to_string());
         insta::assert_snapshot!(texts.join("\n----\n"));
     }

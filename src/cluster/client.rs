@@ -43,6 +43,16 @@ pub fn connect_once(
     build(config, metrics, clock)
 }
 
+/// A client for what a person follows: an answer may take as long as it takes, and be silent meanwhile.
+///
+/// # Errors
+/// If the configuration has unusable certificates or proxies.
+pub fn connect_to_follow(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.read_timeout = None;
+    Client::try_from(config)
+}
+
 fn build(config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
     let layer = Observe { metrics, clock };
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())

@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod event;
 pub mod fetch;
 pub mod preflight;
+pub mod review;
 pub mod watch;
 pub mod write;
 
@@ -24,6 +25,7 @@ use kube::{Api, Client};
 
 use crate::clock::Clock;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::{Builder, Isolation};
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
@@ -58,13 +60,40 @@ pub struct Cluster {
     pub deliveries: Deliveries,
 }
 
-/// Images that the operator brings into stage pods. Without one, the stages that need it say so and fail.
+/// Where stage pods send what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverPlace {
+    /// URL of the operator's receiver, as pods reach it.
+    pub url: String,
+    /// Longest log of a pod, in bytes.
+    pub max_log_bytes: u64,
+}
+
+/// What the operator brings into stage pods. Without an image, the stages that need it say so and fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageImages {
     /// Has `slipway-runner` and git.
     pub runner: Option<String>,
-    /// Has buildkitd, buildctl and buildkit-runc.
+    /// Has buildkitd, buildctl and buildkit-runc; rootlesskit and newuidmap too, where builds are to be rootless.
     pub buildkit: Option<String>,
+    /// Has syft.
+    pub syft: Option<String>,
+    /// Where logs and claims go; without it pods keep their logs to themselves.
+    pub receiver: Option<ReceiverPlace>,
+    /// Has buildah.
+    pub buildah: Option<String>,
+    /// What may keep builds apart from their nodes; the first is what `Auto` takes.
+    pub isolations: Vec<Isolation>,
+}
+
+impl StageImages {
+    /// The flag of the operator that names a builder's image, and that image.
+    pub fn of_builder(&self, builder: Builder) -> (&'static str, Option<&str>) {
+        match builder {
+            Builder::BuildKit => ("--buildkit-image", self.buildkit.as_deref()),
+            Builder::Buildah => ("--buildah-image", self.buildah.as_deref()),
+        }
+    }
 }
 
 impl Cluster {

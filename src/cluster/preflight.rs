@@ -26,7 +26,7 @@ pub enum PreflightError {
     MissingCrds(Vec<String>),
     /// We may not do what we have to do.
     #[error(
-        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled, analysis.secrets.enabled or stages.secrets.enabled)",
+        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled, analysis.secrets.enabled or stages.secrets.enabled; tokenreviews: receiver.enabled)",
         .0.join(", ")
     )]
     MissingPermissions(Vec<String>),
@@ -91,6 +91,12 @@ async fn permissions(
     let mut missing = Vec::new();
     for namespace in namespaces {
         for (kind, subresource, verbs) in permission::needed(extra) {
+            // A right on what is in no namespace is given for all of them or not at all.
+            let namespace = if *kind == ObjectKind::TokenReview {
+                ""
+            } else {
+                namespace
+            };
             for verb in *verbs {
                 if !allowed(client, namespace, *kind, subresource, verb).await? {
                     let slash = if subresource.is_empty() { "" } else { "/" };

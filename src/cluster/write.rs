@@ -59,6 +59,15 @@ pub enum WriteError {
     },
 }
 
+/// What became of an object that is created once.
+#[derive(Debug)]
+pub enum Once {
+    /// It was made.
+    Made,
+    /// It was there, this one.
+    WasThere(Box<DynamicObject>),
+}
+
 impl WriteError {
     fn of(verb: &'static str, kind: ObjectKind, key: &Key, error: kube::Error) -> Self {
         let key = key.clone();
@@ -143,6 +152,26 @@ impl Cluster {
             Err(error) => return Err(fail(error)),
         }
         Ok(())
+    }
+
+    /// Creates an object that nobody may have created before, whoever they are. What is there already is read from the server.
+    pub async fn create_once(&self, manifest: &Manifest) -> Result<Once, WriteError> {
+        let Manifest { kind, key, body } = manifest;
+        let fail = |error| WriteError::of("create", *kind, key, error);
+        let object: DynamicObject =
+            serde_json::from_value(body.clone()).map_err(|e| fail(kube::Error::SerdeError(e)))?;
+        let params = PostParams {
+            field_manager: Some(SLIPWAY.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api(*kind, key).create(&params, &object).await {
+            Ok(_) => Ok(Once::Made),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let found = self.api(*kind, key).get(&key.name).await.map_err(fail)?;
+                Ok(Once::WasThere(Box::new(found)))
+            }
+            Err(error) => Err(fail(error)),
+        }
     }
 
     /// Reads an object of people's that somebody names into its cache: news of it from before then was not kept. A kind

@@ -14,6 +14,7 @@ pub mod render;
 pub mod secret;
 pub mod spec;
 pub mod status;
+pub mod supply;
 
 #[cfg(test)]
 pub(crate) mod testing;

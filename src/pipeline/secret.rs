@@ -47,6 +47,20 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
         for name in stage.pod(&spec.defaults).image_pull_secrets {
             found.whole(&format!("{path}.pod.imagePullSecrets"), &name);
         }
+        if let Some(build) = &stage.build {
+            for secret in &build.secrets {
+                found.key(
+                    &format!("{path}.build.secrets[{}]", secret.id),
+                    &secret.secret_ref,
+                );
+            }
+            if let Some(login) = &build.push_secret_ref {
+                found.whole(&format!("{path}.build.pushSecretRef"), &login.name);
+            }
+        }
+        if let Some(sign) = &stage.sign {
+            found.key(&format!("{path}.sign.keyRef"), &sign.key_ref.private_key());
+        }
     }
     found.0
 }

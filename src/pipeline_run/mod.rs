@@ -5,13 +5,16 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
+pub mod builder;
 pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod param;
 pub mod plan;
+pub mod provenance;
 pub mod render;
 pub mod status;
+pub mod tag;
 pub mod verdict;
 
 #[cfg(test)]

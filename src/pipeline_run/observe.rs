@@ -272,6 +272,10 @@ fn read_pod(pod: &core::Pod) -> Pod {
         is_disrupted: disrupted,
         unschedulable: unschedulable.map(|condition| condition.message.clone().unwrap_or_default()),
         trouble: containers().find_map(trouble),
+        images: containers()
+            .filter(|container| !container.image_id.is_empty())
+            .map(|container| (container.name.clone(), container.image_id.clone()))
+            .collect(),
         ended: containers().filter_map(ended).collect(),
         has_main: status.container_statuses.iter().flatten().any(has_started),
         services: status

@@ -430,6 +430,8 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Clone => "CloneFailed",
         FailureKind::Service => "ServiceFailed",
         FailureKind::Registry => "RegistryFailed",
+        FailureKind::Isolation => "IsolationRefused",
+        FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",
     }
 }

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::api::{Commit, FailureKind, PipelineRunStatus, TestCounts};
 use super::observed::{Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot};
 use super::render::{MAIN, SOURCE, TOOLS};
-use crate::cluster::StageImages;
+use crate::cluster::{ReceiverPlace, StageImages};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Isolation;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::Secrets;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
@@ -59,7 +60,19 @@ pub(crate) fn a_run() -> Observed {
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
+            receiver: None,
+            buildah: Some("registry.example/slipway/buildah".into()),
+            isolations: vec![Isolation::Privileged, Isolation::Chroot],
+            syft: Some("registry.example/slipway/syft".into()),
         },
+    }
+}
+
+/// Where stage pods call, where the operator lets them.
+pub(crate) fn receiver() -> ReceiverPlace {
+    ReceiverPlace {
+        url: "http://slipway-receiver.slipway-system.svc:8091".into(),
+        max_log_bytes: 16 << 20,
     }
 }
 
@@ -88,7 +101,7 @@ pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         ..StageReport::default()
     }

@@ -5,9 +5,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
+use super::api::{
+    Attestation, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
+};
 use super::observed::{Ended, Job, JobState, Pod};
-use super::render::{MAIN, SOURCE, TOOLS};
+use super::render::{CLAIM, MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{SourceReport, StageReport, clean, tail};
 use crate::runner::task;
@@ -44,10 +46,16 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     /// Digest of the image.
     pub digest: Option<String>,
+    /// What was said about images.
+    pub attestations: Vec<Attestation>,
     /// Tests of the reports.
     pub tests: Option<TestCounts>,
     /// The first of the tests that failed.
     pub failed_tests: Vec<FailedTest>,
+    /// The first of the tests that failed and then passed.
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    pub reports: Option<ReportSummary>,
     /// The last lines of the log.
     pub log_tail: Option<String>,
 }
@@ -91,13 +99,13 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     if let Some(ending) = failed_service(pod) {
         return Verdict::Over(Box::new(ending));
     }
+    let has_fetched = pod.ended.contains_key(SOURCE) || !stage.type_.has_source();
     let mut services = pod.services.iter();
     let waiting = match services.find(|(_, service)| !service.is_ready) {
         _ if pod.is_over => "its pod is over, its Job is not".to_owned(),
         _ if pod.has_main => "running".to_owned(),
-        Some((name, _)) if pod.ended.contains_key(SOURCE) => {
-            format!("waiting for service {name} to be ready")
-        }
+        Some((name, _)) if has_fetched => format!("waiting for service {name} to be ready"),
+        None if has_fetched => "running".to_owned(),
         _ => "its pod is starting".to_owned(),
     };
     Verdict::Wait(waiting, None)
@@ -184,7 +192,12 @@ fn how_it_ended(ended: &Ended) -> String {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
-    if type_ == StageType::Build && digest.is_none() {
+    if !type_.has_source() && report.attestations.is_empty() {
+        let message = "what it has stored is lost with the pod; make a new run";
+        return lost(FailureKind::Infra, message);
+    }
+    // A build that pushes nothing has no digest, and says so.
+    if type_ == StageType::Build && report == StageReport::default() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return lost(FailureKind::Infra, message);
     }
@@ -193,6 +206,12 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         failure: None,
         message: report.message.clone(),
         digest,
+        attestations: report
+            .attestations
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect(),
         log_tail: None,
         ..told(&report)
     }
@@ -217,6 +236,13 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
         if let Some(ended) = pod.ended.get(name).filter(|ended| ended.exit_code != 0) {
             return failed_to_start(name, ended);
         }
+    }
+    if let Some(ended) = pod.ended.get(CLAIM).filter(|ended| ended.exit_code != 0) {
+        let report = StageReport::parse(&ended.message).unwrap_or_default();
+        let message = report.message.unwrap_or_else(|| {
+            format!("the attempt was not claimed: exit code {}", ended.exit_code)
+        });
+        return ending(FailureKind::Infra, message);
     }
     match pod.ended.get(MAIN) {
         Some(ended) => {
@@ -299,6 +325,8 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         log_tail: log_tail(&report.log_tail),
         tests: report.tests,
         failed_tests: report.failed_tests,
+        flaky_tests: report.flaky_tests,
+        reports: report.reports,
         ..ending(kind, message)
     }
 }
@@ -314,6 +342,9 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Migrate => FailureKind::Migrate,
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
+        StageType::Tag => FailureKind::Registry,
+        // Nothing of people's runs in them.
+        StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
 }
 
@@ -339,8 +370,11 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         message: Some(message.into()),
         exit_code: None,
         digest: None,
+        attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
+        flaky_tests: Vec::new(),
+        reports: None,
         log_tail: None,
     }
 }
@@ -350,6 +384,8 @@ fn told(report: &StageReport) -> Ending {
         exit_code: report.exit_code,
         tests: report.tests,
         failed_tests: report.failed_tests.clone(),
+        flaky_tests: report.flaky_tests.clone(),
+        reports: report.reports.clone(),
         ..ending(FailureKind::Infra, "")
     }
 }

@@ -1,261 +1,52 @@
-//! Takes alerts from Alertmanagers over HTTP: `POST /hooks/alertmanager/<namespace>/<environment>`.
+//! What comes in over HTTP: alerts of Alertmanagers ([`alert`]); from the pods of stages, what they say and their claims, and
+//! people who read that ([`stage`]).
 //!
-//! It decides nothing. What is delivered is handed to the Environment's next plan, and 200 is said only once the status that
-//! has it is on the API server: a process that dies before has not said anything, and Alertmanager tries again. It tries
-//! again after 5xx and not after 4xx, so whatever may be better in a moment is 503: a process that does not lead, an API server
-//! that does not answer, too many deliveries at once.
-//!
-//! Nobody learns which Environments there are without a token of one. Reads Secrets from the API server.
+//! It decides nothing. Whatever may be better in a moment is 503: a process that does not lead, an API server that does not
+//! answer, too much at once. Who calls is known by a token, and who has none learns nothing.
 
+pub mod alert;
+mod identity;
 mod limit;
-mod token;
+pub mod stage;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
 
-use crate::cluster::Cluster;
-use crate::environment::alert::{self, Delivered, Delivery};
-use crate::environment::api::{Environment, Incidents};
-use crate::model::key::Key;
-use crate::model::object::ObjectKind;
-use limit::Limits;
-use token::Tokens;
-
-/// Where alerts are delivered.
-pub const PATH: &str = "/hooks/alertmanager/{namespace}/{environment}";
-/// Longest body: a thousand alerts and more.
-const MAX_BODY: usize = 1 << 20;
-/// Deliveries that are worked on at the same time.
-const AT_ONCE: usize = 32;
-/// Longest time for one, from its first byte to its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two looks whether it is on record.
-const LOOK: Duration = Duration::from_millis(20);
+/// Where the tokens of people are: the API server keeps `Authorization` to itself when it passes a call on.
+pub const TOKEN_HEADER: &str = "x-slipway-token";
 /// When to try again, in seconds.
 const RETRY_AFTER: &str = "1";
+/// What a process says that does not lead.
+const NO_LEADER: &str = "this process does not lead; try again, another one does";
 
-/// What the receiver needs to know. Cloning clones handles.
-#[derive(Clone)]
-pub struct Receiver {
-    cluster: Cluster,
-    leads: Arc<AtomicBool>,
-    tokens: Tokens,
-    limits: Limits,
-    free: Arc<Semaphore>,
-}
-
-/// What becomes of a delivery, if nothing good does.
+/// What becomes of a call, if nothing good does.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     /// It may be taken in a moment.
     Later(&'static str),
-    /// Who sends it has not shown that they may.
+    /// Who calls has not shown that they may.
     Unknown,
     /// It will never be taken.
     Never(StatusCode, String),
 }
 
-impl Receiver {
-    /// One that takes nothing until `leads` says that this process does.
-    pub fn new(cluster: Cluster, leads: Arc<AtomicBool>) -> Self {
-        Self {
-            tokens: Tokens::default(),
-            limits: Limits::default(),
-            free: Arc::new(Semaphore::new(AT_ONCE)),
-            cluster,
-            leads,
-        }
-    }
-
-    /// Serves until `stop`.
-    ///
-    /// # Errors
-    /// If the listener breaks.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> std::io::Result<()> {
-        let app = Router::new().route(PATH, post(deliver)).with_state(self);
-        axum::serve(listener, app)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-    }
-
-    fn leads(&self) -> Result<(), Refusal> {
-        if self.leads.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(Refusal::Later(
-            "this process does not lead; try again, another one does",
-        ))
-    }
-
-    async fn take(&self, key: &Key, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
-        self.leads()?;
-        let rule = self.authenticated(key, headers).await?;
-        is_json(headers)?;
-        if !self.limits.allow(key) {
-            return Err(Refusal::Later("too many deliveries; try again in a moment"));
-        }
-        let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
-            let problem = format!(
-                "the body has more than {MAX_BODY} bytes, or was broken off: set max_alerts"
-            );
-            Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
-        })?;
-        let delivery = alert::read(&body);
-        let delivery =
-            delivery.map_err(|problem| Refusal::Never(StatusCode::BAD_REQUEST, problem))?;
-        let Delivery {
-            alerts,
-            truncated_alerts,
-            ..
-        } = delivery;
-        if truncated_alerts > 0 {
-            warn!(environment = %key, truncated_alerts, "Alertmanager left alerts out of a delivery; raise its max_alerts");
-        }
-        let all = alerts.len();
-        let concerned: Vec<Delivered> = alerts
-            .into_iter()
-            .filter(|alert| alert.concerns(&rule))
-            .collect();
-        let said = format!("{} of {all} alerts concern {}\n", concerned.len(), key.name);
-        self.put_on_record(key, concerned).await?;
-        Ok(said)
-    }
-
-    /// The rule of the Environment, if the sender has its token.
-    async fn authenticated(&self, key: &Key, headers: &HeaderMap) -> Result<Incidents, Refusal> {
-        let sent = headers
-            .get(header::AUTHORIZATION)
-            .map(HeaderValue::as_bytes);
-        let sent = sent.and_then(token::of_bearer).ok_or(Refusal::Unknown)?;
-        let environment = self.cluster.caches.environments.get(key);
-        let rule = environment.and_then(|environment| environment.spec.incidents.clone());
-        let rule = rule.ok_or(Refusal::Unknown)?;
-        let wanted = self
-            .tokens
-            .read(&self.cluster, &key.namespace, &rule.alertmanager.secret_ref)
-            .await;
-        let wanted = wanted.map_err(|problem| {
-            warn!(environment = %key, problem, "the token of Alertmanager cannot be read");
-            Refusal::Later("the token cannot be checked now; the operator's log says why")
-        })?;
-        if token::is_same(sent, &wanted) {
-            Ok(rule)
-        } else {
-            Err(Refusal::Unknown)
-        }
-    }
-
-    /// Hands alerts over, and waits until they are on record.
-    async fn put_on_record(&self, key: &Key, alerts: Vec<Delivered>) -> Result<(), Refusal> {
-        if self.is_on_record(key, &alerts)? {
-            return Ok(());
-        }
-        let _handed = self.cluster.deliveries.hand_over(key, alerts.clone());
-        self.cluster.caches.look_at(ObjectKind::Environment, key);
-        let mut tick = tokio::time::interval(LOOK);
-        loop {
-            tick.tick().await;
-            if self.is_on_record(key, &alerts)? {
-                return Ok(());
+impl Refusal {
+    /// The answer; `unknown` is what those hear who have not shown that they may.
+    fn answer(self, unknown: &'static str) -> Response {
+        match self {
+            Self::Later(why) => {
+                // On another connection it may come to another process.
+                let fields = [
+                    (header::RETRY_AFTER, RETRY_AFTER),
+                    (header::CONNECTION, "close"),
+                ];
+                (StatusCode::SERVICE_UNAVAILABLE, fields, format!("{why}\n")).into_response()
             }
-            self.leads()?;
-        }
-    }
-
-    /// Whether taking alerts in once more would change nothing in what the API server has.
-    fn is_on_record(&self, key: &Key, alerts: &[Delivered]) -> Result<bool, Refusal> {
-        let Some(environment) = self.cluster.caches.environments.get(key) else {
-            return Err(Refusal::Unknown);
-        };
-        let Environment { spec, status, .. } = environment.as_ref();
-        let known = status.as_ref().map(|status| status.alerts.as_slice());
-        let (known, rule) = (known.unwrap_or_default(), spec.incidents.as_ref());
-        let now = self.cluster.clock().now();
-        Ok(alert::taken_in(known, alerts, rule, now) == alert::taken_in(known, &[], rule, now))
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let type_ = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let type_ = type_
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    if type_.trim().eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let problem = "the content type must be application/json".to_owned();
-    Err(Refusal::Never(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem))
-}
-
-async fn deliver(
-    State(receiver): State<Receiver>,
-    Path((namespace, environment)): Path<(String, String)>,
-    request: Request,
-) -> Response {
-    let key = Key::new(namespace, environment);
-    let Ok(_free) = receiver.free.clone().try_acquire_owned() else {
-        return answer(
-            &receiver,
-            &key,
-            Err(Refusal::Later("too many deliveries at once")),
-        );
-    };
-    let (parts, body) = request.into_parts();
-    let taken = tokio::time::timeout(PATIENCE, receiver.take(&key, &parts.headers, body)).await;
-    let late = Refusal::Later("not on record in time; try again");
-    answer(&receiver, &key, taken.unwrap_or(Err(late)))
-}
-
-fn answer(receiver: &Receiver, key: &Key, taken: Result<String, Refusal>) -> Response {
-    let count = |outcome| receiver.cluster.metrics().delivered(outcome);
-    match taken {
-        Ok(said) => {
-            count("recorded");
-            said.into_response()
-        }
-        Err(Refusal::Later(why)) => {
-            count("later");
-            debug!(environment = %key, why, "a delivery has to come again");
-            // On another connection it may come to another process.
-            let fields = [
-                (header::RETRY_AFTER, RETRY_AFTER),
-                (header::CONNECTION, "close"),
-            ];
-            (StatusCode::SERVICE_UNAVAILABLE, fields, format!("{why}\n")).into_response()
-        }
-        Err(Refusal::Unknown) => {
-            count("unauthenticated");
-            let fields = [(header::WWW_AUTHENTICATE, "Bearer")];
-            let why = "there is no such Environment that takes alerts with this token\n";
-            (StatusCode::UNAUTHORIZED, fields, why).into_response()
-        }
-        Err(Refusal::Never(status, why)) => {
-            count("refused");
-            warn!(environment = %key, why, "a delivery was refused");
-            (status, format!("{why}\n")).into_response()
+            Self::Unknown => {
+                let fields = [(header::WWW_AUTHENTICATE, "Bearer")];
+                (StatusCode::UNAUTHORIZED, fields, unknown).into_response()
+            }
+            Self::Never(status, why) => (status, format!("{why}\n")).into_response(),
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

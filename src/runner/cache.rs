@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{interval, timeout};
 
 use super::process::Stop;
-use super::task::{CacheItem, CacheTask};
+use super::task::{CacheItem, FoldersTask};
 use super::{Folders, glob, say};
 use crate::model::key::short_hash;
 
@@ -61,7 +61,7 @@ impl Places {
 }
 
 /// Fills the folders of caches.
-pub fn restore(task: &CacheTask, folders: &Folders, places: &Places) {
+pub fn restore(task: &FoldersTask, folders: &Folders, places: &Places) {
     // Scripts run as any user.
     rustix::process::umask(rustix::fs::Mode::empty());
     let mut keys = Keys::new();
@@ -237,7 +237,7 @@ fn archives(folder: &Path) -> Vec<Archive> {
 }
 
 /// Keeps what is in the folders of caches as soon as the script went well. Ends when the pod does.
-pub async fn keep(task: CacheTask, folders: &Folders, places: &Places, stop: &mut Stop) {
+pub async fn keep(task: FoldersTask, folders: &Folders, places: &Places, stop: &mut Stop) {
     let mut tick = interval(TICK);
     let asked = async {
         while !folders.save_caches_file().exists() {
@@ -281,7 +281,7 @@ pub async fn ask(folders: &Folders) {
     }
 }
 
-fn save_all(task: &CacheTask, places: &Places) {
+fn save_all(task: &FoldersTask, places: &Places) {
     let text = fs::read_to_string(places.keys()).unwrap_or_default();
     let keys: Keys = serde_json::from_str(&text).unwrap_or_default();
     for cache in task.caches.iter().filter(|cache| cache.saves) {

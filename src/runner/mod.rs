@@ -1,28 +1,33 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
-//! caches, `stage` runs a script, `build` builds an image, `sbom` lists what is in it, `sign` signs it. What to do comes
-//! as one JSON value in the environment (`task`), how it went
-//! goes back as the container's termination message (`report`). Nothing from outside is ever spliced
-//! into a command line.
+//! caches, `stage` runs a script, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
+//! what they say to the operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value
+//! in the environment (`task`), how it went goes back as the container's termination message (`report`). Nothing from
+//! outside is ever spliced into a command line.
 
 pub mod build;
 pub mod cache;
+pub mod call;
+pub mod claim;
 pub mod git;
 pub mod glob;
-pub mod junit;
+pub mod index;
+pub mod log;
 pub mod mask;
 pub mod memory;
 pub mod process;
 pub mod registry;
 pub mod report;
 pub mod sbom;
+pub mod ship;
 pub mod sign;
 pub mod source;
 pub mod stage;
+pub mod tag;
 pub mod task;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -46,15 +51,30 @@ pub struct Args {
     /// File that becomes the container's termination message.
     #[arg(long, default_value = "/dev/termination-log", global = true)]
     pub report: PathBuf,
+    /// Longest report, in bytes: the more containers a pod has, the less each of them may say.
+    #[arg(long, default_value_t = report::LIMIT, global = true)]
+    pub report_limit: usize,
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
+    /// Folder that the log is kept in, if it is there.
+    #[arg(long, default_value = task::LOGS, global = true)]
+    pub logs: PathBuf,
     /// Folder with the archives of caches.
     #[arg(long, default_value = task::STORAGE, global = true)]
     pub storage: PathBuf,
     /// Folder into which caches are unpacked.
     #[arg(long, default_value = task::CACHES, global = true)]
     pub caches: PathBuf,
+}
+
+impl Args {
+    fn places(&self) -> cache::Places {
+        cache::Places {
+            storage: self.storage.clone(),
+            caches: self.caches.clone(),
+        }
+    }
 }
 
 /// What the runner does.
@@ -75,10 +95,18 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// Join the images of several platforms.
+    Index,
+    /// Give images their tags.
+    Tag,
     /// List what is in images, and put the lists beside them.
     Sbom,
     /// Sign images and what is known about them.
     Sign,
+    /// Send what the stage says to the operator.
+    Logs,
+    /// Claim the attempt of a stage that runs at most once.
+    Claim,
 }
 
 /// Where things are in a pod. The names of `task` are those of a real one.
@@ -112,49 +140,50 @@ impl Folders {
 
 /// Does what the command line says; the exit code.
 pub async fn run(args: Args) -> u8 {
-    carry_out(&args).await.unwrap_or_else(|error| {
+    let folders = Folders {
+        workspace: args.workspace.clone(),
+    };
+    if !matches!(args.command, Command::Logs | Command::Install { .. }) {
+        log::keep_in(&args.logs);
+    }
+    act(&args, &folders).await.unwrap_or_else(|error| {
         say(&format!("slipway-runner: {}", chain(&error)));
         1
     })
 }
 
-async fn carry_out(args: &Args) -> io::Result<u8> {
-    let folders = Folders {
-        workspace: args.workspace.clone(),
-    };
-    let places = cache::Places {
-        storage: args.storage.clone(),
-        caches: args.caches.clone(),
-    };
+async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
     let task = args.task.as_str();
-    let told = |(report, code): (StageReport, u8)| {
-        write_report(&args.report, &report.encode());
-        code
-    };
-    Ok(match &args.command {
-        Command::Install { path } => {
-            install(path)?;
-            0
-        }
-        Command::Source => {
-            let (report, code) = source::run(&parse(task)?, &folders).await;
-            write_report(&args.report, &report.encode());
-            code
+    let told = |(report, code): (StageReport, u8)| (report.encode_within(args.report_limit), code);
+    let (report, code) = match &args.command {
+        Command::Install { path } => return install(path).map(|()| 0),
+        Command::Logs => {
+            ship::run(&parse(task)?, &mut Stop::listen()?).await;
+            return Ok(0);
         }
         Command::Restore => {
-            cache::restore(&parse(task)?, &folders, &places);
-            0
+            cache::restore(&parse(task)?, folders, &args.places());
+            return Ok(0);
         }
         Command::Caches => {
             let mut stop = Stop::listen()?;
-            cache::keep(parse(task)?, &folders, &places, &mut stop).await;
-            0
+            cache::keep(parse(task)?, folders, &args.places(), &mut stop).await;
+            return Ok(0);
         }
-        Command::Stage => told(stage::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
-        Command::Build => told(build::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
-        Command::Sbom => told(sbom::run(&parse(task)?, &folders, &mut Stop::listen()?).await),
+        Command::Source => {
+            let (report, code) = source::run(&parse(task)?, folders).await;
+            (report.encode_within(args.report_limit), code)
+        }
+        Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Index => told(index::run(&parse(task)?).await),
+        Command::Tag => told(tag::run(&parse(task)?).await),
+        Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Sign => told(sign::run(&parse(task)?).await),
-    })
+        Command::Claim => told(claim::run(&parse(task)?).await),
+    };
+    write_report(&args.report, &report);
+    Ok(code)
 }
 
 fn parse<T: DeserializeOwned>(task: &str) -> io::Result<T> {
@@ -183,8 +212,7 @@ fn write_report(path: &Path, text: &str) {
 
 /// A line in the log of the stage.
 pub(crate) fn say(line: &str) {
-    // A log that nobody takes is no reason to stop.
-    let _ = writeln!(io::stdout(), "{line}");
+    log::write(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

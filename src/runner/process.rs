@@ -1,7 +1,7 @@
 //! Runs a program to its end, or to its timeout: its output is passed on as it comes and its last lines
 //! are kept; whatever it started goes with it. Talks to the operating system.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::log;
 use super::mask::{Mask, Stream};
 
 /// Bytes of output that are kept.
@@ -32,8 +33,13 @@ impl Stop {
         unix::signal(SignalKind::terminate()).map(Self)
     }
 
-    /// Waits until it is asked to.
-    pub(super) async fn asked(&mut self) {
+    /// Whether the pod is asked to end within this time.
+    pub async fn within(&mut self, limit: Duration) -> bool {
+        timeout(limit, self.asked()).await.is_ok()
+    }
+
+    /// Waits until it is.
+    pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -70,17 +76,25 @@ pub struct Running {
     drained: oneshot::Receiver<()>,
 }
 
+/// What sees the output of a program, piece by piece.
+pub type Watch = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Starts a program whose output goes to ours, without what must not be said.
 pub fn start(command: Command, mask: &Mask) -> io::Result<Running> {
-    spawn(command, true, mask)
+    spawn(command, true, mask, Box::new(|_| ()))
+}
+
+/// The same, and what is left of the output is watched.
+pub fn start_watched(command: Command, mask: &Mask, watch: Watch) -> io::Result<Running> {
+    spawn(command, true, mask, watch)
 }
 
 /// Starts a program whose output is only kept.
 pub fn start_silent(command: Command) -> io::Result<Running> {
-    spawn(command, false, &Mask::default())
+    spawn(command, false, &Mask::default(), Box::new(|_| ()))
 }
 
-fn spawn(mut command: Command, shown: bool, mask: &Mask) -> io::Result<Running> {
+fn spawn(mut command: Command, shown: bool, mask: &Mask, watch: Watch) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -97,7 +111,7 @@ fn spawn(mut command: Command, shown: bool, mask: &Mask) -> io::Result<Running> 
     let kept = Arc::clone(&tail);
     let masked = mask.stream();
     std::thread::spawn(move || {
-        pump(reader, shown, masked, &kept);
+        pump(reader, (shown, watch), masked, &kept);
         let _ = done.send(());
     });
     Ok(Running {
@@ -109,7 +123,12 @@ fn spawn(mut command: Command, shown: bool, mask: &Mask) -> io::Result<Running> 
 }
 
 /// Passes output on until its end.
-fn pump(mut reader: PipeReader, shown: bool, mut masked: Stream, tail: &Mutex<Vec<u8>>) {
+fn pump(
+    mut reader: PipeReader,
+    (shown, mut watch): (bool, Watch),
+    mut masked: Stream,
+    tail: &Mutex<Vec<u8>>,
+) {
     let mut buffer = vec![0; 8192];
     loop {
         let count = reader.read(&mut buffer).unwrap_or_default();
@@ -120,19 +139,19 @@ fn pump(mut reader: PipeReader, shown: bool, mut masked: Stream, tail: &Mutex<Ve
         } else {
             masked.push(part)
         };
-        pass_on(&part, shown, tail);
+        if shown {
+            log::write(&part);
+        }
+        watch(&part);
+        keep(&part, tail);
         if is_end {
             return;
         }
     }
 }
 
-fn pass_on(part: &[u8], shown: bool, tail: &Mutex<Vec<u8>>) {
-    if shown {
-        let mut out = io::stdout();
-        // Output that nobody takes is no reason to stop the program.
-        let _ = out.write_all(part).and_then(|()| out.flush());
-    }
+/// Keeps the end of the output.
+fn keep(part: &[u8], tail: &Mutex<Vec<u8>>) {
     let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
     tail.extend_from_slice(part);
     let excess = tail.len().saturating_sub(KEPT);

@@ -1,11 +1,17 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
+mod build;
+mod publish;
 mod supply;
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+
+pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
+pub use publish::{IndexTask, Joined, TagTask};
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
@@ -20,11 +26,15 @@ pub const WORKSPACE: &str = "/workspace";
 pub const CHECKOUT: &str = "/workspace/source";
 /// Where `source` leaves what `build` needs to know of the commit.
 pub const COMMIT_FILE: &str = "/workspace/commit.json";
+/// The volume with what the stage says, of which only the `logs` container and the stage know.
+pub const LOGS: &str = "/slipway-logs";
+/// Where the token of the pod is, in our own containers that call the receiver.
+pub const TOKEN_FILE: &str = "/slipway-token/token";
+/// Whom the token of the pod is for: the receiver, and not the API server.
+pub const AUDIENCE: &str = "slipway.dev/stage";
 /// Exit code of what may work the next time: no verdict, as BSD's EX_TEMPFAIL.
 pub const TRANSIENT: u8 = 75;
 
-/// Where Secrets of a script are that it reads as files, each by the name of its variable.
-pub const SECRETS: &str = "/slipway-secrets";
 /// Where the password of a repository is.
 pub const GIT_PASSWORD: &str = "/slipway-git/password";
 /// Where the archives of caches are.
@@ -55,7 +65,7 @@ pub struct GitLogin {
 /// Fill the folders of caches, or keep what is in them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CacheTask {
+pub struct FoldersTask {
     /// The caches.
     pub caches: Vec<CacheItem>,
 }
@@ -127,9 +137,15 @@ pub struct ScriptTask {
     pub script: String,
     /// How long it may take.
     pub timeout_seconds: u64,
-    /// Globs of its JUnit reports.
+    /// Its reports: the format, and globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub junit: Vec<String>,
+    pub reports: Vec<(ReportFormat, Vec<String>)>,
+    /// Tools whose messages in its output are findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemMatcher>,
+    /// Names of tests whose failure is not held against the commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<String>,
     /// What is kept out of its log and its reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretSource>,
@@ -138,24 +154,47 @@ pub struct ScriptTask {
     pub saves_caches: bool,
 }
 
-/// Build an image and push it by digest.
+impl ScriptTask {
+    /// What a stage asks for.
+    pub fn of(stage: &Stage) -> Self {
+        let reports = stage.reports.as_ref();
+        let globs = reports.into_iter().flat_map(Reports::by_format);
+        Self {
+            script: stage.run.clone().unwrap_or_default(),
+            timeout_seconds: stage.timeout().as_secs(),
+            reports: globs
+                .map(|(format, globs)| (format, globs.to_vec()))
+                .collect(),
+            problems: reports.map_or_else(Vec::new, |reports| reports.problems.clone()),
+            quarantine: Vec::new(),
+            secrets: Vec::new(),
+            saves_caches: false,
+        }
+    }
+}
+
+/// Post what the stage says to the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BuildTask {
-    /// Dockerfile, from the root of the repository.
-    pub dockerfile: String,
-    /// Folder that the build may read, from the root of the repository.
-    pub context: String,
-    /// Build arguments.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<String, String>,
-    /// Where to push.
-    pub image: String,
-    /// Whether to push over http.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How long it may take.
-    pub timeout_seconds: u64,
+pub struct LogTask {
+    /// URL of the receiver.
+    pub url: String,
+    /// File with the pod's token.
+    pub token_file: PathBuf,
+    /// Folder with what the stage says.
+    pub folder: PathBuf,
+    /// Longest log that is sent, in bytes: of a longer one the beginning and the end are.
+    pub max_bytes: u64,
+}
+
+/// Claim the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimTask {
+    /// URL of the receiver.
+    pub url: String,
+    /// File with the pod's token.
+    pub token_file: PathBuf,
 }
 
 /// What `build` needs to know of the commit.

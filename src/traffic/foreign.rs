@@ -130,7 +130,8 @@ pub fn put_back(
         | ObjectKind::PrometheusRule
         | ObjectKind::Job
         | ObjectKind::ConfigMap
-        | ObjectKind::Secret => return None,
+        | ObjectKind::Secret
+        | ObjectKind::TokenReview => return None,
     };
     let nothing = Reading::even(Division::NONE);
     let is_driven = router.read(&scene).is_ok_and(|now| now != nothing);

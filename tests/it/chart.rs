@@ -212,7 +212,13 @@ async fn the_operator_meets_the_restricted_standard() {
 async fn with_namespaces_the_operator_has_rights_in_these_only() {
     let values = json!({ "watchNamespaces": ["shop", "blog"] });
     let manifests = render("ops", &values).await.unwrap();
-    assert!(of_kind(&manifests, "ClusterRoleBinding").is_empty());
+    // Tokens are of no namespace.
+    let everywhere = of_kind(&manifests, "ClusterRoleBinding");
+    let everywhere: Vec<&Value> = everywhere
+        .iter()
+        .map(|one| &one["roleRef"]["name"])
+        .collect();
+    assert_eq!(everywhere, ["slipway-receiver"]);
     let bindings = of_kind(&manifests, "RoleBinding").into_iter();
     let bound: Vec<&Value> = bindings
         .filter(|binding| binding["roleRef"]["kind"] == "ClusterRole")
@@ -272,6 +278,24 @@ async fn switches_switch() {
     .await;
     assert!(reads_secrets(&measuring) && arguments(&measuring).contains("--metric-secrets"));
     assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
+
+    assert!(arguments(&standard).contains("--stage-listen=0.0.0.0:8091"));
+    assert!(arguments(&standard).contains("--stage-url=http://slipway-receiver.ops.svc:8091"));
+    assert!(of_kind(&standard, "PersistentVolumeClaim").is_empty());
+    let keeping = with(json!({"receiver": {"logs": {"persistence": {"enabled": true}}}})).await;
+    let claim = of_kind(&keeping, "PersistentVolumeClaim")[0];
+    let volume = &of_kind(&keeping, "Deployment")[0]["spec"]["template"]["spec"]["volumes"][0];
+    assert_eq!(
+        volume["persistentVolumeClaim"]["claimName"],
+        claim["metadata"]["name"]
+    );
+    let silent = with(json!({"receiver": {"enabled": false}})).await;
+    assert!(!arguments(&silent).contains("--stage-listen"));
+    assert!(
+        !rules(&silent)
+            .iter()
+            .any(|(_, _, of)| of.contains(&"tokenreviews"))
+    );
 
     let off = with(json!({
         "crds": { "install": false }, "admissionPolicies": { "enabled": false }, "replicaCount": 1,

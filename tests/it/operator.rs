@@ -87,6 +87,11 @@ impl Operator {
         self.address_of("taking alerts").await
     }
 
+    /// Where it takes logs and claims of stages.
+    pub(crate) async fn stage_address(&self) -> String {
+        self.address_of("taking logs of stages").await
+    }
+
     async fn address_of(&self, what: &str) -> String {
         let address = async || {
             let log = self.log();

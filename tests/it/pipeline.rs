@@ -125,9 +125,14 @@ impl Subject {
 
     /// Starts an operator whose stage images are those that this test scripts.
     pub(crate) fn operator(&self, kubeconfig: &std::path::Path) -> Operator {
+        self.operator_with(kubeconfig, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn operator_with(&self, kubeconfig: &std::path::Path, more: &[&str]) -> Operator {
         let (runner, buildkit) = (self.image("runner"), self.image("buildkit"));
         let images = ["--runner-image", &runner, "--buildkit-image", &buildkit];
-        let args = [&["--no-leader-election"][..], &images].concat();
+        let args = [&["--no-leader-election"][..], &images, more].concat();
         Operator::start_with(&self.namespace, kubeconfig, &args)
     }
 
@@ -178,7 +183,7 @@ pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         log_tail: "the end of the log".into(),
         ..StageReport::default()

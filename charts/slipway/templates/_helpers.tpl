@@ -66,6 +66,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 ['system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:storage-version-migrator-controller', 'system:kube-controller-manager']
 {{- end -}}
 
+{{/* Name of the Service that takes logs and claims of stages. */}}
+{{- define "slipway.receiver" -}}
+{{ printf "%s-receiver" (include "slipway.fullname" . | trunc 54) }}
+{{- end -}}
+
 {{/* Binding of a policy: everywhere, or in the watched namespaces only. */}}
 {{- define "slipway.policy.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1

@@ -10,7 +10,7 @@ use crate::analysis::api::AnalysisTemplate;
 use crate::analysis::template::Templates;
 use crate::cli::cluster::{Place, Server};
 use crate::cli::text::Palette;
-use crate::cli::{Answer, Output};
+use crate::cli::{Answer, Output, in_runtime};
 use crate::rollout::api::Rollout;
 use crate::rollout::explain::explain;
 
@@ -42,23 +42,13 @@ async fn read(args: &Args) -> Result<(Rollout, Templates, Timestamp), String> {
 
 /// Asks, and shows.
 pub(super) fn run(args: &Args, palette: Palette) -> Answer {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return Answer::failed(format!("cannot start: {error}")),
-    };
-    let (rollout, templates, now) = match runtime.block_on(read(args)) {
-        Ok(read) => read,
-        Err(problem) => return Answer::failed(problem),
-    };
-    let explanation = explain(&rollout, &templates, now);
-    Answer {
-        text: args
-            .output
-            .document(&explanation)
-            .unwrap_or_else(|| render::table(&explanation, palette)),
-        ..Answer::default()
-    }
+    in_runtime(async {
+        let (rollout, templates, now) = read(args).await?;
+        let explanation = explain(&rollout, &templates, now);
+        let document = args.output.document(&explanation);
+        Ok(Answer {
+            text: document.unwrap_or_else(|| render::table(&explanation, palette)),
+            ..Answer::default()
+        })
+    })
 }

@@ -1,18 +1,21 @@
 //! Stories.
 
 mod ending;
+mod evidence;
 mod matrix;
+mod publish;
 mod retry;
+mod supply;
 
 use super::super::api::{GateResult, RunParam, StageStatus};
 use super::super::observed::Trouble;
 use super::super::status::status;
-use super::super::testing::{a_job, a_run, built, digest, tested};
+use super::super::testing::{a_job, a_run, built, digest, receiver, tested};
 use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline::api::{Isolation, SourceError, SourceErrorKind};
 use crate::pipeline::secret::{Facts, Secrets};
 use crate::pipeline::testing::{NOW, sha, spec};
 use jiff::SignedDuration;
@@ -39,6 +42,7 @@ fn names(plan: &Plan<PipelineRunStatus>) -> Vec<&str> {
 /// The snapshot is there.
 fn begun() -> Observed {
     let mut seen = a_run();
+    seen.images.receiver = Some(receiver());
     seen.status.revision = Some("api-snapshot".into());
     seen.snapshot = Snapshot::Taken(Box::new(spec()));
     seen
@@ -503,4 +507,32 @@ fn a_run_that_asks_for_what_the_pipeline_does_not_offer_fails_with_all_that_is_w
     let failure = plan.progress.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::Config);
     assert!(failure.hint.unwrap().contains("no parameter PATH"));
+}
+
+#[test]
+fn an_isolation_that_the_operator_does_not_allow_fails_the_run_before_anything_is_started() {
+    let mut seen = begun();
+    seen.images.isolations = vec![Isolation::Rootless, Isolation::Chroot];
+    let mut pipeline = spec();
+    let build = pipeline.stages[1].build.as_mut().unwrap();
+    build.isolation = Some(Isolation::Privileged);
+    seen.snapshot = Snapshot::Taken(Box::new(pipeline));
+    let plan = plan(&seen, NOW);
+    assert_eq!(created(&plan).len(), 0);
+    let failure = plan.progress.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Config);
+    assert!(failure.hint.unwrap().contains("(Rootless, Chroot)"));
+    // Auto takes the first of them.
+    let auto = with_job(then(seen_with(&[Isolation::Rootless])), UNIT, |job| {
+        job.over(NOW, 0, tested(12, 0))
+    });
+    let plan = super::plan(&auto, NOW);
+    let container = &created(&plan)[0].body["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["securityContext"]["runAsUser"], 1000);
+}
+
+fn seen_with(allowed: &[Isolation]) -> Observed {
+    let mut seen = begun();
+    seen.images.isolations = allowed.to_vec();
+    seen
 }

@@ -13,9 +13,10 @@ mod variable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build};
+use super::{At, build, publish, sidecar, supply};
 use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
+use crate::runner::report;
 use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask};
 use variable::{Content, Variable};
 
@@ -53,10 +54,25 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
             json!({"name": "workspace", "emptyDir": {}}),
         ],
     };
-    add_source(&mut parts, seen, spec, at);
-    add_main(&mut parts, seen, spec, stage, at);
-    let profile = settings.security_profile.unwrap_or_default();
-    parts.init.extend(service::containers(stage, profile));
+    if let Some((main, volumes)) = supply::sign(seen, spec, stage, at) {
+        // Nothing but the key.
+        parts = Parts {
+            init: Vec::new(),
+            main,
+            volumes,
+        };
+    } else if let Some((main, volumes)) = supply::sbom(seen, spec, stage, at) {
+        parts.main = main;
+        parts.volumes.extend(volumes);
+    } else {
+        add_source(&mut parts, seen, spec, at);
+        add_main(&mut parts, seen, spec, stage, at);
+        let profile = settings.security_profile.unwrap_or_default();
+        parts.init.extend(service::containers(stage, profile));
+    }
+    if let Some(resources) = &stage.resources {
+        parts.main["resources"] = resources.clone();
+    }
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
@@ -68,13 +84,45 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         "volumes": parts.volumes,
     });
     service::make_room(&mut pod, stage);
-    setting::apply(&mut pod, &settings, stage.build.is_some());
+    setting::apply(&mut pod, &settings, stage.type_.is_script());
     if pod.get("serviceAccountName").is_none()
         && let Some(account) = &spec.service_account_name
     {
         pod["serviceAccountName"] = account.as_str().into();
     }
+    if let Some(build) = stage
+        .build
+        .as_ref()
+        .filter(|_| !publish::joins(stage, at.cell))
+    {
+        build::shape(&mut pod, seen, build, build::platform(build, at.cell));
+    }
+    if stage.type_.is_at_most_once() {
+        sidecar::add_claim(seen, &mut pod);
+    }
+    sidecar::add_logs(seen, &mut pod);
+    limit_reports(&mut pod);
     pod
+}
+
+/// Tells every runner of a pod how much it may report: the more containers there are, the less.
+fn limit_reports(pod: &mut Value) {
+    let lists = ["initContainers", "containers"];
+    let count = |list: &str| pod[list].as_array().map_or(0, Vec::len);
+    let limit = report::limit(lists.into_iter().map(count).sum());
+    if limit == report::LIMIT {
+        return;
+    }
+    for list in lists {
+        for container in pod[list].as_array_mut().into_iter().flatten() {
+            let command = container["command"].as_array_mut();
+            let runs = |name: &Value| name == task::RUNNER || name == task::RUNNER_IN_IMAGE;
+            if let Some(command) = command.filter(|command| command.first().is_some_and(runs)) {
+                command.push("--report-limit".into());
+                command.push(limit.to_string().into());
+            }
+        }
+    }
 }
 
 pub(super) fn push(list: &mut Value, item: Value) {
@@ -156,6 +204,18 @@ pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
 
 /// The container that does the work, with what only it needs.
 fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
+    let published = match (&stage.tag, &stage.build) {
+        (Some(tag), _) => Some(publish::tag(seen, spec, at, (stage, tag))),
+        (None, Some(build)) if publish::joins(stage, at.cell) => {
+            Some(publish::index(seen, at, (stage, build)))
+        }
+        (None, _) => None,
+    };
+    if let Some((main, volumes)) = published {
+        parts.main = main;
+        parts.volumes.extend(volumes);
+        return;
+    }
     parts.main = json!({
         "name": MAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -173,35 +233,29 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
         // A build does not see them.
         variables.retain(|variable| matches!(variable.content, Content::Plain(_)));
         let mut env: Vec<Value> = variables.iter().map(Variable::render).collect();
-        let timeout = stage.timeout().as_secs();
-        let volume = build::fill(&mut parts.main, &mut env, seen, build, timeout);
-        parts.volumes.push(volume);
+        let volumes = build::fill(
+            &mut parts.main,
+            &mut env,
+            (seen, spec),
+            (build, build::platform(build, at.cell)),
+            (at.sha, stage.timeout().as_secs()),
+        );
+        parts.volumes.extend(volumes);
         parts.main["env"] = env.into();
     } else {
         let saves = cache::add(parts, seen, spec, stage, &variables);
         variable::mount_files(parts, &variables);
-        let task = script_task(stage, &variables, saves);
+        let secrets = variables.iter().filter_map(Variable::secret_source);
+        let task = ScriptTask {
+            secrets: secrets.collect(),
+            saves_caches: saves,
+            ..ScriptTask::of(stage)
+        };
         let env = variables.iter().map(Variable::render);
         parts.main["env"] = env.chain([task_variable(&task)]).collect();
         parts.main["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
         parts.main["command"] = json!([task::RUNNER, "stage"]);
         let profile = stage.pod(&spec.defaults).security_profile;
         parts.main["securityContext"] = setting::of_people(profile.unwrap_or_default());
-    }
-}
-
-fn script_task(stage: &Stage, variables: &[Variable], saves_caches: bool) -> ScriptTask {
-    let reports = stage.reports.as_ref();
-    ScriptTask {
-        script: stage.run.clone().unwrap_or_default(),
-        timeout_seconds: stage.timeout().as_secs(),
-        junit: reports
-            .map(|reports| reports.junit.clone())
-            .unwrap_or_default(),
-        secrets: variables
-            .iter()
-            .filter_map(Variable::secret_source)
-            .collect(),
-        saves_caches,
     }
 }

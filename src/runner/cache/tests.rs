@@ -25,14 +25,14 @@ impl Bench {
     }
 
     fn restore(&self, cache: &CacheItem) {
-        let task = CacheTask {
+        let task = FoldersTask {
             caches: vec![cache.clone()],
         };
         restore(&task, &self.folder.folders(), &self.places);
     }
 
     fn save(&self, cache: &CacheItem) {
-        let task = CacheTask {
+        let task = FoldersTask {
             caches: vec![cache.clone()],
         };
         save_all(&task, &self.places);
@@ -236,7 +236,7 @@ async fn the_two_containers_find_each_other() {
     bench.restore(&cache);
     bench.put(&cache, "wheel", "one");
     let folders = bench.folder.folders();
-    let task = CacheTask {
+    let task = FoldersTask {
         caches: vec![cache.clone()],
     };
     let mut stop = Stop::listen().unwrap();

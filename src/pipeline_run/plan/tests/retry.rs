@@ -122,6 +122,16 @@ fn what_is_done_at_most_once_is_never_tried_again() {
 }
 
 #[test]
+fn what_is_done_at_most_once_waits_for_an_operator_that_takes_claims() {
+    let once = json!({"name": "unit", "type": "Migrate", "image": "i", "run": "true"});
+    let mut seen = running(&json!([once]));
+    seen.images.receiver = None;
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.why.reason, "NoReceiver");
+    assert!(plan.actions.is_empty() && plan.wake.is_some());
+}
+
+#[test]
 fn a_stuck_attempt_that_is_replaced_is_taken_away() {
     let seen = unit(&json!({"pendingTimeout": "1m"}));
     let seen = with_job(seen, UNIT, |job| job);
@@ -153,7 +163,7 @@ fn the_commit_is_told_by_one_job_at_a_time() {
     let lost = with_job(seen, "api-1-a-1", |job| {
         job.evicted(NOW).with_pod(|pod| pod.ended.clear())
     });
-    let lost = then(with_job(lost, "api-1-b-1", |job| job.running()));
+    let lost = then(with_job(lost, "api-1-b-1", Job::running));
     let again = plan(&lost, NOW + SignedDuration::from_secs(5));
     assert_eq!(
         (names(&again), reports(&again)),

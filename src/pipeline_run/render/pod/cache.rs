@@ -15,7 +15,7 @@ use super::variable::{Content, Variable};
 use super::{Parts, confined, push, runner, task_variable};
 use crate::pipeline::api::{Cache, CacheFallback, CacheSave, PipelineSpec, SecurityProfile, Stage};
 use crate::pipeline_run::observed::Observed;
-use crate::runner::task::{self, CacheItem, CacheTask};
+use crate::runner::task::{self, CacheItem, FoldersTask};
 
 /// Name of the container that fills the folders of caches.
 const RESTORE: &str = "restore";
@@ -39,7 +39,7 @@ pub(super) fn add(
     };
     let is_branch = seen.spec.git_ref == format!("refs/heads/{}", spec.source.git.branch);
     let items = caches.iter().map(|cache| item(cache, variables, is_branch));
-    let task = CacheTask {
+    let task = FoldersTask {
         caches: items.collect(),
     };
     let saves = task.caches.iter().any(|item| item.saves);
@@ -101,7 +101,7 @@ fn item(cache: &Cache, variables: &[Variable], is_branch: bool) -> CacheItem {
 }
 
 /// A container of ours with archives and folders.
-fn container(seen: &Observed, name: &str, task: &CacheTask) -> Value {
+fn container(seen: &Observed, name: &str, task: &FoldersTask) -> Value {
     let folder = &seen.spec.pipeline_ref.name;
     json!({
         "name": name, "image": runner(seen),

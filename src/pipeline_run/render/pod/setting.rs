@@ -12,8 +12,8 @@ use crate::pipeline::api::{PodSettings, SecurityProfile};
 /// The user of a pod that has to be anybody but root.
 const NOBODY: i64 = 65532;
 
-/// Puts the settings into a pod. A build has rights of its own.
-pub(super) fn apply(pod: &mut Value, settings: &PodSettings, is_build: bool) {
+/// Puts the settings into a pod. What runs no script of people's has rights of its own.
+pub(super) fn apply(pod: &mut Value, settings: &PodSettings, is_script: bool) {
     let mut set = |field: &str, value: Option<Value>| {
         if let Some(value) = value {
             pod[field] = value;
@@ -42,7 +42,7 @@ pub(super) fn apply(pod: &mut Value, settings: &PodSettings, is_build: bool) {
     set("imagePullSecrets", (!pull.is_empty()).then(|| pull.into()));
     set(
         "securityContext",
-        (!is_build).then(|| of_pod(settings)).flatten(),
+        is_script.then(|| of_pod(settings)).flatten(),
     );
 }
 

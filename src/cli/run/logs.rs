@@ -1,0 +1,472 @@
+//! `run logs`: what stages say, from their pods, and what they have said, from the operator. Talks to the API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{AsyncBufReadExt, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, LogParams};
+use kube::{Client, ResourceExt};
+use tokio::time::interval;
+
+use super::archive::{Archive, Keeper};
+use crate::archive::{About, Entry};
+use crate::cli::cluster::{Place, Server};
+use crate::cli::text::{Palette, Tone};
+use crate::cli::{Answer, End};
+use crate::error::chain;
+use crate::model::label;
+use crate::pipeline_run::api::{PipelineRun, StagePhase};
+use crate::pipeline_run::render::{MAIN, SOURCE};
+
+/// Time between two looks at what is followed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Which logs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the run.
+    pub name: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Go on until the run is over.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only this stage.
+    #[arg(long)]
+    pub stage: Option<String>,
+    /// Only this cell of the stage's matrix.
+    #[arg(long, requires = "stage")]
+    pub cell: Option<String>,
+    /// Only this attempt, from 1; by default the last one, and all of them with --follow.
+    #[arg(long)]
+    pub attempt: Option<u32>,
+    /// Only what the operator keeps, not what pods say.
+    #[arg(long, conflicts_with = "follow")]
+    pub kept: bool,
+    /// Who keeps them.
+    #[command(flatten)]
+    pub keeper: Keeper,
+}
+
+/// Where a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Pod,
+    Kept,
+}
+
+/// Shows them as they come.
+pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let run: PipelineRun = server.get(&args.name).await?;
+    let mut show = Show {
+        args,
+        server: &server,
+        palette,
+        shown: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    let done = if args.follow {
+        show.follow().await
+    } else {
+        show.once(&run).await
+    };
+    match done {
+        Ok(()) => {}
+        // Whoever reads has read enough.
+        Err(problem) if problem.is_empty() => return Ok(Answer::default()),
+        Err(problem) => show.problems.push(problem),
+    }
+    if show.shown.is_empty() && show.problems.is_empty() {
+        let problem = format!(
+            "no stage of run {} that you ask for has said anything",
+            args.name
+        );
+        show.problems.push(problem);
+    }
+    let end = if show.problems.is_empty() {
+        End::Well
+    } else {
+        End::Failed
+    };
+    Ok(Answer {
+        problems: show.problems,
+        end,
+        ..Answer::default()
+    })
+}
+
+struct Show<'a> {
+    args: &'a Args,
+    server: &'a Server,
+    palette: Palette,
+    /// Pods whose log was shown.
+    shown: BTreeSet<String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Show<'a> {
+    /// Shows all that is there, in the order in which it began.
+    async fn once(&mut self, run: &PipelineRun) -> Result<(), String> {
+        let pods = if self.args.kept {
+            Vec::new()
+        } else {
+            self.pods().await?
+        };
+        let live: Vec<About> = pods.iter().filter_map(about).collect();
+        let mut archive = None;
+        if self.args.kept || lacks_a_stage(run, &live, self.args) {
+            archive = self.archive(run).await;
+        }
+        let kept = match &archive {
+            Some(archive) => archive.list().await?,
+            None => Vec::new(),
+        };
+        let all = pick(&live, &kept, self.args);
+        let is_alone = all.len() < 2;
+        for (about, origin) in &all {
+            let prefix = self.prefix(about, is_alone);
+            let mut problem = String::new();
+            if *origin == Origin::Pod {
+                match self.say_live(about, &prefix).await {
+                    Ok(()) => continue,
+                    Err(said) if said.is_empty() => return Err(said),
+                    // A pod that Kubernetes took away may still be listed, without its log.
+                    Err(said) => problem = said,
+                }
+            }
+            if archive.is_none() {
+                archive = self.archive(run).await;
+            }
+            match &archive {
+                Some(archive) => self.say_kept(archive, about, &prefix).await?,
+                None => self.problems.push(problem),
+            }
+        }
+        Ok(())
+    }
+
+    async fn say_live(&mut self, about: &About, prefix: &str) -> Result<(), String> {
+        live(
+            self.server.patient_client(),
+            self.server,
+            about,
+            prefix,
+            false,
+        )
+        .await?;
+        self.shown.insert(about.pod.clone());
+        Ok(())
+    }
+
+    /// Shows what is said until the run is over.
+    async fn follow(&mut self) -> Result<(), String> {
+        let mut running = FuturesUnordered::new();
+        let mut tick = interval(LOOK);
+        let mut followed = BTreeSet::new();
+        let run: PipelineRun = loop {
+            tokio::select! {
+                Some((pod, done)) = running.next() => {
+                    match done {
+                        Ok(()) => drop(self.shown.insert(pod)),
+                        Err(problem) if String::is_empty(&problem) => return Err(problem),
+                        Err(problem) => self.problems.push(problem),
+                    }
+                    continue;
+                }
+                _ = tick.tick() => {}
+            }
+            let run: PipelineRun = self.server.get(&self.args.name).await?;
+            let mut is_news = false;
+            for about in self.pods().await?.iter().filter_map(about) {
+                if !fits(&about, self.args) || !followed.insert(about.pod.clone()) {
+                    continue;
+                }
+                is_news = true;
+                let prefix = self.prefix(&about, self.args.stage.is_some());
+                let (client, server) = (self.server.patient_client(), self.server);
+                running.push(async move {
+                    let done = live(client, server, &about, &prefix, true).await;
+                    (about.pod, done)
+                });
+            }
+            let phase = run.status.as_ref().and_then(|status| status.phase);
+            if phase.unwrap_or_default().is_finished() && running.is_empty() && !is_news {
+                break run;
+            }
+        };
+        drop(running);
+        // Pods that came and went between two looks.
+        if !self.args.kept && self.shown.is_empty() {
+            return self.once(&run).await;
+        }
+        Ok(())
+    }
+
+    async fn pods(&self) -> Result<Vec<Pod>, String> {
+        let of_run = format!("{}={}", label::PIPELINE_RUN, self.args.name);
+        self.server.list(&of_run).await
+    }
+
+    /// What the operator keeps; why not becomes a problem.
+    async fn archive(&mut self, run: &PipelineRun) -> Option<Archive<'a>> {
+        let uid = run.uid().unwrap_or_default();
+        let name = self.args.name.as_str();
+        match Archive::of(self.server, &self.args.keeper, (name, &uid)).await {
+            Ok(archive) => Some(archive),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    async fn say_kept(
+        &mut self,
+        archive: &Archive<'_>,
+        about: &About,
+        prefix: &str,
+    ) -> Result<(), String> {
+        let (mut offset, mut line) = (0, Vec::new());
+        loop {
+            let part = archive.read(&about.pod, offset).await?;
+            if part.is_empty() {
+                break;
+            }
+            offset += part.len() as u64;
+            for piece in part.split_inclusive(|byte| *byte == b'\n') {
+                line.extend_from_slice(piece);
+                if line.ends_with(b"\n") {
+                    say(prefix, &line)?;
+                    line.clear();
+                }
+            }
+        }
+        if !line.is_empty() {
+            say(prefix, &line)?;
+        }
+        self.shown.insert(about.pod.clone());
+        Ok(())
+    }
+
+    fn prefix(&self, about: &About, is_alone: bool) -> String {
+        if is_alone {
+            return String::new();
+        }
+        let mut name = about.stage.clone();
+        if let Some(cell) = &about.cell {
+            name = format!("{name}/{cell}");
+        }
+        if about.attempt > 1 {
+            name = format!("{name}#{}", about.attempt);
+        }
+        self.palette.paint(Tone::Faint, &format!("{name} | "))
+    }
+}
+
+/// Shows what a pod says: the fetching of the commit, then the stage.
+async fn live(
+    client: Client,
+    server: &Server,
+    about: &About,
+    prefix: &str,
+    follow: bool,
+) -> Result<(), String> {
+    let pods: Api<Pod> = Api::namespaced(client, server.namespace());
+    let mut tick = interval(LOOK);
+    for container in [SOURCE, MAIN] {
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            follow,
+            ..LogParams::default()
+        };
+        loop {
+            tick.tick().await;
+            match pods.log_stream(&about.pod, &params).await {
+                Ok(stream) => {
+                    let mut stream = std::pin::pin!(stream);
+                    let mut line = Vec::new();
+                    loop {
+                        let read = stream.read_until(b'\n', &mut line).await;
+                        // A pod that goes takes the connection along.
+                        if !matches!(read, Ok(count) if count > 0) {
+                            break;
+                        }
+                        say(prefix, &line)?;
+                        line.clear();
+                    }
+                    break;
+                }
+                Err(kube::Error::Api(status)) if status.code == 400 => {
+                    // It has not begun, and may never.
+                    if !follow || is_over(server, &about.pod).await? {
+                        return Ok(());
+                    }
+                }
+                Err(kube::Error::Api(status)) => {
+                    return Err(format!("pod {}: {}", about.pod, status.message));
+                }
+                Err(error) => return Err(format!("pod {}: {}", about.pod, chain(&error))),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn is_over(server: &Server, pod: &str) -> Result<bool, String> {
+    let Some(pod) = server.find::<Pod>(pod).await? else {
+        return Ok(true);
+    };
+    let phase = pod.status.and_then(|status| status.phase);
+    Ok(matches!(phase.as_deref(), Some("Succeeded" | "Failed")))
+}
+
+/// One line. The error is empty where nobody reads any more.
+fn say(prefix: &str, line: &[u8]) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+    let written = out
+        .write_all(prefix.as_bytes())
+        .and_then(|()| out.write_all(line))
+        .and_then(|()| out.write_all(end))
+        .and_then(|()| out.flush());
+    written.map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return String::new();
+        }
+        format!("cannot write the log: {error}")
+    })
+}
+
+/// Which stage a pod is of.
+fn about(pod: &Pod) -> Option<About> {
+    let labels = pod.labels();
+    let Time(started_at) = pod.creation_timestamp()?;
+    let attempt = labels.get(label::ATTEMPT);
+    Some(About {
+        pod: pod.name_any(),
+        stage: labels.get(label::STAGE)?.clone(),
+        cell: labels.get(label::CELL).cloned(),
+        attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or(1),
+        started_at,
+        is_complete: false,
+    })
+}
+
+fn fits(about: &About, args: &Args) -> bool {
+    let is_stage = args
+        .stage
+        .as_ref()
+        .is_none_or(|stage| about.stage == *stage);
+    let is_cell = args.cell.is_none() || about.cell == args.cell;
+    let is_attempt = args.attempt.is_none_or(|attempt| about.attempt == attempt);
+    is_stage && is_cell && is_attempt
+}
+
+/// Whether a stage has begun that no pod is there of.
+fn lacks_a_stage(run: &PipelineRun, live: &[About], args: &Args) -> bool {
+    let stages = run.status.iter().flat_map(|status| &status.stages);
+    let mut begun = stages.filter(|stage| {
+        let has_run = !matches!(stage.phase, StagePhase::Pending | StagePhase::Skipped);
+        has_run && args.stage.as_ref().is_none_or(|name| stage.name == *name)
+    });
+    let mut fitting = live.iter().filter(|about| fits(about, args));
+    let wants_one = args.cell.is_some() || args.attempt.is_some();
+    (wants_one && fitting.next().is_none())
+        || begun.any(|stage| live.iter().all(|about| about.stage != stage.name))
+}
+
+/// The logs that are asked for, as they began: of each cell the last attempt, where none is named; from the pod where it is
+/// there.
+fn pick(live: &[About], kept: &[Entry], args: &Args) -> Vec<(About, Origin)> {
+    let mut all: BTreeMap<&str, (&About, Origin)> = BTreeMap::new();
+    for entry in kept {
+        all.insert(&entry.about.pod, (&entry.about, Origin::Kept));
+    }
+    for about in live {
+        all.insert(&about.pod, (about, Origin::Pod));
+    }
+    let mut all: Vec<_> = all
+        .into_values()
+        .filter(|(about, _)| fits(about, args))
+        .collect();
+    let mut last = BTreeMap::new();
+    for (about, _) in &all {
+        let attempt = last.entry((&about.stage, &about.cell)).or_insert(0);
+        *attempt = about.attempt.max(*attempt);
+    }
+    all.retain(|(about, _)| last.get(&(&about.stage, &about.cell)) == Some(&about.attempt));
+    all.sort_by_key(|(about, _)| (about.started_at, &about.pod));
+    let owned = all.into_iter().map(|(about, place)| (about.clone(), place));
+    owned.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::cli::Command;
+    use crate::cli::run::Verb;
+
+    fn args(line: &str) -> Args {
+        let line = format!("kubectl-slipway run logs shop-7 {line}");
+        match crate::cli::Args::parse_from(line.split_whitespace()).command {
+            Command::Run(Verb::Logs(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn log(stage: &str, attempt: u32, second: i64) -> About {
+        About {
+            pod: format!("{stage}-{attempt}-x"),
+            stage: stage.to_owned(),
+            cell: None,
+            attempt,
+            started_at: Timestamp::from_second(second).unwrap(),
+            is_complete: false,
+        }
+    }
+
+    fn kept(about: About) -> Entry {
+        Entry { about, bytes: 1 }
+    }
+
+    fn picked(live: &[About], kept: &[Entry], flags: &str) -> Vec<(String, Origin)> {
+        let all = pick(live, kept, &args(flags)).into_iter();
+        all.map(|(about, place)| (about.pod, place)).collect()
+    }
+
+    #[test]
+    fn a_log_is_taken_from_its_pod_or_from_what_is_kept() {
+        let live = [log("image", 1, 20)];
+        let kept = [kept(log("image", 1, 20)), kept(log("unit", 1, 10))];
+        assert_eq!(
+            picked(&live, &kept, ""),
+            [
+                ("unit-1-x".into(), Origin::Kept),
+                ("image-1-x".into(), Origin::Pod)
+            ]
+        );
+        assert_eq!(
+            picked(&live, &kept, "--stage image"),
+            [("image-1-x".into(), Origin::Pod)]
+        );
+    }
+
+    #[test]
+    fn the_last_attempt_counts_unless_another_is_named() {
+        let live = [log("unit", 1, 10), log("unit", 2, 20)];
+        assert_eq!(picked(&live, &[], ""), [("unit-2-x".into(), Origin::Pod)]);
+        assert_eq!(
+            picked(&live, &[], "--attempt 1"),
+            [("unit-1-x".into(), Origin::Pod)]
+        );
+    }
+}

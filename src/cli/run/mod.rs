@@ -1,0 +1,43 @@
+//! Verbs about PipelineRuns.
+
+pub mod archive;
+pub mod cancel;
+pub mod list;
+pub mod logs;
+pub mod start;
+pub mod table;
+
+use clap::Subcommand;
+
+use super::text::Palette;
+use super::{Answer, in_runtime};
+
+/// What to do with runs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what the stages of a run say or have said.
+    ///
+    /// While a pod is there its own log is shown, and what the operator keeps afterwards. That takes the right to get pods/log,
+    /// or, for what is kept, to make a token of a ServiceAccount of the namespace (create serviceaccounts/token): edit and
+    /// admin have it.
+    Logs(logs::Args),
+    /// List the runs of a namespace, newest first.
+    List(list::Args),
+    /// Show a run with its stages.
+    Describe(list::DescribeArgs),
+    /// Start a run of a Pipeline, in your own name.
+    Start(start::Args),
+    /// Stop a run, by a Decision in your own name.
+    Cancel(cancel::Args),
+}
+
+/// Does it.
+pub fn run(verb: &Verb, palette: Palette) -> Answer {
+    match verb {
+        Verb::Logs(args) => in_runtime(logs::run(args, palette)),
+        Verb::List(args) => in_runtime(list::run(args, palette)),
+        Verb::Describe(args) => in_runtime(list::describe(args, palette)),
+        Verb::Start(args) => in_runtime(start::run(args)),
+        Verb::Cancel(args) => in_runtime(cancel::run(args)),
+    }
+}

@@ -1,0 +1,67 @@
+//! `run start`: makes a PipelineRun. Talks to the API server.
+
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+
+use crate::cli::Answer;
+use crate::cli::cluster::{Place, Server};
+use crate::pipeline::api::Pipeline;
+use crate::pipeline_run::api::{PipelineRef, PipelineRun, PipelineRunSpec, Trigger, TriggerKind};
+
+/// Of which Pipeline, and at which commit.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the Pipeline.
+    pub pipeline: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Branch; by default the one that the Pipeline makes Releases of.
+    #[arg(long)]
+    pub branch: Option<String>,
+    /// Commit, 40 characters, on that branch; by default its head.
+    #[arg(long)]
+    pub sha: Option<String>,
+}
+
+/// Makes it, and says its name.
+pub(super) async fn run(args: &Args) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let pipeline: Pipeline = server.get(&args.pipeline).await?;
+    let branch = args.branch.as_deref();
+    let branch = branch.unwrap_or(pipeline.spec.release_branch());
+    let spec = PipelineRunSpec {
+        pipeline_ref: PipelineRef {
+            name: args.pipeline.clone(),
+        },
+        trigger: Trigger {
+            kind: TriggerKind::Manual,
+            actor: server.user().await?,
+        },
+        git_ref: format!("refs/heads/{branch}"),
+        sha: args.sha.clone(),
+        retry_of: None,
+    };
+    let run = PipelineRun {
+        metadata: ObjectMeta {
+            // Room for what the API server adds, in a name that is a label too.
+            generate_name: Some(format!("{}-", prefix(&args.pipeline))),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    let made = server.create(&run).await?;
+    Ok(Answer {
+        text: format!("{}\n", made.name_any()),
+        ..Answer::default()
+    })
+}
+
+fn prefix(pipeline: &str) -> &str {
+    let end = pipeline.len().min(57);
+    pipeline
+        .get(..end)
+        .unwrap_or(pipeline)
+        .trim_end_matches(['-', '.'])
+}

@@ -1,0 +1,206 @@
+//! Runs as tables for people. No I/O.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::pipeline_run::api::{
+    GateResult, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
+};
+
+/// Digits of a commit that people read.
+const SHORT: usize = 12;
+
+/// One line per run.
+pub fn list(runs: &[PipelineRun], now: Timestamp, palette: Palette) -> String {
+    let headings = [
+        "NAME", "PIPELINE", "PHASE", "COMMIT", "AGE", "TOOK", "MESSAGE",
+    ];
+    let mut table = Table::new(&headings, &[]);
+    for run in runs {
+        let status = run.status.clone().unwrap_or_default();
+        let phase = status.phase.unwrap_or_default();
+        let sha = status.sha.as_deref().or(run.spec.sha.as_deref());
+        let age = run
+            .creation_timestamp()
+            .map(|Time(at)| now.duration_since(at));
+        table.row([
+            run.name_any().into(),
+            run.spec.pipeline_ref.name.as_str().into(),
+            Cell::new(tone(phase), phase.as_str()),
+            short(sha.unwrap_or("–")).into(),
+            age.map_or_else(String::new, span).into(),
+            took(status.started_at.as_ref(), status.finished_at.as_ref(), now).into(),
+            status.message.unwrap_or_default().into(),
+        ]);
+    }
+    lines(&table, palette)
+}
+
+/// A run with its stages and gates.
+pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
+    let status = run.status.clone().unwrap_or_default();
+    let phase = status.phase.unwrap_or_default();
+    let mut text = format!(
+        "Run {}: {}\n",
+        palette.paint(Tone::Strong, &run.name_any()),
+        palette.paint(tone(phase), phase.as_str())
+    );
+    text.push_str(&lines(&facts(run, &status, now), palette));
+    let mut stages = Table::new(&["STAGE", "PHASE", "TOOK", "MESSAGE"], &[]);
+    stages.rows(status.stages.iter().map(|stage| row(stage, now)));
+    let mut gates = Table::new(&["GATE", "RESULT", "MEASURED", "MESSAGE"], &[]);
+    gates.rows(status.gates.iter().map(|gate| {
+        let tone = match gate.result {
+            GateResult::Passed => Tone::Good,
+            GateResult::Warned | GateResult::Waived => Tone::Warn,
+            GateResult::Failed | GateResult::NoData => Tone::Bad,
+        };
+        [
+            gate.name.as_str().into(),
+            Cell::new(tone, gate.result.as_str()),
+            gate.measured.clone().unwrap_or_default().into(),
+            gate.message.clone().unwrap_or_default().into(),
+        ]
+    }));
+    for (table, is_there) in [
+        (stages, !status.stages.is_empty()),
+        (gates, !status.gates.is_empty()),
+    ] {
+        if is_there {
+            text.push('\n');
+            text.push_str(&lines(&table, palette));
+        }
+    }
+    if let Some(tail) = status.failure.and_then(|failure| failure.log_tail) {
+        text.push_str("\n  the last it said:\n");
+        for line in tail.lines() {
+            text.push_str("    ");
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table {
+    let sha = status.sha.as_deref().or(run.spec.sha.as_deref());
+    let mut facts = Table::new(&["", ""], &[]);
+    for (name, value) in [
+        ("pipeline", Some(run.spec.pipeline_ref.name.clone())),
+        ("ref", Some(run.spec.git_ref.clone())),
+        ("commit", sha.map(short)),
+        ("started by", Some(run.spec.trigger.actor.clone())),
+        (
+            "took",
+            Some(took(
+                status.started_at.as_ref(),
+                status.finished_at.as_ref(),
+                now,
+            )),
+        ),
+        ("release", status.release.clone()),
+        ("message", status.message.clone()),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            facts.row([Cell::new(Tone::Faint, name), value.into()]);
+        }
+    }
+    facts
+}
+
+fn row(stage: &StageStatus, now: Timestamp) -> [Cell; 4] {
+    let tone = match stage.phase {
+        StagePhase::Succeeded => Tone::Good,
+        StagePhase::Failed | StagePhase::TimedOut => Tone::Bad,
+        StagePhase::Pending | StagePhase::Skipped | StagePhase::Cancelled => Tone::Faint,
+        StagePhase::Running => Tone::Plain,
+    };
+    [
+        stage.name.as_str().into(),
+        Cell::new(tone, stage.phase.as_str()),
+        took(stage.started_at.as_ref(), stage.finished_at.as_ref(), now).into(),
+        stage.message.clone().unwrap_or_default().into(),
+    ]
+}
+
+const fn tone(phase: RunPhase) -> Tone {
+    match phase {
+        RunPhase::Succeeded => Tone::Good,
+        RunPhase::Failed | RunPhase::TimedOut => Tone::Bad,
+        RunPhase::Cancelled => Tone::Faint,
+        RunPhase::Queued | RunPhase::Running => Tone::Plain,
+    }
+}
+
+fn lines(table: &Table, palette: Palette) -> String {
+    let lines = table.lines(palette).into_iter();
+    lines.map(|line| line + "\n").collect()
+}
+
+fn short(sha: &str) -> String {
+    sha.chars().take(SHORT).collect()
+}
+
+fn took(from: Option<&Time>, to: Option<&Time>, now: Timestamp) -> String {
+    let Some(Time(from)) = from else {
+        return String::new();
+    };
+    let to = to.map_or(now, |Time(to)| *to);
+    span(to.duration_since(*from))
+}
+
+/// In its two largest units.
+fn span(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{minutes}m"),
+        _ => format!("{days}d{hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn a_run() -> PipelineRun {
+        let run = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun",
+            "metadata": {"name": "shop-7", "creationTimestamp": "2026-11-26T10:00:00Z"},
+            "spec": {"pipelineRef": {"name": "shop"}, "ref": "refs/heads/main", "sha": "a".repeat(40),
+                     "trigger": {"kind": "Push", "actor": "slipway"}},
+            "status": {
+                "phase": "Failed", "message": "stage unit: 1 of 12 tests failed",
+                "startedAt": "2026-11-26T10:00:05Z", "finishedAt": "2026-11-26T10:03:15Z",
+                "stages": [
+                    {"name": "unit", "type": "Test", "phase": "Failed", "message": "1 of 12 tests failed",
+                     "startedAt": "2026-11-26T10:00:05Z", "finishedAt": "2026-11-26T10:03:05Z"},
+                    {"name": "image", "type": "Build", "phase": "Skipped",
+                     "message": "not started, because unit did not succeed"}],
+                "gates": [{"name": "tests", "result": "Failed", "measured": "1 of 12 tests failed"}],
+                "failure": {"stage": "unit", "kind": "Test", "logTail": "one\ntwo"},
+            },
+        });
+        serde_json::from_value(run).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-28T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_run_with_its_stages() {
+        insta::assert_snapshot!(describe(&a_run(), now(), Palette::new(false)));
+    }
+
+    #[test]
+    fn all_runs() {
+        insta::assert_snapshot!(list(&[a_run()], now(), Palette::new(false)));
+    }
+}
