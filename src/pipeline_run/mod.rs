@@ -65,6 +65,10 @@ impl Kind for PipelineRunKind {
         plan::plan(seen, now)
     }
 
+    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        status::essence(on_record) == status::essence(status)
+    }
+
     fn status(
         seen: &Self::Observed,
         plan: &Plan<Self::Progress>,

@@ -123,12 +123,18 @@ pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), Re
     let key = Key::of(run.as_ref());
     let own = format!("{}={}", label::PIPELINE_RUN, key.name);
     let shared = format!("{}={}", label::PIPELINE, run.spec.pipeline_ref.name);
-    for (kind, selector) in [
+    let all = [
+        (ObjectKind::Release, &shared),
         (ObjectKind::Job, &own),
         (ObjectKind::Pod, &own),
         (ObjectKind::ControllerRevision, &shared),
-        (ObjectKind::Release, &shared),
-    ] {
+    ];
+    // Nothing has been made for a run that nobody has looked at, because that would be on record first; and if it is, our
+    // own record, which comes before our first action, is refused.
+    let status = run.status.as_ref();
+    let is_new = status.is_none_or(|status| status.observed_generation.unwrap_or(-1) < 0);
+    let needed = if is_new { 1 } else { all.len() };
+    for (kind, selector) in all.into_iter().take(needed) {
         let read = cluster.refresh(kind, &key.namespace, selector).await;
         read.map_err(ReconcileError::Observe)?;
     }

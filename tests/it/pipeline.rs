@@ -231,7 +231,9 @@ async fn a_push_becomes_a_release_and_the_next_one_another() {
         let name = next.name_any();
         let shown = subject
             .until("the newest Release", |s| {
+                let run = s.last_run.as_ref();
                 s.latest_release.as_ref() == Some(&name)
+                    && run.is_some_and(|run| run.phase == RunPhase::Succeeded)
             })
             .await;
         assert_eq!(shown.last_observed_sha, Some(second));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::api::PipelineRunStatus;
 use super::super::observed::Trouble;
-use super::super::status::status;
+use super::super::status::{essence, status};
 use super::super::testing::{a_job, a_run, built, receiver, tested};
 use super::*;
 use crate::model::action::Outcome;
@@ -154,7 +154,12 @@ impl World {
         if matches!(crash, Crash::BeforeStatus) {
             return (false, None);
         }
-        self.seen.status = status(&self.seen, &plan, &Outcome::default(), self.now);
+        // What only informs may wait for the next write, as long as there is something else to do.
+        let next = status(&self.seen, &plan, &Outcome::default(), self.now);
+        let essence = |status: &PipelineRunStatus| essence(&serde_json::to_value(status).unwrap());
+        if plan.actions.is_empty() || essence(&self.seen.status) != essence(&next) {
+            self.seen.status = next;
+        }
         let count = match crash {
             Crash::AfterActions(count) => count,
             Crash::No | Crash::BeforeStatus => usize::MAX,
