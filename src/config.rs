@@ -29,6 +29,10 @@ pub enum Command {
 }
 
 /// Settings of the operator. Each flag can be set by the environment variable that is named with it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
     /// Namespaces to watch, separated by commas; all of them when empty.
@@ -119,6 +123,10 @@ pub struct Config {
     /// Read Secrets that metrics name and that carry the label slipway.dev/use; takes the right to get Secrets.
     #[arg(long, env = "SLIPWAY_METRIC_SECRETS", global = true)]
     pub metric_secrets: bool,
+    /// Let Pipelines name Secrets that carry the label slipway.dev/use: variables and files of scripts, credentials of
+    /// repositories; takes the right to get Secrets.
+    #[arg(long, env = "SLIPWAY_STAGE_SECRETS", global = true)]
+    pub stage_secrets: bool,
     /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine
     /// and its link, and of metadata services, are out of reach unless an address or a network names them.
     #[arg(
@@ -173,7 +181,7 @@ impl Config {
     pub fn rights(&self) -> Extra {
         Extra {
             copies_secrets: self.secret_snapshots,
-            reads_secrets: self.metric_secrets || self.alert_listen.is_some(),
+            reads_secrets: self.metric_secrets || self.stage_secrets || self.alert_listen.is_some(),
             takes_logs: self.stage_listen.is_some(),
         }
     }

@@ -107,6 +107,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_images(config.images())
         .with_secret_snapshots(config.secret_snapshots)
         .with_metric_secrets(config.metric_secrets)
+        .with_stage_secrets(config.stage_secrets)
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),

@@ -98,8 +98,9 @@ pub const SECRET_PERMISSIONS: &[Permission] = &[(
     &["list", "watch", "create", "patch", "delete"],
 )];
 
-/// What metrics with Secrets take, and the tokens of Alertmanagers, where people want them (`--metric-secrets`,
-/// `analysis.secrets.enabled` in the chart; `--alert-listen`, `alerts.enabled`).
+/// What metrics and Pipelines with Secrets take, and the tokens of Alertmanagers, where people want them
+/// (`--metric-secrets`, `analysis.secrets.enabled` in the chart; `--stage-secrets`, `stages.secrets.enabled`;
+/// `--alert-listen`, `alerts.enabled`).
 pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"])];
 
 /// What it takes to know the pods of stages and those who read their logs (`--stage-listen`, `receiver.enabled` in the

@@ -15,7 +15,7 @@ use reqwest::redirect;
 
 use super::Cluster;
 use crate::error::chain;
-use crate::model::access::Access;
+use crate::model::access::{Access, Purpose};
 use crate::model::action::{Reply, Request};
 use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
@@ -63,12 +63,7 @@ impl Http {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Reply, String> {
-        let client = match &request.ca_bundle {
-            None => self.client.clone(),
-            Some(pem) => trusting(reqwest::Client::builder(), pem)?
-                .build()
-                .map_err(sentence)?,
-        };
+        let client = self.trusting(request)?;
         let mut builder = client.request(method(request), &request.url);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -113,6 +108,11 @@ impl Http {
 
     /// The same for a request that was filled in.
     async fn ask(&self, request: &Request, filled: Filled) -> Result<Reply, String> {
+        let purpose = request.access.as_ref().map(|access| access.purpose);
+        if purpose == Some(Purpose::Repository) {
+            let client = self.trusting(request)?;
+            return send(client, request, filled).await;
+        }
         let client = if filled.ca.is_none() && filled.identity.is_none() {
             self.metrics.clone()
         } else {
@@ -128,13 +128,28 @@ impl Http {
             builder.build().map_err(sentence)?
         };
         self.egress.check(&filled.url)?;
-        let mut builder = client.request(method(request), &filled.url);
-        builder = builder.headers(filled.headers);
-        if let Some(body) = filled.body {
-            builder = builder.body(body);
-        }
-        read(builder, &request.url).await
+        send(client, request, filled).await
     }
+
+    /// The client that goes anywhere, with the certificates that the request brings.
+    fn trusting(&self, request: &Request) -> Result<reqwest::Client, String> {
+        match &request.ca_bundle {
+            None => Ok(self.client.clone()),
+            Some(pem) => {
+                let builder = trusting(reqwest::Client::builder(), pem)?;
+                builder.build().map_err(sentence)
+            }
+        }
+    }
+}
+
+async fn send(client: reqwest::Client, request: &Request, filled: Filled) -> Result<Reply, String> {
+    let mut builder = client.request(method(request), &filled.url);
+    builder = builder.headers(filled.headers);
+    if let Some(body) = filled.body {
+        builder = builder.body(body);
+    }
+    read(builder, &request.url).await
 }
 
 impl Cluster {
@@ -157,11 +172,15 @@ impl Cluster {
 
     async fn secrets(&self, access: &Access) -> Result<Secrets, String> {
         let needed = access.needed();
+        let (may_read, what, value) = match access.purpose {
+            Purpose::Metrics => (self.reads_secrets, "metrics", "analysis"),
+            Purpose::Repository => (self.reads_stage_secrets, "Pipelines", "stages"),
+        };
         if let Some(first) = needed.first()
-            && !self.reads_secrets
+            && !may_read
         {
             return Err(format!(
-                "needs Secret {}, and this operator may not read Secrets for metrics; set analysis.secrets.enabled: true \
+                "needs Secret {}, and this operator may not read Secrets for {what}; set {value}.secrets.enabled: true \
                  in the values of its chart",
                 first.name
             ));

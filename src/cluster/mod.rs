@@ -49,6 +49,7 @@ pub struct Cluster {
     images: Arc<StageImages>,
     copies_secrets: bool,
     reads_secrets: bool,
+    reads_stage_secrets: bool,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What the watches know.
@@ -109,6 +110,7 @@ impl Cluster {
             images: Arc::default(),
             copies_secrets: false,
             reads_secrets: false,
+            reads_stage_secrets: false,
             served: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
@@ -143,6 +145,15 @@ impl Cluster {
         }
     }
 
+    /// The same handle, which may read Secrets that Pipelines name, or not.
+    #[must_use]
+    pub fn with_stage_secrets(self, reads_stage_secrets: bool) -> Self {
+        Self {
+            reads_stage_secrets,
+            ..self
+        }
+    }
+
     /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.
     /// That a pod may not go now is an answer.
     #[must_use]
@@ -158,6 +169,11 @@ impl Cluster {
     /// Whether Secrets may be read and copied.
     pub fn copies_secrets(&self) -> bool {
         self.copies_secrets
+    }
+
+    /// Whether Secrets that Pipelines name may be read.
+    pub fn reads_stage_secrets(&self) -> bool {
+        self.reads_stage_secrets
     }
 
     /// The raw client, for watches and the few reads that are not cached.

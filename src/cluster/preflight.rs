@@ -26,7 +26,7 @@ pub enum PreflightError {
     MissingCrds(Vec<String>),
     /// We may not do what we have to do.
     #[error(
-        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled or analysis.secrets.enabled; tokenreviews: receiver.enabled)",
+        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled, analysis.secrets.enabled or stages.secrets.enabled; tokenreviews: receiver.enabled)",
         .0.join(", ")
     )]
     MissingPermissions(Vec<String>),
@@ -41,7 +41,7 @@ pub enum PreflightError {
 }
 
 /// Checks everything, in the order in which people would fix it. Rights on Secrets are needed only by an operator that
-/// copies them, or reads them for metrics.
+/// copies them, or reads them for metrics or Pipelines.
 pub async fn check(
     client: &Client,
     namespaces: &[String],

@@ -6,17 +6,30 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::access::{Access, Login, Purpose};
 use crate::model::action::{Reply, Request};
 use crate::model::condition::truncate;
-use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
 
 /// Longest wait for the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// What every answer of a smart server begins with.
 const SERVICE: &[u8] = b"# service=git-upload-pack";
 
-/// The request for all refs of a repository.
-pub fn request(url: &str, ca_bundle: Option<String>) -> Request {
+/// The request for all refs of a repository. The password is in a Secret of the namespace.
+pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> Request {
+    let access = git.credentials.as_ref().map(|credentials| {
+        Box::new(Access {
+            purpose: Purpose::Repository,
+            namespace: namespace.to_owned(),
+            login: Some(Login::Basic {
+                username: credentials.username().to_owned(),
+                password: credentials.password(),
+            }),
+            ..Access::default()
+        })
+    });
+    let url = &git.url;
     let url = format!(
         "{}/info/refs?service=git-upload-pack",
         url.trim_end_matches('/')
@@ -26,6 +39,7 @@ pub fn request(url: &str, ca_bundle: Option<String>) -> Request {
     Request {
         headers,
         ca_bundle,
+        access,
         ..Request::get(url, TIMEOUT)
     }
 }
@@ -85,11 +99,11 @@ fn check_status(status: u16) -> Result<(), SourceError> {
         200 => return Ok(()),
         401 | 403 => (
             SourceErrorKind::Auth,
-            "the repository asks for a login; credentials are not supported yet, make it readable without",
+            "the repository asks for a login, or does not take this one; set source.git.credentials, or renew the password",
         ),
         404 | 410 => (
             SourceErrorKind::NotFound,
-            "there is no repository at this URL, or it takes a login to see it; check the URL",
+            "there is no repository at this URL, or it takes another login to see it; check the URL",
         ),
         429 => (
             SourceErrorKind::Server,
@@ -118,7 +132,7 @@ fn not_git(body: &[u8]) -> SourceError {
         .split_once('\t')
         .is_some_and(|(sha, _)| is_sha(sha.as_bytes()));
     let message = if start.starts_with("<!doctype") || start.starts_with("<html") {
-        "the server answers with a web page; use the URL for cloning, and one that needs no login"
+        "the server answers with a web page; use the URL for cloning, and set source.git.credentials if it takes a login"
     } else if is_dumb {
         "the server only hands out files; it has to speak git's smart HTTP protocol"
     } else {
@@ -356,7 +370,11 @@ mod tests {
 
     #[test]
     fn the_request_asks_for_the_refs() {
-        let request = request("https://git.example/shop/api.git/", None);
+        let git: GitSource = serde_json::from_value(serde_json::json!({
+            "url": "https://git.example/shop/api.git/", "credentials": {"secretName": "git", "key": "token"},
+        }))
+        .unwrap();
+        let request = request(&git, "shop", None);
         assert_eq!(
             request.url,
             "https://git.example/shop/api.git/info/refs?service=git-upload-pack"

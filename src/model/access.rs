@@ -16,9 +16,21 @@ pub const FROM: &str = "~from~";
 /// Stands for the end of the window, in seconds since 1970: now.
 pub const TO: &str = "~to~";
 
-/// How a request gets to its server. A request that has one goes only where the operator lets metrics come from.
+/// What is asked for: it decides where a request may go, and whether it may name Secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Purpose {
+    /// Metrics: only from where the operator lets them come.
+    #[default]
+    Metrics,
+    /// The refs of a repository: from anywhere.
+    Repository,
+}
+
+/// How a request gets to its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Access {
+    /// What is asked for.
+    pub purpose: Purpose,
     /// Namespace of the Secrets.
     pub namespace: String,
     /// Values of Secrets whose placeholders stand in URL, header fields or body.

@@ -102,7 +102,7 @@ pub struct Request {
     pub timeout: Duration,
     /// Certificates to trust beside the system's, in PEM.
     pub ca_bundle: Option<String>,
-    /// What the shell has to fill in. A request that has it goes only where metrics may come from.
+    /// What the shell has to fill in. For metrics, a request that has it goes only where they may come from.
     pub access: Option<Box<Access>>,
     /// What is asked of a registry, which takes several exchanges; then `url` only says where.
     pub signed: Option<Box<SignedQuestion>>,

@@ -27,7 +27,7 @@ pub const ENVIRONMENT: &str = "slipway.dev/environment";
 
 /// On Jobs that measure: the metric.
 pub const METRIC: &str = "slipway.dev/metric";
-/// On Secrets of people's: metrics may use it. What it says is up to them.
+/// On Secrets of people's: metrics and Pipelines may use it. What it says is up to them.
 pub const USE: &str = "slipway.dev/use";
 
 /// On ReplicaSets: which revision came when, counted from 1.

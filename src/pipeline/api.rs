@@ -4,8 +4,11 @@
 //! out is filled in by methods.
 
 mod build;
+mod cache;
 mod gate;
 mod matrix;
+mod param;
+mod pod;
 mod release;
 mod report;
 mod source;
@@ -24,8 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::schema;
 
 pub use build::*;
+pub use cache::*;
 pub use gate::*;
 pub use matrix::*;
+pub use param::*;
+pub use pod::*;
 pub use release::*;
 pub use report::*;
 pub use source::*;
@@ -68,6 +74,10 @@ pub use tag::*;
      "a stage with run needs an image: set stages[].image or matrix.image, or defaults.image for all of them"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, self.stages.all(t, t.name != n || (has(t.always) && t.always) == (has(s.always) && s.always))))",
      "a stage with always: true runs after all others: it may only need other such stages, and no other stage may need it"),
+    ("self.stages.all(s, !has(s.caches) || s.caches.all(n, has(self.caches) && self.caches.exists(c, c.name == n)))",
+     "stages[].caches must name caches of this Pipeline"),
+    ("!has(self.caches) || self.caches.size() == 0 || has(self.cacheStorage)",
+     "caches need a place: set cacheStorage"),
     ("!has(self.gates) || self.gates.all(g, !has(g.from) || g.from.all(n, self.stages.exists(s, s.name == n)))",
      "gates[].from must name stages of this Pipeline"),
     ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
@@ -94,6 +104,17 @@ pub struct PipelineSpec {
     /// succeeded; stages that need nothing start at once.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
     pub stages: Vec<Stage>,
+    /// Values that who starts a run by hand may choose; at most 32, told apart by name. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub params: Vec<Param>,
+    /// Folders that stages keep for later runs; at most 16, told apart by name. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub caches: Vec<Cache>,
+    /// Where caches are. Default: none, and no caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_storage: Option<CacheStorage>,
     /// What must hold before a commit may become a Release; at most 32, told apart by name.
     /// Default: that every stage succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

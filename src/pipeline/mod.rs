@@ -11,6 +11,7 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod render;
+pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod supply;

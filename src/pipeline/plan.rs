@@ -80,7 +80,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
         Some(due) if due > now => plan.wake_at(due),
         _ => plan.actions.push(Action::Fetch {
             key: seen.question(),
-            request: refs::request(&seen.spec.source.git.url, bundle),
+            request: refs::request(&seen.spec.source.git, &seen.key.namespace, bundle),
         }),
     }
     plan

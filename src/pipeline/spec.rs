@@ -1,5 +1,7 @@
 //! What is wrong with a Pipeline that the schema cannot see. No I/O.
 
+mod pod;
+
 use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
@@ -30,6 +32,7 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
             "stages wait for each other in a circle; take one of the needs out",
         ));
     }
+    pod::check(spec, &mut problems);
     check_cells(spec, &mut problems);
     check_gates(spec, &mut problems);
     problems

@@ -51,6 +51,8 @@ pub use supply::*;
      "the spec of a PipelineRun cannot change: make a new PipelineRun instead"),
     ("has(self.sha) || self.trigger.kind == 'Manual'",
      "sha is needed: only a Manual run may leave it out and take the head of ref"),
+    ("!has(self.params) || self.trigger.kind == 'Manual'",
+     "only a Manual run takes params"),
     ("!has(self.retryOf) || self.trigger.kind == 'Manual'",
      "retryOf is for Manual runs: set trigger.kind to Manual"),
 ]))]
@@ -68,11 +70,28 @@ pub struct PipelineRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::commit_sha)]
     pub sha: Option<String>,
+    /// Values for parameters of the Pipeline, at most 32; only for `Manual`. Default: those of the Pipeline.
+    /// Example: `[{name: LOG_LEVEL, value: debug}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub params: Vec<RunParam>,
     /// A run of the same Pipeline and `ref` that is over, in the same namespace: this one follows the same snapshot at the
     /// same commit, takes over every stage and cell that succeeded there, and runs the others. Default: all stages are
     /// run. Example: `{name: shop-api-3f9c2e1b0d}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunRef>,
+}
+
+/// A value for a parameter of the Pipeline.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunParam {
+    /// Name of the parameter. Example: `LOG_LEVEL`.
+    #[schemars(transform = schema::variable_name)]
+    pub name: String,
+    /// Its value, on one line. Example: `debug`.
+    #[schemars(transform = schema::text::<1024>)]
+    pub value: String,
 }
 
 /// A PipelineRun of the same namespace.

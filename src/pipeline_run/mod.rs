@@ -9,6 +9,7 @@ pub mod builder;
 pub mod fit;
 pub mod observe;
 pub mod observed;
+pub mod param;
 pub mod plan;
 pub mod provenance;
 pub mod render;

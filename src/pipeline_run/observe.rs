@@ -7,13 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1 as batch;
-use k8s_openapi::api::core::v1::{self as core, ContainerStatus};
+use k8s_openapi::api::core::v1::{self as core, ContainerStateTerminated, ContainerStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{
-    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot, Tried, Trouble,
+    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
 };
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -22,8 +22,10 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::{OUR_CONTAINERS, PipelineSpec};
 use crate::pipeline::observe::authorities;
 use crate::pipeline::observed::Authorities;
+use crate::pipeline::secret::{self, Facts, Secrets};
 
 /// Label with which the Job controller marks pods.
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
@@ -62,6 +64,7 @@ pub async fn observe(
             .children_of(ObjectKind::Pipeline, &pipeline_key),
         asked_at: None,
         authorities: Authorities::System,
+        secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: cancelled_by(&key, cluster),
         images: cluster.images().clone(),
         status,
@@ -75,7 +78,44 @@ pub async fn observe(
         seen.authorities = authorities(&spec.source.git, &key.namespace, cluster).await?;
         seen.asked_at = cluster.asked.at(ObjectKind::PipelineRun, &key, &question);
     }
+    if let Snapshot::Taken(spec) = &seen.snapshot
+        && seen.status.started_at.is_none()
+    {
+        seen.secrets = secrets(spec, &key.namespace, cluster).await?;
+    }
     Ok(seen)
+}
+
+/// Looks at the Secrets that a spec names, and keeps nothing of what is in them. They are not cached.
+async fn secrets(
+    spec: &PipelineSpec,
+    namespace: &str,
+    cluster: &Cluster,
+) -> Result<Secrets, ReconcileError> {
+    let named = secret::named(spec);
+    if !cluster.reads_stage_secrets() && !named.is_empty() {
+        return Ok(Secrets::NotAllowed);
+    }
+    let api: Api<core::Secret> = Api::namespaced(cluster.client().clone(), namespace);
+    let mut known = BTreeMap::new();
+    for name in named.into_keys() {
+        let found = api.get_opt(&name).await;
+        let found = found.map_err(|error| ReconcileError::Observe(Box::new(error)))?;
+        known.insert(name, found.as_ref().map(facts));
+    }
+    Ok(Secrets::Known(known))
+}
+
+fn facts(secret: &core::Secret) -> Facts {
+    Facts {
+        is_labelled: secret.labels().contains_key(label::USE),
+        keys: secret
+            .data
+            .iter()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect(),
+    }
 }
 
 /// Reads the children from the server: the watches may be behind what the leader before us has written.
@@ -243,7 +283,37 @@ fn read_pod(pod: &core::Pod) -> Pod {
             .map(|container| (container.name.clone(), container.image_id.clone()))
             .collect(),
         ended: containers().filter_map(ended).collect(),
+        has_main: status.container_statuses.iter().flatten().any(has_started),
+        services: status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .filter_map(service)
+            .collect(),
     }
+}
+
+fn has_started(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+}
+
+/// A container beside the stage that is none of ours.
+fn service(container: &ContainerStatus) -> Option<(String, Service)> {
+    if OUR_CONTAINERS.contains(&container.name.as_str()) {
+        return None;
+    }
+    let ends = [&container.state, &container.last_state];
+    let last_end = ends
+        .into_iter()
+        .flatten()
+        .find_map(|state| state.terminated.as_ref());
+    let service = Service {
+        is_ready: container.started.unwrap_or_default(),
+        restarts: container.restart_count,
+        last_end: last_end.map(end_of),
+    };
+    Some((container.name.clone(), service))
 }
 
 /// What a container's state says about whether it will ever run.
@@ -268,10 +338,13 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
 
 fn ended(container: &ContainerStatus) -> Option<(String, Ended)> {
     let state = container.state.as_ref()?.terminated.as_ref()?;
-    let ended = Ended {
+    Some((container.name.clone(), end_of(state)))
+}
+
+fn end_of(state: &ContainerStateTerminated) -> Ended {
+    Ended {
         exit_code: state.exit_code,
         reason: state.reason.clone().unwrap_or_default(),
         message: state.message.clone().unwrap_or_default(),
-    };
-    Some((container.name.clone(), ended))
+    }
 }

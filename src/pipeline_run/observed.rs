@@ -12,6 +12,7 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
+use crate::pipeline::secret::Secrets;
 use crate::release::api::Release;
 
 /// Everything one reconcile can see.
@@ -45,6 +46,8 @@ pub struct Observed {
     pub asked_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
     pub authorities: Authorities,
+    /// What is known of the Secrets that the spec names, before it begins.
+    pub secrets: Secrets,
     /// Who has asked to stop it, first of all.
     pub cancelled_by: Option<String>,
     /// Images of stage pods.
@@ -142,6 +145,21 @@ pub struct Pod {
     pub images: BTreeMap<String, String>,
     /// Containers that have ended, by name.
     pub ended: BTreeMap<String, Ended>,
+    /// Whether the container that does the work has been started.
+    pub has_main: bool,
+    /// Services, by name.
+    pub services: BTreeMap<String, Service>,
+}
+
+/// A service beside a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Whether it runs, and is ready where that is asked.
+    pub is_ready: bool,
+    /// How often it was started again.
+    pub restarts: i32,
+    /// How it ended the last time.
+    pub last_end: Option<Ended>,
 }
 
 /// Why a container will never start.

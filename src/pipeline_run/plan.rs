@@ -26,9 +26,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::{Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind};
+use super::api::{
+    Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind, TriggerKind,
+};
 use super::observed::{Job, JobState, Observed, Snapshot};
-use super::render;
+use super::{param, render};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
@@ -36,7 +38,7 @@ use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
-use crate::pipeline::spec;
+use crate::pipeline::{secret, spec};
 
 /// How far the cache may be behind what the leader before us has made.
 const CACHE_LAG: SignedDuration = SignedDuration::from_secs(10);
@@ -44,6 +46,8 @@ const CACHE_LAG: SignedDuration = SignedDuration::from_secs(10);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Time between two questions for the head of a branch.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// How long Secrets that are missing are waited for.
+const GIVE_UP_SECRETS: SignedDuration = SignedDuration::from_mins(10);
 /// How long a repository that does not answer is asked.
 const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(10);
 
@@ -88,7 +92,7 @@ impl Draft<'_> {
             return None;
         }
         let spec = self.settle_spec()?;
-        if self.settle_commit(&spec) {
+        if self.settle_inputs(&spec) && self.settle_commit(&spec) {
             self.run_stages(&spec);
         }
         Some(spec)
@@ -168,6 +172,29 @@ impl Draft<'_> {
         None
     }
 
+    /// Whether a run that has not begun has all that it is given: parameters that fit, and Secrets that it may use.
+    fn settle_inputs(&mut self, spec: &PipelineSpec) -> bool {
+        if self.next.started_at.is_some() {
+            return true;
+        }
+        let by_hand = self.seen.spec.trigger.kind == TriggerKind::Manual;
+        if let Err(problems) = param::settle(&spec.params, &self.seen.spec.params, by_hand) {
+            self.fail(None, FailureKind::Config, invalid::sentence(&problems));
+            return false;
+        }
+        let Some(refusal) = secret::refusal(spec, &self.seen.secrets) else {
+            return true;
+        };
+        // They are often made at the same time as the Pipeline.
+        if self.seen.created_at + GIVE_UP_SECRETS < self.now {
+            self.fail(None, FailureKind::Config, refusal.message);
+        } else {
+            let why = Why::warning(refusal.reason, refusal.message);
+            self.wait(why, Some(LOOK_AGAIN));
+        }
+        false
+    }
+
     /// Whether the commit is known. A run that does not name one takes the head of its branch.
     fn settle_commit(&mut self, spec: &PipelineSpec) -> bool {
         if self.next.sha.is_some() {
@@ -214,7 +241,7 @@ impl Draft<'_> {
             Some(due) if due > self.now => self.wake_at(due),
             _ => self.actions.push(Action::Fetch {
                 key: self.seen.question(spec),
-                request: refs::request(&spec.source.git.url, bundle),
+                request: refs::request(&spec.source.git, &self.seen.key.namespace, bundle),
             }),
         }
     }
@@ -401,6 +428,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::OutOfMemory => "OutOfMemory",
         FailureKind::Evicted => "Evicted",
         FailureKind::Clone => "CloneFailed",
+        FailureKind::Service => "ServiceFailed",
         FailureKind::Registry => "RegistryFailed",
         FailureKind::Isolation => "IsolationRefused",
         FailureKind::Platform => "PlatformUnsupported",

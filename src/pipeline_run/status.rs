@@ -31,7 +31,12 @@ pub fn status(
     let is_stalled = (phase.is_finished() && phase != RunPhase::Succeeded)
         || matches!(
             reason,
-            "NoPipeline" | "NoCaBundle" | "NoRunnerImage" | "NoReceiver"
+            "NoPipeline"
+                | "NoCaBundle"
+                | "NoRunnerImage"
+                | "NoReceiver"
+                | "NoSecret"
+                | "SecretsNotAllowed"
         );
     let is_ready = phase == RunPhase::Succeeded;
     status.observed_generation = Some(seen.generation);

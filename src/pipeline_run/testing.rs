@@ -15,6 +15,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Isolation;
 use crate::pipeline::observed::Authorities;
+use crate::pipeline::secret::Secrets;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
 use crate::runner::report::{SourceReport, StageReport};
 
@@ -54,6 +55,7 @@ pub(crate) fn a_run() -> Observed {
         releases: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
+        secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: None,
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
@@ -135,6 +137,7 @@ impl Job {
         self.pod = Some(Pod {
             has_node: true,
             ended: BTreeMap::from([(TOOLS.into(), Ended::default()), fetched('a')]),
+            has_main: true,
             ..Pod::default()
         });
         self

@@ -96,14 +96,19 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
             ending(FailureKind::Config, message)
         }));
     }
-    let waiting = if pod.is_over {
-        "its pod is over, its Job is not"
-    } else if pod.ended.contains_key(SOURCE) || !stage.type_.has_source() {
-        "running"
-    } else {
-        "its pod is starting"
+    if let Some(ending) = failed_service(pod) {
+        return Verdict::Over(Box::new(ending));
+    }
+    let has_fetched = pod.ended.contains_key(SOURCE) || !stage.type_.has_source();
+    let mut services = pod.services.iter();
+    let waiting = match services.find(|(_, service)| !service.is_ready) {
+        _ if pod.is_over => "its pod is over, its Job is not".to_owned(),
+        _ if pod.has_main => "running".to_owned(),
+        Some((name, _)) if has_fetched => format!("waiting for service {name} to be ready"),
+        None if has_fetched => "running".to_owned(),
+        _ => "its pod is starting".to_owned(),
     };
-    Verdict::Wait(waiting.to_owned(), None)
+    Verdict::Wait(waiting, None)
 }
 
 /// Whether an image could not be pulled because its registry has a problem of its own, as containerd says it: then
@@ -143,6 +148,45 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
          resources.requests: {waiting}"
     );
     Verdict::Over(Box::new(ending(FailureKind::Infra, message)))
+}
+
+/// A service that has ended before the script was started is started again by Kubernetes, without end; once is enough.
+fn failed_service(pod: &Pod) -> Option<Ending> {
+    if pod.has_main {
+        return None;
+    }
+    let mut services = pod.services.iter();
+    services.find_map(|(name, service)| {
+        let ended = service.last_end.as_ref()?;
+        let how = how_it_ended(ended);
+        let message =
+            format!("service {name} did not become ready: {how}; see its log, and ready.timeout");
+        Some(Ending {
+            log_tail: log_tail(&ended.message),
+            ..ending(FailureKind::Service, message)
+        })
+    })
+}
+
+/// What has to be known of the services of a stage that has failed.
+fn about_services(pod: &Pod) -> Option<String> {
+    let mut services = pod
+        .services
+        .iter()
+        .filter(|(_, service)| service.restarts > 0);
+    let (name, service) = services.next()?;
+    let how = service
+        .last_end
+        .as_ref()
+        .map_or_else(String::new, |ended| format!(", {}", how_it_ended(ended)));
+    Some(format!("service {name} has ended meanwhile{how}"))
+}
+
+fn how_it_ended(ended: &Ended) -> String {
+    if ended.reason == "OOMKilled" {
+        return "it used more memory than its limit".to_owned();
+    }
+    format!("it ended with exit code {}", ended.exit_code)
 }
 
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
@@ -201,7 +245,14 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
         return ending(FailureKind::Infra, message);
     }
     match pod.ended.get(MAIN) {
-        Some(ended) => failed_in_main(type_, ended),
+        Some(ended) => {
+            let mut ending = failed_in_main(type_, ended);
+            if let (Some(message), Some(more)) = (&mut ending.message, about_services(pod)) {
+                message.push_str("; ");
+                message.push_str(&more);
+            }
+            ending
+        }
         None => lost(
             FailureKind::Infra,
             format!("the pod failed without running the stage ({reason}: {words})"),

@@ -16,9 +16,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::{StageReport, tail};
-use super::task::{self, BuildTask, CommitFile};
+use super::task::{self, BuildTask, CommitFile, SecretSource};
 use super::{Folders, memory, say, stage};
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::{Builder, Isolation};
@@ -167,11 +168,19 @@ async fn build(
         until: Instant::now() + Duration::from_secs(task.timeout_seconds),
         kills: memory::kills(),
         stop,
+        mask: mask(task)?,
     };
     match task.builder {
         Builder::BuildKit => buildkit::build(&mut attempts, &places, &commit).await,
         Builder::Buildah => buildah::build(&mut attempts, &places, &commit).await,
     }
+}
+
+/// What a build must not say.
+fn mask(task: &BuildTask) -> Result<Mask, Failure> {
+    let file = |id: &String| SecretSource::File(format!("{}/{id}", task::SECRETS));
+    let sources: Vec<SecretSource> = task.secrets.iter().map(file).collect();
+    Mask::read(&sources).map_err(|message| (FailureKind::Config, message))
 }
 
 fn read_commit(folders: &Folders) -> Result<CommitFile, Failure> {
@@ -210,6 +219,7 @@ struct Attempts<'a> {
     until: Instant,
     kills: Option<u64>,
     stop: &'a mut Stop,
+    mask: Mask,
 }
 
 impl Attempts<'_> {
@@ -247,7 +257,8 @@ impl Attempts<'_> {
     }
 
     async fn once(&mut self, command: Command) -> Result<Finished, Failure> {
-        let running = process::start(command).map_err(infra("cannot start the builder"))?;
+        let running =
+            process::start(command, &self.mask).map_err(infra("cannot start the builder"))?;
         let limit = self.until.saturating_duration_since(Instant::now());
         let done = running.finish(limit, self.stop).await;
         done.map_err(infra("cannot wait for the builder"))

@@ -1,18 +1,20 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
-//! `install` copies itself into the pod's volume, `source` fetches the commit, `stage` runs a script,
-//! `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends what they say to the
-//! operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value in the
-//! environment (`task`), how it went goes back as the container's termination message (`report`). Nothing
-//! from outside is ever spliced into a command line.
+//! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
+//! caches, `stage` runs a script, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
+//! what they say to the operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value
+//! in the environment (`task`), how it went goes back as the container's termination message (`report`). Nothing from
+//! outside is ever spliced into a command line.
 
 pub mod build;
+pub mod cache;
 pub mod call;
 pub mod claim;
 pub mod git;
 pub mod glob;
 pub mod index;
 pub mod log;
+pub mod mask;
 pub mod memory;
 pub mod process;
 pub mod registry;
@@ -58,6 +60,21 @@ pub struct Args {
     /// Folder that the log is kept in, if it is there.
     #[arg(long, default_value = task::LOGS, global = true)]
     pub logs: PathBuf,
+    /// Folder with the archives of caches.
+    #[arg(long, default_value = task::STORAGE, global = true)]
+    pub storage: PathBuf,
+    /// Folder into which caches are unpacked.
+    #[arg(long, default_value = task::CACHES, global = true)]
+    pub caches: PathBuf,
+}
+
+impl Args {
+    fn places(&self) -> cache::Places {
+        cache::Places {
+            storage: self.storage.clone(),
+            caches: self.caches.clone(),
+        }
+    }
 }
 
 /// What the runner does.
@@ -70,6 +87,10 @@ pub enum Command {
     },
     /// Fetch a commit.
     Source,
+    /// Fill the folders of caches.
+    Restore,
+    /// Keep what is in the folders of caches, once the script went well.
+    Caches,
     /// Run a script.
     Stage,
     /// Build an image and push it.
@@ -101,6 +122,16 @@ impl Folders {
         self.workspace.join("source")
     }
 
+    /// With this file, the container with the script asks that caches are kept.
+    pub fn save_caches_file(&self) -> PathBuf {
+        self.workspace.join("caches.save")
+    }
+
+    /// With this file, the container with the caches answers.
+    pub fn saved_caches_file(&self) -> PathBuf {
+        self.workspace.join("caches.saved")
+    }
+
     /// What `build` needs to know of the commit.
     pub fn commit_file(&self) -> PathBuf {
         self.workspace.join("commit.json")
@@ -128,6 +159,15 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         Command::Install { path } => return install(path).map(|()| 0),
         Command::Logs => {
             ship::run(&parse(task)?, &mut Stop::listen()?).await;
+            return Ok(0);
+        }
+        Command::Restore => {
+            cache::restore(&parse(task)?, folders, &args.places());
+            return Ok(0);
+        }
+        Command::Caches => {
+            let mut stop = Stop::listen()?;
+            cache::keep(parse(task)?, folders, &args.places(), &mut stop).await;
             return Ok(0);
         }
         Command::Source => {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::log;
+use super::mask::{Mask, Stream};
 
 /// Bytes of output that are kept.
 const KEPT: usize = 16 * 1024;
@@ -78,22 +79,22 @@ pub struct Running {
 /// What sees the output of a program, piece by piece.
 pub type Watch = Box<dyn FnMut(&[u8]) + Send>;
 
-/// Starts a program whose output goes to ours.
-pub fn start(command: Command) -> io::Result<Running> {
-    spawn(command, true, Box::new(|_| ()))
+/// Starts a program whose output goes to ours, without what must not be said.
+pub fn start(command: Command, mask: &Mask) -> io::Result<Running> {
+    spawn(command, true, mask, Box::new(|_| ()))
 }
 
-/// Starts a program whose output goes to ours, and is watched.
-pub fn start_watched(command: Command, watch: Watch) -> io::Result<Running> {
-    spawn(command, true, watch)
+/// The same, and what is left of the output is watched.
+pub fn start_watched(command: Command, mask: &Mask, watch: Watch) -> io::Result<Running> {
+    spawn(command, true, mask, watch)
 }
 
 /// Starts a program whose output is only kept.
 pub fn start_silent(command: Command) -> io::Result<Running> {
-    spawn(command, false, Box::new(|_| ()))
+    spawn(command, false, &Mask::default(), Box::new(|_| ()))
 }
 
-fn spawn(mut command: Command, shown: bool, watch: Watch) -> io::Result<Running> {
+fn spawn(mut command: Command, shown: bool, mask: &Mask, watch: Watch) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -108,8 +109,9 @@ fn spawn(mut command: Command, shown: bool, watch: Watch) -> io::Result<Running>
     let tail = Arc::new(Mutex::new(Vec::new()));
     let (done, drained) = oneshot::channel();
     let kept = Arc::clone(&tail);
+    let masked = mask.stream();
     std::thread::spawn(move || {
-        pump(reader, shown, watch, &kept);
+        pump(reader, (shown, watch), masked, &kept);
         let _ = done.send(());
     });
     Ok(Running {
@@ -121,21 +123,39 @@ fn spawn(mut command: Command, shown: bool, watch: Watch) -> io::Result<Running>
 }
 
 /// Passes output on until its end.
-fn pump(mut reader: PipeReader, shown: bool, mut watch: Watch, tail: &Mutex<Vec<u8>>) {
+fn pump(
+    mut reader: PipeReader,
+    (shown, mut watch): (bool, Watch),
+    mut masked: Stream,
+    tail: &Mutex<Vec<u8>>,
+) {
     let mut buffer = vec![0; 8192];
-    while let Ok(count) = reader.read(&mut buffer) {
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
-            return;
+    loop {
+        let count = reader.read(&mut buffer).unwrap_or_default();
+        let part = buffer.get(..count).unwrap_or_default();
+        let is_end = part.is_empty();
+        let part = if is_end {
+            masked.rest()
+        } else {
+            masked.push(part)
         };
         if shown {
-            log::write(part);
+            log::write(&part);
         }
-        watch(part);
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_from_slice(part);
-        let excess = tail.len().saturating_sub(KEPT);
-        tail.drain(..excess);
+        watch(&part);
+        keep(&part, tail);
+        if is_end {
+            return;
+        }
     }
+}
+
+/// Keeps the end of the output.
+fn keep(part: &[u8], tail: &Mutex<Vec<u8>>) {
+    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    tail.extend_from_slice(part);
+    let excess = tail.len().saturating_sub(KEPT);
+    tail.drain(..excess);
 }
 
 impl Running {
@@ -226,6 +246,17 @@ mod tests {
         let done = run("echo one; echo two >&2; echo three; exit 3", LONG).await;
         assert_eq!(done.end, End::Exited(3));
         assert_eq!(done.tail, "one\ntwo\nthree\n");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_not_in_the_output_however_it_is_written() {
+        let mut stop = Stop::listen().unwrap();
+        let mask = Mask::of(&[b"hidden-word".to_vec()]).unwrap();
+        let script = "printf hidden; sleep 0.1; echo -word; echo hidden-word | base64";
+        let running = start(shell(script), &mask).unwrap();
+        let done = running.finish(LONG, &mut stop).await.unwrap();
+        assert_eq!(done.tail.matches("[redacted]").count(), 2, "{}", done.tail);
+        assert!(!done.tail.contains("word"), "{}", done.tail);
     }
 
     #[tokio::test]

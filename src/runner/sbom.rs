@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::mask::Mask;
 use super::process::{self, Stop};
 use super::registry::{self, Trouble};
 use super::report::{AttestationReport, StageReport};
@@ -74,7 +75,7 @@ async fn scan(
         Trouble::new(FailureKind::Infra, message)
     };
     let kills = memory::kills();
-    let running = process::start(syft(subject, file)).map_err(infra)?;
+    let running = process::start(syft(subject, file), &Mask::default()).map_err(infra)?;
     let done = running.finish(limit, stop).await.map_err(infra)?;
     let report = stage::judge(&done, limit.as_secs(), kills < memory::kills());
     let Some(kind) = report.failure else {

@@ -102,7 +102,11 @@ async fn check_out(task: &SourceTask, folders: &Folders) -> Result<Commit, Sourc
     let git = Git::new(&checkout, task);
     git.call(&["init", "-q"]).await?;
     git.call(&["remote", "add", "origin", &task.url]).await?;
-    let fetch = ["fetch", "-q", "--depth=1", "--no-tags", "origin", &task.sha];
+    let depth = format!("--depth={}", task.depth);
+    let mut fetch = vec!["fetch", "-q", "--no-tags"];
+    // Without a depth git fetches everything.
+    fetch.extend((task.depth > 0).then_some(depth.as_str()));
+    fetch.extend(["origin", &task.sha]);
     git.call(&fetch).await?;
     git.call(&["checkout", "-q", "--detach", "FETCH_HEAD"])
         .await?;

@@ -9,10 +9,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, glob, memory, say};
+use super::{Folders, cache, glob, memory, say};
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::{FailureKind, ReportSummary};
 use crate::report::problem::Problems;
@@ -23,34 +24,42 @@ const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
+    let mask = match Mask::read(&task.secrets) {
+        Ok(mask) => mask,
+        Err(message) => return not_started(message),
+    };
     let kills = memory::kills();
     let problems = Arc::new(Mutex::new(Problems::of(&task.problems)));
-    let done = match execute(task, folders, stop, &problems).await {
+    let done = match execute(task, folders, (&mask, &problems), stop).await {
         Ok(done) => done,
-        Err(error) => {
-            let message = format!("the script could not be started: {error}");
-            say(&format!("slipway: {message}"));
-            let report = StageReport {
-                failure: Some(FailureKind::Config),
-                message: Some(message),
-                ..StageReport::default()
-            };
-            return (report, 1);
-        }
+        Err(error) => return not_started(format!("the script could not be started: {error}")),
     };
     let mut report = judge(&done, task.timeout_seconds, kills < memory::kills());
     read_reports(task, folders, &problems, &mut report);
     excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
     let code = exit_code(&report);
-    (report, code)
+    if code == 0 && task.saves_caches {
+        cache::ask(folders).await;
+    }
+    (mask.report(report), code)
+}
+
+fn not_started(message: String) -> (StageReport, u8) {
+    say(&format!("slipway: {message}"));
+    let report = StageReport {
+        failure: Some(FailureKind::Config),
+        message: Some(message),
+        ..StageReport::default()
+    };
+    (report, 1)
 }
 
 async fn execute(
     task: &ScriptTask,
     folders: &Folders,
+    (mask, problems): (&Mask, &Arc<Mutex<Problems>>),
     stop: &mut Stop,
-    problems: &Arc<Mutex<Problems>>,
 ) -> io::Result<Finished> {
     let script = script_file(folders);
     fs::write(&script, &task.script)?;
@@ -67,7 +76,7 @@ async fn execute(
         .env("GIT_CONFIG_VALUE_0", "*");
     let watched = Arc::clone(problems);
     let watch = move |output: &[u8]| lock(&watched).take_in(output);
-    let running = process::start_watched(command, Box::new(watch))?;
+    let running = process::start_watched(command, mask, Box::new(watch))?;
     let limit = Duration::from_secs(task.timeout_seconds);
     running.finish(limit, stop).await
 }

@@ -35,6 +35,65 @@ pub const AUDIENCE: &str = "slipway.dev/stage";
 /// Exit code of what may work the next time: no verdict, as BSD's EX_TEMPFAIL.
 pub const TRANSIENT: u8 = 75;
 
+/// Where the password of a repository is.
+pub const GIT_PASSWORD: &str = "/slipway-git/password";
+/// Where the archives of caches are.
+pub const STORAGE: &str = "/slipway-storage";
+/// The volume in which caches are unpacked: a folder for each, with a numbered folder for each of its paths.
+pub const CACHES: &str = "/slipway-caches";
+
+/// Where the value of a secret is found in a container, so that it can be kept out of what the container says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretSource {
+    /// In an environment variable.
+    Variable(String),
+    /// In a file.
+    File(String),
+}
+
+/// User and password for a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GitLogin {
+    /// The user.
+    pub username: String,
+    /// File with the password.
+    pub password_file: String,
+}
+
+/// Fill the folders of caches, or keep what is in them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoldersTask {
+    /// The caches.
+    pub caches: Vec<CacheItem>,
+}
+
+/// One cache of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheItem {
+    /// Its name.
+    pub name: String,
+    /// Globs of the files that are part of its key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Names and values of the variables that are part of its key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<(String, String)>,
+    /// Number of its folders.
+    pub folders: usize,
+    /// Whether the newest archive is taken where none fits.
+    #[serde(default)]
+    pub newest: bool,
+    /// Whether this run may keep what it has.
+    #[serde(default)]
+    pub saves: bool,
+    /// Size of all its archives together.
+    pub max_bytes: u64,
+}
+
 /// Fetch one commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +117,16 @@ pub struct SourceTask {
     /// File with the certificates that the server is checked against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<GitLogin>,
+    /// Number of commits to fetch; 0 for all.
+    #[serde(default = "one")]
+    pub depth: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Run a script.
@@ -77,6 +146,12 @@ pub struct ScriptTask {
     /// Names of tests whose failure is not held against the commit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
+    /// What is kept out of its log and its reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretSource>,
+    /// Whether the container beside it is told to keep caches when it went well.
+    #[serde(default)]
+    pub saves_caches: bool,
 }
 
 impl ScriptTask {
@@ -92,6 +167,8 @@ impl ScriptTask {
                 .collect(),
             problems: reports.map_or_else(Vec::new, |reports| reports.problems.clone()),
             quarantine: Vec::new(),
+            secrets: Vec::new(),
+            saves_caches: false,
         }
     }
 }

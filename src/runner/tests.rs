@@ -48,6 +48,8 @@ fn script(text: &str) -> ScriptTask {
         reports: vec![(ReportFormat::Junit, vec!["**/junit*.xml".into()])],
         problems: Vec::new(),
         quarantine: Vec::new(),
+        secrets: Vec::new(),
+        saves_caches: false,
     }
 }
 
@@ -223,6 +225,8 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         git_ref: None,
         changes: true,
         ca_file: None,
+        login: None,
+        depth: 1,
     };
     (server, repository, task, shas)
 }
@@ -331,6 +335,99 @@ async fn http_has_to_be_allowed() {
 }
 
 #[tokio::test]
+async fn a_repository_with_a_login_is_fetched_with_the_password_of_a_file() {
+    let folder = Folder::new("login");
+    let (server, mut task, _) = repository(2).await;
+    server.set_login("ci", "open sesame");
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!(
+        (code, report.error.unwrap().kind),
+        (1, SourceErrorKind::Auth)
+    );
+    let file = folder.0.join("password");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    task.login = Some(task::GitLogin {
+        username: "ci".into(),
+        password_file: file.display().to_string(),
+    });
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!((code, report.error), (0, None));
+    let kept = std::fs::read_to_string(folder.0.join("source/.git/config")).unwrap();
+    assert!(
+        !kept.contains("uthorization"),
+        "scripts do not find it: {kept}"
+    );
+    std::fs::write(&file, "wrong").unwrap();
+    let (report, _) = source::run(&task, &folder.folders()).await;
+    let message = report.error.unwrap().message;
+    assert!(
+        message.contains("source.git.credentials") && !message.contains("wrong"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn as_many_commits_are_fetched_as_the_depth_says() {
+    let folder = Folder::new("depth");
+    let (_server, mut task, _) = repository(5).await;
+    for (depth, expected) in [(1, 1), (3, 3), (0, 5)] {
+        task.depth = depth;
+        let (_, code) = source::run(&task, &folder.folders()).await;
+        assert_eq!(code, 0);
+        let git = std::process::Command::new("git")
+            .args(["rev-list", "--count", "HEAD"])
+            .current_dir(folder.folders().checkout())
+            .output()
+            .unwrap();
+        let count = String::from_utf8(git.stdout).unwrap();
+        assert_eq!(count.trim(), expected.to_string(), "depth {depth}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_a_file_is_in_neither_log_nor_reports() {
+    let folder = Folder::new("secret");
+    let file = folder.0.join("token");
+    std::fs::write(&file, "hidden-word\n").unwrap();
+    let path = file.display().to_string();
+    let bad = BAD.replace("no", "got hidden-word");
+    let task = ScriptTask {
+        secrets: vec![task::SecretSource::File(path.clone())],
+        ..script(&format!(
+            "cat {path}; cat {path} | base64; echo '{bad}' > junit.xml; exit 1"
+        ))
+    };
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!(code, 1);
+    assert_eq!(
+        report.log_tail.matches("[redacted]").count(),
+        2,
+        "{}",
+        report.log_tail
+    );
+    let text = report.encode();
+    assert!(
+        text.contains("got [redacted]") && !text.contains("hidden"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_hidden_keeps_the_script_from_running() {
+    let folder = Folder::new("short");
+    let file = folder.0.join("token");
+    std::fs::write(&file, "ab").unwrap();
+    let task = ScriptTask {
+        secrets: vec![task::SecretSource::File(file.display().to_string())],
+        ..script("touch ran")
+    };
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!((code, report.failure), (1, Some(FailureKind::Config)));
+    assert!(report.message.unwrap().contains("fewer than 6"));
+    assert!(!folder.0.join("source/ran").exists());
+}
+
+#[tokio::test]
 async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble() {
     let folder = Folder::new("down");
     let task = SourceTask {
@@ -342,6 +439,8 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         git_ref: None,
         changes: false,
         ca_file: None,
+        login: None,
+        depth: 1,
     };
     let (report, code) = source::run_with(
         &task,

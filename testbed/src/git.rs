@@ -7,6 +7,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -32,6 +35,8 @@ struct Shared {
     root: PathBuf,
     /// Answer everything with this status instead.
     failing: watch::Sender<Option<StatusCode>>,
+    /// What has to be asked with: user and password.
+    login: watch::Sender<Option<String>>,
     /// Requests so far.
     requests: watch::Sender<u64>,
 }
@@ -65,6 +70,7 @@ impl GitServer {
         let shared = Arc::new(Shared {
             root,
             failing: watch::Sender::new(None),
+            login: watch::Sender::new(None),
             requests: watch::Sender::new(0),
         });
         let stop = CancellationToken::new();
@@ -109,6 +115,14 @@ impl GitServer {
     /// From now on everything is answered with this status; nothing more is wrong with `None`.
     pub fn set_failing(&self, status: Option<StatusCode>) {
         self.shared.failing.send_replace(status);
+    }
+
+    /// From now on only who comes with this user and password gets an answer.
+    pub fn set_login(&self, user: &str, password: &str) {
+        let login = STANDARD.encode(format!("{user}:{password}"));
+        self.shared
+            .login
+            .send_replace(Some(format!("Basic {login}")));
     }
 
     /// How often it was asked for anything.
@@ -208,6 +222,13 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let failing = *shared.failing.borrow();
     if let Some(status) = failing {
         return Ok(Response::builder().status(status).body(Full::default())?);
+    }
+    let login = shared.login.borrow().clone();
+    let given = request.headers().get(AUTHORIZATION);
+    if login.is_some_and(|login| given.is_none_or(|given| given.as_bytes() != login.as_bytes())) {
+        let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
+        let refused = refused.header(WWW_AUTHENTICATE, "Basic realm=\"git\"");
+        return Ok(refused.body(Full::default())?);
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();

@@ -98,6 +98,7 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
         format!("image.repository={repository}"),
         "secretSnapshots.enabled=true".to_owned(),
         "analysis.secrets.enabled=true".to_owned(),
+        "stages.secrets.enabled=true".to_owned(),
         "alerts.enabled=true".to_owned(),
     ];
     // A tag of nothing but digits is no number.

@@ -29,6 +29,7 @@ mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
 mod logs; // what stages say, and that it is kept
 mod operator; // an operator that dies or hands over in the middle of a change
+mod pod; // services, secrets, parameters and caches of stages
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
 mod router; // what divides requests

@@ -277,13 +277,6 @@ impl Build {
     pub fn is_reproducible(&self) -> bool {
         self.reproducible.unwrap_or(true)
     }
-
-    /// Secrets that its pod mounts.
-    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
-        let secrets = self.secrets.iter();
-        let secrets = secrets.map(|secret| secret.secret_ref.name.as_str());
-        secrets.chain(self.push_secret_ref.iter().map(|login| login.name.as_str()))
-    }
 }
 
 impl BuildCache {

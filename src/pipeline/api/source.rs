@@ -6,6 +6,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::secret::SecretKey;
 use crate::schema;
 
 /// Where the code comes from.
@@ -27,7 +28,8 @@ pub struct GitSource {
     /// URL of the repository, without user or password. Example: `https://git.example/shop/api.git`.
     #[schemars(transform = schema::http_url)]
     pub url: String,
-    /// Allows `http://`: nothing proves then that the code is what its authors pushed. Default `false`.
+    /// Allows `http://`: nothing proves then that the code is what its authors pushed, and a password can be read on its
+    /// way. Default `false`.
     #[serde(default)]
     pub insecure: bool,
     /// Branch that is built. Default `main`. Example: `release/1.4`.
@@ -38,6 +40,51 @@ pub struct GitSource {
     /// Default: those of the images in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<CaBundle>,
+    /// With what the repository is asked and fetched. Default: it can be read without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<GitCredentials>,
+    /// Number of commits that stages find in their checkout, the one that is built included; `0` is the whole
+    /// history. Default `1`. Example: `50`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub fetch_depth: Option<u32>,
+}
+
+/// User and password, or token, for a repository. They are seen by the operator and by the container that fetches the
+/// commit, and never by scripts.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct GitCredentials {
+    /// Name of the Secret, which carries the label `slipway.dev/use`. Example: `git`.
+    #[schemars(transform = schema::record_name)]
+    pub secret_name: String,
+    /// Key of the password or token; it has at least 6 characters. Default `password`. Example: `token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::data_key)]
+    pub key: Option<String>,
+    /// Name of the user; most servers take any with a token. Default `git`. Example: `x-access-token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::user_name)]
+    pub username: Option<String>,
+}
+
+impl GitCredentials {
+    /// Where the password is.
+    pub fn password(&self) -> SecretKey {
+        SecretKey::new(&self.secret_name, self.key.as_deref().unwrap_or("password"))
+    }
+
+    /// Name of the user.
+    pub fn username(&self) -> &str {
+        self.username.as_deref().unwrap_or("git")
+    }
+}
+
+impl GitSource {
+    /// Number of commits that stages find in their checkout; `0` is the whole history.
+    pub fn fetch_depth(&self) -> u32 {
+        self.fetch_depth.unwrap_or(1)
+    }
 }
 
 /// Certificates in a ConfigMap of the same namespace.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, Matrix, Reports, Sbom, Sign, Tag};
+use super::{Build, EnvVar, Matrix, PodSettings, Reports, Sbom, Service, Sign, Tag};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -30,6 +30,9 @@ pub struct StageDefaults {
     /// How often attempts are replaced by new ones. Default: `{infra: 3, app: 0}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Where and as whom the pods of stages run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
 }
 
 /// How often attempts are replaced by new ones. Each attempt is a Job of its own, and is counted.
@@ -55,19 +58,6 @@ pub struct RetryLimits {
     pub infra: u32,
     /// Attempts that may fail by themselves.
     pub app: u32,
-}
-
-/// One environment variable.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct EnvVar {
-    /// Name of the variable. Example: `PYTHONUNBUFFERED`.
-    #[schemars(transform = schema::variable_name)]
-    pub name: String,
-    /// Its value, taken as it stands. Default: empty. Example: `"1"`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<4096>)]
-    pub value: Option<String>,
 }
 
 closed_set! {
@@ -139,6 +129,8 @@ impl StageType {
      "a Build stage needs build and takes no run: what is built stands in the Dockerfile"),
     ("self.type != 'Build' || !has(self.image)",
      "a Build stage takes no image: the operator sets the builder's; build.image is where the result is pushed"),
+    ("has(self.run) || (!has(self.services) && !has(self.caches))",
+     "services and caches are for stages with run"),
     ("self.type != 'Build' || !has(self.reports)",
      "a Build stage makes no reports: move them to a Test stage"),
     ("self.type != 'Build' || !has(self.matrix)",
@@ -215,6 +207,19 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
     pub resources: Option<Value>,
+    /// Where and as whom the pod runs; what is not set here is taken from `defaults.pod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// Programs that run beside the script, at most 8; they are started one after the other, each when the one
+    /// before is ready, and the script after all of them. Only for stages with `run`. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<8>)]
+    pub services: Vec<Service>,
+    /// Caches of the Pipeline that the stage uses, at most 8. Only for stages with `run`. Default: none.
+    /// Example: `[pip]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<8>)]
+    pub caches: Vec<String>,
     /// Files that the script leaves and the gates judge. Default: only the exit code counts.
     /// Not for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,6 +239,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Where and as whom the pod runs.
+    pub fn pod(&self, defaults: &StageDefaults) -> PodSettings {
+        let defaults = defaults.pod.clone().unwrap_or_default();
+        self.pod
+            .as_ref()
+            .map_or_else(|| defaults.clone(), |own| own.or(&defaults))
+    }
+
     /// Whether it is a Job for each of several cells: of a matrix, or of the platforms of an image.
     pub fn has_cells(&self) -> bool {
         self.matrix.is_some() || self.build.as_ref().is_some_and(Build::is_index)

@@ -36,6 +36,8 @@ closed_set! {
         Evicted,
         /// The repository or the commit could not be fetched.
         Clone,
+        /// A service beside the stage did not become ready.
+        Service,
         /// The registry refused the image.
         Registry,
         /// The node does not allow what keeps a build apart from it.
@@ -59,7 +61,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<63>)]
     pub cell: Option<String>,
-    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry`, `Isolation`, `Platform` or `Config`.
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Isolation`, `Platform` or `Config`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

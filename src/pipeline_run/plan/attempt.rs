@@ -249,7 +249,8 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Script
         | FailureKind::Build
         | FailureKind::Timeout
-        | FailureKind::OutOfMemory => true,
+        | FailureKind::OutOfMemory
+        | FailureKind::Service => true,
         FailureKind::Gate
         | FailureKind::Infra
         | FailureKind::Evicted

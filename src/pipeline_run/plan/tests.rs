@@ -7,7 +7,7 @@ mod publish;
 mod retry;
 mod supply;
 
-use super::super::api::{GateResult, StageStatus};
+use super::super::api::{GateResult, RunParam, StageStatus};
 use super::super::observed::Trouble;
 use super::super::status::status;
 use super::super::testing::{a_job, a_run, built, digest, receiver, tested};
@@ -16,6 +16,7 @@ use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Isolation, SourceError, SourceErrorKind};
+use crate::pipeline::secret::{Facts, Secrets};
 use crate::pipeline::testing::{NOW, sha, spec};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -453,6 +454,59 @@ fn a_run_whose_snapshot_was_deleted_takes_another_one_or_fails() {
     late.snapshot = Snapshot::Missing;
     let late = plan(&late, NOW + CACHE_LAG);
     assert_eq!(late.progress.phase, Some(RunPhase::Failed));
+}
+
+/// A spec that names a Secret.
+fn with_secret(mut seen: Observed) -> Observed {
+    let mut spec = spec();
+    let env =
+        serde_json::json!([{"name": "TOKEN", "secretRef": {"name": "index", "key": "token"}}]);
+    spec.stages[0].env = serde_json::from_value(env).unwrap();
+    seen.snapshot = Snapshot::Taken(Box::new(spec));
+    seen
+}
+
+#[test]
+fn a_run_waits_for_its_secrets_and_then_says_what_is_missing() {
+    let mut seen = with_secret(begun());
+    let waits = plan(&seen, NOW);
+    assert_eq!((waits.why.reason, names(&waits).len()), ("NoSecret", 0));
+    assert_eq!(waits.wake, Some(NOW + LOOK_AGAIN));
+    let later = NOW + GIVE_UP_SECRETS + SignedDuration::from_secs(1);
+    let given_up = plan(&seen, later).progress.failure.unwrap();
+    assert_eq!(given_up.kind, FailureKind::Config);
+    assert!(given_up.hint.unwrap().contains("Secret index"));
+    seen.secrets = Secrets::NotAllowed;
+    assert_eq!(plan(&seen, NOW).why.reason, "SecretsNotAllowed");
+    let facts = Facts {
+        is_labelled: true,
+        keys: ["token".to_owned()].into(),
+    };
+    seen.secrets = Secrets::Known([("index".to_owned(), Some(facts))].into());
+    assert_eq!(names(&plan(&seen, NOW)), [UNIT]);
+}
+
+#[test]
+fn a_run_that_has_begun_does_not_look_at_secrets_any_more() {
+    let seen = then(begun());
+    let mut seen = with_secret(seen);
+    seen.secrets = Secrets::Known([].into());
+    assert_eq!(plan(&seen, NOW).progress.phase, Some(RunPhase::Running));
+}
+
+#[test]
+fn a_run_that_asks_for_what_the_pipeline_does_not_offer_fails_with_all_that_is_wrong() {
+    let mut seen = begun();
+    seen.spec.trigger.kind = TriggerKind::Manual;
+    seen.spec.params = vec![RunParam {
+        name: "PATH".into(),
+        value: "/tmp".into(),
+    }];
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.progress.phase, Some(RunPhase::Failed));
+    let failure = plan.progress.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Config);
+    assert!(failure.hint.unwrap().contains("no parameter PATH"));
 }
 
 #[test]

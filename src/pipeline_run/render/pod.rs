@@ -5,14 +5,20 @@
     reason = "naming a field of a JSON object never fails: it adds the field"
 )]
 
+mod cache;
+mod service;
+mod setting;
+mod variable;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{At, build, publish, sidecar, supply};
-use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
+use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
-use crate::runner::task::{self, ScriptTask, SourceTask};
+use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask};
+use variable::{Content, Variable};
 
 /// Name of the container that brings the runner.
 pub const TOOLS: &str = "tools";
@@ -21,68 +27,67 @@ pub const SOURCE: &str = "source";
 /// Name of the container that does the stage's work.
 pub const MAIN: &str = "main";
 
-/// What a pod gets beyond the timeout of its stage, for the images, the source and the report.
+/// What a pod gets beyond the timeout of its stage, for the images, the source, the services and the report.
 const GRACE_SECONDS: u64 = 600;
 /// Where the certificates of a source are.
 const CA_FOLDER: &str = "/slipway-ca";
+/// Where the password of a source is.
+const GIT_FOLDER: &str = "/slipway-git";
+
+/// What a pod is put together from.
+pub(super) struct Parts {
+    /// Containers that run before the one that does the work, in this order; or, where they carry `restartPolicy`, beside it.
+    pub(super) init: Vec<Value>,
+    /// The container that does the work.
+    pub(super) main: Value,
+    /// Volumes.
+    pub(super) volumes: Vec<Value>,
+}
 
 pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value {
-    let runner = seen.images.runner.as_deref().unwrap_or_default();
-    let mut volumes = vec![
-        json!({"name": "slipway", "emptyDir": {}}),
-        json!({"name": "workspace", "emptyDir": {}}),
-    ];
-    let tools = json!({
-        "name": TOOLS, "image": runner,
-        "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
-        "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
-        "securityContext": confined(),
-    });
-    let mut source = json!({
-        "name": SOURCE, "image": runner,
-        "command": [task::RUNNER_IN_IMAGE, "source"],
-        "env": [task_variable(&source_task(seen, spec, at))],
-        "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
-        "securityContext": confined(),
-    });
-    if let Some(bundle) = &spec.source.git.ca_bundle {
-        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
-        push(&mut source["volumeMounts"], mount);
-        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
-        let map = json!({"name": bundle.config_map_name, "items": items});
-        volumes.push(json!({"name": "ca", "configMap": map}));
-    }
-    let mut init = vec![tools, source];
-    let main = if let Some(signs) = supply::sign(seen, spec, stage, at) {
-        // Nothing but the key.
-        init.clear();
-        volumes = signs.1;
-        signs.0
-    } else if let Some((lists, more)) = supply::sbom(seen, spec, stage, at) {
-        init.truncate(1);
-        volumes.truncate(2);
-        volumes.extend(more);
-        lists
-    } else {
-        let (main, more) = main(seen, spec, stage, at);
-        volumes.extend(more);
-        main
+    let settings = stage.pod(&spec.defaults);
+    let mut parts = Parts {
+        init: vec![tools(seen)],
+        main: json!({}),
+        volumes: vec![
+            json!({"name": "slipway", "emptyDir": {}}),
+            json!({"name": "workspace", "emptyDir": {}}),
+        ],
     };
-    let mut main = main;
+    if let Some((main, volumes)) = supply::sign(seen, spec, stage, at) {
+        // Nothing but the key.
+        parts = Parts {
+            init: Vec::new(),
+            main,
+            volumes,
+        };
+    } else if let Some((main, volumes)) = supply::sbom(seen, spec, stage, at) {
+        parts.main = main;
+        parts.volumes.extend(volumes);
+    } else {
+        add_source(&mut parts, seen, spec, at);
+        add_main(&mut parts, seen, spec, stage, at);
+        let profile = settings.security_profile.unwrap_or_default();
+        parts.init.extend(service::containers(stage, profile));
+    }
     if let Some(resources) = &stage.resources {
-        main["resources"] = resources.clone();
+        parts.main["resources"] = resources.clone();
     }
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS),
-        "initContainers": init,
-        "containers": [main],
-        "volumes": volumes,
+        "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS).saturating_add(service::patience(stage)),
+        "initContainers": parts.init,
+        "containers": [parts.main],
+        "volumes": parts.volumes,
     });
-    if let Some(account) = &spec.service_account_name {
+    service::make_room(&mut pod, stage);
+    setting::apply(&mut pod, &settings, stage.type_.is_script());
+    if pod.get("serviceAccountName").is_none()
+        && let Some(account) = &spec.service_account_name
+    {
         pod["serviceAccountName"] = account.as_str().into();
     }
     if let Some(build) = stage
@@ -131,8 +136,53 @@ pub(super) fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
+fn runner(seen: &Observed) -> &str {
+    seen.images.runner.as_deref().unwrap_or_default()
+}
+
+fn tools(seen: &Observed) -> Value {
+    json!({
+        "name": TOOLS, "image": runner(seen),
+        "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
+        "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
+        "securityContext": confined(),
+    })
+}
+
+fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, at: At<'_>) {
+    let mut source = json!({
+        "name": SOURCE, "image": runner(seen),
+        "command": [task::RUNNER_IN_IMAGE, "source"],
+        "env": [task_variable(&source_task(seen, spec, at))],
+        "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
+        "securityContext": confined(),
+    });
+    let git = &spec.source.git;
+    if let Some(bundle) = &git.ca_bundle {
+        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
+        push(&mut source["volumeMounts"], mount);
+        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
+        let map = json!({"name": bundle.config_map_name, "items": items});
+        parts.volumes.push(json!({"name": "ca", "configMap": map}));
+    }
+    if let Some(credentials) = &git.credentials {
+        let mount = json!({"name": "git", "mountPath": GIT_FOLDER, "readOnly": true});
+        push(&mut source["volumeMounts"], mount);
+        let password = credentials.password();
+        let items = json!([{"key": password.key, "path": "password"}]);
+        let secret = json!({"secretName": password.name, "items": items});
+        parts.volumes.push(json!({"name": "git", "secret": secret}));
+    }
+    parts.init.push(source);
+}
+
 fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
     let git = &spec.source.git;
+    let bundle = git.ca_bundle.as_ref();
+    let login = git.credentials.as_ref().map(|credentials| GitLogin {
+        username: credentials.username().to_owned(),
+        password_file: task::GIT_PASSWORD.to_owned(),
+    });
     SourceTask {
         url: git.url.clone(),
         insecure: git.insecure,
@@ -140,34 +190,33 @@ fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
-        ca_file: git
-            .ca_bundle
-            .as_ref()
-            .map(|_| format!("{CA_FOLDER}/ca.crt")),
+        ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
+        login,
+        depth: git.fetch_depth(),
     }
 }
 
 /// A task as an environment variable: the one way in which anything reaches a container.
 pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
     let text = serde_json::to_string(task).unwrap_or_default();
-    variable(task::VARIABLE, &text)
+    Variable::plain(task::VARIABLE, text).render()
 }
 
-fn variable(name: &str, value: &str) -> Value {
-    json!({"name": name, "value": task::env_value(value)})
-}
-
-/// The container that does the work, and the volumes that only it needs.
-fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Vec<Value>) {
-    match (&stage.tag, &stage.build) {
-        (Some(tag), _) => return publish::tag(seen, spec, at, (stage, tag)),
+/// The container that does the work, with what only it needs.
+fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
+    let published = match (&stage.tag, &stage.build) {
+        (Some(tag), _) => Some(publish::tag(seen, spec, at, (stage, tag))),
         (None, Some(build)) if publish::joins(stage, at.cell) => {
-            return publish::index(seen, at, (stage, build));
+            Some(publish::index(seen, at, (stage, build)))
         }
-        (None, _) => {}
+        (None, _) => None,
+    };
+    if let Some((main, volumes)) = published {
+        parts.main = main;
+        parts.volumes.extend(volumes);
+        return;
     }
-    let timeout_seconds = stage.timeout().as_secs();
-    let mut container = json!({
+    parts.main = json!({
         "name": MAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -177,64 +226,36 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
     });
     let resources = stage.resources.as_ref();
     if let Some(resources) = resources.or(spec.defaults.resources.as_ref()) {
-        container["resources"] = resources.clone();
+        parts.main["resources"] = resources.clone();
     }
-    let mut env = environment(seen, spec, stage, at);
-    let mut volumes = Vec::new();
+    let mut variables = variable::all(seen, spec, stage, at);
     if let Some(build) = &stage.build {
-        volumes = build::fill(
-            &mut container,
+        // A build does not see them.
+        variables.retain(|variable| matches!(variable.content, Content::Plain(_)));
+        let mut env: Vec<Value> = variables.iter().map(Variable::render).collect();
+        let volumes = build::fill(
+            &mut parts.main,
             &mut env,
             (seen, spec),
             (build, build::platform(build, at.cell)),
-            (at.sha, timeout_seconds),
+            (at.sha, stage.timeout().as_secs()),
         );
+        parts.volumes.extend(volumes);
+        parts.main["env"] = env.into();
     } else {
-        env.push(task_variable(&ScriptTask::of(stage)));
-        container["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
-        container["command"] = json!([task::RUNNER, "stage"]);
-        container["securityContext"] = json!({"allowPrivilegeEscalation": false});
+        let saves = cache::add(parts, seen, spec, stage, &variables);
+        variable::mount_files(parts, &variables);
+        let secrets = variables.iter().filter_map(Variable::secret_source);
+        let task = ScriptTask {
+            secrets: secrets.collect(),
+            saves_caches: saves,
+            ..ScriptTask::of(stage)
+        };
+        let env = variables.iter().map(Variable::render);
+        parts.main["env"] = env.chain([task_variable(&task)]).collect();
+        parts.main["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
+        parts.main["command"] = json!([task::RUNNER, "stage"]);
+        let profile = stage.pod(&spec.defaults).security_profile;
+        parts.main["securityContext"] = setting::of_people(profile.unwrap_or_default());
     }
-    container["env"] = env.into();
-    (container, volumes)
-}
-
-/// What scripts can read. Ours come last and win.
-fn environment(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Vec<Value> {
-    let own = |variable: &&EnvVar| !stage.env.iter().any(|env| env.name == variable.name);
-    let theirs = spec.defaults.env.iter().filter(own).chain(&stage.env);
-    let theirs = theirs.map(|env| variable(&env.name, env.value.as_deref().unwrap_or_default()));
-    let git_ref = seen.spec.git_ref.as_str();
-    let attempt = at.attempt.to_string();
-    let axes = at.cell.map(|cell| &cell.values).into_iter().flatten();
-    let axes: Vec<(String, &String)> = axes
-        .map(|(axis, value)| (format!("SLIPWAY_MATRIX_{}", axis.to_uppercase()), value))
-        .collect();
-    let mut ours = vec![
-        ("CI", "true"),
-        ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
-        ("SLIPWAY_RUN", &seen.key.name),
-        ("SLIPWAY_STAGE", &stage.name),
-        ("SLIPWAY_REF", git_ref),
-        (
-            "SLIPWAY_BRANCH",
-            git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
-        ),
-        ("SLIPWAY_SHA", at.sha),
-        ("SLIPWAY_ATTEMPT", &attempt),
-    ];
-    ours.extend(at.cell.map(|cell| ("SLIPWAY_CELL", cell.name.as_str())));
-    ours.extend(
-        axes.iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    ours.extend(
-        at.result
-            .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str())),
-    );
-    let is_theirs = |name: &str| ours.iter().all(|(own, _)| *own != name);
-    theirs
-        .filter(|env| env["name"].as_str().is_some_and(is_theirs))
-        .chain(ours.iter().map(|(name, value)| variable(name, value)))
-        .collect()
 }

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::super::api::{Artifact, ArtifactKind};
 use super::super::testing::{a_run, digest};
 use super::*;
-use crate::pipeline::api::EnvVar;
+use crate::pipeline::api::{CacheSave, EnvVar};
 use crate::pipeline::testing::{sha, spec};
+use crate::pipeline_run::api::{RunParam, TriggerKind};
 use crate::runner::task;
 
 fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
@@ -92,6 +93,7 @@ fn untrusted_text_is_never_part_of_a_command() {
     spec.stages[0].env = vec![EnvVar {
         name: "TITLE".into(),
         value: Some(evil.into()),
+        ..EnvVar::default()
     }];
     let body = rendered(&spec, 0);
     let pod = &body["spec"]["template"]["spec"];
@@ -115,6 +117,7 @@ fn variables_of_a_stage_win_over_defaults_and_ours_over_both() {
     let env = |name: &str, value: &str| EnvVar {
         name: name.into(),
         value: Some(value.into()),
+        ..EnvVar::default()
     };
     spec.defaults.env = vec![env("A", "default"), env("B", "default")];
     spec.stages[0].env = vec![env("A", "stage"), env("SLIPWAY_SHA", "fake")];
@@ -147,4 +150,140 @@ fn a_ca_bundle_is_mounted_where_the_commit_is_fetched_and_nowhere_else() {
     );
     assert!(!pod["containers"].to_string().contains("slipway-ca"));
     assert!(pod["volumes"].to_string().contains("root.pem"));
+}
+
+/// A stage that uses everything that a pod may have.
+fn full() -> PipelineSpec {
+    let mut spec = serde_json::to_value(spec()).unwrap();
+    let more = json!({
+        "source": {"git": {"credentials": {"secretName": "git"}, "fetchDepth": 50}},
+        "params": [{"name": "LEVEL", "default": "info"}],
+        "caches": [{"name": "pip", "paths": ["/root/.cache/pip", ".venv"], "key": {"files": ["*.txt"], "env": ["PYTHON"]}}],
+        "cacheStorage": {"claimName": "ci-caches"},
+        "defaults": {"pod": {"nodeSelector": {"ci": "true"}, "priorityClassName": "ci", "runtimeClassName": "kata"}},
+    });
+    json_patch::merge(&mut spec, &more);
+    let stage = json!({
+        "env": [
+            {"name": "PYTHON", "value": "3.11"},
+            {"name": "TOKEN", "secretRef": {"name": "index", "key": "token"}},
+            {"name": "CONF", "secretFile": {"name": "index", "key": "pip.conf"}},
+        ],
+        "caches": ["pip"],
+        "services": [{
+            "name": "db", "image": "postgres", "env": [{"name": "POSTGRES_PASSWORD", "value": "pa$$word"}],
+            "ready": {"tcp": 5432, "timeout": "30s"}, "resources": {"limits": {"memory": "256Mi"}},
+        }],
+        "pod": {
+            "priorityClassName": "urgent", "hostUsers": false, "serviceAccountName": "ci",
+            "tolerations": [{"key": "ci", "operator": "Exists"}], "imagePullSecrets": ["registry"],
+            "securityProfile": "Restricted",
+        },
+    });
+    json_patch::merge(&mut spec["stages"][0], &stage);
+    serde_json::from_value(spec).unwrap()
+}
+
+#[test]
+fn a_stage_with_everything() {
+    insta::assert_yaml_snapshot!(rendered(&full(), 0));
+}
+
+fn pod_of(seen: &Observed, spec: &PipelineSpec, stage: usize) -> Value {
+    let sha = sha('a');
+    let at = At {
+        sha: &sha,
+        since: None,
+        reports_changes: false,
+        cell: None,
+        attempt: 1,
+        result: None,
+    };
+    job(seen, spec, &spec.stages[stage], at).body["spec"]["template"]["spec"].clone()
+}
+
+/// All containers of a pod.
+fn containers(pod: &Value) -> Vec<&Value> {
+    let init = pod["initContainers"].as_array().unwrap().iter();
+    init.chain(pod["containers"].as_array().unwrap()).collect()
+}
+
+#[test]
+fn secrets_reach_the_containers_that_need_them_and_no_others() {
+    let spec = full();
+    let pod = pod_of(&a_run(), &spec, 0);
+    for container in containers(&pod) {
+        let text = container.to_string();
+        let is = |name: &str| container["name"] == name;
+        assert_eq!(text.contains("slipway-git"), is(SOURCE), "{text}");
+        assert_eq!(text.contains("secretKeyRef"), is(MAIN), "{text}");
+        assert_eq!(text.contains("slipway-secrets"), is(MAIN), "{text}");
+        assert_eq!(
+            text.contains("slipway-storage"),
+            is("restore") || is("caches"),
+            "{text}"
+        );
+    }
+    let build = pod_of(&a_run(), &spec, 1);
+    let main = build["containers"][0].to_string();
+    assert!(!main.contains("secretKeyRef") && !build.to_string().contains("slipway-secrets"));
+}
+
+#[test]
+fn only_runs_of_the_branch_keep_caches_unless_all_may() {
+    let mut spec = full();
+    let mut other = a_run();
+    other.spec.git_ref = "refs/heads/proposal".into();
+    let keeps = |seen: &Observed, spec: &PipelineSpec| {
+        let pod = pod_of(seen, spec, 0);
+        let env = pod["containers"][0]["env"].as_array().unwrap();
+        let task = env
+            .iter()
+            .find(|env| env["name"] == task::VARIABLE)
+            .unwrap();
+        let asks = task["value"]
+            .as_str()
+            .unwrap()
+            .contains(r#""savesCaches":true"#);
+        let has_container = containers(&pod).iter().any(|one| one["name"] == "caches");
+        assert_eq!(asks, has_container, "both sides know");
+        has_container
+    };
+    assert!(keeps(&a_run(), &spec));
+    assert!(!keeps(&other, &spec));
+    spec.caches[0].save = Some(CacheSave::Always);
+    assert!(keeps(&other, &spec));
+    spec.caches[0].save = Some(CacheSave::Never);
+    assert!(!keeps(&a_run(), &spec));
+}
+
+#[test]
+fn a_pod_that_has_to_be_restricted_is() {
+    let pod = pod_of(&a_run(), &full(), 0);
+    let context = &pod["securityContext"];
+    assert_eq!(context["runAsNonRoot"], true);
+    assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+    for container in containers(&pod) {
+        let context = &container["securityContext"];
+        assert_eq!(context["allowPrivilegeEscalation"], false, "{container}");
+        assert_eq!(
+            context["capabilities"],
+            json!({"drop": ["ALL"]}),
+            "{container}"
+        );
+    }
+}
+
+#[test]
+fn parameters_of_a_run_are_variables_and_win_over_those_of_the_pipeline() {
+    let mut seen = a_run();
+    seen.spec.trigger.kind = TriggerKind::Manual;
+    seen.spec.params = vec![RunParam {
+        name: "LEVEL".into(),
+        value: "$(id) debug".into(),
+    }];
+    let pod = pod_of(&seen, &full(), 0);
+    let env = pod["containers"][0]["env"].as_array().unwrap();
+    let level: Vec<&Value> = env.iter().filter(|env| env["name"] == "LEVEL").collect();
+    assert_eq!(level, [&json!({"name": "LEVEL", "value": "$$(id) debug"})]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::observed::Trouble;
+use super::super::observed::{Service, Trouble};
 use super::super::testing::{a_job, built, tested};
 use super::*;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
@@ -144,6 +144,80 @@ fn an_image_that_cannot_be_pulled_is_told_at_once() {
     let ending = over(StageType::Test, &job);
     assert_eq!(ending.failure, Some(FailureKind::Config));
     assert!(ending.message.unwrap().contains("ImagePullBackOff"));
+}
+
+fn ended(exit_code: i32, message: &str) -> Ended {
+    Ended {
+        exit_code,
+        message: message.into(),
+        ..Ended::default()
+    }
+}
+
+fn with_service(job: Job, service: Service) -> Job {
+    job.with_pod(|pod| {
+        pod.has_node = true;
+        pod.ended.entry(SOURCE.into()).or_default();
+        pod.services.insert("db".into(), service);
+    })
+}
+
+#[test]
+fn a_service_is_waited_for_and_one_that_ends_before_is_told_with_its_log() {
+    let starting = with_service(a_job("j"), Service::default());
+    let waits = Verdict::Wait("waiting for service db to be ready".into(), None);
+    assert_eq!(judge(&a_stage(StageType::Test), &starting, NOW), waits);
+    let broken = Service {
+        restarts: 1,
+        last_end: Some(ended(3, "no space for the database")),
+        ..Service::default()
+    };
+    let ending = over(StageType::Test, &with_service(a_job("j"), broken));
+    assert_eq!(ending.failure, Some(FailureKind::Service));
+    let message = ending.message.unwrap();
+    assert!(
+        message.contains("service db") && message.contains("exit code 3"),
+        "{message}"
+    );
+    assert_eq!(
+        ending.log_tail.as_deref(),
+        Some("no space for the database")
+    );
+}
+
+#[test]
+fn a_service_that_ends_while_the_script_runs_decides_nothing_and_is_told_with_a_failure() {
+    let restarted = Service {
+        is_ready: true,
+        restarts: 2,
+        last_end: Some(ended(137, "")),
+    };
+    let running = with_service(a_job("j").running(), restarted.clone());
+    assert_eq!(
+        judge(&a_stage(StageType::Test), &running, NOW),
+        Verdict::Wait("running".into(), None)
+    );
+    let good = with_service(a_job("j").over(NOW, 0, tested(5, 0)), restarted.clone());
+    assert_eq!(over(StageType::Test, &good).phase, StagePhase::Succeeded);
+    let bad = with_service(a_job("j").over(NOW, 1, tested(5, 1)), restarted);
+    let ending = over(StageType::Test, &bad);
+    assert_eq!(ending.failure, Some(FailureKind::Test));
+    let message = ending.message.unwrap();
+    assert!(
+        message.ends_with("service db has ended meanwhile, it ended with exit code 137"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_service_that_is_ended_with_the_pod_is_no_news() {
+    let ended_last = Service {
+        last_end: Some(ended(143, "")),
+        ..Service::default()
+    };
+    let bad = with_service(a_job("j").over(NOW, 1, tested(5, 1)), ended_last);
+    let message = over(StageType::Test, &bad).message.unwrap();
+    assert!(!message.contains("service"), "{message}");
 }
 
 #[test]

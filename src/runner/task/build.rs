@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::api::{Builder, CacheMode, Isolation};
 
-/// Where the secrets of a build are: files named by their ids.
+/// Where secrets are that are read as files: those of a build by their ids, those of a script by their variables.
 pub const SECRETS: &str = "/slipway-secrets";
 /// Where the login for registries is: a folder with `config.json`, as docker has it.
 pub const LOGIN: &str = "/slipway-registry";

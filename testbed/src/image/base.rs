@@ -191,18 +191,23 @@ async fn libraries(of: &Path) -> Result<Vec<(String, PathBuf)>> {
 
 /// Debian with git, Python, pip and pytest, trusting whom this machine trusts.
 pub async fn debian(registry: &str) -> Result<String> {
+    debian_of(registry, "bookworm").await
+}
+
+/// The same of another release: `bullseye` has Python 3.9, `bookworm` 3.11, `trixie` 3.13.
+pub async fn debian_of(registry: &str, release: &str) -> Result<String> {
     const DOCKERFILE: &str = include_str!("debian.Dockerfile");
     let certificates = fs::read(CERTIFICATES)?;
     // The packages are as new as the day they were fetched; their list is what makes another image.
     let tag = tag(&[
         DOCKERFILE.as_bytes(),
-        DEBIAN.concat().as_bytes(),
+        [&DEBIAN.concat(), release].concat().as_bytes(),
         &certificates,
     ]);
     super::ensure(registry, "testbed/debian", &tag, &[], async |work| {
         let tar = work.join("rootfs.tar").display().to_string();
         let mmdebstrap = program("mmdebstrap")?.display().to_string();
-        crate::process::run(&mmdebstrap, &[DEBIAN, &[&tar]].concat()).await?;
+        crate::process::run(&mmdebstrap, &[DEBIAN, &[release, &tar]].concat()).await?;
         fs::copy(CERTIFICATES, work.join("ca-certificates.crt"))?;
         with_dockerfile(work, DOCKERFILE)
     })
@@ -233,7 +238,6 @@ const DEBIAN: &[&str] = &[
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "bookworm",
 ];
 
 /// An image of a Dockerfile and the files it copies.

@@ -1,0 +1,152 @@
+//! The environment variables of a script. No I/O.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "naming a field of a JSON object never fails: it adds the field"
+)]
+
+use serde_json::{Value, json};
+
+use super::{Parts, push};
+use crate::model::secret::SecretKey;
+use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
+use crate::pipeline_run::api::TriggerKind;
+use crate::pipeline_run::observed::Observed;
+use crate::pipeline_run::param;
+use crate::pipeline_run::render::At;
+use crate::runner::task::{self, SecretSource};
+
+/// One environment variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) content: Content,
+}
+
+/// What is in a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// This text.
+    Plain(String),
+    /// The value of a key of a Secret.
+    Secret(SecretKey),
+    /// The path of a file with such a value.
+    File(SecretKey),
+}
+
+impl Variable {
+    /// One with this text.
+    pub(super) fn plain(name: &str, value: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            content: Content::Plain(value),
+        }
+    }
+
+    fn of(variable: &EnvVar) -> Self {
+        let value = || variable.value.clone().unwrap_or_default();
+        let content = match (&variable.secret_ref, &variable.secret_file) {
+            (Some(secret), _) => Content::Secret(secret.clone()),
+            (None, Some(secret)) => Content::File(secret.clone()),
+            (None, None) => Content::Plain(value()),
+        };
+        Self {
+            name: variable.name.clone(),
+            content,
+        }
+    }
+
+    fn file(&self) -> String {
+        format!("{}/{}", task::SECRETS, self.name)
+    }
+
+    /// As it stands in a container.
+    pub(super) fn render(&self) -> Value {
+        let name = &self.name;
+        match &self.content {
+            Content::Plain(value) => json!({"name": name, "value": task::env_value(value)}),
+            Content::Secret(secret) => json!({"name": name, "valueFrom": {"secretKeyRef": secret}}),
+            Content::File(_) => json!({"name": name, "value": self.file()}),
+        }
+    }
+
+    /// Where the runner finds what must not be said.
+    pub(super) fn secret_source(&self) -> Option<SecretSource> {
+        match &self.content {
+            Content::Plain(_) => None,
+            Content::Secret(_) => Some(SecretSource::Variable(self.name.clone())),
+            Content::File(_) => Some(SecretSource::File(self.file())),
+        }
+    }
+}
+
+/// What scripts can read: those of all stages, of the stage, parameters of the run, and ours. The later one wins.
+pub(super) fn all(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    stage: &Stage,
+    at: At<'_>,
+) -> Vec<Variable> {
+    let theirs = spec.defaults.env.iter().chain(&stage.env).map(Variable::of);
+    let by_hand = seen.spec.trigger.kind == TriggerKind::Manual;
+    // A run whose parameters are wrong has no stages.
+    let params = param::settle(&spec.params, &seen.spec.params, by_hand).unwrap_or_default();
+    let params = params
+        .into_iter()
+        .map(|(name, value)| Variable::plain(&name, value));
+    let git_ref = seen.spec.git_ref.as_str();
+    let attempt = at.attempt.to_string();
+    let ours = [
+        ("CI", "true"),
+        ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
+        ("SLIPWAY_RUN", &seen.key.name),
+        ("SLIPWAY_STAGE", &stage.name),
+        ("SLIPWAY_REF", git_ref),
+        (
+            "SLIPWAY_BRANCH",
+            git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
+        ),
+        ("SLIPWAY_SHA", at.sha),
+        ("SLIPWAY_ATTEMPT", &attempt),
+    ];
+    let cell = at.cell.map(|cell| ("SLIPWAY_CELL", cell.name.as_str()));
+    let result = at
+        .result
+        .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str()));
+    let ours = ours.into_iter().chain(cell).chain(result);
+    let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
+    let axes = at.cell.iter().flat_map(|cell| &cell.values);
+    let axes = axes.map(|(axis, value)| {
+        let name = format!("SLIPWAY_MATRIX_{}", axis.to_uppercase());
+        Variable::plain(&name, value.clone())
+    });
+    let mut all: Vec<Variable> = Vec::new();
+    for variable in theirs.chain(params).chain(ours).chain(axes) {
+        all.retain(|known| known.name != variable.name);
+        all.push(variable);
+    }
+    all
+}
+
+/// Brings the files of Secrets into the container that does the work.
+pub(super) fn mount_files(parts: &mut Parts, variables: &[Variable]) {
+    let sources: Vec<Value> = variables
+        .iter()
+        .filter_map(|variable| match &variable.content {
+            Content::File(SecretKey { name, key }) => {
+                let items = json!([{"key": key, "path": variable.name}]);
+                Some(json!({"secret": {"name": name, "items": items}}))
+            }
+            Content::Plain(_) | Content::Secret(_) => None,
+        })
+        .collect();
+    if sources.is_empty() {
+        return;
+    }
+    let projected = json!({"defaultMode": 0o444, "sources": sources});
+    parts
+        .volumes
+        .push(json!({"name": "secrets", "projected": projected}));
+    let mount = json!({"name": "secrets", "mountPath": task::SECRETS, "readOnly": true});
+    push(&mut parts.main["volumeMounts"], mount);
+}
