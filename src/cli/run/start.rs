@@ -39,7 +39,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         "trigger": {"kind": TriggerKind::Manual, "actor": server.user().await?},
         "ref": format!("refs/heads/{branch}"),
         "sha": args.sha,
-        "retryOf": args.retry_of,
+        "retryOf": args.retry_of.as_ref().map(|name| json!({"name": name})),
     });
     let spec: PipelineRunSpec = serde_json::from_value(spec)
         .map_err(|error| format!("cannot make a run of that: {error}"))?;
