@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cluster::{ReceiverPlace, StageImages};
 use crate::permission::Extra;
+use crate::pipeline::api::Isolation;
 
 /// Takes a commit to production and back again.
 #[derive(Debug, Parser)]
@@ -92,9 +93,26 @@ pub struct Config {
     /// Image with slipway-runner and git, for the pods of stages.
     #[arg(long, env = "SLIPWAY_RUNNER_IMAGE", global = true)]
     pub runner_image: Option<String>,
-    /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages.
+    /// Image with buildkitd, buildctl and buildkit-runc, for the pods of Build stages; for rootless builds, one with
+    /// rootlesskit and newuidmap too, such as moby/buildkit's that end with -rootless.
     #[arg(long, env = "SLIPWAY_BUILDKIT_IMAGE", global = true)]
     pub buildkit_image: Option<String>,
+    /// Image with buildah, for the pods of Build stages that ask for it.
+    #[arg(long, env = "SLIPWAY_BUILDAH_IMAGE", global = true)]
+    pub buildah_image: Option<String>,
+    /// What may keep builds apart from their nodes, separated by commas; the first that a builder has is what Auto takes.
+    #[arg(
+        long,
+        env = "SLIPWAY_BUILD_ISOLATION",
+        value_delimiter = ',',
+        value_parser = isolation,
+        default_value = "Privileged,Chroot,Rootless,UserNamespace",
+        global = true
+    )]
+    pub build_isolation: Vec<Isolation>,
+    /// Image with syft, for the pods of SBOM stages.
+    #[arg(long, env = "SLIPWAY_SYFT_IMAGE", global = true)]
+    pub syft_image: Option<String>,
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
@@ -170,8 +188,23 @@ impl Config {
                 url,
                 max_log_bytes: u64::from(self.log_max_mib) << 20,
             }),
+            buildah: some(&self.buildah_image),
+            isolations: self.build_isolation.clone(),
+            syft: some(&self.syft_image),
         }
     }
+}
+
+/// An isolation that is one: `Auto` is what is taken of this list.
+fn isolation(word: &str) -> Result<Isolation, String> {
+    let all = Isolation::ALL.iter().copied();
+    let mut known = all.filter(|isolation| *isolation != Isolation::Auto);
+    known
+        .find(|isolation| isolation.as_str() == word)
+        .ok_or_else(|| {
+            "must be Privileged, Rootless, UserNamespace (for BuildKit) or Chroot (for Buildah)"
+                .to_owned()
+        })
 }
 
 #[cfg(test)]

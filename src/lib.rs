@@ -28,6 +28,8 @@ pub mod decision;
 pub mod environment;
 pub mod error;
 pub mod expression;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gate;
 pub mod git;
 pub mod kinds;
@@ -44,6 +46,7 @@ pub mod promotion;
 pub mod receiver;
 pub mod reference;
 pub mod release;
+pub mod report;
 pub mod rollout;
 pub mod runner;
 pub mod schema;

@@ -13,6 +13,7 @@ pub const NAME_MAX: u32 = 52;
 
 const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const RECORD_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+const REPOSITORY_PATTERN: &str = "^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$";
 
 /// Declares an enum without data whose words are its variants: the same in YAML, events and metrics.
 macro_rules! closed_set {
@@ -231,6 +232,11 @@ pub fn by_entry_key<const MAX: u32>(schema: &mut Schema) {
     by_key(schema, "key", MAX);
 }
 
+/// A list of at most `MAX` objects that are told apart by `id`.
+pub fn by_id<const MAX: u32>(schema: &mut Schema) {
+    by_key(schema, "id", MAX);
+}
+
 /// Kubernetes conditions: a list that is merged by `type`, so that several writers do not collide.
 pub fn conditions(schema: &mut Schema) {
     by_key(schema, "type", 16);
@@ -358,9 +364,18 @@ pub fn repository(schema: &mut Schema) {
     set(schema, "maxLength", 255);
     rule(
         schema,
-        "self.matches('^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$')",
+        &format!("self.matches('{REPOSITORY_PATTERN}')"),
         "must be a registry and a repository without tag or digest, such as registry.example/shop/api",
     );
+}
+
+/// A set of at most `MAX` images without tag or digest, where the cost of a rule would count for every entry.
+pub fn repositories<const MAX: u32>(schema: &mut Schema) {
+    set_items(schema, |item| {
+        set(item, "maxLength", 255);
+        set(item, "pattern", REPOSITORY_PATTERN);
+    });
+    words::<MAX>(schema);
 }
 
 /// An image pinned by digest.

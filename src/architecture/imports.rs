@@ -69,6 +69,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("runner/task.rs", Layer::Core),
     ("runner/task/", Layer::Core),
     ("runner/report.rs", Layer::Core),
+    ("runner/report/", Layer::Core),
     ("runner/", Layer::Process),
     ("", Layer::Core),
 ];

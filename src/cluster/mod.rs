@@ -25,6 +25,7 @@ use kube::{Api, Client};
 
 use crate::clock::Clock;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::{Builder, Isolation};
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
@@ -72,10 +73,26 @@ pub struct ReceiverPlace {
 pub struct StageImages {
     /// Has `slipway-runner` and git.
     pub runner: Option<String>,
-    /// Has buildkitd, buildctl and buildkit-runc.
+    /// Has buildkitd, buildctl and buildkit-runc; rootlesskit and newuidmap too, where builds are to be rootless.
     pub buildkit: Option<String>,
+    /// Has syft.
+    pub syft: Option<String>,
     /// Where logs and claims go; without it pods keep their logs to themselves.
     pub receiver: Option<ReceiverPlace>,
+    /// Has buildah.
+    pub buildah: Option<String>,
+    /// What may keep builds apart from their nodes; the first is what `Auto` takes.
+    pub isolations: Vec<Isolation>,
+}
+
+impl StageImages {
+    /// The flag of the operator that names a builder's image, and that image.
+    pub fn of_builder(&self, builder: Builder) -> (&'static str, Option<&str>) {
+        match builder {
+            Builder::BuildKit => ("--buildkit-image", self.buildkit.as_deref()),
+            Builder::Buildah => ("--buildah-image", self.buildah.as_deref()),
+        }
+    }
 }
 
 impl Cluster {

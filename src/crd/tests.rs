@@ -88,7 +88,7 @@ fn only_kinds_with_a_reconciler_have_a_status_and_its_default() {
 
 #[test]
 fn nothing_is_nullable_and_formats_are_known() {
-    let known = ["int32", "int64", "date-time", "double"];
+    let known = ["int32", "int64", "date", "date-time", "double"];
     for (info, mut crd) in definitions() {
         for schema in schemas(&mut crd) {
             assert!(

@@ -1,16 +1,27 @@
 //! Gates: what must hold before a commit may become a Release. No I/O.
+//!
+//! A check only says what it found (`Finding`); what follows from it is the same for all of them, here.
 
+pub mod accessibility;
+pub mod benchmark;
+pub mod complexity;
+pub mod coverage;
+pub mod evidence;
+pub mod expression;
+pub mod finding;
+pub mod latency;
+pub mod licence;
+pub mod result;
+pub mod source;
 pub mod tests_gate;
+pub mod waiver;
 
-use crate::pipeline::api::{Gate, GateMode};
-use crate::pipeline_run::api::{GateResult, GateVerdict, TestCounts};
+use jiff::Timestamp;
 
-/// Everything that gates judge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Tests of all reports together; nothing when no stage made a report.
-    pub tests: Option<TestCounts>,
-}
+use crate::pipeline::api::{Gate, GateMode, Waiver};
+use crate::pipeline_run::api::{FindingCategory, GateResult, GateVerdict};
+pub use evidence::{Evidence, Scope};
+use waiver::Waivers;
 
 /// What a check found, whatever its gate makes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,34 +45,126 @@ pub struct Check {
     pub finding: Finding,
 }
 
-/// The verdict of one gate.
+impl Check {
+    /// Nothing to judge, and what would change that.
+    pub fn no_data(threshold: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            measured: None,
+            threshold: threshold.into(),
+            finding: Finding::NoData(message.into()),
+        }
+    }
+
+    /// What was measured, and what is wrong with it, if anything is.
+    pub fn measured(
+        measured: impl Into<String>,
+        threshold: impl Into<String>,
+        bad: Option<String>,
+    ) -> Self {
+        Self {
+            measured: Some(measured.into()),
+            threshold: threshold.into(),
+            finding: bad.map_or(Finding::Good, Finding::Bad),
+        }
+    }
+}
+
+/// The verdicts of all gates, in their order.
 ///
 /// # Guarantees
 /// - No data is never a pass; in mode `Enforce` it blocks.
 /// - A gate in mode `Warn` never blocks.
-pub fn judge(gate: &Gate, evidence: &Evidence) -> GateVerdict {
-    let check = gate.tests.as_ref().map_or_else(
-        || Check {
-            measured: None,
-            threshold: "a check".to_owned(),
-            finding: Finding::NoData("the gate checks nothing; set tests".to_owned()),
-        },
-        |limits| tests_gate::check(limits, evidence.tests),
-    );
+/// - A waiver that is over leaves nothing out.
+pub fn judge_all(
+    gates: &[Gate],
+    waivers: &[Waiver],
+    evidence: &Evidence<'_>,
+    now: Timestamp,
+) -> Vec<GateVerdict> {
+    let judge_one = |gate| judge(gate, waivers, evidence, now);
+    gates.iter().map(judge_one).collect()
+}
+
+fn judge(gate: &Gate, waivers: &[Waiver], evidence: &Evidence<'_>, now: Timestamp) -> GateVerdict {
+    let waivers = Waivers::of(&gate.name, waivers, now);
+    let mut used = Vec::new();
+    let check = check(gate, &evidence.scope(&gate.from), &waivers, &mut used);
     let is_enforced = gate.mode() == GateMode::Enforce;
-    let (result, message) = match check.finding {
+    let (mut result, message) = match check.finding {
         Finding::Good => (GateResult::Passed, None),
         Finding::Bad(message) if is_enforced => (GateResult::Failed, Some(message)),
         Finding::NoData(message) if is_enforced => (GateResult::NoData, Some(message)),
         Finding::Bad(message) | Finding::NoData(message) => (GateResult::Warned, Some(message)),
     };
+    if result != GateResult::Passed
+        && let Some(whole) = waivers.whole()
+    {
+        result = GateResult::Waived;
+        used.push(waiver::sentence(whole));
+    }
+    let message = message.map(|message| match waivers.over() {
+        Some(over) if result != GateResult::Waived => format!("{message}; {over}"),
+        _ => message,
+    });
+    used.truncate(waiver::MAX_SHOWN);
     GateVerdict {
         name: gate.name.clone(),
         result,
-        measured: check.measured,
-        threshold: Some(check.threshold),
-        message,
+        measured: check.measured.map(|text| clip(&text, 256)),
+        threshold: Some(clip(&check.threshold, 256)),
+        message: message.map(|text| clip(&text, 1024)),
+        waivers: used,
     }
+}
+
+fn clip(text: &str, limit: usize) -> String {
+    crate::model::condition::truncate(text, limit).to_owned()
+}
+
+fn check(gate: &Gate, scope: &Scope<'_>, waivers: &Waivers<'_>, used: &mut Vec<String>) -> Check {
+    if let Some(problem) = &scope.problem {
+        return Check::no_data("reports that go together", problem.clone());
+    }
+    if gate.result.is_some() {
+        return result::check(scope);
+    }
+    if let Some(limits) = &gate.tests {
+        return tests_gate::check(limits, scope.tests);
+    }
+    if let Some(limits) = &gate.coverage {
+        return coverage::check(limits, scope);
+    }
+    if let Some(limits) = &gate.complexity {
+        return complexity::check(limits, scope);
+    }
+    let mut findings = |category, limits: finding::Limits<'_>| {
+        finding::check(category, &limits, scope, waivers, used)
+    };
+    if let Some(limits) = &gate.vulnerabilities {
+        return findings(FindingCategory::Vulnerability, limits.into());
+    }
+    if let Some(limits) = &gate.findings {
+        return findings(FindingCategory::Code, limits.into());
+    }
+    if let Some(limits) = &gate.secrets {
+        return findings(FindingCategory::Secret, limits.into());
+    }
+    if let Some(limits) = &gate.accessibility {
+        return accessibility::check(limits, scope, waivers, used);
+    }
+    if let Some(limits) = &gate.licences {
+        return licence::check(limits, scope, waivers, used);
+    }
+    if let Some(limits) = &gate.benchmarks {
+        return benchmark::check(limits, scope, waivers, used);
+    }
+    if let Some(limits) = &gate.latency {
+        return latency::check(limits, scope);
+    }
+    if let Some(condition) = &gate.cel {
+        return expression::check(condition, scope);
+    }
+    Check::no_data("a check", "the gate checks nothing; set one of its checks")
 }
 
 /// Whether a verdict keeps a run from passing.
@@ -69,59 +172,17 @@ pub fn blocks(verdict: &GateVerdict) -> bool {
     matches!(verdict.result, GateResult::Failed | GateResult::NoData)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::api::TestsGate;
-
-    fn gate(mode: GateMode) -> Gate {
-        Gate {
-            name: "tests".into(),
-            mode: Some(mode),
-            tests: Some(TestsGate::default()),
-        }
-    }
-
-    fn counts(total: u32, failed: u32) -> Evidence {
-        let tests = TestCounts {
-            total,
-            passed: total - failed,
-            failed,
-            skipped: 0,
-        };
-        Evidence { tests: Some(tests) }
-    }
-
-    #[test]
-    fn a_gate_that_holds_passes_in_either_mode() {
-        for mode in [GateMode::Enforce, GateMode::Warn] {
-            let verdict = judge(&gate(mode), &counts(3, 0));
-            assert_eq!(verdict.result, GateResult::Passed);
-            assert!(!blocks(&verdict));
-        }
-    }
-
-    #[test]
-    fn a_gate_that_does_not_hold_blocks_or_warns() {
-        let enforced = judge(&gate(GateMode::Enforce), &counts(3, 1));
-        assert_eq!(enforced.result, GateResult::Failed);
-        assert!(blocks(&enforced));
-        let warned = judge(&gate(GateMode::Warn), &counts(3, 1));
-        assert_eq!(warned.result, GateResult::Warned);
-        assert!(!blocks(&warned));
-    }
-
-    #[test]
-    fn no_data_is_not_success() {
-        let enforced = judge(&gate(GateMode::Enforce), &Evidence::default());
-        assert_eq!(enforced.result, GateResult::NoData);
-        assert!(blocks(&enforced));
-        let warned = judge(&gate(GateMode::Warn), &Evidence::default());
-        assert_eq!(warned.result, GateResult::Warned);
-        let empty = Gate {
-            tests: None,
-            ..gate(GateMode::Enforce)
-        };
-        assert!(blocks(&judge(&empty, &counts(3, 0))));
-    }
+/// A number with its noun.
+pub(crate) fn count(number: u32, what: &str) -> String {
+    let plural = match what.strip_suffix('y') {
+        _ if number == 1 => return format!("{number} {what}"),
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{what}s"),
+    };
+    format!("{number} {plural}")
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

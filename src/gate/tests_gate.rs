@@ -1,59 +1,65 @@
 //! The gate on test reports: enough tests, and not too many failures. No I/O.
 
-use super::{Check, Finding};
+use super::{Check, count};
 use crate::pipeline::api::TestsGate;
 use crate::pipeline_run::api::TestCounts;
 
-/// Holds the counts of a run against the limits. Tests that were skipped have not run.
+/// Holds the counts of a run against the limits. Tests that were skipped have not run; failures in
+/// quarantine do not count.
 pub fn check(limits: &TestsGate, counts: Option<TestCounts>) -> Check {
     let (max, min) = (limits.max_failures(), limits.min_tests());
-    let threshold = format!(
+    let mut threshold = format!(
         "at most {}, at least {}",
         count(max, "failure"),
         count(min, "test")
     );
+    if let Some(flaky) = limits.max_flaky {
+        threshold = format!("{threshold}, at most {flaky} flaky");
+    }
     let Some(counts) = counts else {
         let message = "no stage left a report; set reports.junit on the stage that runs the tests";
-        return Check {
-            measured: None,
-            threshold,
-            finding: Finding::NoData(message.to_owned()),
-        };
+        return Check::no_data(threshold, message);
     };
     let ran = counts.total.saturating_sub(counts.skipped);
-    let measured = format!("{} of {} failed", counts.failed, count(ran, "test"));
-    let finding = if counts.failed > max {
-        Finding::Bad(format!(
+    let failed = counts.failed.saturating_sub(counts.quarantined);
+    let mut measured = format!("{failed} of {} failed", count(ran, "test"));
+    for (number, what) in [
+        (counts.quarantined, "failed in quarantine"),
+        (counts.flaky, "flaky"),
+    ] {
+        if number > 0 {
+            measured = format!("{measured}, {number} {what}");
+        }
+    }
+    let bad = if failed > max {
+        Some(format!(
             "{measured}, accepted: {max}; fix the tests or what they test"
         ))
     } else if ran < min {
-        Finding::Bad(format!(
+        Some(format!(
             "{} ran, needed: {min}; the report is not complete, or minTests is too high",
             count(ran, "test")
         ))
     } else {
-        Finding::Good
+        let max = limits.max_flaky.filter(|max| counts.flaky > *max);
+        max.map(|max| {
+            let flaky = counts.flaky;
+            format!("{flaky} tests failed and then passed, accepted: {max}; make them reliable")
+        })
     };
-    Check {
-        measured: Some(measured),
-        threshold,
-        finding,
-    }
-}
-
-fn count(number: u32, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    Check::measured(measured, threshold, bad)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Finding;
 
     fn limits(max_failures: Option<u32>, min_tests: Option<u32>) -> TestsGate {
         TestsGate {
             max_failures,
             min_tests,
+            max_flaky: None,
         }
     }
 
@@ -63,6 +69,7 @@ mod tests {
             failed,
             skipped,
             passed: total - failed - skipped,
+            ..TestCounts::default()
         }
     }
 
@@ -98,5 +105,26 @@ mod tests {
         assert_eq!(good.finding, Finding::Good);
         let empty = check(&limits, Some(counts(0, 0, 0)));
         assert!(matches!(empty.finding, Finding::Bad(_)));
+    }
+
+    #[test]
+    fn quarantine_excuses_failures_and_flaky_tests_have_a_limit_of_their_own() {
+        let counts = TestCounts {
+            quarantined: 2,
+            flaky: 3,
+            ..counts(10, 2, 0)
+        };
+        let good = check(&limits(None, None), Some(counts));
+        assert_eq!(good.finding, Finding::Good);
+        let measured = "0 of 10 tests failed, 2 failed in quarantine, 3 flaky";
+        assert_eq!(good.measured.as_deref(), Some(measured));
+        let strict = TestsGate {
+            max_flaky: Some(2),
+            ..TestsGate::default()
+        };
+        assert!(matches!(
+            check(&strict, Some(counts)).finding,
+            Finding::Bad(_)
+        ));
     }
 }

@@ -11,6 +11,8 @@ mod report;
 mod source;
 mod stage;
 mod status;
+mod supply;
+mod tag;
 
 use std::time;
 
@@ -29,6 +31,8 @@ pub use report::*;
 pub use source::*;
 pub use stage::*;
 pub use status::*;
+pub use supply::*;
+pub use tag::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -56,12 +60,18 @@ pub use status::*;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
+    ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build')",
+     "SBOM and Sign stages are about images, and no stage of this Pipeline builds one: add a Build stage"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
      "stages[].needs must name other stages of this Pipeline"),
     ("self.stages.all(s, !has(s.run) || has(s.image) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",
      "a stage with run needs an image: set stages[].image or matrix.image, or defaults.image for all of them"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, self.stages.all(t, t.name != n || (has(t.always) && t.always) == (has(s.always) && s.always))))",
      "a stage with always: true runs after all others: it may only need other such stages, and no other stage may need it"),
+    ("!has(self.gates) || self.gates.all(g, !has(g.from) || g.from.all(n, self.stages.exists(s, s.name == n)))",
+     "gates[].from must name stages of this Pipeline"),
+    ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
+     "waivers[].gate must name a gate of this Pipeline"),
 ]))]
 pub struct PipelineSpec {
     /// Stops new runs; runs that have started go on. Default `false`.
@@ -89,6 +99,10 @@ pub struct PipelineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub gates: Vec<Gate>,
+    /// What gates leave out, until a day; at most 64. Default: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<64>)]
+    pub waivers: Vec<Waiver>,
     /// Whether and when a run that passed makes a Release.
     #[serde(default)]
     pub release: ReleaseRule,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::api::{AxisValues, Matrix, PipelineSpec, Stage};
+use super::api::{AxisValues, Build, Matrix, PipelineSpec, Stage};
 
 /// Cells that all stages of a Pipeline have together, at most.
 pub const MAX_CELLS: usize = 256;
@@ -30,7 +30,8 @@ pub struct Cell {
 /// - At most [`MAX_COMBINATIONS`] and what is included, whatever the spec says.
 pub fn cells(stage: &Stage) -> Vec<Cell> {
     let Some(matrix) = &stage.matrix else {
-        return Vec::new();
+        let build = stage.build.as_ref().filter(|build| build.is_index());
+        return build.map(platforms).unwrap_or_default();
     };
     let mut taken = BTreeSet::new();
     let combinations = combinations(matrix).into_iter().enumerate();
@@ -45,6 +46,36 @@ pub fn cells(stage: &Stage) -> Vec<Cell> {
         }
     };
     combinations.map(cell).collect()
+}
+
+/// Name of the cell that joins the images of several platforms.
+pub const INDEX: &str = "index";
+/// What stands for an axis where cells are platforms.
+const PLATFORM: &str = "platform";
+
+impl Cell {
+    /// The platform that it builds.
+    pub fn platform(&self) -> Option<&str> {
+        self.values.get(PLATFORM).map(String::as_str)
+    }
+}
+
+/// A cell for each platform, and one that joins what they have built.
+fn platforms(build: &Build) -> Vec<Cell> {
+    let of_platform = |platform: &String| Cell {
+        number: 0,
+        name: platform.replace('/', "-"),
+        values: AxisValues::from([(PLATFORM.to_owned(), platform.clone())]),
+    };
+    let index = Cell {
+        name: INDEX.to_owned(),
+        ..Cell::default()
+    };
+    let cells = build.platforms.iter().map(of_platform).chain([index]);
+    let numbered = cells.zip(1..);
+    numbered
+        .map(|(cell, number)| Cell { number, ..cell })
+        .collect()
 }
 
 /// How many combinations the axes have, whatever is left out of them.
@@ -121,6 +152,25 @@ mod tests {
     fn names(matrix: &Value) -> Vec<String> {
         let cells = cells(&stage(matrix));
         cells.into_iter().map(|cell| cell.name).collect()
+    }
+
+    #[test]
+    fn each_platform_is_a_cell_and_the_last_one_joins_them() {
+        let of = |platforms: Value| {
+            let build = json!({"image": "r.example/a", "platforms": platforms});
+            let stage = json!({"name": "image", "type": "Build", "build": build});
+            cells(&serde_json::from_value(stage).unwrap())
+        };
+        let found = of(json!(["linux/amd64", "linux/arm64/v8"]));
+        let names: Vec<&str> = found.iter().map(|cell| cell.name.as_str()).collect();
+        assert_eq!(names, ["linux-amd64", "linux-arm64-v8", INDEX]);
+        assert_eq!(found[1].platform(), Some("linux/arm64/v8"));
+        assert_eq!((found[2].platform(), found[2].number), (None, 3));
+        assert_eq!(
+            of(json!(["linux/arm64"])),
+            [],
+            "one platform is a single Job"
+        );
     }
 
     #[test]

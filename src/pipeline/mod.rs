@@ -13,6 +13,7 @@ pub mod plan;
 pub mod render;
 pub mod spec;
 pub mod status;
+pub mod supply;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::api::{AxisValues, Matrix, PipelineSpec, Stage};
-use super::{condition, matrix};
+use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
+use super::{condition, matrix, supply};
+use crate::gate::expression as gate_expression;
+use crate::gate::source::{self, Missing};
+use crate::gate::waiver;
 use crate::model::invalid::Invalid;
 
 /// Everything that keeps a spec from being run. Empty for one that can.
@@ -93,6 +96,10 @@ fn check_work(
             let problem = format!("a {} stage needs run: the script to run", stage.type_);
             problems.push(Invalid::new(path(".run"), problem));
         }
+    } else if stage.type_ == StageType::Tag {
+        check_tag(spec, stage, path, problems);
+    } else if !stage.type_.has_source() {
+        problems.extend(supply::problems(spec, stage, path));
     } else {
         if stage.build.is_none() {
             let problem = "a Build stage needs build: what to build and where to push it";
@@ -102,6 +109,35 @@ fn check_work(
             let problem = "a Build stage takes no matrix: make a stage for each image";
             problems.push(Invalid::new(path(".matrix"), problem));
         }
+    }
+}
+
+/// What has a tag has to be built.
+fn check_tag(
+    spec: &PipelineSpec,
+    stage: &Stage,
+    path: &dyn Fn(&str) -> String,
+    problems: &mut Vec<Invalid>,
+) {
+    let Some(tag) = &stage.tag else {
+        let problem = "a Tag stage needs tag: the names that images are to have";
+        problems.push(Invalid::new(path(".tag"), problem));
+        return;
+    };
+    let builds = spec.stages.iter().filter(|stage| stage.build.is_some());
+    let known: Vec<&str> = builds.map(|stage| stage.name.as_str()).collect();
+    for name in &tag.images {
+        if !known.contains(&name.as_str()) {
+            let problem = format!(
+                "no Build stage is called {name}; there are {}",
+                known.join(", ")
+            );
+            problems.push(Invalid::new(path(".tag.images"), problem));
+        }
+    }
+    if known.is_empty() {
+        let problem = "there is no Build stage whose image could have a tag";
+        problems.push(Invalid::new(path(".tag"), problem));
     }
 }
 
@@ -195,18 +231,30 @@ fn check_cells(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
 }
 
 fn check_gates(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
-    let has_report = spec.stages.iter().any(|stage| {
-        let reports = stage.reports.as_ref();
-        reports.is_some_and(|reports| !reports.junit.is_empty())
-    });
     for (index, gate) in spec.gates.iter().enumerate() {
         let path = format!("spec.gates[{index}]");
-        if gate.tests.is_none() {
-            problems.push(Invalid::new(path, "a gate needs a check: set tests"));
-        } else if !has_report {
-            let problem = "no stage leaves a report that it could judge; set reports.junit on the \
-                           stage that runs the tests";
-            problems.push(Invalid::new(path + ".tests", problem));
+        if let Some(problem) = gate.cel.as_deref().and_then(gate_expression::problem) {
+            problems.push(Invalid::new(format!("{path}.cel"), problem));
+        }
+        match source::missing(gate, &spec.stages) {
+            None => {}
+            Some(Missing::Check) => {
+                problems.push(Invalid::new(path, "a gate needs a check: set one of them"));
+            }
+            Some(Missing::Report(check, wanted)) => {
+                let problem = format!(
+                    "no stage leaves a report that it could judge; set {wanted} on the stage whose \
+                     reports it judges"
+                );
+                problems.push(Invalid::new(format!("{path}.{check}"), problem));
+            }
+        }
+    }
+    for (index, waiver) in spec.waivers.iter().enumerate() {
+        if waiver::last_day(waiver).is_none() {
+            let problem = "must be a day, such as 2026-12-31";
+            let path = format!("spec.waivers[{index}].until");
+            problems.push(Invalid::new(path, problem));
         }
     }
 }

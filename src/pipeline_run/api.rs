@@ -2,6 +2,7 @@
 
 mod failure;
 mod gate;
+mod report;
 mod stage;
 mod supply;
 
@@ -15,6 +16,7 @@ use crate::schema::{self, closed_set};
 
 pub use failure::*;
 pub use gate::*;
+pub use report::*;
 pub use stage::*;
 pub use supply::*;
 
@@ -184,6 +186,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub stages: Vec<StageStatus>,
+    /// Tests that failed in attempts that were replaced, while it is not known how they fare now; at most 40.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<40>)]
+    pub suspects: Vec<Suspect>,
     /// Tests of all reports together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
@@ -195,6 +201,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub artifacts: Vec<Artifact>,
+    /// What was said about the images, stored beside them; at most 96.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<96>)]
+    pub attestations: Vec<Attestation>,
     /// Name of the Release that the run made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]

@@ -3,7 +3,7 @@
 //! What decisions rest on, phases, counts, digests, verdicts, always stays. Texts give way, those first that help least: they
 //! are in the logs as well.
 
-use super::api::{CellStatus, PipelineRunStatus};
+use super::api::{CellStatus, PipelineRunStatus, ReportSummary};
 use crate::model::condition::truncate;
 
 /// Largest status, in bytes of JSON. With the spec, and with what the API server notes about fields, the object stays
@@ -24,6 +24,10 @@ const STEPS: &[Step] = &[
     |status| keep_failed_tests(status, 0),
     |status| status.changes.truncate(5),
     |status| shorten_messages(status, 0),
+    |status| keep_findings(status, 8),
+    |status| keep_findings(status, 0),
+    |status| summaries(status).for_each(forget_marks),
+    |status| summaries(status).for_each(cut),
     |status| {
         for cell in cells(status).filter(|cell| cell.phase.is_over()) {
             cell.started_at = None;
@@ -65,9 +69,39 @@ fn shorten_test_messages(status: &mut PipelineRunStatus, limit: usize) {
     }
 }
 
+fn summaries(status: &mut PipelineRunStatus) -> impl Iterator<Item = &mut ReportSummary> {
+    let stages = status.stages.iter_mut();
+    stages.filter_map(|stage| stage.reports.as_mut())
+}
+
+fn keep_findings(status: &mut PipelineRunStatus, count: usize) {
+    let sets = summaries(status).flat_map(|summary| &mut summary.findings);
+    sets.for_each(|set| set.worst.truncate(count));
+}
+
+/// Known findings are told from new ones by their number then.
+fn forget_marks(summary: &mut ReportSummary) {
+    summary
+        .findings
+        .iter_mut()
+        .for_each(|set| set.marks.clear());
+}
+
+/// What is judged one by one goes, and is seen to be gone.
+fn cut(summary: &mut ReportSummary) {
+    let lists = summary.licences.len() + summary.benchmarks.len() + summary.latency.len();
+    if lists > 0 {
+        summary.licences.clear();
+        summary.benchmarks.clear();
+        summary.latency.clear();
+        summary.is_cut = true;
+    }
+}
+
 fn keep_failed_tests(status: &mut PipelineRunStatus, count: usize) {
     for stage in &mut status.stages {
         stage.failed_tests.truncate(count);
+        stage.flaky_tests.truncate(count);
     }
 }
 
@@ -93,8 +127,43 @@ mod tests {
 
     use super::*;
     use crate::pipeline::testing::NOW;
-    use crate::pipeline_run::api::{FailedTest, StagePhase, StageStatus, TestCounts};
+    use crate::pipeline_run::api::{
+        Benchmark, Better, FailedTest, FindingCategory, FindingSet, StagePhase, StageStatus,
+        TestCounts,
+    };
     use crate::pipeline_run::testing::commit;
+    use crate::report::finding::Found;
+
+    fn largest_summary() -> ReportSummary {
+        let findings = FindingCategory::ALL.iter().map(|category| {
+            let mut set = FindingSet::none(*category);
+            for number in 0..300 {
+                set.push(&Found {
+                    id: &format!("{}{number}", "i".repeat(60)),
+                    place: &"p".repeat(120),
+                    text: &"t".repeat(100),
+                    unfixed: true,
+                    ..Found::default()
+                });
+            }
+            set.settled()
+        });
+        let benchmark = |number: usize| Benchmark {
+            name: format!("{}{number}", "b".repeat(90)),
+            value: 1.0 / 3.0,
+            unit: "u".repeat(16),
+            better: Better::Lower,
+            deviation: Some(2.0 / 3.0),
+        };
+        ReportSummary {
+            findings: findings.collect(),
+            licences: (0..48)
+                .map(|n| (format!("{}{n}", "l".repeat(76)), u32::MAX))
+                .collect(),
+            benchmarks: (0..40).map(benchmark).collect(),
+            ..ReportSummary::default()
+        }
+    }
 
     fn largest(stages: usize, cells: usize) -> PipelineRunStatus {
         let failed = FailedTest {
@@ -115,13 +184,15 @@ mod tests {
                 total: 1_000_000,
                 passed: 500_000,
                 failed: 500_000,
-                skipped: 0,
+                ..TestCounts::default()
             }),
             ..CellStatus::default()
         };
         let stage = |number: usize| StageStatus {
             name: format!("{}{number}", "s".repeat(50)),
             failed_tests: vec![failed.clone(); 10],
+            flaky_tests: vec!["n".repeat(256); 10],
+            reports: Some(largest_summary()),
             message: Some("m".repeat(1024)),
             cells: (0..cells).map(cell).collect(),
             ..serde_json::from_value(json!({"name": "s", "type": "Test", "phase": "Failed"}))

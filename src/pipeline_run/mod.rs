@@ -5,12 +5,15 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
+pub mod builder;
 pub mod fit;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod provenance;
 pub mod render;
 pub mod status;
+pub mod tag;
 pub mod verdict;
 
 #[cfg(test)]
@@ -59,6 +62,10 @@ impl Kind for PipelineRunKind {
 
     fn plan(seen: &Self::Observed, now: Timestamp) -> Plan<Self::Progress> {
         plan::plan(seen, now)
+    }
+
+    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        status::essence(on_record) == status::essence(status)
     }
 
     fn status(

@@ -83,12 +83,18 @@ pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), Re
     let key = Key::of(run.as_ref());
     let own = format!("{}={}", label::PIPELINE_RUN, key.name);
     let shared = format!("{}={}", label::PIPELINE, run.spec.pipeline_ref.name);
-    for (kind, selector) in [
+    let all = [
+        (ObjectKind::Release, &shared),
         (ObjectKind::Job, &own),
         (ObjectKind::Pod, &own),
         (ObjectKind::ControllerRevision, &shared),
-        (ObjectKind::Release, &shared),
-    ] {
+    ];
+    // Nothing has been made for a run that nobody has looked at, because that would be on record first; and if it is, our
+    // own record, which comes before our first action, is refused.
+    let status = run.status.as_ref();
+    let is_new = status.is_none_or(|status| status.observed_generation.unwrap_or(-1) < 0);
+    let needed = if is_new { 1 } else { all.len() };
+    for (kind, selector) in all.into_iter().take(needed) {
         let read = cluster.refresh(kind, &key.namespace, selector).await;
         read.map_err(ReconcileError::Observe)?;
     }
@@ -232,6 +238,10 @@ fn read_pod(pod: &core::Pod) -> Pod {
         is_disrupted: disrupted,
         unschedulable: unschedulable.map(|condition| condition.message.clone().unwrap_or_default()),
         trouble: containers().find_map(trouble),
+        images: containers()
+            .filter(|container| !container.image_id.is_empty())
+            .map(|container| (container.name.clone(), container.image_id.clone()))
+            .collect(),
         ended: containers().filter_map(ended).collect(),
     }
 }

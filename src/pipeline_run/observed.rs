@@ -138,6 +138,8 @@ pub struct Pod {
     pub unschedulable: Option<String>,
     /// Why one of its containers will never start.
     pub trouble: Option<Trouble>,
+    /// The images that its containers ran, by name of the container, with the digests that the node has reported.
+    pub images: BTreeMap<String, String>,
     /// Containers that have ended, by name.
     pub ended: BTreeMap<String, Ended>,
 }

@@ -402,6 +402,8 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Evicted => "Evicted",
         FailureKind::Clone => "CloneFailed",
         FailureKind::Registry => "RegistryFailed",
+        FailureKind::Isolation => "IsolationRefused",
+        FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",
     }
 }

@@ -7,12 +7,14 @@
 
 mod build;
 mod pod;
+mod publish;
 mod release;
 mod sidecar;
+mod supply;
 
 use serde_json::json;
 
-use super::api::RunPhase;
+use super::api::{PipelineRunStatus, RunPhase};
 use super::observed::{Observed, PipelineNow};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
@@ -24,6 +26,7 @@ use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
 pub use release::{release, release_name};
 pub use sidecar::{CLAIM, LOGS};
+pub use supply::subjects;
 
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;
@@ -76,6 +79,8 @@ pub struct At<'a> {
     pub attempt: u32,
     /// How the run has gone so far; for stages that run always.
     pub result: Option<RunPhase>,
+    /// The run as it stands.
+    pub run: &'a PipelineRunStatus,
 }
 
 /// The Job of an attempt. The images are those of the operator's configuration.

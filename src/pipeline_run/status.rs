@@ -1,8 +1,9 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
-use super::api::{PipelineRunStatus, RunPhase};
+use super::api::{PipelineRunStatus, RunPhase, StagePhase};
 use super::fit;
 use super::observed::{Observed, Snapshot};
 use crate::git::refs;
@@ -54,6 +55,29 @@ pub fn status(
     answered(seen, status, outcome)
 }
 
+/// Of a status, what may not wait: all but the sentences about what is going on. Pods come and go in bursts, and each
+/// write of what they do costs more than the plan.
+pub fn essence(status: &Value) -> Value {
+    let mut status = status.clone();
+    let mut forget = |list: &str, is_meant: fn(&Map<String, Value>) -> bool| {
+        let items = status.get_mut(list).and_then(Value::as_array_mut);
+        let items = items.into_iter().flatten();
+        for item in items.filter_map(Value::as_object_mut) {
+            if is_meant(item) {
+                item.remove("message");
+            }
+        }
+    };
+    forget("conditions", |_| true);
+    forget("stages", |stage| {
+        stage.get("phase").and_then(Value::as_str) == Some(StagePhase::Running.as_str())
+    });
+    if let Some(fields) = status.as_object_mut() {
+        fields.remove("message");
+    }
+    status
+}
+
 /// Takes in the answer to the question for the head.
 fn answered(
     seen: &Observed,
@@ -74,4 +98,26 @@ fn answered(
         Err(error) => status.source_error = Some(error),
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_sentences_about_what_goes_on_may_wait() {
+        let with = |message: &str, phase: &str, attempt: u32| {
+            essence(&json!({
+                "message": message,
+                "conditions": [{"type": "Ready", "reason": "Running", "message": message}],
+                "stages": [{"name": "unit", "phase": phase, "message": message, "attempt": attempt}],
+            }))
+        };
+        let starting = with("its pod is starting", "Running", 1);
+        assert_eq!(starting, with("running", "Running", 1));
+        assert_ne!(starting, with("running", "Running", 2));
+        assert_ne!(with("good", "Failed", 1), with("bad", "Failed", 1));
+    }
 }

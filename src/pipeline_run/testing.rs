@@ -13,6 +13,7 @@ use crate::cluster::{ReceiverPlace, StageImages};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::api::Isolation;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
 use crate::runner::report::{SourceReport, StageReport};
@@ -58,6 +59,9 @@ pub(crate) fn a_run() -> Observed {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),
             receiver: None,
+            buildah: Some("registry.example/slipway/buildah".into()),
+            isolations: vec![Isolation::Privileged, Isolation::Chroot],
+            syft: Some("registry.example/slipway/syft".into()),
         },
     }
 }
@@ -95,7 +99,7 @@ pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         ..StageReport::default()
     }

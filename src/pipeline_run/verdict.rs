@@ -5,7 +5,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{Commit, FailedTest, FailureKind, StagePhase, TestCounts};
+use super::api::{
+    Attestation, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
+};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{CLAIM, MAIN, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
@@ -44,10 +46,16 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     /// Digest of the image.
     pub digest: Option<String>,
+    /// What was said about images.
+    pub attestations: Vec<Attestation>,
     /// Tests of the reports.
     pub tests: Option<TestCounts>,
     /// The first of the tests that failed.
     pub failed_tests: Vec<FailedTest>,
+    /// The first of the tests that failed and then passed.
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    pub reports: Option<ReportSummary>,
     /// The last lines of the log.
     pub log_tail: Option<String>,
 }
@@ -90,7 +98,7 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     }
     let waiting = if pod.is_over {
         "its pod is over, its Job is not"
-    } else if pod.ended.contains_key(SOURCE) {
+    } else if pod.ended.contains_key(SOURCE) || !stage.type_.has_source() {
         "running"
     } else {
         "its pod is starting"
@@ -140,7 +148,12 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
-    if type_ == StageType::Build && digest.is_none() {
+    if !type_.has_source() && report.attestations.is_empty() {
+        let message = "what it has stored is lost with the pod; make a new run";
+        return lost(FailureKind::Infra, message);
+    }
+    // A build that pushes nothing has no digest, and says so.
+    if type_ == StageType::Build && report == StageReport::default() {
         let message = "the image was built, but its digest is lost with the pod; run it again";
         return lost(FailureKind::Infra, message);
     }
@@ -149,6 +162,12 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         failure: None,
         message: report.message.clone(),
         digest,
+        attestations: report
+            .attestations
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect(),
         log_tail: None,
         ..told(&report)
     }
@@ -255,6 +274,8 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         log_tail: log_tail(&report.log_tail),
         tests: report.tests,
         failed_tests: report.failed_tests,
+        flaky_tests: report.flaky_tests,
+        reports: report.reports,
         ..ending(kind, message)
     }
 }
@@ -270,6 +291,9 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Migrate => FailureKind::Migrate,
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
+        StageType::Tag => FailureKind::Registry,
+        // Nothing of people's runs in them.
+        StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
 }
 
@@ -295,8 +319,11 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         message: Some(message.into()),
         exit_code: None,
         digest: None,
+        attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
+        flaky_tests: Vec::new(),
+        reports: None,
         log_tail: None,
     }
 }
@@ -306,6 +333,8 @@ fn told(report: &StageReport) -> Ending {
         exit_code: report.exit_code,
         tests: report.tests,
         failed_tests: report.failed_tests.clone(),
+        flaky_tests: report.flaky_tests.clone(),
+        reports: report.reports.clone(),
         ..ending(FailureKind::Infra, "")
     }
 }

@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline_run::api::{Commit, GateVerdict, TestCounts};
+use crate::pipeline_run::api::{Attestation, Commit, GateVerdict, ReportSummary, TestCounts};
 use crate::schema::{self, closed_set};
 
 /// Images by digest, the commits since the previous Release, and the evidence for them.
@@ -126,6 +126,29 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub gates: Vec<GateVerdict>,
+    /// What was said about its images, stored beside them, and checked; at most 96.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<96>)]
+    pub attestations: Vec<Attestation>,
+    /// What its reports say, by stage; later runs compare theirs with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = by_stage)]
+    pub reports: Vec<StageReports>,
+}
+
+/// What the reports of one stage say.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReports {
+    /// Name of the stage.
+    #[schemars(transform = schema::name)]
+    pub stage: String,
+    /// What they say. Findings are counted and marked, and not listed.
+    pub summary: ReportSummary,
+}
+
+fn by_stage(schema: &mut schemars::Schema) {
+    schema::by_key(schema, "stage", 32);
 }
 
 closed_set! {

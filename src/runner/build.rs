@@ -1,33 +1,89 @@
-//! Builds an image with BuildKit and pushes it by digest. Talks to the operating system.
+//! Builds an image and pushes it by digest. Talks to the operating system and, through the builders, to the network.
 //!
-//! The daemon runs beside the build in the same container and goes with it: nothing is shared between pods.
-//! The same commit gives the same digest: times come from the commit, and BuildKit's own provenance, which
-//! would put the time of the build into the image, is not asked for.
+//! What builds runs in the container of the stage and goes with it: nothing is shared between pods. The same commit
+//! gives the same digest: times come from the commit, and BuildKit's own provenance, which would put the time of the
+//! build into the image, is not asked for. A registry that does not answer is asked again: what is built is still
+//! there, and a push by digest is the same however often it is done.
+
+mod buildah;
+mod buildkit;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::time::{Instant, interval};
+use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::process::{self, End, Finished, Running, Stop};
+use super::process::{self, End, Finished, Stop};
 use super::report::{StageReport, tail};
-use super::task::{BuildTask, CommitFile};
+use super::task::{self, BuildTask, CommitFile};
 use super::{Folders, memory, say, stage};
+use crate::oci::manifest::is_digest;
+use crate::pipeline::api::{Builder, Isolation};
 use crate::pipeline_run::api::FailureKind;
 
-/// Longest wait for the daemon.
-const START: Duration = Duration::from_mins(1);
-/// Where the daemon keeps what it builds.
-const ROOT: &str = "/var/lib/buildkit";
-/// What buildctl says when the build went well and the registry did not take the image.
-const PUSH_FAILED: [&str; 4] = [
+/// How long a registry that does not answer is left alone before it is asked again.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+    Duration::from_mins(1),
+];
+/// What builders say when the registry is at fault, and may not be the next time.
+const UNAVAILABLE: [&str; 11] = [
+    "500 Internal Server Error",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Time",
+    "429 Too Many Requests",
+    "toomanyrequests",
+    "connection refused",
+    "connection reset by peer",
+    "i/o timeout",
+    "TLS handshake timeout",
+    "unexpected EOF",
+];
+/// What they say of a step of the Dockerfile that failed.
+const OF_A_STEP: [&str; 2] = ["did not complete successfully", "while running runtime"];
+/// What they say when it refuses.
+const REFUSED: [&str; 7] = [
     "failed to push",
     "failed to authorize",
     "insufficient_scope",
     "push access denied",
+    "unauthorized",
+    "authentication required",
+    "401 Unauthorized",
+];
+/// What a kernel says of a program for another processor.
+const FOREIGN: &str = "exec format error";
+/// What the node says when it refuses what the isolation needs, and what helps.
+const NOT_ISOLATED: [(&str, &str); 6] = [
+    (
+        "Could not set caps",
+        "the container may not gain rights; allow privilege escalation",
+    ),
+    (
+        "newuidmap",
+        "the node does not let users map user ids; see user.max_user_namespaces and /etc/subuid of the image",
+    ),
+    (
+        "fork/exec /proc/self/exe: no space left",
+        "the node allows no user namespaces; raise user.max_user_namespaces",
+    ),
+    (
+        "fork/exec /proc/self/exe: operation not permitted",
+        "the node refuses user namespaces; its seccomp or AppArmor profile is in the way",
+    ),
+    (
+        "failed to share mount point",
+        "the node refuses mounts in user namespaces; its kernel may be too old",
+    ),
+    (
+        "Error during unshare",
+        "the node refuses user namespaces; its seccomp or AppArmor profile is in the way",
+    ),
 ];
 
 /// Builds; the report and the container's exit code.
@@ -43,17 +99,24 @@ pub async fn run(task: &BuildTask, folders: &Folders, stop: &mut Stop) -> (Stage
     if let Some(message) = &report.message {
         say(&format!("slipway: {message}"));
     }
-    let code = u8::from(report.failure.is_some());
+    let code = match report.failure {
+        None => 0,
+        Some(FailureKind::Registry) if is_unavailable(&report.log_tail) => task::TRANSIENT,
+        Some(_) => 1,
+    };
     (report, code)
 }
 
 type Failure = (FailureKind, String);
 
+fn infra(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| (FailureKind::Infra, format!("{what}: {error}"))
+}
+
 /// Where the parts of a build are.
 struct Places {
-    socket: String,
-    config: PathBuf,
-    metadata: PathBuf,
+    /// What the containers of the pod share.
+    workspace: PathBuf,
     checkout: PathBuf,
     context: PathBuf,
 }
@@ -65,25 +128,24 @@ impl Places {
             .map_err(|error| config(format!("there is no checkout: {error}")))?;
         let context = fs::canonicalize(checkout.join(&task.context)).ok();
         // A link in the repository does not lead out of it.
+        let is_inside = |path: &PathBuf| path.starts_with(&checkout);
         let context = context
-            .filter(|context| context.is_dir() && context.starts_with(&checkout))
+            .filter(|context| context.is_dir() && is_inside(context))
             .ok_or_else(|| {
                 config(format!(
                     "the repository has no folder {}; change build.contextDir",
                     task.context
                 ))
             })?;
-        if !checkout.join(&task.dockerfile).is_file() {
+        let dockerfile = fs::canonicalize(checkout.join(&task.dockerfile)).ok();
+        if !dockerfile.is_some_and(|file| file.is_file() && is_inside(&file)) {
             return Err(config(format!(
                 "the repository has no file {}; change build.dockerfile",
                 task.dockerfile
             )));
         }
-        let workspace = &folders.workspace;
         Ok(Self {
-            socket: format!("unix://{}", workspace.join("buildkitd.sock").display()),
-            config: workspace.join("buildkitd.toml"),
-            metadata: workspace.join("metadata.json"),
+            workspace: folders.workspace.clone(),
             checkout,
             context,
         })
@@ -95,35 +157,21 @@ async fn build(
     folders: &Folders,
     stop: &mut Stop,
 ) -> Result<StageReport, Failure> {
-    let infra = |what: &'static str| {
-        move |error: std::io::Error| (FailureKind::Infra, format!("{what}: {error}"))
-    };
+    if task.isolation == Isolation::UserNamespace {
+        expect_user_namespace(&fs::read_to_string("/proc/self/uid_map").unwrap_or_default())?;
+    }
     let places = Places::new(task, folders)?;
     let commit = read_commit(folders)?;
-    let kills = memory::kills();
-    fs::write(&places.config, daemon_config(task)).map_err(infra("cannot configure buildkitd"))?;
-    let mut daemon =
-        process::start_silent(daemon(&places)).map_err(infra("cannot start buildkitd"))?;
-    if let Err(message) = wait_until_ready(&mut daemon, &places.socket).await {
-        let log = daemon
-            .stop()
-            .await
-            .map_or_else(|_| String::new(), |done| done.tail);
-        say(&log);
-        return Ok(StageReport {
-            failure: Some(FailureKind::Infra),
-            message: Some(message),
-            log_tail: tail(&log, 2000),
-            ..StageReport::default()
-        });
+    let mut attempts = Attempts {
+        task,
+        until: Instant::now() + Duration::from_secs(task.timeout_seconds),
+        kills: memory::kills(),
+        stop,
+    };
+    match task.builder {
+        Builder::BuildKit => buildkit::build(&mut attempts, &places, &commit).await,
+        Builder::Buildah => buildah::build(&mut attempts, &places, &commit).await,
     }
-    let buildctl = client(task, &places, &commit);
-    let buildctl = process::start(buildctl).map_err(infra("cannot start buildctl"))?;
-    let limit = Duration::from_secs(task.timeout_seconds);
-    let done = buildctl.finish(limit, stop).await;
-    let done = done.map_err(infra("cannot wait for buildctl"))?;
-    let _ = daemon.stop().await;
-    Ok(judge(task, &places, &done, kills < memory::kills()))
 }
 
 fn read_commit(folders: &Folders) -> Result<CommitFile, Failure> {
@@ -133,133 +181,188 @@ fn read_commit(folders: &Folders) -> Result<CommitFile, Failure> {
     commit.ok_or_else(|| (FailureKind::Infra, message.to_owned()))
 }
 
-/// A registry without encryption is one for base images too.
-fn daemon_config(task: &BuildTask) -> String {
-    match task.image.split_once('/') {
-        Some((host, _)) if task.insecure => {
-            format!("[registry.\"{host}\"]\n  http = true\n  insecure = true\n")
+/// A cluster that does not know `hostUsers` drops it, and the pod would be root of the node.
+fn expect_user_namespace(map: &str) -> Result<(), Failure> {
+    let words: Vec<&str> = map.split_whitespace().collect();
+    if words != ["0", "0", "4294967295"] {
+        return Ok(());
+    }
+    let message = "the cluster did not give the pod a user namespace of its own: Kubernetes 1.33 and a runtime that has them \
+                   are needed; take another isolation";
+    Err((FailureKind::Isolation, message.to_owned()))
+}
+
+/// Labels of the image: theirs, and the time of the commit unless they have one.
+fn labels(task: &BuildTask, commit: &CommitFile) -> Vec<(String, String)> {
+    const CREATED: &str = "org.opencontainers.image.created";
+    let mut labels = task.labels.clone();
+    if let Ok(at) = Timestamp::from_second(commit.committed_at) {
+        labels
+            .entry(CREATED.to_owned())
+            .or_insert_with(|| at.to_string());
+    }
+    labels.into_iter().collect()
+}
+
+/// Runs of a builder, all within the timeout of the stage.
+struct Attempts<'a> {
+    task: &'a BuildTask,
+    until: Instant,
+    kills: Option<u64>,
+    stop: &'a mut Stop,
+}
+
+impl Attempts<'_> {
+    /// Runs a program to its end; again where the registry did not answer. The error is the report of what failed.
+    async fn run(&mut self, make: impl Fn() -> Command) -> Result<Finished, Box<StageReport>> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let done = self.once(make()).await.map_err(|(kind, message)| {
+                Box::new(StageReport {
+                    failure: Some(kind),
+                    message: Some(message),
+                    ..StageReport::default()
+                })
+            })?;
+            if done.end == End::Exited(0) {
+                return Ok(done);
+            }
+            let pause = pauses.next().filter(|_| may_go_away(&done));
+            let Some(pause) = pause.filter(|pause| Instant::now() + **pause < self.until) else {
+                let out_of_memory = self.kills < memory::kills();
+                return Err(Box::new(failed(self.task, &done, out_of_memory)));
+            };
+            say(&format!(
+                "slipway: the registry does not answer; asked again in {} s",
+                pause.as_secs()
+            ));
+            if self.stop.within(*pause).await {
+                let stopped = Finished {
+                    end: End::Stopped,
+                    tail: done.tail,
+                };
+                return Err(Box::new(failed(self.task, &stopped, false)));
+            }
         }
-        _ => String::new(),
+    }
+
+    async fn once(&mut self, command: Command) -> Result<Finished, Failure> {
+        let running = process::start(command).map_err(infra("cannot start the builder"))?;
+        let limit = self.until.saturating_duration_since(Instant::now());
+        let done = running.finish(limit, self.stop).await;
+        done.map_err(infra("cannot wait for the builder"))
     }
 }
 
-fn daemon(places: &Places) -> Command {
-    let mut command = Command::new("buildkitd");
-    command
-        .args(["--addr", &places.socket, "--root", ROOT])
-        .arg("--oci-worker-net=host")
-        .arg("--config")
-        .arg(&places.config);
-    command
+fn may_go_away(done: &Finished) -> bool {
+    matches!(done.end, End::Exited(_)) && is_unavailable(&done.tail)
 }
 
-/// Asks the daemon until it answers.
-async fn wait_until_ready(daemon: &mut Running, socket: &str) -> Result<(), String> {
-    let deadline = Instant::now() + START;
-    let mut tick = interval(Duration::from_millis(200));
-    while Instant::now() < deadline {
-        tick.tick().await;
-        if daemon.has_ended() {
-            return Err("buildkitd has ended; its pod may lack the rights it needs".to_owned());
-        }
-        let mut question = tokio::process::Command::new("buildctl");
-        question
-            .args(["--addr", socket, "debug", "workers"])
-            .kill_on_drop(true);
-        let answer = tokio::time::timeout(Duration::from_secs(5), question.output()).await;
-        if matches!(answer, Ok(Ok(output)) if output.status.success()) {
-            return Ok(());
-        }
-    }
-    Err(format!(
-        "buildkitd does not answer within {} s",
-        START.as_secs()
-    ))
+/// Steps of the Dockerfile speak to servers too: their failures are the builder's last word about a step.
+fn is_unavailable(log: &str) -> bool {
+    last_error(log).is_some_and(|said| {
+        let is_step = OF_A_STEP.iter().any(|words| said.contains(words));
+        !is_step && UNAVAILABLE.iter().any(|words| said.contains(words))
+    })
 }
 
-fn client(task: &BuildTask, places: &Places, commit: &CommitFile) -> Command {
-    let local = |name: &str, path: &Path| format!("{name}={}", path.display());
-    let mut output = format!(
-        "type=image,name={},push=true,push-by-digest=true,name-canonical=true,rewrite-timestamp=true",
-        task.image
-    );
-    if task.insecure {
-        output.push_str(",registry.insecure=true");
-    }
-    let mut command = Command::new("buildctl");
-    command
-        .args(["--addr", &places.socket, "build", "--progress=plain"])
-        .args(["--frontend", "dockerfile.v0"])
-        .args(["--local", &local("context", &places.context)])
-        .args(["--local", &local("dockerfile", &places.checkout)])
-        .args(["--opt", &format!("filename={}", task.dockerfile)])
-        .args(["--output", &output])
-        .arg("--metadata-file")
-        .arg(&places.metadata);
-    let epoch = (
-        "SOURCE_DATE_EPOCH".to_owned(),
-        commit.committed_at.to_string(),
-    );
-    let args = task
-        .args
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()));
-    for (name, value) in std::iter::once(epoch).chain(args) {
-        command.args(["--opt", &format!("build-arg:{name}={value}")]);
-    }
-    command
-}
-
-fn judge(task: &BuildTask, places: &Places, done: &Finished, out_of_memory: bool) -> StageReport {
+/// The report of a build that did not go well.
+fn failed(task: &BuildTask, done: &Finished, out_of_memory: bool) -> StageReport {
     let report = StageReport {
         log_tail: done.tail.clone(),
         ..stage::judge(done, task.timeout_seconds, out_of_memory)
     };
-    if done.end != End::Exited(0) {
-        let is_push = PUSH_FAILED.iter().any(|words| done.tail.contains(words));
-        let (kind, message) = match report.failure {
-            Some(FailureKind::Test) if is_push => (
-                Some(FailureKind::Registry),
-                format!("the image was built, but {} did not take it", task.image),
-            ),
-            Some(FailureKind::Test) => (
-                Some(FailureKind::Build),
-                last_error(&done.tail).unwrap_or_else(|| "the build failed".to_owned()),
-            ),
-            kind => (kind, report.message.clone().unwrap_or_default()),
-        };
-        return StageReport {
-            failure: kind,
-            message: Some(message),
-            ..report
-        };
+    let (kind, message) = match report.failure {
+        Some(FailureKind::Test) => why(task, &done.tail),
+        kind => (
+            kind.unwrap_or(FailureKind::Build),
+            report.message.clone().unwrap_or_default(),
+        ),
+    };
+    StageReport {
+        failure: Some(kind),
+        message: Some(message),
+        ..report
     }
-    match digest(&places.metadata) {
+}
+
+/// What the last words of a builder mean.
+fn why(task: &BuildTask, log: &str) -> Failure {
+    let said = last_error(log).unwrap_or_else(|| "the build failed".to_owned());
+    // Steps of the Dockerfile print what they like; what counts is what the builder says of its end.
+    let end = format!("{said}\n{}", tail(log, 1000));
+    if let Some(message) = refusal(task.isolation, &end) {
+        return (FailureKind::Isolation, message);
+    }
+    if end.contains(FOREIGN) {
+        let platform = task
+            .platform
+            .as_deref()
+            .unwrap_or("the base image's platform");
+        let message = format!(
+            "the node cannot run programs of {platform}: build on a node of that platform, register an emulator on \
+             this one (qemu-user-static), or only copy what was compiled before"
+        );
+        return (FailureKind::Platform, message);
+    }
+    let is_registry = REFUSED.iter().chain(&UNAVAILABLE);
+    if is_registry.into_iter().any(|words| said.contains(words)) {
+        let message = format!(
+            "the registry did not do its part for {}: {said}",
+            task.image()
+        );
+        return (FailureKind::Registry, message);
+    }
+    (FailureKind::Build, said)
+}
+
+/// What the node says when it refuses an isolation.
+fn refusal(isolation: Isolation, log: &str) -> Option<String> {
+    let (_, help) = NOT_ISOLATED.iter().find(|(words, _)| log.contains(words))?;
+    Some(format!(
+        "the node does not allow a build with isolation {isolation}: {help}, or take another isolation"
+    ))
+}
+
+/// Builders end with `error: …` or `Error: …`, which says more than their exit codes.
+fn last_error(log: &str) -> Option<String> {
+    let mut lines = log.lines().rev();
+    let said = lines.find_map(|line| {
+        let said = line.strip_prefix("error: ");
+        said.or_else(|| line.strip_prefix("Error: "))
+    })?;
+    Some(said.to_owned())
+}
+
+/// The report of a build that went well.
+fn built(task: &BuildTask, digest: Option<String>) -> StageReport {
+    let report = StageReport {
+        exit_code: Some(0),
+        ..StageReport::default()
+    };
+    match digest.filter(|digest| is_digest(digest)) {
+        _ if !task.pushes => StageReport {
+            message: Some(
+                "built, and not pushed: build.pushOn does not name what started the run".to_owned(),
+            ),
+            ..report
+        },
         Some(digest) => StageReport {
-            message: Some(format!("pushed {}@{digest}", task.image)),
+            message: Some(format!("pushed {}@{digest}", task.images.join(", "))),
             digest: Some(digest),
-            log_tail: String::new(),
             ..report
         },
         None => StageReport {
             failure: Some(FailureKind::Infra),
-            message: Some("BuildKit does not say which digest it has pushed".to_owned()),
+            message: Some("the builder does not say which digest it has pushed".to_owned()),
             ..report
         },
     }
 }
 
-/// buildctl ends with `error: …`, which says more than its exit code.
-fn last_error(log: &str) -> Option<String> {
-    let line = log.lines().rfind(|line| line.starts_with("error: "))?;
-    line.strip_prefix("error: ").map(str::to_owned)
-}
-
-fn digest(metadata: &Path) -> Option<String> {
-    let text = fs::read_to_string(metadata).ok()?;
-    let metadata: Value = serde_json::from_str(&text).ok()?;
-    let digest = metadata.get("containerimage.digest")?.as_str()?;
-    Some(digest.to_owned())
+/// Where the login for registries is, if there is one.
+fn login() -> Option<PathBuf> {
+    Some(PathBuf::from(task::LOGIN)).filter(|folder| folder.join("config.json").is_file())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub mod call;
 pub mod claim;
 pub mod git;
 pub mod glob;
-pub mod junit;
+pub mod index;
 pub mod log;
 pub mod memory;
 pub mod process;
@@ -22,6 +22,7 @@ pub mod ship;
 pub mod sign;
 pub mod source;
 pub mod stage;
+pub mod tag;
 pub mod task;
 
 use std::io;
@@ -48,6 +49,9 @@ pub struct Args {
     /// File that becomes the container's termination message.
     #[arg(long, default_value = "/dev/termination-log", global = true)]
     pub report: PathBuf,
+    /// Longest report, in bytes: the more containers a pod has, the less each of them may say.
+    #[arg(long, default_value_t = report::LIMIT, global = true)]
+    pub report_limit: usize,
     /// Folder that the containers of a pod share.
     #[arg(long, default_value = task::WORKSPACE, global = true)]
     pub workspace: PathBuf,
@@ -70,6 +74,10 @@ pub enum Command {
     Stage,
     /// Build an image and push it.
     Build,
+    /// Join the images of several platforms.
+    Index,
+    /// Give images their tags.
+    Tag,
     /// List what is in images, and put the lists beside them.
     Sbom,
     /// Sign images and what is known about them.
@@ -115,6 +123,7 @@ pub async fn run(args: Args) -> u8 {
 
 async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
     let task = args.task.as_str();
+    let told = |(report, code): (StageReport, u8)| (report.encode_within(args.report_limit), code);
     let (report, code) = match &args.command {
         Command::Install { path } => return install(path).map(|()| 0),
         Command::Logs => {
@@ -123,20 +132,18 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         }
         Command::Source => {
             let (report, code) = source::run(&parse(task)?, folders).await;
-            (report.encode(), code)
+            (report.encode_within(args.report_limit), code)
         }
         Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Index => told(index::run(&parse(task)?).await),
+        Command::Tag => told(tag::run(&parse(task)?).await),
         Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Sign => told(sign::run(&parse(task)?).await),
         Command::Claim => told(claim::run(&parse(task)?).await),
     };
     write_report(&args.report, &report);
     Ok(code)
-}
-
-fn told((report, code): (StageReport, u8)) -> (String, u8) {
-    (report.encode(), code)
 }
 
 fn parse<T: DeserializeOwned>(task: &str) -> io::Result<T> {

@@ -32,6 +32,11 @@ impl Stop {
         unix::signal(SignalKind::terminate()).map(Self)
     }
 
+    /// Whether the pod is asked to end within this time.
+    pub async fn within(&mut self, limit: Duration) -> bool {
+        timeout(limit, self.asked()).await.is_ok()
+    }
+
     /// Waits until it is.
     pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
@@ -70,17 +75,25 @@ pub struct Running {
     drained: oneshot::Receiver<()>,
 }
 
+/// What sees the output of a program, piece by piece.
+pub type Watch = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Starts a program whose output goes to ours.
 pub fn start(command: Command) -> io::Result<Running> {
-    spawn(command, true)
+    spawn(command, true, Box::new(|_| ()))
+}
+
+/// Starts a program whose output goes to ours, and is watched.
+pub fn start_watched(command: Command, watch: Watch) -> io::Result<Running> {
+    spawn(command, true, watch)
 }
 
 /// Starts a program whose output is only kept.
 pub fn start_silent(command: Command) -> io::Result<Running> {
-    spawn(command, false)
+    spawn(command, false, Box::new(|_| ()))
 }
 
-fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
+fn spawn(mut command: Command, shown: bool, watch: Watch) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
@@ -96,7 +109,7 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
     let (done, drained) = oneshot::channel();
     let kept = Arc::clone(&tail);
     std::thread::spawn(move || {
-        pump(reader, shown, &kept);
+        pump(reader, shown, watch, &kept);
         let _ = done.send(());
     });
     Ok(Running {
@@ -108,7 +121,7 @@ fn spawn(mut command: Command, shown: bool) -> io::Result<Running> {
 }
 
 /// Passes output on until its end.
-fn pump(mut reader: PipeReader, shown: bool, tail: &Mutex<Vec<u8>>) {
+fn pump(mut reader: PipeReader, shown: bool, mut watch: Watch, tail: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 8192];
     while let Ok(count) = reader.read(&mut buffer) {
         let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
@@ -117,6 +130,7 @@ fn pump(mut reader: PipeReader, shown: bool, tail: &Mutex<Vec<u8>>) {
         if shown {
             log::write(part);
         }
+        watch(part);
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend_from_slice(part);
         let excess = tail.len().saturating_sub(KEPT);

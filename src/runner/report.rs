@@ -1,6 +1,7 @@
 //! What a container of a stage pod reports: JSON of at most 4 KiB as its termination message. No I/O.
 //!
-//! Kubernetes cuts longer messages off in the middle, so the writer leaves things out by their weight. The
+//! Kubernetes cuts longer messages off in the middle, so the writer leaves things out by their weight; what reports say
+//! is packed (`packed`), because most of it repeats itself. The
 //! reader trusts nothing: a script can write the message itself, so every text is cut to what a status holds.
 
 use jiff::Timestamp;
@@ -11,11 +12,16 @@ use crate::model::condition::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{
-    Attestation, AttestationKind, Commit, FailedTest, FailureKind, TestCounts,
+    Attestation, AttestationKind, Commit, FailedTest, FailureKind, Finding, ReportSummary,
+    TestCounts,
 };
+
+mod packed;
 
 /// Longest termination message of a container, in bytes.
 pub const LIMIT: usize = 4096;
+/// Longest termination messages of all containers of a pod together, in bytes.
+const POD_LIMIT: usize = 12 * 1024;
 /// Commits that a report has at most.
 pub const MAX_CHANGES: usize = 50;
 /// Failed tests that a report has at most.
@@ -73,9 +79,24 @@ pub struct StageReport {
     /// The first of the tests that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_tests: Vec<FailedTest>,
+    /// The first of the tests that failed and then passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    #[serde(skip_serializing_if = "Option::is_none", with = "packed")]
+    pub reports: Option<ReportSummary>,
     /// The last lines of the log.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,
+}
+
+/// Longest termination message of each of so many containers of a pod, init containers included: the kubelet
+/// divides what a pod may say among all of them, whether they say anything or not.
+pub const fn limit(containers: usize) -> usize {
+    match POD_LIMIT.checked_div(containers) {
+        Some(share) if share < LIMIT => share,
+        Some(_) | None => LIMIT,
+    }
 }
 
 /// Something that was said about an image: its name, what, and the digest of it. Short, because 24 of them have to fit.
@@ -122,12 +143,17 @@ impl SourceReport {
         changes.filter_map(commit).collect()
     }
 
-    /// The report as text that fits; the oldest changes are left out first.
-    pub fn encode(mut self) -> String {
+    /// The report as text that fits where a pod has few containers.
+    pub fn encode(self) -> String {
+        self.encode_within(LIMIT)
+    }
+
+    /// The report as text of at most `limit` bytes; the oldest changes are left out first.
+    pub fn encode_within(mut self, limit: usize) -> String {
         self.changes.truncate(MAX_CHANGES);
         loop {
             let text = json(&self);
-            if text.len() <= LIMIT {
+            if text.len() <= limit {
                 return text;
             }
             if self.changes.pop().is_none() {
@@ -150,46 +176,99 @@ impl SourceReport {
 }
 
 impl StageReport {
-    /// The report as text that fits: the log gives way first, then the failed tests.
-    pub fn encode(mut self) -> String {
-        self.message = self.message.map(|message| clean(&message, MAX_MESSAGE));
-        self.failed_tests.truncate(MAX_FAILED);
-        for test in &mut self.failed_tests {
-            clean_test(test);
-        }
-        self.log_tail = tail(&self.log_tail, MAX_TAIL);
+    /// The report as text that fits where a pod has few containers.
+    pub fn encode(self) -> String {
+        self.encode_within(LIMIT)
+    }
+
+    /// The report as text of at most `limit` bytes: what helps people gives way before what is judged.
+    pub fn encode_within(mut self, limit: usize) -> String {
+        self.tidy();
         loop {
             let text = json(&self);
-            let Some(excess) = text.len().checked_sub(LIMIT).filter(|excess| *excess > 0) else {
+            let Some(excess) = text.len().checked_sub(limit).filter(|excess| *excess > 0) else {
                 return text;
             };
-            // What is in front of the last lines goes; an escaped character may cost more than one byte.
-            if self.log_tail.len() > 512 {
-                let kept = self
-                    .log_tail
-                    .len()
-                    .saturating_sub(excess.div_ceil(6))
-                    .max(512);
-                self.log_tail = tail(&self.log_tail, kept.min(self.log_tail.len() - 1));
-            } else if self.failed_tests.pop().is_none() {
-                if self.log_tail.is_empty() {
-                    return json(&Self::default());
-                }
-                self.log_tail = tail(&self.log_tail, self.log_tail.len() / 2);
+            if !self.give_way(excess) {
+                return json(&Self::default());
             }
         }
+    }
+
+    /// Leaves something out. Tells whether there was anything left.
+    fn give_way(&mut self, excess: usize) -> bool {
+        if self.log_tail.len() > 512 {
+            // What is in front of the last lines goes; an escaped character may cost more than one byte.
+            let kept = self.log_tail.len().saturating_sub(excess.div_ceil(6));
+            let kept = kept.max(512).min(self.log_tail.len() - 1);
+            self.log_tail = tail(&self.log_tail, kept);
+        } else if self.failed_tests.len() > 3 {
+            self.failed_tests.pop();
+        } else if let Some(longest) = self.longest_list().filter(|list| list.len() > 5) {
+            longest.truncate(longest.len() * 3 / 4);
+        } else if self.flaky_tests.pop().is_some() || self.failed_tests.pop().is_some() {
+            // One at a time.
+        } else if let Some(longest) = self.longest_list().filter(|list| !list.is_empty()) {
+            longest.clear();
+        } else if let Some(marks) = self.longest_marks() {
+            marks.clear();
+        } else if !self.log_tail.is_empty() {
+            self.log_tail = tail(&self.log_tail, self.log_tail.len() / 2);
+        } else if self.reports.take().is_some() {
+            // Nothing of what is judged is left out unseen.
+            self.failure.get_or_insert(FailureKind::Config);
+            let message =
+                "its reports say more than fits; move some of them to a stage of their own";
+            self.message = Some(message.to_owned());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn longest_list(&mut self) -> Option<&mut Vec<Finding>> {
+        let sets = self
+            .reports
+            .iter_mut()
+            .flat_map(|reports| &mut reports.findings);
+        sets.map(|set| &mut set.worst)
+            .max_by_key(|worst| worst.len())
+    }
+
+    fn longest_marks(&mut self) -> Option<&mut String> {
+        let sets = self
+            .reports
+            .iter_mut()
+            .flat_map(|reports| &mut reports.findings);
+        let marks = sets
+            .map(|set| &mut set.marks)
+            .filter(|marks| !marks.is_empty());
+        marks.max_by_key(|marks| marks.len())
+    }
+
+    fn tidy(&mut self) {
+        self.message = self
+            .message
+            .take()
+            .map(|message| clean(&message, MAX_MESSAGE));
+        self.failed_tests.truncate(MAX_FAILED);
+        self.failed_tests.iter_mut().for_each(clean_test);
+        self.attestations.truncate(MAX_ATTESTATIONS);
+        self.attestations.retain(|said| is_digest(&said.2));
+        self.flaky_tests.truncate(MAX_FAILED);
+        for test in &mut self.flaky_tests {
+            *test = clean(test, MAX_NAME);
+        }
+        self.flaky_tests.retain(|test| !test.is_empty());
+        self.reports = self.reports.take().filter(|reports| !reports.is_empty());
+        self.log_tail = tail(&self.log_tail, MAX_TAIL);
     }
 
     /// Reads a termination message.
     pub fn parse(text: &str) -> Option<Self> {
         let mut report: Self = serde_json::from_str(text).ok()?;
-        report.message = report.message.map(|message| clean(&message, MAX_MESSAGE));
         report.digest = report.digest.filter(|digest| is_digest(digest));
-        report.attestations.truncate(MAX_ATTESTATIONS);
-        report.attestations.retain(|said| is_digest(&said.2));
-        report.failed_tests.truncate(MAX_FAILED);
-        report.failed_tests.iter_mut().for_each(clean_test);
-        report.log_tail = tail(&report.log_tail, MAX_TAIL);
+        report.tidy();
         Some(report)
     }
 }

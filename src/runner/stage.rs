@@ -1,29 +1,31 @@
-//! Runs the script of a Test stage and reads the reports that it leaves. Talks to the operating system.
+//! Runs the script of a stage and reads the reports that it leaves. Talks to the operating system.
 //!
 //! The timeout is kept in here and not by Kubernetes, so that log and reports survive it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::junit::Summary;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
 use super::{Folders, glob, memory, say};
-use crate::pipeline_run::api::FailureKind;
+use crate::pipeline::api::ReportFormat;
+use crate::pipeline_run::api::{FailureKind, ReportSummary};
+use crate::report::problem::Problems;
+use crate::report::{Collected, MAX_BYTES, ReportError};
 
-/// Largest report that is read.
-const MAX_REPORT: u64 = 32 << 20;
-/// Reports that are read.
+/// Reports of a format that are read. More of them are an error: what is not read is not judged.
 const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
     let kills = memory::kills();
-    let done = match execute(task, folders, stop).await {
+    let problems = Arc::new(Mutex::new(Problems::of(&task.problems)));
+    let done = match execute(task, folders, stop, &problems).await {
         Ok(done) => done,
         Err(error) => {
             let message = format!("the script could not be started: {error}");
@@ -37,13 +39,19 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
         }
     };
     let mut report = judge(&done, task.timeout_seconds, kills < memory::kills());
-    read_reports(task, folders, &mut report);
+    read_reports(task, folders, &problems, &mut report);
+    excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
     let code = exit_code(&report);
     (report, code)
 }
 
-async fn execute(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> io::Result<Finished> {
+async fn execute(
+    task: &ScriptTask,
+    folders: &Folders,
+    stop: &mut Stop,
+    problems: &Arc<Mutex<Problems>>,
+) -> io::Result<Finished> {
     let script = script_file(folders);
     fs::write(&script, &task.script)?;
     let mut command = Command::new("/bin/sh");
@@ -57,7 +65,9 @@ async fn execute(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> io::R
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "safe.directory")
         .env("GIT_CONFIG_VALUE_0", "*");
-    let running = process::start(command)?;
+    let watched = Arc::clone(problems);
+    let watch = move |output: &[u8]| lock(&watched).take_in(output);
+    let running = process::start_watched(command, Box::new(watch))?;
     let limit = Duration::from_secs(task.timeout_seconds);
     running.finish(limit, stop).await
 }
@@ -126,46 +136,107 @@ fn exit_code(report: &StageReport) -> u8 {
 }
 
 /// Adds what the reports say. One that cannot be read fails the stage: its tests may have failed.
-fn read_reports(task: &ScriptTask, folders: &Folders, report: &mut StageReport) {
-    if task.junit.is_empty() {
-        return;
-    }
+fn read_reports(
+    task: &ScriptTask,
+    folders: &Folders,
+    problems: &Mutex<Problems>,
+    report: &mut StageReport,
+) {
+    let mut collected = Collected {
+        quarantine: task.quarantine.clone(),
+        ..Collected::default()
+    };
+    let mut result = take_in_problems(&mut collected, problems);
     let since = modified(&script_file(folders));
-    let mut summary = Summary::default();
-    let files = glob::find(&folders.checkout(), &task.junit);
-    // What the repository itself contains is not what this script has left.
-    let fresh = files
-        .into_iter()
-        .filter(|file| modified(file) >= since)
-        .take(MAX_REPORTS);
-    let mut count = 0;
-    for file in fresh {
-        count += 1;
-        let result = read(&file)
-            .map_err(|error| error.to_string())
-            .and_then(|xml| summary.add(&xml).map_err(|error| error.to_string()));
-        if let Err(error) = result {
-            let name = file.strip_prefix(folders.checkout()).unwrap_or(&file);
-            let message = format!("report {} cannot be read: {error}", name.display());
-            say(&format!("slipway: {message}"));
-            report.failure.get_or_insert(FailureKind::Test);
-            report.message.get_or_insert(message);
-            return;
+    for (format, globs) in &task.reports {
+        if result.is_err() {
+            break;
         }
+        let files = glob::find(&folders.checkout(), globs);
+        // What the repository itself contains is not what this script has left.
+        let fresh = files.into_iter().filter(|file| modified(file) >= since);
+        let fresh: Vec<PathBuf> = fresh.take(MAX_REPORTS + 1).collect();
+        if fresh.is_empty() {
+            let globs = globs.join(", ");
+            say(&format!("slipway: the script has left no file {globs}"));
+        }
+        result = read_all(&mut collected, *format, &fresh, folders);
     }
-    if count == 0 {
-        let globs = task.junit.join(", ");
-        say(&format!("slipway: the script has left no file {globs}"));
+    if let Err(message) = result {
+        say(&format!("slipway: {message}"));
+        report.failure.get_or_insert(FailureKind::Test);
+        report.message.get_or_insert(message);
         return;
     }
-    let failed = summary.counts.failed;
-    let total = summary.counts.total;
-    say(&format!("slipway: {failed} of {total} tests failed"));
-    if let (Some(FailureKind::Test), true) = (report.failure, failed > 0) {
-        report.message = Some(format!("{failed} of {total} tests failed"));
+    if let Some(tests) = collected.tests {
+        let (failed, total) = (tests.counts.failed, tests.counts.total);
+        say(&format!("slipway: {failed} of {total} tests failed"));
+        if let (Some(FailureKind::Test), true) = (report.failure, failed > 0) {
+            report.message = Some(format!("{failed} of {total} tests failed"));
+        }
+        report.tests = Some(tests.counts);
+        report.failed_tests = tests.failed;
+        report.flaky_tests = tests.flaky;
     }
-    report.tests = Some(summary.counts);
-    report.failed_tests = summary.failed;
+    report.reports = Some(collected.summary).filter(|summary| !summary.is_empty());
+}
+
+fn take_in_problems(collected: &mut Collected, problems: &Mutex<Problems>) -> Result<(), String> {
+    let problems = std::mem::replace(&mut *lock(problems), Problems::of(&[]));
+    let Some(found) = problems.finish() else {
+        return Ok(());
+    };
+    let summary = ReportSummary {
+        findings: vec![found],
+        ..ReportSummary::default()
+    };
+    let merged = collected.summary.merge(summary);
+    merged.map_err(|error| error.to_string())
+}
+
+fn read_all(
+    collected: &mut Collected,
+    format: ReportFormat,
+    files: &[PathBuf],
+    folders: &Folders,
+) -> Result<(), String> {
+    if files.len() > MAX_REPORTS {
+        return Err(format!(
+            "there are more than {MAX_REPORTS} {format} reports; write fewer, or narrow the globs"
+        ));
+    }
+    for file in files {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let add = |bytes: Vec<u8>| {
+            let added = collected.add(format, &name, &bytes);
+            added.map_err(|error: ReportError| error.to_string())
+        };
+        let result = read(file).map_err(|error| error.to_string()).and_then(add);
+        result.map_err(|error| {
+            let name = file.strip_prefix(folders.checkout()).unwrap_or(file);
+            format!("report {} cannot be read: {error}", name.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// A script that failed for nothing but tests in quarantine has not failed.
+fn excuse(report: &mut StageReport) {
+    let Some(tests) = report.tests else {
+        return;
+    };
+    let only_tests = report.failure == Some(FailureKind::Test) && report.exit_code == Some(1);
+    if only_tests && tests.failed > 0 && tests.failed == tests.quarantined {
+        let failed = tests.failed;
+        report.failure = None;
+        let message = format!("tests that failed are all in quarantine: {failed}");
+        say(&format!("slipway: {message}"));
+        report.message = Some(message);
+    }
+}
+
+fn lock(problems: &Mutex<Problems>) -> MutexGuard<'_, Problems> {
+    problems.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn modified(file: &Path) -> Option<SystemTime> {
@@ -173,12 +244,9 @@ fn modified(file: &Path) -> Option<SystemTime> {
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut xml = Vec::new();
-    File::open(file)?
-        .take(MAX_REPORT + 1)
-        .read_to_end(&mut xml)?;
-    if u64::try_from(xml.len()).is_ok_and(|length| length > MAX_REPORT) {
-        return Err(io::Error::other("it is larger than 32 MiB"));
-    }
-    Ok(xml)
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+    let file = File::open(file)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

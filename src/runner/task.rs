@@ -1,12 +1,17 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
+mod build;
+mod publish;
 mod supply;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+
+pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
+pub use publish::{IndexTask, Joined, TagTask};
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
@@ -63,29 +68,32 @@ pub struct ScriptTask {
     pub script: String,
     /// How long it may take.
     pub timeout_seconds: u64,
-    /// Globs of its JUnit reports.
+    /// Its reports: the format, and globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub junit: Vec<String>,
+    pub reports: Vec<(ReportFormat, Vec<String>)>,
+    /// Tools whose messages in its output are findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemMatcher>,
+    /// Names of tests whose failure is not held against the commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<String>,
 }
 
-/// Build an image and push it by digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BuildTask {
-    /// Dockerfile, from the root of the repository.
-    pub dockerfile: String,
-    /// Folder that the build may read, from the root of the repository.
-    pub context: String,
-    /// Build arguments.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<String, String>,
-    /// Where to push.
-    pub image: String,
-    /// Whether to push over http.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How long it may take.
-    pub timeout_seconds: u64,
+impl ScriptTask {
+    /// What a stage asks for.
+    pub fn of(stage: &Stage) -> Self {
+        let reports = stage.reports.as_ref();
+        let globs = reports.into_iter().flat_map(Reports::by_format);
+        Self {
+            script: stage.run.clone().unwrap_or_default(),
+            timeout_seconds: stage.timeout().as_secs(),
+            reports: globs
+                .map(|(format, globs)| (format, globs.to_vec()))
+                .collect(),
+            problems: reports.map_or_else(Vec::new, |reports| reports.problems.clone()),
+            quarantine: Vec::new(),
+        }
+    }
 }
 
 /// Post what the stage says to the receiver.

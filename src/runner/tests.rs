@@ -6,7 +6,7 @@ use testbed::git::{GitServer, Repository};
 
 use super::task::{ScriptTask, SourceTask};
 use super::*;
-use crate::pipeline::api::SourceErrorKind;
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, SourceErrorKind};
 use crate::pipeline_run::api::FailureKind;
 
 /// A folder of its own for one test.
@@ -45,7 +45,9 @@ fn script(text: &str) -> ScriptTask {
     ScriptTask {
         script: text.into(),
         timeout_seconds: 60,
-        junit: vec!["**/junit*.xml".into()],
+        reports: vec![(ReportFormat::Junit, vec!["**/junit*.xml".into()])],
+        problems: Vec::new(),
+        quarantine: Vec::new(),
     }
 }
 
@@ -56,6 +58,47 @@ async fn stage(folder: &Folder, task: &ScriptTask) -> (report::StageReport, u8) 
 
 const GOOD: &str = r#"<testsuite><testcase name="a"/><testcase name="b"/></testsuite>"#;
 const BAD: &str = r#"<testsuite><testcase name="a"/><testcase name="b"><failure message="no"/></testcase></testsuite>"#;
+
+#[tokio::test]
+async fn reports_of_any_format_and_problems_in_the_output_are_gathered() {
+    let folder = Folder::new("reports");
+    let text = r#"echo 'SF:a
+DA:1,1
+DA:2,0
+end_of_record' > lcov.info
+        echo '[{"RuleID":"key","File":"a.env","StartLine":1,"Secret":"x"}]' > leaks.json
+        echo "a.py:1:1: F401 unused"; printf "b.py:2:1: E501 long""#;
+    let mut task = script(text);
+    task.reports
+        .push((ReportFormat::Lcov, vec!["*.info".into()]));
+    task.reports
+        .push((ReportFormat::Gitleaks, vec!["leaks.json".into()]));
+    task.problems = vec![ProblemMatcher::Flake8];
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!((code, report.failure), (0, None));
+    let summary = report.reports.clone().unwrap();
+    assert_eq!(summary.coverage.unwrap().line_percent(), Some(50.0));
+    let counts: Vec<u32> = summary.findings.iter().map(|set| set.total.sum()).collect();
+    assert_eq!(counts, [2, 1]);
+    let read = report::StageReport::parse(&report.encode()).unwrap();
+    assert_eq!(read.reports, Some(summary));
+}
+
+#[tokio::test]
+async fn failures_in_quarantine_alone_do_not_fail_a_script() {
+    let folder = Folder::new("quarantine");
+    let text = |code: u8| format!("echo '{BAD}' > junit.xml; exit {code}");
+    let mut task = script(&text(1));
+    task.quarantine = vec!["b".into()];
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!((code, report.failure), (0, None));
+    assert!(report.message.unwrap().contains("quarantine"));
+    // An exit code that says something else is believed.
+    task.script = text(2);
+    assert_eq!(stage(&folder, &task).await.1, 2);
+    let (_, code) = stage(&folder, &script(&text(1))).await;
+    assert_eq!(code, 1);
+}
 
 #[tokio::test]
 async fn a_script_runs_in_the_checkout_and_its_reports_are_added_up() {

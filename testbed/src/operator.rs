@@ -108,10 +108,10 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
         let name = "slipway/slipway-runner";
         let runner = image::program_image_on(registry, name, &dockerfile, runner, &base).await?;
         values.push(format!("stages.runnerImage={runner}"));
-        values.push(format!(
-            "stages.buildkitImage={}",
-            image::base::buildkit(registry).await?
-        ));
+        let buildkit = image::base::buildkit(registry).await?;
+        values.push(format!("stages.buildkitImage={buildkit}"));
+        let buildah = image::base::buildah(registry).await?;
+        values.push(format!("stages.buildahImage={buildah}"));
     }
     values.extend(settings.iter().map(|setting| (*setting).to_owned()));
     let chart = root.join("charts/slipway").display().to_string();

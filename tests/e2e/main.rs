@@ -18,6 +18,7 @@ mod stage; // the node, the operator on it, and the sample's images
 mod acceptance; // the whole of it, from commits to production; the longest, and first by its name
 mod analysis; // slow answers, no answers, no requests, a value that flaps
 mod back; // ways back: aborts at each step, and the version before
+mod build; // images, built in pods: the same twice, and from a cache
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
 mod compare; // a canary beside a stable that is ill, and one beside a stable that is well
@@ -36,3 +37,4 @@ mod slo; // error budgets, and promotions that burn them
 
 mod rights; // what the operator may do, and does; has to run after all others
 mod strategy; // blue-green, rolling and the rest, and people who step in
+mod supply; // what is signed, and who asks for it

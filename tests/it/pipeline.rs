@@ -183,7 +183,7 @@ pub(crate) fn tested(total: u32, failed: u32) -> StageReport {
             total,
             failed,
             passed: total - failed,
-            skipped: 0,
+            ..TestCounts::default()
         }),
         log_tail: "the end of the log".into(),
         ..StageReport::default()
@@ -231,7 +231,9 @@ async fn a_push_becomes_a_release_and_the_next_one_another() {
         let name = next.name_any();
         let shown = subject
             .until("the newest Release", |s| {
+                let run = s.last_run.as_ref();
                 s.latest_release.as_ref() == Some(&name)
+                    && run.is_some_and(|run| run.phase == RunPhase::Succeeded)
             })
             .await;
         assert_eq!(shown.last_observed_sha, Some(second));

@@ -54,7 +54,7 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
     gates.rows(status.gates.iter().map(|gate| {
         let tone = match gate.result {
             GateResult::Passed => Tone::Good,
-            GateResult::Warned => Tone::Warn,
+            GateResult::Warned | GateResult::Waived => Tone::Warn,
             GateResult::Failed | GateResult::NoData => Tone::Bad,
         };
         [

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, Matrix, Reports};
+use super::{Build, Matrix, Reports, Sbom, Sign, Tag};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -89,6 +89,12 @@ closed_set! {
         Custom,
         /// Builds an image and pushes it by digest.
         Build,
+        /// Gives images their tags, once everything has passed.
+        Tag,
+        /// Lists what is in images.
+        SBOM,
+        /// Signs images, and what is known about them. At most once.
+        Sign,
     }
 }
 
@@ -103,18 +109,23 @@ impl StageType {
             | Self::Smoke
             | Self::Migrate
             | Self::Custom => true,
-            Self::Build => false,
+            Self::Build | Self::SBOM | Self::Sign | Self::Tag => false,
         }
     }
 
     /// Whether it runs only once every other stage has succeeded and no gate stands against it.
     pub const fn is_after_gates(self) -> bool {
-        false
+        matches!(self, Self::Sign | Self::Tag)
+    }
+
+    /// Whether its pod has the repository.
+    pub const fn has_source(self) -> bool {
+        !matches!(self, Self::SBOM | Self::Sign)
     }
 
     /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
     pub const fn is_at_most_once(self) -> bool {
-        matches!(self, Self::Migrate)
+        matches!(self, Self::Migrate | Self::Sign)
     }
 }
 
@@ -132,14 +143,29 @@ impl StageType {
      "a Build stage makes no reports: move them to a Test stage"),
     ("self.type != 'Build' || !has(self.matrix)",
      "a Build stage takes no matrix: make a stage for each image"),
-    ("self.type != 'Migrate' || !has(self.retry)",
-     "a Migrate stage takes no retry: it runs at most once"),
+    ("self.type != 'Tag' || (has(self.tag) && !has(self.run) && !has(self.build) && !has(self.image) && !has(self.matrix) && !has(self.reports) && !has(self.env))",
+     "a Tag stage needs tag and takes no run, build, image, matrix, reports or env: it runs nothing of yours"),
+    ("self.type == 'Tag' || !has(self.tag)",
+     "only a Tag stage takes tag: make one, with the names that images are to have"),
+    ("!(self.type in ['Migrate', 'Sign']) || !has(self.retry)",
+     "a stage of this type takes no retry: it runs at most once"),
+    ("self.type != 'Sign' || has(self.sign)",
+     "a Sign stage needs sign: the key"),
+    ("(self.type == 'Sign') || !has(self.sign)",
+     "only a Sign stage takes sign: set type: Sign"),
+    ("(self.type == 'SBOM') || !has(self.sbom)",
+     "only an SBOM stage takes sbom: set type: SBOM"),
+    ("!(self.type in ['SBOM', 'Sign']) || !(has(self.run) || has(self.build) || has(self.image) || has(self.reports) || has(self.matrix) || has(self.env))",
+     "an SBOM or Sign stage runs nothing of yours: it takes no run, build, image, reports, matrix or env"),
+    ("self.type != 'Sign' || !has(self.always) || !self.always",
+     "a Sign stage comes after the gates: it cannot run always"),
 ]))]
 pub struct Stage {
     /// Name of the stage; logs, gates and messages use it. Example: `unit`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// What the stage does: `Build` builds an image; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
+    /// What the stage does: `Build` builds an image, `SBOM` lists what is in it, `Sign` signs it and `Tag` gives it its tags, both once
+    /// everything has passed; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
     /// run a script, and say what a failure of it is called.
     #[serde(rename = "type")]
     pub type_: StageType,
@@ -196,9 +222,23 @@ pub struct Stage {
     /// What is built and where it goes. Only for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// Which images get which tags. Only for `Tag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// Which images are listed. Only for `SBOM`. Default: those of all Build stages. Example: `{images: [api]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Sbom>,
+    /// Which images are signed, and with which key. Only for `Sign`. Example: `{keyRef: {name: cosign}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Sign>,
 }
 
 impl Stage {
+    /// Whether it is a Job for each of several cells: of a matrix, or of the platforms of an image.
+    pub fn has_cells(&self) -> bool {
+        self.matrix.is_some() || self.build.as_ref().is_some_and(Build::is_index)
+    }
+
     /// How long an attempt may take.
     pub fn timeout(&self) -> time::Duration {
         let minutes = if self.always() { 10 } else { 30 };
@@ -210,6 +250,13 @@ impl Stage {
     pub fn pending_timeout(&self) -> time::Duration {
         self.pending_timeout
             .map_or(time::Duration::from_mins(30), Into::into)
+    }
+
+    /// Names of the Build stages whose images an SBOM or Sign stage is about; none for all of them.
+    pub fn images(&self) -> &[String] {
+        let sbom = self.sbom.as_ref().map(|sbom| &sbom.images);
+        let sign = self.sign.as_ref().map(|sign| &sign.images);
+        sbom.or(sign).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether it runs after all others, whatever became of them.

@@ -38,6 +38,10 @@ closed_set! {
         Clone,
         /// The registry refused the image.
         Registry,
+        /// The node does not allow what keeps a build apart from it.
+        Isolation,
+        /// The node cannot run programs of the platform that is built.
+        Platform,
         /// The Pipeline asks for something that cannot work.
         Config,
     }
@@ -55,7 +59,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<63>)]
     pub cell: Option<String>,
-    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry` or `Config`.
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Registry`, `Isolation`, `Platform` or `Config`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,8 @@ closed_set! {
         Failed,
         /// It does not hold, and the gate only warns.
         Warned,
+        /// It does not hold, and a waiver leaves that out until a day.
+        Waived,
         /// Nothing to judge; in mode Enforce the run fails.
         NoData,
     }
@@ -26,7 +28,7 @@ pub struct GateVerdict {
     /// Name of the gate.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// `Passed`, `Failed`, `Warned` or `NoData`.
+    /// `Passed`, `Failed`, `Warned`, `Waived` or `NoData`.
     pub result: GateResult,
     /// What was found. Example: `2 of 120 tests failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,4 +42,8 @@ pub struct GateVerdict {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
     pub message: Option<String>,
+    /// What did not count, until when, and who answers for it; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 512>)]
+    pub waivers: Vec<String>,
 }

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::report::{ReportSummary, is_zero};
 use crate::pipeline::api::StageType;
 use crate::schema::{self, closed_set};
 
@@ -47,6 +48,8 @@ closed_set! {
         Gates,
         /// The run was stopped before.
         Stopped,
+        /// It is about images, and the run has made none: stages that need it run all the same.
+        Nothing,
     }
 }
 
@@ -99,6 +102,13 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub failed_tests: Vec<FailedTest>,
+    /// Tests that failed and then passed at the same commit; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<10, 256>)]
+    pub flaky_tests: Vec<String>,
+    /// What its other reports say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<ReportSummary>,
     /// Why it never started: `When`, `Needs`, `Gates` or `Stopped`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
@@ -152,14 +162,6 @@ pub struct CellStatus {
     pub digest: Option<String>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
 /// A test that failed.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +173,18 @@ pub struct FailedTest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<512>)]
     pub message: Option<String>,
+}
+
+/// A test that failed in an attempt that was replaced: if it does not fail in the next one, it is flaky.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspect {
+    /// The stage, and the cell of its matrix. Example: `unit/3.11`.
+    #[schemars(transform = schema::text::<128>)]
+    pub part: String,
+    /// The test.
+    #[schemars(transform = schema::text::<256>)]
+    pub test: String,
 }
 
 /// Tests, counted.
@@ -185,4 +199,10 @@ pub struct TestCounts {
     pub failed: u32,
     /// Those that were skipped.
     pub skipped: u32,
+    /// Those among the passed that had failed before, at the same commit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flaky: u32,
+    /// Those among the failed that are in quarantine, and so are not held against the commit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quarantined: u32,
 }

@@ -7,7 +7,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::api::{CellStatus, FailureKind, StagePhase};
+use super::super::api::{CellStatus, FailureKind, StagePhase, Suspect};
 use super::super::observed::Job;
 use super::super::render::{self, At};
 use super::super::verdict::{self, Ending, Verdict};
@@ -20,6 +20,9 @@ use crate::pipeline::matrix::Cell;
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(5);
 /// The longest that one waits.
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(5);
+
+/// Tests that failed in attempts that were replaced, of a whole run.
+const MAX_SUSPECTS: usize = 40;
 
 /// What one Job is for.
 #[derive(Clone, Copy)]
@@ -65,7 +68,7 @@ impl Draft<'_> {
     }
 
     fn create_job(&mut self, part: Part<'_>, attempt: u32) {
-        if self.next.commit.is_none() {
+        if self.next.commit.is_none() && part.stage.type_.has_source() {
             self.next.commit_from.get_or_insert_with(|| part.id());
         }
         let previous = self.next.previous.as_deref();
@@ -78,6 +81,7 @@ impl Draft<'_> {
             cell: part.cell,
             attempt,
             result: part.stage.always().then(|| self.result()),
+            run: &self.next,
         };
         let job = render::job(self.seen, part.spec, part.stage, at);
         self.actions.push(Action::Create(job));
@@ -150,6 +154,7 @@ impl Draft<'_> {
             format!("attempt {attempt} was lost, the next one starts at {at:.0}: {why}")
         } else if is_own(kind) && !ending.is_transient && status.app_retries < limits.app {
             status.app_retries += 1;
+            self.note_suspects(part, ending);
             format!("attempt {attempt} failed, the next one is being started: {why}")
         } else {
             return None;
@@ -161,6 +166,44 @@ impl Draft<'_> {
             self.create_job(part, attempt);
         }
         Some(next)
+    }
+
+    /// Remembers which tests failed in an attempt that is replaced.
+    fn note_suspects(&mut self, part: Part<'_>, ending: &Ending) {
+        for test in &ending.failed_tests {
+            let suspect = Suspect {
+                part: part.id(),
+                test: test.name.clone(),
+            };
+            if self.next.suspects.len() < MAX_SUSPECTS && !self.next.suspects.contains(&suspect) {
+                self.next.suspects.push(suspect);
+            }
+        }
+    }
+
+    /// A test that failed in an earlier attempt and not in this one is flaky: the commit is the same.
+    pub(super) fn find_flaky(&mut self, part: Part<'_>, ending: &mut Ending) {
+        let id = part.id();
+        let is_own = |suspect: &Suspect| suspect.part == id;
+        let (own, others) = std::mem::take(&mut self.next.suspects)
+            .into_iter()
+            .partition::<Vec<_>, _>(is_own);
+        self.next.suspects = others;
+        let Some(tests) = &mut ending.tests else {
+            return;
+        };
+        // Where not all that failed are listed, one that is not listed may have.
+        let listed = u32::try_from(ending.failed_tests.len());
+        if listed.is_ok_and(|listed| listed < tests.failed) {
+            return;
+        }
+        for Suspect { test, .. } in own {
+            let fails = ending.failed_tests.iter().any(|failed| failed.name == test);
+            if !fails && !ending.flaky_tests.contains(&test) {
+                tests.flaky = tests.flaky.saturating_add(1);
+                ending.flaky_tests.push(test);
+            }
+        }
     }
 
     fn take_in_commit(&mut self, part: Part<'_>, job: &Job) {
@@ -212,6 +255,8 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Evicted
         | FailureKind::Clone
         | FailureKind::Registry
+        | FailureKind::Isolation
+        | FailureKind::Platform
         | FailureKind::Config => false,
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    CellStatus, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
+    Attestation, CellStatus, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
 };
+use super::super::builder;
 use super::super::observed::Origin;
 use super::attempt::Part;
 use super::{Draft, LOOK_AGAIN, cells};
 use crate::model::plan::Why;
-use crate::pipeline::api::{PipelineSpec, Stage};
+use crate::pipeline::api::{PipelineSpec, Stage, StageType};
 use crate::pipeline::matrix;
 use crate::release::order::Order;
 
@@ -19,14 +20,6 @@ impl Draft<'_> {
     /// Whether the operator has what pods are made of.
     pub(super) fn has_images(&mut self, spec: &PipelineSpec) -> bool {
         let images = &self.seen.images;
-        let needs_build = spec.stages.iter().any(|stage| stage.build.is_some());
-        let missing = if images.runner.is_none() {
-            Some("--runner-image")
-        } else if needs_build && images.buildkit.is_none() {
-            Some("--buildkit-image")
-        } else {
-            None
-        };
         let once = spec
             .stages
             .iter()
@@ -39,10 +32,25 @@ impl Draft<'_> {
             self.wait(Why::warning("NoReceiver", message), Some(LOOK_AGAIN));
             return false;
         }
-        if let Some(flag) = missing {
+        let builds = spec.stages.iter().filter_map(|stage| stage.build.as_ref());
+        let builders = builds.map(|build| images.of_builder(build.builder()));
+        let runner = ("--runner-image", images.runner.as_deref());
+        let mut types = spec.stages.iter().map(|stage| stage.type_);
+        let lists = types.any(|type_| type_ == StageType::SBOM);
+        let syft = lists.then(|| ("--syft-image", images.syft.as_deref()));
+        let mut needed = std::iter::once(runner).chain(builders).chain(syft);
+        if let Some((flag, _)) = needed.find(|(_, image)| image.is_none()) {
             let message = format!("the operator was started without {flag}; set it");
             self.wait(Why::warning("NoRunnerImage", message), Some(LOOK_AGAIN));
             return false;
+        }
+        for stage in &spec.stages {
+            let build = stage.build.as_ref();
+            let allowed = build.map(|build| builder::isolation(build, &images.isolations));
+            if let Some(Err(message)) = allowed {
+                self.fail(Some(stage.name.clone()), FailureKind::Config, message);
+                return false;
+            }
         }
         true
     }
@@ -117,6 +125,11 @@ impl Draft<'_> {
         let artifacts = origin.artifacts.iter();
         let artifacts = artifacts.filter(|artifact| is_done(&artifact.name));
         self.next.artifacts = artifacts.cloned().collect();
+        let artifacts = &self.next.artifacts;
+        let has_image =
+            |said: &&Attestation| artifacts.iter().any(|artifact| artifact.name == said.image);
+        let said = origin.attestations.iter().filter(has_image);
+        self.next.attestations = said.cloned().collect();
     }
 
     /// Names of the Jobs that are to run now.
@@ -134,7 +147,7 @@ impl Draft<'_> {
                     wanted.insert(part.job(run, own.attempt.unwrap_or(1)));
                 }
             };
-            if stage.matrix.is_none() {
+            if !stage.has_cells() {
                 want(None, &cells::of_stage(status));
                 continue;
             }
@@ -164,6 +177,8 @@ fn pending(stage: &Stage) -> StageStatus {
         exit_code: None,
         tests: None,
         failed_tests: Vec::new(),
+        flaky_tests: Vec::new(),
+        reports: None,
         skipped_because: None,
         cells: Vec::new(),
     }

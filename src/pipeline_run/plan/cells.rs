@@ -65,6 +65,12 @@ fn find(stage: &StageStatus, cell: &Cell, phase: StagePhase) -> Option<CellStatu
     found.cloned()
 }
 
+/// Whether all cells but this one have succeeded.
+pub(super) fn are_others_done(stage: &StageStatus, cell: &Cell) -> bool {
+    let mut others = stage.cells.iter().filter(|own| own.name != cell.name);
+    others.all(|own| own.phase == StagePhase::Succeeded)
+}
+
 /// Puts a cell back that has been moved on.
 pub(super) fn put(stage: &mut StageStatus, mut own: CellStatus) {
     if own.exit_code == Some(0) {
@@ -162,10 +168,5 @@ pub(super) fn sum_up(stage: &mut StageStatus, waits: Option<String>) {
 
 /// Tests of several reports together.
 pub(super) fn sum(counts: impl Iterator<Item = TestCounts>) -> Option<TestCounts> {
-    counts.reduce(|a, b| TestCounts {
-        total: a.total.saturating_add(b.total),
-        passed: a.passed.saturating_add(b.passed),
-        failed: a.failed.saturating_add(b.failed),
-        skipped: a.skipped.saturating_add(b.skipped),
-    })
+    counts.reduce(TestCounts::plus)
 }

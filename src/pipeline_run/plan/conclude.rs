@@ -16,16 +16,16 @@ impl Draft<'_> {
             let mut stages = spec.stages.iter();
             stages.any(|stage| stage.name == status.name && Wave::of(stage) == Wave::Work)
         };
-        let work = self.next.stages.iter().filter(is_work);
-        self.next.tests = cells::sum(work.filter_map(|stage| stage.tests));
+        let work = self.next.stages.iter().filter(is_work).cloned();
+        let work: Vec<StageStatus> = work.collect();
+        self.next.tests = cells::sum(work.iter().filter_map(|stage| stage.tests));
+        let previous = self.next.previous.as_deref();
+        let previous = previous.and_then(|name| self.seen.release(name));
         let evidence = Evidence {
-            tests: self.next.tests,
+            stages: &work,
+            baseline: previous.map(|release| &release.spec.evidence),
         };
-        self.next.gates = spec
-            .gates
-            .iter()
-            .map(|gate| gate::judge(gate, &evidence))
-            .collect();
+        self.next.gates = gate::judge_all(&spec.gates, &spec.waivers, &evidence, self.now);
         if self.failed_phase().is_none()
             && let Some(hint) = self.blocking_gate()
         {

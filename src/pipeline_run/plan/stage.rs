@@ -6,8 +6,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    Artifact, ArtifactKind, CellStatus, Failure, FailureKind, SkipReason, StagePhase, StageStatus,
+    Artifact, ArtifactKind, Attestation, CellStatus, Failure, FailureKind, SkipReason, StagePhase,
+    StageStatus,
 };
+use super::super::render;
 use super::super::verdict::{self, Ending};
 use super::Draft;
 use super::attempt::{Now, Part};
@@ -153,8 +155,15 @@ impl Draft<'_> {
                 return;
             }
         }
+        if !stage.type_.has_source()
+            && render::subjects(spec, &self.next, stage.images()).is_empty()
+        {
+            let why = "not started, because the run has made no image that it is about".to_owned();
+            skip(status, SkipReason::Nothing, why);
+            return;
+        }
         status.phase = StagePhase::Running;
-        if stage.matrix.is_none() {
+        if !stage.has_cells() {
             let part = Part {
                 spec,
                 stage,
@@ -179,7 +188,10 @@ impl Draft<'_> {
         self.stage(name).is_none_or(|stage| {
             stage.phase.is_over()
                 && stage.phase != StagePhase::Succeeded
-                && stage.skipped_because != Some(SkipReason::When)
+                && !matches!(
+                    stage.skipped_because,
+                    Some(SkipReason::When | SkipReason::Nothing)
+                )
         })
     }
 
@@ -199,7 +211,7 @@ impl Draft<'_> {
     }
 
     fn follow_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
-        if stage.matrix.is_some() {
+        if stage.has_cells() {
             self.follow_cells(spec, stage, status);
             return;
         }
@@ -241,8 +253,13 @@ impl Draft<'_> {
             cells::put(status, own);
         }
         let matrix = stage.matrix.as_ref();
-        if matrix.is_some_and(Matrix::fail_fast) {
+        if matrix.is_none_or(Matrix::fail_fast) {
             cells::stop_after_failure(status, self.now);
+        }
+        // What joins the cells is told what they have made.
+        let mut all = self.next.stages.iter_mut();
+        if let Some(slot) = all.find(|slot| slot.name == status.name) {
+            *slot = status.clone();
         }
         self.start_cells(spec, stage, &known, status);
         cells::sum_up(status, waits);
@@ -256,8 +273,13 @@ impl Draft<'_> {
         known: &[Cell],
         status: &mut StageStatus,
     ) {
-        let limit = stage.matrix.as_ref().map_or(1, Matrix::max_parallel);
+        let limit = stage.matrix.as_ref();
+        let limit = limit.map_or(usize::MAX, Matrix::max_parallel);
         for cell in known {
+            let joins = stage.matrix.is_none() && cell.platform().is_none();
+            if joins && !cells::are_others_done(status, cell) {
+                continue;
+            }
             let running = status.cells.iter();
             let running = running.filter(|cell| cell.phase == StagePhase::Running);
             if running.count() >= limit {
@@ -282,8 +304,10 @@ impl Draft<'_> {
         part: Part<'_>,
         status: &mut StageStatus,
         own: &mut CellStatus,
-        ending: Ending,
+        mut ending: Ending,
     ) {
+        self.find_flaky(part, &mut ending);
+        take_in_reports(status, &mut ending);
         let attempts = own.attempt.unwrap_or(1);
         own.phase = ending.phase;
         own.finished_at = Some(Time(self.now));
@@ -297,6 +321,9 @@ impl Draft<'_> {
         let room = cells::MAX_FAILED_TESTS.saturating_sub(status.failed_tests.len());
         let failed = ending.failed_tests.into_iter().take(room);
         status.failed_tests.extend(failed);
+        let room = cells::MAX_FAILED_TESTS.saturating_sub(status.flaky_tests.len());
+        let flaky = ending.flaky_tests.into_iter().take(room);
+        status.flaky_tests.extend(flaky);
         if let Some(kind) = ending.failure {
             self.note_failure(Failure {
                 stage: Some(part.stage.name.clone()),
@@ -306,12 +333,18 @@ impl Draft<'_> {
                 log_tail: ending.log_tail,
             });
         }
+        for said in ending.attestations {
+            let is_other =
+                |known: &Attestation| known.image != said.image || known.kind != said.kind;
+            self.next.attestations.retain(is_other);
+            self.next.attestations.push(said);
+        }
         let Some(digest) = ending.digest else {
             return;
         };
-        if part.cell.is_some() {
-            own.digest = Some(digest);
-        } else if let Some(build) = &part.stage.build {
+        let of_platform = part.cell.and_then(Cell::platform);
+        own.digest = part.cell.map(|_| digest.clone());
+        if let (None, Some(build)) = (of_platform, &part.stage.build) {
             let name = &part.stage.name;
             self.next.artifacts.retain(|known| known.name != *name);
             self.next.artifacts.push(Artifact {
@@ -331,5 +364,18 @@ pub(super) fn skip(status: &mut StageStatus, reason: SkipReason, why: String) {
     status.message = Some(why);
     for cell in status.cells.iter_mut().filter(|cell| !cell.phase.is_over()) {
         cell.phase = StagePhase::Skipped;
+    }
+}
+
+/// Adds the reports of a part to those of its stage. More than can be kept together is a failure, or something would go
+/// unseen.
+fn take_in_reports(status: &mut StageStatus, ending: &mut Ending) {
+    let Some(reports) = ending.reports.take() else {
+        return;
+    };
+    let merged = status.reports.get_or_insert_default().merge(reports);
+    if let (Err(error), None) = (merged, ending.failure) {
+        let message = format!("the reports of all cells together are {error}; write fewer");
+        *ending = verdict::ending(FailureKind::Config, message);
     }
 }

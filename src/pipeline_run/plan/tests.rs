@@ -1,8 +1,11 @@
 //! Stories.
 
 mod ending;
+mod evidence;
 mod matrix;
+mod publish;
 mod retry;
+mod supply;
 
 use super::super::api::{GateResult, StageStatus};
 use super::super::observed::Trouble;
@@ -12,7 +15,7 @@ use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline::api::{Isolation, SourceError, SourceErrorKind};
 use crate::pipeline::testing::{NOW, sha, spec};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -450,4 +453,32 @@ fn a_run_whose_snapshot_was_deleted_takes_another_one_or_fails() {
     late.snapshot = Snapshot::Missing;
     let late = plan(&late, NOW + CACHE_LAG);
     assert_eq!(late.progress.phase, Some(RunPhase::Failed));
+}
+
+#[test]
+fn an_isolation_that_the_operator_does_not_allow_fails_the_run_before_anything_is_started() {
+    let mut seen = begun();
+    seen.images.isolations = vec![Isolation::Rootless, Isolation::Chroot];
+    let mut pipeline = spec();
+    let build = pipeline.stages[1].build.as_mut().unwrap();
+    build.isolation = Some(Isolation::Privileged);
+    seen.snapshot = Snapshot::Taken(Box::new(pipeline));
+    let plan = plan(&seen, NOW);
+    assert_eq!(created(&plan).len(), 0);
+    let failure = plan.progress.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Config);
+    assert!(failure.hint.unwrap().contains("(Rootless, Chroot)"));
+    // Auto takes the first of them.
+    let auto = with_job(then(seen_with(&[Isolation::Rootless])), UNIT, |job| {
+        job.over(NOW, 0, tested(12, 0))
+    });
+    let plan = super::plan(&auto, NOW);
+    let container = &created(&plan)[0].body["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["securityContext"]["runAsUser"], 1000);
+}
+
+fn seen_with(allowed: &[Isolation]) -> Observed {
+    let mut seen = begun();
+    seen.images.isolations = allowed.to_vec();
+    seen
 }

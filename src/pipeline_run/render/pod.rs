@@ -8,9 +8,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build, sidecar};
+use super::{At, build, publish, sidecar, supply};
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
+use crate::runner::report;
 use crate::runner::task::{self, ScriptTask, SourceTask};
 
 /// Name of the container that brings the runner.
@@ -51,26 +52,72 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         let map = json!({"name": bundle.config_map_name, "items": items});
         volumes.push(json!({"name": "ca", "configMap": map}));
     }
-    let (main, more) = main(seen, spec, stage, at);
-    volumes.extend(more);
+    let mut init = vec![tools, source];
+    let main = if let Some(signs) = supply::sign(seen, spec, stage, at) {
+        // Nothing but the key.
+        init.clear();
+        volumes = signs.1;
+        signs.0
+    } else if let Some((lists, more)) = supply::sbom(seen, spec, stage, at) {
+        init.truncate(1);
+        volumes.truncate(2);
+        volumes.extend(more);
+        lists
+    } else {
+        let (main, more) = main(seen, spec, stage, at);
+        volumes.extend(more);
+        main
+    };
+    let mut main = main;
+    if let Some(resources) = &stage.resources {
+        main["resources"] = resources.clone();
+    }
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "activeDeadlineSeconds": timeout.saturating_add(GRACE_SECONDS),
-        "initContainers": [tools, source],
+        "initContainers": init,
         "containers": [main],
         "volumes": volumes,
     });
     if let Some(account) = &spec.service_account_name {
         pod["serviceAccountName"] = account.as_str().into();
     }
+    if let Some(build) = stage
+        .build
+        .as_ref()
+        .filter(|_| !publish::joins(stage, at.cell))
+    {
+        build::shape(&mut pod, seen, build, build::platform(build, at.cell));
+    }
     if stage.type_.is_at_most_once() {
         sidecar::add_claim(seen, &mut pod);
     }
     sidecar::add_logs(seen, &mut pod);
+    limit_reports(&mut pod);
     pod
+}
+
+/// Tells every runner of a pod how much it may report: the more containers there are, the less.
+fn limit_reports(pod: &mut Value) {
+    let lists = ["initContainers", "containers"];
+    let count = |list: &str| pod[list].as_array().map_or(0, Vec::len);
+    let limit = report::limit(lists.into_iter().map(count).sum());
+    if limit == report::LIMIT {
+        return;
+    }
+    for list in lists {
+        for container in pod[list].as_array_mut().into_iter().flatten() {
+            let command = container["command"].as_array_mut();
+            let runs = |name: &Value| name == task::RUNNER || name == task::RUNNER_IN_IMAGE;
+            if let Some(command) = command.filter(|command| command.first().is_some_and(runs)) {
+                command.push("--report-limit".into());
+                command.push(limit.to_string().into());
+            }
+        }
+    }
 }
 
 pub(super) fn push(list: &mut Value, item: Value) {
@@ -111,7 +158,14 @@ fn variable(name: &str, value: &str) -> Value {
 }
 
 /// The container that does the work, and the volumes that only it needs.
-fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Option<Value>) {
+fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Value, Vec<Value>) {
+    match (&stage.tag, &stage.build) {
+        (Some(tag), _) => return publish::tag(seen, spec, at, (stage, tag)),
+        (None, Some(build)) if publish::joins(stage, at.cell) => {
+            return publish::index(seen, at, (stage, build));
+        }
+        (None, _) => {}
+    }
     let timeout_seconds = stage.timeout().as_secs();
     let mut container = json!({
         "name": MAIN,
@@ -126,31 +180,23 @@ fn main(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> (Val
         container["resources"] = resources.clone();
     }
     let mut env = environment(seen, spec, stage, at);
-    let mut volume = None;
+    let mut volumes = Vec::new();
     if let Some(build) = &stage.build {
-        volume = Some(build::fill(
+        volumes = build::fill(
             &mut container,
             &mut env,
-            seen,
-            build,
-            timeout_seconds,
-        ));
+            (seen, spec),
+            (build, build::platform(build, at.cell)),
+            (at.sha, timeout_seconds),
+        );
     } else {
-        env.push(task_variable(&ScriptTask {
-            script: stage.run.clone().unwrap_or_default(),
-            timeout_seconds,
-            junit: stage
-                .reports
-                .as_ref()
-                .map(|reports| reports.junit.clone())
-                .unwrap_or_default(),
-        }));
+        env.push(task_variable(&ScriptTask::of(stage)));
         container["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
         container["command"] = json!([task::RUNNER, "stage"]);
         container["securityContext"] = json!({"allowPrivilegeEscalation": false});
     }
     container["env"] = env.into();
-    (container, volume)
+    (container, volumes)
 }
 
 /// What scripts can read. Ours come last and win.

@@ -7,9 +7,9 @@ use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
-use crate::pipeline_run::api::{Artifact, Commit, PipelineRunStatus};
+use crate::pipeline_run::api::{Artifact, Commit, PipelineRunStatus, StageStatus};
 use crate::pipeline_run::observed::Observed;
-use crate::release::api::{Evidence, Image, ReleaseKind, ReleaseSpec};
+use crate::release::api::{Evidence, Image, ReleaseKind, ReleaseSpec, StageReports};
 
 /// Name of a Release: the same content of the same commit makes no second one.
 pub fn release_name(pipeline: &str, sha: &str, artifacts: &[Artifact]) -> String {
@@ -42,6 +42,8 @@ pub fn release(
             run: seen.key.name.clone(),
             tests: status.tests,
             gates: status.gates.clone(),
+            reports: status.stages.iter().filter_map(reports).collect(),
+            attestations: status.attestations.clone(),
         },
         kind: ReleaseKind::Normal,
     };
@@ -57,6 +59,18 @@ pub fn release(
         None,
         json!({"spec": spec}),
     )
+}
+
+/// What later runs compare theirs with: numbers and marks, not the findings themselves.
+fn reports(stage: &StageStatus) -> Option<StageReports> {
+    let mut summary = stage.reports.clone()?;
+    for set in &mut summary.findings {
+        set.worst.clear();
+    }
+    Some(StageReports {
+        stage: stage.name.clone(),
+        summary,
+    })
 }
 
 fn image(artifact: &Artifact) -> Image {

@@ -1,14 +1,16 @@
 //! Golden Jobs, and what holds for any of them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::super::testing::a_run;
+use super::super::api::{Artifact, ArtifactKind};
+use super::super::testing::{a_run, digest};
 use super::*;
 use crate::pipeline::api::EnvVar;
 use crate::pipeline::testing::{sha, spec};
 use crate::runner::task;
 
 fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
+    let run = built();
     let (sha, since) = (sha('a'), sha('b'));
     let at = At {
         sha: &sha,
@@ -17,6 +19,7 @@ fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
         cell: None,
         attempt: 1,
         result: None,
+        run: &run,
     };
     job(&a_run(), spec, &spec.stages[stage], at).body
 }
@@ -24,6 +27,39 @@ fn rendered(spec: &PipelineSpec, stage: usize) -> Value {
 #[test]
 fn a_test_stage() {
     insta::assert_yaml_snapshot!(rendered(&spec(), 0));
+}
+
+/// A run that has made an image.
+fn built() -> PipelineRunStatus {
+    PipelineRunStatus {
+        artifacts: vec![Artifact {
+            name: "image".into(),
+            kind: ArtifactKind::Image,
+            reference: "registry.example/shop/api".into(),
+            digest: digest('9'),
+        }],
+        ..PipelineRunStatus::default()
+    }
+}
+
+fn with(stage: &Value) -> PipelineSpec {
+    let mut spec = crate::pipeline::testing::spec_json();
+    let stages = spec["stages"].as_array_mut().unwrap();
+    stages.push(stage.clone());
+    serde_json::from_value(spec).unwrap()
+}
+
+#[test]
+fn a_stage_that_lists_has_nothing_of_the_repository() {
+    let stage = json!({"name": "contents", "type": "SBOM", "needs": ["image"]});
+    insta::assert_yaml_snapshot!(rendered(&with(&stage), 2));
+}
+
+#[test]
+fn a_stage_that_signs_has_the_key_and_one_container() {
+    let sign = json!({"keyRef": {"name": "cosign"}, "provenance": false});
+    let stage = json!({"name": "sign", "type": "Sign", "sign": sign});
+    insta::assert_yaml_snapshot!(rendered(&with(&stage), 2));
 }
 
 #[test]

@@ -163,6 +163,7 @@ impl Crowd {
                     // Nobody is there: each run names its commit.
                     "source": {"git": {"url": "https://127.0.0.1:1/none.git"}},
                     "polling": {"interval": "1h"},
+                    "retention": {"succeeded": 500},
                     "defaults": {"image": IMAGE},
                     "stages": [
                         {"name": "unit", "type": "Test", "run": "true"},

@@ -16,9 +16,11 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "debian" => debian(registry).await,
         "git-server" => git_server(registry).await,
         "buildkit" => buildkit(registry).await,
-        _ => {
-            bail!("the testbed has the images busybox, debian, git-server and buildkit, not {name}")
-        }
+        "buildah" => buildah(registry).await,
+        "syft" => syft(registry).await,
+        _ => bail!(
+            "the testbed has the images busybox, debian, git-server, buildkit, buildah and syft, not {name}"
+        ),
     }
 }
 
@@ -46,16 +48,27 @@ pub(crate) async fn sandbox(registry: &str) -> Result<String> {
     .await
 }
 
-/// BuildKit: `buildkitd`, `buildctl` and what they call. For privileged pods.
+/// BuildKit: `buildkitd`, `buildctl` and what they call, for privileged pods and for those of user 1000.
 pub async fn buildkit(registry: &str) -> Result<String> {
-    programs::ensure(&["buildkitd", "buildctl"]).await?;
-    let runc = program("runc")?;
-    let libraries = libraries(&runc).await?;
+    programs::ensure(&["buildkitd", "buildctl", "rootlesskit"]).await?;
+    let (runc, newuidmap, setcap) = (program("runc")?, program("newuidmap")?, program("setcap")?);
+    let mut libraries = [
+        libraries(&runc).await?,
+        libraries(&newuidmap).await?,
+        libraries(&setcap).await?,
+    ]
+    .concat();
+    libraries.sort();
+    libraries.dedup();
     let mut files = vec![
         ("busybox", program("busybox")?),
         ("buildkitd", programs::path_of("buildkitd")?),
         ("buildctl", programs::path_of("buildctl")?),
+        ("rootlesskit", programs::path_of("rootlesskit")?),
         ("runc", runc),
+        ("newuidmap", newuidmap),
+        ("newgidmap", program("newgidmap")?),
+        ("setcap", setcap),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
     files.extend(
@@ -67,6 +80,48 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         registry,
         "testbed/buildkit",
         include_str!("buildkit.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// Buildah, and what it calls. For pods without rights.
+pub async fn buildah(registry: &str) -> Result<String> {
+    let buildah = program("buildah")?;
+    let libraries = libraries(&buildah).await?;
+    let mut files = vec![
+        ("busybox", program("busybox")?),
+        ("buildah", buildah),
+        ("newuidmap", program("newuidmap")?),
+        ("newgidmap", program("newgidmap")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    files.extend(
+        libraries
+            .iter()
+            .map(|(place, file)| (place.as_str(), file.clone())),
+    );
+    of_files(
+        registry,
+        "testbed/buildah",
+        include_str!("buildah.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// syft, which lists what is in images.
+pub async fn syft(registry: &str) -> Result<String> {
+    programs::ensure(&["syft"]).await?;
+    let files = [
+        ("busybox", program("busybox")?),
+        ("syft", programs::path_of("syft")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    of_files(
+        registry,
+        "testbed/syft",
+        include_str!("syft.Dockerfile"),
         &files,
     )
     .await

@@ -85,6 +85,14 @@ const FAMILIES: &[Family] = &[
             ("buildctl", "github.com/moby/buildkit/cmd/buildctl"),
         ],
     ),
+    // Gives BuildKit a user namespace where it may not be root.
+    plain(
+        "rootlesskit",
+        &[(
+            "rootlesskit",
+            "github.com/rootless-containers/rootlesskit/v2/cmd/rootlesskit",
+        )],
+    ),
     plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
     // A registry with the referrers API, which Debian's has not.
     plain("oci-registry", &[("oci-registry", ".")]),

@@ -163,7 +163,7 @@ fn the_commit_is_told_by_one_job_at_a_time() {
     let lost = with_job(seen, "api-1-a-1", |job| {
         job.evicted(NOW).with_pod(|pod| pod.ended.clear())
     });
-    let lost = then(with_job(lost, "api-1-b-1", |job| job.running()));
+    let lost = then(with_job(lost, "api-1-b-1", Job::running));
     let again = plan(&lost, NOW + SignedDuration::from_secs(5));
     assert_eq!(
         (names(&again), reports(&again)),

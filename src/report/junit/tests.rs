@@ -6,7 +6,7 @@ use super::*;
 
 fn read(xml: &str) -> Summary {
     let mut summary = Summary::default();
-    summary.add(xml.as_bytes()).unwrap();
+    summary.add(xml.as_bytes(), &[]).unwrap();
     summary
 }
 
@@ -51,6 +51,20 @@ fn flaky_tests_of_surefire_and_nextest_have_passed() {
         <testcase name="lost"><failure message="still"/><rerunFailure message="again"><stackTrace>x</stackTrace></rerunFailure></testcase>
         </testsuite>"#;
     assert_eq!(counts(xml), [2, 1, 1, 0]);
+    assert_eq!(read(xml).counts.flaky, 1);
+    assert_eq!(read(xml).flaky, ["flaky"]);
+}
+
+#[test]
+fn failures_in_quarantine_are_counted_apart_and_listed_last() {
+    let xml = r#"<testsuite><testcase classname="a" name="known"><failure/></testcase><testcase name="new"><failure/></testcase>
+        <testcase classname="a" name="fine"/></testsuite>"#;
+    let mut summary = Summary::default();
+    let quarantine = ["a.known".to_owned(), "a.fine".to_owned()];
+    summary.add(xml.as_bytes(), &quarantine).unwrap();
+    assert_eq!((summary.counts.failed, summary.counts.quarantined), (2, 1));
+    let names: Vec<&str> = summary.failed.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["new", "a.known"]);
 }
 
 #[test]
@@ -98,7 +112,7 @@ fn what_is_cut_off_or_something_else_is_an_error_and_adds_nothing() {
         r#"<testsuite><testcase name="a"></testsuite>"#,
         "<testsuite><testcase",
     ] {
-        assert!(summary.add(bad.as_bytes()).is_err(), "{bad}");
+        assert!(summary.add(bad.as_bytes(), &[]).is_err(), "{bad}");
     }
     assert_eq!(summary, Summary::default());
 }
@@ -110,8 +124,8 @@ fn entities_are_not_expanded_and_nesting_ends() {
     assert_eq!(counts(bomb), [1, 0, 1, 0]);
     let deep = "<testsuite>".repeat(100);
     assert!(matches!(
-        Summary::default().add(deep.as_bytes()),
-        Err(JunitError::Deep)
+        Summary::default().add(deep.as_bytes(), &[]),
+        Err(ReportError::Deep)
     ));
 }
 
@@ -120,14 +134,14 @@ fn only_the_first_failures_are_kept() {
     let cases = r#"<testcase name="a"><failure/></testcase>"#.repeat(30);
     let summary = read(&format!("<testsuite>{cases}</testsuite>"));
     assert_eq!(summary.counts.failed, 30);
-    assert_eq!(summary.failed.len(), MAX_FAILED);
+    assert_eq!(summary.failed.len(), MAX_LISTED);
 }
 
 proptest! {
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Summary::default().add(&bytes);
+        let _ = Summary::default().add(&bytes, &[]);
         let wrapped = [b"<testsuite><testcase>".as_slice(), &bytes].concat();
-        let _ = Summary::default().add(&wrapped);
+        let _ = Summary::default().add(&wrapped, &[]);
     }
 }

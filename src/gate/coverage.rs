@@ -1,0 +1,136 @@
+//! The gate on coverage: enough, and not much less than before. No I/O.
+
+use super::{Check, Scope};
+use crate::pipeline::api::CoverageGate;
+use crate::pipeline_run::api::Coverage;
+
+/// Holds the coverage of a run against the limits. Percentages are rounded down to hundredths, so that what is
+/// shown never is more than what is there.
+pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
+    let asked = [
+        limits.min.map(|min| format!("at least {min} % of lines")),
+        limits
+            .min_branches
+            .map(|min| format!("at least {min} % of branches")),
+        limits
+            .max_drop
+            .map(|drop| format!("at most {drop} points less than before")),
+    ];
+    let threshold = asked.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let lines = scope.now.coverage.as_ref().and_then(Coverage::line_percent);
+    let (Some(coverage), Some(lines)) = (&scope.now.coverage, lines) else {
+        let message = "no stage left a report of coverage with lines in it; set reports.cobertura, \
+                       reports.lcov or reports.jacoco";
+        return Check::no_data(threshold, message);
+    };
+    let mut measured = format!("{} % of lines", shown(lines));
+    let branches = coverage.branch_percent();
+    if let Some(branches) = branches {
+        measured = format!("{measured}, {} % of branches", shown(branches));
+    }
+    let before = scope.before.as_ref().and_then(|before| before.coverage);
+    let before = before.and_then(|coverage| coverage.line_percent());
+    let Some(branches) = branches.or(limits.min_branches.map_or(Some(0.0), |_| None)) else {
+        let message = "the report tells nothing of branches; have the tool measure them";
+        return Check::no_data(threshold, message);
+    };
+    let bad = if let Some(min) = limits.min.filter(|min| lines < *min) {
+        Some(format!(
+            "{} % of lines are covered, needed: {min} %; test more of the code",
+            shown(lines)
+        ))
+    } else if let Some(min) = limits.min_branches.filter(|min| branches < *min) {
+        Some(format!(
+            "{} % of branches are covered, needed: {min} %; test more cases",
+            shown(branches)
+        ))
+    } else if let (Some(drop), Some(before)) = (limits.max_drop, before) {
+        (before - lines > drop + 1e-9).then(|| {
+            let (now, before) = (shown(lines), shown(before));
+            format!("{now} % of lines are covered, {before} % were in the newest Release, accepted: {drop} points less; test what is new")
+        })
+    } else {
+        None
+    };
+    Check::measured(measured, threshold, bad)
+}
+
+/// Rounded down to hundredths.
+fn shown(percent: f64) -> f64 {
+    (percent * 100.0 + 1e-6).floor() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Finding;
+    use crate::pipeline_run::api::ReportSummary;
+
+    fn summary(covered_lines: u32, lines: u32) -> ReportSummary {
+        ReportSummary {
+            coverage: Some(Coverage {
+                lines,
+                covered_lines,
+                ..Coverage::default()
+            }),
+            ..ReportSummary::default()
+        }
+    }
+
+    fn found(limits: &CoverageGate, now: ReportSummary, before: Option<ReportSummary>) -> Check {
+        let scope = Scope {
+            now,
+            before,
+            ..Scope::default()
+        };
+        check(limits, &scope)
+    }
+
+    #[test]
+    fn what_is_shown_is_never_more_than_what_is_there() {
+        let limits = CoverageGate {
+            min: Some(80.0),
+            ..CoverageGate::default()
+        };
+        let good = found(&limits, summary(8000, 10_000), None);
+        assert_eq!(good.finding, Finding::Good);
+        let bad = found(&limits, summary(79_999, 100_000), None);
+        assert_eq!(bad.measured.as_deref(), Some("79.99 % of lines"));
+        assert!(matches!(bad.finding, Finding::Bad(_)));
+        assert!(matches!(
+            found(&limits, summary(0, 0), None).finding,
+            Finding::NoData(_)
+        ));
+    }
+
+    #[test]
+    fn a_drop_is_measured_from_the_newest_release_if_there_is_one() {
+        let limits = CoverageGate {
+            max_drop: Some(0.5),
+            ..CoverageGate::default()
+        };
+        let now = || summary(795, 1000);
+        assert_eq!(found(&limits, now(), None).finding, Finding::Good);
+        assert_eq!(
+            found(&limits, now(), Some(summary(80, 100))).finding,
+            Finding::Good
+        );
+        let bad = found(&limits, now(), Some(summary(801, 1000)));
+        assert!(matches!(bad.finding, Finding::Bad(_)));
+        // A Release without coverage is none to compare with.
+        let none = Some(ReportSummary::default());
+        assert_eq!(found(&limits, now(), none).finding, Finding::Good);
+    }
+
+    #[test]
+    fn branches_that_nobody_measured_are_no_data() {
+        let limits = CoverageGate {
+            min_branches: Some(1.0),
+            ..CoverageGate::default()
+        };
+        assert!(matches!(
+            found(&limits, summary(1, 1), None).finding,
+            Finding::NoData(_)
+        ));
+    }
+}

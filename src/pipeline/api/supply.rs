@@ -1,0 +1,72 @@
+//! What stages say about images that were built. No I/O.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::secret::SecretKey;
+use crate::schema;
+
+/// Lists what is in images, and puts the lists beside them into their registries.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Sbom {
+    /// Names of the Build stages whose images are listed, at most 8. Default: all Build stages of the Pipeline.
+    /// Example: `[api]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<8>)]
+    pub images: Vec<String>,
+}
+
+/// Signs images, and what is known about them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Sign {
+    /// Names of the Build stages whose images are signed, at most 8. Default: all Build stages of the Pipeline.
+    /// Example: `[api]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<8>)]
+    pub images: Vec<String>,
+    /// The private key. It is mounted into the pod that signs, and nowhere else.
+    pub key_ref: SigningKeyRef,
+    /// Signs how the image was built as well: an SLSA v1 provenance of what the operator has observed. Default `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<bool>,
+}
+
+/// A private key in a Secret of the same namespace, as `cosign generate-key-pair k8s://…` makes one.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningKeyRef {
+    /// Name of the Secret, which carries the label `slipway.dev/use`. Example: `cosign`.
+    #[schemars(transform = schema::record_name)]
+    pub name: String,
+    /// Key in its data that holds the private key, in PEM: as cosign keeps it, or PKCS #8; on the curve P-256.
+    /// Default `cosign.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::data_key)]
+    pub key: Option<String>,
+    /// Key in its data that holds the password of the private key. Default `cosign.password`; none is needed for a key
+    /// that is not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::data_key)]
+    pub password_key: Option<String>,
+}
+
+impl Sign {
+    /// Whether it signs how the image was built.
+    pub fn provenance(&self) -> bool {
+        self.provenance.unwrap_or(true)
+    }
+}
+
+impl SigningKeyRef {
+    /// Where the private key is.
+    pub fn private_key(&self) -> SecretKey {
+        SecretKey::new(&self.name, self.key.as_deref().unwrap_or("cosign.key"))
+    }
+
+    /// Key in the Secret's data that may hold the password.
+    pub fn password_key(&self) -> &str {
+        self.password_key.as_deref().unwrap_or("cosign.password")
+    }
+}

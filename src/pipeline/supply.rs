@@ -1,0 +1,128 @@
+//! What is wrong with stages that are about images. No I/O.
+
+use std::collections::BTreeSet;
+
+use super::api::{PipelineSpec, Stage, StageType};
+use crate::model::invalid::Invalid;
+
+/// Images of one stage: its report has to fit into a termination message.
+const MAX_IMAGES: usize = 8;
+
+/// What keeps an SBOM or Sign stage from being run.
+pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> String) -> Vec<Invalid> {
+    let mut problems = Vec::new();
+    let built: Vec<&str> = spec
+        .stages
+        .iter()
+        .filter(|other| other.type_ == StageType::Build)
+        .map(|other| other.name.as_str())
+        .collect();
+    let named: Vec<&str> = stage.images().iter().map(String::as_str).collect();
+    let images = if named.is_empty() { &built } else { &named };
+    if stage.type_ == StageType::Sign && stage.sign.is_none() {
+        problems.push(Invalid::new(
+            path(".sign"),
+            "a Sign stage needs sign: the key",
+        ));
+    }
+    let field = match stage.type_ {
+        StageType::Sign => ".sign.images",
+        _ => ".sbom.images",
+    };
+    if images.is_empty() {
+        let problem = "no stage builds an image that it could be about; add a Build stage";
+        problems.push(Invalid::new(path(field), problem));
+    } else if images.len() > MAX_IMAGES {
+        let problem = format!(
+            "there are {} images; name at most {MAX_IMAGES}, and make another stage for the others",
+            images.len()
+        );
+        problems.push(Invalid::new(path(field), problem));
+    }
+    let before = before(spec, stage);
+    for name in images {
+        if !built.contains(name) {
+            let problem = format!(
+                "no Build stage is called {name}; there are {}",
+                built.join(", ")
+            );
+            problems.push(Invalid::new(path(field), problem));
+        } else if stage.type_ == StageType::SBOM && !before.contains(name) {
+            let problem = format!("{name} has to be built before: add it to needs");
+            problems.push(Invalid::new(path(".needs"), problem));
+        }
+    }
+    problems
+}
+
+/// The stages that a stage needs, directly or over others.
+fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&Stage> = vec![stage];
+    while let Some(stage) = open.pop() {
+        for name in &stage.needs {
+            if found.insert(name) {
+                open.extend(spec.stages.iter().find(|other| other.name == *name));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::spec;
+    use super::*;
+    use crate::model::invalid::sentence;
+
+    fn said(stages: &Value) -> String {
+        let spec: PipelineSpec = serde_json::from_value(json!({
+            "source": {"git": {"url": "https://git.example/a.git"}}, "stages": stages,
+        }))
+        .unwrap();
+        sentence(&spec::problems(&spec))
+    }
+
+    fn build(name: &str) -> Value {
+        json!({"name": name, "type": "Build", "build": {"image": format!("r.example/{name}")}})
+    }
+
+    fn sign(images: &[&str]) -> Value {
+        json!({"name": "sign", "type": "Sign", "sign": {"images": images, "keyRef": {"name": "cosign"}}})
+    }
+
+    #[test]
+    fn images_are_those_of_build_stages() {
+        let sbom = |needs: &[&str]| json!({"name": "contents", "type": "SBOM", "needs": needs});
+        assert_eq!(said(&json!([build("a"), sbom(&["a"]), sign(&[])])), "");
+        assert_eq!(said(&json!([build("a"), build("b"), sign(&["b"])])), "");
+        for (stages, says) in [
+            (
+                json!([build("a"), sign(&["b"])]),
+                "no Build stage is called b; there are a",
+            ),
+            (json!([build("a"), sbom(&[])]), "a has to be built before"),
+            (json!([sign(&[])]), "no stage builds an image"),
+        ] {
+            let said = said(&stages);
+            assert!(said.contains(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_over_others_is_built_before() {
+        let unit =
+            json!({"name": "unit", "type": "Test", "image": "i", "run": "true", "needs": ["a"]});
+        let sbom = json!({"name": "contents", "type": "SBOM", "needs": ["unit"]});
+        assert_eq!(said(&json!([build("a"), unit, sbom])), "");
+    }
+
+    #[test]
+    fn a_ninth_image_takes_another_stage() {
+        let mut stages: Vec<Value> = (0..9).map(|number| build(&format!("i{number}"))).collect();
+        stages.push(sign(&[]));
+        assert!(said(&json!(stages)).contains("there are 9 images"));
+    }
+}

@@ -1,0 +1,139 @@
+//! What is said about images: lists, signatures, and how they get into the Release.
+
+use super::*;
+use crate::pipeline_run::api::{Attestation, AttestationKind, FailureKind, SkipReason};
+use crate::runner::report::{AttestationReport, StageReport};
+
+const BUILD: &str = "api-1-image-1";
+const CONTENTS: &str = "api-1-contents-1";
+const SIGN: &str = "api-1-sign-1";
+
+fn stages() -> Value {
+    json!([
+        {"name": "image", "type": "Build", "build": {"image": "registry.example/shop/api"}},
+        {"name": "contents", "type": "SBOM", "needs": ["image"]},
+        {"name": "sign", "type": "Sign", "sign": {"keyRef": {"name": "cosign"}}},
+    ])
+}
+
+fn said(kinds: &[(AttestationKind, char)]) -> StageReport {
+    let said = kinds
+        .iter()
+        .map(|(kind, digit)| AttestationReport("image".into(), *kind, digest(*digit)));
+    StageReport {
+        attestations: said.collect(),
+        ..StageReport::default()
+    }
+}
+
+/// Up to the Job that signs.
+fn listed() -> Observed {
+    let seen = then(running(&stages()));
+    let seen = then(with_job(seen, BUILD, |job| job.over(NOW, 0, built('9'))));
+    let list = said(&[(AttestationKind::SBOM, '1')]);
+    then(with_job(seen, CONTENTS, |job| job.over(NOW, 0, list)))
+}
+
+/// What a Job is asked to do.
+fn task_of(plan: &Plan<PipelineRunStatus>) -> Value {
+    let env = &created(plan)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
+    let mut env = env.as_array().unwrap().iter();
+    let task = env.find(|env| env["name"] == "SLIPWAY_TASK").unwrap();
+    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
+}
+
+#[test]
+fn what_is_built_is_listed_signed_and_released_with_what_was_said() {
+    let seen = then(running(&stages()));
+    let seen = then(with_job(seen, BUILD, |job| job.over(NOW, 0, built('9'))));
+    let lists = plan(&seen, NOW);
+    assert_eq!(names(&lists), [CONTENTS]);
+    assert_eq!(task_of(&lists)["images"][0]["digest"], json!(digest('9')));
+
+    let signs = plan(&listed(), NOW);
+    assert_eq!(names(&signs), [SIGN]);
+    let image = &task_of(&signs)["images"][0];
+    assert_eq!(image["sbom"], json!(digest('1')));
+    let built = &image["provenance"]["buildDefinition"];
+    assert_eq!(
+        built["internalParameters"]["job"]["uid"],
+        "uid-api-1-image-1"
+    );
+    assert_eq!(
+        built["resolvedDependencies"][0]["digest"]["gitCommit"],
+        json!(sha('a'))
+    );
+
+    let signed = said(&[
+        (AttestationKind::Signature, '2'),
+        (AttestationKind::Provenance, '3'),
+    ]);
+    let seen = with_job(listed(), SIGN, |job| job.over(NOW, 0, signed));
+    let released = plan(&seen, NOW);
+    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
+    let evidence: Vec<Attestation> = serde_json::from_value(evidence.clone()).unwrap();
+    let kinds: Vec<_> = evidence.iter().map(|said| said.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            AttestationKind::SBOM,
+            AttestationKind::Signature,
+            AttestationKind::Provenance
+        ]
+    );
+    assert_eq!(evidence[1].digest, digest('2'));
+}
+
+#[test]
+fn nothing_is_signed_that_a_gate_stands_against() {
+    let mut seen = listed();
+    if let Snapshot::Taken(spec) = &mut seen.snapshot {
+        spec.gates = serde_json::from_value(json!([{"name": "tests", "tests": {}}])).unwrap();
+    }
+    // The gate is there from the beginning: what has started so far is as it was.
+    for stage in seen
+        .status
+        .stages
+        .iter_mut()
+        .filter(|stage| stage.name == "sign")
+    {
+        stage.phase = StagePhase::Pending;
+        stage.job = None;
+    }
+    let over = plan(&seen, NOW);
+    assert_eq!(names(&over), [""; 0]);
+    assert_eq!(
+        stage(&over.progress, "sign").skipped_because,
+        Some(SkipReason::Gates)
+    );
+    assert_eq!(over.progress.phase, Some(RunPhase::Failed));
+    assert_eq!(over.progress.release, None);
+}
+
+#[test]
+fn there_is_no_release_of_what_could_not_be_signed() {
+    let report = StageReport {
+        failure: Some(FailureKind::Registry),
+        message: Some("registry.example does not accept the login".into()),
+        ..StageReport::default()
+    };
+    for (code, report) in [(1, report), (0, StageReport::default())] {
+        let seen = with_job(listed(), SIGN, |job| job.over(NOW, code, report));
+        let plan = plan(&seen, NOW);
+        assert_eq!(names(&plan), [""; 0], "a Sign stage runs at most once");
+        assert_eq!(plan.progress.phase, Some(RunPhase::Failed));
+        assert_eq!(plan.progress.release, None);
+    }
+}
+
+#[test]
+fn a_run_without_images_has_nothing_to_sign() {
+    let mut stages = stages();
+    stages[0]["when"] = json!("event == 'Manual'");
+    let plan = plan(&then(running(&stages)), NOW);
+    for name in ["contents", "sign"] {
+        let skipped = stage(&plan.progress, name);
+        assert_eq!(skipped.skipped_because, Some(SkipReason::Nothing), "{name}");
+    }
+    assert_eq!(plan.progress.phase, Some(RunPhase::Succeeded));
+}

@@ -1,0 +1,94 @@
+//! How an image was built, as the operator has observed it: the predicate of an SLSA v1 provenance. No I/O.
+//!
+//! Nothing in it was said by code of people's: it comes from the snapshot of the Pipeline that the run followed, from the
+//! run itself, and from what Kubernetes says about the Job that built. docs/supply-chain.md has the build type.
+
+use serde_json::{Value, json};
+
+use super::api::{Artifact, PipelineRunStatus, StageStatus};
+use super::observed::Observed;
+use crate::pipeline::api::PipelineSpec;
+
+/// What the parameters mean.
+const BUILD_TYPE: &str = "https://slipway.dev/build/v1";
+/// Who has built it. Which operator it was follows from the key that signs.
+const BUILDER: &str = "https://slipway.dev/operator";
+
+/// How an image of a run was built.
+pub fn predicate(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    status: &PipelineRunStatus,
+    artifact: &Artifact,
+) -> Value {
+    let git = &spec.source.git;
+    let (run, key) = (&seen.spec, &seen.key);
+    let sha = status.sha.as_deref().unwrap_or_default();
+    let stage = spec.stages.iter().find(|stage| stage.name == artifact.name);
+    let went = status
+        .stages
+        .iter()
+        .find(|stage| stage.name == artifact.name);
+    let job = went.and_then(|stage| stage.job.as_ref());
+    let job = job.and_then(|name| seen.jobs.get(name));
+    let finished = went.and_then(|stage: &StageStatus| stage.finished_at.as_ref());
+    json!({
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "source": {"repository": git.url, "ref": run.git_ref},
+                "trigger": run.trigger,
+                "pipeline": {
+                    "namespace": key.namespace,
+                    "name": run.pipeline_ref.name,
+                    "revision": status.revision,
+                },
+                "stage": artifact.name,
+                "build": stage.and_then(|stage| stage.build.as_ref()),
+            },
+            "internalParameters": {
+                "job": job.map(|job| json!({"name": job.target.key.name, "uid": job.target.uid})),
+                "images": job.and_then(|job| job.pod.as_ref()).map(|pod| &pod.images),
+            },
+            "resolvedDependencies": [{
+                "uri": format!("git+{}@{}", git.url, run.git_ref),
+                "digest": {"gitCommit": sha},
+            }],
+        },
+        "runDetails": {
+            "builder": {"id": BUILDER, "version": {"slipway": env!("CARGO_PKG_VERSION")}},
+            "metadata": {
+                "invocationId": format!("{}/{}/{}", key.namespace, key.name, seen.owner.uid),
+                "startedOn": went.and_then(|stage| stage.started_at.as_ref()),
+                "finishedOn": finished,
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::ArtifactKind;
+    use super::super::testing::{a_run, digest};
+    use super::*;
+    use crate::pipeline::testing::{sha, spec};
+
+    #[test]
+    fn it_says_what_was_built_from_what_and_by_whom() {
+        let artifact = Artifact {
+            name: "image".into(),
+            kind: ArtifactKind::Image,
+            reference: "registry.example/shop/api".into(),
+            digest: digest('9'),
+        };
+        let status = PipelineRunStatus {
+            sha: Some(sha('a')),
+            revision: Some("api-snapshot".into()),
+            ..PipelineRunStatus::default()
+        };
+        let mut predicate = predicate(&a_run(), &spec(), &status, &artifact);
+        let version = &mut predicate["runDetails"]["builder"]["version"]["slipway"];
+        assert_eq!(version.take(), env!("CARGO_PKG_VERSION"));
+        insta::assert_json_snapshot!(predicate);
+    }
+}

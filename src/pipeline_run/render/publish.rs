@@ -1,0 +1,118 @@
+//! The containers that give images their tags, and join those of several platforms. No I/O.
+//!
+//! Neither runs anything of the repository.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "naming a field of a JSON object never fails: it adds the field"
+)]
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::At;
+use super::pod::{MAIN, confined, task_variable};
+use super::supply::{Logins, NOBODY, subjects};
+use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
+use crate::pipeline::matrix::{self, Cell};
+use crate::pipeline_run::api::{Artifact, ArtifactKind};
+use crate::pipeline_run::observed::Observed;
+use crate::pipeline_run::tag;
+use crate::runner::task::{self, IndexTask, Joined, Subject, TagTask};
+
+/// The container that writes tags, and the volumes that only it needs.
+pub(super) fn tag(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    at: At<'_>,
+    (stage, tag): (&Stage, &Tag),
+) -> (Value, Vec<Value>) {
+    let mut logins = Logins::default();
+    let git_ref = seen.spec.git_ref.as_str();
+    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
+    let images = subjects(spec, at.run, &tag.images).into_iter();
+    let images = images.flat_map(|(artifact, build)| everywhere(&mut logins, artifact, build));
+    let task = TagTask {
+        images: images.collect(),
+        names: tag
+            .names
+            .iter()
+            .map(|name| tag::filled(name, branch, at.sha))
+            .collect(),
+        timeout_seconds: stage.timeout().as_secs(),
+    };
+    container(seen, "tag", &task, logins)
+}
+
+/// Whether a cell is the one that joins the others of its stage.
+pub(super) fn joins(stage: &Stage, cell: Option<&Cell>) -> bool {
+    let is_index = stage.build.as_ref().is_some_and(Build::is_index);
+    is_index && cell.is_some_and(|cell| cell.platform().is_none())
+}
+
+/// The container that joins the images of several platforms, and the volumes that only it needs.
+pub(super) fn index(
+    seen: &Observed,
+    at: At<'_>,
+    (stage, build): (&Stage, &Build),
+) -> (Value, Vec<Value>) {
+    let mut logins = Logins::default();
+    let mut known = at.run.stages.iter();
+    let status = known.find(|status| status.name == stage.name);
+    let part = |cell: Cell| {
+        let mut built = status?.cells.iter();
+        let built = built.find(|built| built.name == cell.name)?;
+        Some(Joined {
+            platform: cell.platform()?.to_owned(),
+            digest: built.digest.clone()?,
+        })
+    };
+    let artifact = Artifact {
+        name: stage.name.clone(),
+        kind: ArtifactKind::Image,
+        reference: build.image.clone(),
+        digest: String::new(),
+    };
+    let task = IndexTask {
+        repositories: everywhere(&mut logins, &artifact, build),
+        parts: matrix::cells(stage).into_iter().filter_map(part).collect(),
+        timeout_seconds: stage.timeout().as_secs(),
+    };
+    container(seen, "index", &task, logins)
+}
+
+/// An image in each repository that it was pushed to.
+fn everywhere(logins: &mut Logins, artifact: &Artifact, build: &Build) -> Vec<Subject> {
+    let repositories = std::iter::once(&build.image).chain(&build.mirrors);
+    let subject = |repository: &String| {
+        let there = Artifact {
+            reference: repository.clone(),
+            ..artifact.clone()
+        };
+        logins.subject(&there, build)
+    };
+    repositories.map(subject).collect()
+}
+
+fn container<T: Serialize>(
+    seen: &Observed,
+    command: &str,
+    task: &T,
+    logins: Logins,
+) -> (Value, Vec<Value>) {
+    let mut security = confined();
+    security["readOnlyRootFilesystem"] = true.into();
+    security["runAsNonRoot"] = true.into();
+    security["runAsUser"] = NOBODY.into();
+    let mut container = json!({
+        "name": MAIN,
+        "image": seen.images.runner,
+        "command": [task::RUNNER_IN_IMAGE, command],
+        "env": [task_variable(task)],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [],
+        "securityContext": security,
+    });
+    let volumes = logins.mount(&mut container);
+    (container, volumes)
+}

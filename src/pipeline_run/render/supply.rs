@@ -1,0 +1,175 @@
+//! The containers that list what is in images, and sign them. No I/O.
+//!
+//! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "naming a field of a JSON object never fails: it adds the field"
+)]
+
+use serde_json::{Value, json};
+
+use super::At;
+use super::pod::{MAIN, confined, push, task_variable};
+use crate::pipeline::api::{Build, PipelineSpec, Stage, StageType};
+use crate::pipeline_run::api::{
+    Artifact, ArtifactKind, Attestation, AttestationKind, PipelineRunStatus,
+};
+use crate::pipeline_run::observed::Observed;
+use crate::pipeline_run::provenance;
+use crate::runner::task::{
+    self, KEY_FILE, KEY_FOLDER, PASSWORD_FILE, SbomTask, SignTask, Signed, Subject,
+};
+
+/// Where the logins for registries are, each in a folder of its own.
+const LOGIN_FOLDER: &str = "/slipway-login";
+/// As whom our own programs run: nobody.
+pub(super) const NOBODY: u32 = 65532;
+
+/// The images that a stage is about: those that were built in this run, of the Build stages that it names, or of all.
+pub fn subjects<'a>(
+    spec: &'a PipelineSpec,
+    status: &'a PipelineRunStatus,
+    names: &[String],
+) -> Vec<(&'a Artifact, &'a Build)> {
+    let is_meant = |stage: &&Stage| names.is_empty() || names.contains(&stage.name);
+    let stages = spec.stages.iter().filter(is_meant);
+    let built = stages.filter_map(|stage| {
+        let build = stage.build.as_ref()?;
+        let mut artifacts = status.artifacts.iter();
+        let artifact = artifacts
+            .find(|artifact| artifact.kind == ArtifactKind::Image && artifact.name == stage.name)?;
+        Some((artifact, build))
+    });
+    built.collect()
+}
+
+/// The container of a stage that lists, and the volumes that only it needs.
+pub(super) fn sbom(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    stage: &Stage,
+    at: At<'_>,
+) -> Option<(Value, Vec<Value>)> {
+    if stage.type_ != StageType::SBOM {
+        return None;
+    }
+    let mut logins = Logins::default();
+    let images = subjects(spec, at.run, stage.images()).into_iter();
+    let task = SbomTask {
+        images: images
+            .map(|(artifact, build)| logins.subject(artifact, build))
+            .collect(),
+        timeout_seconds: stage.timeout().as_secs(),
+    };
+    let mut container = json!({
+        "name": MAIN,
+        "image": seen.images.syft,
+        "command": [task::RUNNER, "sbom"],
+        "env": [task_variable(&task), {"name": "HOME", "value": task::WORKSPACE}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "slipway", "mountPath": "/slipway", "readOnly": true},
+            {"name": "workspace", "mountPath": task::WORKSPACE},
+            {"name": "workspace", "mountPath": "/tmp", "subPath": "tmp"},
+        ],
+        "securityContext": confined(),
+    });
+    let volumes = logins.mount(&mut container);
+    Some((container, volumes))
+}
+
+/// The container of a stage that signs, and all volumes that its pod has.
+pub(super) fn sign(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    stage: &Stage,
+    at: At<'_>,
+) -> Option<(Value, Vec<Value>)> {
+    let sign = stage.sign.as_ref()?;
+    let mut logins = Logins::default();
+    let subjects = subjects(spec, at.run, stage.images());
+    let signed = subjects.into_iter().map(|(artifact, build)| Signed {
+        subject: logins.subject(artifact, build),
+        provenance: sign
+            .provenance()
+            .then(|| provenance::predicate(seen, spec, at.run, artifact)),
+        sbom: sbom_of(at.run, artifact),
+    });
+    let task = SignTask {
+        images: signed.collect(),
+        key: KEY_FOLDER.to_owned(),
+        timeout_seconds: stage.timeout().as_secs(),
+    };
+    let mut security = confined();
+    security["readOnlyRootFilesystem"] = true.into();
+    security["runAsNonRoot"] = true.into();
+    security["runAsUser"] = NOBODY.into();
+    let mut container = json!({
+        "name": MAIN,
+        "image": seen.images.runner,
+        "command": [task::RUNNER_IN_IMAGE, "sign"],
+        "env": [task_variable(&task)],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}],
+        "securityContext": security,
+    });
+    let mut volumes = logins.mount(&mut container);
+    let of = |key: &str, path: &str, optional: bool| {
+        let items = json!([{"key": key, "path": path}]);
+        json!({"secret": {"name": sign.key_ref.name, "items": items, "optional": optional}})
+    };
+    let sources = [
+        of(&sign.key_ref.private_key().key, KEY_FILE, false),
+        of(sign.key_ref.password_key(), PASSWORD_FILE, true),
+    ];
+    volumes.push(json!({"name": "key", "projected": {"sources": sources}}));
+    Some((container, volumes))
+}
+
+/// Digest of the list of what is in an image, if a stage has made one.
+fn sbom_of(status: &PipelineRunStatus, artifact: &Artifact) -> Option<String> {
+    let mut all = status.attestations.iter();
+    let is_it =
+        |known: &&Attestation| known.image == artifact.name && known.kind == AttestationKind::SBOM;
+    all.find(is_it).map(|known| known.digest.clone())
+}
+
+/// The logins that a pod needs: Secrets, each once.
+#[derive(Default)]
+pub(super) struct Logins(Vec<String>);
+
+impl Logins {
+    /// An image for a task, with the login for its registry.
+    pub(super) fn subject(&mut self, artifact: &Artifact, build: &Build) -> Subject {
+        let login = build.push_secret_ref.as_ref().map(|login| {
+            let known = self.0.iter().position(|name| *name == login.name);
+            let index = known.unwrap_or_else(|| {
+                self.0.push(login.name.clone());
+                self.0.len() - 1
+            });
+            format!("{LOGIN_FOLDER}/{index}")
+        });
+        Subject {
+            image: artifact.name.clone(),
+            repository: artifact.reference.clone(),
+            digest: artifact.digest.clone(),
+            insecure: build.insecure_registry(),
+            login,
+        }
+    }
+
+    /// Mounts them; the volumes.
+    pub(super) fn mount(self, container: &mut Value) -> Vec<Value> {
+        let mut volumes = Vec::new();
+        for (index, name) in self.0.iter().enumerate() {
+            let volume = format!("login-{index}");
+            let place = format!("{LOGIN_FOLDER}/{index}");
+            let mount = json!({"name": volume, "mountPath": place, "readOnly": true});
+            push(&mut container["volumeMounts"], mount);
+            let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
+            volumes.push(json!({"name": volume, "secret": {"secretName": name, "items": items}}));
+        }
+        volumes
+    }
+}

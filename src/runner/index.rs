@@ -1,0 +1,109 @@
+//! Joins the images of several platforms into one index. Talks to the network.
+//!
+//! The index is made of digests alone: the same images always make the same one.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::registry::{self, Trouble};
+use super::report::StageReport;
+use super::say;
+use super::task::{IndexTask, Subject};
+use crate::oci::manifest::{Descriptor, INDEX, Index, digest_of};
+use crate::pipeline_run::api::FailureKind;
+
+/// Joins; the report and the container's exit code.
+pub async fn run(task: &IndexTask) -> (StageReport, u8) {
+    let limit = Duration::from_secs(task.timeout_seconds);
+    let done = timeout(limit, join(task)).await;
+    let done = done.unwrap_or_else(|_| {
+        let message = format!("it was stopped after {} s", task.timeout_seconds);
+        Err(Trouble::new(FailureKind::Timeout, message))
+    });
+    match done {
+        Ok(digest) => {
+            let names: Vec<&str> = task
+                .parts
+                .iter()
+                .map(|part| part.platform.as_str())
+                .collect();
+            let message = match &digest {
+                Some(digest) => format!("joined {} into {digest}", names.join(", ")),
+                None => "nothing was pushed, so there is nothing to join".to_owned(),
+            };
+            say(&format!("slipway: {message}"));
+            let report = StageReport {
+                message: Some(message),
+                digest,
+                ..StageReport::default()
+            };
+            (report, 0)
+        }
+        Err(trouble) => {
+            say(&format!("slipway: {}", trouble.message));
+            let code = trouble.exit_code();
+            let report = StageReport {
+                failure: Some(trouble.kind),
+                message: Some(trouble.message),
+                ..StageReport::default()
+            };
+            (report, code)
+        }
+    }
+}
+
+/// The digest of the index; nothing where there is nothing to join.
+async fn join(task: &IndexTask) -> Result<Option<String>, Trouble> {
+    if task.parts.is_empty() {
+        return Ok(None);
+    }
+    let mut digest = None;
+    for repository in &task.repositories {
+        let registry = registry::open(repository)?;
+        let mut index = Index::default();
+        for part in &task.parts {
+            let subject = Subject {
+                digest: part.digest.clone(),
+                ..repository.clone()
+            };
+            let manifest = registry::manifest_of(&registry, &subject).await?;
+            index.add(Descriptor {
+                platform: Some(platform(&part.platform)),
+                ..manifest.descriptor()
+            });
+        }
+        let bytes = serde_json::to_vec(&index).unwrap_or_default();
+        let own = digest_of(&bytes);
+        registry.put_manifest(&own, INDEX, &bytes).await?;
+        say(&format!("slipway: {}@{own}", repository.repository));
+        digest.get_or_insert(own);
+    }
+    Ok(digest)
+}
+
+/// `linux/arm64/v8` as an index has it.
+fn platform(text: &str) -> Value {
+    let mut parts = text.split('/');
+    let mut platform = json!({"architecture": "", "os": ""});
+    for field in ["os", "architecture", "variant"] {
+        if let (Some(part), Some(fields)) = (parts.next(), platform.as_object_mut()) {
+            fields.insert(field.to_owned(), part.into());
+        }
+    }
+    platform
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_written_as_indexes_have_them() {
+        let plain = json!({"os": "linux", "architecture": "amd64"});
+        assert_eq!(platform("linux/amd64"), plain);
+        let variant = json!({"os": "linux", "architecture": "arm", "variant": "v7"});
+        assert_eq!(platform("linux/arm/v7"), variant);
+    }
+}

@@ -1,0 +1,240 @@
+//! What is built is signed, and an Environment takes only that. The long version lists what is in the image as well, and has
+//! cosign check everything.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams, PostParams};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
+use slipway::supply::key::SigningKey;
+use testbed::git::GitServer;
+use testbed::image;
+use testbed::operator::{self, Programs};
+
+use crate::app::{App, SOON, wait_for, with_app};
+
+/// Longest wait for a run, the first of which pulls its images.
+const RUN: Duration = Duration::from_mins(4);
+
+/// A new private key, and its public one.
+fn new_key() -> (String, String) {
+    let args = ["ecparam", "-name", "prime256v1", "-genkey", "-noout"];
+    let made = std::process::Command::new("openssl")
+        .args(args)
+        .output()
+        .unwrap();
+    let private = String::from_utf8(made.stdout).unwrap();
+    let public = SigningKey::read(&private, b"").unwrap().public().pem();
+    (private, public)
+}
+
+fn pipeline(git: &GitServer, registry: &str, is_long: bool) -> Value {
+    let mut stages = json!([
+        {"name": "shop", "type": "Build", "build": {"image": format!("{registry}/e2e/signed"), "insecureRegistry": true}},
+        {"name": "sign", "type": "Sign", "sign": {"keyRef": {"name": "cosign"}}},
+    ]);
+    if is_long {
+        let contents = json!({"name": "contents", "type": "SBOM", "needs": ["shop"]});
+        stages.as_array_mut().unwrap().push(contents);
+    }
+    json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "signed"},
+        "spec": {
+            "source": {"git": {"url": git.url("signed"), "insecure": true}},
+            "polling": {"interval": "500ms"},
+            "stages": stages,
+        },
+    })
+}
+
+fn environment(name: &str, key: &str, statements: &Value) -> Value {
+    json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name},
+        "spec": {
+            "tier": "Development", "promotion": {"from": {"pipelines": ["signed"]}},
+            "protection": {"requireSigned": {"publicKeys": [key], "statements": statements, "insecureRegistry": true}},
+        },
+    })
+}
+
+async fn list(app: &App, kind: ObjectKind) -> Vec<Value> {
+    let found = app.api(kind).list(&ListParams::default()).await.unwrap();
+    found
+        .items
+        .iter()
+        .map(|object| serde_json::to_value(object).unwrap())
+        .collect()
+}
+
+/// Whether this run lists what is in the image, and asks cosign.
+fn is_long() -> bool {
+    std::env::var_os("SLIPWAY_TEST_FULL").is_some()
+}
+
+/// Makes sure that the operator has what stages are made of.
+async fn with_syft(app: &App) {
+    app.stage.with_runner().await;
+    if is_long() {
+        let syft = image::base::syft(app.stage.node.registry()).await.unwrap();
+        let programs = Programs {
+            operator: env!("CARGO_BIN_EXE_slipway").into(),
+            runner: Some(operator::static_runner().await.unwrap()),
+        };
+        let setting = format!("stages.syftImage={syft}");
+        operator::install(&app.stage.node, &programs, &[&setting])
+            .await
+            .unwrap();
+    }
+}
+
+async fn keep_key(app: &App, private: &str) {
+    let secret = json!({
+        "metadata": {"name": "cosign", "labels": {"slipway.dev/use": "pipelines"}},
+        "stringData": {"cosign.key": private},
+    });
+    let secrets: Api<Secret> = Api::namespaced(app.client.clone(), &app.namespace);
+    secrets
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(secret).unwrap(),
+        )
+        .await
+        .unwrap();
+}
+
+/// Waits until the status of an Environment says so.
+async fn until_told(app: &App, name: &str, says: &str) {
+    wait_for(says, SOON, async || {
+        let all = list(app, ObjectKind::Environment).await;
+        let own = all
+            .iter()
+            .find(|own| own["metadata"]["name"] == name)
+            .unwrap();
+        let status = own["status"].to_string();
+        if status.contains(says) {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    })
+    .await;
+}
+
+/// Waits until a Release runs in an Environment.
+async fn until_promoted(app: &App, name: &str, release: &Value) {
+    wait_for("the signed Release is promoted", SOON, async || {
+        let all = list(app, ObjectKind::Environment).await;
+        let own = all
+            .iter()
+            .find(|own| own["metadata"]["name"] == name)
+            .unwrap();
+        let status = &own["status"];
+        if status["current"][0]["release"] == *release {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
+    .await;
+}
+
+async fn release(app: &App) -> Value {
+    wait_for("a Release", RUN, async || {
+        let runs = list(app, ObjectKind::PipelineRun).await;
+        let releases = list(app, ObjectKind::Release).await;
+        releases
+            .into_iter()
+            .next()
+            .ok_or_else(|| format!("{runs:?}"))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
+    with_app(async |app| {
+        with_syft(app).await;
+        let registry = app.stage.node.registry();
+        let ((private, public), (_, other)) = (new_key(), new_key());
+        keep_key(app, &private).await;
+        let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
+        let git = GitServer::start_on(bridge).await.unwrap();
+        let repository = git.create("signed").await.unwrap();
+        let mut statements = vec!["Signature", "Provenance"];
+        statements.extend(is_long().then_some("SBOM"));
+        for (name, key) in [("trusting", &public), ("wary", &other)] {
+            app.apply(
+                ObjectKind::Environment,
+                &environment(name, key, &json!(statements)),
+            )
+            .await;
+        }
+        app.apply(ObjectKind::Pipeline, &pipeline(&git, registry, is_long()))
+            .await;
+        let files = [
+            ("Dockerfile", "FROM scratch\nCOPY goods /\n"),
+            ("goods", "tea"),
+        ];
+        repository
+            .commit("main", "Open the shop", &files)
+            .await
+            .unwrap();
+
+        let release = release(app).await;
+        let said = release["spec"]["evidence"]["attestations"]
+            .as_array()
+            .unwrap();
+        assert_eq!(said.len(), statements.len(), "{said:?}");
+        until_told(app, "wary", "has no Signature and Provenance").await;
+        until_promoted(app, "trusting", &release["metadata"]["name"]).await;
+        if is_long() {
+            let digest = release["spec"]["images"][0]["digest"].as_str().unwrap();
+            cosign_agrees(&format!("{registry}/e2e/signed@{digest}"), &public, &other).await;
+        }
+    })
+    .await;
+}
+
+/// The program that everybody else checks with comes to the same verdicts.
+async fn cosign_agrees(image: &str, public: &str, other: &str) {
+    testbed::programs::ensure(&["cosign"]).await.unwrap();
+    let cosign = testbed::programs::path_of("cosign").unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let (ours, theirs) = (
+        folder.path().join("ours.pub"),
+        folder.path().join("theirs.pub"),
+    );
+    std::fs::write(&ours, public).unwrap();
+    std::fs::write(&theirs, other).unwrap();
+    let check = |verb: &[&str], key: &std::path::Path| {
+        let mut command = std::process::Command::new(&cosign);
+        command.args(verb).arg("--key").arg(key).args([
+            "--insecure-ignore-tlog",
+            "--allow-http-registry",
+            image,
+        ]);
+        let done = command.output().unwrap();
+        (
+            done.status.success(),
+            String::from_utf8_lossy(&done.stderr).into_owned(),
+        )
+    };
+    let attested = |type_| ["verify-attestation", "--type", type_];
+    for verb in [
+        &["verify"][..],
+        &attested("slsaprovenance1"),
+        &attested("cyclonedx"),
+    ] {
+        let (is_good, said) = check(verb, &ours);
+        assert!(is_good, "{verb:?}: {said}");
+        eprintln!(
+            "cosign {}: {}",
+            verb.join(" "),
+            said.lines().next().unwrap_or_default()
+        );
+        let (is_good, _) = check(verb, &theirs);
+        assert!(!is_good, "{verb:?} with another key");
+    }
+}
