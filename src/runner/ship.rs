@@ -71,6 +71,8 @@ struct Shipper<'a> {
     sent: u64,
     /// What it has to take next.
     part: Vec<u8>,
+    /// It knows the pod.
+    is_known: bool,
     /// It takes no more.
     is_refused: bool,
 }
@@ -83,12 +85,18 @@ impl<'a> Shipper<'a> {
             cut: Cut::new(task.max_bytes),
             sent: 0,
             part: Vec::new(),
+            is_known: false,
             is_refused: false,
         }
     }
 
-    /// Sends all that is there.
+    /// Sends all that is there. The first call has nothing to say: from then on the receiver knows the pod, whose Job may be
+    /// gone when it has.
     async fn ship(&mut self) -> io::Result<()> {
+        if !self.is_known {
+            self.post(false).await?;
+            self.is_known = true;
+        }
         while !self.is_refused {
             if self.part.is_empty() {
                 let Some(read) = self.follower.read(PART)? else {
