@@ -28,7 +28,7 @@ pub struct Limits<'a> {
 }
 
 impl<'a> From<&'a VulnerabilitiesGate> for Limits<'a> {
-    fn from(gate: &'a FindingsGate) -> Self {
+    fn from(gate: &'a VulnerabilitiesGate) -> Self {
         Self {
             max: gate.max.as_ref(),
             sum: None,
