@@ -38,6 +38,8 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
     read_reports(task, folders, &problems, &mut report);
     excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
+    // It is packed by the time that the rest is masked.
+    report.reports = report.reports.map(|summary| masked(&mask, summary));
     let code = exit_code(&report);
     if code == 0 && task.saves_caches {
         cache::ask(folders).await;
@@ -142,6 +144,14 @@ fn exit_code(report: &StageReport) -> u8 {
         (Some(_), Some(code)) if code != 0 => code,
         (Some(_), _) => 1,
     }
+}
+
+fn masked(mask: &Mask, summary: ReportSummary) -> ReportSummary {
+    let mut summary: ReportSummary = mask.report(summary);
+    let licences = std::mem::take(&mut summary.licences).into_iter();
+    let licences = licences.map(|(name, count)| (mask.text(&name), count));
+    summary.licences = licences.collect();
+    summary
 }
 
 /// Adds what the reports say. One that cannot be read fails the stage: its tests may have failed.

@@ -413,6 +413,31 @@ async fn a_secret_that_is_a_file_is_in_neither_log_nor_reports() {
 }
 
 #[tokio::test]
+async fn secrets_are_masked_in_what_reports_say_before_it_is_packed() {
+    let folder = Folder::new("packed");
+    let file = folder.0.join("token");
+    std::fs::write(&file, "hidden-word").unwrap();
+    let leak = r#"[{"RuleID":"key","Description":"hidden-word here","File":"hidden-word.env"}]"#;
+    let bom = r#"{"bomFormat":"CycloneDX","components":[{"licenses":[{"license":{"name":"hidden-word"}}]}]}"#;
+    let mut task = script(&format!(
+        "echo '{leak}' > leaks.json; echo '{bom}' > bom.json"
+    ));
+    task.secrets = vec![task::SecretSource::File(file.display().to_string())];
+    task.reports = vec![
+        (ReportFormat::Gitleaks, vec!["leaks.json".into()]),
+        (ReportFormat::CycloneDx, vec!["bom.json".into()]),
+    ];
+    let (report, code) = stage(&folder, &task).await;
+    assert_eq!(code, 0);
+    let read = report::StageReport::parse(&report.encode()).unwrap();
+    let said = format!("{:?}", read.reports.unwrap());
+    assert!(
+        said.contains("[redacted]") && !said.contains("hidden"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_hidden_keeps_the_script_from_running() {
     let folder = Folder::new("short");
     let file = folder.0.join("token");
