@@ -44,6 +44,41 @@ pub(super) struct StagePod {
     pub(super) about: About,
 }
 
+/// Pods that have called, by their uid. The Job of a stage that is stopped goes before its pod, which then has its last words
+/// to say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Callers(Arc<Mutex<HashMap<String, StagePod>>>);
+
+impl Callers {
+    /// What pod of what run it is.
+    pub(super) fn find(&self, cluster: &Cluster, account: &Account) -> Result<StagePod, Refusal> {
+        let found = stage_pod(cluster, account);
+        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(pod) => {
+                if known.len() >= MANY {
+                    known.retain(|_, pod| is_there(cluster, pod));
+                }
+                if known.len() < MANY {
+                    known.insert(pod.uid.clone(), pod.clone());
+                }
+                Ok(pod)
+            }
+            Err(refusal @ Refusal::Later(_)) => {
+                let uid = account.pod.as_ref().map(|(_, uid)| uid);
+                uid.and_then(|uid| known.get(uid)).cloned().ok_or(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+fn is_there(cluster: &Cluster, pod: &StagePod) -> bool {
+    let key = Key::new(pod.run.namespace.clone(), pod.about.pod.clone());
+    cluster.caches.pods.get(&key).is_some()
+}
+
 type Answers = HashMap<[u8; 32], (Instant, Option<Account>)>;
 
 /// Tokens that were asked about lately; of each only a hash is kept.
@@ -115,7 +150,7 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
 
 /// What pod of what run it is. Its labels say so, and its owners up to the run prove it: each by its uid, so that
 /// nothing that somebody made under the same name counts.
-pub(super) fn stage_pod(cluster: &Cluster, account: &Account) -> Result<StagePod, Refusal> {
+fn stage_pod(cluster: &Cluster, account: &Account) -> Result<StagePod, Refusal> {
     let (name, uid) = account.pod.as_ref().ok_or(Refusal::Unknown)?;
     let caches = &cluster.caches;
     let key = |name: &str| Key::new(account.namespace.clone(), name);

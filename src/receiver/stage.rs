@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::identity::{Identities, StagePod, stage_pod};
+use super::identity::{Callers, Identities, StagePod};
 use super::limit::Limits;
 use super::{NO_LEADER, Refusal};
 use crate::archive::{Archive, Part, Refused, RunId};
@@ -69,6 +69,7 @@ pub struct Receiver {
     leads: Arc<AtomicBool>,
     archive: Archive,
     identities: Identities,
+    callers: Callers,
     limits: Limits<String>,
     free: Arc<Semaphore>,
 }
@@ -90,6 +91,7 @@ impl Receiver {
     pub fn new(cluster: Cluster, leads: Arc<AtomicBool>, archive: Archive) -> Self {
         Self {
             identities: Identities::default(),
+            callers: Callers::default(),
             limits: Limits::new(BURST, RATE),
             free: Arc::new(Semaphore::new(AT_ONCE)),
             cluster,
@@ -160,7 +162,7 @@ impl Receiver {
             .identities
             .account(&self.cluster, headers, AUDIENCE)
             .await?;
-        let pod = stage_pod(&self.cluster, &account)?;
+        let pod = self.callers.find(&self.cluster, &account)?;
         if !self.limits.allow(&pod.uid) {
             return Err(Refusal::Later("too many calls; try again in a moment"));
         }

@@ -69,8 +69,12 @@ struct Shipper<'a> {
     cut: Cut,
     /// How many bytes the receiver has.
     sent: u64,
+    /// How much of what comes it has already.
+    skip: u64,
     /// What it has to take next.
     part: Vec<u8>,
+    /// It knows the pod.
+    is_known: bool,
     /// It takes no more.
     is_refused: bool,
 }
@@ -82,19 +86,39 @@ impl<'a> Shipper<'a> {
             follower: Follower::new(task.folder.clone()),
             cut: Cut::new(task.max_bytes),
             sent: 0,
+            skip: 0,
             part: Vec::new(),
+            is_known: false,
             is_refused: false,
         }
     }
 
-    /// Sends all that is there.
+    /// Sends all that is there. The first call has nothing to say: from then on the receiver knows the pod, whose Job may be
+    /// gone when it has.
     async fn ship(&mut self) -> io::Result<()> {
+        if !self.is_known {
+            let answer = self
+                .receiver
+                .post("/v1/log?offset=0&last=false", &[])
+                .await?;
+            match (answer.status, answer.text.parse()) {
+                (200, _) => {}
+                // This container was started again: what the one before has sent is not sent anew.
+                (409, Ok(has)) => (self.sent, self.skip) = (has, has),
+                _ => return Err(io::Error::other(answer.text)),
+            }
+            self.is_known = true;
+        }
         while !self.is_refused {
             if self.part.is_empty() {
                 let Some(read) = self.follower.read(PART)? else {
                     return Ok(());
                 };
                 self.part = self.cut.take(&read);
+                let known = usize::try_from(self.skip).unwrap_or(usize::MAX);
+                let known = known.min(self.part.len());
+                self.part.drain(..known);
+                self.skip -= known as u64;
                 continue;
             }
             self.post(false).await?;

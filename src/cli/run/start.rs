@@ -2,11 +2,12 @@
 
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
+use serde_json::json;
 
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
 use crate::pipeline::api::Pipeline;
-use crate::pipeline_run::api::{PipelineRef, PipelineRun, PipelineRunSpec, Trigger, TriggerKind};
+use crate::pipeline_run::api::{PipelineRun, PipelineRunSpec, TriggerKind};
 
 /// Of which Pipeline, and at which commit.
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub struct Args {
     /// Commit, 40 characters, on that branch; by default its head.
     #[arg(long)]
     pub sha: Option<String>,
+    /// Run of the same Pipeline, ref and commit that has ended: what it has done is taken over.
+    #[arg(long)]
+    pub retry_of: Option<String>,
 }
 
 /// Makes it, and says its name.
@@ -30,18 +34,15 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     let pipeline: Pipeline = server.get(&args.pipeline).await?;
     let branch = args.branch.as_deref();
     let branch = branch.unwrap_or(pipeline.spec.release_branch());
-    let spec = PipelineRunSpec {
-        pipeline_ref: PipelineRef {
-            name: args.pipeline.clone(),
-        },
-        trigger: Trigger {
-            kind: TriggerKind::Manual,
-            actor: server.user().await?,
-        },
-        git_ref: format!("refs/heads/{branch}"),
-        sha: args.sha.clone(),
-        retry_of: None,
-    };
+    let spec = json!({
+        "pipelineRef": {"name": args.pipeline},
+        "trigger": {"kind": TriggerKind::Manual, "actor": server.user().await?},
+        "ref": format!("refs/heads/{branch}"),
+        "sha": args.sha,
+        "retryOf": args.retry_of.as_ref().map(|name| json!({"name": name})),
+    });
+    let spec: PipelineRunSpec = serde_json::from_value(spec)
+        .map_err(|error| format!("cannot make a run of that: {error}"))?;
     let run = PipelineRun {
         metadata: ObjectMeta {
             // Room for what the API server adds, in a name that is a label too.

@@ -243,6 +243,21 @@ async fn a_pod_is_one_of_a_stage_only_if_its_owners_are() {
 }
 
 #[tokio::test]
+async fn a_pod_whose_job_is_gone_has_its_last_words() {
+    let served = Served::start("last-words").await;
+    let said = |pod: &'static str, path: &'static str| served.post(pod, path, "x\n");
+    let first = said("stage@pod-a", "/v1/log?offset=0&last=false").await;
+    assert_eq!(first.0, 200);
+    let job = Key::new("shop", "run-unit-1");
+    let caches = &served.cluster.caches;
+    caches.forget(ObjectKind::Job, &job, "uid-of-run-unit-1");
+    let last = said("stage@pod-a", "/v1/log?offset=2&last=true").await;
+    assert_eq!(last.0, 200, "{}", last.1);
+    let unknown = said("stage@pod-b", "/v1/log?offset=0&last=true").await;
+    assert_eq!(unknown.0, 503, "{}", unknown.1);
+}
+
+#[tokio::test]
 async fn one_process_of_an_attempt_may_go_on() {
     let served = Served::start("claims").await;
     let claims = (0..8).map(|number| {

@@ -135,6 +135,16 @@ async fn lost_answers_and_busy_receivers_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_container_that_is_started_again_sends_nothing_twice() {
+    let stage = Stage::new("ship-again", 1 << 20).await;
+    stage.says(0, "before\n");
+    stage.shipper().ship().await.unwrap();
+    stage.says(0, "after\n");
+    stage.shipper().finish().await;
+    assert_eq!(stage.log(), "before\nafter\n");
+}
+
+#[tokio::test]
 async fn a_receiver_that_has_lost_its_logs_gets_the_rest_and_a_word_about_it() {
     let stage = Stage::new("ship-disk", 1 << 20).await;
     let mut shipper = stage.shipper();

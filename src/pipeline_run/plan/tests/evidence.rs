@@ -136,7 +136,7 @@ fn a_test_that_fails_in_one_attempt_and_not_in_the_next_is_flaky() {
         }],
         ..tested(3, 1)
     };
-    let seen = with_job(running(&stages), UNIT, |job| {
+    let seen = with_job(then(running(&stages)), UNIT, |job| {
         job.over(NOW, 1, failing.clone())
     });
     let seen = then(seen);
