@@ -125,6 +125,10 @@ pub enum JobState {
 }
 
 /// A pod of a Job.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact that Kubernetes tells, and any of them can hold with any other"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
     /// Whether a node has it.

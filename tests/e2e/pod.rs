@@ -117,8 +117,7 @@ async fn tells_of_a_service_that_does_not_start(app: &App, debian: &str) {
     let pipelines = app.api(ObjectKind::Pipeline);
     let patch = Patch::Merge(&broken);
     let params = PatchParams::default();
-    let patched = pipelines.patch("shop", &params, &patch).await;
-    patched.unwrap();
+    pipelines.patch("shop", &params, &patch).await.unwrap();
     by_hand(app, "broken", &json!([])).await;
     let failed = ended(app, "broken", "Failed").await;
     assert_eq!(failed["failure"]["kind"], "Service", "{failed}");
