@@ -190,11 +190,12 @@ fn a_stage_with_everything() {
 }
 
 fn pod_of(seen: &Observed, spec: &PipelineSpec, stage: usize) -> Value {
-    let sha = sha('a');
+    let (run, sha) = (built(), sha('a'));
     let at = At {
         sha: &sha,
         since: None,
         reports_changes: false,
+        run: &run,
         cell: None,
         attempt: 1,
         result: None,
