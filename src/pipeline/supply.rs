@@ -25,9 +25,10 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
             "a Sign stage needs sign: the key",
         ));
     }
-    let field = match stage.type_ {
-        StageType::Sign => ".sign.images",
-        _ => ".sbom.images",
+    let field = if stage.type_ == StageType::Sign {
+        ".sign.images"
+    } else {
+        ".sbom.images"
     };
     if images.is_empty() {
         let problem = "no stage builds an image that it could be about; add a Build stage";

@@ -37,7 +37,7 @@ impl Draft<'_> {
         let runner = ("--runner-image", images.runner.as_deref());
         let mut types = spec.stages.iter().map(|stage| stage.type_);
         let lists = types.any(|type_| type_ == StageType::SBOM);
-        let syft = lists.then(|| ("--syft-image", images.syft.as_deref()));
+        let syft = lists.then_some(("--syft-image", images.syft.as_deref()));
         let mut needed = std::iter::once(runner).chain(builders).chain(syft);
         if let Some((flag, _)) = needed.find(|(_, image)| image.is_none()) {
             let message = format!("the operator was started without {flag}; set it");

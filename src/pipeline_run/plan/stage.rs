@@ -163,7 +163,13 @@ impl Draft<'_> {
             return;
         }
         status.phase = StagePhase::Running;
-        if !stage.has_cells() {
+        if stage.has_cells() {
+            let known = matrix::cells(stage);
+            if status.cells.is_empty() {
+                status.cells = known.iter().map(cells::pending).collect();
+            }
+            self.start_cells(spec, stage, &known, status);
+        } else {
             let part = Part {
                 spec,
                 stage,
@@ -174,12 +180,6 @@ impl Draft<'_> {
             cells::set(status, whole);
             status.job = Some(part.job(&self.seen.key.name, 1));
             status.message = Some("its Job is being made".to_owned());
-        } else {
-            let known = matrix::cells(stage);
-            if status.cells.is_empty() {
-                status.cells = known.iter().map(cells::pending).collect();
-            }
-            self.start_cells(spec, stage, &known, status);
         }
     }
 

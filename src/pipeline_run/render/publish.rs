@@ -60,11 +60,11 @@ pub(super) fn index(
     let mut known = at.run.stages.iter();
     let status = known.find(|status| status.name == stage.name);
     let part = |cell: Cell| {
-        let mut built = status?.cells.iter();
-        let built = built.find(|built| built.name == cell.name)?;
+        let mut cells = status?.cells.iter();
+        let own = cells.find(|own| own.name == cell.name)?;
         Some(Joined {
             platform: cell.platform()?.to_owned(),
-            digest: built.digest.clone()?,
+            digest: own.digest.clone()?,
         })
     };
     let artifact = Artifact {

@@ -91,8 +91,11 @@ fn daemon(isolation: Isolation, files: &Files) -> Command {
     let mut command = match isolation {
         Isolation::Rootless => {
             let mut command = Command::new("rootlesskit");
-            // Pods mask parts of /proc, and the kernel gives no other one to users without rights.
-            command.args(["buildkitd", "--oci-worker-no-process-sandbox"]);
+            // Pods mask parts of /proc, and the kernel gives no other one to users without rights. The name tells the daemon
+            // that it is root in there only, and has to keep to folders that are its own.
+            command
+                .args(["buildkitd", "--oci-worker-no-process-sandbox"])
+                .env("USER", "user");
             command
         }
         Isolation::Auto | Isolation::UserNamespace | Isolation::Privileged | Isolation::Chroot => {

@@ -108,6 +108,8 @@ fn a_rootless_daemon_is_started_in_a_namespace_of_its_own() {
     let files = Files::in_folder(Path::new("/w"));
     let rootless = daemon(Isolation::Rootless, &files);
     assert_eq!(rootless.get_program(), "rootlesskit");
+    let user = rootless.get_envs().find(|(name, _)| *name == "USER");
+    assert_eq!(user.and_then(|(_, value)| value), Some("user".as_ref()));
     let told = arguments(&rootless);
     assert!(told.starts_with("buildkitd\n--oci-worker-no-process-sandbox\n"));
     assert_eq!(
