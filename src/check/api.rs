@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::EnvVar;
 use crate::schema;
 
 /// The container of a check.
@@ -21,5 +20,18 @@ pub struct CheckJob {
     /// Environment variables, at most 64. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<64>)]
-    pub env: Vec<EnvVar>,
+    pub env: Vec<Variable>,
+}
+
+/// One environment variable of a check.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    /// Name of the variable. Example: `TARGET`.
+    #[schemars(transform = schema::variable_name)]
+    pub name: String,
+    /// Its value, taken as it stands. Default: empty. Example: `"1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<4096>)]
+    pub value: Option<String>,
 }

@@ -199,7 +199,6 @@ fn pod_of(seen: &Observed, spec: &PipelineSpec, stage: usize) -> Value {
         cell: None,
         attempt: 1,
         result: None,
-        run: &seen.status,
     };
     job(seen, spec, &spec.stages[stage], at).body["spec"]["template"]["spec"].clone()
 }
