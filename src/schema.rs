@@ -4,9 +4,13 @@
 //! reads has a bound here, or the API server refuses the whole CRD for the cost of its rules.
 //! A message says what to write instead, because it is all that a person sees. No I/O.
 
+mod pod;
+
 use kube::core::Rule;
 use schemars::{Schema, transform::Transform};
 use serde_json::{Value, json};
+
+pub use pod::*;
 
 /// Longest name of an object that people write: what is made from it still fits 63 characters.
 pub const NAME_MAX: u32 = 52;
@@ -433,46 +437,6 @@ pub fn variable_name(schema: &mut Schema) {
     set(schema, "minLength", 1);
     set(schema, "maxLength", 128);
     set(schema, "pattern", "^[A-Za-z_][A-Za-z0-9_]*$");
-}
-
-/// A set of at most `MAX` names of environment variables.
-pub fn variable_names<const MAX: u32>(schema: &mut Schema) {
-    set_items(schema, variable_name);
-    set(schema, "maxItems", MAX);
-    set(schema, "x-kubernetes-list-type", "set");
-}
-
-/// The path of a page.
-pub fn url_path(schema: &mut Schema) {
-    set(schema, "maxLength", 1024);
-    set(schema, "pattern", r"^/\S*$");
-}
-
-/// A list of at most `MAX` folders of a container, or of the repository in it.
-pub fn folders<const MAX: u32>(schema: &mut Schema) {
-    set_items(schema, folder);
-    set(schema, "maxItems", MAX);
-    set(schema, "x-kubernetes-list-type", "set");
-}
-
-fn folder(schema: &mut Schema) {
-    set(schema, "minLength", 1);
-    set(schema, "maxLength", 256);
-    rule(
-        schema,
-        r"!self.contains(':') && !self.endsWith('/') && !self.matches('(^|/)\\.\\.?(/|$)') && !self.matches('^/(workspace|slipway[^/]*|proc|sys|dev)(/|$)')",
-        "must be a folder of the container or of the repository, such as /root/.cache/pip or node_modules: without : or .., without / at its end, and none of /workspace, /slipway, /proc, /sys and /dev",
-    );
-}
-
-/// A number of bytes, as Kubernetes writes it with powers of two.
-pub fn byte_quantity(schema: &mut Schema) {
-    set(schema, "maxLength", 16);
-    rule(
-        schema,
-        "self.matches('^[1-9][0-9]{0,11}(Ki|Mi|Gi|Ti)?$')",
-        "must be a size in bytes, such as 500Mi or 2Gi",
-    );
 }
 
 /// A map of at most `MAX` entries.

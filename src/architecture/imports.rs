@@ -27,6 +27,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("model/", Layer::Model),
     ("error.rs", Layer::Model),
     ("schema.rs", Layer::Model),
+    ("schema/", Layer::Model),
     ("permission.rs", Layer::Model),
     ("*/api.rs", Layer::Api),
     ("*/api/", Layer::Api),

@@ -15,7 +15,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Isolation;
 use crate::pipeline::observed::Authorities;
-use crate::pipeline::secret::Secrets;
+use crate::pipeline::secret::{Facts, Secrets};
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
 use crate::runner::report::{SourceReport, StageReport};
 
@@ -28,6 +28,18 @@ fn owner(kind: &str, name: &str) -> OwnerReference {
         controller: Some(true),
         block_owner_deletion: None,
     }
+}
+
+/// The Secrets that Pipelines of tests name, as they have to be.
+fn usable() -> Secrets {
+    let facts = |keys: &[&str]| {
+        Some(Facts {
+            is_labelled: true,
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        })
+    };
+    let all = [("cosign", facts(&["cosign.key"])), ("registry", facts(&[]))];
+    Secrets::Known(all.map(|(name, facts)| (name.to_owned(), facts)).into())
 }
 
 /// A run of commit `a…` that nobody has looked at.
@@ -55,7 +67,7 @@ pub(crate) fn a_run() -> Observed {
         releases: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
-        secrets: Secrets::Known(BTreeMap::new()),
+        secrets: usable(),
         cancelled_by: None,
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
