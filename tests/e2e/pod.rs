@@ -34,7 +34,7 @@ echo wheel > /cache/kept
 /// A web server that ends when it is asked to: as process 1, Python itself would not.
 const WEB: &str = "import http.server, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-http.server.test(port=8000)";
+http.server.test(http.server.SimpleHTTPRequestHandler, port=8000)";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]

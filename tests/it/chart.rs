@@ -301,6 +301,7 @@ async fn switches_switch() {
         "crds": { "install": false }, "admissionPolicies": { "enabled": false }, "replicaCount": 1,
         "rbac": { "userRoles": false }, "serviceAccount": { "create": false, "name": "mine" },
         "metrics": { "serviceMonitor": { "enabled": true } },
+        "receiver": { "enabled": false },
     }))
     .await;
     for kind in [
