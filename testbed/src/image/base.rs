@@ -71,11 +71,7 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         ("setcap", setcap),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
-    files.extend(
-        libraries
-            .iter()
-            .map(|(place, file)| (place.as_str(), file.clone())),
-    );
+    files.extend(listed(&libraries));
     of_files(
         registry,
         "testbed/buildkit",
@@ -83,6 +79,13 @@ pub async fn buildkit(registry: &str) -> Result<String> {
         &files,
     )
     .await
+}
+
+/// Libraries, as an image is given files.
+fn listed(libraries: &[(String, PathBuf)]) -> impl Iterator<Item = (&str, PathBuf)> {
+    libraries
+        .iter()
+        .map(|(place, file)| (place.as_str(), file.clone()))
 }
 
 /// Buildah, and what it calls. For pods without rights.
@@ -96,11 +99,7 @@ pub async fn buildah(registry: &str) -> Result<String> {
         ("newgidmap", program("newgidmap")?),
         ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
     ];
-    files.extend(
-        libraries
-            .iter()
-            .map(|(place, file)| (place.as_str(), file.clone())),
-    );
+    files.extend(listed(&libraries));
     of_files(
         registry,
         "testbed/buildah",
@@ -131,11 +130,7 @@ pub async fn syft(registry: &str) -> Result<String> {
 pub(crate) async fn envoy(registry: &str, binary: &Path) -> Result<String> {
     let libraries = libraries(binary).await?;
     let mut files = vec![("envoy", binary.to_owned())];
-    files.extend(
-        libraries
-            .iter()
-            .map(|(place, file)| (place.as_str(), file.clone())),
-    );
+    files.extend(listed(&libraries));
     of_files(
         registry,
         "testbed/envoy",
@@ -164,11 +159,7 @@ pub(crate) async fn envoy_gateway(registry: &str) -> Result<String> {
 pub(super) async fn glibc(registry: &str, of: &Path) -> Result<String> {
     let libraries = libraries(of).await?;
     let mut files = vec![("ca-certificates.crt", PathBuf::from(CERTIFICATES))];
-    files.extend(
-        libraries
-            .iter()
-            .map(|(place, file)| (place.as_str(), file.clone())),
-    );
+    files.extend(listed(&libraries));
     of_files(
         registry,
         "testbed/glibc",
