@@ -123,11 +123,7 @@ impl Cluster {
         let fail = |error| WriteError::of("create", *kind, key, error);
         let object: DynamicObject =
             serde_json::from_value(body.clone()).map_err(|e| fail(kube::Error::SerdeError(e)))?;
-        let params = PostParams {
-            field_manager: Some(SLIPWAY.to_owned()),
-            ..PostParams::default()
-        };
-        match self.api(*kind, key).create(&params, &object).await {
+        match self.api(*kind, key).create(&as_slipway(), &object).await {
             Ok(created) => self.remember(*kind, &created),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let Some(found) = self.find(*kind, key).await.map_err(fail)? else {
@@ -160,11 +156,7 @@ impl Cluster {
         let fail = |error| WriteError::of("create", *kind, key, error);
         let object: DynamicObject =
             serde_json::from_value(body.clone()).map_err(|e| fail(kube::Error::SerdeError(e)))?;
-        let params = PostParams {
-            field_manager: Some(SLIPWAY.to_owned()),
-            ..PostParams::default()
-        };
-        match self.api(*kind, key).create(&params, &object).await {
+        match self.api(*kind, key).create(&as_slipway(), &object).await {
             Ok(_) => Ok(Once::Made),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let found = self.api(*kind, key).get(&key.name).await.map_err(fail)?;
@@ -392,6 +384,14 @@ fn words_of_budget(status: &Status) -> String {
 
 fn causes(status: &Status) -> impl Iterator<Item = &StatusCause> {
     status.details.iter().flat_map(|details| &details.causes)
+}
+
+/// How objects are created.
+fn as_slipway() -> PostParams {
+    PostParams {
+        field_manager: Some(SLIPWAY.to_owned()),
+        ..PostParams::default()
+    }
 }
 
 fn has_labels(found: &DynamicObject, wanted: &DynamicObject) -> bool {
