@@ -23,7 +23,7 @@ pub struct CheckJob {
     pub env: Vec<Variable>,
 }
 
-/// One environment variable of a check.
+/// One environment variable of a check or a service; no secret.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Variable {

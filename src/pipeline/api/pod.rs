@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::check::api::Variable;
 use crate::model::secret::SecretKey;
 use crate::schema::{self, closed_set};
 
@@ -123,7 +124,7 @@ pub struct Service {
     /// Environment variables, at most 64. No secrets: what services print is not looked through for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<64>)]
-    pub env: Vec<ServiceVar>,
+    pub env: Vec<Variable>,
     /// How it is known that the service is ready; the script is not started before. Default: as soon as it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Readiness>,
@@ -131,19 +132,6 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::raw_object)]
     pub resources: Option<Value>,
-}
-
-/// One environment variable of a service.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceVar {
-    /// Name of the variable. Example: `POSTGRES_PASSWORD`.
-    #[schemars(transform = schema::variable_name)]
-    pub name: String,
-    /// Its value, taken as it stands. Default: empty. Example: `for-tests-only`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::text::<4096>)]
-    pub value: Option<String>,
 }
 
 /// How it is known that a service is ready. It is asked every second.
