@@ -2,56 +2,33 @@
 //!
 //! The index is made of digests alone: the same images always make the same one.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::registry::{self, Trouble};
 use super::report::StageReport;
 use super::say;
 use super::task::{IndexTask, Subject};
 use crate::oci::manifest::{Descriptor, INDEX, Index, digest_of};
-use crate::pipeline_run::api::FailureKind;
 
 /// Joins; the report and the container's exit code.
 pub async fn run(task: &IndexTask) -> (StageReport, u8) {
-    let limit = Duration::from_secs(task.timeout_seconds);
-    let done = timeout(limit, join(task)).await;
-    let done = done.unwrap_or_else(|_| {
-        let message = format!("it was stopped after {} s", task.timeout_seconds);
-        Err(Trouble::new(FailureKind::Timeout, message))
-    });
-    match done {
-        Ok(digest) => {
-            let names: Vec<&str> = task
-                .parts
-                .iter()
-                .map(|part| part.platform.as_str())
-                .collect();
-            let message = match &digest {
-                Some(digest) => format!("joined {} into {digest}", names.join(", ")),
-                None => "nothing was pushed, so there is nothing to join".to_owned(),
-            };
-            say(&format!("slipway: {message}"));
-            let report = StageReport {
-                message: Some(message),
-                digest,
-                ..StageReport::default()
-            };
-            (report, 0)
+    let done = registry::within(task.timeout_seconds, join(task)).await;
+    registry::finished(done.map(|digest| {
+        let platforms: Vec<&str> = task
+            .parts
+            .iter()
+            .map(|part| part.platform.as_str())
+            .collect();
+        let message = match &digest {
+            Some(digest) => format!("joined {} into {digest}", platforms.join(", ")),
+            None => "nothing was pushed, so there is nothing to join".to_owned(),
+        };
+        StageReport {
+            message: Some(message),
+            digest,
+            ..StageReport::default()
         }
-        Err(trouble) => {
-            say(&format!("slipway: {}", trouble.message));
-            let code = trouble.exit_code();
-            let report = StageReport {
-                failure: Some(trouble.kind),
-                message: Some(trouble.message),
-                ..StageReport::default()
-            };
-            (report, code)
-        }
-    }
+    }))
 }
 
 /// The digest of the index; nothing where there is nothing to join.

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Client;
+use tokio::time::timeout;
 
+use super::report::StageReport;
+use super::say;
 use super::task::{self, Subject};
 use crate::error::chain;
 use crate::oci::client::{Manifest, Registry};
@@ -60,6 +63,41 @@ impl From<RegistryError> for Trouble {
             message: error.message,
         }
     }
+}
+
+/// Lets work on registries take so many seconds.
+///
+/// # Errors
+/// When the work has failed, or took longer.
+pub(super) async fn within<T>(
+    seconds: u64,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let done = timeout(Duration::from_secs(seconds), work).await;
+    done.unwrap_or_else(|_| {
+        let message = format!("it was stopped after {seconds} s");
+        Err(Trouble::new(FailureKind::Timeout, message))
+    })
+}
+
+/// Says how work on registries has ended; the report and the container's exit code.
+pub(super) fn finished(done: Result<StageReport, Trouble>) -> (StageReport, u8) {
+    let (report, code) = match done {
+        Ok(report) => (report, 0),
+        Err(trouble) => {
+            let code = trouble.exit_code();
+            let report = StageReport {
+                failure: Some(trouble.kind),
+                message: Some(trouble.message),
+                ..StageReport::default()
+            };
+            (report, code)
+        }
+    };
+    if let Some(message) = &report.message {
+        say(&format!("slipway: {message}"));
+    }
+    (report, code)
 }
 
 /// Opens the repository of an image.

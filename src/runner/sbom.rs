@@ -12,7 +12,7 @@ use super::mask::Mask;
 use super::process::{self, Stop};
 use super::registry::{self, Trouble};
 use super::report::{AttestationReport, StageReport};
-use super::sign::{MAX_SBOM, finished};
+use super::sign::MAX_SBOM;
 use super::task::{self, SbomTask, Subject};
 use super::{Folders, memory, stage};
 use crate::oci::manifest::Artifact;
@@ -25,14 +25,14 @@ const FORMAT: &str = "cyclonedx-json@1.6";
 
 /// Lists; the report and the container's exit code.
 pub async fn run(task: &SbomTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
-    finished(list_all(task, folders, stop).await)
+    registry::finished(list_all(task, folders, stop).await)
 }
 
 async fn list_all(
     task: &SbomTask,
     folders: &Folders,
     stop: &mut Stop,
-) -> Result<(String, Vec<AttestationReport>), Trouble> {
+) -> Result<StageReport, Trouble> {
     let begun = Instant::now();
     let mut made = Vec::new();
     let mut counts = Vec::new();
@@ -61,7 +61,11 @@ async fn list_all(
             stored.digest,
         ));
     }
-    Ok((counts.join(", "), made))
+    Ok(StageReport {
+        message: Some(counts.join(", ")),
+        attestations: made,
+        ..StageReport::default()
+    })
 }
 
 async fn scan(

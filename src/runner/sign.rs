@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::registry::{self, Trouble};
 use super::report::{AttestationReport, StageReport};
@@ -26,43 +24,10 @@ pub(super) const MAX_SBOM: usize = 32 << 20;
 
 /// Signs; the report and the container's exit code.
 pub async fn run(task: &SignTask) -> (StageReport, u8) {
-    let limit = Duration::from_secs(task.timeout_seconds);
-    let done = timeout(limit, sign_all(task)).await;
-    let done = done.unwrap_or_else(|_| {
-        let message = format!("it was stopped after {} s", task.timeout_seconds);
-        Err(Trouble::new(FailureKind::Timeout, message))
-    });
-    finished(done)
+    registry::finished(registry::within(task.timeout_seconds, sign_all(task)).await)
 }
 
-/// The report and the exit code of what was done about images.
-pub(super) fn finished(
-    done: Result<(String, Vec<AttestationReport>), Trouble>,
-) -> (StageReport, u8) {
-    match done {
-        Ok((message, attestations)) => {
-            say(&format!("slipway: {message}"));
-            let report = StageReport {
-                message: Some(message),
-                attestations,
-                ..StageReport::default()
-            };
-            (report, 0)
-        }
-        Err(trouble) => {
-            say(&format!("slipway: {}", trouble.message));
-            let code = trouble.exit_code();
-            let report = StageReport {
-                failure: Some(trouble.kind),
-                message: Some(trouble.message),
-                ..StageReport::default()
-            };
-            (report, code)
-        }
-    }
-}
-
-async fn sign_all(task: &SignTask) -> Result<(String, Vec<AttestationReport>), Trouble> {
+async fn sign_all(task: &SignTask) -> Result<StageReport, Trouble> {
     let key = read_key(Path::new(&task.key))?;
     let mut made = Vec::new();
     for image in &task.images {
@@ -74,7 +39,11 @@ async fn sign_all(task: &SignTask) -> Result<(String, Vec<AttestationReport>), T
         "signed {count} {noun} with key {}, and read it back",
         key.public().fingerprint()
     );
-    Ok((message, made))
+    Ok(StageReport {
+        message: Some(message),
+        attestations: made,
+        ..StageReport::default()
+    })
 }
 
 fn read_key(folder: &Path) -> Result<SigningKey, Trouble> {

@@ -3,26 +3,18 @@
 //! Its pod runs no code of people's. A tag is written only where it names something else: what is there already is
 //! left alone.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use super::registry::{self, Trouble};
 use super::report::StageReport;
 use super::say;
-use super::sign::finished;
 use super::task::TagTask;
-use crate::pipeline_run::api::FailureKind;
 
 /// Writes tags; the report and the container's exit code.
 pub async fn run(task: &TagTask) -> (StageReport, u8) {
-    let limit = Duration::from_secs(task.timeout_seconds);
-    let done = timeout(limit, tag_all(task)).await;
-    let done = done.unwrap_or_else(|_| {
-        let message = format!("it was stopped after {} s", task.timeout_seconds);
-        Err(Trouble::new(FailureKind::Timeout, message))
-    });
-    finished(done.map(|message| (message, Vec::new())))
+    let done = registry::within(task.timeout_seconds, tag_all(task)).await;
+    registry::finished(done.map(|message| StageReport {
+        message: Some(message),
+        ..StageReport::default()
+    }))
 }
 
 async fn tag_all(task: &TagTask) -> Result<String, Trouble> {
