@@ -44,6 +44,11 @@ pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> R
     }
 }
 
+/// Name of the branch that a full ref is; any other ref as it stands.
+pub fn branch_of(git_ref: &str) -> &str {
+    git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref)
+}
+
 /// The commit that a full ref, such as `refs/heads/main`, is at.
 ///
 /// # Errors
@@ -69,7 +74,7 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         }
         has_refs |= name != "capabilities^{}";
     }
-    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
+    let branch = branch_of(git_ref);
     let message = if has_refs {
         format!("the repository has no branch {branch}; push it, or change the branch")
     } else {

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::pod::{push, task_variable};
+use crate::git::refs::branch_of;
 use crate::model::key::{short_hash, suffixed};
 use crate::pipeline::api::{
-    Build, Builder, CacheExport, Isolation, PipelineSpec, PlatformStrategy, RegistryLogin,
+    Build, Builder, CacheExport, Isolation, PipelineSpec, PlatformStrategy,
 };
 use crate::pipeline::matrix::Cell;
 use crate::pipeline_run::builder;
@@ -88,7 +89,8 @@ pub(super) fn fill(
         volumes.push(volume);
     }
     if let Some(login) = &build.push_secret_ref {
-        volumes.push(mount_login(container, login));
+        let of = ("registry".to_owned(), login.name.as_str());
+        volumes.push(mount_login(container, of, task::LOGIN));
     }
     volumes
 }
@@ -118,12 +120,16 @@ pub(super) fn shape(pod: &mut Value, seen: &Observed, build: &Build, platform: O
     }
 }
 
-/// Lets a container log in to registries; the volume that it needs.
-pub(super) fn mount_login(container: &mut Value, login: &RegistryLogin) -> Value {
-    let mount = json!({"name": "registry", "mountPath": task::LOGIN, "readOnly": true});
+/// Lets a container log in to registries with a Secret, by a folder; the volume that it needs, by its name.
+pub(super) fn mount_login(
+    container: &mut Value,
+    (volume, secret): (String, &str),
+    folder: &str,
+) -> Value {
+    let mount = json!({"name": volume, "mountPath": folder, "readOnly": true});
     push(&mut container["volumeMounts"], mount);
     let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
-    json!({"name": "registry", "secret": {"secretName": login.name, "items": items}})
+    json!({"name": volume, "secret": {"secretName": secret, "items": items}})
 }
 
 /// A run that the operator does not allow has ended before; where it did not, the builder gets no rights at all.
@@ -185,8 +191,7 @@ fn cache(
     (build, platform): (&Build, Option<&str>),
 ) -> Option<CacheTask> {
     let cache = build.cache.as_ref()?;
-    let git_ref = seen.spec.git_ref.as_str();
-    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
+    let branch = branch_of(&seen.spec.git_ref);
     let default = spec.source.git.branch.as_str();
     let tag = |branch: &str| cache_tag(branch, platform);
     let mut from = vec![tag(branch)];

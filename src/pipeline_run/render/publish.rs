@@ -2,23 +2,18 @@
 //!
 //! Neither runs anything of the repository.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "naming a field of a JSON object never fails: it adds the field"
-)]
-
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::At;
-use super::pod::{MAIN, confined, task_variable};
-use super::supply::{Logins, NOBODY, subjects};
+use super::pod::task_variable;
+use super::supply::{Logins, own, subjects};
+use crate::git::refs::branch_of;
 use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
 use crate::pipeline::matrix::{self, Cell};
 use crate::pipeline_run::api::{Artifact, ArtifactKind};
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::tag;
-use crate::runner::task::{self, IndexTask, Joined, Subject, TagTask};
+use crate::runner::task::{IndexTask, Joined, Subject, TagTask};
 
 /// The container that writes tags, and the volumes that only it needs.
 pub(super) fn tag(
@@ -28,8 +23,7 @@ pub(super) fn tag(
     (stage, tag): (&Stage, &Tag),
 ) -> (Value, Vec<Value>) {
     let mut logins = Logins::default();
-    let git_ref = seen.spec.git_ref.as_str();
-    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
+    let branch = branch_of(&seen.spec.git_ref);
     let images = subjects(spec, at.run, &tag.images).into_iter();
     let images = images.flat_map(|(artifact, build)| everywhere(&mut logins, artifact, build));
     let task = TagTask {
@@ -41,7 +35,7 @@ pub(super) fn tag(
             .collect(),
         timeout_seconds: stage.timeout().as_secs(),
     };
-    container(seen, "tag", &task, logins)
+    own(seen, ("tag", task_variable(&task)), &json!([]), logins)
 }
 
 /// Whether a cell is the one that joins the others of its stage.
@@ -78,7 +72,7 @@ pub(super) fn index(
         parts: matrix::cells(stage).into_iter().filter_map(part).collect(),
         timeout_seconds: stage.timeout().as_secs(),
     };
-    container(seen, "index", &task, logins)
+    own(seen, ("index", task_variable(&task)), &json!([]), logins)
 }
 
 /// An image in each repository that it was pushed to.
@@ -92,27 +86,4 @@ fn everywhere(logins: &mut Logins, artifact: &Artifact, build: &Build) -> Vec<Su
         logins.subject(&there, build)
     };
     repositories.map(subject).collect()
-}
-
-fn container<T: Serialize>(
-    seen: &Observed,
-    command: &str,
-    task: &T,
-    logins: Logins,
-) -> (Value, Vec<Value>) {
-    let mut security = confined();
-    security["readOnlyRootFilesystem"] = true.into();
-    security["runAsNonRoot"] = true.into();
-    security["runAsUser"] = NOBODY.into();
-    let mut container = json!({
-        "name": MAIN,
-        "image": seen.images.runner,
-        "command": [task::RUNNER_IN_IMAGE, command],
-        "env": [task_variable(task)],
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [],
-        "securityContext": security,
-    });
-    let volumes = logins.mount(&mut container);
-    (container, volumes)
 }

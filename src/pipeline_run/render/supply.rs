@@ -10,7 +10,8 @@
 use serde_json::{Value, json};
 
 use super::At;
-use super::pod::{MAIN, confined, push, task_variable};
+use super::build::mount_login;
+use super::pod::{MAIN, confined, task_variable};
 use crate::pipeline::api::{Build, PipelineSpec, Stage, StageType};
 use crate::pipeline_run::api::{
     Artifact, ArtifactKind, Attestation, AttestationKind, PipelineRunStatus,
@@ -101,20 +102,8 @@ pub(super) fn sign(
         key: KEY_FOLDER.to_owned(),
         timeout_seconds: stage.timeout().as_secs(),
     };
-    let mut security = confined();
-    security["readOnlyRootFilesystem"] = true.into();
-    security["runAsNonRoot"] = true.into();
-    security["runAsUser"] = NOBODY.into();
-    let mut container = json!({
-        "name": MAIN,
-        "image": seen.images.runner,
-        "command": [task::RUNNER_IN_IMAGE, "sign"],
-        "env": [task_variable(&task)],
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}],
-        "securityContext": security,
-    });
-    let mut volumes = logins.mount(&mut container);
+    let key = json!([{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}]);
+    let (container, mut volumes) = own(seen, ("sign", task_variable(&task)), &key, logins);
     let of = |key: &str, path: &str, optional: bool| {
         let items = json!([{"key": key, "path": path}]);
         json!({"secret": {"name": sign.key_ref.name, "items": items, "optional": optional}})
@@ -125,6 +114,30 @@ pub(super) fn sign(
     ];
     volumes.push(json!({"name": "key", "projected": {"sources": sources}}));
     Some((container, volumes))
+}
+
+/// A container that runs a verb of the runner's as nobody, from the runner's own image, with these mounts and the logins.
+pub(super) fn own(
+    seen: &Observed,
+    (verb, task): (&str, Value),
+    mounts: &Value,
+    logins: Logins,
+) -> (Value, Vec<Value>) {
+    let mut security = confined();
+    security["readOnlyRootFilesystem"] = true.into();
+    security["runAsNonRoot"] = true.into();
+    security["runAsUser"] = NOBODY.into();
+    let mut container = json!({
+        "name": MAIN,
+        "image": seen.images.runner,
+        "command": [task::RUNNER_IN_IMAGE, verb],
+        "env": [task],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+        "securityContext": security,
+    });
+    let volumes = logins.mount(&mut container);
+    (container, volumes)
 }
 
 /// Digest of the list of what is in an image, if a stage has made one.
@@ -163,12 +176,9 @@ impl Logins {
     pub(super) fn mount(self, container: &mut Value) -> Vec<Value> {
         let mut volumes = Vec::new();
         for (index, name) in self.0.iter().enumerate() {
-            let volume = format!("login-{index}");
             let place = format!("{LOGIN_FOLDER}/{index}");
-            let mount = json!({"name": volume, "mountPath": place, "readOnly": true});
-            push(&mut container["volumeMounts"], mount);
-            let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
-            volumes.push(json!({"name": volume, "secret": {"secretName": name, "items": items}}));
+            let of = (format!("login-{index}"), name.as_str());
+            volumes.push(mount_login(container, of, &place));
         }
         volumes
     }

@@ -8,6 +8,7 @@
 use serde_json::{Value, json};
 
 use super::{Parts, push};
+use crate::git::refs::branch_of;
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::api::TriggerKind;
@@ -102,10 +103,7 @@ pub(super) fn all(
         ("SLIPWAY_RUN", &seen.key.name),
         ("SLIPWAY_STAGE", &stage.name),
         ("SLIPWAY_REF", git_ref),
-        (
-            "SLIPWAY_BRANCH",
-            git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref),
-        ),
+        ("SLIPWAY_BRANCH", branch_of(git_ref)),
         ("SLIPWAY_SHA", at.sha),
         ("SLIPWAY_ATTEMPT", &attempt),
     ];
