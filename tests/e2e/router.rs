@@ -152,8 +152,10 @@ async fn a_service_of_peoples_is_taken_over_and_given_back() {
         route["spec"]["rules"] = json!([{"backendRefs": [{"name": SHOP, "port": 80}]}]);
         app.apply(ObjectKind::HttpRoute, &route).await;
         let load = app.load().await;
+        // Pods that a Service of people's selects cannot be drained before they are deleted: how long they go on after they
+        // were told to end is all the time that the gateway has to hear of it, on a machine that is busy.
         let extra = json!({
-            "traffic": {"gatewayAPI": null, "allowForeign": true, "services": {"stable": SHOP}},
+            "traffic": {"gatewayAPI": null, "allowForeign": true, "services": {"stable": SHOP}, "drain": "10s"},
             "strategy": {"type": "BlueGreen", "maxSurge": "100%"},
         });
         app.start(Version::One, &extra).await;
