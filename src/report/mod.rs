@@ -15,6 +15,7 @@ pub mod licence;
 pub mod merge;
 pub mod page;
 pub mod problem;
+pub mod quarantine;
 pub mod radon;
 pub mod sarif;
 pub mod vulnerability;

@@ -248,6 +248,7 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
         let secrets = variables.iter().filter_map(Variable::secret_source);
         let task = ScriptTask {
             secrets: secrets.collect(),
+            quarantine: at.run.quarantine.clone(),
             saves_caches: saves,
             ..ScriptTask::of(stage)
         };
