@@ -294,7 +294,9 @@ fn read_pod(pod: &core::Pod) -> Pod {
     let is_scheduled = conditions()
         .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
     let is_over = matches!(phase, "Succeeded" | "Failed");
+    let leaving_at = pod.metadata.deletion_timestamp.as_ref();
     Pod {
+        leaving_at: leaving_at.map(|Time(at)| *at),
         has_node: is_scheduled || status.start_time.is_some() || is_over,
         is_over,
         reason: status.reason.clone().unwrap_or_default(),

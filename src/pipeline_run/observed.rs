@@ -144,6 +144,8 @@ pub struct Pod {
     pub message: String,
     /// Whether Kubernetes took it away: its node was drained, preempted or lost.
     pub is_disrupted: bool,
+    /// When it is to be gone, grace included, where it was asked to go.
+    pub leaving_at: Option<Timestamp>,
     /// Why no node takes it.
     pub unschedulable: Option<String>,
     /// Why one of its containers will never start.

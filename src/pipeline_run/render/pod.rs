@@ -54,8 +54,10 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
             json!({"name": "workspace", "emptyDir": {}}),
         ],
     };
-    if let Some((main, volumes)) = supply::sign(seen, spec, stage, at) {
-        // Nothing but the key.
+    let own = supply::sign(seen, spec, stage, at);
+    let own = own.or_else(|| publish::container(seen, spec, stage, at));
+    if let Some((main, volumes)) = own {
+        // Nothing but what is in the runner's image, and the keys that it takes.
         parts = Parts {
             init: Vec::new(),
             main,
@@ -204,18 +206,6 @@ pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
 
 /// The container that does the work, with what only it needs.
 fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
-    let published = match (&stage.tag, &stage.build) {
-        (Some(tag), _) => Some(publish::tag(seen, spec, at, (stage, tag))),
-        (None, Some(build)) if publish::joins(stage, at.cell) => {
-            Some(publish::index(seen, at, (stage, build)))
-        }
-        (None, _) => None,
-    };
-    if let Some((main, volumes)) = published {
-        parts.main = main;
-        parts.volumes.extend(volumes);
-        return;
-    }
     parts.main = json!({
         "name": MAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
