@@ -1,4 +1,4 @@
-//! The gate on coverage: enough, and not much less than before. No I/O.
+//! The gate on coverage: enough, not much less than before, and of what is new. No I/O.
 
 use super::{Check, Scope};
 use crate::pipeline::api::CoverageGate;
@@ -15,6 +15,9 @@ pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
         limits
             .max_drop
             .map(|drop| format!("at most {drop} points less than before")),
+        limits
+            .min_changed
+            .map(|min| format!("at least {min} % of the lines that changed")),
     ];
     let threshold = asked.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let lines = scope.now.coverage.as_ref().and_then(Coverage::line_percent);
@@ -28,6 +31,19 @@ pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
     if let Some(branches) = branches {
         measured = format!("{measured}, {} % of branches", shown(branches));
     }
+    let changed = coverage.changed_percent();
+    if let (Some(percent), Some(changed)) = (changed, coverage.changed) {
+        let (percent, lines) = (shown(percent), super::count(changed.lines, "line"));
+        measured = format!("{measured}, {percent} % of {lines} that changed");
+    }
+    // Without a Release, everything would be a change.
+    let asks_of_changes = limits.min_changed.is_some() && scope.before.is_some();
+    if asks_of_changes && coverage.changed.is_none() {
+        let message = "the lines that changed since the newest Release are not known: the repository may not hand out its \
+                       commit any more, which the log of the stage tells; a waiver lets this run pass";
+        return Check::no_data(threshold, message);
+    }
+    let min_changed = limits.min_changed.filter(|_| asks_of_changes);
     let before = scope.before.as_ref().and_then(|before| before.coverage);
     let before = before.and_then(|coverage| coverage.line_percent());
     let Some(branches) = branches.or(limits.min_branches.map_or(Some(0.0), |_| None)) else {
@@ -43,6 +59,14 @@ pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
         Some(format!(
             "{} % of branches are covered, needed: {min} %; test more cases",
             shown(branches)
+        ))
+    } else if let (Some(min), Some(changed)) = (
+        min_changed,
+        changed.filter(|changed| min_changed.is_some_and(|min| *changed < min)),
+    ) {
+        Some(format!(
+            "{} % of the lines that changed are covered, needed: {min} %; test what is new",
+            shown(changed)
         ))
     } else if let (Some(drop), Some(before)) = (limits.max_drop, before) {
         (before - lines > drop + 1e-9).then(|| {
@@ -64,7 +88,7 @@ fn shown(percent: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::gate::Finding;
-    use crate::pipeline_run::api::ReportSummary;
+    use crate::pipeline_run::api::{ChangedLines, ReportSummary};
 
     fn summary(covered_lines: u32, lines: u32) -> ReportSummary {
         ReportSummary {
@@ -120,6 +144,43 @@ mod tests {
         // A Release without coverage is none to compare with.
         let none = Some(ReportSummary::default());
         assert_eq!(found(&limits, now(), none).finding, Finding::Good);
+    }
+
+    #[test]
+    fn lines_that_changed_are_held_to_a_limit_of_their_own() {
+        let limits = CoverageGate {
+            min_changed: Some(90.0),
+            ..CoverageGate::default()
+        };
+        let with = |changed: Option<(u32, u32)>| {
+            let mut summary = summary(10, 1000);
+            let changed = changed.map(|(covered_lines, lines)| ChangedLines {
+                lines,
+                covered_lines,
+            });
+            if let Some(coverage) = &mut summary.coverage {
+                coverage.changed = changed;
+            }
+            summary
+        };
+        let before = || Some(summary(10, 1000));
+        let good = found(&limits, with(Some((9, 10))), before());
+        assert_eq!(good.finding, Finding::Good);
+        assert_eq!(
+            good.measured.as_deref(),
+            Some("1 % of lines, 90 % of 10 lines that changed")
+        );
+        let bad = found(&limits, with(Some((8, 10))), before());
+        let Finding::Bad(message) = bad.finding else {
+            panic!("{bad:?}");
+        };
+        assert!(message.starts_with("80 % of the lines that changed"));
+        // Nothing that could be tested has changed; nobody knows what has; there is nothing to compare with.
+        let none = found(&limits, with(Some((0, 0))), before());
+        assert_eq!(none.finding, Finding::Good);
+        let unknown = found(&limits, with(None), before());
+        assert!(matches!(unknown.finding, Finding::NoData(_)));
+        assert_eq!(found(&limits, with(None), None).finding, Finding::Good);
     }
 
     #[test]
