@@ -7,6 +7,33 @@ use crate::pipeline_run::api::Coverage;
 /// Holds the coverage of a run against the limits. Percentages are rounded down to hundredths, so that what is
 /// shown never is more than what is there.
 pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
+    let threshold = threshold(limits);
+    let lines = scope.now.coverage.as_ref().and_then(Coverage::line_percent);
+    let (Some(coverage), Some(lines)) = (&scope.now.coverage, lines) else {
+        let message = "no stage left a report of coverage with lines in it; set reports.cobertura, \
+                       reports.lcov or reports.jacoco";
+        return Check::no_data(threshold, message);
+    };
+    if limits.min_branches.is_some() && coverage.branch_percent().is_none() {
+        let message = "the report tells nothing of branches; have the tool measure them";
+        return Check::no_data(threshold, message);
+    }
+    // Without a Release, everything would be a change.
+    let min_changed = limits.min_changed.filter(|_| scope.before.is_some());
+    if min_changed.is_some() && coverage.changed.is_none() {
+        let message = "the lines that changed since the newest Release are not known: the repository may not hand out its \
+                       commit any more, which the log of the stage tells; a waiver lets this run pass";
+        return Check::no_data(threshold, message);
+    }
+    let before = scope.before.as_ref().and_then(|before| before.coverage);
+    let before = before.and_then(|coverage| coverage.line_percent());
+    let bad = too_little(limits, coverage, lines)
+        .or_else(|| too_little_of_changes(min_changed?, coverage.changed_percent()?))
+        .or_else(|| too_much_less(limits.max_drop?, before?, lines));
+    Check::measured(measured(coverage, lines), threshold, bad)
+}
+
+fn threshold(limits: &CoverageGate) -> String {
     let asked = [
         limits.min.map(|min| format!("at least {min} % of lines")),
         limits
@@ -19,64 +46,50 @@ pub fn check(limits: &CoverageGate, scope: &Scope<'_>) -> Check {
             .min_changed
             .map(|min| format!("at least {min} % of the lines that changed")),
     ];
-    let threshold = asked.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let lines = scope.now.coverage.as_ref().and_then(Coverage::line_percent);
-    let (Some(coverage), Some(lines)) = (&scope.now.coverage, lines) else {
-        let message = "no stage left a report of coverage with lines in it; set reports.cobertura, \
-                       reports.lcov or reports.jacoco";
-        return Check::no_data(threshold, message);
-    };
-    let mut measured = format!("{} % of lines", shown(lines));
-    let branches = coverage.branch_percent();
-    if let Some(branches) = branches {
-        measured = format!("{measured}, {} % of branches", shown(branches));
+    asked.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn measured(coverage: &Coverage, lines: f64) -> String {
+    let mut parts = vec![format!("{} % of lines", shown(lines))];
+    if let Some(branches) = coverage.branch_percent() {
+        parts.push(format!("{} % of branches", shown(branches)));
     }
-    let changed = coverage.changed_percent();
-    if let (Some(percent), Some(changed)) = (changed, coverage.changed) {
+    if let (Some(percent), Some(changed)) = (coverage.changed_percent(), coverage.changed) {
         let (percent, lines) = (shown(percent), super::count(changed.lines, "line"));
-        measured = format!("{measured}, {percent} % of {lines} that changed");
+        parts.push(format!("{percent} % of {lines} that changed"));
     }
-    // Without a Release, everything would be a change.
-    let asks_of_changes = limits.min_changed.is_some() && scope.before.is_some();
-    if asks_of_changes && coverage.changed.is_none() {
-        let message = "the lines that changed since the newest Release are not known: the repository may not hand out its \
-                       commit any more, which the log of the stage tells; a waiver lets this run pass";
-        return Check::no_data(threshold, message);
-    }
-    let min_changed = limits.min_changed.filter(|_| asks_of_changes);
-    let before = scope.before.as_ref().and_then(|before| before.coverage);
-    let before = before.and_then(|coverage| coverage.line_percent());
-    let Some(branches) = branches.or(limits.min_branches.map_or(Some(0.0), |_| None)) else {
-        let message = "the report tells nothing of branches; have the tool measure them";
-        return Check::no_data(threshold, message);
-    };
-    let bad = if let Some(min) = limits.min.filter(|min| lines < *min) {
-        Some(format!(
+    parts.join(", ")
+}
+
+fn too_little(limits: &CoverageGate, coverage: &Coverage, lines: f64) -> Option<String> {
+    if let Some(min) = limits.min.filter(|min| lines < *min) {
+        return Some(format!(
             "{} % of lines are covered, needed: {min} %; test more of the code",
             shown(lines)
-        ))
-    } else if let Some(min) = limits.min_branches.filter(|min| branches < *min) {
-        Some(format!(
-            "{} % of branches are covered, needed: {min} %; test more cases",
-            shown(branches)
-        ))
-    } else if let (Some(min), Some(changed)) = (
-        min_changed,
-        changed.filter(|changed| min_changed.is_some_and(|min| *changed < min)),
-    ) {
-        Some(format!(
-            "{} % of the lines that changed are covered, needed: {min} %; test what is new",
-            shown(changed)
-        ))
-    } else if let (Some(drop), Some(before)) = (limits.max_drop, before) {
-        (before - lines > drop + 1e-9).then(|| {
-            let (now, before) = (shown(lines), shown(before));
-            format!("{now} % of lines are covered, {before} % were in the newest Release, accepted: {drop} points less; test what is new")
-        })
-    } else {
-        None
-    };
-    Check::measured(measured, threshold, bad)
+        ));
+    }
+    let branches = coverage.branch_percent()?;
+    let min = limits.min_branches.filter(|min| branches < *min)?;
+    Some(format!(
+        "{} % of branches are covered, needed: {min} %; test more cases",
+        shown(branches)
+    ))
+}
+
+fn too_little_of_changes(min: f64, changed: f64) -> Option<String> {
+    (changed < min).then(|| {
+        let changed = shown(changed);
+        format!(
+            "{changed} % of the lines that changed are covered, needed: {min} %; test what is new"
+        )
+    })
+}
+
+fn too_much_less(drop: f64, before: f64, lines: f64) -> Option<String> {
+    (before - lines > drop + 1e-9).then(|| {
+        let (now, before) = (shown(lines), shown(before));
+        format!("{now} % of lines are covered, {before} % were in the newest Release, accepted: {drop} points less; test what is new")
+    })
 }
 
 /// Rounded down to hundredths.

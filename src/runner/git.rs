@@ -137,9 +137,7 @@ async fn output_of(command: &mut Command) -> io::Result<Output> {
         }
         Ok(())
     };
-    let (printed_all, said_all) = tokio::join!(read, stderr.read_to_end(&mut said));
-    printed_all?;
-    said_all?;
+    tokio::try_join!(read, stderr.read_to_end(&mut said))?;
     Ok(Output {
         status: child.wait().await?,
         stdout: printed,
