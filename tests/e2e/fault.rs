@@ -192,8 +192,8 @@ async fn a_repository_and_a_registry_that_do_not_answer_are_waited_for_and_told_
                 "polling": {"interval": "1h"}, "release": {"enabled": false},
                 "stages": [
                     build("back", &back, &json!({})),
-                    // Too short for a second pause: it gives up, and is not to be tried again.
-                    build("away", &away, &json!({"timeout": "25s", "retry": {"infra": 0}})),
+                    // Too short for a second pause (BuildKit itself asks for 15 s): it gives up, and is not to be tried again.
+                    build("away", &away, &json!({"timeout": "50s", "retry": {"infra": 0}})),
                 ],
             },
         });
