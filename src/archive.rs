@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 const NOTES: u64 = 64 << 10;
 
 /// A run, which is another one when it is made again under the same name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct RunId {
     /// Its namespace.
     pub namespace: String,

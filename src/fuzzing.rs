@@ -5,6 +5,7 @@
 
 use crate::pipeline::api::{ProblemMatcher, ReportFormat};
 use crate::pipeline_run::api::ReportSummary;
+use crate::report::changed::{self, Changed};
 use crate::report::problem::Problems;
 use crate::report::{Collected, bounds};
 use crate::runner::report::{LIMIT, SourceReport, StageReport};
@@ -21,7 +22,10 @@ pub fn report(data: &[u8]) {
     let Some(format) = ReportFormat::ALL.get(at) else {
         return;
     };
-    let mut collected = Collected::default();
+    let mut collected = Collected {
+        changed: Some(Changed::new(changed::read(bytes), "/workspace/source")),
+        ..Collected::default()
+    };
     let before = collected.clone();
     if collected.add(*format, "fuzz", bytes).is_err() {
         assert_eq!(collected, before, "what cannot be read adds nothing");

@@ -9,6 +9,7 @@ mod gate;
 mod matrix;
 mod param;
 mod pod;
+mod quarantine;
 mod release;
 mod report;
 mod source;
@@ -32,6 +33,7 @@ pub use gate::*;
 pub use matrix::*;
 pub use param::*;
 pub use pod::*;
+pub use quarantine::*;
 pub use release::*;
 pub use report::*;
 pub use source::*;
@@ -124,6 +126,9 @@ pub struct PipelineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<64>)]
     pub waivers: Vec<Waiver>,
+    /// When flaky tests go into quarantine. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineRule>,
     /// Whether and when a run that passed makes a Release.
     #[serde(default)]
     pub release: ReleaseRule,

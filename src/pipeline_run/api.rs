@@ -209,6 +209,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<40>)]
     pub suspects: Vec<Suspect>,
+    /// Tests in quarantine when the run began: their failures are not held against the commit; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<20, 256>)]
+    pub quarantine: Vec<String>,
     /// Tests of all reports together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,

@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     |status| status.changes.truncate(5),
     |status| shorten_messages(status, 0),
     |status| keep_findings(status, 8),
+    |status| status.suspects.truncate(5),
     |status| keep_findings(status, 0),
     |status| summaries(status).for_each(forget_marks),
     |status| summaries(status).for_each(cut),
@@ -129,7 +130,7 @@ mod tests {
     use crate::pipeline::testing::NOW;
     use crate::pipeline_run::api::{
         Benchmark, Better, FailedTest, FindingCategory, FindingSet, StagePhase, StageStatus,
-        TestCounts,
+        Suspect, TestCounts,
     };
     use crate::pipeline_run::testing::commit;
     use crate::report::finding::Found;
@@ -198,9 +199,15 @@ mod tests {
             ..serde_json::from_value(json!({"name": "s", "type": "Test", "phase": "Failed"}))
                 .unwrap()
         };
+        let suspect = Suspect {
+            part: "p".repeat(128),
+            test: "t".repeat(256),
+        };
         PipelineRunStatus {
             stages: (0..stages).map(stage).collect(),
             changes: vec![commit('a'); 50],
+            suspects: vec![suspect; 40],
+            quarantine: vec!["q".repeat(256); 20],
             ..PipelineRunStatus::default()
         }
     }

@@ -1,7 +1,7 @@
 //! Reads the caches, and the ConfigMap of a CA bundle where the run still has to ask the repository.
 //! Talks to the API server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use crate::pipeline::api::{OUR_CONTAINERS, PipelineSpec};
 use crate::pipeline::observe::authorities;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::{self, Facts, Secrets};
+use crate::report::quarantine::FlakyRun;
 
 /// Label with which the Job controller marks pods.
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
@@ -62,6 +63,7 @@ pub async fn observe(
         releases: caches
             .releases
             .children_of(ObjectKind::Pipeline, &pipeline_key),
+        flaky: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: Secrets::Known(BTreeMap::new()),
@@ -70,6 +72,10 @@ pub async fn observe(
         status,
         key: key.clone(),
     };
+    // Once a run has begun, what is in quarantine is on record.
+    if seen.status.started_at.is_none() {
+        seen.flaky = flaky(&pipeline_key, cluster);
+    }
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
@@ -116,6 +122,24 @@ fn facts(secret: &core::Secret) -> Facts {
             .cloned()
             .collect(),
     }
+}
+
+/// The finished runs of a Pipeline in which tests were flaky.
+fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let of_run = |run: &Arc<PipelineRun>| {
+        let status = run.status.as_ref()?;
+        let Time(at) = status.finished_at.as_ref()?;
+        let tests = status.stages.iter().flat_map(|stage| &stage.flaky_tests);
+        let tests: BTreeSet<String> = tests.cloned().collect();
+        (!tests.is_empty()).then(|| FlakyRun {
+            git_ref: run.spec.git_ref.clone(),
+            at: *at,
+            tests,
+        })
+    };
+    runs.iter().filter_map(of_run).collect()
 }
 
 /// Reads the children from the server: the watches may be behind what the leader before us has written.
@@ -270,7 +294,9 @@ fn read_pod(pod: &core::Pod) -> Pod {
     let is_scheduled = conditions()
         .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
     let is_over = matches!(phase, "Succeeded" | "Failed");
+    let leaving_at = pod.metadata.deletion_timestamp.as_ref();
     Pod {
+        leaving_at: leaving_at.map(|Time(at)| *at),
         has_node: is_scheduled || status.start_time.is_some() || is_over,
         is_over,
         reason: status.reason.clone().unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::Secrets;
 use crate::release::api::Release;
+use crate::report::quarantine::FlakyRun;
 
 /// Everything one reconcile can see.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Observed {
     pub jobs: BTreeMap<String, Job>,
     /// All Releases of the Pipeline.
     pub releases: Vec<Arc<Release>>,
+    /// Other runs of the Pipeline in which tests were flaky.
+    pub flaky: Vec<FlakyRun>,
     /// When the head of its branch was last asked for by this process.
     pub asked_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
@@ -141,6 +144,8 @@ pub struct Pod {
     pub message: String,
     /// Whether Kubernetes took it away: its node was drained, preempted or lost.
     pub is_disrupted: bool,
+    /// When it is to be gone, grace included, where it was asked to go.
+    pub leaving_at: Option<Timestamp>,
     /// Why no node takes it.
     pub unschedulable: Option<String>,
     /// Why one of its containers will never start.

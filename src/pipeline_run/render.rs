@@ -24,6 +24,7 @@ use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline::matrix::Cell;
 use pod::pod;
 pub use pod::{MAIN, SOURCE, TOOLS};
+pub use publish::has_source;
 pub use release::{release, release_name};
 pub use sidecar::{CLAIM, LOGS};
 pub use supply::subjects;

@@ -65,6 +65,7 @@ pub(crate) fn a_run() -> Observed {
         origin: Origin::None,
         jobs: BTreeMap::new(),
         releases: Vec::new(),
+        flaky: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: usable(),

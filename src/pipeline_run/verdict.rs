@@ -17,6 +17,17 @@ use crate::runner::task;
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
 /// pods are not in step.
 const LATE_POD: SignedDuration = SignedDuration::from_secs(10);
+/// How long a pod that was asked to go may be there beyond its grace. A node that is gone, or cannot be reached, tells
+/// nobody that what ran on it has ended.
+const LATE_END: SignedDuration = SignedDuration::from_mins(1);
+/// What the kubelet says of a pod that it evicts for what the pod itself has used, not for what the node lacks.
+const OWN_LIMITS: [&str; 3] = [
+    "ephemeral local storage usage exceeds",
+    "exceeded its local ephemeral storage limit",
+    "Usage of EmptyDir volume",
+];
+/// Exit code of a process that was killed and could say nothing.
+const KILLED: i32 = 128 + 9;
 /// Longest part of a message that comes from Kubernetes.
 const MAX_WORDS: usize = 700;
 /// Longest end of a log that a status keeps.
@@ -84,6 +95,9 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     let Some(pod) = job.pod.as_ref().filter(|pod| pod.has_node || pod.is_over) else {
         return judge_pending(stage, job, now);
     };
+    if let Some(at) = pod.leaving_at.filter(|_| !pod.is_over) {
+        return judge_leaving(at + LATE_END, now);
+    }
     if let Some(trouble) = &pod.trouble {
         let message = format!(
             "container {} cannot start: {}",
@@ -109,6 +123,16 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
         _ => "its pod is starting".to_owned(),
     };
     Verdict::Wait(waiting, None)
+}
+
+/// A pod that was asked to go, and has not told that it has.
+fn judge_leaving(until: Timestamp, now: Timestamp) -> Verdict {
+    if now < until {
+        let message = "its pod was asked to go, waiting for its end".to_owned();
+        return Verdict::Wait(message, Some(until));
+    }
+    let message = "its pod was asked to go, and its node does not tell that it has: the node is gone, or cannot be reached";
+    Verdict::Over(Box::new(lost(FailureKind::Infra, message)))
 }
 
 /// Whether an image could not be pulled because its registry has a problem of its own, as containerd says it: then
@@ -192,7 +216,8 @@ fn how_it_ended(ended: &Ended) -> String {
 fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
     let report = main_report(pod);
     let digest = report.digest.clone();
-    if !type_.has_source() && report.attestations.is_empty() {
+    let attests = matches!(type_, StageType::SBOM | StageType::Sign);
+    if attests && report.attestations.is_empty() {
         let message = "what it has stored is lost with the pod; make a new run";
         return lost(FailureKind::Infra, message);
     }
@@ -226,9 +251,10 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
     if let Some(kind) = taken_away(pod) {
         let message = clean(&format!("{}: {}", pod.reason, pod.message), MAX_WORDS);
         let report = main_report(Some(pod));
+        let is_own = OWN_LIMITS.iter().any(|words| pod.message.contains(words));
         return Ending {
             log_tail: log_tail(&report.log_tail),
-            is_transient: kind != FailureKind::Timeout,
+            is_transient: kind != FailureKind::Timeout && !is_own,
             ..ending(kind, message)
         };
     }
@@ -299,7 +325,10 @@ fn is_transient(ended: &Ended) -> bool {
 
 fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
     let own = own_failure(type_);
-    let report = StageReport::parse(&ended.message).unwrap_or_else(|| StageReport {
+    let left = StageReport::parse(&ended.message);
+    // Nothing in a container can kill its first process. (The kernel can, for its memory, and says so.)
+    let is_killed = left.is_none() && ended.exit_code == KILLED && ended.reason != "OOMKilled";
+    let report = left.unwrap_or_else(|| StageReport {
         // With FallbackToLogsOnError, the message is the end of the log where the runner left none.
         log_tail: ended.message.clone(),
         ..StageReport::default()
@@ -308,6 +337,7 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         // The runner does not know what the stage is for.
         Some(FailureKind::Test) => own,
         Some(kind) => kind,
+        None if is_killed => FailureKind::Infra,
         None if ended.reason == "OOMKilled" => FailureKind::OutOfMemory,
         None => own,
     };
@@ -316,11 +346,15 @@ fn failed_in_main(type_: StageType, ended: &Ended) -> Ending {
         if kind == FailureKind::OutOfMemory {
             return "it used more memory than its limit".to_owned();
         }
+        if is_killed {
+            return "it was killed from outside of its container, so there is no verdict"
+                .to_owned();
+        }
         format!("it ended with exit code {}", ended.exit_code)
     });
     Ending {
         // Of a pod that was asked to end, without Kubernetes saying why, there is no verdict either.
-        is_transient: is_transient(ended) || kind == FailureKind::Evicted,
+        is_transient: is_transient(ended) || is_killed || kind == FailureKind::Evicted,
         exit_code: report.exit_code,
         log_tail: log_tail(&report.log_tail),
         tests: report.tests,

@@ -80,6 +80,12 @@ struct LogQuery {
     last: bool,
 }
 
+/// A pod of a run, as the path names it.
+#[derive(Deserialize)]
+struct OfPod {
+    pod: String,
+}
+
 #[derive(Deserialize)]
 struct ReadQuery {
     #[serde(default)]
@@ -112,8 +118,8 @@ impl Receiver {
         let app = Router::new()
             .route("/v1/log", post(take_log))
             .route("/v1/claim", post(take_claim))
-            .route("/v1/runs/{namespace}/{run}/{uid}", get(list))
-            .route("/v1/runs/{namespace}/{run}/{uid}/{pod}", get(read))
+            .route("/v1/runs/{namespace}/{name}/{uid}", get(list))
+            .route("/v1/runs/{namespace}/{name}/{uid}/{pod}", get(read))
             .with_state(self);
         axum::serve(listener, app)
             .with_graceful_shutdown(stop.cancelled_owned())
@@ -358,28 +364,19 @@ async fn take_claim(State(receiver): State<Receiver>, request: Request) -> Respo
 
 async fn list(
     State(receiver): State<Receiver>,
-    Path((namespace, name, uid)): Path<(String, String, String)>,
+    Path(run): Path<RunId>,
     headers: HeaderMap,
 ) -> Response {
-    let run = RunId {
-        namespace,
-        name,
-        uid,
-    };
     in_turn(&receiver, receiver.list(&headers, run)).await
 }
 
 async fn read(
     State(receiver): State<Receiver>,
-    Path((namespace, name, uid, pod)): Path<(String, String, String, String)>,
+    Path(run): Path<RunId>,
+    Path(OfPod { pod }): Path<OfPod>,
     Query(query): Query<ReadQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let run = RunId {
-        namespace,
-        name,
-        uid,
-    };
     let found = receiver.read(&headers, (run, pod), query.offset);
     in_turn(&receiver, found).await
 }

@@ -6,8 +6,8 @@
 use super::finding::MARK;
 use super::{ReportError, benchmark, finding, licence};
 use crate::pipeline_run::api::{
-    Benchmark, Better, Complexity, Coverage, FindingSet, Latency, ReportSummary, Scores, Severity,
-    TestCounts,
+    Benchmark, Better, ChangedLines, Complexity, Coverage, FindingSet, Latency, ReportSummary,
+    Scores, Severity, TestCounts,
 };
 
 /// Load tests of a stage.
@@ -74,6 +74,10 @@ fn coverage(a: Coverage, b: Coverage) -> Coverage {
         covered_lines: a.covered_lines.saturating_add(b.covered_lines),
         branches: a.branches.saturating_add(b.branches),
         covered_branches: a.covered_branches.saturating_add(b.covered_branches),
+        changed: both(a.changed, b.changed, |a, b| ChangedLines {
+            lines: a.lines.saturating_add(b.lines),
+            covered_lines: a.covered_lines.saturating_add(b.covered_lines),
+        }),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod benchmark;
 pub mod bounds;
+pub mod changed;
 pub mod coverage;
 pub mod finding;
 pub mod json;
@@ -15,6 +16,7 @@ pub mod licence;
 pub mod merge;
 pub mod page;
 pub mod problem;
+pub mod quarantine;
 pub mod radon;
 pub mod sarif;
 pub mod vulnerability;
@@ -23,6 +25,7 @@ pub mod xml;
 use crate::model::condition::truncate;
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::ReportSummary;
+use changed::Changed;
 use junit::Summary;
 
 /// Largest report that is read, in bytes.
@@ -63,6 +66,8 @@ pub enum ReportError {
 pub struct Collected {
     /// Names of tests whose failure is not held against the commit.
     pub quarantine: Vec<String>,
+    /// The lines that changed since the newest Release, where coverage of them is asked for.
+    pub changed: Option<Changed>,
     /// Tests; nothing when there was no report of tests.
     pub tests: Option<Summary>,
     /// Everything else.
@@ -86,6 +91,7 @@ impl Collected {
         // A byte order mark is no part of the report.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut one = ReportSummary::default();
+        let changed = self.changed.as_ref();
         match format {
             ReportFormat::Junit => {
                 let mut tests = self.tests.clone().unwrap_or_default();
@@ -93,9 +99,9 @@ impl Collected {
                 self.tests = Some(tests);
                 return Ok(());
             }
-            ReportFormat::Cobertura => one.coverage = Some(coverage::cobertura(bytes)?),
-            ReportFormat::Jacoco => one.coverage = Some(coverage::jacoco(bytes)?),
-            ReportFormat::Lcov => one.coverage = Some(coverage::lcov(bytes)?),
+            ReportFormat::Cobertura => one.coverage = Some(coverage::cobertura(bytes, changed)?),
+            ReportFormat::Jacoco => one.coverage = Some(coverage::jacoco(bytes, changed)?),
+            ReportFormat::Lcov => one.coverage = Some(coverage::lcov(bytes, changed)?),
             ReportFormat::Sarif => one.findings = sarif::read(bytes)?,
             ReportFormat::CycloneDx => licence::read(bytes, &mut one)?,
             ReportFormat::Benchmarks => one.benchmarks = benchmark::read(bytes)?,

@@ -1,12 +1,14 @@
 //! Calls git, and tells what its errors mean. Talks to the operating system and, through git, to the network.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -16,6 +18,8 @@ use crate::pipeline::api::{SourceError, SourceErrorKind};
 
 /// Longest time for one call: a large repository over a slow line.
 const LIMIT: Duration = Duration::from_mins(4);
+/// Longest output of one, in bytes.
+const MAX_OUTPUT: usize = 64 << 20;
 
 /// git in one folder.
 #[derive(Debug)]
@@ -35,11 +39,20 @@ impl<'a> Git<'a> {
     /// # Errors
     /// Says what went wrong in words for people, and whether it may work the next time.
     pub async fn call<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String, SourceError> {
+        let output = self.read(args).await?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// The same, for what is no text.
+    ///
+    /// # Errors
+    /// As for [`Git::call`].
+    pub async fn read<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, SourceError> {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.folder).args(args);
         self.confine(&mut command);
         self.log_in(&mut command)?;
-        let output = match timeout(LIMIT, command.output()).await {
+        let output = match timeout(LIMIT, output_of(&mut command)).await {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => {
                 let message = format!("cannot run git: {error}; the runner's image needs it");
@@ -54,7 +67,7 @@ impl<'a> Git<'a> {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(explain(&said, &self.task.sha));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(output.stdout)
     }
 
     /// Nothing but the task decides what git does: no configuration, no prompts, no other protocols.
@@ -106,6 +119,30 @@ impl Git<'_> {
             .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {both}"));
         Ok(())
     }
+}
+
+/// Runs a program to its end. One that prints without end is killed.
+async fn output_of(command: &mut Command) -> io::Result<Output> {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn()?;
+    let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::Error::other("it has no output"));
+    };
+    let (mut printed, mut said) = (Vec::new(), Vec::new());
+    let mut stdout = stdout.take(MAX_OUTPUT as u64 + 1);
+    let read = async {
+        stdout.read_to_end(&mut printed).await?;
+        if printed.len() > MAX_OUTPUT {
+            return Err(io::Error::other("it prints more than 64 MiB"));
+        }
+        Ok(())
+    };
+    tokio::try_join!(read, stderr.read_to_end(&mut said))?;
+    Ok(Output {
+        status: child.wait().await?,
+        stdout: printed,
+        stderr: said,
+    })
 }
 
 /// The server of a URL: `https://git.example:8443/`.

@@ -9,6 +9,7 @@
 pub mod build;
 pub mod cache;
 pub mod call;
+pub mod changed;
 pub mod claim;
 pub mod git;
 pub mod glob;
@@ -135,6 +136,11 @@ impl Folders {
     /// What `build` needs to know of the commit.
     pub fn commit_file(&self) -> PathBuf {
         self.workspace.join("commit.json")
+    }
+
+    /// What `stage` needs to know of the lines that changed.
+    pub fn changed_file(&self) -> PathBuf {
+        self.workspace.join("changed.json")
     }
 }
 

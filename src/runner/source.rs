@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use super::git::Git;
 use super::report::{MAX_CHANGES, SourceReport, clean};
 use super::task::{self, CommitFile, SourceTask};
-use super::{Folders, say};
+use super::{Folders, changed, say};
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline_run::api::Commit;
 
@@ -84,6 +84,9 @@ pub(super) async fn run_with(
 async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, SourceError> {
     let commit = check_out(task, folders).await?;
     say(&format!("slipway: at {}: {}", commit.sha, commit.subject));
+    if let Some(since) = &task.lines_since {
+        changed::tell(task, since, folders).await?;
+    }
     let history = folders.workspace.join("history.git");
     let mut report = SourceReport {
         commit: Some(commit),

@@ -13,7 +13,7 @@ use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, cache, glob, memory, say};
+use super::{Folders, cache, changed, glob, memory, say};
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::{FailureKind, ReportSummary};
 use crate::report::problem::Problems;
@@ -29,13 +29,20 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
         Err(message) => return not_started(message),
     };
     let kills = memory::kills();
+    // Before the script can write there.
+    let changed = changed::read(folders);
     let problems = Arc::new(Mutex::new(Problems::of(&task.problems)));
     let done = match execute(task, folders, (&mask, &problems), stop).await {
         Ok(done) => done,
         Err(error) => return not_started(format!("the script could not be started: {error}")),
     };
     let mut report = judge(&done, task.timeout_seconds, kills < memory::kills());
-    read_reports(task, folders, &problems, &mut report);
+    let collected = Collected {
+        quarantine: task.quarantine.clone(),
+        changed,
+        ..Collected::default()
+    };
+    read_reports(task, folders, (collected, &problems), &mut report);
     excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
     // It is packed by the time that the rest is masked.
@@ -158,13 +165,9 @@ fn masked(mask: &Mask, summary: ReportSummary) -> ReportSummary {
 fn read_reports(
     task: &ScriptTask,
     folders: &Folders,
-    problems: &Mutex<Problems>,
+    (mut collected, problems): (Collected, &Mutex<Problems>),
     report: &mut StageReport,
 ) {
-    let mut collected = Collected {
-        quarantine: task.quarantine.clone(),
-        ..Collected::default()
-    };
     let mut result = take_in_problems(&mut collected, problems);
     let since = modified(&script_file(folders));
     for (format, globs) in &task.reports {
@@ -196,6 +199,13 @@ fn read_reports(
         report.tests = Some(tests.counts);
         report.failed_tests = tests.failed;
         report.flaky_tests = tests.flaky;
+    }
+    let coverage = collected.summary.coverage;
+    if let Some(changed) = coverage.and_then(|coverage| coverage.changed) {
+        let (reached, all) = (changed.covered_lines, changed.lines);
+        say(&format!(
+            "slipway: of the lines that changed, reports list {all}, and {reached} of them are covered"
+        ));
     }
     report.reports = Some(collected.summary).filter(|summary| !summary.is_empty());
 }

@@ -114,6 +114,9 @@ pub struct SourceTask {
     /// Whether the commits since are wanted at all.
     #[serde(default)]
     pub changes: bool,
+    /// Tell which lines have changed since this commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines_since: Option<String>,
     /// File with the certificates that the server is checked against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,

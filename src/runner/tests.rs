@@ -224,6 +224,7 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         since: None,
         git_ref: None,
         changes: true,
+        lines_since: None,
         ca_file: None,
         login: None,
         depth: 1,
@@ -273,6 +274,39 @@ async fn the_changes_are_those_since_the_previous_release() {
     task.changes = false;
     let (report, _) = source::run(&task, &folder.folders()).await;
     assert_eq!(report.changes, []);
+}
+
+#[tokio::test]
+async fn coverage_of_the_lines_that_changed_is_told_apart() {
+    let folder = Folder::new("changed");
+    let (_server, repository, mut task, shas) = open_repository(1).await;
+    let before = [("src/cart.py", "one\ntwo\nthree\n"), ("src/old.py", "x\n")];
+    let since = repository.commit("main", "Begin", &before).await.unwrap();
+    let now = [("src/cart.py", "one\n2\n2.5\nthree\nfour\n")];
+    task.sha = repository.commit("main", "Go on", &now).await.unwrap();
+    task.lines_since = Some(since);
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!((code, report.error), (0, None));
+    assert!(!folder.0.join("changed.git").exists());
+    let lcov = "SF:src/cart.py\\nDA:1,1\\nDA:2,1\\nDA:3,0\\nDA:4,0\\nDA:5,1\\nend_of_record\\nSF:src/old.py\\nDA:1,0\\nend_of_record\\n";
+    let left = format!("printf '{lcov}' > lcov.info");
+    let covered = async || {
+        let mut task = script(&left);
+        task.reports = vec![(ReportFormat::Lcov, vec!["lcov.info".into()])];
+        let (report, _) = stage(&folder, &task).await;
+        report.reports.unwrap().coverage.unwrap()
+    };
+    let coverage = covered().await;
+    let changed = coverage.changed.unwrap();
+    assert_eq!((changed.covered_lines, changed.lines), (2, 3));
+    assert_eq!((coverage.covered_lines, coverage.lines), (3, 6));
+
+    // A commit that nobody hands out any more says nothing, and stops nothing.
+    task.lines_since = Some("0".repeat(40));
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!((code, report.error), (0, None));
+    assert_eq!(covered().await.changed, None);
+    assert_eq!(shas.len(), 1);
 }
 
 #[tokio::test]

@@ -15,30 +15,34 @@ use crate::app::{App, SOON, wait_for, with_app};
 use crate::stage::Version;
 
 /// Longest wait for a run whose pods start at the same time, on a machine that is busy.
-const WHILE: Duration = Duration::from_mins(3);
+pub(crate) const WHILE: Duration = Duration::from_mins(3);
 
-/// How each stage ends: its script, and its failure as the run's status has it.
-const STAGES: &[(&str, &str, &str)] = &[
+/// How each stage ends: its script, its phase as the run's status has it, and words of its message.
+const STAGES: &[(&str, &str, &str, &str)] = &[
     // Its first process is killed from outside: nobody in the container is left to say or send anything.
     (
         "killed",
         "echo begin killed; while :; do sleep 0.2; done",
         "Failed",
+        "killed from outside",
     ),
     (
         "timeout",
         "echo begin timeout; while :; do sleep 0.2; done",
         "TimedOut",
+        "stopped after 8 s",
     ),
     (
         "memory",
         "echo begin memory; python3 -c 'x = bytearray(600 * 1024 * 1024)'",
         "Failed",
+        "more memory than its limit",
     ),
     (
         "fails",
         "echo begin fails; echo 'the end of it'; exit 3",
         "Failed",
+        "exit code 3",
     ),
 ];
 
@@ -47,19 +51,21 @@ const STAGES: &[(&str, &str, &str)] = &[
 async fn logs_are_kept_whatever_ends_a_stage() {
     with_app(async |app| {
         let played = Played::new(app).await;
-        let stages = STAGES.iter().map(|(name, script, _)| {
+        let stages = STAGES.iter().map(|(name, script, ..)| {
             json!({"name": name, "type": "Test", "run": script,
                    "timeout": if *name == "timeout" { "8s" } else { "2m" },
-                   "resources": {"limits": {"memory": "256Mi"}}})
+                   "retry": {"infra": 0}, "resources": {"limits": {"memory": "256Mi"}}})
         });
         let run = played.start(&stages.collect::<Vec<_>>()).await;
         played.until_said(&run, "killed", "begin killed").await;
         kill_first_process(&app.namespace, "killed");
         let status = played.ended(&run).await;
-        for (name, script, ended) in STAGES {
+        for (name, script, ended, words) in STAGES {
             let stages = status["stages"].as_array().unwrap();
             let stage = stages.iter().find(|stage| stage["name"] == *name).unwrap();
             assert_eq!(stage["phase"], *ended, "{script}: {stage:#}");
+            let message = stage["message"].as_str().unwrap();
+            assert!(message.contains(words), "{script}: {message}");
             let kept = played.logs(&run, &["--kept", "--stage", name]).await;
             let begin = format!("begin {name}\n");
             assert!(kept.contains(&begin), "{name}: {kept}");
@@ -121,13 +127,13 @@ async fn a_run_that_is_followed_and_stopped_keeps_its_last_words() {
 }
 
 /// A Pipeline of a repository, and the plugin of somebody who may do everything.
-struct Played<'a> {
-    app: &'a App,
-    git: GitServer,
+pub(crate) struct Played<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) git: GitServer,
 }
 
 impl<'a> Played<'a> {
-    async fn new(app: &'a App) -> Self {
+    pub(crate) async fn new(app: &'a App) -> Self {
         app.stage.with_runner().await;
         let host = app.stage.node.registry().split_once(':').unwrap().0;
         let host: IpAddr = host.parse().unwrap();
@@ -141,7 +147,7 @@ impl<'a> Played<'a> {
     }
 
     /// Makes the Pipeline with these stages, and starts a run of it; its name.
-    async fn start(&self, stages: &[Value]) -> String {
+    pub(crate) async fn start(&self, stages: &[Value]) -> String {
         let pipeline = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "api"},
             "spec": {
@@ -177,7 +183,7 @@ impl<'a> Played<'a> {
         self.plugin(args).output().await.unwrap()
     }
 
-    async fn logs(&self, run: &str, args: &[&str]) -> String {
+    pub(crate) async fn logs(&self, run: &str, args: &[&str]) -> String {
         let all = [&["run", "logs", run, "-n", &self.app.namespace], args].concat();
         let output = self.run(&all).await;
         let problems = String::from_utf8(output.stderr.clone()).unwrap();
@@ -185,7 +191,7 @@ impl<'a> Played<'a> {
         text(&output)
     }
 
-    async fn until_said(&self, run: &str, stage: &str, words: &str) {
+    pub(crate) async fn until_said(&self, run: &str, stage: &str, words: &str) {
         wait_for(words, WHILE, async || {
             let args = [
                 "run",
@@ -206,7 +212,7 @@ impl<'a> Played<'a> {
         .await;
     }
 
-    async fn ended(&self, run: &str) -> Value {
+    pub(crate) async fn ended(&self, run: &str) -> Value {
         wait_for("the run is over", WHILE, async || {
             let runs = self.app.api(ObjectKind::PipelineRun);
             let status = runs.get(run).await.unwrap().data["status"].clone();
@@ -244,7 +250,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Kills the runner of a stage's main container, which is process 1 there, from the machine.
-fn kill_first_process(namespace: &str, stage: &str) {
+pub(crate) fn kill_first_process(namespace: &str, stage: &str) {
     let wanted = [format!("SLIPWAY_STAGE={stage}")];
     let is_it = |id: &str| {
         let environ = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();

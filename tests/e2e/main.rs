@@ -25,6 +25,7 @@ mod compare; // a canary beside a stable that is ill, and one beside a stable th
 mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
+mod fault; // what is taken from stages: pods, processes, repositories, registries
 mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
 mod logs; // what stages say, and that it is kept

@@ -282,13 +282,18 @@ async fn switches_switch() {
     assert!(arguments(&standard).contains("--stage-listen=0.0.0.0:8091"));
     assert!(arguments(&standard).contains("--stage-url=http://slipway-receiver.ops.svc:8091"));
     assert!(of_kind(&standard, "PersistentVolumeClaim").is_empty());
-    let keeping = with(json!({"receiver": {"logs": {"persistence": {"enabled": true}}}})).await;
-    let claim = of_kind(&keeping, "PersistentVolumeClaim")[0];
-    let volume = &of_kind(&keeping, "Deployment")[0]["spec"]["template"]["spec"]["volumes"][0];
-    assert_eq!(
-        volume["persistentVolumeClaim"]["claimName"],
-        claim["metadata"]["name"]
-    );
+    for (setting, value) in [
+        ("enabled", json!(true)),
+        ("storageClassName", json!("shared")),
+    ] {
+        let persistence = json!({ setting: value });
+        let keeping = with(json!({"receiver": {"logs": {"persistence": persistence}}})).await;
+        let claim = of_kind(&keeping, "PersistentVolumeClaim")[0];
+        let volume = &of_kind(&keeping, "Deployment")[0]["spec"]["template"]["spec"]["volumes"][0];
+        let named = &volume["persistentVolumeClaim"]["claimName"];
+        assert_eq!(named, &claim["metadata"]["name"]);
+        assert_eq!(named, "slipway-logs");
+    }
     let silent = with(json!({"receiver": {"enabled": false}})).await;
     assert!(!arguments(&silent).contains("--stage-listen"));
     assert!(

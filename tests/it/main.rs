@@ -22,6 +22,8 @@ mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
+mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
+mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes

@@ -14,10 +14,8 @@ use slipway::pipeline_run::api::{
 use slipway::release::api::Release;
 use slipway::runner::report::{SourceReport, StageReport};
 use testbed::git::{GitServer, Repository};
-use testbed::proxy::{Fault, Match, What};
 
 use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
-use crate::fault::{proxied, stride};
 use crate::operator::{Operator, nodes};
 use crate::rollout::SOON;
 
@@ -73,7 +71,7 @@ impl Subject {
     }
 
     /// The digest that stage `image` pushes from now on.
-    fn builds(&self, digit: char) {
+    pub(crate) fn builds(&self, digit: char) {
         let report = StageReport {
             digest: Some(format!("sha256:{}", digit.to_string().repeat(64))),
             ..StageReport::default()
@@ -84,6 +82,11 @@ impl Subject {
 
     /// Pushes a commit; from now on, stages fetch that one.
     pub(crate) async fn push(&self, message: &str) -> String {
+        self.push_and_say(message).await.0
+    }
+
+    /// The same, and what fetching it leaves.
+    pub(crate) async fn push_and_say(&self, message: &str) -> (String, String) {
         let files = [("file", message)];
         let commit = self.repository.commit("main", message, &files);
         let sha = commit.await.unwrap();
@@ -97,8 +100,9 @@ impl Subject {
             }),
             ..SourceReport::default()
         };
-        self.plays("runner", &format!("exit=0,message={}", report.encode()));
-        sha
+        let said = report.encode();
+        self.plays("runner", &format!("exit=0,message={said}"));
+        (sha, said)
     }
 
     /// Makes the Pipeline `api`: a test stage, a build after it, a gate, polled every 200 ms.
@@ -456,67 +460,6 @@ async fn a_repository_that_is_down_or_refuses_is_told_and_comes_back() {
             .await;
         let (_, status) = subject.ended(&sha).await;
         assert_eq!(status.phase, Some(RunPhase::Succeeded));
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs a kube-apiserver; run make test"]
-async fn an_operator_killed_after_any_write_makes_one_run_one_job_per_stage_and_one_release() {
-    with_namespace(async |space| {
-        let subject = Subject::new(space).await;
-        let (proxy, path) = proxied(space).await;
-        subject.push("The first").await;
-        let script =
-            |name: &str| json!({"name": name, "image": subject.image("python"), "run": "pytest"});
-        let mut unit = script("unit");
-        json_patch::merge(
-            &mut unit,
-            &json!({
-                "type": "Test", "matrix": {"axes": {"py": ["3.11", "3.13"]}},
-                "reports": {"junit": ["junit.xml"]},
-            }),
-        );
-        let mut clean = script("clean");
-        json_patch::merge(&mut clean, &json!({"type": "Custom", "always": true}));
-        let image = json!({"name": "image", "type": "Build", "needs": ["unit"],
-            "build": {"image": "registry.example/shop/api"}});
-        subject
-            .create(&json!({"spec": {"stages": [unit, image, clean]}}))
-            .await;
-        for kill_after in (1..=24).step_by(stride(4)) {
-            subject.builds(char::from_digit(kill_after % 16, 16).unwrap());
-            let sha = subject.push(&format!("Kill after {kill_after}")).await;
-            let mut operator = subject.operator(&path);
-            let fault = Fault::new(Match::writes(), What::KillPid(operator.pid()));
-            let injected = proxy.inject(fault.nth(kill_after.into()));
-            let ended = tokio::select! {
-                _ = operator.ended() => None,
-                ended = subject.ended(&sha) => Some(ended),
-            };
-            injected.remove();
-            let (run, status) = if let Some(ended) = ended {
-                ended
-            } else {
-                let _second = subject.operator(&path);
-                subject.ended(&sha).await
-            };
-            assert_eq!(
-                status.phase,
-                Some(RunPhase::Succeeded),
-                "killed after {kill_after}: {status:?}"
-            );
-            let label = format!("slipway.dev/pipeline-run={run}");
-            let jobs = subject
-                .jobs
-                .list(&ListParams::default().labels(&label))
-                .await
-                .unwrap();
-            assert_eq!(jobs.items.len(), 4, "killed after {kill_after}");
-        }
-        let releases = subject.list(&subject.releases).await;
-        assert_eq!(releases.len(), (1..=24).step_by(stride(4)).count());
-        std::fs::remove_file(&path).unwrap();
     })
     .await;
 }

@@ -173,6 +173,36 @@ async fn a_cancelled_run_stops_its_pods_and_still_cleans_up() {
     .await;
 }
 
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_test_that_was_flaky_in_two_runs_is_in_quarantine_in_the_third() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let _operator = subject.operator(&kubeconfig_path());
+        let mut flaky = tested(12, 0);
+        flaky.flaky_tests = vec!["shop.clock".into()];
+        let script = format!("exit=0,after=50ms,message={}", flaky.encode());
+        subject.plays("python", &script);
+        let unit = json!({"type": "Test", "reports": {"junit": ["junit.xml"]}});
+        let stages = json!([self::script(&subject, "unit", &unit)]);
+        let spec = json!({"stages": stages, "quarantine": {"maxTests": 5}});
+        subject.create(&json!({"spec": spec})).await;
+        let mut known = Vec::new();
+        for round in ["one", "two", "three"] {
+            let sha = subject.push(round).await;
+            let (run, status) = subject.ended(&sha).await;
+            assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
+            known.push(status.quarantine.len());
+            let jobs = subject.list(&subject.jobs).await;
+            let job = jobs.iter().find(|job| job.name_any().starts_with(&run));
+            let job = serde_json::to_string(job.unwrap()).unwrap();
+            assert_eq!(job.contains("shop.clock"), round == "three", "{job}");
+        }
+        assert_eq!(known, [0, 0, 1]);
+    })
+    .await;
+}
+
 /// Minutes: 256 Jobs, and 51,200 tests.
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]

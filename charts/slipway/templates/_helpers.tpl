@@ -92,3 +92,14 @@ spec:
             {{- toYaml . | nindent 12 }}
   {{- end }}
 {{- end -}}
+
+{{/* The claim that logs are kept on, if they are. */}}
+{{- define "slipway.logsClaim" -}}
+{{- with .Values.receiver.logs.persistence -}}
+{{- if .existingClaim -}}
+{{- .existingClaim -}}
+{{- else if or .enabled .storageClassName -}}
+{{- include "slipway.fullname" $ -}}-logs
+{{- end -}}
+{{- end -}}
+{{- end -}}

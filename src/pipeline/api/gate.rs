@@ -108,8 +108,8 @@ pub struct TestsGate {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("has(self.min) || has(self.minBranches) || has(self.maxDrop)",
-     "a gate on coverage needs a limit: set min, minBranches or maxDrop"),
+    ("has(self.min) || has(self.minBranches) || has(self.maxDrop) || has(self.minChanged)",
+     "a gate on coverage needs a limit: set min, minBranches, maxDrop or minChanged"),
 ]))]
 pub struct CoverageGate {
     /// Share of lines that tests must reach, in percent. Default: none. Example: `80`.
@@ -125,6 +125,11 @@ pub struct CoverageGate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = percent)]
     pub max_drop: Option<f64>,
+    /// Share of the lines that changed since the newest Release, as far as reports list them, that tests must reach, in
+    /// percent; without a Release, or without such lines, it holds. Default: none. Example: `90`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = percent)]
+    pub min_changed: Option<f64>,
 }
 
 /// Limits for complexity.

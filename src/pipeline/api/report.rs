@@ -114,6 +114,13 @@ closed_set! {
     }
 }
 
+impl ReportFormat {
+    /// Whether it tells which lines tests have reached.
+    pub const fn is_coverage(self) -> bool {
+        matches!(self, Self::Cobertura | Self::Lcov | Self::Jacoco)
+    }
+}
+
 closed_set! {
     /// A tool whose messages are findings.
     pub enum ProblemMatcher {

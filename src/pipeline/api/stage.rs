@@ -110,7 +110,7 @@ impl StageType {
 
     /// Whether its pod has the repository.
     pub const fn has_source(self) -> bool {
-        !matches!(self, Self::SBOM | Self::Sign)
+        !matches!(self, Self::SBOM | Self::Sign | Self::Tag)
     }
 
     /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
@@ -269,7 +269,8 @@ impl Stage {
     pub fn images(&self) -> &[String] {
         let sbom = self.sbom.as_ref().map(|sbom| &sbom.images);
         let sign = self.sign.as_ref().map(|sign| &sign.images);
-        sbom.or(sign).map(Vec::as_slice).unwrap_or_default()
+        let tag = self.tag.as_ref().map(|tag| &tag.images);
+        sbom.or(sign).or(tag).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether it runs after all others, whatever became of them.

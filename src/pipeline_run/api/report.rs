@@ -78,6 +78,19 @@ pub struct Coverage {
     /// Branches that were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub covered_branches: u32,
+    /// Those of the lines that changed since the newest Release; nothing where no gate asks for them, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<ChangedLines>,
+}
+
+/// Lines that changed since the newest Release, as far as reports of coverage list them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedLines {
+    /// Those that could be reached.
+    pub lines: u32,
+    /// Those that tests reached.
+    pub covered_lines: u32,
 }
 
 /// How complex the functions are: cyclomatic complexity.
@@ -266,6 +279,12 @@ impl Coverage {
     /// Share of lines that were reached, in percent; nothing when there are none.
     pub fn line_percent(&self) -> Option<f64> {
         percent(self.covered_lines, self.lines)
+    }
+
+    /// Share of the lines that changed which were reached, in percent; nothing when there are none.
+    pub fn changed_percent(&self) -> Option<f64> {
+        let changed = self.changed?;
+        percent(changed.covered_lines, changed.lines)
     }
 
     /// Share of branches that were taken, in percent; nothing when there are none.

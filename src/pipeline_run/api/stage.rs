@@ -109,7 +109,7 @@ pub struct StageStatus {
     /// What its other reports say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<ReportSummary>,
-    /// Why it never started: `When`, `Needs`, `Gates` or `Stopped`.
+    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
     /// The cells of its matrix; at most 256 in a run.

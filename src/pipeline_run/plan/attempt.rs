@@ -68,7 +68,7 @@ impl Draft<'_> {
     }
 
     fn create_job(&mut self, part: Part<'_>, attempt: u32) {
-        if self.next.commit.is_none() && part.stage.type_.has_source() {
+        if self.next.commit.is_none() && render::has_source(part.stage, part.cell) {
             self.next.commit_from.get_or_insert_with(|| part.id());
         }
         let previous = self.next.previous.as_deref();

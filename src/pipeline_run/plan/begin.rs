@@ -15,6 +15,7 @@ use crate::model::plan::Why;
 use crate::pipeline::api::{PipelineSpec, Stage, StageType};
 use crate::pipeline::matrix;
 use crate::release::order::Order;
+use crate::report::quarantine::quarantined;
 
 impl Draft<'_> {
     /// Whether the operator has what pods are made of.
@@ -95,6 +96,10 @@ impl Draft<'_> {
         self.next.phase = Some(RunPhase::Running);
         self.next.started_at = Some(Time(self.now));
         self.next.source_error = None;
+        if let Some(rule) = &spec.quarantine {
+            let branch = format!("refs/heads/{}", spec.release_branch());
+            self.next.quarantine = quarantined(rule, &branch, &self.seen.flaky, self.now);
+        }
         self.next.stages = spec.stages.iter().map(pending).collect();
         if let Origin::Found(origin) = &self.seen.origin {
             let (name, status) = (&origin.name, &origin.status);

@@ -28,6 +28,8 @@ enum Fate {
     /// The first attempt is lost.
     LostOnce,
     Lost,
+    /// The node of the first attempt is gone, and says nothing.
+    Silent,
     NoNode,
 }
 
@@ -237,13 +239,21 @@ impl World {
                 self.events += 1;
                 return true;
             }
+            let is_silent = matches!(fate, Fate::Silent) && attempt == 1;
+            let is_leaving = job.pod.as_ref().is_some_and(|pod| pod.leaving_at.is_some());
+            if is_silent && is_leaving {
+                continue;
+            }
             let report = if is_build { built('7') } else { tested(5, 0) };
             *job = match fate {
                 Fate::Bad => known.over(now, 1, tested(5, 1)),
                 Fate::Flaky if attempt == 1 => known.over(now, 1, tested(5, 1)),
                 Fate::Lost => known.evicted(now),
                 Fate::LostOnce if attempt == 1 => known.evicted(now),
-                Fate::Good | Fate::Flaky | Fate::LostOnce => known.over(now, 0, report),
+                Fate::Silent if attempt == 1 => known.with_pod(|pod| pod.leaving_at = Some(now)),
+                Fate::Good | Fate::Flaky | Fate::LostOnce | Fate::Silent => {
+                    known.over(now, 0, report)
+                }
                 Fate::NoImage | Fate::NoNode => continue,
             };
             self.events += 1;
@@ -278,6 +288,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::NoImage),
         1 => Just(Fate::LostOnce),
         1 => Just(Fate::Lost),
+        1 => Just(Fate::Silent),
         1 => Just(Fate::NoNode),
     ]
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{At, build, publish, sidecar, supply};
-use crate::pipeline::api::{PipelineSpec, Stage};
+use crate::pipeline::api::{Gate, PipelineSpec, Reports, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
 use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask};
@@ -54,8 +54,10 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
             json!({"name": "workspace", "emptyDir": {}}),
         ],
     };
-    if let Some((main, volumes)) = supply::sign(seen, spec, stage, at) {
-        // Nothing but the key.
+    let own = supply::sign(seen, spec, stage, at);
+    let own = own.or_else(|| publish::container(seen, spec, stage, at));
+    if let Some((main, volumes)) = own {
+        // Nothing but what is in the runner's image, and the keys that it takes.
         parts = Parts {
             init: Vec::new(),
             main,
@@ -65,7 +67,7 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         parts.main = main;
         parts.volumes.extend(volumes);
     } else {
-        add_source(&mut parts, seen, spec, at);
+        add_source(&mut parts, seen, spec, stage, at);
         add_main(&mut parts, seen, spec, stage, at);
         let profile = settings.security_profile.unwrap_or_default();
         parts.init.extend(service::containers(stage, profile));
@@ -149,11 +151,11 @@ fn tools(seen: &Observed) -> Value {
     })
 }
 
-fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, at: At<'_>) {
+fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
     let mut source = json!({
         "name": SOURCE, "image": runner(seen),
         "command": [task::RUNNER_IN_IMAGE, "source"],
-        "env": [task_variable(&source_task(seen, spec, at))],
+        "env": [task_variable(&source_task(seen, spec, stage, at))],
         "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
         "securityContext": confined(),
     });
@@ -176,7 +178,7 @@ fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, at: At<'_
     parts.init.push(source);
 }
 
-fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
+fn source_task(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> SourceTask {
     let git = &spec.source.git;
     let bundle = git.ca_bundle.as_ref();
     let login = git.credentials.as_ref().map(|credentials| GitLogin {
@@ -190,10 +192,26 @@ fn source_task(seen: &Observed, spec: &PipelineSpec, at: At<'_>) -> SourceTask {
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
+        lines_since: at
+            .since
+            .filter(|_| asks_of_changes(spec, stage))
+            .map(str::to_owned),
         ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
         login,
         depth: git.fetch_depth(),
     }
+}
+
+/// Whether a gate asks how much of what changed is covered, and the stage may tell.
+fn asks_of_changes(spec: &PipelineSpec, stage: &Stage) -> bool {
+    let mut reports = stage.reports.iter().flat_map(Reports::by_format);
+    let tells = reports.any(|(format, _)| format.is_coverage());
+    let asks = |gate: &Gate| {
+        let coverage = gate.coverage.as_ref();
+        coverage.is_some_and(|limits| limits.min_changed.is_some())
+            && (gate.from.is_empty() || gate.from.contains(&stage.name))
+    };
+    tells && spec.gates.iter().any(asks)
 }
 
 /// A task as an environment variable: the one way in which anything reaches a container.
@@ -204,18 +222,6 @@ pub(super) fn task_variable<T: Serialize>(task: &T) -> Value {
 
 /// The container that does the work, with what only it needs.
 fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
-    let published = match (&stage.tag, &stage.build) {
-        (Some(tag), _) => Some(publish::tag(seen, spec, at, (stage, tag))),
-        (None, Some(build)) if publish::joins(stage, at.cell) => {
-            Some(publish::index(seen, at, (stage, build)))
-        }
-        (None, _) => None,
-    };
-    if let Some((main, volumes)) = published {
-        parts.main = main;
-        parts.volumes.extend(volumes);
-        return;
-    }
     parts.main = json!({
         "name": MAIN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -248,6 +254,7 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
         let secrets = variables.iter().filter_map(Variable::secret_source);
         let task = ScriptTask {
             secrets: secrets.collect(),
+            quarantine: at.run.quarantine.clone(),
             saves_caches: saves,
             ..ScriptTask::of(stage)
         };

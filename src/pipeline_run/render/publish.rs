@@ -1,6 +1,6 @@
 //! The containers that give images their tags, and join those of several platforms. No I/O.
 //!
-//! Neither runs anything of the repository.
+//! Neither has anything of the repository in its pod.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,27 @@ use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::tag;
 use crate::runner::task::{IndexTask, Joined, Subject, TagTask};
 
+/// Whether the pod of a stage, or of a cell of it, has the repository.
+pub fn has_source(stage: &Stage, cell: Option<&Cell>) -> bool {
+    stage.type_.has_source() && !joins(stage, cell)
+}
+
+/// The container of a stage that publishes what others have built, and all volumes that its pod has.
+pub(super) fn container(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    stage: &Stage,
+    at: At<'_>,
+) -> Option<(Value, Vec<Value>)> {
+    match (&stage.tag, &stage.build) {
+        (Some(own), _) => Some(tag(seen, spec, at, (stage, own))),
+        (None, Some(build)) if joins(stage, at.cell) => Some(index(seen, at, (stage, build))),
+        (None, _) => None,
+    }
+}
+
 /// The container that writes tags, and the volumes that only it needs.
-pub(super) fn tag(
+fn tag(
     seen: &Observed,
     spec: &PipelineSpec,
     at: At<'_>,
@@ -45,11 +64,7 @@ pub(super) fn joins(stage: &Stage, cell: Option<&Cell>) -> bool {
 }
 
 /// The container that joins the images of several platforms, and the volumes that only it needs.
-pub(super) fn index(
-    seen: &Observed,
-    at: At<'_>,
-    (stage, build): (&Stage, &Build),
-) -> (Value, Vec<Value>) {
+fn index(seen: &Observed, at: At<'_>, (stage, build): (&Stage, &Build)) -> (Value, Vec<Value>) {
     let mut logins = Logins::default();
     let mut known = at.run.stages.iter();
     let status = known.find(|status| status.name == stage.name);

@@ -89,6 +89,81 @@ fn a_pod_that_was_taken_away_says_which_it_was() {
 }
 
 #[test]
+fn a_pod_that_uses_more_disk_than_it_may_is_not_run_again_and_one_whose_node_is_full_is() {
+    for (words, is_transient) in [
+        ("The node was low on resource: ephemeral-storage. ", true),
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 10Mi. ",
+            false,
+        ),
+        (
+            "Container main exceeded its local ephemeral storage limit \"10Mi\". ",
+            false,
+        ),
+        (
+            "Usage of EmptyDir volume \"build\" exceeds the limit \"1Gi\". ",
+            false,
+        ),
+    ] {
+        let job = failed_job().with_pod(|pod| {
+            pod.reason = "Evicted".into();
+            pod.message = words.into();
+        });
+        let ending = over(StageType::Test, &job);
+        assert_eq!(ending.failure, Some(FailureKind::Evicted));
+        assert_eq!(ending.is_transient, is_transient, "{words}");
+        assert!(ending.message.unwrap().contains(words.trim()));
+    }
+}
+
+#[test]
+fn a_first_process_that_is_killed_from_outside_gave_no_verdict() {
+    let killed = |reason: &str, message: &str| {
+        let ended = Ended {
+            exit_code: 137,
+            reason: reason.into(),
+            message: message.into(),
+        };
+        let job = failed_job().with_pod(|pod| {
+            pod.ended.insert(MAIN.into(), ended);
+        });
+        over(StageType::Test, &job)
+    };
+    let ending = killed("Error", "the end of the log");
+    assert_eq!(ending.failure, Some(FailureKind::Infra));
+    assert!(ending.is_transient);
+    assert_eq!(ending.log_tail.as_deref(), Some("the end of the log"));
+    // A script that was killed is told by the runner, which was not.
+    let own = StageReport {
+        failure: Some(FailureKind::Test),
+        exit_code: Some(137),
+        ..StageReport::default()
+    };
+    let ending = killed("Error", &own.encode());
+    assert_eq!(ending.failure, Some(FailureKind::Test));
+    assert!(!ending.is_transient);
+    assert!(!killed("OOMKilled", "").is_transient);
+}
+
+#[test]
+fn a_pod_whose_node_does_not_tell_of_its_end_is_lost_in_the_end() {
+    let job = a_job("j")
+        .running()
+        .with_pod(|pod| pod.leaving_at = Some(NOW));
+    let stage = a_stage(StageType::Test);
+    let until = NOW + LATE_END;
+    assert!(matches!(judge(&stage, &job, NOW), Verdict::Wait(_, Some(at)) if at == until));
+    let Verdict::Over(ending) = judge(&stage, &job, until) else {
+        panic!("it waits");
+    };
+    assert_eq!(ending.failure, Some(FailureKind::Infra));
+    assert!(ending.is_transient);
+    // Where it does tell, its Job is soon over.
+    let told = job.with_pod(|pod| pod.is_over = true);
+    assert!(matches!(judge(&stage, &told, until), Verdict::Wait(..)));
+}
+
+#[test]
 fn too_much_memory_is_told_from_a_failed_test() {
     let job = failed_job().with_pod(|pod| {
         let ended = Ended {

@@ -1,13 +1,13 @@
-//! A fault-injecting HTTP proxy in front of a real API server.
+//! A fault-injecting HTTP proxy in front of a real API server, or any other.
 //!
-//! Listens on plain HTTP on loopback and passes everything on as it comes, watches included, but
+//! Listens on plain HTTP, on loopback unless told otherwise, and passes everything on as it comes, watches included, but
 //! for the requests an injected [`Fault`] hits. It also keeps a list of the writes the server
 //! answered. Protocol upgrades (exec, attach, port-forward) are not passed on.
 
 mod fault;
 mod forward;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,7 +79,16 @@ impl Proxy {
     ///
     /// The upstream's certificates cannot be read, or no port is free.
     pub async fn start(upstream: kube::Config) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), upstream).await
+    }
+
+    /// The same on another address, such as one that pods reach.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Proxy::start`].
+    pub async fn start_on(address: IpAddr, upstream: kube::Config) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -104,6 +113,11 @@ impl Proxy {
     /// Where the proxy listens, for example `http://127.0.0.1:41234`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Address and port, for example `127.0.0.1:41234`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A kubeconfig for the proxy, with the upstream's credentials.

@@ -117,6 +117,7 @@ impl Kubelet {
             rules: self.rules.clone(),
             ip,
             node_ip,
+            has_begun: false,
         };
         tokio::spawn(
             self.stop

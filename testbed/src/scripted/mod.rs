@@ -3,9 +3,11 @@
 //! The real scheduler binds pods to them and the real controllers see them become ready, crash,
 //! wait for an image or be evicted, as the pod's annotation `testbed.slipway.dev/script` or a rule
 //! says ([`Script`] has the grammar). Nothing runs: there are no logs, no exec, no probes and no
-//! preStop hooks, and a pod's address leads nowhere.
+//! preStop hooks, and a pod's address leads nowhere. Only a container `claim` does what it does on a real node: it asks
+//! the operator whether the pod may begin, with a token of the pod's own.
 //! [`ScriptedGateway`] takes in HTTPRoutes, sooner or later.
 
+mod begin;
 mod gateway;
 mod kubelet;
 mod node;
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::gateway::{ScriptedGateway, routes};
+pub use self::node::RESERVED_LABEL;
 pub use self::rules::{Rules, SCRIPT_ANNOTATION};
 pub use self::script::{Behaviour, Exit, Script, Then};
 
@@ -53,8 +56,33 @@ impl ScriptedNodes {
     ///
     /// The API server refuses the nodes.
     pub async fn start_as(prefix: &str, client: Client, count: u8, rules: Rules) -> Result<Self> {
+        Self::start_for(None, prefix, client, count, rules).await
+    }
+
+    /// The same with nodes that take only pods which select them by the label [`RESERVED_LABEL`] with this value, and
+    /// tolerate a taint of the same name.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses the nodes.
+    pub async fn start_reserved(
+        reserved: &str,
+        prefix: &str,
+        client: Client,
+        rules: Rules,
+    ) -> Result<Self> {
+        Self::start_for(Some(reserved), prefix, client, 1, rules).await
+    }
+
+    async fn start_for(
+        reserved: Option<&str>,
+        prefix: &str,
+        client: Client,
+        count: u8,
+        rules: Rules,
+    ) -> Result<Self> {
         let stop = CancellationToken::new();
-        let nodes = Nodes::register(client.clone(), prefix, count, &stop).await?;
+        let nodes = Nodes::register(client.clone(), (prefix, count), reserved, &stop).await?;
         let (rules, played) = watch::channel(rules);
         kubelet::start(client, nodes.addresses(), played, &stop);
         Ok(Self {

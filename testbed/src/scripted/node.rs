@@ -20,6 +20,8 @@ const RENEWAL: Duration = Duration::from_secs(10);
 const LEASE_SECONDS: u32 = 40;
 const MANAGER: &str = "scripted-node";
 const LEASES: &str = "kube-node-lease";
+/// Label and taint of nodes that are not for everybody.
+pub const RESERVED_LABEL: &str = "testbed.slipway.dev/reserved";
 
 /// Registered nodes, whose leases are renewed.
 pub(super) struct Nodes {
@@ -28,10 +30,11 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
+    /// `reserved`: what pods have to select and tolerate in order to come here; all of them may where it is nothing.
     pub(super) async fn register(
         client: Client,
-        prefix: &str,
-        count: u8,
+        (prefix, count): (&str, u8),
+        reserved: Option<&str>,
         stop: &CancellationToken,
     ) -> Result<Self> {
         ensure!(
@@ -53,7 +56,7 @@ impl Nodes {
             nodes
                 .addresses
                 .iter()
-                .map(|(name, ip)| nodes.register_one(name, *ip)),
+                .map(|(name, ip)| nodes.register_one(name, *ip, reserved)),
         )
         .await?;
         let names: Vec<String> = nodes.addresses.keys().cloned().collect();
@@ -93,11 +96,11 @@ impl Nodes {
 
     /// The lease and the status come first: a node that is not ready is tainted again.
     #[expect(clippy::disallowed_methods, reason = "plays the kubelet")]
-    async fn register_one(&self, name: &str, ip: Ipv4Addr) -> Result<()> {
+    async fn register_one(&self, name: &str, ip: Ipv4Addr, reserved: Option<&str>) -> Result<()> {
         let nodes = Api::<Node>::all(self.client.clone());
         let apply = PatchParams::apply(MANAGER).force();
         nodes
-            .patch(name, &apply, &Patch::Apply(node(name)))
+            .patch(name, &apply, &Patch::Apply(node(name, reserved)))
             .await
             .context("registering a node")?;
         renew_one(&self.client, name).await?;
@@ -105,7 +108,9 @@ impl Nodes {
         nodes
             .patch_status(name, &PatchParams::default(), &status)
             .await?;
-        let untainted = Patch::Merge(json!({"spec": {"taints": null, "unschedulable": null}}));
+        let taint = reserved
+            .map(|who| json!([{"key": RESERVED_LABEL, "value": who, "effect": "NoSchedule"}]));
+        let untainted = Patch::Merge(json!({"spec": {"taints": taint, "unschedulable": null}}));
         nodes
             .patch(name, &PatchParams::default(), &untainted)
             .await?;
@@ -174,8 +179,8 @@ async fn renew_one(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn node(name: &str) -> Value {
-    json!({
+fn node(name: &str, reserved: Option<&str>) -> Value {
+    let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
@@ -187,7 +192,15 @@ fn node(name: &str) -> Value {
                 "testbed.slipway.dev/scripted": "true",
             },
         },
-    })
+    });
+    if let (Some(who), Some(labels)) = (
+        reserved,
+        node.pointer_mut("/metadata/labels")
+            .and_then(Value::as_object_mut),
+    ) {
+        labels.insert(RESERVED_LABEL.to_owned(), who.into());
+    }
+    node
 }
 
 fn status(name: &str, ip: Ipv4Addr, now: Timestamp) -> Value {

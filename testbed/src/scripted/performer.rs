@@ -12,6 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::begin;
 use super::rules::{Role, Rules};
 use super::scene::{Entry, Pose, Scene, Scenes, scenes};
 use super::script::Exit;
@@ -35,6 +36,8 @@ pub(super) struct Performer {
     pub(super) rules: watch::Receiver<Rules>,
     pub(super) ip: Ipv4Addr,
     pub(super) node_ip: Ipv4Addr,
+    /// Whether the main container has begun: once, whatever becomes of the status that says so.
+    pub(super) has_begun: bool,
 }
 
 /// A role in the middle of its scenes.
@@ -132,12 +135,8 @@ impl Performer {
         }
     }
 
-    async fn show(&self, pod: &Pod, play: &mut Play) {
-        let Some(next) = &play.next else { return };
-        match self
-            .write(pod, &next.pose, play.role.main, play.next_restarts())
-            .await
-        {
+    async fn show(&mut self, pod: &Pod, play: &mut Play) {
+        match self.show_next(pod, play).await {
             Ok(()) => play.advance(),
             Err(error) => {
                 tracing::warn!(
@@ -148,6 +147,21 @@ impl Performer {
                 play.due_at = Instant::now() + RETRY;
             }
         }
+    }
+
+    async fn show_next(&mut self, pod: &Pod, play: &Play) -> Result<()> {
+        let Some(next) = &play.next else {
+            return Ok(());
+        };
+        if matches!(next.pose, Pose::Running { .. }) && !self.has_begun {
+            begin::claim(&self.stage.client, pod).await?;
+            if let Some(ledger) = &play.role.appends {
+                begin::note(ledger, pod)?;
+            }
+            self.has_begun = true;
+        }
+        let restarts = play.next_restarts();
+        self.write(pod, &next.pose, play.role.main, restarts).await
     }
 
     /// Readiness gates change without us: show the same pose again when they do.

@@ -1,6 +1,7 @@
 //! Which script a pod plays. No I/O.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -31,6 +32,8 @@ pub(super) struct Role {
     /// The index of the container that does it; the others just run.
     pub(super) main: usize,
     pub(super) terminate_after: Duration,
+    /// What gets a line when it begins.
+    pub(super) appends: Option<PathBuf>,
 }
 
 impl Rules {
@@ -71,6 +74,7 @@ impl Rules {
             behaviour: script.behaviour.unwrap_or_else(|| default_behaviour(pod)),
             main,
             terminate_after: script.terminate_after.unwrap_or(DEFAULT_AFTER),
+            appends: script.appends,
         }
     }
 
@@ -99,7 +103,7 @@ impl Rules {
         if let Some(text) = pod.annotations().get(SCRIPT_ANNOTATION) {
             let script = text.parse().unwrap_or_else(|error| Script {
                 behaviour: Some(Behaviour::Invalid(format!("{error:#}"))),
-                terminate_after: None,
+                ..Script::default()
             });
             return (script, main_container(pod));
         }

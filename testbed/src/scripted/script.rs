@@ -1,6 +1,7 @@
 //! What a scripted pod does, in words: `ready-after=50ms`, `exit=1,after=100ms,message=…`. No I/O.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ const DEFAULT_CRASH_AFTER: Duration = Duration::from_millis(20);
 /// | `exit=0`, with `after=100ms` and `message=…` | exits; the message is its termination message |
 ///
 /// And with each: `terminate-after=200ms`, the time from deletion to the end, cut off at the pod's
-/// grace period. Under restart policy `Never` (or `OnFailure` and exit code 0) an exit ends the pod;
+/// grace period; `appends=/tmp/ledger`, a file that gets a line with the pod's name and labels when its main container
+/// begins. Under restart policy `Never` (or `OnFailure` and exit code 0) an exit ends the pod;
 /// else the container starts again, ever later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Script {
@@ -37,6 +39,8 @@ pub struct Script {
     pub behaviour: Option<Behaviour>,
     /// `None`: 50 ms.
     pub terminate_after: Option<Duration>,
+    /// What gets a line when the main container begins.
+    pub appends: Option<PathBuf>,
 }
 
 /// What the main container does.
@@ -194,6 +198,7 @@ impl FromStr for Script {
     fn from_str(text: &str) -> Result<Self> {
         let mut items = Items::split(text)?;
         let terminate_after = items.duration("terminate-after")?;
+        let appends = items.take("appends").map(PathBuf::from);
         let mut behaviours = behaviours(&mut items)?;
         if let Some(key) = items.0.keys().next() {
             bail!("`{key}` is unknown, or of no use here: {text}");
@@ -203,6 +208,7 @@ impl FromStr for Script {
         Ok(Self {
             behaviour,
             terminate_after,
+            appends,
         })
     }
 }
@@ -357,6 +363,13 @@ mod tests {
             })
         );
         assert_eq!(script.terminate_after, Some(ms(1_000)));
+    }
+
+    #[test]
+    fn what_begins_can_leave_a_line() {
+        let script = parsed("appends=/tmp/a=b,exit=0,message=x");
+        assert_eq!(script.appends, Some(PathBuf::from("/tmp/a=b")));
+        assert!(matches!(script.behaviour, Some(Behaviour::Exits { .. })));
     }
 
     #[test]

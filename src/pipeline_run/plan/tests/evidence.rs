@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use super::*;
+use crate::pipeline::api::QuarantineRule;
 use crate::pipeline_run::api::{
     Coverage, FailedTest, FindingCategory, FindingSet, ReportSummary, Severity,
 };
 use crate::pipeline_run::render;
 use crate::release::api::Release;
 use crate::report::finding::Found;
+use crate::report::quarantine::FlakyRun;
 use crate::runner::report::StageReport;
 
 /// A run whose Pipeline has these gates, and whose tests left this summary.
@@ -124,6 +126,28 @@ fn a_report_that_is_missing_fails_the_run() {
     let seen = reported(&gates, ReportSummary::default(), None);
     assert_eq!(verdicts(&seen), [GateResult::NoData]);
     assert_eq!(then(seen).status.phase, Some(RunPhase::Failed));
+}
+
+#[test]
+fn what_was_flaky_before_goes_into_quarantine_when_a_run_begins() {
+    let flaky = |hours: i64| FlakyRun {
+        git_ref: "refs/heads/main".into(),
+        at: NOW - SignedDuration::from_hours(hours),
+        tests: ["shop.clock".to_owned()].into(),
+    };
+    let mut seen = begun();
+    seen.flaky = vec![flaky(1), flaky(2)];
+    assert!(
+        plan(&seen, NOW).progress.quarantine.is_empty(),
+        "only where it is asked for"
+    );
+    if let Snapshot::Taken(spec) = &mut seen.snapshot {
+        spec.quarantine = Some(QuarantineRule::default());
+    }
+    let plan = plan(&seen, NOW);
+    assert_eq!(plan.progress.quarantine, ["shop.clock"]);
+    let job = created(&plan)[0].body.to_string();
+    assert!(job.contains("shop.clock"), "{job}");
 }
 
 #[test]

@@ -43,6 +43,19 @@ fn a_lost_attempt_is_replaced_by_another_job_after_a_while_and_counted() {
 }
 
 #[test]
+fn an_attempt_whose_node_is_gone_is_replaced_and_not_waited_for_for_hours() {
+    let gone = |job: Job| job.running().with_pod(|pod| pod.leaving_at = Some(NOW));
+    let seen = with_job(unit(&json!({})), UNIT, gone);
+    let waits = plan(&seen, NOW);
+    let until = NOW + SignedDuration::from_mins(1);
+    assert_eq!((waits.wake, waits.actions.len()), (Some(until), 0));
+    let lost = plan(&seen, until);
+    assert_eq!(unit_status(&lost).attempt, Some(2));
+    // Where the node comes back, it is told to end what nobody waits for any more.
+    assert!(matches!(lost.actions.as_slice(), [Action::Delete { .. }]));
+}
+
+#[test]
 fn a_stage_that_is_lost_again_and_again_fails_in_the_end() {
     let mut seen = unit(&json!({"retry": {"infra": 2}}));
     let mut now = NOW;
