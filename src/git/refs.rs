@@ -49,6 +49,11 @@ pub fn branch_of(git_ref: &str) -> &str {
     git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref)
 }
 
+/// Name of the tag that a full ref is; nothing for any other.
+pub fn tag_of(git_ref: &str) -> Option<&str> {
+    git_ref.strip_prefix("refs/tags/")
+}
+
 /// The commit that a full ref, such as `refs/heads/main`, is at.
 ///
 /// # Errors
@@ -62,6 +67,9 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         _ => return Err(not_git(&reply.body)),
     }
     let mut has_refs = false;
+    let mut found = None;
+    // What a tag with a message of its own is about comes right behind it.
+    let peeled = format!("{git_ref}^{{}}");
     for packet in packets {
         let Packet::Line(line) = packet? else {
             continue;
@@ -69,13 +77,21 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         let Some((sha, name)) = parse_ref(line)? else {
             continue;
         };
-        if name == git_ref {
+        if name == git_ref && tag_of(git_ref).is_none() {
             return Ok(sha.to_owned());
+        }
+        if name == git_ref || name == peeled {
+            found = Some(sha.to_owned());
         }
         has_refs |= name != "capabilities^{}";
     }
+    if let Some(sha) = found {
+        return Ok(sha);
+    }
     let branch = branch_of(git_ref);
-    let message = if has_refs {
+    let message = if let (true, Some(tag)) = (has_refs, tag_of(git_ref)) {
+        format!("the repository has no tag {tag}; push it, or name another")
+    } else if has_refs {
         format!("the repository has no branch {branch}; push it, or change the branch")
     } else {
         format!("the repository is empty; push a commit to branch {branch}")

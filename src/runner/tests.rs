@@ -227,6 +227,8 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         ca_file: None,
         login: None,
         depth: 1,
+        submodules: false,
+        unchanged: None,
     };
     (server, repository, task, shas)
 }
@@ -466,6 +468,8 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         ca_file: None,
         login: None,
         depth: 1,
+        submodules: false,
+        unchanged: None,
     };
     let (report, code) = source::run_with(
         &task,

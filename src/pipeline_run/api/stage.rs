@@ -48,8 +48,10 @@ closed_set! {
         Gates,
         /// The run was stopped before.
         Stopped,
-        /// It is about images, and the run has made none: stages that need it run all the same.
+        /// It is about images or packages, and the run has made none: stages that need it run all the same.
         Nothing,
+        /// Nothing has changed that it is about: stages that need it run all the same.
+        Unchanged,
     }
 }
 
