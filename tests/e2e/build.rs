@@ -1,5 +1,7 @@
 //! Builds of images in pods of the node: the same image twice, a cache that is of use, builders with few rights.
 
+mod package;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,10 +77,15 @@ impl<'a> Workshop<'a> {
 
     /// Runs a commit once more, as a person.
     async fn again(&self, sha: &str) {
+        self.again_at("refs/heads/main", sha).await;
+    }
+
+    /// The same, of another branch or a tag.
+    async fn again_at(&self, git_ref: &str, sha: &str) {
         let run = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "again"},
             "spec": {
-                "pipelineRef": {"name": "shop"}, "ref": "refs/heads/main", "sha": sha,
+                "pipelineRef": {"name": "shop"}, "ref": git_ref, "sha": sha,
                 "trigger": {"kind": "Manual", "actor": "admin"},
             },
         });

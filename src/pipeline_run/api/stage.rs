@@ -111,7 +111,8 @@ pub struct StageStatus {
     /// What its other reports say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<ReportSummary>,
-    /// Why it never started: `When`, `Needs`, `Gates` or `Stopped`.
+    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing` (there was nothing to do); or `Unchanged`, when nothing has
+    /// changed that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
     /// The cells of its matrix; at most 256 in a run.
