@@ -283,6 +283,29 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_at_the_commit_that_it_is_about() {
+        let tags = answer(&[
+            &format!("{} refs/heads/main\0caps\n", sha('a')),
+            &format!("{} refs/tags/light\n", sha('b')),
+            &format!("{} refs/tags/v1.2.3\n", sha('c')),
+            &format!("{} refs/tags/v1.2.3^{{}}\n", sha('d')),
+        ]);
+        let at = |git_ref: &str| {
+            head(
+                &Ok(Reply {
+                    status: 200,
+                    body: tags.clone(),
+                }),
+                git_ref,
+            )
+        };
+        assert_eq!(at("refs/tags/light"), Ok(sha('b')));
+        assert_eq!(at("refs/tags/v1.2.3"), Ok(sha('d')));
+        let missing = at("refs/tags/v2").unwrap_err();
+        assert!(missing.message.contains("no tag v2"), "{missing:?}");
+    }
+
+    #[test]
     fn the_head_of_a_branch_is_found() {
         assert_eq!(read(200, repository()), Ok(sha('a')));
         let other = head(

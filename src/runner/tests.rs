@@ -50,6 +50,7 @@ fn script(text: &str) -> ScriptTask {
         quarantine: Vec::new(),
         secrets: Vec::new(),
         saves_caches: false,
+        pushes_packages: false,
     }
 }
 
@@ -398,7 +399,7 @@ async fn a_stage_is_told_whether_its_files_have_changed() {
     let script = script("touch ran");
     std::fs::write(folder.folders().unchanged_file(), "").unwrap();
     let (report, code) = stage(&folder, &script).await;
-    assert_eq!((code, report), (0, StageReport::default()));
+    assert_eq!((code, report), (0, report::StageReport::default()));
     assert!(!folder.0.join("source/ran").exists());
 }
 

@@ -315,14 +315,14 @@ async fn an_image_for_two_platforms_is_an_index_that_has_its_tags_once_everythin
     .await;
 }
 
-/// The digest of a tag in the node's registry, and the index there.
+/// The digest of a tag in the node's registry, and what is there.
 async fn tagged(image: &str, tag: &str) -> (String, Value) {
     let (registry, repository) = image.split_once('/').unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
-    let answer = http
-        .get(url)
-        .header("accept", "application/vnd.oci.image.index.v1+json");
+    let types = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                 application/vnd.docker.distribution.manifest.v2+json";
+    let answer = http.get(url).header("accept", types);
     let answer = answer.send().await.unwrap().error_for_status().unwrap();
     let digest = answer.headers()["docker-content-digest"]
         .to_str()
