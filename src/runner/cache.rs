@@ -243,7 +243,7 @@ pub async fn keep(task: FoldersTask, folders: &Folders, places: &Places, stop: &
     if work.await.is_err() {
         say("slipway: keeping the caches went wrong");
     }
-    if let Err(error) = folders.caches().answer() {
+    if let Err(error) = folders.caches().answer("") {
         say(&format!(
             "slipway: cannot say that caches are kept: {error}"
         ));
@@ -254,8 +254,8 @@ pub async fn keep(task: FoldersTask, folders: &Folders, places: &Places, stop: &
 /// Has the other container keep the caches, and waits for it. For the container that runs the script.
 pub async fn ask(folders: &Folders) {
     match folders.caches().ask(SAVE).await {
-        Ok(true) => {}
-        Ok(false) => say(&format!(
+        Ok(Some(_)) => {}
+        Ok(None) => say(&format!(
             "slipway: caches are not kept within {} s",
             SAVE.as_secs()
         )),

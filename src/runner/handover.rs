@@ -4,8 +4,8 @@
 //! Scripts can write both files. What is done for whoever asks early, or never waits, is done with the same files of
 //! theirs, so a script gains nothing by it; and nothing that counts is read from an answer.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::process::Stop;
 
 /// How often it is looked whether the other side has done its part.
 const TICK: Duration = Duration::from_millis(200);
+/// Longest answer that is read.
+const MAX_SAID: u64 = 4096;
 
 /// Two files that the containers of a pod share.
 #[derive(Clone, Debug)]
@@ -32,13 +34,19 @@ impl Handover {
         }
     }
 
-    /// Asks for the work, and waits until it is done, for so long. Tells whether it was.
+    /// Asks for the work, and waits until it is done, for so long: what is said about it, or nothing where it is not done.
     ///
     /// # Errors
     /// If nobody can be asked.
-    pub async fn ask(&self, patience: Duration) -> io::Result<bool> {
+    pub async fn ask(&self, patience: Duration) -> io::Result<Option<String>> {
         fs::write(&self.asked, "")?;
-        Ok(timeout(patience, appears(&self.done)).await.is_ok())
+        if timeout(patience, appears(&self.done)).await.is_err() {
+            return Ok(None);
+        }
+        let mut said = String::new();
+        let file = File::open(&self.done)?;
+        file.take(MAX_SAID).read_to_string(&mut said)?;
+        Ok(Some(said))
     }
 
     /// Waits until somebody asks. Tells whether that was so; else the pod is to end.
@@ -49,12 +57,14 @@ impl Handover {
         }
     }
 
-    /// Answers whoever has asked.
+    /// Answers whoever has asked, whole or not at all.
     ///
     /// # Errors
     /// If the answer cannot be written.
-    pub fn answer(&self) -> io::Result<()> {
-        fs::write(&self.done, "")
+    pub fn answer(&self, said: &str) -> io::Result<()> {
+        let part = self.done.with_extension("part");
+        fs::write(&part, said)?;
+        fs::rename(&part, &self.done)
     }
 }
 

@@ -13,8 +13,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::process::Stop;
 use super::registry::{self, Trouble};
-use super::report::{PackageReport, StageReport};
-use super::task::{PackageItem, PackagesTask};
+use super::report::{PackageReport, StageReport, clean};
+use super::task::{PUSH_SECONDS, PackageItem, PackagesTask};
 use super::{Folders, glob, say, script_file};
 use crate::oci::manifest::{Descriptor, EMPTY_CONFIG, MANIFEST, artifact_manifest};
 use crate::pipeline::api::PackageType;
@@ -36,13 +36,17 @@ pub async fn run(task: &PackagesTask, folders: &Folders, stop: &mut Stop) -> (St
     }
     let done = tokio::select! {
         done = registry::within(task.timeout_seconds, push_all(task, folders)) => done,
-        () = stop.asked() => Err(Trouble {
-            is_transient: true,
-            ..Trouble::new(FailureKind::Infra, "the pod was asked to end while packages were pushed")
-        }),
+        () = stop.asked() => {
+            let message = "the pod was asked to end while packages were pushed";
+            return registry::finished(Err(Trouble {
+                is_transient: true,
+                ..Trouble::new(FailureKind::Infra, message)
+            }));
+        }
     };
     let (report, code) = registry::finished(done);
-    if let Err(error) = folders.packages().answer() {
+    let said = report.message.clone().unwrap_or_default();
+    if let Err(error) = folders.packages().answer(&said) {
         say(&format!(
             "slipway: cannot say that packages are pushed: {error}"
         ));
@@ -53,10 +57,13 @@ pub async fn run(task: &PackagesTask, folders: &Folders, stop: &mut Stop) -> (St
 }
 
 /// Has the container beside this one push the packages, and waits for it. For the container that runs the script.
-pub async fn ask(folders: &Folders, patience: Duration) {
+pub async fn ask(folders: &Folders) {
+    // A little more than the other side takes.
+    let patience = Duration::from_secs(PUSH_SECONDS + 10);
     match folders.packages().ask(patience).await {
-        Ok(true) => {}
-        Ok(false) => say("slipway: nobody says that the packages are pushed"),
+        // The script can write that as well, and its log is what it says anyway.
+        Ok(Some(said)) => say(&format!("slipway: {}", clean(&said, 2000))),
+        Ok(None) => say("slipway: nobody says that the packages are pushed"),
         Err(error) => say(&format!("slipway: the packages are not pushed: {error}")),
     }
 }
@@ -66,9 +73,12 @@ async fn push_all(task: &PackagesTask, folders: &Folders) -> Result<StageReport,
     for package in &task.packages {
         packages.push(push(package, task, folders).await?);
     }
-    let names: Vec<&str> = packages.iter().map(|package| package.0.as_str()).collect();
+    let made: Vec<String> = packages
+        .iter()
+        .map(|PackageReport(name, digest, ..)| format!("package {name} as {digest}"))
+        .collect();
     Ok(StageReport {
-        message: Some(format!("pushed {}", names.join(", "))),
+        message: Some(format!("pushed {}", made.join(", "))),
         packages,
         ..StageReport::default()
     })

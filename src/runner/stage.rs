@@ -49,7 +49,7 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
         cache::ask(folders).await;
     }
     if code == 0 && task.pushes_packages {
-        package::ask(folders, Duration::from_secs(task.timeout_seconds)).await;
+        package::ask(folders).await;
     }
     (mask.report(report), code)
 }

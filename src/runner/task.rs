@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
-pub use package::{PackageItem, PackagesTask};
+pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
 pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
 pub use supply::*;
 

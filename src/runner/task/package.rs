@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Subject;
 use crate::pipeline::api::PackageType;
 
+/// Longest time for pushing, in seconds. It comes on top of the stage's timeout, within what a pod gets beyond it.
+pub const PUSH_SECONDS: u64 = 480;
+
 /// Push what the script has left, once it went well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

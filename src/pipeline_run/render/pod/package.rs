@@ -53,7 +53,7 @@ pub(super) fn add(
     let task = PackagesTask {
         packages,
         annotations: BTreeMap::from(annotations),
-        timeout_seconds: stage.timeout().as_secs(),
+        timeout_seconds: task::PUSH_SECONDS,
     };
     let mut container = json!({
         "name": PACKAGES, "image": runner(seen),
