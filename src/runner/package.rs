@@ -68,7 +68,11 @@ pub async fn ask(folders: &Folders) {
     }
 }
 
-async fn push_all(task: &PackagesTask, folders: &Folders) -> Result<StageReport, Trouble> {
+/// Pushes them; the report.
+///
+/// # Errors
+/// When files are not as they have to be, or the registry does not take them.
+pub async fn push_all(task: &PackagesTask, folders: &Folders) -> Result<StageReport, Trouble> {
     let mut packages = Vec::new();
     for package in &task.packages {
         packages.push(push(package, task, folders).await?);

@@ -16,7 +16,6 @@ use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, r
 use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
-use slipway::runner::process::Stop;
 use slipway::runner::task::{
     Moving, PackageItem, PackagesTask, SignTask, Signed, Subject, TagTask, Versioned,
 };
@@ -327,37 +326,20 @@ fn a_package(server: &Server) -> (PackagesTask, Folders) {
     (task, folders)
 }
 
-/// Pushes once, as the container beside a script does, until its pod is to end.
-async fn push(task: &PackagesTask, folders: &Folders) -> slipway::runner::report::StageReport {
-    let mut stop = Stop::listen().unwrap();
-    let script = async {
-        let asked = folders.packages().ask(Duration::from_secs(60)).await;
-        assert!(asked.unwrap().is_some());
-        // What Kubernetes does once the container with the script is over.
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
-            .unwrap();
-    };
-    let ((report, code), ()) = tokio::join!(package::run(task, folders, &mut stop), script);
-    assert_eq!(code == 0, report.failure.is_none(), "{report:?}");
-    for file in ["packages.asked", "packages.done"] {
-        std::fs::remove_file(folders.workspace.join(file)).unwrap();
-    }
-    report
-}
-
 #[tokio::test]
 #[ignore = "needs docker-registry; run make test"]
 async fn a_package_has_the_same_digest_whenever_it_is_pushed() {
     let server = Server::debian().await;
     let (task, folders) = a_package(&server);
-    let first = push(&task, &folders).await;
+    let first = package::push_all(&task, &folders).await.unwrap();
     let made = &first.packages[0];
     assert_eq!(
         (made.0.as_str(), made.2, made.3.as_deref()),
         ("parcels", 12, Some("1.2.0")),
         "{first:?}"
     );
-    assert_eq!(push(&task, &folders).await.packages, first.packages);
+    let again = package::push_all(&task, &folders).await.unwrap();
+    assert_eq!(again.packages, first.packages);
 
     let repository = Repository::parse(&format!("{}/shop/parcels", server.address), true).unwrap();
     let registry = Registry::new(reqwest::Client::new(), repository, None);
@@ -380,14 +362,9 @@ async fn a_package_has_the_same_digest_whenever_it_is_pushed() {
     assert_eq!(registry.tags().await.unwrap(), [""; 0], "by digest only");
 
     std::fs::write(folders.checkout().join("dist/notes.txt"), "more").unwrap();
-    let refused = push(&task, &folders).await;
-    assert_eq!(refused.failure, Some(FailureKind::Config));
-    assert!(
-        refused
-            .message
-            .unwrap()
-            .contains("notes.txt is none of type Wheel")
-    );
+    let refused = package::push_all(&task, &folders).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Config);
+    assert!(refused.message.contains("notes.txt is none of type Wheel"));
 }
 
 #[tokio::test]
