@@ -45,7 +45,7 @@ fn people(bytes: u64) -> String {
     let Some((unit, shift)) = fits else {
         return format!("{bytes} bytes");
     };
-    let tenths = u128::from(bytes) * 10 >> shift;
+    let tenths = (u128::from(bytes) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 

@@ -124,13 +124,13 @@ impl PackageType {
 /// What follows `name-` where a semantic version begins: names have dashes and digits too.
 fn after_name(text: &str) -> Option<&str> {
     let dashes = text.match_indices('-');
-    let rests = dashes.filter_map(|(at, _)| text.get(at + 1..));
+    let mut rests = dashes.filter_map(|(at, _)| text.get(at + 1..));
     let is_version = |rest: &&str| {
         let core = rest.split(['-', '+']).next().unwrap_or_default();
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         core.split('.').count() == 3 && core.split('.').all(is_number)
     };
-    rests.into_iter().find(is_version)
+    rests.find(is_version)
 }
 
 #[cfg(test)]
