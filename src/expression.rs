@@ -45,6 +45,8 @@ pub enum Fact {
     Texts(Vec<String>),
     /// Facts below a name, as in `tests.failed`.
     Group(BTreeMap<&'static str, Fact>),
+    /// Texts below a name, by names of people's.
+    Map(BTreeMap<String, String>),
 }
 
 impl Fact {
@@ -62,6 +64,13 @@ impl Fact {
                 let facts = facts.iter();
                 let facts = facts.map(|(name, fact)| (Key::from(*name), fact.value()));
                 Value::Map(facts.collect::<HashMap<Key, Value>>().into())
+            }
+            Self::Map(texts) => {
+                let texts = texts.iter().map(|(name, text)| {
+                    let text = Value::String(text.clone().into());
+                    (Key::from(name.clone()), text)
+                });
+                Value::Map(texts.collect::<HashMap<Key, Value>>().into())
             }
         }
     }

@@ -4,12 +4,14 @@
 //! reads has a bound here, or the API server refuses the whole CRD for the cost of its rules.
 //! A message says what to write instead, because it is all that a person sees. No I/O.
 
+mod git;
 mod pod;
 
 use kube::core::Rule;
 use schemars::{Schema, transform::Transform};
 use serde_json::{Value, json};
 
+pub use git::*;
 pub use pod::*;
 
 /// Longest name of an object that people write: what is made from it still fits 63 characters.
@@ -318,37 +320,6 @@ pub fn duration(schema: &mut Schema) {
         schema,
         r"self.matches('^([0-9]{1,6}(\\.[0-9]{1,3})?(ms|s|m|h))+$') && duration(self) > duration('0s')",
         "must be a duration above zero, such as 30s, 5m or 1h30m (days are written in hours)",
-    );
-}
-
-/// A git commit, in full.
-pub fn commit_sha(schema: &mut Schema) {
-    set(schema, "maxLength", 40);
-    rule(
-        schema,
-        "self.matches('^[0-9a-f]{40}$')",
-        "must be the full commit: 40 characters 0-9 a-f, as `git rev-parse HEAD` prints it",
-    );
-}
-
-/// A branch by its full ref.
-pub fn branch_ref(schema: &mut Schema) {
-    set(schema, "maxLength", 256);
-    rule(
-        schema,
-        "self.matches('^refs/heads/[A-Za-z0-9_][A-Za-z0-9._/+-]*$')",
-        "must be the full ref of a branch, such as refs/heads/main",
-    );
-}
-
-/// A branch by its short name.
-pub fn branch(schema: &mut Schema) {
-    set(schema, "minLength", 1);
-    set(schema, "maxLength", 245);
-    rule(
-        schema,
-        "self.matches('^[A-Za-z0-9_][A-Za-z0-9._/+-]*$') && !self.startsWith('refs/')",
-        "must be the short name of a branch, such as main or release/1.4",
     );
 }
 

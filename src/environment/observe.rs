@@ -259,9 +259,11 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
             .releases
             .children_of(ObjectKind::Pipeline, &of(pipeline))
     });
-    // The label is how they are found; what they say themselves is what counts.
+    // The label is how they are found; what they say themselves is what counts. A library, which has no images, is nothing
+    // that Rollouts could run.
     releases
         .filter(|release| pipelines.contains(&release.spec.pipeline))
+        .filter(|release| !release.spec.images.is_empty())
         .collect()
 }
 

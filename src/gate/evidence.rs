@@ -1,6 +1,6 @@
 //! Everything that gates judge, and the part of it that one of them asks for. No I/O.
 
-use crate::pipeline_run::api::{ReportSummary, StagePhase, StageStatus, TestCounts};
+use crate::pipeline_run::api::{Artifact, ReportSummary, StagePhase, StageStatus, TestCounts};
 use crate::release::api;
 
 /// Everything that gates judge.
@@ -8,6 +8,8 @@ use crate::release::api;
 pub struct Evidence<'a> {
     /// The stages of the run.
     pub stages: &'a [StageStatus],
+    /// What they have made: the name of the stage, and the image or package.
+    pub made: &'a [(&'a str, &'a Artifact)],
     /// The evidence of the newest Release when the run began; nothing when there was none.
     pub baseline: Option<&'a api::Evidence>,
 }
@@ -17,6 +19,8 @@ pub struct Evidence<'a> {
 pub struct Scope<'a> {
     /// The stages.
     pub stages: Vec<&'a StageStatus>,
+    /// Images and packages that they have made.
+    pub made: Vec<&'a Artifact>,
     /// Tests of all of them together; nothing when none of them made a report.
     pub tests: Option<TestCounts>,
     /// Their other reports together.
@@ -37,7 +41,10 @@ impl<'a> Evidence<'a> {
             .filter(|stage| is_in(&stage.name))
             .collect();
         let tests = stages.iter().filter_map(|stage| stage.tests);
+        let made = self.made.iter();
+        let made = made.filter(|(stage, _)| from.is_empty() || from.iter().any(|it| it == stage));
         let mut scope = Scope {
+            made: made.map(|(_, artifact)| *artifact).collect(),
             tests: tests.reduce(TestCounts::plus),
             ..Scope::default()
         };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Finding, Scope};
+use super::{Check, Finding, Scope, size};
 use crate::expression::{self, Fact};
 use crate::pipeline_run::api::{
     Complexity, Coverage, FindingCategory, FindingSet, ReportSummary, Severities, TestCounts,
@@ -13,7 +13,8 @@ use crate::pipeline_run::api::{
 
 /// Holds the evidence against a condition.
 pub fn check(condition: &str, scope: &Scope<'_>) -> Check {
-    let facts = facts(scope.tests, &scope.now);
+    let mut facts = facts(scope.tests, &scope.now);
+    facts.push(("size", Fact::Group(of_sizes(scope))));
     match expression::evaluate(condition, expression::Scope::new(facts)) {
         Ok(true) => Check::measured("it holds", condition, None),
         Ok(false) => {
@@ -60,6 +61,18 @@ fn facts(tests: Option<TestCounts>, reports: &ReportSummary) -> Vec<(&'static st
     groups
         .map(|(name, group)| (name, Fact::Group(group.unwrap_or_default())))
         .collect()
+}
+
+fn of_sizes(scope: &Scope<'_>) -> Group {
+    let Some(sizes) = size::all(scope) else {
+        return Group::default();
+    };
+    let bytes = |number: u64| Fact::Count(i64::try_from(number).unwrap_or(i64::MAX));
+    let largest = sizes.iter().copied().max().unwrap_or_default();
+    let total = sizes
+        .iter()
+        .fold(0, |sum: u64, size| sum.saturating_add(*size));
+    Group::from([("largest", bytes(largest)), ("total", bytes(total))])
 }
 
 fn whole(number: u32) -> Fact {
@@ -177,7 +190,11 @@ fn trial(number: u32) -> Vec<(&'static str, Fact)> {
         }),
         ..ReportSummary::default()
     };
-    facts(Some(tests), &reports)
+    let mut facts = facts(Some(tests), &reports);
+    let bytes = || Fact::Count(i64::from(number));
+    let sizes = [("largest", bytes()), ("total", bytes())];
+    facts.push(("size", Fact::Group(Group::from(sizes))));
+    facts
 }
 
 #[cfg(test)]
@@ -216,6 +233,7 @@ mod tests {
             "vulnerabilities.critical == 0 && vulnerabilities.unfixed < 5",
             "'AGPL-3.0-only' in licences.names || tests.flaky < 3",
             "accessibility.score >= 90 && complexity.average < 5.0",
+            "size.largest < 300 * 1024 * 1024 && size.total < 1000000000",
         ] {
             assert_eq!(problem(good), None, "{good}");
         }

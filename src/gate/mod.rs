@@ -12,6 +12,7 @@ pub mod finding;
 pub mod latency;
 pub mod licence;
 pub mod result;
+pub mod size;
 pub mod source;
 pub mod tests_gate;
 pub mod waiver;
@@ -160,6 +161,9 @@ fn check(gate: &Gate, scope: &Scope<'_>, waivers: &Waivers<'_>, used: &mut Vec<S
     }
     if let Some(limits) = &gate.latency {
         return latency::check(limits, scope);
+    }
+    if let Some(limit) = &gate.size {
+        return size::check(limit, scope);
     }
     if let Some(condition) = &gate.cel {
         return expression::check(condition, scope);

@@ -44,6 +44,10 @@ pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
     } else if gate.accessibility.is_some() {
         let formats = &[F::Axe, F::Lighthouse];
         ("accessibility", "reports.axe or lighthouse", formats)
+    } else if gate.size.is_some() {
+        let makes = |stage: &Stage| stage.build.is_some() || !stage.packages.is_empty();
+        let is_made = in_scope(gate, stages).any(makes);
+        return (!is_made).then_some(Missing::Report("size", "build or packages"));
     } else {
         return Some(Missing::Check);
     };

@@ -27,6 +27,7 @@ fn tested(total: u32, failed: u32) -> Vec<StageStatus> {
 fn verdict(gate: &Gate, stages: &[StageStatus], waivers: &[Waiver]) -> GateVerdict {
     let evidence = Evidence {
         stages,
+        made: &[],
         baseline: None,
     };
     judge(gate, waivers, &evidence, NOW)

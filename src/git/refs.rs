@@ -49,6 +49,11 @@ pub fn branch_of(git_ref: &str) -> &str {
     git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref)
 }
 
+/// Name of the tag that a full ref is; nothing for any other.
+pub fn tag_of(git_ref: &str) -> Option<&str> {
+    git_ref.strip_prefix("refs/tags/")
+}
+
 /// The commit that a full ref, such as `refs/heads/main`, is at.
 ///
 /// # Errors
@@ -62,6 +67,9 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         _ => return Err(not_git(&reply.body)),
     }
     let mut has_refs = false;
+    let mut found = None;
+    // What a tag with a message of its own is about comes right behind it.
+    let peeled = format!("{git_ref}^{{}}");
     for packet in packets {
         let Packet::Line(line) = packet? else {
             continue;
@@ -69,13 +77,21 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         let Some((sha, name)) = parse_ref(line)? else {
             continue;
         };
-        if name == git_ref {
+        if name == git_ref && tag_of(git_ref).is_none() {
             return Ok(sha.to_owned());
+        }
+        if name == git_ref || name == peeled {
+            found = Some(sha.to_owned());
         }
         has_refs |= name != "capabilities^{}";
     }
+    if let Some(sha) = found {
+        return Ok(sha);
+    }
     let branch = branch_of(git_ref);
-    let message = if has_refs {
+    let message = if let (true, Some(tag)) = (has_refs, tag_of(git_ref)) {
+        format!("the repository has no tag {tag}; push it, or name another")
+    } else if has_refs {
         format!("the repository has no branch {branch}; push it, or change the branch")
     } else {
         format!("the repository is empty; push a commit to branch {branch}")
@@ -264,6 +280,29 @@ mod tests {
             &format!("{} refs/tags/v1\n", sha('c')),
             &format!("{} refs/tags/v1^{{}}\n", sha('a')),
         ])
+    }
+
+    #[test]
+    fn a_tag_is_at_the_commit_that_it_is_about() {
+        let tags = answer(&[
+            &format!("{} refs/heads/main\0caps\n", sha('a')),
+            &format!("{} refs/tags/light\n", sha('b')),
+            &format!("{} refs/tags/v1.2.3\n", sha('c')),
+            &format!("{} refs/tags/v1.2.3^{{}}\n", sha('d')),
+        ]);
+        let at = |git_ref: &str| {
+            head(
+                &Ok(Reply {
+                    status: 200,
+                    body: tags.clone(),
+                }),
+                git_ref,
+            )
+        };
+        assert_eq!(at("refs/tags/light"), Ok(sha('b')));
+        assert_eq!(at("refs/tags/v1.2.3"), Ok(sha('d')));
+        let missing = at("refs/tags/v2").unwrap_err();
+        assert!(missing.message.contains("no tag v2"), "{missing:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
 
 use super::login::Login;
 use super::manifest::{
@@ -84,6 +85,11 @@ impl Registry {
     /// The repository.
     pub fn repository(&self) -> &Repository {
         &self.wire.repository
+    }
+
+    /// The tags of the repository, at most some thousands; none where there is no such repository.
+    pub async fn tags(&self) -> Result<Vec<String>> {
+        self.tried(|| self.read_tags().boxed()).await
     }
 
     /// The manifest of a tag or digest; nothing where there is none.
@@ -214,6 +220,30 @@ impl Registry {
         }
         found.truncate(MAX_REFERRERS);
         Ok(Some(found))
+    }
+
+    async fn read_tags(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Tags {
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.wire.repository.url("tags/list?n=1000");
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let request = self.wire.request(Method::GET, &url)?;
+            let answer = self.wire.send(request, MAX_MANIFEST).await?;
+            if answer.status == StatusCode::NOT_FOUND {
+                break;
+            }
+            let answer = self.wire.expect_success("the tags", answer)?;
+            let tags: Tags = self.wire.parse(&answer.body)?;
+            found.extend(tags.tags.unwrap_or_default());
+            match answer.next_page() {
+                Some(next) => url = next.into(),
+                None => break,
+            }
+        }
+        Ok(found)
     }
 
     async fn read_manifest(&self, reference: &str) -> Result<Option<Manifest>> {

@@ -98,30 +98,54 @@ pub struct Artifact {
 impl Artifact {
     /// Its manifest, in bytes: the same artifact always has the same.
     pub fn manifest(&self) -> Vec<u8> {
-        let mut manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": self.artifact_type,
-            "config": Descriptor::of(EMPTY, EMPTY_CONFIG),
-            "layers": [Descriptor::of(&self.media_type, &self.content)],
-        });
-        let subject = self.subject.as_ref().map(|subject| {
-            let Descriptor {
-                media_type,
-                digest,
-                size,
-                ..
-            } = subject;
-            json!({"mediaType": media_type, "digest": digest, "size": size})
-        });
-        if let Some(fields) = manifest.as_object_mut() {
-            fields.extend(subject.map(|subject| ("subject".to_owned(), subject)));
-            if !self.annotations.is_empty() {
-                fields.insert("annotations".to_owned(), json!(self.annotations));
-            }
-        }
-        serde_json::to_vec(&manifest).unwrap_or_default()
+        let layers = [Descriptor::of(&self.media_type, &self.content)];
+        let subject = self.subject.as_ref();
+        artifact_manifest(&self.artifact_type, &layers, subject, &self.annotations)
     }
+}
+
+/// The manifest of an artifact that is no image, in bytes: the same files always have the same.
+pub fn artifact_manifest(
+    artifact_type: &str,
+    layers: &[Descriptor],
+    subject: Option<&Descriptor>,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<u8> {
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": Descriptor::of(EMPTY, EMPTY_CONFIG),
+        "layers": layers,
+    });
+    let subject = subject.map(|subject| {
+        let Descriptor {
+            media_type,
+            digest,
+            size,
+            ..
+        } = subject;
+        json!({"mediaType": media_type, "digest": digest, "size": size})
+    });
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.extend(subject.map(|subject| ("subject".to_owned(), subject)));
+        if !annotations.is_empty() {
+            fields.insert("annotations".to_owned(), json!(annotations));
+        }
+    }
+    serde_json::to_vec(&manifest).unwrap_or_default()
+}
+
+/// What a node pulls for an image, in bytes: its layers and its configuration; nothing for what is no image.
+pub fn size_of_image(manifest: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Image {
+        config: Descriptor,
+        layers: Vec<Descriptor>,
+    }
+    let image: Image = serde_json::from_slice(manifest).ok()?;
+    let sizes = image.layers.iter().map(|layer| layer.size);
+    Some(sizes.fold(image.config.size, u64::saturating_add))
 }
 
 /// What is read of a manifest.
@@ -214,6 +238,19 @@ mod tests {
         assert_eq!(read.layers[0].digest, digest_of(b"{}"));
         let text = String::from_utf8(bytes).unwrap();
         assert!(!text.contains("annotations") && !text.contains("platform"));
+    }
+
+    #[test]
+    fn the_size_of_an_image_is_what_is_pulled() {
+        let layers = [
+            Descriptor::of("tar", b"12345"),
+            Descriptor::of("tar", b"678"),
+        ];
+        let manifest = json!({"config": Descriptor::of("json", b"{}"), "layers": layers});
+        let bytes = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(size_of_image(&bytes), Some(10));
+        let index = serde_json::to_vec(&Index::default()).unwrap();
+        assert_eq!(size_of_image(&index), None);
     }
 
     #[test]

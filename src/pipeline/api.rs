@@ -7,6 +7,7 @@ mod build;
 mod cache;
 mod gate;
 mod matrix;
+mod package;
 mod param;
 mod pod;
 mod quarantine;
@@ -31,6 +32,7 @@ pub use build::*;
 pub use cache::*;
 pub use gate::*;
 pub use matrix::*;
+pub use package::*;
 pub use param::*;
 pub use pod::*;
 pub use quarantine::*;
@@ -68,12 +70,12 @@ pub use tag::*;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build')",
-     "SBOM and Sign stages are about images, and no stage of this Pipeline builds one: add a Build stage"),
+    ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build' || has(s.packages))",
+     "SBOM and Sign stages are about what was made, and no stage of this Pipeline makes anything: add a Build stage, or packages"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
      "stages[].needs must name other stages of this Pipeline"),
-    ("self.stages.all(s, !has(s.run) || has(s.image) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",
-     "a stage with run needs an image: set stages[].image or matrix.image, or defaults.image for all of them"),
+    ("self.stages.all(s, !has(s.run) || has(s.image) || has(s.imageFrom) || (has(s.matrix) && has(s.matrix.image)) || (has(self.defaults) && has(self.defaults.image)))",
+     "a stage with run needs an image: set stages[].image, imageFrom or matrix.image, or defaults.image for all of them"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, self.stages.all(t, t.name != n || (has(t.always) && t.always) == (has(s.always) && s.always))))",
      "a stage with always: true runs after all others: it may only need other such stages, and no other stage may need it"),
     ("self.stages.all(s, !has(s.caches) || s.caches.all(n, has(self.caches) && self.caches.exists(c, c.name == n)))",
@@ -198,7 +200,16 @@ impl PipelineSpec {
         }
     }
 
-    /// The image in which the script of a stage runs; of the cell with these values, where it has a matrix.
+    /// The stage that makes an image or a package of this name.
+    pub fn maker(&self, artifact: &str) -> Option<&Stage> {
+        self.stages.iter().find(|stage| {
+            let mut packages = stage.packages.iter();
+            (stage.build.is_some() && stage.name == artifact)
+                || packages.any(|package| package.name == artifact)
+        })
+    }
+
+    /// The image that people name for the script of a stage; of the cell with these values, where it has a matrix.
     pub fn image<'a>(&'a self, stage: &'a Stage, values: Option<&AxisValues>) -> Option<&'a str> {
         let matrix = stage.matrix.as_ref().zip(values);
         matrix

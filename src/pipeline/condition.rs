@@ -1,5 +1,6 @@
 //! What `when` of a stage may ask about: facts of the run. No I/O.
 
+use super::api::Param;
 use crate::expression::{self, Fact, Scope};
 use crate::pipeline_run::api::TriggerKind;
 
@@ -19,12 +20,22 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    fn scope(&self) -> Scope {
+    /// With the parameters of the Pipeline; those without a value are empty.
+    fn scope(&self, params: &[Param], values: &[(String, String)]) -> Scope {
         let text = |text: &str| Fact::Text(text.to_owned());
         let branch = self.git_ref.strip_prefix("refs/heads/");
+        let tag = self.git_ref.strip_prefix("refs/tags/");
+        let value = |param: &Param| {
+            let mut values = values.iter();
+            let given = values.find(|(name, _)| *name == param.name);
+            let value = given.map(|(_, value)| value.clone());
+            (param.name.clone(), value.unwrap_or_default())
+        };
         Scope::new([
             ("event", text(self.event.as_str())),
             ("branch", text(branch.unwrap_or_default())),
+            ("tag", text(tag.unwrap_or_default())),
+            ("params", Fact::Map(params.iter().map(value).collect())),
             ("ref", text(self.git_ref)),
             ("sha", text(self.sha)),
             ("actor", text(self.actor)),
@@ -34,8 +45,12 @@ impl Facts<'_> {
 }
 
 /// Runs on which a condition is tried out.
-fn trials() -> Vec<Scope> {
-    let refs = ["refs/heads/main", "refs/heads/release/1.4"];
+fn trials(params: &[Param]) -> Vec<Scope> {
+    let refs = [
+        "refs/heads/main",
+        "refs/heads/release/1.4",
+        "refs/tags/v1.2.3",
+    ];
     let trial = |event, git_ref| Facts {
         event,
         git_ref,
@@ -45,23 +60,33 @@ fn trials() -> Vec<Scope> {
     };
     let events = TriggerKind::ALL.iter();
     events
-        .flat_map(|event| refs.map(|git_ref| trial(*event, git_ref).scope()))
+        .flat_map(|event| refs.map(|git_ref| trial(*event, git_ref).scope(params, &[])))
         .collect()
 }
 
 /// Checks that a condition can be used. The error is for people.
-pub fn check(condition: &str) -> Result<(), String> {
-    expression::check(condition, &trials())
+pub fn check(condition: &str, params: &[Param]) -> Result<(), String> {
+    expression::check(condition, &trials(params))
 }
 
 /// Whether a condition holds for a run. The error is for people.
-pub fn holds(condition: &str, facts: Facts<'_>) -> Result<bool, String> {
-    expression::evaluate(condition, facts.scope())
+pub fn holds(
+    condition: &str,
+    facts: Facts<'_>,
+    params: &[Param],
+    values: &[(String, String)],
+) -> Result<bool, String> {
+    expression::evaluate(condition, facts.scope(params, values))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn params() -> Vec<Param> {
+        let params = serde_json::json!([{"name": "LEVEL"}, {"name": "DEPLOY"}]);
+        serde_json::from_value(params).unwrap()
+    }
 
     fn on(condition: &str, git_ref: &str) -> Result<bool, String> {
         let facts = Facts {
@@ -71,13 +96,14 @@ mod tests {
             actor: "slipway",
             pipeline: "api",
         };
-        holds(condition, facts)
+        let values = [("LEVEL".to_owned(), "debug".to_owned())];
+        holds(condition, facts, &params(), &values)
     }
 
     #[test]
     fn a_condition_asks_about_the_run() {
         let condition = "event == 'Push' && branch.startsWith('release/')";
-        assert_eq!(check(condition), Ok(()));
+        assert_eq!(check(condition, &params()), Ok(()));
         assert_eq!(on(condition, "refs/heads/release/1"), Ok(true));
         assert_eq!(on(condition, "refs/heads/main"), Ok(false));
         assert_eq!(
@@ -89,15 +115,36 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused() {
         for (condition, says) in [
-            ("tag == 'v1'", "there is no tag; there is actor, branch"),
+            ("title == 'v1'", "there is no title; there is actor, branch"),
+            ("params.COLOUR == 'red'", ""),
             ("branch", "not true or false"),
             ("branch ==", ""),
             ("event == 'Manual' && nosuch(branch)", ""),
             ("[1].all(x, x == 1)", "loop"),
         ] {
-            let problem = check(condition).unwrap_err();
+            let problem = check(condition, &params()).unwrap_err();
             assert!(problem.contains(says), "{condition}: {problem}");
         }
+    }
+
+    #[test]
+    fn parameters_and_tags_can_be_asked_for() {
+        for (condition, expected) in [
+            ("params.LEVEL == 'debug'", true),
+            ("params.DEPLOY == ''", true),
+            ("params.DEPLOY == 'yes' || tag.startsWith('v')", false),
+        ] {
+            assert_eq!(check(condition, &params()), Ok(()), "{condition}");
+            assert_eq!(
+                on(condition, "refs/heads/main"),
+                Ok(expected),
+                "{condition}"
+            );
+        }
+        assert_eq!(
+            on("tag == 'v1.2.3' && branch == ''", "refs/tags/v1.2.3"),
+            Ok(true)
+        );
     }
 
     #[test]

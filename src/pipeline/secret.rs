@@ -58,6 +58,12 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
                 found.whole(&format!("{path}.build.pushSecretRef"), &login.name);
             }
         }
+        for package in &stage.packages {
+            if let Some(login) = &package.push_secret_ref {
+                let path = format!("{path}.packages[{}].pushSecretRef", package.name);
+                found.whole(&path, &login.name);
+            }
+        }
         if let Some(sign) = &stage.sign {
             found.key(&format!("{path}.sign.keyRef"), &sign.key_ref.private_key());
         }

@@ -1,5 +1,6 @@
 //! What is wrong with a Pipeline that the schema cannot see. No I/O.
 
+mod made;
 mod pod;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
 use crate::gate::waiver;
 use crate::model::invalid::Invalid;
+use crate::pipeline_run::tag::{MOVING, VERSION};
 
 /// Everything that keeps a spec from being run. Empty for one that can.
 pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
@@ -33,6 +35,7 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
         ));
     }
     pod::check(spec, &mut problems);
+    made::check(spec, &mut problems);
     check_cells(spec, &mut problems);
     check_gates(spec, &mut problems);
     problems
@@ -66,7 +69,7 @@ fn check_stage(spec: &PipelineSpec, index: usize, stage: &Stage, problems: &mut 
     if let Some(problem) = stage
         .when
         .as_deref()
-        .and_then(|w| condition::check(w).err())
+        .and_then(|w| condition::check(w, &spec.params).err())
     {
         let problem = format!("not a usable CEL expression: {problem}");
         problems.push(Invalid::new(path(".when"), problem));
@@ -88,9 +91,10 @@ fn check_work(
             .matrix
             .as_ref()
             .and_then(|matrix| matrix.image.as_ref());
-        if spec.image(stage, None).is_none() && by_matrix.is_none() {
+        let is_made = stage.image_from.is_some();
+        if spec.image(stage, None).is_none() && by_matrix.is_none() && !is_made {
             let problem = format!(
-                "a {} stage needs an image: set it here or in spec.defaults.image",
+                "a {} stage needs an image: set it here or in spec.defaults.image, or imageFrom",
                 stage.type_
             );
             problems.push(Invalid::new(path(".image"), problem));
@@ -136,6 +140,16 @@ fn check_tag(
                 known.join(", ")
             );
             problems.push(Invalid::new(path(".tag.images"), problem));
+        }
+    }
+    for name in &tag.names {
+        let part = MOVING.iter().find(|(part, _)| name.contains(part));
+        let whole = part.map(|(part, _)| name.replacen(part, VERSION, 1));
+        if let Some(whole) = whole.filter(|whole| !tag.names.contains(whole)) {
+            let problem = format!(
+                "{name} moves from version to version, and only {whole} tells which ones there are; add it"
+            );
+            problems.push(Invalid::new(path(".tag.names"), problem));
         }
     }
     if known.is_empty() {
@@ -382,10 +396,10 @@ mod tests {
         let mut stage = test("a", &[]);
         stage["when"] = json!("branch == 'main'");
         assert_eq!(said(with_stages(&[stage.clone()])), "");
-        stage["when"] = json!("tag == 'v1'");
+        stage["when"] = json!("title == 'v1'");
         let said = said(with_stages(&[stage]));
         assert!(
-            said.starts_with("spec.stages[0].when: not a usable CEL expression: there is no tag")
+            said.starts_with("spec.stages[0].when: not a usable CEL expression: there is no title")
         );
     }
 

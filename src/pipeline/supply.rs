@@ -1,4 +1,4 @@
-//! What is wrong with stages that are about images. No I/O.
+//! What is wrong with stages that are about images and packages. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,14 @@ const MAX_IMAGES: usize = 8;
 /// What keeps an SBOM or Sign stage from being run.
 pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> String) -> Vec<Invalid> {
     let mut problems = Vec::new();
-    let built: Vec<&str> = spec
-        .stages
-        .iter()
-        .filter(|other| other.type_ == StageType::Build)
-        .map(|other| other.name.as_str())
-        .collect();
+    let builds = spec.stages.iter();
+    let builds = builds.filter(|other| other.type_ == StageType::Build);
+    let mut built: Vec<&str> = builds.map(|other| other.name.as_str()).collect();
+    if stage.type_ == StageType::Sign {
+        // What is in a package stands in its manifest; who stands for it does not.
+        let packages = spec.stages.iter().flat_map(|other| &other.packages);
+        built.extend(packages.map(|package| package.name.as_str()));
+    }
     let named: Vec<&str> = stage.images().iter().map(String::as_str).collect();
     let images = if named.is_empty() { &built } else { &named };
     if stage.type_ == StageType::Sign && stage.sign.is_none() {
@@ -31,11 +33,11 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
         ".sbom.images"
     };
     if images.is_empty() {
-        let problem = "no stage builds an image that it could be about; add a Build stage";
+        let problem = "no stage makes anything that it could be about; add a Build stage";
         problems.push(Invalid::new(path(field), problem));
     } else if images.len() > MAX_IMAGES {
         let problem = format!(
-            "there are {} images; name at most {MAX_IMAGES}, and make another stage for the others",
+            "there are {} of them; name at most {MAX_IMAGES}, and make another stage for the others",
             images.len()
         );
         problems.push(Invalid::new(path(field), problem));
@@ -44,7 +46,7 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
     for name in images {
         if !built.contains(name) {
             let problem = format!(
-                "no Build stage is called {name}; there are {}",
+                "nothing that is made is called {name}; there are {}",
                 built.join(", ")
             );
             problems.push(Invalid::new(path(field), problem));
@@ -57,7 +59,7 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
 }
 
 /// The stages that a stage needs, directly or over others.
-fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
+pub(super) fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
     let mut found: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&Stage> = vec![stage];
     while let Some(stage) = open.pop() {
@@ -102,10 +104,10 @@ mod tests {
         for (stages, says) in [
             (
                 json!([build("a"), sign(&["b"])]),
-                "no Build stage is called b; there are a",
+                "nothing that is made is called b; there are a",
             ),
             (json!([build("a"), sbom(&[])]), "a has to be built before"),
-            (json!([sign(&[])]), "no stage builds an image"),
+            (json!([sign(&[])]), "no stage makes anything"),
         ] {
             let said = said(&stages);
             assert!(said.contains(says), "{said}");
@@ -121,9 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn packages_are_signed_and_not_listed() {
+        let packages = json!([{"name": "p", "files": ["a"], "repository": "r.example/p"}]);
+        let script = json!({"name": "w", "type": "Custom", "image": "i", "run": "true", "packages": packages});
+        assert_eq!(said(&json!([script, sign(&[])])), "");
+        assert_eq!(said(&json!([script, sign(&["p"])])), "");
+        let sbom =
+            json!({"name": "contents", "type": "SBOM", "needs": ["w"], "sbom": {"images": ["p"]}});
+        assert!(said(&json!([script, sbom])).contains("nothing that is made is called p"));
+    }
+
+    #[test]
     fn a_ninth_image_takes_another_stage() {
         let mut stages: Vec<Value> = (0..9).map(|number| build(&format!("i{number}"))).collect();
         stages.push(sign(&[]));
-        assert!(said(&json!(stages)).contains("there are 9 images"));
+        assert!(said(&json!(stages)).contains("there are 9 of them"));
     }
 }

@@ -1,5 +1,6 @@
 //! What a PipelineRun looks like in YAML, and the facts about a commit that records share. No I/O.
 
+mod artifact;
 mod failure;
 mod gate;
 mod report;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::api::SourceError;
 use crate::schema::{self, closed_set};
 
+pub use artifact::*;
 pub use failure::*;
 pub use gate::*;
 pub use report::*;
@@ -53,6 +55,8 @@ pub use supply::*;
      "sha is needed: only a Manual run may leave it out and take the head of ref"),
     ("!has(self.params) || self.trigger.kind == 'Manual'",
      "only a Manual run takes params"),
+    ("self.ref.startsWith('refs/heads/') || self.trigger.kind == 'Manual'",
+     "only a Manual run is about a tag"),
     ("!has(self.retryOf) || self.trigger.kind == 'Manual'",
      "retryOf is for Manual runs: set trigger.kind to Manual"),
 ]))]
@@ -61,9 +65,9 @@ pub struct PipelineRunSpec {
     pub pipeline_ref: PipelineRef,
     /// What started the run.
     pub trigger: Trigger,
-    /// Full ref of the branch. Example: `refs/heads/main`.
+    /// Full ref of the branch; for a `Manual` run of a tag too. Example: `refs/heads/main`, `refs/tags/v1.2.3`.
     #[serde(rename = "ref")]
-    #[schemars(transform = schema::branch_ref)]
+    #[schemars(transform = schema::git_ref)]
     pub git_ref: String,
     /// Commit that is tested and built, 40 characters; it has to be on `ref`. Default for a `Manual` run:
     /// the head of `ref` when the run starts, to be found in `status.sha`. Example: `3f9c2e1b…`.
@@ -220,7 +224,7 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub gates: Vec<GateVerdict>,
-    /// What the run made.
+    /// What the run made: images and packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub artifacts: Vec<Artifact>,
@@ -273,32 +277,6 @@ pub struct Stop {
     pub by: Option<String>,
     /// Since when.
     pub at: Time,
-}
-
-closed_set! {
-    /// What a run makes.
-    pub enum ArtifactKind {
-        /// A container image.
-        Image,
-    }
-}
-
-/// One thing that a run made.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Artifact {
-    /// Name of the artifact: that of the stage that built it.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-    /// What it is: `Image`.
-    pub kind: ArtifactKind,
-    /// Where it is, without digest. Example: `registry.example/shop/api`.
-    #[serde(rename = "ref")]
-    #[schemars(transform = schema::text::<512>)]
-    pub reference: String,
-    /// Its digest. Example: `sha256:9b2c…`.
-    #[schemars(transform = schema::digest)]
-    pub digest: String,
 }
 
 /// One commit.

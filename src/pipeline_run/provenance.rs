@@ -14,7 +14,7 @@ const BUILD_TYPE: &str = "https://slipway.dev/build/v1";
 /// Who has built it. Which operator it was follows from the key that signs.
 const BUILDER: &str = "https://slipway.dev/operator";
 
-/// How an image of a run was built.
+/// How an image or a package of a run was made.
 pub fn predicate(
     seen: &Observed,
     spec: &PipelineSpec,
@@ -24,11 +24,13 @@ pub fn predicate(
     let git = &spec.source.git;
     let (run, key) = (&seen.spec, &seen.key);
     let sha = status.sha.as_deref().unwrap_or_default();
-    let stage = spec.stages.iter().find(|stage| stage.name == artifact.name);
-    let went = status
-        .stages
-        .iter()
-        .find(|stage| stage.name == artifact.name);
+    let stage = spec.maker(&artifact.name);
+    let package = stage.and_then(|stage| {
+        let mut packages = stage.packages.iter();
+        packages.find(|package| package.name == artifact.name)
+    });
+    let mut went = status.stages.iter();
+    let went = went.find(|went| stage.is_some_and(|stage| stage.name == went.name));
     let job = went.and_then(|stage| stage.job.as_ref());
     let job = job.and_then(|name| seen.jobs.get(name));
     let finished = went.and_then(|stage: &StageStatus| stage.finished_at.as_ref());
@@ -43,8 +45,9 @@ pub fn predicate(
                     "name": run.pipeline_ref.name,
                     "revision": status.revision,
                 },
-                "stage": artifact.name,
+                "stage": stage.map(|stage| &stage.name),
                 "build": stage.and_then(|stage| stage.build.as_ref()),
+                "package": package,
             },
             "internalParameters": {
                 "job": job.map(|job| json!({"name": job.target.key.name, "uid": job.target.uid})),
@@ -80,6 +83,8 @@ mod tests {
             kind: ArtifactKind::Image,
             reference: "registry.example/shop/api".into(),
             digest: digest('9'),
+            size: None,
+            version: None,
         };
         let status = PipelineRunStatus {
             sha: Some(sha('a')),

@@ -23,11 +23,11 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline::matrix::Cell;
 use pod::pod;
-pub use pod::{MAIN, SOURCE, TOOLS};
+pub use pod::{MAIN, PACKAGES, SOURCE, TOOLS};
 pub use publish::has_source;
 pub use release::{release, release_name};
 pub use sidecar::{CLAIM, LOGS};
-pub use supply::subjects;
+pub use supply::has_subjects;
 
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;

@@ -1,11 +1,97 @@
 //! The tags that an image gets: what people write, with what is built in its place. Pure.
 
+use semver::Version;
+
+use crate::git::refs::{branch_of, tag_of};
 use crate::model::key::short_hash;
+use crate::runner::task::{Moving, Versioned};
 
 /// Longest tag of a registry.
 const MAX: usize = 128;
 /// Characters of a commit that people read.
 const SHORT: usize = 7;
+/// What stands for a version as a whole.
+pub const VERSION: &str = "{{version}}";
+/// What stands for less than a version: and how many of its numbers it keeps to.
+pub const MOVING: [(&str, usize); 3] = [("{{latest}}", 0), ("{{major}}", 1), ("{{minor}}", 2)];
+
+/// The tags of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Tags that are written whatever they name now.
+    pub fixed: Vec<String>,
+    /// Tags that are left where a newer version has them.
+    pub versioned: Option<Versioned>,
+}
+
+impl Names {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.versioned.is_none()
+    }
+}
+
+/// The tags that a run writes, of those that people have named.
+pub fn names(wanted: &[String], git_ref: &str, sha: &str) -> Names {
+    let version = tag_of(git_ref).and_then(version_of);
+    let short = tag_of(git_ref).unwrap_or_else(|| branch_of(git_ref));
+    let mut names = Names::default();
+    let mut moving = Vec::new();
+    for name in wanted {
+        let part = MOVING.iter().find(|(part, _)| name.contains(part));
+        if part.is_none() && !name.contains(VERSION) {
+            names.fixed.push(filled(name, short, sha));
+            continue;
+        }
+        let Some(version) = &version else {
+            continue;
+        };
+        let Some((part, depth)) = part else {
+            let name = name.replace(VERSION, &version.to_string());
+            names.fixed.push(filled(&name, short, sha));
+            continue;
+        };
+        if let Some((before, after)) = name.split_once(part)
+            && version.pre.is_empty()
+        {
+            let numbers = [version.major, version.minor].map(|number| number.to_string());
+            let own = match depth {
+                0 => "latest".to_owned(),
+                depth => numbers
+                    .into_iter()
+                    .take(*depth)
+                    .collect::<Vec<_>>()
+                    .join("."),
+            };
+            moving.push(Moving {
+                name: filled(&format!("{before}{own}{after}"), short, sha),
+                before: filled(before, short, sha),
+                after: filled_end(after, short, sha),
+                depth: *depth,
+            });
+        }
+    }
+    names.versioned = version
+        .filter(|_| !moving.is_empty())
+        .map(|version| Versioned {
+            version: version.to_string(),
+            names: moving,
+        });
+    names
+}
+
+/// The version that a git tag names, with or without a `v`; nothing for any other tag, and for those with build metadata,
+/// which a registry's tag cannot have.
+fn version_of(tag: &str) -> Option<Version> {
+    let version = Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()?;
+    version.build.is_empty().then_some(version)
+}
+
+/// The end of a tag, which may begin with what a tag may not.
+fn filled_end(end: &str, branch: &str, sha: &str) -> String {
+    let whole = filled(&format!("x{end}"), branch, sha);
+    whole.strip_prefix('x').unwrap_or_default().to_owned()
+}
 
 /// A tag with what is built in the place of its placeholders. Whatever a branch is called, the result is a tag.
 pub fn filled(name: &str, branch: &str, sha: &str) -> String {
@@ -40,6 +126,62 @@ mod tests {
         assert_eq!(of("{{branch}}-{{shortSha}}"), "feature-pay-later-3f9c2e1");
         assert_eq!(of("v-{{sha}}"), format!("v-{SHA}"));
         assert_eq!(of("edge"), "edge");
+    }
+
+    fn written(wanted: &[&str], git_ref: &str) -> (Vec<String>, Vec<String>) {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let names = names(&wanted, git_ref, SHA);
+        let moving = names.versioned.into_iter().flat_map(|known| known.names);
+        (names.fixed, moving.map(|moving| moving.name).collect())
+    }
+
+    #[test]
+    fn a_version_has_tags_that_move_and_one_that_does_not() {
+        let wanted = [
+            "{{version}}",
+            "{{minor}}",
+            "{{major}}",
+            "{{latest}}",
+            "{{shortSha}}",
+        ];
+        let (fixed, moving) = written(&wanted, "refs/tags/v1.2.3");
+        assert_eq!(fixed, ["1.2.3", "3f9c2e1"]);
+        assert_eq!(moving, ["1.2", "1", "latest"]);
+        let (fixed, moving) = written(&wanted, "refs/tags/2.0.0-rc.1");
+        assert_eq!(fixed, ["2.0.0-rc.1", "3f9c2e1"]);
+        assert_eq!(
+            moving, [""; 0],
+            "nobody asked for a version that is not ready"
+        );
+        for other in [
+            "refs/heads/main",
+            "refs/tags/nightly",
+            "refs/tags/v1.2",
+            "refs/tags/v1.2.3+5",
+        ] {
+            assert_eq!(
+                written(&wanted, other),
+                (vec!["3f9c2e1".to_owned()], Vec::new()),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_version_stays() {
+        let wanted = [
+            "web-{{version}}-slim".to_owned(),
+            "web-{{minor}}-slim".to_owned(),
+        ];
+        let names = names(&wanted, "refs/tags/v1.2.3", SHA);
+        assert_eq!(names.fixed, ["web-1.2.3-slim"]);
+        let expected = Moving {
+            name: "web-1.2-slim".into(),
+            before: "web-".into(),
+            after: "-slim".into(),
+            depth: 2,
+        };
+        assert_eq!(names.versioned.unwrap().names, [expected]);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::api::{
     Attestation, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
 };
 use super::observed::{Ended, Job, JobState, Pod};
-use super::render::{CLAIM, MAIN, SOURCE, TOOLS};
+use super::render::{CLAIM, MAIN, PACKAGES, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
-use crate::runner::report::{SourceReport, StageReport, clean, tail};
+use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 use crate::runner::task;
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
@@ -57,6 +57,10 @@ pub struct Ending {
     pub exit_code: Option<i32>,
     /// Digest of the image.
     pub digest: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// Packages that were pushed.
+    pub packages: Vec<PackageReport>,
     /// What was said about images.
     pub attestations: Vec<Attestation>,
     /// Tests of the reports.
@@ -87,7 +91,7 @@ pub fn judge(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     }
     Verdict::Over(Box::new(match &job.state {
         JobState::Failed(_, reason, message) => failed(type_, pod, reason, message),
-        JobState::Active | JobState::Complete(_) => completed(type_, pod),
+        JobState::Active | JobState::Complete(_) => completed(stage, pod),
     }))
 }
 
@@ -213,8 +217,21 @@ fn how_it_ended(ended: &Ended) -> String {
     format!("it ended with exit code {}", ended.exit_code)
 }
 
-fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
+fn completed(stage: &Stage, pod: Option<&Pod>) -> Ending {
+    let type_ = stage.type_;
+    if !stage.changes.is_empty() && source_report(pod).is_some_and(|report| report.unchanged) {
+        return Ending {
+            phase: StagePhase::Skipped,
+            failure: None,
+            ..ending(FailureKind::Infra, "nothing has changed that it is about")
+        };
+    }
     let report = main_report(pod);
+    let pushed = match packages(stage, pod) {
+        Ok(pushed) => pushed,
+        // The script has its verdict, and it does not count.
+        Err(ending) => return *ending,
+    };
     let digest = report.digest.clone();
     let attests = matches!(type_, StageType::SBOM | StageType::Sign);
     if attests && report.attestations.is_empty() {
@@ -231,6 +248,8 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
         failure: None,
         message: report.message.clone(),
         digest,
+        size: report.size,
+        packages: pushed,
         attestations: report
             .attestations
             .iter()
@@ -239,6 +258,38 @@ fn completed(type_: StageType, pod: Option<&Pod>) -> Ending {
             .collect(),
         log_tail: None,
         ..told(&report)
+    }
+}
+
+/// What the container beside a script has pushed. What the script says of it does not count.
+fn packages(stage: &Stage, pod: Option<&Pod>) -> Result<Vec<PackageReport>, Box<Ending>> {
+    if stage.packages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ended = pod.and_then(|pod| pod.ended.get(PACKAGES));
+    let Some(ended) = ended else {
+        let was_there = pod.is_some_and(|pod| pod.images.contains_key(PACKAGES));
+        if pod.is_some() && !was_there {
+            // Nothing was to be pushed in this run.
+            return Ok(Vec::new());
+        }
+        let message = "what it has pushed is lost with the pod; run it again";
+        return Err(Box::new(lost(FailureKind::Infra, message)));
+    };
+    let report = StageReport::parse(&ended.message).unwrap_or_else(|| StageReport {
+        failure: Some(FailureKind::Infra),
+        message: Some(format!(
+            "pushing packages ended with exit code {}",
+            ended.exit_code
+        )),
+        ..StageReport::default()
+    });
+    match report.failure {
+        None => Ok(report.packages),
+        Some(kind) => Err(Box::new(Ending {
+            is_transient: is_transient(ended),
+            ..ending(kind, report.message.unwrap_or_default())
+        })),
     }
 }
 
@@ -404,6 +455,8 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         message: Some(message.into()),
         exit_code: None,
         digest: None,
+        size: None,
+        packages: Vec::new(),
         attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
@@ -435,10 +488,13 @@ fn main_report(pod: Option<&Pod>) -> StageReport {
         .unwrap_or_default()
 }
 
+fn source_report(pod: Option<&Pod>) -> Option<SourceReport> {
+    SourceReport::parse(&pod?.ended.get(SOURCE)?.message)
+}
+
 /// What a Job's pod says about the commit: the commit itself, and those since the previous Release.
 pub fn commits(job: &Job) -> Option<(Commit, Vec<Commit>)> {
-    let ended = job.pod.as_ref()?.ended.get(SOURCE)?;
-    let report = SourceReport::parse(&ended.message)?;
+    let report = source_report(job.pod.as_ref())?;
     let changes = report.commits();
     Some((report.commit?, changes))
 }

@@ -4,10 +4,11 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::api::PackageType;
 use crate::pipeline_run::api::{Attestation, Commit, GateVerdict, ReportSummary, TestCounts};
 use crate::schema::{self, closed_set};
 
-/// Images by digest, the commits since the previous Release, and the evidence for them.
+/// Images and packages by digest, the commits since the previous Release, and the evidence for them.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "slipway.dev",
@@ -18,7 +19,7 @@ use crate::schema::{self, closed_set};
     category = "slipway",
     namespaced,
     derive = "PartialEq",
-    doc = "Images by digest, the commits since the previous Release, and the evidence for them. Written by the operator only; it never changes.",
+    doc = "Images and packages by digest, the commits since the previous Release, and the evidence for them. Written by the operator only; it never changes.",
     selectable = ".spec.pipeline",
     printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
     printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit.sha"),
@@ -46,14 +47,21 @@ use crate::schema::{self, closed_set};
 #[schemars(transform = schema::Rules(&[
     ("self == oldSelf",
      "a Release cannot change: a new commit makes a new Release"),
+    ("(has(self.images) && self.images.size() > 0) || (has(self.packages) && self.packages.size() > 0)",
+     "a Release has something in it: an image or a package"),
 ]))]
 pub struct ReleaseSpec {
     /// Name of the Pipeline that made it.
     #[schemars(transform = schema::name)]
     pub pipeline: String,
-    /// What is released; 1 to 32 images, told apart by name.
-    #[schemars(length(min = 1), transform = schema::by_name::<32>)]
+    /// Images that are released, at most 32, told apart by name. A Release has an image or a package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
     pub images: Vec<Image>,
+    /// Packages that are released, at most 32, told apart by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub packages: Vec<ReleasedPackage>,
     /// The commit that was built.
     pub commit: Commit,
     /// Commits since the previous Release, newest first; at most 50.
@@ -64,9 +72,9 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub previous: Option<String>,
-    /// Full ref of the branch. Example: `refs/heads/main`.
+    /// Full ref of the branch, or of the tag. Example: `refs/heads/main`.
     #[serde(rename = "ref")]
-    #[schemars(transform = schema::branch_ref)]
+    #[schemars(transform = schema::git_ref)]
     pub git_ref: String,
     /// Why it may be promoted.
     pub evidence: Evidence,
@@ -88,6 +96,28 @@ pub struct Image {
     /// Its digest. Example: `sha256:9b2c…`.
     #[schemars(transform = schema::digest)]
     pub digest: String,
+}
+
+/// One package of a Release: files in a registry, by digest.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleasedPackage {
+    /// Its name in the Pipeline. Example: `parcels`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// What it is: `Wheel`, `Crate`, `Npm` or `File`.
+    #[serde(rename = "type")]
+    pub type_: PackageType,
+    /// Where it is, without tag or digest. Example: `registry.example/shop/parcels`.
+    #[schemars(transform = schema::repository)]
+    pub repository: String,
+    /// Digest of its manifest, which lists its files. Example: `sha256:9b2c…`.
+    #[schemars(transform = schema::digest)]
+    pub digest: String,
+    /// Its version, if its files tell it. Example: `1.2.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub version: Option<String>,
 }
 
 /// One image, ready for a pod.

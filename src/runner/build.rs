@@ -14,14 +14,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::{StageReport, tail};
-use super::task::{self, BuildTask, CommitFile, SecretSource};
-use super::{Folders, memory, say, stage};
-use crate::oci::manifest::is_digest;
+use super::task::{self, BuildTask, CommitFile, SecretSource, Subject};
+use super::{Folders, memory, registry, say, stage};
+use crate::oci::manifest::{is_digest, size_of_image};
 use crate::pipeline::api::{Builder, Isolation};
 use crate::pipeline_run::api::FailureKind;
 
@@ -31,6 +31,8 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(20),
     Duration::from_mins(1),
 ];
+/// How long a registry may take to tell the size of an image.
+const MEASURE: Duration = Duration::from_secs(30);
 /// What builders say when the registry is at fault, and may not be the next time.
 const UNAVAILABLE: [&str; 11] = [
     "500 Internal Server Error",
@@ -170,10 +172,29 @@ async fn build(
         stop,
         mask: mask(task)?,
     };
-    match task.builder {
+    let mut report = match task.builder {
         Builder::BuildKit => buildkit::build(&mut attempts, &places, &commit).await,
         Builder::Buildah => buildah::build(&mut attempts, &places, &commit).await,
+    }?;
+    if let Some(digest) = report.digest.clone() {
+        report.size = measure(task, digest).await;
     }
+    Ok(report)
+}
+
+/// What a node will pull, in bytes. A registry that does not tell it is no reason for a build to fail: the gate that asks
+/// for it says so.
+async fn measure(task: &BuildTask, digest: String) -> Option<u64> {
+    let image = Subject {
+        image: String::new(),
+        repository: task.image().to_owned(),
+        digest,
+        insecure: task.insecure,
+        login: login().map(|folder| folder.display().to_string()),
+    };
+    let registry = registry::open(&image).ok()?;
+    let manifest = timeout(MEASURE, registry::manifest_of(&registry, &image)).await;
+    size_of_image(&manifest.ok()?.ok()?.bytes)
 }
 
 /// What a build must not say.

@@ -15,7 +15,6 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
-use tokio::time::{interval, timeout};
 
 use super::process::Stop;
 use super::task::{CacheItem, FoldersTask};
@@ -30,8 +29,6 @@ const DIGITS: usize = 16;
 const MOST_UNPACKED: u64 = 50;
 /// How long keeping may take.
 const SAVE: Duration = Duration::from_mins(4);
-/// How often it is looked whether the other side has done its part.
-const TICK: Duration = Duration::from_millis(200);
 
 /// What was found of each cache, by its name: its key, and whether an archive fits exactly.
 type Keys = BTreeMap<String, (String, bool)>;
@@ -238,22 +235,15 @@ fn archives(folder: &Path) -> Vec<Archive> {
 
 /// Keeps what is in the folders of caches as soon as the script went well. Ends when the pod does.
 pub async fn keep(task: FoldersTask, folders: &Folders, places: &Places, stop: &mut Stop) {
-    let mut tick = interval(TICK);
-    let asked = async {
-        while !folders.save_caches_file().exists() {
-            tick.tick().await;
-        }
-    };
-    tokio::select! {
-        () = asked => {}
-        () = stop.asked() => return,
+    if !folders.caches().is_asked(stop).await {
+        return;
     }
     let places = places.clone();
     let work = tokio::task::spawn_blocking(move || save_all(&task, &places));
     if work.await.is_err() {
         say("slipway: keeping the caches went wrong");
     }
-    if let Err(error) = fs::write(folders.saved_caches_file(), "") {
+    if let Err(error) = folders.caches().answer("") {
         say(&format!(
             "slipway: cannot say that caches are kept: {error}"
         ));
@@ -263,21 +253,13 @@ pub async fn keep(task: FoldersTask, folders: &Folders, places: &Places, stop: &
 
 /// Has the other container keep the caches, and waits for it. For the container that runs the script.
 pub async fn ask(folders: &Folders) {
-    if let Err(error) = fs::write(folders.save_caches_file(), "") {
-        say(&format!("slipway: caches are not kept: {error}"));
-        return;
-    }
-    let mut tick = interval(TICK);
-    let done = async {
-        while !folders.saved_caches_file().exists() {
-            tick.tick().await;
-        }
-    };
-    if timeout(SAVE, done).await.is_err() {
-        say(&format!(
+    match folders.caches().ask(SAVE).await {
+        Ok(Some(_)) => {}
+        Ok(None) => say(&format!(
             "slipway: caches are not kept within {} s",
             SAVE.as_secs()
-        ));
+        )),
+        Err(error) => say(&format!("slipway: caches are not kept: {error}")),
     }
 }
 

@@ -208,6 +208,9 @@ fn explain(said: &str, sha: &str) -> SourceError {
     } else if has(&["certificate", "SSL"]) {
         let meaning = "the server's certificate is not trusted; set source.git.caBundle";
         (Kind::Protocol, meaning)
+    } else if has(&["not a git command"]) {
+        let meaning = "the runner's image has no git submodule; take one that has all of git";
+        (Kind::Protocol, meaning)
     } else if has(&["not allowed"]) {
         let meaning = "the server sends git to another protocol, which is not allowed";
         (Kind::Protocol, meaning)

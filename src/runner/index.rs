@@ -8,12 +8,13 @@ use super::registry::{self, Trouble};
 use super::report::StageReport;
 use super::say;
 use super::task::{IndexTask, Subject};
-use crate::oci::manifest::{Descriptor, INDEX, Index, digest_of};
+use crate::oci::manifest::{Descriptor, INDEX, Index, digest_of, size_of_image};
 
 /// Joins; the report and the container's exit code.
 pub async fn run(task: &IndexTask) -> (StageReport, u8) {
     let done = registry::within(task.timeout_seconds, join(task)).await;
-    registry::finished(done.map(|digest| {
+    registry::finished(done.map(|joined| {
+        let (digest, size) = joined.map_or((None, None), |(digest, size)| (Some(digest), size));
         let platforms: Vec<&str> = task
             .parts
             .iter()
@@ -26,26 +27,29 @@ pub async fn run(task: &IndexTask) -> (StageReport, u8) {
         StageReport {
             message: Some(message),
             digest,
+            size,
             ..StageReport::default()
         }
     }))
 }
 
-/// The digest of the index; nothing where there is nothing to join.
-async fn join(task: &IndexTask) -> Result<Option<String>, Trouble> {
+/// The digest of the index, and the size of its largest platform if all are known; nothing where there is nothing to join.
+async fn join(task: &IndexTask) -> Result<Option<(String, Option<u64>)>, Trouble> {
     if task.parts.is_empty() {
         return Ok(None);
     }
-    let mut digest = None;
+    let mut joined = None;
     for repository in &task.repositories {
         let registry = registry::open(repository)?;
         let mut index = Index::default();
+        let mut sizes = Vec::new();
         for part in &task.parts {
             let subject = Subject {
                 digest: part.digest.clone(),
                 ..repository.clone()
             };
             let manifest = registry::manifest_of(&registry, &subject).await?;
+            sizes.push(size_of_image(&manifest.bytes));
             index.add(Descriptor {
                 platform: Some(platform(&part.platform)),
                 ..manifest.descriptor()
@@ -55,9 +59,10 @@ async fn join(task: &IndexTask) -> Result<Option<String>, Trouble> {
         let own = digest_of(&bytes);
         registry.put_manifest(&own, INDEX, &bytes).await?;
         say(&format!("slipway: {}@{own}", repository.repository));
-        digest.get_or_insert(own);
+        let sizes: Option<Vec<u64>> = sizes.into_iter().collect();
+        joined.get_or_insert((own, sizes.and_then(|sizes| sizes.into_iter().max())));
     }
-    Ok(digest)
+    Ok(joined)
 }
 
 /// `linux/arm64/v8` as an index has it.

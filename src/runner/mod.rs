@@ -1,7 +1,7 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
-//! caches, `stage` runs a script, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
+//! caches, `stage` runs a script, `packages` pushes what it has left, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
 //! what they say to the operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value
 //! in the environment (`task`), how it went goes back as the container's termination message (`report`). Nothing from
 //! outside is ever spliced into a command line.
@@ -11,12 +11,15 @@ pub mod cache;
 pub mod call;
 pub mod changed;
 pub mod claim;
+mod diff;
 pub mod git;
 pub mod glob;
+pub mod handover;
 pub mod index;
 pub mod log;
 pub mod mask;
 pub mod memory;
+pub mod package;
 pub mod process;
 pub mod registry;
 pub mod report;
@@ -36,6 +39,7 @@ use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
 use crate::error::chain;
+use handover::Handover;
 use process::Stop;
 use report::StageReport;
 
@@ -92,6 +96,8 @@ pub enum Command {
     Restore,
     /// Keep what is in the folders of caches, once the script went well.
     Caches,
+    /// Push what the script has left, once it went well.
+    Packages,
     /// Run a script.
     Stage,
     /// Build an image and push it.
@@ -123,14 +129,19 @@ impl Folders {
         self.workspace.join("source")
     }
 
-    /// With this file, the container with the script asks that caches are kept.
-    pub fn save_caches_file(&self) -> PathBuf {
-        self.workspace.join("caches.save")
+    /// How the container with the script has caches kept.
+    pub fn caches(&self) -> Handover {
+        Handover::new(&self.workspace, "caches")
     }
 
-    /// With this file, the container with the caches answers.
-    pub fn saved_caches_file(&self) -> PathBuf {
-        self.workspace.join("caches.saved")
+    /// How it has packages pushed.
+    pub fn packages(&self) -> Handover {
+        Handover::new(&self.workspace, "packages")
+    }
+
+    /// With this file, `source` says that nothing has changed that the stage is about.
+    pub fn unchanged_file(&self) -> PathBuf {
+        self.workspace.join("unchanged")
     }
 
     /// What `build` needs to know of the commit.
@@ -181,6 +192,7 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
             (report.encode_within(args.report_limit), code)
         }
         Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Packages => told(package::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Index => told(index::run(&parse(task)?).await),
         Command::Tag => told(tag::run(&parse(task)?).await),
@@ -205,6 +217,11 @@ fn install(path: &Path) -> io::Result<()> {
     std::fs::copy(std::env::current_exe()?, &part)?;
     std::fs::set_permissions(&part, PermissionsExt::from_mode(0o755))?;
     std::fs::rename(&part, path)
+}
+
+/// The script of a stage: what is older than it was there before.
+fn script_file(folders: &Folders) -> PathBuf {
+    folders.workspace.join("script.sh")
 }
 
 fn write_report(path: &Path, text: &str) {

@@ -28,6 +28,8 @@ pub const MAX_CHANGES: usize = 50;
 pub const MAX_FAILED: usize = 10;
 /// Attestations that a report has at most: three for each of eight images.
 const MAX_ATTESTATIONS: usize = 24;
+/// Packages that a report has at most.
+const MAX_PACKAGES: usize = 4;
 const MAX_NAME: usize = 256;
 const MAX_PERSON: usize = 128;
 const MAX_TEXT: usize = 512;
@@ -49,6 +51,9 @@ pub struct SourceReport {
     /// Commits since the previous Release, newest first: sha, index of the author, seconds since 1970, subject.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<(String, usize, i64, String)>,
+    /// Whether nothing has changed that the stage is about.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
     /// Why there is no commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<SourceError>,
@@ -73,6 +78,12 @@ pub struct StageReport {
     /// What was said about images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attestations: Vec<AttestationReport>,
+    /// Size of the image that was pushed, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Packages that were pushed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageReport>,
     /// Tests of the reports; nothing when there is no report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
@@ -89,6 +100,10 @@ pub struct StageReport {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,
 }
+
+/// A package that was pushed: its name, its digest, the size of its files together, and its version if they tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageReport(pub String, pub String, pub u64, pub Option<String>);
 
 /// Longest termination message of each of so many containers of a pod, init containers included: the kubelet
 /// divides what a pod may say among all of them, whether they say anything or not.
@@ -255,6 +270,8 @@ impl StageReport {
         self.failed_tests.iter_mut().for_each(clean_test);
         self.attestations.truncate(MAX_ATTESTATIONS);
         self.attestations.retain(|said| is_digest(&said.2));
+        self.packages.truncate(MAX_PACKAGES);
+        self.packages.retain(|package| is_digest(&package.1));
         self.flaky_tests.truncate(MAX_FAILED);
         for test in &mut self.flaky_tests {
             *test = clean(test, MAX_NAME);

@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use super::git::Git;
 use super::report::{MAX_CHANGES, SourceReport, clean};
 use super::task::{self, CommitFile, SourceTask};
-use super::{Folders, changed, say};
+use super::{Folders, changed, diff, say};
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline_run::api::Commit;
 
@@ -94,7 +94,16 @@ async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, Sou
     };
     let result = read_history(task, &history, &mut report).await;
     let _ = fs::remove_dir_all(&history);
-    result.map(|()| report)
+    result?;
+    if let Some(asked) = &task.unchanged {
+        let result = diff::is_unchanged(task, asked, &history).await;
+        let _ = fs::remove_dir_all(&history);
+        report.unchanged = result?;
+    }
+    if report.unchanged {
+        fs::write(folders.unchanged_file(), "").map_err(|error| local(&error.to_string()))?;
+    }
+    Ok(report)
 }
 
 async fn check_out(task: &SourceTask, folders: &Folders) -> Result<Commit, SourceError> {
@@ -113,6 +122,17 @@ async fn check_out(task: &SourceTask, folders: &Folders) -> Result<Commit, Sourc
     git.call(&fetch).await?;
     git.call(&["checkout", "-q", "--detach", "FETCH_HEAD"])
         .await?;
+    if task.submodules {
+        let update = [
+            "submodule",
+            "--quiet",
+            "update",
+            "--init",
+            "--recursive",
+            "--depth=1",
+        ];
+        git.call(&update).await?;
+    }
     let commits = log(&git, &["-1"]).await?;
     let commit = commits.into_iter().next();
     let commit = commit

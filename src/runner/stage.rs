@@ -13,7 +13,7 @@ use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, cache, changed, glob, memory, say};
+use super::{Folders, cache, changed, glob, memory, package, say, script_file};
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::{FailureKind, ReportSummary};
 use crate::report::problem::Problems;
@@ -24,6 +24,10 @@ const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
+    if folders.unchanged_file().exists() {
+        say("slipway: nothing has changed that this stage is about");
+        return (StageReport::default(), 0);
+    }
     let mask = match Mask::read(&task.secrets) {
         Ok(mask) => mask,
         Err(message) => return not_started(message),
@@ -50,6 +54,9 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
     let code = exit_code(&report);
     if code == 0 && task.saves_caches {
         cache::ask(folders).await;
+    }
+    if code == 0 && task.pushes_packages {
+        package::ask(folders).await;
     }
     (mask.report(report), code)
 }
@@ -88,10 +95,6 @@ async fn execute(
     let running = process::start_watched(command, mask, Box::new(watch))?;
     let limit = Duration::from_secs(task.timeout_seconds);
     running.finish(limit, stop).await
-}
-
-fn script_file(folders: &Folders) -> std::path::PathBuf {
-    folders.workspace.join("script.sh")
 }
 
 /// What the end of a program means. `out_of_memory`: the kernel has killed something meanwhile.

@@ -1,6 +1,7 @@
 //! What a container of a stage pod is asked to do: JSON in one environment variable. No I/O.
 
 mod build;
+mod package;
 mod publish;
 mod supply;
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
-pub use publish::{IndexTask, Joined, TagTask};
+pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
+pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
@@ -126,6 +128,22 @@ pub struct SourceTask {
     /// Number of commits to fetch; 0 for all.
     #[serde(default = "one")]
     pub depth: u32,
+    /// Whether submodules are fetched too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub submodules: bool,
+    /// Commit of the newest Release, and globs of files: whether one of them has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<Unchanged>,
+}
+
+/// Asks whether nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchanged {
+    /// Since this commit.
+    pub since: String,
+    /// Of the files that fit one of these globs.
+    pub globs: Vec<String>,
 }
 
 fn one() -> u32 {
@@ -155,6 +173,9 @@ pub struct ScriptTask {
     /// Whether the container beside it is told to keep caches when it went well.
     #[serde(default)]
     pub saves_caches: bool,
+    /// Whether the container beside it is told to push packages when it went well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pushes_packages: bool,
 }
 
 impl ScriptTask {
@@ -172,6 +193,7 @@ impl ScriptTask {
             quarantine: Vec::new(),
             secrets: Vec::new(),
             saves_caches: false,
+            pushes_packages: false,
         }
     }
 }

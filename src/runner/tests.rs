@@ -50,6 +50,7 @@ fn script(text: &str) -> ScriptTask {
         quarantine: Vec::new(),
         secrets: Vec::new(),
         saves_caches: false,
+        pushes_packages: false,
     }
 }
 
@@ -228,6 +229,8 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         ca_file: None,
         login: None,
         depth: 1,
+        submodules: false,
+        unchanged: None,
     };
     (server, repository, task, shas)
 }
@@ -356,6 +359,82 @@ async fn a_commit_has_to_be_on_its_branch() {
         let (report, _) = source::run(&task, &folder.folders()).await;
         assert_eq!(report.error.map(|error| error.kind), expected, "{branch}");
     }
+}
+
+#[tokio::test]
+async fn submodules_are_fetched_where_that_is_wanted() {
+    let folder = Folder::new("submodules");
+    let (server, repository, mut task, _) = open_repository(1).await;
+    let other = server.create("shop/lib").await.unwrap();
+    let old = other
+        .commit("main", "Old", &[("lib", "old")])
+        .await
+        .unwrap();
+    other
+        .commit("main", "New", &[("lib", "new")])
+        .await
+        .unwrap();
+    task.sha = repository
+        .add_submodule("vendor/lib", "../lib", &old)
+        .await
+        .unwrap();
+    let file = folder.0.join("source/vendor/lib/lib");
+    let (_, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!((code, file.exists()), (0, false));
+    task.submodules = true;
+    let (report, code) = source::run(&task, &folder.folders()).await;
+    assert_eq!(code, 0, "{report:?}");
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        "old",
+        "at the commit that is named"
+    );
+
+    // Nothing of the machine, and no other protocols.
+    for url in ["/etc", "file:///etc", "ssh://git@git.example/lib"] {
+        task.sha = repository
+            .add_submodule("vendor/lib", url, &old)
+            .await
+            .unwrap();
+        let (report, code) = source::run(&task, &folder.folders()).await;
+        assert_eq!(code, 1, "{url}: {report:?}");
+        assert!(!file.exists(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_stage_is_told_whether_its_files_have_changed() {
+    let folder = Folder::new("unchanged");
+    let (_server, repository, mut task, shas) = open_repository(2).await;
+    let sha = repository
+        .commit("main", "Docs", &[("docs/a.md", "a")])
+        .await
+        .unwrap();
+    task.sha = sha;
+    let ask = async |since: &str, glob: &str| {
+        let task = SourceTask {
+            unchanged: Some(task::Unchanged {
+                since: since.to_owned(),
+                globs: vec![glob.to_owned()],
+            }),
+            ..task.clone()
+        };
+        let _ = std::fs::remove_file(folder.folders().unchanged_file());
+        let (report, code) = source::run(&task, &folder.folders()).await;
+        assert_eq!(code, 0, "{report:?}");
+        assert_eq!(report.unchanged, folder.folders().unchanged_file().exists());
+        report.unchanged
+    };
+    assert!(ask(&shas[1], "src/**").await);
+    assert!(!ask(&shas[1], "docs/**").await);
+    assert!(ask(&shas[1], "file").await, "it has changed before");
+    assert!(!ask(&shas[0], "file").await);
+    assert!(!ask(&"0".repeat(40), "src/**").await, "nobody can tell");
+    let script = script("touch ran");
+    std::fs::write(folder.folders().unchanged_file(), "").unwrap();
+    let (report, code) = stage(&folder, &script).await;
+    assert_eq!((code, report), (0, report::StageReport::default()));
+    assert!(!folder.0.join("source/ran").exists());
 }
 
 #[tokio::test]
@@ -500,6 +579,8 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         ca_file: None,
         login: None,
         depth: 1,
+        submodules: false,
+        unchanged: None,
     };
     let (report, code) = source::run_with(
         &task,

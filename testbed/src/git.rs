@@ -164,6 +164,34 @@ impl Repository {
         git(work, &["rev-parse", "HEAD"]).await
     }
 
+    /// Gives a commit a tag with a message, and pushes it.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn tag(&self, name: &str, sha: &str) -> Result<()> {
+        git(&self.work, &["tag", "-a", "-m", name, name, sha]).await?;
+        git(&self.work, &["push", "-q", "origin", name]).await?;
+        Ok(())
+    }
+
+    /// Adds a commit of another repository as a submodule and pushes that; the new commit.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn add_submodule(&self, path: &str, url: &str, sha: &str) -> Result<String> {
+        let work = &self.work;
+        let modules = format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
+        fs::write(work.join(".gitmodules"), modules)?;
+        git(work, &["add", ".gitmodules"]).await?;
+        let entry = format!("160000,{sha},{path}");
+        git(work, &["update-index", "--add", "--cacheinfo", &entry]).await?;
+        git(work, &["commit", "-q", "-m", "Add a submodule"]).await?;
+        git(work, &["push", "-q", "origin", "HEAD"]).await?;
+        git(work, &["rev-parse", "HEAD"]).await
+    }
+
     /// Moves a branch back to an earlier commit, as a forced push does.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Builds of images in pods of the node: the same image twice, a cache that is of use, builders with few rights.
 
+mod package;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,10 +77,15 @@ impl<'a> Workshop<'a> {
 
     /// Runs a commit once more, as a person.
     async fn again(&self, sha: &str) {
+        self.again_at("refs/heads/main", sha).await;
+    }
+
+    /// The same, of another branch or a tag.
+    async fn again_at(&self, git_ref: &str, sha: &str) {
         let run = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "again"},
             "spec": {
-                "pipelineRef": {"name": "shop"}, "ref": "refs/heads/main", "sha": sha,
+                "pipelineRef": {"name": "shop"}, "ref": git_ref, "sha": sha,
                 "trigger": {"kind": "Manual", "actor": "admin"},
             },
         });
@@ -308,14 +315,14 @@ async fn an_image_for_two_platforms_is_an_index_that_has_its_tags_once_everythin
     .await;
 }
 
-/// The digest of a tag in the node's registry, and the index there.
+/// The digest of a tag in the node's registry, and what is there.
 async fn tagged(image: &str, tag: &str) -> (String, Value) {
     let (registry, repository) = image.split_once('/').unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
-    let answer = http
-        .get(url)
-        .header("accept", "application/vnd.oci.image.index.v1+json");
+    let types = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                 application/vnd.docker.distribution.manifest.v2+json";
+    let answer = http.get(url).header("accept", types);
     let answer = answer.send().await.unwrap().error_for_status().unwrap();
     let digest = answer.headers()["docker-content-digest"]
         .to_str()

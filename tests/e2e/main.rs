@@ -18,7 +18,7 @@ mod stage; // the node, the operator on it, and the sample's images
 mod acceptance; // the whole of it, from commits to production; the longest, and first by its name
 mod analysis; // slow answers, no answers, no requests, a value that flaps
 mod back; // ways back: aborts at each step, and the version before
-mod build; // images, built in pods: the same twice, and from a cache
+mod build; // images, built in pods: the same twice, and from a cache; and packages
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
 mod compare; // a canary beside a stable that is ill, and one beside a stable that is well

@@ -14,9 +14,12 @@ use slipway::model::signed::SignedQuestion;
 use slipway::oci::client::Registry;
 use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, referrers_tag};
 use slipway::oci::repository::Repository;
+use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
-use slipway::runner::sign;
-use slipway::runner::task::{SignTask, Signed, Subject};
+use slipway::runner::task::{
+    Moving, PackageItem, PackagesTask, SignTask, Signed, Subject, TagTask, Versioned,
+};
+use slipway::runner::{Folders, package, sign, tag};
 use slipway::supply::finding::Finding;
 use slipway::supply::key::SigningKey;
 use tempfile::TempDir;
@@ -293,4 +296,123 @@ async fn a_question_goes_only_where_the_operator_may_go() {
             .url
             .starts_with("http://127.0.0.1")
     );
+}
+
+/// What a container is asked to push, from a checkout of its own.
+fn a_package(server: &Server) -> (PackagesTask, Folders) {
+    let folders = Folders {
+        workspace: server.folder.path().join("workspace"),
+    };
+    let dist = folders.checkout().join("dist");
+    std::fs::create_dir_all(&dist).unwrap();
+    std::fs::write(folders.workspace.join("script.sh"), "true").unwrap();
+    std::fs::write(dist.join("parcels-1.2.0-py3-none-any.whl"), "wheel").unwrap();
+    std::fs::write(dist.join("parcels-1.2.0.tar.gz"), "sources").unwrap();
+    let task = PackagesTask {
+        packages: vec![PackageItem {
+            subject: Subject {
+                image: "parcels".into(),
+                repository: format!("{}/shop/parcels", server.address),
+                digest: String::new(),
+                insecure: true,
+                login: None,
+            },
+            type_: PackageType::Wheel,
+            files: vec!["dist/*".into()],
+        }],
+        annotations: [("org.opencontainers.image.revision".into(), "abc".into())].into(),
+        timeout_seconds: 60,
+    };
+    (task, folders)
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn a_package_has_the_same_digest_whenever_it_is_pushed() {
+    let server = Server::debian().await;
+    let (task, folders) = a_package(&server);
+    let first = package::push_all(&task, &folders).await.unwrap();
+    let made = &first.packages[0];
+    assert_eq!(
+        (made.0.as_str(), made.2, made.3.as_deref()),
+        ("parcels", 12, Some("1.2.0")),
+        "{first:?}"
+    );
+    let again = package::push_all(&task, &folders).await.unwrap();
+    assert_eq!(again.packages, first.packages);
+
+    let repository = Repository::parse(&format!("{}/shop/parcels", server.address), true).unwrap();
+    let registry = Registry::new(reqwest::Client::new(), repository, None);
+    let manifest = registry.manifest(&made.1).await.unwrap().unwrap();
+    let read: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
+    let title = "org.opencontainers.image.title";
+    let names: Vec<&String> = read
+        .layers
+        .iter()
+        .map(|layer| &layer.annotations[title])
+        .collect();
+    assert_eq!(
+        names,
+        ["parcels-1.2.0-py3-none-any.whl", "parcels-1.2.0.tar.gz"]
+    );
+    assert_eq!(
+        registry.blob(&read.layers[0].digest, 100).await.unwrap(),
+        b"wheel"
+    );
+    assert_eq!(registry.tags().await.unwrap(), [""; 0], "by digest only");
+
+    std::fs::write(folders.checkout().join("dist/notes.txt"), "more").unwrap();
+    let refused = package::push_all(&task, &folders).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Config);
+    assert!(refused.message.contains("notes.txt is none of type Wheel"));
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn tags_of_versions_never_move_back() {
+    let server = Server::debian().await;
+    let registry = server.registry();
+    assert_eq!(
+        registry.tags().await.unwrap(),
+        [""; 0],
+        "of what is not there"
+    );
+    let image = server.push_image().await;
+    let release = async |version: &str, minor: &str| {
+        let moving = |name: &str, depth| Moving {
+            name: name.into(),
+            before: String::new(),
+            after: String::new(),
+            depth,
+        };
+        let task = TagTask {
+            images: vec![Subject {
+                image: "api".into(),
+                repository: server.name(),
+                digest: image.digest.clone(),
+                insecure: true,
+                login: None,
+            }],
+            names: vec![version.into()],
+            versioned: Some(Versioned {
+                version: version.into(),
+                names: vec![moving(minor, 2), moving("latest", 0)],
+            }),
+            timeout_seconds: 60,
+        };
+        let (report, code) = tag::run(&task).await;
+        assert_eq!(code, 0, "{report:?}");
+        report.message.unwrap()
+    };
+    assert_eq!(
+        release("1.3.0", "1.3").await,
+        "the images have the tags 1.3.0, 1.3, latest"
+    );
+    assert_eq!(
+        release("1.2.4", "1.2").await,
+        "the images have the tags 1.2.4, 1.2"
+    );
+    let mut tags = registry.tags().await.unwrap();
+    tags.sort();
+    assert_eq!(tags, ["1.2", "1.2.4", "1.3", "1.3.0", "latest", "main"]);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
 use crate::pipeline::api::Pipeline;
-use crate::pipeline_run::api::{PipelineRun, PipelineRunSpec, TriggerKind};
+use crate::pipeline_run::api::{PipelineRun, PipelineRunSpec, RunParam, TriggerKind};
 
 /// Of which Pipeline, and at which commit.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,12 @@ pub struct Args {
     /// Branch; by default the one that the Pipeline makes Releases of.
     #[arg(long)]
     pub branch: Option<String>,
+    /// Tag instead of a branch, such as v1.2.3.
+    #[arg(long, conflicts_with = "branch")]
+    pub tag: Option<String>,
+    /// Value for a parameter of the Pipeline, as NAME=VALUE; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    pub params: Vec<RunParam>,
     /// Commit, 40 characters, on that branch; by default its head.
     #[arg(long)]
     pub sha: Option<String>,
@@ -34,10 +40,15 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     let pipeline: Pipeline = server.get(&args.pipeline).await?;
     let branch = args.branch.as_deref();
     let branch = branch.unwrap_or(pipeline.spec.release_branch());
+    let git_ref = match &args.tag {
+        Some(tag) => format!("refs/tags/{tag}"),
+        None => format!("refs/heads/{branch}"),
+    };
     let spec = json!({
         "pipelineRef": {"name": args.pipeline},
         "trigger": {"kind": TriggerKind::Manual, "actor": server.user().await?},
-        "ref": format!("refs/heads/{branch}"),
+        "ref": git_ref,
+        "params": args.params,
         "sha": args.sha,
         "retryOf": args.retry_of.as_ref().map(|name| json!({"name": name})),
     });
@@ -59,10 +70,33 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     })
 }
 
+fn param(text: &str) -> Result<RunParam, String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
+    Ok(RunParam {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
 fn prefix(pipeline: &str) -> &str {
     let end = pipeline.len().min(57);
     pipeline
         .get(..end)
         .unwrap_or(pipeline)
         .trim_end_matches(['-', '.'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_has_a_name_and_a_value() {
+        let given = |text: &str| param(text).map(|param| (param.name, param.value));
+        assert_eq!(given("LEVEL=a=b"), Ok(("LEVEL".into(), "a=b".into())));
+        assert_eq!(given("LEVEL="), Ok(("LEVEL".into(), String::new())));
+        assert!(given("LEVEL").is_err());
+    }
 }

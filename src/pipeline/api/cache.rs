@@ -105,7 +105,7 @@ impl Cache {
 }
 
 /// A quantity in bytes, as Kubernetes writes it with powers of two.
-fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u32); 4] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)];
     let unit = UNITS
         .iter()

@@ -25,9 +25,9 @@ closed_set! {
 #[schemars(transform = schema::Rules(&[
     ("[has(self.result), has(self.tests), has(self.coverage), has(self.complexity), has(self.vulnerabilities), \
       has(self.findings), has(self.secrets), has(self.licences), has(self.benchmarks), has(self.latency), \
-      has(self.accessibility), has(self.cel)].filter(x, x).size() == 1",
+      has(self.accessibility), has(self.size), has(self.cel)].filter(x, x).size() == 1",
      "a gate needs exactly one check: set one of result, tests, coverage, complexity, vulnerabilities, findings, \
-      secrets, licences, benchmarks, latency, accessibility, cel"),
+      secrets, licences, benchmarks, latency, accessibility, size, cel"),
 ]))]
 pub struct Gate {
     /// Name of the gate. Example: `tests`.
@@ -74,6 +74,9 @@ pub struct Gate {
     /// Judges the accessibility of pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessibility: Option<AccessibilityGate>,
+    /// Judges the size of images and packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<SizeGate>,
     /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates.md has what it may
     /// name. Example: `coverage.line >= 80.0 && findings.total == 0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,6 +298,16 @@ pub struct AccessibilityGate {
     pub min_score: Option<u32>,
 }
 
+/// A limit for the size of images and packages.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SizeGate {
+    /// Largest size of each image, as its registry hands it out: compressed, of the largest platform; and of each package.
+    /// A quantity in bytes. Example: `300Mi`.
+    #[schemars(transform = schema::byte_quantity)]
+    pub max: String,
+}
+
 /// Leaves something out of a gate, until a day.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -359,6 +372,13 @@ impl TestsGate {
     /// Tests that must have run.
     pub fn min_tests(&self) -> u32 {
         self.min_tests.unwrap_or(1)
+    }
+}
+
+impl SizeGate {
+    /// Largest size, in bytes; nothing where it cannot be read.
+    pub fn max_bytes(&self) -> Option<u64> {
+        super::cache::bytes(&self.max)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::model::secret::SecretKey;
 use crate::schema::{self, closed_set};
 
 /// Names of the containers that Slipway has in a stage's pod beside the services.
-pub const OUR_CONTAINERS: [&str; 7] = [
-    "tools", "source", "restore", "caches", "logs", "claim", "main",
+pub const OUR_CONTAINERS: [&str; 8] = [
+    "tools", "source", "restore", "caches", "packages", "logs", "claim", "main",
 ];
 
 /// One environment variable.
@@ -107,16 +107,24 @@ pub struct PodSettings {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("!(self.name in ['tools', 'source', 'restore', 'caches', 'logs', 'claim', 'main'])",
+    ("!(self.name in ['tools', 'source', 'restore', 'caches', 'packages', 'logs', 'claim', 'main'])",
      "a container of Slipway's own has that name: call the service otherwise"),
+    ("has(self.image) != has(self.imageFrom)",
+     "a service runs one image: set image or imageFrom"),
 ]))]
 pub struct Service {
     /// Name of the service: a host name for the script, and the name of its container. Example: `postgres`.
     #[schemars(transform = schema::name)]
     pub name: String,
     /// Its image. Example: `registry.example/postgres:17`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::image)]
-    pub image: String,
+    pub image: Option<String>,
+    /// Build stage whose image it is instead, by the digest that this run has made; the stage has to need it, and the node
+    /// has to be able to pull it. Example: `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub image_from: Option<String>,
     /// Program and arguments instead of those of the image; at most 32. Default: the image's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<32, 1024>)]

@@ -25,6 +25,11 @@ pub struct ReleaseWhen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::branch)]
     pub branch: Option<String>,
+    /// Glob of tags whose runs make a Release too; one that is there already for the same commit and content is not made
+    /// again. Default: none. Example: `v*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<128>)]
+    pub tags: Option<String>,
 }
 
 fn yes() -> bool {

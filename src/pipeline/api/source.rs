@@ -48,6 +48,10 @@ pub struct GitSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub fetch_depth: Option<u32>,
+    /// Fetches the repositories that the commit names as submodules too, and theirs. They are reached by the same protocols,
+    /// and with the same login where they are on the same server. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<bool>,
 }
 
 /// User and password, or token, for a repository. They are seen by the operator and by the container that fetches the

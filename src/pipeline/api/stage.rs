@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, EnvVar, Matrix, PodSettings, Reports, Sbom, Service, Sign, Tag};
+use super::{Build, EnvVar, Matrix, Package, PodSettings, Reports, Sbom, Service, Sign, Tag};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -129,8 +129,14 @@ impl StageType {
      "a Build stage needs build and takes no run: what is built stands in the Dockerfile"),
     ("self.type != 'Build' || !has(self.image)",
      "a Build stage takes no image: the operator sets the builder's; build.image is where the result is pushed"),
-    ("has(self.run) || (!has(self.services) && !has(self.caches))",
-     "services and caches are for stages with run"),
+    ("has(self.run) || (!has(self.services) && !has(self.caches) && !has(self.packages) && !has(self.imageFrom) && !has(self.changes))",
+     "services, caches, packages, imageFrom and changes are for stages with run"),
+    ("!has(self.imageFrom) || !(has(self.image) || has(self.matrix) && has(self.matrix.image))",
+     "a script runs in one image: set image, imageFrom or matrix.image"),
+    ("!has(self.packages) || !(has(self.matrix) || has(self.always) && self.always)",
+     "a stage with packages runs once, before the Release: take matrix and always out, or move the packages to another stage"),
+    ("!has(self.changes) || !(has(self.packages) || has(self.matrix) || has(self.always) && self.always)",
+     "a stage with changes may be left out: it takes no packages, which the Release would lack, no matrix and no always"),
     ("self.type != 'Build' || !has(self.reports)",
      "a Build stage makes no reports: move them to a Test stage"),
     ("self.type != 'Build' || !has(self.matrix)",
@@ -166,12 +172,18 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<16>)]
     pub needs: Vec<String>,
-    /// Condition in CEL over `event` (`Push` or `Manual`), `branch`, `ref`, `sha`, `actor` and `pipeline`. When the stage's
-    /// turn has come and it does not hold, the stage is skipped, and those that need it run all the same.
+    /// Condition in CEL over `event` (`Push` or `Manual`), `branch`, `tag`, `ref`, `sha`, `actor`, `pipeline` and
+    /// `params.NAME`. When the stage's turn has come and it does not hold, the stage is skipped, and those that need it run all the same.
     /// Default: it always runs. Example: `event == 'Push' && branch.startsWith('release/')`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
     pub when: Option<String>,
+    /// Globs of files, at most 16. When nothing that fits one of them has changed since the newest Release, the script is not
+    /// run, the stage is skipped, and those that need it run all the same; without a Release it runs. Only for stages with
+    /// `run`. Default: it runs whatever has changed. Example: `["services/api/**"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<16, 256>)]
+    pub changes: Vec<String>,
     /// Runs the stage after all others, whatever became of them, a cancelled run included: to clean up, or to tell.
     /// Its script reads `SLIPWAY_RUN_RESULT`; if it fails, the run fails. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +198,11 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::image)]
     pub image: Option<String>,
+    /// Build stage whose image `run` runs in, by the digest that this run has made; the stage has to need it, and the node has
+    /// to be able to pull it. Default: `image`. Example: `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub image_from: Option<String>,
     /// Shell script, run by `/bin/sh -e` in the root of the repository; any exit code but 0 fails the
     /// stage. At most 16384 characters. Not for `Build`. Example: `pytest --junitxml=junit.xml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +237,11 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<8>)]
     pub caches: Vec<String>,
+    /// Files that the script leaves and a registry keeps by digest, at most 4 packages; they are part of the Release. Only for
+    /// stages with `run`. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<4>)]
+    pub packages: Vec<Package>,
     /// Files that the script leaves and the gates judge. Default: only the exit code counts.
     /// Not for `Build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,12 +287,19 @@ impl Stage {
             .map_or(time::Duration::from_mins(30), Into::into)
     }
 
-    /// Names of the Build stages whose images an SBOM or Sign stage is about; none for all of them.
+    /// Names of the Build stages (and packages) that an SBOM or Sign stage is about; none for all of them.
     pub fn images(&self) -> &[String] {
         let sbom = self.sbom.as_ref().map(|sbom| &sbom.images);
         let sign = self.sign.as_ref().map(|sign| &sign.images);
         let tag = self.tag.as_ref().map(|tag| &tag.images);
         sbom.or(sign).or(tag).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Names of the Build stages whose images its pod runs.
+    pub fn images_from(&self) -> impl Iterator<Item = &str> {
+        let services = self.services.iter();
+        let services = services.filter_map(|service| service.image_from.as_deref());
+        self.image_from.as_deref().into_iter().chain(services)
     }
 
     /// Whether it runs after all others, whatever became of them.

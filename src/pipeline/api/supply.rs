@@ -21,8 +21,8 @@ pub struct Sbom {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Sign {
-    /// Names of the Build stages whose images are signed, at most 8. Default: all Build stages of the Pipeline.
-    /// Example: `[api]`.
+    /// Names of the Build stages whose images are signed, and of packages; at most 8. Default: all images and packages of the
+    /// Pipeline. Example: `[api]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<8>)]
     pub images: Vec<String>,

@@ -48,8 +48,10 @@ closed_set! {
         Gates,
         /// The run was stopped before.
         Stopped,
-        /// It is about images, and the run has made none: stages that need it run all the same.
+        /// It is about images or packages, and the run has made none: stages that need it run all the same.
         Nothing,
+        /// Nothing has changed that it is about: stages that need it run all the same.
+        Unchanged,
     }
 }
 
@@ -109,7 +111,8 @@ pub struct StageStatus {
     /// What its other reports say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<ReportSummary>,
-    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing`.
+    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing` (there was nothing to do); or `Unchanged`, when nothing has
+    /// changed that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
     /// The cells of its matrix; at most 256 in a run.

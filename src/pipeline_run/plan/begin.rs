@@ -112,20 +112,22 @@ impl Draft<'_> {
                     take_over(slot, known, name);
                 }
             }
-            self.take_over_results(status);
+            self.take_over_results(spec, status);
         }
     }
 
-    fn take_over_results(&mut self, origin: &PipelineRunStatus) {
+    fn take_over_results(&mut self, spec: &PipelineSpec, origin: &PipelineRunStatus) {
         if origin.commit.is_some() {
             self.next.commit.clone_from(&origin.commit);
             self.next.changes.clone_from(&origin.changes);
             self.next.previous.clone_from(&origin.previous);
         }
         let stages = &self.next.stages;
-        let is_done = |name: &str| {
+        let is_done = |artifact: &str| {
+            let maker = spec.maker(artifact).map(|stage| &stage.name);
             let mut stages = stages.iter();
-            stages.any(|stage| stage.name == name && stage.phase == StagePhase::Succeeded)
+            let is_it = |stage: &StageStatus| maker == Some(&stage.name);
+            stages.any(|stage| is_it(stage) && stage.phase == StagePhase::Succeeded)
         };
         let artifacts = origin.artifacts.iter();
         let artifacts = artifacts.filter(|artifact| is_done(&artifact.name));

@@ -5,7 +5,9 @@ use super::super::render;
 use super::stage::Wave;
 use super::{Draft, cells};
 use crate::gate::{self, Evidence};
+use crate::git::refs;
 use crate::model::action::Action;
+use crate::model::glob;
 use crate::model::plan::Why;
 use crate::pipeline::api::PipelineSpec;
 
@@ -21,8 +23,14 @@ impl Draft<'_> {
         self.next.tests = cells::sum(work.iter().filter_map(|stage| stage.tests));
         let previous = self.next.previous.as_deref();
         let previous = previous.and_then(|name| self.seen.release(name));
+        let made = self.next.artifacts.iter().filter_map(|artifact| {
+            let maker = spec.maker(&artifact.name)?;
+            Some((maker.name.as_str(), artifact))
+        });
+        let made: Vec<_> = made.collect();
         let evidence = Evidence {
             stages: &work,
+            made: &made,
             baseline: previous.map(|release| &release.spec.evidence),
         };
         self.next.gates = gate::judge_all(&spec.gates, &spec.waivers, &evidence, self.now);
@@ -43,7 +51,7 @@ impl Draft<'_> {
     pub(super) fn conclude(&mut self, spec: &PipelineSpec) {
         let result = self.result();
         if result == RunPhase::Succeeded && self.makes_release(spec) {
-            self.release();
+            self.release(spec);
         } else {
             self.end(result);
         }
@@ -98,12 +106,20 @@ impl Draft<'_> {
     }
 
     fn makes_release(&self, spec: &PipelineSpec) -> bool {
-        let branch = format!("refs/heads/{}", spec.release_branch());
-        spec.release.enabled && self.seen.spec.git_ref == branch && !self.next.artifacts.is_empty()
+        let git_ref = &self.seen.spec.git_ref;
+        let is_meant = match refs::tag_of(git_ref) {
+            Some(tag) => {
+                let when = spec.release.when.as_ref();
+                let tags = when.and_then(|when| when.tags.as_deref());
+                tags.is_some_and(|glob| glob::matches(glob, tag))
+            }
+            None => *git_ref == format!("refs/heads/{}", spec.release_branch()),
+        };
+        spec.release.enabled && is_meant && !self.next.artifacts.is_empty()
     }
 
     /// Makes the Release, and ends when it is there.
-    fn release(&mut self) {
+    fn release(&mut self, spec: &PipelineSpec) {
         let Some(commit) = self.next.commit.clone() else {
             let message = "nothing is known of the commit, because the reports of all pods are \
                            lost; make a new run";
@@ -118,7 +134,7 @@ impl Draft<'_> {
             return;
         }
         let message = format!("making Release {name}");
-        let release = render::release(self.seen, &self.next, name, &commit);
+        let release = render::release((self.seen, spec), &self.next, name, &commit);
         self.actions.push(Action::Create(release));
         self.wait(Why::normal("Releasing", message), None);
     }

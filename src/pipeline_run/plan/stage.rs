@@ -7,16 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
     Artifact, ArtifactKind, Attestation, CellStatus, Failure, FailureKind, SkipReason, StagePhase,
-    StageStatus,
+    StageStatus, TriggerKind,
 };
-use super::super::render;
 use super::super::verdict::{self, Ending};
+use super::super::{param, render, tag};
 use super::Draft;
 use super::attempt::{Now, Part};
 use super::cells;
 use crate::pipeline::api::{Matrix, PipelineSpec, Stage};
 use crate::pipeline::condition::{self, Facts};
 use crate::pipeline::matrix::{self, Cell};
+use crate::runner::report::PackageReport;
 
 /// When a stage's turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl Draft<'_> {
         if !needs.all(|name| self.phase_of(name).is_some_and(StagePhase::is_over)) {
             return;
         }
-        match self.is_wanted(stage) {
+        match self.is_wanted(spec, stage) {
             Ok(true) => {}
             Ok(false) => {
                 let why = "not started, because its condition (when) does not hold".to_owned();
@@ -155,10 +156,19 @@ impl Draft<'_> {
                 return;
             }
         }
-        if !stage.type_.has_source()
-            && render::subjects(spec, &self.next, stage.images()).is_empty()
-        {
-            let why = "not started, because the run has made no image that it is about".to_owned();
+        if !stage.type_.has_source() && !render::has_subjects(spec, &self.next, stage) {
+            let why = "not started, because the run has made nothing that it is about".to_owned();
+            skip(status, SkipReason::Nothing, why);
+            return;
+        }
+        if !self.has_tags(stage) {
+            let why = "not started, because all its tags are for versions (refs/tags/v1.2.3)";
+            skip(status, SkipReason::Nothing, why.to_owned());
+            return;
+        }
+        let mut images = stage.images_from();
+        if let Some(missing) = images.find(|name| !self.has_made(name)) {
+            let why = format!("not started, because {missing} has pushed no image in this run");
             skip(status, SkipReason::Nothing, why);
             return;
         }
@@ -190,16 +200,31 @@ impl Draft<'_> {
                 && stage.phase != StagePhase::Succeeded
                 && !matches!(
                     stage.skipped_because,
-                    Some(SkipReason::When | SkipReason::Nothing)
+                    Some(SkipReason::When | SkipReason::Nothing | SkipReason::Unchanged)
                 )
         })
     }
 
-    fn is_wanted(&self, stage: &Stage) -> Result<bool, String> {
+    fn has_tags(&self, stage: &Stage) -> bool {
+        let sha = self.next.sha.as_deref().unwrap_or_default();
+        let git_ref = &self.seen.spec.git_ref;
+        let tag = stage.tag.as_ref();
+        tag.is_none_or(|tag| !tag::names(&tag.names, git_ref, sha).is_empty())
+    }
+
+    fn has_made(&self, artifact: &str) -> bool {
+        let mut artifacts = self.next.artifacts.iter();
+        artifacts.any(|known| known.name == artifact)
+    }
+
+    fn is_wanted(&self, spec: &PipelineSpec, stage: &Stage) -> Result<bool, String> {
         let Some(condition) = &stage.when else {
             return Ok(true);
         };
         let run = &self.seen.spec;
+        let by_hand = run.trigger.kind == TriggerKind::Manual;
+        // A run whose parameters are wrong has no stages.
+        let params = param::settle(&spec.params, &run.params, by_hand).unwrap_or_default();
         let facts = Facts {
             event: run.trigger.kind,
             git_ref: &run.git_ref,
@@ -207,7 +232,7 @@ impl Draft<'_> {
             actor: &run.trigger.actor,
             pipeline: &run.pipeline_ref.name,
         };
-        condition::holds(condition, facts)
+        condition::holds(condition, facts, &spec.params, &params)
     }
 
     fn follow_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
@@ -310,6 +335,9 @@ impl Draft<'_> {
         take_in_reports(status, &mut ending);
         let attempts = own.attempt.unwrap_or(1);
         own.phase = ending.phase;
+        if ending.phase == StagePhase::Skipped && part.cell.is_none() {
+            status.skipped_because = Some(SkipReason::Unchanged);
+        }
         own.finished_at = Some(Time(self.now));
         own.retry_at = None;
         own.exit_code = ending.exit_code;
@@ -339,21 +367,41 @@ impl Draft<'_> {
             self.next.attestations.retain(is_other);
             self.next.attestations.push(said);
         }
+        for PackageReport(name, digest, size, version) in ending.packages {
+            let mut packages = part.stage.packages.iter();
+            // A report can be forged by nobody but us; still, it makes nothing that the Pipeline does not name.
+            if let Some(package) = packages.find(|package| package.name == name) {
+                self.note_artifact(Artifact {
+                    name,
+                    kind: ArtifactKind::Package,
+                    reference: package.repository.clone(),
+                    digest,
+                    size: Some(size),
+                    version,
+                });
+            }
+        }
         let Some(digest) = ending.digest else {
             return;
         };
         let of_platform = part.cell.and_then(Cell::platform);
         own.digest = part.cell.map(|_| digest.clone());
         if let (None, Some(build)) = (of_platform, &part.stage.build) {
-            let name = &part.stage.name;
-            self.next.artifacts.retain(|known| known.name != *name);
-            self.next.artifacts.push(Artifact {
-                name: name.clone(),
+            self.note_artifact(Artifact {
+                name: part.stage.name.clone(),
                 kind: ArtifactKind::Image,
                 reference: build.image.clone(),
                 digest,
+                size: ending.size,
+                version: None,
             });
         }
+    }
+
+    fn note_artifact(&mut self, made: Artifact) {
+        let artifacts = &mut self.next.artifacts;
+        artifacts.retain(|known| known.name != made.name);
+        artifacts.push(made);
     }
 }
 

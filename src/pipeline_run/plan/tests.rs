@@ -3,8 +3,10 @@
 mod ending;
 mod evidence;
 mod matrix;
+mod package;
 mod publish;
 mod retry;
+mod sample;
 mod supply;
 
 use super::super::api::{GateResult, RunParam, StageStatus};

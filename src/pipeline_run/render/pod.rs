@@ -6,6 +6,7 @@
 )]
 
 mod cache;
+mod package;
 mod service;
 mod setting;
 mod variable;
@@ -14,10 +15,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{At, build, publish, sidecar, supply};
-use crate::pipeline::api::{Gate, PipelineSpec, Reports, Stage};
+use crate::pipeline::api::{Gate, PipelineSpec, Reports, SecurityProfile, Stage};
+use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
-use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask};
+use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask, Unchanged};
+pub use package::PACKAGES;
 use variable::{Content, Variable};
 
 /// Name of the container that brings the runner.
@@ -67,10 +70,12 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
         parts.main = main;
         parts.volumes.extend(volumes);
     } else {
-        add_source(&mut parts, seen, spec, stage, at);
+        add_source(&mut parts, seen, (spec, stage), at);
         add_main(&mut parts, seen, spec, stage, at);
         let profile = settings.security_profile.unwrap_or_default();
-        parts.init.extend(service::containers(stage, profile));
+        parts
+            .init
+            .extend(service::containers(stage, profile, at.run));
     }
     if let Some(resources) = &stage.resources {
         parts.main["resources"] = resources.clone();
@@ -138,6 +143,16 @@ pub(super) fn confined() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
+/// Lets a container of ours read what a script has left: such files may be for their user only, and who that is, is up to
+/// the image.
+fn read_files_of_scripts(container: &mut Value, spec: &PipelineSpec, stage: &Stage) {
+    let profile = stage.pod(&spec.defaults);
+    let is_baseline = profile.security_profile.unwrap_or_default() == SecurityProfile::Baseline;
+    if is_baseline && profile.run_as_user.is_none() {
+        container["securityContext"]["capabilities"]["add"] = json!(["DAC_OVERRIDE"]);
+    }
+}
+
 fn runner(seen: &Observed) -> &str {
     seen.images.runner.as_deref().unwrap_or_default()
 }
@@ -151,11 +166,23 @@ fn tools(seen: &Observed) -> Value {
     })
 }
 
-fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) {
+/// The image that a stage of this run has made.
+pub(super) fn image_of(run: &PipelineRunStatus, stage: &str) -> Option<String> {
+    let mut artifacts = run.artifacts.iter();
+    let is_it = |known: &&Artifact| known.kind == ArtifactKind::Image && known.name == stage;
+    artifacts.find(is_it).map(Artifact::pinned)
+}
+
+fn add_source(
+    parts: &mut Parts,
+    seen: &Observed,
+    (spec, stage): (&PipelineSpec, &Stage),
+    at: At<'_>,
+) {
     let mut source = json!({
         "name": SOURCE, "image": runner(seen),
         "command": [task::RUNNER_IN_IMAGE, "source"],
-        "env": [task_variable(&source_task(seen, spec, stage, at))],
+        "env": [task_variable(&source_task(seen, (spec, stage), at))],
         "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
         "securityContext": confined(),
     });
@@ -178,7 +205,7 @@ fn add_source(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &S
     parts.init.push(source);
 }
 
-fn source_task(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> SourceTask {
+fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage), at: At<'_>) -> SourceTask {
     let git = &spec.source.git;
     let bundle = git.ca_bundle.as_ref();
     let login = git.credentials.as_ref().map(|credentials| GitLogin {
@@ -199,6 +226,14 @@ fn source_task(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) 
         ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
         login,
         depth: git.fetch_depth(),
+        submodules: git.submodules.unwrap_or(false),
+        unchanged: at
+            .since
+            .filter(|_| !stage.changes.is_empty())
+            .map(|since| Unchanged {
+                since: since.to_owned(),
+                globs: stage.changes.clone(),
+            }),
     }
 }
 
@@ -250,17 +285,22 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
         parts.main["env"] = env.into();
     } else {
         let saves = cache::add(parts, seen, spec, stage, &variables);
+        let pushes = package::add(parts, seen, spec, stage, at);
         variable::mount_files(parts, &variables);
         let secrets = variables.iter().filter_map(Variable::secret_source);
         let task = ScriptTask {
             secrets: secrets.collect(),
             quarantine: at.run.quarantine.clone(),
             saves_caches: saves,
+            pushes_packages: pushes,
             ..ScriptTask::of(stage)
         };
         let env = variables.iter().map(Variable::render);
         parts.main["env"] = env.chain([task_variable(&task)]).collect();
-        parts.main["image"] = spec.image(stage, at.cell.map(|cell| &cell.values)).into();
+        let named = spec.image(stage, at.cell.map(|cell| &cell.values));
+        let made = stage.image_from.as_deref();
+        let made = made.and_then(|name| image_of(at.run, name));
+        parts.main["image"] = made.or_else(|| named.map(str::to_owned)).into();
         parts.main["command"] = json!([task::RUNNER, "stage"]);
         let profile = stage.pod(&spec.defaults).security_profile;
         parts.main["securityContext"] = setting::of_people(profile.unwrap_or_default());

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::At;
 use super::pod::task_variable;
 use super::supply::{Logins, own, subjects};
-use crate::git::refs::branch_of;
 use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
 use crate::pipeline::matrix::{self, Cell};
 use crate::pipeline_run::api::{Artifact, ArtifactKind};
@@ -42,16 +41,13 @@ fn tag(
     (stage, tag): (&Stage, &Tag),
 ) -> (Value, Vec<Value>) {
     let mut logins = Logins::default();
-    let branch = branch_of(&seen.spec.git_ref);
+    let names = tag::names(&tag.names, &seen.spec.git_ref, at.sha);
     let images = subjects(spec, at.run, &tag.images).into_iter();
     let images = images.flat_map(|(artifact, build)| everywhere(&mut logins, artifact, build));
     let task = TagTask {
         images: images.collect(),
-        names: tag
-            .names
-            .iter()
-            .map(|name| tag::filled(name, branch, at.sha))
-            .collect(),
+        names: names.fixed,
+        versioned: names.versioned,
         timeout_seconds: stage.timeout().as_secs(),
     };
     own(seen, ("tag", task_variable(&task)), &json!([]), logins)
@@ -81,6 +77,8 @@ fn index(seen: &Observed, at: At<'_>, (stage, build): (&Stage, &Build)) -> (Valu
         kind: ArtifactKind::Image,
         reference: build.image.clone(),
         digest: String::new(),
+        size: None,
+        version: None,
     };
     let task = IndexTask {
         repositories: everywhere(&mut logins, &artifact, build),
@@ -98,7 +96,7 @@ fn everywhere(logins: &mut Logins, artifact: &Artifact, build: &Build) -> Vec<Su
             reference: repository.clone(),
             ..artifact.clone()
         };
-        logins.subject(&there, build)
+        logins.subject(&there, build.into())
     };
     repositories.map(subject).collect()
 }

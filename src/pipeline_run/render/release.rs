@@ -7,9 +7,12 @@ use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
-use crate::pipeline_run::api::{Artifact, Commit, PipelineRunStatus, StageStatus};
+use crate::pipeline::api::{Package, PipelineSpec};
+use crate::pipeline_run::api::{Artifact, ArtifactKind, Commit, PipelineRunStatus, StageStatus};
 use crate::pipeline_run::observed::Observed;
-use crate::release::api::{Evidence, Image, ReleaseKind, ReleaseSpec, StageReports};
+use crate::release::api::{
+    Evidence, Image, ReleaseKind, ReleaseSpec, ReleasedPackage, StageReports,
+};
 
 /// Name of a Release: the same content of the same commit makes no second one.
 pub fn release_name(pipeline: &str, sha: &str, artifacts: &[Artifact]) -> String {
@@ -25,15 +28,18 @@ pub fn release_name(pipeline: &str, sha: &str, artifacts: &[Artifact]) -> String
 
 /// The Release of a run that passed. It has no owner: it outlives run and Pipeline.
 pub fn release(
-    seen: &Observed,
+    (seen, spec): (&Observed, &PipelineSpec),
     status: &PipelineRunStatus,
     name: String,
     commit: &Commit,
 ) -> Manifest {
     let pipeline = &seen.spec.pipeline_ref.name;
-    let spec = ReleaseSpec {
+    let released = ReleaseSpec {
         pipeline: pipeline.clone(),
-        images: status.artifacts.iter().map(image).collect(),
+        images: made(status, ArtifactKind::Image).map(image).collect(),
+        packages: made(status, ArtifactKind::Package)
+            .map(|artifact| package(spec, artifact))
+            .collect(),
         commit: commit.clone(),
         changes: status.changes.clone(),
         previous: status.previous.clone().filter(|previous| *previous != name),
@@ -57,7 +63,7 @@ pub fn release(
         key,
         &labels,
         None,
-        json!({"spec": spec}),
+        json!({"spec": released}),
     )
 }
 
@@ -71,6 +77,23 @@ fn reports(stage: &StageStatus) -> Option<StageReports> {
         stage: stage.name.clone(),
         summary,
     })
+}
+
+fn made(status: &PipelineRunStatus, kind: ArtifactKind) -> impl Iterator<Item = &Artifact> {
+    let artifacts = status.artifacts.iter();
+    artifacts.filter(move |artifact| artifact.kind == kind)
+}
+
+fn package(spec: &PipelineSpec, artifact: &Artifact) -> ReleasedPackage {
+    let mut packages = spec.stages.iter().flat_map(|stage| &stage.packages);
+    let package = packages.find(|package| package.name == artifact.name);
+    ReleasedPackage {
+        name: artifact.name.clone(),
+        type_: package.map(Package::type_).unwrap_or_default(),
+        repository: artifact.reference.clone(),
+        digest: artifact.digest.clone(),
+        version: artifact.version.clone(),
+    }
 }
 
 fn image(artifact: &Artifact) -> Image {

@@ -1,4 +1,4 @@
-//! The containers that list what is in images, and sign them. No I/O.
+//! The containers that list what is in images, and sign what a run has made. No I/O.
 //!
 //! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only.
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::At;
 use super::build::mount_login;
 use super::pod::{MAIN, confined, task_variable};
-use crate::pipeline::api::{Build, PipelineSpec, Stage, StageType};
+use crate::pipeline::api::{Build, Package, PipelineSpec, RegistryLogin, Stage, StageType};
 use crate::pipeline_run::api::{
     Artifact, ArtifactKind, Attestation, AttestationKind, PipelineRunStatus,
 };
@@ -28,7 +28,7 @@ const LOGIN_FOLDER: &str = "/slipway-login";
 pub(super) const NOBODY: u32 = 65532;
 
 /// The images that a stage is about: those that were built in this run, of the Build stages that it names, or of all.
-pub fn subjects<'a>(
+pub(super) fn subjects<'a>(
     spec: &'a PipelineSpec,
     status: &'a PipelineRunStatus,
     names: &[String],
@@ -45,6 +45,59 @@ pub fn subjects<'a>(
     built.collect()
 }
 
+/// Where something is that a run has made, and how its registry is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Home<'a> {
+    is_insecure: bool,
+    login: Option<&'a RegistryLogin>,
+}
+
+impl<'a> From<&'a Build> for Home<'a> {
+    fn from(build: &'a Build) -> Self {
+        Self {
+            is_insecure: build.insecure_registry(),
+            login: build.push_secret_ref.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Package> for Home<'a> {
+    fn from(package: &'a Package) -> Self {
+        Self {
+            is_insecure: package.insecure_registry(),
+            login: package.push_secret_ref.as_ref(),
+        }
+    }
+}
+
+/// What a stage signs: what was made in this run, of the images and packages that it names, or all of it.
+fn signed<'a>(
+    spec: &'a PipelineSpec,
+    status: &'a PipelineRunStatus,
+    names: &[String],
+) -> Vec<(&'a Artifact, Home<'a>)> {
+    let images = subjects(spec, status, names).into_iter();
+    let images = images.map(|(artifact, build)| (artifact, Home::from(build)));
+    let packages = spec.stages.iter().flat_map(|stage| &stage.packages);
+    let packages = packages.filter(|package| names.is_empty() || names.contains(&package.name));
+    let packages = packages.filter_map(|package| {
+        let mut artifacts = status.artifacts.iter();
+        let artifact = artifacts.find(|artifact| {
+            artifact.kind == ArtifactKind::Package && artifact.name == package.name
+        })?;
+        Some((artifact, Home::from(package)))
+    });
+    images.chain(packages).collect()
+}
+
+/// Whether the run has made anything that a stage is about.
+pub fn has_subjects(spec: &PipelineSpec, status: &PipelineRunStatus, stage: &Stage) -> bool {
+    if stage.type_ == StageType::Sign {
+        return !signed(spec, status, stage.images()).is_empty();
+    }
+    !subjects(spec, status, stage.images()).is_empty()
+}
+
 /// The container of a stage that lists, and the volumes that only it needs.
 pub(super) fn sbom(
     seen: &Observed,
@@ -59,7 +112,7 @@ pub(super) fn sbom(
     let images = subjects(spec, at.run, stage.images()).into_iter();
     let task = SbomTask {
         images: images
-            .map(|(artifact, build)| logins.subject(artifact, build))
+            .map(|(artifact, build)| logins.subject(artifact, build.into()))
             .collect(),
         timeout_seconds: stage.timeout().as_secs(),
     };
@@ -89,9 +142,9 @@ pub(super) fn sign(
 ) -> Option<(Value, Vec<Value>)> {
     let sign = stage.sign.as_ref()?;
     let mut logins = Logins::default();
-    let subjects = subjects(spec, at.run, stage.images());
-    let signed = subjects.into_iter().map(|(artifact, build)| Signed {
-        subject: logins.subject(artifact, build),
+    let subjects = signed(spec, at.run, stage.images());
+    let signed = subjects.into_iter().map(|(artifact, home)| Signed {
+        subject: logins.subject(artifact, home),
         provenance: sign
             .provenance()
             .then(|| provenance::predicate(seen, spec, at.run, artifact)),
@@ -153,9 +206,9 @@ fn sbom_of(status: &PipelineRunStatus, artifact: &Artifact) -> Option<String> {
 pub(super) struct Logins(Vec<String>);
 
 impl Logins {
-    /// An image for a task, with the login for its registry.
-    pub(super) fn subject(&mut self, artifact: &Artifact, build: &Build) -> Subject {
-        let login = build.push_secret_ref.as_ref().map(|login| {
+    /// An image or a package for a task, with the login for its registry.
+    pub(super) fn subject(&mut self, artifact: &Artifact, home: Home<'_>) -> Subject {
+        let login = home.login.map(|login| {
             let known = self.0.iter().position(|name| *name == login.name);
             let index = known.unwrap_or_else(|| {
                 self.0.push(login.name.clone());
@@ -167,7 +220,7 @@ impl Logins {
             image: artifact.name.clone(),
             repository: artifact.reference.clone(),
             digest: artifact.digest.clone(),
-            insecure: build.insecure_registry(),
+            insecure: home.is_insecure,
             login,
         }
     }

@@ -38,6 +38,8 @@ fn built() -> PipelineRunStatus {
             kind: ArtifactKind::Image,
             reference: "registry.example/shop/api".into(),
             digest: digest('9'),
+            size: None,
+            version: None,
         }],
         ..PipelineRunStatus::default()
     }

@@ -10,10 +10,37 @@ use super::Subject;
 pub struct TagTask {
     /// The images, in each repository that they are in.
     pub images: Vec<Subject>,
-    /// The tags.
+    /// Tags that are written whatever they name now.
     pub names: Vec<String>,
+    /// Tags that are left where a newer version has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versioned: Option<Versioned>,
     /// How long it may take.
     pub timeout_seconds: u64,
+}
+
+/// Tags that move from version to version, and never back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Versioned {
+    /// The version that is built.
+    pub version: String,
+    /// The tags.
+    pub names: Vec<Moving>,
+}
+
+/// A tag that moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moving {
+    /// The tag.
+    pub name: String,
+    /// What stands before the version in the tags of whole versions.
+    pub before: String,
+    /// What stands behind it.
+    pub after: String,
+    /// How many numbers of a version have to be the same for it to count here.
+    pub depth: usize,
 }
 
 /// Join the images of several platforms into one.

@@ -12,8 +12,8 @@
 use serde_json::{Value, json};
 
 use super::variable::{Content, Variable};
-use super::{Parts, confined, push, runner, task_variable};
-use crate::pipeline::api::{Cache, CacheFallback, CacheSave, PipelineSpec, SecurityProfile, Stage};
+use super::{Parts, confined, push, read_files_of_scripts, runner, task_variable};
+use crate::pipeline::api::{Cache, CacheFallback, CacheSave, PipelineSpec, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::task::{self, CacheItem, FoldersTask};
 
@@ -52,12 +52,7 @@ pub(super) fn add(
     if saves {
         let mut container = container(seen, CACHES, &task);
         container["restartPolicy"] = "Always".into();
-        let profile = stage.pod(&spec.defaults);
-        let is_baseline = profile.security_profile.unwrap_or_default() == SecurityProfile::Baseline;
-        if is_baseline && profile.run_as_user.is_none() {
-            // Scripts leave files that only their user may read, and who that is, is up to the image.
-            container["securityContext"]["capabilities"]["add"] = json!(["DAC_OVERRIDE"]);
-        }
+        read_files_of_scripts(&mut container, spec, stage);
         parts.init.push(container);
     }
     for cache in caches {

@@ -10,20 +10,27 @@ use serde_json::{Value, json};
 use super::setting;
 use super::variable::Variable;
 use crate::pipeline::api::{Readiness, SecurityProfile, Service, Stage};
+use crate::pipeline_run::api::PipelineRunStatus;
 
 /// How long services may take to end, in seconds; and a script that is stopped, with its report. Programs that do not
 /// listen to SIGTERM, as most do not that are process 1 of a container, take all of it.
 const GRACE: u32 = 15;
 
 /// One container per service.
-pub(super) fn containers(stage: &Stage, profile: SecurityProfile) -> Vec<Value> {
+pub(super) fn containers(
+    stage: &Stage,
+    profile: SecurityProfile,
+    run: &PipelineRunStatus,
+) -> Vec<Value> {
     let services = stage.services.iter();
     services
-        .map(|service| container(service, profile))
+        .map(|service| container(service, profile, run))
         .collect()
 }
 
-fn container(service: &Service, profile: SecurityProfile) -> Value {
+fn container(service: &Service, profile: SecurityProfile, run: &PipelineRunStatus) -> Value {
+    let made = service.image_from.as_deref();
+    let made = made.and_then(|name| super::image_of(run, name));
     let env = service.env.iter().map(|variable| {
         let value = variable.value.clone().unwrap_or_default();
         Variable::plain(&variable.name, value).render()
@@ -31,7 +38,7 @@ fn container(service: &Service, profile: SecurityProfile) -> Value {
     let env: Vec<Value> = env.collect();
     let mut container = json!({
         "name": service.name,
-        "image": service.image,
+        "image": made.or_else(|| service.image.clone()),
         // Beside the stage, and started again where it ends before.
         "restartPolicy": "Always",
         // Of one that fails the end of its log is in the pod's status, and so in the run's.

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::{Parts, push};
-use crate::git::refs::branch_of;
+use crate::git::refs::{branch_of, tag_of};
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline_run::api::TriggerKind;
@@ -97,13 +97,19 @@ pub(super) fn all(
         .map(|(name, value)| Variable::plain(&name, value));
     let git_ref = seen.spec.git_ref.as_str();
     let attempt = at.attempt.to_string();
+    let tag = tag_of(git_ref);
+    let branch = if tag.is_some() {
+        ""
+    } else {
+        branch_of(git_ref)
+    };
     let ours = [
         ("CI", "true"),
         ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
         ("SLIPWAY_RUN", &seen.key.name),
         ("SLIPWAY_STAGE", &stage.name),
         ("SLIPWAY_REF", git_ref),
-        ("SLIPWAY_BRANCH", branch_of(git_ref)),
+        ("SLIPWAY_BRANCH", branch),
         ("SLIPWAY_SHA", at.sha),
         ("SLIPWAY_ATTEMPT", &attempt),
     ];
@@ -111,7 +117,8 @@ pub(super) fn all(
     let result = at
         .result
         .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str()));
-    let ours = ours.into_iter().chain(cell).chain(result);
+    let tag = tag.map(|tag| ("SLIPWAY_TAG", tag));
+    let ours = ours.into_iter().chain(tag).chain(cell).chain(result);
     let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
     let axes = at.cell.iter().flat_map(|cell| &cell.values);
     let axes = axes.map(|(axis, value)| {

@@ -1,0 +1,46 @@
+//! Fragments about repositories. No I/O.
+
+use schemars::Schema;
+
+use super::{rule, set};
+
+/// A git commit, in full.
+pub fn commit_sha(schema: &mut Schema) {
+    set(schema, "maxLength", 40);
+    rule(
+        schema,
+        "self.matches('^[0-9a-f]{40}$')",
+        "must be the full commit: 40 characters 0-9 a-f, as `git rev-parse HEAD` prints it",
+    );
+}
+
+/// A branch by its full ref.
+pub fn branch_ref(schema: &mut Schema) {
+    set(schema, "maxLength", 256);
+    rule(
+        schema,
+        "self.matches('^refs/heads/[A-Za-z0-9_][A-Za-z0-9._/+-]*$')",
+        "must be the full ref of a branch, such as refs/heads/main",
+    );
+}
+
+/// A branch or a tag by its full ref.
+pub fn git_ref(schema: &mut Schema) {
+    set(schema, "maxLength", 256);
+    rule(
+        schema,
+        "self.matches('^refs/(heads|tags)/[A-Za-z0-9_][A-Za-z0-9._/+-]*$')",
+        "must be the full ref of a branch or a tag, such as refs/heads/main or refs/tags/v1.2.3",
+    );
+}
+
+/// A branch by its short name.
+pub fn branch(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 245);
+    rule(
+        schema,
+        "self.matches('^[A-Za-z0-9_][A-Za-z0-9._/+-]*$') && !self.startsWith('refs/')",
+        "must be the short name of a branch, such as main or release/1.4",
+    );
+}
