@@ -122,7 +122,8 @@ fn variable(body: &Value, name: &str) -> Option<String> {
 #[test]
 fn a_script_knows_the_images_that_were_built_before_it_and_no_others() {
     let look = |needs: &[&str]| {
-        let look = json!({"name": "look", "type": "Scan", "image": "i", "run": "true", "needs": needs});
+        let look =
+            json!({"name": "look", "type": "Scan", "image": "i", "run": "true", "needs": needs});
         let between = json!({"name": "between", "type": "Test", "image": "i", "run": "true", "needs": ["image"]});
         let mut spec = with(&between);
         spec.stages.push(serde_json::from_value(look).unwrap());

@@ -80,7 +80,9 @@ impl Stage {
         admin
             .run(&[&["rollout", "status"][..], &deployment].concat(), "")
             .await?;
-        teller.good("git server, a key that signs, and the users dana (developer) and olga (approver)");
+        teller.good(
+            "git server, a key that signs, and the users dana (developer) and olga (approver)",
+        );
 
         let world = World::watch(&control_plane.client()?, NAMESPACE, &KINDS);
         let repository = Repository::create(node.gateway()).await?;
