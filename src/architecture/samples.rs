@@ -261,6 +261,7 @@ fn every_object_of_the_demo_parses_and_plans() {
         ("PROMETHEUS", "prometheus.example:9090"),
         ("PYTHON_IMAGE", "registry.example/python:3.11"),
         ("GIT_SERVER_IMAGE", "registry.example/git-server:1"),
+        ("PUBLIC_KEY", "-----BEGIN PUBLIC KEY-----\\n"),
         ("ACTION", "Approve"),
         ("WHO", "olga"),
         ("RELEASE", "greeter-3f9c2e1b4d"),

@@ -59,7 +59,7 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
 }
 
 /// The stages that a stage needs, directly or over others.
-pub(super) fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
+pub fn before<'a>(spec: &'a PipelineSpec, stage: &'a Stage) -> BTreeSet<&'a str> {
     let mut found: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&Stage> = vec![stage];
     while let Some(stage) = open.pop() {

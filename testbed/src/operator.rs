@@ -113,6 +113,8 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
         values.push(format!("stages.buildkitImage={buildkit}"));
         let buildah = image::base::buildah(registry).await?;
         values.push(format!("stages.buildahImage={buildah}"));
+        let syft = image::base::syft(registry).await?;
+        values.push(format!("stages.syftImage={syft}"));
     }
     values.extend(settings.iter().map(|setting| (*setting).to_owned()));
     let chart = root.join("charts/slipway").display().to_string();

@@ -1,5 +1,4 @@
-//! What is built is signed, and an Environment takes only that. The long version lists what is in the image as well, and has
-//! cosign check everything.
+//! What is built is listed and signed, and an Environment takes only that. The long version has cosign check everything.
 
 use std::time::Duration;
 
@@ -9,16 +8,14 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::supply::key::SigningKey;
 use testbed::git::GitServer;
-use testbed::image;
-use testbed::operator::{self, Programs};
 
-use crate::app::{App, SOON, wait_for, with_app};
+use crate::app::{App, SOON, is_full, wait_for, with_app};
 
 /// Longest wait for a run, the first of which pulls its images.
 const RUN: Duration = Duration::from_mins(4);
 
 /// A new private key, and its public one.
-fn new_key() -> (String, String) {
+pub(crate) fn new_key() -> (String, String) {
     let args = ["ecparam", "-name", "prime256v1", "-genkey", "-noout"];
     let made = std::process::Command::new("openssl")
         .args(args)
@@ -29,15 +26,12 @@ fn new_key() -> (String, String) {
     (private, public)
 }
 
-fn pipeline(git: &GitServer, registry: &str, is_long: bool) -> Value {
-    let mut stages = json!([
+fn pipeline(git: &GitServer, registry: &str) -> Value {
+    let stages = json!([
         {"name": "shop", "type": "Build", "build": {"image": format!("{registry}/e2e/signed"), "insecureRegistry": true}},
+        {"name": "contents", "type": "SBOM", "needs": ["shop"]},
         {"name": "sign", "type": "Sign", "sign": {"keyRef": {"name": "cosign"}}},
     ]);
-    if is_long {
-        let contents = json!({"name": "contents", "type": "SBOM", "needs": ["shop"]});
-        stages.as_array_mut().unwrap().push(contents);
-    }
     json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "signed"},
         "spec": {
@@ -67,28 +61,8 @@ async fn list(app: &App, kind: ObjectKind) -> Vec<Value> {
         .collect()
 }
 
-/// Whether this run lists what is in the image, and asks cosign.
-fn is_long() -> bool {
-    std::env::var_os("SLIPWAY_TEST_FULL").is_some()
-}
-
-/// Makes sure that the operator has what stages are made of.
-async fn with_syft(app: &App) {
-    app.stage.with_runner().await;
-    if is_long() {
-        let syft = image::base::syft(app.stage.node.registry()).await.unwrap();
-        let programs = Programs {
-            operator: env!("CARGO_BIN_EXE_slipway").into(),
-            runner: Some(operator::static_runner().await.unwrap()),
-        };
-        let setting = format!("stages.syftImage={syft}");
-        operator::install(&app.stage.node, &programs, &[&setting])
-            .await
-            .unwrap();
-    }
-}
-
-async fn keep_key(app: &App, private: &str) {
+/// Puts the private key where stages of the namespace find it.
+pub(crate) async fn keep_key(app: &App, private: &str) {
     let secret = json!({
         "metadata": {"name": "cosign", "labels": {"slipway.dev/use": "pipelines"}},
         "stringData": {"cosign.key": private},
@@ -155,15 +129,14 @@ async fn release(app: &App) -> Value {
 #[ignore = "needs a node; run make test"]
 async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
     with_app(async |app| {
-        with_syft(app).await;
+        app.stage.with_runner().await;
         let registry = app.stage.node.registry();
         let ((private, public), (_, other)) = (new_key(), new_key());
         keep_key(app, &private).await;
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("signed").await.unwrap();
-        let mut statements = vec!["Signature", "Provenance"];
-        statements.extend(is_long().then_some("SBOM"));
+        let statements = ["Signature", "Provenance", "SBOM"];
         for (name, key) in [("trusting", &public), ("wary", &other)] {
             app.apply(
                 ObjectKind::Environment,
@@ -171,7 +144,7 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
             )
             .await;
         }
-        app.apply(ObjectKind::Pipeline, &pipeline(&git, registry, is_long()))
+        app.apply(ObjectKind::Pipeline, &pipeline(&git, registry))
             .await;
         let files = [
             ("Dockerfile", "FROM scratch\nCOPY goods /\n"),
@@ -187,9 +160,9 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
             .as_array()
             .unwrap();
         assert_eq!(said.len(), statements.len(), "{said:?}");
-        until_told(app, "wary", "has no Signature and Provenance").await;
+        until_told(app, "wary", "has no Signature and Provenance and SBOM").await;
         until_promoted(app, "trusting", &release["metadata"]["name"]).await;
-        if is_long() {
+        if is_full() {
             let digest = release["spec"]["images"][0]["digest"].as_str().unwrap();
             cosign_agrees(&format!("{registry}/e2e/signed@{digest}"), &public, &other).await;
         }
@@ -198,7 +171,7 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
 }
 
 /// The program that everybody else checks with comes to the same verdicts.
-async fn cosign_agrees(image: &str, public: &str, other: &str) {
+pub(crate) async fn cosign_agrees(image: &str, public: &str, other: &str) {
     testbed::programs::ensure(&["cosign"]).await.unwrap();
     let cosign = testbed::programs::path_of("cosign").unwrap();
     let folder = tempfile::TempDir::new().unwrap();

@@ -113,6 +113,30 @@ fn untrusted_text_is_never_part_of_a_command() {
     assert_eq!(title["value"], task::env_value(evil));
 }
 
+/// The value of a variable of the container that does the work.
+fn variable(body: &Value, name: &str) -> Option<String> {
+    let env = &body["spec"]["template"]["spec"]["containers"][0]["env"];
+    let mut env = env.as_array().unwrap().iter();
+    let found = env.find(|variable| variable["name"] == name)?;
+    found["value"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_script_knows_the_images_that_were_built_before_it_and_no_others() {
+    let look = |needs: &[&str]| {
+        let look =
+            json!({"name": "look", "type": "Scan", "image": "i", "run": "true", "needs": needs});
+        let between = json!({"name": "between", "type": "Test", "image": "i", "run": "true", "needs": ["image"]});
+        let mut spec = with(&between);
+        spec.stages.push(serde_json::from_value(look).unwrap());
+        variable(&rendered(&spec, 3), "SLIPWAY_IMAGE_IMAGE")
+    };
+    let image = format!("registry.example/shop/api@{}", digest('9'));
+    assert_eq!(look(&["image"]), Some(image.clone()));
+    assert_eq!(look(&["between"]), Some(image));
+    assert_eq!(look(&[]), None);
+}
+
 #[test]
 fn variables_of_a_stage_win_over_defaults_and_ours_over_both() {
     let mut spec = spec();

@@ -53,7 +53,7 @@ impl Chapter<'_> {
         let digest = text(&run, "/status/artifacts/0/digest").to_owned();
         let staging = self.promotion("staging", &release).await?;
         self.outcome_told("staging", &staging);
-        self.approve(&release, &digest).await?;
+        let signature = self.approve(&release, &digest).await?;
         let began = Instant::now();
         let (production, first_error) = self.in_production(&release, &before).await?;
         self.outcome_told("production", &production);
@@ -68,6 +68,8 @@ impl Chapter<'_> {
             run: text(&run, "/metadata/name").to_owned(),
             tests: [tests("passed"), tests("total")],
             gates: gates(&run),
+            attestations: attestations(&run),
+            signature,
             release: release.clone(),
             digest,
             staging: outcome(&staging),
@@ -163,7 +165,10 @@ impl Chapter<'_> {
         let what = match (tests, digest) {
             (Some((passed, total)), _) => format!("{passed} of {total} tests passed"),
             (None, Some(digest)) => format!("image {digest:.19}… pushed"),
-            (None, None) => "succeeded".to_owned(),
+            (None, None) => match text(stage, "/message") {
+                "" => "succeeded".to_owned(),
+                said => said.to_owned(),
+            },
         };
         self.teller.good(&format!("stage {name}: {what}"));
     }
@@ -220,27 +225,32 @@ impl Chapter<'_> {
         }
     }
 
-    /// Waits until production asks for an approval, and has it given by somebody who may.
-    async fn approve(&self, release: &str, digest: &str) -> Result<()> {
+    /// Waits until production asks for an approval, and has it given by somebody who may; what the gate on signatures says.
+    async fn approve(&self, release: &str, digest: &str) -> Result<String> {
         let what = format!("production to ask for an approval of {release}");
-        self.stage
+        let signature = self
+            .stage
             .world
             .until(self.teller, (&what, STARTS), |world| {
                 let Some(environment) = world.object("Environment", "production") else {
                     return Look::Never("there is no such Environment".to_owned());
                 };
-                let gates = list(&environment, "/status/candidate/gates").iter();
-                let mut waiting = gates.filter(|gate| {
-                    text(gate, "/name") == "approvals" && text(gate, "/state") == "Waiting"
-                });
+                let gates = list(&environment, "/status/candidate/gates");
+                let state = |name: &str| {
+                    let gate = gates.iter().find(|gate| text(gate, "/name") == name);
+                    gate.map_or("", |gate| text(gate, "/state"))
+                };
+                // The registry is asked meanwhile.
                 if text(&environment, "/status/candidate/release") == release
-                    && waiting.next().is_some()
+                    && (state("approvals"), state("signature")) == ("Waiting", "Passed")
                 {
-                    return Look::So(());
+                    return Look::So(state("signature").to_owned());
                 }
                 Look::NotYet(text(&environment, "/status/message").to_owned())
             })
             .await?;
+        self.teller
+            .good("production: image, provenance and SBOM are signed with the team's key");
         self.teller
             .good(&format!("production waits for an approval of {release}"));
         let decision = |who: &str, reason: &str| {
@@ -275,7 +285,7 @@ impl Chapter<'_> {
             "olga approves it: {}",
             made.trim().replace(".slipway.dev/", " ")
         ));
-        Ok(())
+        Ok(signature)
     }
 
     /// Waits for the end in production, telling each weight; gives when users saw the first error, if they did.
@@ -510,6 +520,14 @@ fn gates(run: &Value) -> Vec<[String; 2]> {
     gates
         .map(|gate| ["/name", "/result"].map(|key| text(gate, key).to_owned()))
         .collect()
+}
+
+/// What stands beside the image.
+fn attestations(run: &Value) -> Vec<String> {
+    let all = list(run, "/status/attestations").iter();
+    let mut kinds: Vec<String> = all.map(|one| text(one, "/kind").to_owned()).collect();
+    kinds.sort();
+    kinds
 }
 
 fn said_of_failure(run: &Value) -> String {

@@ -43,6 +43,10 @@ pub struct Version {
     pub tests: [u64; 2],
     /// The gates: name and result.
     pub gates: Vec<[String; 2]>,
+    /// What was said about its image and stored beside it, in the order of the alphabet.
+    pub attestations: Vec<String>,
+    /// What production's gate on signatures said when somebody was asked for an approval.
+    pub signature: String,
     /// Name of its Release.
     pub release: String,
     /// Digest of its image.
@@ -106,6 +110,8 @@ pub struct Violation {
 pub const BACK_WITHIN: Duration = Duration::from_secs(1);
 /// Share of production's traffic that a new version gets first.
 pub const FIRST_WEIGHT: u64 = 20;
+/// What has to stand beside every image.
+const ATTESTATIONS: [&str; 3] = ["Provenance", "SBOM", "Signature"];
 /// Every share that a good version gets.
 const WEIGHTS: [u64; 3] = [20, 50, 100];
 
@@ -166,6 +172,14 @@ impl Version {
             (
                 bad.is_none() && !self.gates.is_empty(),
                 format!("gates: {:?}", self.gates),
+            ),
+            (
+                self.attestations == ATTESTATIONS,
+                format!("beside its image: {:?}", self.attestations),
+            ),
+            (
+                self.signature == "Passed",
+                format!("its signature: {}", self.signature),
             ),
             (
                 self.staging.phase == "Succeeded",
@@ -265,6 +279,8 @@ pub(super) mod tests {
             run: format!("greeter-{name}"),
             tests: [16, 16],
             gates: vec![["tests".to_owned(), "Passed".to_owned()]],
+            attestations: ATTESTATIONS.map(str::to_owned).to_vec(),
+            signature: "Passed".to_owned(),
             release: format!("greeter-{name}"),
             digest: format!("sha256:{name}"),
             staging: outcome("Succeeded"),
@@ -327,7 +343,7 @@ pub(super) mod tests {
     #[test]
     fn whatever_is_otherwise_is_told() {
         type Change = fn(&mut Story);
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 16] = [
             ("1 of 9000 requests were lost", |s| {
                 s.load.stats.lost = 1;
                 s.load.stats.answered -= 1;
@@ -343,6 +359,12 @@ pub(super) mod tests {
                 s.versions[1].tests[0] = 15;
             }),
             ("1.0.0: gates", |s| s.versions[0].gates.clear()),
+            ("2.0.0: beside its image: [\"Provenance\", \"SBOM\"]", |s| {
+                s.versions[1].attestations.pop();
+            }),
+            ("1.0.0: its signature: Waiting", |s| {
+                s.versions[0].signature = "Waiting".to_owned();
+            }),
             ("3.0.0: staging: RolledBack", |s| {
                 s.versions[2].staging.phase = "RolledBack".to_owned();
             }),

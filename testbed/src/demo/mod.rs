@@ -4,6 +4,7 @@
 
 mod chapter;
 mod facts;
+mod key;
 mod kubectl;
 mod repository;
 mod stage;

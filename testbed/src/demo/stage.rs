@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::key;
 use super::kubectl::{Kubectl, sample};
 use super::repository::Repository;
 use super::teller::Teller;
@@ -58,7 +59,7 @@ impl Stage {
         watched: bool,
         teller: &Teller,
     ) -> Result<Self> {
-        let values = values(node).await?;
+        let mut values = values(node, teller).await?;
         operator::install(node, programs, &[])
             .await
             .context("the operator's chart")?;
@@ -70,13 +71,18 @@ impl Stage {
         for file in ["namespace.yaml", "git-server.yaml"] {
             admin.apply(&sample(file, &values)?).await?;
         }
+        let key = key::new().await?;
+        admin.create(&key.secret(NAMESPACE)).await?;
+        values.push(("PUBLIC_KEY", key.public()));
         let approver = user(node, APPROVER).await?;
         let developer = user(node, DEVELOPER).await?;
         let deployment = ["deployment/git", "--namespace", FORGE, "--timeout=2m"];
         admin
             .run(&[&["rollout", "status"][..], &deployment].concat(), "")
             .await?;
-        teller.good("git server, and the users dana (developer) and olga (approver)");
+        teller.good(
+            "git server, a key that signs, and the users dana (developer) and olga (approver)",
+        );
 
         let world = World::watch(&control_plane.client()?, NAMESPACE, &KINDS);
         let repository = Repository::create(node.gateway()).await?;
@@ -104,8 +110,9 @@ impl Stage {
 }
 
 /// What stands for the samples' placeholders.
-async fn values(node: &Node) -> Result<Vec<(&'static str, String)>> {
+async fn values(node: &Node, teller: &Teller) -> Result<Vec<(&'static str, String)>> {
     let registry = node.registry();
+    teller.say("images of the tests, of the git server and of what builds, lists and signs, as far as there are none");
     let python = image::base::debian(registry).await;
     let git_server = image::base::git_server(registry).await;
     Ok(vec![

@@ -29,6 +29,9 @@ pub(crate) fn render(story: &Story) -> String {
             .map(|[name, result]| format!("{name} {result}"));
         gates.collect::<Vec<_>>().join(", ")
     });
+    row("beside the image", |version| {
+        version.attestations.join(", ")
+    });
     row("release", |version| version.release.clone());
     row("digest", |version| start(&version.digest, 19));
     row("staging", |version| outcome(&version.staging));

@@ -18,8 +18,9 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "buildkit" => buildkit(registry).await,
         "buildah" => buildah(registry).await,
         "syft" => syft(registry).await,
+        "scanner" => scanner(registry).await,
         _ => bail!(
-            "the testbed has the images busybox, debian, git-server, buildkit, buildah and syft, not {name}"
+            "the testbed has the images busybox, debian, git-server, buildkit, buildah, syft and scanner, not {name}"
         ),
     }
 }
@@ -123,6 +124,36 @@ pub async fn syft(registry: &str) -> Result<String> {
         include_str!("syft.Dockerfile"),
         &files,
     )
+    .await
+}
+
+/// osv-scanner with a small database of ours, since the real ones cannot be had here, and syft for what is in images.
+pub async fn scanner(registry: &str) -> Result<String> {
+    const DOCKERFILE: &str = include_str!("scanner.Dockerfile");
+    programs::ensure(&["syft", "osv-scanner"]).await?;
+    let database = crate::repository_root().join("testbed/src/image/osv");
+    let files = [
+        ("busybox", program("busybox")?),
+        ("syft", programs::path_of("syft")?),
+        ("osv-scanner", programs::path_of("osv-scanner")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    let records = super::hash_of(&database)?;
+    let mut parts = keys(&files)?;
+    parts.extend([DOCKERFILE.into(), records.into()]);
+    let tag = tag_of(&parts);
+    super::ensure(registry, "testbed/scanner", &tag, &[], async |work| {
+        put(work, &files)?;
+        for ecosystem in ["PyPI", "Debian"] {
+            let folder = work.join("osv").join(ecosystem);
+            fs::create_dir_all(&folder)?;
+            let archive = folder.join("all.zip").display().to_string();
+            let records = database.join(ecosystem).display().to_string();
+            let python = program("python3")?.display().to_string();
+            crate::process::run(&python, &["-m", "zipfile", "-c", &archive, &records]).await?;
+        }
+        with_dockerfile(work, DOCKERFILE)
+    })
     .await
 }
 
@@ -238,21 +269,33 @@ async fn of_files(
     dockerfile: &str,
     files: &[(&str, PathBuf)],
 ) -> Result<String> {
-    let keys: Vec<Vec<u8>> = files
-        .iter()
-        .map(|(_, path)| key(path))
-        .collect::<Result<_>>()?;
-    let mut parts = vec![dockerfile.as_bytes()];
-    parts.extend(keys.iter().map(Vec::as_slice));
-    super::ensure(registry, name, &tag(&parts), &[], async |work| {
-        for (name, path) in files {
-            let place = work.join(name);
-            fs::create_dir_all(place.parent().unwrap_or(work))?;
-            fs::copy(path, place)?;
-        }
+    let mut parts = vec![dockerfile.as_bytes().to_owned()];
+    parts.extend(keys(files)?);
+    super::ensure(registry, name, &tag_of(&parts), &[], async |work| {
+        put(work, files)?;
         with_dockerfile(work, dockerfile)
     })
     .await
+}
+
+/// Copies files into the context of a build.
+fn put(work: &Path, files: &[(&str, PathBuf)]) -> Result<()> {
+    for (name, path) in files {
+        let place = work.join(name);
+        fs::create_dir_all(place.parent().unwrap_or(work))?;
+        fs::copy(path, place)?;
+    }
+    Ok(())
+}
+
+/// What tells the files' contents.
+fn keys(files: &[(&str, PathBuf)]) -> Result<Vec<Vec<u8>>> {
+    files.iter().map(|(_, path)| key(path)).collect()
+}
+
+fn tag_of(parts: &[Vec<u8>]) -> String {
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    tag(&parts)
 }
 
 /// What tells a file's content: itself, or of the programs that we built (a hundred megabytes) the folder they are in.

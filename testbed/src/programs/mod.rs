@@ -102,6 +102,14 @@ const FAMILIES: &[Family] = &[
         &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")],
     ),
     plain("syft", &[("syft", "github.com/anchore/syft/cmd/syft")]),
+    // Looks for what is known to be vulnerable.
+    plain(
+        "osv-scanner",
+        &[(
+            "osv-scanner",
+            "github.com/google/osv-scanner/v2/cmd/osv-scanner",
+        )],
+    ),
     Family {
         ldflags: "-X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion=v1.9.1",
         ..plain(

@@ -11,7 +11,8 @@ use super::{Parts, push};
 use crate::git::refs::{branch_of, tag_of};
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
-use crate::pipeline_run::api::TriggerKind;
+use crate::pipeline::supply::before;
+use crate::pipeline_run::api::{ArtifactKind, PipelineRunStatus, TriggerKind};
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::param;
 use crate::pipeline_run::render::At;
@@ -125,12 +126,31 @@ pub(super) fn all(
         let name = format!("SLIPWAY_MATRIX_{}", axis.to_uppercase());
         Variable::plain(&name, value.clone())
     });
+    let images = images(spec, stage, at.run);
     let mut all: Vec<Variable> = Vec::new();
-    for variable in theirs.chain(params).chain(ours).chain(axes) {
+    for variable in theirs.chain(params).chain(ours).chain(axes).chain(images) {
         all.retain(|known| known.name != variable.name);
         all.push(variable);
     }
     all
+}
+
+/// The images that were built before the stage, by digest: of the Build stages that it needs, directly or over others.
+fn images<'a>(
+    spec: &'a PipelineSpec,
+    stage: &'a Stage,
+    run: &'a PipelineRunStatus,
+) -> impl Iterator<Item = Variable> + 'a {
+    let needed = before(spec, stage);
+    let artifacts = run.artifacts.iter();
+    let built = artifacts.filter(move |artifact| {
+        artifact.kind == ArtifactKind::Image && needed.contains(artifact.name.as_str())
+    });
+    built.map(|artifact| {
+        let name = artifact.name.to_uppercase().replace('-', "_");
+        let image = format!("{}@{}", artifact.reference, artifact.digest);
+        Variable::plain(&format!("SLIPWAY_IMAGE_{name}"), image)
+    })
 }
 
 /// Brings the files of Secrets into the container that does the work.
