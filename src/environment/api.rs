@@ -43,6 +43,8 @@ pub use status::*;
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
     validation = Rule::new("!has(self.spec.slos) || has(self.spec.metrics) && has(self.spec.metrics.prometheus) || self.spec.slos.all(slo, has(slo.prometheus))")
         .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
+    validation = Rule::new("!has(self.spec.protection) || !has(self.spec.protection.soak) || has(self.spec.promotion.from.environments)")
+        .message("protection.soak counts how long a Release has run well in the Environments before this one: set promotion.from.environments"),
     validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
         .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
@@ -235,6 +237,10 @@ closed_set! {
         IncidentOpened,
         /// It is over.
         IncidentResolved,
+        /// A promotion starts though a gate stood against it.
+        GateOverridden,
+        /// A promotion waits for a freeze to end.
+        FreezeBlocked,
     }
 }
 
@@ -253,7 +259,7 @@ pub struct Notification {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
     /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`, `IncidentOpened`,
-    /// `IncidentResolved`.
+    /// `IncidentResolved`, `GateOverridden`, `FreezeBlocked`.
     #[schemars(length(min = 1), transform = schema::words::<16>)]
     pub on: Vec<NotificationEvent>,
 }

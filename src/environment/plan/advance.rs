@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{NotificationEvent, RollbackCause};
 use super::candidate::Wish;
+use super::freeze::FREEZE;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
 use super::rollouts::Answer;
@@ -65,7 +66,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let gates = self.gates(entry);
-        if gates.have_passed() {
+        if gates.have_passed() && gates.questions.is_empty() {
             self.start(entry, &gates);
         } else {
             self.keep_waiting(entry, &gates);
@@ -83,9 +84,26 @@ impl<'a> Draft<'a> {
             let user = act.spec.user.clone();
             let why = act.spec.reason.as_deref().unwrap_or("no reason given");
             let text = format!(
-                "{release} was refused by {user}: {why}; it is not tried again until a Decision Retry"
+                "{release} was refused by {user}: {why}; it is not tried again until a Decision Retry; {}",
+                self.said_of_way_back(entry)
             );
             return Some((PromotionPhase::Failed, "Rejected", user, text));
+        }
+        if let Some(act) = self.abortion(entry) {
+            let user = act.spec.user.clone();
+            let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+            let text = format!(
+                "{release} was stopped by {user} before it started: {why}; it is not tried again until a Decision Retry"
+            );
+            return Some((PromotionPhase::Failed, "Aborted", user, text));
+        }
+        if let Some(text) = self.approval_timeout(entry) {
+            return Some((
+                PromotionPhase::Failed,
+                "ApprovalTimeout",
+                SLIPWAY.to_owned(),
+                text,
+            ));
         }
         let veto = self.seen.decisions.iter().rev().find(|act| {
             act.spec.action == DecisionAction::Veto && act.spec.release.as_deref() == Some(release)
@@ -132,6 +150,8 @@ impl<'a> Draft<'a> {
         let asks_people = open.name == APPROVALS;
         let (phase, reason) = if asks_people {
             (PromotionPhase::AwaitingApproval, "AwaitingApproval")
+        } else if open.name == FREEZE {
+            (PromotionPhase::Pending, "Frozen")
         } else {
             (PromotionPhase::Pending, "GateClosed")
         };
@@ -155,16 +175,24 @@ impl<'a> Draft<'a> {
         });
         if is_news && asks_people {
             self.announce(NotificationEvent::ApprovalNeeded, entry.name());
+        } else if open.name == FREEZE && entry.record.status.reason.as_deref() != Some(reason) {
+            self.announce(NotificationEvent::FreezeBlocked, entry.name());
         }
     }
 
     fn start(&mut self, entry: &Entry<'a>, gates: &Gates) {
         let now = self.now;
+        if !gates.overrides.is_empty() {
+            self.announce(NotificationEvent::GateOverridden, entry.name());
+        }
         let release = entry.release();
         self.write(entry, |status| {
             for approval in &gates.approvals {
                 let text = format!("approved with Decision {}", approval.decision);
                 audit::append(&mut status.audit, now, &approval.user, &text);
+            }
+            for by in &gates.overrides {
+                audit::append(&mut status.audit, now, &by.user, &by.said);
             }
             status.approvals.clone_from(&gates.approvals);
             status.started_at = Some(Time(now));
@@ -251,6 +279,13 @@ impl<'a> Draft<'a> {
     pub(super) fn leave_if_asked(&mut self, entry: &Entry<'a>) -> bool {
         if entry.is_rollback() {
             return false;
+        }
+        if let Some(act) = self.abortion(entry) {
+            let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+            let message = format!("{} stopped it: {why}", act.spec.user);
+            let steps = entry.record.status.steps.clone();
+            self.fail(entry, steps, Cause::Person, &message);
+            return true;
         }
         let Some(wish) = self.pending_wish() else {
             return false;

@@ -1,0 +1,84 @@
+//! What other systems must agree to before a promotion starts. No I/O.
+
+use std::time;
+
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Unknown;
+use crate::analysis::api::provider::Provider;
+use crate::schema::{self, closed_set};
+
+/// One thing that another system must agree to. It is asked while a Release waits, and once nothing that is cheaper to find out
+/// stands against it. Texts may have `{{release.name}}`, `{{release.commit}}`, `{{release.digest}}` (of the first image),
+/// `{{release.previous}}` (what runs), `{{environment}}` and `{{namespace}}` in them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("[has(self.prometheus), has(self.web), has(self.datadog), has(self.cloudWatch), has(self.newRelic), has(self.graphite), has(self.influxdb), has(self.object)].filter(x, x).size() == 1 && !has(self.job) && !has(self.compare)",
+     "a gate asks exactly one: prometheus, web, datadog, cloudWatch, newRelic, graphite, influxdb or object (job and compare are for Rollouts)"),
+    ("has(self.object) != has(self.pass)",
+     "pass is needed: say when the value is good; only an object needs none"),
+    ("!has(self.timeout) || duration(self.timeout) <= duration('1m')",
+     "timeout must be at most 1m: no server is waited for any longer"),
+    ("!has(self.interval) || duration(self.interval) >= duration('5s')",
+     "interval must be at least 5s"),
+]))]
+pub struct ExternalGate {
+    /// Name of the gate; messages and Decisions use it. Example: `change-request`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Who is asked.
+    #[serde(flatten)]
+    pub provider: Provider,
+    /// An object of Slipway's in the same namespace whose condition must be true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectCondition>,
+    /// When it agrees: a CEL expression over `value`, at most 1024 characters. With `web`, `value` is a number, a text or a flag,
+    /// as it stands in the answer. Example: `value == 'approved'`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<1024>)]
+    pub pass: Option<String>,
+    /// Time between two questions. A duration of at least `5s`; default `1m`. Example: `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub interval: Option<Duration>,
+    /// What follows when there is no answer, or none that can be read: `Block` or `Allow`. Default `Block`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<Unknown>,
+}
+
+closed_set! {
+    /// Kinds whose conditions can be asked for.
+    pub enum ConditionKind {
+        /// An Environment.
+        Environment,
+        /// A Pipeline.
+        Pipeline,
+        /// A Rollout.
+        Rollout,
+    }
+}
+
+/// A condition of an object of Slipway's. It counts only when it is about the present generation.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectCondition {
+    /// `Environment`, `Pipeline` or `Rollout`.
+    pub kind: ConditionKind,
+    /// Name of the object, in the same namespace. Example: `payments`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Type of the condition. Example: `Healthy`.
+    #[schemars(transform = schema::some_text::<64>)]
+    pub condition: String,
+}
+
+impl ExternalGate {
+    /// Time between two questions.
+    pub fn interval(&self) -> time::Duration {
+        let interval = self.interval.map(time::Duration::from);
+        interval.unwrap_or(time::Duration::from_mins(1))
+    }
+}
