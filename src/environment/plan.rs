@@ -7,7 +7,7 @@
 //! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
 //!   `approval`); `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
+//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `smoke`: its smoke tests;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -17,6 +17,7 @@
 
 mod advance;
 mod approval;
+mod before;
 mod budget;
 mod burn;
 mod candidate;

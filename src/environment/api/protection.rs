@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::RequireSigned;
-use crate::pipeline::api::Gate;
 use crate::schema::{self, closed_set};
 
+mod evidence;
 mod external;
 mod freeze;
 
+pub use evidence::*;
 pub use external::*;
 pub use freeze::*;
 
@@ -22,8 +23,6 @@ pub use freeze::*;
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("!has(self.evidence) || self.evidence.all(gate, !has(gate.result) && (!has(gate.tests) || !has(gate.from)))",
-     "evidence judges the reports of a Release: result is for Pipelines, and tests are counted for all stages together (leave from out)"),
     ("!has(self.gates) || !self.gates.exists(gate, gate.name in ['hold', 'source', 'signature', 'evidence', 'freeze', 'error-budget', 'soak', 'approvals'])",
      "a gate cannot be called hold, source, signature, evidence, freeze, error-budget, soak or approvals: give it another name"),
 ]))]
@@ -34,12 +33,11 @@ pub struct Protection {
     /// What must be signed for each image. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_signed: Option<RequireSigned>,
-    /// What the evidence of a Release must show: the gates of Pipelines, held against what the run of the Release has measured;
-    /// at most 16, told apart by name. A drop or a regression is measured from the Release that runs here. Default: nothing.
+    /// What the evidence of a Release must show, at most 16, told apart by name. Default: nothing.
     /// Example: `[{name: coverage, coverage: {min: 80}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
-    pub evidence: Vec<Gate>,
+    pub evidence: Vec<EvidenceRule>,
     /// Times at which nothing is promoted, and times at which something may be; at most 16, told apart by name. `Deny` wins over
     /// `Allow`; where there is an `Allow`, one of them must be open. Default: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,13 +1,13 @@
 //! Whether what the run of a Release has measured is enough here, where it may have to be more than its Pipeline asks. No I/O.
 
-use super::super::api::{CandidateGate, CandidateGateState};
+use super::super::api::{CandidateGate, CandidateGateState, EvidenceRule};
 use super::Draft;
 use super::gates::gate;
 use super::history::Entry;
 use crate::gate::{self, Evidence};
 use crate::model::glob;
-use crate::pipeline::api::StageType;
-use crate::pipeline_run::api::{GateResult, GateVerdict, ReportSummary, StagePhase, StageStatus};
+use crate::pipeline::api::{Gate, StageType};
+use crate::pipeline_run::api::{GateVerdict, ReportSummary, StagePhase, StageStatus};
 use crate::release::api;
 
 /// Name of the gate.
@@ -61,7 +61,8 @@ impl<'a> Draft<'a> {
             stages: &stages,
             baseline: baseline.map(|baseline| &baseline.spec.evidence),
         };
-        let verdicts = gate::judge_all(rules, &[], &evidence, self.now);
+        let rules: Vec<Gate> = rules.iter().map(EvidenceRule::gate).collect();
+        let verdicts = gate::judge_all(&rules, &[], &evidence, self.now);
         let said = |verdict: &GateVerdict| {
             let message = verdict.message.as_deref().unwrap_or("it does not hold");
             format!("{}: {message}", verdict.name)
@@ -72,13 +73,7 @@ impl<'a> Draft<'a> {
             .map(said)
             .collect();
         if bad.is_empty() {
-            let warned = verdicts
-                .iter()
-                .filter(|verdict| verdict.result == GateResult::Warned);
-            let warned: Vec<String> = warned.map(said).collect();
-            let message = (!warned.is_empty()).then(|| warned.join("; "));
-            let passed = gate(EVIDENCE, None, None);
-            return Some(CandidateGate { message, ..passed });
+            return Some(gate(EVIDENCE, None, None));
         }
         // What was measured does not change: another Release has to come.
         let text = format!(

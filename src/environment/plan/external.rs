@@ -103,7 +103,7 @@ impl<'a> Draft<'a> {
     ) -> Said {
         let path = format!("protection.gates[{index}]");
         let value = |name: &str, _: &str| self.value_of(entry, name).map(Some);
-        let provider = match placeholder::filled(&rule.provider, &path, &value) {
+        let provider = match placeholder::filled(&rule.provider(), &path, &value) {
             Ok(provider) => provider,
             Err(misplaced) => return Said::Unknown(format!("{}: {misplaced}", misplaced.path)),
         };

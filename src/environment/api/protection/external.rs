@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Unknown;
-use crate::analysis::api::provider::Provider;
+use crate::analysis::api::provider::{PrometheusQuery, Provider, WebQuery};
 use crate::schema::{self, closed_set};
 
 /// One thing that another system must agree to. It is asked while a Release waits, and once nothing that is cheaper to find out
@@ -16,8 +16,8 @@ use crate::schema::{self, closed_set};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus), has(self.web), has(self.datadog), has(self.cloudWatch), has(self.newRelic), has(self.graphite), has(self.influxdb), has(self.object)].filter(x, x).size() == 1 && !has(self.job) && !has(self.compare)",
-     "a gate asks exactly one: prometheus, web, datadog, cloudWatch, newRelic, graphite, influxdb or object (job and compare are for Rollouts)"),
+    ("[has(self.prometheus), has(self.web), has(self.object)].filter(x, x).size() == 1",
+     "a gate asks exactly one: prometheus, web or object"),
     ("has(self.object) != has(self.pass)",
      "pass is needed: say when the value is good; only an object needs none"),
     ("!has(self.timeout) || duration(self.timeout) <= duration('1m')",
@@ -29,9 +29,12 @@ pub struct ExternalGate {
     /// Name of the gate; messages and Decisions use it. Example: `change-request`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// Who is asked.
-    #[serde(flatten)]
-    pub provider: Provider,
+    /// A Prometheus server is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusQuery>,
+    /// A server that answers with JSON is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebQuery>,
     /// An object of Slipway's in the same namespace whose condition must be true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectCondition>,
@@ -40,6 +43,10 @@ pub struct ExternalGate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
     pub pass: Option<String>,
+    /// How long an answer may take, at most `1m`. A duration; default `5s`. Example: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
     /// Time between two questions. A duration of at least `5s`; default `1m`. Example: `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
@@ -76,6 +83,16 @@ pub struct ObjectCondition {
 }
 
 impl ExternalGate {
+    /// Who is asked.
+    pub fn provider(&self) -> Provider {
+        Provider {
+            prometheus: self.prometheus.clone(),
+            web: self.web.clone(),
+            timeout: self.timeout,
+            ..Provider::default()
+        }
+    }
+
     /// Time between two questions.
     pub fn interval(&self) -> time::Duration {
         let interval = self.interval.map(time::Duration::from);
