@@ -128,6 +128,8 @@ impl<'a> Draft<'a> {
                 Some("who is none of the approvers (members of a group name it in spec.groups of their Decision)".to_owned())
             } else if !has_digest(entry, act) {
                 Some("which names another digest".to_owned())
+            } else if act.at < self.seen.created_at {
+                Some("which is from before the Environment was created".to_owned())
             } else if let Some(since) = self.policy.changed_after(act) {
                 Some(format!(
                     "which is from before the protection changed at {since}"

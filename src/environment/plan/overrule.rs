@@ -44,7 +44,8 @@ impl<'a> Draft<'a> {
         for act in self.about(entry, DecisionAction::Override) {
             let until = act.spec.expires_at.as_ref();
             let is_over = until.is_some_and(|until| until.0 <= self.now);
-            if is_over || !has_digest(entry, act) || self.policy.changed_after(act).is_some() {
+            let is_old = act.at < self.seen.created_at || self.policy.changed_after(act).is_some();
+            if is_over || is_old || !has_digest(entry, act) {
                 continue;
             }
             for gate in act.spec.gates.iter().map(String::as_str) {

@@ -10,10 +10,14 @@ use super::{
 use crate::cluster::{OPERATOR, Space, with_guarded_namespace};
 
 fn decision(user: &str, kind: &str, name: &str, action: &str) -> Value {
-    json!({
+    let mut spec = json!({
         "target": { "kind": kind, "name": name }, "action": action, "user": user, "release": "api-1",
         "reason": "because",
-    })
+    });
+    if action == "Override" {
+        spec["gates"] = json!(["freeze"]);
+    }
+    spec
 }
 
 async fn decide(
