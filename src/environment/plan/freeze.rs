@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
         }
         Some(match self.windows() {
             Err(problem) => gate(FREEZE, Some(problem), None),
-            Ok((denied, allowed)) => self.judge_windows(&denied, &allowed),
+            Ok((denied, allowed)) => self.judge_windows(&denied, allowed.as_ref()),
         })
     }
 
@@ -65,7 +65,7 @@ impl<'a> Draft<'a> {
         Ok((denied, allowed))
     }
 
-    fn judge_windows(&self, denied: &Windows, allowed: &Option<Windows>) -> CandidateGate {
+    fn judge_windows(&self, denied: &Windows, allowed: Option<&Windows>) -> CandidateGate {
         // The longest of those that are open is what has to be waited for.
         let longest = denied.open.iter().max_by_key(|(_, open)| open.end);
         if let Some((freeze, open)) = longest {

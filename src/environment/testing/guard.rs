@@ -37,7 +37,7 @@ impl World {
     }
 
     /// What must hold when a promotion has just started.
-    pub(super) fn check_start(&mut self, environment: &str, promotion: &Promotion) {
+    pub(super) fn check_start(&self, environment: &str, promotion: &Promotion) {
         let object = self.object(ObjectKind::Environment, environment);
         let protection = object["spec"]["protection"].clone();
         if protection.get("freezes").is_none() {
