@@ -47,12 +47,7 @@ impl<'a> Draft<'a> {
         let may_ask = gates.have_passed();
         for (index, rule) in self.seen.spec.protection.gates.iter().enumerate() {
             let said = match &rule.object {
-                Some(object) => {
-                    let interval = SignedDuration::try_from(rule.interval());
-                    let interval = interval.unwrap_or(SignedDuration::MAX);
-                    gates.ask_again(self.now.checked_add(interval).unwrap_or(Timestamp::MAX));
-                    self.said_of_object(object)
-                }
+                Some(object) => self.said_of_object(object),
                 None if may_ask => self.said_of_server(entry, (index, rule), gates),
                 None => {
                     let text = "asked once nothing else stands against the Release";
