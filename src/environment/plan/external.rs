@@ -7,12 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{ExternalGate, ObjectCondition, Unknown};
 use super::super::observed::GATE;
+use super::super::render;
 use super::Draft;
 use super::gates::{Gates, gate};
 use super::history::Entry;
 use super::overrule::Overruled;
 use crate::analysis::api::Metric;
 use crate::analysis::api::provider::Provider;
+use crate::check::Outcome;
+use crate::check::api::CheckJob;
 use crate::expression::{self, Fact, Scope};
 use crate::metric::placeholder;
 use crate::metric::provider::{self, Credentials, Window};
@@ -46,10 +49,11 @@ impl<'a> Draft<'a> {
     ) {
         let may_ask = gates.have_passed();
         for (index, rule) in self.seen.spec.protection.gates.iter().enumerate() {
-            let said = match &rule.object {
-                Some(object) => self.said_of_object(object),
-                None if may_ask => self.said_of_server(entry, (index, rule), gates),
-                None => {
+            let said = match (&rule.object, &rule.job) {
+                (Some(object), _) => self.said_of_object(object),
+                (None, Some(job)) if may_ask => self.said_of_job(entry, (rule, job), gates),
+                (None, None) if may_ask => self.said_of_server(entry, (index, rule), gates),
+                (None, _) => {
                     let text = "asked once nothing else stands against the Release";
                     gates.add(overruled.over(gate(&rule.name, Some(text.to_owned()), None)));
                     continue;
@@ -86,6 +90,35 @@ impl<'a> Draft<'a> {
                 truncate(&known.message, MAX_PROBLEM)
             )),
             None => Said::Refused(format!("{kind} {name} has no condition {condition}")),
+        }
+    }
+
+    /// What a Job says, and the Job where it is not there.
+    fn said_of_job(
+        &self,
+        entry: &Entry<'a>,
+        (rule, job): (&ExternalGate, &CheckJob),
+        gates: &mut Gates,
+    ) -> Said {
+        let record = entry.record;
+        let name = render::gate_job_name(record, &rule.name);
+        let check = self.seen.checks.get(&name);
+        let check = check.filter(|check| check.promotion == record.target.uid);
+        match check.map(|check| &check.outcome) {
+            Some(Outcome::Passed) => Said::Agreed,
+            Some(Outcome::Running) => Said::Refused(format!("Job {name} runs")),
+            Some(Outcome::Failed(why) | Outcome::Stuck(why)) => Said::Refused(format!(
+                "its Job failed: {}; delete Job {name} to have it run again",
+                truncate(why, MAX_PROBLEM)
+            )),
+            None => {
+                let commit = self.commit_of(entry);
+                let timeout = rule.provider().timeout();
+                let job = (rule.name.as_str(), job);
+                let job = render::gate_job(self.seen, record, job, commit, timeout);
+                gates.questions.push(Action::Create(job));
+                Said::Asking
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Unknown;
 use crate::analysis::api::provider::{PrometheusQuery, Provider, WebQuery};
+use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
 /// One thing that another system must agree to. It is asked while a Release waits, and once nothing that is cheaper to find out
@@ -16,11 +17,11 @@ use crate::schema::{self, closed_set};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus), has(self.web), has(self.object)].filter(x, x).size() == 1",
-     "a gate asks exactly one: prometheus, web or object"),
-    ("has(self.object) != has(self.pass)",
-     "pass is needed: say when the value is good; only an object needs none"),
-    ("!has(self.timeout) || duration(self.timeout) <= duration('1m')",
+    ("[has(self.prometheus), has(self.web), has(self.object), has(self.job)].filter(x, x).size() == 1",
+     "a gate asks exactly one: prometheus, web, object or job"),
+    ("(has(self.object) || has(self.job)) != has(self.pass)",
+     "pass is needed: say when the value is good; an object and a job need none"),
+    ("!has(self.timeout) || has(self.job) || duration(self.timeout) <= duration('1m')",
      "timeout must be at most 1m: no server is waited for any longer"),
     ("!has(self.interval) || duration(self.interval) >= duration('5s')",
      "interval must be at least 5s"),
@@ -38,12 +39,16 @@ pub struct ExternalGate {
     /// An object of Slipway's in the same namespace whose condition must be true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectCondition>,
+    /// A Job says so, by its exit code: it runs once for each promotion, and again when it is gone, a day after its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<CheckJob>,
     /// When it agrees: a CEL expression over `value`, at most 1024 characters. With `web`, `value` is a number, a text or a flag,
     /// as it stands in the answer. Example: `value == 'approved'`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
     pub pass: Option<String>,
-    /// How long an answer may take, at most `1m`. A duration; default `5s`. Example: `10s`.
+    /// How long an answer may take, at most `1m`; with `job`: how long the Job may run. A duration; default `5s`, with `job` `5m`.
+    /// Example: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub timeout: Option<Duration>,
@@ -88,6 +93,7 @@ impl ExternalGate {
         Provider {
             prometheus: self.prometheus.clone(),
             web: self.web.clone(),
+            job: self.job.clone(),
             timeout: self.timeout,
             ..Provider::default()
         }

@@ -573,6 +573,25 @@ fn the_condition_of_an_object_is_a_gate() {
 }
 
 #[test]
+fn a_job_is_a_gate_and_runs_once() {
+    let rules = json!({"approvals": {"required": 1}, "gates": [{"name": "paperwork", "job": {"image": "check:1"}}]});
+    let mut world = protected(&rules);
+    world.release(1, Nature::FailsSmoke);
+    world.edit("staging", &json!({"smokeTests": null}));
+    world.settle();
+    waits(&world, "waits for paperwork: its Job failed");
+    let jobs = world.names(ObjectKind::Job);
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    // Whoever takes it away has it run again.
+    world.set_nature(1, Nature::Good);
+    world.delete(ObjectKind::Job, &jobs[0]);
+    world.settle();
+    waits(&world, "waits for approvals");
+    approve(&mut world, "alice", 1);
+    runs(&world, 1);
+}
+
+#[test]
 fn a_pinned_environment_stays_and_still_goes_back() {
     let mut world = protected(&json!({}));
     arrived(&mut world, 1);
