@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use crate::cluster::{ReceiverPlace, StageImages};
+use crate::environment::observed::Frozen;
 use crate::permission::Extra;
 use crate::pipeline::api::Isolation;
 
@@ -137,6 +139,13 @@ pub struct Config {
         global = true
     )]
     pub metric_hosts: Vec<String>,
+    /// Promotes nothing anywhere, and says this to those who wait; rollbacks go on. Without it Environments have their own freezes
+    /// only.
+    #[arg(long, env = "SLIPWAY_FREEZE", global = true)]
+    pub freeze: Option<String>,
+    /// When that ends by itself, such as 2026-12-27T08:00:00Z.
+    #[arg(long, env = "SLIPWAY_FREEZE_UNTIL", requires = "freeze", global = true)]
+    pub freeze_until: Option<Timestamp>,
     /// Form of the log lines.
     #[arg(
         long,
@@ -184,6 +193,15 @@ impl Config {
             reads_secrets: self.metric_secrets || self.stage_secrets || self.alert_listen.is_some(),
             takes_logs: self.stage_listen.is_some(),
         }
+    }
+
+    /// Why nothing is promoted, if nothing is.
+    pub fn frozen(&self) -> Option<Frozen> {
+        let reason = self.freeze.clone().filter(|reason| !reason.is_empty())?;
+        Some(Frozen {
+            reason,
+            until: self.freeze_until,
+        })
     }
 
     /// Images of stage pods; an empty one counts as none.

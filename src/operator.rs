@@ -108,6 +108,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_secret_snapshots(config.secret_snapshots)
         .with_metric_secrets(config.metric_secrets)
         .with_stage_secrets(config.stage_secrets)
+        .with_freeze(config.frozen())
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),

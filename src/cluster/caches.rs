@@ -26,7 +26,7 @@ use super::cache::{Cache, News, Parent};
 use super::watch::{Queues, Scope, Watchable, Watches};
 use crate::analysis::api::AnalysisTemplate;
 use crate::decision::api::{Decision, TargetKind};
-use crate::environment::api::Environment;
+use crate::environment::api::{ConditionKind, Environment};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
@@ -379,7 +379,7 @@ fn named_by(rollout: &Rollout) -> Vec<Parent> {
         .collect()
 }
 
-/// An Environment hears of its Rollouts and of what it takes Releases from.
+/// An Environment hears of its Rollouts, of what it takes Releases from, and of what its gates look at.
 fn followed_by(environment: &Environment) -> Vec<Parent> {
     let spec = &environment.spec;
     let from = &spec.promotion.from;
@@ -389,6 +389,15 @@ fn followed_by(environment: &Environment) -> Vec<Parent> {
     let mut all = related(environment, ObjectKind::Rollout, rollouts);
     all.extend(related(environment, ObjectKind::Pipeline, pipelines));
     all.extend(related(environment, ObjectKind::Environment, environments));
+    let gates = spec.protection.gates.iter();
+    for object in gates.filter_map(|gate| gate.object.as_ref()) {
+        let kind = match object.kind {
+            ConditionKind::Environment => ObjectKind::Environment,
+            ConditionKind::Pipeline => ObjectKind::Pipeline,
+            ConditionKind::Rollout => ObjectKind::Rollout,
+        };
+        all.extend(related(environment, kind, [object.name.as_str()]));
+    }
     all
 }
 

@@ -24,6 +24,7 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
 use crate::clock::Clock;
+use crate::environment::observed::Frozen;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Builder, Isolation};
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +51,7 @@ pub struct Cluster {
     copies_secrets: bool,
     reads_secrets: bool,
     reads_stage_secrets: bool,
+    frozen: Option<Frozen>,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What the watches know.
@@ -111,6 +113,7 @@ impl Cluster {
             copies_secrets: false,
             reads_secrets: false,
             reads_stage_secrets: false,
+            frozen: None,
             served: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
@@ -154,6 +157,12 @@ impl Cluster {
         }
     }
 
+    /// The same handle, of an operator that promotes nothing, or of one that does.
+    #[must_use]
+    pub fn with_freeze(self, frozen: Option<Frozen>) -> Self {
+        Self { frozen, ..self }
+    }
+
     /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.
     /// That a pod may not go now is an answer.
     #[must_use]
@@ -174,6 +183,11 @@ impl Cluster {
     /// Whether Secrets that Pipelines name may be read.
     pub fn reads_stage_secrets(&self) -> bool {
         self.reads_stage_secrets
+    }
+
+    /// Why nothing is promoted, if nothing is.
+    pub fn frozen(&self) -> Option<Frozen> {
+        self.frozen.clone()
     }
 
     /// The raw client, for watches and the few reads that are not cached.

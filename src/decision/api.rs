@@ -60,6 +60,10 @@ use crate::schema::{self, closed_set};
      "a Promotion takes Approve, Reject, Abort, Retry or LinkIncident"),
     ("self.target.kind != 'Environment' || !(self.action in ['Approve', 'Reject', 'Promote', 'Pin', 'Veto']) || has(self.release)",
      "release is needed: name the Release that you approve, reject, promote, pin or veto"),
+    ("self.action != 'Override' || (has(self.release) && has(self.gates) && self.gates.size() > 0)",
+     "an Override names the Release and the gates that it may pass: set release and gates"),
+    ("!has(self.gates) || self.action == 'Override'",
+     "gates are for an Override: leave them out"),
     ("!has(self.revision) || self.action == 'Undo'",
      "revision is for an Undo: leave it out"),
     ("!(self.action in ['Override', 'Veto', 'LinkIncident']) || has(self.reason)",
@@ -73,8 +77,7 @@ pub struct DecisionSpec {
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
     /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume, Veto and LinkIncident; on
-    /// Rollouts all; on PipelineRuns Cancel.
+    /// Promotions all but Migrate; on Rollouts all; on PipelineRuns Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.
@@ -104,6 +107,11 @@ pub struct DecisionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::digest)]
     pub digest: Option<String>,
+    /// For an `Override`: the gates that the Release may pass, as `status.candidate.gates` has them; at most 16. `hold`, `source`,
+    /// `signature` and `approvals` cannot be passed like this. Example: `[freeze]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<16>)]
+    pub gates: Vec<String>,
     /// When it stops to count. Default: by the rules of the target. Example: `2026-12-24T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

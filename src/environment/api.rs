@@ -14,11 +14,13 @@ use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
 mod incident;
+mod protection;
 mod signed;
 mod slo;
 mod status;
 
 pub use incident::*;
+pub use protection::*;
 pub use signed::*;
 pub use slo::*;
 pub use status::*;
@@ -41,6 +43,8 @@ pub use status::*;
         .message("an Environment cannot take Releases from itself: remove its own name from promotion.from.environments"),
     validation = Rule::new("!has(self.spec.slos) || has(self.spec.metrics) && has(self.spec.metrics.prometheus) || self.spec.slos.all(slo, has(slo.prometheus))")
         .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
+    validation = Rule::new("!has(self.spec.protection) || !has(self.spec.protection.soak) || has(self.spec.promotion.from.environments)")
+        .message("protection.soak counts how long a Release has run well in the Environments before this one: set promotion.from.environments"),
     validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
         .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
@@ -168,34 +172,6 @@ pub struct RolloutRef {
     pub name: String,
 }
 
-/// What must hold before a promotion starts.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Protection {
-    /// People who must agree. Default: nobody has to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approvals: Option<Approvals>,
-    /// What must be signed for each image. Default: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub require_signed: Option<RequireSigned>,
-}
-
-/// People who must agree to a promotion. A rollback needs no approval.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Approvals {
-    /// Number of different people who must approve, 0 to 10. Example: `2`.
-    #[schemars(range(min = 0, max = 10))]
-    pub required: u32,
-    /// Does not count the approval of the person who asked for the promotion. Default `true`.
-    #[serde(default = "yes")]
-    pub prevent_self_approval: bool,
-    /// How long an approval counts. A duration; default `168h` (seven days). Example: `24h`.
-    #[serde(default = "approval_valid_for")]
-    #[schemars(transform = schema::duration)]
-    pub valid_for: Duration,
-}
-
 /// A check after the Rollouts are healthy.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -261,6 +237,10 @@ closed_set! {
         IncidentOpened,
         /// It is over.
         IncidentResolved,
+        /// A promotion starts though a gate stood against it.
+        GateOverridden,
+        /// A promotion waits for a freeze to end.
+        FreezeBlocked,
     }
 }
 
@@ -279,7 +259,7 @@ pub struct Notification {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
     /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`, `IncidentOpened`,
-    /// `IncidentResolved`.
+    /// `IncidentResolved`, `GateOverridden`, `FreezeBlocked`.
     #[schemars(length(min = 1), transform = schema::words::<16>)]
     pub on: Vec<NotificationEvent>,
 }
@@ -316,10 +296,6 @@ pub struct History {
 
 fn yes() -> bool {
     true
-}
-
-fn approval_valid_for() -> Duration {
-    time::Duration::from_hours(168).into()
 }
 
 /// What is measured here makes it go back by itself. What other people's rules say does so where that is wanted.

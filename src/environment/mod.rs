@@ -11,6 +11,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod calendar;
 pub mod notify;
 pub mod observe;
 pub mod observed;
@@ -56,6 +57,7 @@ impl Kind for EnvironmentKind {
     ) -> Result<Self::Observed, ReconcileError> {
         let mut seen = observe::observe(object, &cluster.caches);
         seen.delivered = cluster.deliveries.of(&seen.key);
+        seen.frozen = cluster.frozen();
         observe::slos(&mut seen, cluster).await?;
         Ok(seen)
     }
@@ -78,7 +80,9 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        question.starts_with(slo::PREFIX) || question.starts_with(observed::SIGNED)
+        [slo::PREFIX, observed::SIGNED, observed::GATE]
+            .iter()
+            .any(|kept| question.starts_with(kept))
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 
-use super::api::Environment;
-use super::api::RulesKind;
+use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
-    Act, Bound, Check, Failed, Followed, Good, LiveRules, Observed, Record, Rules, Source,
+    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Observed, Record, Rules, Source,
 };
 use super::render;
 use super::slo::{Answer, Answers};
@@ -76,6 +76,8 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         answers: Answers::new(),
         delivered: Vec::new(),
         rules: None,
+        conditions: conditions(caches, &key, &spec),
+        frozen: None,
         sources,
         promotions,
         spec,
@@ -86,10 +88,6 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
 /// Adds what is known of its SLOs: what Prometheus answered, and what has their rules.
 pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
-    let asks_who_signed = seen.spec.protection.require_signed.is_some();
-    if seen.spec.slos.is_empty() && known.is_none() && !asks_who_signed {
-        return Ok(());
-    }
     let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
     let kept = answered.into_iter().filter_map(|(question, answered)| {
         let (at, reply) = (answered.at, answered.reply?);
@@ -179,6 +177,43 @@ fn rules_of<K: ResourceExt + serde::Serialize>(
     }
 }
 
+/// Conditions of the objects that gates ask for. What is about an old generation is left out.
+fn conditions(
+    caches: &Caches,
+    of: &Key,
+    spec: &EnvironmentSpec,
+) -> BTreeMap<(ConditionKind, String), Vec<Condition>> {
+    let named = spec.protection.gates.iter();
+    let named = named.filter_map(|gate| gate.object.as_ref());
+    let found = named.filter_map(|object| {
+        let key = Key::new(of.namespace.clone(), object.name.clone());
+        let conditions = match object.kind {
+            ConditionKind::Environment => {
+                let found = caches.environments.get(&key)?;
+                let status = found.status.clone()?;
+                is_about(status.observed_generation, found.as_ref()).then_some(status.conditions)?
+            }
+            ConditionKind::Pipeline => {
+                let found = caches.pipelines.get(&key)?;
+                let status = found.status.clone()?;
+                is_about(status.observed_generation, found.as_ref()).then_some(status.conditions)?
+            }
+            ConditionKind::Rollout => {
+                let found = caches.rollouts.get(&key)?;
+                let status = found.status.clone()?;
+                is_about(Some(status.observed_generation), found.as_ref())
+                    .then_some(status.conditions)?
+            }
+        };
+        Some(((object.kind, object.name.clone()), conditions))
+    });
+    found.collect()
+}
+
+fn is_about<K: ResourceExt>(generation: Option<i64>, object: &K) -> bool {
+    generation.is_some() && generation == object.meta().generation
+}
+
 fn created_at<K: ResourceExt>(object: &K) -> Timestamp {
     let created = object.meta().creation_timestamp.as_ref();
     created.map_or(Timestamp::MIN, |created| created.0)
@@ -227,12 +262,22 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
             .map(|promotion| promotion.spec.release.clone())
             .collect();
         succeeded.retain(|release| !held.contains(release));
+        let health = status.current.iter().map(|deployed| {
+            let before = deployed.healthy_seconds.unwrap_or(0);
+            let clock = Clock {
+                since: deployed.healthy_since.as_ref().map(|since| since.0),
+                before: SignedDuration::from_secs(i64::try_from(before).unwrap_or(i64::MAX)),
+            };
+            (deployed.release.clone(), clock)
+        });
+        let health = health.collect();
         let current = status.current.into_iter().map(|deployed| deployed.release);
         Good {
             current: current
                 .filter(|release| succeeded.contains(release))
                 .collect(),
             succeeded,
+            health,
         }
     });
     Source {

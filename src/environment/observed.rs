@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use serde_json::Value;
 
 use super::alert::Delivered;
-use super::api::{EnvironmentSpec, EnvironmentStatus};
+use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
 use super::slo::Answers;
 use crate::check::Outcome;
 pub use crate::decision::act::{Act, Moment};
@@ -22,6 +22,8 @@ use crate::rollout::api::Phase;
 
 /// What every question for signatures begins with.
 pub const SIGNED: &str = "signed/";
+/// What every question of a gate begins with.
+pub const GATE: &str = "gate/";
 
 /// Everything one reconcile can see.
 #[derive(Clone, Debug)]
@@ -60,6 +62,28 @@ pub struct Observed {
     pub delivered: Vec<Delivered>,
     /// What has the rules of its SLOs; nothing, where it has none and never had.
     pub rules: Option<Rules>,
+    /// Conditions of objects that gates ask for, as far as they are about the present generation.
+    pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
+    /// Why the operator promotes nothing, if it does not.
+    pub frozen: Option<Frozen>,
+}
+
+/// Why an operator promotes nothing at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// What people are told.
+    pub reason: String,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// How long a Release has run well in an Environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Since when it has been well; nothing while it is not.
+    pub since: Option<Timestamp>,
+    /// How long it had been before that.
+    pub before: SignedDuration,
 }
 
 /// The objects that have the rules of an Environment's SLOs.
@@ -125,6 +149,8 @@ pub struct Good {
     pub current: BTreeSet<String>,
     /// Releases that succeeded there at some time, and are not held.
     pub succeeded: BTreeSet<String>,
+    /// How long those that run there have run well.
+    pub health: BTreeMap<String, Clock>,
 }
 
 /// A Rollout that the Environment lists.

@@ -4,8 +4,10 @@
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, by the spec or because a person asked;
-//! - `gates`: what must hold before it starts, `signed` among them; `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
+//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
+//!   `approval`); `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
+//! - `rollouts`: whether it runs;
+//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `smoke`: its smoke tests;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -14,17 +16,26 @@
 //! A plan does one thing about one Promotion; the driver plans again until there is nothing left.
 
 mod advance;
+mod approval;
+mod before;
+mod budget;
 mod burn;
 mod candidate;
+mod evidence;
+mod external;
+mod freeze;
 mod gates;
 mod history;
 mod incident;
 mod keep;
+mod overrule;
+mod policy;
 mod report;
 mod rollouts;
 mod rulings;
 mod signed;
 mod smoke;
+mod soak;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +47,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{AlertStatus, Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent};
+use super::api::{
+    AlertStatus, Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent, Policy,
+};
 use super::observed::Observed;
 use super::slo::Watch;
 use super::{alert, render};
@@ -62,6 +75,10 @@ pub struct Memory {
     pub candidate: Option<Candidate>,
     /// Releases that are held.
     pub holds: Vec<Hold>,
+    /// Releases at which it stays.
+    pub pins: Vec<Hold>,
+    /// The protection that approvals are bound to; nothing where nothing is known of it yet.
+    pub policy: Option<Policy>,
     /// Alerts that were delivered.
     pub alerts: Vec<AlertStatus>,
     /// Messages.
@@ -131,6 +148,8 @@ struct Draft<'a> {
     order: Order<'a>,
     history: History<'a>,
     rulings: Rulings,
+    /// The protection, and since when it has been so.
+    policy: Policy,
     /// What the promotion that waits waits for.
     gates: Gates,
     /// Alerts that are on record, or will be with this plan.
@@ -152,6 +171,7 @@ impl<'a> Draft<'a> {
             seen,
             now,
             rulings: Rulings::read(seen, &history, &order, now),
+            policy: Policy::read(seen, now),
             order,
             history,
             gates: Gates::default(),
@@ -204,7 +224,8 @@ impl<'a> Draft<'a> {
             .iter()
             .filter_map(|record| record.spec.number);
         let number = numbers.max().unwrap_or(0).saturating_add(1);
-        let promotion = render::promotion(self.seen, &wish.spec(self.seen, number));
+        let promotion =
+            render::promotion(self.seen, &wish.spec(self.seen, number, &self.policy.hash));
         self.actions.push(Action::Create(promotion));
     }
 
@@ -226,13 +247,16 @@ impl<'a> Draft<'a> {
         let (desired, current) = if self.unknown_rollout().is_some() {
             (status.desired.clone(), status.current.clone())
         } else {
-            (self.history.desired(), self.history.current())
+            let current = self.with_clocks(self.history.current());
+            (self.history.desired(), current)
         };
         Memory {
             desired,
             current,
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
+            pins: self.rulings.shown_pins(),
+            policy: Some(self.policy.clone()),
             watches: self.slos().watches,
             alerts: self.shown_alerts(),
             outbox: std::mem::take(&mut self.outbox),

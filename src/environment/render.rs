@@ -1,5 +1,9 @@
 //! The objects an Environment creates: Promotions, the Jobs of smoke tests, and the rules of SLOs. No I/O.
 
+mod gate;
+
+pub use gate::{gate_job, gate_job_name};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
@@ -112,14 +116,7 @@ pub fn job_name(record: &Record, test: &str) -> String {
 /// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
 pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
     let key = Key::new(seen.key.namespace.clone(), job_name(record, &test.name));
-    let owner = OwnerReference {
-        api_version: ObjectKind::Promotion.api_version(),
-        kind: ObjectKind::Promotion.kind().to_owned(),
-        name: record.name().to_owned(),
-        uid: record.target.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(false),
-    };
+    let owner = owner_of(record);
     let place = Place {
         key: &key,
         parent: (label::ENVIRONMENT, &seen.key.name),
@@ -129,7 +126,19 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
     check::job(place, &test.job, told(seen, record, commit), test.timeout())
 }
 
-/// What a smoke test is told.
+/// What a Promotion's Jobs refer to it by.
+fn owner_of(record: &Record) -> OwnerReference {
+    OwnerReference {
+        api_version: ObjectKind::Promotion.api_version(),
+        kind: ObjectKind::Promotion.kind().to_owned(),
+        name: record.name().to_owned(),
+        uid: record.target.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
+}
+
+/// What a smoke test is told, and a gate.
 fn told(seen: &Observed, record: &Record, commit: Option<&str>) -> Vec<(String, String)> {
     let spec = &record.spec;
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -56,6 +56,8 @@ pub fn status(
         last_good: memory.current.clone(),
         candidate: memory.candidate.clone(),
         holds: memory.holds.clone(),
+        pins: memory.pins.clone(),
+        policy: memory.policy.clone(),
         alerts: memory.alerts.clone(),
         open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),

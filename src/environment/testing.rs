@@ -6,9 +6,10 @@
 
 mod check; // what must hold after every write
 mod cluster; // what others do
+mod guard; // what must hold when something starts
 mod view; // what stories look at
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::alert::Delivered;
 use super::api::Environment;
+use super::observed::{Frozen, GATE};
 use super::slo::{self, Answers};
 use super::{EnvironmentKind, observe, plan, status};
 use crate::cluster::caches::Caches;
@@ -84,6 +86,14 @@ pub(crate) struct World {
     pub(crate) are_tests_slow: bool,
     /// What is signed, by digest; nothing where the registry does not answer.
     pub(crate) signed: Option<BTreeMap<String, Vec<Finding>>>,
+    /// What other systems answer, by the name of the gate; one that is not here is out of reach.
+    pub(crate) others: BTreeMap<String, Value>,
+    /// Why the operator promotes nothing.
+    pub(crate) frozen: Option<Frozen>,
+    /// When another system last agreed to something.
+    agreed_at: Option<Timestamp>,
+    /// Promotions that have started, and were looked at then.
+    begun: BTreeSet<String>,
     answers: BTreeMap<String, Answers>,
     /// Alerts that were delivered, and are not on record.
     delivered: BTreeMap<String, Vec<Delivered>>,
@@ -121,6 +131,10 @@ impl World {
             has_outage: false,
             are_tests_slow: false,
             signed: Some(BTreeMap::new()),
+            others: BTreeMap::new(),
+            frozen: None,
+            agreed_at: None,
+            begun: BTreeSet::new(),
             answers: BTreeMap::new(),
             delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
@@ -199,6 +213,15 @@ impl World {
             json!({"metadata": {"labels": {"slipway.dev/pipeline": "shop"}}, "spec": spec});
         self.put(ObjectKind::Release, &name, object);
         self.natures.insert(reference(number), nature);
+    }
+
+    /// The same, which says more of itself.
+    pub(crate) fn release_of(&mut self, number: u32, change: &Value) {
+        self.release(number, Nature::Good);
+        let name = format!("shop-{number}");
+        let mut object = self.object(ObjectKind::Release, &name);
+        json_patch::merge(&mut object["spec"], change);
+        self.store(ObjectKind::Release, &name, object);
     }
 
     pub(crate) fn set_nature(&mut self, number: u32, nature: Nature) {
@@ -328,7 +351,9 @@ impl World {
                 .map(|name| self.object(ObjectKind::Environment, name));
             let from = if specs.any(|object| {
                 let spec = &object["spec"];
-                spec.get("slos").is_some() || spec.pointer("/protection/requireSigned").is_some()
+                spec.get("slos").is_some()
+                    || spec.pointer("/protection/requireSigned").is_some()
+                    || spec.pointer("/protection/gates").is_some()
             }) {
                 moved_at
             } else {
@@ -383,6 +408,7 @@ impl World {
         let mut seen = observe::observe(environment, &self.caches);
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
+        seen.frozen.clone_from(&self.frozen);
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.rules = Some(self.rules_of(&name));
         }
@@ -413,6 +439,16 @@ impl World {
                         Finding::reply(found.map_or(&[], Vec::as_slice))
                     });
                     known.ok_or_else(|| "cannot reach registry.example".to_owned())
+                } else if let Some(gate) = key.strip_prefix(GATE) {
+                    let gate = gate.rsplit('/').next().unwrap_or_default();
+                    if self.others.get(gate) == Some(&json!({"state": "approved"})) {
+                        self.agreed_at = Some(self.now);
+                    }
+                    let said = self.others.get(gate).map(|said| Reply {
+                        status: 200,
+                        body: said.to_string().into_bytes(),
+                    });
+                    said.ok_or_else(|| "cannot reach others.example".to_owned())
                 } else {
                     self.sent.push(request.clone());
                     Ok(Reply {

@@ -102,6 +102,10 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::commit_sha)]
     pub commit: Option<String>,
+    /// SHA-256 over the protection of the Environment when it was made, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub policy_hash: Option<String>,
     /// Why it was made, where neither a Release nor a Decision is the reason. Example: `SLOBurn: api-availability burns …`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<700>)]

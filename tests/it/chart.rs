@@ -279,6 +279,25 @@ async fn switches_switch() {
     assert!(reads_secrets(&measuring) && arguments(&measuring).contains("--metric-secrets"));
     assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
 
+    assert!(!arguments(&standard).contains("--freeze"));
+    let frozen = with(
+        json!({ "freeze": { "reason": "moving: \"east\"", "until": "2026-12-27T08:00:00Z" } }),
+    )
+    .await;
+    let args =
+        &of_kind(&frozen, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["args"];
+    let args: Vec<&str> = args
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(args.contains(&"--freeze=moving: \"east\""), "{args:?}");
+    assert!(
+        args.contains(&"--freeze-until=2026-12-27T08:00:00Z"),
+        "{args:?}"
+    );
+
     assert!(arguments(&standard).contains("--stage-listen=0.0.0.0:8091"));
     assert!(arguments(&standard).contains("--stage-url=http://slipway-receiver.ops.svc:8091"));
     assert!(of_kind(&standard, "PersistentVolumeClaim").is_empty());

@@ -216,7 +216,7 @@ pub(crate) fn resource_of(info: &KindInfo) -> ApiResource {
     ApiResource::from_gvk_with_plural(&kind, info.plural)
 }
 
-fn api_of(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+pub(crate) fn api_of(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     let info = KINDS
         .iter()
         .find(|info| info.kind == kind)

@@ -17,6 +17,7 @@ use crate::cluster::{SOON, Space, wait_for};
 const ADMIN: &str = "slipway-admin";
 const APPROVER: &str = "slipway-approver";
 const DEVELOPER: &str = "slipway-developer";
+const VIEWER: &str = "slipway-viewer";
 
 /// Binds a role of the chart to a user, and waits until it holds.
 async fn bind(space: &Space, user: &str, cluster_role: &str) {

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incident::AlertStatus;
+use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
 use crate::release::api::ImageRef;
@@ -68,6 +69,13 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub holds: Vec<Hold>,
+    /// Releases at which the Environment stays until a person lifts it; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<32>)]
+    pub pins: Vec<Hold>,
+    /// The protection that approvals are bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// How its SLOs are, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<10>)]
@@ -108,6 +116,13 @@ pub struct Deployed {
     pub images: Vec<ImageRef>,
     /// Since when.
     pub since: Time,
+    /// Of what runs: since when every Rollout has served and no SLO has burned so fast that somebody is paged; absent while that
+    /// is not so. Environments after this one let Releases soak by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<Time>,
+    /// How long that was so before, in seconds, since its promotion succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_seconds: Option<u64>,
     /// When its promotion failed, where it did and the Release stays nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Time>,
@@ -135,6 +150,15 @@ closed_set! {
         Passed,
         /// Not this Release.
         Failed,
+        /// People let this Release pass it.
+        Overridden,
+    }
+}
+
+impl CandidateGateState {
+    /// Whether it stands in nobody's way.
+    pub const fn lets_pass(self) -> bool {
+        matches!(self, Self::Passed | Self::Overridden)
     }
 }
 
@@ -145,7 +169,7 @@ pub struct CandidateGate {
     /// Name of the gate. Example: `approvals`.
     #[schemars(transform = schema::name)]
     pub name: String,
-    /// `Waiting`, `Passed` or `Failed`.
+    /// `Waiting`, `Passed`, `Failed` or `Overridden`.
     pub state: CandidateGateState,
     /// Why, and what to do. Example: `1 of 2 approvals`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

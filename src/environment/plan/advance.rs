@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{NotificationEvent, RollbackCause};
-use super::candidate::Wish;
+use super::freeze::FREEZE;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
 use super::rollouts::Answer;
-use super::rulings::{SLIPWAY, VETOED};
+use super::rulings::SLIPWAY;
 use super::{Draft, after, shown};
-use crate::decision::api::DecisionAction;
 use crate::model::action::Action;
 use crate::model::condition::truncate;
 use crate::promotion::api::{
@@ -65,64 +64,12 @@ impl<'a> Draft<'a> {
             return;
         }
         let gates = self.gates(entry);
-        if gates.have_passed() {
+        if gates.have_passed() && gates.questions.is_empty() {
             self.start(entry, &gates);
         } else {
             self.keep_waiting(entry, &gates);
         }
         self.gates = gates;
-    }
-
-    /// Why a promotion ends that has not started: phase, reason, who, and what is said.
-    fn end_before_start(
-        &mut self,
-        entry: &Entry<'a>,
-    ) -> Option<(PromotionPhase, &'static str, String, String)> {
-        let release = entry.release();
-        if let Some(act) = self.rejection(entry) {
-            let user = act.spec.user.clone();
-            let why = act.spec.reason.as_deref().unwrap_or("no reason given");
-            let text = format!(
-                "{release} was refused by {user}: {why}; it is not tried again until a Decision Retry"
-            );
-            return Some((PromotionPhase::Failed, "Rejected", user, text));
-        }
-        let veto = self.seen.decisions.iter().rev().find(|act| {
-            act.spec.action == DecisionAction::Veto && act.spec.release.as_deref() == Some(release)
-        });
-        if let Some(ruling) = self.rulings.of(release)
-            && veto.is_some_and(|veto| Time(veto.at) == ruling.hold.at)
-        {
-            let text = format!("{release} was {}", ruling.hold.reason);
-            return Some((PromotionPhase::Failed, VETOED, ruling.hold.by.clone(), text));
-        }
-        let next = self.successor(entry)?;
-        let text = format!(
-            "{} comes instead; {release} was never started",
-            next.release
-        );
-        let by = next.requested_by.clone();
-        Some((PromotionPhase::Superseded, "Superseded", by, text))
-    }
-
-    /// What takes the place of a promotion that has not started.
-    fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
-        let is_other =
-            |wish: &Wish| wish.release != entry.release() || wish.kind == PromotionKind::Rollback;
-        if let Some(wish) = self.pending_wish() {
-            return Some(wish).filter(is_other);
-        }
-        if let Some(wish) = self.way_back_wish() {
-            return Some(wish);
-        }
-        // What a person asked for does not give way to what comes by itself.
-        if entry.record.spec.decision.is_some() {
-            return None;
-        }
-        let newer = self.candidate().filter(is_other)?;
-        self.order
-            .is_newer(&newer.release, entry.release())
-            .then_some(newer)
     }
 
     fn keep_waiting(&mut self, entry: &Entry<'a>, gates: &Gates) {
@@ -132,6 +79,8 @@ impl<'a> Draft<'a> {
         let asks_people = open.name == APPROVALS;
         let (phase, reason) = if asks_people {
             (PromotionPhase::AwaitingApproval, "AwaitingApproval")
+        } else if open.name == FREEZE {
+            (PromotionPhase::Pending, "Frozen")
         } else {
             (PromotionPhase::Pending, "GateClosed")
         };
@@ -155,16 +104,24 @@ impl<'a> Draft<'a> {
         });
         if is_news && asks_people {
             self.announce(NotificationEvent::ApprovalNeeded, entry.name());
+        } else if open.name == FREEZE && entry.record.status.reason.as_deref() != Some(reason) {
+            self.announce(NotificationEvent::FreezeBlocked, entry.name());
         }
     }
 
     fn start(&mut self, entry: &Entry<'a>, gates: &Gates) {
         let now = self.now;
+        if !gates.overrides.is_empty() {
+            self.announce(NotificationEvent::GateOverridden, entry.name());
+        }
         let release = entry.release();
         self.write(entry, |status| {
             for approval in &gates.approvals {
                 let text = format!("approved with Decision {}", approval.decision);
                 audit::append(&mut status.audit, now, &approval.user, &text);
+            }
+            for by in &gates.overrides {
+                audit::append(&mut status.audit, now, &by.user, &by.said);
             }
             status.approvals.clone_from(&gates.approvals);
             status.started_at = Some(Time(now));
@@ -251,6 +208,13 @@ impl<'a> Draft<'a> {
     pub(super) fn leave_if_asked(&mut self, entry: &Entry<'a>) -> bool {
         if entry.is_rollback() {
             return false;
+        }
+        if let Some(act) = self.abortion(entry) {
+            let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+            let message = format!("{} stopped it: {why}", act.spec.user);
+            let steps = entry.record.status.steps.clone();
+            self.fail(entry, steps, Cause::Person, &message);
+            return true;
         }
         let Some(wish) = self.pending_wish() else {
             return false;

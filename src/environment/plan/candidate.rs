@@ -94,7 +94,7 @@ impl Wish {
     }
 
     /// The record of it, as the `number`-th one.
-    pub(super) fn spec(&self, seen: &Observed, number: u32) -> PromotionSpec {
+    pub(super) fn spec(&self, seen: &Observed, number: u32, policy_hash: &str) -> PromotionSpec {
         let same = seen
             .promotions
             .iter()
@@ -117,6 +117,7 @@ impl Wish {
             number: Some(number),
             decision: self.decision.clone(),
             commit: self.commit.clone(),
+            policy_hash: Some(policy_hash.to_owned()),
             reason: self.reason.clone(),
         }
     }
@@ -217,6 +218,13 @@ impl Draft<'_> {
         if self.was_alive(at, |entry| entry.release() == name) {
             return Ok(None);
         }
+        let pipeline = &release.spec.pipeline;
+        if let Some(pin) = self.rulings.pinned_against(name, pipeline) {
+            let why = &pin.reason;
+            return Err(format!(
+                "{why}; a Decision Resume on the Environment lifts that"
+            ));
+        }
         if let Some(held) = self.rulings.of(name).filter(|ruling| !ruling.is_silent) {
             let why = &held.hold.reason;
             return Err(format!(
@@ -306,6 +314,7 @@ impl Draft<'_> {
         let is_free = |name: &&str| {
             self.is_available(name)
                 && self.rulings.of(name).is_none()
+                && self.rulings.pinned_against(name, pipeline).is_none()
                 && current.as_deref() != Some(*name)
         };
         let newest = self
@@ -402,11 +411,8 @@ pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
             act.spec.action,
             DecisionAction::Skip
                 | DecisionAction::Pause
-                | DecisionAction::Abort
                 | DecisionAction::Undo
                 | DecisionAction::Restart
-                | DecisionAction::Pin
-                | DecisionAction::Override
                 | DecisionAction::Cancel
                 | DecisionAction::Migrate
         )

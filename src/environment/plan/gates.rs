@@ -1,15 +1,16 @@
 //! What must hold before a promotion starts, in the order in which it is asked; people come last. No I/O.
 //!
 //! Gates fail closed: what is not known has not passed. A rollback passes none, because going back must
-//! not wait for anybody.
+//! not wait for anybody. Each gate has a room of its own; here is their order, from what costs nothing to find out to people.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{CandidateGate, CandidateGateState};
 use super::super::observed::Act;
 use super::Draft;
 use super::history::Entry;
+use super::overrule::Override;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;
 use crate::promotion::api::Approval;
@@ -20,6 +21,8 @@ pub(super) struct Gates {
     pub(super) all: Vec<CandidateGate>,
     /// Approvals that count.
     pub(super) approvals: Vec<Approval>,
+    /// Who lets it pass which gate, and why.
+    pub(super) overrides: Vec<Override>,
     /// What is asked to know more.
     pub(super) questions: Vec<Action>,
     /// When it is asked again.
@@ -28,25 +31,26 @@ pub(super) struct Gates {
 
 impl Gates {
     pub(super) fn have_passed(&self) -> bool {
-        self.all
-            .iter()
-            .all(|gate| gate.state == CandidateGateState::Passed)
+        self.all.iter().all(|gate| gate.state.lets_pass())
     }
 
     /// The first gate that has not passed.
     pub(super) fn first_open(&self) -> Option<&CandidateGate> {
-        self.all
-            .iter()
-            .find(|gate| gate.state != CandidateGateState::Passed)
+        self.all.iter().find(|gate| !gate.state.lets_pass())
+    }
+
+    pub(super) fn add(&mut self, gate: CandidateGate) {
+        self.all.push(gate);
+    }
+
+    /// That something is asked again at that time.
+    pub(super) fn ask_again(&mut self, at: Timestamp) {
+        self.again_at = Some(self.again_at.map_or(at, |known| known.min(at)));
     }
 }
 
 /// Name of the gate that asks people.
 pub(super) const APPROVALS: &str = "approvals";
-/// Approvals that are recorded.
-const MAX_APPROVALS: usize = 10;
-/// Groups of an approval that are recorded.
-const MAX_GROUPS: usize = 8;
 
 pub(super) fn gate(name: &str, problem: Option<String>, until: Option<Timestamp>) -> CandidateGate {
     CandidateGate {
@@ -63,26 +67,34 @@ pub(super) fn gate(name: &str, problem: Option<String>, until: Option<Timestamp>
 
 impl<'a> Draft<'a> {
     pub(super) fn gates(&self, entry: &Entry<'a>) -> Gates {
-        let mut gates = Gates {
-            all: vec![self.hold_gate(entry), self.source_gate(entry)],
-            ..Gates::default()
-        };
+        let overruled = self.overruled(entry);
+        let mut gates = Gates::default();
+        gates.add(self.hold_gate(entry));
+        let source = self.source_gate(entry);
+        let branch = (source.state == CandidateGateState::Passed)
+            .then(|| self.branch_gate(entry))
+            .flatten();
+        gates.add(branch.unwrap_or(source));
         if let Some(signed) = self.signed_gate(entry) {
-            gates.all.push(signed.gate);
+            gates.add(signed.gate);
             gates.questions = signed.questions;
             gates.again_at = signed.again_at;
         }
-        if let Some(rule) = &self.seen.spec.protection.approvals
-            && rule.required > 0
-        {
-            let count = self.count_approvals(entry);
-            gates.all.push(self.approval_gate(rule.required, &count));
-            gates.approvals = count
-                .good
-                .into_iter()
-                .map(|(approval, _)| approval)
-                .collect();
+        let cheap = [
+            self.evidence_gate(entry),
+            self.freeze_gate(),
+            self.budget_gate(),
+            self.soak_gate(entry),
+        ];
+        for gate in cheap.into_iter().flatten() {
+            gates.add(overruled.over(gate));
         }
+        self.ask_others(entry, &overruled, &mut gates);
+        if let Some((gate, approvals)) = self.approval_gate(entry) {
+            gates.add(gate);
+            gates.approvals = approvals;
+        }
+        gates.overrides = overruled.used(&gates.all);
         gates
     }
 
@@ -101,7 +113,15 @@ impl<'a> Draft<'a> {
             let reason = &ruling.hold.reason;
             format!("{reason}; a Decision Resume that names the Release lifts it")
         });
-        gate("hold", of_all.or(of_this), self.rulings.until)
+        let pipeline = &entry.record.spec.pipeline;
+        let pinned = self.rulings.pinned_against(entry.release(), pipeline);
+        let pinned = pinned.map(|pin| {
+            format!(
+                "{}; a Decision Resume on the Environment lifts it",
+                pin.reason
+            )
+        });
+        gate("hold", of_all.or(of_this).or(pinned), self.rulings.until)
     }
 
     fn source_gate(&self, entry: &Entry) -> CandidateGate {
@@ -121,69 +141,6 @@ impl<'a> Draft<'a> {
         gate("source", problem, None)
     }
 
-    fn approval_gate(&self, required: u32, count: &Count) -> CandidateGate {
-        let have = count.good.len();
-        let required = usize::try_from(required).unwrap_or(usize::MAX);
-        let until = count.good.iter().map(|(_, until)| *until).min();
-        if have >= required {
-            return gate(APPROVALS, None, until);
-        }
-        let environment = &self.seen.key.name;
-        let mut text = format!("{have} of {required} approvals");
-        if !count.good.is_empty() {
-            let users: Vec<&str> = count.good.iter().map(|(a, _)| a.user.as_str()).collect();
-            text = format!("{text} ({})", users.join(", "));
-        }
-        text = format!(
-            "{text}; a Decision Approve on Environment {environment} that names the Release adds one"
-        );
-        for problem in &count.refused {
-            text.push_str("; ");
-            text.push_str(problem);
-        }
-        gate(APPROVALS, Some(text), until)
-    }
-
-    fn count_approvals(&self, entry: &Entry<'a>) -> Count {
-        let mut count = Count::default();
-        let Some(rule) = &self.seen.spec.protection.approvals else {
-            return count;
-        };
-        let valid_for = SignedDuration::try_from(std::time::Duration::from(rule.valid_for));
-        let valid_for = valid_for.unwrap_or(SignedDuration::MAX);
-        for act in self.about(entry, DecisionAction::Approve) {
-            let user = act.spec.user.as_str();
-            if count.good.iter().any(|(known, _)| known.user == user) {
-                continue;
-            }
-            let ends = act.at.checked_add(valid_for).unwrap_or(Timestamp::MAX);
-            let asked = act.spec.expires_at.as_ref().map(|at| at.0);
-            let until = asked.map_or(ends, |asked| asked.min(ends));
-            let is_own = entry.record.spec.requested_by == user;
-            let problem = if rule.prevent_self_approval && is_own {
-                Some("who asked for the promotion".to_owned())
-            } else if !has_digest(entry, act) {
-                Some("which names another digest".to_owned())
-            } else if until <= self.now {
-                Some(format!("which ended at {until}"))
-            } else {
-                None
-            };
-            match problem {
-                Some(problem) => {
-                    let text = format!("that of {user} does not count, {problem}");
-                    if !count.refused.contains(&text) {
-                        count.refused.push(text);
-                    }
-                }
-                None if count.good.len() < MAX_APPROVALS => count.good.push((approval(act), until)),
-                None => {}
-            }
-        }
-        count.refused.truncate(MAX_APPROVALS);
-        count
-    }
-
     /// The Decision that refuses a promotion.
     pub(super) fn rejection(&self, entry: &Entry<'a>) -> Option<&'a Act> {
         let is_valid = |act: &&Act| {
@@ -193,9 +150,40 @@ impl<'a> Draft<'a> {
         self.about(entry, DecisionAction::Reject).find(is_valid)
     }
 
+    /// The Decision that stops a promotion: one about it, or about the Environment since it was made.
+    pub(super) fn abortion(&self, entry: &Entry<'a>) -> Option<&'a Act> {
+        let created = entry.record.created_at;
+        let is_valid = |act: &&Act| {
+            let until = act.spec.expires_at.as_ref();
+            let is_since = act.at > created || act.spec.target.kind == TargetKind::Promotion;
+            is_since && until.is_none_or(|until| until.0 > self.now)
+        };
+        self.about(entry, DecisionAction::Abort).find(is_valid)
+    }
+
+    /// What a person could do about what runs, who does not want what comes.
+    pub(super) fn said_of_way_back(&self, entry: &Entry<'a>) -> String {
+        let started = self.history.started(&entry.record.spec.pipeline);
+        let Some(running) = started else {
+            return "nothing runs here".to_owned();
+        };
+        let runs = running.release();
+        match self.history.way_back(running) {
+            Some(back) => format!(
+                "{runs} goes on running, and a Decision Rollback would go back from it to {}",
+                back.release()
+            ),
+            None => format!("{runs} goes on running, and there is nothing to go back to"),
+        }
+    }
+
     /// Decisions about a promotion, made since the Release last failed here: what was said about an
     /// earlier attempt does not count for this one.
-    fn about(&self, entry: &Entry<'a>, action: DecisionAction) -> impl Iterator<Item = &'a Act> {
+    pub(super) fn about(
+        &self,
+        entry: &Entry<'a>,
+        action: DecisionAction,
+    ) -> impl Iterator<Item = &'a Act> {
         let number = entry.record.spec.number;
         let (release, name, created) = (entry.release(), entry.name(), entry.record.created_at);
         let earlier = self.history.entries.iter().filter(move |other| {
@@ -206,7 +194,12 @@ impl<'a> Draft<'a> {
             let is_meant = match act.spec.target.kind {
                 // One of that name may have been there before.
                 TargetKind::Promotion => act.spec.target.name == name && act.at >= created,
-                TargetKind::Environment => act.spec.release.as_deref() == Some(release),
+                // Stopping is about what is under way, whatever it is, unless it names something.
+                TargetKind::Environment => act
+                    .spec
+                    .release
+                    .as_deref()
+                    .map_or(action == DecisionAction::Abort, |named| named == release),
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };
             act.spec.action == action && is_meant && since.is_none_or(|since| act.moment() > since)
@@ -214,27 +207,11 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Approvals, counted.
-#[derive(Default)]
-struct Count {
-    good: Vec<(Approval, Timestamp)>,
-    refused: Vec<String>,
-}
-
 /// A Decision that names a digest counts for that one only.
-fn has_digest(entry: &Entry, act: &Act) -> bool {
+pub(super) fn has_digest(entry: &Entry, act: &Act) -> bool {
     let ends = |digest: &String| {
         let mut images = entry.images().iter();
         images.any(|image| image.reference.ends_with(&format!("@{digest}")))
     };
     act.spec.digest.as_ref().is_none_or(ends)
-}
-
-fn approval(act: &Act) -> Approval {
-    Approval {
-        user: act.spec.user.clone(),
-        groups: act.spec.groups.iter().take(MAX_GROUPS).cloned().collect(),
-        at: Time(act.at),
-        decision: act.name.clone(),
-    }
 }

@@ -75,6 +75,8 @@ impl<'a> Entry<'a> {
             promotion: self.name().to_owned(),
             images: spec.images.clone(),
             since: Time(since),
+            healthy_since: None,
+            healthy_seconds: None,
             failed_at: self.finished_at.filter(|_| has_failed).map(Time),
         }
     }

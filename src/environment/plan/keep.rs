@@ -167,7 +167,10 @@ impl<'a> Draft<'a> {
         let is_last = self.history.last().is_some_and(|last| last.name() == name);
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
-        is_last || is_way_back || holds || answers || is_used || has_incident
+        let counted_since = self.counted_since();
+        let is_counted =
+            counted_since.is_some_and(|since| entry.started_at.is_some_and(|at| at >= since));
+        is_counted || is_last || is_way_back || holds || answers || is_used || has_incident
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.
@@ -218,6 +221,7 @@ fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec
         number: Some(number),
         decision: None,
         commit: None,
+        policy_hash: None,
         reason: None,
     }
 }

@@ -144,7 +144,13 @@ impl<'a> Draft<'a> {
                 let reason = match gate.name.as_str() {
                     "hold" => "Held",
                     "source" => "NotAvailable",
-                    _ => "AwaitingApproval",
+                    "signature" => "NotSigned",
+                    "evidence" => "EvidenceMissing",
+                    "freeze" => "Frozen",
+                    "error-budget" => "BudgetExhausted",
+                    "soak" => "Soaking",
+                    "approvals" => "AwaitingApproval",
+                    _ => "GateClosed",
                 };
                 let problem = gate.message.as_deref().unwrap_or("?");
                 Said::new(
@@ -160,6 +166,10 @@ impl<'a> Draft<'a> {
         if let Some(hold) = self.rulings.of_all() {
             let text = format!("{}; a Decision Resume lifts it", hold.reason);
             return Some(Said::new("EnvironmentHeld", text));
+        }
+        if let Some(pin) = self.rulings.shown_pins().last() {
+            let text = format!("{}; a Decision Resume lifts it", pin.reason);
+            return Some(Said::new("Pinned", text));
         }
         // What should run failed, and nothing took it back.
         let mut pipelines = self.history.desired().into_iter();
@@ -205,6 +215,11 @@ impl<'a> Draft<'a> {
     }
 
     fn said_of_health(&self) -> Option<(bool, Said)> {
+        self.health()
+    }
+
+    /// Whether every Rollout that runs something serves; nothing where none does.
+    pub(super) fn health(&self) -> Option<(bool, Said)> {
         let followed = self.seen.rollouts.iter().filter_map(|bound| {
             let state = bound
                 .state

@@ -23,13 +23,26 @@ pub(super) const VETOED: &str = "Vetoed";
 pub(super) const WISH_VALID_FOR: SignedDuration = SignedDuration::from_hours(168);
 /// Holds that are shown.
 const MAX_HOLDS: usize = 50;
+/// Pins that are shown.
+const MAX_PINS: usize = 32;
 
 /// What is ruled now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rulings {
     pub(super) holds: Vec<Ruling>,
+    /// Releases at which the Environment stays, each for its Pipeline.
+    pub(super) pins: Vec<Pin>,
     /// When one of them ends by itself.
     pub(super) until: Option<Timestamp>,
+}
+
+/// A Release at which the Environment stays.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pin {
+    /// Its Pipeline; nothing where nobody knows the Release, and then it is about all of them.
+    pipeline: Option<String>,
+    hold: Hold,
+    until: Option<Timestamp>,
 }
 
 /// One thing that is ruled.
@@ -64,14 +77,18 @@ impl Rulings {
         for (_, event) in line {
             match event {
                 Event::Hold(ruling) => rulings.add(ruling),
-                Event::Act(act) => rulings.take(act, history),
+                Event::Act(act) => rulings.take(act, history, order),
             }
         }
         let ends = rulings.holds.iter().filter_map(|ruling| ruling.until);
+        let ends = ends.chain(rulings.pins.iter().filter_map(|pin| pin.until));
         rulings.until = ends.filter(|until| *until > now).min();
         rulings
             .holds
             .retain(|ruling| ruling.until.is_none_or(|until| until > now));
+        rulings
+            .pins
+            .retain(|pin| pin.until.is_none_or(|until| until > now));
         rulings
     }
 
@@ -88,6 +105,27 @@ impl Rulings {
     pub(super) fn of(&self, release: &str) -> Option<&Ruling> {
         let of = |ruling: &&Ruling| ruling.hold.release.as_deref() == Some(release);
         self.holds.iter().find(of)
+    }
+
+    /// The pin that keeps a Release away: another of its Pipeline is to stay.
+    pub(super) fn pinned_against(&self, release: &str, pipeline: &str) -> Option<&Hold> {
+        let is_pinned = |pin: &&Pin| pin.hold.release.as_deref() == Some(release);
+        if self.pins.iter().any(|pin| is_pinned(&pin)) {
+            return None;
+        }
+        let is_against = |pin: &&Pin| {
+            pin.pipeline
+                .as_deref()
+                .is_none_or(|pinned| pinned == pipeline)
+        };
+        self.pins.iter().find(is_against).map(|pin| &pin.hold)
+    }
+
+    /// Pins as people see them, oldest first.
+    pub(super) fn shown_pins(&self) -> Vec<Hold> {
+        let from = self.pins.len().saturating_sub(MAX_PINS);
+        let pins = self.pins.iter().skip(from);
+        pins.map(|pin| pin.hold.clone()).collect()
     }
 
     /// Releases that failed and that nobody gave another chance.
@@ -114,13 +152,18 @@ impl Rulings {
         clippy::redundant_closure_for_method_calls,
         reason = "the method is not general over the lifetime of the entry"
     )]
-    fn take(&mut self, act: &Act, history: &History) {
+    fn take(&mut self, act: &Act, history: &History, order: &Order) {
         let release = act.spec.release.as_deref();
         match act.spec.action {
             DecisionAction::Hold | DecisionAction::Veto => self.add(asked(act)),
-            DecisionAction::Resume => self
-                .holds
-                .retain(|ruling| ruling.hold.release.as_deref() != release),
+            DecisionAction::Resume => {
+                self.holds
+                    .retain(|ruling| ruling.hold.release.as_deref() != release);
+                // Without a Release it is about the Environment, which then stays at none.
+                self.pins
+                    .retain(|pin| release.is_some() && pin.hold.release.as_deref() != release);
+            }
+            DecisionAction::Pin => self.pin(act, history, order),
             DecisionAction::Retry => {
                 let again = retried(act, history).map(|entry| entry.release());
                 self.holds.retain(|ruling| {
@@ -137,12 +180,31 @@ impl Rulings {
             | DecisionAction::Rollback
             | DecisionAction::Undo
             | DecisionAction::Restart
-            | DecisionAction::Pin
             | DecisionAction::Override
             | DecisionAction::Cancel
             | DecisionAction::Migrate
             | DecisionAction::LinkIncident => {}
         }
+    }
+
+    /// Stays at a Release. Of a Pipeline the last pin counts.
+    fn pin(&mut self, act: &Act, history: &History, order: &Order) {
+        let Some(release) = act.spec.release.as_deref() else {
+            return;
+        };
+        let known = order.get(release).map(|release| &release.spec.pipeline);
+        let recorded = || {
+            history
+                .last_of(release)
+                .map(|last| &last.record.spec.pipeline)
+        };
+        let pipeline = known.or_else(recorded).cloned();
+        self.pins.retain(|pin| pin.pipeline != pipeline);
+        self.pins.push(Pin {
+            pipeline,
+            hold: asked(act).hold,
+            until: act.spec.expires_at.as_ref().map(|at| at.0),
+        });
     }
 }
 
@@ -163,10 +225,13 @@ fn kept(hold: &Hold) -> Ruling {
 
 fn asked(act: &Act) -> Ruling {
     let spec = &act.spec;
+    let release = spec.release.as_deref().unwrap_or_default();
     let verb = if spec.action == DecisionAction::Veto {
-        "vetoed"
+        "vetoed".to_owned()
+    } else if spec.action == DecisionAction::Pin {
+        format!("stays at {release}, pinned")
     } else {
-        "held"
+        "held".to_owned()
     };
     let reason = spec.reason.as_deref().unwrap_or("no reason given");
     Ruling {

@@ -2,6 +2,7 @@
 
 mod burn;
 mod incident;
+mod protection;
 
 use std::collections::BTreeSet;
 

@@ -101,7 +101,10 @@ impl World {
             .iter()
             .filter(|one| one.resolved_at.is_none());
         assert!(open.count() <= 1, "{name} has one incident at a time");
-        if status.started_at.is_some() && !is_rollback && !was_lost {
+        // What is asked for later is not asked of what has started.
+        let is_start = status.started_at.is_some() && !is_rollback && !was_lost;
+        if is_start && self.begun.insert(name.clone()) {
+            self.check_start(environment, promotion);
             let users: BTreeSet<&str> = status.approvals.iter().map(|a| a.user.as_str()).collect();
             assert_eq!(users.len(), status.approvals.len(), "I5: {name}");
             assert!(users.len() as u64 >= required, "I2: {name} {users:?}");

@@ -19,6 +19,7 @@ use super::{Sample, compare};
 use crate::analysis::api::Metric;
 use crate::analysis::api::provider::access::Connection;
 use crate::analysis::api::provider::{Reduce, Source};
+use crate::expression::Fact;
 use crate::model::access::{Access, Login};
 use crate::model::action::{Reply, Request};
 use crate::model::secret::{self, SecretKey};
@@ -122,19 +123,48 @@ pub fn read(metric: &Metric, reply: &Result<Reply, String>) -> Sample {
         Some(Source::InfluxDb(query)) => influxdb::read(query, reply),
         None => Err("the metric does not name exactly one source".to_owned()),
     };
-    let sample = read.unwrap_or_else(Sample::Error);
-    if matches!(sample, Sample::Error(_)) && asks_with_secrets(metric) {
-        // Servers tell which part of a question they do not understand, and a part of a value cannot be taken out again.
-        return Sample::Error(format!(
-            "status {}, and no usable answer; what it says is left out, because the question has the value of a Secret in it",
-            reply.status
-        ));
+    match read.unwrap_or_else(Sample::Error) {
+        Sample::Error(error) => Sample::Error(told(metric, reply, error)),
+        sample @ (Sample::Value(_)
+        | Sample::Values(_)
+        | Sample::Verdict { .. }
+        | Sample::Compared(_)
+        | Sample::Empty) => sample,
     }
-    sample
+}
+
+/// What the reply says, as facts that a condition can be asked about: of `web` as they stand in it, else numbers. None where there
+/// is no data.
+///
+/// # Errors
+/// Says in words for people why there is no answer to rely on.
+pub fn facts(metric: &Metric, reply: &Result<Reply, String>) -> Result<Vec<Fact>, String> {
+    if let (Some(Source::Web(query)), Ok(reply)) = (metric.provider.source(), reply) {
+        return web::facts(query, reply).map_err(|error| told(metric, reply, error));
+    }
+    match read(metric, reply) {
+        Sample::Value(number) => Ok(vec![Fact::Number(number)]),
+        Sample::Values(numbers) => Ok(numbers.into_iter().map(Fact::Number).collect()),
+        Sample::Empty => Ok(Vec::new()),
+        Sample::Error(error) => Err(error),
+        Sample::Verdict { .. } | Sample::Compared(_) => Err("the answer is no value".to_owned()),
+    }
+}
+
+/// An error, but for what a server says of a question with a secret in it.
+fn told(metric: &Metric, reply: &Reply, error: String) -> String {
+    if !asks_with_secrets(metric) {
+        return error;
+    }
+    // Servers tell which part of a question they do not understand, and a part of a value cannot be taken out again.
+    format!(
+        "status {}, and no usable answer; what it says is left out, because the question has the value of a Secret in it",
+        reply.status
+    )
 }
 
 /// Whether the value of a Secret is part of what is asked, and not only of a header field.
-fn asks_with_secrets(metric: &Metric) -> bool {
+pub fn asks_with_secrets(metric: &Metric) -> bool {
     fn is_in(value: &Value) -> bool {
         match value {
             Value::String(text) => secret::stands_in(text),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Credentials, Sample, answer, connected};
 use crate::analysis::api::provider::{Method, WebQuery};
+use crate::expression::Fact;
 use crate::model::action::{Reply, Request};
 
 /// The request.
@@ -45,14 +46,9 @@ pub fn check(path: &str) -> Result<(), String> {
 
 /// The value where the path leads to.
 pub fn read(query: &WebQuery, reply: &Reply) -> Result<Sample, String> {
-    let body = answer::json(reply)?;
-    let path = query.path.as_deref().unwrap_or("$");
-    check(path).map_err(|problem| format!("the path {path} cannot be used: {problem}"))?;
-    let found = body.query(path);
-    let found =
-        found.map_err(|error| format!("path {path}: {}", answer::cut(&error.to_string())))?;
+    let (path, found) = found(query, reply)?;
     let numbers: Vec<f64> = found
-        .into_iter()
+        .iter()
         .filter_map(|value| value_of(path, value).transpose())
         .collect::<Result<_, _>>()?;
     Ok(match numbers.as_slice() {
@@ -60,6 +56,32 @@ pub fn read(query: &WebQuery, reply: &Reply) -> Result<Sample, String> {
         [one] => Sample::Value(*one),
         _ => Sample::Values(numbers),
     })
+}
+
+/// What stands where the path leads to, as it is: numbers, texts and flags. Null is no data.
+pub fn facts(query: &WebQuery, reply: &Reply) -> Result<Vec<Fact>, String> {
+    let (path, found) = found(query, reply)?;
+    let fact = |value: Value| match value {
+        Value::Null => None,
+        Value::Bool(flag) => Some(Ok(Fact::Flag(flag))),
+        Value::String(text) => Some(Ok(Fact::Text(text))),
+        Value::Number(_) => answer::number(&value).map(|number| Ok(Fact::Number(number))),
+        Value::Array(_) | Value::Object(_) => Some(Err(format!(
+            "at {path} stands no single value: {}",
+            answer::cut(&value.to_string())
+        ))),
+    };
+    found.into_iter().filter_map(fact).collect()
+}
+
+fn found<'q>(query: &'q WebQuery, reply: &Reply) -> Result<(&'q str, Vec<Value>), String> {
+    let body = answer::json(reply)?;
+    let path = query.path.as_deref().unwrap_or("$");
+    check(path).map_err(|problem| format!("the path {path} cannot be used: {problem}"))?;
+    let found = body.query(path);
+    let found =
+        found.map_err(|error| format!("path {path}: {}", answer::cut(&error.to_string())))?;
+    Ok((path, found.into_iter().cloned().collect()))
 }
 
 /// Null is no data, yes and no are 1 and 0.

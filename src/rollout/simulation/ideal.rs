@@ -159,6 +159,7 @@ impl World {
                 release: None,
                 revision: None,
                 digest: None,
+                gates: Vec::new(),
                 expires_at: None,
             },
         });

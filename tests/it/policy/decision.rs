@@ -1,19 +1,27 @@
 //! Decisions: the one who decides is the one who asks, and may.
 
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::config::AuthInfo;
 use serde_json::{Value, json};
 use slipway::decision::api::{DecisionAction, TargetKind};
 
 use super::{
-    ADMIN, APPROVER, DEVELOPER, assert_refused, bind, create_as, delete_as, grant, object, patch_as,
+    ADMIN, APPROVER, DEVELOPER, VIEWER, assert_refused, bind, create_as, delete_as, grant, object,
+    patch_as,
 };
-use crate::cluster::{OPERATOR, Space, with_guarded_namespace};
+use crate::cluster::{OPERATOR, Space, api_of, config, with_guarded_namespace};
 
 fn decision(user: &str, kind: &str, name: &str, action: &str) -> Value {
-    json!({
+    let mut spec = json!({
         "target": { "kind": kind, "name": name }, "action": action, "user": user, "release": "api-1",
         "reason": "because",
-    })
+    });
+    if action == "Override" {
+        spec["gates"] = json!(["freeze"]);
+    }
+    spec
 }
 
 async fn decide(
@@ -171,6 +179,98 @@ async fn a_developer_steers_and_does_not_approve() {
         );
         let override_ = decide(space, "dave", "Environment", "staging", "Override").await;
         assert_refused(override_, "may not override Environment staging");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn each_role_decides_about_environments_what_it_is_for() {
+    let approver = [
+        "Approve", "Reject", "Promote", "Rollback", "Abort", "Retry", "Hold", "Resume", "Pin",
+        "Veto",
+    ];
+    let roles: [(&str, &[&str]); 3] = [
+        (VIEWER, &[]),
+        (DEVELOPER, &["Promote", "Rollback", "Abort", "Hold"]),
+        (APPROVER, &approver),
+    ];
+    with_guarded_namespace(async |space| {
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        for (role, may) in roles {
+            bind(space, role, role).await;
+            let api = space.api_as(role, &[], "Decision").await;
+            for action in DecisionAction::ALL.iter().map(|action| action.as_str()) {
+                let spec = decision(role, "Environment", "production", action);
+                let result = api.create(&params, &object("Decision", "act", &spec)).await;
+                match result {
+                    Ok(_) => assert!(may.contains(&action), "{role} may {action}"),
+                    // An Environment does not take everything.
+                    Err(kube::Error::Api(status)) if status.is_invalid() => {}
+                    Err(kube::Error::Api(status)) => {
+                        assert!(!may.contains(&action), "{role}: {}", status.message);
+                        assert!(status.is_forbidden(), "{role}: {}", status.message);
+                    }
+                    Err(error) => panic!("{role}: {error}"),
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn nobody_decides_as_somebody_else() {
+    with_guarded_namespace(async |space| {
+        bind(space, "alice", APPROVER).await;
+        let accounts: Api<ServiceAccount> = Api::namespaced(space.client.clone(), &space.name);
+        let bot = json!({ "metadata": { "name": "bot" } });
+        let bot = serde_json::from_value(bot).unwrap();
+        accounts.create(&PostParams::default(), &bot).await.unwrap();
+        let request = serde_json::from_value(json!({ "spec": { "audiences": [] } })).unwrap();
+        let token = accounts
+            .create_token_request("bot", &PostParams::default(), &request)
+            .await
+            .unwrap();
+        let user = format!("system:serviceaccount:{}:bot", space.name);
+        bind(space, &user, APPROVER).await;
+
+        // With a token of its own it is itself, and may approve; what that is worth, the Environment says.
+        let mut config = config().await;
+        config.auth_info = AuthInfo {
+            token: token.status.map(|status| status.token.into()),
+            ..AuthInfo::default()
+        };
+        let own = api_of(
+            &Client::try_from(config.clone()).unwrap(),
+            &space.name,
+            "Decision",
+        );
+        let spec = decision(&user, "Environment", "staging", "Approve");
+        own.create(&PostParams::default(), &object("Decision", "own", &spec))
+            .await
+            .unwrap();
+        // As alice it is nobody.
+        config.auth_info.impersonate = Some("alice".to_owned());
+        let other = api_of(&Client::try_from(config).unwrap(), &space.name, "Decision");
+        let spec = decision("alice", "Environment", "staging", "Approve");
+        let result = other
+            .create(&PostParams::default(), &object("Decision", "other", &spec))
+            .await;
+        match result {
+            Err(kube::Error::Api(status)) => {
+                assert!(
+                    status.message.contains("cannot impersonate resource"),
+                    "{}",
+                    status.message
+                );
+            }
+            other => panic!("{other:?}"),
+        }
     })
     .await;
 }

@@ -1,0 +1,228 @@
+//! Whether enough people agree to a promotion: those who count, and who have seen what they agree to. No I/O.
+//!
+//! An approval counts once per person, for one Release and one digest, and only under the protection that was there when it was
+//! given. Who asked for the promotion, or wrote the change, may be left out.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::{Approvals, CandidateGate};
+use super::super::observed::Act;
+use super::gates::{APPROVALS, gate, has_digest};
+use super::history::Entry;
+use super::{Draft, after, shown};
+use crate::decision::api::DecisionAction;
+use crate::pipeline_run::api::Commit;
+use crate::promotion::api::Approval;
+
+/// Approvals that are recorded.
+const MAX_APPROVALS: usize = 10;
+/// Groups of an approval that are recorded.
+const MAX_GROUPS: usize = 8;
+/// Approvals that do not count and are told.
+const MAX_REFUSED: usize = 5;
+/// Releases whose authors are looked up.
+const MAX_RELEASES: usize = 100;
+/// What users that are service accounts are called.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// Approvals, counted.
+#[derive(Default)]
+struct Count {
+    /// Those that count, each with its end.
+    good: Vec<(Approval, Timestamp)>,
+    /// Why others do not.
+    refused: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    /// What people say, and the approvals that count; nothing where nobody has to agree.
+    pub(super) fn approval_gate(
+        &self,
+        entry: &Entry<'a>,
+    ) -> Option<(CandidateGate, Vec<Approval>)> {
+        let rule = self.seen.spec.protection.approvals.as_ref();
+        let rule = rule.filter(|rule| rule.asks_people())?;
+        let count = self.count_approvals(entry, rule);
+        let deadline = rule.timeout.map(|span| deadline(entry, span.into()));
+        let ends = count.good.iter().map(|(_, until)| *until);
+        let missing = missing(rule, &count);
+        let until = ends.chain(deadline.filter(|_| !missing.is_empty())).min();
+        let text = (!missing.is_empty()).then(|| self.said_of_approvals(&missing, &count));
+        let gate = gate(APPROVALS, text, until);
+        let approvals = count.good.into_iter().map(|(approval, _)| approval);
+        Some((gate, approvals.take(MAX_APPROVALS).collect()))
+    }
+
+    /// Why a promotion is refused that nobody has approved in time.
+    pub(super) fn approval_timeout(&self, entry: &Entry<'a>) -> Option<String> {
+        let rule = self.seen.spec.protection.approvals.as_ref();
+        let rule = rule.filter(|rule| rule.asks_people())?;
+        let span = std::time::Duration::from(rule.timeout?);
+        let is_over = self.now >= deadline(entry, span);
+        let missing = missing(rule, &self.count_approvals(entry, rule));
+        (is_over && !missing.is_empty()).then(|| {
+            format!(
+                "{} was not approved within {} (protection.approvals.timeout): {}; it is not tried again until a Decision Retry",
+                entry.release(),
+                shown(span),
+                missing.join(", ")
+            )
+        })
+    }
+
+    fn said_of_approvals(&self, missing: &[String], count: &Count) -> String {
+        let mut text = missing.join(", ");
+        if !count.good.is_empty() {
+            let users: Vec<&str> = count.good.iter().map(|(a, _)| a.user.as_str()).collect();
+            text = format!("{text} ({})", users.join(", "));
+        }
+        let environment = &self.seen.key.name;
+        text = format!(
+            "{text}; a Decision Approve on Environment {environment} that names the Release adds one"
+        );
+        for problem in &count.refused {
+            text.push_str("; ");
+            text.push_str(problem);
+        }
+        text
+    }
+
+    fn count_approvals(&self, entry: &Entry<'a>, rule: &Approvals) -> Count {
+        let mut count = Count::default();
+        let valid_for = SignedDuration::try_from(std::time::Duration::from(rule.valid_for));
+        let valid_for = valid_for.unwrap_or(SignedDuration::MAX);
+        let authors = if rule.prevents_authors() {
+            self.authors(entry)
+        } else {
+            BTreeSet::new()
+        };
+        for act in self.about(entry, DecisionAction::Approve) {
+            let user = act.spec.user.as_str();
+            if count.good.iter().any(|(known, _)| known.user == user) {
+                continue;
+            }
+            let ends = act.at.checked_add(valid_for).unwrap_or(Timestamp::MAX);
+            let asked = act.spec.expires_at.as_ref().map(|at| at.0);
+            let until = asked.map_or(ends, |asked| asked.min(ends));
+            let is_own = entry.record.spec.requested_by == user;
+            let problem = if rule.prevent_self_approval && is_own {
+                Some("who asked for the promotion".to_owned())
+            } else if is_author(user, &authors) {
+                Some("who is an author of the change".to_owned())
+            } else if user.starts_with(SERVICE_ACCOUNT)
+                && !rule
+                    .allow_service_accounts
+                    .iter()
+                    .any(|known| known == user)
+            {
+                Some("a service account that allowServiceAccounts does not list".to_owned())
+            } else if !rule.approvers.is_empty()
+                && !rule
+                    .approvers
+                    .iter()
+                    .any(|from| from.is(user, &act.spec.groups))
+            {
+                Some("who is none of the approvers (members of a group name it in spec.groups of their Decision)".to_owned())
+            } else if !has_digest(entry, act) {
+                Some("which names another digest".to_owned())
+            } else if act.at < self.seen.created_at {
+                Some("which is from before the Environment was created".to_owned())
+            } else if let Some(since) = self.policy.changed_after(act) {
+                Some(format!(
+                    "which is from before the protection changed at {since}"
+                ))
+            } else if until <= self.now {
+                Some(format!("which ended at {until}"))
+            } else {
+                None
+            };
+            match problem {
+                Some(problem) => {
+                    let text = format!("that of {user} does not count, {problem}");
+                    if !count.refused.contains(&text) {
+                        count.refused.push(text);
+                    }
+                }
+                None => count.good.push((approval(act), until)),
+            }
+        }
+        // What is said of somebody whose other approval counts is of no use.
+        let is_moot = |text: &String| {
+            let mut good = count.good.iter();
+            good.any(|(known, _)| text.starts_with(&format!("that of {} does", known.user)))
+        };
+        count.refused.retain(|text| !is_moot(text));
+        count.refused.truncate(MAX_REFUSED);
+        count
+    }
+
+    /// Names and addresses of everybody who wrote what the Release would bring here.
+    fn authors(&self, entry: &Entry<'a>) -> BTreeSet<String> {
+        let current = self.history.good(&entry.record.spec.pipeline);
+        let current = current.map(Entry::release);
+        let mut authors = BTreeSet::new();
+        let mut next = Some(entry.release());
+        for _ in 0..MAX_RELEASES {
+            let Some(release) = next.filter(|name| Some(*name) != current) else {
+                break;
+            };
+            let Some(release) = self.order.get(release) else {
+                break;
+            };
+            let commits = release.spec.changes.iter().chain([&release.spec.commit]);
+            authors.extend(commits.flat_map(names_of));
+            next = release.spec.previous.as_deref();
+        }
+        authors
+    }
+}
+
+/// What is still missing.
+fn missing(rule: &Approvals, count: &Count) -> Vec<String> {
+    let have = count.good.len();
+    let required = usize::try_from(rule.required).unwrap_or(usize::MAX);
+    let enough = (have < required).then(|| format!("{have} of {required} approvals"));
+    let from = rule.approvers.iter().filter_map(|from| {
+        let is_from =
+            |(approval, _): &&(Approval, Timestamp)| from.is(&approval.user, &approval.groups);
+        let have = count.good.iter().filter(is_from).count();
+        let need = from.min();
+        (have < need).then(|| format!("{have} of {need} from {}", from.who()))
+    });
+    enough.into_iter().chain(from).collect()
+}
+
+fn deadline(entry: &Entry, span: std::time::Duration) -> Timestamp {
+    after(entry.record.created_at, span)
+}
+
+/// A commit's author, as people may be called: the name, the address, and what stands before the `@`.
+fn names_of(commit: &Commit) -> Vec<String> {
+    let (author, email) = (commit.author.to_lowercase(), commit.email.to_lowercase());
+    let local = email.split('@').next().unwrap_or_default().to_owned();
+    let names = [author.trim().to_owned(), email.trim().to_owned(), local];
+    names.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether a user is one of the authors: by the whole name, or by what follows the prefix that an identity provider puts before
+/// it. Who only may be one is left out as well.
+fn is_author(user: &str, authors: &BTreeSet<String>) -> bool {
+    let user = user.to_lowercase();
+    let bare = user.rsplit([':', '#', '/']).next().unwrap_or_default();
+    let local = bare.split('@').next().unwrap_or_default();
+    let is_whole = authors.contains(user.as_str()) || authors.contains(bare);
+    // An address that is not known is not an author because another address begins as it does.
+    is_whole || (!bare.contains('@') && authors.contains(local))
+}
+
+fn approval(act: &Act) -> Approval {
+    Approval {
+        user: act.spec.user.clone(),
+        groups: act.spec.groups.iter().take(MAX_GROUPS).cloned().collect(),
+        at: Time(act.at),
+        decision: act.name.clone(),
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether what the run of a Release has measured is enough here, where it may have to be more than its Pipeline asks. No I/O.
+
+use super::super::api::{CandidateGate, CandidateGateState, EvidenceRule};
+use super::Draft;
+use super::gates::gate;
+use super::history::Entry;
+use crate::gate::{self, Evidence};
+use crate::model::glob;
+use crate::pipeline::api::{Gate, StageType};
+use crate::pipeline_run::api::{GateVerdict, ReportSummary, StagePhase, StageStatus};
+use crate::release::api;
+
+/// Name of the gate.
+pub(super) const EVIDENCE: &str = "evidence";
+/// What a branch's full name begins with.
+const HEADS: &str = "refs/heads/";
+
+impl<'a> Draft<'a> {
+    /// Whether the Release comes from a branch that may come here; nothing where every branch may.
+    pub(super) fn branch_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
+        let rule = self.seen.spec.protection.sources.as_ref()?;
+        let release = self.order.get(entry.release())?;
+        let branch = release.spec.git_ref.strip_prefix(HEADS);
+        let may_come = branch.is_some_and(|branch| {
+            let mut known = rule.branches.iter();
+            known.any(|known| glob::matches(known, branch))
+        });
+        let text = (!may_come).then(|| {
+            format!(
+                "{} was built from {}, and protection.sources.branches takes {}",
+                entry.release(),
+                release.spec.git_ref,
+                rule.branches.join(", ")
+            )
+        });
+        let failed = text.is_some();
+        let gate = gate("source", text, None);
+        let state = if failed {
+            CandidateGateState::Failed
+        } else {
+            gate.state
+        };
+        Some(CandidateGate { state, ..gate })
+    }
+
+    /// What the evidence of the Release says; nothing where nothing is asked of it.
+    pub(super) fn evidence_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
+        let rules = &self.seen.spec.protection.evidence;
+        if rules.is_empty() {
+            return None;
+        }
+        let Some(release) = self.order.get(entry.release()) else {
+            let text = format!("the Release {} is gone", entry.release());
+            return Some(gate(EVIDENCE, Some(text), None));
+        };
+        let stages = stages_of(&release.spec.evidence);
+        let current = self.history.good(&entry.record.spec.pipeline);
+        let current = current.filter(|current| current.release() != entry.release());
+        let baseline = current.and_then(|current| self.order.get(current.release()));
+        let evidence = Evidence {
+            stages: &stages,
+            baseline: baseline.map(|baseline| &baseline.spec.evidence),
+        };
+        let rules: Vec<Gate> = rules.iter().map(EvidenceRule::gate).collect();
+        let verdicts = gate::judge_all(&rules, &[], &evidence, self.now);
+        let said = |verdict: &GateVerdict| {
+            let message = verdict.message.as_deref().unwrap_or("it does not hold");
+            format!("{}: {message}", verdict.name)
+        };
+        let bad: Vec<String> = verdicts
+            .iter()
+            .filter(|verdict| gate::blocks(verdict))
+            .map(said)
+            .collect();
+        if bad.is_empty() {
+            return Some(gate(EVIDENCE, None, None));
+        }
+        // What was measured does not change: another Release has to come.
+        let text = format!(
+            "{}; promote a Release whose run shows more, or let this one pass with a Decision Override that names the gate {EVIDENCE}",
+            bad.join("; ")
+        );
+        let failed = gate(EVIDENCE, Some(text), None);
+        Some(CandidateGate {
+            state: CandidateGateState::Failed,
+            ..failed
+        })
+    }
+}
+
+/// The stages of the run, as far as its evidence tells. Tests are counted for the run as a whole.
+fn stages_of(evidence: &api::Evidence) -> Vec<StageStatus> {
+    let reports = evidence.reports.iter();
+    let mut stages: Vec<StageStatus> = reports
+        .map(|reports| stage(&reports.stage, Some(reports.summary.clone())))
+        .collect();
+    if evidence.tests.is_some() {
+        stages.push(StageStatus {
+            tests: evidence.tests,
+            ..stage("", None)
+        });
+    }
+    stages
+}
+
+fn stage(name: &str, reports: Option<ReportSummary>) -> StageStatus {
+    StageStatus {
+        name: name.to_owned(),
+        type_: StageType::Custom,
+        phase: StagePhase::Succeeded,
+        job: None,
+        attempt: None,
+        infra_retries: 0,
+        app_retries: 0,
+        retry_at: None,
+        started_at: None,
+        finished_at: None,
+        message: None,
+        exit_code: None,
+        tests: None,
+        failed_tests: Vec::new(),
+        flaky_tests: Vec::new(),
+        reports,
+        skipped_because: None,
+        cells: Vec::new(),
+    }
+}

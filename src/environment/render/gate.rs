@@ -1,0 +1,36 @@
+//! The Job of a gate of an Environment. No I/O.
+
+use std::time::Duration;
+
+use super::{owner_of, told};
+use crate::check::api::CheckJob;
+use crate::check::{self, Place};
+use crate::environment::observed::{Observed, Record};
+use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
+use crate::model::label;
+use crate::model::manifest::Manifest;
+
+/// Name of the Job of a gate. It is none that a smoke test has.
+pub fn gate_job_name(record: &Record, gate: &str) -> String {
+    let mark = short_hash(format!("gate/{}", record.target.uid).as_bytes(), 5);
+    suffixed(&format!("{}-{gate}", record.name()), &mark, MAX_LABEL)
+}
+
+/// The Job of a gate. It belongs to its Promotion, and is made again only when it is gone.
+pub fn gate_job(
+    seen: &Observed,
+    record: &Record,
+    (gate, job): (&str, &CheckJob),
+    commit: Option<&str>,
+    timeout: Duration,
+) -> Manifest {
+    let key = Key::new(seen.key.namespace.clone(), gate_job_name(record, gate));
+    let owner = owner_of(record);
+    let place = Place {
+        key: &key,
+        parent: (label::ENVIRONMENT, &seen.key.name),
+        owner: &owner,
+        metric: None,
+    };
+    check::job(place, job, told(seen, record, commit), timeout)
+}
