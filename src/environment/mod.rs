@@ -15,6 +15,7 @@ pub mod notify;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod probe;
 pub mod render;
 pub mod slo;
 pub mod status;
@@ -56,6 +57,7 @@ impl Kind for EnvironmentKind {
     ) -> Result<Self::Observed, ReconcileError> {
         let mut seen = observe::observe(object, &cluster.caches);
         seen.delivered = cluster.deliveries.of(&seen.key);
+        seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
         Ok(seen)
     }
@@ -78,7 +80,9 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        question.starts_with(slo::PREFIX) || question.starts_with(observed::SIGNED)
+        [slo::PREFIX, observed::SIGNED, probe::PREFIX]
+            .iter()
+            .any(|known| question.starts_with(known))
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

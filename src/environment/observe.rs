@@ -73,6 +73,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
             })
             .collect(),
         checks: checks(caches, &key),
+        runner: None,
         answers: Answers::new(),
         delivered: Vec::new(),
         rules: None,
@@ -83,13 +84,9 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     }
 }
 
-/// Adds what is known of its SLOs: what Prometheus answered, and what has their rules.
+/// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
 pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
-    let asks_who_signed = seen.spec.protection.require_signed.is_some();
-    if seen.spec.slos.is_empty() && known.is_none() && !asks_who_signed {
-        return Ok(());
-    }
     let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
     let kept = answered.into_iter().filter_map(|(question, answered)| {
         let (at, reply) = (answered.at, answered.reply?);
@@ -212,10 +209,10 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
         {
             return Good::default();
         }
-        let held: BTreeSet<String> = status
+        let held: BTreeMap<String, String> = status
             .holds
             .into_iter()
-            .filter_map(|hold| hold.release)
+            .filter_map(|hold| Some((hold.release?, hold.reason)))
             .collect();
         let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
         let has_succeeded = |promotion: &&Arc<Promotion>| {
@@ -226,13 +223,14 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
         let mut succeeded: BTreeSet<String> = succeeded
             .map(|promotion| promotion.spec.release.clone())
             .collect();
-        succeeded.retain(|release| !held.contains(release));
+        succeeded.retain(|release| !held.contains_key(release));
         let current = status.current.into_iter().map(|deployed| deployed.release);
         Good {
             current: current
                 .filter(|release| succeeded.contains(release))
                 .collect(),
             succeeded,
+            held,
         }
     });
     Source {
@@ -333,5 +331,7 @@ fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
         outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
+        lost: check::lost(job, pods.iter().map(AsRef::as_ref)),
+        last_words: check::last_words(job, pods.iter().map(AsRef::as_ref)),
     }
 }

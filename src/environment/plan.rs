@@ -3,9 +3,9 @@
 //! The parts, in the order in which they are asked:
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
-//! - `candidate`: which Release comes next, by the spec or because a person asked;
+//! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
 //! - `gates`: what must hold before it starts, `signed` among them; `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
+//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests, `validate`: their reports;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -25,6 +25,8 @@ mod rollouts;
 mod rulings;
 mod signed;
 mod smoke;
+mod source;
+mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -226,7 +228,7 @@ impl<'a> Draft<'a> {
         let (desired, current) = if self.unknown_rollout().is_some() {
             (status.desired.clone(), status.current.clone())
         } else {
-            (self.history.desired(), self.history.current())
+            (self.desired(), self.history.current())
         };
         Memory {
             desired,

@@ -23,7 +23,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline::matrix::Cell;
 use pod::pod;
-pub use pod::{MAIN, SOURCE, TOOLS};
+pub use pod::{MAIN, SOURCE, TOOLS, tools};
 pub use release::{release, release_name};
 pub use sidecar::{CLAIM, LOGS};
 pub use supply::subjects;

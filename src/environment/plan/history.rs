@@ -76,6 +76,7 @@ impl<'a> Entry<'a> {
             images: spec.images.clone(),
             since: Time(since),
             failed_at: self.finished_at.filter(|_| has_failed).map(Time),
+            waiting: Vec::new(),
         }
     }
 }
