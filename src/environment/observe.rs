@@ -245,7 +245,7 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
     let namespace = environment.namespace().unwrap_or_default();
     let of = |name: &str| Key::new(namespace.clone(), name);
     let good = sources.iter().filter_map(|source| source.good.as_ref());
-    let running = good.flat_map(|good| good.current.iter().chain(&good.succeeded));
+    let running = good.flat_map(|good| good.succeeded.iter().chain(good.held.keys()));
     let behind = running.filter_map(|release| {
         let release = caches.releases.get(&of(release))?;
         Some(release.spec.pipeline.clone())

@@ -170,7 +170,10 @@ mod tests {
                 json!({"tcp": {"host": "db", "port": 5432}}),
                 "tcp://db:5432",
             ),
-            (json!({"dns": {"name": "shop.example"}}), "dns://shop.example"),
+            (
+                json!({"dns": {"name": "shop.example"}}),
+                "dns://shop.example",
+            ),
             (json!({"tls": {"host": "shop"}}), "tls://shop:443"),
         ] {
             let test = test(&what);

@@ -468,7 +468,9 @@ impl World {
             Action::Create(manifest) => {
                 if let (ObjectKind::Job, Some(environment)) = (
                     manifest.kind,
-                    manifest.body.pointer("/metadata/labels/slipway.dev~1environment"),
+                    manifest
+                        .body
+                        .pointer("/metadata/labels/slipway.dev~1environment"),
                 ) {
                     let environment = environment.as_str().unwrap().to_owned();
                     self.check_stillness(&environment);

@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(check(&limits, &scope).finding, Finding::Good, "the first");
         let with = |p95: f64| {
             let mut scope = scope.clone();
-            let old = Latency { p95: Some(p95), ..test() };
+            let old = Latency {
+                p95: Some(p95),
+                ..test()
+            };
             scope.before = Some(crate::pipeline_run::api::ReportSummary {
                 latency: vec![old],
                 ..Default::default()

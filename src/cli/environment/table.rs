@@ -215,12 +215,7 @@ fn table_of(promotions: &[&Promotion], now: Timestamp) -> Table {
             promotion.spec.requested_by.as_str().into(),
             approved.join(", ").into(),
             age(promotion.creation_timestamp().as_ref(), now).into(),
-            took(
-                status.started_at.as_ref(),
-                status.finished_at.as_ref(),
-                now,
-            )
-            .into(),
+            took(status.started_at.as_ref(), status.finished_at.as_ref(), now).into(),
             message.unwrap_or_default().into(),
         ]);
     }
@@ -300,8 +295,7 @@ pub(super) mod tests {
             });
             serde_json::from_value(promotion).unwrap()
         };
-        let approvals =
-            json!([{"user": "alice", "at": "2026-11-26T10:01:00Z", "decision": "d1"}]);
+        let approvals = json!([{"user": "alice", "at": "2026-11-26T10:01:00Z", "decision": "d1"}]);
         let ended = |phase: &str, message: &str| {
             json!({
                 "phase": phase, "message": message, "approvals": approvals,
@@ -323,10 +317,12 @@ pub(super) mod tests {
     }
 
     fn environment() -> Environment {
-        let deployed = |number: u32| json!({
-            "pipeline": "shop", "release": format!("shop-{number}"), "promotion": format!("production-{number}"),
-            "images": [], "since": "2026-11-26T10:01:00Z",
-        });
+        let deployed = |number: u32| {
+            json!({
+                "pipeline": "shop", "release": format!("shop-{number}"), "promotion": format!("production-{number}"),
+                "images": [], "since": "2026-11-26T10:01:00Z",
+            })
+        };
         let environment = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
             "metadata": {"name": "production", "creationTimestamp": "2026-11-20T10:00:00Z"},

@@ -77,7 +77,12 @@ impl<'a> Draft<'a> {
         if entry.is_rollback() || entry.phase != PromotionPhase::Promoting {
             return None;
         }
-        let own = self.seen.spec.rollouts.iter().find(|own| own.name == name)?;
+        let own = self
+            .seen
+            .spec
+            .rollouts
+            .iter()
+            .find(|own| own.name == name)?;
         if !is_behind(entry.record, name) {
             return None;
         }
@@ -105,7 +110,7 @@ impl<'a> Draft<'a> {
             };
             let is_moving = matches!(
                 entry.phase,
-                PromotionPhase::Promoting | PromotionPhase::Failed
+                PromotionPhase::Promoting | PromotionPhase::Failed | PromotionPhase::RolledBack
             );
             if entry.is_rollback() || !is_moving {
                 continue;
@@ -169,7 +174,7 @@ impl<'a> Draft<'a> {
         let rings: Vec<&str> = rings.map(|rollout| rollout.name.as_str()).collect();
         let rings = (!rings.is_empty()).then(|| {
             let names = rings.join(" and ");
-            format!("spec.rollouts: {names} wait for each other, and none of them for ever follows; take one out of dependsOn")
+            format!("spec.rollouts: {names} wait for each other, so that none of them ever follows; take one out of dependsOn")
         });
         sources.chain(rollouts).chain(rings).collect()
     }

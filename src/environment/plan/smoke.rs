@@ -15,8 +15,8 @@ use super::advance::{Cause, first_failed, put_step, set};
 use super::history::Entry;
 use super::rollouts::Answer;
 use super::{Draft, after, shown, validate};
-use crate::check::{GRACE, Outcome};
 use crate::check::api::CheckJob;
+use crate::check::{GRACE, Outcome};
 use crate::model::action::Action;
 use crate::promotion::api::{PromotionPhase, StepState, StepStatus};
 use crate::runner::report::StageReport;
@@ -126,7 +126,10 @@ impl<'a> Draft<'a> {
         if attempt > retries.limit {
             return Verdict::Failed(why);
         }
-        let at = after(self.now, std::time::Duration::from(retries.backoff).max(LEAST));
+        let at = after(
+            self.now,
+            std::time::Duration::from(retries.backoff).max(LEAST),
+        );
         let what = format!("came to no verdict, and is tried again at {at}: {why}");
         let step = self.step_of(steps, test, &what);
         step.attempt = Some(attempt.saturating_add(1));

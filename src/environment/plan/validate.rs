@@ -1,6 +1,6 @@
 //! What the reports of a smoke test say, and what its gates make of it. No I/O.
 
-use super::super::api::SmokeTest;
+use super::super::api::{SmokeTest, ValidationGate};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
@@ -36,7 +36,7 @@ impl<'a> Draft<'a> {
             now,
             ..Scope::default()
         };
-        let gates = test.gates.iter().map(|gate| gate.gate());
+        let gates = test.gates.iter().map(ValidationGate::gate);
         let gates: Vec<GateVerdict> = gates
             .map(|gate| gate::judge(&gate, &[], &scope, self.now))
             .collect();

@@ -153,7 +153,8 @@ fn chained(chain: &Chain) -> World {
             world.rollout(&format!("{name}-web"), name);
         }
         if chain.asks {
-            let requests = json!([{"name": "a", "url": "http://a/"}, {"name": "b", "url": "http://b/"}]);
+            let requests =
+                json!([{"name": "a", "url": "http://a/"}, {"name": "b", "url": "http://b/"}]);
             world.edit(
                 name,
                 &json!({"smokeTests": [{"name": "front", "http": {"requests": requests}}]}),

@@ -83,19 +83,30 @@ impl Bench {
         let promotions = count * releases;
         let each = f64::from(promotions);
         line("all Releases wanted", seconds(took));
-        line("CPU", format!("{cpu:.2} s, {:.4} s per promotion", cpu / each));
+        line(
+            "CPU",
+            format!("{cpu:.2} s, {:.4} s per promotion", cpu / each),
+        );
         for (what, calls) in calls.per_object(promotions) {
             line(&format!("  {what}, per promotion"), format!("{calls:.2}"));
         }
         let size = format!("{count} x {releases}");
         let per_promotion = as_f64(calls.total()) / each;
-        ratio(&format!("API calls per promotion, {size}"), per_promotion, 10.0);
+        ratio(
+            &format!("API calls per promotion, {size}"),
+            per_promotion,
+            10.0,
+        );
         ratio(
             &format!("CPU seconds per promotion, {size}"),
             cpu / each,
             0.030,
         );
-        ratio(&format!("peak memory, MiB, {size}"), operator.peak()?, 100.0);
+        ratio(
+            &format!("peak memory, MiB, {size}"),
+            operator.peak()?,
+            100.0,
+        );
         for (percent, goal) in [(50, 1.0), (99, 3.0)] {
             let what = format!("Release to desired, {count} at once, p{percent}, s");
             ratio(&what, percentile(&mut latencies, percent), goal);

@@ -29,9 +29,8 @@ async fn site(bad: u32) -> (String, Arc<AtomicU32>) {
             }
             let is_good = count.fetch_add(1, Ordering::SeqCst) >= bad;
             let status = if is_good { "200 OK" } else { "503 Not Yet" };
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"
-            );
+            let answer =
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello");
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });

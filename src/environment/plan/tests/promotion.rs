@@ -81,7 +81,7 @@ fn what_has_waited_for_too_long_keeps_its_place() {
     for number in 2..=4 {
         world.release(number, Nature::Good);
         world.settle();
-        world.tick(3600);
+        world.tick(3000);
     }
     assert_eq!(
         world.told("production")[1..],

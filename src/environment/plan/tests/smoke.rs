@@ -99,7 +99,11 @@ fn a_request_that_is_answered_badly_fails_after_its_attempts() {
             "Rollback shop-1 Succeeded"
         ]
     );
-    assert_eq!(world.asked - asked, 6, "five times, and once after it went back");
+    assert_eq!(
+        world.asked - asked,
+        6,
+        "five times, and once after it went back"
+    );
     let message = smoke_step(&world, 1).message.unwrap();
     assert_eq!(
         message,
@@ -117,10 +121,7 @@ fn a_check_ends_at_its_time_whatever_attempts_are_left() {
     world.settle();
     assert_eq!(world.told("staging"), ["Promote shop-1 Failed"]);
     let message = smoke_step(&world, 0).message.unwrap();
-    assert!(
-        message.ends_with("it did not pass within 25s"),
-        "{message}"
-    );
+    assert!(message.ends_with("it did not pass within 25s"), "{message}");
     assert_eq!(100 - world.unanswered, 3);
 }
 
