@@ -16,7 +16,7 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::candidate::Wish;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
-use super::rollouts::Answer;
+use super::rollouts::{Answer, rollout_steps};
 use super::rulings::{SLIPWAY, VETOED};
 use super::{Draft, after, shown};
 use crate::decision::api::DecisionAction;
@@ -437,38 +437,6 @@ pub(super) fn first_failed(answers: &[(&str, Answer)]) -> Option<String> {
         Answer::Failed(message) => Some(message.clone()),
         Answer::Unconcerned | Answer::Healthy | Answer::Waiting(..) | Answer::Behind(_) => None,
     })
-}
-
-/// Name of the step of a Rollout.
-pub(super) fn rollout_step(rollout: &str) -> String {
-    format!("rollout-{rollout}")
-}
-
-fn rollout_steps(
-    status: &PromotionStatus,
-    answers: &[(&str, Answer)],
-    now: Timestamp,
-) -> Vec<StepStatus> {
-    let mut steps = status.steps.clone();
-    for (name, answer) in answers {
-        let name = rollout_step(name);
-        match answer {
-            Answer::Unconcerned => {}
-            Answer::Healthy => {
-                put_step(&mut steps, &name, StepState::Succeeded, ("healthy", now));
-            }
-            Answer::Waiting(message, _) => {
-                put_step(&mut steps, &name, StepState::Running, (message, now));
-            }
-            Answer::Failed(message) => {
-                put_step(&mut steps, &name, StepState::Failed, (message, now));
-            }
-            Answer::Behind(message) => {
-                put_step(&mut steps, &name, StepState::Pending, (message, now));
-            }
-        }
-    }
-    steps
 }
 
 /// Says how a step is; one that is new begins now.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::super::api::Deployed;
 use super::super::observed::{Bound, Followed, Record};
 use super::Draft;
-use super::advance::rollout_step;
+use super::advance::put_step;
 use super::history::Entry;
-use crate::promotion::api::{PromotionPhase, StepState};
+use crate::promotion::api::{PromotionPhase, PromotionStatus, StepState, StepStatus};
 use crate::rollout::api::Phase;
 
 /// What one Rollout says about a promotion.
@@ -178,6 +178,39 @@ impl<'a> Draft<'a> {
         });
         sources.chain(rollouts).chain(rings).collect()
     }
+}
+
+/// Name of the step of a Rollout.
+pub(super) fn rollout_step(rollout: &str) -> String {
+    format!("rollout-{rollout}")
+}
+
+/// The steps of a promotion, with what every Rollout says now.
+pub(super) fn rollout_steps(
+    status: &PromotionStatus,
+    answers: &[(&str, Answer)],
+    now: Timestamp,
+) -> Vec<StepStatus> {
+    let mut steps = status.steps.clone();
+    for (name, answer) in answers {
+        let name = rollout_step(name);
+        match answer {
+            Answer::Unconcerned => {}
+            Answer::Healthy => {
+                put_step(&mut steps, &name, StepState::Succeeded, ("healthy", now));
+            }
+            Answer::Waiting(message, _) => {
+                put_step(&mut steps, &name, StepState::Running, (message, now));
+            }
+            Answer::Failed(message) => {
+                put_step(&mut steps, &name, StepState::Failed, (message, now));
+            }
+            Answer::Behind(message) => {
+                put_step(&mut steps, &name, StepState::Pending, (message, now));
+            }
+        }
+    }
+    steps
 }
 
 /// Whether a Rollout that comes after others has not followed this promotion yet, by its step on record.
