@@ -488,6 +488,7 @@ impl World {
                 self.store(target.kind, &target.key.name, object);
             }
             Action::Delete { target, .. } => {
+                self.check_unused(target.kind, &target.key.name);
                 self.version += 1;
                 self.delete(target.kind, &target.key.name);
             }

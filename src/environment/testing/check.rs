@@ -49,6 +49,21 @@ impl World {
         }
     }
 
+    /// What is in use is not deleted: neither what a status names, nor what a hold is read off.
+    pub(super) fn check_unused(&self, kind: ObjectKind, name: &str) {
+        if kind != ObjectKind::Promotion {
+            return;
+        }
+        let environment = self.object(kind, name)["spec"]["environment"].clone();
+        let status = self.status(environment.as_str().unwrap());
+        let named = status.current.iter().chain(&status.desired);
+        let mut named = named.chain(&status.last_good);
+        assert!(named.all(|deployed| deployed.promotion != name), "{name}");
+        let by_it = format!("Promotion {name}: ");
+        let mut holds = status.holds.iter();
+        assert!(!holds.any(|hold| hold.reason.contains(&by_it)), "{name}");
+    }
+
     /// I12: every spec was looked at.
     pub(super) fn check_at_rest(&self) {
         for name in self.names(ObjectKind::Environment) {

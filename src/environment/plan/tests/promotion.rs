@@ -251,6 +251,45 @@ fn a_promotion_that_takes_too_long_fails_as_what_it_was_at() {
     assert_eq!(phase.as_str(), "Verifying", "going back is not given up");
 }
 
+#[test]
+fn an_environment_that_is_made_again_goes_on_from_its_records() {
+    let mut world = running(1);
+    world.release(2, Nature::Good);
+    world.settle();
+    world.set_nature(2, Nature::FailsSmoke);
+    approve(&mut world, 2);
+    let told = world.told("production");
+    assert_eq!(
+        told[1..],
+        ["Promote shop-2 RolledBack", "Rollback shop-1 Succeeded"]
+    );
+    let (runs, holds) = (
+        world.runs("production"),
+        world.status("production").holds.len(),
+    );
+    assert_eq!(holds, 1);
+    let spec = world.object(ObjectKind::Environment, "production")["spec"].clone();
+    world.delete(ObjectKind::Environment, "production");
+    world.settle();
+    assert_eq!(world.serves("production-api"), Some(1), "it goes on");
+    world.tick(3600);
+    world.environment("production", &spec);
+    world.settle();
+    assert_eq!(world.told("production"), told, "nothing is promoted again");
+    assert_eq!(world.runs("production"), runs);
+    assert_eq!(world.status("production").holds.len(), holds);
+    world.decide("bob", "Retry", "production", &json!({}));
+    world.decide(
+        "alice",
+        "Approve",
+        "production",
+        &json!({"release": "shop-2"}),
+    );
+    world.settle();
+    let last = world.promotions_of("production").pop().unwrap();
+    assert_eq!((last.spec.number, last.spec.attempt), (Some(4), 2));
+}
+
 /// `web` comes after `api`.
 fn chained() -> World {
     let mut world = World::shop();
