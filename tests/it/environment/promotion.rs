@@ -8,8 +8,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use slipway::pipeline_run::api::{Latency, ReportSummary};
+use slipway::runner::report::StageReport;
+
 use super::shop::{Shop, status_of, steps};
 use crate::cluster::{kubeconfig_path, with_namespace};
+use crate::operator::{Operator, nodes};
 use crate::plugin::{plugin, text, told};
 
 /// An application that answers badly so many times, and its address.
@@ -118,6 +122,72 @@ async fn a_release_passes_the_checks_of_the_operator_one_rollout_after_the_other
         for words in ["Steady", "shop-1", "HELD", "left by Promotion"] {
             assert!(shown.contains(words), "{words} is not in:\n{shown}");
         }
+    })
+    .await;
+}
+
+/// What a load test says at its end.
+fn load(p95: f64) -> String {
+    let test = Latency {
+        name: "k6".to_owned(),
+        requests: Some(1000),
+        p95: Some(p95),
+        ..Latency::default()
+    };
+    let reports = ReportSummary {
+        latency: vec![test],
+        ..ReportSummary::default()
+    };
+    let report = StageReport {
+        exit_code: Some(0),
+        reports: Some(reports),
+        ..StageReport::default()
+    };
+    format!("exit=0,message={}", report.encode())
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_release_that_makes_a_load_test_slower_than_the_last_good_one_is_taken_back() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let image = |name: &str| format!("registry.example/{}/{name}:1", space.name);
+        nodes().set_rule(&image("runner"), "exit=0").unwrap();
+        nodes().set_rule(&image("k6"), &load(100.0)).unwrap();
+        let test = json!({
+            "name": "load", "job": {"image": image("k6"), "command": ["k6", "run", "load.js"]},
+            "reports": {"k6": ["k6.json"]},
+            "gates": [{"name": "p95", "latency": {"p95": "1s", "maxRegressionPercent": 10}}],
+        });
+        shop.environment("staging", &json!({"smokeTests": [test]}))
+            .await;
+        let runner = image("runner");
+        let flags = ["--no-leader-election", "--runner-image", &runner];
+        let _operator = Operator::start_with(&shop.namespace, &kubeconfig_path(), &flags);
+        shop.release(1).await;
+        shop.until_runs("staging", 1).await;
+        let status = status_of(&shop.records("staging").await.remove(0));
+        let step = status.steps.last().unwrap();
+        assert_eq!(step.latency[0].p95, Some(100.0));
+        assert_eq!(step.gates[0].result.as_str(), "Passed");
+        let job = shop.jobs.get(step.job.as_ref().unwrap()).await.unwrap();
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        assert_eq!(pod.init_containers.unwrap()[0].image, Some(runner.clone()));
+
+        nodes().set_rule(&image("k6"), &load(150.0)).unwrap();
+        shop.release(2).await;
+        let left = "Promote shop-2 RolledBack";
+        shop.until_told(
+            "staging",
+            &["Promote shop-1 Succeeded", left, "Rollback shop-1 Failed"],
+        )
+        .await;
+        let record = shop.records("staging").await.remove(1);
+        let message = status_of(&record).message.unwrap();
+        assert!(
+            message.contains("p95 is 150.0 ms and was 100.0 ms, accepted: 10 % slower"),
+            "{message}"
+        );
     })
     .await;
 }
