@@ -67,17 +67,14 @@ async fn execute(
     fs::write(&script, &task.script)?;
     // Where nothing was checked out there is no such folder yet.
     fs::create_dir_all(folders.checkout())?;
-    let mut command = match task.command.split_first() {
-        Some((program, rest)) => {
-            let mut command = Command::new(program);
-            command.args(rest);
-            command
-        }
-        None => {
-            let mut command = Command::new("/bin/sh");
-            command.arg("-e").arg(&script);
-            command
-        }
+    let mut command = if let Some((program, rest)) = task.command.split_first() {
+        let mut command = Command::new(program);
+        command.args(rest);
+        command
+    } else {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-e").arg(&script);
+        command
     };
     command.current_dir(folders.checkout());
     command.env_remove(task::VARIABLE);

@@ -95,13 +95,13 @@ pub struct PromotionSource {
     pub environments: Vec<String>,
     /// In how many of the Environments it must have: `All` of them, or `Any`, one. Default `All`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub availability: Option<Availability>,
+    pub availability: Option<PromotionAvailability>,
 }
 
 closed_set! {
     /// In how many Environments a Release must have succeeded.
     #[derive(Default)]
-    pub enum Availability {
+    pub enum PromotionAvailability {
         /// In each.
         #[default]
         All,

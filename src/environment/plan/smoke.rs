@@ -190,13 +190,13 @@ impl<'a> Draft<'a> {
         let attempt = attempt_of(steps, test);
         let known = known.unwrap_or_else(|| self.step_of(steps, test, "running").clone());
         let started = known.started_at.map_or(self.now, |at| at.0);
-        let began = known.retry_at.map_or(started, |at| at.0);
+        let since = known.retry_at.map_or(started, |at| at.0);
         let deadline = after(started, test.timeout());
-        if began > self.now && self.now < deadline {
-            self.wake_at(began.min(deadline));
+        if since > self.now && self.now < deadline {
+            self.wake_at(since.min(deadline));
             return Verdict::Waiting("Verifying", known.message.unwrap_or_default());
         }
-        let why = match self.answered(entry, test, began) {
+        let why = match self.answered(entry, test, since) {
             Ok(None) => return Verdict::Passed,
             Ok(Some(question)) if self.now < deadline => {
                 begun.push(question);
@@ -231,17 +231,15 @@ impl<'a> Draft<'a> {
         &self,
         entry: &Entry<'a>,
         test: &'a SmokeTest,
-        began: Timestamp,
+        since: Timestamp,
     ) -> Result<Option<Action>, String> {
         for question in probe::questions(test, &entry.record.target.uid) {
             let answer = self.seen.answers.get(&question.key);
-            match answer.filter(|answer| answer.at >= began) {
-                Some(answer) => question.judge(&answer.reply)?,
-                None => {
-                    let Question { key, request, .. } = question;
-                    return Ok(Some(Action::Fetch { key, request }));
-                }
-            }
+            let Some(answer) = answer.filter(|answer| answer.at >= since) else {
+                let Question { key, request, .. } = question;
+                return Ok(Some(Action::Fetch { key, request }));
+            };
+            question.judge(&answer.reply)?;
         }
         Ok(None)
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::api::{Availability, PromotionOrder, RollbackCause};
+use super::super::api::{PromotionAvailability, PromotionOrder, RollbackCause};
 use super::super::observed::{Good, Source};
 use super::advance::Cause;
 use super::candidate::Wish;
@@ -19,12 +19,12 @@ impl<'a> Draft<'a> {
         let sources = &self.seen.sources;
         let is_so = |source: &Source| source.good.as_ref().is_some_and(&is_good);
         match self.availability() {
-            Availability::All => sources.iter().all(is_so),
-            Availability::Any => sources.is_empty() || sources.iter().any(is_so),
+            PromotionAvailability::All => sources.iter().all(is_so),
+            PromotionAvailability::Any => sources.is_empty() || sources.iter().any(is_so),
         }
     }
 
-    fn availability(&self) -> Availability {
+    fn availability(&self) -> PromotionAvailability {
         let from = &self.seen.spec.promotion.from;
         from.availability.unwrap_or_default()
     }
@@ -54,8 +54,8 @@ impl<'a> Draft<'a> {
             names.join(word)
         };
         let all = match self.availability() {
-            Availability::All => names(" and "),
-            Availability::Any => names(" or "),
+            PromotionAvailability::All => names(" and "),
+            PromotionAvailability::Any => names(" or "),
         };
         if entry.record.spec.decision.is_none() {
             return (!self.is_available(release))
@@ -72,8 +72,8 @@ impl<'a> Draft<'a> {
         });
         let missing: Vec<&str> = missing.map(|source| source.name.as_str()).collect();
         let missing = match self.availability() {
-            Availability::All => missing.join(" and "),
-            Availability::Any => all,
+            PromotionAvailability::All => missing.join(" and "),
+            PromotionAvailability::Any => all,
         };
         Some(format!("{release} has not succeeded in {missing}"))
     }
@@ -150,8 +150,8 @@ impl<'a> Draft<'a> {
         };
         let held: Vec<String> = self.seen.sources.iter().filter_map(held).collect();
         let is_enough = match self.availability() {
-            Availability::All => !held.is_empty(),
-            Availability::Any => held.len() == self.seen.sources.len(),
+            PromotionAvailability::All => !held.is_empty(),
+            PromotionAvailability::Any => held.len() == self.seen.sources.len(),
         };
         held.into_iter().next().filter(|_| is_enough)
     }

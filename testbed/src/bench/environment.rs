@@ -10,7 +10,7 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use super::calls::as_f64;
+use super::calls::{Calls, as_f64};
 use super::crowd::{self, PATIENCE, api, name};
 use super::report::{heading, line, percentile, ratio};
 use super::rollout::{Bench, seconds};
@@ -80,37 +80,14 @@ impl Bench {
         let took = start.elapsed();
         tokio::time::sleep(AFTERMATH).await;
         let (cpu, calls) = (operator.cpu()? - cpu, mark.calls()?);
-        let promotions = count * releases;
-        let each = f64::from(promotions);
         line("all Releases wanted", seconds(took));
-        line(
-            "CPU",
-            format!("{cpu:.2} s, {:.4} s per promotion", cpu / each),
-        );
-        for (what, calls) in calls.per_object(promotions) {
-            line(&format!("  {what}, per promotion"), format!("{calls:.2}"));
-        }
+        tell(&calls, (count, releases), cpu, &mut latencies);
         let size = format!("{count} x {releases}");
-        let per_promotion = as_f64(calls.total()) / each;
-        ratio(
-            &format!("API calls per promotion, {size}"),
-            per_promotion,
-            10.0,
-        );
-        ratio(
-            &format!("CPU seconds per promotion, {size}"),
-            cpu / each,
-            0.030,
-        );
         ratio(
             &format!("peak memory, MiB, {size}"),
             operator.peak()?,
             100.0,
         );
-        for (percent, goal) in [(50, 1.0), (99, 3.0)] {
-            let what = format!("Release to desired, {count} at once, p{percent}, s");
-            ratio(&what, percentile(&mut latencies, percent), goal);
-        }
         Ok(())
     }
 
@@ -127,6 +104,35 @@ impl Bench {
             0.02,
         );
         Ok(())
+    }
+}
+
+/// Prints what so many promotions cost, and how long each Release took.
+fn tell(calls: &Calls, (count, releases): (u32, u32), cpu: f64, latencies: &mut [f64]) {
+    let promotions = count * releases;
+    let each = f64::from(promotions);
+    line(
+        "CPU",
+        format!("{cpu:.2} s, {:.4} s per promotion", cpu / each),
+    );
+    for (what, calls) in calls.per_object(promotions) {
+        line(&format!("  {what}, per promotion"), format!("{calls:.2}"));
+    }
+    let size = format!("{count} x {releases}");
+    let per_promotion = as_f64(calls.total()) / each;
+    ratio(
+        &format!("API calls per promotion, {size}"),
+        per_promotion,
+        10.0,
+    );
+    ratio(
+        &format!("CPU seconds per promotion, {size}"),
+        cpu / each,
+        0.030,
+    );
+    for (percent, goal) in [(50, 1.0), (99, 3.0)] {
+        let what = format!("Release to desired, {count} at once, p{percent}, s");
+        ratio(&what, percentile(latencies, percent), goal);
     }
 }
 
