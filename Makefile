@@ -70,6 +70,11 @@ bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API cal
 	$(CARGO) build --release --quiet --bin slipway
 	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT)) $(if $(AT_REST),--at-rest $(AT_REST))
 
+.PHONY: bench-environment
+bench-environment: ## Measure promotions of many Environments: from a Release to what should run, CPU, memory, API calls; COUNT=… RELEASES=…
+	$(CARGO) build --release --quiet --bin slipway
+	$(CARGO) run --quiet -p testbed --bin bench -- environment $(if $(COUNT),--count $(COUNT)) $(if $(RELEASES),--releases $(RELEASES))
+
 .PHONY: bench-pipeline
 bench-pipeline: ## Measure runs of Pipelines on scripted nodes: queue, overhead per stage, CPU, memory, API calls; COUNT=…
 	$(CARGO) build --release --quiet --bin slipway

@@ -2,9 +2,10 @@
 //! Jobs that measure. No I/O.
 
 pub mod api;
+pub mod report;
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -24,6 +25,14 @@ const CHECK: &str = "check";
 const KEEP_JOB: u32 = 86_400;
 /// The same for one that took a sample, of which there are many.
 const KEEP_SAMPLE: u32 = 3600;
+/// Reasons of pods that were taken away.
+const TAKEN_AWAY: [&str; 5] = [
+    "Evicted",
+    "Preempting",
+    "NodeLost",
+    "NodeShutdown",
+    "Terminated",
+];
 /// What a Job gets beyond its own deadline until it is given up as lost.
 pub const GRACE: Duration = Duration::from_mins(1);
 
@@ -75,6 +84,54 @@ fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Strin
         "{}: {} (of Job {name})",
         trouble.reason, trouble.message
     ))
+}
+
+/// Why the check of a Job came to no verdict, as far as its pods tell: they were taken away, whatever they would have said.
+pub fn lost<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let has_failed = |condition: &JobCondition| {
+        let is_late = condition.reason.as_deref() == Some("DeadlineExceeded");
+        condition.type_ == "Failed" && condition.status == "True" && !is_late
+    };
+    if !conditions.iter().any(has_failed) {
+        return None;
+    }
+    let uid = job.metadata.uid.as_ref()?;
+    let is_own = |pod: &&Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.any(|owner| owner.uid == *uid)
+    };
+    let mut own = pods.into_iter().filter(is_own);
+    own.find_map(|pod| taken_away(pod.status.as_ref()?))
+}
+
+/// What the container of a check said at its end.
+pub fn last_words<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
+    let uid = job.metadata.uid.as_ref()?;
+    let is_own = |pod: &&Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.any(|owner| owner.uid == *uid)
+    };
+    let own = pods.into_iter().filter(is_own);
+    let statuses = own.filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
+    let mut checks = statuses.flatten().filter(|one| one.name == CHECK);
+    checks.find_map(|one| one.state.as_ref()?.terminated.as_ref()?.message.clone())
+}
+
+fn taken_away(pod: &PodStatus) -> Option<String> {
+    let mut conditions = pod.conditions.iter().flatten();
+    let disrupted = conditions
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+    if let Some(disrupted) = disrupted {
+        let reason = disrupted.reason.as_deref().unwrap_or("DisruptionTarget");
+        let message = disrupted.message.as_deref().unwrap_or("its pod had to go");
+        return Some(format!("{reason}: {message}"));
+    }
+    let reason = pod.reason.as_deref()?;
+    let message = pod.message.as_deref().unwrap_or("its pod is gone");
+    TAKEN_AWAY
+        .contains(&reason)
+        .then(|| format!("{reason}: {message}"))
 }
 
 /// What a check is called, and who has it run.
@@ -180,6 +237,29 @@ mod tests {
             pod("j", "PodInitializing"),
         ];
         assert_eq!(outcome(&running, &others), Outcome::Running);
+    }
+
+    #[test]
+    fn a_check_whose_pod_was_taken_away_came_to_no_verdict() {
+        let failed = |reason: &str| {
+            let condition =
+                json!({"type": "Failed", "status": "True", "reason": reason, "message": "m"});
+            job(&json!({"conditions": [condition]}))
+        };
+        let ended = failed("BackoffLimitExceeded");
+        let mut evicted = pod("j", "PodInitializing");
+        evicted.status.as_mut().unwrap().reason = Some("Evicted".into());
+        let told = lost(&ended, [&evicted]);
+        assert_eq!(told.as_deref(), Some("Evicted: its pod is gone"));
+        assert_eq!(lost(&ended, []), None, "nobody says so");
+        assert_eq!(lost(&failed("DeadlineExceeded"), [&evicted]), None);
+        assert_eq!(lost(&job(&json!({"active": 1})), [&evicted]), None);
+        let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "node gone", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let mut disrupted = pod("j", "PodInitializing");
+        let conditions = serde_json::from_value(json!([condition])).unwrap();
+        disrupted.status.as_mut().unwrap().conditions = Some(conditions);
+        let told = lost(&ended, [&disrupted]);
+        assert_eq!(told.as_deref(), Some("DeletionByTaintManager: node gone"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod cluster;
+pub mod environment;
 pub mod file;
 pub mod manifest;
 pub mod rollout;
@@ -55,6 +56,9 @@ pub enum Command {
     /// Analyses: what metrics of the past would have said.
     #[command(subcommand)]
     Analysis(analysis::Verb),
+    /// Environments: what runs where, what comes next, what went before, and the way back.
+    #[command(subcommand, name = "env", visible_alias = "environment")]
+    Environment(environment::Verb),
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
@@ -166,6 +170,7 @@ pub fn run() -> ExitCode {
     let answer = match &args.command {
         Command::Rollout(verb) => rollout::run(verb, palette),
         Command::Analysis(verb) => analysis::run(verb, palette),
+        Command::Environment(verb) => environment::run(verb, palette),
         Command::Run(verb) => run::run(verb, palette),
         Command::Completion { shell } => completion(*shell),
     };
@@ -241,6 +246,9 @@ mod tests {
         texts.push(verb.render_long_help().to_string());
         let run = command.find_subcommand_mut("run").unwrap();
         let verb = run.find_subcommand_mut("logs").unwrap();
+        texts.push(verb.render_long_help().to_string());
+        let environment = command.find_subcommand_mut("env").unwrap();
+        let verb = environment.find_subcommand_mut("rollback").unwrap();
         texts.push(verb.render_long_help().to_string());
         insta::assert_snapshot!(texts.join("\n----\n"));
     }

@@ -1,6 +1,7 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
 pub mod egress;
+mod probe;
 mod secret;
 mod signed;
 mod sigv4;
@@ -113,11 +114,12 @@ impl Http {
             let client = self.trusting(request)?;
             return send(client, request, filled).await;
         }
-        let client = if filled.ca.is_none() && filled.identity.is_none() {
+        let is_plain = request.ca_bundle.is_none() && filled.ca.is_none();
+        let client = if is_plain && filled.identity.is_none() {
             self.metrics.clone()
         } else {
             let mut builder = guarded(&self.egress);
-            if let Some(pem) = &filled.ca {
+            for pem in request.ca_bundle.iter().chain(&filled.ca) {
                 builder = trusting(builder, pem)?;
             }
             if let Some(pem) = &filled.identity {
@@ -158,6 +160,10 @@ impl Cluster {
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
         if let Some(question) = &request.signed {
             return in_time(request, self.signed(question)).await;
+        }
+        if let Some(probe) = &request.probe {
+            let now = self.clock().now();
+            return in_time(request, self.http.probe(request, probe, now)).await;
         }
         let Some(access) = &request.access else {
             return self.http.send(request).await;

@@ -10,20 +10,25 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
+mod check;
 mod incident;
+mod promotion;
 mod protection;
 mod signed;
 mod slo;
 mod status;
+mod validation;
 
+pub use check::*;
 pub use incident::*;
+pub use promotion::*;
 pub use protection::*;
 pub use signed::*;
 pub use slo::*;
 pub use status::*;
+pub use validation::*;
 
 /// Where Releases go, and what must hold before and after.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -45,6 +50,10 @@ pub use status::*;
         .message("an SLO needs a Prometheus: set spec.metrics.prometheus.address, or prometheus.address of each SLO"),
     validation = Rule::new("!has(self.spec.protection) || !has(self.spec.protection.soak) || has(self.spec.promotion.from.environments)")
         .message("protection.soak counts how long a Release has run well in the Environments before this one: set promotion.from.environments"),
+    validation = Rule::new("!has(self.spec.rollback) || !('GateRevoked' in self.spec.rollback.on) || has(self.spec.promotion.from.environments)")
+        .message("rollback.on lists GateRevoked, and Releases come from Pipelines, which revoke nothing: name promotion.from.environments, or take it out"),
+    validation = Rule::new("!has(self.spec.rollouts) || self.spec.rollouts.all(one, !has(one.dependsOn) || one.dependsOn.all(name, name != one.name && self.spec.rollouts.exists(other, other.name == name)))")
+        .message("rollouts[].dependsOn names other Rollouts of the same list: correct the name, or add the Rollout"),
     validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
         .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
@@ -119,74 +128,6 @@ closed_set! {
     }
 }
 
-/// Where Releases come from, and who starts a promotion.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PromotionRule {
-    /// Where Releases come from: exactly one of `pipelines` and `environments`.
-    pub from: PromotionSource,
-    /// Who starts a promotion: `Auto`, every newer Release is a candidate at once; `Manual`, only a
-    /// Decision `Promote` makes one. Default `Auto`.
-    #[serde(default)]
-    pub mode: PromotionMode,
-}
-
-/// Where Releases come from.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::Rules(&[
-    ("has(self.pipelines) != has(self.environments)",
-     "promotion.from needs exactly one of pipelines (for the first Environment) and environments"),
-]))]
-pub struct PromotionSource {
-    /// Names of Pipelines of the same namespace whose Releases come here first; at most 32.
-    /// Example: `[shop-api]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1), transform = schema::names::<32>)]
-    pub pipelines: Vec<String>,
-    /// Names of Environments of the same namespace in all of which a Release must have succeeded before it
-    /// comes here; at most 32. Example: `[staging]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1), transform = schema::names::<32>)]
-    pub environments: Vec<String>,
-}
-
-closed_set! {
-    /// Who starts a promotion.
-    #[derive(Default)]
-    pub enum PromotionMode {
-        /// Every newer Release is a candidate at once.
-        #[default]
-        Auto,
-        /// Only a Decision makes a Release a candidate.
-        Manual,
-    }
-}
-
-/// A Rollout that runs the images of an Environment.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutRef {
-    /// Name of the Rollout, in the same namespace. Example: `api`.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-}
-
-/// A check after the Rollouts are healthy.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct SmokeTest {
-    /// Name of the check. Example: `critical-paths`.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-    /// A Job; it passes when its container ends with exit code 0.
-    pub job: CheckJob,
-    /// How long it may take before it counts as failed. A duration; default `5m`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = schema::duration)]
-    pub timeout: Option<Duration>,
-}
-
 closed_set! {
     /// What makes an Environment go back.
     pub enum RollbackCause {
@@ -198,6 +139,8 @@ closed_set! {
         SLOBurn,
         /// An alert that was delivered fires since the promotion began.
         AlertFiring,
+        /// An Environment that the Release came from holds it since.
+        GateRevoked,
     }
 }
 
@@ -205,14 +148,14 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackRule {
-    /// What makes it go back: `RolloutFailed`, `SmokeFailed`, `SLOBurn`, `AlertFiring`. Default: all of them but
-    /// `AlertFiring`. An empty list means never.
+    /// What makes it go back: `RolloutFailed`, `SmokeFailed`, `SLOBurn`, `AlertFiring`, `GateRevoked` (an Environment that
+    /// the Release came from went back from it, or holds it). Default: the first three. An empty list means never.
     #[serde(default = "rollback_causes")]
     #[schemars(transform = schema::words::<8>)]
     pub on: Vec<RollbackCause>,
     /// How long after the start of a promotion a failure still makes it go back; later ones are left to
-    /// people. A burn of an SLO and an alert count as long as the promotion takes, and so long after its end. A duration;
-    /// default `30m`.
+    /// people. A burn of an SLO, an alert and a Release that is revoked count as long as the promotion takes, and so long
+    /// after its end. A duration; default `30m`.
     #[serde(default = "rollback_within")]
     #[schemars(transform = schema::duration)]
     pub within: Duration,
@@ -337,13 +280,5 @@ impl EnvironmentSpec {
             Tier::Production => DeletionPolicy::Retain,
             Tier::Development | Tier::Staging => DeletionPolicy::Delete,
         })
-    }
-}
-
-impl SmokeTest {
-    /// How long the check may take.
-    pub fn timeout(&self) -> time::Duration {
-        self.timeout
-            .map_or(time::Duration::from_mins(5), Into::into)
     }
 }

@@ -16,6 +16,7 @@ pub mod notify;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod probe;
 pub mod render;
 pub mod slo;
 pub mod status;
@@ -58,6 +59,7 @@ impl Kind for EnvironmentKind {
         let mut seen = observe::observe(object, &cluster.caches);
         seen.delivered = cluster.deliveries.of(&seen.key);
         seen.frozen = cluster.frozen();
+        seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
         Ok(seen)
     }
@@ -80,7 +82,7 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        [slo::PREFIX, observed::SIGNED, observed::GATE]
+        [slo::PREFIX, observed::SIGNED, observed::GATE, probe::PREFIX]
             .iter()
             .any(|kept| question.starts_with(kept))
     }

@@ -73,6 +73,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
             })
             .collect(),
         checks: checks(caches, &key),
+        runner: None,
         answers: Answers::new(),
         delivered: Vec::new(),
         rules: None,
@@ -85,7 +86,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     }
 }
 
-/// Adds what is known of its SLOs: what Prometheus answered, and what has their rules.
+/// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
 pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
     let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
@@ -247,10 +248,10 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
         {
             return Good::default();
         }
-        let held: BTreeSet<String> = status
+        let held: BTreeMap<String, String> = status
             .holds
             .into_iter()
-            .filter_map(|hold| hold.release)
+            .filter_map(|hold| Some((hold.release?, hold.reason)))
             .collect();
         let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
         let has_succeeded = |promotion: &&Arc<Promotion>| {
@@ -261,7 +262,7 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
         let mut succeeded: BTreeSet<String> = succeeded
             .map(|promotion| promotion.spec.release.clone())
             .collect();
-        succeeded.retain(|release| !held.contains(release));
+        succeeded.retain(|release| !held.contains_key(release));
         let health = status.current.iter().map(|deployed| {
             let before = deployed.healthy_seconds.unwrap_or(0);
             let clock = Clock {
@@ -278,6 +279,7 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
                 .collect(),
             succeeded,
             health,
+            held,
         }
     });
     Source {
@@ -292,7 +294,7 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
     let namespace = environment.namespace().unwrap_or_default();
     let of = |name: &str| Key::new(namespace.clone(), name);
     let good = sources.iter().filter_map(|source| source.good.as_ref());
-    let running = good.flat_map(|good| good.current.iter().chain(&good.succeeded));
+    let running = good.flat_map(|good| good.succeeded.iter().chain(good.held.keys()));
     let behind = running.filter_map(|release| {
         let release = caches.releases.get(&of(release))?;
         Some(release.spec.pipeline.clone())
@@ -380,5 +382,7 @@ fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
         outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
+        lost: check::lost(job, pods.iter().map(AsRef::as_ref)),
+        last_words: check::last_words(job, pods.iter().map(AsRef::as_ref)),
     }
 }

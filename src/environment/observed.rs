@@ -56,6 +56,8 @@ pub struct Observed {
     pub rollouts: Vec<Bound>,
     /// Jobs of smoke tests, by name.
     pub checks: BTreeMap<String, Check>,
+    /// Image of the runner, where the operator has one.
+    pub runner: Option<String>,
     /// What Prometheus answered about its SLOs, as long as this process has run.
     pub answers: Answers,
     /// Alerts that were delivered to this process, and may not be on record yet.
@@ -151,6 +153,8 @@ pub struct Good {
     pub succeeded: BTreeSet<String>,
     /// How long those that run there have run well.
     pub health: BTreeMap<String, Clock>,
+    /// Releases that are held there, each with the reason.
+    pub held: BTreeMap<String, String>,
 }
 
 /// A Rollout that the Environment lists.
@@ -217,6 +221,10 @@ pub struct Check {
     pub promotion: String,
     /// How it is.
     pub outcome: Outcome,
+    /// Why it came to no verdict, where the infrastructure kept it from one.
+    pub lost: Option<String>,
+    /// What its container said at its end.
+    pub last_words: Option<String>,
 }
 
 impl Observed {

@@ -3,11 +3,12 @@
 //! The parts, in the order in which they are asked:
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
-//! - `candidate`: which Release comes next, by the spec or because a person asked;
+//! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
 //! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
 //!   `approval`); `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `smoke`: its smoke tests;
+//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `smoke`: its smoke tests,
+//!   `validate`: their reports;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -36,6 +37,8 @@ mod rulings;
 mod signed;
 mod smoke;
 mod soak;
+mod source;
+mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -248,7 +251,7 @@ impl<'a> Draft<'a> {
             (status.desired.clone(), status.current.clone())
         } else {
             let current = self.with_clocks(self.history.current());
-            (self.history.desired(), current)
+            (self.desired(), current)
         };
         Memory {
             desired,

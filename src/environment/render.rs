@@ -10,6 +10,7 @@ use serde_json::json;
 use super::api::{DeletionPolicy, SmokeTest};
 use super::observed::{Observed, Record};
 use super::slo::Slos;
+use crate::check::api::CheckJob;
 use crate::check::{self, Place};
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
@@ -17,6 +18,7 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::promotion::api::PromotionSpec;
 use crate::release::api::ImageRef;
+use crate::runner::task::ScriptTask;
 use crate::slo::query::Labels;
 use crate::slo::{Slo, rule};
 
@@ -107,15 +109,25 @@ pub fn step_name(test: &str) -> String {
     format!("smoke-{test}")
 }
 
-/// Name of the Job of a smoke test. A Promotion that is made again under its name has Jobs of its own.
-pub fn job_name(record: &Record, test: &str) -> String {
+/// Name of the Job of an attempt at a smoke test. A Promotion that is made again under its name has Jobs of its own.
+pub fn job_name(record: &Record, test: &str, attempt: u32) -> String {
     let mark = short_hash(record.target.uid.as_bytes(), 5);
+    let mark = match attempt {
+        0 | 1 => mark,
+        again => format!("{mark}-{again}"),
+    };
     suffixed(&format!("{}-{test}", record.name()), &mark, MAX_LABEL)
 }
 
-/// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
-pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
-    let key = Key::new(seen.key.namespace.clone(), job_name(record, &test.name));
+/// The Job of an attempt at a smoke test. It belongs to its Promotion, and is never run again by itself.
+pub fn job(
+    seen: &Observed,
+    record: &Record,
+    (test, check, attempt): (&SmokeTest, &CheckJob, u32),
+    commit: Option<&str>,
+) -> Manifest {
+    let name = job_name(record, &test.name, attempt);
+    let key = Key::new(seen.key.namespace.clone(), name);
     let owner = owner_of(record);
     let place = Place {
         key: &key,
@@ -123,7 +135,21 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         owner: &owner,
         metric: None,
     };
-    check::job(place, &test.job, told(seen, record, commit), test.timeout())
+    let mut manifest = check::job(place, check, told(seen, record, commit), test.timeout());
+    if let (Some(reports), Some(runner)) = (&test.reports, &seen.runner) {
+        let reports = reports.reports();
+        let globs = reports.by_format();
+        let task = ScriptTask {
+            command: check.command.clone(),
+            timeout_seconds: test.timeout().as_secs().max(1),
+            reports: globs
+                .map(|(format, globs)| (format, globs.to_vec()))
+                .collect(),
+            ..ScriptTask::default()
+        };
+        check::report::add(&mut manifest, runner, &task);
+    }
+    manifest
 }
 
 /// What a Promotion's Jobs refer to it by.

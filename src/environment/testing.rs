@@ -19,7 +19,7 @@ use super::alert::Delivered;
 use super::api::Environment;
 use super::observed::{Frozen, GATE};
 use super::slo::{self, Answers};
-use super::{EnvironmentKind, observe, plan, status};
+use super::{EnvironmentKind, observe, plan, probe, status};
 use crate::cluster::caches::Caches;
 use crate::controller::Kind;
 use crate::model::action::{Action, Outcome, Reply, Request};
@@ -46,6 +46,8 @@ pub(crate) enum Nature {
     FailsSmoke,
     /// It runs, and nobody has the image of its smoke tests.
     LacksSmoke,
+    /// It runs, and the pods of its smoke tests are evicted, but for the third.
+    LosesSmoke,
     /// It runs, and a tenth of its requests fail.
     Burns,
 }
@@ -82,6 +84,14 @@ pub(crate) struct World {
     pub(crate) has_prometheus: bool,
     /// Whether requests fail whatever runs.
     pub(crate) has_outage: bool,
+    /// How many requests of checks are not answered, from now on.
+    pub(crate) unanswered: u32,
+    /// What load tests of checks say.
+    pub(crate) p95: f64,
+    /// Requests of checks so far.
+    pub(crate) asked: u32,
+    /// Specs of Environments, as people wrote them.
+    specs: BTreeMap<String, Value>,
     /// Whether smoke tests take for ever.
     pub(crate) are_tests_slow: bool,
     /// What is signed, by digest; nothing where the registry does not answer.
@@ -129,6 +139,10 @@ impl World {
             ended: BTreeMap::new(),
             has_prometheus: true,
             has_outage: false,
+            unanswered: 0,
+            p95: 100.0,
+            asked: 0,
+            specs: BTreeMap::new(),
             are_tests_slow: false,
             signed: Some(BTreeMap::new()),
             others: BTreeMap::new(),
@@ -177,12 +191,15 @@ impl World {
     }
 
     pub(crate) fn environment(&mut self, name: &str, spec: &Value) {
+        self.specs.insert(name.to_owned(), spec.clone());
         self.put(ObjectKind::Environment, name, json!({"spec": spec}));
     }
 
     pub(crate) fn edit(&mut self, environment: &str, change: &Value) {
         let mut object = self.object(ObjectKind::Environment, environment);
         json_patch::merge(&mut object["spec"], change);
+        self.specs
+            .insert(environment.to_owned(), object["spec"].clone());
         let generation = object["metadata"]["generation"].as_i64().unwrap();
         object["metadata"]["generation"] = (generation + 1).into();
         self.store(ObjectKind::Environment, environment, object);
@@ -362,7 +379,7 @@ impl World {
             let soon = from + SignedDuration::from_mins(11);
             match wakes.into_iter().min().filter(|wake| *wake <= soon) {
                 Some(wake) => self.now = wake.max(self.now + SignedDuration::from_secs(1)),
-                None => return,
+                None => return self.check_at_rest(),
             }
         }
         for name in self.names(ObjectKind::Environment) {
@@ -409,6 +426,7 @@ impl World {
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
         seen.frozen.clone_from(&self.frozen);
+        seen.runner = Some("runner:1".to_owned());
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.rules = Some(self.rules_of(&name));
         }
@@ -433,6 +451,9 @@ impl World {
             if let Action::Fetch { key, request } = action {
                 let reply = if key.starts_with(slo::PREFIX) {
                     self.counted(&name, request)
+                } else if key.starts_with(probe::PREFIX) {
+                    self.check_stillness(&name);
+                    self.visited(&name)
                 } else if let Some(question) = &request.signed {
                     let known = self.signed.as_ref().map(|known| {
                         let found = known.get(&question.digest);
@@ -480,7 +501,18 @@ impl World {
     fn write(&mut self, action: &Action) -> Result<(), Crash> {
         self.writes += 1;
         match action {
-            Action::Create(manifest) => self.create(manifest),
+            Action::Create(manifest) => {
+                if let (ObjectKind::Job, Some(environment)) = (
+                    manifest.kind,
+                    manifest
+                        .body
+                        .pointer("/metadata/labels/slipway.dev~1environment"),
+                ) {
+                    let environment = environment.as_str().unwrap().to_owned();
+                    self.check_stillness(&environment);
+                }
+                self.create(manifest);
+            }
             Action::Status { target, status } => {
                 let mut object = self.object(target.kind, &target.key.name);
                 let version = &object["metadata"]["resourceVersion"];
@@ -492,6 +524,7 @@ impl World {
                 self.store(target.kind, &target.key.name, object);
             }
             Action::Delete { target, .. } => {
+                self.check_unused(target.kind, &target.key.name);
                 self.version += 1;
                 self.delete(target.kind, &target.key.name);
             }

@@ -18,7 +18,7 @@ pub fn check(limits: &LatencyGate, scope: &Scope<'_>) -> Check {
     }
     let (mut measured, mut bad, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for test in tests {
-        let (said, finding) = check_one(limits, test);
+        let (said, finding) = check_one(limits, test, before(scope, test));
         measured.push(format!("{}: {said}", test.name));
         match finding {
             Finding::Good => {}
@@ -61,10 +61,19 @@ fn words(limits: &LatencyGate) -> String {
         .filter_map(|(name, limit, _)| limit.map(|limit| format!("{name} at most {limit} ms")));
     let failed = limits.max_failed_percent;
     let failed = failed.map(|failed| format!("at most {failed} % failed"));
-    percentiles.chain(failed).collect::<Vec<_>>().join(", ")
+    let slower = limits.max_regression_percent;
+    let slower = slower.map(|limit| format!("p95 at most {limit} % slower than before"));
+    let all = percentiles.chain(failed).chain(slower);
+    all.collect::<Vec<_>>().join(", ")
 }
 
-fn check_one(limits: &LatencyGate, test: &Latency) -> (String, Finding) {
+/// What the same load test said before.
+fn before<'s>(scope: &'s Scope<'_>, test: &Latency) -> Option<&'s Latency> {
+    let mut before = scope.before.iter().flat_map(|before| &before.latency);
+    before.find(|old| old.name == test.name)
+}
+
+fn check_one(limits: &LatencyGate, test: &Latency, before: Option<&Latency>) -> (String, Finding) {
     let (mut said, mut bad, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for (name, limit, of) in percentiles(limits) {
         let Some(limit) = limit else { continue };
@@ -91,6 +100,15 @@ fn check_one(limits: &LatencyGate, test: &Latency) -> (String, Finding) {
                 }
             }
             None => missing.push("the report does not tell how many requests failed".to_owned()),
+        }
+    }
+    if let Some(limit) = limits.max_regression_percent {
+        match (test.p95, before.and_then(|before| before.p95)) {
+            (Some(now), Some(then)) if now > then * (1.0 + limit / 100.0) => bad.push(format!(
+                "p95 is {now:.1} ms and was {then:.1} ms, accepted: {limit} % slower"
+            )),
+            (Some(_), _) => {}
+            (None, _) => missing.push("the report does not tell p95".to_owned()),
         }
     }
     let needed = limits.min_requests.unwrap_or(1);
@@ -132,6 +150,30 @@ mod tests {
             p95: Some(250.0),
             ..Latency::default()
         }
+    }
+
+    #[test]
+    fn a_load_test_is_compared_with_the_one_before() {
+        let limits = serde_json::json!({"maxRegressionPercent": 10});
+        let limits: LatencyGate = serde_json::from_value(limits).unwrap();
+        let mut scope = Scope::default();
+        scope.now.latency = vec![test()];
+        assert_eq!(check(&limits, &scope).finding, Finding::Good, "the first");
+        let with = |p95: f64| {
+            let mut scope = scope.clone();
+            let old = Latency {
+                p95: Some(p95),
+                ..test()
+            };
+            scope.before = Some(crate::pipeline_run::api::ReportSummary {
+                latency: vec![old],
+                ..Default::default()
+            });
+            check(&limits, &scope).finding
+        };
+        assert_eq!(with(230.0), Finding::Good);
+        let told = "load: p95 is 250.0 ms and was 200.0 ms, accepted: 10 % slower";
+        assert_eq!(with(200.0), Finding::Bad(told.to_owned()));
     }
 
     #[test]

@@ -82,14 +82,15 @@ pub fn judge_all(
     evidence: &Evidence<'_>,
     now: Timestamp,
 ) -> Vec<GateVerdict> {
-    let judge_one = |gate| judge(gate, waivers, evidence, now);
+    let judge_one = |gate: &Gate| judge(gate, waivers, &evidence.scope(&gate.from), now);
     gates.iter().map(judge_one).collect()
 }
 
-fn judge(gate: &Gate, waivers: &[Waiver], evidence: &Evidence<'_>, now: Timestamp) -> GateVerdict {
+/// The verdict of one gate on what was gathered for it; the same guarantees hold.
+pub fn judge(gate: &Gate, waivers: &[Waiver], scope: &Scope<'_>, now: Timestamp) -> GateVerdict {
     let waivers = Waivers::of(&gate.name, waivers, now);
     let mut used = Vec::new();
-    let check = check(gate, &evidence.scope(&gate.from), &waivers, &mut used);
+    let check = check(gate, scope, &waivers, &mut used);
     let is_enforced = gate.mode() == GateMode::Enforce;
     let (mut result, message) = match check.finding {
         Finding::Good => (GateResult::Passed, None),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::access::Access;
 use super::manifest::{Manifest, Target};
+use super::probe::Probe;
 use super::signed::SignedQuestion;
 
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
@@ -106,6 +107,8 @@ pub struct Request {
     pub access: Option<Box<Access>>,
     /// What is asked of a registry, which takes several exchanges; then `url` only says where.
     pub signed: Option<Box<SignedQuestion>>,
+    /// What is tried instead of a request; then `url` only says where.
+    pub probe: Option<Box<Probe>>,
 }
 
 impl Request {
@@ -121,6 +124,7 @@ impl Request {
             ca_bundle: None,
             access: None,
             signed: None,
+            probe: None,
         }
     }
 
@@ -136,6 +140,16 @@ impl Request {
             ca_bundle: None,
             access: None,
             signed: None,
+            probe: None,
+        }
+    }
+
+    /// Something that is tried. It goes only where metrics may come from.
+    pub fn for_probe(probe: Probe, timeout: Duration) -> Self {
+        let url = probe.url();
+        Self {
+            probe: Some(Box::new(probe)),
+            ..Self::get(url, timeout)
         }
     }
 

@@ -11,6 +11,7 @@ pub mod label;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod probe;
 pub mod revision;
 pub mod secret;
 pub mod signed;

@@ -18,7 +18,7 @@ pub fn span(of: Duration) -> String {
 }
 
 /// The two largest units of a span, as in the ages that kubectl shows: `3d4h`, `5m20s`.
-fn rough(of: Duration) -> String {
+pub fn rough(of: Duration) -> String {
     let seconds = of.as_secs();
     let parts = [
         (seconds / 86_400, "d"),

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline_run::api::{GateVerdict, Latency};
 use crate::release::api::ImageRef;
 use crate::schema::{self, closed_set};
 
@@ -224,7 +225,7 @@ closed_set! {
 }
 
 /// One step of a promotion.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
     /// Name of the step. Example: `smoke-critical-paths`.
@@ -246,6 +247,21 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
     pub job: Option<String>,
+    /// Which attempt it is at, where it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub attempt: Option<u32>,
+    /// When that attempt begins, or has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+    /// What its gates found, where it is a check whose reports are judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<8>)]
+    pub gates: Vec<GateVerdict>,
+    /// Its load tests, with which the next ones are compared; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<8>)]
+    pub latency: Vec<Latency>,
 }
 
 /// One person who approved.

@@ -61,6 +61,19 @@ impl<'a> Order<'a> {
         }))
     }
 
+    /// The oldest of some Releases of one Pipeline.
+    pub fn oldest<'b>(&self, names: impl IntoIterator<Item = &'b str>) -> Option<&'b str> {
+        let mut names = names.into_iter();
+        let first = names.next()?;
+        Some(names.fold(first, |oldest, name| {
+            if self.is_newer(oldest, name) {
+                name
+            } else {
+                oldest
+            }
+        }))
+    }
+
     /// The newest of all of them.
     pub fn latest(&self) -> Option<&str> {
         self.newest(self.by_name.keys().map(String::as_str))
@@ -133,6 +146,7 @@ mod tests {
         let order = Order::of(&releases);
         assert!(order.is_newer("r3", "r1") && !order.is_newer("r1", "r3"));
         assert_eq!(order.newest(["r2", "r3", "r1"]), Some("r3"));
+        assert_eq!(order.oldest(["r2", "r3", "r1"]), Some("r1"));
     }
 
     #[test]

@@ -69,6 +69,12 @@ pub fn bind(
     if desired.is_empty() {
         return keep(format!("Environment {of} has no Release yet"));
     }
+    if let Some(behind) = desired.iter().find(|one| is_behind(name, source, one)) {
+        let release = &behind.release;
+        return keep(format!(
+            "{release} comes here once the Rollouts that this one depends on in Environment {of} are healthy on it"
+        ));
+    }
     match images(source, desired) {
         Ok((images, promotion)) => Binding::Images {
             images,
@@ -79,6 +85,12 @@ pub fn bind(
             "no Release in Environment {of} has an image {missing}; look at spec.release.images"
         )),
     }
+}
+
+/// Whether a Rollout does not follow yet what it will run.
+fn is_behind(name: &str, source: &ReleaseSource, deployed: &Deployed) -> bool {
+    let is_used = |image: &ImageRef| source.images.values().any(|used| *used == image.name);
+    deployed.waiting.iter().any(|waiting| waiting == name) && deployed.images.iter().any(is_used)
 }
 
 /// Images by container and the Promotions that brought them; or the first image that nothing brings.
@@ -295,6 +307,27 @@ mod tests {
             assert_eq!((images, promotion), (kept(), None));
             assert!(notice.unwrap().starts_with("it keeps what it runs"));
         }
+    }
+
+    #[test]
+    fn what_comes_after_others_keeps_what_it_runs() {
+        let mut environment = environment(&["api"], "b");
+        environment.status.as_mut().unwrap().desired[0].waiting = vec!["api".into()];
+        let bound = bind("api", &source(), Some(&environment), Some(kept()));
+        let Binding::Images { images, notice, .. } = bound else {
+            panic!("{bound:?}")
+        };
+        assert_eq!(images, kept());
+        assert!(notice.unwrap().contains("depends on"));
+        let bound = bind("api", &source(), Some(&environment), None);
+        assert!(matches!(bound, Binding::Nothing(_)), "{bound:?}");
+        let mut other = source();
+        other.images = [("web".to_owned(), "proxy".to_owned())].into();
+        let bound = bind("api", &other, Some(&environment), Some(kept()));
+        let Binding::Images { notice, .. } = bound else {
+            panic!("{bound:?}")
+        };
+        assert!(notice.unwrap().contains("has an image proxy"));
     }
 
     #[test]

@@ -79,11 +79,18 @@ async fn execute(
 ) -> io::Result<Finished> {
     let script = script_file(folders);
     fs::write(&script, &task.script)?;
-    let mut command = Command::new("/bin/sh");
-    command
-        .arg("-e")
-        .arg(&script)
-        .current_dir(folders.checkout());
+    // Where nothing was checked out there is no such folder yet.
+    fs::create_dir_all(folders.checkout())?;
+    let mut command = if let Some((program, rest)) = task.command.split_first() {
+        let mut command = Command::new(program);
+        command.args(rest);
+        command
+    } else {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-e").arg(&script);
+        command
+    };
+    command.current_dir(folders.checkout());
     command.env_remove(task::VARIABLE);
     // The repository was fetched by another user; git refuses it otherwise.
     command

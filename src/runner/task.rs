@@ -151,11 +151,14 @@ fn one() -> u32 {
 }
 
 /// Run a script.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptTask {
     /// The script.
     pub script: String,
+    /// A program and its arguments, instead of a script.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// How long it may take.
     pub timeout_seconds: u64,
     /// Its reports: the format, and globs.
@@ -185,6 +188,7 @@ impl ScriptTask {
         let globs = reports.into_iter().flat_map(Reports::by_format);
         Self {
             script: stage.run.clone().unwrap_or_default(),
+            command: Vec::new(),
             timeout_seconds: stage.timeout().as_secs(),
             reports: globs
                 .map(|(format, globs)| (format, globs.to_vec()))

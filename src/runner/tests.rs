@@ -44,6 +44,7 @@ impl Drop for Folder {
 fn script(text: &str) -> ScriptTask {
     ScriptTask {
         script: text.into(),
+        command: Vec::new(),
         timeout_seconds: 60,
         reports: vec![(ReportFormat::Junit, vec!["**/junit*.xml".into()])],
         problems: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
+mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them
 mod shop; // what these tests are about
 

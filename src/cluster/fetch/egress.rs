@@ -4,6 +4,7 @@
 //! and near services that trust everybody on the same machine. So what is near (loopback, link-local, the metadata services
 //! of clouds) is out of reach unless the operator's settings name its address. No I/O but resolving names.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -97,6 +98,29 @@ impl Egress {
         ))
     }
 
+    /// The addresses that a name has, but for those where metrics may not come from.
+    ///
+    /// # Errors
+    /// There is none that may be reached.
+    pub(super) async fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let found = tokio::net::lookup_host((host, port)).await?;
+        let found: Vec<SocketAddr> = found.collect();
+        let (may, not): (Vec<_>, Vec<_>) = found.into_iter().partition(|at| self.lets(at.ip()));
+        if let (true, Some(address)) = (may.is_empty(), not.first()) {
+            let ip = address.ip();
+            let refusal = format!(
+                "{host} is {ip}, where metrics may not come from; {}",
+                advice(&ip.to_string())
+            );
+            return Err(refusal.into());
+        }
+        Ok(may)
+    }
+
     fn names_network_of(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let mut networks = self.networks.iter();
@@ -168,20 +192,8 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = Arc::clone(&self.0);
         Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let found: Vec<SocketAddr> = found.collect();
-            let (may, not): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|at| egress.lets(at.ip()));
-            if let (true, Some(address)) = (may.is_empty(), not.first()) {
-                let ip = address.ip();
-                let refusal = format!(
-                    "{host} is {ip}, where metrics may not come from; {}",
-                    advice(&ip.to_string())
-                );
-                return Err(refusal.into());
-            }
-            let addresses: Addrs = Box::new(may.into_iter());
+            let found = egress.resolve(name.as_str(), 0).await?;
+            let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }

@@ -126,6 +126,10 @@ pub struct Deployed {
     /// When its promotion failed, where it did and the Release stays nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Time>,
+    /// Rollouts that do not follow it yet, because those that they depend on come first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<32>)]
+    pub waiting: Vec<String>,
 }
 
 /// The Release that comes next.

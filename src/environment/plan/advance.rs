@@ -16,7 +16,7 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::freeze::FREEZE;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
-use super::rollouts::Answer;
+use super::rollouts::{Answer, rollout_steps};
 use super::rulings::SLIPWAY;
 use super::{Draft, after, shown};
 use crate::model::action::Action;
@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
     }
 
     fn bring_up(&mut self, entry: &Entry<'a>) {
-        if self.leave_if_asked(entry) || self.leave_for_burn(entry) || self.leave_for_alert(entry) {
+        if self.must_leave(entry, RollbackCause::RolloutFailed) {
             return;
         }
         let answers = self.answers(entry);
@@ -150,7 +150,7 @@ impl<'a> Draft<'a> {
         let waiting: Vec<&str> = answers
             .iter()
             .filter_map(|(_, answer)| match answer {
-                Answer::Waiting(message, _) => Some(message.as_str()),
+                Answer::Waiting(message, _) | Answer::Behind(message) => Some(message.as_str()),
                 Answer::Unconcerned | Answer::Healthy | Answer::Failed(_) => None,
             })
             .collect();
@@ -202,6 +202,38 @@ impl<'a> Draft<'a> {
             NotificationEvent::PromotionSucceeded
         };
         self.announce(event, entry.name());
+    }
+
+    /// Ends a promotion that is under way, where there is a reason to: a person, what it does to SLOs and alerts, another
+    /// Environment, or its time. What it was at when its time ends is what has failed.
+    pub(super) fn must_leave(&mut self, entry: &Entry<'a>, at: RollbackCause) -> bool {
+        self.leave_if_asked(entry)
+            || self.leave_for_burn(entry)
+            || self.leave_for_alert(entry)
+            || self.leave_if_revoked(entry)
+            || self.leave_in_time(entry, at)
+    }
+
+    /// Ends a promotion that takes too long. Going back is not given up.
+    fn leave_in_time(&mut self, entry: &Entry<'a>, at: RollbackCause) -> bool {
+        let timeout = self.seen.spec.promotion.timeout;
+        let Some((timeout, started)) = timeout.zip(entry.started_at) else {
+            return false;
+        };
+        let deadline = after(started, timeout.into());
+        if entry.is_rollback() {
+            return false;
+        }
+        if self.now < deadline {
+            self.wake_at(deadline);
+            return false;
+        }
+        let timeout = shown(timeout.into());
+        let was = entry.record.status.message.as_deref().unwrap_or("started");
+        let message = format!("it took longer than {timeout} (spec.promotion.timeout): {was}");
+        let steps = entry.record.status.steps.clone();
+        self.fail(entry, steps, Cause::By(at), &message);
+        true
     }
 
     /// Ends a promotion that a person wants to go back from.
@@ -290,9 +322,11 @@ impl<'a> Draft<'a> {
             }
             let started = entry.started_at.unwrap_or(self.now);
             let within = std::time::Duration::from(rule.within);
-            // Burns and alerts count as long as the promotion takes.
-            let counts_always =
-                matches!(cause, RollbackCause::SLOBurn | RollbackCause::AlertFiring);
+            // These count as long as the promotion takes.
+            let counts_always = matches!(
+                cause,
+                RollbackCause::SLOBurn | RollbackCause::AlertFiring | RollbackCause::GateRevoked
+            );
             if !counts_always && self.now > after(started, within) {
                 let within = shown(within);
                 return Err(format!(
@@ -365,57 +399,37 @@ pub(super) fn set(
 pub(super) fn first_failed(answers: &[(&str, Answer)]) -> Option<String> {
     answers.iter().find_map(|(_, answer)| match answer {
         Answer::Failed(message) => Some(message.clone()),
-        Answer::Unconcerned | Answer::Healthy | Answer::Waiting(..) => None,
+        Answer::Unconcerned | Answer::Healthy | Answer::Waiting(..) | Answer::Behind(_) => None,
     })
 }
 
-fn rollout_steps(
-    status: &PromotionStatus,
-    answers: &[(&str, Answer)],
-    now: Timestamp,
-) -> Vec<StepStatus> {
-    let mut steps = status.steps.clone();
-    for (name, answer) in answers {
-        let name = format!("rollout-{name}");
-        match answer {
-            Answer::Unconcerned => {}
-            Answer::Healthy => put_step(&mut steps, &name, StepState::Succeeded, ("healthy", now)),
-            Answer::Waiting(message, _) => {
-                put_step(&mut steps, &name, StepState::Running, (message, now));
-            }
-            Answer::Failed(message) => {
-                put_step(&mut steps, &name, StepState::Failed, (message, now));
-            }
-        }
-    }
-    steps
-}
-
 /// Says how a step is; one that is new begins now.
-pub(super) fn put_step(
-    steps: &mut Vec<StepStatus>,
+#[expect(
+    clippy::indexing_slicing,
+    reason = "it was found there, or has just been put there"
+)]
+pub(super) fn put_step<'s>(
+    steps: &'s mut Vec<StepStatus>,
     name: &str,
     state: StepState,
     what: (&str, Timestamp),
-) {
+) -> &'s mut StepStatus {
     let (message, now) = what;
-    if !steps.iter().any(|step| step.name == name) {
+    let known = steps.iter().position(|step| step.name == name);
+    let at = known.unwrap_or_else(|| {
         steps.push(StepStatus {
             name: name.to_owned(),
-            state: StepState::Pending,
             started_at: Some(Time(now)),
-            finished_at: None,
-            message: None,
-            job: None,
+            ..StepStatus::default()
         });
-    }
-    let Some(step) = steps.iter_mut().find(|step| step.name == name) else {
-        return;
-    };
+        steps.len() - 1
+    });
+    let step = &mut steps[at];
     if step.state != state {
         let is_over = !matches!(state, StepState::Pending | StepState::Running);
         step.finished_at = is_over.then_some(Time(now));
     }
     step.state = state;
     step.message = Some(truncate(message, MAX_STEP).to_owned());
+    step
 }

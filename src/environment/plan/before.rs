@@ -69,8 +69,8 @@ impl<'a> Draft<'a> {
         if let Some(wish) = self.way_back_wish() {
             return Some(wish);
         }
-        // What a person asked for does not give way to what comes by itself.
-        if entry.record.spec.decision.is_some() {
+        // What a person asked for does not give way to what comes by itself, nor does what has its turn.
+        if entry.record.spec.decision.is_some() || self.keeps_its_place(entry) {
             return None;
         }
         let newer = self.candidate().filter(is_other)?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::api::{PromotionMode, RollbackCause};
-use super::super::observed::{Act, Moment, Observed, Source};
+use super::super::observed::{Act, Moment, Observed};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
@@ -39,7 +39,7 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    fn forward(release: &Release, requested_by: &str, previous: Option<String>) -> Self {
+    pub(super) fn forward(release: &Release, requested_by: &str, previous: Option<String>) -> Self {
         Self {
             release: release.name_any(),
             pipeline: release.spec.pipeline.clone(),
@@ -286,7 +286,7 @@ impl Draft<'_> {
         Some(Wish::back_to(to, PromotionKind::Rollback, left))
     }
 
-    /// The newest Release that may come by itself.
+    /// The Release that comes next by itself.
     pub(super) fn candidate(&self) -> Option<Wish> {
         if self.seen.spec.promotion.mode == PromotionMode::Manual {
             return None;
@@ -304,37 +304,8 @@ impl Draft<'_> {
             .find_map(|name| self.candidate_of(name))
     }
 
-    fn candidate_of(&self, pipeline: &str) -> Option<Wish> {
-        let current = self.current_release(pipeline);
-        let releases = &self.seen.releases;
-        let of_pipeline = releases
-            .iter()
-            .filter(|release| release.spec.pipeline == pipeline);
-        let names: Vec<String> = of_pipeline.map(|release| release.name_any()).collect();
-        let is_free = |name: &&str| {
-            self.is_available(name)
-                && self.rulings.of(name).is_none()
-                && self.rulings.pinned_against(name, pipeline).is_none()
-                && current.as_deref() != Some(*name)
-        };
-        let newest = self
-            .order
-            .newest(names.iter().map(String::as_str).filter(is_free))?;
-        // What was tried and failed is not followed by something older.
-        let of_this = |name: &&str| names.iter().any(|known| known == name);
-        let mut floor = self
-            .rulings
-            .failures()
-            .filter(of_this)
-            .chain(current.as_deref());
-        let release = self.order.get(newest)?;
-        floor
-            .all(|tried| self.order.is_newer(newest, tried))
-            .then(|| Wish::forward(release, SLIPWAY, current.clone()))
-    }
-
     /// The Release of a Pipeline that runs and is good.
-    fn current_release(&self, pipeline: &str) -> Option<String> {
+    pub(super) fn current_release(&self, pipeline: &str) -> Option<String> {
         let good = self.history.good(pipeline);
         good.map(|entry| entry.release().to_owned())
     }
@@ -364,31 +335,6 @@ impl Draft<'_> {
         let newest = self.order.newest(names.iter().map(String::as_str))?;
         let release = self.order.get(newest)?;
         Some(Wish::forward(release, SLIPWAY, None))
-    }
-
-    /// Whether a Release may come by itself: it is there, and good in every Environment before this one.
-    pub(super) fn is_available(&self, release: &str) -> bool {
-        let is_current = |source: &Source| {
-            let good = source.good.as_ref();
-            good.is_some_and(|good| good.current.contains(release))
-        };
-        self.seen.sources.iter().all(is_current)
-    }
-
-    /// The Environments in which a Release that a person asked for has not succeeded yet.
-    pub(super) fn missing_in(&self, release: &str) -> Vec<&str> {
-        let has_succeeded = |source: &&Source| {
-            let good = source.good.as_ref();
-            good.is_some_and(|good| {
-                good.succeeded.contains(release) || good.current.contains(release)
-            })
-        };
-        let missing = self
-            .seen
-            .sources
-            .iter()
-            .filter(|source| !has_succeeded(source));
-        missing.map(|source| source.name.as_str()).collect()
     }
 }
 

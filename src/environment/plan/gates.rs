@@ -125,20 +125,7 @@ impl<'a> Draft<'a> {
     }
 
     fn source_gate(&self, entry: &Entry) -> CandidateGate {
-        let release = entry.release();
-        let problem = if self.order.get(release).is_none() {
-            Some(format!("the Release {release} is gone"))
-        } else if entry.record.spec.decision.is_none() {
-            (!self.is_available(release)).then(|| {
-                let names: Vec<&str> = self.seen.sources.iter().map(|s| s.name.as_str()).collect();
-                format!("{release} does not run in {} any more", names.join(" and "))
-            })
-        } else {
-            let missing = self.missing_in(release);
-            (!missing.is_empty())
-                .then(|| format!("{release} has not succeeded in {}", missing.join(" and ")))
-        };
-        gate("source", problem, None)
+        gate("source", self.source_problem(entry), None)
     }
 
     /// The Decision that refuses a promotion.

@@ -78,6 +78,7 @@ impl<'a> Entry<'a> {
             healthy_since: None,
             healthy_seconds: None,
             failed_at: self.finished_at.filter(|_| has_failed).map(Time),
+            waiting: Vec::new(),
         }
     }
 }

@@ -78,11 +78,15 @@ impl<'a> Draft<'a> {
         true
     }
 
-    /// The way back from a promotion that has ended, for what it did to an SLO or because an alert fires.
+    /// The way back from a promotion that has ended: for what it did to an SLO, because an alert fires, or because its Release
+    /// is not good any more where it came from.
     pub(super) fn way_back_wish(&mut self) -> Option<Wish> {
-        match self.burn_wish() {
+        if let Some(wish) = self.burn_wish() {
+            return Some(wish);
+        }
+        match self.alert_wish() {
             Some(wish) => Some(wish),
-            None => self.alert_wish(),
+            None => self.revoked_wish(),
         }
     }
 
@@ -133,7 +137,9 @@ impl<'a> Draft<'a> {
             return status.incidents;
         };
         let source = match cause {
-            RollbackCause::RolloutFailed | RollbackCause::SmokeFailed => IncidentSource::Failure,
+            RollbackCause::RolloutFailed
+            | RollbackCause::SmokeFailed
+            | RollbackCause::GateRevoked => IncidentSource::Failure,
             RollbackCause::SLOBurn => IncidentSource::SLOBurn,
             RollbackCause::AlertFiring => IncidentSource::Alert,
         };

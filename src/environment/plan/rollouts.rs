@@ -1,10 +1,15 @@
 //! What the Rollouts say about a promotion. No I/O.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::super::observed::{Bound, Followed};
+use super::super::api::Deployed;
+use super::super::observed::{Bound, Followed, Record};
 use super::Draft;
+use super::advance::put_step;
 use super::history::Entry;
+use crate::promotion::api::{PromotionPhase, PromotionStatus, StepState, StepStatus};
 use crate::rollout::api::Phase;
 
 /// What one Rollout says about a promotion.
@@ -18,6 +23,8 @@ pub(super) enum Answer {
     Waiting(String, Option<Timestamp>),
     /// It gave them up.
     Failed(String),
+    /// It does not follow yet, because others come first.
+    Behind(String),
 }
 
 impl<'a> Draft<'a> {
@@ -43,6 +50,9 @@ impl<'a> Draft<'a> {
         let Some(has_images) = rollout.runs(&rollout.stable, entry.images()) else {
             return Answer::Unconcerned;
         };
+        if let Some(first) = self.comes_after(entry, name) {
+            return Answer::Behind(format!("Rollout {name}, which comes after {first}"));
+        }
         if let Some(failure) = gave_up(rollout, entry) {
             return Answer::Failed(format!("Rollout {name}: {failure}"));
         }
@@ -60,6 +70,78 @@ impl<'a> Draft<'a> {
             return Answer::Failed(format!("Rollout {name}: {}", rollout.message));
         }
         Answer::Waiting(format!("Rollout {name}: {}", rollout.message), deadline)
+    }
+
+    /// The Rollout that one still has to wait for before it may follow. Once it may, it goes on.
+    fn comes_after(&self, entry: &Entry, name: &str) -> Option<&'a str> {
+        if entry.is_rollback() || entry.phase != PromotionPhase::Promoting {
+            return None;
+        }
+        let own = self
+            .seen
+            .spec
+            .rollouts
+            .iter()
+            .find(|own| own.name == name)?;
+        if !is_behind(entry.record, name) {
+            return None;
+        }
+        let is_open = |first: &&'a String| {
+            let mut rollouts = self.seen.rollouts.iter();
+            let bound = rollouts.find(|bound| bound.name == **first);
+            let is_done = |bound: &Bound| {
+                matches!(
+                    self.answer(entry, bound),
+                    Answer::Healthy | Answer::Unconcerned
+                )
+            };
+            // One that is in a ring is never done.
+            !bound.is_some_and(|bound| !self.is_in_ring(&bound.name) && is_done(bound))
+        };
+        own.depends_on.iter().find(is_open).map(String::as_str)
+    }
+
+    /// What should run, with the Rollouts that do not follow it yet.
+    pub(super) fn desired(&self) -> Vec<Deployed> {
+        let mut all = self.history.desired();
+        for deployed in &mut all {
+            let Some(entry) = self.history.started(&deployed.pipeline) else {
+                continue;
+            };
+            let is_moving = matches!(
+                entry.phase,
+                PromotionPhase::Promoting | PromotionPhase::Failed | PromotionPhase::RolledBack
+            );
+            if entry.is_rollback() || !is_moving {
+                continue;
+            }
+            let rollouts = self.seen.spec.rollouts.iter();
+            let behind = rollouts
+                .filter(|one| !one.depends_on.is_empty() && is_behind(entry.record, &one.name));
+            deployed.waiting = behind.map(|one| one.name.clone()).collect();
+        }
+        all
+    }
+
+    /// Whether a Rollout waits for itself in the end.
+    fn is_in_ring(&self, name: &str) -> bool {
+        let of = |name: &str| {
+            let mut rollouts = self.seen.spec.rollouts.iter();
+            let found = rollouts.find(|rollout| rollout.name == name);
+            found.map_or(&[][..], |rollout| rollout.depends_on.as_slice())
+        };
+        let (mut open, mut known) = (vec![name], BTreeSet::new());
+        while let Some(next) = open.pop() {
+            for first in of(next) {
+                if first == name {
+                    return true;
+                }
+                if known.insert(first.as_str()) {
+                    open.push(first);
+                }
+            }
+        }
+        false
     }
 
     /// References that lead nowhere: the spec names what is not there, or does not point back.
@@ -87,8 +169,55 @@ impl<'a> Draft<'a> {
                 Some(_) => None,
             }
         });
-        sources.chain(rollouts).collect()
+        let rings = self.seen.spec.rollouts.iter();
+        let rings = rings.filter(|rollout| self.is_in_ring(&rollout.name));
+        let rings: Vec<&str> = rings.map(|rollout| rollout.name.as_str()).collect();
+        let rings = (!rings.is_empty()).then(|| {
+            let names = rings.join(" and ");
+            format!("spec.rollouts: {names} wait for each other, so that none of them ever follows; take one out of dependsOn")
+        });
+        sources.chain(rollouts).chain(rings).collect()
     }
+}
+
+/// Name of the step of a Rollout.
+pub(super) fn rollout_step(rollout: &str) -> String {
+    format!("rollout-{rollout}")
+}
+
+/// The steps of a promotion, with what every Rollout says now.
+pub(super) fn rollout_steps(
+    status: &PromotionStatus,
+    answers: &[(&str, Answer)],
+    now: Timestamp,
+) -> Vec<StepStatus> {
+    let mut steps = status.steps.clone();
+    for (name, answer) in answers {
+        let name = rollout_step(name);
+        match answer {
+            Answer::Unconcerned => {}
+            Answer::Healthy => {
+                put_step(&mut steps, &name, StepState::Succeeded, ("healthy", now));
+            }
+            Answer::Waiting(message, _) => {
+                put_step(&mut steps, &name, StepState::Running, (message, now));
+            }
+            Answer::Failed(message) => {
+                put_step(&mut steps, &name, StepState::Failed, (message, now));
+            }
+            Answer::Behind(message) => {
+                put_step(&mut steps, &name, StepState::Pending, (message, now));
+            }
+        }
+    }
+    steps
+}
+
+/// Whether a Rollout that comes after others has not followed this promotion yet, by its step on record.
+pub(super) fn is_behind(record: &Record, rollout: &str) -> bool {
+    let name = rollout_step(rollout);
+    let step = record.status.steps.iter().find(|step| step.name == name);
+    step.is_none_or(|step| matches!(step.state, StepState::Pending | StepState::Skipped))
 }
 
 /// Why a Rollout gave up what this promotion brought. A failure whose promotion is not known counts when

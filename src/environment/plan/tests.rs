@@ -2,6 +2,8 @@
 
 mod burn;
 mod incident;
+mod promotion;
+mod smoke;
 mod protection;
 
 use std::collections::BTreeSet;
@@ -939,6 +941,8 @@ fn people_are_told_once_and_again_until_it_arrives() {
 #[test]
 fn a_smoke_test_whose_image_nobody_has_fails_at_once() {
     let mut world = running(1);
+    let promotion = json!({"promotion": {"retries": {"limit": 0}}});
+    world.edit("staging", &promotion);
     world.release(2, Nature::LacksSmoke);
     let asked = world.now;
     world.settle();

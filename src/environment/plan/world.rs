@@ -30,6 +30,8 @@ enum Event {
     Prometheus(bool),
     /// An alert of that number fires since so many seconds, or has ended; delivered, or delivered again.
     Alert(u8, i64, bool),
+    /// So many requests of checks are not answered.
+    Unanswered(u32),
     Wipe(ObjectKind, prop::sample::Index),
     WipeAll,
 }
@@ -107,6 +109,73 @@ fn with_sink(mut world: World) -> World {
     world
 }
 
+/// How Releases come, in which order Rollouts follow, and how they are looked at.
+#[derive(Clone, Debug)]
+struct Chain {
+    in_order: [bool; 2],
+    max_hold: Option<u32>,
+    timeout: Option<u32>,
+    has_web: bool,
+    asks: bool,
+    revokes: bool,
+}
+
+fn chains() -> impl Strategy<Value = Chain> {
+    let times = || prop::option::of(1..4000_u32);
+    let flags = any::<(bool, bool, bool)>();
+    (any::<[bool; 2]>(), times(), times(), flags).prop_map(
+        |(in_order, max_hold, timeout, (has_web, asks, revokes))| Chain {
+            in_order,
+            max_hold,
+            timeout,
+            has_web,
+            asks,
+            revokes,
+        },
+    )
+}
+
+/// The shop, with its chain.
+fn chained(chain: &Chain) -> World {
+    let mut world = shop();
+    for (name, in_order) in ENVIRONMENTS.iter().zip(chain.in_order) {
+        let max_hold = chain.max_hold.filter(|_| !in_order);
+        let seconds = |number: Option<u32>| number.map(|number| format!("{number}s"));
+        let order = if in_order { "InOrder" } else { "Latest" };
+        world.edit(
+            name,
+            &json!({"promotion": {"order": order, "maxHold": seconds(max_hold), "timeout": seconds(chain.timeout)}}),
+        );
+        if chain.has_web {
+            let (api, web) = (format!("{name}-api"), format!("{name}-web"));
+            let rollouts = json!([{"name": web, "dependsOn": [api]}, {"name": api}]);
+            world.edit(name, &json!({"rollouts": rollouts}));
+            world.rollout(&format!("{name}-web"), name);
+        }
+        if chain.asks {
+            let requests =
+                json!([{"name": "a", "url": "http://a/"}, {"name": "b", "url": "http://b/"}]);
+            world.edit(
+                name,
+                &json!({"smokeTests": [{"name": "front", "http": {"requests": requests}}]}),
+            );
+        }
+    }
+    if chain.revokes {
+        let causes = ["RolloutFailed", "SmokeFailed", "GateRevoked"];
+        world.edit("production", &json!({"rollback": {"on": causes}}));
+    }
+    world
+}
+
+/// What happens to checks.
+fn losses() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Release(Nature::LosesSmoke)),
+        (1..12_u32).prop_map(Event::Unanswered),
+    ]
+}
+
 fn happen(world: &mut World, event: &Event) {
     let releases = u32::try_from(world.names(ObjectKind::Release).len()).unwrap();
     match event {
@@ -137,6 +206,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Receiver(status) => world.receiver = *status,
         Event::Outage(has_outage) => world.has_outage = *has_outage,
         Event::Prometheus(answers) => world.has_prometheus = *answers,
+        Event::Unanswered(count) => world.unanswered = *count,
         Event::Alert(number, ago, has_ended) => {
             world.deliver("production", &format!("a{number}"), *ago, *has_ended);
         }
@@ -205,6 +275,31 @@ proptest! {
         for event in &events {
             happen(&mut world, event);
         }
+        world.settle();
+        let writes = world.writes;
+        for name in ENVIRONMENTS {
+            world.reconcile(name);
+        }
+        prop_assert_eq!(world.writes, writes, "a world at rest is left alone");
+    }
+
+    /// The same whatever the chain is like and whoever dies when; and a Rollout that comes later never runs what the one
+    /// before it was not healthy on.
+    #[test]
+    fn the_rules_hold_in_any_chain(
+        chain in chains(),
+        events in proptest::collection::vec(prop_oneof![6 => events(), 2 => losses(), 1 => wipes()], 1..40),
+        fuses in proptest::collection::vec(0..60_usize, 0..3),
+    ) {
+        let mut world = chained(&chain);
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            happen(&mut world, event);
+            if world.fuse.is_none() {
+                world.fuse = fuses.next();
+            }
+        }
+        world.fuse = None;
         world.settle();
         let writes = world.writes;
         for name in ENVIRONMENTS {

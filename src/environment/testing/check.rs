@@ -27,9 +27,81 @@ impl World {
             let active = promotions.iter().filter(is_active);
             assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
             Self::check_burns(&promotions);
+            self.check_attempts(&name, &promotions);
+            let spec = &self.object(ObjectKind::Environment, &name)["spec"];
+            assert_eq!(*spec, self.specs[&name], "I8: {name}");
             for promotion in &promotions {
                 self.check_promotion(&name, promotion);
             }
+        }
+    }
+
+    /// I4: what is measured does not move.
+    pub(super) fn check_stillness(&self, environment: &str) {
+        let spec = &self.specs[environment];
+        let listed = spec["rollouts"].as_array().into_iter().flatten();
+        for rollout in listed.filter_map(|rollout| rollout["name"].as_str()) {
+            let model = self.models.get(rollout);
+            assert!(
+                model.is_none_or(|model| model.canary.is_empty() || model.failed.is_some()),
+                "I4: {rollout} moves"
+            );
+        }
+    }
+
+    /// What is in use is not deleted: neither what a status names, nor what a hold is read off.
+    pub(super) fn check_unused(&self, kind: ObjectKind, name: &str) {
+        if kind != ObjectKind::Promotion {
+            return;
+        }
+        let environment = self.object(kind, name)["spec"]["environment"].clone();
+        let status = self.status(environment.as_str().unwrap());
+        let named = status.current.iter().chain(&status.desired);
+        let mut named = named.chain(&status.last_good);
+        assert!(named.all(|deployed| deployed.promotion != name), "{name}");
+        let by_it = format!("Promotion {name}: ");
+        let mut holds = status.holds.iter();
+        assert!(!holds.any(|hold| hold.reason.contains(&by_it)), "{name}");
+    }
+
+    /// I12: every spec was looked at.
+    pub(super) fn check_at_rest(&self) {
+        for name in self.names(ObjectKind::Environment) {
+            let object = self.object(ObjectKind::Environment, &name);
+            assert_eq!(
+                object["status"]["observedGeneration"], object["metadata"]["generation"],
+                "I12: {name}"
+            );
+        }
+    }
+
+    /// I6: what failed does not come again by itself, unless a person said that it may.
+    fn check_attempts(&self, environment: &str, promotions: &[Promotion]) {
+        let lifts = self.names(ObjectKind::Decision).into_iter().any(|name| {
+            let spec = &self.object(ObjectKind::Decision, &name)["spec"];
+            spec["target"]["name"] == environment && spec["action"] == "Resume"
+        });
+        let holds = self.specs[environment].pointer("/rollback/holdAfter");
+        if lifts || holds == Some(&Value::Bool(false)) {
+            return;
+        }
+        let status = |promotion: &Promotion| promotion.status.clone().unwrap_or_default();
+        let has_failed = |promotion: &&Promotion| {
+            let status = status(promotion);
+            let was_lost = status.reason.as_deref() == Some("StatusLost");
+            let phase = status.phase.unwrap_or_default();
+            matches!(phase.as_str(), "Failed" | "RolledBack") && !was_lost
+        };
+        for failed in promotions.iter().filter(has_failed) {
+            let again = promotions.iter().find(|other| {
+                other.spec.number > failed.spec.number && other.spec.images == failed.spec.images
+            });
+            let is_asked = again.is_none_or(|again| {
+                again.spec.decision.is_some()
+                    || again.spec.kind.as_str() == "Rollback"
+                    || status(again).reason.as_deref() == Some("StatusLost")
+            });
+            assert!(is_asked, "I6: {} again", failed.name_any());
         }
     }
 
@@ -44,8 +116,10 @@ impl World {
         for promotion in promotions {
             let status = promotion.status.clone().unwrap_or_default();
             let is_back = promotion.spec.kind.as_str() == "Rollback";
-            let is_told =
-                |reason: &str| reason.starts_with("SLOBurn") || reason.starts_with("AlertFiring");
+            let is_told = |reason: &str| {
+                let causes = ["SLOBurn", "AlertFiring", "GateRevoked"];
+                causes.iter().any(|cause| reason.starts_with(cause))
+            };
             let is_burnt = status.reason.as_deref().is_some_and(is_told);
             assert!(
                 !(is_back && is_burnt),

@@ -13,8 +13,10 @@ use crate::model::action::{Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline_run::api::{Latency, ReportSummary};
 use crate::rollout::api::Rollout;
 use crate::rollout::binding::{self, Binding};
+use crate::runner::report::StageReport;
 
 impl World {
     /// The objects that have rules of an Environment.
@@ -99,6 +101,26 @@ impl World {
         })
     }
 
+    /// What an application answers: nothing for a while, then what its Release makes of it.
+    pub(super) fn visited(&mut self, environment: &str) -> Result<Reply, String> {
+        self.asked += 1;
+        if self.unanswered > 0 {
+            self.unanswered -= 1;
+            return Err("no answer from shop within 5 s".to_owned());
+        }
+        let model = &self.models[&format!("{environment}-api")];
+        let nature = model.stable.get("web").and_then(|at| self.natures.get(at));
+        let status = if nature == Some(&Nature::FailsSmoke) {
+            503
+        } else {
+            200
+        };
+        Ok(Reply {
+            status,
+            body: b"ok".to_vec(),
+        })
+    }
+
     pub(super) fn rollouts_act(&mut self) {
         for name in self.names(ObjectKind::Rollout) {
             let key = Key::new(NS, name.as_str());
@@ -177,6 +199,18 @@ impl World {
                 self.store(ObjectKind::Job, &name, object);
                 continue;
             }
+            if nature == Some(&Nature::LosesSmoke) && !name.ends_with("-3") {
+                let mut pod = waiting_pod(&object);
+                pod["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
+                self.put(ObjectKind::Pod, &name, pod);
+                object["status"] = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
+                self.store(ObjectKind::Job, &name, object);
+                continue;
+            }
+            if container["command"][1] == "stage" {
+                let pod = reporting_pod(&object, self.p95);
+                self.put(ObjectKind::Pod, &name, pod);
+            }
             let type_ = if nature == Some(&Nature::FailsSmoke) {
                 "Failed"
             } else {
@@ -233,6 +267,28 @@ fn waiting_pod(job: &Value) -> Value {
             "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
         }]},
     })
+}
+
+/// A Job's pod whose load test came to this.
+fn reporting_pod(job: &Value, p95: f64) -> Value {
+    let load = Latency {
+        name: "load".into(),
+        requests: Some(1000),
+        p95: Some(p95),
+        ..Latency::default()
+    };
+    let reports = ReportSummary {
+        latency: vec![load],
+        ..ReportSummary::default()
+    };
+    let report = StageReport {
+        reports: Some(reports),
+        ..StageReport::default()
+    };
+    let mut pod = waiting_pod(job);
+    let ended = json!({"terminated": {"exitCode": 0, "message": report.encode()}});
+    pod["status"]["containerStatuses"][0]["state"] = ended;
+    pod
 }
 
 /// Every group of rules that is asked for.

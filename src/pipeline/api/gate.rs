@@ -254,8 +254,8 @@ pub struct BenchmarksGate {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("has(self.p50) || has(self.p90) || has(self.p95) || has(self.p99) || has(self.maxFailedPercent)",
-     "a gate on latency needs a limit: set p50, p90, p95, p99 or maxFailedPercent"),
+    ("has(self.p50) || has(self.p90) || has(self.p95) || has(self.p99) || has(self.maxFailedPercent) || has(self.maxRegressionPercent)",
+     "a gate on latency needs a limit: set p50, p90, p95, p99, maxFailedPercent or maxRegressionPercent"),
 ]))]
 pub struct LatencyGate {
     /// Half of the requests must be faster. A duration. Default: any.
@@ -278,6 +278,11 @@ pub struct LatencyGate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = percent)]
     pub max_failed_percent: Option<f64>,
+    /// How much slower 95 % of the requests may be than before, in percent: than in the newest Release, or, in an Environment, than
+    /// with the last good Release there. Where nothing is known of before, it holds. Default: any. Example: `10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = positive)]
+    pub max_regression_percent: Option<f64>,
     /// Requests that must have been sent. Default `1`. Example: `1000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000_000))]

@@ -50,7 +50,7 @@ pub(super) struct Parts {
 pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value {
     let settings = stage.pod(&spec.defaults);
     let mut parts = Parts {
-        init: vec![tools(seen)],
+        init: vec![tools(runner(seen))],
         main: json!({}),
         volumes: vec![
             json!({"name": "slipway", "emptyDir": {}}),
@@ -157,9 +157,10 @@ fn runner(seen: &Observed) -> &str {
     seen.images.runner.as_deref().unwrap_or_default()
 }
 
-fn tools(seen: &Observed) -> Value {
+/// The container that brings the runner of this image into a volume named `slipway`.
+pub fn tools(runner: &str) -> Value {
     json!({
-        "name": TOOLS, "image": runner(seen),
+        "name": TOOLS, "image": runner,
         "command": [task::RUNNER_IN_IMAGE, "install", task::RUNNER],
         "volumeMounts": [{"name": "slipway", "mountPath": "/slipway"}],
         "securityContext": confined(),

@@ -12,6 +12,7 @@ mod bare;
 mod calls;
 pub mod chart;
 mod crowd;
+pub mod environment;
 mod metrics_server;
 pub mod pipeline;
 pub mod report;

@@ -31,6 +31,15 @@ enum What {
         #[arg(long, conflicts_with = "count")]
         at_rest: Option<u32>,
     },
+    /// Environments, each with Releases that come one after the other
+    Environment {
+        /// How many Environments
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+        /// How many Releases come to each
+        #[arg(long, default_value_t = 50)]
+        releases: u32,
+    },
     /// Runs of a Pipeline with three stages, all started at once
     Pipeline {
         /// How many
@@ -58,6 +67,7 @@ async fn measure(args: &Args) -> Result<()> {
             ..
         } => bench.rest(*count).await,
         What::Rollout { count, .. } => bench.play(count).await,
+        What::Environment { count, releases } => bench.play_environments(*count, *releases).await,
         What::Pipeline { count } => bench.play_pipelines(*count).await,
     }
 }

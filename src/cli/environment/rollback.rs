@@ -1,0 +1,134 @@
+//! `env rollback`: makes a Decision to go back, and says where to. Talks to the API server.
+
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use serde_json::json;
+
+use super::list::promotions;
+use crate::cli::Answer;
+use crate::cli::cluster::{Place, Server};
+use crate::decision::api::{Decision, DecisionAction, DecisionSpec};
+use crate::environment::api::Environment;
+use crate::promotion::api::{Promotion, PromotionPhase};
+
+/// Which Environment, where to, and why.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the Environment.
+    pub name: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Name of the Release to go back to: one that has succeeded there; by default the last before what runs.
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Why, for those who read it later.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only say where it would go back to.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Makes the Decision.
+pub(super) async fn run(args: &Args) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let environment: Environment = server.get(&args.name).await?;
+    let name = environment.name_any();
+    let promotions = promotions(&server, &name).await?;
+    let (from, to) = way_back(&promotions, args.to.as_deref())?;
+    let way = format!(
+        "from {} (Promotion {}) to {} (Promotion {})",
+        from.spec.release,
+        from.name_any(),
+        to.spec.release,
+        to.name_any()
+    );
+    if args.dry_run {
+        return Ok(Answer {
+            text: format!("{name} would go back {way}\n"),
+            ..Answer::default()
+        });
+    }
+    let spec = json!({
+        "target": {"kind": "Environment", "name": name},
+        "action": DecisionAction::Rollback,
+        "user": server.user().await?,
+        "reason": args.reason,
+        "release": args.to,
+    });
+    let spec: DecisionSpec = serde_json::from_value(spec)
+        .map_err(|error| format!("cannot make a Decision of that: {error}"))?;
+    let decision = Decision {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{name}-rollback-")),
+            ..ObjectMeta::default()
+        },
+        spec,
+    };
+    let made = server.create(&decision).await?;
+    let decision = made.name_any();
+    Ok(Answer {
+        text: format!("{name} goes back {way}, by Decision {decision}\n"),
+        ..Answer::default()
+    })
+}
+
+/// What an Environment goes back from, and what to: the operator decides alike.
+fn way_back<'a>(
+    promotions: &'a [Promotion],
+    to: Option<&str>,
+) -> Result<(&'a Promotion, &'a Promotion), String> {
+    let status = |promotion: &Promotion| promotion.status.clone().unwrap_or_default();
+    let from = promotions
+        .iter()
+        .rposition(|promotion| status(promotion).started_at.is_some());
+    let from = from.ok_or("nothing was ever promoted there")?;
+    let (earlier, rest) = promotions.split_at(from);
+    let running = rest.first().ok_or("nothing was ever promoted there")?;
+    let is_good = |promotion: &&Promotion| {
+        status(promotion).phase == Some(PromotionPhase::Succeeded)
+            && promotion.spec.images != running.spec.images
+    };
+    let found = match to {
+        None => earlier
+            .iter()
+            .filter(|promotion| promotion.spec.pipeline == running.spec.pipeline)
+            .rfind(is_good),
+        Some(release) => promotions
+            .iter()
+            .filter(|promotion| promotion.spec.release == release)
+            .rfind(is_good),
+    };
+    let found = found.ok_or_else(|| match to {
+        None => "there is no other Release that succeeded there to go back to".to_owned(),
+        Some(release) => {
+            format!("{release} has not succeeded there, or is what runs: look at env history")
+        }
+    })?;
+    Ok((running, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::promotions;
+    use super::*;
+
+    #[test]
+    fn it_goes_back_to_the_last_that_succeeded_with_other_images() {
+        let all = promotions();
+        let names = |to: Option<&str>| {
+            way_back(&all, to).map(|(from, to)| (from.name_any(), to.name_any()))
+        };
+        assert_eq!(
+            names(None).unwrap(),
+            ("production-3".into(), "production-2".into())
+        );
+        assert_eq!(names(Some("shop-1")).unwrap().1, "production-1");
+        let told = names(Some("shop-3")).unwrap_err();
+        assert!(told.starts_with("shop-3 has not succeeded there"), "{told}");
+        let told = way_back(&all[..1], None).unwrap_err();
+        assert!(told.starts_with("there is no other Release"), "{told}");
+        assert!(way_back(&[], None).is_err());
+    }
+}
