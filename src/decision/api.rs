@@ -60,6 +60,8 @@ use crate::schema::{self, closed_set};
      "a Promotion takes Approve, Reject, Abort, Retry or LinkIncident"),
     ("self.target.kind != 'Environment' || !(self.action in ['Approve', 'Reject', 'Promote', 'Pin', 'Veto']) || has(self.release)",
      "release is needed: name the Release that you approve, reject, promote, pin or veto"),
+    ("!has(self.version) || self.action == 'Migrate'",
+     "version is for a Migrate: leave it out"),
     ("!has(self.revision) || self.action == 'Undo'",
      "revision is for an Undo: leave it out"),
     ("!(self.action in ['Override', 'Veto', 'LinkIncident']) || has(self.reason)",
@@ -73,7 +75,7 @@ pub struct DecisionSpec {
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
     /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume, Veto and LinkIncident; on
+    /// Promotions Approve, Reject, Promote, Rollback, Retry, Hold, Resume, Veto, Migrate and LinkIncident; on
     /// Rollouts all; on PipelineRuns Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
@@ -104,6 +106,10 @@ pub struct DecisionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::digest)]
     pub digest: Option<String>,
+    /// The version that a Migrate is to bring the database to. Default: the newest of the Release. Example: `"12"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<128>)]
+    pub version: Option<String>,
     /// When it stops to count. Default: by the rules of the target. Example: `2026-12-24T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

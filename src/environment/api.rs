@@ -14,11 +14,13 @@ use crate::check::api::CheckJob;
 use crate::schema::{self, closed_set};
 
 mod incident;
+mod migration;
 mod signed;
 mod slo;
 mod status;
 
 pub use incident::*;
+pub use migration::*;
 pub use signed::*;
 pub use slo::*;
 pub use status::*;
@@ -69,6 +71,9 @@ pub struct EnvironmentSpec {
     /// the verb `protect`.
     #[serde(default)]
     pub protection: Protection,
+    /// How the database is brought to where a Release needs it, before any traffic moves. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Migrations>,
     /// Checks after the Rollouts are healthy, at most 16, one after another; told apart by name.
     /// Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

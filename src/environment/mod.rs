@@ -11,6 +11,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod migration;
 pub mod notify;
 pub mod observe;
 pub mod observed;
@@ -50,6 +51,13 @@ impl Kind for EnvironmentKind {
         &cluster.caches.environments
     }
 
+    async fn refresh(
+        object: &Arc<api::Environment>,
+        cluster: &Cluster,
+    ) -> Result<(), ReconcileError> {
+        observe::migration::refresh(object, cluster).await
+    }
+
     async fn observe(
         object: &Arc<api::Environment>,
         cluster: &Cluster,
@@ -57,6 +65,7 @@ impl Kind for EnvironmentKind {
         let mut seen = observe::observe(object, &cluster.caches);
         seen.delivered = cluster.deliveries.of(&seen.key);
         observe::slos(&mut seen, cluster).await?;
+        observe::migration::guards(&mut seen, cluster).await?;
         Ok(seen)
     }
 

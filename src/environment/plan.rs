@@ -5,7 +5,8 @@
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, by the spec or because a person asked;
 //! - `gates`: what must hold before it starts, `signed` among them; `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `smoke`: its smoke tests;
+//! - `advance`: how the active promotion goes on, or ends; `migrate`: its database; `smoke`: its smoke tests;
+//! - `contract`: migrations that are asked for alone;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -16,10 +17,12 @@
 mod advance;
 mod burn;
 mod candidate;
+mod contract;
 mod gates;
 mod history;
 mod incident;
 mod keep;
+mod migrate;
 mod report;
 mod rollouts;
 mod rulings;
@@ -87,6 +90,8 @@ pub struct Shown {
     pub last: Option<(bool, Said)>,
     /// Whether everything that runs serves.
     pub health: Option<(bool, Said)>,
+    /// How the database was left, and whether that is good.
+    pub migrations: Option<(bool, Said)>,
     /// How many incidents are open.
     pub incidents: Option<(u32, Said)>,
     /// References that lead nowhere.
@@ -180,6 +185,8 @@ impl<'a> Draft<'a> {
             }
         } else if let Some(active) = self.history.active() {
             self.advance(&active);
+        } else if let Some(alone) = self.history.active_migration() {
+            self.migrate_alone(&alone);
         } else if let Some(wish) = self.way_back_wish() {
             self.take_back(&wish);
         } else if let Some(wish) = self.adopted() {
@@ -187,6 +194,8 @@ impl<'a> Draft<'a> {
         } else if let Some(wish) = self.pending_wish() {
             self.create(&wish);
         } else if let Some(wish) = self.candidate() {
+            self.create(&wish);
+        } else if let Some(wish) = self.contract_wish() {
             self.create(&wish);
         }
         self.keep_incidents();
@@ -198,13 +207,8 @@ impl<'a> Draft<'a> {
     }
 
     fn create(&mut self, wish: &Wish) {
-        let numbers = self
-            .seen
-            .promotions
-            .iter()
-            .filter_map(|record| record.spec.number);
-        let number = numbers.max().unwrap_or(0).saturating_add(1);
-        let promotion = render::promotion(self.seen, &wish.spec(self.seen, number));
+        let spec = wish.spec(self.seen, self.seen.next_number());
+        let promotion = render::promotion(self.seen, &spec);
         self.actions.push(Action::Create(promotion));
     }
 

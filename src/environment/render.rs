@@ -1,4 +1,6 @@
-//! The objects an Environment creates: Promotions, the Jobs of smoke tests, and the rules of SLOs. No I/O.
+//! The objects an Environment creates: Promotions, the Jobs of smoke tests and migrations, and the rules of SLOs. No I/O.
+
+mod migration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
@@ -15,6 +17,8 @@ use crate::promotion::api::PromotionSpec;
 use crate::release::api::ImageRef;
 use crate::slo::query::Labels;
 use crate::slo::{Slo, rule};
+
+pub use migration::*;
 
 /// Value of the component label on Promotions.
 const PROMOTION: &str = "promotion";
@@ -112,14 +116,7 @@ pub fn job_name(record: &Record, test: &str) -> String {
 /// The Job of a smoke test. It belongs to its Promotion, and is never run again by itself.
 pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&str>) -> Manifest {
     let key = Key::new(seen.key.namespace.clone(), job_name(record, &test.name));
-    let owner = OwnerReference {
-        api_version: ObjectKind::Promotion.api_version(),
-        kind: ObjectKind::Promotion.kind().to_owned(),
-        name: record.name().to_owned(),
-        uid: record.target.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(false),
-    };
+    let owner = owner_of(record);
     let place = Place {
         key: &key,
         parent: (label::ENVIRONMENT, &seen.key.name),
@@ -127,6 +124,17 @@ pub fn job(seen: &Observed, record: &Record, test: &SmokeTest, commit: Option<&s
         metric: None,
     };
     check::job(place, &test.job, told(seen, record, commit), test.timeout())
+}
+
+fn owner_of(record: &Record) -> OwnerReference {
+    OwnerReference {
+        api_version: ObjectKind::Promotion.api_version(),
+        kind: ObjectKind::Promotion.kind().to_owned(),
+        name: record.name().to_owned(),
+        uid: record.target.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
 }
 
 /// What a smoke test is told.

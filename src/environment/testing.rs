@@ -6,9 +6,10 @@
 
 mod check; // what must hold after every write
 mod cluster; // what others do
+mod database; // a database, and what is done to it
 mod view; // what stories look at
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -25,6 +26,8 @@ use crate::model::key::Key;
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::supply::finding::Finding;
+
+pub(crate) use database::Play;
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -84,11 +87,27 @@ pub(crate) struct World {
     pub(crate) are_tests_slow: bool,
     /// What is signed, by digest; nothing where the registry does not answer.
     pub(crate) signed: Option<BTreeMap<String, Vec<Finding>>>,
+    /// What phases of migrations do, by their word.
+    pub(crate) plays: BTreeMap<&'static str, Play>,
+    /// What was done to the database, in order.
+    pub(crate) ledger: Vec<String>,
+    done: BTreeSet<String>,
     answers: BTreeMap<String, Answers>,
     /// Alerts that were delivered, and are not on record.
     delivered: BTreeMap<String, Vec<Delivered>>,
     /// Since when requests fail in an Environment, or do not any more.
     burnt: BTreeMap<String, Vec<(Timestamp, bool)>>,
+}
+
+/// Migrations that do everything, and take back what fails.
+pub(crate) fn migrations() -> Value {
+    let command = |word: &str| json!({"command": ["db", word]});
+    json!({
+        "database": "shop-db", "imageFrom": "api",
+        "validate": command("validate"), "run": command("run"), "verify": command("verify"),
+        "backup": {"command": ["db", "backup"], "restoreTest": command("restore-test")},
+        "rollback": {"onFailure": "Down", "onRollback": "Down", "down": command("down")},
+    })
 }
 
 /// A reconcile that did not come to its end.
@@ -121,6 +140,9 @@ impl World {
             has_outage: false,
             are_tests_slow: false,
             signed: Some(BTreeMap::new()),
+            plays: BTreeMap::new(),
+            ledger: Vec::new(),
+            done: BTreeSet::new(),
             answers: BTreeMap::new(),
             delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
@@ -181,6 +203,13 @@ impl World {
         });
         self.put(ObjectKind::Rollout, name, json!({"spec": spec}));
         self.models.insert(name.to_owned(), Model::default());
+    }
+
+    /// The same shop, whose production has a database that has to be migrated first.
+    pub(crate) fn shop_with_a_database() -> Self {
+        let mut world = Self::shop();
+        world.edit("production", &json!({"migrations": migrations()}));
+        world
     }
 
     /// A Release `shop-<number>` that follows the one before.
@@ -328,7 +357,9 @@ impl World {
                 .map(|name| self.object(ObjectKind::Environment, name));
             let from = if specs.any(|object| {
                 let spec = &object["spec"];
-                spec.get("slos").is_some() || spec.pointer("/protection/requireSigned").is_some()
+                spec.get("slos").is_some()
+                    || spec.get("migrations").is_some()
+                    || spec.pointer("/protection/requireSigned").is_some()
             }) {
                 moved_at
             } else {
@@ -386,6 +417,7 @@ impl World {
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.rules = Some(self.rules_of(&name));
         }
+        seen.lock = self.lock_of(&seen);
         let plan = plan::plan(&seen, self.now);
         assert!(
             plan.wake.is_none_or(|wake| wake > seconds(self.now)),
@@ -463,6 +495,13 @@ impl World {
             Action::Apply(manifest) => {
                 assert_eq!(manifest.kind, ObjectKind::ConfigMap);
                 self.put(manifest.kind, &manifest.key.name, manifest.body.clone());
+            }
+            Action::Patch { target, change } if target.kind == ObjectKind::Job => {
+                let mut object = self.object(target.kind, &target.key.name);
+                let version = &object["metadata"]["resourceVersion"];
+                assert_eq!(*version, target.resource_version, "patched on an old version");
+                json_patch::merge(&mut object, change);
+                self.store(target.kind, &target.key.name, object);
             }
             Action::Patch { .. } | Action::PatchEach(_) | Action::Evict { .. } => {
                 panic!("not ours to do: {action:?}")

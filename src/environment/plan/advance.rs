@@ -1,11 +1,11 @@
 //! The way of one promotion, from its creation to its end. No I/O.
 //!
 //! ```text
-//! Pending ─► AwaitingApproval ─► Promoting ─► Verifying ─► Succeeded
-//!    │              │               │             │
-//!    └──────────────┴─► Superseded  └──────┬──────┘
-//!    └──────────────┴─► Failed (refused)   └─► RolledBack, followed by a Promotion of kind Rollback,
-//!                                              or Failed, where there is no way back
+//! Pending ─► AwaitingApproval ─► Migrating ─► Promoting ─► Verifying ─► Succeeded
+//!    │              │        (see migrate)  │             │
+//!    └──────────────┴─► Superseded          └──────┬──────┘
+//!    └──────────────┴─► Failed (refused)           └─► RolledBack, followed by a Promotion of kind Rollback,
+//!                                                      or Failed, where there is no way back
 //! ```
 //! The record is written first; `desired` is read off the records in the next plan.
 
@@ -16,6 +16,7 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::candidate::Wish;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
+use super::migrate::begin;
 use super::rollouts::Answer;
 use super::rulings::{SLIPWAY, VETOED};
 use super::{Draft, after, shown};
@@ -43,6 +44,7 @@ impl<'a> Draft<'a> {
     pub(super) fn advance(&mut self, entry: &Entry<'a>) {
         match entry.phase {
             PromotionPhase::Pending | PromotionPhase::AwaitingApproval => self.wait(entry),
+            PromotionPhase::Migrating => self.migrate(entry),
             PromotionPhase::Promoting => self.bring_up(entry),
             PromotionPhase::Verifying => self.verify(entry),
             PromotionPhase::Succeeded
@@ -74,7 +76,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Why a promotion ends that has not started: phase, reason, who, and what is said.
-    fn end_before_start(
+    pub(super) fn end_before_start(
         &mut self,
         entry: &Entry<'a>,
     ) -> Option<(PromotionPhase, &'static str, String, String)> {
@@ -108,7 +110,7 @@ impl<'a> Draft<'a> {
     /// What takes the place of a promotion that has not started.
     fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
         let is_other =
-            |wish: &Wish| wish.release != entry.release() || wish.kind == PromotionKind::Rollback;
+            |wish: &Wish| wish.release != entry.release() || wish.kind != PromotionKind::Promote;
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }
@@ -161,16 +163,19 @@ impl<'a> Draft<'a> {
     fn start(&mut self, entry: &Entry<'a>, gates: &Gates) {
         let now = self.now;
         let release = entry.release();
+        let migrates = self.needs_migrations(entry);
         self.write(entry, |status| {
             for approval in &gates.approvals {
                 let text = format!("approved with Decision {}", approval.decision);
                 audit::append(&mut status.audit, now, &approval.user, &text);
             }
             status.approvals.clone_from(&gates.approvals);
-            status.started_at = Some(Time(now));
-            let message = format!("{release} is what should run from now on");
-            audit::append(&mut status.audit, now, SLIPWAY, &message);
-            set(status, PromotionPhase::Promoting, "Started", &message);
+            if migrates {
+                let message = "the migrations of the database come first";
+                set(status, PromotionPhase::Migrating, "Migrating", message);
+            } else {
+                begin(status, release, now);
+            }
         });
     }
 
@@ -217,6 +222,9 @@ impl<'a> Draft<'a> {
                     &message,
                 );
             });
+        }
+        if self.owes_way_back(entry) {
+            return self.begin_way_back(entry);
         }
         if self.seen.spec.smoke_tests.is_empty() {
             return self.succeed(entry, steps);

@@ -34,6 +34,8 @@ pub(super) struct Wish {
     pub(super) previous: Option<String>,
     /// Why it is made, where nothing else says it.
     pub(super) reason: Option<String>,
+    /// The version that a person wants the database at.
+    pub(super) version: Option<String>,
     /// The Promotion that it takes back, and the incident that this one has by what it did.
     pub(super) culprit: Option<(String, incident::Cause)>,
 }
@@ -50,7 +52,16 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            version: None,
             culprit: None,
+        }
+    }
+
+    /// The migrations of a Release alone.
+    pub(super) fn of_database(release: &Release, kind: PromotionKind) -> Self {
+        Self {
+            kind,
+            ..Self::forward(release, SLIPWAY, None)
         }
     }
 
@@ -67,6 +78,7 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            version: None,
             culprit: None,
         }
     }
@@ -118,6 +130,7 @@ impl Wish {
             decision: self.decision.clone(),
             commit: self.commit.clone(),
             reason: self.reason.clone(),
+            version: self.version.clone(),
         }
     }
 
@@ -136,7 +149,7 @@ impl Draft<'_> {
         let seen = self.seen;
         let acts: Vec<&Act> = seen.decisions.iter().collect();
         let done = |act: &Act| {
-            let mut all = seen.promotions.iter();
+            let mut all = seen.promotions.iter().chain(&seen.migrations);
             all.any(|record| record.spec.decision.as_deref() == Some(act.name.as_str()))
         };
         // Whatever came before a wish that was fulfilled is overtaken by it.
@@ -173,6 +186,7 @@ impl Draft<'_> {
         match act.spec.action {
             DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.moment()),
             DecisionAction::Rollback => self.roll_back(release, act.moment()),
+            DecisionAction::Migrate => self.migrate_wish(act),
             DecisionAction::Retry => {
                 let Some(failed) = retried(act, &self.history) else {
                     return Err("nothing had failed by then".to_owned());
@@ -183,6 +197,7 @@ impl Draft<'_> {
                 let previous = match kind {
                     PromotionKind::Promote => self.current_release(&failed.record.spec.pipeline),
                     PromotionKind::Rollback => failed.record.spec.previous.clone(),
+                    PromotionKind::Migrate | PromotionKind::Contract => None,
                 };
                 let reason = failed.record.spec.reason.clone();
                 Ok((!is_over).then(|| Wish {
@@ -203,7 +218,6 @@ impl Draft<'_> {
             | DecisionAction::Veto
             | DecisionAction::Override
             | DecisionAction::Cancel
-            | DecisionAction::Migrate
             | DecisionAction::LinkIncident => Ok(None),
         }
     }
@@ -387,7 +401,10 @@ impl Draft<'_> {
 fn is_wish(act: &Act) -> bool {
     matches!(
         act.spec.action,
-        DecisionAction::Promote | DecisionAction::Rollback | DecisionAction::Retry
+        DecisionAction::Promote
+            | DecisionAction::Rollback
+            | DecisionAction::Retry
+            | DecisionAction::Migrate
     )
 }
 
@@ -408,7 +425,6 @@ pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
                 | DecisionAction::Pin
                 | DecisionAction::Override
                 | DecisionAction::Cancel
-                | DecisionAction::Migrate
         )
     };
     let strange = seen.decisions.iter().rev().filter(is_strange);

@@ -33,6 +33,12 @@ impl Gates {
             .all(|gate| gate.state == CandidateGateState::Passed)
     }
 
+    /// The gates that have not passed.
+    pub(super) fn open(&self) -> impl Iterator<Item = &CandidateGate> {
+        let open = |gate: &&CandidateGate| gate.state != CandidateGateState::Passed;
+        self.all.iter().filter(open)
+    }
+
     /// The first gate that has not passed.
     pub(super) fn first_open(&self) -> Option<&CandidateGate> {
         self.all
@@ -41,6 +47,8 @@ impl Gates {
     }
 }
 
+/// Name of the gate that holds close.
+pub(super) const HOLD: &str = "hold";
 /// Name of the gate that asks people.
 pub(super) const APPROVALS: &str = "approvals";
 /// Approvals that are recorded.
@@ -101,7 +109,7 @@ impl<'a> Draft<'a> {
             let reason = &ruling.hold.reason;
             format!("{reason}; a Decision Resume that names the Release lifts it")
         });
-        gate("hold", of_all.or(of_this), self.rulings.until)
+        gate(HOLD, of_all.or(of_this), self.rulings.until)
     }
 
     fn source_gate(&self, entry: &Entry) -> CandidateGate {
@@ -206,7 +214,11 @@ impl<'a> Draft<'a> {
             let is_meant = match act.spec.target.kind {
                 // One of that name may have been there before.
                 TargetKind::Promotion => act.spec.target.name == name && act.at >= created,
-                TargetKind::Environment => act.spec.release.as_deref() == Some(release),
+                // What was said before about a Release is not about what a person asks of its database.
+                TargetKind::Environment => {
+                    let is_new = !entry.record.spec.kind.is_of_database() || act.at >= created;
+                    is_new && act.spec.release.as_deref() == Some(release)
+                }
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };
             act.spec.action == action && is_meant && since.is_none_or(|since| act.moment() > since)

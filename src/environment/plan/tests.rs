@@ -2,6 +2,7 @@
 
 mod burn;
 mod incident;
+mod migrate;
 
 use std::collections::BTreeSet;
 

@@ -160,6 +160,9 @@ impl World {
 
     pub(super) fn jobs_act(&mut self) {
         for name in self.names(ObjectKind::Job) {
+            if self.migrates(&name) {
+                continue;
+            }
             let mut object = self.object(ObjectKind::Job, &name);
             if object.get("status").is_some() || self.are_tests_slow {
                 continue;
