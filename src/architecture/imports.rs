@@ -50,6 +50,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/rollout/plan/", Layer::Core),
     ("cli/rollout/explain/", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
+    ("cli/promotion/table.rs", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),

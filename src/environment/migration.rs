@@ -310,7 +310,10 @@ impl<'a> Machine<'a> {
             MigrationPhase::Backup => {
                 let least = self.rules.backup.as_ref().map_or(1, |rule| rule.min_bytes);
                 let (Some(reference), Some(bytes)) = (&told.backup, told.bytes) else {
-                    return Err("it did not tell where the backup is (backup …), or how large (bytes …)".to_owned());
+                    return Err(
+                        "it did not tell where the backup is (backup …), or how large (bytes …)"
+                            .to_owned(),
+                    );
                 };
                 self.status.backup = Some(BackupStatus {
                     reference: reference.clone(),

@@ -499,7 +499,10 @@ impl World {
             Action::Patch { target, change } if target.kind == ObjectKind::Job => {
                 let mut object = self.object(target.kind, &target.key.name);
                 let version = &object["metadata"]["resourceVersion"];
-                assert_eq!(*version, target.resource_version, "patched on an old version");
+                assert_eq!(
+                    *version, target.resource_version,
+                    "patched on an old version"
+                );
                 json_patch::merge(&mut object, change);
                 self.store(target.kind, &target.key.name, object);
             }

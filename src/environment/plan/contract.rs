@@ -62,7 +62,10 @@ impl Draft<'_> {
             return None;
         }
         let waited = shown(contract.after.into());
-        let reason = format!("{} has run for {waited} (migrations.contract)", last.release());
+        let reason = format!(
+            "{} has run for {waited} (migrations.contract)",
+            last.release()
+        );
         Some(Wish {
             reason: Some(reason),
             ..Wish::back_to(&last, PromotionKind::Contract, None)

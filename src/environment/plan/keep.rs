@@ -97,7 +97,9 @@ impl<'a> Draft<'a> {
                 | PromotionPhase::Superseded,
                 _,
             )
-            | (PromotionPhase::Succeeded, PromotionKind::Migrate | PromotionKind::Contract) => return,
+            | (PromotionPhase::Succeeded, PromotionKind::Migrate | PromotionKind::Contract) => {
+                return;
+            }
         };
         let name = last.name();
         self.announce(event, name);

@@ -203,6 +203,9 @@ impl<'a> Draft<'a> {
             PromotionKind::Contract => Course::Contract,
         };
         let mut machine = Machine::new(course, rules, known, self.now);
+        if known.is_none() {
+            self.tell_where_it_was(entry, &mut machine);
+        }
         let may_end = machine.is_harmless() && !machine.is_running();
         if entry.record.spec.kind == PromotionKind::Promote
             && may_end
@@ -247,10 +250,25 @@ impl<'a> Draft<'a> {
             }
             Next::Release(phase) => {
                 let name = render::phase_job_name(record, phase);
-                let job = seen.checks.get(&name).map(|job| render::let_go(&job.target));
+                let job = seen
+                    .checks
+                    .get(&name)
+                    .map(|job| render::let_go(&job.target));
                 self.note(entry, machine, Some(phase));
                 self.actions.extend(job);
             }
+        }
+    }
+
+    /// The way back leads to where the database was before the promotion that is left.
+    fn tell_where_it_was(&self, entry: &Entry<'a>, machine: &mut Machine<'a>) {
+        let left = self.left_by(entry);
+        if let Some(done) = left.and_then(|left| left.record.status.migrations.as_ref()) {
+            machine
+                .status
+                .version_before
+                .clone_from(&done.version_before);
+            machine.status.version.clone_from(&done.version);
         }
     }
 
@@ -536,10 +554,14 @@ fn told_of(machine: &Machine<'_>) -> String {
             (None, false) => format!("database {database}: {cause}"),
         },
         MigrationState::Refused => {
-            format!("{cause}; database {database} was not changed; mend it, then make a Decision Retry")
+            format!(
+                "{cause}; database {database} was not changed; mend it, then make a Decision Retry"
+            )
         }
         MigrationState::RolledBack => {
-            format!("{cause}; database {database} was taken back; mend it, then make a Decision Retry")
+            format!(
+                "{cause}; database {database} was taken back; mend it, then make a Decision Retry"
+            )
         }
         MigrationState::Stuck
         | MigrationState::Waiting

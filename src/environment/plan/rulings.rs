@@ -229,7 +229,10 @@ fn stuck<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Momen
     let got_past = |other: &Entry| {
         let done = other.record.status.migrations.as_ref();
         let is_through = done.is_some_and(|done| {
-            matches!(done.state, MigrationState::Done | MigrationState::RolledBack)
+            matches!(
+                done.state,
+                MigrationState::Done | MigrationState::RolledBack
+            )
         });
         other.record.spec.number > number && is_through
     };
@@ -239,7 +242,11 @@ fn stuck<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Momen
     }
     let at = entry.finished_at.unwrap_or(entry.record.created_at);
     let message = entry.record.status.message.as_deref().unwrap_or_default();
-    let why = format!("Promotion {}: {STUCK}: {}", entry.name(), truncate(message, 700));
+    let why = format!(
+        "Promotion {}: {STUCK}: {}",
+        entry.name(),
+        truncate(message, 700)
+    );
     let moment = entry.record.moment(at);
     Some((moment, Event::Hold(by_us(seen, None, why, at))))
 }

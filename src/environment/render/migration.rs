@@ -38,7 +38,13 @@ pub fn lock(seen: &Observed, record: &Record, now: Timestamp) -> Manifest {
     let since = now.strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
     let rest = json!({"spec": {"holderIdentity": holder(seen, record), "acquireTime": since}});
     let labels = [(label::COMPONENT, LOCK)];
-    Manifest::new(ObjectKind::Lease, seen.lock.key.clone(), &labels, None, rest)
+    Manifest::new(
+        ObjectKind::Lease,
+        seen.lock.key.clone(),
+        &labels,
+        None,
+        rest,
+    )
 }
 
 /// The image that the commands of migrations are in; nothing, where the Release has none.
@@ -105,7 +111,7 @@ pub fn phase_job(
             None => {
                 let value = variable.value.as_deref().unwrap_or_default();
                 json!({"name": variable.name, "value": value})
-            },
+            }
         }));
     }
     Some(job)

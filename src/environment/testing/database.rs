@@ -107,7 +107,10 @@ impl World {
             let job = self.object(ObjectKind::Job, &name);
             let is_free = job["spec"]["suspend"] == true || job.get("status").is_some();
             if let Some(database) = variable(&job, "SLIPWAY_DATABASE").filter(|_| !is_free) {
-                assert!(busy.insert(database), "I1: two Jobs on one database: {name}");
+                assert!(
+                    busy.insert(database),
+                    "I1: two Jobs on one database: {name}"
+                );
             }
         }
         for environment in self.names(ObjectKind::Environment) {

@@ -50,16 +50,24 @@ fn a_database_is_looked_at_backed_up_changed_and_verified_before_traffic_moves()
     assert_eq!(left.version.as_deref(), Some("2"));
     assert_eq!(left.pending, ["V2__prices.sql"]);
     let backup = left.backup.unwrap();
-    assert_eq!((&*backup.reference, backup.bytes), ("/backups/1.dump", 4096));
+    assert_eq!(
+        (&*backup.reference, backup.bytes),
+        ("/backups/1.dump", 4096)
+    );
     assert!(backup.tested_at.is_some());
     assert_eq!(world.holders(), [""; 0], "the lock is free");
-    assert_eq!(world.condition("production", "MigrationsHealthy"), Some(true));
+    assert_eq!(
+        world.condition("production", "MigrationsHealthy"),
+        Some(true)
+    );
 }
 
 #[test]
 fn what_is_up_to_date_is_left_alone() {
     let mut world = shop();
-    world.plays.insert("validate", Play::Tells("version 7\nuptodate"));
+    world
+        .plays
+        .insert("validate", Play::Tells("version 7\nuptodate"));
     bring(&mut world, 1);
     assert_eq!(world.ledger, ["validate"]);
     assert_eq!(world.told("production"), ["Promote shop-1 Succeeded"]);
@@ -76,10 +84,16 @@ fn what_is_destructive_is_refused_unless_it_is_allowed() {
     assert_eq!(world.told("production"), ["Promote shop-1 Failed"]);
     assert_eq!(reason(&world), "MigrationRefused");
     let message = last(&world).message.unwrap();
-    assert!(message.contains("DROP COLUMN price") && message.contains("was not changed"), "{message}");
+    assert!(
+        message.contains("DROP COLUMN price") && message.contains("was not changed"),
+        "{message}"
+    );
     assert_eq!(world.serves("production-api"), None);
 
-    world.edit("production", &json!({"migrations": {"allowDestructive": true}}));
+    world.edit(
+        "production",
+        &json!({"migrations": {"allowDestructive": true}}),
+    );
     world.decide("bob", "Retry", "production", &json!({}));
     approve(&mut world, 1);
     assert_eq!(world.serves("production-api"), Some(1));
@@ -141,9 +155,15 @@ fn a_result_that_is_lost_is_never_tried_again_until_somebody_has_looked() {
         world.plays.insert("run", play);
         bring(&mut world, 1);
         assert_eq!(reason(&world), "MigrationStuck", "{play:?}");
-        assert_eq!(world.condition("production", "MigrationsHealthy"), Some(false));
+        assert_eq!(
+            world.condition("production", "MigrationsHealthy"),
+            Some(false)
+        );
         assert_eq!(world.condition("production", "Held"), Some(true));
-        assert_eq!(world.holders(), ["shop/production/production-010101010101-1"]);
+        assert_eq!(
+            world.holders(),
+            ["shop/production/production-010101010101-1"]
+        );
         let runs = |world: &World| world.ledger.iter().filter(|word| *word == "run").count();
         let before = runs(&world);
 
@@ -154,15 +174,35 @@ fn a_result_that_is_lost_is_never_tried_again_until_somebody_has_looked() {
         assert_eq!(world.serves("production-api"), None);
 
         // Somebody looked, and has the rest done.
-        world.decide("bob", "Migrate", "production", &json!({"release": "shop-1"}));
+        world.decide(
+            "bob",
+            "Migrate",
+            "production",
+            &json!({"release": "shop-1"}),
+        );
         world.settle();
-        assert_eq!(world.told("production").last().unwrap(), "Migrate shop-1 AwaitingApproval");
+        assert_eq!(
+            world.told("production").last().unwrap(),
+            "Migrate shop-1 AwaitingApproval"
+        );
         approve(&mut world, 1);
-        assert!(world.told("production").contains(&"Migrate shop-1 Succeeded".to_owned()));
-        assert_eq!(world.condition("production", "MigrationsHealthy"), Some(true));
+        assert!(
+            world
+                .told("production")
+                .contains(&"Migrate shop-1 Succeeded".to_owned())
+        );
+        assert_eq!(
+            world.condition("production", "MigrationsHealthy"),
+            Some(true)
+        );
         // What waited comes after that.
         assert_eq!(runs(&world), before + 2);
-        assert_eq!(world.serves("production-api"), Some(2), "{:?}", world.told("production"));
+        assert_eq!(
+            world.serves("production-api"),
+            Some(2),
+            "{:?}",
+            world.told("production")
+        );
     }
 }
 
@@ -182,7 +222,10 @@ fn a_job_that_does_not_end_is_given_up_and_may_still_run() {
 #[test]
 fn a_failure_that_is_left_to_people_is_stuck() {
     let mut world = shop();
-    world.edit("production", &json!({"migrations": {"rollback": {"onFailure": "Manual"}}}));
+    world.edit(
+        "production",
+        &json!({"migrations": {"rollback": {"onFailure": "Manual"}}}),
+    );
     world.plays.insert("run", Play::Exit(1));
     bring(&mut world, 1);
     assert_eq!(reason(&world), "MigrationStuck");
@@ -201,7 +244,11 @@ fn the_way_back_takes_the_traffic_first_and_the_database_then() {
     world.release(2, Nature::FailsSmoke);
     world.edit("staging", &json!({"smokeTests": null}));
     approve(&mut world, 2);
-    let told = ["Promote shop-1 Succeeded", "Promote shop-2 RolledBack", "Rollback shop-1 Succeeded"];
+    let told = [
+        "Promote shop-1 Succeeded",
+        "Promote shop-2 RolledBack",
+        "Rollback shop-1 Succeeded",
+    ];
     assert_eq!(world.told("production"), told);
     let expected = [&ALL[..], &["backup", "restore-test", "down"]].concat();
     assert_eq!(world.ledger, expected);
@@ -210,7 +257,10 @@ fn the_way_back_takes_the_traffic_first_and_the_database_then() {
     assert_eq!(status.migrations.unwrap().version.as_deref(), Some("1"));
     // By default it stays: what ran before runs on it.
     let mut world = shop();
-    world.edit("production", &json!({"migrations": {"rollback": {"onRollback": "Keep"}}}));
+    world.edit(
+        "production",
+        &json!({"migrations": {"rollback": {"onRollback": "Keep"}}}),
+    );
     bring(&mut world, 1);
     world.edit("staging", &json!({"smokeTests": null}));
     world.release(2, Nature::FailsSmoke);
@@ -227,7 +277,10 @@ fn a_way_down_that_fails_holds_everything_with_the_traffic_where_it_was_good() {
     world.release(2, Nature::FailsSmoke);
     world.plays.insert("down", Play::Exit(1));
     approve(&mut world, 2);
-    assert_eq!(world.told("production").last().unwrap(), "Rollback shop-1 Failed");
+    assert_eq!(
+        world.told("production").last().unwrap(),
+        "Rollback shop-1 Failed"
+    );
     assert_eq!(reason(&world), "MigrationStuck");
     assert_eq!(world.serves("production-api"), Some(1));
     assert_eq!(world.condition("production", "Held"), Some(true));
@@ -267,19 +320,35 @@ fn by_hand_it_is_shown_what_is_pending_before_people_agree() {
     assert_eq!(world.ledger, ["validate"]);
     let message = world.message("production");
     assert!(message.contains("pending: V2__prices.sql"), "{message}");
-    world.decide("alice", "Approve", "production", &json!({"release": "shop-1"}));
+    world.decide(
+        "alice",
+        "Approve",
+        "production",
+        &json!({"release": "shop-1"}),
+    );
     world.settle();
     assert_eq!(world.ledger, ["validate"], "not by who asked for it");
-    world.decide("bob", "Approve", "production", &json!({"release": "shop-1"}));
+    world.decide(
+        "bob",
+        "Approve",
+        "production",
+        &json!({"release": "shop-1"}),
+    );
     world.settle();
     assert_eq!(world.ledger, ALL);
     let promotions = world.promotions_of("production");
     assert_eq!(promotions[1].spec.version.as_deref(), Some("9"));
     assert_eq!(last(&world).approvals[0].user, "bob");
     let job = world.names(ObjectKind::Job);
-    let job = job.iter().rfind(|name| name.contains("-2-migrate-run")).unwrap();
+    let job = job
+        .iter()
+        .rfind(|name| name.contains("-2-migrate-run"))
+        .unwrap();
     let job = world.object(ObjectKind::Job, job).to_string();
-    assert!(job.contains(r#"{"name":"SLIPWAY_TARGET_VERSION","value":"9"}"#), "{job}");
+    assert!(
+        job.contains(r#"{"name":"SLIPWAY_TARGET_VERSION","value":"9"}"#),
+        "{job}"
+    );
     assert_eq!(world.runs("production"), ("shop-1".into(), "shop-1".into()));
 }
 
