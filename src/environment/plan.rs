@@ -5,7 +5,7 @@
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, by the spec or because a person asked;
 //! - `gates`: what must hold before it starts, `signed` among them; `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `migrate`: its database; `smoke`: its smoke tests;
+//! - `advance`: how the active promotion goes on, or ends; `migrate` and `migrated`: its database; `smoke`: its smoke tests;
 //! - `contract`: migrations that are asked for alone;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
@@ -23,6 +23,7 @@ mod history;
 mod incident;
 mod keep;
 mod migrate;
+mod migrated;
 mod report;
 mod rollouts;
 mod rulings;

@@ -27,7 +27,7 @@ use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::supply::finding::Finding;
 
-pub(crate) use database::Play;
+pub(crate) use database::{Play, migrations};
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -97,17 +97,6 @@ pub(crate) struct World {
     delivered: BTreeMap<String, Vec<Delivered>>,
     /// Since when requests fail in an Environment, or do not any more.
     burnt: BTreeMap<String, Vec<(Timestamp, bool)>>,
-}
-
-/// Migrations that do everything, and take back what fails.
-pub(crate) fn migrations() -> Value {
-    let command = |word: &str| json!({"command": ["db", word]});
-    json!({
-        "database": "shop-db", "imageFrom": "api",
-        "validate": command("validate"), "run": command("run"), "verify": command("verify"),
-        "backup": {"command": ["db", "backup"], "restoreTest": command("restore-test")},
-        "rollback": {"onFailure": "Down", "onRollback": "Down", "down": command("down")},
-    })
 }
 
 /// A reconcile that did not come to its end.
@@ -205,13 +194,6 @@ impl World {
         self.models.insert(name.to_owned(), Model::default());
     }
 
-    /// The same shop, whose production has a database that has to be migrated first.
-    pub(crate) fn shop_with_a_database() -> Self {
-        let mut world = Self::shop();
-        world.edit("production", &json!({"migrations": migrations()}));
-        world
-    }
-
     /// A Release `shop-<number>` that follows the one before.
     pub(crate) fn release(&mut self, number: u32, nature: Nature) {
         self.tick(1);
@@ -245,32 +227,6 @@ impl World {
         let name = format!("d{}", self.version);
         self.put(ObjectKind::Decision, &name, json!({"spec": spec}));
         name
-    }
-
-    /// What an Alertmanager sends about an alert that began so many seconds ago: it fires, or ended just now.
-    pub(crate) fn deliver(
-        &mut self,
-        environment: &str,
-        fingerprint: &str,
-        ago: i64,
-        has_ended: bool,
-    ) {
-        let start = self.now - SignedDuration::from_secs(ago);
-        let end = if has_ended {
-            self.now.to_string()
-        } else {
-            "0001-01-01T00:00:00Z".to_owned()
-        };
-        let alert = json!({
-            "status": if has_ended { "resolved" } else { "firing" },
-            "labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "it is slow"},
-            "startsAt": start.to_string(), "endsAt": end, "fingerprint": fingerprint,
-        });
-        let alert = serde_json::from_value(alert).unwrap();
-        self.delivered
-            .entry(environment.to_owned())
-            .or_default()
-            .push(alert);
     }
 
     pub(crate) fn tick(&mut self, seconds: i64) {

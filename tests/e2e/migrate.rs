@@ -242,9 +242,6 @@ async fn goes_on(app: &App, base: &str) {
 #[tokio::test]
 #[ignore = "needs a node; run make e2e-full"]
 async fn alembic_migrates_a_database_there_and_back() {
-    if !is_full() {
-        return;
-    }
     with_app(async |app| {
         let base = image::database(app.stage.node.registry()).await.unwrap();
         let commands = commands(app, "alembic", &base, "").await;

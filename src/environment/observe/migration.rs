@@ -35,7 +35,8 @@ pub async fn guards(seen: &mut Observed, cluster: &Cluster) -> Result<(), Reconc
     let lease = cluster.peek(ObjectKind::Lease, &seen.lock.key).await;
     let lease = lease.map_err(ReconcileError::Observe)?;
     seen.lock.held = lease.map(|lease| {
-        let holder = lease.data["spec"]["holderIdentity"].as_str();
+        let holder = lease.data.pointer("/spec/holderIdentity");
+        let holder = holder.and_then(serde_json::Value::as_str);
         let holder = holder.unwrap_or("somebody without a name").to_owned();
         (holder, Target::of(ObjectKind::Lease, &lease))
     });

@@ -16,7 +16,7 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::candidate::Wish;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
-use super::migrate::begin;
+use super::migrated::begin;
 use super::rollouts::Answer;
 use super::rulings::{SLIPWAY, VETOED};
 use super::{Draft, after, shown};

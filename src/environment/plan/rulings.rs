@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::Hold;
 use super::super::observed::{Act, Moment, Observed};
 use super::history::{Entry, History};
-use super::migrate::STUCK;
+use super::migrated::STUCK;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::condition::truncate;
 use crate::promotion::api::{MigrationState, PromotionPhase};

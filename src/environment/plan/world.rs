@@ -184,7 +184,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Alert(number, ago, has_ended) => {
             world.deliver("production", &format!("a{number}"), *ago, *has_ended);
         }
-        Event::Database(phase, Some(play)) => drop(world.plays.insert(phase, *play)),
+        Event::Database(phase, Some(play)) => drop(world.plays.insert(*phase, *play)),
         Event::Database(phase, None) => drop(world.plays.remove(phase)),
         Event::Wipe(kind, which) => {
             let names = world.names(*kind);
@@ -351,8 +351,8 @@ proptest! {
         events in proptest::collection::vec(events(), 1..12),
         fuses in proptest::collection::vec(0..40_usize, 1..4),
     ) {
-        let mut calm = shop_with_a_database();
-        let mut shaken = shop_with_a_database();
+        let mut calm = with_sink(World::shop_with_a_database());
+        let mut shaken = with_sink(World::shop_with_a_database());
         let mut fuses = fuses.into_iter();
         for event in &events {
             for world in [&mut calm, &mut shaken] {

@@ -27,6 +27,13 @@ pub(crate) enum Play {
 }
 
 impl World {
+    /// The same shop, whose production has a database that has to be migrated first.
+    pub(crate) fn shop_with_a_database() -> Self {
+        let mut world = Self::shop();
+        world.edit("production", &json!({"migrations": migrations()}));
+        world
+    }
+
     /// The lock of an Environment's database, as the server has it.
     pub(super) fn lock_of(&self, seen: &Observed) -> Lock {
         let key = render::lock_key(seen, "slipway");
@@ -135,6 +142,17 @@ impl World {
             }
         }
     }
+}
+
+/// Migrations that do everything, and take back what fails.
+pub(crate) fn migrations() -> Value {
+    let command = |word: &str| json!({"command": ["db", word]});
+    json!({
+        "database": "shop-db", "imageFrom": "api",
+        "validate": command("validate"), "run": command("run"), "verify": command("verify"),
+        "backup": {"command": ["db", "backup"], "restoreTest": command("restore-test")},
+        "rollback": {"onFailure": "Down", "onRollback": "Down", "down": command("down")},
+    })
 }
 
 fn variable(job: &Value, name: &str) -> Option<String> {
