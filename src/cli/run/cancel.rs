@@ -46,6 +46,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
             release: None,
             revision: None,
             digest: None,
+            version: None,
             expires_at: None,
         },
     };

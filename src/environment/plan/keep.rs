@@ -145,7 +145,8 @@ impl<'a> Draft<'a> {
     fn prune_migrations(&mut self, limit: usize) {
         let all = &self.history.migrations;
         let beyond = all.len().saturating_sub(limit);
-        let is_needed = |entry: &&Entry<'a>| !entry.phase.is_finished() || self.answers(entry);
+        let is_needed =
+            |entry: &&Entry<'a>| !entry.phase.is_finished() || self.answers_a_person(entry);
         if let Some(entry) = all.iter().take(beyond).find(|entry| !is_needed(entry)) {
             self.actions.push(Action::Delete {
                 target: entry.record.target.clone(),
@@ -155,7 +156,7 @@ impl<'a> Draft<'a> {
     }
 
     /// While its Decision is there and counts, a record is what shows that it was followed.
-    fn answers(&self, entry: &Entry) -> bool {
+    fn answers_a_person(&self, entry: &Entry) -> bool {
         entry.record.spec.decision.as_ref().is_some_and(|decision| {
             let act = self.seen.decisions.iter().find(|act| act.name == *decision);
             let until = |at: Timestamp| at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
@@ -183,7 +184,7 @@ impl<'a> Draft<'a> {
         let is_last = self.history.last().is_some_and(|last| last.name() == name);
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
-        is_last || is_way_back || holds || self.answers(entry) || is_used || has_incident
+        is_last || is_way_back || holds || self.answers_a_person(entry) || is_used || has_incident
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.

@@ -159,6 +159,7 @@ impl World {
                 release: None,
                 revision: None,
                 digest: None,
+                version: None,
                 expires_at: None,
             },
         });
