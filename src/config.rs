@@ -40,7 +40,7 @@ pub struct Config {
     /// Namespaces to watch, separated by commas; all of them when empty.
     #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',', global = true)]
     pub watch_namespace: Vec<String>,
-    /// Namespace of the Lease that elects the leader.
+    /// Its own namespace: that of the Lease that elects the leader, and of those of databases.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default", global = true)]
     pub namespace: String,
     /// Name of this process in the Lease.

@@ -105,6 +105,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
             clock.clone(),
         )
         .with_images(config.images())
+        .with_namespace(&config.namespace)
         .with_secret_snapshots(config.secret_snapshots)
         .with_metric_secrets(config.metric_secrets)
         .with_stage_secrets(config.stage_secrets)

@@ -10,7 +10,8 @@ pub type Permission = (ObjectKind, &'static str, &'static [&'static str]);
 
 const WATCH: &[&str] = &["list", "watch"];
 
-/// Everything the operator does, besides events, its Lease and copies of Secrets.
+/// Everything the operator does, besides events, Leases (its own, and those of databases, all in its own namespace) and copies
+/// of Secrets.
 ///
 /// `finalizers`, and `delete` on Services and routes, stand for ownerReferences: clusters with the admission plugin
 /// OwnerReferencesPermissionEnforcement ask for the first when a child is made, and for the second when one is adopted
@@ -52,7 +53,11 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "delete"],
     ),
-    (ObjectKind::Job, "", &["list", "watch", "create", "delete"]),
+    (
+        ObjectKind::Job,
+        "",
+        &["list", "watch", "create", "patch", "delete"],
+    ),
     (
         ObjectKind::ConfigMap,
         "",

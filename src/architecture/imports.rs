@@ -51,6 +51,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/rollout/explain/", Layer::Core),
     ("cli/environment/table.rs", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
+    ("cli/promotion/table.rs", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),

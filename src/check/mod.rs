@@ -2,6 +2,7 @@
 //! Jobs that measure. No I/O.
 
 pub mod api;
+mod ending;
 pub mod report;
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
@@ -18,6 +19,7 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::trouble;
 use api::CheckJob;
+pub use ending::{Ending, ending, finished_at};
 
 /// Value of the component label on Jobs of checks and on their pods.
 const CHECK: &str = "check";

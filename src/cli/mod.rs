@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod environment;
 pub mod file;
 pub mod manifest;
+pub mod promotion;
 pub mod rollout;
 pub mod run;
 pub mod text;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
+    /// Promotions: how one goes, and what became of its database.
+    #[command(subcommand)]
+    Promotion(promotion::Verb),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:
 
@@ -172,6 +176,7 @@ pub fn run() -> ExitCode {
         Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Environment(verb) => environment::run(verb, palette),
         Command::Run(verb) => run::run(verb, palette),
+        Command::Promotion(verb) => promotion::run(verb, palette),
         Command::Completion { shell } => completion(*shell),
     };
     tell(&answer, args.no_color)

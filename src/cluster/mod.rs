@@ -48,6 +48,7 @@ pub struct Cluster {
     metrics: Metrics,
     clock: Clock,
     images: Arc<StageImages>,
+    namespace: Arc<str>,
     copies_secrets: bool,
     reads_secrets: bool,
     reads_stage_secrets: bool,
@@ -110,6 +111,7 @@ impl Cluster {
             metrics,
             clock,
             images: Arc::default(),
+            namespace: Arc::from(""),
             copies_secrets: false,
             reads_secrets: false,
             reads_stage_secrets: false,
@@ -128,6 +130,20 @@ impl Cluster {
             images: Arc::new(images),
             ..self
         }
+    }
+
+    /// The same handle, with the operator's own namespace.
+    #[must_use]
+    pub fn with_namespace(self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            ..self
+        }
+    }
+
+    /// The operator's own namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The same handle, which may read and copy Secrets, or not.

@@ -64,6 +64,8 @@ use crate::schema::{self, closed_set};
      "an Override names the Release and the gates that it may pass: set release and gates"),
     ("!has(self.gates) || self.action == 'Override'",
      "gates are for an Override: leave them out"),
+    ("!has(self.version) || self.action == 'Migrate'",
+     "version is for a Migrate: leave it out"),
     ("!has(self.revision) || self.action == 'Undo'",
      "revision is for an Undo: leave it out"),
     ("!(self.action in ['Override', 'Veto', 'LinkIncident']) || has(self.reason)",
@@ -77,7 +79,7 @@ pub struct DecisionSpec {
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
     /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions all but Migrate; on Rollouts all; on PipelineRuns Cancel.
+    /// Promotions all; on Rollouts all; on PipelineRuns Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.
@@ -112,6 +114,10 @@ pub struct DecisionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<16>)]
     pub gates: Vec<String>,
+    /// The version that a Migrate is to bring the database to. Default: the newest of the Release. Example: `"12"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<128>)]
+    pub version: Option<String>,
     /// When it stops to count. Default: by the rules of the target. Example: `2026-12-24T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

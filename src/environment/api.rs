@@ -14,6 +14,7 @@ use crate::schema::{self, closed_set};
 
 mod check;
 mod incident;
+mod migration;
 mod promotion;
 mod protection;
 mod signed;
@@ -23,6 +24,7 @@ mod validation;
 
 pub use check::*;
 pub use incident::*;
+pub use migration::*;
 pub use promotion::*;
 pub use protection::*;
 pub use signed::*;
@@ -82,6 +84,9 @@ pub struct EnvironmentSpec {
     /// the verb `protect`.
     #[serde(default)]
     pub protection: Protection,
+    /// How the database is brought to where a Release needs it, before any traffic moves. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Migrations>,
     /// Checks after the Rollouts are healthy, at most 16, one after another; told apart by name.
     /// Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,6 +12,7 @@
 pub mod alert;
 pub mod api;
 pub mod calendar;
+pub mod migration;
 pub mod notify;
 pub mod observe;
 pub mod observed;
@@ -52,6 +53,13 @@ impl Kind for EnvironmentKind {
         &cluster.caches.environments
     }
 
+    async fn refresh(
+        object: &Arc<api::Environment>,
+        cluster: &Cluster,
+    ) -> Result<(), ReconcileError> {
+        observe::migration::refresh(object, cluster).await
+    }
+
     async fn observe(
         object: &Arc<api::Environment>,
         cluster: &Cluster,
@@ -61,6 +69,7 @@ impl Kind for EnvironmentKind {
         seen.frozen = cluster.frozen();
         seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
+        observe::migration::guards(&mut seen, cluster).await?;
         Ok(seen)
     }
 

@@ -1,4 +1,7 @@
-//! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs may have to be asked for.
+//! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs, and what guards migrations, may have
+//! to be asked for.
+
+pub mod migration;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use kube::{Resource, ResourceExt};
 
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
-    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Observed, Record, Rules, Source,
+    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Record, Rules, Source,
 };
 use super::render;
 use super::slo::{Answer, Answers};
@@ -25,6 +28,7 @@ use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::secret::Secrets;
 use crate::promotion::api::{Promotion, PromotionPhase};
 use crate::release::api::Release;
 use crate::rollout::api::{RevisionStatus, Rollout};
@@ -39,14 +43,16 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let all = caches.promotions.children_of(ObjectKind::Environment, &key);
     // A namesake's records that are about to go with it count for nothing but their names.
     let ours = all.iter().filter(|promotion| is_ours(promotion, &uid));
-    let mut promotions: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
-    promotions.sort_by_key(|record| {
+    let mut records: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
+    records.sort_by_key(|record| {
         (
             record.spec.number,
             record.created_at,
             record.target.key.name.clone(),
         )
     });
+    let is_promotion = |record: &Record| !record.spec.kind.is_of_database();
+    let (promotions, migrations): (Vec<_>, Vec<_>) = records.into_iter().partition(is_promotion);
     let spec = environment.spec.clone();
     let sources = spec.promotion.from.environments.iter();
     let sources: Vec<Source> = sources
@@ -60,7 +66,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         status: environment.status.clone().unwrap_or_default(),
         taken: all.iter().map(|promotion| promotion.name_any()).collect(),
         releases: releases(caches, environment, &sources),
-        decisions: decisions(caches, &key, &promotions),
+        decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
         rollouts: spec
             .rollouts
             .iter()
@@ -79,8 +85,14 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         rules: None,
         conditions: conditions(caches, &key, &spec),
         frozen: None,
+        lock: Lock {
+            key: Key::default(),
+            held: None,
+        },
+        secrets: Secrets::Known(BTreeMap::new()),
         sources,
         promotions,
+        migrations,
         spec,
         key,
     }
@@ -314,9 +326,13 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
         .collect()
 }
 
-fn decisions(caches: &Caches, key: &Key, promotions: &[Record]) -> Vec<Act> {
+fn decisions<'a>(
+    caches: &Caches,
+    key: &Key,
+    records: impl Iterator<Item = &'a Record>,
+) -> Vec<Act> {
     let own = caches.decisions.children_of(ObjectKind::Environment, key);
-    let theirs = promotions.iter().flat_map(|record| {
+    let theirs = records.flat_map(|record| {
         caches
             .decisions
             .children_of(ObjectKind::Promotion, &record.target.key)
@@ -376,13 +392,18 @@ fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
 fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
     let owners = job.owner_references().iter();
     let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
+    let pods = || pods.iter().map(AsRef::as_ref);
     Check {
+        target: Target::of(ObjectKind::Job, job),
+        is_suspended: job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true),
+        finished_at: check::finished_at(job),
+        ending: check::ending(job, pods()),
         promotion: promotions
             .next()
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
-        outcome: check::outcome(job, pods.iter().map(AsRef::as_ref)),
-        lost: check::lost(job, pods.iter().map(AsRef::as_ref)),
-        last_words: check::last_words(job, pods.iter().map(AsRef::as_ref)),
+        outcome: check::outcome(job, pods()),
+        lost: check::lost(job, pods()),
+        last_words: check::last_words(job, pods()),
     }
 }

@@ -11,11 +11,12 @@ use serde_json::Value;
 use super::alert::Delivered;
 use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
 use super::slo::Answers;
-use crate::check::Outcome;
+use crate::check::{Ending, Outcome};
 pub use crate::decision::act::{Act, Moment};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::secret::Secrets;
 use crate::promotion::api::{PromotionSpec, PromotionStatus};
 use crate::release::api::{ImageRef, Release};
 use crate::rollout::api::Phase;
@@ -44,6 +45,12 @@ pub struct Observed {
     pub status: EnvironmentStatus,
     /// Its Promotions, in the order in which they came.
     pub promotions: Vec<Record>,
+    /// Records of migrations alone, in the order in which they came: of kind `Migrate` or `Contract`.
+    pub migrations: Vec<Record>,
+    /// The Lease of its database, which is in the operator's own namespace.
+    pub lock: Lock,
+    /// The Secrets that its migrations name, as far as that matters now.
+    pub secrets: Secrets,
     /// Every name that a Promotion of this Environment has, also of one that is about to go.
     pub taken: BTreeSet<String>,
     /// Releases of the Pipelines that matter here.
@@ -86,6 +93,15 @@ pub struct Clock {
     pub since: Option<Timestamp>,
     /// How long it had been before that.
     pub before: SignedDuration,
+}
+
+/// The Lease that a database is migrated under.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lock {
+    /// Where it is, or would be.
+    pub key: Key,
+    /// Who has it, and the object; nothing where nobody has, or where it does not matter now.
+    pub held: Option<(String, Target)>,
 }
 
 /// The objects that have the rules of an Environment's SLOs.
@@ -214,23 +230,39 @@ impl Followed {
     }
 }
 
-/// The Job of a smoke test.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The Job of a smoke test, or of a phase of migrations.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Check {
+    /// The object.
+    pub target: Target,
     /// Uid of the Promotion that it belongs to.
     pub promotion: String,
+    /// Whether it is made, and not let go yet.
+    pub is_suspended: bool,
     /// How it is.
     pub outcome: Outcome,
     /// Why it came to no verdict, where the infrastructure kept it from one.
     pub lost: Option<String>,
     /// What its container said at its end.
     pub last_words: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How its container ended, where its pod is still there.
+    pub ending: Option<Ending>,
 }
 
 impl Observed {
+    /// The number that the next record gets.
+    pub fn next_number(&self) -> u32 {
+        let all = self.promotions.iter().chain(&self.migrations);
+        let numbers = all.filter_map(|record| record.spec.number);
+        numbers.max().unwrap_or(0).saturating_add(1)
+    }
+
     /// The Promotion of that name.
     pub fn promotion(&self, name: &str) -> Option<&Record> {
-        self.promotions.iter().find(|record| record.name() == name)
+        let mut all = self.promotions.iter().chain(&self.migrations);
+        all.find(|record| record.name() == name)
     }
 
     /// Whether no status says what runs: nothing was ever promoted, or every status was lost.

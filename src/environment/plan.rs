@@ -7,8 +7,9 @@
 //! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
 //!   `approval`); `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `rollouts`: whether it runs;
-//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `smoke`: its smoke tests,
-//!   `validate`: their reports;
+//! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
+//!   database; `smoke`: its smoke tests, `validate`: their reports;
+//! - `contract`: migrations that are asked for alone;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -22,6 +23,7 @@ mod before;
 mod budget;
 mod burn;
 mod candidate;
+mod contract;
 mod evidence;
 mod external;
 mod freeze;
@@ -29,6 +31,8 @@ mod gates;
 mod history;
 mod incident;
 mod keep;
+mod migrate;
+mod migrated;
 mod overrule;
 mod policy;
 mod report;
@@ -107,6 +111,8 @@ pub struct Shown {
     pub last: Option<(bool, Said)>,
     /// Whether everything that runs serves.
     pub health: Option<(bool, Said)>,
+    /// How the database was left, and whether that is good.
+    pub migrations: Option<(bool, Said)>,
     /// How many incidents are open.
     pub incidents: Option<(u32, Said)>,
     /// References that lead nowhere.
@@ -203,6 +209,8 @@ impl<'a> Draft<'a> {
             }
         } else if let Some(active) = self.history.active() {
             self.advance(&active);
+        } else if let Some(alone) = self.history.active_migration() {
+            self.migrate_alone(&alone);
         } else if let Some(wish) = self.way_back_wish() {
             self.take_back(&wish);
         } else if let Some(wish) = self.adopted() {
@@ -210,6 +218,8 @@ impl<'a> Draft<'a> {
         } else if let Some(wish) = self.pending_wish() {
             self.create(&wish);
         } else if let Some(wish) = self.candidate() {
+            self.create(&wish);
+        } else if let Some(wish) = self.contract_wish() {
             self.create(&wish);
         }
         self.keep_incidents();
@@ -221,14 +231,8 @@ impl<'a> Draft<'a> {
     }
 
     fn create(&mut self, wish: &Wish) {
-        let numbers = self
-            .seen
-            .promotions
-            .iter()
-            .filter_map(|record| record.spec.number);
-        let number = numbers.max().unwrap_or(0).saturating_add(1);
-        let promotion =
-            render::promotion(self.seen, &wish.spec(self.seen, number, &self.policy.hash));
+        let spec = wish.spec(self.seen, self.seen.next_number(), &self.policy.hash);
+        let promotion = render::promotion(self.seen, &spec);
         self.actions.push(Action::Create(promotion));
     }
 

@@ -1,4 +1,6 @@
-//! The objects an Environment creates: Promotions, the Jobs of smoke tests, and the rules of SLOs. No I/O.
+//! The objects an Environment creates: Promotions, the Jobs of smoke tests and migrations, and the rules of SLOs. No I/O.
+
+mod migration;
 
 mod gate;
 
@@ -21,6 +23,8 @@ use crate::release::api::ImageRef;
 use crate::runner::task::ScriptTask;
 use crate::slo::query::Labels;
 use crate::slo::{Slo, rule};
+
+pub use migration::*;
 
 /// Value of the component label on Promotions.
 const PROMOTION: &str = "promotion";

@@ -144,6 +144,9 @@ fn conditions(
     if let Some((is_good, said)) = &shown.last {
         conditions = conditions.set("LastPromotion", *is_good, &said.reason, &said.message);
     }
+    if let Some((is_good, said)) = &shown.migrations {
+        conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
+    }
     conditions
         .set_if(
             "PromotionPending",

@@ -7,6 +7,7 @@
 mod check; // what must hold after every write
 mod cluster; // what others do
 mod guard; // what must hold when something starts
+mod database; // a database, and what is done to it
 mod view; // what stories look at
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ use crate::model::key::Key;
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::supply::finding::Finding;
+
+pub(crate) use database::{Play, migrations};
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -104,6 +107,11 @@ pub(crate) struct World {
     agreed_at: Option<Timestamp>,
     /// Promotions that have started, and were looked at then.
     begun: BTreeSet<String>,
+    /// What phases of migrations do, by their word.
+    pub(crate) plays: BTreeMap<&'static str, Play>,
+    /// What was done to the database, in order.
+    pub(crate) ledger: Vec<String>,
+    done: BTreeSet<String>,
     answers: BTreeMap<String, Answers>,
     /// Alerts that were delivered, and are not on record.
     delivered: BTreeMap<String, Vec<Delivered>>,
@@ -149,6 +157,9 @@ impl World {
             frozen: None,
             agreed_at: None,
             begun: BTreeSet::new(),
+            plays: BTreeMap::new(),
+            ledger: Vec::new(),
+            done: BTreeSet::new(),
             answers: BTreeMap::new(),
             delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
@@ -258,32 +269,6 @@ impl World {
         name
     }
 
-    /// What an Alertmanager sends about an alert that began so many seconds ago: it fires, or ended just now.
-    pub(crate) fn deliver(
-        &mut self,
-        environment: &str,
-        fingerprint: &str,
-        ago: i64,
-        has_ended: bool,
-    ) {
-        let start = self.now - SignedDuration::from_secs(ago);
-        let end = if has_ended {
-            self.now.to_string()
-        } else {
-            "0001-01-01T00:00:00Z".to_owned()
-        };
-        let alert = json!({
-            "status": if has_ended { "resolved" } else { "firing" },
-            "labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "it is slow"},
-            "startsAt": start.to_string(), "endsAt": end, "fingerprint": fingerprint,
-        });
-        let alert = serde_json::from_value(alert).unwrap();
-        self.delivered
-            .entry(environment.to_owned())
-            .or_default()
-            .push(alert);
-    }
-
     pub(crate) fn tick(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
     }
@@ -369,6 +354,7 @@ impl World {
             let from = if specs.any(|object| {
                 let spec = &object["spec"];
                 spec.get("slos").is_some()
+                    || spec.get("migrations").is_some()
                     || spec.pointer("/protection/requireSigned").is_some()
                     || spec.pointer("/protection/gates").is_some()
             }) {
@@ -430,6 +416,7 @@ impl World {
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.rules = Some(self.rules_of(&name));
         }
+        seen.lock = self.lock_of(&seen);
         let plan = plan::plan(&seen, self.now);
         assert!(
             plan.wake.is_none_or(|wake| wake > seconds(self.now)),
@@ -532,6 +519,16 @@ impl World {
             Action::Apply(manifest) => {
                 assert_eq!(manifest.kind, ObjectKind::ConfigMap);
                 self.put(manifest.kind, &manifest.key.name, manifest.body.clone());
+            }
+            Action::Patch { target, change } if target.kind == ObjectKind::Job => {
+                let mut object = self.object(target.kind, &target.key.name);
+                let version = &object["metadata"]["resourceVersion"];
+                assert_eq!(
+                    *version, target.resource_version,
+                    "patched on an old version"
+                );
+                json_patch::merge(&mut object, change);
+                self.store(target.kind, &target.key.name, object);
             }
             Action::Patch { .. } | Action::PatchEach(_) | Action::Evict { .. } => {
                 panic!("not ours to do: {action:?}")

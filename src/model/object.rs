@@ -84,6 +84,8 @@ object_kinds! {
     ConfigMap = ("", "v1", "configmaps", "ConfigMap"),
     /// The same for what is not to be seen. Only where the operator is told that it may.
     Secret = ("", "v1", "secrets", "Secret"),
+    /// Who migrates a database; in the operator's own namespace.
+    Lease = ("coordination.k8s.io", "v1", "leases", "Lease"),
     /// The question whose token something is. Only where stage pods send what they say.
     TokenReview = ("authentication.k8s.io", "v1", "tokenreviews", "TokenReview"),
 }

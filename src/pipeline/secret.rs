@@ -111,7 +111,11 @@ impl Found {
 /// Why the Secrets that a spec names cannot be used, if so. The first problem is enough: mending it takes a look at the
 /// others.
 pub fn refusal(spec: &PipelineSpec, known: &Secrets) -> Option<Refusal> {
-    let named = named(spec);
+    refusal_of(&named(spec), known)
+}
+
+/// The same of Secrets that something else names.
+pub fn refusal_of(named: &BTreeMap<String, Named>, known: &Secrets) -> Option<Refusal> {
     let known = match known {
         Secrets::Known(known) => known,
         Secrets::NotAllowed => {

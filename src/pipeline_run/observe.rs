@@ -22,10 +22,10 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::{OUR_CONTAINERS, PipelineSpec};
+use crate::pipeline::api::OUR_CONTAINERS;
 use crate::pipeline::observe::authorities;
 use crate::pipeline::observed::Authorities;
-use crate::pipeline::secret::{self, Facts, Secrets};
+use crate::pipeline::secret::{self, Facts, Named, Secrets};
 use crate::report::quarantine::FlakyRun;
 
 /// Label with which the Job controller marks pods.
@@ -87,18 +87,17 @@ pub async fn observe(
     if let Snapshot::Taken(spec) = &seen.snapshot
         && seen.status.started_at.is_none()
     {
-        seen.secrets = secrets(spec, &key.namespace, cluster).await?;
+        seen.secrets = secrets(secret::named(spec), &key.namespace, cluster).await?;
     }
     Ok(seen)
 }
 
 /// Looks at the Secrets that a spec names, and keeps nothing of what is in them. They are not cached.
-async fn secrets(
-    spec: &PipelineSpec,
+pub async fn secrets(
+    named: BTreeMap<String, Named>,
     namespace: &str,
     cluster: &Cluster,
 ) -> Result<Secrets, ReconcileError> {
-    let named = secret::named(spec);
     if !cluster.reads_stage_secrets() && !named.is_empty() {
         return Ok(Secrets::NotAllowed);
     }

@@ -10,8 +10,10 @@ use crate::release::api::ImageRef;
 use crate::schema::{self, closed_set};
 
 mod incident;
+mod migration;
 
 pub use incident::*;
+pub use migration::*;
 
 /// One attempt to bring one Release into one Environment.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -55,6 +57,12 @@ pub use incident::*;
         priority = 1
     ),
     printcolumn(
+        name = "Migrations",
+        type_ = "string",
+        json_path = ".status.migrations.state",
+        priority = 1
+    ),
+    printcolumn(
         name = "Incident",
         type_ = "string",
         json_path = ".status.incidents[0].message",
@@ -79,7 +87,7 @@ pub struct PromotionSpec {
     /// The images of the Release by name; 1 to 32.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
     pub images: Vec<ImageRef>,
-    /// `Promote`, forward; `Rollback`, to the last good Release.
+    /// `Promote`, forward; `Rollback`, to the last good Release; `Migrate` and `Contract`, migrations of the database only.
     pub kind: PromotionKind,
     /// Number of the attempt with these images in this Environment, from 1.
     #[schemars(range(min = 1))]
@@ -111,6 +119,10 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<700>)]
     pub reason: Option<String>,
+    /// The version that a person wants the database at; for kind `Migrate`. Default: the newest of the Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<128>)]
+    pub version: Option<String>,
 }
 
 closed_set! {
@@ -122,6 +134,17 @@ closed_set! {
         Promote,
         /// Back to the last good Release.
         Rollback,
+        /// The migrations of a Release, asked for by a person; nothing else changes.
+        Migrate,
+        /// What the Release before still needed is removed.
+        Contract,
+    }
+}
+
+impl PromotionKind {
+    /// Whether it is about the database alone, and changes nothing of what should run.
+    pub const fn is_of_database(self) -> bool {
+        matches!(self, Self::Migrate | Self::Contract)
     }
 }
 
@@ -134,6 +157,8 @@ closed_set! {
         Pending,
         /// It waits for people.
         AwaitingApproval,
+        /// The database is brought to where it has to be.
+        Migrating,
         /// The Rollouts are bringing the images up.
         Promoting,
         /// Smoke tests run.
@@ -170,7 +195,7 @@ pub struct PromotionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
-    /// `Pending`, `AwaitingApproval`, `Promoting`, `Verifying`, or how it ended: `Succeeded`, `Failed`,
+    /// `Pending`, `AwaitingApproval`, `Migrating`, `Promoting`, `Verifying`, or how it ended: `Succeeded`, `Failed`,
     /// `RolledBack`, `Superseded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PromotionPhase>,
@@ -196,6 +221,9 @@ pub struct PromotionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<10>)]
     pub approvals: Vec<Approval>,
+    /// What became of the migrations of its database, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<MigrationStatus>,
     /// What went wrong because of it, also after its end, in the order in which it became known; at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<8>)]

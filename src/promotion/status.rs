@@ -16,7 +16,10 @@ pub fn complete(mut status: PromotionStatus, generation: i64, now: Timestamp) ->
     let reason = status
         .reason
         .get_or_insert_with(|| phase.as_str().to_owned());
-    let is_moving = matches!(phase, PromotionPhase::Promoting | PromotionPhase::Verifying);
+    let is_moving = matches!(
+        phase,
+        PromotionPhase::Migrating | PromotionPhase::Promoting | PromotionPhase::Verifying
+    );
     let has_failed = matches!(phase, PromotionPhase::Failed | PromotionPhase::RolledBack);
     let has_succeeded = phase == PromotionPhase::Succeeded;
     // Waiting for people or for a newer Release is no failure, and no movement.

@@ -131,6 +131,7 @@ pub fn put_back(
         | ObjectKind::Job
         | ObjectKind::ConfigMap
         | ObjectKind::Secret
+        | ObjectKind::Lease
         | ObjectKind::TokenReview => return None,
     };
     let nothing = Reading::even(Division::NONE);

@@ -30,6 +30,7 @@ mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
 mod library; // a Python library with its tools, on three releases of Python
 mod logs; // what stages say, and that it is kept
+mod migrate; // a database that is migrated before the traffic moves
 mod operator; // an operator that dies or hands over in the middle of a change
 mod pod; // services, secrets, parameters and caches of stages
 mod ratio; // weights without a router

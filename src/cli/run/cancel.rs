@@ -47,6 +47,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
             revision: None,
             digest: None,
             gates: Vec::new(),
+            version: None,
             expires_at: None,
         },
     };

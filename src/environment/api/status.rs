@@ -20,6 +20,8 @@ closed_set! {
         Steady,
         /// A candidate waits for what must hold before it starts.
         Pending,
+        /// The database is brought to where a Release needs it.
+        Migrating,
         /// The Rollouts are bringing a Release up.
         Promoting,
         /// The Rollouts are healthy, smoke tests run.
@@ -38,12 +40,12 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,
-    /// `Steady`, `Pending`, `Promoting`, `Verifying`, `RollingBack` or `Held`.
+    /// `Steady`, `Pending`, `Migrating`, `Promoting`, `Verifying`, `RollingBack` or `Held`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<EnvironmentPhase>,
     /// Where it is, what it waits for and until when, in one sentence.

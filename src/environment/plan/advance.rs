@@ -1,11 +1,11 @@
 //! The way of one promotion, from its creation to its end. No I/O.
 //!
 //! ```text
-//! Pending ─► AwaitingApproval ─► Promoting ─► Verifying ─► Succeeded
-//!    │              │               │             │
-//!    └──────────────┴─► Superseded  └──────┬──────┘
-//!    └──────────────┴─► Failed (refused)   └─► RolledBack, followed by a Promotion of kind Rollback,
-//!                                              or Failed, where there is no way back
+//! Pending ─► AwaitingApproval ─► Migrating ─► Promoting ─► Verifying ─► Succeeded
+//!    │              │        (see migrate)  │             │
+//!    └──────────────┴─► Superseded          └──────┬──────┘
+//!    └──────────────┴─► Failed (refused)           └─► RolledBack, followed by a Promotion of kind Rollback,
+//!                                                      or Failed, where there is no way back
 //! ```
 //! The record is written first; `desired` is read off the records in the next plan.
 
@@ -16,6 +16,7 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::freeze::FREEZE;
 use super::gates::{APPROVALS, Gates};
 use super::history::Entry;
+use super::migrated::begin;
 use super::rollouts::{Answer, rollout_steps};
 use super::rulings::SLIPWAY;
 use super::{Draft, after, shown};
@@ -42,6 +43,7 @@ impl<'a> Draft<'a> {
     pub(super) fn advance(&mut self, entry: &Entry<'a>) {
         match entry.phase {
             PromotionPhase::Pending | PromotionPhase::AwaitingApproval => self.wait(entry),
+            PromotionPhase::Migrating => self.migrate(entry),
             PromotionPhase::Promoting => self.bring_up(entry),
             PromotionPhase::Verifying => self.verify(entry),
             PromotionPhase::Succeeded
@@ -115,6 +117,7 @@ impl<'a> Draft<'a> {
             self.announce(NotificationEvent::GateOverridden, entry.name());
         }
         let release = entry.release();
+        let migrates = self.needs_migrations(entry);
         self.write(entry, |status| {
             for approval in &gates.approvals {
                 let text = format!("approved with Decision {}", approval.decision);
@@ -124,10 +127,12 @@ impl<'a> Draft<'a> {
                 audit::append(&mut status.audit, now, &by.user, &by.said);
             }
             status.approvals.clone_from(&gates.approvals);
-            status.started_at = Some(Time(now));
-            let message = format!("{release} is what should run from now on");
-            audit::append(&mut status.audit, now, SLIPWAY, &message);
-            set(status, PromotionPhase::Promoting, "Started", &message);
+            if migrates {
+                let message = "the migrations of the database come first";
+                set(status, PromotionPhase::Migrating, "Migrating", message);
+            } else {
+                begin(status, release, now);
+            }
         });
     }
 
@@ -174,6 +179,9 @@ impl<'a> Draft<'a> {
                     &message,
                 );
             });
+        }
+        if self.owes_way_back(entry) {
+            return self.begin_way_back(entry);
         }
         if self.seen.spec.smoke_tests.is_empty() {
             return self.succeed(entry, steps);

@@ -62,7 +62,7 @@ impl<'a> Draft<'a> {
     /// What takes the place of a promotion that has not started.
     fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
         let is_other =
-            |wish: &Wish| wish.release != entry.release() || wish.kind == PromotionKind::Rollback;
+            |wish: &Wish| wish.release != entry.release() || wish.kind != PromotionKind::Promote;
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }

@@ -52,6 +52,7 @@ impl<'a> Draft<'a> {
             PromotionPhase::Succeeded => self.watch_ends(entry).is_some_and(|end| self.now < end),
             PromotionPhase::Pending
             | PromotionPhase::AwaitingApproval
+            | PromotionPhase::Migrating
             | PromotionPhase::Failed
             | PromotionPhase::RolledBack
             | PromotionPhase::Superseded => false,

@@ -34,6 +34,8 @@ pub(super) struct Wish {
     pub(super) previous: Option<String>,
     /// Why it is made, where nothing else says it.
     pub(super) reason: Option<String>,
+    /// The version that a person wants the database at.
+    pub(super) version: Option<String>,
     /// The Promotion that it takes back, and the incident that this one has by what it did.
     pub(super) culprit: Option<(String, incident::Cause)>,
 }
@@ -50,7 +52,16 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            version: None,
             culprit: None,
+        }
+    }
+
+    /// The migrations of a Release alone.
+    pub(super) fn of_database(release: &Release, kind: PromotionKind) -> Self {
+        Self {
+            kind,
+            ..Self::forward(release, SLIPWAY, None)
         }
     }
 
@@ -67,6 +78,7 @@ impl Wish {
             decision: None,
             previous,
             reason: None,
+            version: None,
             culprit: None,
         }
     }
@@ -119,6 +131,7 @@ impl Wish {
             commit: self.commit.clone(),
             policy_hash: Some(policy_hash.to_owned()),
             reason: self.reason.clone(),
+            version: self.version.clone(),
         }
     }
 
@@ -137,7 +150,7 @@ impl Draft<'_> {
         let seen = self.seen;
         let acts: Vec<&Act> = seen.decisions.iter().collect();
         let done = |act: &Act| {
-            let mut all = seen.promotions.iter();
+            let mut all = seen.promotions.iter().chain(&seen.migrations);
             all.any(|record| record.spec.decision.as_deref() == Some(act.name.as_str()))
         };
         // Whatever came before a wish that was fulfilled is overtaken by it.
@@ -174,6 +187,7 @@ impl Draft<'_> {
         match act.spec.action {
             DecisionAction::Promote => self.promote(release.unwrap_or_default(), act.moment()),
             DecisionAction::Rollback => self.roll_back(release, act.moment()),
+            DecisionAction::Migrate => self.migrate_wish(act),
             DecisionAction::Retry => {
                 let Some(failed) = retried(act, &self.history) else {
                     return Err("nothing had failed by then".to_owned());
@@ -184,6 +198,7 @@ impl Draft<'_> {
                 let previous = match kind {
                     PromotionKind::Promote => self.current_release(&failed.record.spec.pipeline),
                     PromotionKind::Rollback => failed.record.spec.previous.clone(),
+                    PromotionKind::Migrate | PromotionKind::Contract => None,
                 };
                 let reason = failed.record.spec.reason.clone();
                 Ok((!is_over).then(|| Wish {
@@ -204,7 +219,6 @@ impl Draft<'_> {
             | DecisionAction::Veto
             | DecisionAction::Override
             | DecisionAction::Cancel
-            | DecisionAction::Migrate
             | DecisionAction::LinkIncident => Ok(None),
         }
     }
@@ -342,7 +356,10 @@ impl Draft<'_> {
 fn is_wish(act: &Act) -> bool {
     matches!(
         act.spec.action,
-        DecisionAction::Promote | DecisionAction::Rollback | DecisionAction::Retry
+        DecisionAction::Promote
+            | DecisionAction::Rollback
+            | DecisionAction::Retry
+            | DecisionAction::Migrate
     )
 }
 
@@ -360,7 +377,6 @@ pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
                 | DecisionAction::Undo
                 | DecisionAction::Restart
                 | DecisionAction::Cancel
-                | DecisionAction::Migrate
         )
     };
     let strange = seen.decisions.iter().rev().filter(is_strange);

@@ -34,6 +34,12 @@ impl Gates {
         self.all.iter().all(|gate| gate.state.lets_pass())
     }
 
+    /// The gates that have not passed.
+    pub(super) fn open(&self) -> impl Iterator<Item = &CandidateGate> {
+        let open = |gate: &&CandidateGate| gate.state != CandidateGateState::Passed;
+        self.all.iter().filter(open)
+    }
+
     /// The first gate that has not passed.
     pub(super) fn first_open(&self) -> Option<&CandidateGate> {
         self.all.iter().find(|gate| !gate.state.lets_pass())
@@ -49,6 +55,8 @@ impl Gates {
     }
 }
 
+/// Name of the gate that holds close.
+pub(super) const HOLD: &str = "hold";
 /// Name of the gate that asks people.
 pub(super) const APPROVALS: &str = "approvals";
 
@@ -121,7 +129,7 @@ impl<'a> Draft<'a> {
                 pin.reason
             )
         });
-        gate("hold", of_all.or(of_this).or(pinned), self.rulings.until)
+        gate(HOLD, of_all.or(of_this).or(pinned), self.rulings.until)
     }
 
     fn source_gate(&self, entry: &Entry) -> CandidateGate {
@@ -181,12 +189,13 @@ impl<'a> Draft<'a> {
             let is_meant = match act.spec.target.kind {
                 // One of that name may have been there before.
                 TargetKind::Promotion => act.spec.target.name == name && act.at >= created,
-                // Stopping is about what is under way, whatever it is, unless it names something.
-                TargetKind::Environment => act
-                    .spec
-                    .release
-                    .as_deref()
-                    .map_or(action == DecisionAction::Abort, |named| named == release),
+                // What was said before about a Release is not about what a person asks of its database. Stopping is about
+                // what is under way, whatever it is, unless it names something.
+                TargetKind::Environment => {
+                    let is_new = !entry.record.spec.kind.is_of_database() || act.at >= created;
+                    let named = act.spec.release.as_deref();
+                    is_new && named.map_or(action == DecisionAction::Abort, |named| named == release)
+                }
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };
             act.spec.action == action && is_meant && since.is_none_or(|since| act.moment() > since)

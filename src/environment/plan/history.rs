@@ -22,6 +22,8 @@ use crate::release::order::Order;
 #[derive(Clone, Debug)]
 pub(super) struct History<'a> {
     pub(super) entries: Vec<Entry<'a>>,
+    /// Records of migrations alone.
+    pub(super) migrations: Vec<Entry<'a>>,
 }
 
 /// A Promotion, understood.
@@ -90,7 +92,14 @@ impl<'a> History<'a> {
             entries: entries
                 .map(|(index, record)| understand(seen, order, index, record))
                 .collect(),
+            migrations: alone(seen),
         }
+    }
+
+    /// The record of migrations alone that is under way.
+    pub(super) fn active_migration(&self) -> Option<Entry<'a>> {
+        let mut all = self.migrations.iter();
+        all.find(|entry| !entry.phase.is_finished()).copied()
     }
 
     pub(super) fn last(&self) -> Option<&Entry<'a>> {
@@ -177,6 +186,30 @@ impl<'a> History<'a> {
     }
 }
 
+/// Records of migrations alone. One without a status begins anew, and finds what it has done in its Jobs; one that others came
+/// after must have ended.
+fn alone(seen: &Observed) -> Vec<Entry<'_>> {
+    let last = seen.next_number().saturating_sub(1);
+    let all = seen.migrations.iter().map(|record| {
+        let status = &record.status;
+        let is_last = record.spec.number.is_none_or(|number| number >= last);
+        let lost = if is_last {
+            PromotionPhase::Pending
+        } else {
+            PromotionPhase::Superseded
+        };
+        let ended = status.finished_at.as_ref().map(|at| at.0);
+        Entry {
+            record,
+            phase: status.phase.unwrap_or(lost),
+            started_at: None,
+            finished_at: ended,
+            is_recovered: false,
+        }
+    });
+    all.collect()
+}
+
 fn understand<'a>(
     seen: &'a Observed,
     order: &Order,
@@ -200,7 +233,7 @@ fn understand<'a>(
         ended_at,
     } = recover(seen, order, record, later);
     let has_started = match phase {
-        PromotionPhase::Pending => false,
+        PromotionPhase::Pending | PromotionPhase::Migrating => false,
         // Before it started, unless its images are what should run, or what was left.
         PromotionPhase::Failed | PromotionPhase::Superseded => since.is_some(),
         PromotionPhase::AwaitingApproval
@@ -369,6 +402,7 @@ fn told_by(record: &Record, later: &[Record]) -> Option<PromotionPhase> {
     let was_good = |next: &Record| match next.spec.kind {
         PromotionKind::Promote => replaces(next),
         PromotionKind::Rollback => next.spec.release == *release,
+        PromotionKind::Migrate | PromotionKind::Contract => false,
     };
     Some(if next.any(was_good) {
         PromotionPhase::Succeeded

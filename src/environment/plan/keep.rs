@@ -50,12 +50,7 @@ impl<'a> Draft<'a> {
 
     /// What the status says runs has a Promotion. One that somebody deleted is made again, as the last one.
     fn restore_records(&mut self) {
-        let numbers = self
-            .seen
-            .promotions
-            .iter()
-            .filter_map(|record| record.spec.number);
-        let number = numbers.max().unwrap_or(0).saturating_add(1);
+        let number = self.seen.next_number();
         let status = &self.seen.status;
         let named = status.current.iter().chain(&status.desired);
         let lost = named
@@ -96,11 +91,15 @@ impl<'a> Draft<'a> {
             (PromotionPhase::AwaitingApproval, _) => NotificationEvent::ApprovalNeeded,
             (
                 PromotionPhase::Pending
+                | PromotionPhase::Migrating
                 | PromotionPhase::Promoting
                 | PromotionPhase::Verifying
                 | PromotionPhase::Superseded,
                 _,
-            ) => return,
+            )
+            | (PromotionPhase::Succeeded, PromotionKind::Migrate | PromotionKind::Contract) => {
+                return;
+            }
         };
         let name = last.name();
         self.announce(event, name);
@@ -139,6 +138,33 @@ impl<'a> Draft<'a> {
                 orphan: false,
             });
         }
+        self.prune_migrations(limit);
+    }
+
+    /// The same of records of migrations alone: the last is what tells how the database is.
+    fn prune_migrations(&mut self, limit: usize) {
+        let all = &self.history.migrations;
+        let beyond = all.len().saturating_sub(limit);
+        let is_needed =
+            |entry: &&Entry<'a>| !entry.phase.is_finished() || self.answers_a_person(entry);
+        if let Some(entry) = all.iter().take(beyond).find(|entry| !is_needed(entry)) {
+            self.actions.push(Action::Delete {
+                target: entry.record.target.clone(),
+                orphan: false,
+            });
+        }
+    }
+
+    /// While its Decision is there and counts, a record is what shows that it was followed.
+    fn answers_a_person(&self, entry: &Entry) -> bool {
+        entry.record.spec.decision.as_ref().is_some_and(|decision| {
+            let act = self.seen.decisions.iter().find(|act| act.name == *decision);
+            let until = |at: Timestamp| at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
+            act.is_some_and(|act| {
+                let expires = act.spec.expires_at.as_ref().map(|at| at.0);
+                self.now < expires.map_or(until(act.at), |expires| expires.max(until(act.at)))
+            })
+        })
     }
 
     fn is_needed(&self, entry: &Entry) -> bool {
@@ -155,22 +181,13 @@ impl<'a> Draft<'a> {
                 .history
                 .last_of(entry.release())
                 .is_some_and(|last| last.name() == name);
-        // While its Decision is there and counts, the record is what shows that it was followed.
-        let answers = entry.record.spec.decision.as_ref().is_some_and(|decision| {
-            let act = self.seen.decisions.iter().find(|act| act.name == *decision);
-            let until = |at: Timestamp| at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
-            act.is_some_and(|act| {
-                let expires = act.spec.expires_at.as_ref().map(|at| at.0);
-                self.now < expires.map_or(until(act.at), |expires| expires.max(until(act.at)))
-            })
-        });
         let is_last = self.history.last().is_some_and(|last| last.name() == name);
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
         let counted_since = self.counted_since();
         let is_counted =
             counted_since.is_some_and(|since| entry.started_at.is_some_and(|at| at >= since));
-        is_counted || is_last || is_way_back || holds || answers || is_used || has_incident
+        is_counted || is_last || is_way_back || holds || self.answers_a_person(entry) || is_used || has_incident
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.
@@ -223,5 +240,6 @@ fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec
         commit: None,
         policy_hash: None,
         reason: None,
+        version: None,
     }
 }

@@ -20,14 +20,22 @@ impl<'a> Draft<'a> {
     /// What is shown, and the one reason for where the Environment is.
     pub(super) fn report(&mut self) -> (Shown, Why) {
         let active = self.history.active();
-        let waiting = active.filter(|entry| entry.started_at.is_none() && !entry.is_rollback());
-        let moving = active.filter(|entry| entry.started_at.is_some() || entry.is_rollback());
+        let active = active.or_else(|| self.history.active_migration());
+        let waiting = active.filter(waits);
+        let moving = active.filter(|entry| !waits(entry));
         let mut shown = Shown {
-            pending: waiting.map(|entry| self.said_of_waiting(&entry)),
+            pending: waiting.map(|entry| {
+                if entry.record.spec.kind.is_of_database() {
+                    said_of(&entry)
+                } else {
+                    self.said_of_waiting(&entry)
+                }
+            }),
             promoting: moving.map(|entry| said_of(&entry)),
             held: self.said_of_hold(),
             last: self.said_of_last(),
             health: self.said_of_health(),
+            migrations: self.said_of_migrations(),
             incidents: self.said_of_incidents(),
             missing: self.missing_references(),
             phase: EnvironmentPhase::Steady,
@@ -47,7 +55,6 @@ impl<'a> Draft<'a> {
 
     /// The promotion that waits, with its gates.
     pub(super) fn shown_candidate(&self) -> Option<Candidate> {
-        let waits = |entry: &Entry| entry.started_at.is_none() && !entry.is_rollback();
         let active = self.history.active().filter(waits)?;
         Some(Candidate {
             release: active.release().to_owned(),
@@ -62,6 +69,11 @@ impl<'a> Draft<'a> {
                 (
                     EnvironmentPhase::RollingBack,
                     Why::warning("RollingBack", message),
+                )
+            } else if entry.phase == PromotionPhase::Migrating {
+                (
+                    EnvironmentPhase::Migrating,
+                    Why::normal("Migrating", message),
                 )
             } else if entry.phase == PromotionPhase::Verifying {
                 (
@@ -240,6 +252,12 @@ impl<'a> Draft<'a> {
             Some(_) => (false, Said::new("RolloutUnhealthy", unwell.join("; "))),
         })
     }
+}
+
+/// Whether a promotion waits for what has to hold before it starts.
+fn waits(entry: &Entry) -> bool {
+    let is_migrating = entry.phase == PromotionPhase::Migrating;
+    entry.started_at.is_none() && !entry.is_rollback() && !is_migrating
 }
 
 fn said_of(entry: &Entry) -> Said {

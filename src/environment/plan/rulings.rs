@@ -10,9 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::Hold;
 use super::super::observed::{Act, Moment, Observed};
 use super::history::{Entry, History};
+use super::migrated::STUCK;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::condition::truncate;
-use crate::promotion::api::PromotionPhase;
+use crate::promotion::api::{MigrationState, PromotionPhase};
 use crate::release::order::Order;
 
 /// Who acts when nobody asked.
@@ -67,6 +68,8 @@ impl Rulings {
         line.extend(history.entries.iter().filter_map(|entry| {
             failure(seen, history, entry).or_else(|| left(seen, history, order, entry))
         }));
+        let all = history.entries.iter().chain(&history.migrations);
+        line.extend(all.filter_map(|entry| stuck(seen, history, entry)));
         line.extend(
             seen.decisions
                 .iter()
@@ -278,6 +281,39 @@ fn failure<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Mom
     let release = entry.release();
     let is_over = is_over(history, release, entry);
     (!is_over).then(|| (moment, Event::Hold(by_us(seen, Some(release), why, at))))
+}
+
+/// What a Promotion holds whose migrations are stuck: everything, until somebody has looked, or a later one is through.
+fn stuck<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Moment, Event<'a>)> {
+    // A rollback that fails holds everything anyway.
+    let is_stuck = entry.record.status.reason.as_deref() == Some(STUCK);
+    if !is_stuck || entry.is_rollback() {
+        return None;
+    }
+    let number = entry.record.spec.number;
+    let got_past = |other: &Entry| {
+        let done = other.record.status.migrations.as_ref();
+        let is_through = done.is_some_and(|done| {
+            matches!(
+                done.state,
+                MigrationState::Done | MigrationState::RolledBack
+            )
+        });
+        other.record.spec.number > number && is_through
+    };
+    let mut all = history.entries.iter().chain(&history.migrations);
+    if all.any(got_past) {
+        return None;
+    }
+    let at = entry.finished_at.unwrap_or(entry.record.created_at);
+    let message = entry.record.status.message.as_deref().unwrap_or_default();
+    let why = format!(
+        "Promotion {}: {STUCK}: {}",
+        entry.name(),
+        truncate(message, 700)
+    );
+    let moment = entry.record.moment(at);
+    Some((moment, Event::Hold(by_us(seen, None, why, at))))
 }
 
 /// What a Promotion holds that left a Release behind: going back must not be undone by the next plan.

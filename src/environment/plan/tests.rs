@@ -2,6 +2,7 @@
 
 mod burn;
 mod incident;
+mod migrate;
 mod promotion;
 mod smoke;
 mod protection;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::environment::api::EnvironmentPhase;
-use crate::environment::testing::{Nature, World};
+use crate::environment::testing::{Nature, Play, World};
 use crate::model::object::ObjectKind;
 
 /// Something that happens.
@@ -32,6 +32,8 @@ enum Event {
     Alert(u8, i64, bool),
     /// So many requests of checks are not answered.
     Unanswered(u32),
+    /// A phase of migrations does that from now on, or does well.
+    Database(&'static str, Option<Play>),
     Wipe(ObjectKind, prop::sample::Index),
     WipeAll,
 }
@@ -78,6 +80,48 @@ fn burns() -> impl Strategy<Value = Event> {
 fn alerts() -> impl Strategy<Value = Event> {
     (0..3_u8, 0..4000_i64, any::<bool>())
         .prop_map(|(number, ago, has_ended)| Event::Alert(number, ago, has_ended))
+}
+
+const PHASES: [&str; 7] = [
+    "validate",
+    "backup",
+    "restore-test",
+    "run",
+    "verify",
+    "down",
+    "contract",
+];
+
+/// What happens where there is a database. What is lost twice, the record and the Job, cannot be known.
+fn databases(may_vanish: bool) -> impl Strategy<Value = Event> {
+    let destructive = "destructive V2: DROP";
+    let plays = prop_oneof![
+        4 => Just(None),
+        2 => Just(Some(Play::Exit(1))),
+        1 => Just(Some(Play::Exit(137))),
+        1 => Just(Some(Play::Mute)),
+        1 => Just(Some(Play::Tells(destructive))),
+        1 => Just(Some(Play::Tells("uptodate"))),
+        1 => Just(Some(Play::Vanish).filter(|_| may_vanish)),
+    ];
+    let plays = (prop::sample::select(&PHASES[..]), plays);
+    let asks = (0..USERS.len(), 0..4_u32).prop_map(|(user, release)| Event::Decide {
+        user,
+        action: "Migrate",
+        on: 1,
+        release,
+    });
+    prop_oneof![
+        3 => plays.prop_map(|(phase, play)| Event::Database(phase, play)),
+        1 => asks,
+    ]
+}
+
+fn shop_with_a_database() -> World {
+    let mut world = with_sink(World::shop_with_a_database());
+    let contract = json!({"after": "30m", "command": ["db", "contract"]});
+    world.edit("production", &json!({"migrations": {"contract": contract}}));
+    world
 }
 
 fn wipes() -> impl Strategy<Value = Event> {
@@ -210,6 +254,8 @@ fn happen(world: &mut World, event: &Event) {
         Event::Alert(number, ago, has_ended) => {
             world.deliver("production", &format!("a{number}"), *ago, *has_ended);
         }
+        Event::Database(phase, Some(play)) => drop(world.plays.insert(*phase, *play)),
+        Event::Database(phase, None) => drop(world.plays.remove(phase)),
         Event::Wipe(kind, which) => {
             let names = world.names(*kind);
             if !names.is_empty() {
@@ -353,6 +399,73 @@ proptest! {
         prop_assert_eq!(world.writes, writes, "a world at rest is left alone");
         let alerts = world.status("production").alerts;
         prop_assert!(alerts.iter().all(|alert| alert.ends_at.is_some()), "{:?}", alerts);
+    }
+
+    /// Whoever dies when, whatever fails or vanishes: nothing is done to a database twice, nothing by two at a time, and no
+    /// traffic moves before (see `World::check_migrations` and `World::migrates`).
+    #[test]
+    fn no_migration_is_done_twice_whoever_dies_when(
+        events in proptest::collection::vec(prop_oneof![6 => events(), 4 => databases(true)], 1..40),
+        fuses in proptest::collection::vec(0..60_usize, 0..4),
+    ) {
+        let mut world = shop_with_a_database();
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            happen(&mut world, event);
+            if world.fuse.is_none() {
+                world.fuse = fuses.next();
+            }
+        }
+        world.fuse = None;
+        world.settle();
+        let writes = world.writes;
+        world.reconcile("production");
+        prop_assert_eq!(world.writes, writes, "a world at rest is left alone");
+    }
+
+    /// The same where statuses are lost: their Jobs tell what was done.
+    #[test]
+    fn no_lost_status_has_a_migration_done_twice(
+        events in proptest::collection::vec(prop_oneof![6 => events(), 3 => databases(false), 1 => wipes()], 1..40),
+        fuses in proptest::collection::vec(0..60_usize, 0..3),
+    ) {
+        let mut world = shop_with_a_database();
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            happen(&mut world, event);
+            if world.fuse.is_none() {
+                world.fuse = fuses.next();
+            }
+        }
+        world.settle();
+    }
+
+    /// A crash changes nothing of what is done to a database in the end, and nothing is left that holds it.
+    #[test]
+    fn a_crash_changes_nothing_of_a_database(
+        events in proptest::collection::vec(events(), 1..12),
+        fuses in proptest::collection::vec(0..40_usize, 1..4),
+    ) {
+        let mut calm = with_sink(World::shop_with_a_database());
+        let mut shaken = with_sink(World::shop_with_a_database());
+        let mut fuses = fuses.into_iter();
+        for event in &events {
+            for world in [&mut calm, &mut shaken] {
+                happen(world, event);
+            }
+            if shaken.fuse.is_none() {
+                shaken.fuse = fuses.next();
+            }
+            calm.settle();
+            shaken.settle();
+        }
+        shaken.fuse = None;
+        for world in [&mut calm, &mut shaken] {
+            world.settle();
+        }
+        prop_assert_eq!(looks(&calm), looks(&shaken));
+        prop_assert_eq!(&calm.ledger, &shaken.ledger);
+        prop_assert_eq!(shaken.holders(), [""; 0]);
     }
 
     /// What is not known of SLOs changes nothing.

@@ -13,6 +13,7 @@ use crate::promotion::audit;
 impl World {
     /// What must hold after every write.
     pub(super) fn check(&mut self) {
+        self.check_migrations();
         for name in self.names(ObjectKind::Environment) {
             let promotions = self.promotions_of(&name);
             // One without a phase is new, or its status was lost; only the last one can be new.

@@ -121,6 +121,32 @@ impl World {
         })
     }
 
+    /// What an Alertmanager sends about an alert that began so many seconds ago: it fires, or ended just now.
+    pub(crate) fn deliver(
+        &mut self,
+        environment: &str,
+        fingerprint: &str,
+        ago: i64,
+        has_ended: bool,
+    ) {
+        let start = self.now - SignedDuration::from_secs(ago);
+        let end = if has_ended {
+            self.now.to_string()
+        } else {
+            "0001-01-01T00:00:00Z".to_owned()
+        };
+        let alert = json!({
+            "status": if has_ended { "resolved" } else { "firing" },
+            "labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "it is slow"},
+            "startsAt": start.to_string(), "endsAt": end, "fingerprint": fingerprint,
+        });
+        let alert = serde_json::from_value(alert).unwrap();
+        self.delivered
+            .entry(environment.to_owned())
+            .or_default()
+            .push(alert);
+    }
+
     pub(super) fn rollouts_act(&mut self) {
         for name in self.names(ObjectKind::Rollout) {
             let key = Key::new(NS, name.as_str());
@@ -182,6 +208,9 @@ impl World {
 
     pub(super) fn jobs_act(&mut self) {
         for name in self.names(ObjectKind::Job) {
+            if self.migrates(&name) {
+                continue;
+            }
             let mut object = self.object(ObjectKind::Job, &name);
             if object.get("status").is_some() || self.are_tests_slow {
                 continue;

@@ -160,6 +160,7 @@ impl World {
                 revision: None,
                 digest: None,
                 gates: Vec::new(),
+                version: None,
                 expires_at: None,
             },
         });

@@ -3,6 +3,7 @@
 //! An image's tag is the hash of what it is made of: one that the registry has is never built again.
 
 pub mod base;
+mod database;
 mod program;
 
 use std::fs;
@@ -16,6 +17,7 @@ use crate::programs::{lock, short_hex};
 use crate::progress::Ticker;
 use crate::settings::Settings;
 
+pub use database::database;
 pub use program::{program_image, program_image_on};
 
 /// Builds the Dockerfile in `context` and pushes it as `<registry>/<name>:<hash of the context>`, which is returned.

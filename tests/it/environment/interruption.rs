@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use slipway::rollout::api::Phase;
 use testbed::proxy::{Fault, Injected, Match, Proxy, What, Write};
@@ -85,6 +87,35 @@ async fn an_operator_killed_after_any_write_makes_one_promotion_as_if_nothing_ha
             let expected = (Some(proxied.shop.image(number)), Some(Phase::Healthy));
             assert_eq!(proxied.shop.serves("staging").await, expected);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_migrates_a_database_once() {
+    with_namespace(async |space| {
+        let mut proxied = Proxied::new(space).await;
+        let rules = json!({"migrations": proxied.shop.migrations()});
+        proxied.shop.edit("staging", &rules).await;
+        let runs = |number| async move |shop: &Shop| drop(shop.until_runs("staging", number).await);
+        let (undisturbed, writes) = proxied.undisturbed(2, runs(2)).await;
+        let phases = ["Validate", "Backup", "RestoreTest", "Run", "Verify"];
+        assert_eq!(
+            undisturbed["begun"],
+            json!([phases.map(|phase| (phase, 1))])
+        );
+        for (number, after) in (3..).zip((1..=writes).step_by(stride(8))) {
+            let account = proxied.killed(number, after, runs(number)).await;
+            assert_eq!(
+                account, undisturbed,
+                "killed after write {after} of {writes}"
+            );
+        }
+        let leases = space.client.clone();
+        let leases: Api<Lease> = Api::namespaced(leases, &space.name);
+        let left = leases.list(&ListParams::default()).await.unwrap();
+        assert!(left.items.is_empty(), "the database is free: {left:?}");
     })
     .await;
 }

@@ -101,6 +101,20 @@ impl Shop {
         nodes().set_rule(&self.image(number), script).unwrap();
     }
 
+    /// The migrations of a database, and what their pods tell from now on.
+    pub(crate) fn migrations(&self) -> Value {
+        let image = format!("registry.example/{}/db:1", self.namespace);
+        let told = "version 2\npending V2__prices.sql\nbackup /backups/1\nbytes 4096";
+        let script = format!("exit=0,after=20ms,message={told}");
+        nodes().set_rule(&image, &script).unwrap();
+        let command = |word: &str| json!({"command": ["db", word]});
+        json!({
+            "database": "shop-db", "image": image,
+            "validate": command("validate"), "run": command("run"), "verify": command("verify"),
+            "backup": {"command": ["db", "backup"], "restoreTest": command("restore-test")},
+        })
+    }
+
     /// What the pods of smoke tests do from now on.
     pub(crate) fn smoke_test_plays(&self, script: &str) {
         nodes().set_rule(&self.smoke_image(), script).unwrap();
@@ -370,6 +384,19 @@ impl Shop {
             let is_its = |job: &&Job| job.owner_references()[0].uid == record.uid().unwrap();
             jobs.iter().filter(is_its).count()
         };
+        // Pods of Jobs stay as long as these: what was begun twice would be seen.
+        let pods = self.pods.list(&ListParams::default()).await.unwrap();
+        let begun = |record: &Promotion| {
+            let phases = status_of(record).migrations.map(|done| done.phases);
+            let of = |job: &str| {
+                let is_of = |pod: &&Pod| pod.owner_references().iter().any(|it| it.name == job);
+                pods.iter().filter(is_of).count()
+            };
+            let phases = phases.into_iter().flatten();
+            phases
+                .map(|phase| (phase.phase.as_str(), of(&phase.job)))
+                .collect::<Vec<_>>()
+        };
         let happened = |record: &Promotion| {
             // What comes after a colon is in the words of a kubelet.
             let first = |event: &str| event.split(':').next().unwrap().replace(&name, "it");
@@ -385,6 +412,7 @@ impl Shop {
             "reasons": records.iter().map(|r| status_of(r).reason).collect::<Vec<_>>(),
             "steps": records.iter().map(|r| steps(&status_of(r))).collect::<Vec<_>>(),
             "audit": records.iter().map(happened).collect::<Vec<_>>(),
+            "begun": records.iter().map(begun).collect::<Vec<_>>(),
             "jobs": records.iter().map(jobs_of).collect::<Vec<_>>(),
             "is held": holds.any(|hold| hold.release.as_ref() == Some(&name)),
             "rollout": rollout.history[0].result,

@@ -1,0 +1,2 @@
+-- Contract: nothing reads `price` any more.
+ALTER TABLE items DROP COLUMN price;

@@ -1,0 +1,45 @@
+//! How the container of a check ended, and what it left. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::CHECK;
+
+/// How the container of a check ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// Its exit code; above 128 something killed it.
+    pub exit_code: i32,
+    /// What it wrote to `/dev/termination-log`, at most 4096 bytes; untrusted.
+    pub text: String,
+}
+
+/// How the container of a Job's own pod ended; nothing, where none of these pods has. Of several the first that ended counts:
+/// what came of it is done.
+pub fn ending<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Ending> {
+    let uid = job.metadata.uid.as_ref()?;
+    let is_own = |pod: &&Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.any(|owner| owner.uid == *uid)
+    };
+    pods.into_iter().filter(is_own).find_map(|pod| {
+        let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+        let ended = containers.find(|container| container.name == CHECK)?;
+        let ended = ended.state.as_ref()?.terminated.as_ref()?;
+        Some(Ending {
+            exit_code: ended.exit_code,
+            text: ended.message.clone().unwrap_or_default(),
+        })
+    })
+}
+
+/// When a Job ended, well or badly.
+pub fn finished_at(job: &Job) -> Option<Timestamp> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let ended = conditions.iter().find(|condition| {
+        matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+    })?;
+    Some(ended.last_transition_time.as_ref()?.0)
+}

@@ -1,0 +1,359 @@
+//! The migrations of a promotion: before its traffic moves, or after it has moved back; and those that are asked for alone. No I/O.
+//!
+//! The machine is in `environment/migration.rs`. Here is what stands around it: the lock of the database, what may still end it,
+//! and what its end means for the promotion. A promotion that migrates has not started, as `desired` sees it: traffic cannot
+//! move before the database is where it has to be.
+
+use std::time::Duration;
+
+use super::super::api::{Migrations, NotificationEvent, OnRollback};
+use super::super::migration::{Course, Machine, Next, secrets, word};
+use super::super::observed::Check;
+use super::super::render;
+use super::advance::set;
+use super::gates::{APPROVALS, HOLD};
+use super::history::Entry;
+use super::rulings::SLIPWAY;
+use super::{Draft, after};
+use crate::model::action::Action;
+use crate::pipeline::secret;
+use crate::promotion::api::{
+    MigrationPhase, MigrationState, MigrationStatus, PromotionKind, PromotionPhase, StepState,
+};
+use crate::promotion::audit;
+
+/// How often it is looked again whether somebody else's lock, or a missing Secret, is still in the way.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What is in the way of a phase.
+struct Waits {
+    reason: &'static str,
+    message: String,
+}
+
+impl<'a> Draft<'a> {
+    /// Whether a promotion waits for migrations before its traffic moves.
+    pub(super) fn needs_migrations(&self, entry: &Entry<'a>) -> bool {
+        !entry.is_rollback() && self.rules_for(entry).is_some()
+    }
+
+    /// What is to be done for a promotion, and the image that has the commands.
+    fn rules_for(&self, entry: &Entry<'a>) -> Option<(&'a Migrations, &'a str)> {
+        let rules = self.seen.spec.migrations.as_ref()?;
+        let images = match self.left_by(entry) {
+            Some(left) => left.images(),
+            None => entry.images(),
+        };
+        Some((rules, render::image(rules, images)?))
+    }
+
+    /// The promotion that a rollback leaves behind.
+    fn left_by(&self, entry: &Entry<'a>) -> Option<&Entry<'a>> {
+        let left = entry.record.spec.previous.as_ref();
+        let left = left.filter(|_| entry.is_rollback())?;
+        let number = entry.record.spec.number;
+        let mut earlier = self.history.entries.iter().rev();
+        earlier.find(|other| {
+            other.record.spec.number < number
+                && other.release() == left
+                && other.started_at.is_some()
+        })
+    }
+
+    /// Whether the database goes back too, once a rollback has the traffic.
+    pub(super) fn owes_way_back(&self, entry: &Entry<'a>) -> bool {
+        let is_over = |status: &MigrationStatus| status.state.is_over();
+        let known = entry.record.status.migrations.as_ref();
+        let Some((rules, _)) = self.rules_for(entry).filter(|_| entry.is_rollback()) else {
+            return false;
+        };
+        let Some(left) = self.left_by(entry) else {
+            return false;
+        };
+        let was_changed = left.record.status.migrations.as_ref().is_some_and(|done| {
+            done.state == MigrationState::Done && done.has_passed(MigrationPhase::Run)
+        });
+        let was_contracted = self.history.migrations.iter().any(|other| {
+            other.record.spec.kind == PromotionKind::Contract && other.release() == left.release()
+        });
+        let is_wanted = rules.rollback.on_rollback == OnRollback::Down;
+        is_wanted && was_changed && !was_contracted && !known.is_some_and(is_over)
+    }
+
+    /// Sends a promotion whose Rollouts are back to its database.
+    pub(super) fn begin_way_back(&mut self, entry: &Entry<'a>) {
+        let now = self.now;
+        self.write(entry, |status| {
+            let text = "every Rollout is back; the database goes back too";
+            audit::append(&mut status.audit, now, SLIPWAY, text);
+            set(status, PromotionPhase::Migrating, "Migrating", text);
+        });
+    }
+
+    /// A record of migrations alone.
+    pub(super) fn migrate_alone(&mut self, entry: &Entry<'a>) {
+        let known = entry.record.status.migrations.as_ref();
+        let has_begun = known.is_some_and(|known| {
+            let mut phases = known.phases.iter();
+            phases.any(|phase| phase.phase != MigrationPhase::Validate)
+        });
+        let is_looking = known.is_some_and(|known| {
+            let mut phases = known.phases.iter();
+            phases.any(|phase| phase.state == StepState::Running)
+        });
+        if !has_begun && !is_looking {
+            if let Some(act) = self.rejection(entry) {
+                let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+                let text = format!("refused by {}: {why}", act.spec.user);
+                let user = act.spec.user.clone();
+                return self.leave(entry, (PromotionPhase::Failed, "Rejected", &user, &text));
+            }
+            let wishes_back = self.way_back_wish().is_some()
+                || self
+                    .pending_wish()
+                    .is_some_and(|wish| wish.kind == PromotionKind::Rollback);
+            if wishes_back {
+                let text = "going back comes first; nothing was changed";
+                let end = (PromotionPhase::Superseded, "Superseded", SLIPWAY, text);
+                return self.leave(entry, end);
+            }
+        }
+        let is_asked = entry.record.spec.kind == PromotionKind::Migrate;
+        if is_asked && !has_begun && !is_looking && self.waits_for_gates(entry) {
+            return;
+        }
+        self.migrate(entry);
+    }
+
+    /// Whether something stands against migrations that a person asked for. Holds do not: people mend with them what is held.
+    /// Others are asked for their approval once it is known what is pending.
+    fn waits_for_gates(&mut self, entry: &Entry<'a>) -> bool {
+        let known = entry.record.status.migrations.as_ref();
+        let has_looked = known.is_some_and(|known| known.has_passed(MigrationPhase::Validate));
+        let gates = self.gates(entry);
+        let counts = |name: &str| name != HOLD && (has_looked || name != APPROVALS);
+        let open = gates.open().find(|gate| counts(&gate.name)).cloned();
+        let approvals = gates.approvals.clone();
+        self.gates = gates;
+        if let Some(open) = open {
+            let what = open.message.as_deref().unwrap_or("?");
+            let until = open.until.as_ref().map(|at| at.0);
+            if let Some(at) = until.filter(|at| *at > self.now) {
+                self.wake_at(at);
+            }
+            if open.name == APPROVALS {
+                self.ask_people(entry, what);
+            } else {
+                let message = format!("waits for {}: {what}", open.name);
+                self.write(entry, |status| {
+                    set(status, PromotionPhase::Pending, "GateClosed", &message);
+                });
+            }
+            return true;
+        }
+        if !has_looked || approvals == entry.record.status.approvals {
+            return false;
+        }
+        let now = self.now;
+        self.write(entry, |status| {
+            for approval in &approvals {
+                let text = format!("approved with Decision {}", approval.decision);
+                audit::append(&mut status.audit, now, &approval.user, &text);
+            }
+            status.approvals = approvals;
+            set(status, PromotionPhase::Migrating, "Migrating", "approved");
+        });
+        true
+    }
+
+    /// What is pending is on record; people say whether it is done.
+    fn ask_people(&mut self, entry: &Entry<'a>, what: &str) {
+        let known = entry.record.status.migrations.as_ref();
+        let pending = known.map(|known| known.pending.join(", "));
+        let pending = pending.filter(|pending| !pending.is_empty());
+        let pending = pending.unwrap_or_else(|| "what is pending was not told".to_owned());
+        let is_news = entry.record.status.phase != Some(PromotionPhase::AwaitingApproval);
+        let message = format!("waits for approvals: {what}; pending: {pending}");
+        self.write(entry, |status| {
+            let phase = PromotionPhase::AwaitingApproval;
+            set(status, phase, "AwaitingApproval", &message);
+        });
+        if is_news {
+            self.announce(NotificationEvent::ApprovalNeeded, entry.name());
+        }
+    }
+
+    /// One step on.
+    pub(super) fn migrate(&mut self, entry: &Entry<'a>) {
+        let known = entry.record.status.migrations.as_ref();
+        let Some((rules, image)) = self.rules_for(entry) else {
+            return self.without_rules(entry);
+        };
+        let course = match entry.record.spec.kind {
+            PromotionKind::Promote | PromotionKind::Migrate => Course::Forward,
+            PromotionKind::Rollback => Course::Back,
+            PromotionKind::Contract => Course::Contract,
+        };
+        let mut machine = Machine::new(course, rules, known, self.now);
+        if known.is_none() {
+            self.tell_where_it_was(entry, &mut machine);
+        }
+        let may_end = machine.is_harmless() && !machine.is_running();
+        if entry.record.spec.kind == PromotionKind::Promote
+            && may_end
+            && let Some((phase, reason, actor, text)) = self.end_before_start(entry)
+        {
+            return self.leave(entry, (phase, reason, &actor, &text));
+        }
+        let (seen, record) = (self.seen, entry.record);
+        if machine.current().is_some() {
+            if self.takes_lock(entry) {
+                return;
+            }
+            let waits = self.held_by_another(entry);
+            let is_idle = !machine.is_running();
+            let waits = waits.or_else(|| self.lacks_secret(rules).filter(|_| is_idle));
+            if let Some(waits) = waits {
+                return self.wait_for_guard(entry, &machine, &waits);
+            }
+        }
+        let is_its = |check: &&Check| check.promotion == record.target.uid;
+        let next = machine.advance(
+            |phase| render::phase_job_name(record, phase),
+            |name| seen.checks.get(name).filter(is_its),
+        );
+        match next {
+            Next::Over => self.after_migrations(entry, machine),
+            Next::Again => self.note(entry, machine, None),
+            Next::Await(_, until) => {
+                self.wake_at(until);
+                self.note(entry, machine, None);
+            }
+            Next::Make(phase) => {
+                let status = machine.status.clone();
+                let telling = render::Telling {
+                    status: &status,
+                    image,
+                    commit: self.commit_of(entry),
+                };
+                let job = render::phase_job(seen, record, (rules, phase), telling);
+                self.note(entry, machine, None);
+                self.actions.extend(job.map(Action::Create));
+            }
+            Next::Release(phase) => {
+                let name = render::phase_job_name(record, phase);
+                let job = seen
+                    .checks
+                    .get(&name)
+                    .map(|job| render::let_go(&job.target));
+                self.note(entry, machine, Some(phase));
+                self.actions.extend(job);
+            }
+        }
+    }
+
+    /// The way back leads to where the database was before the promotion that is left.
+    fn tell_where_it_was(&self, entry: &Entry<'a>, machine: &mut Machine<'a>) {
+        let left = self.left_by(entry);
+        if let Some(done) = left.and_then(|left| left.record.status.migrations.as_ref()) {
+            machine
+                .status
+                .version_before
+                .clone_from(&done.version_before);
+            machine.status.version.clone_from(&done.version);
+        }
+    }
+
+    /// Takes the lock of the database, or frees it of a record of this Environment that has ended without freeing it: only
+    /// somebody who has looked can have asked for this one. True: that comes first.
+    fn takes_lock(&mut self, entry: &Entry<'a>) -> bool {
+        let lock = &self.seen.lock;
+        match &lock.held {
+            None => {
+                let lease = render::lock(self.seen, entry.record, self.now);
+                self.actions.push(Action::Create(lease));
+                true
+            }
+            Some((holder, target)) => {
+                if !self.has_left(holder) {
+                    return false;
+                }
+                self.actions.push(Action::Delete {
+                    target: target.clone(),
+                    orphan: false,
+                });
+                true
+            }
+        }
+    }
+
+    /// Whether who holds the lock is a record of this Environment that is on record to have ended its migrations.
+    fn has_left(&self, holder: &str) -> bool {
+        let records = self.seen.promotions.iter().chain(&self.seen.migrations);
+        let mut holders = records.filter(|record| render::holder(self.seen, record) == holder);
+        holders.any(|record| {
+            let known = record.status.migrations.as_ref();
+            known.is_some_and(|known| known.state.is_over())
+        })
+    }
+
+    fn held_by_another(&self, entry: &Entry<'a>) -> Option<Waits> {
+        let lock = &self.seen.lock;
+        let (holder, _) = lock.held.as_ref()?;
+        let is_own = *holder == render::holder(self.seen, entry.record);
+        (!is_own).then(|| Waits {
+            reason: "WaitingForDatabase",
+            message: format!(
+                "Promotion {holder} migrates the database; if it is gone, look at the database, then delete Lease {}",
+                lock.key
+            ),
+        })
+    }
+
+    fn lacks_secret(&self, rules: &Migrations) -> Option<Waits> {
+        let refusal = secret::refusal_of(&secrets(rules), &self.seen.secrets)?;
+        Some(Waits {
+            reason: refusal.reason,
+            message: refusal.message,
+        })
+    }
+
+    fn wait_for_guard(&mut self, entry: &Entry<'a>, machine: &Machine<'a>, waits: &Waits) {
+        self.wake_at(after(self.now, AGAIN));
+        let migrations = machine.status.clone();
+        self.write(entry, |status| {
+            status.migrations = Some(migrations);
+            let message = format!("waits: {}", waits.message);
+            set(status, PromotionPhase::Migrating, waits.reason, &message);
+        });
+    }
+
+    /// Puts on record how far it is. A phase that changes the database is told of when it is let go.
+    fn note(&mut self, entry: &Entry<'a>, machine: Machine<'a>, begun: Option<MigrationPhase>) {
+        let now = self.now;
+        let known = entry.record.status.migrations.as_ref();
+        let was_running = |phase: MigrationPhase| {
+            let phase = known.and_then(|known| known.phase(phase));
+            phase.is_some_and(|phase| phase.state == StepState::Running)
+        };
+        let begun = begun.filter(|phase| !was_running(*phase));
+        let Machine {
+            status: migrations,
+            message,
+            ..
+        } = machine;
+        let message = if message.is_empty() {
+            format!("{}: database {}", migrations.state, migrations.database)
+        } else {
+            format!("database {}: {message}", migrations.database)
+        };
+        self.write(entry, |status| {
+            if let Some(phase) = begun {
+                let text = format!("{} begins on database {}", word(phase), migrations.database);
+                audit::append(&mut status.audit, now, SLIPWAY, &text);
+            }
+            status.migrations = Some(migrations);
+            set(status, PromotionPhase::Migrating, "Migrating", &message);
+        });
+    }
+}

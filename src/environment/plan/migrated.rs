@@ -1,0 +1,237 @@
+//! What the end of migrations means: for the promotion, for the lock, and for people. No I/O.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::NotificationEvent;
+use super::super::migration::{Machine, word};
+use super::super::render;
+use super::advance::set;
+use super::history::Entry;
+use super::rulings::SLIPWAY;
+use super::{Draft, Said};
+use crate::model::action::Action;
+use crate::model::condition::truncate;
+use crate::promotion::api::{
+    MigrationPhase, MigrationState, MigrationStatus, PromotionPhase, PromotionStatus, StepState,
+};
+use crate::promotion::audit;
+
+/// Reason of a promotion of whose database nobody knows what became.
+pub(super) const STUCK: &str = "MigrationStuck";
+/// Longest cause that is told, in bytes.
+const MAX_CAUSE: usize = 600;
+
+impl<'a> Draft<'a> {
+    /// Ends a record before anything was changed, and frees the database.
+    pub(super) fn leave(
+        &mut self,
+        entry: &Entry<'a>,
+        end: (PromotionPhase, &'static str, &str, &str),
+    ) {
+        self.free(entry);
+        let (phase, reason, actor, text) = end;
+        self.conclude(entry, phase, (reason, actor, text), None);
+    }
+
+    fn free(&mut self, entry: &Entry<'a>) {
+        if let Some((holder, target)) = &self.seen.lock.held
+            && *holder == render::holder(self.seen, entry.record)
+        {
+            self.actions.push(Action::Delete {
+                target: target.clone(),
+                orphan: false,
+            });
+        }
+    }
+
+    /// What the end of the migrations means. The lock goes before the record says so, unless people have to look.
+    pub(super) fn after_migrations(&mut self, entry: &Entry<'a>, machine: Machine<'a>) {
+        let state = machine.status.state;
+        let message = told_of(&machine);
+        let migrations = Some(machine.status);
+        if state != MigrationState::Stuck {
+            self.free(entry);
+        }
+        let is_alone = entry.record.spec.kind.is_of_database();
+        let said = |reason: &'static str| (reason, SLIPWAY, message.as_str());
+        if entry.is_rollback() && state != MigrationState::Stuck {
+            return self.go_on_back(entry, &message, migrations);
+        }
+        match state {
+            MigrationState::Stuck => {
+                self.conclude(entry, PromotionPhase::Failed, said(STUCK), migrations);
+            }
+            MigrationState::Done if is_alone => {
+                let end = said("Succeeded");
+                self.conclude(entry, PromotionPhase::Succeeded, end, migrations);
+            }
+            MigrationState::Done => self.go_on(entry, &message, migrations),
+            MigrationState::Refused => {
+                let end = said("MigrationRefused");
+                self.conclude(entry, PromotionPhase::Failed, end, migrations);
+            }
+            MigrationState::RolledBack
+            | MigrationState::Waiting
+            | MigrationState::Validating
+            | MigrationState::BackingUp
+            | MigrationState::Running
+            | MigrationState::Verifying
+            | MigrationState::RollingBack => {
+                let end = said("MigrationFailed");
+                self.conclude(entry, PromotionPhase::Failed, end, migrations);
+            }
+        }
+    }
+
+    /// The rules were taken out of the spec, or the Release has no such image.
+    pub(super) fn without_rules(&mut self, entry: &Entry<'a>) {
+        let known = entry.record.status.migrations.clone();
+        let begun = known.as_ref().is_some_and(|known| {
+            let mut phases = known.phases.iter();
+            phases.any(|phase| phase.phase != MigrationPhase::Validate)
+        });
+        let text = "spec.migrations was taken out";
+        if begun {
+            let text = format!("{text} while they ran: look at the database");
+            let stuck = known.map(|known| MigrationStatus {
+                state: MigrationState::Stuck,
+                ..known
+            });
+            let end = (STUCK, SLIPWAY, &*text);
+            return self.conclude(entry, PromotionPhase::Failed, end, stuck);
+        }
+        if entry.record.spec.kind.is_of_database() {
+            let end = (PromotionPhase::Superseded, "Superseded", SLIPWAY, text);
+            return self.leave(entry, end);
+        }
+        self.free(entry);
+        if entry.is_rollback() {
+            return self.go_on_back(entry, text, known);
+        }
+        self.go_on(entry, text, known);
+    }
+
+    /// The traffic may move.
+    fn go_on(&mut self, entry: &Entry<'a>, why: &str, migrations: Option<MigrationStatus>) {
+        let now = self.now;
+        let release = entry.release();
+        self.write(entry, |status| {
+            status.migrations = migrations;
+            audit::append(&mut status.audit, now, SLIPWAY, why);
+            begin(status, release, now);
+        });
+    }
+
+    /// The tests of a way back come next.
+    fn go_on_back(&mut self, entry: &Entry<'a>, why: &str, migrations: Option<MigrationStatus>) {
+        let now = self.now;
+        self.write(entry, |status| {
+            status.migrations = migrations;
+            audit::append(&mut status.audit, now, SLIPWAY, why);
+            set(status, PromotionPhase::Verifying, "Verifying", why);
+        });
+    }
+
+    fn conclude(
+        &mut self,
+        entry: &Entry<'a>,
+        phase: PromotionPhase,
+        (reason, actor, text): (&str, &str, &str),
+        migrations: Option<MigrationStatus>,
+    ) {
+        let now = self.now;
+        self.write(entry, |status| {
+            if migrations.is_some() {
+                status.migrations = migrations;
+            }
+            status.finished_at = Some(Time(now));
+            audit::append(&mut status.audit, now, actor, text);
+            set(status, phase, reason, text);
+        });
+        if phase == PromotionPhase::Failed {
+            self.announce(NotificationEvent::PromotionFailed, entry.name());
+        }
+    }
+
+    /// How the database was left by the last record that migrated it.
+    pub(super) fn said_of_migrations(&self) -> Option<(bool, Said)> {
+        self.seen.spec.migrations.as_ref()?;
+        let all = self
+            .history
+            .entries
+            .iter()
+            .chain(&self.history.migrations)
+            .filter_map(|entry| Some((entry, entry.record.status.migrations.as_ref()?)));
+        let (last, left) = all.max_by_key(|(entry, _)| entry.record.spec.number)?;
+        let is_good = left.state != MigrationState::Stuck;
+        let reason = match left.state {
+            MigrationState::Stuck => STUCK,
+            state => state.as_str(),
+        };
+        let version = left.version.as_ref();
+        let at = version.map_or(String::new(), |version| format!(" at version {version}"));
+        let name = last.name();
+        let mut text = format!(
+            "database {}{at}: {} (Promotion {name})",
+            left.database, left.state
+        );
+        if !is_good {
+            text.push_str("; look at the database, then make a Decision Migrate, or Retry");
+        }
+        Some((is_good, Said::new(reason, text)))
+    }
+}
+
+/// The promotion starts to change what runs.
+pub(super) fn begin(status: &mut PromotionStatus, release: &str, now: jiff::Timestamp) {
+    status.started_at = Some(Time(now));
+    let message = format!("{release} is what should run from now on");
+    audit::append(&mut status.audit, now, SLIPWAY, &message);
+    set(status, PromotionPhase::Promoting, "Started", &message);
+}
+
+/// How the migrations ended, what that means and what to do.
+fn told_of(machine: &Machine<'_>) -> String {
+    let Machine {
+        status, message, ..
+    } = machine;
+    let database = &status.database;
+    let cause = truncate(message, MAX_CAUSE);
+    let failed = status.phases.iter().rev().find_map(|phase| {
+        let why = phase.message.as_deref().unwrap_or("?");
+        (phase.state == StepState::Failed).then(|| format!("{} failed: {why}", word(phase.phase)))
+    });
+    let cause = match failed {
+        Some(failed) if cause.is_empty() => failed,
+        _ => cause.to_owned(),
+    };
+    match status.state {
+        MigrationState::Done => match (&status.version, cause.is_empty()) {
+            (Some(version), true) => format!("database {database} is at version {version}"),
+            (Some(version), false) => {
+                format!("database {database} is at version {version}: {cause}")
+            }
+            (None, true) => format!("the migrations of database {database} are done"),
+            (None, false) => format!("database {database}: {cause}"),
+        },
+        MigrationState::Refused => {
+            format!(
+                "{cause}; database {database} was not changed; mend it, then make a Decision Retry"
+            )
+        }
+        MigrationState::RolledBack => {
+            format!(
+                "{cause}; database {database} was taken back; mend it, then make a Decision Retry"
+            )
+        }
+        MigrationState::Stuck
+        | MigrationState::Waiting
+        | MigrationState::Validating
+        | MigrationState::BackingUp
+        | MigrationState::Running
+        | MigrationState::Verifying
+        | MigrationState::RollingBack => format!(
+            "{cause}; nobody touches database {database} until somebody has looked at it and made a Decision Migrate or Retry"
+        ),
+    }
+}
