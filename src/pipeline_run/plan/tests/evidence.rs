@@ -64,7 +64,7 @@ fn vulnerable(ids: &[&str]) -> ReportSummary {
 fn release_of(seen: &Observed) -> Release {
     let seen = then(seen.clone());
     let commit = seen.status.commit.clone().unwrap();
-    let manifest = render::release(&seen, &seen.status, "api-0".into(), &commit);
+    let manifest = render::release((&seen, &spec()), &seen.status, "api-0".into(), &commit);
     let mut release: Release = serde_json::from_value(manifest.body).unwrap();
     release.metadata.name = Some("api-0".into());
     release
