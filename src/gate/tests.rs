@@ -29,7 +29,7 @@ fn verdict(gate: &Gate, stages: &[StageStatus], waivers: &[Waiver]) -> GateVerdi
         stages,
         baseline: None,
     };
-    judge(gate, waivers, &evidence, NOW)
+    judge(gate, waivers, &evidence.scope(&gate.from), NOW)
 }
 
 #[test]
