@@ -30,7 +30,7 @@ fn verdict(gate: &Gate, stages: &[StageStatus], waivers: &[Waiver]) -> GateVerdi
         made: &[],
         baseline: None,
     };
-    judge(gate, waivers, &evidence, NOW)
+    judge(gate, waivers, &evidence.scope(&gate.from), NOW)
 }
 
 #[test]

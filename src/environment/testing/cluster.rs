@@ -222,13 +222,14 @@ impl World {
                 .find(|variable| variable["name"] == "SLIPWAY_DIGEST_API");
             let digest = digest.unwrap()["value"].as_str().unwrap();
             let nature = self.natures.get(&format!("registry.example/api@{digest}"));
-            if nature == Some(&Nature::LacksSmoke) {
+            let nature = nature.copied();
+            if nature == Some(Nature::LacksSmoke) {
                 self.put(ObjectKind::Pod, &name, waiting_pod(&object));
                 object["status"] = json!({"active": 1});
                 self.store(ObjectKind::Job, &name, object);
                 continue;
             }
-            if nature == Some(&Nature::LosesSmoke) && !name.ends_with("-3") {
+            if nature == Some(Nature::LosesSmoke) && !name.ends_with("-3") {
                 let mut pod = waiting_pod(&object);
                 pod["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
                 self.put(ObjectKind::Pod, &name, pod);
@@ -240,7 +241,7 @@ impl World {
                 let pod = reporting_pod(&object, self.p95);
                 self.put(ObjectKind::Pod, &name, pod);
             }
-            let type_ = if nature == Some(&Nature::FailsSmoke) {
+            let type_ = if nature == Some(Nature::FailsSmoke) {
                 "Failed"
             } else {
                 "Complete"
