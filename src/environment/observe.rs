@@ -15,7 +15,8 @@ use kube::{Resource, ResourceExt};
 
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
-    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Record, Rules, Source,
+    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Record, Rules,
+    Source,
 };
 use super::render;
 use super::slo::{Answer, Answers};

@@ -6,8 +6,8 @@
 
 mod check; // what must hold after every write
 mod cluster; // what others do
-mod guard; // what must hold when something starts
 mod database; // a database, and what is done to it
+mod guard; // what must hold when something starts
 mod view; // what stories look at
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -112,7 +112,7 @@ fn gates(status: &EnvironmentStatus, now: Timestamp) -> Option<Table> {
     let mut table = Table::new(&[&heading, "STATE", "UNTIL", "MESSAGE"], &[]);
     for gate in &candidate.gates {
         let tone = match gate.state {
-            CandidateGateState::Passed => Tone::Good,
+            CandidateGateState::Passed | CandidateGateState::Overridden => Tone::Good,
             CandidateGateState::Waiting => Tone::Warn,
             CandidateGateState::Failed => Tone::Bad,
         };

@@ -59,6 +59,8 @@ impl<'a> Draft<'a> {
         let baseline = current.and_then(|current| self.order.get(current.release()));
         let evidence = Evidence {
             stages: &stages,
+            // What was made is for the gates of the Pipeline: no rule of an Environment asks for its size.
+            made: &[],
             baseline: baseline.map(|baseline| &baseline.spec.evidence),
         };
         let rules: Vec<Gate> = rules.iter().map(EvidenceRule::gate).collect();

@@ -207,7 +207,9 @@ fn judge(metric: &Metric, facts: Vec<Fact>) -> Said {
             Fact::Number(number) => format!("value {number}"),
             Fact::Flag(flag) => format!("value {flag}"),
             Fact::Text(text) => format!("value '{}'", truncate(text, MAX_VALUE)),
-            Fact::Count(_) | Fact::Texts(_) | Fact::Group(_) => "the value".to_owned(),
+            Fact::Count(_) | Fact::Texts(_) | Fact::Group(_) | Fact::Map(_) => {
+                "the value".to_owned()
+            }
         };
         match expression::evaluate(pass, Scope::new([("value", fact)])) {
             Ok(true) => {}

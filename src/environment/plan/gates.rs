@@ -194,7 +194,8 @@ impl<'a> Draft<'a> {
                 TargetKind::Environment => {
                     let is_new = !entry.record.spec.kind.is_of_database() || act.at >= created;
                     let named = act.spec.release.as_deref();
-                    is_new && named.map_or(action == DecisionAction::Abort, |named| named == release)
+                    is_new
+                        && named.map_or(action == DecisionAction::Abort, |named| named == release)
                 }
                 TargetKind::Rollout | TargetKind::Pipeline | TargetKind::PipelineRun => false,
             };

@@ -187,7 +187,13 @@ impl<'a> Draft<'a> {
         let counted_since = self.counted_since();
         let is_counted =
             counted_since.is_some_and(|since| entry.started_at.is_some_and(|at| at >= since));
-        is_counted || is_last || is_way_back || holds || self.answers_a_person(entry) || is_used || has_incident
+        is_counted
+            || is_last
+            || is_way_back
+            || holds
+            || self.answers_a_person(entry)
+            || is_used
+            || has_incident
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.

@@ -4,8 +4,8 @@ mod burn;
 mod incident;
 mod migrate;
 mod promotion;
-mod smoke;
 mod protection;
+mod smoke;
 
 use std::collections::BTreeSet;
 

@@ -58,7 +58,7 @@ pub fn image<'a>(rules: &'a Migrations, images: &'a [ImageRef]) -> Option<&'a st
 
 /// Name of the Job of a phase. It is the same whoever makes it, whenever.
 pub fn phase_job_name(record: &Record, phase: MigrationPhase) -> String {
-    super::job_name(record, &format!("migrate-{}", word(phase)))
+    super::job_name(record, &format!("migrate-{}", word(phase)), 1)
 }
 
 /// What a phase is told beside what every check of its Promotion is.
