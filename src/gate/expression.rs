@@ -159,6 +159,7 @@ fn trial(number: u32) -> Vec<(&'static str, Fact)> {
             covered_lines: number,
             branches: 100,
             covered_branches: number,
+            changed: None,
         }),
         complexity: Some(Complexity {
             functions: 1,
