@@ -52,7 +52,7 @@ node() {
     export -f e2e
     local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::uninstalled operator::when_its_pod'
     long+=' slo::a_promotion slo::a_change compare::a_canary_as_ill analysis::no_requests analysis::a_value_that_flaps'
-    long+=' fault::a_repository build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
+    long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
     long+=' library:: migrate::alembic'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi

@@ -577,6 +577,7 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         since: None,
         git_ref: None,
         changes: false,
+        lines_since: None,
         ca_file: None,
         login: None,
         depth: 1,

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
-use testbed::git::GitServer;
+use testbed::git::{GitServer, Repository};
 use tokio::process::Command;
 
 use crate::app::{App, SOON, wait_for, with_app};
@@ -130,6 +130,7 @@ async fn a_run_that_is_followed_and_stopped_keeps_its_last_words() {
 pub(crate) struct Played<'a> {
     pub(crate) app: &'a App,
     pub(crate) git: GitServer,
+    pub(crate) repository: Repository,
 }
 
 impl<'a> Played<'a> {
@@ -143,7 +144,11 @@ impl<'a> Played<'a> {
             .commit("main", "Begin", &[("file", "text")])
             .await
             .unwrap();
-        Self { app, git }
+        Self {
+            app,
+            git,
+            repository,
+        }
     }
 
     /// Makes the Pipeline with these stages, and starts a run of it; its name.
