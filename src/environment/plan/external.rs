@@ -20,7 +20,7 @@ use crate::expression::{self, Fact, Scope};
 use crate::metric::placeholder;
 use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
+use crate::model::condition::{self, truncate};
 
 /// What texts of a gate may have in them.
 const PLACEHOLDERS: &str =
@@ -76,20 +76,22 @@ impl<'a> Draft<'a> {
         let ObjectCondition {
             kind,
             name,
-            condition,
+            condition: type_,
         } = object;
         let known: Option<&Vec<_>> = self.seen.conditions.get(&(*kind, name.clone()));
         let Some(known) = known else {
             return Said::Unknown(format!("there is no {kind} {name}, or its status is old"));
         };
-        match known.iter().find(|known| known.type_ == *condition) {
-            Some(known) if known.status == "True" => Said::Agreed,
+        if condition::is_true(known, type_) {
+            return Said::Agreed;
+        }
+        match known.iter().find(|known| known.type_ == *type_) {
             Some(known) => Said::Refused(format!(
-                "{condition} of {kind} {name} is {}: {}",
+                "{type_} of {kind} {name} is {}: {}",
                 known.status,
                 truncate(&known.message, MAX_PROBLEM)
             )),
-            None => Said::Refused(format!("{kind} {name} has no condition {condition}")),
+            None => Said::Refused(format!("{kind} {name} has no condition {type_}")),
         }
     }
 
