@@ -207,15 +207,15 @@ mod tests {
         (open, at.next.map(|next| next.to_string()))
     }
 
-    fn open(start: &str, end: &str) -> Option<(String, String)> {
-        Some((start.to_owned(), end.to_owned()))
+    fn open(start: &str, end: &str) -> (String, String) {
+        (start.to_owned(), end.to_owned())
     }
 
     #[test]
     fn a_freeze_once_is_open_from_its_start_and_not_at_its_end() {
         let holidays = json!({"start": "2026-12-23T00:00:00", "end": "2027-01-02T00:00:00",
                               "timeZone": "Europe/Madrid"});
-        let whole = open("2026-12-22T23:00:00Z", "2027-01-01T23:00:00Z");
+        let whole = Some(open("2026-12-22T23:00:00Z", "2027-01-01T23:00:00Z"));
         assert_eq!(
             told(&holidays, "2026-12-22T22:59:59Z"),
             (None, Some("2026-12-22T23:00:00Z".into()))
@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(
                 told(&weekly, "2027-03-26T14:00:00Z"),
                 (
-                    open("2027-03-26T14:00:00Z", "2027-03-26T23:00:00Z"),
+                    Some(open("2027-03-26T14:00:00Z", "2027-03-26T23:00:00Z")),
                     Some("2027-04-02T13:00:00Z".into())
                 ),
                 "{weekly}"
@@ -261,21 +261,18 @@ mod tests {
         let back = "0 2 * * *";
         assert_eq!(
             told(&night("Deny", back), "2027-10-31T01:30:00Z").0,
-            open("2027-10-31T00:00:00Z", "2027-10-31T02:00:00Z")
+            Some(open("2027-10-31T00:00:00Z", "2027-10-31T02:00:00Z"))
         );
         // It is not there on 28 March 2027.
         assert_eq!(
             told(&night("Deny", back), "2027-03-28T00:30:00Z").0,
-            open("2027-03-28T00:00:00Z", "2027-03-28T01:00:00Z")
+            Some(open("2027-03-28T00:00:00Z", "2027-03-28T01:00:00Z"))
         );
         let allowed = night("Allow", "30 2 * * *");
-        assert_eq!(
-            told(&allowed, "2027-03-28T01:30:00Z").0,
-            open("2027-03-28T01:30:00Z", "2027-03-28T01:30:00Z").filter(|_| false)
-        );
+        assert_eq!(told(&allowed, "2027-03-28T01:30:00Z").0, None);
         assert_eq!(
             told(&allowed, "2027-10-31T00:30:00Z").0,
-            open("2027-10-31T00:30:00Z", "2027-10-31T02:30:00Z")
+            Some(open("2027-10-31T00:30:00Z", "2027-10-31T02:30:00Z"))
         );
     }
 
@@ -285,7 +282,7 @@ mod tests {
         assert_eq!(
             told(&often, "2027-01-01T10:15:00Z"),
             (
-                open("2027-01-01T09:00:00Z", "2027-01-01T11:30:00Z"),
+                Some(open("2027-01-01T09:00:00Z", "2027-01-01T11:30:00Z")),
                 Some("2027-01-01T11:00:00Z".into())
             )
         );

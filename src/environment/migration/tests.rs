@@ -37,6 +37,8 @@ fn check(outcome: Outcome, ending: Option<(i32, &str)>) -> Check {
         promotion: "p".to_owned(),
         is_suspended: false,
         outcome,
+        lost: None,
+        last_words: None,
         finished_at: is_over.then_some(NOW),
         ending: ending.map(|(exit_code, text)| Ending {
             exit_code,

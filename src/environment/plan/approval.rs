@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Approvals, CandidateGate};
@@ -92,8 +92,6 @@ impl<'a> Draft<'a> {
 
     fn count_approvals(&self, entry: &Entry<'a>, rule: &Approvals) -> Count {
         let mut count = Count::default();
-        let valid_for = SignedDuration::try_from(std::time::Duration::from(rule.valid_for));
-        let valid_for = valid_for.unwrap_or(SignedDuration::MAX);
         let authors = if rule.prevents_authors() {
             self.authors(entry)
         } else {
@@ -104,49 +102,16 @@ impl<'a> Draft<'a> {
             if count.good.iter().any(|(known, _)| known.user == user) {
                 continue;
             }
-            let ends = act.at.checked_add(valid_for).unwrap_or(Timestamp::MAX);
-            let asked = act.spec.expires_at.as_ref().map(|at| at.0);
-            let until = asked.map_or(ends, |asked| asked.min(ends));
-            let is_own = entry.record.spec.requested_by == user;
-            let problem = if rule.prevent_self_approval && is_own {
-                Some("who asked for the promotion".to_owned())
-            } else if is_author(user, &authors) {
-                Some("who is an author of the change".to_owned())
-            } else if user.starts_with(SERVICE_ACCOUNT)
-                && !rule
-                    .allow_service_accounts
-                    .iter()
-                    .any(|known| known == user)
-            {
-                Some("a service account that allowServiceAccounts does not list".to_owned())
-            } else if !rule.approvers.is_empty()
-                && !rule
-                    .approvers
-                    .iter()
-                    .any(|from| from.is(user, &act.spec.groups))
-            {
-                Some("who is none of the approvers (members of a group name it in spec.groups of their Decision)".to_owned())
-            } else if !has_digest(entry, act) {
-                Some("which names another digest".to_owned())
-            } else if act.at < self.seen.created_at {
-                Some("which is from before the Environment was created".to_owned())
-            } else if let Some(since) = self.policy.changed_after(act) {
-                Some(format!(
-                    "which is from before the protection changed at {since}"
-                ))
-            } else if until <= self.now {
-                Some(format!("which ended at {until}"))
-            } else {
-                None
-            };
-            match problem {
-                Some(problem) => {
+            let until = ends_at(act, rule);
+            match self.why_not(entry, rule, act, &authors) {
+                None if until > self.now => count.good.push((approval(act), until)),
+                problem => {
+                    let problem = problem.unwrap_or_else(|| format!("which ended at {until}"));
                     let text = format!("that of {user} does not count, {problem}");
                     if !count.refused.contains(&text) {
                         count.refused.push(text);
                     }
                 }
-                None => count.good.push((approval(act), until)),
             }
         }
         // What is said of somebody whose other approval counts is of no use.
@@ -157,6 +122,46 @@ impl<'a> Draft<'a> {
         count.refused.retain(|text| !is_moot(text));
         count.refused.truncate(MAX_REFUSED);
         count
+    }
+
+    /// Why an approval does not count, whenever it ends.
+    fn why_not(
+        &self,
+        entry: &Entry<'a>,
+        rule: &Approvals,
+        act: &Act,
+        authors: &BTreeSet<String>,
+    ) -> Option<String> {
+        let user = act.spec.user.as_str();
+        let is_own = entry.record.spec.requested_by == user;
+        let is_listed = || {
+            rule.allow_service_accounts
+                .iter()
+                .any(|known| known == user)
+        };
+        let is_approver = || {
+            let mut approvers = rule.approvers.iter();
+            approvers.any(|from| from.is(user, &act.spec.groups))
+        };
+        let because = if rule.prevent_self_approval && is_own {
+            "who asked for the promotion"
+        } else if is_author(user, authors) {
+            "who is an author of the change"
+        } else if user.starts_with(SERVICE_ACCOUNT) && !is_listed() {
+            "a service account that allowServiceAccounts does not list"
+        } else if !rule.approvers.is_empty() && !is_approver() {
+            "who is none of the approvers (members of a group name it in spec.groups of their Decision)"
+        } else if !has_digest(entry, act) {
+            "which names another digest"
+        } else if act.at < self.seen.created_at {
+            "which is from before the Environment was created"
+        } else {
+            let since = self.policy.changed_after(act)?;
+            return Some(format!(
+                "which is from before the protection changed at {since}"
+            ));
+        };
+        Some(because.to_owned())
     }
 
     /// Names and addresses of everybody who wrote what the Release would bring here.
@@ -193,6 +198,13 @@ fn missing(rule: &Approvals, count: &Count) -> Vec<String> {
         (have < need).then(|| format!("{have} of {need} from {}", from.who()))
     });
     enough.into_iter().chain(from).collect()
+}
+
+/// When an approval ends.
+fn ends_at(act: &Act, rule: &Approvals) -> Timestamp {
+    let ends = after(act.at, rule.valid_for.into());
+    let asked = act.spec.expires_at.as_ref().map(|at| at.0);
+    asked.map_or(ends, |asked| asked.min(ends))
 }
 
 fn deadline(entry: &Entry, span: std::time::Duration) -> Timestamp {

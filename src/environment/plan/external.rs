@@ -19,8 +19,8 @@ use crate::check::api::CheckJob;
 use crate::expression::{self, Fact, Scope};
 use crate::metric::placeholder;
 use crate::metric::provider::{self, Credentials, Window};
-use crate::model::action::Action;
-use crate::model::condition::truncate;
+use crate::model::action::{Action, Request};
+use crate::model::condition::{self, truncate};
 
 /// What texts of a gate may have in them.
 const PLACEHOLDERS: &str =
@@ -76,20 +76,22 @@ impl<'a> Draft<'a> {
         let ObjectCondition {
             kind,
             name,
-            condition,
+            condition: type_,
         } = object;
         let known: Option<&Vec<_>> = self.seen.conditions.get(&(*kind, name.clone()));
         let Some(known) = known else {
             return Said::Unknown(format!("there is no {kind} {name}, or its status is old"));
         };
-        match known.iter().find(|known| known.type_ == *condition) {
-            Some(known) if known.status == "True" => Said::Agreed,
+        if condition::is_true(known, type_) {
+            return Said::Agreed;
+        }
+        match known.iter().find(|known| known.type_ == *type_) {
             Some(known) => Said::Refused(format!(
-                "{condition} of {kind} {name} is {}: {}",
+                "{type_} of {kind} {name} is {}: {}",
                 known.status,
                 truncate(&known.message, MAX_PROBLEM)
             )),
-            None => Said::Refused(format!("{kind} {name} has no condition {condition}")),
+            None => Said::Refused(format!("{kind} {name} has no condition {type_}")),
         }
     }
 
@@ -149,23 +151,13 @@ impl<'a> Draft<'a> {
         let interval = SignedDuration::try_from(rule.interval()).unwrap_or(SignedDuration::MAX);
         let answer = self.seen.answers.get(&key);
         let due = answer.map(|answer| answer.at.checked_add(interval).unwrap_or(Timestamp::MAX));
-        match due.filter(|due| *due > self.now) {
-            Some(due) => gates.ask_again(due),
-            None => {
-                let credentials = Credentials {
-                    namespace: self.seen.key.namespace.clone(),
-                    ..Credentials::default()
-                };
-                let window = Window {
-                    since: self.now,
-                    interval: rule.interval(),
-                    now: self.now,
-                };
-                match provider::request(&metric, &credentials, &window) {
-                    Some(request) => gates.questions.push(Action::Fetch { key, request }),
-                    None => return Said::Unknown("nobody is asked".to_owned()),
-                }
-            }
+        if let Some(due) = due.filter(|due| *due > self.now) {
+            gates.ask_again(due);
+        } else {
+            let Some(request) = self.question(&metric, rule) else {
+                return Said::Unknown("nobody is asked".to_owned());
+            };
+            gates.questions.push(Action::Fetch { key, request });
         }
         let Some(answer) = answer else {
             return Said::Asking;
@@ -174,6 +166,19 @@ impl<'a> Draft<'a> {
             Ok(facts) => judge(&metric, facts),
             Err(problem) => Said::Unknown(truncate(&problem, MAX_PROBLEM).to_owned()),
         }
+    }
+
+    fn question(&self, metric: &Metric, rule: &ExternalGate) -> Option<Request> {
+        let credentials = Credentials {
+            namespace: self.seen.key.namespace.clone(),
+            ..Credentials::default()
+        };
+        let window = Window {
+            since: self.now,
+            interval: rule.interval(),
+            now: self.now,
+        };
+        provider::request(metric, &credentials, &window)
     }
 
     fn value_of(&self, entry: &Entry<'a>, name: &str) -> Result<String, String> {

@@ -599,7 +599,6 @@ fn a_person_promotes_an_older_release() {
 fn a_decision_that_cannot_be_followed_is_named() {
     let mut world = running(1);
     world.decide("alice", "Promote", "staging", &json!({"release": "shop-9"}));
-    world.decide("alice", "Pin", "production", &json!({"release": "shop-1"}));
     world.settle();
     assert!(
         world
@@ -607,13 +606,6 @@ fn a_decision_that_cannot_be_followed_is_named() {
             .contains("there is no Release shop-9"),
         "{}",
         world.message("staging")
-    );
-    assert!(
-        world
-            .message("production")
-            .contains("(Pin) is not followed"),
-        "{}",
-        world.message("production")
     );
 }
 

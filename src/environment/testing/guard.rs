@@ -40,7 +40,10 @@ impl World {
     pub(super) fn check_start(&self, environment: &str, promotion: &Promotion) {
         let object = self.object(ObjectKind::Environment, environment);
         let protection = object["spec"]["protection"].clone();
-        if protection.get("freezes").is_none() {
+        let is_guarded = ["freezes", "soak", "gates"]
+            .iter()
+            .all(|rule| protection.get(rule).is_some());
+        if !is_guarded {
             return;
         }
         let name = promotion.metadata.name.clone().unwrap_or_default();

@@ -36,6 +36,7 @@ fn good(format: ReportFormat, summary: &mut ReportSummary) {
                 covered_lines: 90,
                 branches: 10,
                 covered_branches: 9,
+                changed: None,
             });
         }
         ReportFormat::Sarif => look(FindingCategory::Code),
