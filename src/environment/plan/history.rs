@@ -204,7 +204,7 @@ fn alone(seen: &Observed) -> Vec<Entry<'_>> {
             phase: status.phase.unwrap_or(lost),
             started_at: None,
             finished_at: ended,
-            is_recovered: false,
+            is_recovered: status.phase.is_none() && !is_last,
         }
     });
     all.collect()
@@ -280,7 +280,7 @@ fn recover(seen: &Observed, order: &Order, record: &Record, later: &[Record]) ->
         let phase = match told {
             Some(PromotionPhase::RolledBack) => PromotionPhase::RolledBack,
             // At most one is active at a time, so only the last of all can be.
-            _ if later.is_empty() && failed_at.is_none() => PromotionPhase::Promoting,
+            _ if is_last(seen, record, later) && failed_at.is_none() => PromotionPhase::Promoting,
             _ => PromotionPhase::Failed,
         };
         return of(phase, Some(deployed.since.0), failed_at);
@@ -365,6 +365,13 @@ fn asked_to_leave(
     (was_asked && may_have_been_good).then_some(back.created_at)
 }
 
+/// Whether nothing came after a Promotion, migrations alone included: then it may be under way.
+fn is_last(seen: &Observed, record: &Record, later: &[Record]) -> bool {
+    let number = record.spec.number;
+    let mut alone = seen.migrations.iter();
+    later.is_empty() && !alone.any(|other| other.spec.number > number)
+}
+
 /// What is left to go by where no record says anything about a Promotion: what the Rollouts run.
 fn told_by_rollouts(seen: &Observed, record: &Record, later: &[Record]) -> PromotionPhase {
     let runs = |pick: fn(&Followed) -> &BTreeMap<String, String>| {
@@ -376,7 +383,10 @@ fn told_by_rollouts(seen: &Observed, record: &Record, later: &[Record]) -> Promo
         seen.is_blank() && answers.any(|answer| answer == Some(true))
     };
     let is_stable = runs(|state| &state.stable);
-    match (later.is_empty(), is_stable || runs(|state| &state.canary)) {
+    match (
+        is_last(seen, record, later),
+        is_stable || runs(|state| &state.canary),
+    ) {
         // Whether it was verified is not known, so it is verified again.
         (true, true) => PromotionPhase::Promoting,
         // With any other status left it is simply new.

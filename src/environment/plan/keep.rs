@@ -26,6 +26,7 @@ impl<'a> Draft<'a> {
             .history
             .entries
             .iter()
+            .chain(&self.history.migrations)
             .filter(|e| e.is_recovered)
             .copied()
             .collect();
