@@ -80,7 +80,9 @@ impl World {
     fn check_attempts(&self, environment: &str, promotions: &[Promotion]) {
         let lifts = self.names(ObjectKind::Decision).into_iter().any(|name| {
             let spec = &self.object(ObjectKind::Decision, &name)["spec"];
-            spec["target"]["name"] == environment && spec["action"] == "Resume"
+            // A Retry lifts what holds, also where another wish comes before it.
+            let lifts = spec["action"] == "Resume" || spec["action"] == "Retry";
+            spec["target"]["name"] == environment && lifts
         });
         let holds = self.specs[environment].pointer("/rollback/holdAfter");
         if lifts || holds == Some(&Value::Bool(false)) {
