@@ -115,6 +115,8 @@ fn syft(subject: &Subject, file: &Path) -> Command {
         .env_remove(task::VARIABLE)
         // It needs nothing but the registry.
         .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
+        // Else every file that a package manager knows is a component of its own: thousands, and nobody asks for them.
+        .env("SYFT_FILE_METADATA_SELECTION", "none")
         .env(
             "SYFT_REGISTRY_INSECURE_USE_HTTP",
             subject.insecure.to_string(),

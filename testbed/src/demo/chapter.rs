@@ -127,7 +127,7 @@ impl Chapter<'_> {
         });
         let name = found.await?;
         self.teller.good(&format!("PipelineRun {name} starts"));
-        let mut told = 0;
+        let (mut told, mut judged) = (0, false);
         let what = format!("PipelineRun {name} to end");
         let run = world.until(self.teller, (&what, RUNS), |world| {
             let Some(run) = world.object("PipelineRun", &name) else {
@@ -141,6 +141,14 @@ impl Chapter<'_> {
                 self.stage_told(&run, stage);
             }
             told = told.max(ended.len());
+            // What signs comes after them.
+            let gates = gates(&run);
+            if !gates.is_empty() && !judged {
+                judged = true;
+                for [name, result] in gates {
+                    self.teller.good(&format!("gate {name}: {result}"));
+                }
+            }
             match text(&run, "/status/phase") {
                 "Succeeded" if !text(&run, "/status/release").is_empty() => Look::So(run),
                 "Failed" | "Cancelled" | "TimedOut" => Look::Never(said_of_failure(&run)),
@@ -148,9 +156,6 @@ impl Chapter<'_> {
             }
         });
         let run = run.await?;
-        for [name, result] in gates(&run) {
-            self.teller.good(&format!("gate {name}: {result}"));
-        }
         self.teller
             .good(&format!("Release {}", text(&run, "/status/release")));
         Ok(run)
