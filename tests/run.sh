@@ -55,7 +55,6 @@ node() {
     long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
     long+=' library:: migrate::alembic'
     local at_once=3
-    long+=' library::'
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \
         'e2e $at_once --skip operator:: --skip rights:: --skip envoy:: $skipped && e2e 1 operator:: $skipped && e2e 1 rights::'
