@@ -126,14 +126,14 @@ impl<'a> Machine<'a> {
         if self.status.state.is_over() {
             return None;
         }
-        let usual = self.course.phases().iter().copied();
+        let mut usual = self.course.phases().iter().copied();
         let is_left = |phase: &MigrationPhase| {
             self.rules.command(*phase).is_some() && !self.status.has_passed(*phase)
         };
         if self.has_failed() {
             return self.way_back().filter(is_left);
         }
-        usual.into_iter().find(is_left)
+        usual.find(is_left)
     }
 
     /// Whether a phase has failed that is followed by the way back.
