@@ -71,7 +71,7 @@ impl Course {
 }
 
 /// What comes next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The Job of a phase is made, suspended.
     Make(MigrationPhase),
@@ -126,15 +126,14 @@ impl<'a> Machine<'a> {
         if self.status.state.is_over() {
             return None;
         }
-        let usual = self.course.phases().iter().copied();
-        let back = self.way_back().into_iter();
+        let mut usual = self.course.phases().iter().copied();
         let is_left = |phase: &MigrationPhase| {
             self.rules.command(*phase).is_some() && !self.status.has_passed(*phase)
         };
         if self.has_failed() {
-            return back.filter(|phase| is_left(phase)).last();
+            return self.way_back().filter(is_left);
         }
-        usual.into_iter().find(is_left)
+        usual.find(is_left)
     }
 
     /// Whether a phase has failed that is followed by the way back.

@@ -193,7 +193,7 @@ fn alone(seen: &Observed) -> Vec<Entry<'_>> {
     let all = seen.migrations.iter().map(|record| {
         let status = &record.status;
         let is_last = record.spec.number.is_none_or(|number| number >= last);
-        let lost = if is_last {
+        let without = if is_last {
             PromotionPhase::Pending
         } else {
             PromotionPhase::Superseded
@@ -201,7 +201,7 @@ fn alone(seen: &Observed) -> Vec<Entry<'_>> {
         let ended = status.finished_at.as_ref().map(|at| at.0);
         Entry {
             record,
-            phase: status.phase.unwrap_or(lost),
+            phase: status.phase.unwrap_or(without),
             started_at: None,
             finished_at: ended,
             is_recovered: status.phase.is_none() && !is_last,

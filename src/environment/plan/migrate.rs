@@ -206,22 +206,40 @@ impl<'a> Draft<'a> {
             return self.leave(entry, (phase, reason, &actor, &text));
         }
         let (seen, record) = (self.seen, entry.record);
-        if machine.current().is_some() {
-            if self.takes_lock(entry) {
-                return;
-            }
-            let waits = self.held_by_another(entry);
-            let is_idle = !machine.is_running();
-            let waits = waits.or_else(|| self.lacks_secret(rules).filter(|_| is_idle));
-            if let Some(waits) = waits {
-                return self.wait_for_guard(entry, &machine, &waits);
-            }
+        if machine.current().is_some() && self.is_kept_waiting(entry, rules, &machine) {
+            return;
         }
         let is_its = |check: &&Check| check.promotion == record.target.uid;
         let next = machine.advance(
             |phase| render::phase_job_name(record, phase),
             |name| seen.checks.get(name).filter(is_its),
         );
+        self.carry_out(entry, machine, next, image);
+    }
+
+    /// Whether the lock of the database, or a Secret, comes first.
+    fn is_kept_waiting(
+        &mut self,
+        entry: &Entry<'a>,
+        rules: &Migrations,
+        machine: &Machine<'a>,
+    ) -> bool {
+        if self.takes_lock(entry) {
+            return true;
+        }
+        let is_idle = !machine.is_running();
+        let waits = self.held_by_another(entry);
+        let waits = waits.or_else(|| self.lacks_secret(rules).filter(|_| is_idle));
+        let Some(waits) = waits else {
+            return false;
+        };
+        self.wait_for_guard(entry, machine, &waits);
+        true
+    }
+
+    /// What is next, on record and then done.
+    fn carry_out(&mut self, entry: &Entry<'a>, machine: Machine<'a>, next: Next, image: &str) {
+        let (seen, record) = (self.seen, entry.record);
         match next {
             Next::Over => self.after_migrations(entry, machine),
             Next::Again => self.note(entry, machine, None),
@@ -236,16 +254,14 @@ impl<'a> Draft<'a> {
                     image,
                     commit: self.commit_of(entry),
                 };
-                let job = render::phase_job(seen, record, (rules, phase), telling);
+                let job = render::phase_job(seen, record, (machine.rules, phase), telling);
                 self.note(entry, machine, None);
                 self.actions.extend(job.map(Action::Create));
             }
             Next::Release(phase) => {
                 let name = render::phase_job_name(record, phase);
-                let job = seen
-                    .checks
-                    .get(&name)
-                    .map(|job| render::let_go(&job.target));
+                let job = seen.checks.get(&name);
+                let job = job.map(|job| render::let_go(&job.target));
                 self.note(entry, machine, Some(phase));
                 self.actions.extend(job);
             }

@@ -164,10 +164,7 @@ impl<'a> Draft<'a> {
             .filter_map(|entry| Some((entry, entry.record.status.migrations.as_ref()?)));
         let (last, left) = all.max_by_key(|(entry, _)| entry.record.spec.number)?;
         let is_good = left.state != MigrationState::Stuck;
-        let reason = match left.state {
-            MigrationState::Stuck => STUCK,
-            state => state.as_str(),
-        };
+        let reason = if is_good { left.state.as_str() } else { STUCK };
         let version = left.version.as_ref();
         let at = version.map_or(String::new(), |version| format!(" at version {version}"));
         let name = last.name();

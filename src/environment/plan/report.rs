@@ -64,28 +64,7 @@ impl<'a> Draft<'a> {
 
     fn phase(&self, shown: &Shown, moving: Option<Entry<'a>>) -> (EnvironmentPhase, Why) {
         if let (Some(entry), Some(said)) = (moving, &shown.promoting) {
-            let message = said.message.clone();
-            return if entry.is_rollback() {
-                (
-                    EnvironmentPhase::RollingBack,
-                    Why::warning("RollingBack", message),
-                )
-            } else if entry.phase == PromotionPhase::Migrating {
-                (
-                    EnvironmentPhase::Migrating,
-                    Why::normal("Migrating", message),
-                )
-            } else if entry.phase == PromotionPhase::Verifying {
-                (
-                    EnvironmentPhase::Verifying,
-                    Why::normal("Verifying", message),
-                )
-            } else {
-                (
-                    EnvironmentPhase::Promoting,
-                    Why::normal("Promoting", message),
-                )
-            };
+            return of_moving(&entry, said.message.clone());
         }
         if let Some(failed) = self.history.rollback_owed() {
             let message = said_of(&failed).message;
@@ -252,6 +231,22 @@ impl<'a> Draft<'a> {
             Some(_) => (false, Said::new("RolloutUnhealthy", unwell.join("; "))),
         })
     }
+}
+
+/// Where an Environment is whose promotion changes what runs.
+fn of_moving(entry: &Entry, message: String) -> (EnvironmentPhase, Why) {
+    if entry.is_rollback() {
+        let why = Why::warning("RollingBack", message);
+        return (EnvironmentPhase::RollingBack, why);
+    }
+    let (phase, reason) = if entry.phase == PromotionPhase::Migrating {
+        (EnvironmentPhase::Migrating, "Migrating")
+    } else if entry.phase == PromotionPhase::Verifying {
+        (EnvironmentPhase::Verifying, "Verifying")
+    } else {
+        (EnvironmentPhase::Promoting, "Promoting")
+    };
+    (phase, Why::normal(reason, message))
 }
 
 /// Whether a promotion waits for what has to hold before it starts.

@@ -103,15 +103,14 @@ pub fn phase_job(
     }
     let env = job.body.pointer_mut("/spec/template/spec/containers/0/env");
     if let Some(env) = env.and_then(Value::as_array_mut) {
-        env.extend(rules.env.iter().map(|variable| match &variable.secret_ref {
-            Some(secret) => json!({
-                "name": variable.name,
-                "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}},
-            }),
-            None => {
-                let value = variable.value.as_deref().unwrap_or_default();
-                json!({"name": variable.name, "value": value})
+        env.extend(rules.env.iter().map(|variable| {
+            let name = &variable.name;
+            if let Some(secret) = &variable.secret_ref {
+                let of = json!({"name": secret.name, "key": secret.key});
+                return json!({"name": name, "valueFrom": {"secretKeyRef": of}});
             }
+            let value = variable.value.as_deref().unwrap_or_default();
+            json!({"name": name, "value": value})
         }));
     }
     Some(job)
