@@ -4,6 +4,9 @@ pub mod list;
 pub mod rollback;
 pub mod table;
 
+#[cfg(test)]
+mod testing;
+
 use clap::Subcommand;
 
 use super::text::Palette;

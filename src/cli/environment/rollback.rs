@@ -111,7 +111,7 @@ fn way_back<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::tests::promotions;
+    use super::super::testing::promotions;
     use super::*;
 
     #[test]

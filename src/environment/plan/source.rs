@@ -58,8 +58,8 @@ impl<'a> Draft<'a> {
             PromotionAvailability::Any => names(" or "),
         };
         if entry.record.spec.decision.is_none() {
-            return (!self.is_available(release))
-                .then(|| format!("{release} does not run in {all} any more"));
+            let may_come = self.is_available(release) || self.keeps_its_place(entry);
+            return (!may_come).then(|| format!("{release} does not run in {all} any more"));
         }
         if self.has_succeeded(release) {
             return None;
@@ -112,15 +112,19 @@ impl<'a> Draft<'a> {
         Some(Wish::forward(release, SLIPWAY, current.clone()))
     }
 
-    /// Whether what waits does not give way to newer Releases: each has its turn, or it has waited for too long. What may not
-    /// come any more gives way in any case.
+    /// Whether what waits does not give way to newer Releases: it has its turn. What may not come any more gives way in any
+    /// case.
     pub(super) fn keeps_its_place(&self, entry: &Entry) -> bool {
+        self.has_turn(entry) && self.has_succeeded(entry.release())
+    }
+
+    /// Whether it is the turn of what waits: each has one, or it has waited for too long.
+    fn has_turn(&self, entry: &Entry) -> bool {
         let rule = &self.seen.spec.promotion;
         let has_waited = rule
             .max_hold
             .is_some_and(|most| after(self.waits_since(entry), most.into()) <= self.now);
-        let has_turn = rule.order == PromotionOrder::InOrder || has_waited;
-        has_turn && self.is_available(entry.release())
+        rule.order == PromotionOrder::InOrder || has_waited
     }
 
     /// Since when something waits here without anything being started.

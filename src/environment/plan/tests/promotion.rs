@@ -286,8 +286,9 @@ fn an_environment_that_is_made_again_goes_on_from_its_records() {
         &json!({"release": "shop-2"}),
     );
     world.settle();
-    let last = world.promotions_of("production").pop().unwrap();
-    assert_eq!((last.spec.number, last.spec.attempt), (Some(4), 2));
+    let again = &world.promotions_of("production")[3];
+    assert_eq!(again.spec.release, "shop-2");
+    assert_eq!((again.spec.number, again.spec.attempt), (Some(4), 2));
 }
 
 /// `web` comes after `api`.
