@@ -12,12 +12,14 @@
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
 //!
 //! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
-//! makes and follows a single Job, `stop` ends a run before its time, `conclude` judges; this file does what comes before.
+//! makes and follows a single Job, `made` takes in what it has made, `stop` ends a run before its time, `conclude` judges;
+//! this file does what comes before.
 
 mod attempt;
 mod begin;
 mod cells;
 mod conclude;
+mod made;
 mod stage;
 mod stop;
 

@@ -60,7 +60,8 @@ fn check_stage(spec: &PipelineSpec, stage: &Stage, path: &str, problems: &mut Ve
             "a stage with packages runs once, before the Release: take matrix and always out";
         wrong(".packages", problem);
     }
-    if !stage.changes.is_empty() && !(runs_once && stage.packages.is_empty()) {
+    let may_be_left_out = runs_once && stage.packages.is_empty();
+    if !stage.changes.is_empty() && !may_be_left_out {
         let problem =
             "a stage with changes may be left out: it takes no packages, no matrix and no always";
         wrong(".changes", problem);

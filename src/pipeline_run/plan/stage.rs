@@ -6,18 +6,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{
-    Artifact, ArtifactKind, Attestation, CellStatus, Failure, FailureKind, SkipReason, StagePhase,
-    StageStatus, TriggerKind,
+    Attestation, CellStatus, Failure, FailureKind, SkipReason, StagePhase, StageStatus, TriggerKind,
 };
+use super::super::param;
 use super::super::verdict::{self, Ending};
-use super::super::{param, render, tag};
 use super::Draft;
 use super::attempt::{Now, Part};
 use super::cells;
 use crate::pipeline::api::{Matrix, PipelineSpec, Stage};
 use crate::pipeline::condition::{self, Facts};
 use crate::pipeline::matrix::{self, Cell};
-use crate::runner::report::PackageReport;
 
 /// When a stage's turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,19 +154,7 @@ impl Draft<'_> {
                 return;
             }
         }
-        if !stage.type_.has_source() && !render::has_subjects(spec, &self.next, stage) {
-            let why = "not started, because the run has made nothing that it is about".to_owned();
-            skip(status, SkipReason::Nothing, why);
-            return;
-        }
-        if !self.has_tags(stage) {
-            let why = "not started, because all its tags are for versions (refs/tags/v1.2.3)";
-            skip(status, SkipReason::Nothing, why.to_owned());
-            return;
-        }
-        let mut images = stage.images_from();
-        if let Some(missing) = images.find(|name| !self.has_made(name)) {
-            let why = format!("not started, because {missing} has pushed no image in this run");
+        if let Some(why) = self.lacks(spec, stage) {
             skip(status, SkipReason::Nothing, why);
             return;
         }
@@ -203,18 +189,6 @@ impl Draft<'_> {
                     Some(SkipReason::When | SkipReason::Nothing | SkipReason::Unchanged)
                 )
         })
-    }
-
-    fn has_tags(&self, stage: &Stage) -> bool {
-        let sha = self.next.sha.as_deref().unwrap_or_default();
-        let git_ref = &self.seen.spec.git_ref;
-        let tag = stage.tag.as_ref();
-        tag.is_none_or(|tag| !tag::names(&tag.names, git_ref, sha).is_empty())
-    }
-
-    fn has_made(&self, artifact: &str) -> bool {
-        let mut artifacts = self.next.artifacts.iter();
-        artifacts.any(|known| known.name == artifact)
     }
 
     fn is_wanted(&self, spec: &PipelineSpec, stage: &Stage) -> Result<bool, String> {
@@ -367,41 +341,11 @@ impl Draft<'_> {
             self.next.attestations.retain(is_other);
             self.next.attestations.push(said);
         }
-        for PackageReport(name, digest, size, version) in ending.packages {
-            let mut packages = part.stage.packages.iter();
-            // A report can be forged by nobody but us; still, it makes nothing that the Pipeline does not name.
-            if let Some(package) = packages.find(|package| package.name == name) {
-                self.note_artifact(Artifact {
-                    name,
-                    kind: ArtifactKind::Package,
-                    reference: package.repository.clone(),
-                    digest,
-                    size: Some(size),
-                    version,
-                });
-            }
+        self.take_in_packages(part, ending.packages);
+        if let Some(digest) = ending.digest {
+            own.digest = part.cell.map(|_| digest.clone());
+            self.take_in_image(part, digest, ending.size);
         }
-        let Some(digest) = ending.digest else {
-            return;
-        };
-        let of_platform = part.cell.and_then(Cell::platform);
-        own.digest = part.cell.map(|_| digest.clone());
-        if let (None, Some(build)) = (of_platform, &part.stage.build) {
-            self.note_artifact(Artifact {
-                name: part.stage.name.clone(),
-                kind: ArtifactKind::Image,
-                reference: build.image.clone(),
-                digest,
-                size: ending.size,
-                version: None,
-            });
-        }
-    }
-
-    fn note_artifact(&mut self, made: Artifact) {
-        let artifacts = &mut self.next.artifacts;
-        artifacts.retain(|known| known.name != made.name);
-        artifacts.push(made);
     }
 }
 

@@ -2,11 +2,6 @@
 //!
 //! It has the logins, and runs no code of people's; the script has none of them.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "naming a field of a JSON object never fails: it adds the field"
-)]
-
 use std::collections::BTreeMap;
 
 use serde_json::json;
