@@ -14,6 +14,9 @@ use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 use crate::runner::task;
 
+mod service;
+use service::{about_services, failed_service};
+
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
 /// pods are not in step.
 const LATE_POD: SignedDuration = SignedDuration::from_secs(10);
@@ -176,45 +179,6 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
          resources.requests: {waiting}"
     );
     Verdict::Over(Box::new(ending(FailureKind::Infra, message)))
-}
-
-/// A service that has ended before the script was started is started again by Kubernetes, without end; once is enough.
-fn failed_service(pod: &Pod) -> Option<Ending> {
-    if pod.has_main {
-        return None;
-    }
-    let mut services = pod.services.iter();
-    services.find_map(|(name, service)| {
-        let ended = service.last_end.as_ref()?;
-        let how = how_it_ended(ended);
-        let message =
-            format!("service {name} did not become ready: {how}; see its log, and ready.timeout");
-        Some(Ending {
-            log_tail: log_tail(&ended.message),
-            ..ending(FailureKind::Service, message)
-        })
-    })
-}
-
-/// What has to be known of the services of a stage that has failed.
-fn about_services(pod: &Pod) -> Option<String> {
-    let mut services = pod
-        .services
-        .iter()
-        .filter(|(_, service)| service.restarts > 0);
-    let (name, service) = services.next()?;
-    let how = service
-        .last_end
-        .as_ref()
-        .map_or_else(String::new, |ended| format!(", {}", how_it_ended(ended)));
-    Some(format!("service {name} has ended meanwhile{how}"))
-}
-
-fn how_it_ended(ended: &Ended) -> String {
-    if ended.reason == "OOMKilled" {
-        return "it used more memory than its limit".to_owned();
-    }
-    format!("it ended with exit code {}", ended.exit_code)
 }
 
 fn completed(stage: &Stage, pod: Option<&Pod>) -> Ending {

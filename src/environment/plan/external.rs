@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
         if let Some(due) = due.filter(|due| *due > self.now) {
             gates.ask_again(due);
         } else {
-            let Some(request) = self.gate_question(&metric, rule) else {
+            let Some(request) = self.asks(&metric, rule) else {
                 return Said::Unknown("nobody is asked".to_owned());
             };
             gates.questions.push(Action::Fetch { key, request });
@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn gate_question(&self, metric: &Metric, rule: &ExternalGate) -> Option<Request> {
+    fn asks(&self, metric: &Metric, rule: &ExternalGate) -> Option<Request> {
         let credentials = Credentials {
             namespace: self.seen.key.namespace.clone(),
             ..Credentials::default()
