@@ -242,7 +242,7 @@ async fn nobody_decides_as_somebody_else() {
         // With a token of its own it is itself, and may approve; what that is worth, the Environment says.
         let mut config = config().await;
         config.auth_info = AuthInfo {
-            token: token.status.map(|status| status.token.into()),
+            token: token.status.and_then(|status| status.token).map(Into::into),
             ..AuthInfo::default()
         };
         let own = api_of(
