@@ -36,7 +36,7 @@ impl Gates {
 
     /// The gates that have not passed.
     pub(super) fn open(&self) -> impl Iterator<Item = &CandidateGate> {
-        let open = |gate: &&CandidateGate| gate.state != CandidateGateState::Passed;
+        let open = |gate: &&CandidateGate| !gate.state.lets_pass();
         self.all.iter().filter(open)
     }
 
