@@ -129,6 +129,7 @@ mod tests {
         serde_json::from_value(test).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "that is what is judged")]
     fn reply(status: u16, body: &str) -> Result<Reply, String> {
         let body = body.as_bytes().to_vec();
         Ok(Reply { status, body })
