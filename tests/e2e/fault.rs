@@ -125,8 +125,9 @@ async fn what_is_taken_from_a_stage_is_run_again_unless_once_is_enough() {
             let found = (&stage["phase"], &stage["attempt"], &stage["infraRetries"]);
             let expected = (&json!("Succeeded"), &json!(2), &json!(1));
             assert_eq!(found, expected, "{stage:#}");
-            let kept = played.logs(&run, &["--kept", "--stage", name]).await;
-            for attempt in 1..=2 {
+            for attempt in ["1", "2"] {
+                let args = ["--kept", "--stage", name, "--attempt", attempt];
+                let kept = played.logs(&run, &args).await;
                 let words = format!("begin {name}, attempt {attempt}\n");
                 assert!(kept.contains(&words), "{kept}");
             }
@@ -262,10 +263,9 @@ async fn a_repository_that_does_not_answer_is_waited_for() {
         let unit = stage(&status, "unit");
         let found = (&unit["phase"], &unit["attempt"]);
         assert_eq!(found, (&json!("Succeeded"), &json!(2)));
-        let kept = played
-            .logs("mine", &["--kept", "--stage", "unit"])
-            .await;
-        for words in ["asked again in", "fetched\n"] {
+        for (attempt, words) in [("1", "asked again in"), ("2", "fetched\n")] {
+            let args = ["--kept", "--stage", "unit", "--attempt", attempt];
+            let kept = played.logs("mine", &args).await;
             assert!(kept.contains(words), "{words} is not in {kept}");
         }
     })
