@@ -49,37 +49,7 @@ pub(super) struct Parts {
 
 pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Value {
     let settings = stage.pod(&spec.defaults);
-    let mut parts = Parts {
-        init: vec![tools(runner(seen))],
-        main: json!({}),
-        volumes: vec![
-            json!({"name": "slipway", "emptyDir": {}}),
-            json!({"name": "workspace", "emptyDir": {}}),
-        ],
-    };
-    let own = supply::sign(seen, spec, stage, at);
-    let own = own.or_else(|| publish::container(seen, spec, stage, at));
-    if let Some((main, volumes)) = own {
-        // Nothing but what is in the runner's image, and the keys that it takes.
-        parts = Parts {
-            init: Vec::new(),
-            main,
-            volumes,
-        };
-    } else if let Some((main, volumes)) = supply::sbom(seen, spec, stage, at) {
-        parts.main = main;
-        parts.volumes.extend(volumes);
-    } else {
-        add_source(&mut parts, seen, (spec, stage), at);
-        add_main(&mut parts, seen, spec, stage, at);
-        let profile = settings.security_profile.unwrap_or_default();
-        parts
-            .init
-            .extend(service::containers(stage, profile, at.run));
-    }
-    if let Some(resources) = &stage.resources {
-        parts.main["resources"] = resources.clone();
-    }
+    let parts = parts(seen, spec, stage, at);
     let timeout = stage.timeout().as_secs();
     let mut pod = json!({
         "restartPolicy": "Never",
@@ -110,6 +80,43 @@ pub(super) fn pod(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_
     sidecar::add_logs(seen, &mut pod);
     limit_reports(&mut pod);
     pod
+}
+
+/// Containers and volumes, by what the stage does.
+fn parts(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Parts {
+    let mut parts = Parts {
+        init: vec![tools(runner(seen))],
+        main: json!({}),
+        volumes: vec![
+            json!({"name": "slipway", "emptyDir": {}}),
+            json!({"name": "workspace", "emptyDir": {}}),
+        ],
+    };
+    let own = supply::sign(seen, spec, stage, at);
+    let own = own.or_else(|| publish::container(seen, spec, stage, at));
+    if let Some((main, volumes)) = own {
+        // Nothing but what is in the runner's image, and the keys that it takes.
+        parts = Parts {
+            init: Vec::new(),
+            main,
+            volumes,
+        };
+    } else if let Some((main, volumes)) = supply::sbom(seen, spec, stage, at) {
+        parts.main = main;
+        parts.volumes.extend(volumes);
+    } else {
+        add_source(&mut parts, seen, (spec, stage), at);
+        add_main(&mut parts, seen, spec, stage, at);
+        let profile = stage.pod(&spec.defaults).security_profile;
+        let profile = profile.unwrap_or_default();
+        parts
+            .init
+            .extend(service::containers(stage, profile, at.run));
+    }
+    if let Some(resources) = &stage.resources {
+        parts.main["resources"] = resources.clone();
+    }
+    parts
 }
 
 /// Tells every runner of a pod how much it may report: the more containers there are, the less.

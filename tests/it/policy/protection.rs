@@ -22,6 +22,13 @@ fn changes() -> BTreeMap<&'static str, Value> {
             "smokeTests",
             json!([{ "name": "a", "job": { "image": "a" } }]),
         ),
+        (
+            "migrations",
+            json!({
+                "database": "shop", "image": "a", "withoutBackup": true,
+                "validate": {"command": ["a"]}, "run": {"command": ["a"]}, "verify": {"command": ["a"]},
+            }),
+        ),
         ("rollback", json!({ "on": [] })),
         (
             "notifications",
