@@ -295,6 +295,16 @@ async fn a_smoke_test_that_fails_takes_the_environment_back_and_the_release_no_f
     .await;
 }
 
+/// How long it has run well is in the status alone, and is counted anew when that is lost: soak only gets longer for it.
+fn without_clock(current: Vec<Deployed>) -> Vec<Deployed> {
+    let stopped = |deployed: Deployed| Deployed {
+        healthy_since: None,
+        healthy_seconds: None,
+        ..deployed
+    };
+    current.into_iter().map(stopped).collect()
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves() {
@@ -309,15 +319,6 @@ async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves
         let pods = shop.pods("staging").await;
         shop.wipe("staging").await;
         let after = shop.until_runs("staging", 1).await;
-        // How long it has run well was in the status alone, and is counted anew: soak only gets longer for it.
-        let without_clock = |current: Vec<Deployed>| -> Vec<Deployed> {
-            let stopped = |deployed: Deployed| Deployed {
-                healthy_since: None,
-                healthy_seconds: None,
-                ..deployed
-            };
-            current.into_iter().map(stopped).collect()
-        };
         assert_eq!(
             (without_clock(after.current), after.desired),
             (without_clock(before.current), before.desired)
@@ -342,8 +343,8 @@ async fn a_status_that_was_wiped_is_read_off_the_records_again_and_nothing_moves
             shop.wipe("staging").await;
             let after = shop.until("staging", "on its way again", moves).await;
             assert_eq!(
-                (after.current, after.desired),
-                (before.current, before.desired)
+                (without_clock(after.current), after.desired),
+                (without_clock(before.current), before.desired)
             );
             if phase == EnvironmentPhase::Promoting {
                 shop.until_told("staging", &story).await;
