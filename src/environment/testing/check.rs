@@ -93,7 +93,9 @@ impl World {
             let status = status(promotion);
             let was_lost = status.reason.as_deref() == Some("StatusLost");
             let phase = status.phase.unwrap_or_default();
-            matches!(phase.as_str(), "Failed" | "RolledBack") && !was_lost
+            // What was asked of the database alone says nothing about the Release.
+            let is_of_release = !promotion.spec.kind.is_of_database();
+            matches!(phase.as_str(), "Failed" | "RolledBack") && !was_lost && is_of_release
         };
         for failed in promotions.iter().filter(has_failed) {
             let again = promotions.iter().find(|other| {
