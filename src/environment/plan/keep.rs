@@ -7,16 +7,12 @@ use super::super::api::{Deployed, NotificationEvent};
 use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
-use super::candidate::not_understood;
 use super::history::Entry;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR};
 use crate::model::action::Action;
 use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::{audit, incident};
-
-/// Decisions that are named when they are not understood.
-const MAX_STRANGERS: usize = 3;
 
 impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
@@ -213,19 +209,6 @@ impl<'a> Draft<'a> {
         }
         if let Some(at) = self.outbox.next_at(self.now) {
             self.wake_at(at);
-        }
-    }
-
-    /// Names Decisions that nothing will follow, so that nobody waits for it.
-    pub(super) fn notice_strangers(&mut self) {
-        for act in not_understood(self.seen, self.now)
-            .into_iter()
-            .take(MAX_STRANGERS)
-        {
-            let (name, action) = (&act.name, act.spec.action);
-            self.notice(format!(
-                "Decision {name} ({action}) is not followed: this version of Slipway does not know {action} here yet"
-            ));
         }
     }
 }
