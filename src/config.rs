@@ -125,8 +125,8 @@ pub struct Config {
     /// Read Secrets that metrics name and that carry the label slipway.dev/use; takes the right to get Secrets.
     #[arg(long, env = "SLIPWAY_METRIC_SECRETS", global = true)]
     pub metric_secrets: bool,
-    /// Let Pipelines name Secrets that carry the label slipway.dev/use: variables and files of scripts, credentials of
-    /// repositories; takes the right to get Secrets.
+    /// Let Pipelines and migrations name Secrets that carry the label slipway.dev/use: variables and files of scripts,
+    /// credentials of repositories; takes the right to get Secrets.
     #[arg(long, env = "SLIPWAY_STAGE_SECRETS", global = true)]
     pub stage_secrets: bool,
     /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine

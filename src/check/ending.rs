@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
-use super::CHECK;
+use super::{CHECK, own};
 
 /// How the container of a check ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,13 +18,8 @@ pub struct Ending {
 /// How the container of a Job's own pod ended; nothing, where none of these pods has. Of several the first that ended counts:
 /// what came of it is done.
 pub fn ending<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Ending> {
-    let uid = job.metadata.uid.as_ref()?;
-    let is_own = |pod: &&Pod| {
-        let mut owners = pod.owner_references().iter();
-        owners.any(|owner| owner.uid == *uid)
-    };
-    pods.into_iter().filter(is_own).find_map(|pod| {
-        let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    own(job, pods).find_map(|status| {
+        let mut containers = status.container_statuses.iter().flatten();
         let ended = containers.find(|container| container.name == CHECK)?;
         let ended = ended.state.as_ref()?.terminated.as_ref()?;
         Some(Ending {

@@ -74,13 +74,7 @@ pub fn outcome<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Outcom
 }
 
 fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
-    let uid = job.metadata.uid.as_ref()?;
-    let is_own = |pod: &&Pod| {
-        let mut owners = pod.owner_references().iter();
-        owners.any(|owner| owner.uid == *uid)
-    };
-    let mut own = pods.into_iter().filter(is_own);
-    let trouble = own.find_map(|pod| trouble::of_pod(pod.status.as_ref()?))?;
+    let trouble = own(job, pods).find_map(trouble::of_pod)?;
     let name = job.name_any();
     Some(format!(
         "{}: {} (of Job {name})",
@@ -98,26 +92,21 @@ pub fn lost<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<St
     if !conditions.iter().any(has_failed) {
         return None;
     }
-    let uid = job.metadata.uid.as_ref()?;
-    let is_own = |pod: &&Pod| {
-        let mut owners = pod.owner_references().iter();
-        owners.any(|owner| owner.uid == *uid)
-    };
-    let mut own = pods.into_iter().filter(is_own);
-    own.find_map(|pod| taken_away(pod.status.as_ref()?))
+    own(job, pods).find_map(taken_away)
 }
 
-/// What the container of a check said at its end.
-pub fn last_words<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
-    let uid = job.metadata.uid.as_ref()?;
-    let is_own = |pod: &&Pod| {
+/// The statuses of those pods that are the Job's own.
+fn own<'a>(
+    job: &Job,
+    pods: impl IntoIterator<Item = &'a Pod>,
+) -> impl Iterator<Item = &'a PodStatus> {
+    let uid = job.metadata.uid.clone();
+    let is_own = move |pod: &&Pod| {
         let mut owners = pod.owner_references().iter();
-        owners.any(|owner| owner.uid == *uid)
+        owners.any(|owner| uid.as_ref() == Some(&owner.uid))
     };
     let own = pods.into_iter().filter(is_own);
-    let statuses = own.filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
-    let mut checks = statuses.flatten().filter(|one| one.name == CHECK);
-    checks.find_map(|one| one.state.as_ref()?.terminated.as_ref()?.message.clone())
+    own.filter_map(|pod| pod.status.as_ref())
 }
 
 fn taken_away(pod: &PodStatus) -> Option<String> {

@@ -78,8 +78,8 @@ pub struct DecisionSpec {
     /// Resume, Pin, Veto, Override, Migrate, LinkIncident. For a `Rollout`: Approve, Reject, Promote, Skip,
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
-    /// Each needs the verb of the same name, in lower case, on the target. Followed today: on Environments and
-    /// Promotions all; on Rollouts all; on PipelineRuns Cancel.
+    /// Each needs the verb of the same name, in lower case, on the target. On a Pipeline none is followed yet,
+    /// on a PipelineRun only Cancel.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.

@@ -80,8 +80,8 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub rollouts: Vec<RolloutRef>,
-    /// What must hold before a promotion starts. To change it, create it or delete the Environment takes
-    /// the verb `protect`.
+    /// What must hold before a promotion starts. To change anything of the spec but `notifications` and `history`, to
+    /// create or to delete the Environment takes the verb `protect`.
     #[serde(default)]
     pub protection: Protection,
     /// How the database is brought to where a Release needs it, before any traffic moves. Default: it is not.

@@ -126,6 +126,11 @@ impl<'a> Machine<'a> {
         if self.status.state.is_over() {
             return None;
         }
+        // What runs is waited for, whatever the rules have become.
+        let mut begun = self.status.phases.iter();
+        if let Some(running) = begun.find(|known| known.state == StepState::Running) {
+            return Some(running.phase);
+        }
         let mut usual = self.course.phases().iter().copied();
         let is_left = |phase: &MigrationPhase| {
             self.rules.command(*phase).is_some() && !self.status.has_passed(*phase)

@@ -405,6 +405,5 @@ fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
             .unwrap_or_default(),
         outcome: check::outcome(job, pods()),
         lost: check::lost(job, pods()),
-        last_words: check::last_words(job, pods()),
     }
 }

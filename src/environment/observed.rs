@@ -243,8 +243,6 @@ pub struct Check {
     pub outcome: Outcome,
     /// Why it came to no verdict, where the infrastructure kept it from one.
     pub lost: Option<String>,
-    /// What its container said at its end.
-    pub last_words: Option<String>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// How its container ended, where its pod is still there.

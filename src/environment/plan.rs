@@ -195,7 +195,6 @@ impl<'a> Draft<'a> {
         if let Some(until) = self.rulings.until {
             self.wake_at(until);
         }
-        self.notice_strangers();
         if let Some(name) = self.unknown_rollout() {
             self.notice(format!("waits until it is known what Rollout {name} runs"));
             return;

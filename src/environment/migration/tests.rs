@@ -38,7 +38,6 @@ fn check(outcome: Outcome, ending: Option<(i32, &str)>) -> Check {
         is_suspended: false,
         outcome,
         lost: None,
-        last_words: None,
         finished_at: is_over.then_some(NOW),
         ending: ending.map(|(exit_code, text)| Ending {
             exit_code,

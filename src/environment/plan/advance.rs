@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
         self.gates = gates;
     }
 
-    fn keep_waiting(&mut self, entry: &Entry<'a>, gates: &Gates) {
+    pub(super) fn keep_waiting(&mut self, entry: &Entry<'a>, gates: &Gates) {
         let Some(open) = gates.first_open() else {
             return;
         };
@@ -181,7 +181,7 @@ impl<'a> Draft<'a> {
             });
         }
         if self.owes_way_back(entry) {
-            return self.begin_way_back(entry);
+            return self.begin_way_back(entry, steps);
         }
         if self.seen.spec.smoke_tests.is_empty() {
             return self.succeed(entry, steps);

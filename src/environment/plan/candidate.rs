@@ -362,23 +362,3 @@ fn is_wish(act: &Act) -> bool {
             | DecisionAction::Migrate
     )
 }
-
-/// Decisions that this version does not follow, latest first.
-pub(super) fn not_understood(seen: &Observed, now: Timestamp) -> Vec<&Act> {
-    let is_recent = |act: &&Act| {
-        let until = act.at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
-        act.spec.expires_at.as_ref().map_or(until, |at| at.0) > now
-    };
-    let is_strange = |act: &&Act| {
-        matches!(
-            act.spec.action,
-            DecisionAction::Skip
-                | DecisionAction::Pause
-                | DecisionAction::Undo
-                | DecisionAction::Restart
-                | DecisionAction::Cancel
-        )
-    };
-    let strange = seen.decisions.iter().rev().filter(is_strange);
-    strange.filter(is_recent).collect()
-}

@@ -61,6 +61,12 @@ impl Draft<'_> {
             self.wake_at(at);
             return None;
         }
+        if let Some(freeze) = self.freeze_gate().filter(|gate| !gate.state.lets_pass()) {
+            if let Some(until) = freeze.until.filter(|until| until.0 > self.now) {
+                self.wake_at(until.0);
+            }
+            return None;
+        }
         let waited = shown(contract.after.into());
         let reason = format!(
             "{} has run for {waited} (migrations.contract)",

@@ -107,23 +107,7 @@ fn stages_of(evidence: &api::Evidence) -> Vec<StageStatus> {
 
 fn stage(name: &str, reports: Option<ReportSummary>) -> StageStatus {
     StageStatus {
-        name: name.to_owned(),
-        type_: StageType::Custom,
-        phase: StagePhase::Succeeded,
-        job: None,
-        attempt: None,
-        infra_retries: 0,
-        app_retries: 0,
-        retry_at: None,
-        started_at: None,
-        finished_at: None,
-        message: None,
-        exit_code: None,
-        tests: None,
-        failed_tests: Vec::new(),
-        flaky_tests: Vec::new(),
         reports,
-        skipped_because: None,
-        cells: Vec::new(),
+        ..StageStatus::new(name, StageType::Custom, StagePhase::Succeeded)
     }
 }

@@ -172,6 +172,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether a Decision was made while a person's migrations of that Release were under way: it was about those.
+    fn was_of_database(&self, release: &str, act: &Act) -> bool {
+        self.history.migrations.iter().any(|other| {
+            let is_since = other.release() == release && other.record.created_at <= act.at;
+            is_since && other.ended().is_none_or(|end| act.moment() <= end)
+        })
+    }
+
     /// Decisions about a promotion, made since the Release last failed here: what was said about an
     /// earlier attempt does not count for this one.
     pub(super) fn about(
@@ -192,7 +200,12 @@ impl<'a> Draft<'a> {
                 // What was said before about a Release is not about what a person asks of its database. Stopping is about
                 // what is under way, whatever it is, unless it names something.
                 TargetKind::Environment => {
-                    let is_new = !entry.record.spec.kind.is_of_database() || act.at >= created;
+                    let is_of_database = entry.record.spec.kind.is_of_database();
+                    let is_new = if is_of_database {
+                        act.at >= created
+                    } else {
+                        !self.was_of_database(release, act)
+                    };
                     let named = act.spec.release.as_deref();
                     is_new
                         && named.map_or(action == DecisionAction::Abort, |named| named == release)

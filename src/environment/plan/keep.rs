@@ -7,16 +7,13 @@ use super::super::api::{Deployed, NotificationEvent};
 use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
-use super::candidate::not_understood;
 use super::history::Entry;
+use super::migrated::STUCK;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR};
 use crate::model::action::Action;
 use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::{audit, incident};
-
-/// Decisions that are named when they are not understood.
-const MAX_STRANGERS: usize = 3;
 
 impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
@@ -146,8 +143,20 @@ impl<'a> Draft<'a> {
     fn prune_migrations(&mut self, limit: usize) {
         let all = &self.history.migrations;
         let beyond = all.len().saturating_sub(limit);
-        let is_needed =
-            |entry: &&Entry<'a>| !entry.phase.is_finished() || self.answers_a_person(entry);
+        let last = self.last_started();
+        let is_needed = |entry: &&Entry<'a>| {
+            let spec = &entry.record.spec;
+            // It shows that what the Release left to be removed was removed, or tried.
+            let is_of_last = last
+                .as_ref()
+                .is_some_and(|last| last.release() == entry.release());
+            let is_contract = spec.kind == PromotionKind::Contract && is_of_last;
+            // People have to look first, and this is what tells them.
+            let is_stuck = entry.record.status.reason.as_deref() == Some(STUCK)
+                && self.rulings.of_all().is_some();
+            let is_open = !entry.phase.is_finished() || self.answers_a_person(entry);
+            is_open || is_contract || is_stuck
+        };
         if let Some(entry) = all.iter().take(beyond).find(|entry| !is_needed(entry)) {
             self.actions.push(Action::Delete {
                 target: entry.record.target.clone(),
@@ -213,19 +222,6 @@ impl<'a> Draft<'a> {
         }
         if let Some(at) = self.outbox.next_at(self.now) {
             self.wake_at(at);
-        }
-    }
-
-    /// Names Decisions that nothing will follow, so that nobody waits for it.
-    pub(super) fn notice_strangers(&mut self) {
-        for act in not_understood(self.seen, self.now)
-            .into_iter()
-            .take(MAX_STRANGERS)
-        {
-            let (name, action) = (&act.name, act.spec.action);
-            self.notice(format!(
-                "Decision {name} ({action}) is not followed: this version of Slipway does not know {action} here yet"
-            ));
         }
     }
 }

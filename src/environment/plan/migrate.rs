@@ -19,6 +19,7 @@ use crate::model::action::Action;
 use crate::pipeline::secret;
 use crate::promotion::api::{
     MigrationPhase, MigrationState, MigrationStatus, PromotionKind, PromotionPhase, StepState,
+    StepStatus,
 };
 use crate::promotion::audit;
 
@@ -77,13 +78,33 @@ impl<'a> Draft<'a> {
             other.record.spec.kind == PromotionKind::Contract && other.release() == left.release()
         });
         let is_wanted = rules.rollback.on_rollback == OnRollback::Down;
-        is_wanted && was_changed && !was_contracted && !known.is_some_and(is_over)
+        let is_known = was_changed && !was_contracted && !self.waits_for_eyes(entry);
+        is_wanted && is_known && !known.is_some_and(is_over)
+    }
+
+    /// Whether the last migrations before this rollback are stuck, so that nothing touches the database until a person has
+    /// looked. Who asks for a way back again that got stuck itself has.
+    fn waits_for_eyes(&self, entry: &Entry<'a>) -> bool {
+        let spec = &entry.record.spec;
+        let all = self.history.entries.iter().chain(&self.history.migrations);
+        let earlier = all.filter(|other| other.record.spec.number < spec.number);
+        let migrated = earlier.filter(|other| other.record.status.migrations.is_some());
+        let Some(last) = migrated.max_by_key(|other| other.record.spec.number) else {
+            return false;
+        };
+        let known = last.record.status.migrations.as_ref();
+        let is_stuck = known.is_some_and(|known| known.state == MigrationState::Stuck);
+        let is_again = last.is_rollback()
+            && spec.decision.is_some()
+            && last.record.spec.previous == spec.previous;
+        is_stuck && !is_again
     }
 
     /// Sends a promotion whose Rollouts are back to its database.
-    pub(super) fn begin_way_back(&mut self, entry: &Entry<'a>) {
+    pub(super) fn begin_way_back(&mut self, entry: &Entry<'a>, steps: Vec<StepStatus>) {
         let now = self.now;
         self.write(entry, |status| {
+            status.steps = steps;
             let text = "every Rollout is back; the database goes back too";
             audit::append(&mut status.audit, now, SLIPWAY, text);
             set(status, PromotionPhase::Migrating, "Migrating", text);
@@ -107,6 +128,12 @@ impl<'a> Draft<'a> {
                 let text = format!("refused by {}: {why}", act.spec.user);
                 let user = act.spec.user.clone();
                 return self.leave(entry, (PromotionPhase::Failed, "Rejected", &user, &text));
+            }
+            if let Some(act) = self.abortion(entry) {
+                let why = act.spec.reason.as_deref().unwrap_or("no reason given");
+                let text = format!("stopped by {}: {why}; nothing was changed", act.spec.user);
+                let user = act.spec.user.clone();
+                return self.leave(entry, (PromotionPhase::Failed, "Aborted", &user, &text));
             }
             let wishes_back = self.way_back_wish().is_some()
                 || self
@@ -134,6 +161,7 @@ impl<'a> Draft<'a> {
         let counts = |name: &str| name != HOLD && (has_looked || name != APPROVALS);
         let open = gates.open().find(|gate| counts(&gate.name)).cloned();
         let approvals = gates.approvals.clone();
+        let is_asking = !gates.questions.is_empty();
         self.gates = gates;
         if let Some(open) = open {
             let what = open.message.as_deref().unwrap_or("?");
@@ -149,6 +177,9 @@ impl<'a> Draft<'a> {
                     set(status, PromotionPhase::Pending, "GateClosed", &message);
                 });
             }
+            return true;
+        }
+        if is_asking {
             return true;
         }
         if !has_looked || approvals == entry.record.status.approvals {
@@ -205,6 +236,12 @@ impl<'a> Draft<'a> {
         {
             return self.leave(entry, (phase, reason, &actor, &text));
         }
+        if entry.record.spec.kind == PromotionKind::Promote
+            && machine.status.phases.is_empty()
+            && self.is_stopped(entry)
+        {
+            return;
+        }
         let (seen, record) = (self.seen, entry.record);
         if machine.current().is_some() && self.is_kept_waiting(entry, rules, &machine) {
             return;
@@ -215,6 +252,20 @@ impl<'a> Draft<'a> {
             |name| seen.checks.get(name).filter(is_its),
         );
         self.carry_out(entry, machine, next, image);
+    }
+
+    /// Whether something stands against a promotion again while it waits for its turn at the database. It goes back to waiting
+    /// for that, and leaves the database to others.
+    fn is_stopped(&mut self, entry: &Entry<'a>) -> bool {
+        let gates = self.gates(entry);
+        let is_closed = !gates.have_passed();
+        let is_asking = !gates.questions.is_empty();
+        if is_closed {
+            self.free(entry);
+            self.keep_waiting(entry, &gates);
+        }
+        self.gates = gates;
+        is_closed || is_asking
     }
 
     /// Whether the lock of the database, or a Secret, comes first.

@@ -33,7 +33,7 @@ impl<'a> Draft<'a> {
         self.conclude(entry, phase, (reason, actor, text), None);
     }
 
-    fn free(&mut self, entry: &Entry<'a>) {
+    pub(super) fn free(&mut self, entry: &Entry<'a>) {
         if let Some((holder, target)) = &self.seen.lock.held
             && *holder == render::holder(self.seen, entry.record)
         {
@@ -65,7 +65,13 @@ impl<'a> Draft<'a> {
                 let end = said("Succeeded");
                 self.conclude(entry, PromotionPhase::Succeeded, end, migrations);
             }
-            MigrationState::Done => self.go_on(entry, &message, migrations),
+            MigrationState::Done => match self.stopped_meanwhile(entry) {
+                Some((reason, actor, text)) => {
+                    let end = (reason, &*actor, &*text);
+                    self.conclude(entry, PromotionPhase::Failed, end, migrations);
+                }
+                None => self.go_on(entry, &message, migrations),
+            },
             MigrationState::Refused => {
                 let end = said("MigrationRefused");
                 self.conclude(entry, PromotionPhase::Failed, end, migrations);
@@ -81,6 +87,17 @@ impl<'a> Draft<'a> {
                 self.conclude(entry, PromotionPhase::Failed, end, migrations);
             }
         }
+    }
+
+    /// What people said against the Release while its migrations ran: reason, who, and what is said. Nothing moves then; the
+    /// database stays as it has become.
+    fn stopped_meanwhile(&mut self, entry: &Entry<'a>) -> Option<(&'static str, String, String)> {
+        let (phase, reason, actor, text) = self.end_before_start(entry)?;
+        let is_said = phase == PromotionPhase::Failed && reason != "ApprovalTimeout";
+        is_said.then(|| {
+            let text = format!("{text}; the database has been migrated for it");
+            (reason, actor, text)
+        })
     }
 
     /// The rules were taken out of the spec, or the Release has no such image.

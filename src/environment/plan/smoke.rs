@@ -110,7 +110,8 @@ impl<'a> Draft<'a> {
             begun.push(Action::Create(job));
             return Verdict::Waiting("Verifying", "runs".to_owned());
         };
-        let report = found.last_words.as_deref().and_then(StageReport::parse);
+        let ending = found.ending.as_ref();
+        let report = ending.and_then(|ending| StageReport::parse(&ending.text));
         let report = report.filter(|_| test.reports.is_some());
         let lost = report.as_ref().and_then(validate::lost);
         let why = match (&found.outcome, found.lost.as_ref().or(lost.as_ref())) {

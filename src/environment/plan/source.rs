@@ -34,8 +34,18 @@ impl<'a> Draft<'a> {
     pub(super) fn is_available(&self, release: &str) -> bool {
         match self.seen.spec.promotion.order {
             PromotionOrder::Latest => self.is_good_in(|good| good.current.contains(release)),
-            PromotionOrder::InOrder => self.has_succeeded(release),
+            PromotionOrder::InOrder => self.has_succeeded(release) && self.can_soak(release),
         }
+    }
+
+    /// Whether what soaks before it comes still runs where it soaks; one that was replaced there never will have.
+    fn can_soak(&self, release: &str) -> bool {
+        let mut sources = self.seen.sources.iter();
+        let runs = |source: &Source| {
+            let good = source.good.as_ref();
+            good.is_some_and(|good| good.health.contains_key(release))
+        };
+        self.seen.spec.protection.soak.is_none() || sources.all(runs)
     }
 
     fn has_succeeded(&self, release: &str) -> bool {

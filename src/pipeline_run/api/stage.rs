@@ -121,6 +121,32 @@ pub struct StageStatus {
     pub cells: Vec<CellStatus>,
 }
 
+impl StageStatus {
+    /// A stage of which nothing else is known.
+    pub fn new(name: &str, type_: StageType, phase: StagePhase) -> Self {
+        Self {
+            name: name.to_owned(),
+            type_,
+            phase,
+            job: None,
+            attempt: None,
+            infra_retries: 0,
+            app_retries: 0,
+            retry_at: None,
+            started_at: None,
+            finished_at: None,
+            message: None,
+            exit_code: None,
+            tests: None,
+            failed_tests: Vec::new(),
+            flaky_tests: Vec::new(),
+            reports: None,
+            skipped_because: None,
+            cells: Vec::new(),
+        }
+    }
+}
+
 /// One cell of a stage's matrix.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -169,26 +169,7 @@ impl Draft<'_> {
 }
 
 fn pending(stage: &Stage) -> StageStatus {
-    StageStatus {
-        name: stage.name.clone(),
-        type_: stage.type_,
-        phase: StagePhase::Pending,
-        job: None,
-        attempt: None,
-        infra_retries: 0,
-        app_retries: 0,
-        retry_at: None,
-        started_at: None,
-        finished_at: None,
-        message: None,
-        exit_code: None,
-        tests: None,
-        failed_tests: Vec::new(),
-        flaky_tests: Vec::new(),
-        reports: None,
-        skipped_because: None,
-        cells: Vec::new(),
-    }
+    StageStatus::new(&stage.name, stage.type_, StagePhase::Pending)
 }
 
 /// Takes over a stage that succeeded in another run, or the cells of it that did.
