@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource};
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::cluster::client;
+use crate::decision::api::{Decision, DecisionAction, DecisionSpec, Target, TargetKind};
 use crate::error::chain;
 use crate::model::condition::truncate;
 use crate::telemetry::metrics::Metrics;
@@ -136,6 +137,42 @@ impl Server {
             }
             explain(&error, &what, &K::plural(&()), &self.address)
         })
+    }
+
+    /// Decides something, in the name of whoever runs this: about what, and for which reason and of which Release.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn decide(
+        &self,
+        (kind, name): (TargetKind, &str),
+        action: DecisionAction,
+        (reason, release): (Option<String>, Option<String>),
+    ) -> Result<Decision, String> {
+        let verb = action.as_str().to_ascii_lowercase();
+        let decision = Decision {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{name}-{verb}-")),
+                ..ObjectMeta::default()
+            },
+            spec: DecisionSpec {
+                target: Target {
+                    kind,
+                    name: name.to_owned(),
+                },
+                action,
+                user: self.user().await?,
+                groups: Vec::new(),
+                reason,
+                release,
+                revision: None,
+                digest: None,
+                gates: Vec::new(),
+                version: None,
+                expires_at: None,
+            },
+        };
+        self.create(&decision).await
     }
 
     /// Reads the objects with these labels.

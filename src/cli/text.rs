@@ -112,6 +112,12 @@ impl Table {
         }
     }
 
+    /// All of its lines as one text.
+    pub fn text(&self, palette: Palette) -> String {
+        let lines = self.lines(palette).into_iter();
+        lines.map(|line| line + "\n").collect()
+    }
+
     /// The lines, each two columns in from the left.
     pub fn lines(&self, palette: Palette) -> Vec<String> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -1,10 +1,11 @@
 //! The objects an Environment creates: Promotions, the Jobs of smoke tests and migrations, and the rules of SLOs. No I/O.
 
+mod gate;
 mod migration;
 
-mod gate;
-
 pub use gate::{gate_job, gate_job_name};
+
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
@@ -131,15 +132,8 @@ pub fn job(
     commit: Option<&str>,
 ) -> Manifest {
     let name = job_name(record, &test.name, attempt);
-    let key = Key::new(seen.key.namespace.clone(), name);
-    let owner = owner_of(record);
-    let place = Place {
-        key: &key,
-        parent: (label::ENVIRONMENT, &seen.key.name),
-        owner: &owner,
-        metric: None,
-    };
-    let mut manifest = check::job(place, check, told(seen, record, commit), test.timeout());
+    let told = told(seen, record, commit);
+    let mut manifest = job_of(seen, record, name, (check, told, test.timeout()));
     if let (Some(reports), Some(runner)) = (&test.reports, &seen.runner) {
         let reports = reports.reports();
         let globs = reports.by_format();
@@ -154,6 +148,24 @@ pub fn job(
         check::report::add(&mut manifest, runner, &task);
     }
     manifest
+}
+
+/// A Job of a Promotion by its name: what it runs, what it is told, and how long it may take.
+fn job_of(
+    seen: &Observed,
+    record: &Record,
+    name: String,
+    (check, told, timeout): (&CheckJob, Vec<(String, String)>, Duration),
+) -> Manifest {
+    let key = Key::new(seen.key.namespace.clone(), name);
+    let owner = owner_of(record);
+    let place = Place {
+        key: &key,
+        parent: (label::ENVIRONMENT, &seen.key.name),
+        owner: &owner,
+        metric: None,
+    };
+    check::job(place, check, told, timeout)
 }
 
 /// What a Promotion's Jobs refer to it by.

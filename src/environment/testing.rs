@@ -8,6 +8,7 @@ mod check; // what must hold after every write
 mod cluster; // what others do
 mod database; // a database, and what is done to it
 mod guard; // what must hold when something starts
+mod server; // what becomes of writes
 mod view; // what stories look at
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use crate::cluster::caches::Caches;
 use crate::controller::Kind;
 use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::key::Key;
-use crate::model::manifest::{Manifest, Target};
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::supply::finding::Finding;
 
@@ -300,25 +301,6 @@ impl World {
         of_kind.map(|(_, name)| name.clone()).collect()
     }
 
-    fn put(&mut self, kind: ObjectKind, name: &str, mut object: Value) {
-        let created = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        object["apiVersion"] = kind.api_version().into();
-        object["kind"] = kind.kind().into();
-        object["metadata"]["namespace"] = NS.into();
-        object["metadata"]["name"] = name.into();
-        object["metadata"]["uid"] = format!("uid-{name}-{}", self.version).into();
-        object["metadata"]["generation"] = 1.into();
-        object["metadata"]["creationTimestamp"] = created.into();
-        self.store(kind, name, object);
-    }
-
-    fn store(&mut self, kind: ObjectKind, name: &str, mut object: Value) {
-        self.version += 1;
-        object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.caches.remember(kind, &object);
-        self.objects.insert((kind, name.to_owned()), object);
-    }
-
     pub(crate) fn object(&self, kind: ObjectKind, name: &str) -> Value {
         let found = self.objects.get(&(kind, name.to_owned()));
         found
@@ -372,6 +354,31 @@ impl World {
             eprintln!("{:?} {}", self.told(&name), self.message(&name));
         }
         panic!("no rest after {ROUNDS} rounds");
+    }
+
+    /// Lets all of it happen; whenever nobody is about to die, the next fuse is lit.
+    pub(crate) fn play<E>(
+        &mut self,
+        events: &[E],
+        fuses: Vec<usize>,
+        happen: impl Fn(&mut Self, &E),
+    ) {
+        let mut fuses = fuses.into_iter();
+        for event in events {
+            happen(self, event);
+            if self.fuse.is_none() {
+                self.fuse = fuses.next();
+            }
+        }
+    }
+
+    /// How often something is written when these Environments are looked at once more.
+    pub(crate) fn writes_at_rest(&mut self, environments: &[&str]) -> usize {
+        let before = self.writes;
+        for name in environments {
+            self.reconcile(name);
+        }
+        self.writes - before
     }
 
     /// Lets everybody act once. Returns when Environments want to look again.
@@ -483,77 +490,6 @@ impl World {
         let answers = self.answers.entry(name).or_default();
         answers.extend(kept.map(|(key, reply)| (key, slo::Answer { at, reply })));
         Ok((plan.actions.len(), plan.wake))
-    }
-
-    fn write(&mut self, action: &Action) -> Result<(), Crash> {
-        self.writes += 1;
-        match action {
-            Action::Create(manifest) => {
-                if let (ObjectKind::Job, Some(environment)) = (
-                    manifest.kind,
-                    manifest
-                        .body
-                        .pointer("/metadata/labels/slipway.dev~1environment"),
-                ) {
-                    let environment = environment.as_str().unwrap().to_owned();
-                    self.check_stillness(&environment);
-                }
-                self.create(manifest);
-            }
-            Action::Status { target, status } => {
-                let mut object = self.object(target.kind, &target.key.name);
-                let version = &object["metadata"]["resourceVersion"];
-                assert_eq!(
-                    *version, target.resource_version,
-                    "written on an old version"
-                );
-                object["status"] = status.clone();
-                self.store(target.kind, &target.key.name, object);
-            }
-            Action::Delete { target, .. } => {
-                self.check_unused(target.kind, &target.key.name);
-                self.version += 1;
-                self.delete(target.kind, &target.key.name);
-            }
-            Action::Fetch { .. } => {}
-            Action::Apply(manifest) => {
-                assert_eq!(manifest.kind, ObjectKind::ConfigMap);
-                self.put(manifest.kind, &manifest.key.name, manifest.body.clone());
-            }
-            Action::Patch { target, change } if target.kind == ObjectKind::Job => {
-                let mut object = self.object(target.kind, &target.key.name);
-                let version = &object["metadata"]["resourceVersion"];
-                assert_eq!(
-                    *version, target.resource_version,
-                    "patched on an old version"
-                );
-                json_patch::merge(&mut object, change);
-                self.store(target.kind, &target.key.name, object);
-            }
-            Action::Patch { .. } | Action::PatchEach(_) | Action::Evict { .. } => {
-                panic!("not ours to do: {action:?}")
-            }
-        }
-        self.check();
-        match &mut self.fuse {
-            Some(0) => {
-                self.fuse = None;
-                Err(Crash)
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn create(&mut self, manifest: &Manifest) {
-        let name = &manifest.key.name;
-        assert!(name.len() <= 63, "{name}");
-        if !self.objects.contains_key(&(manifest.kind, name.clone())) {
-            self.put(manifest.kind, name, manifest.body.clone());
-        }
     }
 }
 

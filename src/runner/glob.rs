@@ -2,11 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use super::{Folders, script_file};
 use crate::model::glob::matches;
 
 /// Files and folders that are looked at before it is enough.
 const MAX_ENTRIES: usize = 200_000;
+
+/// The files that the script has left. What the repository itself contains is older than the script.
+pub fn fresh(folders: &Folders, globs: &[String]) -> impl Iterator<Item = PathBuf> + use<> {
+    let since = modified(&script_file(folders));
+    let found = find(&folders.checkout(), globs).into_iter();
+    found.filter(move |file| modified(file) >= since)
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|meta| meta.modified()).ok()
+}
 
 /// The files below `root` that match one of the globs, in the order of their paths. Links are not followed,
 /// and `.git` is left out.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -15,7 +15,7 @@ use super::process::Stop;
 use super::registry::{self, Trouble};
 use super::report::{PackageReport, StageReport, clean};
 use super::task::{PUSH_SECONDS, PackageItem, PackagesTask};
-use super::{Folders, glob, say, script_file};
+use super::{Folders, glob, say};
 use crate::oci::manifest::{Descriptor, EMPTY_CONFIG, MANIFEST, artifact_manifest};
 use crate::pipeline::api::PackageType;
 use crate::pipeline_run::api::FailureKind;
@@ -138,9 +138,7 @@ fn config(message: String) -> Trouble {
 /// The files of a package that the script has left: their names, told apart, and their paths.
 fn find(package: &PackageItem, folders: &Folders) -> Result<Vec<(String, PathBuf)>, Trouble> {
     let name = &package.subject.image;
-    let since = modified(&script_file(folders));
-    let found = glob::find(&folders.checkout(), &package.files).into_iter();
-    let fresh: Vec<PathBuf> = found.filter(|file| modified(file) >= since).collect();
+    let fresh: Vec<PathBuf> = glob::fresh(folders, &package.files).collect();
     let globs = package.files.join(", ");
     if fresh.is_empty() {
         return Err(config(format!(
@@ -174,12 +172,6 @@ fn find(package: &PackageItem, folders: &Folders) -> Result<Vec<(String, PathBuf
         files.push((file, path));
     }
     Ok(files)
-}
-
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file)
-        .and_then(|meta| meta.modified())
-        .ok()
 }
 
 /// Reads a file of the checkout. A link that leads anywhere else, to our login for example, is not followed, wherever in the
@@ -233,7 +225,9 @@ fn version<'a>(type_: PackageType, files: impl Iterator<Item = &'a str>) -> Opti
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
 
+    use super::super::script_file;
     use super::*;
     use crate::runner::task::Subject;
 

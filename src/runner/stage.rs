@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
@@ -179,15 +179,12 @@ fn read_reports(
     report: &mut StageReport,
 ) {
     let mut result = take_in_problems(&mut collected, problems);
-    let since = modified(&script_file(folders));
     for (format, globs) in &task.reports {
         if result.is_err() {
             break;
         }
-        let files = glob::find(&folders.checkout(), globs);
-        // What the repository itself contains is not what this script has left.
-        let fresh = files.into_iter().filter(|file| modified(file) >= since);
-        let fresh: Vec<PathBuf> = fresh.take(MAX_REPORTS + 1).collect();
+        let fresh = glob::fresh(folders, globs).take(MAX_REPORTS + 1);
+        let fresh: Vec<PathBuf> = fresh.collect();
         if fresh.is_empty() {
             let globs = globs.join(", ");
             say(&format!("slipway: the script has left no file {globs}"));
@@ -276,10 +273,6 @@ fn excuse(report: &mut StageReport) {
 
 fn lock(problems: &Mutex<Problems>) -> MutexGuard<'_, Problems> {
     problems.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn modified(file: &Path) -> Option<SystemTime> {
-    fs::metadata(file).and_then(|meta| meta.modified()).ok()
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -1,13 +1,11 @@
 //! `env rollback`: makes a Decision to go back, and says where to. Talks to the API server.
 
 use kube::ResourceExt;
-use kube::api::ObjectMeta;
-use serde_json::json;
 
 use super::list::promotions;
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
-use crate::decision::api::{Decision, DecisionAction, DecisionSpec};
+use crate::decision::api::{DecisionAction, TargetKind};
 use crate::environment::api::Environment;
 use crate::promotion::api::{Promotion, PromotionPhase};
 
@@ -50,23 +48,11 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
             ..Answer::default()
         });
     }
-    let spec = json!({
-        "target": {"kind": "Environment", "name": name},
-        "action": DecisionAction::Rollback,
-        "user": server.user().await?,
-        "reason": args.reason,
-        "release": args.to,
-    });
-    let spec: DecisionSpec = serde_json::from_value(spec)
-        .map_err(|error| format!("cannot make a Decision of that: {error}"))?;
-    let decision = Decision {
-        metadata: ObjectMeta {
-            generate_name: Some(format!("{name}-rollback-")),
-            ..ObjectMeta::default()
-        },
-        spec,
-    };
-    let made = server.create(&decision).await?;
+    let target = (TargetKind::Environment, name.as_str());
+    let words = (args.reason.clone(), args.to.clone());
+    let made = server
+        .decide(target, DecisionAction::Rollback, words)
+        .await?;
     let decision = made.name_any();
     Ok(Answer {
         text: format!("{name} goes back {way}, by Decision {decision}\n"),

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use crate::cli::promotion::table::of_step;
 use crate::cli::text::{Cell, Palette, Table, Tone};
 use crate::environment::api::{
     CandidateGateState, Environment, EnvironmentPhase, EnvironmentStatus, SloState,
 };
 use crate::model::span::rough;
-use crate::promotion::api::{Promotion, PromotionPhase, StepState};
+use crate::promotion::api::{Promotion, PromotionPhase};
 
 /// Promotions that a description ends with.
 const LAST: usize = 5;
@@ -36,7 +37,7 @@ pub fn list(environments: &[Environment], now: Timestamp, palette: Palette) -> S
             status.message.unwrap_or_default().into(),
         ]);
     }
-    lines(&table, palette)
+    table.text(palette)
 }
 
 /// An Environment, with its last Promotions.
@@ -73,7 +74,7 @@ pub fn describe(
     .flatten()
     {
         text.push('\n');
-        text.push_str(&lines(&table, palette));
+        text.push_str(&table.text(palette));
     }
     text
 }
@@ -81,7 +82,7 @@ pub fn describe(
 /// One line per Promotion.
 pub fn history(promotions: &[Promotion], now: Timestamp, palette: Palette) -> String {
     let all: Vec<&Promotion> = promotions.iter().collect();
-    lines(&table_of(&all, now), palette)
+    table_of(&all, now).text(palette)
 }
 
 fn runs(status: &EnvironmentStatus, now: Timestamp) -> Table {
@@ -171,16 +172,10 @@ fn steps(promotion: &Promotion, now: Timestamp) -> Option<Table> {
     let heading = format!("STEP OF {}", promotion.name_any());
     let mut table = Table::new(&[&heading, "STATE", "TOOK", "MESSAGE"], &[]);
     for step in &status.steps {
-        let tone = match step.state {
-            StepState::Succeeded => Tone::Good,
-            StepState::Failed => Tone::Bad,
-            StepState::Pending | StepState::Skipped => Tone::Faint,
-            StepState::Running => Tone::Plain,
-        };
         let took = took(step.started_at.as_ref(), step.finished_at.as_ref(), now);
         table.row([
             step.name.as_str().into(),
-            Cell::new(tone, step.state.as_str()),
+            of_step(step.state),
             took.into(),
             step.message.clone().unwrap_or_default().into(),
         ]);
@@ -242,11 +237,6 @@ fn tone_of(phase: PromotionPhase) -> Tone {
     } else {
         Tone::Warn
     }
-}
-
-fn lines(table: &Table, palette: Palette) -> String {
-    let lines = table.lines(palette).into_iter();
-    lines.map(|line| line + "\n").collect()
 }
 
 fn age(since: Option<&Time>, now: Timestamp) -> String {

@@ -16,7 +16,7 @@ pub fn describe(promotion: &Promotion, palette: Palette) -> String {
         palette.paint(Tone::Strong, &promotion.name_any()),
         palette.paint(of_phase(phase), phase.as_str())
     );
-    text.push_str(&lines(&facts(promotion, &status), palette));
+    text.push_str(&facts(promotion, &status).text(palette));
     let mut parts = Vec::new();
     if let Some(migrations) = &status.migrations {
         parts.push(database(migrations));
@@ -38,7 +38,7 @@ pub fn describe(promotion: &Promotion, palette: Palette) -> String {
     }
     for table in parts {
         text.push('\n');
-        text.push_str(&lines(&table, palette));
+        text.push_str(&table.text(palette));
     }
     text
 }
@@ -123,7 +123,8 @@ fn add<const N: usize>(table: &mut Table, facts: [(&str, Option<String>); N]) {
     }
 }
 
-fn of_step(state: StepState) -> Cell {
+/// How a step is, in its tone.
+pub fn of_step(state: StepState) -> Cell {
     let tone = match state {
         StepState::Succeeded => Tone::Good,
         StepState::Failed => Tone::Bad,
@@ -144,11 +145,6 @@ const fn of_phase(phase: PromotionPhase) -> Tone {
         | PromotionPhase::Promoting
         | PromotionPhase::Verifying => Tone::Plain,
     }
-}
-
-fn lines(table: &Table, palette: Palette) -> String {
-    let lines = table.lines(palette).into_iter();
-    lines.map(|line| line + "\n").collect()
 }
 
 #[cfg(test)]

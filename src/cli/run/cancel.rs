@@ -1,10 +1,8 @@
 //! `run cancel`: makes a Decision to stop a run. Talks to the API server.
 
-use kube::api::ObjectMeta;
-
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
-use crate::decision::api::{Decision, DecisionAction, DecisionSpec, Target, TargetKind};
+use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
 /// Which run, and why.
@@ -29,29 +27,9 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         let problem = format!("run {} is over: {}", args.name, phase.as_str());
         return Err(problem);
     }
-    let decision = Decision {
-        metadata: ObjectMeta {
-            generate_name: Some(format!("{}-cancel-", args.name)),
-            ..ObjectMeta::default()
-        },
-        spec: DecisionSpec {
-            target: Target {
-                kind: TargetKind::PipelineRun,
-                name: args.name.clone(),
-            },
-            action: DecisionAction::Cancel,
-            user: server.user().await?,
-            groups: Vec::new(),
-            reason: args.reason.clone(),
-            release: None,
-            revision: None,
-            digest: None,
-            gates: Vec::new(),
-            version: None,
-            expires_at: None,
-        },
-    };
-    server.create(&decision).await?;
+    let target = (TargetKind::PipelineRun, args.name.as_str());
+    let words = (args.reason.clone(), None);
+    server.decide(target, DecisionAction::Cancel, words).await?;
     Ok(Answer {
         text: format!("run {} is to be cancelled\n", args.name),
         ..Answer::default()

@@ -35,7 +35,7 @@ pub fn list(runs: &[PipelineRun], now: Timestamp, palette: Palette) -> String {
             status.message.unwrap_or_default().into(),
         ]);
     }
-    lines(&table, palette)
+    table.text(palette)
 }
 
 /// A run with its stages and gates.
@@ -47,7 +47,7 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
         palette.paint(Tone::Strong, &run.name_any()),
         palette.paint(tone(phase), phase.as_str())
     );
-    text.push_str(&lines(&facts(run, &status, now), palette));
+    text.push_str(&facts(run, &status, now).text(palette));
     let mut stages = Table::new(&["STAGE", "PHASE", "TOOK", "MESSAGE"], &[]);
     stages.rows(status.stages.iter().map(|stage| row(stage, now)));
     let mut gates = Table::new(&["GATE", "RESULT", "MEASURED", "MESSAGE"], &[]);
@@ -70,7 +70,7 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
     ] {
         if is_there {
             text.push('\n');
-            text.push_str(&lines(&table, palette));
+            text.push_str(&table.text(palette));
         }
     }
     if let Some(tail) = status.failure.and_then(|failure| failure.log_tail) {
@@ -132,11 +132,6 @@ const fn tone(phase: RunPhase) -> Tone {
         RunPhase::Cancelled => Tone::Faint,
         RunPhase::Queued | RunPhase::Running => Tone::Plain,
     }
-}
-
-fn lines(table: &Table, palette: Palette) -> String {
-    let lines = table.lines(palette).into_iter();
-    lines.map(|line| line + "\n").collect()
 }
 
 fn short(sha: &str) -> String {

@@ -9,12 +9,42 @@ use super::rulings::{SLIPWAY, VETOED};
 use crate::decision::api::DecisionAction;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 
+/// How a promotion ends that has not started: phase, reason, who, and what is said.
+type End = (PromotionPhase, &'static str, String, String);
+
 impl<'a> Draft<'a> {
-    /// Why a promotion ends that has not started: phase, reason, who, and what is said.
-    pub(super) fn end_before_start(
-        &mut self,
-        entry: &Entry<'a>,
-    ) -> Option<(PromotionPhase, &'static str, String, String)> {
+    /// Why a promotion ends that has not started, if it does.
+    pub(super) fn end_before_start(&mut self, entry: &Entry<'a>) -> Option<End> {
+        if let Some(end) = self.refused(entry) {
+            return Some(end);
+        }
+        if let Some(text) = self.approval_timeout(entry) {
+            return Some((
+                PromotionPhase::Failed,
+                "ApprovalTimeout",
+                SLIPWAY.to_owned(),
+                text,
+            ));
+        }
+        if let Some(end) = self.vetoed(entry) {
+            return Some(end);
+        }
+        let next = self.successor(entry)?;
+        let text = format!(
+            "{} comes instead; {} was never started",
+            next.release,
+            entry.release()
+        );
+        let by = next.requested_by.clone();
+        Some((PromotionPhase::Superseded, "Superseded", by, text))
+    }
+
+    /// What people have said against it since its Release last failed here.
+    pub(super) fn said_against(&self, entry: &Entry<'a>) -> Option<End> {
+        self.refused(entry).or_else(|| self.vetoed(entry))
+    }
+
+    fn refused(&self, entry: &Entry<'a>) -> Option<End> {
         let release = entry.release();
         if let Some(act) = self.rejection(entry) {
             let user = act.spec.user.clone();
@@ -33,14 +63,11 @@ impl<'a> Draft<'a> {
             );
             return Some((PromotionPhase::Failed, "Aborted", user, text));
         }
-        if let Some(text) = self.approval_timeout(entry) {
-            return Some((
-                PromotionPhase::Failed,
-                "ApprovalTimeout",
-                SLIPWAY.to_owned(),
-                text,
-            ));
-        }
+        None
+    }
+
+    fn vetoed(&self, entry: &Entry<'a>) -> Option<End> {
+        let release = entry.release();
         let veto = self.seen.decisions.iter().rev().find(|act| {
             act.spec.action == DecisionAction::Veto && act.spec.release.as_deref() == Some(release)
         });
@@ -50,13 +77,7 @@ impl<'a> Draft<'a> {
             let text = format!("{release} was {}", ruling.hold.reason);
             return Some((PromotionPhase::Failed, VETOED, ruling.hold.by.clone(), text));
         }
-        let next = self.successor(entry)?;
-        let text = format!(
-            "{} comes instead; {release} was never started",
-            next.release
-        );
-        let by = next.requested_by.clone();
-        Some((PromotionPhase::Superseded, "Superseded", by, text))
+        None
     }
 
     /// What takes the place of a promotion that has not started.

@@ -91,13 +91,10 @@ impl<'a> Draft<'a> {
 
     /// What people said against the Release while its migrations ran: reason, who, and what is said. Nothing moves then; the
     /// database stays as it has become.
-    fn stopped_meanwhile(&mut self, entry: &Entry<'a>) -> Option<(&'static str, String, String)> {
-        let (phase, reason, actor, text) = self.end_before_start(entry)?;
-        let is_said = phase == PromotionPhase::Failed && reason != "ApprovalTimeout";
-        is_said.then(|| {
-            let text = format!("{text}; the database has been migrated for it");
-            (reason, actor, text)
-        })
+    fn stopped_meanwhile(&self, entry: &Entry<'a>) -> Option<(&'static str, String, String)> {
+        let (_, reason, actor, text) = self.said_against(entry)?;
+        let text = format!("{text}; the database has been migrated for it");
+        Some((reason, actor, text))
     }
 
     /// The rules were taken out of the spec, or the Release has no such image.

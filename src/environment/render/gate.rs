@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::{owner_of, told};
+use super::{job_of, told};
 use crate::check::api::CheckJob;
-use crate::check::{self, Place};
 use crate::environment::observed::{Observed, Record};
-use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
-use crate::model::label;
+use crate::model::key::{MAX_LABEL, short_hash, suffixed};
 use crate::model::manifest::Manifest;
 
 /// Name of the Job of a gate. It is none that a smoke test has.
@@ -24,13 +22,11 @@ pub fn gate_job(
     commit: Option<&str>,
     timeout: Duration,
 ) -> Manifest {
-    let key = Key::new(seen.key.namespace.clone(), gate_job_name(record, gate));
-    let owner = owner_of(record);
-    let place = Place {
-        key: &key,
-        parent: (label::ENVIRONMENT, &seen.key.name),
-        owner: &owner,
-        metric: None,
-    };
-    check::job(place, job, told(seen, record, commit), timeout)
+    let told = told(seen, record, commit);
+    job_of(
+        seen,
+        record,
+        gate_job_name(record, gate),
+        (job, told, timeout),
+    )
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::api::Migrations;
 use super::super::migration::word;
 use super::super::observed::{Observed, Record};
-use crate::check::{self, Place, api::CheckJob};
+use crate::check::api::CheckJob;
 use crate::model::action::Action;
 use crate::model::json::set;
 use crate::model::key::{Key, MAX_NAME, suffixed};
@@ -81,14 +81,6 @@ pub fn phase_job(
     telling: Telling<'_>,
 ) -> Option<Manifest> {
     let (command, timeout) = rules.command(phase)?;
-    let key = Key::new(seen.key.namespace.clone(), phase_job_name(record, phase));
-    let owner = super::owner_of(record);
-    let place = Place {
-        key: &key,
-        parent: (label::ENVIRONMENT, &seen.key.name),
-        owner: &owner,
-        metric: None,
-    };
     let check = CheckJob {
         image: telling.image.to_owned(),
         command: command.to_vec(),
@@ -96,7 +88,8 @@ pub fn phase_job(
     };
     let mut told = super::told(seen, record, telling.commit);
     told.extend(about(rules, record, phase, telling.status));
-    let mut job = check::job(place, &check, told, timeout);
+    let name = phase_job_name(record, phase);
+    let mut job = super::job_of(seen, record, name, (&check, told, timeout));
     set(&mut job.body, &["spec", "suspend"], true);
     if let Some(spec) = job.body.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("ttlSecondsAfterFinished");

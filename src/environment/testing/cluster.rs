@@ -286,6 +286,12 @@ fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
 
 /// A Job's pod whose image nobody has.
 fn waiting_pod(job: &Value) -> Value {
+    let state = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});
+    pod_of(job, &state)
+}
+
+/// A Job's pod, with its container in that state.
+pub(super) fn pod_of(job: &Value, state: &Value) -> Value {
     let of_job = &job["metadata"];
     json!({
         "metadata": {
@@ -294,7 +300,7 @@ fn waiting_pod(job: &Value) -> Value {
         },
         "status": {"containerStatuses": [{
             "name": "check", "image": "smoke:1", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+            "state": state,
         }]},
     })
 }

@@ -8,6 +8,7 @@ use super::super::observed::Lock;
 use super::super::observed::Observed;
 use super::super::render;
 use super::World;
+use super::cluster::pod_of;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 
@@ -95,7 +96,14 @@ impl World {
             _ => 0,
         };
         if play != Some(Play::Mute) {
-            self.put(ObjectKind::Pod, name, ended_pod(&job, code, told));
+            self.put(
+                ObjectKind::Pod,
+                name,
+                pod_of(
+                    &job,
+                    &json!({"terminated": {"exitCode": code, "message": told}}),
+                ),
+            );
         }
         let type_ = if code == 0 { "Complete" } else { "Failed" };
         let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -160,19 +168,4 @@ fn variable(job: &Value, name: &str) -> Option<String> {
     let mut env = env.as_array()?.iter();
     let found = env.find(|variable| variable["name"] == name)?;
     Some(found["value"].as_str()?.to_owned())
-}
-
-/// A Job's pod that has ended.
-fn ended_pod(job: &Value, code: i32, told: &str) -> Value {
-    let of_job = &job["metadata"];
-    json!({
-        "metadata": {
-            "labels": of_job["labels"],
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": of_job["name"], "uid": of_job["uid"]}],
-        },
-        "status": {"containerStatuses": [{
-            "name": "check", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": code, "message": told}},
-        }]},
-    })
 }

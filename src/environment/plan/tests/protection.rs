@@ -756,13 +756,7 @@ proptest! {
         fuses in proptest::collection::vec(0..40_usize, 0..3),
     ) {
         let mut world = World::guarded();
-        let mut fuses = fuses.into_iter();
-        for event in &events {
-            happen(&mut world, event);
-            if world.fuse.is_none() {
-                world.fuse = fuses.next();
-            }
-        }
+        world.play(&events, fuses, happen);
         world.fuse = None;
         world.settle();
     }
