@@ -105,7 +105,11 @@ async fn environment(app: &App, migrations: Value) {
 }
 
 async fn edit(app: &App, migrations: Value) {
-    let change = Patch::Merge(json!({"spec": {"migrations": migrations}}));
+    edit_spec(app, json!({"migrations": migrations})).await;
+}
+
+async fn edit_spec(app: &App, spec: Value) {
+    let change = Patch::Merge(json!({"spec": spec}));
     let environments = app.api(ObjectKind::Environment);
     environments
         .patch("live", &PatchParams::default(), &change)
@@ -231,11 +235,9 @@ async fn goes_on(app: &App, base: &str) {
     decide(app, "Retry", json!({})).await;
     let status = ended(app, 4, "Succeeded").await;
     assert_eq!(said(&status, "Verify"), "down 1, run 3", "{status}");
-    edit(
-        app,
-        json!({"contract": {"after": "1s", "command": ["/db/db", "contract"]}}),
-    )
-    .await;
+    let contract = json!({"after": "1s", "command": ["/db/db", "contract"]});
+    let soon = json!({"migrations": {"contract": contract}, "rollback": {"within": "1s"}});
+    edit_spec(app, soon).await;
     let status = ended(app, 5, "Succeeded").await;
     assert_eq!(
         said(&status, "Verify"),
