@@ -256,7 +256,10 @@ fn text(output: &Output) -> String {
 /// Kills the runner of a stage's main container, which is process 1 there, from the machine, where other stories may have stages
 /// of that name.
 pub(crate) fn kill_first_process(run: &str, stage: &str) {
-    let wanted = [format!("SLIPWAY_RUN={run}"), format!("SLIPWAY_STAGE={stage}")];
+    let wanted = [
+        format!("SLIPWAY_RUN={run}"),
+        format!("SLIPWAY_STAGE={stage}"),
+    ];
     let is_it = |id: &str| {
         let environ = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
         let has = |wanted: &String| {
@@ -264,8 +267,7 @@ pub(crate) fn kill_first_process(run: &str, stage: &str) {
             variables.any(|variable| variable == wanted.as_bytes())
         };
         let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        command.starts_with(b"/slipway/slipway-runner")
-            && wanted.iter().all(has)
+        command.starts_with(b"/slipway/slipway-runner") && wanted.iter().all(has)
     };
     let ids: Vec<String> = std::fs::read_dir("/proc")
         .unwrap()

@@ -14,10 +14,10 @@ use crate::app::{App, NAME, SOON, is_full, wait_for, with_app};
 use crate::slo::{release, runs, until};
 use crate::stage::{NAMESPACE, Version, in_tree};
 
-const PASSWORD: &str = "e2e-hidden-database";
+pub(crate) const PASSWORD: &str = "e2e-hidden-database";
 
 /// Longest wait for a promotion with migrations: six pods, one after another.
-const MIGRATED: Duration = Duration::from_mins(2);
+pub(crate) const MIGRATED: Duration = Duration::from_mins(2);
 
 async fn create<K>(api: &Api<K>, object: &Value)
 where
@@ -28,7 +28,7 @@ where
 }
 
 /// A PostgreSQL in a pod, behind a Service `db`, and the Secret that lets in.
-async fn serve(app: &App, image: &str) {
+pub(crate) async fn serve(app: &App, image: &str) {
     let (client, ns) = (&app.client, &app.namespace);
     let labels = json!({"app": "db"});
     let secret = json!({
