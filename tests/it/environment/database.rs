@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::environment::api::EnvironmentStatus;
 use slipway::promotion::api::Promotion;
@@ -190,6 +190,56 @@ async fn a_gate_whose_pod_is_evicted_is_asked_again_by_itself() {
         let jobs = shop.jobs.list(&ListParams::default()).await.unwrap();
         let asked = jobs.iter().filter(|job| job.name_any().contains("paperwork"));
         assert_eq!(asked.count(), 1, "the one that came to no verdict is gone");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn gates_count_again_when_it_is_its_turn_and_people_while_it_runs() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let mut rules = shop.migrations();
+        rules["backup"] = Value::Null;
+        rules["withoutBackup"] = json!(true);
+        let image = rules["image"].as_str().unwrap();
+        let told = "version 2\npending V2__prices.sql";
+        let slowly = format!("exit=0,after=2s,message={told}");
+        nodes().set_rule(image, &slowly).unwrap();
+        let leases: Api<Lease> = Api::namespaced(space.client.clone(), &space.name);
+        let lock = json!({
+            "metadata": {"name": format!("slipway-db.{}-shop-db", space.name)},
+            "spec": {"holderIdentity": "another/one"},
+        });
+        let lock: Lease = serde_json::from_value(lock).unwrap();
+        let made = leases.create(&PostParams::default(), &lock).await.unwrap();
+        shop.environment("staging", &json!({"migrations": rules}))
+            .await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_says("staging", "Promotion another/one migrates the database")
+            .await;
+        let freeze = json!({
+            "name": "quiet", "kind": "Deny", "start": "2020-01-01T00:00:00", "end": "2099-01-01T00:00:00",
+        });
+        shop.edit("staging", &json!({"protection": {"freezes": [freeze]}}))
+            .await;
+        let gone = DeleteParams::default();
+        leases.delete(&made.name_any(), &gone).await.unwrap();
+        shop.until_says("staging", "shop-1 waits for freeze").await;
+        assert_eq!(locks(space).await, [""; 0], "it is left to others");
+
+        shop.edit("staging", &json!({"protection": {"freezes": null}}))
+            .await;
+        shop.until_says("staging", "run runs").await;
+        shop.decide_about("carol", "Abort", &on_staging(&json!({})))
+            .await;
+        let failed = shop.until_told("staging", &["Promote shop-1 Failed"]).await;
+        let status = status_of(&failed[0]);
+        assert_eq!(status.reason.as_deref(), Some("Aborted"));
+        let message = status.message.unwrap();
+        assert!(message.contains("the database has been migrated for it"), "{message}");
+        assert_eq!(shop.serves("staging").await.0, None, "nothing moves");
     })
     .await;
 }
