@@ -106,10 +106,15 @@ impl<'a> Machine<'a> {
             database: rules.database.clone(),
             ..MigrationStatus::default()
         };
+        let mut status = known.cloned().unwrap_or_else(fresh);
+        // Until its lock is taken it is the database that the rules name now.
+        if !status.has_lock() {
+            status.database.clone_from(&rules.database);
+        }
         Self {
             course,
             rules,
-            status: known.cloned().unwrap_or_else(fresh),
+            status,
             message: String::new(),
             now,
         }
@@ -396,7 +401,8 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn state_in(phase: MigrationPhase) -> MigrationState {
+/// Where migrations are while a phase is next or under way.
+pub fn state_in(phase: MigrationPhase) -> MigrationState {
     match phase {
         MigrationPhase::Validate => MigrationState::Validating,
         MigrationPhase::Backup | MigrationPhase::RestoreTest => MigrationState::BackingUp,

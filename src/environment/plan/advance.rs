@@ -103,6 +103,8 @@ impl<'a> Draft<'a> {
             }
             set(status, phase, reason, &message);
             status.approvals.clone_from(&gates.approvals);
+            // The database was left to others before anything was begun.
+            status.migrations.take_if(|known| known.phases.is_empty());
         });
         if is_news && asks_people {
             self.announce(NotificationEvent::ApprovalNeeded, entry.name());

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::api::{Migrations, OnRollback};
-use super::super::migration::{Course, Machine, Next, secrets, word};
+use super::super::migration::{Course, Machine, Next, secrets, state_in, word};
 use super::super::observed::Check;
 use super::super::render;
 use super::advance::set;
@@ -24,6 +24,9 @@ use crate::promotion::audit;
 
 /// How often it is looked again whether somebody else's lock, or a missing Secret, is still in the way.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// Reason of a promotion that waits for its turn at the database.
+const WAITING: &str = "WaitingForDatabase";
 
 /// What is in the way of a phase.
 pub(super) struct Waits {
@@ -249,7 +252,8 @@ impl<'a> Draft<'a> {
         match &lock.held {
             None => {
                 // Which database it is goes on record first: the spec may name another one by the time it is freed.
-                let migrations = machine.status.clone();
+                let mut migrations = machine.status.clone();
+                migrations.state = machine.current().map_or(migrations.state, state_in);
                 let message = format!("takes the lock of database {}", migrations.database);
                 self.write(entry, |status| {
                     status.migrations = Some(migrations);
@@ -287,7 +291,7 @@ impl<'a> Draft<'a> {
         let (holder, _) = lock.held.as_ref()?;
         let is_own = *holder == render::holder(self.seen, entry.record);
         (!is_own).then(|| Waits {
-            reason: "WaitingForDatabase",
+            reason: WAITING,
             message: format!(
                 "Promotion {holder} migrates the database; if it is gone, look at the database, then delete Lease {}",
                 lock.key
@@ -305,7 +309,10 @@ impl<'a> Draft<'a> {
 
     fn wait_for_guard(&mut self, entry: &Entry<'a>, machine: &Machine<'a>, waits: &Waits) {
         self.wake_at(after(self.now, AGAIN));
-        let migrations = machine.status.clone();
+        let mut migrations = machine.status.clone();
+        if waits.reason == WAITING && migrations.phases.is_empty() {
+            migrations.state = MigrationState::Waiting;
+        }
         self.write(entry, |status| {
             status.migrations = Some(migrations);
             let message = format!("waits: {}", waits.message);

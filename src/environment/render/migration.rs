@@ -24,7 +24,10 @@ const LOCK: &str = "database-lock";
 pub fn lock_key(seen: &Observed, namespace: &str) -> Key {
     let all = seen.promotions.iter().chain(&seen.migrations);
     let mut under_way = all.filter(|record| !record.status.phase.unwrap_or_default().is_finished());
-    let begun = under_way.find_map(|record| record.status.migrations.as_ref());
+    let begun = under_way.find_map(|record| {
+        let known = record.status.migrations.as_ref();
+        known.filter(|known| known.has_lock())
+    });
     let rules = seen.spec.migrations.as_ref();
     let wanted = rules.map(|rules| rules.database.as_str());
     let database = begun.map(|begun| begun.database.as_str()).or(wanted);

@@ -159,6 +159,11 @@ impl MigrationStatus {
         self.phases.iter().find(|known| known.phase == phase)
     }
 
+    /// Whether the lock of the database is, or was, its own.
+    pub fn has_lock(&self) -> bool {
+        self.state != MigrationState::Waiting || !self.phases.is_empty()
+    }
+
     /// Whether nothing was changed so far, and nothing is being changed.
     pub fn is_harmless(&self) -> bool {
         let mut phases = self.phases.iter();

