@@ -111,6 +111,11 @@ async fn rounds(app: &App) {
         end(number).await;
     }
     operator.kill().await;
+    counted(app, number, writes).await;
+}
+
+/// Everything was done once, and nothing is left of it.
+async fn counted(app: &App, releases: u32, writes: usize) {
     let counted = sql(
         app,
         "SELECT release, word, count(*) FROM done GROUP BY 1, 2 HAVING count(*) <> 1",
@@ -119,12 +124,12 @@ async fn rounds(app: &App) {
     assert_eq!(
         counted.trim(),
         "",
-        "done more than once, of {number} Releases with {writes} writes each"
+        "done more than once, of {releases} Releases with {writes} writes each"
     );
     let all = sql(app, "SELECT count(*) FROM done").await;
     assert_eq!(
         all.trim(),
-        (number * 3).to_string(),
+        (releases * 3).to_string(),
         "each of them tested, run and verified"
     );
     let leases: Api<Lease> = Api::namespaced(app.client.clone(), &app.namespace);
@@ -134,5 +139,9 @@ async fn rounds(app: &App) {
     let promotions = promotions.list(&ListParams::default()).await.unwrap();
     let has_succeeded = |one: &kube::api::DynamicObject| one.data["status"]["phase"] == "Succeeded";
     assert!(promotions.items.iter().all(has_succeeded));
-    assert_eq!(promotions.items.len(), number as usize, "one attempt each");
+    assert_eq!(
+        promotions.items.len(),
+        releases as usize,
+        "one attempt each"
+    );
 }

@@ -6,8 +6,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::{
-    APPROVER, assert_refused, bind, bind_to, create_as, environment_spec, object, permitted,
-    release_spec,
+    APPROVER, assert_refused, bind, bind_to, environment_spec, object, permitted, release_spec,
 };
 use crate::cluster::{OPERATOR, SOON, Space, kubeconfig_path, wait_for, with_guarded_namespace};
 use crate::operator::Operator;
@@ -87,7 +86,10 @@ async fn approvals_of_real_users_count_as_the_protection_says() {
         let production = object("Environment", "production", &spec);
         environments.create(&PostParams::default(), &production).await.unwrap();
         let _operator = operate(space).await;
-        create_as(space, OPERATOR, "Release", "api-1", &release_spec()).await.unwrap();
+        let mut release = object("Release", "api-1", &release_spec());
+        release.metadata.labels = Some([("slipway.dev/pipeline".into(), "api".into())].into());
+        let releases = space.api_as(OPERATOR, &[], "Release").await;
+        releases.create(&PostParams::default(), &release).await.unwrap();
         until_says(space, "0 of 2 approvals").await;
         for user in ["alice", "bob", "carol", "a@example.com"] {
             bind(space, user, APPROVER).await;
