@@ -5,7 +5,7 @@ pub mod api;
 mod ending;
 pub mod report;
 
-use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -35,6 +35,8 @@ const TAKEN_AWAY: [&str; 5] = [
     "NodeShutdown",
     "Terminated",
 ];
+/// Reason of a Job that took too long.
+const LATE: &str = "DeadlineExceeded";
 /// What a Job gets beyond its own deadline until it is given up as lost.
 pub const GRACE: Duration = Duration::from_mins(1);
 
@@ -49,6 +51,8 @@ pub enum Outcome {
     Failed(String),
     /// Not over, but its container will never run, and why: nobody has to wait for the Job's deadline.
     Stuck(String),
+    /// It came to no verdict, and why: its pod was taken away, whatever it would have said.
+    Lost(String),
 }
 
 /// How the check of a Job is, by the Job and those of these pods that are its own.
@@ -68,6 +72,11 @@ pub fn outcome<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Outcom
         return stuck(job, pods).map_or(Outcome::Running, Outcome::Stuck);
     };
     let reason = failed.reason.as_deref().unwrap_or("Failed");
+    // What was late was late wherever its pod is.
+    let taken = own(job, pods).find_map(taken_away);
+    if let Some(why) = taken.filter(|_| reason != LATE) {
+        return Outcome::Lost(why);
+    }
     let message = failed.message.as_deref().unwrap_or("no message");
     let name = job.name_any();
     Outcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
@@ -80,19 +89,6 @@ fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Strin
         "{}: {} (of Job {name})",
         trouble.reason, trouble.message
     ))
-}
-
-/// Why the check of a Job came to no verdict, as far as its pods tell: they were taken away, whatever they would have said.
-pub fn lost<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
-    let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let has_failed = |condition: &JobCondition| {
-        let is_late = condition.reason.as_deref() == Some("DeadlineExceeded");
-        condition.type_ == "Failed" && condition.status == "True" && !is_late
-    };
-    if !conditions.iter().any(has_failed) {
-        return None;
-    }
-    own(job, pods).find_map(taken_away)
 }
 
 /// The statuses of those pods that are the Job's own.
@@ -240,17 +236,24 @@ mod tests {
         let ended = failed("BackoffLimitExceeded");
         let mut evicted = pod("j", "PodInitializing");
         evicted.status.as_mut().unwrap().reason = Some("Evicted".into());
-        let told = lost(&ended, [&evicted]);
-        assert_eq!(told.as_deref(), Some("Evicted: its pod is gone"));
-        assert_eq!(lost(&ended, []), None, "nobody says so");
-        assert_eq!(lost(&failed("DeadlineExceeded"), [&evicted]), None);
-        assert_eq!(lost(&job(&json!({"active": 1})), [&evicted]), None);
+        let lost = |why: &str| Outcome::Lost(why.to_owned());
+        assert_eq!(
+            outcome(&ended, [&evicted]),
+            lost("Evicted: its pod is gone")
+        );
+        let is_failed = |outcome| matches!(outcome, Outcome::Failed(_));
+        assert!(is_failed(outcome(&ended, [])), "nobody says so");
+        assert!(is_failed(outcome(&failed("DeadlineExceeded"), [&evicted])));
+        let running = job(&json!({"active": 1}));
+        assert_eq!(outcome(&running, [&evicted]), Outcome::Running);
         let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "node gone", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let mut disrupted = pod("j", "PodInitializing");
         let conditions = serde_json::from_value(json!([condition])).unwrap();
         disrupted.status.as_mut().unwrap().conditions = Some(conditions);
-        let told = lost(&ended, [&disrupted]);
-        assert_eq!(told.as_deref(), Some("DeletionByTaintManager: node gone"));
+        assert_eq!(
+            outcome(&ended, [&disrupted]),
+            lost("DeletionByTaintManager: node gone")
+        );
     }
 
     #[test]

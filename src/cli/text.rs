@@ -1,4 +1,11 @@
-//! Text for a terminal: tones and tables. No I/O.
+//! Text for a terminal: tones, tables and spans of time. No I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::model::span::rough;
 
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +87,23 @@ impl From<&str> for Cell {
     }
 }
 
+/// How long ago something was; nothing where it was not.
+pub fn age(since: Option<&Time>, now: Timestamp) -> String {
+    took(since, None, now)
+}
+
+/// How long something took, or has taken so far; nothing where it has not begun.
+pub fn took(from: Option<&Time>, to: Option<&Time>, now: Timestamp) -> String {
+    let to = to.map_or(now, |Time(to)| *to);
+    from.map_or_else(String::new, |Time(from)| between(*from, to))
+}
+
+/// The span from one time to a later one, in its two largest units.
+pub fn between(from: Timestamp, to: Timestamp) -> String {
+    let seconds = u64::try_from(to.duration_since(from).as_secs());
+    rough(Duration::from_secs(seconds.unwrap_or(0)))
+}
+
 /// A table whose columns are as wide as they have to be.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -109,6 +133,22 @@ impl Table {
     pub fn rows<const N: usize>(&mut self, rows: impl IntoIterator<Item = [Cell; N]>) {
         for cells in rows {
             self.row(cells);
+        }
+    }
+
+    /// A row for each fact that there is something to say about: its name and the value.
+    pub fn facts<const N: usize>(facts: [(&str, Option<String>); N]) -> Self {
+        let mut table = Self::new(&["", ""], &[]);
+        table.more_facts(facts);
+        table
+    }
+
+    /// Adds more of them.
+    pub fn more_facts<const N: usize>(&mut self, facts: [(&str, Option<String>); N]) {
+        for (name, value) in facts {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                self.row([Cell::new(Tone::Faint, name), value.into()]);
+            }
         }
     }
 

@@ -38,10 +38,10 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::write::WriteError;
 use crate::error::{Class, Classify, backoff, chain};
-use crate::model::action::Outcome;
+use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, Why};
 use attempts::{Attempts, jitter};
 use exchange::Exchanges;
 use pace::Pace;
@@ -121,6 +121,12 @@ pub trait Kind: Send + Sync + 'static {
     /// says is on record.
     fn keeps_answer(_question: &str) -> bool {
         false
+    }
+
+    /// What is told of an action that was done, beside the reason of the object itself: for the log, and, if it says so, as an
+    /// Event about what was written. Pure.
+    fn told_of(_seen: &Self::Observed, _action: &Action) -> Option<(Why, bool)> {
+        None
     }
 
     /// The object's gauges, from its status; `None` when the object is gone.

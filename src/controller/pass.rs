@@ -146,7 +146,7 @@ impl<K: Kind> Worker<K> {
             outcome,
             is_waiting,
             result,
-        } = self.apply(&record.key, &plan.actions).await;
+        } = self.apply(&record.key, seen, &plan.actions).await;
         let now = self.cluster.clock().now();
         let mut has_answers = false;
         let mut written = Ok(true);
@@ -241,7 +241,7 @@ impl<K: Kind> Worker<K> {
     }
 
     /// Runs the actions in order and stops at the first that fails.
-    async fn apply(&self, key: &Key, actions: &[Action]) -> Applied {
+    async fn apply(&self, key: &Key, seen: &K::Observed, actions: &[Action]) -> Applied {
         let mut outcome = Outcome::default();
         let questions = actions
             .iter()
@@ -282,6 +282,7 @@ impl<K: Kind> Worker<K> {
                     result: Err(error.into()),
                 };
             }
+            self.tell(seen, action).await;
         }
         let is_waiting = questions
             .iter()
@@ -290,6 +291,21 @@ impl<K: Kind> Worker<K> {
             outcome,
             is_waiting,
             result: Ok(()),
+        }
+    }
+
+    /// Tells what an action means that was done.
+    async fn tell(&self, seen: &K::Observed, action: &Action) {
+        let Action::Status { target, .. } = action else {
+            return;
+        };
+        let Some((why, is_event)) = K::told_of(seen, action) else {
+            return;
+        };
+        info!(about = %target.key, reason = why.reason, "{}", why.message);
+        if is_event {
+            let about = target.reference();
+            self.cluster.events().publish(&about, &why).await;
         }
     }
 

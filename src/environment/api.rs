@@ -58,6 +58,8 @@ pub use validation::*;
         .message("rollouts[].dependsOn names other Rollouts of the same list: correct the name, or add the Rollout"),
     validation = Rule::new("!has(self.spec.rollback) || !('AlertFiring' in self.spec.rollback.on) || has(self.spec.incidents)")
         .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
+    validation = Rule::new("!has(self.spec.migrations) || !has(self.spec.migrations.contract) || !has(self.spec.rollback) || duration(self.spec.migrations.contract.after) >= duration(self.spec.rollback.within)")
+        .message("migrations.contract.after is shorter than rollback.within: what may still be gone back to needs what contract removes; make it as long at least"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),

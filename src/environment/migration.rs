@@ -62,12 +62,6 @@ impl Course {
             Self::Contract => &[Backup, RestoreTest, Contract, Verify],
         }
     }
-
-    /// Whether the database may be another one once a phase has begun.
-    fn changes(phase: MigrationPhase) -> bool {
-        use MigrationPhase::{Contract, Down, Restore, Run};
-        matches!(phase, Run | Down | Restore | Contract)
-    }
 }
 
 /// What comes next.
@@ -112,10 +106,15 @@ impl<'a> Machine<'a> {
             database: rules.database.clone(),
             ..MigrationStatus::default()
         };
+        let mut status = known.cloned().unwrap_or_else(fresh);
+        // Until its lock is taken it is the database that the rules name now.
+        if !status.has_lock() {
+            status.database.clone_from(&rules.database);
+        }
         Self {
             course,
             rules,
-            status: known.cloned().unwrap_or_else(fresh),
+            status,
             message: String::new(),
             now,
         }
@@ -154,18 +153,6 @@ impl<'a> Machine<'a> {
             OnMigrationFailure::Down => Some(MigrationPhase::Down),
             OnMigrationFailure::Restore => Some(MigrationPhase::Restore),
         }
-    }
-
-    /// Whether nothing was changed so far, and nothing is being changed.
-    pub fn is_harmless(&self) -> bool {
-        let mut phases = self.status.phases.iter();
-        !phases.any(|known| Course::changes(known.phase) && known.state != StepState::Pending)
-    }
-
-    /// Whether a phase runs now.
-    pub fn is_running(&self) -> bool {
-        let mut phases = self.status.phases.iter();
-        phases.any(|known| known.state == StepState::Running)
     }
 
     /// Goes one step on. `name` is the name of a phase's Job, `find` that Job.
@@ -226,13 +213,13 @@ impl<'a> Machine<'a> {
         };
         match (&check.outcome, exit) {
             (Outcome::Running, _) => self.wait(phase),
-            (Outcome::Stuck(why), _) if Course::changes(phase) => {
+            (Outcome::Stuck(why), _) if phase.changes() => {
                 self.message = format!("{} cannot start: {why}", word(phase));
                 self.wait(phase)
             }
             (Outcome::Stuck(why), _) => self.fail(phase, &why.clone()),
             // The pod says more in a moment.
-            (Outcome::Passed | Outcome::Failed(_), None) if !is_settled => {
+            (Outcome::Passed | Outcome::Failed(_) | Outcome::Lost(_), None) if !is_settled => {
                 let until = check.finished_at.unwrap_or(self.now);
                 Next::Await(phase, after(until, SETTLE))
             }
@@ -245,7 +232,7 @@ impl<'a> Machine<'a> {
                 let text = format!("exit code {code}: {}", said(check));
                 self.fail(phase, text.trim_end_matches([':', ' ']))
             }
-            (Outcome::Failed(why), _) => {
+            (Outcome::Failed(why) | Outcome::Lost(why), _) => {
                 let why = format!("it did not end by itself: {why}");
                 self.lose(phase, &why)
             }
@@ -352,7 +339,7 @@ impl<'a> Machine<'a> {
 
     /// A phase that failed, and that is known.
     fn fail(&mut self, phase: MigrationPhase, why: &str) -> Next {
-        let was_harmless = self.is_harmless();
+        let was_harmless = self.status.is_harmless();
         let job = self.job_of(phase);
         self.put(phase, &job, StepState::Failed, why);
         self.message = format!("{} failed: {why} (Job {job})", word(phase));
@@ -368,7 +355,7 @@ impl<'a> Machine<'a> {
 
     /// A phase of which nobody knows what it did.
     fn lose(&mut self, phase: MigrationPhase, why: &str) -> Next {
-        let was_harmless = self.is_harmless();
+        let was_harmless = self.status.is_harmless();
         let job = self.job_of(phase);
         self.put(phase, &job, StepState::Failed, why);
         self.message = format!("{} is lost: {why} (Job {job})", word(phase));
@@ -414,7 +401,8 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn state_in(phase: MigrationPhase) -> MigrationState {
+/// Where migrations are while a phase is next or under way.
+pub fn state_in(phase: MigrationPhase) -> MigrationState {
     match phase {
         MigrationPhase::Validate => MigrationState::Validating,
         MigrationPhase::Backup | MigrationPhase::RestoreTest => MigrationState::BackingUp,

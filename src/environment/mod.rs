@@ -33,10 +33,11 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
-use crate::model::action::Outcome;
+use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, Why};
+use crate::promotion::audit;
 
 /// The controller of Environments.
 pub struct EnvironmentKind;
@@ -94,6 +95,14 @@ impl Kind for EnvironmentKind {
         [slo::PREFIX, observed::SIGNED, observed::GATE, probe::PREFIX]
             .iter()
             .any(|kept| question.starts_with(kept))
+    }
+
+    fn told_of(seen: &Self::Observed, action: &Action) -> Option<(Why, bool)> {
+        let Action::Status { target, status } = action else {
+            return None;
+        };
+        let known = seen.promotion(&target.key.name)?;
+        audit::told(&known.status, status)
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

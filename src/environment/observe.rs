@@ -404,6 +404,5 @@ fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
             .map(|owner| owner.uid.clone())
             .unwrap_or_default(),
         outcome: check::outcome(job, pods()),
-        lost: check::lost(job, pods()),
     }
 }

@@ -241,8 +241,6 @@ pub struct Check {
     pub is_suspended: bool,
     /// How it is.
     pub outcome: Outcome,
-    /// Why it came to no verdict, where the infrastructure kept it from one.
-    pub lost: Option<String>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// How its container ended, where its pod is still there.

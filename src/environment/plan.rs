@@ -9,7 +9,7 @@
 //! - `rollouts`: whether it runs;
 //! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
 //!   database; `smoke`: its smoke tests, `validate`: their reports;
-//! - `contract`: migrations that are asked for alone;
+//! - `contract`: migrations that are asked for alone; `alone`: how they go;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
@@ -18,6 +18,7 @@
 //! A plan does one thing about one Promotion; the driver plans again until there is nothing left.
 
 mod advance;
+mod alone;
 mod approval;
 mod before;
 mod budget;

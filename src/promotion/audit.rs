@@ -5,11 +5,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::api::AuditEntry;
+use super::api::{AuditEntry, PromotionStatus};
 use crate::model::condition::truncate;
 use crate::model::key::short_hash;
+use crate::model::plan::Why;
 
 /// Entries that are kept; beyond it the oldest go, and the chain starts with a hash that is not there.
 const CAP: usize = 64;
@@ -34,6 +35,24 @@ pub fn append(log: &mut Vec<AuditEntry>, at: Timestamp, actor: &str, event: &str
     if log.len() > CAP {
         log.drain(..log.len() - CAP);
     }
+}
+
+/// Whether an event is on the list.
+pub fn has(log: &[AuditEntry], event: &str) -> bool {
+    let event = truncate(event, MAX_TEXT);
+    log.iter().any(|entry| entry.event == event)
+}
+
+/// What is told elsewhere of the head of a list, where a status has another one than before, and whether it is the last one.
+pub fn told(before: &PromotionStatus, status: &Value) -> Option<(Why, bool)> {
+    let last = status.get("audit")?.as_array()?.last()?;
+    let (seq, hash) = (last.get("seq")?.as_u64()?, last.get("hash")?.as_str()?);
+    if before.audit.last().is_some_and(|known| known.hash == hash) {
+        return None;
+    }
+    let is_over = status.get("finishedAt").is_some();
+    let text = format!("audit entry {seq} has the hash {hash}");
+    Some((Why::normal("Audited", text), is_over))
 }
 
 /// Checks the chain.
@@ -86,6 +105,26 @@ mod tests {
             append(&mut log, at, "slipway", event);
         }
         log
+    }
+
+    #[test]
+    fn a_new_head_is_told_and_the_last_one_for_good() {
+        let mut before = PromotionStatus::default();
+        let mut status = PromotionStatus {
+            audit: log(&["asked for".to_owned()]),
+            ..PromotionStatus::default()
+        };
+        let read = |status: &PromotionStatus| serde_json::to_value(status).unwrap();
+        let (why, is_last) = told(&before, &read(&status)).unwrap();
+        let hash = &status.audit[0].hash;
+        assert_eq!(why.message, format!("audit entry 1 has the hash {hash}"));
+        assert!(!is_last);
+        before = status.clone();
+        assert_eq!(told(&before, &read(&status)), None);
+        status.finished_at = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(told(&before, &read(&status)), None, "nothing new was said");
+        append(&mut status.audit, Timestamp::UNIX_EPOCH, "slipway", "over");
+        assert!(told(&before, &read(&status)).unwrap().1);
     }
 
     fn events() -> impl Strategy<Value = Vec<String>> {

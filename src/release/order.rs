@@ -1,6 +1,6 @@
 //! Which Release is newer: by commits, never by which run finished first. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,16 +12,52 @@ use super::api::Release;
 #[derive(Clone, Debug, Default)]
 pub struct Order<'a> {
     by_name: BTreeMap<String, &'a Release>,
+    /// How many Releases come before one, as far as the records tell.
+    depths: HashMap<&'a str, usize>,
+    /// The Releases that have a commit among their changes, by its SHA.
+    with_change: HashMap<&'a str, Vec<&'a str>>,
+    /// The Releases that say of another one that it is the one before.
+    after: HashMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Order<'a> {
     /// The order of these Releases.
     pub fn of(releases: &'a [Arc<Release>]) -> Self {
-        let by_name = releases
-            .iter()
-            .map(|release| (release.name_any(), &**release));
-        Self {
-            by_name: by_name.collect(),
+        let mut order = Self::default();
+        for release in releases {
+            let release = release.as_ref();
+            order.by_name.insert(release.name_any(), release);
+            let name = name_of(release);
+            for change in &release.spec.changes {
+                let known = order.with_change.entry(change.sha.as_str());
+                known.or_default().push(name);
+            }
+            if let Some(previous) = release.spec.previous.as_deref() {
+                order.after.entry(previous).or_default().push(name);
+            }
+        }
+        for release in releases {
+            order.count(name_of(release));
+        }
+        order
+    }
+
+    /// Counts what comes before a Release, and before all that come before it.
+    fn count(&mut self, name: &'a str) {
+        let mut way = Vec::new();
+        let mut at = Some(name);
+        // A ring that somebody closed has an end where it would begin again.
+        while let Some(name) = at.filter(|name| !self.depths.contains_key(name)) {
+            self.depths.insert(name, 0);
+            way.push(name);
+            let release = self.get(name);
+            at = release.and_then(|release| release.spec.previous.as_deref());
+        }
+        let mut depth = at.and_then(|name| self.depths.get(name)).copied();
+        for name in way.into_iter().rev() {
+            let own = depth.map_or(0, |depth| depth + 1);
+            self.depths.insert(name, own);
+            depth = Some(own);
         }
     }
 
@@ -38,14 +74,15 @@ impl<'a> Order<'a> {
         if one == other {
             return false;
         }
-        let (down, up) = (self.contains(one, other), self.contains(other, one));
-        if down != up {
-            return down;
-        }
-        match (self.get(one), self.get(other)) {
+        let is_younger = || match (self.get(one), self.get(other)) {
             (Some(one), Some(other)) => age(one) > age(other),
             _ => false,
+        };
+        // What the records say the wrong way round as well says nothing.
+        if self.contains(one, other) {
+            return !self.contains(other, one) || is_younger();
         }
+        is_younger() && !self.contains(other, one)
     }
 
     /// The newest of some Releases of one Pipeline.
@@ -82,9 +119,15 @@ impl<'a> Order<'a> {
     /// Whether the commit of `other` is part of `one`, as far as the records tell.
     fn contains(&self, one: &str, other: &str) -> bool {
         let sha = self.get(other).map(|other| other.spec.commit.sha.as_str());
+        // The Releases that say so themselves. Where none of them can be on the way there is none to go.
+        let with_change = sha.and_then(|sha| self.with_change.get(sha));
+        let said = with_change.into_iter().chain(self.after.get(other));
+        let depths = said.flatten().filter_map(|name| self.depths.get(name));
+        let (Some(least), Some(from)) = (depths.min(), self.depths.get(one)) else {
+            return false;
+        };
         let mut at = self.get(one);
-        // No chain is longer than there are Releases, unless somebody closed it to a ring.
-        for _ in 0..=self.by_name.len() {
+        for _ in *least..=*from {
             let Some(release) = at else { return false };
             let changes = &release.spec.changes;
             if sha.is_some_and(|sha| changes.iter().any(|change| change.sha == sha)) {
@@ -103,17 +146,22 @@ impl<'a> Order<'a> {
     }
 }
 
-fn age(release: &Release) -> (Timestamp, Option<Timestamp>, String) {
+fn name_of(release: &Release) -> &str {
+    release.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn age(release: &Release) -> (Timestamp, Option<Timestamp>, &str) {
     let created = release.metadata.creation_timestamp.as_ref();
     (
         release.spec.commit.committed_at.0,
         created.map(|created| created.0),
-        release.name_any(),
+        name_of(release),
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -167,6 +215,49 @@ mod tests {
         assert!(order.is_newer("r3", "r2"));
         assert!(!order.is_newer("r2", "r3"));
         assert!(!order.is_newer("r3", "r1"), "nobody knows");
+    }
+
+    /// The same as `contains`, by going all the way.
+    fn walks_to(order: &Order, one: &str, other: &str) -> bool {
+        let sha = |release: &Release| release.spec.commit.sha.clone();
+        let to = order.get(other);
+        let mut at = order.get(one);
+        while let Some(release) = at {
+            let changes = &release.spec.changes;
+            if to.is_some_and(|to| changes.iter().any(|change| change.sha == sha(to))) {
+                return true;
+            }
+            let previous = release.spec.previous.as_deref();
+            if previous == Some(other) {
+                let own = sha(release);
+                return !to.is_some_and(|to| to.spec.changes.iter().any(|c| c.sha == own));
+            }
+            at = previous.and_then(|previous| order.get(previous));
+        }
+        false
+    }
+
+    proptest! {
+        /// Whatever the records say, going only as far as it may matter finds the same as going all the way.
+        #[test]
+        fn a_shorter_way_finds_the_same(
+            records in proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>(), 0..50_u8, proptest::collection::vec(0..12_u8, 0..4)), 1..12),
+        ) {
+            let mut releases = Vec::new();
+            for (number, (before, has_previous, minute, changes)) in (0_u8..).zip(&records) {
+                let previous = (*has_previous && number > 0)
+                    .then(|| format!("r{}", before.index(usize::from(number))));
+                releases.push(release(number, previous.as_deref(), *minute, changes));
+            }
+            let order = Order::of(&releases);
+            let names: Vec<String> = (0..13).map(|number| format!("r{number}")).collect();
+            for one in &names {
+                for other in names.iter().filter(|other| *other != one) {
+                    let expected = walks_to(&order, one, other);
+                    prop_assert_eq!(order.contains(one, other), expected, "{} {}", one, other);
+                }
+            }
+        }
     }
 
     #[test]

@@ -28,7 +28,6 @@ struct Workshop<'a> {
 
 impl<'a> Workshop<'a> {
     async fn new(app: &'a App) -> Self {
-        app.stage.with_runner().await;
         let registry = app.stage.node.registry();
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();

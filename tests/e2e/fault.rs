@@ -115,8 +115,8 @@ async fn what_is_taken_from_a_stage_is_run_again_unless_once_is_enough() {
         })
         .await;
         evict(app, "drained").await;
-        kill_first_process(&app.namespace, "struck");
-        kill_first_process(&app.namespace, "once");
+        kill_first_process(&run, "struck");
+        kill_first_process(&run, "once");
 
         let status = played.ended(&run).await;
         for name in ["drained", "struck"] {

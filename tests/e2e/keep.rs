@@ -21,7 +21,6 @@ const RUN: Duration = Duration::from_mins(2);
 #[ignore = "needs a node; run make test"]
 async fn old_runs_go_with_what_they_followed_and_a_run_that_is_stopped_leaves_no_job() {
     with_app(async |app| {
-        app.stage.with_runner().await;
         let bridge = app.stage.node.registry().rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();
         let repository = git.create("shop").await.unwrap();

@@ -31,7 +31,6 @@ const TESTS: usize = 14;
 #[ignore = "needs a node, and minutes for its images; run make e2e-full"]
 async fn a_python_library_is_checked_built_scanned_listed_and_signed_before_it_is_released() {
     with_app(async |app| {
-        app.stage.with_runner().await;
         let registry = app.stage.node.registry();
         let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let git = GitServer::start_on(bridge).await.unwrap();

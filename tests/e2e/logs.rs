@@ -58,7 +58,7 @@ async fn logs_are_kept_whatever_ends_a_stage() {
         });
         let run = played.start(&stages.collect::<Vec<_>>()).await;
         played.until_said(&run, "killed", "begin killed").await;
-        kill_first_process(&app.namespace, "killed");
+        kill_first_process(&run, "killed");
         let status = played.ended(&run).await;
         for (name, script, ended, words) in STAGES {
             let stages = status["stages"].as_array().unwrap();
@@ -135,7 +135,6 @@ pub(crate) struct Played<'a> {
 
 impl<'a> Played<'a> {
     pub(crate) async fn new(app: &'a App) -> Self {
-        app.stage.with_runner().await;
         let host = app.stage.node.registry().split_once(':').unwrap().0;
         let host: IpAddr = host.parse().unwrap();
         let git = GitServer::start_on(host).await.unwrap();
@@ -254,22 +253,28 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Kills the runner of a stage's main container, which is process 1 there, from the machine.
-pub(crate) fn kill_first_process(namespace: &str, stage: &str) {
-    let wanted = [format!("SLIPWAY_STAGE={stage}")];
+/// Kills the runner of a stage's main container, which is process 1 there, from the machine, where other stories may have stages
+/// of that name.
+pub(crate) fn kill_first_process(run: &str, stage: &str) {
+    let wanted = [
+        format!("SLIPWAY_RUN={run}"),
+        format!("SLIPWAY_STAGE={stage}"),
+    ];
     let is_it = |id: &str| {
         let environ = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        let mut variables = environ.split(|byte| *byte == 0);
+        let has = |wanted: &String| {
+            let mut variables = environ.split(|byte| *byte == 0);
+            variables.any(|variable| variable == wanted.as_bytes())
+        };
         let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        command.starts_with(b"/slipway/slipway-runner")
-            && variables.any(|variable| variable == wanted[0].as_bytes())
+        command.starts_with(b"/slipway/slipway-runner") && wanted.iter().all(has)
     };
     let ids: Vec<String> = std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && is_it(id))
         .collect();
-    assert_eq!(ids.len(), 1, "one runner of stage {stage} in {namespace}");
+    assert_eq!(ids.len(), 1, "one runner of stage {stage} of {run}");
     let killed = std::process::Command::new("kill")
         .arg("-KILL")
         .args(&ids)

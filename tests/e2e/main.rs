@@ -21,6 +21,7 @@ mod back; // ways back: aborts at each step, and the version before
 mod build; // images, built in pods: the same twice, and from a cache; and packages
 mod canary; // a change under load, good and bad
 mod change; // what comes in between: other versions, other sizes, versions that do not start
+mod check; // what the operator asks itself once a Release runs
 mod compare; // a canary beside a stable that is ill, and one beside a stable that is well
 mod config; // ConfigMaps and Secrets that go with a revision, and an autoscaler
 mod deletion; // a Rollout that goes in the middle of a change

@@ -14,10 +14,10 @@ use crate::app::{App, NAME, SOON, is_full, wait_for, with_app};
 use crate::slo::{release, runs, until};
 use crate::stage::{NAMESPACE, Version, in_tree};
 
-const PASSWORD: &str = "e2e-hidden-database";
+pub(crate) const PASSWORD: &str = "e2e-hidden-database";
 
 /// Longest wait for a promotion with migrations: six pods, one after another.
-const MIGRATED: Duration = Duration::from_mins(2);
+pub(crate) const MIGRATED: Duration = Duration::from_mins(2);
 
 async fn create<K>(api: &Api<K>, object: &Value)
 where
@@ -28,7 +28,7 @@ where
 }
 
 /// A PostgreSQL in a pod, behind a Service `db`, and the Secret that lets in.
-async fn serve(app: &App, image: &str) {
+pub(crate) async fn serve(app: &App, image: &str) {
     let (client, ns) = (&app.client, &app.namespace);
     let labels = json!({"app": "db"});
     let secret = json!({
@@ -105,7 +105,11 @@ async fn environment(app: &App, migrations: Value) {
 }
 
 async fn edit(app: &App, migrations: Value) {
-    let change = Patch::Merge(json!({"spec": {"migrations": migrations}}));
+    edit_spec(app, json!({"migrations": migrations})).await;
+}
+
+async fn edit_spec(app: &App, spec: Value) {
+    let change = Patch::Merge(json!({"spec": spec}));
     let environments = app.api(ObjectKind::Environment);
     environments
         .patch("live", &PatchParams::default(), &change)
@@ -231,11 +235,9 @@ async fn goes_on(app: &App, base: &str) {
     decide(app, "Retry", json!({})).await;
     let status = ended(app, 4, "Succeeded").await;
     assert_eq!(said(&status, "Verify"), "down 1, run 3", "{status}");
-    edit(
-        app,
-        json!({"contract": {"after": "1s", "command": ["/db/db", "contract"]}}),
-    )
-    .await;
+    let contract = json!({"after": "1s", "command": ["/db/db", "contract"]});
+    let soon = json!({"migrations": {"contract": contract}, "rollback": {"within": "1s"}});
+    edit_spec(app, soon).await;
     let status = ended(app, 5, "Succeeded").await;
     assert_eq!(
         said(&status, "Verify"),

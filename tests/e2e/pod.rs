@@ -40,7 +40,6 @@ http.server.test(http.server.SimpleHTTPRequestHandler, port=8000)";
 #[ignore = "needs a node; run make test"]
 async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_pod() {
     with_app(async |app| {
-        app.stage.with_runner().await;
         restrict(app).await;
         let storage = Storage::make(app).await;
         let registry = app.stage.node.registry();

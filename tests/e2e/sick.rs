@@ -18,6 +18,8 @@ fn curable(app: &App, version: Version, steps: &Value) -> Value {
     let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
     container["readinessProbe"] = json!({
         "exec": {"command": ["test", "!", "-e", SICK]}, "periodSeconds": 1, "failureThreshold": 1,
+        // On a busy machine it takes longer than a second to start a program.
+        "timeoutSeconds": 5,
     });
     rollout
 }

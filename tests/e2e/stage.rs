@@ -76,28 +76,16 @@ impl Stage {
         &self.images[version as usize]
     }
 
-    /// Installs the chart with this tree's operator, or brings an installed one up to date.
+    /// Installs the chart with this tree's operator and its runner, or brings what is installed up to date. All stories have
+    /// the same one from the beginning: an upgrade would be a new operator in the middle of what others measure.
     pub(crate) async fn install(&self, settings: &[&str]) {
         let programs = Programs {
             operator: env!("CARGO_BIN_EXE_slipway").into(),
-            runner: None,
+            runner: Some(operator::static_runner().await.unwrap()),
         };
         operator::install(&self.node, &programs, settings)
             .await
             .unwrap();
-    }
-
-    /// Makes sure that Pipelines can run.
-    pub(crate) async fn with_runner(&self) {
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        let install = async {
-            let programs = Programs {
-                operator: env!("CARGO_BIN_EXE_slipway").into(),
-                runner: Some(operator::static_runner().await.unwrap()),
-            };
-            operator::install(&self.node, &programs, &[]).await.unwrap();
-        };
-        INSTALLED.get_or_init(async || install.await).await;
     }
 
     /// Runs helm; panics with what it says when it fails.

@@ -129,7 +129,6 @@ async fn release(app: &App) -> Value {
 #[ignore = "needs a node; run make test"]
 async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
     with_app(async |app| {
-        app.stage.with_runner().await;
         let registry = app.stage.node.registry();
         let ((private, public), (_, other)) = (new_key(), new_key());
         keep_key(app, &private).await;

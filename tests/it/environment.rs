@@ -1,5 +1,6 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
+mod database; // migrations: what comes before them, and what they leave behind
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back

@@ -2,6 +2,7 @@
 //!
 //! Every test runs in a namespace in which the policies hold. Users get their rights by RBAC, as people do.
 
+mod count;
 mod decision;
 mod protection;
 mod record;

@@ -1,17 +1,14 @@
 //! Environments and their Promotions as tables for people. No I/O.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use crate::cli::promotion::table::of_step;
-use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::cli::promotion::table::{of_phase, of_step};
+use crate::cli::text::{Cell, Palette, Table, Tone, age, between, took};
 use crate::environment::api::{
     CandidateGateState, Environment, EnvironmentPhase, EnvironmentStatus, SloState,
 };
-use crate::model::span::rough;
 use crate::promotion::api::{Promotion, PromotionPhase};
 
 /// Promotions that a description ends with.
@@ -206,7 +203,7 @@ fn table_of(promotions: &[&Promotion], now: Timestamp) -> Table {
             promotion.name_any().into(),
             promotion.spec.kind.as_str().into(),
             promotion.spec.release.as_str().into(),
-            Cell::new(tone_of(phase), phase.as_str()),
+            Cell::new(of_phase(phase), phase.as_str()),
             promotion.spec.requested_by.as_str().into(),
             approved.join(", ").into(),
             age(promotion.creation_timestamp().as_ref(), now).into(),
@@ -227,40 +224,12 @@ fn tone(phase: EnvironmentPhase) -> Tone {
     }
 }
 
-fn tone_of(phase: PromotionPhase) -> Tone {
-    if phase == PromotionPhase::Succeeded {
-        Tone::Good
-    } else if matches!(phase, PromotionPhase::Failed | PromotionPhase::RolledBack) {
-        Tone::Bad
-    } else if phase == PromotionPhase::Superseded {
-        Tone::Faint
-    } else {
-        Tone::Warn
-    }
-}
-
-fn age(since: Option<&Time>, now: Timestamp) -> String {
-    since.map_or_else(String::new, |Time(since)| between(*since, now))
-}
-
-fn took(from: Option<&Time>, to: Option<&Time>, now: Timestamp) -> String {
-    let Some(Time(from)) = from else {
-        return String::new();
-    };
-    between(*from, to.map_or(now, |Time(to)| *to))
-}
-
 fn in_time(at: Timestamp, now: Timestamp) -> String {
     if at <= now {
         "now".to_owned()
     } else {
         format!("in {}", between(now, at))
     }
-}
-
-fn between(from: Timestamp, to: Timestamp) -> String {
-    let seconds = u64::try_from(to.duration_since(from).as_secs());
-    rough(Duration::from_secs(seconds.unwrap_or(0)))
 }
 
 #[cfg(test)]

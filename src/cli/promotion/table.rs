@@ -46,7 +46,7 @@ pub fn describe(promotion: &Promotion, palette: Palette) -> String {
 fn facts(promotion: &Promotion, status: &PromotionStatus) -> Table {
     let spec = &promotion.spec;
     let approvals: Vec<&str> = status.approvals.iter().map(|a| a.user.as_str()).collect();
-    named([
+    Table::facts([
         ("environment", Some(spec.environment.clone())),
         ("release", Some(spec.release.clone())),
         ("kind", Some(spec.kind.to_string())),
@@ -84,14 +84,13 @@ fn database(migrations: &MigrationStatus) -> Table {
             format!("{}: {}", migrations.database, migrations.state),
         ),
     ]);
-    let rest = [
+    table.more_facts([
         ("version before", migrations.version_before.clone()),
         ("version", migrations.version.clone()),
         ("pending", Some(migrations.pending.join(", "))),
         ("destructive", Some(migrations.destructive.join(", "))),
         ("backup", backup),
-    ];
-    add(&mut table, rest);
+    ]);
     table
 }
 
@@ -109,20 +108,6 @@ fn phases(migrations: &MigrationStatus) -> Table {
     table
 }
 
-fn named<const N: usize>(facts: [(&str, Option<String>); N]) -> Table {
-    let mut table = Table::new(&["", ""], &[]);
-    add(&mut table, facts);
-    table
-}
-
-fn add<const N: usize>(table: &mut Table, facts: [(&str, Option<String>); N]) {
-    for (name, value) in facts {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            table.row([Cell::new(Tone::Faint, name), value.into()]);
-        }
-    }
-}
-
 /// How a step is, in its tone.
 pub fn of_step(state: StepState) -> Cell {
     let tone = match state {
@@ -134,7 +119,8 @@ pub fn of_step(state: StepState) -> Cell {
     Cell::new(tone, state.as_str())
 }
 
-const fn of_phase(phase: PromotionPhase) -> Tone {
+/// How a promotion is, as a tone: nothing is wrong with what moves, or waits for what is no person.
+pub const fn of_phase(phase: PromotionPhase) -> Tone {
     match phase {
         PromotionPhase::Succeeded => Tone::Good,
         PromotionPhase::Failed | PromotionPhase::RolledBack => Tone::Bad,

@@ -1,10 +1,9 @@
 //! Runs as tables for people. No I/O.
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::cli::text::{Cell, Palette, Table, Tone, age, took};
 use crate::pipeline_run::api::{
     GateResult, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
 };
@@ -22,15 +21,12 @@ pub fn list(runs: &[PipelineRun], now: Timestamp, palette: Palette) -> String {
         let status = run.status.clone().unwrap_or_default();
         let phase = status.phase.unwrap_or_default();
         let sha = status.sha.as_deref().or(run.spec.sha.as_deref());
-        let age = run
-            .creation_timestamp()
-            .map(|Time(at)| now.duration_since(at));
         table.row([
             run.name_any().into(),
             run.spec.pipeline_ref.name.as_str().into(),
             Cell::new(tone(phase), phase.as_str()),
             short(sha.unwrap_or("–")).into(),
-            age.map_or_else(String::new, span).into(),
+            age(run.creation_timestamp().as_ref(), now).into(),
             took(status.started_at.as_ref(), status.finished_at.as_ref(), now).into(),
             status.message.unwrap_or_default().into(),
         ]);
@@ -86,8 +82,7 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
 
 fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table {
     let sha = status.sha.as_deref().or(run.spec.sha.as_deref());
-    let mut facts = Table::new(&["", ""], &[]);
-    for (name, value) in [
+    Table::facts([
         ("pipeline", Some(run.spec.pipeline_ref.name.clone())),
         ("ref", Some(run.spec.git_ref.clone())),
         ("commit", sha.map(short)),
@@ -102,12 +97,7 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table
         ),
         ("release", status.release.clone()),
         ("message", status.message.clone()),
-    ] {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            facts.row([Cell::new(Tone::Faint, name), value.into()]);
-        }
-    }
-    facts
+    ])
 }
 
 fn row(stage: &StageStatus, now: Timestamp) -> [Cell; 4] {
@@ -136,26 +126,6 @@ const fn tone(phase: RunPhase) -> Tone {
 
 fn short(sha: &str) -> String {
     sha.chars().take(SHORT).collect()
-}
-
-fn took(from: Option<&Time>, to: Option<&Time>, now: Timestamp) -> String {
-    let Some(Time(from)) = from else {
-        return String::new();
-    };
-    let to = to.map_or(now, |Time(to)| *to);
-    span(to.duration_since(*from))
-}
-
-/// In its two largest units.
-fn span(span: SignedDuration) -> String {
-    let seconds = span.as_secs().max(0);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
-        (0, _, _) => format!("{hours}h{minutes}m"),
-        _ => format!("{days}d{hours}h"),
-    }
 }
 
 #[cfg(test)]

@@ -176,8 +176,8 @@ pub struct MigrationRollback {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Contract {
-    /// How long after the end of a promotion, if its Release still runs then and no incident is open. A duration; default
-    /// `24h`. There is no way back to the Release before after that.
+    /// How long after the end of a promotion, if its Release still runs then and no incident is open. A duration, at least
+    /// `rollback.within`; default `24h`. There is no way back to the Release before after that.
     #[serde(default = "contract_after")]
     #[schemars(transform = schema::duration)]
     pub after: Duration,

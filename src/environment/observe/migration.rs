@@ -27,11 +27,13 @@ pub async fn guards(seen: &mut Observed, cluster: &Cluster) -> Result<(), Reconc
         phase == PromotionPhase::Migrating
             || record.spec.kind.is_of_database() && !phase.is_finished()
     });
-    let Some(rules) = seen.spec.migrations.as_ref().filter(|_| is_under_way) else {
+    if !is_under_way {
         return Ok(());
-    };
-    let named = migration::secrets(rules);
-    seen.secrets = secrets(named, &seen.key.namespace, cluster).await?;
+    }
+    if let Some(rules) = &seen.spec.migrations {
+        let named = migration::secrets(rules);
+        seen.secrets = secrets(named, &seen.key.namespace, cluster).await?;
+    }
     let lease = cluster.peek(ObjectKind::Lease, &seen.lock.key).await;
     let lease = lease.map_err(ReconcileError::Observe)?;
     seen.lock.held = lease.map(|lease| {

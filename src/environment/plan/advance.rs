@@ -103,6 +103,8 @@ impl<'a> Draft<'a> {
             }
             set(status, phase, reason, &message);
             status.approvals.clone_from(&gates.approvals);
+            // The database was left to others before anything was begun.
+            status.migrations.take_if(|known| known.phases.is_empty());
         });
         if is_news && asks_people {
             self.announce(NotificationEvent::ApprovalNeeded, entry.name());
@@ -321,7 +323,7 @@ impl<'a> Draft<'a> {
             );
         }
         let Some(good) = self.history.way_back(entry) else {
-            return Err("there is no earlier good Release to go back to: promote a repaired one, or make a Decision Retry".to_owned());
+            return Err(self.said_of_no_way_back(entry));
         };
         let hint = "make a Decision Rollback, or promote a repaired Release";
         if let Cause::By(cause) = cause {
@@ -343,6 +345,18 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(good.release().to_owned())
+    }
+
+    /// Why there is nothing to go back to, and what to do.
+    fn said_of_no_way_back(&self, entry: &Entry<'a>) -> String {
+        let what = match self.history.good_before(entry) {
+            Some(good) => format!(
+                "a contract has removed what {} needs of the database",
+                good.release()
+            ),
+            None => "there is no earlier good Release to go back to".to_owned(),
+        };
+        format!("{what}: promote a repaired one, or make a Decision Retry")
     }
 
     fn end(&mut self, entry: &Entry<'a>, phase: PromotionPhase, why: (&str, &str, &str)) {

@@ -15,7 +15,7 @@ use super::history::Entry;
 use super::{Draft, after, shown};
 use crate::decision::api::DecisionAction;
 use crate::pipeline_run::api::Commit;
-use crate::promotion::api::Approval;
+use crate::promotion::api::{Approval, MigrationPhase};
 
 /// Approvals that are recorded.
 const MAX_APPROVALS: usize = 10;
@@ -63,9 +63,14 @@ impl<'a> Draft<'a> {
         let span = std::time::Duration::from(rule.timeout?);
         let is_over = self.now >= deadline(entry, span);
         let missing = missing(rule, &self.count_approvals(entry, rule));
+        let again = if entry.record.spec.kind.is_of_database() {
+            "nothing was changed; make another Decision Migrate"
+        } else {
+            "it is not tried again until a Decision Retry"
+        };
         (is_over && !missing.is_empty()).then(|| {
             format!(
-                "{} was not approved within {} (protection.approvals.timeout): {}; it is not tried again until a Decision Retry",
+                "{} was not approved within {} (protection.approvals.timeout): {}; {again}",
                 entry.release(),
                 shown(span),
                 missing.join(", ")
@@ -208,7 +213,17 @@ fn ends_at(act: &Act, rule: &Approvals) -> Timestamp {
 }
 
 fn deadline(entry: &Entry, span: std::time::Duration) -> Timestamp {
-    after(entry.record.created_at, span)
+    after(asked_at(entry), span)
+}
+
+/// Since when people are asked: of migrations alone, since it is known what is pending.
+fn asked_at(entry: &Entry) -> Timestamp {
+    let record = entry.record;
+    let known = record.status.migrations.as_ref();
+    let known = known.filter(|_| record.spec.kind.is_of_database());
+    let looked = known.and_then(|known| known.phase(MigrationPhase::Validate));
+    let looked = looked.and_then(|looked| looked.finished_at.as_ref());
+    looked.map_or(record.created_at, |at| at.0)
 }
 
 /// A commit's author, as people may be called: the name, the address, and what stands before the `@`.

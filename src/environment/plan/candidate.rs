@@ -267,7 +267,7 @@ impl Draft<'_> {
             return Err("nothing was ever promoted here".to_owned());
         };
         let to = match release {
-            None => self.history.way_back(running),
+            None => self.history.good_before(running),
             Some(name) => {
                 let good = self.history.good_release(name);
                 good.filter(|entry| entry.images() != running.images())
@@ -276,6 +276,12 @@ impl Draft<'_> {
         let Some(to) = to else {
             return Err("there is no other Release that succeeded here to go back to".to_owned());
         };
+        if self.history.was_contracted_since(to) {
+            return Err(format!(
+                "a contract has removed what {} needs of the database: promote a repaired Release",
+                to.release()
+            ));
+        }
         let left = Some(running.release().to_owned());
         Ok(Some(Wish::back_to(to, PromotionKind::Rollback, left)))
     }

@@ -1,12 +1,19 @@
 //! Migrations that are asked for alone: by a person, or because what the Release before still needed may go now. No I/O.
 
+use jiff::Timestamp;
+
 use super::super::observed::Act;
 use super::super::render;
+use super::alone::SUPERSEDED;
 use super::candidate::Wish;
 use super::history::Entry;
 use super::{Draft, after, shown};
+use crate::model::condition::truncate;
 use crate::promotion::api::{MigrationPhase, MigrationState, PromotionKind, PromotionPhase};
 use crate::promotion::incident;
+
+/// Longest reason that is told, in bytes.
+const MAX_WHY: usize = 600;
 
 impl Draft<'_> {
     /// The migrations that a person asks for: of the Release that is named, or of the one that should run.
@@ -45,15 +52,9 @@ impl Draft<'_> {
     pub(super) fn contract_wish(&mut self) -> Option<Wish> {
         let rules = self.seen.spec.migrations.as_ref()?;
         let contract = rules.contract.as_ref()?;
-        if self.rulings.of_all().is_some() {
-            return None;
-        }
         let last = self.last_started()?;
         let is_due = last.phase == PromotionPhase::Succeeded && !last.is_rollback();
         if !is_due || !was_migrated(&last) || self.was_contracted(&last) {
-            return None;
-        }
-        if incident::open(&last.record.status.incidents).is_some() {
             return None;
         }
         let at = after(last.finished_at?, contract.after.into());
@@ -61,9 +62,9 @@ impl Draft<'_> {
             self.wake_at(at);
             return None;
         }
-        if let Some(freeze) = self.freeze_gate().filter(|gate| !gate.state.lets_pass()) {
-            if let Some(until) = freeze.until.filter(|until| until.0 > self.now) {
-                self.wake_at(until.0);
+        if let Some((_, until)) = self.against_contract(&last) {
+            if let Some(until) = until.filter(|until| *until > self.now) {
+                self.wake_at(until);
             }
             return None;
         }
@@ -78,6 +79,39 @@ impl Draft<'_> {
         })
     }
 
+    /// What keeps what the Release before needed from being removed now, and when that ends by itself: a hold of everything, an
+    /// incident that may end with a way back, a freeze.
+    fn against_contract(&self, last: &Entry) -> Option<(String, Option<Timestamp>)> {
+        if let Some(hold) = self.rulings.of_all() {
+            return Some((hold.reason.clone(), self.rulings.until));
+        }
+        if let Some(open) = incident::open(&last.record.status.incidents) {
+            let text = format!(
+                "an incident of {} is open: {}",
+                last.release(),
+                open.message
+            );
+            return Some((text, None));
+        }
+        let freeze = self.freeze_gate();
+        let freeze = freeze.filter(|gate| !gate.state.lets_pass())?;
+        let text = freeze.message.unwrap_or_default();
+        Some((text, freeze.until.map(|until| until.0)))
+    }
+
+    /// Why a contract that has not begun is not begun, if something stands against it since it was asked for.
+    pub(super) fn said_against_contract(&self, entry: &Entry) -> Option<String> {
+        let last = self.last_started();
+        let Some(last) = last.filter(|last| last.release() == entry.release()) else {
+            return Some(format!("{} is not what runs any more", entry.release()));
+        };
+        let (why, _) = self.against_contract(&last)?;
+        let why = truncate(&why, MAX_WHY);
+        Some(format!(
+            "{why}; nothing was changed, and it is asked for again when that is over"
+        ))
+    }
+
     /// Whether it was tried: what failed is left to people.
     fn was_contracted(&self, entry: &Entry) -> bool {
         let number = entry.record.spec.number;
@@ -86,8 +120,15 @@ impl Draft<'_> {
             spec.kind == PromotionKind::Contract
                 && spec.release == entry.release()
                 && spec.number > number
+                && !gave_way(other)
         })
     }
+}
+
+/// Whether a contract ended before it was tried, for what came first.
+pub(super) fn gave_way(entry: &Entry) -> bool {
+    let reason = entry.record.status.reason.as_deref();
+    entry.phase == PromotionPhase::Superseded && reason == Some(SUPERSEDED)
 }
 
 fn was_migrated(entry: &Entry) -> bool {

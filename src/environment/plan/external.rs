@@ -6,12 +6,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{ExternalGate, ObjectCondition, Unknown};
-use super::super::observed::GATE;
+use super::super::observed::{Check, GATE};
 use super::super::render;
-use super::Draft;
 use super::gates::{Gates, HOLD, gate};
 use super::history::Entry;
 use super::overrule::Overruled;
+use super::{Draft, after};
 use crate::analysis::api::Metric;
 use crate::analysis::api::provider::Provider;
 use crate::check::Outcome;
@@ -115,6 +115,7 @@ impl<'a> Draft<'a> {
                 "its Job failed: {}; delete Job {name} to have it run again",
                 truncate(why, MAX_PROBLEM)
             )),
+            Some(Outcome::Lost(why)) => self.said_of_lost(check, why, gates),
             None => {
                 let commit = self.commit_of(entry);
                 let timeout = rule.provider().timeout();
@@ -124,6 +125,25 @@ impl<'a> Draft<'a> {
                 Said::Asking
             }
         }
+    }
+
+    /// What a Job says that came to no verdict: nothing. It is taken away after a while, and so is made again.
+    fn said_of_lost(&self, check: Option<&Check>, why: &str, gates: &mut Gates) -> Said {
+        let ended = check.and_then(|check| check.finished_at);
+        let backoff = self.seen.spec.promotion.retries.backoff;
+        let at = after(ended.unwrap_or(self.now), backoff.into());
+        if at > self.now {
+            gates.ask_again(at);
+        } else if let Some(check) = check {
+            gates.questions.push(Action::Delete {
+                target: check.target.clone(),
+                orphan: false,
+            });
+        }
+        Said::Unknown(format!(
+            "its Job came to no verdict: {}; it is made again at {at}",
+            truncate(why, MAX_PROBLEM)
+        ))
     }
 
     /// What a server says, and the question to it where that is due.

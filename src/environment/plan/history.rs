@@ -12,9 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Act, Followed, Moment, Observed, Record};
+use super::keep::LOST;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
-use crate::promotion::api::{PromotionKind, PromotionPhase};
+use crate::promotion::api::{MigrationPhase, PromotionKind, PromotionPhase, StepState};
 use crate::release::api::ImageRef;
 use crate::release::order::Order;
 
@@ -59,6 +60,16 @@ impl<'a> Entry<'a> {
         self.finished_at.map(|at| self.record.moment(at))
     }
 
+    /// Whether its migrations removed what Releases before its own needed. What is not known of a contract may have been done.
+    pub(super) fn has_contracted(&self) -> bool {
+        let status = &self.record.status;
+        let known = status.migrations.as_ref();
+        let contract = known.and_then(|known| known.phase(MigrationPhase::Contract));
+        let has_begun = contract.is_some_and(|phase| phase.state != StepState::Pending);
+        let was_lost = self.is_recovered || status.reason.as_deref() == Some(LOST);
+        self.record.spec.kind == PromotionKind::Contract && (has_begun || was_lost)
+    }
+
     /// Whether it ended badly: it failed or was refused, or the Environment went back from it.
     pub(super) fn is_bad(&self) -> bool {
         matches!(
@@ -94,6 +105,11 @@ impl<'a> History<'a> {
                 .collect(),
             migrations: alone(seen),
         }
+    }
+
+    /// All records: promotions, and then those of migrations alone.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry<'a>> {
+        self.entries.iter().chain(&self.migrations)
     }
 
     /// The record of migrations alone that is under way.
@@ -134,8 +150,22 @@ impl<'a> History<'a> {
         self.entries.iter().rev().find(started)
     }
 
-    /// What an Environment goes back to from a Promotion: the last before it that succeeded with other images.
+    /// What an Environment goes back to from a Promotion: what was good before it, unless its database has been contracted.
     pub(super) fn way_back(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
+        let good = self.good_before(from);
+        good.filter(|good| !self.was_contracted_since(good))
+    }
+
+    /// Whether what a Promotion needs of the database was removed since, by the contract of another Release.
+    pub(super) fn was_contracted_since(&self, to: &Entry<'a>) -> bool {
+        self.migrations.iter().any(|other| {
+            let is_later = other.record.spec.number > to.record.spec.number;
+            is_later && other.release() != to.release() && other.has_contracted()
+        })
+    }
+
+    /// The last Promotion before another one that succeeded with other images.
+    pub(super) fn good_before(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
         let good = |entry: &&Entry<'a>| {
             entry.record.spec.pipeline == from.record.spec.pipeline
                 && entry.phase == PromotionPhase::Succeeded

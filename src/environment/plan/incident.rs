@@ -4,6 +4,8 @@
 //! more. An alert is of the last promotion that started before it, where that was not too long ago; a rollback is never
 //! the culprit.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -12,11 +14,15 @@ use super::super::{alert, observed::Act};
 use super::advance::Cause;
 use super::candidate::Wish;
 use super::history::Entry;
+use super::migrated::{FAILED, STUCK};
 use super::rulings::WISH_VALID_FOR;
 use super::{Draft, Said, after};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;
-use crate::promotion::api::{Incident, IncidentSource, LinkedAlert, PromotionStatus};
+use crate::promotion::api::{
+    Incident, IncidentSource, LinkedAlert, MigrationState, MigrationStatus, PromotionStatus,
+    StepState,
+};
 use crate::promotion::incident;
 
 impl<'a> Draft<'a> {
@@ -155,6 +161,61 @@ impl<'a> Draft<'a> {
         status.incidents
     }
 
+    /// The incidents of a record whose migrations changed a database, and then failed. Where nothing was changed there is none.
+    pub(super) fn incidents_of_database(
+        &mut self,
+        entry: &Entry<'a>,
+        (reason, message): (&str, &str),
+        migrations: Option<&MigrationStatus>,
+    ) -> Vec<Incident> {
+        let mut status = entry.record.status.clone();
+        if !matches!(reason, FAILED | STUCK) {
+            return status.incidents;
+        }
+        let phases = migrations.iter().flat_map(|known| &known.phases);
+        let mut failed = phases.filter(|phase| phase.state == StepState::Failed);
+        let at = failed.find_map(|phase| phase.finished_at.as_ref());
+        let at = at.map_or(self.now, |at| at.0);
+        let response = if reason == STUCK {
+            "nothing touches the database until somebody has looked at it"
+        } else {
+            "the database was taken back"
+        };
+        let cause = incident::Cause {
+            response: Some(response.to_owned()),
+            ..incident::Cause::new(reason, IncidentSource::Failure, message, at)
+        };
+        self.taken_into(entry, &mut status, vec![cause]);
+        status.incidents
+    }
+
+    /// When a database was well again that migrations had failed on: when they were taken back, or others came through.
+    fn mended_at(&self, from: &Entry) -> Option<Timestamp> {
+        let state = |entry: &Entry| {
+            let known = entry.record.status.migrations.as_ref();
+            known.map(|known| known.state)
+        };
+        match state(from)? {
+            MigrationState::RolledBack => from.finished_at,
+            MigrationState::Stuck => {
+                let is_through = |other: &&Entry| {
+                    let is_later = other.record.spec.number > from.record.spec.number;
+                    is_later && state(other) == Some(MigrationState::Done)
+                };
+                let ends = self.history.all().filter(is_through);
+                ends.filter_map(|other| other.finished_at).min()
+            }
+            MigrationState::Waiting
+            | MigrationState::Validating
+            | MigrationState::BackingUp
+            | MigrationState::Running
+            | MigrationState::Verifying
+            | MigrationState::RollingBack
+            | MigrationState::Done
+            | MigrationState::Refused => None,
+        }
+    }
+
     /// Takes causes into the incidents of a Promotion, and tells of the one that they open.
     fn taken_into(
         &mut self,
@@ -185,7 +246,8 @@ impl<'a> Draft<'a> {
     /// Opens and closes incidents, of one Promotion after the other. What changes what runs comes first.
     pub(super) fn keep_incidents(&mut self) {
         let alerts = self.shown_alerts();
-        for entry in self.history.entries.clone() {
+        let all: Vec<Entry<'a>> = self.history.all().copied().collect();
+        for entry in all {
             if !self.actions.is_empty() {
                 return;
             }
@@ -193,8 +255,11 @@ impl<'a> Draft<'a> {
             if entry.record.status.phase.is_none() {
                 continue;
             }
-            let mut status = entry.record.status.clone();
             let causes = self.new_causes(&entry, &alerts);
+            if causes.is_empty() && incident::open(&entry.record.status.incidents).is_none() {
+                continue;
+            }
+            let mut status = entry.record.status.clone();
             self.taken_into(&entry, &mut status, causes);
             self.close_incident(&entry, &mut status);
             self.put(&entry, &status);
@@ -251,6 +316,9 @@ impl<'a> Draft<'a> {
 
     /// When something good served again after a promotion.
     fn recovered_at(&self, from: &Entry) -> Option<Timestamp> {
+        if let Some(at) = self.mended_at(from) {
+            return Some(at);
+        }
         let good = self.history.good(&from.record.spec.pipeline)?;
         let is_later = good.record.spec.number > from.record.spec.number;
         good.finished_at.filter(|_| is_later)
@@ -272,10 +340,12 @@ impl<'a> Draft<'a> {
 
     /// How many incidents are open, and what is said of them.
     pub(super) fn said_of_incidents(&self) -> Option<(u32, Said)> {
-        let entries = self.history.entries.iter().rev();
-        let open = entries
+        let open = self
+            .history
+            .all()
             .filter_map(|entry| Some((entry, incident::open(&entry.record.status.incidents)?)));
-        let open: Vec<(&Entry, &Incident)> = open.collect();
+        let mut open: Vec<(&Entry, &Incident)> = open.collect();
+        open.sort_by_key(|(entry, _)| Reverse(entry.record.spec.number));
         let (entry, last) = open.first()?;
         let (name, release) = (entry.name(), entry.release());
         let more = match open.len() {

@@ -7,6 +7,7 @@ use super::super::api::{Deployed, NotificationEvent};
 use super::super::observed::Bound;
 use super::super::{notify, render};
 use super::Draft;
+use super::contract::gave_way;
 use super::history::Entry;
 use super::migrated::STUCK;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR};
@@ -15,15 +16,16 @@ use crate::model::json::set;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::{audit, incident};
 
+/// Reason of a record whose status was lost.
+pub(super) const LOST: &str = "StatusLost";
+
 impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
     pub(super) fn restore(&mut self) -> bool {
         self.restore_records();
         let lost: Vec<Entry<'a>> = self
             .history
-            .entries
-            .iter()
-            .chain(&self.history.migrations)
+            .all()
             .filter(|e| e.is_recovered)
             .copied()
             .collect();
@@ -33,7 +35,7 @@ impl<'a> Draft<'a> {
                 let text = format!("the status was lost; by all that is known it was {phase}");
                 audit::append(&mut status.audit, now, SLIPWAY, &text);
                 status.phase = Some(phase);
-                status.reason = Some("StatusLost".to_owned());
+                status.reason = Some(LOST.to_owned());
                 status.message = Some(text);
                 status.started_at = entry.started_at.map(Time);
                 status.finished_at = entry.finished_at.map(Time);
@@ -105,7 +107,8 @@ impl<'a> Draft<'a> {
 
     /// The same of incidents.
     fn announce_incidents_again(&mut self) {
-        for entry in self.history.entries.clone() {
+        let all: Vec<Entry<'a>> = self.history.all().copied().collect();
+        for entry in all {
             if let Some(open) = incident::open(&entry.record.status.incidents) {
                 let about = format!("{}/{}", entry.name(), open.key);
                 self.announce(NotificationEvent::IncidentOpened, &about);
@@ -150,12 +153,14 @@ impl<'a> Draft<'a> {
             let is_of_last = last
                 .as_ref()
                 .is_some_and(|last| last.release() == entry.release());
-            let is_contract = spec.kind == PromotionKind::Contract && is_of_last;
+            let is_contract =
+                spec.kind == PromotionKind::Contract && is_of_last && !gave_way(entry);
+            let has_incident = incident::open(&entry.record.status.incidents).is_some();
             // People have to look first, and this is what tells them.
             let is_stuck = entry.record.status.reason.as_deref() == Some(STUCK)
                 && self.rulings.of_all().is_some();
             let is_open = !entry.phase.is_finished() || self.answers_a_person(entry);
-            is_open || is_contract || is_stuck
+            is_open || is_contract || is_stuck || has_incident
         };
         if let Some(entry) = all.iter().take(beyond).find(|entry| !is_needed(entry)) {
             self.actions.push(Action::Delete {

@@ -6,12 +6,11 @@
 
 use std::time::Duration;
 
-use super::super::api::{Migrations, NotificationEvent, OnRollback};
-use super::super::migration::{Course, Machine, Next, secrets, word};
+use super::super::api::{Migrations, OnRollback};
+use super::super::migration::{Course, Machine, Next, secrets, state_in, word};
 use super::super::observed::Check;
 use super::super::render;
 use super::advance::set;
-use super::gates::{APPROVALS, HOLD};
 use super::history::Entry;
 use super::rulings::SLIPWAY;
 use super::{Draft, after};
@@ -26,10 +25,13 @@ use crate::promotion::audit;
 /// How often it is looked again whether somebody else's lock, or a missing Secret, is still in the way.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// Reason of a promotion that waits for its turn at the database.
+const WAITING: &str = "WaitingForDatabase";
+
 /// What is in the way of a phase.
-struct Waits {
+pub(super) struct Waits {
     reason: &'static str,
-    message: String,
+    pub(super) message: String,
 }
 
 impl<'a> Draft<'a> {
@@ -74,9 +76,9 @@ impl<'a> Draft<'a> {
         let was_changed = left.record.status.migrations.as_ref().is_some_and(|done| {
             done.state == MigrationState::Done && done.has_passed(MigrationPhase::Run)
         });
-        let was_contracted = self.history.migrations.iter().any(|other| {
-            other.record.spec.kind == PromotionKind::Contract && other.release() == left.release()
-        });
+        let mut alone = self.history.migrations.iter();
+        let was_contracted =
+            alone.any(|other| other.release() == left.release() && other.has_contracted());
         let is_wanted = rules.rollback.on_rollback == OnRollback::Down;
         let is_known = was_changed && !was_contracted && !self.waits_for_eyes(entry);
         is_wanted && is_known && !known.is_some_and(is_over)
@@ -86,7 +88,7 @@ impl<'a> Draft<'a> {
     /// looked. Who asks for a way back again that got stuck itself has.
     fn waits_for_eyes(&self, entry: &Entry<'a>) -> bool {
         let spec = &entry.record.spec;
-        let all = self.history.entries.iter().chain(&self.history.migrations);
+        let all = self.history.all();
         let earlier = all.filter(|other| other.record.spec.number < spec.number);
         let migrated = earlier.filter(|other| other.record.status.migrations.is_some());
         let Some(last) = migrated.max_by_key(|other| other.record.spec.number) else {
@@ -111,109 +113,6 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// A record of migrations alone.
-    pub(super) fn migrate_alone(&mut self, entry: &Entry<'a>) {
-        let known = entry.record.status.migrations.as_ref();
-        let has_begun = known.is_some_and(|known| {
-            let mut phases = known.phases.iter();
-            phases.any(|phase| phase.phase != MigrationPhase::Validate)
-        });
-        let is_looking = known.is_some_and(|known| {
-            let mut phases = known.phases.iter();
-            phases.any(|phase| phase.state == StepState::Running)
-        });
-        if !has_begun && !is_looking {
-            if let Some(act) = self.rejection(entry) {
-                let why = act.spec.reason.as_deref().unwrap_or("no reason given");
-                let text = format!("refused by {}: {why}", act.spec.user);
-                let user = act.spec.user.clone();
-                return self.leave(entry, (PromotionPhase::Failed, "Rejected", &user, &text));
-            }
-            if let Some(act) = self.abortion(entry) {
-                let why = act.spec.reason.as_deref().unwrap_or("no reason given");
-                let text = format!("stopped by {}: {why}; nothing was changed", act.spec.user);
-                let user = act.spec.user.clone();
-                return self.leave(entry, (PromotionPhase::Failed, "Aborted", &user, &text));
-            }
-            let wishes_back = self.way_back_wish().is_some()
-                || self
-                    .pending_wish()
-                    .is_some_and(|wish| wish.kind == PromotionKind::Rollback);
-            if wishes_back {
-                let text = "going back comes first; nothing was changed";
-                let end = (PromotionPhase::Superseded, "Superseded", SLIPWAY, text);
-                return self.leave(entry, end);
-            }
-        }
-        let is_asked = entry.record.spec.kind == PromotionKind::Migrate;
-        if is_asked && !has_begun && !is_looking && self.waits_for_gates(entry) {
-            return;
-        }
-        self.migrate(entry);
-    }
-
-    /// Whether something stands against migrations that a person asked for. Holds do not: people mend with them what is held.
-    /// Others are asked for their approval once it is known what is pending.
-    fn waits_for_gates(&mut self, entry: &Entry<'a>) -> bool {
-        let known = entry.record.status.migrations.as_ref();
-        let has_looked = known.is_some_and(|known| known.has_passed(MigrationPhase::Validate));
-        let gates = self.gates(entry);
-        let counts = |name: &str| name != HOLD && (has_looked || name != APPROVALS);
-        let open = gates.open().find(|gate| counts(&gate.name)).cloned();
-        let approvals = gates.approvals.clone();
-        let is_asking = !gates.questions.is_empty();
-        self.gates = gates;
-        if let Some(open) = open {
-            let what = open.message.as_deref().unwrap_or("?");
-            let until = open.until.as_ref().map(|at| at.0);
-            if let Some(at) = until.filter(|at| *at > self.now) {
-                self.wake_at(at);
-            }
-            if open.name == APPROVALS {
-                self.ask_people(entry, what);
-            } else {
-                let message = format!("waits for {}: {what}", open.name);
-                self.write(entry, |status| {
-                    set(status, PromotionPhase::Pending, "GateClosed", &message);
-                });
-            }
-            return true;
-        }
-        if is_asking {
-            return true;
-        }
-        if !has_looked || approvals == entry.record.status.approvals {
-            return false;
-        }
-        let now = self.now;
-        self.write(entry, |status| {
-            for approval in &approvals {
-                let text = format!("approved with Decision {}", approval.decision);
-                audit::append(&mut status.audit, now, &approval.user, &text);
-            }
-            status.approvals = approvals;
-            set(status, PromotionPhase::Migrating, "Migrating", "approved");
-        });
-        true
-    }
-
-    /// What is pending is on record; people say whether it is done.
-    fn ask_people(&mut self, entry: &Entry<'a>, what: &str) {
-        let known = entry.record.status.migrations.as_ref();
-        let pending = known.map(|known| known.pending.join(", "));
-        let pending = pending.filter(|pending| !pending.is_empty());
-        let pending = pending.unwrap_or_else(|| "what is pending was not told".to_owned());
-        let is_news = entry.record.status.phase != Some(PromotionPhase::AwaitingApproval);
-        let message = format!("waits for approvals: {what}; pending: {pending}");
-        self.write(entry, |status| {
-            let phase = PromotionPhase::AwaitingApproval;
-            set(status, phase, "AwaitingApproval", &message);
-        });
-        if is_news {
-            self.announce(NotificationEvent::ApprovalNeeded, entry.name());
-        }
-    }
-
     /// One step on.
     pub(super) fn migrate(&mut self, entry: &Entry<'a>) {
         let known = entry.record.status.migrations.as_ref();
@@ -229,17 +128,7 @@ impl<'a> Draft<'a> {
         if known.is_none() {
             self.tell_where_it_was(entry, &mut machine);
         }
-        let may_end = machine.is_harmless() && !machine.is_running();
-        if entry.record.spec.kind == PromotionKind::Promote
-            && may_end
-            && let Some((phase, reason, actor, text)) = self.end_before_start(entry)
-        {
-            return self.leave(entry, (phase, reason, &actor, &text));
-        }
-        if entry.record.spec.kind == PromotionKind::Promote
-            && machine.status.phases.is_empty()
-            && self.is_stopped(entry)
-        {
+        if entry.record.spec.kind == PromotionKind::Promote && self.has_stopped(entry, &machine) {
             return;
         }
         let (seen, record) = (self.seen, entry.record);
@@ -254,8 +143,28 @@ impl<'a> Draft<'a> {
         self.carry_out(entry, machine, next, image);
     }
 
-    /// Whether something stands against a promotion again while it waits for its turn at the database. It goes back to waiting
-    /// for that, and leaves the database to others.
+    /// Whether a promotion whose traffic waits for its migrations does not go on with them: it has ended, or waits for its gates
+    /// again.
+    fn has_stopped(&mut self, entry: &Entry<'a>, machine: &Machine<'a>) -> bool {
+        let is_harmless = machine.status.is_harmless();
+        if is_harmless
+            && !machine.status.is_running()
+            && let Some((phase, reason, actor, text)) = self.end_before_start(entry)
+        {
+            self.leave(entry, (phase, reason, &actor, &text));
+            return true;
+        }
+        if is_harmless && self.wishes_back() {
+            self.give_way(entry);
+            return true;
+        }
+        // As long as somebody else has the database, what stands against it makes no difference.
+        let has_turn = self.held_by_another(entry).is_none();
+        machine.status.phases.is_empty() && has_turn && self.is_stopped(entry)
+    }
+
+    /// Whether something stands against a promotion again when it is its turn at the database. It goes back to waiting for
+    /// that, and leaves the database to others.
     fn is_stopped(&mut self, entry: &Entry<'a>) -> bool {
         let gates = self.gates(entry);
         let is_closed = !gates.have_passed();
@@ -275,16 +184,20 @@ impl<'a> Draft<'a> {
         rules: &Migrations,
         machine: &Machine<'a>,
     ) -> bool {
-        if self.takes_lock(entry) {
+        if self.takes_lock(entry, machine) {
             return true;
         }
-        let is_idle = !machine.is_running();
+        let is_idle = !machine.status.is_running();
         let waits = self.held_by_another(entry);
         let waits = waits.or_else(|| self.lacks_secret(rules).filter(|_| is_idle));
         let Some(waits) = waits else {
             return false;
         };
-        self.wait_for_guard(entry, machine, &waits);
+        if is_idle && !machine.status.is_harmless() && self.wishes_back() {
+            self.leave_unfinished(entry, machine, &waits);
+        } else {
+            self.wait_for_guard(entry, machine, &waits);
+        }
         true
     }
 
@@ -333,11 +246,20 @@ impl<'a> Draft<'a> {
 
     /// Takes the lock of the database, or frees it of a record of this Environment that has ended without freeing it: only
     /// somebody who has looked can have asked for this one. True: that comes first.
-    fn takes_lock(&mut self, entry: &Entry<'a>) -> bool {
-        let lock = &self.seen.lock;
+    fn takes_lock(&mut self, entry: &Entry<'a>, machine: &Machine<'a>) -> bool {
+        let seen = self.seen;
+        let lock = &seen.lock;
         match &lock.held {
             None => {
-                let lease = render::lock(self.seen, entry.record, self.now);
+                // Which database it is goes on record first: the spec may name another one by the time it is freed.
+                let mut migrations = machine.status.clone();
+                migrations.state = machine.current().map_or(migrations.state, state_in);
+                let message = format!("takes the lock of database {}", migrations.database);
+                self.write(entry, |status| {
+                    status.migrations = Some(migrations);
+                    set(status, PromotionPhase::Migrating, "Migrating", &message);
+                });
+                let lease = render::lock(seen, entry.record, self.now);
                 self.actions.push(Action::Create(lease));
                 true
             }
@@ -369,7 +291,7 @@ impl<'a> Draft<'a> {
         let (holder, _) = lock.held.as_ref()?;
         let is_own = *holder == render::holder(self.seen, entry.record);
         (!is_own).then(|| Waits {
-            reason: "WaitingForDatabase",
+            reason: WAITING,
             message: format!(
                 "Promotion {holder} migrates the database; if it is gone, look at the database, then delete Lease {}",
                 lock.key
@@ -387,7 +309,10 @@ impl<'a> Draft<'a> {
 
     fn wait_for_guard(&mut self, entry: &Entry<'a>, machine: &Machine<'a>, waits: &Waits) {
         self.wake_at(after(self.now, AGAIN));
-        let migrations = machine.status.clone();
+        let mut migrations = machine.status.clone();
+        if waits.reason == WAITING && migrations.phases.is_empty() {
+            migrations.state = MigrationState::Waiting;
+        }
         self.write(entry, |status| {
             status.migrations = Some(migrations);
             let message = format!("waits: {}", waits.message);

@@ -7,6 +7,7 @@ use super::super::migration::{Machine, word};
 use super::super::render;
 use super::advance::set;
 use super::history::Entry;
+use super::migrate::Waits;
 use super::rulings::SLIPWAY;
 use super::{Draft, Said};
 use crate::model::action::Action;
@@ -18,6 +19,8 @@ use crate::promotion::audit;
 
 /// Reason of a promotion of whose database nobody knows what became.
 pub(super) const STUCK: &str = "MigrationStuck";
+/// Reason of a promotion whose migrations failed after they had changed something.
+pub(super) const FAILED: &str = "MigrationFailed";
 /// Longest cause that is told, in bytes.
 const MAX_CAUSE: usize = 600;
 
@@ -83,7 +86,7 @@ impl<'a> Draft<'a> {
             | MigrationState::Running
             | MigrationState::Verifying
             | MigrationState::RollingBack => {
-                let end = said("MigrationFailed");
+                let end = said(FAILED);
                 self.conclude(entry, PromotionPhase::Failed, end, migrations);
             }
         }
@@ -125,6 +128,25 @@ impl<'a> Draft<'a> {
         self.go_on(entry, text, known);
     }
 
+    /// Ends a record that has changed the database and waits for somebody to go on, because going back comes first.
+    pub(super) fn leave_unfinished(
+        &mut self,
+        entry: &Entry<'a>,
+        machine: &Machine<'a>,
+        waits: &Waits,
+    ) {
+        let why = &waits.message;
+        let text = format!(
+            "going back comes first, and what is left of the migrations waits: {why}; look at the database, then make a Decision Migrate or Retry"
+        );
+        let stuck = MigrationStatus {
+            state: MigrationState::Stuck,
+            ..machine.status.clone()
+        };
+        let end = (STUCK, SLIPWAY, &*text);
+        self.conclude(entry, PromotionPhase::Failed, end, Some(stuck));
+    }
+
     /// The traffic may move.
     fn go_on(&mut self, entry: &Entry<'a>, why: &str, migrations: Option<MigrationStatus>) {
         let now = self.now;
@@ -146,7 +168,7 @@ impl<'a> Draft<'a> {
         });
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         entry: &Entry<'a>,
         phase: PromotionPhase,
@@ -154,10 +176,12 @@ impl<'a> Draft<'a> {
         migrations: Option<MigrationStatus>,
     ) {
         let now = self.now;
+        let incidents = self.incidents_of_database(entry, (reason, text), migrations.as_ref());
         self.write(entry, |status| {
             if migrations.is_some() {
                 status.migrations = migrations;
             }
+            status.incidents = incidents;
             status.finished_at = Some(Time(now));
             audit::append(&mut status.audit, now, actor, text);
             set(status, phase, reason, text);
@@ -172,9 +196,7 @@ impl<'a> Draft<'a> {
         self.seen.spec.migrations.as_ref()?;
         let all = self
             .history
-            .entries
-            .iter()
-            .chain(&self.history.migrations)
+            .all()
             .filter_map(|entry| Some((entry, entry.record.status.migrations.as_ref()?)));
         let (last, left) = all.max_by_key(|(entry, _)| entry.record.spec.number)?;
         let is_good = left.state != MigrationState::Stuck;

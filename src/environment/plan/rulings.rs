@@ -68,8 +68,11 @@ impl Rulings {
         line.extend(history.entries.iter().filter_map(|entry| {
             failure(seen, history, entry).or_else(|| left(seen, history, order, entry))
         }));
-        let all = history.entries.iter().chain(&history.migrations);
-        line.extend(all.filter_map(|entry| stuck(seen, history, entry)));
+        line.extend(
+            history
+                .all()
+                .filter_map(|entry| stuck(seen, history, entry)),
+        );
         line.extend(
             seen.decisions
                 .iter()
@@ -301,8 +304,7 @@ fn stuck<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Momen
         });
         other.record.spec.number > number && is_through
     };
-    let mut all = history.entries.iter().chain(&history.migrations);
-    if all.any(got_past) {
+    if history.all().any(got_past) {
         return None;
     }
     let at = entry.finished_at.unwrap_or(entry.record.created_at);

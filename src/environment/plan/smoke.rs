@@ -114,14 +114,16 @@ impl<'a> Draft<'a> {
         let report = ending.and_then(|ending| StageReport::parse(&ending.text));
         let report = report.filter(|_| test.reports.is_some());
         let lost = report.as_ref().and_then(validate::lost);
-        let why = match (&found.outcome, found.lost.as_ref().or(lost.as_ref())) {
+        let why = match (&found.outcome, &lost) {
             (Outcome::Passed, _) => return self.judge(entry, test, report, steps),
-            (Outcome::Running, None) => return self.await_check(test, steps),
+            (Outcome::Running, _) => return self.await_check(test, steps),
             (Outcome::Failed(why), None) => {
                 let told = report.and_then(|report| report.message);
                 return Verdict::Failed(told.unwrap_or_else(|| why.clone()));
             }
-            (Outcome::Stuck(why), _) | (_, Some(why)) => why.clone(),
+            (Outcome::Stuck(why) | Outcome::Lost(why), _) | (Outcome::Failed(_), Some(why)) => {
+                why.clone()
+            }
         };
         let retries = &self.seen.spec.promotion.retries;
         if attempt > retries.limit {

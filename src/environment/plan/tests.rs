@@ -1,5 +1,6 @@
 //! Stories of Environments.
 
+mod alone;
 mod burn;
 mod incident;
 mod migrate;

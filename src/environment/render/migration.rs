@@ -20,10 +20,18 @@ use crate::release::api::ImageRef;
 const LOCK: &str = "database-lock";
 
 /// Where the Lease of an Environment's database is: in the operator's own namespace, where nobody else can hold or free it.
-/// Databases of the same name in two namespaces are two.
+/// Databases of the same name in two namespaces are two. What is under way keeps the database that it has begun with.
 pub fn lock_key(seen: &Observed, namespace: &str) -> Key {
-    let database = seen.spec.migrations.as_ref();
-    let database = database.map_or("", |rules| rules.database.as_str());
+    let all = seen.promotions.iter().chain(&seen.migrations);
+    let mut under_way = all.filter(|record| !record.status.phase.unwrap_or_default().is_finished());
+    let begun = under_way.find_map(|record| {
+        let known = record.status.migrations.as_ref();
+        known.filter(|known| known.has_lock())
+    });
+    let rules = seen.spec.migrations.as_ref();
+    let wanted = rules.map(|rules| rules.database.as_str());
+    let database = begun.map(|begun| begun.database.as_str()).or(wanted);
+    let database = database.unwrap_or_default();
     let whose = format!("slipway-db.{}", seen.key.namespace);
     Key::new(namespace, suffixed(&whose, database, MAX_NAME))
 }
@@ -87,7 +95,7 @@ pub fn phase_job(
         env: Vec::new(),
     };
     let mut told = super::told(seen, record, telling.commit);
-    told.extend(about(rules, record, phase, telling.status));
+    told.extend(about(record, phase, telling.status));
     let name = phase_job_name(record, phase);
     let mut job = super::job_of(seen, record, name, (&check, told, timeout));
     set(&mut job.body, &["spec", "suspend"], true);
@@ -110,14 +118,13 @@ pub fn phase_job(
 }
 
 fn about(
-    rules: &Migrations,
     record: &Record,
     phase: MigrationPhase,
     status: &MigrationStatus,
 ) -> Vec<(String, String)> {
     let mut all = vec![
         ("SLIPWAY_MIGRATION", word(phase).to_owned()),
-        ("SLIPWAY_DATABASE", rules.database.clone()),
+        ("SLIPWAY_DATABASE", status.database.clone()),
     ];
     if let Some(version) = &record.spec.version {
         all.push(("SLIPWAY_TARGET_VERSION", version.clone()));

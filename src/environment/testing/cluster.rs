@@ -233,7 +233,10 @@ impl World {
                 let mut pod = waiting_pod(&object);
                 pod["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
                 self.put(ObjectKind::Pod, &name, pod);
-                object["status"] = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
+                let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                object["status"] = json!({"conditions": [{
+                    "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": at,
+                }]});
                 self.store(ObjectKind::Job, &name, object);
                 continue;
             }

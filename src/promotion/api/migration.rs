@@ -57,6 +57,16 @@ closed_set! {
     }
 }
 
+impl MigrationPhase {
+    /// Whether the database may be another one once it has begun.
+    pub const fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Run | Self::Down | Self::Restore | Self::Contract
+        )
+    }
+}
+
 impl MigrationState {
     /// Whether nothing more is done.
     pub const fn is_over(self) -> bool {
@@ -147,6 +157,23 @@ impl MigrationStatus {
     /// What is known of a phase.
     pub fn phase(&self, phase: MigrationPhase) -> Option<&PhaseStatus> {
         self.phases.iter().find(|known| known.phase == phase)
+    }
+
+    /// Whether the lock of the database is, or was, its own.
+    pub fn has_lock(&self) -> bool {
+        self.state != MigrationState::Waiting || !self.phases.is_empty()
+    }
+
+    /// Whether nothing was changed so far, and nothing is being changed.
+    pub fn is_harmless(&self) -> bool {
+        let mut phases = self.phases.iter();
+        !phases.any(|known| known.phase.changes() && known.state != StepState::Pending)
+    }
+
+    /// Whether a phase runs now.
+    pub fn is_running(&self) -> bool {
+        let mut phases = self.phases.iter();
+        phases.any(|known| known.state == StepState::Running)
     }
 
     /// Whether a phase has done what it should.

@@ -21,7 +21,10 @@ impl Draft<'_> {
             self.start_hook(name);
         }
         let is_overtaken = |(name, hook): &(&String, &Hook)| {
-            let is_over = matches!(hook.outcome, Outcome::Passed | Outcome::Failed(_));
+            let is_over = matches!(
+                hook.outcome,
+                Outcome::Passed | Outcome::Failed(_) | Outcome::Lost(_)
+            );
             !is_over && !hook.is_ending && Some(*name) != present.as_ref()
         };
         let overtaken = self.seen.hooks.iter().filter(is_overtaken);

@@ -45,7 +45,7 @@ impl Draft<'_> {
             }
             Outcome::Passed => verdict(true, "the Job succeeded"),
             Outcome::Failed(why) => verdict(false, why),
-            Outcome::Stuck(why) => Sample::Error(why.clone()),
+            Outcome::Stuck(why) | Outcome::Lost(why) => Sample::Error(why.clone()),
         };
         judge::add(&mut self.memory.tallies, metric, &sample, self.now);
         // What follows from it is for the next plan, once it is on record.

@@ -19,7 +19,10 @@ pub fn advance(
     };
     match outcome {
         Some(Outcome::Passed) => Progress::Done,
-        Some(Outcome::Failed(why) | Outcome::Stuck(why)) => fail(format!("hook {name}: {why}")),
+        // A hook may have done half of what it does: what is lost is not begun again.
+        Some(Outcome::Failed(why) | Outcome::Stuck(why) | Outcome::Lost(why)) => {
+            fail(format!("hook {name}: {why}"))
+        }
         Some(Outcome::Running) | None if now >= deadline => fail(format!(
             "hook {name} did not end in time; look at its Job and the Job controller"
         )),

@@ -157,7 +157,7 @@ async fn weight_now(app: &App) -> Option<u64> {
 }
 
 /// Tells a story while none of the operator's pods is there.
-async fn without_pods(app: &App, story: impl AsyncFnOnce()) {
+pub(super) async fn without_pods(app: &App, story: impl AsyncFnOnce()) {
     scale(app, 0).await;
     let result = AssertUnwindSafe(story()).catch_unwind().await;
     scale(app, 2).await;
@@ -187,13 +187,13 @@ async fn scale(app: &App, replicas: usize) {
 }
 
 /// The operator, for the namespace of one story. Dropping it kills it.
-struct Operator {
+pub(super) struct Operator {
     child: Child,
     log: PathBuf,
 }
 
 impl Operator {
-    fn start(app: &App, proxy: &Proxy) -> Self {
+    pub(super) fn start(app: &App, proxy: &Proxy) -> Self {
         let folder = std::env::temp_dir();
         let kubeconfig = folder.join(format!("{}.kubeconfig", app.namespace));
         proxy.write_kubeconfig(&kubeconfig).unwrap();
@@ -223,16 +223,16 @@ impl Operator {
         command
     }
 
-    fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.child.id().expect("a running operator")
     }
 
-    async fn ended(&mut self) {
+    pub(super) async fn ended(&mut self) {
         self.child.wait().await.unwrap();
     }
 
     /// Kills it as a power cut would.
-    async fn kill(mut self) {
+    pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 

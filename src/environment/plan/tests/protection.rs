@@ -592,6 +592,29 @@ fn a_job_is_a_gate_and_runs_once() {
 }
 
 #[test]
+fn a_gate_whose_pod_was_taken_away_is_asked_again() {
+    let rules = json!({"gates": [{"name": "paperwork", "job": {"image": "check:1"}}]});
+    let mut world = protected(&rules);
+    world.edit("staging", &json!({"smokeTests": null}));
+    world.release(1, Nature::LosesSmoke);
+    world.settle();
+    waits(
+        &world,
+        "waits for paperwork: it is not known: its Job came to no verdict: Evicted",
+    );
+    let lost = world.names(ObjectKind::Job);
+    let uid = |world: &World| world.object(ObjectKind::Job, &lost[0])["metadata"]["uid"].clone();
+    let first = uid(&world);
+    world.set_nature(1, Nature::Good);
+    world.settle();
+    assert_eq!(uid(&world), first, "not at once");
+    world.tick(31);
+    world.settle();
+    assert_ne!(uid(&world), first);
+    runs(&world, 1);
+}
+
+#[test]
 fn a_pinned_environment_stays_and_still_goes_back() {
     let mut world = protected(&json!({}));
     arrived(&mut world, 1);

@@ -1,0 +1,245 @@
+//! Migrations on a real API server: what comes before them, what they leave behind, and who is told.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+use slipway::environment::api::EnvironmentStatus;
+use slipway::promotion::api::Promotion;
+
+use super::shop::{Shop, status_of};
+use crate::cluster::{Space, wait_for, with_namespace};
+use crate::operator::nodes;
+use crate::rollout::SOON;
+
+/// Staging runs one Release, and then the next.
+async fn bring_two(shop: &Shop) {
+    shop.environment("staging", &json!({})).await;
+    for number in 1..=2 {
+        shop.release(number).await;
+        shop.until_runs("staging", number).await;
+    }
+}
+
+fn on_staging(rest: &Value) -> Value {
+    let mut about = json!({"target": {"kind": "Environment", "name": "staging"}});
+    json_patch::merge(&mut about, rest);
+    about
+}
+
+/// Names of the locks of databases.
+async fn locks(space: &Space) -> Vec<String> {
+    let leases: Api<Lease> = Api::namespaced(space.client.clone(), &space.name);
+    let leases = leases.list(&ListParams::default()).await.unwrap();
+    leases.iter().map(ResourceExt::name_any).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn going_back_comes_before_migrations_that_have_changed_nothing() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let _operator = shop.operator();
+        bring_two(&shop).await;
+        let rules = shop.migrations();
+        let image = rules["image"].as_str().unwrap();
+        nodes().set_rule(image, "exit=0,after=10m").unwrap();
+        shop.edit("staging", &json!({"migrations": rules})).await;
+        shop.decide_about("alice", "Migrate", &on_staging(&json!({})))
+            .await;
+        shop.until_says("staging", "validate runs").await;
+        let held = locks(space).await;
+        assert_eq!(held, [format!("slipway-db.{}-shop-db", space.name)]);
+        // What is under way keeps the lock that it has.
+        shop.edit(
+            "staging",
+            &json!({"migrations": {"database": "another-db"}}),
+        )
+        .await;
+        shop.until_looked_again("staging").await;
+        assert_eq!(locks(space).await, held);
+
+        shop.decide_about("carol", "Rollback", &on_staging(&json!({})))
+            .await;
+        let story = [
+            "Promote shop-1 Succeeded",
+            "Promote shop-2 Succeeded",
+            "Migrate shop-2 Superseded",
+            "Rollback shop-1 Succeeded",
+        ];
+        shop.until_told("staging", &story).await;
+        assert_eq!(locks(space).await, [""; 0]);
+        let given_up = async || {
+            let jobs = shop.jobs.list(&ListParams::default()).await.ok()?;
+            let mut left = jobs.iter().map(ResourceExt::name_any);
+            (!left.any(|name| name.contains("migrate-validate"))).then_some(())
+        };
+        wait_for("the Job is gone", SOON, given_up).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_database_that_nobody_knows_of_is_an_incident_until_somebody_has_mended_it() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let _operator = shop.operator();
+        bring_two(&shop).await;
+        let mut rules = shop.migrations();
+        rules["backup"] = Value::Null;
+        rules["withoutBackup"] = json!(true);
+        rules["rollback"] = json!({"onRollback": "Down", "down": {"command": ["db", "down"]}});
+        let good = rules["image"].as_str().unwrap().to_owned();
+        let bad = format!("registry.example/{}/bad:1", space.name);
+        nodes()
+            .set_rule(&bad, "exit=3,message=no such column")
+            .unwrap();
+        let protection = json!({"approvals": {"required": 1}});
+        shop.edit(
+            "staging",
+            &json!({"migrations": rules, "protection": protection}),
+        )
+        .await;
+        shop.decide_about("alice", "Migrate", &on_staging(&json!({})))
+            .await;
+        shop.until_says("staging", "pending: V2__prices.sql").await;
+        shop.edit("staging", &json!({"migrations": {"image": bad}}))
+            .await;
+        shop.decide("bob", "Approve", "staging", 2).await;
+        let open =
+            |count: Option<u32>| move |status: &EnvironmentStatus| status.open_incidents == count;
+        shop.until("staging", "an incident", open(Some(1))).await;
+        let stuck = shop.records("staging").await.remove(2);
+        let status = status_of(&stuck);
+        assert_eq!(status.reason.as_deref(), Some("MigrationStuck"));
+        let incident = &status.incidents[0];
+        assert!(
+            incident.message.contains("exit code 3: no such column"),
+            "{incident:?}"
+        );
+        told_of_its_head(space, &stuck).await;
+
+        // The traffic goes back, and the database is left to people.
+        shop.decide_about("carol", "Rollback", &on_staging(&json!({})))
+            .await;
+        let mut story = vec![
+            "Promote shop-1 Succeeded",
+            "Promote shop-2 Succeeded",
+            "Migrate shop-2 Failed",
+            "Rollback shop-1 Succeeded",
+        ];
+        let records = shop.until_told("staging", &story).await;
+        assert_eq!(status_of(&records[3]).migrations, None);
+        shop.edit("staging", &json!({"migrations": {"image": good}}))
+            .await;
+        let about = on_staging(&json!({"release": "shop-1"}));
+        shop.decide_about("alice", "Migrate", &about).await;
+        shop.until_says("staging", "pending: V2__prices.sql").await;
+        shop.decide("bob", "Approve", "staging", 1).await;
+        story.push("Migrate shop-1 Succeeded");
+        shop.until_told("staging", &story).await;
+        shop.until("staging", "no incident", |status| {
+            status.open_incidents.unwrap_or(0) == 0
+        })
+        .await;
+        assert_eq!(locks(space).await, [""; 0]);
+    })
+    .await;
+}
+
+/// The hash that a record ends with is in an Event too.
+async fn told_of_its_head(space: &Space, record: &Promotion) {
+    let hash = status_of(record).audit.pop().unwrap().hash;
+    let events: Api<Event> = Api::namespaced(space.client.clone(), &space.name);
+    wait_for("an Event with the last hash", SOON, async || {
+        let events = events.list(&ListParams::default()).await.ok()?;
+        let is_it = |event: &&Event| {
+            let about = event.regarding.as_ref();
+            about.is_some_and(|about| about.uid == record.uid())
+                && event.reason.as_deref() == Some("Audited")
+        };
+        let told = events
+            .iter()
+            .filter(is_it)
+            .find_map(|event| event.note.as_ref())?;
+        assert!(told.contains(&hash), "{told}: {hash}");
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_gate_whose_pod_is_evicted_is_asked_again_by_itself() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let image = format!("registry.example/{}/paperwork:1", space.name);
+        nodes().set_rule(&image, "evicted").unwrap();
+        let gate = json!({"name": "paperwork", "job": {"image": image}});
+        let spec = json!({
+            "protection": {"gates": [gate]}, "promotion": {"retries": {"limit": 2, "backoff": "1s"}},
+        });
+        shop.environment("staging", &spec).await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_says("staging", "its Job came to no verdict: Evicted").await;
+        nodes().set_rule(&image, "exit=0").unwrap();
+        shop.until_runs("staging", 1).await;
+        let jobs = shop.jobs.list(&ListParams::default()).await.unwrap();
+        let asked = jobs.iter().filter(|job| job.name_any().contains("paperwork"));
+        assert_eq!(asked.count(), 1, "the one that came to no verdict is gone");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn gates_count_again_when_it_is_its_turn_and_people_while_it_runs() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let mut rules = shop.migrations();
+        rules["backup"] = Value::Null;
+        rules["withoutBackup"] = json!(true);
+        let image = rules["image"].as_str().unwrap();
+        let told = "version 2\npending V2__prices.sql";
+        let slowly = format!("exit=0,after=2s,message={told}");
+        nodes().set_rule(image, &slowly).unwrap();
+        let leases: Api<Lease> = Api::namespaced(space.client.clone(), &space.name);
+        let lock = json!({
+            "metadata": {"name": format!("slipway-db.{}-shop-db", space.name)},
+            "spec": {"holderIdentity": "another/one"},
+        });
+        let lock: Lease = serde_json::from_value(lock).unwrap();
+        let made = leases.create(&PostParams::default(), &lock).await.unwrap();
+        shop.environment("staging", &json!({"migrations": rules}))
+            .await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_says("staging", "Promotion another/one migrates the database")
+            .await;
+        let freeze = json!({
+            "name": "quiet", "kind": "Deny", "start": "2020-01-01T00:00:00", "end": "2099-01-01T00:00:00",
+        });
+        shop.edit("staging", &json!({"protection": {"freezes": [freeze]}}))
+            .await;
+        let gone = DeleteParams::default();
+        leases.delete(&made.name_any(), &gone).await.unwrap();
+        shop.until_says("staging", "shop-1 waits for freeze").await;
+        assert_eq!(locks(space).await, [""; 0], "it is left to others");
+
+        shop.edit("staging", &json!({"protection": {"freezes": null}}))
+            .await;
+        shop.until_says("staging", "run runs").await;
+        shop.decide_about("carol", "Abort", &on_staging(&json!({})))
+            .await;
+        let failed = shop.until_told("staging", &["Promote shop-1 Failed"]).await;
+        let status = status_of(&failed[0]);
+        assert_eq!(status.reason.as_deref(), Some("Aborted"));
+        let message = status.message.unwrap();
+        assert!(message.contains("the database has been migrated for it"), "{message}");
+        assert_eq!(shop.serves("staging").await.0, None, "nothing moves");
+    })
+    .await;
+}

@@ -1,0 +1,137 @@
+//! Approvals by real users, past the admission policies, counted by an operator that acts as the chart's does.
+
+use std::path::PathBuf;
+
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::{
+    APPROVER, assert_refused, bind, bind_to, environment_spec, object, permitted, release_spec,
+};
+use crate::cluster::{OPERATOR, SOON, Space, kubeconfig_path, wait_for, with_guarded_namespace};
+use crate::operator::Operator;
+
+/// A kubeconfig with which one is the operator's service account.
+fn kubeconfig_of_the_operator(space: &Space) -> PathBuf {
+    let text = std::fs::read_to_string(kubeconfig_path()).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    let user = &mut kubeconfig["users"][0]["user"];
+    user["as"] = json!(OPERATOR);
+    user["as-groups"] = json!(["system:authenticated", "system:serviceaccounts"]);
+    let path = std::env::temp_dir().join(format!("operator-{}.yaml", space.name));
+    // It has the credentials of the cluster of the tests, as the one that it is made from.
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    path
+}
+
+async fn operate(space: &Space) -> Operator {
+    let all = json!({"kind": "ClusterRole", "name": "cluster-admin"});
+    bind_to(space, OPERATOR, "operator", &all).await;
+    permitted(space, OPERATOR, "create", "promotions").await;
+    let kubeconfig = kubeconfig_of_the_operator(space);
+    Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"])
+}
+
+/// Somebody of these groups approves of the Release, and names those groups.
+async fn approve(
+    space: &Space,
+    user: &str,
+    member_of: &[&str],
+    in_the_name_of: &[&str],
+) -> kube::Result<()> {
+    let decisions = space.api_as(user, member_of, "Decision").await;
+    let spec = json!({
+        "target": {"kind": "Environment", "name": "production"}, "action": "Approve", "release": "api-1",
+        "user": user, "groups": in_the_name_of,
+    });
+    let mut decision = object("Decision", "", &spec);
+    decision.metadata.name = None;
+    decision.metadata.generate_name = Some("approve-".to_owned());
+    decisions
+        .create(&PostParams::default(), &decision)
+        .await
+        .map(drop)
+}
+
+async fn until_says(space: &Space, words: &str) {
+    let environments = space.api("Environment");
+    let mut last = String::new();
+    wait_for(&format!("production: {words}"), SOON, async || {
+        let found = environments.get("production").await.ok()?;
+        last = found.data["status"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        last.contains(words).then_some(())
+    })
+    .await;
+}
+
+/// What is decided in the second in which a protection is new may have been decided before: records keep whole seconds.
+async fn another_second() {
+    let start = std::time::Instant::now();
+    let has_passed = async || (start.elapsed().as_millis() > 1100).then_some(());
+    wait_for("another second", SOON, has_passed).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn approvals_of_real_users_count_as_the_protection_says() {
+    with_guarded_namespace(async |space| {
+        let mut spec = environment_spec();
+        spec["protection"] = json!({"approvals": {
+            "required": 2, "approvers": [{"group": "leads"}], "preventAuthorApproval": true, "preventSelfApproval": true,
+        }});
+        let environments = space.api("Environment");
+        let production = object("Environment", "production", &spec);
+        environments.create(&PostParams::default(), &production).await.unwrap();
+        let _operator = operate(space).await;
+        let mut release = object("Release", "api-1", &release_spec());
+        release.metadata.labels = Some([("slipway.dev/pipeline".into(), "api".into())].into());
+        let releases = space.api_as(OPERATOR, &[], "Release").await;
+        releases.create(&PostParams::default(), &release).await.unwrap();
+        until_says(space, "0 of 2 approvals").await;
+        for user in ["alice", "bob", "carol", "a@example.com"] {
+            bind(space, user, APPROVER).await;
+        }
+
+        another_second().await;
+
+        // Who may not, or says of groups what is not so, does not even make one.
+        let stranger = approve(space, "mallory", &["leads"], &["leads"]).await;
+        assert!(matches!(stranger, Err(kube::Error::Api(status)) if status.is_forbidden()));
+        let forged = approve(space, "bob", &["others"], &["leads"]).await;
+        assert_refused(forged, "groups that you (bob) are not in: leads");
+        // Who may make one is not counted for all that.
+        approve(space, "bob", &["others"], &[]).await.unwrap();
+        until_says(space, "that of bob does not count, who is none of the approvers").await;
+        approve(space, "a@example.com", &["leads"], &["leads"]).await.unwrap();
+        until_says(space, "that of a@example.com does not count, who is an author of the change").await;
+        for _ in 0..2 {
+            approve(space, "alice", &["leads"], &["leads"]).await.unwrap();
+        }
+        until_says(space, "1 of 2 approvals (alice)").await;
+        // Under another protection people have to look again.
+        let change = json!({"spec": {"protection": {"approvals": {"validFor": "25h"}}}});
+        let change = kube::api::Patch::Merge(change);
+        environments.patch("production", &kube::api::PatchParams::default(), &change).await.unwrap();
+        until_says(space, "that of alice does not count, which is from before the protection changed").await;
+        another_second().await;
+        for user in ["alice", "carol"] {
+            approve(space, user, &["leads"], &["leads"]).await.unwrap();
+        }
+        let promotions = space.api("Promotion");
+        let done = wait_for("the promotion has succeeded", SOON, async || {
+            let all = promotions.list(&kube::api::ListParams::default()).await.ok()?;
+            let mut done = all.items.into_iter().filter(|one| one.data["status"]["phase"] == "Succeeded");
+            done.next()
+        })
+        .await;
+        let approvals = done.data["status"]["approvals"].as_array().unwrap();
+        let users: Vec<&Value> = approvals.iter().map(|one| &one["user"]).collect();
+        assert_eq!(users, ["alice", "carol"]);
+        assert_eq!(approvals[0]["groups"], json!(["leads"]));
+        assert_eq!(done.data["spec"]["requestedBy"], "slipway");
+    })
+    .await;
+}
