@@ -5,8 +5,6 @@ pub mod api;
 mod ending;
 pub mod report;
 
-use k8s_openapi::api::batch::v1::{Job, JobCondition};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -18,6 +16,7 @@ use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::trouble;
+use crate::model::workload::{Condition, Job, Pod, PodStatus};
 use api::CheckJob;
 pub use ending::{Ending, ending, finished_at};
 
@@ -85,7 +84,7 @@ fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Strin
 /// Why the check of a Job came to no verdict, as far as its pods tell: they were taken away, whatever they would have said.
 pub fn lost<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let has_failed = |condition: &JobCondition| {
+    let has_failed = |condition: &Condition| {
         let is_late = condition.reason.as_deref() == Some("DeadlineExceeded");
         condition.type_ == "Failed" && condition.status == "True" && !is_late
     };
