@@ -84,6 +84,10 @@ bench-pipeline: ## Measure runs of Pipelines on scripted nodes: queue, overhead 
 bench-analysis: ## Simulate rollouts: how often comparisons with stable are wrong, and how soon they are right; SEED=… RUNS=… PICTURE=…
 	$(CARGO) run --release --quiet --example analysis -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(PICTURE),--picture $(PICTURE))
 
+.PHONY: fuzz
+fuzz: ## Fuzz what reads what code of other people's wrote, with libFuzzer; FOR=… seconds for each target (60)
+	fuzz/run.sh $(FOR)
+
 .PHONY: demo
 demo: ## Tell the whole story on a cluster of its own; DEMO_CONTEXT=… for one of yours, NEGATIVE=1 to see it fail
 	$(CARGO) run --quiet -p testbed --bin demo -- $(if $(NEGATIVE),--negative)

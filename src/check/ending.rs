@@ -1,10 +1,9 @@
 //! How the container of a check ended, and what it left. No I/O.
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::{CHECK, own};
+use crate::model::workload::{Job, Pod};
 
 /// How the container of a check ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,6 @@ pub mod api;
 mod ending;
 pub mod report;
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -18,6 +16,7 @@ use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::trouble;
+use crate::model::workload::{Condition, Job, Pod, PodStatus};
 use api::CheckJob;
 pub use ending::{Ending, ending, finished_at};
 

@@ -13,9 +13,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -30,6 +29,7 @@ use crate::environment::api::{ConditionKind, Environment};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::model::workload::{Job, Pod, ReplicaSet};
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
@@ -443,12 +443,10 @@ fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
     object: &Value,
 ) -> (News, bool) {
     // An object that the server accepted but we cannot read arrives through the watch's own guard.
-    let Ok(mut object) = serde_json::from_value::<K>(object.clone()) else {
+    let Ok(mut object) = K::deserialize(object) else {
         return (News::default(), false);
     };
-    if object.labels().contains_key(label::ROLLOUT) {
-        object.slim();
-    }
+    object.slim();
     let identity = |object: &K| (object.uid(), object.meta().generation);
     let known = cache.get(&Key::of(&object));
     let known = known.map(|known| identity(&known));

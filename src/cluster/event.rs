@@ -1,5 +1,7 @@
 //! Kubernetes Events: one each time an object's reason changes. Talks to the API server.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -12,18 +14,33 @@ use crate::model::plan::{Severity, Why};
 /// Longest note that the API server takes.
 const MAX_NOTE: usize = 1024;
 
+/// Events after which the recorder forgets what it has said: it keeps each of them for minutes, to count what is said again, and
+/// in a crowd that is a tenth of all the memory that there is.
+const REMEMBERED: usize = 256;
+
 /// Publishes events.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    /// The recorder, and how much it has said.
+    recorder: Arc<Mutex<(Recorder, usize)>>,
 }
 
 impl Events {
     /// Events that are reported by us.
     pub fn new(client: Client) -> Self {
-        Self {
-            recorder: Recorder::new(client, Reporter::from("slipway")),
+        let recorder = Arc::new(Mutex::new((recorder(&client), 0)));
+        Self { client, recorder }
+    }
+
+    fn recorder(&self) -> Recorder {
+        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
+        let mut known = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        known.1 += 1;
+        if known.1 > REMEMBERED {
+            *known = (recorder(&self.client), 0);
         }
+        known.0.clone()
     }
 
     /// Publishes a reason as an event about an object. A lost event is not worth a retry.
@@ -38,7 +55,7 @@ impl Events {
             action: why.reason.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, about).await {
+        if let Err(error) = self.recorder().publish(&event, about).await {
             debug!(
                 error = chain(&error),
                 reason = why.reason,
@@ -46,4 +63,8 @@ impl Events {
             );
         }
     }
+}
+
+fn recorder(client: &Client) -> Recorder {
+    Recorder::new(client.clone(), Reporter::from("slipway"))
 }

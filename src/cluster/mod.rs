@@ -16,7 +16,7 @@ pub mod review;
 pub mod watch;
 pub mod write;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -55,6 +55,8 @@ pub struct Cluster {
     frozen: Option<Frozen>,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
+    /// What was read by `refresh_once`: kind, namespace, selector.
+    refreshed: Arc<Mutex<HashSet<(ObjectKind, String, String)>>>,
     /// What the watches know.
     pub caches: Caches,
     /// When questions to the outside were last answered.
@@ -117,6 +119,7 @@ impl Cluster {
             reads_stage_secrets: false,
             frozen: None,
             served: Arc::default(),
+            refreshed: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
             deliveries: Deliveries::default(),
@@ -251,6 +254,30 @@ impl Cluster {
     // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
     fn served(&self) -> MutexGuard<'_, HashMap<ObjectKind, (bool, Timestamp)>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same as [`Cluster::refresh`], the first time that this process is asked for it: what came before us is known then,
+    /// and what we write ourselves is always. For objects that many share.
+    pub async fn refresh_once(
+        &self,
+        kind: ObjectKind,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<(), Box<kube::Error>> {
+        let what = (kind, namespace.to_owned(), selector.to_owned());
+        let is_known = |what| {
+            let known = self.refreshed.lock();
+            known.unwrap_or_else(PoisonError::into_inner).contains(what)
+        };
+        if !is_known(&what) {
+            self.refresh(kind, namespace, selector).await?;
+            let mut known = self
+                .refreshed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            known.insert(what);
+        }
+        Ok(())
     }
 
     /// Reads the objects that carry a label from the server into their cache. A kind that the cluster does

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DynamicObject};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
@@ -138,13 +137,13 @@ pub trait Watchable: Sized {
     fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
     -> Events<Self>;
 
-    /// Drops what no plan reads of an object that a Rollout has made.
+    /// Drops what no plan reads.
     fn slim(&mut self) {}
 }
 
 /// Objects of our own kinds come from people: one that does not decode must not stop the rest.
 macro_rules! watchable {
-    (guarded: $($own:ty),* ; typed: $($typed:path $({ $($field:ident),* })? $(=> $slim:ident)?),* $(,)?) => {
+    (guarded: $($own:ty),* ; typed: $($typed:path $(=> $slim:ident)?),* $(,)?) => {
         $(impl Watchable for $own {
             fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
                 let api: Api<DeserializeGuard<Self>> = api(client, ns);
@@ -160,9 +159,6 @@ macro_rules! watchable {
                 watch_objects(api, config).default_backoff().boxed()
             }
 
-            $(fn slim(&mut self) {
-                $(self.$field = None;)*
-            })?
             $(fn slim(&mut self) {
                 $slim(self);
             })?
@@ -182,34 +178,30 @@ watchable! {
         crate::rollout::api::Rollout;
     typed:
         k8s_openapi::api::apps::v1::ControllerRevision,
-        k8s_openapi::api::apps::v1::ReplicaSet => without_template,
-        k8s_openapi::api::batch::v1::Job,
-        k8s_openapi::api::core::v1::ConfigMap { data, binary_data },
-        k8s_openapi::api::core::v1::Pod { spec },
-        k8s_openapi::api::core::v1::Secret { data, string_data },
+        k8s_openapi::api::core::v1::ConfigMap => config_map_without_copy,
+        k8s_openapi::api::core::v1::Secret => secret_without_copy,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
+        crate::model::workload::Job,
+        crate::model::workload::Pod,
+        crate::model::workload::ReplicaSet,
 }
 
-/// Of the template of a ReplicaSet only the images are read; all of it is on the API server.
-fn without_template(set: &mut ReplicaSet) {
-    let Some(template) = &mut set.spec.template else {
-        return;
-    };
-    template.metadata = None;
-    let Some(pod) = &mut template.spec else {
-        return;
-    };
-    let containers = std::mem::take(&mut pod.containers).into_iter();
-    let containers = containers.map(|container| Container {
-        name: container.name,
-        image: container.image,
-        ..Container::default()
-    });
-    *pod = PodSpec {
-        containers: containers.collect(),
-        ..PodSpec::default()
-    };
+/// Whether a Rollout has made it. What it has made as a copy is never read again.
+fn is_of_rollout<K: ResourceExt>(object: &K) -> bool {
+    object.labels().contains_key(label::ROLLOUT)
+}
+
+fn config_map_without_copy(map: &mut ConfigMap) {
+    if is_of_rollout(map) {
+        (map.data, map.binary_data) = (None, None);
+    }
+}
+
+fn secret_without_copy(secret: &mut Secret) {
+    if is_of_rollout(secret) {
+        (secret.data, secret.string_data) = (None, None);
+    }
 }
 
 impl Watchable for DynamicObject {
@@ -353,9 +345,7 @@ fn pruned<K: ResourceExt + Watchable>(
         object
             .annotations_mut()
             .remove("kubectl.kubernetes.io/last-applied-configuration");
-        if object.labels().contains_key(label::ROLLOUT) {
-            object.slim();
-        }
+        object.slim();
         object
     };
     match event {

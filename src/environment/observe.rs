@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 
@@ -29,6 +27,7 @@ use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::workload::{Job, Pod};
 use crate::pipeline::secret::Secrets;
 use crate::promotion::api::{Promotion, PromotionPhase};
 use crate::release::api::Release;

@@ -1,6 +1,6 @@
 //! Why a container will never run, as far as its state tells. No I/O.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use super::workload::{ContainerStatus, PodStatus};
 
 /// Words for troubles.
 pub const REASONS: [&str; 4] = ["CrashLoop", "OutOfMemory", "ImagePull", "ContainerConfig"];

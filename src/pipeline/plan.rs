@@ -17,6 +17,7 @@ use crate::model::action::Action;
 use crate::model::invalid;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline_run::api::RunPhase;
+use crate::pipeline_run::render::snapshot_name;
 
 /// Shortest time between two questions, whatever the spec says.
 const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
@@ -107,7 +108,7 @@ fn start(seen: &Observed) -> Option<Action> {
 }
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it
-/// the head would be run again.
+/// the head would be run again; and the snapshot of the spec as it is now, which the next run follows.
 fn prune(seen: &Observed) -> Vec<Action> {
     let retention = &seen.spec.retention;
     let head = seen.head().map(|sha| render::run_key(seen, sha));
@@ -123,15 +124,16 @@ fn prune(seen: &Observed) -> Vec<Action> {
         .chain(failed)
         .filter(|run| Some(&run.target.key) != head.as_ref())
         .map(|run| &run.target);
-    let followed: BTreeSet<&String> = seen
-        .runs
-        .iter()
-        .filter_map(|run| run.revision.as_ref())
-        .collect();
+    let current = snapshot_name(&seen.key.name, &seen.spec);
+    let followed = seen.runs.iter().filter_map(|run| run.revision.as_ref());
+    let followed: BTreeSet<&String> = followed.chain([&current]).collect();
+    // A run that follows none yet may be about to follow one that was the newest when it looked.
+    let mut runs_now = seen.runs.iter();
+    let are_settled = runs_now.all(|run| run.revision.is_some() || run.phase.is_finished());
     let revisions = seen
         .revisions
         .iter()
-        .filter(|revision| !followed.contains(&revision.key.name));
+        .filter(|revision| are_settled && !followed.contains(&revision.key.name));
     runs.chain(revisions)
         .take(DELETIONS)
         .map(|target| Action::Delete {

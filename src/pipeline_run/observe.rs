@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::batch::v1 as batch;
-use k8s_openapi::api::core::v1::{self as core, ContainerStateTerminated, ContainerStatus};
+use k8s_openapi::api::core::v1::{self as core, ContainerStateTerminated};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource, ResourceExt};
 
@@ -15,6 +14,7 @@ use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{
     Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
 };
+use super::render;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::api::DecisionAction;
@@ -22,6 +22,7 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::workload::{self, ContainerStatus};
 use crate::pipeline::api::OUR_CONTAINERS;
 use crate::pipeline::observe::authorities;
 use crate::pipeline::observed::Authorities;
@@ -42,22 +43,26 @@ pub async fn observe(
     let status = run.status.clone().unwrap_or_default();
     let pipeline_key = of(&run.spec.pipeline_ref.name);
     let pipeline = caches.pipelines.get(&pipeline_key);
+    let pipeline = pipeline.map(|pipeline| PipelineNow {
+        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        generation: pipeline.metadata.generation.unwrap_or_default(),
+        spec: pipeline.spec.clone(),
+    });
     let created = run.metadata.creation_timestamp.as_ref();
     let origin = origin(run, cluster);
+    let revision = |name: &str| caches.controller_revisions.get(&of(name));
+    let snapshot = match followed(&status, &origin) {
+        Some(name) => snapshot(revision(name).as_deref()),
+        None => shared(pipeline.as_ref(), &run.spec.pipeline_ref.name, revision),
+    };
     let mut seen = Observed {
         owner: run.controller_owner_ref(&()).unwrap_or_default(),
         generation: run.metadata.generation.unwrap_or_default(),
         created_at: created.map(|Time(at)| *at).unwrap_or_default(),
         is_deleted: run.metadata.deletion_timestamp.is_some(),
         spec: run.spec.clone(),
-        pipeline: pipeline.map(|pipeline| PipelineNow {
-            owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
-            generation: pipeline.metadata.generation.unwrap_or_default(),
-            spec: pipeline.spec.clone(),
-        }),
-        snapshot: snapshot(&status, &origin, |name| {
-            caches.controller_revisions.get(&of(name))
-        }),
+        pipeline,
+        snapshot,
         origin,
         jobs: jobs(&key, cluster),
         releases: caches
@@ -158,7 +163,11 @@ pub async fn refresh(run: &Arc<PipelineRun>, cluster: &Cluster) -> Result<(), Re
     let is_new = status.is_none_or(|status| status.observed_generation.unwrap_or(-1) < 0);
     let needed = if is_new { 1 } else { all.len() };
     for (kind, selector) in all.into_iter().take(needed) {
-        let read = cluster.refresh(kind, &key.namespace, selector).await;
+        let read = if selector == &shared {
+            cluster.refresh_once(kind, &key.namespace, selector).await
+        } else {
+            cluster.refresh(kind, &key.namespace, selector).await
+        };
         read.map_err(ReconcileError::Observe)?;
     }
     Ok(())
@@ -196,23 +205,44 @@ fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
     Some(first.spec.user.clone())
 }
 
-fn snapshot(
-    status: &PipelineRunStatus,
-    origin: &Origin,
-    find: impl FnOnce(&str) -> Option<Arc<ControllerRevision>>,
-) -> Snapshot {
+/// The name of the snapshot that the run follows, or is to follow because another one did.
+fn followed<'a>(status: &'a PipelineRunStatus, origin: &'a Origin) -> Option<&'a str> {
     let of_origin = match origin {
         Origin::Found(origin) => origin.status.revision.as_deref(),
         Origin::None | Origin::Missing(_) => None,
     };
-    let name = status.revision.as_deref().or(of_origin);
-    let Some(revision) = name.and_then(find) else {
+    status.revision.as_deref().or(of_origin)
+}
+
+fn snapshot(revision: Option<&ControllerRevision>) -> Snapshot {
+    let Some(revision) = revision else {
         return Snapshot::Missing;
     };
     match serde_json::from_value(revision.data.0.clone()) {
         Ok(spec) => Snapshot::Taken(Box::new(spec)),
         Err(error) => Snapshot::Unreadable(error.to_string()),
     }
+}
+
+/// The snapshot of a Pipeline as it is now, if an earlier run has taken it: then this one need not.
+fn shared(
+    pipeline: Option<&PipelineNow>,
+    name: &str,
+    find: impl FnOnce(&str) -> Option<Arc<ControllerRevision>>,
+) -> Snapshot {
+    let taken = pipeline.and_then(|pipeline| {
+        let revision = find(&render::snapshot_name(name, &pipeline.spec))?;
+        let mut owners = revision.owner_references().iter();
+        let is_ours = owners.any(|owner| owner.uid == pipeline.owner.uid);
+        let is_ending = revision.metadata.deletion_timestamp.is_some();
+        match snapshot(Some(&revision)) {
+            Snapshot::Taken(spec) if is_ours && !is_ending && *spec == pipeline.spec => {
+                Some(Snapshot::Taken(spec))
+            }
+            Snapshot::Taken(_) | Snapshot::Unreadable(_) | Snapshot::Missing => None,
+        }
+    });
+    taken.unwrap_or(Snapshot::Missing)
 }
 
 fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
@@ -230,7 +260,7 @@ fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
 }
 
 /// What a Job and its pods say.
-pub fn read_job(job: &batch::Job, pods: &[Arc<core::Pod>]) -> Job {
+pub fn read_job(job: &workload::Job, pods: &[Arc<workload::Pod>]) -> Job {
     let name = job.name_any();
     let of_job = pods
         .iter()
@@ -250,7 +280,7 @@ fn created<K: ResourceExt>(object: &K) -> Timestamp {
     created.map(|Time(at)| at).unwrap_or_default()
 }
 
-fn state(job: &batch::Job) -> JobState {
+fn state(job: &workload::Job) -> JobState {
     let status = job.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref());
     for condition in conditions.into_iter().flatten() {
@@ -274,7 +304,7 @@ fn state(job: &batch::Job) -> JobState {
     JobState::Active
 }
 
-fn read_pod(pod: &core::Pod) -> Pod {
+fn read_pod(pod: &workload::Pod) -> Pod {
     let Some(status) = &pod.status else {
         return Pod::default();
     };

@@ -35,7 +35,8 @@ pub struct Observed {
     pub status: PipelineRunStatus,
     /// Its Pipeline as it is now.
     pub pipeline: Option<PipelineNow>,
-    /// The spec that it follows.
+    /// The spec that it follows; where it follows none yet, the one of its Pipeline as it is now, if another run has taken
+    /// that.
     pub snapshot: Snapshot,
     /// The run that it tries again.
     pub origin: Origin,

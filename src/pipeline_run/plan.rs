@@ -124,26 +124,17 @@ impl Draft<'_> {
         if self.next.revision.is_none() && !self.follow_origin() {
             return None;
         }
-        match &self.seen.snapshot {
-            Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
-            Snapshot::Unreadable(error) => {
-                let message = format!("the snapshot of the Pipeline cannot be read: {error}");
-                self.fail(None, FailureKind::Infra, message);
-                return None;
+        if self.next.revision.is_some() {
+            match &self.seen.snapshot {
+                Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
+                Snapshot::Unreadable(error) => {
+                    let message = format!("the snapshot of the Pipeline cannot be read: {error}");
+                    self.fail(None, FailureKind::Infra, message);
+                    return None;
+                }
+                Snapshot::Missing if !self.may_take_another() => return None,
+                Snapshot::Missing => {}
             }
-            Snapshot::Missing => {}
-        }
-        let follows_another = self.seen.spec.retry_of.is_some();
-        if self.next.started_at.is_some() || follows_another {
-            let known_at = self.next.started_at.as_ref();
-            let known_at = known_at.map_or(self.seen.created_at, |Time(at)| *at);
-            if self.wait_for_cache(known_at) {
-                return None;
-            }
-            let message = "the snapshot of the Pipeline that this run followed was deleted; \
-                           make a new run";
-            self.fail(None, FailureKind::Infra, message);
-            return None;
         }
         let name = self.seen.spec.pipeline_ref.name.clone();
         let Some(pipeline) = &self.seen.pipeline else {
@@ -164,7 +155,11 @@ impl Draft<'_> {
             return None;
         }
         let snapshot = render::snapshot_name(&name, &pipeline.spec);
-        self.next.revision = Some(snapshot.clone());
+        let is_first = self.next.revision.replace(snapshot.clone()).is_none();
+        if let (true, Snapshot::Taken(spec)) = (is_first, &self.seen.snapshot) {
+            // Another run of the same spec has taken it.
+            return Some(spec.as_ref().clone());
+        }
         let manifest = render::snapshot(self.seen, snapshot, pipeline);
         self.actions.push(Action::Create(manifest));
         self.wait(
@@ -172,6 +167,22 @@ impl Draft<'_> {
             None,
         );
         None
+    }
+
+    /// Whether a run whose snapshot is not there may follow another one: not if it has begun on it.
+    fn may_take_another(&mut self) -> bool {
+        let follows_another = self.seen.spec.retry_of.is_some();
+        if self.next.started_at.is_none() && !follows_another {
+            return true;
+        }
+        let known_at = self.next.started_at.as_ref();
+        let known_at = known_at.map_or(self.seen.created_at, |Time(at)| *at);
+        if !self.wait_for_cache(known_at) {
+            let message = "the snapshot of the Pipeline that this run followed was deleted; \
+                           make a new run";
+            self.fail(None, FailureKind::Infra, message);
+        }
+        false
     }
 
     /// Whether a run that has not begun has all that it is given: parameters that fit, and Secrets that it may use.

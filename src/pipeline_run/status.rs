@@ -60,8 +60,9 @@ pub fn status(
     answered(seen, status, outcome)
 }
 
-/// Of a status, what may not wait: all but the sentences about what is going on. Pods come and go in bursts, and each
-/// write of what they do costs more than the plan.
+/// Of a status, what may not wait: all but the sentences about what is going on, and what pods that are there tell of the
+/// commit, which is on record with the end of a stage. Pods come and go in bursts, and each write of what they do costs more
+/// than the plan.
 pub fn essence(status: &Value) -> Value {
     let mut status = status.clone();
     let mut forget = |list: &str, is_meant: fn(&Map<String, Value>) -> bool| {
@@ -78,7 +79,9 @@ pub fn essence(status: &Value) -> Value {
         stage.get("phase").and_then(Value::as_str) == Some(StagePhase::Running.as_str())
     });
     if let Some(fields) = status.as_object_mut() {
-        fields.remove("message");
+        for field in ["message", "commit", "changes"] {
+            fields.remove(field);
+        }
     }
     status
 }
@@ -124,5 +127,7 @@ mod tests {
         assert_eq!(starting, with("running", "Running", 1));
         assert_ne!(starting, with("running", "Running", 2));
         assert_ne!(with("good", "Failed", 1), with("bad", "Failed", 1));
+        let told = |subject: &str| essence(&json!({"commit": {"subject": subject}}));
+        assert_eq!(told("Make it faster"), essence(&json!({})));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource, ResourceExt};
 use sha2::{Digest, Sha256};
@@ -19,6 +18,7 @@ use crate::cluster::review::Account;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::workload::Pod;
 
 /// How long it is believed what the API server said of a token.
 const KNOWN_FOR: Duration = Duration::from_mins(1);

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
@@ -28,6 +25,7 @@ use crate::model::manifest::{Target, is_ours};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::trouble;
+use crate::model::workload::{self, Job, ReplicaSet};
 use crate::traffic::foreign;
 use service::services;
 use traffic::{left, leftovers, routes};
@@ -340,11 +338,7 @@ fn invalid(problems: Vec<Invalid>, spec: Spec, rollout: &Rollout) -> Wanted {
 fn read_set(set: &ReplicaSet) -> Option<Set> {
     let revision = set.labels().get(label::REVISION)?;
     let annotation = |key: &str| set.annotations().get(key);
-    let containers = set
-        .spec
-        .template
-        .as_ref()
-        .and_then(|template| template.spec.as_ref());
+    let containers = set.spec.template.spec.as_ref();
     let images: BTreeMap<String, String> = containers
         .into_iter()
         .flat_map(|pod| &pod.containers)
@@ -381,7 +375,7 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
     })
 }
 
-fn read_pod(pod: &core::Pod) -> Option<Pod> {
+fn read_pod(pod: &workload::Pod) -> Option<Pod> {
     let revision = pod.labels().get(label::REVISION)?;
     let status = pod.status.as_ref();
     let conditions = status

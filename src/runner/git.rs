@@ -34,6 +34,19 @@ impl<'a> Git<'a> {
         Self { folder, task }
     }
 
+    /// git in a new repository without files, in a folder that is emptied before.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or git cannot be run.
+    pub async fn bare(folder: &'a Path, task: &'a SourceTask) -> Result<Self, SourceError> {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder)
+            .map_err(|error| problem(SourceErrorKind::Protocol, error.to_string()))?;
+        let git = Self::new(folder, task);
+        git.call(&["init", "-q", "--bare"]).await?;
+        Ok(git)
+    }
+
     /// Calls git; what it printed.
     ///
     /// # Errors

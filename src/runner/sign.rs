@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::registry::{self, Trouble};
 use super::report::{AttestationReport, StageReport};
 use super::say;
-use super::task::{KEY_FILE, PASSWORD_FILE, SignTask, Signed};
+use super::task::{KEY_FILE, PASSWORD_FILE, SignTask, Signed, Subject};
 use crate::oci::client::Registry;
-use crate::oci::manifest::{Artifact, ArtifactManifest, Descriptor};
+use crate::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST};
 use crate::pipeline_run::api::{AttestationKind, FailureKind};
-use crate::supply::envelope;
 use crate::supply::key::{PublicKey, SigningKey};
 use crate::supply::statement::{self, Statement};
+use crate::supply::{envelope, simple};
 
 /// Largest list of what is in an image that is signed.
 pub(super) const MAX_SBOM: usize = 32 << 20;
@@ -30,13 +30,24 @@ pub async fn run(task: &SignTask) -> (StageReport, u8) {
 async fn sign_all(task: &SignTask) -> Result<StageReport, Trouble> {
     let key = read_key(Path::new(&task.key))?;
     let mut made = Vec::new();
+    let mut elsewhere = 0;
     for image in &task.images {
-        sign(&key, image, &mut made).await?;
+        let said = said_of(image).await?;
+        for mirror in &image.mirrors {
+            sign(task, &key, mirror, &said).await?;
+            elsewhere += 1;
+        }
+        made.extend(sign(task, &key, &image.subject, &said).await?);
     }
     let count = task.images.len();
     let noun = if count == 1 { "image" } else { "images" };
+    let mirrors = match elsewhere {
+        0 => String::new(),
+        1 => " and a mirror".to_owned(),
+        _ => format!(" and {elsewhere} mirrors"),
+    };
     let message = format!(
-        "signed {count} {noun} with key {}, and read it back",
+        "signed {count} {noun}{mirrors} with key {}, and read it back",
         key.public().fingerprint()
     );
     Ok(StageReport {
@@ -57,16 +68,8 @@ fn read_key(folder: &Path) -> Result<SigningKey, Trouble> {
         .map_err(|message| config(format!("the private key cannot be used: {message}")))
 }
 
-async fn sign(
-    key: &SigningKey,
-    image: &Signed,
-    made: &mut Vec<AttestationReport>,
-) -> Result<(), Trouble> {
-    let subject = &image.subject;
-    let registry = registry::open(subject)?;
-    let manifest = registry::manifest_of(&registry, subject)
-        .await?
-        .descriptor();
+/// What is said about an image: kinds and predicates. The list of what is in it is read where it was made.
+async fn said_of(image: &Signed) -> Result<Vec<(AttestationKind, Value)>, Trouble> {
     let mut said = vec![(AttestationKind::Signature, json!({}))];
     said.extend(
         image
@@ -75,12 +78,29 @@ async fn sign(
             .map(|how| (AttestationKind::Provenance, how)),
     );
     if let Some(digest) = &image.sbom {
+        let registry = registry::open(&image.subject)?;
         let sbom = read_sbom(&registry, digest).await?;
         said.push((AttestationKind::SBOM, sbom));
     }
+    Ok(said)
+}
+
+/// Signs what is said of an image in one repository.
+async fn sign(
+    task: &SignTask,
+    key: &SigningKey,
+    subject: &Subject,
+    said: &[(AttestationKind, Value)],
+) -> Result<Vec<AttestationReport>, Trouble> {
+    let registry = registry::open(subject)?;
+    let manifest = registry::manifest_of(&registry, subject)
+        .await?
+        .descriptor();
+    let name = registry.repository().name();
+    let mut made = Vec::new();
     for (kind, predicate) in said {
-        let name = registry.repository().name();
-        let statement = Statement::new(kind, &name, &subject.digest, predicate);
+        let kind = *kind;
+        let statement = Statement::new(kind, &name, &subject.digest, predicate.clone());
         let stored = store(&registry, &manifest, key, &statement, kind).await?;
         check(&registry, &manifest, &key.public(), &stored, kind).await?;
         say(&format!(
@@ -96,7 +116,40 @@ async fn sign(
             ));
         }
     }
+    if task.signature_tag {
+        put_tag(&registry, key, &subject.digest).await?;
+    }
+    Ok(made)
+}
+
+/// Puts a signature under its tag, beside those that others have put there, and reads it back.
+async fn put_tag(registry: &Registry, key: &SigningKey, digest: &str) -> Result<(), Trouble> {
+    let name = registry.repository().name();
+    let (tag, text) = (simple::tag(digest), simple::text(&name, digest));
+    let mut layers = layers_of(registry, &tag).await?;
+    if !simple::is_signed(&layers, &text, &key.public()) {
+        let layer = simple::layer(&text, key);
+        layers.push(layer.map_err(|message| Trouble::new(FailureKind::Infra, message))?);
+        let (config, manifest) = simple::manifest(&layers);
+        registry.put_blob(simple::TEXT, &text).await?;
+        registry.put_blob(simple::CONFIG, &config).await?;
+        registry.put_manifest(&tag, MANIFEST, &manifest).await?;
+        layers = layers_of(registry, &tag).await?;
+    }
+    if !simple::is_signed(&layers, &text, &key.public()) {
+        let message = format!("{name} took tag {tag}, but the signature is not in it");
+        return Err(Trouble::new(FailureKind::Registry, message));
+    }
+    say(&format!("slipway: the signature is also {name}:{tag}"));
     Ok(())
+}
+
+/// The layers of what is under a tag; none where there is nothing.
+async fn layers_of(registry: &Registry, tag: &str) -> Result<Vec<Descriptor>, Trouble> {
+    let manifest = registry.manifest(tag).await?;
+    let manifest = manifest.and_then(|found| serde_json::from_slice(&found.bytes).ok());
+    let manifest: Option<ArtifactManifest> = manifest;
+    Ok(manifest.map(|manifest| manifest.layers).unwrap_or_default())
 }
 
 /// Signs a statement and puts it beside the image.

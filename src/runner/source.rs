@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use super::git::Git;
 use super::report::{MAX_CHANGES, SourceReport, clean};
 use super::task::{self, CommitFile, SourceTask};
-use super::{Folders, changed, diff, say};
+use super::{Folders, older, say};
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::pipeline_run::api::Commit;
 
@@ -84,9 +84,6 @@ pub(super) async fn run_with(
 async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, SourceError> {
     let commit = check_out(task, folders).await?;
     say(&format!("slipway: at {}: {}", commit.sha, commit.subject));
-    if let Some(since) = &task.lines_since {
-        changed::tell(task, since, folders).await?;
-    }
     let history = folders.workspace.join("history.git");
     let mut report = SourceReport {
         commit: Some(commit),
@@ -95,10 +92,8 @@ async fn fetch(task: &SourceTask, folders: &Folders) -> Result<SourceReport, Sou
     let result = read_history(task, &history, &mut report).await;
     let _ = fs::remove_dir_all(&history);
     result?;
-    if let Some(asked) = &task.unchanged {
-        let result = diff::is_unchanged(task, asked, &history).await;
-        let _ = fs::remove_dir_all(&history);
-        report.unchanged = result?;
+    if let Some(older) = &task.older {
+        report.unchanged = older::compare(task, older, folders).await?;
     }
     if report.unchanged {
         fs::write(folders.unchanged_file(), "").map_err(|error| local(&error.to_string()))?;
@@ -182,11 +177,11 @@ async fn read_history(
     folder: &Path,
     report: &mut SourceReport,
 ) -> Result<(), SourceError> {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).map_err(|error| local(&error.to_string()))?;
-    let git = Git::new(folder, task);
+    if task.git_ref.is_none() && !task.changes {
+        return Ok(());
+    }
+    let git = Git::bare(folder, task).await?;
     if let Some(branch) = &task.git_ref {
-        git.call(&["init", "-q", "--bare"]).await?;
         expect_on_branch(&git, task, branch).await?;
     }
     if task.changes {
@@ -258,7 +253,6 @@ async fn fetch_commits(
 
 /// The commits since the previous Release, newest first.
 async fn changes(git: &Git<'_>, task: &SourceTask) -> Result<Vec<Commit>, SourceError> {
-    git.call(&["init", "-q", "--bare"]).await?;
     let depth = format!("--depth={}", MAX_CHANGES + 1);
     fetch_commits(git, task, &depth, &task.sha).await?;
     let most = format!("-{MAX_CHANGES}");

@@ -116,9 +116,6 @@ pub struct SourceTask {
     /// Whether the commits since are wanted at all.
     #[serde(default)]
     pub changes: bool,
-    /// Tell which lines have changed since this commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lines_since: Option<String>,
     /// File with the certificates that the server is checked against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
@@ -131,18 +128,22 @@ pub struct SourceTask {
     /// Whether submodules are fetched too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub submodules: bool,
-    /// Commit of the newest Release, and globs of files: whether one of them has changed since.
+    /// Compare with an older commit, that of the newest Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unchanged: Option<Unchanged>,
+    pub older: Option<Older>,
 }
 
-/// Asks whether nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Asks what has changed since an older commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Unchanged {
-    /// Since this commit.
+pub struct Older {
+    /// The commit.
     pub since: String,
-    /// Of the files that fit one of these globs.
+    /// Tell which lines have changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lines: bool,
+    /// Tell whether none of the files has changed that fit one of these globs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub globs: Vec<String>,
 }
 

@@ -226,12 +226,11 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         since: None,
         git_ref: None,
         changes: true,
-        lines_since: None,
         ca_file: None,
         login: None,
         depth: 1,
         submodules: false,
-        unchanged: None,
+        older: None,
     };
     (server, repository, task, shas)
 }
@@ -288,10 +287,15 @@ async fn coverage_of_the_lines_that_changed_is_told_apart() {
     let since = repository.commit("main", "Begin", &before).await.unwrap();
     let now = [("src/cart.py", "one\n2\n2.5\nthree\nfour\n")];
     task.sha = repository.commit("main", "Go on", &now).await.unwrap();
-    task.lines_since = Some(since);
+    let lines = |since: String| task::Older {
+        since,
+        lines: true,
+        globs: Vec::new(),
+    };
+    task.older = Some(lines(since));
     let (report, code) = source::run(&task, &folder.folders()).await;
     assert_eq!((code, report.error), (0, None));
-    assert!(!folder.0.join("changed.git").exists());
+    assert!(!folder.0.join("older.git").exists());
     let lcov = "SF:src/cart.py\\nDA:1,1\\nDA:2,1\\nDA:3,0\\nDA:4,0\\nDA:5,1\\nend_of_record\\nSF:src/old.py\\nDA:1,0\\nend_of_record\\n";
     let left = format!("printf '{lcov}' > lcov.info");
     let covered = async || {
@@ -306,7 +310,7 @@ async fn coverage_of_the_lines_that_changed_is_told_apart() {
     assert_eq!((coverage.covered_lines, coverage.lines), (3, 6));
 
     // A commit that nobody hands out any more says nothing, and stops nothing.
-    task.lines_since = Some("0".repeat(40));
+    task.older = Some(lines("0".repeat(40)));
     let (report, code) = source::run(&task, &folder.folders()).await;
     assert_eq!((code, report.error), (0, None));
     assert_eq!(covered().await.changed, None);
@@ -412,10 +416,11 @@ async fn a_stage_is_told_whether_its_files_have_changed() {
         .await
         .unwrap();
     task.sha = sha;
-    let ask = async |since: &str, glob: &str| {
+    let ask_with = async |lines: bool, since: &str, glob: &str| {
         let task = SourceTask {
-            unchanged: Some(task::Unchanged {
+            older: Some(task::Older {
                 since: since.to_owned(),
+                lines,
                 globs: vec![glob.to_owned()],
             }),
             ..task.clone()
@@ -424,7 +429,14 @@ async fn a_stage_is_told_whether_its_files_have_changed() {
         let (report, code) = source::run(&task, &folder.folders()).await;
         assert_eq!(code, 0, "{report:?}");
         assert_eq!(report.unchanged, folder.folders().unchanged_file().exists());
+        let has_lines = folder.folders().changed_file().exists();
+        assert_eq!(has_lines, lines && since != "0".repeat(40));
         report.unchanged
+    };
+    let ask = async |since: &str, glob: &str| {
+        let unchanged = ask_with(false, since, glob).await;
+        assert_eq!(ask_with(true, since, glob).await, unchanged);
+        unchanged
     };
     assert!(ask(&shas[1], "src/**").await);
     assert!(!ask(&shas[1], "docs/**").await);
@@ -577,12 +589,11 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         since: None,
         git_ref: None,
         changes: false,
-        lines_since: None,
         ca_file: None,
         login: None,
         depth: 1,
         submodules: false,
-        unchanged: None,
+        older: None,
     };
     let (report, code) = source::run_with(
         &task,

@@ -223,6 +223,83 @@ async fn a_registry_that_does_not_answer_is_waited_for_and_told_from_a_build_tha
     .await;
 }
 
+/// A run of a commit that is known.
+async fn by_hand(app: &App, sha: &Value) {
+    let run = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "mine"},
+        "spec": {
+            "pipelineRef": {"name": "api"}, "ref": "refs/heads/main", "sha": sha,
+            "trigger": {"kind": "Manual", "actor": "admin"},
+        },
+    });
+    let run = serde_json::from_value(run).unwrap();
+    let runs = app.api(ObjectKind::PipelineRun);
+    runs.create(&PostParams::default(), &run).await.unwrap();
+}
+
+/// The node cannot pull what a stage runs in, because the registry answers 503: that says nothing about the commit.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn a_registry_that_does_not_answer_the_node_costs_an_attempt_and_no_verdict() {
+    with_app(async |app| {
+        let played = Played::new(app).await;
+        let (proxy, refused) = broken_registry(app).await;
+        let there = proxy.address().to_string();
+        app.stage.node.pull_over_http(&there).unwrap();
+        let image = app.stage.image(crate::stage::Version::One);
+        let (_, name) = image.split_once('/').unwrap();
+        let unit = json!({
+            "name": "unit", "type": "Test", "image": format!("{there}/{name}"), "run": "echo pulled",
+            "retry": {"infra": 3},
+        });
+        let run = played.start(&[unit]).await;
+        let runs = app.api(ObjectKind::PipelineRun);
+        wait_for("an attempt that is lost", WHILE, async || {
+            let status = runs.get(&run).await.unwrap().data["status"].clone();
+            let is_lost = status["stages"][0]["infraRetries"] == 1;
+            is_lost.then_some(()).ok_or_else(|| status.to_string())
+        })
+        .await;
+        let status = runs.get(&run).await.unwrap().data["status"].clone();
+        let message = stage(&status, "unit")["message"].as_str().unwrap();
+        assert!(message.contains("503"), "{message}");
+        refused.remove();
+        let status = played.ended(&run).await;
+        let unit = stage(&status, "unit");
+        assert_eq!(unit["phase"], "Succeeded", "{status:#}");
+        let attempt = unit["attempt"].to_string();
+        let args = ["--kept", "--stage", "unit", "--attempt", &attempt];
+        let kept = played.logs(&run, &args).await;
+        assert!(kept.contains("pulled\n"), "{kept}");
+    })
+    .await;
+}
+
+/// A repository that does not let the pod in is not asked again: that would not change by itself.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node; run make test"]
+async fn what_a_repository_refuses_ends_the_run_and_says_what_to_do() {
+    with_app(async |app| {
+        let played = Played::new(app).await;
+        let unit = json!({"name": "unit", "type": "Test", "run": "echo never"});
+        let first = played.start(&[unit]).await;
+        let sha = played.ended(&first).await["sha"].clone();
+        let refused = http::StatusCode::FORBIDDEN;
+        played.git.set_failing(Some(refused));
+        by_hand(app, &sha).await;
+        let status = played.ended("mine").await;
+        assert_eq!(status["failure"]["kind"], "Clone", "{status:#}");
+        let unit = stage(&status, "unit");
+        let message = unit["message"].as_str().unwrap();
+        assert!(message.contains("source.git.credentials"), "{message}");
+        assert_eq!(unit["attempt"], 1, "{status:#}");
+        let kept = played.logs("mine", &["--kept", "--stage", "unit"]).await;
+        assert!(kept.contains("asks for a login"), "{kept}");
+        assert!(!kept.contains("asked again"), "{kept}");
+    })
+    .await;
+}
+
 /// The commit is known, and the repository does not answer when the pod asks for it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
@@ -236,15 +313,7 @@ async fn a_repository_that_does_not_answer_is_waited_for() {
         let sha = played.ended(&first).await["sha"].clone();
         let down = http::StatusCode::SERVICE_UNAVAILABLE;
         played.git.set_failing(Some(down));
-        let by_hand = json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "mine"},
-            "spec": {
-                "pipelineRef": {"name": "api"}, "ref": "refs/heads/main", "sha": sha,
-                "trigger": {"kind": "Manual", "actor": "admin"},
-            },
-        });
-        let by_hand = serde_json::from_value(by_hand).unwrap();
-        runs.create(&PostParams::default(), &by_hand).await.unwrap();
+        by_hand(app, &sha).await;
         wait_for("an attempt that is lost", WHILE, async || {
             let status = runs.get("mine").await.unwrap().data["status"].clone();
             if status["stages"][0]["infraRetries"] == 1 {

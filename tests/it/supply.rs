@@ -21,7 +21,8 @@ use slipway::runner::task::{
 };
 use slipway::runner::{Folders, package, sign, tag};
 use slipway::supply::finding::Finding;
-use slipway::supply::key::SigningKey;
+use slipway::supply::key::{PublicKey, SigningKey};
+use slipway::supply::simple;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -145,12 +146,14 @@ fn task(server: &Server, image: &Descriptor, key: &str) -> SignTask {
             insecure: true,
             login: None,
         },
+        mirrors: Vec::new(),
         provenance: Some(json!({"buildDefinition": {"buildType": "https://slipway.dev/build/v1"}})),
         sbom: None,
     };
     SignTask {
         images: vec![signed],
         key: key.to_owned(),
+        signature_tag: false,
         timeout_seconds: 60,
     }
 }
@@ -252,6 +255,77 @@ async fn a_registry_with_the_referrers_api_needs_no_tag() {
         None
     );
     assert_eq!(registry.referrers(&image.digest).await.unwrap().len(), 2);
+}
+
+/// Mirrors are other registries, and who reads them knows nothing of the first one.
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn mirrors_are_signed_too_and_old_readers_find_a_tag() {
+    let (first, second) = (Server::debian().await, Server::debian().await);
+    let (image, there) = (first.push_image().await, second.push_image().await);
+    assert_eq!(image.digest, there.digest);
+    let (folder, public) = first.key();
+    let mut task = task(&first, &image, &folder);
+    let mirror = Subject {
+        repository: second.name(),
+        ..task.images[0].subject.clone()
+    };
+    task.images[0].mirrors = vec![mirror];
+    task.signature_tag = true;
+    let (report, code) = sign::run(&task).await;
+    assert_eq!((code, report.failure), (0, None), "{report:?}");
+    assert!(report.message.unwrap().contains("1 image and a mirror"));
+    assert_eq!(report.attestations.len(), 2);
+    let tag = simple::tag(&image.digest);
+    for server in [&first, &second] {
+        assert_eq!(found(server, &image, &[&public]).await.unwrap().len(), 2);
+        assert!(server.registry().manifest(&tag).await.unwrap().is_some());
+    }
+    // A second run, with another key, leaves the first signature where it is.
+    make_key(&Path::new(&folder).join("key"));
+    let (report, code) = sign::run(&task).await;
+    assert_eq!((code, report.failure), (0, None), "{report:?}");
+    let manifest = second.registry().manifest(&tag).await.unwrap().unwrap();
+    let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
+    let keys = [
+        public,
+        read_key(&Path::new(&folder).join("key")).public().pem(),
+    ];
+    for key in &keys {
+        let text = simple::text(&second.name(), &image.digest);
+        let key = PublicKey::read(key).unwrap();
+        assert!(simple::is_signed(&manifest.layers, &text, &key));
+    }
+    if std::env::var_os("SLIPWAY_TEST_FULL").is_some() {
+        let image = format!("{}@{}", second.name(), image.digest);
+        cosign_agrees(&image, &keys, second.folder.path()).await;
+    }
+}
+
+/// The program that everybody else checks with finds a signature under its tag, by either key and by no third one.
+async fn cosign_agrees(image: &str, keys: &[String], folder: &Path) {
+    testbed::programs::ensure(&["cosign"]).await.unwrap();
+    let cosign = testbed::programs::path_of("cosign").unwrap();
+    let third = folder.join("third");
+    make_key(&third);
+    let third = read_key(&third).public().pem();
+    for (key, is_good) in keys.iter().map(|key| (key, true)).chain([(&third, false)]) {
+        let file = folder.join("asked.pub");
+        std::fs::write(&file, key).unwrap();
+        let mut command = std::process::Command::new(&cosign);
+        command
+            .args(["verify", "--new-bundle-format=false", "--key"])
+            .arg(&file);
+        command.args(["--insecure-ignore-tlog", "--allow-http-registry", image]);
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.success(), is_good, "{said}");
+        eprintln!("cosign: {}", said.lines().next().unwrap_or_default());
+    }
+}
+
+fn read_key(file: &Path) -> SigningKey {
+    SigningKey::read(&std::fs::read_to_string(file).unwrap(), b"").unwrap()
 }
 
 #[tokio::test]

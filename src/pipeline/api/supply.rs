@@ -31,6 +31,10 @@ pub struct Sign {
     /// Signs how the image was built as well: an SLSA v1 provenance of what the operator has observed. Default `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<bool>,
+    /// Puts the signature under the tag `sha256-<digest>.sig` as well, for readers that know nothing else: cosign wrote
+    /// signatures there before version 3. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_tag: Option<bool>,
 }
 
 /// A private key in a Secret of the same namespace, as `cosign generate-key-pair k8s://…` makes one.
@@ -56,6 +60,11 @@ impl Sign {
     /// Whether it signs how the image was built.
     pub fn provenance(&self) -> bool {
         self.provenance.unwrap_or(true)
+    }
+
+    /// Whether the signature is put under a tag as well.
+    pub fn signature_tag(&self) -> bool {
+        self.signature_tag.unwrap_or(false)
     }
 }
 

@@ -222,6 +222,28 @@ fn snapshots_go_with_the_last_run_that_follows_them() {
 }
 
 #[test]
+fn the_snapshot_that_the_next_run_follows_stays() {
+    let mut seen = a_pipeline().at('a', 0).with_run('a', RunPhase::Running, 10);
+    let revision = |name: String| Target {
+        kind: ObjectKind::ControllerRevision,
+        key: crate::model::key::Key::new("shop", name),
+        uid: "uid".into(),
+        resource_version: "1".into(),
+    };
+    seen.revisions = vec![
+        revision(snapshot_name("api", &seen.spec)),
+        revision("api-old".into()),
+    ];
+    assert_eq!(plan(&seen, NOW).actions.len(), 1);
+    // It may have looked when the old one was the newest.
+    let mut undecided = seen.clone();
+    undecided.runs[0].revision = None;
+    assert_eq!(plan(&undecided, NOW).actions, []);
+    undecided.runs[0].phase = RunPhase::Failed;
+    assert_eq!(plan(&undecided, NOW).actions.len(), 1);
+}
+
+#[test]
 fn the_last_success_is_remembered_beyond_its_run() {
     let mut seen = a_pipeline().at('a', 0).with_run('a', RunPhase::Failed, 10);
     seen.status.last_successful = Some("api-before".into());

@@ -112,6 +112,19 @@ fn a_run_takes_a_snapshot_of_its_pipeline_first() {
     assert_eq!(plan.progress.phase, Some(RunPhase::Queued));
 }
 
+/// What that costs an object, a record and an event is not spent twice for the same spec.
+#[test]
+fn a_snapshot_that_another_run_has_taken_is_followed_at_once() {
+    let mut seen = a_run();
+    seen.images.receiver = Some(receiver());
+    seen.snapshot = Snapshot::Taken(Box::new(spec()));
+    let plan = plan(&seen, NOW);
+    assert_eq!(names(&plan), [UNIT]);
+    let name = render::snapshot_name("api", &seen.pipeline.as_ref().unwrap().spec);
+    assert_eq!(plan.progress.revision, Some(name));
+    assert_eq!(plan.progress.phase, Some(RunPhase::Running));
+}
+
 #[test]
 fn a_run_follows_its_snapshot_and_not_a_later_edit() {
     let mut seen = begun();

@@ -19,7 +19,7 @@ use crate::pipeline::api::{Gate, PipelineSpec, Reports, SecurityProfile, Stage};
 use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
-use crate::runner::task::{self, GitLogin, ScriptTask, SourceTask, Unchanged};
+use crate::runner::task::{self, GitLogin, Older, ScriptTask, SourceTask};
 pub use package::PACKAGES;
 use variable::{Content, Variable};
 
@@ -227,22 +227,22 @@ fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage), at: At<'
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
-        lines_since: at
-            .since
-            .filter(|_| asks_of_changes(spec, stage))
-            .map(str::to_owned),
         ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
         login,
         depth: git.fetch_depth(),
         submodules: git.submodules.unwrap_or(false),
-        unchanged: at
-            .since
-            .filter(|_| !stage.changes.is_empty())
-            .map(|since| Unchanged {
-                since: since.to_owned(),
-                globs: stage.changes.clone(),
-            }),
+        older: at.since.and_then(|since| older(spec, stage, since)),
     }
+}
+
+/// What is to be compared with the newest Release, if anything is.
+fn older(spec: &PipelineSpec, stage: &Stage, since: &str) -> Option<Older> {
+    let (lines, globs) = (asks_of_changes(spec, stage), &stage.changes);
+    (lines || !globs.is_empty()).then(|| Older {
+        since: since.to_owned(),
+        lines,
+        globs: globs.clone(),
+    })
 }
 
 /// Whether a gate asks how much of what changed is covered, and the stage may tell.

@@ -90,13 +90,7 @@ fn index(seen: &Observed, at: At<'_>, (stage, build): (&Stage, &Build)) -> (Valu
 
 /// An image in each repository that it was pushed to.
 fn everywhere(logins: &mut Logins, artifact: &Artifact, build: &Build) -> Vec<Subject> {
-    let repositories = std::iter::once(&build.image).chain(&build.mirrors);
-    let subject = |repository: &String| {
-        let there = Artifact {
-            reference: repository.clone(),
-            ..artifact.clone()
-        };
-        logins.subject(&there, build.into())
-    };
-    repositories.map(subject).collect()
+    let mut all = vec![logins.subject(artifact, build.into())];
+    all.extend(logins.mirrors(artifact, build.into()));
+    all
 }

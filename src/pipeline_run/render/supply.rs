@@ -50,6 +50,8 @@ pub(super) fn subjects<'a>(
 pub(super) struct Home<'a> {
     is_insecure: bool,
     login: Option<&'a RegistryLogin>,
+    /// Other repositories that have it.
+    mirrors: &'a [String],
 }
 
 impl<'a> From<&'a Build> for Home<'a> {
@@ -57,6 +59,7 @@ impl<'a> From<&'a Build> for Home<'a> {
         Self {
             is_insecure: build.insecure_registry(),
             login: build.push_secret_ref.as_ref(),
+            mirrors: &build.mirrors,
         }
     }
 }
@@ -66,6 +69,7 @@ impl<'a> From<&'a Package> for Home<'a> {
         Self {
             is_insecure: package.insecure_registry(),
             login: package.push_secret_ref.as_ref(),
+            mirrors: &[],
         }
     }
 }
@@ -145,6 +149,7 @@ pub(super) fn sign(
     let subjects = signed(spec, at.run, stage.images());
     let signed = subjects.into_iter().map(|(artifact, home)| Signed {
         subject: logins.subject(artifact, home),
+        mirrors: logins.mirrors(artifact, home),
         provenance: sign
             .provenance()
             .then(|| provenance::predicate(seen, spec, at.run, artifact)),
@@ -153,6 +158,7 @@ pub(super) fn sign(
     let task = SignTask {
         images: signed.collect(),
         key: KEY_FOLDER.to_owned(),
+        signature_tag: sign.signature_tag(),
         timeout_seconds: stage.timeout().as_secs(),
     };
     let key = json!([{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}]);
@@ -223,6 +229,18 @@ impl Logins {
             insecure: home.is_insecure,
             login,
         }
+    }
+
+    /// The same in the other repositories that have it.
+    pub(super) fn mirrors(&mut self, artifact: &Artifact, home: Home<'_>) -> Vec<Subject> {
+        let subject = |repository: &String| {
+            let there = Artifact {
+                reference: repository.clone(),
+                ..artifact.clone()
+            };
+            self.subject(&there, home)
+        };
+        home.mirrors.iter().map(subject).collect()
     }
 
     /// Mounts them; the volumes.

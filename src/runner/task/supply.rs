@@ -46,6 +46,9 @@ pub struct SignTask {
     pub images: Vec<Signed>,
     /// Folder with the private key.
     pub key: String,
+    /// Whether the signature is put under a tag as well.
+    #[serde(default)]
+    pub signature_tag: bool,
     /// How long it may take.
     pub timeout_seconds: u64,
 }
@@ -57,6 +60,9 @@ pub struct Signed {
     /// The image.
     #[serde(flatten)]
     pub subject: Subject,
+    /// The same image in other repositories, which get their own signatures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Subject>,
     /// How it was built: the predicate of a provenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Value>,

@@ -92,6 +92,8 @@ impl Bench {
             0.060,
         );
         ratio("peak memory, MiB", operator.peak()?, 60.0);
+        let program = format!("{:.1} MiB", operator.program()?);
+        line("  of which pages of the program itself", program);
         for (percent, goal) in [(50, 2.0), (99, 5.0)] {
             let what = format!("queue, from created to first Job, p{percent}, s");
             ratio(&what, percentile(&mut queued, percent), goal);

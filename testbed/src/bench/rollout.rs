@@ -255,6 +255,8 @@ impl<'a> Run<'a> {
             line(&format!("  {what}, per object"), format!("{calls:.2}"));
         }
         let peak = self.subject()?.peak()?;
+        let program = format!("{:.1} MiB", self.subject()?.program()?);
+        line("pages of the program itself", program);
         line("peak memory", format!("{peak:.0} MiB"));
         ratio(
             &format!("API calls per update, N={count}"),

@@ -62,11 +62,20 @@ impl Subject {
 
     /// The most memory that it had so far, in MiB.
     pub(super) fn peak(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// How much of the memory that it has now is pages of the program itself, in MiB.
+    pub(super) fn program(&self) -> Result<f64> {
+        self.memory("RssFile:")
+    }
+
+    fn memory(&self, what: &str) -> Result<f64> {
         let text = std::fs::read_to_string(self.proc("status"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(what));
         let kib: u64 = line
             .and_then(|line| line.split_whitespace().next())
-            .context("no VmHWM")?
+            .with_context(|| format!("no {what}"))?
             .parse()?;
         Ok(as_f64(kib) / 1024.0)
     }

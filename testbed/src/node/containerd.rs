@@ -27,13 +27,7 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
         .get("registry")
         .context("the registry has no address")?;
     let sandbox = crate::image::base::sandbox(registry).await?;
-    // Both as the server and as its mirror: without the first, an image that is missing is looked for by https too and
-    // the error is about that; without the second, containerd 1.6 does not take the file.
-    let hosts = format!(
-        "server = \"http://{registry}\"\n\
-         [host.\"http://{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
-    );
-    site.write(&format!("registries/{registry}/hosts.toml"), &hosts)?;
+    site.write(&hosts_file(registry), &hosts(registry))?;
     site.write("cni/10-bridge.conflist", &network_config(site))?;
     let config = site.write("containerd.toml", &config(site, &sandbox))?;
     let args = ["--config".to_owned(), config.display().to_string()];
@@ -48,6 +42,28 @@ pub(super) async fn up(site: &mut Site) -> Result<()> {
             .map(drop)
     })
     .await
+}
+
+/// Has a node that runs pull from a server over plain http: the runtime reads the file with every pull.
+pub(super) fn pull_over_http(site: &Path, address: &str) -> Result<()> {
+    let file = site.join(hosts_file(address));
+    std::fs::create_dir_all(file.parent().unwrap_or(site))?;
+    std::fs::write(file, hosts(address))?;
+    Ok(())
+}
+
+/// The file that says how a registry is reached.
+fn hosts_file(registry: &str) -> String {
+    format!("registries/{registry}/hosts.toml")
+}
+
+/// Both as the server and as its mirror: without the first, an image that is missing is looked for by https too and
+/// the error is about that; without the second, containerd 1.6 does not take the file.
+fn hosts(registry: &str) -> String {
+    format!(
+        "server = \"http://{registry}\"\n\
+         [host.\"http://{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+    )
 }
 
 fn config(site: &Site, sandbox: &str) -> String {

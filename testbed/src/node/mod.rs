@@ -152,6 +152,13 @@ impl Node {
         Ok(())
     }
 
+    /// Has the node pull images of another server over plain http as well, a proxy in front of the registry for example.
+    pub fn pull_over_http(&self, address: &str) -> Result<()> {
+        let site = self.control_plane.kubeconfig_path().parent();
+        containerd::pull_over_http(site.context("a kubeconfig without a folder")?, address)
+            .context("the given cluster's node cannot be told how to pull")
+    }
+
     /// Starts an Alertmanager where Prometheus sends its alerts, with a configuration in YAML. It ends when this is dropped.
     ///
     /// There is one at a time. Its program is built on first use, in about two minutes.

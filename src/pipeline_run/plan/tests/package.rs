@@ -274,7 +274,7 @@ fn partly() -> Observed {
 fn a_stage_is_left_out_when_nothing_has_changed_that_it_is_about() {
     let begun = plan(&partly(), NOW);
     let source = container(pod_spec(&begun, "api-1-web-1"), "initContainers", SOURCE);
-    let asked = &told(source)["unchanged"];
+    let asked = &told(source)["older"];
     assert_eq!(*asked, json!({"since": sha('0'), "globs": ["web/**"]}));
     let unchanged = |pod: &mut Pod| {
         let report = SourceReport {
@@ -302,7 +302,7 @@ fn without_a_release_everything_has_changed() {
     seen.releases.clear();
     let begun = plan(&seen, NOW);
     let source = container(pod_spec(&begun, "api-1-web-1"), "initContainers", SOURCE);
-    assert_eq!(told(source).get("unchanged"), None);
+    assert_eq!(told(source).get("older"), None);
 }
 
 /// An image with tags for versions.

@@ -1,0 +1,239 @@
+//! Pods, Jobs and ReplicaSets as far as anybody reads them here. No I/O.
+//!
+//! There are thousands of them in the caches, and most of each is a template that nobody reads: what is left out here takes
+//! neither memory nor the code that would read it. Whoever writes such an object names what changes in it, so nothing is lost.
+
+use std::borrow::Cow;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{self as apps, ReplicaSetStatus};
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::api::core::v1::{self as core, ContainerState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::Deserialize;
+
+/// A pod: how it and its containers fare.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Pod {
+    /// Who it is.
+    pub metadata: ObjectMeta,
+    /// How it fares.
+    pub status: Option<PodStatus>,
+}
+
+/// How a pod fares.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: Option<String>,
+    /// Why it is so.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// When a node took it.
+    pub start_time: Option<Time>,
+    /// What holds of it.
+    pub conditions: Option<Vec<Condition>>,
+    /// Those that come first, and sidecars.
+    pub init_container_statuses: Option<Vec<ContainerStatus>>,
+    /// The others.
+    pub container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+/// How a container fares.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    /// Its name.
+    pub name: String,
+    /// The image that it runs, with its digest; empty before the node knows.
+    #[serde(default, rename = "imageID")]
+    pub image_id: String,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restart_count: i32,
+    /// Whether it is up.
+    pub started: Option<bool>,
+    /// What it does.
+    pub state: Option<ContainerState>,
+    /// What it did before it was started again.
+    pub last_state: Option<ContainerState>,
+}
+
+/// What holds of an object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// Since when.
+    pub last_transition_time: Option<Time>,
+}
+
+/// A Job.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Job {
+    /// Who it is.
+    pub metadata: ObjectMeta,
+    /// What is asked of it.
+    pub spec: Option<JobSpec>,
+    /// How it fares.
+    pub status: Option<JobStatus>,
+}
+
+/// What is asked of a Job.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct JobSpec {
+    /// Whether it has to wait.
+    pub suspend: Option<bool>,
+}
+
+/// How a Job fares.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct JobStatus {
+    /// What holds of it.
+    pub conditions: Option<Vec<Condition>>,
+}
+
+/// A ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ReplicaSet {
+    /// Who it is.
+    pub metadata: ObjectMeta,
+    /// What is asked of it.
+    #[serde(default)]
+    pub spec: ReplicaSetSpec,
+    /// How it fares.
+    pub status: Option<ReplicaSetStatus>,
+}
+
+/// What is asked of a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ReplicaSetSpec {
+    /// How many pods.
+    pub replicas: Option<i32>,
+    /// Of what.
+    #[serde(default)]
+    pub template: Template,
+}
+
+/// What the pods of a ReplicaSet are made of.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Template {
+    /// Its specification.
+    pub spec: Option<TemplateSpec>,
+}
+
+/// The specification of pods.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct TemplateSpec {
+    /// Their containers.
+    #[serde(default)]
+    pub containers: Vec<Container>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    pub image: Option<String>,
+}
+
+/// Each is the kind that it is a part of.
+macro_rules! resources {
+    ($($own:ty = $whole:ty;)*) => {
+        $(impl Resource for $own {
+            type DynamicType = ();
+            type Scope = NamespaceResourceScope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$whole as Resource>::kind(&())
+            }
+
+            fn group((): &()) -> Cow<'_, str> {
+                <$whole as Resource>::group(&())
+            }
+
+            fn version((): &()) -> Cow<'_, str> {
+                <$whole as Resource>::version(&())
+            }
+
+            fn plural((): &()) -> Cow<'_, str> {
+                <$whole as Resource>::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        })*
+    };
+}
+
+resources! {
+    Pod = core::Pod;
+    Job = batch::Job;
+    ReplicaSet = apps::ReplicaSet;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_of_a_pod_is_there_and_the_rest_is_not() {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "ns"},
+            "spec": {"containers": [{"name": "main", "image": "i"}]},
+            "status": {
+                "phase": "Running", "podIP": "10.0.0.1",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                "containerStatuses": [{
+                    "name": "main", "image": "i", "imageID": "i@sha256:a", "ready": true, "restartCount": 2,
+                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "resources": {},
+                }],
+            },
+        });
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let status = pod.status.unwrap();
+        let main = &status.container_statuses.unwrap()[0];
+        assert_eq!(
+            (main.restart_count, main.image_id.as_str()),
+            (2, "i@sha256:a")
+        );
+        assert_eq!(status.conditions.unwrap()[0].type_, "Ready");
+        assert_eq!(
+            (Pod::kind(&()), Pod::plural(&())),
+            ("Pod".into(), "pods".into())
+        );
+        assert_eq!(Job::api_version(&()), "batch/v1");
+        // A cached pod is a few hundred bytes, and what its containers say.
+        assert!(size_of::<Pod>() < 800, "{}", size_of::<Pod>());
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_no_error() {
+        let set = json!({"metadata": {"name": "a"}, "spec": {"selector": {}}});
+        let set: ReplicaSet = serde_json::from_value(set).unwrap();
+        assert_eq!((set.spec.replicas, set.status), (None, None));
+        let job = json!({"metadata": {"name": "a"}, "spec": {"suspend": true, "template": {}}});
+        let job: Job = serde_json::from_value(job).unwrap();
+        assert_eq!(job.spec.unwrap().suspend, Some(true));
+    }
+}
