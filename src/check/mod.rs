@@ -16,7 +16,7 @@ use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::trouble;
-use crate::model::workload::{Condition, Job, Pod, PodStatus};
+use crate::model::workload::{Job, Pod, PodStatus};
 use api::CheckJob;
 pub use ending::{Ending, ending, finished_at};
 
