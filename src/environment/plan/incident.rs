@@ -189,31 +189,14 @@ impl<'a> Draft<'a> {
         status.incidents
     }
 
-    /// When a database was well again that migrations had failed on: when they were taken back, or others came through.
+    /// When others came through on a database that is left to people.
     fn mended_at(&self, from: &Entry) -> Option<Timestamp> {
-        let state = |entry: &Entry| {
-            let known = entry.record.status.migrations.as_ref();
-            known.map(|known| known.state)
+        let is_through = |other: &&Entry| {
+            let is_later = other.record.spec.number > from.record.spec.number;
+            is_later && state_of(other) == Some(MigrationState::Done)
         };
-        match state(from)? {
-            MigrationState::RolledBack => from.finished_at,
-            MigrationState::Stuck => {
-                let is_through = |other: &&Entry| {
-                    let is_later = other.record.spec.number > from.record.spec.number;
-                    is_later && state(other) == Some(MigrationState::Done)
-                };
-                let ends = self.history.all().filter(is_through);
-                ends.filter_map(|other| other.finished_at).min()
-            }
-            MigrationState::Waiting
-            | MigrationState::Validating
-            | MigrationState::BackingUp
-            | MigrationState::Running
-            | MigrationState::Verifying
-            | MigrationState::RollingBack
-            | MigrationState::Done
-            | MigrationState::Refused => None,
-        }
+        let ends = self.history.all().filter(is_through);
+        ends.filter_map(|other| other.finished_at).min()
     }
 
     /// Takes causes into the incidents of a Promotion, and tells of the one that they open.
@@ -314,10 +297,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// When something good served again after a promotion.
+    /// When something good served again after a promotion, or its database was well again.
     fn recovered_at(&self, from: &Entry) -> Option<Timestamp> {
-        if let Some(at) = self.mended_at(from) {
-            return Some(at);
+        let left = state_of(from);
+        if left == Some(MigrationState::RolledBack) {
+            return from.finished_at;
+        }
+        // A way back of the traffic says nothing about the database.
+        if left == Some(MigrationState::Stuck) && self.seen.spec.migrations.is_some() {
+            return self.mended_at(from);
         }
         let good = self.history.good(&from.record.spec.pipeline)?;
         let is_later = good.record.spec.number > from.record.spec.number;
@@ -359,6 +347,12 @@ impl<'a> Draft<'a> {
         let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
         Some((count, Said::new(last.source.as_str(), text)))
     }
+}
+
+/// How the migrations of a record were left.
+fn state_of(entry: &Entry) -> Option<MigrationState> {
+    let known = entry.record.status.migrations.as_ref();
+    known.map(|known| known.state)
 }
 
 /// What an alert says, in one sentence.

@@ -116,21 +116,19 @@ fn what_nobody_approves_of_in_time_is_over() {
     let mut world = shop_with(1);
     world.edit(
         "production",
-        &json!({"protection": {"approvals": {"timeout": "1h"}}}),
+        &json!({"protection": {"approvals": {"timeout": "10h"}}, "migrations": {"timeout": "100h"}}),
     );
     world.plays.insert("validate", Play::Hang);
     say(&mut world, "alice", "Migrate", &json!({}));
-    world.tick(HOUR / 3);
+    world.tick(4 * HOUR);
     world.settle();
     world.plays.clear();
     world.settle();
     // Time counts from when people can see what is pending.
-    world.tick(HOUR / 2);
-    world.settle();
-    world.tick(HOUR / 3);
+    world.tick(7 * HOUR);
     world.settle();
     assert_eq!(told_last(&world), "Migrate shop-1 AwaitingApproval");
-    world.tick(HOUR / 3);
+    world.tick(4 * HOUR);
     world.settle();
     assert_eq!(told_last(&world), "Migrate shop-1 Failed");
     let status = last(&world);
