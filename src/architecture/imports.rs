@@ -52,6 +52,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/environment/table.rs", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
     ("cli/promotion/table.rs", Layer::Core),
+    ("cli/release/table.rs", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),

@@ -9,6 +9,7 @@ pub mod environment;
 pub mod file;
 pub mod manifest;
 pub mod promotion;
+pub mod release;
 pub mod rollout;
 pub mod run;
 pub mod text;
@@ -63,6 +64,9 @@ pub enum Command {
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
+    /// Releases: what there is, what is in one, and what is new.
+    #[command(subcommand)]
+    Release(release::Verb),
     /// Promotions: how one goes, and what became of its database.
     #[command(subcommand)]
     Promotion(promotion::Verb),
@@ -176,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Environment(verb) => environment::run(verb, palette),
         Command::Run(verb) => run::run(verb, palette),
+        Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
         Command::Completion { shell } => completion(*shell),
     };

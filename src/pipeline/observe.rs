@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource};
 
-use super::api::{GitSource, Pipeline};
+use super::api::{GitSource, Pipeline, StageType};
 use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -15,7 +15,8 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::pipeline_run::api::PipelineRun;
+use crate::pipeline_run::api::{PipelineRun, PipelineRunStatus, StagePhase};
+use crate::release::api::Release;
 use crate::release::order::Order;
 
 /// Reads everything a plan may need.
@@ -25,12 +26,10 @@ pub async fn observe(
 ) -> Result<Observed, ReconcileError> {
     let key = Key::of(pipeline.as_ref());
     let caches = &cluster.caches;
-    let mut runs: Vec<Run> = caches
+    let own = caches
         .pipeline_runs
-        .children_of(ObjectKind::Pipeline, &key)
-        .iter()
-        .map(|run| read_run(run))
-        .collect();
+        .children_of(ObjectKind::Pipeline, &key);
+    let mut runs: Vec<Run> = own.iter().map(|run| read_run(run)).collect();
     runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
     let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);
     let revisions = caches
@@ -43,10 +42,7 @@ pub async fn observe(
         spec: pipeline.spec.clone(),
         status: pipeline.status.clone().unwrap_or_default(),
         runs,
-        released: releases
-            .iter()
-            .map(|release| release.spec.commit.sha.clone())
-            .collect(),
+        released: released(&releases, &own),
         latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
@@ -77,6 +73,23 @@ pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), 
     Ok(())
 }
 
+/// Commits that need no run any more: those that have a Release, and those that were made for one.
+fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String> {
+    let made = releases.iter().flat_map(|release| {
+        let commit = std::iter::once(&release.spec.commit.sha);
+        commit.chain(&release.spec.published)
+    });
+    let statuses = runs.iter().filter_map(|run| run.status.as_ref());
+    let published = statuses.flat_map(|status| &status.published);
+    made.chain(published).cloned().collect()
+}
+
+/// Whether a run is pushing commits of its own now, or has been and has not told which.
+fn is_publishing(status: &PipelineRunStatus) -> bool {
+    let mut stages = status.stages.iter();
+    stages.any(|stage| stage.type_ == StageType::Release && stage.phase == StagePhase::Running)
+}
+
 fn read_run(run: &PipelineRun) -> Run {
     let status = run.status.as_ref();
     let created = run.metadata.creation_timestamp.as_ref();
@@ -88,6 +101,7 @@ fn read_run(run: &PipelineRun) -> Run {
             .or_else(|| run.spec.sha.clone()),
         phase: status.and_then(|status| status.phase).unwrap_or_default(),
         revision: status.and_then(|status| status.revision.clone()),
+        is_publishing: status.is_some_and(is_publishing),
     }
 }
 

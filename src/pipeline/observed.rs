@@ -25,7 +25,7 @@ pub struct Observed {
     pub status: PipelineStatus,
     /// Its runs, newest first.
     pub runs: Vec<Run>,
-    /// Commits that have a Release.
+    /// Commits that have a Release, or were made for one.
     pub released: Vec<String>,
     /// The newest Release.
     pub latest_release: Option<String>,
@@ -61,6 +61,8 @@ pub struct Run {
     pub phase: RunPhase,
     /// The spec that it follows.
     pub revision: Option<String>,
+    /// Whether it is pushing commits of its own.
+    pub is_publishing: bool,
 }
 
 impl Observed {

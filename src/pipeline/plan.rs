@@ -97,8 +97,12 @@ fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
-/// The run of the head of the branch, unless it is there or its work is done.
+/// The run of the head of the branch, unless it is there or its work is done. While a run pushes commits of its own, the
+/// head may be one of those, and they need none.
 fn start(seen: &Observed) -> Option<Action> {
+    if seen.runs.iter().any(|run| run.is_publishing) {
+        return None;
+    }
     let sha = seen.head()?;
     let is_released = seen.released.iter().any(|released| released == sha);
     let run = render::run(seen, sha);

@@ -90,6 +90,7 @@ impl Observed {
             sha: Some(sha(digit)),
             phase,
             revision: Some("api-snapshot".into()),
+            is_publishing: false,
         };
         self.runs.push(run);
         self.runs

@@ -5,6 +5,7 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
+pub mod changelog;
 pub mod builder;
 pub mod fit;
 pub mod observe;
@@ -16,6 +17,7 @@ pub mod render;
 pub mod status;
 pub mod tag;
 pub mod verdict;
+pub mod version;
 
 #[cfg(test)]
 pub(crate) mod testing;

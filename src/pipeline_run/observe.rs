@@ -11,10 +11,12 @@ use k8s_openapi::api::core::v1::{self as core, ContainerStateTerminated, Contain
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource, ResourceExt};
 
-use super::api::{PipelineRun, PipelineRunStatus};
+use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
 use super::observed::{
-    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
+    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot, Tried,
+    Trouble,
 };
+use super::plan::uses_version;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::api::DecisionAction;
@@ -64,6 +66,7 @@ pub async fn observe(
             .releases
             .children_of(ObjectKind::Pipeline, &pipeline_key),
         flaky: Vec::new(),
+        rivals: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: Secrets::Known(BTreeMap::new()),
@@ -75,6 +78,12 @@ pub async fn observe(
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
+    }
+    if let Snapshot::Taken(spec) = &seen.snapshot
+        && spec.release.version.is_some()
+        && !seen.status.phase.is_some_and(RunPhase::is_finished)
+    {
+        seen.rivals = rivals(&key, &pipeline_key, cluster);
     }
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
     if let Snapshot::Taken(spec) = &seen.snapshot
@@ -139,6 +148,23 @@ fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
         })
     };
     runs.iter().filter_map(of_run).collect()
+}
+
+/// Other runs of a Pipeline that go on and have a version.
+fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let rival = |run: &Arc<PipelineRun>| {
+        let status = run.status.as_ref()?;
+        let makes_one = status.version.as_ref()?.number.is_some();
+        let is_over = status.phase.is_some_and(RunPhase::is_finished);
+        (makes_one && !is_over && Key::of(run.as_ref()) != *own).then(|| Rival {
+            name: run.name_any(),
+            created_at: created(run.as_ref()),
+            has_begun: uses_version(status),
+        })
+    };
+    runs.iter().filter_map(rival).collect()
 }
 
 /// Reads the children from the server: the watches may be behind what the leader before us has written.

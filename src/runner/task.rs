@@ -3,16 +3,18 @@
 mod build;
 mod package;
 mod publish;
+mod release;
 mod supply;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage, VersionRule};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
 pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
+pub use release::ReleaseTask;
 pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
 pub use supply::*;
 
@@ -116,6 +118,9 @@ pub struct SourceTask {
     /// Whether the commits since are wanted at all.
     #[serde(default)]
     pub changes: bool,
+    /// What the commits since ask of the next version, by this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionRule>,
     /// Tell which lines have changed since this commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines_since: Option<String>,

@@ -116,6 +116,8 @@ fn report(spec: &PipelineSpec, stage: &Stage) -> StageReport {
         | StageType::Smoke
         | StageType::Migrate
         | StageType::Custom
+        | StageType::Publish
+        | StageType::Release
         | StageType::Tag => {}
     }
     report
