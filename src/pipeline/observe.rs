@@ -26,9 +26,7 @@ pub async fn observe(
 ) -> Result<Observed, ReconcileError> {
     let key = Key::of(pipeline.as_ref());
     let caches = &cluster.caches;
-    let own = caches
-        .pipeline_runs
-        .children_of(ObjectKind::Pipeline, &key);
+    let own = caches.pipeline_runs.children_of(ObjectKind::Pipeline, &key);
     let mut runs: Vec<Run> = own.iter().map(|run| read_run(run)).collect();
     runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
     let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);

@@ -16,13 +16,20 @@ pub fn of_run(seen: &Observed, status: &PipelineRunStatus) -> String {
         let of_commit = releases.find(|release| release.spec.commit.sha == commit.sha);
         of_commit.filter(|_| status.sha.as_ref() != Some(&commit.sha))
     };
-    let end = status.changes.iter().position(|commit| released(commit).is_some());
+    let end = status
+        .changes
+        .iter()
+        .position(|commit| released(commit).is_some());
     let fresh = status.changes.iter().take(end.unwrap_or(usize::MAX));
     let mut changes: Vec<&Commit> = fresh.collect();
-    let latest = end.and_then(|end| status.changes.get(end)).and_then(released);
+    let latest = end
+        .and_then(|end| status.changes.get(end))
+        .and_then(released);
     let latest: Option<&Release> = latest.map(AsRef::as_ref);
     let previous = || seen.release(status.previous.as_deref()?);
-    let mut before = latest.or_else(previous).filter(|_| status.version.is_some());
+    let mut before = latest
+        .or_else(previous)
+        .filter(|_| status.version.is_some());
     let mut names = BTreeSet::new();
     while let Some(release) = before.filter(|release| release.spec.version.is_none()) {
         // A ring that somebody has made ends at the first that comes again.

@@ -5,8 +5,8 @@
 //! The stages are Jobs that the run owns; their verdicts, reports and artifacts end in its status.
 
 pub mod api;
-pub mod changelog;
 pub mod builder;
+pub mod changelog;
 pub mod fit;
 pub mod observe;
 pub mod observed;

@@ -6,7 +6,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::api::{
-    Attestation, Breaking, Bump, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
+    Attestation, Breaking, Bump, Commit, FailedTest, FailureKind, ReportSummary, StagePhase,
+    TestCounts,
 };
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{CLAIM, MAIN, PACKAGES, SOURCE, TOOLS};

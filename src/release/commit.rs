@@ -52,9 +52,7 @@ impl<'a> Subject<'a> {
             !word.is_empty() && word.len() <= MAX_WORD && word.bytes().all(is_fine)
         };
         let is_scope = |scope: &str| {
-            !scope.is_empty()
-                && scope.chars().count() <= MAX_WORD
-                && !scope.contains(['(', ')'])
+            !scope.is_empty() && scope.chars().count() <= MAX_WORD && !scope.contains(['(', ')'])
         };
         let text = text.trim();
         let is_fine = is_word(type_) && scope.is_none_or(is_scope) && !text.is_empty();
@@ -120,7 +118,11 @@ mod tests {
             ("chore(deps): newer", "", Bump::None),
             ("feat!: no more cash", "", Bump::Major),
             ("refactor(api)!: other names", "", Bump::Major),
-            ("docs: a typo", "More.\n\nBREAKING CHANGE: all of it", Bump::Major),
+            (
+                "docs: a typo",
+                "More.\n\nBREAKING CHANGE: all of it",
+                Bump::Major,
+            ),
             ("chore: x", "BREAKING-CHANGE: all of it", Bump::Major),
             ("chore: x", "no BREAKING CHANGE: here", Bump::None),
             ("Make it faster", "", Bump::Patch),
@@ -129,7 +131,11 @@ mod tests {
             ("see http://x: y", "", Bump::Patch),
             ("", "", Bump::Patch),
         ] {
-            assert_eq!(asked(subject, body, &rule), expected, "{subject:?} {body:?}");
+            assert_eq!(
+                asked(subject, body, &rule),
+                expected,
+                "{subject:?} {body:?}"
+            );
         }
     }
 

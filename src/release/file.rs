@@ -10,7 +10,9 @@ const MAX_PATTERN: usize = 1 << 20;
 /// # Errors
 /// Says in a few words what is wrong with it.
 pub fn pattern(text: &str) -> Result<Regex, String> {
-    let built = regex::RegexBuilder::new(text).size_limit(MAX_PATTERN).build();
+    let built = regex::RegexBuilder::new(text)
+        .size_limit(MAX_PATTERN)
+        .build();
     let regex = built.map_err(|error| {
         let error = error.to_string();
         let last = error.lines().last().unwrap_or_default();
@@ -115,9 +117,18 @@ mod tests {
         assert_eq!(with_notes(&made, "1.3.0", "2026-03-01", "x"), made);
         let other = with_notes(&made, "1.3.0-rc.1", "2026-03-01", "x");
         assert!(other.starts_with("# Changes\n\n## 1.3.0-rc.1 (2026-03-01)\n\nx\n\n## 1.3.0 "));
-        assert_eq!(with_notes("", "1.0.0", "2026-01-01", "x"), "## 1.0.0 (2026-01-01)\n\nx\n");
-        assert_eq!(with_notes("# T", "1.0.0", "d", "x"), "# T\n\n## 1.0.0 (d)\n\nx\n");
-        assert_eq!(with_notes("words\n", "1.0.0", "d", ""), "## 1.0.0 (d)\n\nwords\n");
+        assert_eq!(
+            with_notes("", "1.0.0", "2026-01-01", "x"),
+            "## 1.0.0 (2026-01-01)\n\nx\n"
+        );
+        assert_eq!(
+            with_notes("# T", "1.0.0", "d", "x"),
+            "# T\n\n## 1.0.0 (d)\n\nx\n"
+        );
+        assert_eq!(
+            with_notes("words\n", "1.0.0", "d", ""),
+            "## 1.0.0 (d)\n\nwords\n"
+        );
     }
 
     proptest! {

@@ -44,10 +44,18 @@ pub fn notes<'a>(changes: impl IntoIterator<Item = &'a Commit>, breaking: &[Brea
         let told = breaking.iter().find(|breaking| breaking.sha == commit.sha);
         if subject.is_breaking || told.is_some() {
             let text = told.map_or(subject.text, |told| told.text.as_str());
-            add(&mut sections, "Breaking changes", line(commit, subject.scope, text));
+            add(
+                &mut sections,
+                "Breaking changes",
+                line(commit, subject.scope, text),
+            );
         }
         let heading = heading(&subject);
-        add(&mut sections, heading, line(commit, subject.scope, subject.text));
+        add(
+            &mut sections,
+            heading,
+            line(commit, subject.scope, subject.text),
+        );
     }
     written(&sections)
 }
@@ -160,7 +168,8 @@ mod tests {
     fn what_people_write_stays_text() {
         let nasty = "fix: <img src=x> [a](javascript:b) @team `c` ![d](e)";
         let text = notes(&[commit(1, nasty)], &[]);
-        let expected = "- \\<img src=x\\> \\[a\\](javascript:b) @\u{200b}team \\`c\\` !\\[d\\](e) (0000001)\n";
+        let expected =
+            "- \\<img src=x\\> \\[a\\](javascript:b) @\u{200b}team \\`c\\` !\\[d\\](e) (0000001)\n";
         assert!(text.ends_with(expected), "{text}");
         assert_eq!(notes(&[], &[]), "");
     }

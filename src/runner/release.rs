@@ -121,7 +121,10 @@ impl Work<'_> {
 
     /// The text of a file of the commit; nothing where there is none.
     async fn file(&self, path: &str) -> Result<Option<String>, Trouble> {
-        if path.split('/').any(|part| matches!(part, "" | "." | ".." | ".git")) {
+        if path
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".." | ".git"))
+        {
             return Err(config(path, "is no path in the repository"));
         }
         let Some((mode, blob)) = self.entry(self.sha(), path).await? else {
@@ -141,7 +144,10 @@ impl Work<'_> {
     /// Mode and object of a path.
     async fn entry(&self, commit: &str, path: &str) -> Result<Option<(String, String)>, Trouble> {
         let literal = format!(":(literal){path}");
-        let listed = self.git.call(&["ls-tree", "-z", commit, "--", &literal]).await?;
+        let listed = self
+            .git
+            .call(&["ls-tree", "-z", commit, "--", &literal])
+            .await?;
         let entry = listed.split('\0').next().unwrap_or_default();
         let Some((facts, _)) = entry.split_once('\t') else {
             return Ok(None);
@@ -214,7 +220,9 @@ impl Work<'_> {
                 return Ok(told);
             }
         }
-        Err(failed("others push to the branch all the time; run it again".to_owned()))
+        Err(failed(
+            "others push to the branch all the time; run it again".to_owned(),
+        ))
     }
 
     /// The commit that a tag names.
@@ -223,7 +231,8 @@ impl Work<'_> {
         let refs = self.refs(&[tag_ref, &whole]).await?;
         let of = |name: &str| {
             let mut refs = refs.iter();
-            refs.find(|(known, _)| known == name).map(|(_, sha)| sha.clone())
+            refs.find(|(known, _)| known == name)
+                .map(|(_, sha)| sha.clone())
         };
         Ok(of(&whole).or_else(|| of(tag_ref)))
     }
@@ -239,7 +248,9 @@ impl Work<'_> {
         let ask = ["ls-remote", "-q", &self.task.source.url];
         let listed = self.git.call(&[&ask[..], names].concat()).await?;
         let lines = listed.lines().filter_map(|line| line.split_once('\t'));
-        Ok(lines.map(|(sha, name)| (name.to_owned(), sha.to_owned())).collect())
+        Ok(lines
+            .map(|(sha, name)| (name.to_owned(), sha.to_owned()))
+            .collect())
     }
 
     /// A tag object with the notes.
@@ -247,7 +258,17 @@ impl Work<'_> {
         let task = self.task;
         let own = format!("refs/tags/{}", task.tag);
         let message = format!("{}\n\n{}", task.version, task.notes);
-        let make = ["tag", "-f", "-a", "--no-sign", "--cleanup=verbatim", "-m", &message, &task.tag, made];
+        let make = [
+            "tag",
+            "-f",
+            "-a",
+            "--no-sign",
+            "--cleanup=verbatim",
+            "-m",
+            &message,
+            &task.tag,
+            made,
+        ];
         self.git.call(&make).await?;
         self.line(&["rev-parse", &own]).await
     }
@@ -256,7 +277,15 @@ impl Work<'_> {
     async fn is_part(&self, branch: &str, commit: &str) -> Result<bool, Trouble> {
         let into = format!("+{branch}:refs/slipway/head");
         let url = self.task.source.url.as_str();
-        let fetch = ["fetch", "-q", "--no-tags", EVERYTHING, url, self.sha(), &into];
+        let fetch = [
+            "fetch",
+            "-q",
+            "--no-tags",
+            EVERYTHING,
+            url,
+            self.sha(),
+            &into,
+        ];
         self.git.call(&fetch).await?;
         let ask = ["merge-base", "--is-ancestor", commit, "refs/slipway/head"];
         Ok(self.git.run(&ask).await?.status.success())
@@ -265,7 +294,15 @@ impl Work<'_> {
     /// A merge of what was made into a head, both of which are there: the merge, or the files that keep it from being one.
     /// The version in files, and the changelog, are those of the branch.
     async fn merge(&self, head: &str, made: &str) -> Result<Result<String, Vec<String>>, Trouble> {
-        let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", head, made];
+        let merge = [
+            "merge-tree",
+            "--write-tree",
+            "--name-only",
+            "--no-messages",
+            "-z",
+            head,
+            made,
+        ];
         let output = self.git.run(&merge).await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut parts = printed.split('\0').filter(|part| !part.is_empty());
@@ -276,10 +313,18 @@ impl Work<'_> {
         }
         let task = self.task;
         let is_ours = |path: &String| {
-            let mut ours = task.files.iter().map(|file| &file.path).chain(&task.changelog);
+            let mut ours = task
+                .files
+                .iter()
+                .map(|file| &file.path)
+                .chain(&task.changelog);
             ours.any(|own| own == path)
         };
-        let others: Vec<String> = files.iter().filter(|path| !is_ours(path)).cloned().collect();
+        let others: Vec<String> = files
+            .iter()
+            .filter(|path| !is_ours(path))
+            .cloned()
+            .collect();
         if !others.is_empty() {
             return Ok(Err(others));
         }
@@ -334,7 +379,9 @@ impl Work<'_> {
                 Err(trouble) => return Ok(format!("not merged into {name}: {}", trouble.message)),
             }
         }
-        Ok(format!("not merged into {name}: others push to it all the time"))
+        Ok(format!(
+            "not merged into {name}: others push to it all the time"
+        ))
     }
 
     async fn push_refs(&self, refs: &[String]) -> Result<Pushed, Trouble> {
@@ -356,7 +403,12 @@ impl Work<'_> {
             );
             return Err(Trouble::new(FailureKind::Publish, message));
         }
-        if has(&["[rejected]", "fetch first", "non-fast-forward", "cannot lock ref"]) {
+        if has(&[
+            "[rejected]",
+            "fetch first",
+            "non-fast-forward",
+            "cannot lock ref",
+        ]) {
             return Ok(Pushed::Moved);
         }
         Err(self.git.explain(&output).into())

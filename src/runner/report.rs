@@ -12,8 +12,8 @@ use crate::model::condition::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{
-    Attestation, AttestationKind, Breaking, Bump, Commit, FailedTest, FailureKind, Finding, ReportSummary,
-    TestCounts,
+    Attestation, AttestationKind, Breaking, Bump, Commit, FailedTest, FailureKind, Finding,
+    ReportSummary, TestCounts,
 };
 
 mod packed;

@@ -14,8 +14,8 @@ use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage, Version
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
 pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
-pub use release::ReleaseTask;
 pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
+pub use release::ReleaseTask;
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.

@@ -623,7 +623,10 @@ async fn the_commits_since_the_previous_release_ask_for_a_version() {
     assert_eq!(ask(&last, Some(&docs)).await.0, Bump::Minor);
     let broken = commit("fix: x\n\nWords.\n\nBREAKING CHANGE: cash is gone").await;
     let (bump, breaking) = ask(&broken, Some(&docs)).await;
-    assert_eq!((bump, breaking[0].text.as_str()), (Bump::Major, "cash is gone"));
+    assert_eq!(
+        (bump, breaking[0].text.as_str()),
+        (Bump::Major, "cash is gone")
+    );
     assert_eq!(breaking[0].sha, broken);
     assert_eq!(ask(&broken, Some(&last)).await.0, Bump::Major);
     assert_eq!(ask(&docs, None).await.0, Bump::Patch, "some follow no form");

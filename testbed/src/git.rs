@@ -225,8 +225,22 @@ impl Repository {
     ///
     /// git refuses, or there is none.
     pub async fn read(&self, name: &str, path: &str) -> Result<String> {
-        git(&self.work, &["fetch", "-q", "--force", "--tags", "origin", name]).await?;
+        git(
+            &self.work,
+            &["fetch", "-q", "--force", "--tags", "origin", name],
+        )
+        .await?;
         git(&self.work, &["show", &format!("FETCH_HEAD:{path}")]).await
+    }
+
+    /// Pushes `main` to another server's repository too.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn copy_to(&self, url: &str) -> Result<()> {
+        git(&self.work, &["push", "-q", url, "main"]).await?;
+        Ok(())
     }
 
     /// Takes over what others have pushed to a branch.

@@ -108,7 +108,10 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table
         ),
         (
             "version",
-            status.version.as_ref().and_then(|version| version.number.clone()),
+            status
+                .version
+                .as_ref()
+                .and_then(|version| version.number.clone()),
         ),
         ("release", status.release.clone()),
         ("message", status.message.clone()),

@@ -42,7 +42,10 @@ pub(super) fn check_stage(
     }
     let paths = release.files.iter().map(|file| &file.path);
     for path in paths.chain(&release.changelog) {
-        if path.split('/').any(|part| matches!(part, "" | "." | ".." | ".git")) {
+        if path
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".." | ".git"))
+        {
             let problem = format!("{path} is no path in the repository");
             wrong(".release.files", problem);
         }
@@ -85,12 +88,36 @@ mod tests {
         });
         assert_eq!(said(&fine, &none), "");
         for (release, more, says) in [
-            (json!({}), json!({"release": {"version": null}}), "set spec.release.version"),
-            (json!({}), json!({"release": {"enabled": false}}), "makes no Releases"),
-            (json!({}), json!({"source": {"git": {"credentials": null}}}), "nobody may push"),
-            (json!({"mergeInto": ["main"]}), json!({}), "main is what is released"),
-            (json!({"files": [{"path": "a/../b"}]}), json!({}), "a/../b is no path"),
-            (json!({"files": [{"path": "a", "pattern": "v"}]}), json!({}), "files[0].pattern: must have one group"),
+            (
+                json!({}),
+                json!({"release": {"version": null}}),
+                "set spec.release.version",
+            ),
+            (
+                json!({}),
+                json!({"release": {"enabled": false}}),
+                "makes no Releases",
+            ),
+            (
+                json!({}),
+                json!({"source": {"git": {"credentials": null}}}),
+                "nobody may push",
+            ),
+            (
+                json!({"mergeInto": ["main"]}),
+                json!({}),
+                "main is what is released",
+            ),
+            (
+                json!({"files": [{"path": "a/../b"}]}),
+                json!({}),
+                "a/../b is no path",
+            ),
+            (
+                json!({"files": [{"path": "a", "pattern": "v"}]}),
+                json!({}),
+                "files[0].pattern: must have one group",
+            ),
         ] {
             let said = said(&release, &more);
             assert!(said.contains(says), "{said}");

@@ -18,7 +18,9 @@ impl Draft<'_> {
             let known = self.next.version.as_ref();
             let without = known.filter(|version| version.number.is_none());
             if let Some(RunVersion { message, .. }) = without {
-                return Some(format!("not started, because there is no version: {message}"));
+                return Some(format!(
+                    "not started, because there is no version: {message}"
+                ));
             }
         }
         let is_about_images = !stage.type_.has_source() && stage.release.is_none();
@@ -30,7 +32,9 @@ impl Draft<'_> {
         let git_ref = &self.seen.spec.git_ref;
         let version = version::of_run(spec, git_ref, &self.next);
         let tags = stage.tag.as_ref();
-        if tags.is_some_and(|tags| tag::names(&tags.names, git_ref, sha, version.as_ref()).is_empty()) {
+        if tags
+            .is_some_and(|tags| tag::names(&tags.names, git_ref, sha, version.as_ref()).is_empty())
+        {
             let why = "not started, because all its tags are for versions, and this run has none";
             return Some(why.to_owned());
         }

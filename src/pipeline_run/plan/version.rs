@@ -109,10 +109,11 @@ impl Draft<'_> {
 }
 
 /// Whether something has begun that uses the version of a run.
-pub fn uses_version(status: &PipelineRunStatus) -> bool {
+pub(crate) fn uses_version(status: &PipelineRunStatus) -> bool {
     let mut stages = status.stages.iter();
     let has_begun = stages.any(|stage| {
-        stage.type_.is_after_gates() && !matches!(stage.phase, StagePhase::Pending | StagePhase::Skipped)
+        stage.type_.is_after_gates()
+            && !matches!(stage.phase, StagePhase::Pending | StagePhase::Skipped)
     });
     status.release.is_some() || has_begun
 }

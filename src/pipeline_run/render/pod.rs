@@ -234,7 +234,11 @@ pub(super) fn git_login(credentials: &GitCredentials) -> GitLogin {
     }
 }
 
-pub(super) fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage), at: At<'_>) -> SourceTask {
+pub(super) fn source_task(
+    seen: &Observed,
+    (spec, stage): (&PipelineSpec, &Stage),
+    at: At<'_>,
+) -> SourceTask {
     let git = &spec.source.git;
     let bundle = git.ca_bundle.as_ref();
     let login = git.credentials.as_ref().map(git_login);
@@ -245,11 +249,7 @@ pub(super) fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
-        version: spec
-            .release
-            .version
-            .clone()
-            .filter(|_| at.reports_changes),
+        version: spec.release.version.clone().filter(|_| at.reports_changes),
         lines_since: at
             .since
             .filter(|_| asks_of_changes(spec, stage))

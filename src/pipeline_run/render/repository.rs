@@ -34,10 +34,8 @@ pub(super) fn container(
         .map(|number| number.to_string())
         .unwrap_or_default();
     let rule = spec.release.version.clone().unwrap_or_default();
-    let tag = tag_of(git_ref).map_or_else(
-        || format!("{}{number}", rule.tag_prefix()),
-        str::to_owned,
-    );
+    let tag =
+        tag_of(git_ref).map_or_else(|| format!("{}{number}", rule.tag_prefix()), str::to_owned);
     let branches = wanted.merge_into.iter();
     let branches = branches.map(|branch| format!("refs/heads/{branch}"));
     let at_commit = At {

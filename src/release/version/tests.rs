@@ -16,7 +16,12 @@ fn commit(number: usize, subject: &str) -> Commit {
 }
 
 /// The Release of a commit, with those that are new in it, newest first.
-fn release(at: usize, version: Option<&str>, changes: &[Commit], previous: Option<usize>) -> Arc<Release> {
+fn release(
+    at: usize,
+    version: Option<&str>,
+    changes: &[Commit],
+    previous: Option<usize>,
+) -> Arc<Release> {
     let release = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Release",
         "metadata": {"name": format!("r{at}"), "namespace": "ns"},
@@ -41,7 +46,9 @@ fn history(rule: &VersionRule, subjects: &[&str]) -> Vec<Option<String>> {
             breaking: &[],
             bump: Subject::read(subject).asks(rule),
         };
-        let version = next(&releases, own, rule).ok().map(|version| version.to_string());
+        let version = next(&releases, own, rule)
+            .ok()
+            .map(|version| version.to_string());
         releases.push(release(at, version.as_deref(), &changes, at.checked_sub(1)));
         versions.push(version);
     }
@@ -61,7 +68,9 @@ fn texts(versions: &[&str]) -> Vec<Option<String>> {
 fn versions_follow_from_the_commits() {
     let mut rule = rule();
     rule.initial = Some("1.0.0".into());
-    let subjects = ["anything", "feat: a", "fix: b", "docs: c", "chore: d", "perf: e", "feat!: f"];
+    let subjects = [
+        "anything", "feat: a", "fix: b", "docs: c", "chore: d", "perf: e", "feat!: f",
+    ];
     let expected = texts(&["1.0.0", "1.1.0", "1.1.1", "", "", "1.1.2", "2.0.0"]);
     assert_eq!(history(&rule, &subjects), expected);
 }
@@ -76,13 +85,21 @@ fn before_the_first_major_version_what_breaks_raises_the_second_number() {
 #[test]
 fn a_person_raises_the_version_by_hand() {
     let changes = [commit(2, "docs: d")];
-    let own = Own { sha: &sha(2), changes: &changes, breaking: &[], bump: Bump::None };
+    let own = Own {
+        sha: &sha(2),
+        changes: &changes,
+        breaking: &[],
+        bump: Bump::None,
+    };
     let known = [release(1, Some("0.9.3"), &[], None)];
     let mut rule = rule();
     rule.initial = Some("1.0.0".into());
     assert_eq!(next(&known, own, &rule).unwrap().to_string(), "1.0.0");
     rule.initial = Some("0.9.0".into());
-    assert_eq!(next(&known, own, &rule).unwrap_err(), "no commit since 0.9.3 asks for a new version");
+    assert_eq!(
+        next(&known, own, &rule).unwrap_err(),
+        "no commit since 0.9.3 asks for a new version"
+    );
 }
 
 #[test]
@@ -106,12 +123,27 @@ fn prereleases_are_counted_and_then_become_the_version() {
     {
         let at = at + 1;
         let changes = [commit(at, subject)];
-        let own = Own { sha: &sha(at), changes: &changes, breaking: &[], bump: Subject::read(subject).asks(rule) };
-        let version = next(&releases, own, rule).ok().map(|version| version.to_string());
+        let own = Own {
+            sha: &sha(at),
+            changes: &changes,
+            breaking: &[],
+            bump: Subject::read(subject).asks(rule),
+        };
+        let version = next(&releases, own, rule)
+            .ok()
+            .map(|version| version.to_string());
         releases.push(release(at, version.as_deref(), &changes, Some(at - 1)));
         made.push(version);
     }
-    let expected = texts(&["1.2.1-rc.1", "1.2.1-rc.2", "1.3.0-rc.1", "", "1.3.0-rc.2", "1.3.0", ""]);
+    let expected = texts(&[
+        "1.2.1-rc.1",
+        "1.2.1-rc.2",
+        "1.3.0-rc.1",
+        "",
+        "1.3.0-rc.2",
+        "1.3.0",
+        "",
+    ]);
     assert_eq!(made, expected);
 }
 
@@ -119,22 +151,45 @@ fn prereleases_are_counted_and_then_become_the_version() {
 fn an_older_commit_that_comes_late_gets_no_version() {
     let both = [commit(2, "fix: b"), commit(1, "feat: a")];
     let known = [release(2, Some("1.3.0"), &both, None)];
-    let own = Own { sha: &sha(1), changes: &both[1..], breaking: &[], bump: Bump::Minor };
+    let own = Own {
+        sha: &sha(1),
+        changes: &both[1..],
+        breaking: &[],
+        bump: Bump::Minor,
+    };
     let said = next(&known, own, &rule()).unwrap_err();
-    assert_eq!(said, "a newer commit of the branch has been released already, as r2");
+    assert_eq!(
+        said,
+        "a newer commit of the branch has been released already, as r2"
+    );
 }
 
 #[test]
 fn what_was_released_meanwhile_counts_once() {
-    let all = [commit(3, "fix: c"), commit(2, "feat!: b"), commit(1, "fix: a")];
+    let all = [
+        commit(3, "fix: c"),
+        commit(2, "feat!: b"),
+        commit(1, "fix: a"),
+    ];
     let known = [
         release(0, Some("1.2.0"), &[], None),
         release(2, Some("2.0.0"), &all[1..], Some(0)),
     ];
-    let own = Own { sha: &sha(3), changes: &all, breaking: &[], bump: Bump::Major };
+    let own = Own {
+        sha: &sha(3),
+        changes: &all,
+        breaking: &[],
+        bump: Bump::Major,
+    };
     assert_eq!(next(&known, own, &rule()).unwrap().to_string(), "2.0.1");
-    let breaking = [Breaking { sha: sha(3), text: "x".into() }];
-    let own = Own { breaking: &breaking, ..own };
+    let breaking = [Breaking {
+        sha: sha(3),
+        text: "x".into(),
+    }];
+    let own = Own {
+        breaking: &breaking,
+        ..own
+    };
     assert_eq!(next(&known, own, &rule()).unwrap().to_string(), "3.0.0");
 }
 
@@ -142,7 +197,12 @@ fn what_was_released_meanwhile_counts_once() {
 fn the_same_commit_again_is_no_new_version() {
     let changes = [commit(1, "feat: a")];
     let known = [release(1, Some("1.3.0"), &changes, None)];
-    let own = Own { sha: &sha(1), changes: &changes, breaking: &[], bump: Bump::Minor };
+    let own = Own {
+        sha: &sha(1),
+        changes: &changes,
+        breaking: &[],
+        bump: Bump::Minor,
+    };
     assert!(next(&known, own, &rule()).is_err());
 }
 

@@ -25,7 +25,10 @@ impl Shop {
             ("CHANGELOG.md", "# Changes\n"),
             ("app", "one"),
         ];
-        let sha = repository.commit("main", "feat: one", &files).await.unwrap();
+        let sha = repository
+            .commit("main", "feat: one", &files)
+            .await
+            .unwrap();
         let source = serde_json::json!({"url": git.url("shop"), "insecure": true, "sha": sha});
         let source: SourceTask = serde_json::from_value(source).unwrap();
         let task = ReleaseTask {
@@ -81,7 +84,11 @@ async fn the_tag_is_the_commit_with_the_version_in_its_files() {
     assert_eq!(read("Cargo.toml").await, "[package]\nversion = \"1.3.0\"");
     assert_eq!(read("web/VERSION").await, "1.3.0");
     assert_eq!(read("app").await, "one");
-    assert!(read("CHANGELOG.md").await.starts_with("# Changes\n\n## 1.3.0 ("));
+    assert!(
+        read("CHANGELOG.md")
+            .await
+            .starts_with("# Changes\n\n## 1.3.0 (")
+    );
     // Done again, it is there: nothing new, and no second commit.
     let (again, code) = shop.release().await;
     assert_eq!(code, 0);
@@ -104,7 +111,9 @@ async fn a_tag_alone_changes_no_branch() {
 #[tokio::test]
 async fn a_branch_that_has_moved_gets_a_merge() {
     let shop = Shop::new().await;
-    let main = shop.repository.commit("main", "fix: two", &[("app", "two")]);
+    let main = shop
+        .repository
+        .commit("main", "fix: two", &[("app", "two")]);
     let main = main.await.unwrap();
     let (report, code) = shop.release().await;
     assert_eq!(code, 0, "{report:?}");
@@ -126,7 +135,9 @@ async fn a_version_is_never_moved() {
     assert_eq!(shop.release().await.1, 0);
     let tagged = shop.at("refs/tags/v1.3.0").await;
     shop.repository.pull("main").await.unwrap();
-    let next = shop.repository.commit("main", "fix: two", &[("app", "two")]);
+    let next = shop
+        .repository
+        .commit("main", "fix: two", &[("app", "two")]);
     shop.task.source.sha = next.await.unwrap();
     let (report, code) = shop.release().await;
     assert_eq!((code, report.failure), (1, Some(FailureKind::Publish)));
@@ -139,16 +150,31 @@ async fn a_version_is_never_moved() {
 async fn a_release_branch_is_merged_back() {
     let mut shop = Shop::new().await;
     let files = [("web/VERSION", "2.0.0\n"), ("new", "x")];
-    shop.repository.commit("next", "feat!: new", &files).await.unwrap();
+    shop.repository
+        .commit("next", "feat!: new", &files)
+        .await
+        .unwrap();
     let files = [("app", "hot"), ("web/VERSION", "1.2.4\n")];
-    let built = shop.repository.commit("main", "fix: hot", &files).await.unwrap();
-    shop.repository.commit("other", "x", &[("app", "else")]).await.unwrap();
+    let built = shop
+        .repository
+        .commit("main", "fix: hot", &files)
+        .await
+        .unwrap();
+    shop.repository
+        .commit("other", "x", &[("app", "else")])
+        .await
+        .unwrap();
     shop.task.source.sha = built;
-    shop.task.merge_into = ["next", "gone"].map(|name| format!("refs/heads/{name}")).into();
+    shop.task.merge_into = ["next", "gone"]
+        .map(|name| format!("refs/heads/{name}"))
+        .into();
     let (report, code) = shop.release().await;
     assert_eq!(code, 0, "{report:?}");
     let message = report.message.unwrap();
-    assert!(message.contains("merged into next; there is no branch gone"), "{message}");
+    assert!(
+        message.contains("merged into next; there is no branch gone"),
+        "{message}"
+    );
     let read = async |path| shop.repository.read("next", path).await.unwrap();
     assert_eq!(read("app").await, "hot");
     assert_eq!(read("web/VERSION").await, "2.0.0", "its own version stays");
@@ -158,7 +184,9 @@ async fn a_release_branch_is_merged_back() {
 #[tokio::test]
 async fn what_cannot_be_merged_is_left_alone_and_told() {
     let mut shop = Shop::new().await;
-    let theirs = shop.repository.commit("next", "feat: a", &[("app", "theirs")]);
+    let theirs = shop
+        .repository
+        .commit("next", "feat: a", &[("app", "theirs")]);
     let theirs = theirs.await.unwrap();
     let ours = shop.repository.commit("main", "fix: b", &[("app", "ours")]);
     shop.task.source.sha = ours.await.unwrap();
@@ -166,7 +194,10 @@ async fn what_cannot_be_merged_is_left_alone_and_told() {
     let (report, code) = shop.release().await;
     assert_eq!(code, 0, "{report:?}");
     let message = report.message.unwrap();
-    assert!(message.contains("next is left alone, because both have changed app"), "{message}");
+    assert!(
+        message.contains("next is left alone, because both have changed app"),
+        "{message}"
+    );
     assert_eq!(shop.at("refs/heads/next").await, theirs);
 }
 
@@ -174,13 +205,23 @@ async fn what_cannot_be_merged_is_left_alone_and_told() {
 async fn a_link_in_the_repository_leads_nowhere() {
     let mut shop = Shop::new().await;
     shop.task.changelog = Some("app".into());
-    let link = shop.repository.link("web/LINK", "/etc/hostname").await.unwrap();
+    let link = shop
+        .repository
+        .link("web/LINK", "/etc/hostname")
+        .await
+        .unwrap();
     shop.task.source.sha = link;
     shop.task.files[1].path = "web/LINK".into();
     let (report, code) = shop.release().await;
     assert_eq!((code, report.failure), (1, Some(FailureKind::Config)));
-    assert_eq!(report.message.as_deref(), Some("file web/LINK is no plain file"));
-    assert_eq!(shop.repository.resolve("refs/tags/v1.3.0").await.unwrap(), None);
+    assert_eq!(
+        report.message.as_deref(),
+        Some("file web/LINK is no plain file")
+    );
+    assert_eq!(
+        shop.repository.resolve("refs/tags/v1.3.0").await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -189,8 +230,16 @@ async fn a_file_without_a_place_for_it_fails_before_anything_is_pushed() {
     shop.task.files[0].pattern = Some("^v = (.+)$".into());
     let (report, code) = shop.release().await;
     assert_eq!((code, report.failure), (1, Some(FailureKind::Config)));
-    assert!(report.message.unwrap().contains("Cargo.toml has no line that fits"));
-    assert_eq!(shop.repository.resolve("refs/tags/v1.3.0").await.unwrap(), None);
+    assert!(
+        report
+            .message
+            .unwrap()
+            .contains("Cargo.toml has no line that fits")
+    );
+    assert_eq!(
+        shop.repository.resolve("refs/tags/v1.3.0").await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]

@@ -48,7 +48,10 @@ fn built_for(seen: Observed, bump: Bump) -> Observed {
                 bump: Some(bump),
                 ..SourceReport::default()
             };
-            report.push_change(&Commit { subject: "feat: a".into(), ..commit('a') });
+            report.push_change(&Commit {
+                subject: "feat: a".into(),
+                ..commit('a')
+            });
             let source = pod.ended.get_mut("source").unwrap();
             source.message = report.encode();
         })
@@ -96,16 +99,28 @@ fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
     let env = &created(&uploads)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
     let mut env = env.as_array().unwrap().iter();
     assert!(env.any(|env| env["name"] == "SLIPWAY_VERSION" && env["value"] == "1.0.0"));
-    let seen = with_job(then(seen), UPLOAD, |job| job.over(NOW, 0, StageReport::default()));
+    let seen = with_job(then(seen), UPLOAD, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
     let versions = plan(&seen, NOW);
     assert_eq!(names(&versions), [VERSION]);
     let task: ReleaseTask = task_of(&versions);
-    assert_eq!((task.tag.as_str(), task.version.as_str()), ("v1.0.0", "1.0.0"));
+    assert_eq!(
+        (task.tag.as_str(), task.version.as_str()),
+        ("v1.0.0", "1.0.0")
+    );
     assert_eq!(task.branch.as_deref(), Some("refs/heads/main"));
-    assert!(task.notes.starts_with("### Features\n\n- a ("), "{}", task.notes);
+    assert!(
+        task.notes.starts_with("### Features\n\n- a ("),
+        "{}",
+        task.notes
+    );
     let pod = &created(&versions)[0].body["spec"]["template"]["spec"];
     let text = pod.to_string();
-    assert!(text.contains("\"claim\"") && !text.contains("\"source\","), "{text}");
+    assert!(
+        text.contains("\"claim\"") && !text.contains("\"source\","),
+        "{text}"
+    );
 
     let pushed = StageReport {
         published: vec![sha('e')],
@@ -129,7 +144,11 @@ fn a_run_waits_for_another_that_has_a_version() {
         let plan = plan(&seen, NOW);
         assert_eq!(names(&plan), [""; 0]);
         assert_eq!(plan.progress.version, None);
-        assert!(plan.why.message.contains("waiting for run api-2"), "{}", plan.why.message);
+        assert!(
+            plan.why.message.contains("waiting for run api-2"),
+            "{}",
+            plan.why.message
+        );
         assert!(plan.wake.is_some());
     }
 }
@@ -170,10 +189,15 @@ fn commits_that_ask_for_nothing_make_a_release_without_version() {
     let seen = then(built_for(seen, Bump::None));
     let version = seen.status.version.clone().unwrap();
     assert_eq!(version.number, None);
-    assert_eq!(version.message, "no commit since 1.2.0 asks for a new version");
+    assert_eq!(
+        version.message,
+        "no commit since 1.2.0 asks for a new version"
+    );
     let tags = plan(&seen, NOW);
     assert_eq!(task_of::<TagTask>(&tags).names, ["main"]);
-    let seen = with_job(then(seen), TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    let seen = with_job(then(seen), TAGS, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
     let made = plan(&seen, NOW);
     for name in ["version", "upload"] {
         let stage = stage(&made.progress, name);
@@ -201,5 +225,8 @@ fn a_failure_before_the_gates_settles_nothing() {
     let seen = with_job(seen, BUILD, |job| job.over(NOW, 1, StageReport::default()));
     let over = plan(&seen, NOW);
     assert_eq!(over.progress.version, None);
-    assert_eq!(stage(&over.progress, "version").skipped_because, Some(SkipReason::Gates));
+    assert_eq!(
+        stage(&over.progress, "version").skipped_because,
+        Some(SkipReason::Gates)
+    );
 }
