@@ -5,17 +5,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{
-    Attestation, Breaking, Bump, Commit, FailedTest, FailureKind, ReportSummary, StagePhase,
-    TestCounts,
-};
+use super::api::{Attestation, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{CLAIM, MAIN, PACKAGES, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 use crate::runner::task;
 
+mod commit;
 mod service;
+pub use commit::{Told, commits};
 use service::{about_services, failed_service};
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
@@ -471,30 +470,6 @@ fn main_report(pod: Option<&Pod>) -> StageReport {
 
 fn source_report(pod: Option<&Pod>) -> Option<SourceReport> {
     SourceReport::parse(&pod?.ended.get(SOURCE)?.message)
-}
-
-/// What a pod tells about its commit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Told {
-    /// The commit.
-    pub commit: Commit,
-    /// The commits since the previous Release, newest first.
-    pub changes: Vec<Commit>,
-    /// What they ask of the next version, if that was asked.
-    pub bump: Option<Bump>,
-    /// What they break.
-    pub breaking: Vec<Breaking>,
-}
-
-/// What a Job's pod tells about its commit.
-pub fn commits(job: &Job) -> Option<Told> {
-    let report = source_report(job.pod.as_ref())?;
-    Some(Told {
-        changes: report.commits(),
-        bump: report.bump,
-        breaking: report.breaking(),
-        commit: report.commit?,
-    })
 }
 
 #[cfg(test)]

@@ -272,18 +272,17 @@ async fn changes(git: &Git<'_>, task: &SourceTask) -> Result<Vec<Commit>, Source
     let Some(since) = &task.since else {
         return log(git, &[&most, &task.sha]).await;
     };
-    if is_known(git, since).await {
+    let known = format!("{since}^{{commit}}");
+    let is_known = git
+        .call(&["rev-parse", "-q", "--verify", &known])
+        .await
+        .is_ok();
+    if is_known {
         log(git, &[&most, &task.sha, "--not", since]).await
     } else {
         // Further back than is listed, or no longer part of the branch.
         log(git, &[&most, &task.sha]).await
     }
-}
-
-async fn is_known(git: &Git<'_>, commit: &str) -> bool {
-    let commit = format!("{commit}^{{commit}}");
-    let found = git.call(&["rev-parse", "-q", "--verify", &commit]).await;
-    found.is_ok()
 }
 
 /// What all commits since the previous Release ask of the next version, and what they break. Merges ask for nothing: what
@@ -299,13 +298,14 @@ async fn asked(
     let mut has_all = false;
     if let Some(since) = &task.since {
         for depth in DEPTHS.iter().skip(1) {
-            has_all = is_known(git, since).await;
+            fetch_commits(git, task, depth, &task.sha).await?;
+            // Fails for "no" as for "cannot tell".
+            let ask = ["merge-base", "--is-ancestor", since, &task.sha];
+            has_all = git.call(&ask).await.is_ok();
             if has_all {
                 break;
             }
-            fetch_commits(git, task, depth, &task.sha).await?;
         }
-        has_all = has_all || is_known(git, since).await;
     } else {
         fetch_commits(git, task, "--depth=51", &task.sha).await?;
     }

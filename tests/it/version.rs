@@ -7,7 +7,9 @@ use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Author, VersionFile};
-use slipway::pipeline_run::api::{Bump, Commit, FailureKind, PipelineRunStatus, RunPhase, StagePhase};
+use slipway::pipeline_run::api::{
+    Bump, Commit, FailureKind, PipelineRunStatus, RunPhase, StagePhase,
+};
 use slipway::release::notes::notes;
 use slipway::runner::report::{SourceReport, StageReport};
 use slipway::runner::task::{GIT_PASSWORD, GitLogin, ReleaseTask, VARIABLE};
@@ -45,7 +47,10 @@ impl<'a> Shop<'a> {
         });
         let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
         let secret = serde_json::from_value(secret).unwrap();
-        secrets.create(&PostParams::default(), &secret).await.unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
         Self {
             space,
             subject,
@@ -57,7 +62,13 @@ impl<'a> Shop<'a> {
         let id = std::process::id();
         let listen = format!("127.8.{}.{}:8091", (id >> 8) & 0xff, id & 0xff);
         let url = format!("http://{listen}");
-        let args = ["--stage-secrets", "--stage-listen", &listen, "--stage-url", &url];
+        let args = [
+            "--stage-secrets",
+            "--stage-listen",
+            &listen,
+            "--stage-url",
+            &url,
+        ];
         self.subject.operator_with(&kubeconfig_path(), &args)
     }
 
@@ -74,7 +85,8 @@ impl<'a> Shop<'a> {
                         "author": {"name": "Robot", "email": "robot@example.com"}},
         });
         stages.as_array_mut().unwrap().push(version);
-        let spec = json!({"spec": {"stages": stages, "release": {"version": {"initial": "1.0.0"}}}});
+        let spec =
+            json!({"spec": {"stages": stages, "release": {"version": {"initial": "1.0.0"}}}});
         self.subject.create(&spec).await;
     }
 
@@ -96,10 +108,16 @@ impl<'a> Shop<'a> {
             tag: format!("v{version}"),
             version: version.into(),
             notes: notes([&commit], &[]),
-            files: vec![VersionFile { path: "VERSION".into(), pattern: None }],
+            files: vec![VersionFile {
+                path: "VERSION".into(),
+                pattern: None,
+            }],
             changelog: Some("CHANGELOG.md".into()),
             merge_into: Vec::new(),
-            author: Author { name: "Robot".into(), email: "robot@example.com".into() },
+            author: Author {
+                name: "Robot".into(),
+                email: "robot@example.com".into(),
+            },
             timeout_seconds: 1800,
         };
         // The same of a copy: what is made of a commit follows from the commit.
@@ -110,15 +128,25 @@ impl<'a> Shop<'a> {
         of_twin.source.url = twin.url("shop/api");
         let (report, code) = release::run(&of_twin, &self.folders("twin")).await;
         assert_eq!(code, 0, "{report:?}");
-        task.source.login = Some(GitLogin { username: "git".into(), password_file: GIT_PASSWORD.into() });
+        task.source.login = Some(GitLogin {
+            username: "git".into(),
+            password_file: GIT_PASSWORD.into(),
+        });
         let made = report.published[0].clone();
-        let expected = Expected { commit, bump, task, made };
+        let expected = Expected {
+            commit,
+            bump,
+            task,
+            made,
+        };
         self.play(&expected);
         expected
     }
 
     fn folders(&self, name: &str) -> Folders {
-        Folders { workspace: self.folder.path().join(name) }
+        Folders {
+            workspace: self.folder.path().join(name),
+        }
     }
 
     fn play(&self, expected: &Expected) {
@@ -128,11 +156,15 @@ impl<'a> Shop<'a> {
             ..SourceReport::default()
         };
         source.push_change(&expected.commit);
-        let pushed = StageReport { published: vec![expected.made.clone()], ..StageReport::default() };
+        let pushed = StageReport {
+            published: vec![expected.made.clone()],
+            ..StageReport::default()
+        };
         // The same image fetches and releases: each reads of the message what it knows.
         let mut all: Value = serde_json::from_str(&source.encode()).unwrap();
         json_patch::merge(&mut all, &serde_json::from_str(&pushed.encode()).unwrap());
-        self.subject.plays("runner", &format!("exit=0,after=50ms,message={all}"));
+        self.subject
+            .plays("runner", &format!("exit=0,after=50ms,message={all}"));
         self.subject.plays("twine", "exit=0,after=50ms");
     }
 
@@ -143,15 +175,31 @@ impl<'a> Shop<'a> {
         let pod = job.spec.unwrap().template.spec.unwrap();
         let env = pod.containers[0].env.clone().unwrap();
         let task = env.into_iter().find(|env| env.name == VARIABLE).unwrap();
-        let mut task: ReleaseTask = serde_json::from_str(&task.value.unwrap().replace("$$", "$")).unwrap();
+        let mut task: ReleaseTask =
+            serde_json::from_str(&task.value.unwrap().replace("$$", "$")).unwrap();
         let mut source = expected.task.source.clone();
         source.depth = task.source.depth;
-        assert_eq!(task, ReleaseTask { source, ..expected.task.clone() });
-        let mounts: Vec<String> = pod.containers[0].volume_mounts.iter().flatten().map(|mount| mount.name.clone()).collect();
+        assert_eq!(
+            task,
+            ReleaseTask {
+                source,
+                ..expected.task.clone()
+            }
+        );
+        let mounts: Vec<String> = pod.containers[0]
+            .volume_mounts
+            .iter()
+            .flatten()
+            .map(|mount| mount.name.clone())
+            .collect();
         assert_eq!(mounts, ["workspace", "git", "logs"]);
         task.source.login = None;
         let (report, code) = release::run(&task, &self.folders(run)).await;
-        assert_eq!((code, &report.published), (0, &vec![expected.made.clone()]), "{report:?}");
+        assert_eq!(
+            (code, &report.published),
+            (0, &vec![expected.made.clone()]),
+            "{report:?}"
+        );
     }
 
     async fn released(&self, expected: &Expected) -> (String, PipelineRunStatus) {
@@ -167,7 +215,11 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
     with_namespace(async |space| {
         let shop = Shop::new(space).await;
         let subject = &shop.subject;
-        subject.repository.commit("main", "chore: begin", &[("VERSION", "0.0.0\n")]).await.unwrap();
+        subject
+            .repository
+            .commit("main", "chore: begin", &[("VERSION", "0.0.0\n")])
+            .await
+            .unwrap();
         let first = shop.push("feat: sell", Bump::Minor, "1.0.0").await;
         let _operator = shop.operator();
         shop.create().await;
@@ -177,21 +229,37 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
         let name = status.release.unwrap();
         let made = subject.releases.get(&name).await.unwrap();
         assert_eq!(made.spec.version.as_deref(), Some("1.0.0"));
-        assert!(made.spec.changelog.unwrap().starts_with("### Features\n\n- sell ("));
+        assert!(
+            made.spec
+                .changelog
+                .unwrap()
+                .starts_with("### Features\n\n- sell (")
+        );
         shop.release(&run, &first).await;
-        let tagged = subject.repository.resolve("refs/tags/v1.0.0").await.unwrap();
+        let tagged = subject
+            .repository
+            .resolve("refs/tags/v1.0.0")
+            .await
+            .unwrap();
         assert_eq!(tagged.as_ref(), Some(&first.made));
-        assert_eq!(subject.repository.read("v1.0.0", "VERSION").await.unwrap(), "1.0.0");
+        assert_eq!(
+            subject.repository.read("v1.0.0", "VERSION").await.unwrap(),
+            "1.0.0"
+        );
 
         // The head is the operator's own commit now, and needs no run.
         wait_for("the head with the version", SOON, async || {
-            let pipelines: Api<slipway::pipeline::api::Pipeline> = Api::namespaced(space.client.clone(), &space.name);
+            let pipelines: Api<slipway::pipeline::api::Pipeline> =
+                Api::namespaced(space.client.clone(), &space.name);
             let status = pipelines.get("api").await.ok()?.status?;
             (status.last_observed_sha.as_ref() == Some(&first.made)).then_some(())
         })
         .await;
         let asked = subject.git.requests();
-        wait_for("more polls", SOON, async || (subject.git.requests() > asked + 3).then_some(())).await;
+        wait_for("more polls", SOON, async || {
+            (subject.git.requests() > asked + 3).then_some(())
+        })
+        .await;
         assert_eq!(subject.list(&subject.runs).await.len(), 1);
 
         // The next one counts from there.
@@ -200,10 +268,24 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
         let second = shop.push("fix: no more 500", Bump::Patch, "1.0.1").await;
         let (run, status) = shop.released(&second).await;
         shop.release(&run, &second).await;
-        let made = subject.releases.get(&status.release.unwrap()).await.unwrap();
-        assert_eq!((made.spec.version.as_deref(), made.spec.previous), (Some("1.0.1"), Some(name)));
-        let log = subject.repository.read("main", "CHANGELOG.md").await.unwrap();
-        assert!(log.starts_with("## 1.0.1 (") && log.contains("\n## 1.0.0 ("), "{log}");
+        let made = subject
+            .releases
+            .get(&status.release.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            (made.spec.version.as_deref(), made.spec.previous),
+            (Some("1.0.1"), Some(name))
+        );
+        let log = subject
+            .repository
+            .read("main", "CHANGELOG.md")
+            .await
+            .unwrap();
+        assert!(
+            log.starts_with("## 1.0.1 (") && log.contains("\n## 1.0.0 ("),
+            "{log}"
+        );
         assert_eq!(subject.list(&subject.runs).await.len(), 2);
     })
     .await;
@@ -215,7 +297,11 @@ async fn what_fails_to_be_published_is_not_tried_again_and_makes_no_release() {
     with_namespace(async |space| {
         let shop = Shop::new(space).await;
         let subject = &shop.subject;
-        subject.repository.commit("main", "chore: begin", &[("VERSION", "0.0.0\n")]).await.unwrap();
+        subject
+            .repository
+            .commit("main", "chore: begin", &[("VERSION", "0.0.0\n")])
+            .await
+            .unwrap();
         let only = shop.push("feat: sell", Bump::Minor, "1.0.0").await;
         subject.plays("twine", "exit=1,after=50ms");
         let _operator = shop.operator();
@@ -223,11 +309,20 @@ async fn what_fails_to_be_published_is_not_tried_again_and_makes_no_release() {
         let (run, status) = subject.ended(&only.commit.sha).await;
         assert_eq!(status.phase, Some(RunPhase::Failed));
         let failure = status.failure.unwrap();
-        assert_eq!((failure.kind, failure.stage.as_deref()), (FailureKind::Publish, Some("upload")));
-        let version = status.stages.iter().find(|stage| stage.name == "version").unwrap();
+        assert_eq!(
+            (failure.kind, failure.stage.as_deref()),
+            (FailureKind::Publish, Some("upload"))
+        );
+        let version = status
+            .stages
+            .iter()
+            .find(|stage| stage.name == "version")
+            .unwrap();
         assert_eq!(version.phase, StagePhase::Skipped);
         let jobs = subject.list(&subject.jobs).await;
-        let uploads = jobs.iter().filter(|job| job.name_any().starts_with(&format!("{run}-upload")));
+        let uploads = jobs
+            .iter()
+            .filter(|job| job.name_any().starts_with(&format!("{run}-upload")));
         assert_eq!(uploads.count(), 1);
         assert_eq!(subject.list(&subject.releases).await.len(), 0);
     })
