@@ -49,6 +49,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/analysis/test/", Layer::Core),
     ("cli/rollout/plan/", Layer::Core),
     ("cli/rollout/explain/", Layer::Core),
+    ("cli/convert/", Layer::Core),
     ("cli/environment/table.rs", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
     ("cli/promotion/table.rs", Layer::Core),

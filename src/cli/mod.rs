@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod cluster;
+pub mod convert;
 pub mod environment;
 pub mod file;
 pub mod manifest;
@@ -70,6 +71,8 @@ pub enum Command {
     /// Promotions: how one goes, and what became of its database.
     #[command(subcommand)]
     Promotion(promotion::Verb),
+    /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
+    Convert(convert::Args),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:
 
@@ -182,6 +185,7 @@ pub fn run() -> ExitCode {
         Command::Run(verb) => run::run(verb, palette),
         Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
+        Command::Convert(args) => convert::run(args),
         Command::Completion { shell } => completion(*shell),
     };
     tell(&answer, args.no_color)
