@@ -1,6 +1,7 @@
 //! Reads the caches, and the ConfigMap of a CA bundle where the spec names one. Talks to the API server.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -33,6 +34,9 @@ pub async fn observe(
     let revisions = caches
         .controller_revisions
         .children_of(ObjectKind::Pipeline, &key);
+    let kept = &pipeline.spec.retention;
+    let may_prune = runs.len() > usize::try_from(kept.succeeded.min(kept.failed)).unwrap_or(0)
+        || kept.max_age.is_some();
     let mut seen = Observed {
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         generation: pipeline.metadata.generation.unwrap_or_default(),
@@ -41,6 +45,11 @@ pub async fn observe(
         status: pipeline.status.clone().unwrap_or_default(),
         runs,
         released: released(&releases, &own),
+        in_use: if may_prune {
+            in_use(&key, cluster)
+        } else {
+            BTreeSet::new()
+        },
         latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
@@ -82,6 +91,25 @@ fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String>
     made.chain(published).cloned().collect()
 }
 
+/// Releases of a Pipeline that an Environment has, wants, waits for or would go back to, or at which people keep it.
+fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
+    let environments = &cluster.caches.environments;
+    let all = environments.keys().into_iter();
+    let own = all.filter(|key| key.namespace == pipeline.namespace);
+    let statuses = own.filter_map(|key| environments.get(&key)?.status.clone());
+    let names = statuses.flat_map(|status| {
+        let deployed = [status.desired, status.current, status.last_good];
+        let deployed = deployed
+            .into_iter()
+            .flatten()
+            .map(|deployed| deployed.release);
+        let pins = status.pins.into_iter().filter_map(|pin| pin.release);
+        let candidate = status.candidate.map(|candidate| candidate.release);
+        deployed.chain(pins).chain(candidate).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
 /// Whether a run is pushing commits of its own now, or has been and has not told which.
 fn is_publishing(status: &PipelineRunStatus) -> bool {
     let mut stages = status.stages.iter();
@@ -98,6 +126,10 @@ fn read_run(run: &PipelineRun) -> Run {
             .and_then(|status| status.sha.clone())
             .or_else(|| run.spec.sha.clone()),
         phase: status.and_then(|status| status.phase).unwrap_or_default(),
+        finished_at: status
+            .and_then(|status| status.finished_at.as_ref())
+            .map(|Time(at)| *at),
+        release: status.and_then(|status| status.release.clone()),
         revision: status.and_then(|status| status.revision.clone()),
         is_publishing: status.is_some_and(is_publishing),
     }
