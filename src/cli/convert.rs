@@ -3,6 +3,7 @@
 
 mod expression;
 mod job;
+mod step;
 mod workflow;
 
 use serde_json::Value;

@@ -1,21 +1,10 @@
 //! A job of a workflow: a stage with a script, and one for each image that it builds. No I/O.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::expression::{self, Condition};
+use super::step::Steps;
 use super::workflow::{Draft, env, name, text, words};
-
-/// Actions whose work is done already, or by nobody.
-const DONE: [&str; 6] = [
-    "docker/setup-buildx-action",
-    "docker/setup-qemu-action",
-    "docker/metadata-action",
-    "actions/setup-java",
-    "actions/setup-dotnet",
-    "actions/setup-ruby",
-];
 
 /// Adds the stages of a job.
 pub(super) fn convert(id: &str, job: &Value, draft: &mut Draft) {
@@ -60,13 +49,8 @@ pub(super) fn convert(id: &str, job: &Value, draft: &mut Draft) {
             draft.tell(format!("job {id}: {field} was left out"));
         }
     }
-    let mut steps = Steps {
-        id,
-        variables: env(job.get("env"), &format!("job {id}"), draft),
-        script: Vec::new(),
-        builds: Vec::new(),
-        secrets: BTreeSet::new(),
-    };
+    let variables = env(job.get("env"), &format!("job {id}"), draft);
+    let mut steps = Steps::new(id, variables);
     let found = job.get("steps").and_then(Value::as_array);
     for (at, step) in found.into_iter().flatten().enumerate() {
         steps.add(at + 1, step, &mut stage, draft);
@@ -155,24 +139,7 @@ fn add_matrix(id: &str, job: &Value, stage: &mut Map<String, Value>, draft: &mut
     }
     let mut matrix = Map::new();
     for list in ["include", "exclude"] {
-        let entries = found.get(list).and_then(Value::as_array);
-        let entries: Vec<Value> = entries
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry_of(entry, &axes))
-            .collect();
-        let given = found
-            .get(list)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        let fits = |entry: &Value| {
-            let count = entry.as_object().map_or(0, Map::len);
-            list == "exclude" || count == axes.len()
-        };
-        let entries: Vec<Value> = entries.into_iter().filter(fits).collect();
-        if entries.len() < given {
-            draft.tell(format!("job {id}: matrix.{list}: an entry that names other axes, or not all of them, was left out"));
-        }
+        let entries = entries((id, list), found, &axes, draft);
         if !entries.is_empty() {
             matrix.insert(list.to_owned(), entries.into());
         }
@@ -188,6 +155,28 @@ fn add_matrix(id: &str, job: &Value, stage: &mut Map<String, Value>, draft: &mut
         matrix.insert("failFast".to_owned(), is_set.into());
     }
     stage.insert("matrix".to_owned(), matrix.into());
+}
+
+/// The combinations of a list that name axes which are there; to add one takes all of them.
+fn entries(
+    (id, list): (&str, &str),
+    found: &Map<String, Value>,
+    axes: &Map<String, Value>,
+    draft: &mut Draft,
+) -> Vec<Value> {
+    let given = found.get(list).and_then(Value::as_array);
+    let given = given.map(Vec::as_slice).unwrap_or_default();
+    let known = given.iter().filter_map(|entry| entry_of(entry, axes));
+    let is_whole = |entry: &Value| entry.as_object().map_or(0, Map::len) == axes.len();
+    let known: Vec<Value> = known
+        .filter(|entry| list == "exclude" || is_whole(entry))
+        .collect();
+    if known.len() < given.len() {
+        draft.tell(format!(
+            "job {id}: matrix.{list}: an entry that names other axes, or not all of them, was left out"
+        ));
+    }
+    known
 }
 
 /// A combination of axes that are there.
@@ -240,261 +229,6 @@ fn add_services(id: &str, job: &Value, stage: &mut Map<String, Value>, draft: &m
     if !services.is_empty() {
         stage.insert("services".to_owned(), services.into());
     }
-}
-
-/// The steps of a job, on their way into a stage.
-struct Steps<'a> {
-    id: &'a str,
-    variables: Vec<Value>,
-    script: Vec<String>,
-    builds: Vec<Value>,
-    secrets: BTreeSet<String>,
-}
-
-impl Steps<'_> {
-    fn add(&mut self, at: usize, step: &Value, stage: &mut Map<String, Value>, draft: &mut Draft) {
-        if let Some(action) = step.get("uses").and_then(text) {
-            self.add_action(at, &action, step, stage, draft);
-            return;
-        }
-        let Some(run) = step.get("run").and_then(text) else {
-            return;
-        };
-        let id = self.id;
-        if step.get("if").is_some() || step.get("continue-on-error").is_some() {
-            self.leave_out(
-                at,
-                "it runs on a condition: make a stage of it, with `when` or `always`",
-                draft,
-            );
-            return;
-        }
-        match expression::script(&run) {
-            Ok(script) => {
-                let step_env = env(step.get("env"), &format!("step {at} of job {id}"), draft);
-                for variable in step_env {
-                    self.variables
-                        .retain(|known| known.get("name") != variable.get("name"));
-                    self.variables.push(variable);
-                }
-                self.secrets.extend(script.secrets);
-                let lines = script.text.trim_end().to_owned();
-                let folder = step.get("working-directory").and_then(text);
-                let is_plain = |folder: &String| {
-                    folder
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c))
-                        && !folder.starts_with('-')
-                };
-                self.script.push(match folder {
-                    None => lines,
-                    Some(folder) if is_plain(&folder) => format!("(\ncd {folder}\n{lines}\n)"),
-                    Some(folder) => {
-                        self.leave_out(at, &format!("it runs in the folder {folder}"), draft);
-                        return;
-                    }
-                });
-            }
-            Err(expression) => {
-                self.leave_out(at, &format!("{expression} has no variable here"), draft)
-            }
-        }
-    }
-
-    fn leave_out(&mut self, at: usize, why: &str, draft: &mut Draft) {
-        self.script.push(format!("# step {at} was left out"));
-        draft.tell(format!("job {}: step {at}: left out: {why}", self.id));
-    }
-
-    fn add_action(
-        &mut self,
-        at: usize,
-        action: &str,
-        step: &Value,
-        stage: &mut Map<String, Value>,
-        draft: &mut Draft,
-    ) {
-        let (bare, _) = action.split_once('@').unwrap_or((action, ""));
-        let with = |key: &str| {
-            step.get("with")
-                .and_then(|with| with.get(key))
-                .and_then(text)
-        };
-        let id = self.id;
-        match bare {
-            "actions/checkout" => {
-                draft.fetches_all |= with("fetch-depth").as_deref() == Some("0");
-                let submodules = with("submodules");
-                draft.has_submodules |= submodules.is_some_and(|word| word != "false");
-            }
-            "actions/setup-python" => self.set_image("python", with("python-version"), stage, draft),
-            "actions/setup-node" => self.set_image("node", with("node-version"), stage, draft),
-            "actions/setup-go" => self.set_image("golang", with("go-version"), stage, draft),
-            "docker/build-push-action" => self.builds.push(build(id, &with, draft)),
-            "docker/login-action" => {
-                draft.tell(format!("job {id}: a login for the registry stands in build.pushSecretRef"));
-            }
-            "actions/cache" => draft.tell(format!(
-                "job {id}: step {at}: {}: make a cache of it (docs/pipelines/pods.md#caches)",
-                with("path").unwrap_or_default()
-            )),
-            "actions/upload-artifact" | "actions/download-artifact" => draft.tell(format!(
-                "job {id}: step {at}: files between jobs: `reports` are read, and `packages` are kept (docs/packages.md)"
-            )),
-            _ if DONE.contains(&bare) => {
-                draft.tell(format!("job {id}: step {at}: {bare} is not needed, or its work is that of the image"));
-            }
-            _ => self.leave_out(at, &format!("{action}: write as a script what it does"), draft),
-        }
-    }
-
-    /// What a setup action installs is an image here.
-    fn set_image(
-        &self,
-        image: &str,
-        version: Option<String>,
-        stage: &mut Map<String, Value>,
-        draft: &mut Draft,
-    ) {
-        let id = self.id;
-        let version = version.unwrap_or_else(|| "latest".to_owned());
-        let axis = expression::of_matrix(&version).map(expression::axis);
-        if let Some(axis) = axis {
-            let values = stage
-                .get("matrix")
-                .and_then(|matrix| matrix.get("axes")?.get(&axis))
-                .cloned();
-            let images = words(values.as_ref()).into_iter();
-            let images: Map<String, Value> = images
-                .map(|value| (value.clone(), format!("{image}:{value}").into()))
-                .collect();
-            if let Some(matrix) = stage.get_mut("matrix").and_then(Value::as_object_mut) {
-                matrix.insert("image".to_owned(), json!({"axis": axis, "images": images}));
-            }
-        } else if version.contains("${{") {
-            draft.tell(format!(
-                "job {id}: the version of {image} is worked out when it runs; set `image`"
-            ));
-        } else {
-            stage
-                .entry("image")
-                .or_insert_with(|| format!("{image}:{version}").into());
-        }
-        draft.tell(format!(
-            "job {id}: {image} comes with the image of the stage: put your registry before it"
-        ));
-    }
-
-    fn finish(mut self, mut stage: Map<String, Value>, needs: &[String], draft: &mut Draft) {
-        let own = name(self.id);
-        for secret in std::mem::take(&mut self.secrets) {
-            let is_there =
-                |known: &Value| known.get("name").and_then(Value::as_str) == Some(&secret);
-            if !self.variables.iter().any(is_there) {
-                let key = json!({"name": draft.secret, "key": secret});
-                self.variables
-                    .push(json!({"name": secret, "secretRef": key}));
-                draft.needs_secret();
-            }
-        }
-        let is_comment = |part: &String| part.starts_with("# ");
-        let has_script = !self.script.iter().all(is_comment);
-        if has_script {
-            stage.insert(
-                "run".to_owned(),
-                format!("{}\n", self.script.join("\n")).into(),
-            );
-            if !self.variables.is_empty() {
-                stage.insert("env".to_owned(), self.variables.into());
-            }
-            draft.stages.push(stage.clone().into());
-        } else if self.builds.is_empty() {
-            draft.tell(format!("job {}: left out: nothing is left of it", self.id));
-        }
-        for (at, mut build) in self.builds.into_iter().enumerate() {
-            let Some(fields) = build.as_object_mut() else {
-                continue;
-            };
-            let called = match (has_script, at) {
-                (false, 0) => own.clone(),
-                (_, 0) => format!("{own}-image"),
-                (_, at) => format!("{own}-image-{}", at + 1),
-            };
-            let needs = if has_script {
-                vec![own.clone()]
-            } else {
-                needs.to_vec()
-            };
-            fields.insert("name".to_owned(), called.into());
-            if !needs.is_empty() {
-                fields.insert("needs".to_owned(), needs.into());
-            }
-            if let Some(when) = stage.get("when") {
-                fields.insert("when".to_owned(), when.clone());
-            }
-            draft.stages.push(build);
-        }
-    }
-}
-
-fn build(id: &str, with: &dyn Fn(&str) -> Option<String>, draft: &mut Draft) -> Value {
-    let tags = with("tags").unwrap_or_default();
-    let first = tags
-        .split([',', '\n'])
-        .map(str::trim)
-        .find(|tag| !tag.is_empty());
-    let image = first.filter(|tag| !tag.contains("${{")).map(|tag| {
-        let slash = tag.rfind('/').unwrap_or(0);
-        let colon = tag.rfind(':').filter(|colon| *colon > slash);
-        tag.get(..colon.unwrap_or(tag.len()))
-            .unwrap_or(tag)
-            .to_owned()
-    });
-    let has_host = |image: &String| image.split('/').count() > 1;
-    let image = image.filter(has_host).unwrap_or_else(|| {
-        draft.tell(format!(
-            "job {id}: set build.image: where the image is pushed"
-        ));
-        format!("registry.example/{}", name(id))
-    });
-    draft.tell(format!(
-        "job {id}: images are pushed by digest: a Tag stage gives them names (docs/stages/tag.md)"
-    ));
-    let mut build = Map::new();
-    build.insert("image".to_owned(), image.into());
-    for (key, field) in [
-        ("context", "contextDir"),
-        ("file", "dockerfile"),
-        ("target", "target"),
-    ] {
-        let value = with(key).filter(|value| !value.contains("${{") && value != ".");
-        if let Some(value) = value {
-            build.insert(field.to_owned(), value.trim_start_matches("./").into());
-        }
-    }
-    let platforms = with("platforms").unwrap_or_default();
-    let platforms: Vec<&str> = platforms
-        .split(',')
-        .map(str::trim)
-        .filter(|platform| !platform.is_empty())
-        .collect();
-    if !platforms.is_empty() {
-        build.insert("platforms".to_owned(), json!(platforms));
-    }
-    for key in [
-        "build-args",
-        "secrets",
-        "cache-from",
-        "cache-to",
-        "labels",
-        "push",
-        "outputs",
-    ] {
-        if with(key).is_some() {
-            draft.tell(format!("job {id}: {key} of the build: see docs/builds.md"));
-        }
-    }
-    json!({"type": "Build", "build": build})
 }
 
 /// Takes out what no stage is any more, and what stages that run always must not need.

@@ -87,22 +87,7 @@ pub(super) fn convert(workflow: &Value, wanted: Wanted<'_>) -> Result<Converted,
         return Err("no job of it can be a stage".to_owned());
     }
     job::drop_needs(&mut draft);
-    let mut git = json!({"url": wanted.url, "branch": branch});
-    let mut defaults = json!({"image": wanted.image});
-    if let Some(fields) = git.as_object_mut() {
-        if draft.fetches_all {
-            fields.insert("fetchDepth".to_owned(), 0.into());
-        }
-        if draft.has_submodules {
-            fields.insert("submodules".to_owned(), true.into());
-        }
-    }
-    if let Some(fields) = defaults.as_object_mut()
-        && !env.is_empty()
-    {
-        fields.insert("env".to_owned(), env.into());
-    }
-    let spec = json!({"source": {"git": git}, "defaults": defaults, "stages": draft.stages});
+    let spec = spec_of(&draft, wanted, &branch, env);
     match serde_json::from_value::<PipelineSpec>(spec.clone()) {
         Ok(spec) => {
             let problems = spec::problems(&spec);
@@ -122,6 +107,25 @@ pub(super) fn convert(workflow: &Value, wanted: Wanted<'_>) -> Result<Converted,
         pipeline,
         report: draft.report,
     })
+}
+
+fn spec_of(draft: &Draft, wanted: Wanted<'_>, branch: &str, env: Vec<Value>) -> Value {
+    let mut git = json!({"url": wanted.url, "branch": branch});
+    let mut defaults = json!({"image": wanted.image});
+    if let Some(fields) = git.as_object_mut() {
+        if draft.fetches_all {
+            fields.insert("fetchDepth".to_owned(), 0.into());
+        }
+        if draft.has_submodules {
+            fields.insert("submodules".to_owned(), true.into());
+        }
+    }
+    if let Some(fields) = defaults.as_object_mut()
+        && !env.is_empty()
+    {
+        fields.insert("env".to_owned(), env.into());
+    }
+    json!({"source": {"git": git}, "defaults": defaults, "stages": draft.stages})
 }
 
 impl Draft {
