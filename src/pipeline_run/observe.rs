@@ -79,12 +79,7 @@ pub async fn observe(
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
-    if let Snapshot::Taken(spec) = &seen.snapshot
-        && spec.release.version.is_some()
-        && !seen.status.phase.is_some_and(RunPhase::is_finished)
-    {
-        seen.rivals = rivals(&key, &pipeline_key, cluster);
-    }
+    seen.rivals = rivals(&seen, &pipeline_key, cluster);
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
@@ -150,15 +145,22 @@ fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
     runs.iter().filter_map(of_run).collect()
 }
 
-/// Other runs of a Pipeline that go on and have a version.
-fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+/// Other runs of a Pipeline that go on and have a version, where the run makes versions.
+fn rivals(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+    let makes_versions = match &seen.snapshot {
+        Snapshot::Taken(spec) => spec.release.version.is_some(),
+        Snapshot::Missing | Snapshot::Unreadable(_) => false,
+    };
+    if !makes_versions || seen.status.phase.is_some_and(RunPhase::is_finished) {
+        return Vec::new();
+    }
     let runs = &cluster.caches.pipeline_runs;
     let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
     let rival = |run: &Arc<PipelineRun>| {
         let status = run.status.as_ref()?;
         let makes_one = status.version.as_ref()?.number.is_some();
         let is_over = status.phase.is_some_and(RunPhase::is_finished);
-        (makes_one && !is_over && Key::of(run.as_ref()) != *own).then(|| Rival {
+        (makes_one && !is_over && Key::of(run.as_ref()) != seen.key).then(|| Rival {
             name: run.name_any(),
             created_at: created(run.as_ref()),
             has_begun: uses_version(status),
