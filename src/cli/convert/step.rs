@@ -79,17 +79,18 @@ impl<'a> Steps<'a> {
                         .all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c))
                         && !folder.starts_with('-')
                 };
-                self.script.push(match folder {
+                let part = match folder {
                     None => lines,
                     Some(folder) if is_plain(&folder) => format!("(\ncd {folder}\n{lines}\n)"),
                     Some(folder) => {
                         self.leave_out(at, &format!("it runs in the folder {folder}"), draft);
                         return;
                     }
-                });
+                };
+                self.script.push(part);
             }
             Err(expression) => {
-                self.leave_out(at, &format!("{expression} has no variable here"), draft)
+                self.leave_out(at, &format!("{expression} has no variable here"), draft);
             }
         }
     }
@@ -118,7 +119,7 @@ impl<'a> Steps<'a> {
                 draft.has_submodules |= submodules.is_some_and(|word| word != "false");
             }
             "actions/setup-python" => {
-                self.set_image("python", with("python-version"), stage, draft)
+                self.set_image("python", with("python-version"), stage, draft);
             }
             "actions/setup-node" => self.set_image("node", with("node-version"), stage, draft),
             "actions/setup-go" => self.set_image("golang", with("go-version"), stage, draft),
@@ -180,8 +181,10 @@ impl<'a> Steps<'a> {
     ) {
         let own = name(self.id);
         for secret in std::mem::take(&mut self.secrets) {
-            let is_there =
-                |known: &Value| known.get("name").and_then(Value::as_str) == Some(&secret);
+            let is_there = |known: &Value| {
+                let name = known.get("name").and_then(Value::as_str);
+                name.is_some_and(|name| name == secret)
+            };
             if !self.variables.iter().any(is_there) {
                 let key = json!({"name": draft.secret, "key": secret});
                 self.variables

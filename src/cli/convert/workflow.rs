@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{expression, job};
+use crate::model::invalid::Invalid;
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::spec;
 
@@ -90,10 +91,9 @@ pub(super) fn convert(workflow: &Value, wanted: Wanted<'_>) -> Result<Converted,
     let spec = spec_of(&draft, wanted, &branch, env);
     match serde_json::from_value::<PipelineSpec>(spec.clone()) {
         Ok(spec) => {
-            let problems = spec::problems(&spec);
-            problems
-                .iter()
-                .for_each(|problem| draft.tell(format!("to be repaired: {problem}")));
+            for Invalid { path, problem } in spec::problems(&spec) {
+                draft.tell(format!("to be repaired: {path}: {problem}"));
+            }
         }
         Err(error) => draft.tell(format!("to be repaired: {error}")),
     }
