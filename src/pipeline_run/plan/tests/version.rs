@@ -230,3 +230,31 @@ fn a_failure_before_the_gates_settles_nothing() {
         Some(SkipReason::Gates)
     );
 }
+
+#[test]
+fn what_had_no_version_is_told_with_the_next_one() {
+    let docs = Commit {
+        subject: "docs: say it".into(),
+        ..commit('b')
+    };
+    let known: Release = serde_json::from_value(json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-0", "namespace": "shop"},
+        "spec": {"pipeline": "api", "commit": docs, "changes": [docs], "ref": "refs/heads/main",
+                 "images": [], "evidence": {"run": "api-0"}},
+    }))
+    .unwrap();
+    let mut seen = versioned();
+    seen.releases = vec![std::sync::Arc::new(known)];
+    let seen = then(then(built_for(seen, Bump::Minor)));
+    let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    let seen = with_job(then(seen), UPLOAD, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let task: ReleaseTask = task_of(&plan(&seen, NOW));
+    let parts = ["### Features\n\n- a (", "### Documentation\n\n- say it ("];
+    assert!(
+        parts.iter().all(|part| task.notes.contains(part)),
+        "{}",
+        task.notes
+    );
+}
