@@ -1,6 +1,8 @@
 //! Versions: from commits to a tag, a commit with the version in its files, and a Release with its notes. A real git server;
 //! what the pod of the Release stage does is done by the program that runs there.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -59,8 +61,10 @@ impl<'a> Shop<'a> {
     }
 
     fn operator(&self) -> Operator {
-        let id = std::process::id();
-        let listen = format!("127.8.{}.{}:8091", (id >> 8) & 0xff, id & 0xff);
+        // An address of its own, because the tests of this file run side by side.
+        static COUNT: AtomicU16 = AtomicU16::new(8091);
+        let (id, port) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let listen = format!("127.8.{}.{}:{port}", (id >> 8) & 0xff, id & 0xff);
         let url = format!("http://{listen}");
         let args = [
             "--stage-secrets",
