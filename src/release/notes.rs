@@ -103,7 +103,7 @@ fn written(sections: &[(&str, Vec<String>)]) -> String {
         }
     }
     if left_out > 0 {
-        text.push_str(&format!("\n… and {left_out} more\n"));
+        text.extend(["\n… and ", &left_out.to_string(), " more\n"]);
     }
     text
 }

@@ -77,7 +77,7 @@ pub fn next(
     }
     let of_target = known.iter().filter(|known| core(known) == target);
     let last = of_target.filter_map(|known| number(known, id)).max();
-    Ok(prerelease(target, id, last.map_or(1, |last| last + 1)))
+    Ok(prerelease(&target, id, last.map_or(1, |last| last + 1)))
 }
 
 /// The version that a Release has.
@@ -152,13 +152,13 @@ fn number(version: &Version, id: &str) -> Option<u64> {
     number.parse().ok()
 }
 
-fn prerelease(target: Version, id: &str, number: u64) -> Version {
+fn prerelease(target: &Version, id: &str, number: u64) -> Version {
     let pre = Prerelease::new(&format!("{id}.{number}"));
     Version {
         // The schema lets no name pass that could not be one.
         pre: pre.unwrap_or(Prerelease::EMPTY),
         build: BuildMetadata::EMPTY,
-        ..target
+        ..target.clone()
     }
 }
 

@@ -205,7 +205,7 @@ impl Work<'_> {
                         return Err(self.is_gone(branch));
                     }
                     let merged = self.merge(&head, made).await?;
-                    let merged = merged.map_err(|files| self.cannot_merge(branch, &files))?;
+                    let merged = merged.map_err(|files| Self::cannot_merge(branch, &files))?;
                     refs.push(format!("{merged}:{branch}"));
                     own.push(merged);
                 }
@@ -258,7 +258,7 @@ impl Work<'_> {
         let task = self.task;
         let own = format!("refs/tags/{}", task.tag);
         let message = format!("{}\n\n{}", task.version, task.notes);
-        let make = [
+        let create = [
             "tag",
             "-f",
             "-a",
@@ -269,7 +269,7 @@ impl Work<'_> {
             &task.tag,
             made,
         ];
-        self.git.call(&make).await?;
+        self.git.call(&create).await?;
         self.line(&["rev-parse", &own]).await
     }
 
@@ -330,12 +330,11 @@ impl Work<'_> {
         }
         self.git.call(&["read-tree", &tree]).await?;
         for path in &files {
-            match self.entry(head, path).await? {
-                Some((mode, blob)) => self.set(path, &mode, &blob).await?,
-                None => {
-                    let remove = ["update-index", "--force-remove", "--", path];
-                    self.git.call(&remove).await?;
-                }
+            if let Some((kind, object)) = self.entry(head, path).await? {
+                self.set(path, &kind, &object).await?;
+            } else {
+                let remove = ["update-index", "--force-remove", "--", path];
+                self.git.call(&remove).await?;
             }
         }
         let tree = self.line(&["write-tree"]).await?;
@@ -429,7 +428,7 @@ impl Work<'_> {
         ))
     }
 
-    fn cannot_merge(&self, branch: &str, files: &[String]) -> Trouble {
+    fn cannot_merge(branch: &str, files: &[String]) -> Trouble {
         let files = clean(&files.join(", "), 200);
         failed(format!(
             "{branch} has changed meanwhile, in the same lines of {files}; nothing was pushed: run it again at its head"

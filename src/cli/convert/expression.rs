@@ -31,7 +31,7 @@ pub(super) fn script(text: &str) -> Result<Script, String> {
         if let Some(secret) = inner.strip_prefix("secrets.") {
             made.secrets.insert(secret.to_owned());
         }
-        made.text.push_str(&format!("${{{variable}}}"));
+        made.text.extend(["${", &variable, "}"]);
         rest = after;
     }
     made.text.push_str(rest);

@@ -133,7 +133,8 @@ fn add_matrix(id: &str, job: &Value, stage: &mut Map<String, Value>, draft: &mut
             ));
         }
         // The one system that is left tells nobody anything.
-        if !kept.is_empty() && !(kept.len() < all.len() && kept.len() == 1) && values.is_array() {
+        let is_one_of_many = kept.len() == 1 && all.len() > 1;
+        if !kept.is_empty() && !is_one_of_many && values.is_array() {
             axes.insert(expression::axis(axis), json!(kept));
         }
     }
@@ -180,11 +181,11 @@ fn entries(
 }
 
 /// A combination of axes that are there.
-fn entry_of(entry: &Value, axes: &Map<String, Value>) -> Option<Value> {
+fn entry_of(entry: &Value, known: &Map<String, Value>) -> Option<Value> {
     let mut made = Map::new();
-    for (axis, value) in entry.as_object()? {
-        let axis = expression::axis(axis);
-        axes.get(&axis)?;
+    for (name, value) in entry.as_object()? {
+        let axis = expression::axis(name);
+        known.get(&axis)?;
         made.insert(axis, text(value)?.into());
     }
     Some(made.into())

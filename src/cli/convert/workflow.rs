@@ -31,10 +31,10 @@ impl Converted {
             1 => "One thing to look at, which was left out or changed:".to_owned(),
             count => format!("{count} things to look at, which were left out or changed:"),
         };
-        text.push_str(&format!("# {head}\n"));
+        text.extend(["# ", &head, "\n"]);
         for line in &self.report {
             let line = line.replace(['\n', '\r'], " ");
-            text.push_str(&format!("# - {line}\n"));
+            text.extend(["# - ", &line, "\n"]);
         }
         text.push_str(&serde_saphyr::to_string(&self.pipeline).unwrap_or_default());
         text

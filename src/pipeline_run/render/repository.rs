@@ -3,11 +3,6 @@
 //! It has what is needed to push, and runs no code of people's: what is in the repository is changed in git's own objects, and
 //! never checked out.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "naming a field of a JSON object never fails: it adds the field"
-)]
-
 use serde_json::{Value, json};
 
 use super::At;
