@@ -130,7 +130,7 @@ impl<'a> Shop<'a> {
         repository.copy_to(&twin.url("shop/api")).await.unwrap();
         let mut of_twin = task.clone();
         of_twin.source.url = twin.url("shop/api");
-        let (report, code) = release::run(&of_twin, &self.folders("twin")).await;
+        let (report, code) = Box::pin(release::run(&of_twin, &self.folders("twin"))).await;
         assert_eq!(code, 0, "{report:?}");
         task.source.login = Some(GitLogin {
             username: "git".into(),
@@ -198,7 +198,7 @@ impl<'a> Shop<'a> {
             .collect();
         assert_eq!(mounts, ["workspace", "git", "logs"]);
         task.source.login = None;
-        let (report, code) = release::run(&task, &self.folders(run)).await;
+        let (report, code) = Box::pin(release::run(&task, &self.folders(run))).await;
         assert_eq!(
             (code, &report.published),
             (0, &vec![expected.made.clone()]),
@@ -217,19 +217,19 @@ impl<'a> Shop<'a> {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
     with_namespace(async |space| {
-        let shop = Shop::new(space).await;
+        let shop = Box::pin(Shop::new(space)).await;
         let subject = &shop.subject;
         subject
             .repository
             .commit("main", "chore: begin", &[("VERSION", "0.0.0\n")])
             .await
             .unwrap();
-        let first = shop.push("feat: sell", Bump::Minor, "1.0.0").await;
+        let first = Box::pin(shop.push("feat: sell", Bump::Minor, "1.0.0")).await;
         let _operator = shop.operator();
         shop.create().await;
 
         let (run, status) = shop.released(&first).await;
-        assert_eq!(status.published, [first.made.clone()]);
+        assert_eq!(status.published, std::slice::from_ref(&first.made));
         let name = status.release.unwrap();
         let made = subject.releases.get(&name).await.unwrap();
         assert_eq!(made.spec.version.as_deref(), Some("1.0.0"));
@@ -269,7 +269,7 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
         // The next one counts from there.
         subject.repository.pull("main").await.unwrap();
         subject.builds('8');
-        let second = shop.push("fix: no more 500", Bump::Patch, "1.0.1").await;
+        let second = Box::pin(shop.push("fix: no more 500", Bump::Patch, "1.0.1")).await;
         let (run, status) = shop.released(&second).await;
         shop.release(&run, &second).await;
         let made = subject
@@ -299,14 +299,14 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn what_fails_to_be_published_is_not_tried_again_and_makes_no_release() {
     with_namespace(async |space| {
-        let shop = Shop::new(space).await;
+        let shop = Box::pin(Shop::new(space)).await;
         let subject = &shop.subject;
         subject
             .repository
             .commit("main", "chore: begin", &[("VERSION", "0.0.0\n")])
             .await
             .unwrap();
-        let only = shop.push("feat: sell", Bump::Minor, "1.0.0").await;
+        let only = Box::pin(shop.push("feat: sell", Bump::Minor, "1.0.0")).await;
         subject.plays("twine", "exit=1,after=50ms");
         let _operator = shop.operator();
         shop.create().await;
