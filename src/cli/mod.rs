@@ -5,10 +5,12 @@
 
 pub mod analysis;
 pub mod cluster;
+pub mod convert;
 pub mod environment;
 pub mod file;
 pub mod manifest;
 pub mod promotion;
+pub mod release;
 pub mod rollout;
 pub mod run;
 pub mod text;
@@ -63,9 +65,14 @@ pub enum Command {
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
+    /// Releases: what there is, what is in one, and what is new.
+    #[command(subcommand)]
+    Release(release::Verb),
     /// Promotions: how one goes, and what became of its database.
     #[command(subcommand)]
     Promotion(promotion::Verb),
+    /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
+    Convert(convert::Args),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:
 
@@ -176,7 +183,9 @@ pub fn run() -> ExitCode {
         Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Environment(verb) => environment::run(verb, palette),
         Command::Run(verb) => run::run(verb, palette),
+        Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
+        Command::Convert(args) => convert::run(args),
         Command::Completion { shell } => completion(*shell),
     };
     tell(&answer, args.no_color)

@@ -144,7 +144,8 @@ pub struct PipelineSpec {
     pub retention: Retention,
 }
 
-/// How many finished runs are kept. Releases are not affected.
+/// How many finished runs are kept, with their logs. Releases are not affected, and neither are the run of the branch's head and
+/// those that made a Release which an Environment of the namespace has, wants, waits for, stays at or would go back to.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
@@ -156,6 +157,11 @@ pub struct Retention {
     #[serde(default = "kept_failed")]
     #[schemars(range(min = 1, max = 500))]
     pub failed: u32,
+    /// How long finished runs are kept at most, be they few or many. A duration; default: as long as the numbers allow.
+    /// Example: `720h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub max_age: Option<Duration>,
 }
 
 fn run_timeout() -> Duration {
@@ -175,6 +181,7 @@ impl Default for Retention {
         Self {
             succeeded: kept_succeeded(),
             failed: kept_failed(),
+            max_age: None,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Reads the caches, and the ConfigMap of a CA bundle where the spec names one. Talks to the API server.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource};
 
-use super::api::{GitSource, Pipeline};
+use super::api::{GitSource, Pipeline, StageType};
 use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -15,7 +16,8 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::pipeline_run::api::PipelineRun;
+use crate::pipeline_run::api::{PipelineRun, PipelineRunStatus, StagePhase};
+use crate::release::api::Release;
 use crate::release::order::Order;
 
 /// Reads everything a plan may need.
@@ -25,17 +27,16 @@ pub async fn observe(
 ) -> Result<Observed, ReconcileError> {
     let key = Key::of(pipeline.as_ref());
     let caches = &cluster.caches;
-    let mut runs: Vec<Run> = caches
-        .pipeline_runs
-        .children_of(ObjectKind::Pipeline, &key)
-        .iter()
-        .map(|run| read_run(run))
-        .collect();
+    let own = caches.pipeline_runs.children_of(ObjectKind::Pipeline, &key);
+    let mut runs: Vec<Run> = own.iter().map(|run| read_run(run)).collect();
     runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
     let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);
     let revisions = caches
         .controller_revisions
         .children_of(ObjectKind::Pipeline, &key);
+    let kept = &pipeline.spec.retention;
+    let may_prune = runs.len() > usize::try_from(kept.succeeded.min(kept.failed)).unwrap_or(0)
+        || kept.max_age.is_some();
     let mut seen = Observed {
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         generation: pipeline.metadata.generation.unwrap_or_default(),
@@ -43,10 +44,12 @@ pub async fn observe(
         spec: pipeline.spec.clone(),
         status: pipeline.status.clone().unwrap_or_default(),
         runs,
-        released: releases
-            .iter()
-            .map(|release| release.spec.commit.sha.clone())
-            .collect(),
+        released: released(&releases, &own),
+        in_use: if may_prune {
+            in_use(&key, cluster)
+        } else {
+            BTreeSet::new()
+        },
         latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
@@ -77,6 +80,42 @@ pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), 
     Ok(())
 }
 
+/// Commits that need no run any more: those that have a Release, and those that were made for one.
+fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String> {
+    let made = releases.iter().flat_map(|release| {
+        let commit = std::iter::once(&release.spec.commit.sha);
+        commit.chain(&release.spec.published)
+    });
+    let statuses = runs.iter().filter_map(|run| run.status.as_ref());
+    let published = statuses.flat_map(|status| &status.published);
+    made.chain(published).cloned().collect()
+}
+
+/// Releases of a Pipeline that an Environment has, wants, waits for or would go back to, or at which people keep it.
+fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
+    let environments = &cluster.caches.environments;
+    let all = environments.keys().into_iter();
+    let own = all.filter(|key| key.namespace == pipeline.namespace);
+    let statuses = own.filter_map(|key| environments.get(&key)?.status.clone());
+    let names = statuses.flat_map(|status| {
+        let deployed = [status.desired, status.current, status.last_good];
+        let deployed = deployed
+            .into_iter()
+            .flatten()
+            .map(|deployed| deployed.release);
+        let pins = status.pins.into_iter().filter_map(|pin| pin.release);
+        let candidate = status.candidate.map(|candidate| candidate.release);
+        deployed.chain(pins).chain(candidate).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+/// Whether a run is pushing commits of its own now, or has been and has not told which.
+fn is_publishing(status: &PipelineRunStatus) -> bool {
+    let mut stages = status.stages.iter();
+    stages.any(|stage| stage.type_ == StageType::Release && stage.phase == StagePhase::Running)
+}
+
 fn read_run(run: &PipelineRun) -> Run {
     let status = run.status.as_ref();
     let created = run.metadata.creation_timestamp.as_ref();
@@ -87,7 +126,12 @@ fn read_run(run: &PipelineRun) -> Run {
             .and_then(|status| status.sha.clone())
             .or_else(|| run.spec.sha.clone()),
         phase: status.and_then(|status| status.phase).unwrap_or_default(),
+        finished_at: status
+            .and_then(|status| status.finished_at.as_ref())
+            .map(|Time(at)| *at),
+        release: status.and_then(|status| status.release.clone()),
         revision: status.and_then(|status| status.revision.clone()),
+        is_publishing: status.is_some_and(is_publishing),
     }
 }
 

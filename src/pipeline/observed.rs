@@ -1,5 +1,7 @@
 //! Everything one reconcile of a Pipeline can see. Built by `observe`, and by tests. No I/O.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
@@ -25,8 +27,10 @@ pub struct Observed {
     pub status: PipelineStatus,
     /// Its runs, newest first.
     pub runs: Vec<Run>,
-    /// Commits that have a Release.
+    /// Commits that have a Release, or were made for one.
     pub released: Vec<String>,
+    /// Releases that an Environment has, wants, waits for or would go back to.
+    pub in_use: BTreeSet<String>,
     /// The newest Release.
     pub latest_release: Option<String>,
     /// The specs that its runs follow.
@@ -59,8 +63,14 @@ pub struct Run {
     pub sha: Option<String>,
     /// Where it is.
     pub phase: RunPhase,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The Release that it has made.
+    pub release: Option<String>,
     /// The spec that it follows.
     pub revision: Option<String>,
+    /// Whether it is pushing commits of its own.
+    pub is_publishing: bool,
 }
 
 impl Observed {

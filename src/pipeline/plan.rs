@@ -53,7 +53,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     if seen.spec.suspend {
         let why = Why::normal("Suspended", "no run is started until suspend is false");
         return Plan {
-            actions: prune(seen),
+            actions: prune(seen, now),
             ..Plan::idle(memory, why)
         };
     }
@@ -73,7 +73,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
     };
     let why = report(seen, &memory);
     let mut plan = Plan {
-        actions: start(seen).into_iter().chain(prune(seen)).collect(),
+        actions: start(seen).into_iter().chain(prune(seen, now)).collect(),
         ..Plan::idle(memory, why)
     };
     let due = seen.polled_at.map(|at| after(at, interval(seen)));
@@ -98,8 +98,12 @@ fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
-/// The run of the head of the branch, unless it is there or its work is done.
+/// The run of the head of the branch, unless it is there or its work is done. While a run pushes commits of its own, the
+/// head may be one of those, and they need none.
 fn start(seen: &Observed) -> Option<Action> {
+    if seen.runs.iter().any(|run| run.is_publishing) {
+        return None;
+    }
     let sha = seen.head()?;
     let is_released = seen.released.iter().any(|released| released == sha);
     let run = render::run(seen, sha);
@@ -107,22 +111,40 @@ fn start(seen: &Observed) -> Option<Action> {
     (!exists && !is_released).then_some(Action::Create(run))
 }
 
-/// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it
-/// the head would be run again; and the snapshot of the spec as it is now, which the next run follows.
-fn prune(seen: &Observed) -> Vec<Action> {
+/// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run
+/// again. So do those of Releases that somebody has or is to get, with their logs, and the snapshot of the spec as it is now, which the
+/// next run follows.
+fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
     let retention = &seen.spec.retention;
     let head = seen.head().map(|sha| render::run_key(seen, sha));
-    let beyond = |kept: u32, is_counted: fn(RunPhase) -> bool| {
-        let counted = seen.runs.iter().filter(move |run| is_counted(run.phase));
-        counted.skip(usize::try_from(kept).unwrap_or(usize::MAX))
-    };
-    let succeeded = beyond(retention.succeeded, |phase| phase == RunPhase::Succeeded);
-    let failed = beyond(retention.failed, |phase| {
-        phase.is_finished() && phase != RunPhase::Succeeded
+    let oldest = retention.max_age.and_then(|age| {
+        let age: std::time::Duration = age.into();
+        now.checked_sub(SignedDuration::try_from(age).ok()?).ok()
     });
-    let runs = succeeded
-        .chain(failed)
+    let (mut succeeded, mut failed) = (0, 0);
+    let is_beyond = |run: &&Run| {
+        let (count, kept) = match run.phase {
+            RunPhase::Succeeded => (&mut succeeded, retention.succeeded),
+            RunPhase::Failed | RunPhase::Cancelled | RunPhase::TimedOut => {
+                (&mut failed, retention.failed)
+            }
+            RunPhase::Queued | RunPhase::Running => return false,
+        };
+        *count += 1;
+        let is_old = run
+            .finished_at
+            .zip(oldest)
+            .is_some_and(|(at, oldest)| at < oldest);
+        *count > kept || is_old
+    };
+    let runs = seen.runs.iter().filter(is_beyond);
+    let runs = runs
         .filter(|run| Some(&run.target.key) != head.as_ref())
+        .filter(|run| {
+            run.release
+                .as_ref()
+                .is_none_or(|name| !seen.in_use.contains(name))
+        })
         .map(|run| &run.target);
     let current = snapshot_name(&seen.key.name, &seen.spec);
     let followed = seen.runs.iter().filter_map(|run| run.revision.as_ref());

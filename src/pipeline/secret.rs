@@ -64,6 +64,11 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
                 found.whole(&path, &login.name);
             }
         }
+        let release = stage.release.as_ref();
+        if let Some(credentials) = release.and_then(|release| release.credentials.as_ref()) {
+            let path = format!("{path}.release.credentials");
+            found.key(&path, &credentials.password());
+        }
         if let Some(sign) = &stage.sign {
             found.key(&format!("{path}.sign.keyRef"), &sign.key_ref.private_key());
         }

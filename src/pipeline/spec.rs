@@ -2,6 +2,7 @@
 
 mod made;
 mod pod;
+mod version;
 
 use std::collections::BTreeSet;
 
@@ -105,6 +106,8 @@ fn check_work(
         }
     } else if stage.type_ == StageType::Tag {
         check_tag(spec, stage, path, problems);
+    } else if stage.type_ == StageType::Release {
+        version::check_stage(spec, stage, path, problems);
     } else if !stage.type_.has_source() {
         problems.extend(supply::problems(spec, stage, path));
     } else {

@@ -54,6 +54,7 @@ pub(crate) fn a_pipeline() -> Observed {
         status: PipelineStatus::default(),
         runs: Vec::new(),
         released: Vec::new(),
+        in_use: std::collections::BTreeSet::new(),
         latest_release: None,
         revisions: Vec::new(),
         polled_at: None,
@@ -89,7 +90,10 @@ impl Observed {
             created_at: NOW - SignedDuration::from_secs(seconds_ago),
             sha: Some(sha(digit)),
             phase,
+            finished_at: None,
+            release: None,
             revision: Some("api-snapshot".into()),
+            is_publishing: false,
         };
         self.runs.push(run);
         self.runs

@@ -6,6 +6,7 @@ mod gate;
 mod report;
 mod stage;
 mod supply;
+mod version;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -21,6 +22,7 @@ pub use gate::*;
 pub use report::*;
 pub use stage::*;
 pub use supply::*;
+pub use version::*;
 
 /// One execution of a Pipeline, at one commit.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -250,6 +252,20 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<50>)]
     pub changes: Vec<Commit>,
+    /// What the commits since the previous Release ask of the next version, the unlisted too: `None`, `Patch`, `Minor`, `Major`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bump: Option<Bump>,
+    /// What those commits break, in their own words; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<8>)]
+    pub breaking: Vec<Breaking>,
+    /// The version of the Release, once every stage before the gates has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<RunVersion>,
+    /// Commits that its Release stage has pushed; at most 8. They start no run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 40>)]
+    pub published: Vec<String>,
     /// Why the head of the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,

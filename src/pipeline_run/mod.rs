@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod builder;
+pub mod changelog;
 pub mod fit;
 pub mod observe;
 pub mod observed;
@@ -16,6 +17,7 @@ pub mod render;
 pub mod status;
 pub mod tag;
 pub mod verdict;
+pub mod version;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,10 +10,12 @@ use k8s_openapi::api::core::v1::{self as core, ContainerStateTerminated};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource, ResourceExt};
 
-use super::api::{PipelineRun, PipelineRunStatus};
+use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
 use super::observed::{
-    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
+    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot, Tried,
+    Trouble,
 };
+use super::plan::uses_version;
 use super::render;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -69,6 +71,7 @@ pub async fn observe(
             .releases
             .children_of(ObjectKind::Pipeline, &pipeline_key),
         flaky: Vec::new(),
+        rivals: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: Secrets::Known(BTreeMap::new()),
@@ -81,6 +84,7 @@ pub async fn observe(
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
+    seen.rivals = rivals(&seen, &pipeline_key, cluster);
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
@@ -144,6 +148,30 @@ fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
         })
     };
     runs.iter().filter_map(of_run).collect()
+}
+
+/// Other runs of a Pipeline that go on and have a version, where the run makes versions.
+fn rivals(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+    let makes_versions = match &seen.snapshot {
+        Snapshot::Taken(spec) => spec.release.version.is_some(),
+        Snapshot::Missing | Snapshot::Unreadable(_) => false,
+    };
+    if !makes_versions || seen.status.phase.is_some_and(RunPhase::is_finished) {
+        return Vec::new();
+    }
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let rival = |run: &Arc<PipelineRun>| {
+        let status = run.status.as_ref()?;
+        let makes_one = status.version.as_ref()?.number.is_some();
+        let is_over = status.phase.is_some_and(RunPhase::is_finished);
+        (makes_one && !is_over && Key::of(run.as_ref()) != seen.key).then(|| Rival {
+            name: run.name_any(),
+            created_at: created(run.as_ref()),
+            has_begun: uses_version(status),
+        })
+    };
+    runs.iter().filter_map(rival).collect()
 }
 
 /// Reads the children from the server: the watches may be behind what the leader before us has written.

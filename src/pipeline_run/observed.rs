@@ -46,6 +46,8 @@ pub struct Observed {
     pub releases: Vec<Arc<Release>>,
     /// Other runs of the Pipeline in which tests were flaky.
     pub flaky: Vec<FlakyRun>,
+    /// Other runs of the Pipeline that go on and have a version.
+    pub rivals: Vec<Rival>,
     /// When the head of its branch was last asked for by this process.
     pub asked_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
@@ -100,6 +102,17 @@ pub struct Tried {
     pub spec: PipelineRunSpec,
     /// What became of it.
     pub status: PipelineRunStatus,
+}
+
+/// Another run that makes a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it has begun to use the version.
+    pub has_begun: bool,
 }
 
 /// A Job of the run.

@@ -22,6 +22,9 @@ mod conclude;
 mod made;
 mod stage;
 mod stop;
+mod version;
+
+pub(super) use version::uses_version;
 
 use std::collections::BTreeSet;
 
@@ -443,6 +446,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Clone => "CloneFailed",
         FailureKind::Service => "ServiceFailed",
         FailureKind::Registry => "RegistryFailed",
+        FailureKind::Publish => "PublishFailed",
         FailureKind::Isolation => "IsolationRefused",
         FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",

@@ -9,6 +9,7 @@ mod build;
 mod pod;
 mod publish;
 mod release;
+mod repository;
 mod sidecar;
 mod supply;
 

@@ -32,8 +32,7 @@ impl Names {
 }
 
 /// The tags that a run writes, of those that people have named.
-pub fn names(wanted: &[String], git_ref: &str, sha: &str) -> Names {
-    let version = tag_of(git_ref).and_then(version_of);
+pub fn names(wanted: &[String], git_ref: &str, sha: &str, version: Option<&Version>) -> Names {
     let short = tag_of(git_ref).unwrap_or_else(|| branch_of(git_ref));
     let mut names = Names::default();
     let mut moving = Vec::new();
@@ -43,7 +42,7 @@ pub fn names(wanted: &[String], git_ref: &str, sha: &str) -> Names {
             names.fixed.push(filled(name, short, sha));
             continue;
         }
-        let Some(version) = &version else {
+        let Some(version) = version else {
             continue;
         };
         let Some((part, depth)) = part else {
@@ -80,13 +79,6 @@ pub fn names(wanted: &[String], git_ref: &str, sha: &str) -> Names {
     names
 }
 
-/// The version that a git tag names, with or without a `v`; nothing for any other tag, and for those with build metadata,
-/// which a registry's tag cannot have.
-fn version_of(tag: &str) -> Option<Version> {
-    let version = Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()?;
-    version.build.is_empty().then_some(version)
-}
-
 /// The end of a tag, which may begin with what a tag may not.
 fn filled_end(end: &str, branch: &str, sha: &str) -> String {
     let whole = filled(&format!("x{end}"), branch, sha);
@@ -116,6 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::release::version::of_tag;
 
     const SHA: &str = "3f9c2e1b8d7a6f5e4d3c2b1a0f9e8d7c6b5a4f3e";
 
@@ -130,7 +123,8 @@ mod tests {
 
     fn written(wanted: &[&str], git_ref: &str) -> (Vec<String>, Vec<String>) {
         let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
-        let names = names(&wanted, git_ref, SHA);
+        let version = tag_of(git_ref).and_then(|tag| of_tag(tag, None));
+        let names = names(&wanted, git_ref, SHA, version.as_ref());
         let moving = names.versioned.into_iter().flat_map(|known| known.names);
         (names.fixed, moving.map(|moving| moving.name).collect())
     }
@@ -173,7 +167,8 @@ mod tests {
             "web-{{version}}-slim".to_owned(),
             "web-{{minor}}-slim".to_owned(),
         ];
-        let names = names(&wanted, "refs/tags/v1.2.3", SHA);
+        let version = Version::new(1, 2, 3);
+        let names = names(&wanted, "refs/heads/main", SHA, Some(&version));
         assert_eq!(names.fixed, ["web-1.2.3-slim"]);
         let expected = Moving {
             name: "web-1.2-slim".into(),

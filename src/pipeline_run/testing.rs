@@ -38,7 +38,11 @@ fn usable() -> Secrets {
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         })
     };
-    let all = [("cosign", facts(&["cosign.key"])), ("registry", facts(&[]))];
+    let all = [
+        ("cosign", facts(&["cosign.key"])),
+        ("registry", facts(&[])),
+        ("push", facts(&["password"])),
+    ];
     Secrets::Known(all.map(|(name, facts)| (name.to_owned(), facts)).into())
 }
 
@@ -66,6 +70,7 @@ pub(crate) fn a_run() -> Observed {
         jobs: BTreeMap::new(),
         releases: Vec::new(),
         flaky: Vec::new(),
+        rivals: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: usable(),

@@ -5,16 +5,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::api::{
-    Attestation, Commit, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts,
-};
+use super::api::{Attestation, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
 use super::render::{CLAIM, MAIN, PACKAGES, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 use crate::runner::task;
 
+mod commit;
 mod service;
+pub use commit::{Told, commits};
 use service::{about_services, failed_service};
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
@@ -64,6 +64,8 @@ pub struct Ending {
     pub size: Option<u64>,
     /// Packages that were pushed.
     pub packages: Vec<PackageReport>,
+    /// Commits that were pushed.
+    pub published: Vec<String>,
     /// What was said about images.
     pub attestations: Vec<Attestation>,
     /// Tests of the reports.
@@ -214,6 +216,7 @@ fn completed(stage: &Stage, pod: Option<&Pod>) -> Ending {
         digest,
         size: report.size,
         packages: pushed,
+        published: published(type_, &report),
         attestations: report
             .attestations
             .iter()
@@ -257,6 +260,15 @@ fn packages(stage: &Stage, pod: Option<&Pod>) -> Result<Vec<PackageReport>, Box<
     }
 }
 
+/// The commits that a Release stage has pushed. What a script says of it does not count.
+fn published(type_: StageType, report: &StageReport) -> Vec<String> {
+    if type_ == StageType::Release {
+        report.published.clone()
+    } else {
+        Vec::new()
+    }
+}
+
 fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> Ending {
     let words = clean(message, MAX_WORDS);
     let Some(pod) = pod else {
@@ -288,6 +300,8 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
     match pod.ended.get(MAIN) {
         Some(ended) => {
             let mut ending = failed_in_main(type_, ended);
+            let left = StageReport::parse(&ended.message);
+            ending.published = left.map_or_else(Vec::new, |left| published(type_, &left));
             if let (Some(message), Some(more)) = (&mut ending.message, about_services(pod)) {
                 message.push_str("; ");
                 message.push_str(&more);
@@ -392,6 +406,7 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Custom => FailureKind::Script,
         StageType::Build => FailureKind::Build,
         StageType::Tag => FailureKind::Registry,
+        StageType::Publish | StageType::Release => FailureKind::Publish,
         // Nothing of people's runs in them.
         StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
@@ -421,6 +436,7 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         digest: None,
         size: None,
         packages: Vec::new(),
+        published: Vec::new(),
         attestations: Vec::new(),
         tests: None,
         failed_tests: Vec::new(),
@@ -454,13 +470,6 @@ fn main_report(pod: Option<&Pod>) -> StageReport {
 
 fn source_report(pod: Option<&Pod>) -> Option<SourceReport> {
     SourceReport::parse(&pod?.ended.get(SOURCE)?.message)
-}
-
-/// What a Job's pod says about the commit: the commit itself, and those since the previous Release.
-pub fn commits(job: &Job) -> Option<(Commit, Vec<Commit>)> {
-    let report = source_report(job.pod.as_ref())?;
-    let changes = report.commits();
-    Some((report.commit?, changes))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::schema::{self, closed_set};
     doc = "Images and packages by digest, the commits since the previous Release, and the evidence for them. Written by the operator only; it never changes.",
     selectable = ".spec.pipeline",
     printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit.sha"),
     printcolumn(name = "Subject", type_ = "string", json_path = ".spec.commit.subject"),
     printcolumn(
@@ -72,6 +73,19 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub previous: Option<String>,
+    /// Its version; absent where none was asked for, or its commits asked for none. Example: `1.3.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub version: Option<String>,
+    /// What is new in it, as Markdown: its commits by what they do, and those of the Releases without version before it; at
+    /// most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<16384>)]
+    pub changelog: Option<String>,
+    /// Commits that the operator has made for it, with its version in files; at most 8. They start no run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 40>)]
+    pub published: Vec<String>,
     /// Full ref of the branch, or of the tag. Example: `refs/heads/main`.
     #[serde(rename = "ref")]
     #[schemars(transform = schema::git_ref)]

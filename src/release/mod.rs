@@ -4,4 +4,8 @@
 //! promote Releases. It outlives the Pipeline and the run that made it.
 
 pub mod api;
+pub mod commit;
+pub mod file;
+pub mod notes;
 pub mod order;
+pub mod version;

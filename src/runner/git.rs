@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::report::clean;
 use super::task::SourceTask;
-use crate::pipeline::api::{SourceError, SourceErrorKind};
+use crate::pipeline::api::{Author, SourceError, SourceErrorKind};
 
 /// Longest time for one call: a large repository over a slow line.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -26,12 +26,33 @@ const MAX_OUTPUT: usize = 64 << 20;
 pub struct Git<'a> {
     folder: &'a Path,
     task: &'a SourceTask,
+    /// Who makes commits, and when; nobody most of the time.
+    committer: Vec<(&'static str, String)>,
 }
 
 impl<'a> Git<'a> {
     /// git in a folder, for a task.
     pub fn new(folder: &'a Path, task: &'a SourceTask) -> Self {
-        Self { folder, task }
+        let committer = Vec::new();
+        Self {
+            folder,
+            task,
+            committer,
+        }
+    }
+
+    /// The same for somebody who makes commits, at a time in seconds since 1970. The same commit made again is the same.
+    pub fn by(mut self, author: &Author, at: i64) -> Self {
+        let date = format!("{at} +0000");
+        self.committer = vec![
+            ("GIT_AUTHOR_NAME", author.name.clone()),
+            ("GIT_AUTHOR_EMAIL", author.email.clone()),
+            ("GIT_AUTHOR_DATE", date.clone()),
+            ("GIT_COMMITTER_NAME", author.name.clone()),
+            ("GIT_COMMITTER_EMAIL", author.email.clone()),
+            ("GIT_COMMITTER_DATE", date),
+        ];
+        self
     }
 
     /// git in a new repository without files, in a folder that is emptied before.
@@ -61,26 +82,39 @@ impl<'a> Git<'a> {
     /// # Errors
     /// As for [`Git::call`].
     pub async fn read<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, SourceError> {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(self.folder).args(args);
-        self.confine(&mut command);
-        self.log_in(&mut command)?;
-        let output = match timeout(LIMIT, output_of(&mut command)).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => {
-                let message = format!("cannot run git: {error}; the runner's image needs it");
-                return Err(problem(SourceErrorKind::Protocol, message));
-            }
-            Err(_) => {
-                let message = format!("no end within {} s", LIMIT.as_secs());
-                return Err(problem(SourceErrorKind::Timeout, message));
-            }
-        };
+        let output = self.run(args).await?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(explain(&said, &self.task.sha));
         }
         Ok(output.stdout)
+    }
+
+    /// The same, for what may end in several ways.
+    ///
+    /// # Errors
+    /// If git cannot be run, or does not come to its end.
+    pub async fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Output, SourceError> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.folder).args(args);
+        self.confine(&mut command);
+        self.log_in(&mut command)?;
+        match timeout(LIMIT, output_of(&mut command)).await {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(error)) => {
+                let message = format!("cannot run git: {error}; the runner's image needs it");
+                Err(problem(SourceErrorKind::Protocol, message))
+            }
+            Err(_) => {
+                let message = format!("no end within {} s", LIMIT.as_secs());
+                Err(problem(SourceErrorKind::Timeout, message))
+            }
+        }
+    }
+
+    /// What the words of a call that failed mean.
+    pub fn explain(&self, output: &Output) -> SourceError {
+        explain(&String::from_utf8_lossy(&output.stderr), &self.task.sha)
     }
 
     /// Nothing but the task decides what git does: no configuration, no prompts, no other protocols.
@@ -100,6 +134,7 @@ impl<'a> Git<'a> {
             .env("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
             .env("GIT_HTTP_LOW_SPEED_TIME", "60")
             .env("LC_ALL", "C")
+            .envs(self.committer.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if let Some(file) = &self.task.ca_file {

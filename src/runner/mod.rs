@@ -22,6 +22,7 @@ mod older;
 pub mod package;
 pub mod process;
 pub mod registry;
+pub mod release;
 pub mod report;
 pub mod sbom;
 pub mod ship;
@@ -106,6 +107,8 @@ pub enum Command {
     Index,
     /// Give images their tags.
     Tag,
+    /// Give a commit its version in the repository.
+    Release,
     /// List what is in images, and put the lists beside them.
     Sbom,
     /// Sign images and what is known about them.
@@ -196,6 +199,7 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Index => told(index::run(&parse(task)?).await),
         Command::Tag => told(tag::run(&parse(task)?).await),
+        Command::Release => told(release::run(&parse(task)?, folders).await),
         Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Sign => told(sign::run(&parse(task)?).await),
         Command::Claim => told(claim::run(&parse(task)?).await),

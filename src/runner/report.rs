@@ -12,8 +12,8 @@ use crate::model::condition::truncate;
 use crate::oci::manifest::is_digest;
 use crate::pipeline::api::SourceError;
 use crate::pipeline_run::api::{
-    Attestation, AttestationKind, Commit, FailedTest, FailureKind, Finding, ReportSummary,
-    TestCounts,
+    Attestation, AttestationKind, Breaking, Bump, Commit, FailedTest, FailureKind, Finding,
+    ReportSummary, TestCounts,
 };
 
 mod packed;
@@ -30,6 +30,9 @@ pub const MAX_FAILED: usize = 10;
 const MAX_ATTESTATIONS: usize = 24;
 /// Packages that a report has at most.
 const MAX_PACKAGES: usize = 4;
+/// Changes that break something, and commits that were pushed, that a report has at most.
+pub const MAX_BREAKING: usize = 8;
+const MAX_BREAKING_TEXT: usize = 120;
 const MAX_NAME: usize = 256;
 const MAX_PERSON: usize = 128;
 const MAX_TEXT: usize = 512;
@@ -51,6 +54,12 @@ pub struct SourceReport {
     /// Commits since the previous Release, newest first: sha, index of the author, seconds since 1970, subject.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<(String, usize, i64, String)>,
+    /// What all commits since the previous Release ask of the next version, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bump: Option<Bump>,
+    /// Changes that break what was there: the commit, and its words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub breaking: Vec<(String, String)>,
     /// Whether nothing has changed that the stage is about.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
@@ -84,6 +93,9 @@ pub struct StageReport {
     /// Packages that were pushed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
+    /// Commits that were pushed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<String>,
     /// Tests of the reports; nothing when there is no report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
@@ -158,14 +170,28 @@ impl SourceReport {
         changes.filter_map(commit).collect()
     }
 
+    /// What the commits break, as far as it makes sense.
+    pub fn breaking(&self) -> Vec<Breaking> {
+        let breaking = |(sha, text): &(String, String)| Breaking {
+            sha: sha.clone(),
+            text: clean(text, MAX_NAME),
+        };
+        let told = self.breaking.iter().filter(|told| is_sha(&told.0));
+        told.take(MAX_BREAKING).map(breaking).collect()
+    }
+
     /// The report as text that fits where a pod has few containers.
     pub fn encode(self) -> String {
         self.encode_within(LIMIT)
     }
 
-    /// The report as text of at most `limit` bytes; the oldest changes are left out first.
+    /// The report as text of at most `limit` bytes; what breaks is left short, and the oldest changes are left out first.
     pub fn encode_within(mut self, limit: usize) -> String {
         self.changes.truncate(MAX_CHANGES);
+        self.breaking.truncate(MAX_BREAKING);
+        for (_, text) in &mut self.breaking {
+            *text = truncate(text, MAX_BREAKING_TEXT).to_owned();
+        }
         loop {
             let text = json(&self);
             if text.len() <= limit {
@@ -272,6 +298,8 @@ impl StageReport {
         self.attestations.retain(|said| is_digest(&said.2));
         self.packages.truncate(MAX_PACKAGES);
         self.packages.retain(|package| is_digest(&package.1));
+        self.published.truncate(MAX_BREAKING);
+        self.published.retain(|commit| is_sha(commit));
         self.flaky_tests.truncate(MAX_FAILED);
         for test in &mut self.flaky_tests {
             *test = clean(test, MAX_NAME);
@@ -299,13 +327,13 @@ fn clean_test(test: &mut FailedTest) {
     test.message = test.message.take().map(|message| clean(&message, MAX_TEXT));
 }
 
+fn is_sha(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 40 && text.bytes().all(is_digit)
+}
+
 fn clean_commit(commit: Commit) -> Option<Commit> {
-    let is_sha = commit.sha.len() == 40
-        && commit
-            .sha
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_sha.then(|| Commit {
+    is_sha(&commit.sha).then(|| Commit {
         author: clean(&commit.author, MAX_PERSON),
         email: clean(&commit.email, MAX_PERSON),
         subject: clean(&commit.subject, MAX_NAME),

@@ -10,11 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustix::fs::Mode;
 
 use super::git::Git;
-use super::report::{MAX_CHANGES, SourceReport, clean};
+use super::report::{MAX_BREAKING, MAX_CHANGES, SourceReport, clean};
 use super::task::{self, CommitFile, SourceTask};
 use super::{Folders, older, say};
-use crate::pipeline::api::{SourceError, SourceErrorKind};
-use crate::pipeline_run::api::Commit;
+use crate::pipeline::api::{SourceError, SourceErrorKind, VersionRule};
+use crate::pipeline_run::api::{Bump, Commit};
+use crate::release::commit;
 
 /// How long a server that does not answer is left alone before it is asked again.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
@@ -193,6 +194,12 @@ async fn read_history(
             )),
         }
     }
+    if let Some(rule) = &task.version {
+        // A version that rests on half of the commits would be wrong for good.
+        let (bump, breaking) = asked(&git, task, rule).await?;
+        report.bump = Some(bump);
+        report.breaking = breaking;
+    }
     Ok(())
 }
 
@@ -270,4 +277,49 @@ async fn changes(git: &Git<'_>, task: &SourceTask) -> Result<Vec<Commit>, Source
         // Further back than is listed, or no longer part of the branch.
         log(git, &[&most, &task.sha]).await
     }
+}
+
+/// What all commits since the previous Release ask of the next version, and what they break. Merges ask for nothing: what
+/// they bring does.
+async fn asked(
+    git: &Git<'_>,
+    task: &SourceTask,
+    rule: &VersionRule,
+) -> Result<(Bump, Vec<(String, String)>), SourceError> {
+    git.call(&["init", "-q", "--bare"]).await?;
+    let mut args = vec!["log", "-z", "--no-merges", "--format=%H%n%s%n%b"];
+    let most = format!("-{MAX_CHANGES}");
+    let mut has_all = false;
+    if let Some(since) = &task.since {
+        for depth in DEPTHS.iter().skip(1) {
+            fetch_commits(git, task, depth, &task.sha).await?;
+            // Fails for "no" as for "cannot tell".
+            let ask = ["merge-base", "--is-ancestor", since, &task.sha];
+            has_all = git.call(&ask).await.is_ok();
+            if has_all {
+                break;
+            }
+        }
+    } else {
+        fetch_commits(git, task, "--depth=51", &task.sha).await?;
+    }
+    match &task.since {
+        Some(since) if has_all => args.extend([task.sha.as_str(), "--not", since]),
+        // The first Release, or a branch that was put elsewhere: the newest commits have to do.
+        Some(_) | None => args.extend([most.as_str(), &task.sha]),
+    }
+    let text = git.call(&args).await?;
+    let mut bump = Bump::None;
+    let mut breaking = Vec::new();
+    for message in text.split('\0').filter(|message| !message.is_empty()) {
+        let (sha, message) = message.split_once('\n').unwrap_or((message, ""));
+        let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+        bump = bump.max(commit::asked(subject, body, rule));
+        if let Some(told) = commit::breaking_footer(body)
+            && breaking.len() < MAX_BREAKING
+        {
+            breaking.push((sha.to_owned(), clean(told, 256)));
+        }
+    }
+    Ok((bump, breaking))
 }

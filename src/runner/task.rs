@@ -3,17 +3,19 @@
 mod build;
 mod package;
 mod publish;
+mod release;
 mod supply;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage};
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage, VersionRule};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
 pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
 pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
+pub use release::ReleaseTask;
 pub use supply::*;
 
 /// The environment variable that holds the task. Scripts do not see it.
@@ -116,6 +118,9 @@ pub struct SourceTask {
     /// Whether the commits since are wanted at all.
     #[serde(default)]
     pub changes: bool,
+    /// What the commits since ask of the next version, by this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionRule>,
     /// File with the certificates that the server is checked against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,

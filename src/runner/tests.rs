@@ -6,8 +6,8 @@ use testbed::git::{GitServer, Repository};
 
 use super::task::{ScriptTask, SourceTask};
 use super::*;
-use crate::pipeline::api::{ProblemMatcher, ReportFormat, SourceErrorKind};
-use crate::pipeline_run::api::FailureKind;
+use crate::pipeline::api::{ProblemMatcher, ReportFormat, SourceErrorKind, VersionRule};
+use crate::pipeline_run::api::{Bump, FailureKind};
 
 /// A folder of its own for one test.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -226,6 +226,7 @@ async fn open_repository(count: u32) -> (GitServer, Repository, SourceTask, Vec<
         since: None,
         git_ref: None,
         changes: true,
+        version: None,
         ca_file: None,
         login: None,
         depth: 1,
@@ -589,6 +590,7 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
         since: None,
         git_ref: None,
         changes: false,
+        version: None,
         ca_file: None,
         login: None,
         depth: 1,
@@ -603,4 +605,40 @@ async fn a_server_that_is_down_is_asked_again_and_then_told_as_passing_trouble()
     .await;
     assert_eq!(code, task::TRANSIENT);
     assert_eq!(report.error.unwrap().kind, SourceErrorKind::Unreachable);
+}
+
+#[tokio::test]
+async fn the_commits_since_the_previous_release_ask_for_a_version() {
+    let folder = Folder::new("bump");
+    let (_server, repository, mut task, shas) = open_repository(3).await;
+    task.version = Some(VersionRule::default());
+    let ask = async |sha: &str, since: Option<&String>| {
+        let task = SourceTask {
+            sha: sha.to_owned(),
+            since: since.cloned(),
+            ..task.clone()
+        };
+        let (report, code) = source::run(&task, &folder.folders()).await;
+        assert_eq!(code, 0, "{report:?}");
+        (report.bump.unwrap(), report.breaking())
+    };
+    let commit = async |message: &str| repository.commit("main", message, &[]).await.unwrap();
+    let docs = commit("docs: say it").await;
+    assert_eq!(ask(&docs, Some(&shas[2])).await, (Bump::None, Vec::new()));
+    let feature = commit("feat(cart): pay later").await;
+    // Further back than commits are listed.
+    let mut last = feature;
+    for number in 0..60 {
+        last = commit(&format!("chore: {number}")).await;
+    }
+    assert_eq!(ask(&last, Some(&docs)).await.0, Bump::Minor);
+    let broken = commit("fix: x\n\nWords.\n\nBREAKING CHANGE: cash is gone").await;
+    let (bump, breaking) = ask(&broken, Some(&docs)).await;
+    assert_eq!(
+        (bump, breaking[0].text.as_str()),
+        (Bump::Major, "cash is gone")
+    );
+    assert_eq!(breaking[0].sha, broken);
+    assert_eq!(ask(&broken, Some(&last)).await.0, Bump::Major);
+    assert_eq!(ask(&docs, None).await.0, Bump::Patch, "some follow no form");
 }

@@ -104,6 +104,7 @@ impl GitServer {
         )
         .await?;
         git(&bare, &["config", "uploadpack.allowFilter", "true"]).await?;
+        git(&bare, &["config", "http.receivepack", "true"]).await?;
         git(
             &self.shared.root,
             &["clone", "-q", &path, &work.display().to_string()],
@@ -190,6 +191,67 @@ impl Repository {
         git(work, &["commit", "-q", "-m", "Add a submodule"]).await?;
         git(work, &["push", "-q", "origin", "HEAD"]).await?;
         git(work, &["rev-parse", "HEAD"]).await
+    }
+
+    /// Commits a symbolic link on `main` and pushes it; the new commit.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn link(&self, path: &str, to: &str) -> Result<String> {
+        let work = &self.work;
+        std::os::unix::fs::symlink(to, work.join(path))?;
+        git(work, &["add", "-A"]).await?;
+        git(work, &["commit", "-q", "-m", "Add a link"]).await?;
+        git(work, &["push", "-q", "origin", "HEAD"]).await?;
+        git(work, &["rev-parse", "HEAD"]).await
+    }
+
+    /// The commit that a branch or a tag of the server's names; nothing where there is none.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn resolve(&self, name: &str) -> Result<Option<String>> {
+        let whole = format!("{name}^{{}}");
+        let listed = git(&self.work, &["ls-remote", "origin", name, &whole]).await?;
+        let last = listed.lines().last();
+        Ok(last.and_then(|line| Some(line.split_once('\t')?.0.to_owned())))
+    }
+
+    /// A file of a branch, a tag or a commit of the server's.
+    ///
+    /// # Errors
+    ///
+    /// git refuses, or there is none.
+    pub async fn read(&self, name: &str, path: &str) -> Result<String> {
+        git(
+            &self.work,
+            &["fetch", "-q", "--force", "--tags", "origin", name],
+        )
+        .await?;
+        git(&self.work, &["show", &format!("FETCH_HEAD:{path}")]).await
+    }
+
+    /// Pushes `main` to another server's repository too.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn copy_to(&self, url: &str) -> Result<()> {
+        git(&self.work, &["push", "-q", url, "main"]).await?;
+        Ok(())
+    }
+
+    /// Takes over what others have pushed to a branch.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn pull(&self, branch: &str) -> Result<()> {
+        git(&self.work, &["fetch", "-q", "origin", branch]).await?;
+        git(&self.work, &["checkout", "-q", "-B", branch, "FETCH_HEAD"]).await?;
+        Ok(())
     }
 
     /// Moves a branch back to an earlier commit, as a forced push does.

@@ -40,3 +40,4 @@ mod sample; // what is shown to people as an example
 mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries
+mod version; // versions: tags, commits and notes, with a real git server

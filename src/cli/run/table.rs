@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use crate::cli::text::{Cell, Palette, Table, Tone, age, took};
 use crate::pipeline_run::api::{
-    GateResult, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
+    GateResult, GateVerdict, PipelineRun, PipelineRunStatus, RunPhase, StagePhase, StageStatus,
 };
 
 /// Digits of a commit that people read.
@@ -46,20 +46,7 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
     text.push_str(&facts(run, &status, now).text(palette));
     let mut stages = Table::new(&["STAGE", "PHASE", "TOOK", "MESSAGE"], &[]);
     stages.rows(status.stages.iter().map(|stage| row(stage, now)));
-    let mut gates = Table::new(&["GATE", "RESULT", "MEASURED", "MESSAGE"], &[]);
-    gates.rows(status.gates.iter().map(|gate| {
-        let tone = match gate.result {
-            GateResult::Passed => Tone::Good,
-            GateResult::Warned | GateResult::Waived => Tone::Warn,
-            GateResult::Failed | GateResult::NoData => Tone::Bad,
-        };
-        [
-            gate.name.as_str().into(),
-            Cell::new(tone, gate.result.as_str()),
-            gate.measured.clone().unwrap_or_default().into(),
-            gate.message.clone().unwrap_or_default().into(),
-        ]
-    }));
+    let gates = gates(&status.gates);
     for (table, is_there) in [
         (stages, !status.stages.is_empty()),
         (gates, !status.gates.is_empty()),
@@ -80,6 +67,25 @@ pub fn describe(run: &PipelineRun, now: Timestamp, palette: Palette) -> String {
     text
 }
 
+/// What gates have found, a line each.
+pub fn gates(found: &[GateVerdict]) -> Table {
+    let mut gates = Table::new(&["GATE", "RESULT", "MEASURED", "MESSAGE"], &[]);
+    gates.rows(found.iter().map(|gate| {
+        let tone = match gate.result {
+            GateResult::Passed => Tone::Good,
+            GateResult::Warned | GateResult::Waived => Tone::Warn,
+            GateResult::Failed | GateResult::NoData => Tone::Bad,
+        };
+        [
+            gate.name.as_str().into(),
+            Cell::new(tone, gate.result.as_str()),
+            gate.measured.clone().unwrap_or_default().into(),
+            gate.message.clone().unwrap_or_default().into(),
+        ]
+    }));
+    gates
+}
+
 fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table {
     let sha = status.sha.as_deref().or(run.spec.sha.as_deref());
     Table::facts([
@@ -94,6 +100,13 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Table
                 status.finished_at.as_ref(),
                 now,
             )),
+        ),
+        (
+            "version",
+            status
+                .version
+                .as_ref()
+                .and_then(|version| version.number.clone()),
         ),
         ("release", status.release.clone()),
         ("message", status.message.clone()),
@@ -124,7 +137,8 @@ const fn tone(phase: RunPhase) -> Tone {
     }
 }
 
-fn short(sha: &str) -> String {
+/// The digits of a commit that people read.
+pub fn short(sha: &str) -> String {
     sha.chars().take(SHORT).collect()
 }
 

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Build, EnvVar, Matrix, Package, PodSettings, Reports, Sbom, Service, Sign, Tag};
+use super::{
+    Build, EnvVar, Matrix, Package, PodSettings, Publication, Reports, Sbom, Service, Sign, Tag,
+};
 use crate::schema::{self, closed_set};
 
 /// What every stage has unless it says otherwise.
@@ -85,6 +87,10 @@ closed_set! {
         SBOM,
         /// Signs images, and what is known about them. At most once.
         Sign,
+        /// Hands out what was made by a script, once everything has passed. At most once.
+        Publish,
+        /// Gives the commit its version in the repository, once everything has passed. At most once.
+        Release,
     }
 }
 
@@ -98,24 +104,30 @@ impl StageType {
             | Self::Benchmark
             | Self::Smoke
             | Self::Migrate
+            | Self::Publish
             | Self::Custom => true,
-            Self::Build | Self::SBOM | Self::Sign | Self::Tag => false,
+            Self::Build | Self::SBOM | Self::Sign | Self::Tag | Self::Release => false,
         }
     }
 
     /// Whether it runs only once every other stage has succeeded and no gate stands against it.
     pub const fn is_after_gates(self) -> bool {
-        matches!(self, Self::Sign | Self::Tag)
+        matches!(self, Self::Sign | Self::Tag) || self.is_last()
+    }
+
+    /// Whether it waits for all other stages that run after the gates: what it does cannot be taken back.
+    pub const fn is_last(self) -> bool {
+        matches!(self, Self::Publish | Self::Release)
     }
 
     /// Whether its pod has the repository.
     pub const fn has_source(self) -> bool {
-        !matches!(self, Self::SBOM | Self::Sign | Self::Tag)
+        !matches!(self, Self::SBOM | Self::Sign | Self::Tag | Self::Release)
     }
 
     /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
     pub const fn is_at_most_once(self) -> bool {
-        matches!(self, Self::Migrate | Self::Sign)
+        matches!(self, Self::Migrate | Self::Sign) || self.is_last()
     }
 }
 
@@ -123,7 +135,7 @@ impl StageType {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("!(self.type in ['Test', 'Lint', 'Scan', 'Benchmark', 'Smoke', 'Migrate', 'Custom']) || (has(self.run) && !has(self.build))",
+    ("!(self.type in ['Test', 'Lint', 'Scan', 'Benchmark', 'Smoke', 'Migrate', 'Custom', 'Publish']) || (has(self.run) && !has(self.build))",
      "a stage of this type needs run and takes no build: only a Build stage builds"),
     ("self.type != 'Build' || (has(self.build) && !has(self.run))",
      "a Build stage needs build and takes no run: what is built stands in the Dockerfile"),
@@ -145,7 +157,7 @@ impl StageType {
      "a Tag stage needs tag and takes no run, build, image, matrix, reports or env: it runs nothing of yours"),
     ("self.type == 'Tag' || !has(self.tag)",
      "only a Tag stage takes tag: make one, with the names that images are to have"),
-    ("!(self.type in ['Migrate', 'Sign']) || !has(self.retry)",
+    ("!(self.type in ['Migrate', 'Sign', 'Publish', 'Release']) || !has(self.retry)",
      "a stage of this type takes no retry: it runs at most once"),
     ("self.type != 'Sign' || has(self.sign)",
      "a Sign stage needs sign: the key"),
@@ -155,15 +167,22 @@ impl StageType {
      "only an SBOM stage takes sbom: set type: SBOM"),
     ("!(self.type in ['SBOM', 'Sign']) || !(has(self.run) || has(self.build) || has(self.image) || has(self.reports) || has(self.matrix) || has(self.env))",
      "an SBOM or Sign stage runs nothing of yours: it takes no run, build, image, reports, matrix or env"),
-    ("self.type != 'Sign' || !has(self.always) || !self.always",
-     "a Sign stage comes after the gates: it cannot run always"),
+    ("!(self.type in ['Sign', 'Publish', 'Release']) || !has(self.always) || !self.always",
+     "a stage of this type comes after the gates: it cannot run always"),
+    ("self.type != 'Release' || (has(self.release) && !has(self.run) && !has(self.build) && !has(self.image) && !has(self.matrix) && !has(self.reports) && !has(self.env))",
+     "a Release stage needs release and takes no run, build, image, matrix, reports or env: it runs nothing of yours"),
+    ("self.type == 'Release' || !has(self.release)",
+     "only a Release stage takes release: set type: Release"),
+    ("self.type != 'Publish' || !(has(self.matrix) || has(self.packages) || has(self.changes))",
+     "a Publish stage hands out what others have made, once: it takes no matrix, packages or changes"),
 ]))]
 pub struct Stage {
     /// Name of the stage; logs, gates and messages use it. Example: `unit`.
     #[schemars(transform = schema::name)]
     pub name: String,
     /// What the stage does: `Build` builds an image, `SBOM` lists what is in it, `Sign` signs it and `Tag` gives it its tags, both once
-    /// everything has passed; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
+    /// everything has passed; `Release` gives the commit its version in the repository, and `Publish` hands out what was made by a
+    /// script, both after that; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
     /// run a script, and say what a failure of it is called.
     #[serde(rename = "type")]
     pub type_: StageType,
@@ -258,6 +277,9 @@ pub struct Stage {
     /// Which images are signed, and with which key. Only for `Sign`. Example: `{keyRef: {name: cosign}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign: Option<Sign>,
+    /// What is left in the repository. Only for `Release`. Example: `{changelog: CHANGELOG.md}`; `{}` for the tag alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Publication>,
 }
 
 impl Stage {

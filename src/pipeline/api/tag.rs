@@ -19,7 +19,7 @@ pub struct Tag {
     #[schemars(transform = schema::names::<8>)]
     pub images: Vec<String>,
     /// The tags, 1 to 8. `{{branch}}` stands for the branch, with `-` for what a tag cannot have, `{{sha}}` for the
-    /// commit, `{{shortSha}}` for its first 7 characters. In runs of a tag such as `v1.2.3`, `{{version}}` stands for
+    /// commit, `{{shortSha}}` for its first 7 characters. In runs with a version, or of a tag such as `v1.2.3`, `{{version}}` stands for
     /// `1.2.3`, `{{minor}}` for `1.2`, `{{major}}` for `1` and `{{latest}}` for `latest`; the last three are left where a newer
     /// version has them, are not written for versions such as `1.2.3-rc.1`, and need `{{version}}` beside them. Names with one
     /// of the four are left out in other runs. Example: `["{{branch}}", "{{branch}}-{{shortSha}}", "{{version}}", "{{minor}}"]`.

@@ -7,6 +7,7 @@ use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use proptest::prelude::*;
 
 fn verbs(plan: &Plan<Memory>) -> Vec<&'static str> {
     plan.actions.iter().map(Action::verb).collect()
@@ -202,6 +203,82 @@ fn old_runs_go_and_those_that_run_or_are_the_head_stay() {
         .collect();
     assert_eq!(deleted, ["uid-c", "uid-e"]);
     assert_eq!(plan.progress.last_run.as_ref().unwrap().sha, Some(sha('b')));
+}
+
+fn deleted(plan: &Plan<Memory>) -> Vec<&str> {
+    let deleted = plan.actions.iter().filter_map(|action| match action {
+        Action::Delete { target, .. } => Some(target.uid.as_str()),
+        _ => None,
+    });
+    deleted.collect()
+}
+
+#[test]
+fn runs_go_by_their_age_too() {
+    let mut seen = a_pipeline().at('a', 0);
+    seen.spec.retention.max_age = Some(std::time::Duration::from_hours(1).into());
+    let mut seen = seen
+        .with_run('a', RunPhase::Succeeded, 9000)
+        .with_run('b', RunPhase::Succeeded, 8000)
+        .with_run('c', RunPhase::Failed, 7000)
+        .with_run('d', RunPhase::Running, 6000);
+    for (run, minutes) in seen.runs.iter_mut().zip([0, 59, 61, 120]) {
+        let ago = SignedDuration::from_mins(minutes);
+        run.finished_at = run.phase.is_finished().then(|| NOW - ago);
+    }
+    assert_eq!(
+        deleted(&plan(&seen, NOW)),
+        ["uid-b"],
+        "the last is the head"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_run_goes_that_somebody_needs(
+        runs in proptest::collection::vec((0..6usize, 0..4usize, any::<bool>()), 0..16), kept in 1..4u32, has_age in any::<bool>(),
+    ) {
+        let mut seen = a_pipeline().at('a', 0);
+        seen.spec.retention.succeeded = kept;
+        seen.spec.retention.failed = kept;
+        seen.spec.retention.max_age = has_age.then(|| std::time::Duration::from_mins(1).into());
+        let phases = [
+            RunPhase::Queued, RunPhase::Running, RunPhase::Succeeded, RunPhase::Failed, RunPhase::Cancelled, RunPhase::TimedOut,
+        ];
+        for (at, (phase, release, is_old)) in runs.into_iter().enumerate() {
+            let digit = char::from_digit(u32::try_from(at % 16).unwrap(), 16).unwrap();
+            seen = seen.with_run(digit, phases[phase], 1000 + i64::try_from(at).unwrap());
+            let run = seen.runs.last_mut().unwrap();
+            run.release = (release > 0).then(|| format!("r{release}"));
+            run.finished_at = run.phase.is_finished().then(|| NOW - SignedDuration::from_mins(if is_old { 5 } else { 0 }));
+        }
+        seen.in_use = ["r1".to_owned(), "r3".to_owned()].into();
+        let plan = plan(&seen, NOW);
+        let gone = deleted(&plan);
+        let head = render::run_key(&seen, &sha('a'));
+        for run in seen.runs.iter().filter(|run| gone.contains(&run.target.uid.as_str())) {
+            prop_assert!(run.phase.is_finished());
+            prop_assert!(run.target.key != head);
+            prop_assert!(run.release.as_ref().is_none_or(|name| !seen.in_use.contains(name)));
+        }
+        // And what nobody needs does not pile up.
+        let stays = |run: &&super::super::observed::Run| run.phase == RunPhase::Succeeded && !gone.contains(&run.target.uid.as_str());
+        let others = seen.runs.iter().filter(stays).filter(|run| {
+            run.target.key != head && run.release.as_ref().is_none_or(|name| !seen.in_use.contains(name))
+        });
+        prop_assert!(others.count() <= usize::try_from(kept).unwrap());
+    }
+}
+
+#[test]
+fn a_commit_that_a_run_pushes_starts_no_other() {
+    let mut seen = a_pipeline().at('b', 0).with_run('a', RunPhase::Running, 10);
+    seen.runs[0].is_publishing = true;
+    assert_eq!(verbs(&plan(&seen, NOW)), [""; 0], "it may be its own");
+    seen.runs[0].is_publishing = false;
+    assert_eq!(verbs(&plan(&seen, NOW)), ["create"]);
+    seen.released = vec![sha('b')];
+    assert_eq!(verbs(&plan(&seen, NOW)), [""; 0]);
 }
 
 #[test]

@@ -40,6 +40,8 @@ closed_set! {
         Service,
         /// The registry refused the image.
         Registry,
+        /// What was made could not be handed out, or the version not be left in the repository.
+        Publish,
         /// The node does not allow what keeps a build apart from it.
         Isolation,
         /// The node cannot run programs of the platform that is built.
@@ -61,7 +63,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<63>)]
     pub cell: Option<String>,
-    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Isolation`, `Platform` or `Config`.
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Publish`, `Isolation`, `Platform` or `Config`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

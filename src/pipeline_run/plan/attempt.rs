@@ -210,16 +210,18 @@ impl Draft<'_> {
         if self.next.commit_from.as_ref() != Some(&part.id()) {
             return;
         }
-        let Some((commit, changes)) = verdict::commits(job) else {
+        let Some(told) = verdict::commits(job) else {
             return;
         };
         // A report can be forged by nobody but us; still, another commit is not the one that was asked for.
-        if Some(&commit.sha) != self.next.sha.as_ref() {
+        if Some(&told.commit.sha) != self.next.sha.as_ref() {
             return;
         }
-        self.next.commit.get_or_insert(commit);
+        self.next.commit.get_or_insert(told.commit);
         if self.next.changes.is_empty() {
-            self.next.changes = changes;
+            self.next.changes = told.changes;
+            self.next.bump = told.bump;
+            self.next.breaking = told.breaking;
         }
     }
 
@@ -256,6 +258,7 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Evicted
         | FailureKind::Clone
         | FailureKind::Registry
+        | FailureKind::Publish
         | FailureKind::Isolation
         | FailureKind::Platform
         | FailureKind::Config => false,

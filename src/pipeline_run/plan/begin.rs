@@ -10,7 +10,7 @@ use super::super::api::{
 use super::super::builder;
 use super::super::observed::Origin;
 use super::attempt::Part;
-use super::{Draft, LOOK_AGAIN, cells};
+use super::{Draft, LOOK_AGAIN, cells, uses_version};
 use crate::model::plan::Why;
 use crate::pipeline::api::{PipelineSpec, Stage, StageType};
 use crate::pipeline::matrix;
@@ -121,6 +121,12 @@ impl Draft<'_> {
             self.next.commit.clone_from(&origin.commit);
             self.next.changes.clone_from(&origin.changes);
             self.next.previous.clone_from(&origin.previous);
+            self.next.bump = origin.bump;
+            self.next.breaking.clone_from(&origin.breaking);
+        }
+        if uses_version(&self.next) {
+            self.next.version.clone_from(&origin.version);
+            self.next.published.clone_from(&origin.published);
         }
         let stages = &self.next.stages;
         let is_done = |artifact: &str| {

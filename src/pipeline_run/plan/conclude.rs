@@ -105,7 +105,8 @@ impl Draft<'_> {
         })
     }
 
-    fn makes_release(&self, spec: &PipelineSpec) -> bool {
+    /// Whether a run that has passed makes a Release.
+    pub(super) fn makes_release(&self, spec: &PipelineSpec) -> bool {
         let git_ref = &self.seen.spec.git_ref;
         let is_meant = match refs::tag_of(git_ref) {
             Some(tag) => {

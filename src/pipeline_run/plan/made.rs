@@ -1,7 +1,7 @@
 //! What the stages of a run have made, and whether there is anything for those that are about it. No I/O.
 
-use super::super::api::{Artifact, ArtifactKind};
-use super::super::{render, tag};
+use super::super::api::{Artifact, ArtifactKind, RunVersion};
+use super::super::{render, tag, version};
 use super::Draft;
 use super::attempt::Part;
 use crate::pipeline::api::{PipelineSpec, Stage};
@@ -11,15 +11,31 @@ use crate::runner::report::PackageReport;
 impl Draft<'_> {
     /// Why there is nothing to do for a stage whose turn has come, if so.
     pub(super) fn lacks(&self, spec: &PipelineSpec, stage: &Stage) -> Option<String> {
-        if !stage.type_.has_source() && !render::has_subjects(spec, &self.next, stage) {
+        if stage.type_.is_last() {
+            if !self.makes_release(spec) {
+                return Some("not started, because the run makes no Release".to_owned());
+            }
+            let known = self.next.version.as_ref();
+            let without = known.filter(|version| version.number.is_none());
+            if let Some(RunVersion { message, .. }) = without {
+                return Some(format!(
+                    "not started, because there is no version: {message}"
+                ));
+            }
+        }
+        let is_about_images = !stage.type_.has_source() && stage.release.is_none();
+        if is_about_images && !render::has_subjects(spec, &self.next, stage) {
             let why = "not started, because the run has made nothing that it is about";
             return Some(why.to_owned());
         }
         let sha = self.next.sha.as_deref().unwrap_or_default();
         let git_ref = &self.seen.spec.git_ref;
+        let version = version::of_run(spec, git_ref, &self.next);
         let tags = stage.tag.as_ref();
-        if tags.is_some_and(|tags| tag::names(&tags.names, git_ref, sha).is_empty()) {
-            let why = "not started, because all its tags are for versions (refs/tags/v1.2.3)";
+        if tags
+            .is_some_and(|tags| tag::names(&tags.names, git_ref, sha, version.as_ref()).is_empty())
+        {
+            let why = "not started, because all its tags are for versions, and this run has none";
             return Some(why.to_owned());
         }
         let is_made = |name: &str| {

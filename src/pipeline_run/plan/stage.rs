@@ -24,6 +24,8 @@ pub(super) enum Wave {
     Work,
     /// Once all work has succeeded, and no gate stands against it.
     AfterGates,
+    /// After those: what cannot be taken back.
+    Last,
     /// At the very end, whatever happened.
     Always,
 }
@@ -33,6 +35,8 @@ impl Wave {
     pub(super) fn of(stage: &Stage) -> Self {
         if stage.always() {
             Self::Always
+        } else if stage.type_.is_last() {
+            Self::Last
         } else if stage.type_.is_after_gates() {
             Self::AfterGates
         } else {
@@ -51,9 +55,14 @@ impl Draft<'_> {
 
     /// Starts what can start now. Tells whether every stage is over.
     pub(super) fn start_stages(&mut self, spec: &PipelineSpec) -> bool {
-        for wave in [Wave::Work, Wave::AfterGates, Wave::Always] {
+        for wave in [Wave::Work, Wave::AfterGates, Wave::Last, Wave::Always] {
             if wave == Wave::AfterGates {
                 self.judge_gates(spec);
+                if !self.settle_version(spec) {
+                    return false;
+                }
+            }
+            if matches!(wave, Wave::AfterGates | Wave::Last) {
                 self.skip_unless_passed(spec);
             }
             // One that is skipped may be what another one waits for, wherever it stands in the list.
@@ -78,7 +87,8 @@ impl Draft<'_> {
 
     /// Whether something other than what runs always is still to be done.
     pub(super) fn has_work_left(&self, spec: &PipelineSpec) -> bool {
-        !self.is_wave_over(spec, Wave::Work) || !self.is_wave_over(spec, Wave::AfterGates)
+        let mut waves = [Wave::Work, Wave::AfterGates, Wave::Last].into_iter();
+        waves.any(|wave| !self.is_wave_over(spec, wave))
     }
 
     fn for_each(
@@ -114,7 +124,7 @@ impl Draft<'_> {
             return;
         }
         self.for_each(spec, StagePhase::Pending, |_, stage, status| {
-            if Wave::of(stage) == Wave::AfterGates {
+            if stage.type_.is_after_gates() {
                 let why = "not started, because a stage failed or a gate did not pass".to_owned();
                 skip(status, SkipReason::Gates, why);
             }
@@ -341,6 +351,7 @@ impl Draft<'_> {
             self.next.attestations.retain(is_other);
             self.next.attestations.push(said);
         }
+        self.next.published.extend(ending.published);
         self.take_in_packages(part, ending.packages);
         if let Some(digest) = ending.digest {
             own.digest = part.cell.map(|_| digest.clone());

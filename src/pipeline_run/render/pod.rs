@@ -14,8 +14,8 @@ mod variable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{At, build, publish, sidecar, supply};
-use crate::pipeline::api::{Gate, PipelineSpec, Reports, SecurityProfile, Stage};
+use super::{At, build, publish, repository, sidecar, supply};
+use crate::pipeline::api::{Gate, GitCredentials, PipelineSpec, Reports, SecurityProfile, Stage};
 use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
@@ -94,6 +94,7 @@ fn parts(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Par
     };
     let own = supply::sign(seen, spec, stage, at);
     let own = own.or_else(|| publish::container(seen, spec, stage, at));
+    let own = own.or_else(|| repository::container(seen, spec, stage, at));
     if let Some((main, volumes)) = own {
         // Nothing but what is in the runner's image, and the keys that it takes.
         parts = Parts {
@@ -194,32 +195,53 @@ fn add_source(
         "volumeMounts": [{"name": "workspace", "mountPath": task::WORKSPACE}],
         "securityContext": confined(),
     });
-    let git = &spec.source.git;
-    if let Some(bundle) = &git.ca_bundle {
-        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
-        push(&mut source["volumeMounts"], mount);
-        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
-        let map = json!({"name": bundle.config_map_name, "items": items});
-        parts.volumes.push(json!({"name": "ca", "configMap": map}));
-    }
-    if let Some(credentials) = &git.credentials {
-        let mount = json!({"name": "git", "mountPath": GIT_FOLDER, "readOnly": true});
-        push(&mut source["volumeMounts"], mount);
-        let password = credentials.password();
-        let items = json!([{"key": password.key, "path": "password"}]);
-        let secret = json!({"secretName": password.name, "items": items});
-        parts.volumes.push(json!({"name": "git", "secret": secret}));
-    }
+    let credentials = spec.source.git.credentials.as_ref();
+    let volumes = mount_git(&mut source, spec, credentials);
+    parts.volumes.extend(volumes);
     parts.init.push(source);
 }
 
-fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage), at: At<'_>) -> SourceTask {
-    let git = &spec.source.git;
-    let bundle = git.ca_bundle.as_ref();
-    let login = git.credentials.as_ref().map(|credentials| GitLogin {
+/// Mounts what a container needs to reach the repository; the volumes.
+pub(super) fn mount_git(
+    container: &mut Value,
+    spec: &PipelineSpec,
+    credentials: Option<&GitCredentials>,
+) -> Vec<Value> {
+    let mut volumes = Vec::new();
+    if let Some(bundle) = &spec.source.git.ca_bundle {
+        let mount = json!({"name": "ca", "mountPath": CA_FOLDER, "readOnly": true});
+        push(&mut container["volumeMounts"], mount);
+        let items = json!([{"key": bundle.key, "path": "ca.crt"}]);
+        let map = json!({"name": bundle.config_map_name, "items": items});
+        volumes.push(json!({"name": "ca", "configMap": map}));
+    }
+    if let Some(credentials) = credentials {
+        let mount = json!({"name": "git", "mountPath": GIT_FOLDER, "readOnly": true});
+        push(&mut container["volumeMounts"], mount);
+        let password = credentials.password();
+        let items = json!([{"key": password.key, "path": "password"}]);
+        let secret = json!({"secretName": password.name, "items": items});
+        volumes.push(json!({"name": "git", "secret": secret}));
+    }
+    volumes
+}
+
+/// Who asks a repository, in a container with the password.
+pub(super) fn git_login(credentials: &GitCredentials) -> GitLogin {
+    GitLogin {
         username: credentials.username().to_owned(),
         password_file: task::GIT_PASSWORD.to_owned(),
-    });
+    }
+}
+
+pub(super) fn source_task(
+    seen: &Observed,
+    (spec, stage): (&PipelineSpec, &Stage),
+    at: At<'_>,
+) -> SourceTask {
+    let git = &spec.source.git;
+    let bundle = git.ca_bundle.as_ref();
+    let login = git.credentials.as_ref().map(git_login);
     SourceTask {
         url: git.url.clone(),
         insecure: git.insecure,
@@ -227,6 +249,7 @@ fn source_task(seen: &Observed, (spec, stage): (&PipelineSpec, &Stage), at: At<'
         since: at.since.filter(|_| at.reports_changes).map(str::to_owned),
         git_ref: at.reports_changes.then(|| seen.spec.git_ref.clone()),
         changes: at.reports_changes,
+        version: spec.release.version.clone().filter(|_| at.reports_changes),
         ca_file: bundle.map(|_| format!("{CA_FOLDER}/ca.crt")),
         login,
         depth: git.fetch_depth(),

@@ -11,7 +11,7 @@ use crate::pipeline::api::{Build, PipelineSpec, Stage, Tag};
 use crate::pipeline::matrix::{self, Cell};
 use crate::pipeline_run::api::{Artifact, ArtifactKind};
 use crate::pipeline_run::observed::Observed;
-use crate::pipeline_run::tag;
+use crate::pipeline_run::{tag, version};
 use crate::runner::task::{IndexTask, Joined, Subject, TagTask};
 
 /// Whether the pod of a stage, or of a cell of it, has the repository.
@@ -41,7 +41,9 @@ fn tag(
     (stage, tag): (&Stage, &Tag),
 ) -> (Value, Vec<Value>) {
     let mut logins = Logins::default();
-    let names = tag::names(&tag.names, &seen.spec.git_ref, at.sha);
+    let git_ref = &seen.spec.git_ref;
+    let version = version::of_run(spec, git_ref, at.run);
+    let names = tag::names(&tag.names, git_ref, at.sha, version.as_ref());
     let images = subjects(spec, at.run, &tag.images).into_iter();
     let images = images.flat_map(|(artifact, build)| everywhere(&mut logins, artifact, build));
     let task = TagTask {

@@ -10,6 +10,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Package, PipelineSpec};
 use crate::pipeline_run::api::{Artifact, ArtifactKind, Commit, PipelineRunStatus, StageStatus};
 use crate::pipeline_run::observed::Observed;
+use crate::pipeline_run::{changelog, version};
 use crate::release::api::{
     Evidence, Image, ReleaseKind, ReleaseSpec, ReleasedPackage, StageReports,
 };
@@ -43,6 +44,9 @@ pub fn release(
         commit: commit.clone(),
         changes: status.changes.clone(),
         previous: status.previous.clone().filter(|previous| *previous != name),
+        version: version::of_run(spec, &seen.spec.git_ref, status).map(|number| number.to_string()),
+        changelog: Some(changelog::of_run(seen, status)).filter(|notes| !notes.is_empty()),
+        published: status.published.clone(),
         git_ref: seen.spec.git_ref.clone(),
         evidence: Evidence {
             run: seen.key.name.clone(),

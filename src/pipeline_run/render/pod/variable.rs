@@ -14,8 +14,8 @@ use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline::supply::before;
 use crate::pipeline_run::api::{ArtifactKind, PipelineRunStatus, TriggerKind};
 use crate::pipeline_run::observed::Observed;
-use crate::pipeline_run::param;
 use crate::pipeline_run::render::At;
+use crate::pipeline_run::{param, version};
 use crate::runner::task::{self, SecretSource};
 
 /// One environment variable.
@@ -119,7 +119,16 @@ pub(super) fn all(
         .result
         .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str()));
     let tag = tag.map(|tag| ("SLIPWAY_TAG", tag));
-    let ours = ours.into_iter().chain(tag).chain(cell).chain(result);
+    let version = version::of_run(spec, git_ref, at.run).map(|version| version.to_string());
+    let version = version
+        .as_deref()
+        .map(|version| ("SLIPWAY_VERSION", version));
+    let ours = ours
+        .into_iter()
+        .chain(tag)
+        .chain(version)
+        .chain(cell)
+        .chain(result);
     let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
     let axes = at.cell.iter().flat_map(|cell| &cell.values);
     let axes = axes.map(|(axis, value)| {

@@ -1,0 +1,105 @@
+//! Verbs about Releases. Talks to the API server.
+
+pub mod table;
+
+use clap::Subcommand;
+use kube::ResourceExt;
+
+use super::cluster::{Place, Server};
+use super::text::Palette;
+use super::{Answer, Output, in_runtime};
+use crate::release::api::Release;
+use crate::release::notes::notes;
+
+/// What to do with Releases.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the Releases of a namespace, newest first.
+    List(ListArgs),
+    /// Show a Release with what is in it, and the evidence for it.
+    Show(Args),
+    /// Print what is new in a Release, as Markdown.
+    Notes(NotesArgs),
+}
+
+/// Which Releases.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Where they are.
+    #[command(flatten)]
+    pub place: Place,
+    /// Only those of this Pipeline.
+    #[arg(long)]
+    pub pipeline: Option<String>,
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Which Release.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the Release.
+    pub name: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Whose notes.
+#[derive(Debug, clap::Args)]
+pub struct NotesArgs {
+    /// Name of the Release.
+    pub name: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Does it.
+pub fn run(verb: &Verb, palette: Palette) -> Answer {
+    match verb {
+        Verb::List(args) => in_runtime(list(args, palette)),
+        Verb::Show(args) => in_runtime(show(args, palette)),
+        Verb::Notes(args) => in_runtime(tell(args)),
+    }
+}
+
+async fn list(args: &ListArgs, palette: Palette) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let mut releases: Vec<Release> = server.list("").await?;
+    let wanted = args.pipeline.as_ref();
+    releases.retain(|release| wanted.is_none_or(|name| release.spec.pipeline == *name));
+    releases.sort_by_key(|release| {
+        std::cmp::Reverse((release.creation_timestamp(), release.name_any()))
+    });
+    let document = args.output.document(&releases);
+    Ok(Answer {
+        text: document.unwrap_or_else(|| table::list(&releases, server.now(), palette)),
+        ..Answer::default()
+    })
+}
+
+async fn show(args: &Args, palette: Palette) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let release: Release = server.get(&args.name).await?;
+    let document = args.output.document(&release);
+    Ok(Answer {
+        text: document.unwrap_or_else(|| table::show(&release, server.now(), palette)),
+        ..Answer::default()
+    })
+}
+
+async fn tell(args: &NotesArgs) -> Result<Answer, String> {
+    let server = Server::at(&args.place).await?;
+    let release: Release = server.get(&args.name).await?;
+    let kept = release.spec.changelog;
+    Ok(Answer {
+        // One that was made before notes were kept.
+        text: kept.unwrap_or_else(|| notes(&release.spec.changes, &[])),
+        ..Answer::default()
+    })
+}

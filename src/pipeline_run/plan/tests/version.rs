@@ -1,0 +1,260 @@
+//! Versions: settled once, by one run after the other, and used by what comes after the gates.
+
+use super::super::super::observed::Rival;
+use super::super::super::testing::commit;
+use super::*;
+use crate::pipeline_run::api::{Bump, Commit, SkipReason};
+use crate::release::api::Release;
+use crate::runner::report::{SourceReport, StageReport};
+use crate::runner::task::{ReleaseTask, TagTask, VARIABLE};
+
+const BUILD: &str = "api-1-image-1";
+const TAGS: &str = "api-1-tags-1";
+const VERSION: &str = "api-1-version-1";
+const UPLOAD: &str = "api-1-upload-1";
+
+/// A run with everything that has to do with versions.
+fn versioned() -> Observed {
+    let seen = running(&json!([
+        {"name": "image", "type": "Build", "build": {"image": "registry.example/shop/api"}},
+        {"name": "tags", "type": "Tag", "tag": {"names": ["{{version}}", "{{branch}}"]}},
+    ]));
+    let Snapshot::Taken(spec) = &seen.snapshot else {
+        panic!("no spec");
+    };
+    let mut spec = serde_json::to_value(spec).unwrap();
+    spec["release"] = json!({"version": {"initial": "1.0.0"}});
+    let more = [
+        json!({"name": "version", "type": "Release", "needs": ["upload"],
+               "release": {"credentials": {"secretName": "push"}, "changelog": "CHANGELOG.md"}}),
+        json!({"name": "upload", "type": "Publish", "image": "twine", "run": "twine upload dist/*"}),
+    ];
+    spec["stages"].as_array_mut().unwrap().extend(more);
+    let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(spec::problems(&spec), []);
+    Observed {
+        snapshot: Snapshot::Taken(Box::new(spec)),
+        ..seen
+    }
+}
+
+/// The image is built; its commits ask for that.
+fn built_for(seen: Observed, bump: Bump) -> Observed {
+    let seen = then(seen);
+    with_job(seen, BUILD, |job| {
+        job.over(NOW, 0, built('9')).with_pod(|pod| {
+            let mut report = SourceReport {
+                commit: Some(commit('a')),
+                bump: Some(bump),
+                ..SourceReport::default()
+            };
+            report.push_change(&Commit {
+                subject: "feat: a".into(),
+                ..commit('a')
+            });
+            let source = pod.ended.get_mut("source").unwrap();
+            source.message = report.encode();
+        })
+    })
+}
+
+fn number(seen: &Observed) -> Option<&str> {
+    seen.status.version.as_ref()?.number.as_deref()
+}
+
+fn task_of<T: serde::de::DeserializeOwned>(plan: &Plan<PipelineRunStatus>) -> T {
+    let env = &created(plan)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
+    let mut env = env.as_array().unwrap().iter();
+    let task = env.find(|env| env["name"] == VARIABLE).unwrap();
+    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
+}
+
+fn rival(name: &str, seconds: i64, has_begun: bool) -> Rival {
+    Rival {
+        name: name.into(),
+        created_at: NOW + SignedDuration::from_secs(seconds),
+        has_begun,
+    }
+}
+
+#[test]
+fn a_version_is_on_record_before_anything_is_made_with_it() {
+    let seen = built_for(versioned(), Bump::Minor);
+    let first = plan(&seen, NOW);
+    assert_eq!(names(&first), [""; 0], "nothing but the record");
+    assert_eq!(first.wake, Some(NOW));
+    let seen = then(seen);
+    assert_eq!(number(&seen), Some("1.0.0"));
+    let tags = plan(&seen, NOW);
+    assert_eq!(names(&tags), [TAGS]);
+    assert_eq!(task_of::<TagTask>(&tags).names, ["1.0.0", "main"]);
+}
+
+#[test]
+fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
+    let seen = then(then(built_for(versioned(), Bump::Minor)));
+    let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    let uploads = plan(&seen, NOW);
+    assert_eq!(names(&uploads), [UPLOAD]);
+    let env = &created(&uploads)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
+    let mut env = env.as_array().unwrap().iter();
+    assert!(env.any(|env| env["name"] == "SLIPWAY_VERSION" && env["value"] == "1.0.0"));
+    let seen = with_job(then(seen), UPLOAD, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let versions = plan(&seen, NOW);
+    assert_eq!(names(&versions), [VERSION]);
+    let task: ReleaseTask = task_of(&versions);
+    assert_eq!(
+        (task.tag.as_str(), task.version.as_str()),
+        ("v1.0.0", "1.0.0")
+    );
+    assert_eq!(task.branch.as_deref(), Some("refs/heads/main"));
+    assert!(
+        task.notes.starts_with("### Features\n\n- a ("),
+        "{}",
+        task.notes
+    );
+    let pod = &created(&versions)[0].body["spec"]["template"]["spec"];
+    let text = pod.to_string();
+    assert!(
+        text.contains("\"claim\"") && !text.contains("\"source\","),
+        "{text}"
+    );
+
+    let pushed = StageReport {
+        published: vec![sha('e')],
+        ..StageReport::default()
+    };
+    let seen = with_job(then(seen), VERSION, |job| job.over(NOW, 0, pushed));
+    let made = plan(&seen, NOW);
+    let release = created(&made)[0];
+    assert_eq!(release.kind, ObjectKind::Release);
+    let spec = &release.body["spec"];
+    assert_eq!(spec["version"], "1.0.0");
+    assert_eq!(spec["published"], json!([sha('e')]));
+    assert!(spec["changelog"].as_str().unwrap().contains("### Features"));
+}
+
+#[test]
+fn a_run_waits_for_another_that_has_a_version() {
+    for (seconds, has_begun) in [(-1, false), (1, false), (1, true)] {
+        let mut seen = built_for(versioned(), Bump::Minor);
+        seen.rivals = vec![rival("api-2", seconds, has_begun)];
+        let plan = plan(&seen, NOW);
+        assert_eq!(names(&plan), [""; 0]);
+        assert_eq!(plan.progress.version, None);
+        assert!(
+            plan.why.message.contains("waiting for run api-2"),
+            "{}",
+            plan.why.message
+        );
+        assert!(plan.wake.is_some());
+    }
+}
+
+#[test]
+fn of_two_runs_that_have_put_down_a_version_one_goes_on() {
+    let settled = || then(built_for(versioned(), Bump::Minor));
+    // The older one stands, and waits for the younger to see it.
+    let mut seen = settled();
+    seen.rivals = vec![rival("api-2", 1, false)];
+    let waits = plan(&seen, NOW);
+    assert_eq!(names(&waits), [""; 0]);
+    assert_eq!(waits.progress.version, seen.status.version);
+    // The younger gives way; so does the older to one that has begun.
+    for (seconds, has_begun) in [(-1, false), (1, true)] {
+        let mut seen = settled();
+        seen.rivals = vec![rival("api-2", seconds, has_begun)];
+        let gives_way = plan(&seen, NOW);
+        assert_eq!(names(&gives_way), [""; 0]);
+        assert_eq!(gives_way.progress.version, None);
+    }
+    // Once it has begun, it goes on.
+    let mut seen = then(settled());
+    seen.rivals = vec![rival("api-2", -1, false)];
+    assert_eq!(plan(&seen, NOW).progress.version, seen.status.version);
+}
+
+#[test]
+fn commits_that_ask_for_nothing_make_a_release_without_version() {
+    let known: Release = serde_json::from_value(json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-0", "namespace": "shop"},
+        "spec": {"pipeline": "api", "version": "1.2.0", "commit": commit('b'), "ref": "refs/heads/main",
+                 "images": [], "evidence": {"run": "api-0"}},
+    }))
+    .unwrap();
+    let mut seen = versioned();
+    seen.releases = vec![std::sync::Arc::new(known)];
+    let seen = then(built_for(seen, Bump::None));
+    let version = seen.status.version.clone().unwrap();
+    assert_eq!(version.number, None);
+    assert_eq!(
+        version.message,
+        "no commit since 1.2.0 asks for a new version"
+    );
+    let tags = plan(&seen, NOW);
+    assert_eq!(task_of::<TagTask>(&tags).names, ["main"]);
+    let seen = with_job(then(seen), TAGS, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let made = plan(&seen, NOW);
+    for name in ["version", "upload"] {
+        let stage = stage(&made.progress, name);
+        assert_eq!(stage.skipped_because, Some(SkipReason::Nothing), "{name}");
+    }
+    assert_eq!(created(&made)[0].body["spec"].get("version"), None);
+}
+
+#[test]
+fn a_run_of_a_tag_has_its_version() {
+    let mut seen = versioned();
+    seen.spec.git_ref = "refs/tags/v2.0.0".into();
+    if let Snapshot::Taken(spec) = &mut seen.snapshot {
+        spec.release.when = serde_json::from_value(json!({"tags": "v*"})).unwrap();
+    }
+    let seen = built_for(seen, Bump::None);
+    let tags = plan(&seen, NOW);
+    assert_eq!(names(&tags), [TAGS]);
+    assert_eq!(task_of::<TagTask>(&tags).names, ["2.0.0", "v2.0.0"]);
+}
+
+#[test]
+fn a_failure_before_the_gates_settles_nothing() {
+    let seen = then(versioned());
+    let seen = with_job(seen, BUILD, |job| job.over(NOW, 1, StageReport::default()));
+    let over = plan(&seen, NOW);
+    assert_eq!(over.progress.version, None);
+    assert_eq!(
+        stage(&over.progress, "version").skipped_because,
+        Some(SkipReason::Gates)
+    );
+}
+
+#[test]
+fn what_had_no_version_is_told_with_the_next_one() {
+    let docs = Commit {
+        subject: "docs: say it".into(),
+        ..commit('b')
+    };
+    let known: Release = serde_json::from_value(json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-0", "namespace": "shop"},
+        "spec": {"pipeline": "api", "commit": docs, "changes": [docs], "ref": "refs/heads/main",
+                 "images": [], "evidence": {"run": "api-0"}},
+    }))
+    .unwrap();
+    let mut seen = versioned();
+    seen.releases = vec![std::sync::Arc::new(known)];
+    let seen = then(then(built_for(seen, Bump::Minor)));
+    let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    let seen = with_job(then(seen), UPLOAD, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let task: ReleaseTask = task_of(&plan(&seen, NOW));
+    let parts = ["### Features\n\n- a (", "### Documentation\n\n- say it ("];
+    assert!(
+        parts.iter().all(|part| task.notes.contains(part)),
+        "{}",
+        task.notes
+    );
+}
