@@ -18,3 +18,4 @@ pub mod signed;
 pub mod span;
 pub mod trouble;
 pub mod weight;
+pub mod zone;

@@ -11,6 +11,7 @@ use super::api::{GitSource, Pipeline};
 use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::api::{Decision, DecisionAction};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -29,7 +30,7 @@ pub async fn observe(
         .pipeline_runs
         .children_of(ObjectKind::Pipeline, &key)
         .iter()
-        .map(|run| read_run(run))
+        .map(|run| read_run(run, cluster))
         .collect();
     runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
     let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);
@@ -54,6 +55,7 @@ pub async fn observe(
             .collect(),
         polled_at: None,
         authorities: authorities(&pipeline.spec.source.git, &key.namespace, cluster).await?,
+        events: cluster.told.of(&key),
         key,
     };
     seen.polled_at = cluster
@@ -77,18 +79,36 @@ pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), 
     Ok(())
 }
 
-fn read_run(run: &PipelineRun) -> Run {
+fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {
     let status = run.status.as_ref();
     let created = run.metadata.creation_timestamp.as_ref();
+    let created_at = created.map(|Time(at)| *at).unwrap_or_default();
+    let has_started = status.is_some_and(|status| status.started_at.is_some());
     Run {
         target: Target::of(ObjectKind::PipelineRun, run),
-        created_at: created.map(|Time(at)| *at).unwrap_or_default(),
+        created_at,
+        git_ref: run.spec.git_ref.clone(),
+        started_by: run.spec.trigger.started_by().unwrap_or(created_at),
+        has_started,
+        awaits_approval: !has_started && awaits_approval(run, cluster),
         sha: status
             .and_then(|status| status.sha.clone())
             .or_else(|| run.spec.sha.clone()),
         phase: status.and_then(|status| status.phase).unwrap_or_default(),
         revision: status.and_then(|status| status.revision.clone()),
     }
+}
+
+/// Whether a run waits for somebody to approve it, as far as Decisions tell.
+pub fn awaits_approval(run: &PipelineRun, cluster: &Cluster) -> bool {
+    if run.spec.trigger.needs_approval != Some(true) {
+        return false;
+    }
+    let key = Key::of(run);
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::PipelineRun, &key);
+    let approves = |decision: &Arc<Decision>| decision.spec.action == DecisionAction::Approve;
+    !decisions.iter().any(approves)
 }
 
 /// Reads the CA bundle that a source names. ConfigMaps are not cached: few sources have one.

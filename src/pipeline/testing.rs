@@ -58,6 +58,7 @@ pub(crate) fn a_pipeline() -> Observed {
         revisions: Vec::new(),
         polled_at: None,
         authorities: Authorities::System,
+        events: Vec::new(),
     }
 }
 
@@ -90,6 +91,10 @@ impl Observed {
             sha: Some(sha(digit)),
             phase,
             revision: Some("api-snapshot".into()),
+            git_ref: self.git_ref(),
+            started_by: NOW - SignedDuration::from_secs(seconds_ago),
+            has_started: phase != RunPhase::Queued,
+            awaits_approval: false,
         };
         self.runs.push(run);
         self.runs

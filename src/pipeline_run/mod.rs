@@ -9,6 +9,7 @@ pub mod builder;
 pub mod fit;
 pub mod observe;
 pub mod observed;
+pub mod outside;
 pub mod param;
 pub mod plan;
 pub mod provenance;

@@ -13,7 +13,8 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{
-    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
+    Answer, Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot,
+    Tried, Trouble,
 };
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
@@ -23,7 +24,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::OUR_CONTAINERS;
-use crate::pipeline::observe::authorities;
+use crate::pipeline::observe::{authorities, awaits_approval};
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::{self, Facts, Named, Secrets};
 use crate::report::quarantine::FlakyRun;
@@ -54,6 +55,10 @@ pub async fn observe(
             owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
             generation: pipeline.metadata.generation.unwrap_or_default(),
             spec: pipeline.spec.clone(),
+            admitted: pipeline
+                .status
+                .as_ref()
+                .map_or_else(Vec::new, |status| status.admitted.clone()),
         }),
         snapshot: snapshot(&status, &origin, |name| {
             caches.controller_revisions.get(&of(name))
@@ -68,10 +73,18 @@ pub async fn observe(
         authorities: Authorities::System,
         secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: cancelled_by(&key, cluster),
+        answer: answer(run, cluster),
+        rivals: Vec::new(),
         images: cluster.images().clone(),
         status,
         key: key.clone(),
     };
+    let pipeline = seen.pipeline.as_ref();
+    if pipeline.is_some_and(|pipeline| pipeline.spec.concurrency.is_some())
+        && !seen.status.phase.unwrap_or_default().is_finished()
+    {
+        seen.rivals = rivals(&key, &pipeline_key, cluster);
+    }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
@@ -194,6 +207,46 @@ fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
         .filter(|decision| decision.spec.action == DecisionAction::Cancel);
     let first = cancels.min_by_key(|decision| (created(decision.as_ref()), decision.name_any()))?;
     Some(first.spec.user.clone())
+}
+
+/// What the first Decision says that is about whether the run may begin, where that is asked.
+fn answer(run: &PipelineRun, cluster: &Cluster) -> Option<Answer> {
+    run.spec.trigger.needs_approval.filter(|needs| *needs)?;
+    let key = Key::of(run);
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::PipelineRun, &key);
+    let said = decisions.iter().filter_map(|decision| {
+        let user = decision.spec.user.clone();
+        let answer = match decision.spec.action {
+            DecisionAction::Approve => Answer::Approved(user),
+            DecisionAction::Reject => Answer::Rejected(user),
+            _ => return None,
+        };
+        Some((created(decision.as_ref()), decision.name_any(), answer))
+    });
+    let first = said.min_by_key(|(at, name, _)| (*at, name.clone()))?;
+    Some(first.2)
+}
+
+/// The other runs of a Pipeline that are not over.
+fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let is_open = |run: &&Arc<PipelineRun>| {
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        !phase.unwrap_or_default().is_finished() && run.name_any() != own.name
+    };
+    let rival = |run: &Arc<PipelineRun>| Rival {
+        name: run.name_any(),
+        git_ref: run.spec.git_ref.clone(),
+        started_by: run
+            .spec
+            .trigger
+            .started_by()
+            .unwrap_or_else(|| created(run.as_ref())),
+        awaits_approval: awaits_approval(run, cluster),
+    };
+    runs.iter().filter(is_open).map(rival).collect()
 }
 
 fn snapshot(

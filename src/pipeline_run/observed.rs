@@ -53,6 +53,10 @@ pub struct Observed {
     pub secrets: Secrets,
     /// Who has asked to stop it, first of all.
     pub cancelled_by: Option<String>,
+    /// What somebody has said of whether it may run, where that is asked.
+    pub answer: Option<Answer>,
+    /// Other runs of its Pipeline that are not over, where only so many may be under way.
+    pub rivals: Vec<Rival>,
     /// Images of stage pods.
     pub images: StageImages,
 }
@@ -66,6 +70,30 @@ pub struct PipelineNow {
     pub generation: i64,
     /// The spec.
     pub spec: PipelineSpec,
+    /// Names of the runs whose turn it is.
+    pub admitted: Vec<String>,
+}
+
+/// What somebody has said of whether a run may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may; who said so.
+    Approved(String),
+    /// It may not; who said so.
+    Rejected(String),
+}
+
+/// Another run of the Pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// Full ref.
+    pub git_ref: String,
+    /// When it was started, as exactly as that is known.
+    pub started_by: Timestamp,
+    /// Whether it waits for somebody to approve it.
+    pub awaits_approval: bool,
 }
 
 /// The spec that a run follows.

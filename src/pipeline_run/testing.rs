@@ -60,6 +60,7 @@ pub(crate) fn a_run() -> Observed {
             owner: owner("Pipeline", "api"),
             generation: 3,
             spec: pipeline::spec(),
+            admitted: Vec::new(),
         }),
         snapshot: Snapshot::Missing,
         origin: Origin::None,
@@ -70,6 +71,8 @@ pub(crate) fn a_run() -> Observed {
         authorities: Authorities::System,
         secrets: usable(),
         cancelled_by: None,
+        answer: None,
+        rivals: Vec::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),

@@ -8,6 +8,8 @@ use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 
+mod trigger;
+
 fn verbs(plan: &Plan<Memory>) -> Vec<&'static str> {
     plan.actions.iter().map(Action::verb).collect()
 }

@@ -115,7 +115,8 @@ impl Draft<'_> {
             }
             None => *git_ref == format!("refs/heads/{}", spec.release_branch()),
         };
-        spec.release.enabled && is_meant && !self.next.artifacts.is_empty()
+        let is_whole = self.seen.spec.stages.is_empty();
+        spec.release.enabled && is_whole && is_meant && !self.next.artifacts.is_empty()
     }
 
     /// Makes the Release, and ends when it is there.
