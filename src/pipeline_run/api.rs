@@ -60,6 +60,8 @@ pub use supply::*;
      "ref does not fit the trigger: Push and Schedule are about branches, Tag and Release about tags, PullRequest about pull requests"),
     ("has(self.trigger.pullRequest) == (self.trigger.kind == 'PullRequest')",
      "trigger.pullRequest is for runs of kind PullRequest, which need it"),
+    ("self.trigger.kind != 'Manual' || !(has(self.trigger.name) || has(self.trigger.at) || has(self.trigger.needsApproval))",
+     "a Manual run has no trigger.name, trigger.at and trigger.needsApproval: leave them out"),
     ("(!has(self.stages) && !has(self.environment)) || self.trigger.kind == 'Manual'",
      "only a Manual run takes stages or environment"),
     ("!has(self.retryOf) || self.trigger.kind == 'Manual'",

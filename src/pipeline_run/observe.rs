@@ -23,7 +23,7 @@ use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::OUR_CONTAINERS;
+use crate::pipeline::api::{OUR_CONTAINERS, Pipeline};
 use crate::pipeline::observe::{authorities, awaits_approval};
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::{self, Facts, Named, Secrets};
@@ -51,15 +51,7 @@ pub async fn observe(
         created_at: created.map(|Time(at)| *at).unwrap_or_default(),
         is_deleted: run.metadata.deletion_timestamp.is_some(),
         spec: run.spec.clone(),
-        pipeline: pipeline.map(|pipeline| PipelineNow {
-            owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
-            generation: pipeline.metadata.generation.unwrap_or_default(),
-            spec: pipeline.spec.clone(),
-            admitted: pipeline
-                .status
-                .as_ref()
-                .map_or_else(Vec::new, |status| status.admitted.clone()),
-        }),
+        pipeline: pipeline.map(|pipeline| now(&pipeline)),
         snapshot: snapshot(&status, &origin, |name| {
             caches.controller_revisions.get(&of(name))
         }),
@@ -103,6 +95,17 @@ pub async fn observe(
         seen.secrets = secrets(secret::named(spec), &key.namespace, cluster).await?;
     }
     Ok(seen)
+}
+
+/// A Pipeline as it is now.
+fn now(pipeline: &Pipeline) -> PipelineNow {
+    let status = pipeline.status.as_ref();
+    PipelineNow {
+        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        generation: pipeline.metadata.generation.unwrap_or_default(),
+        spec: pipeline.spec.clone(),
+        admitted: status.map_or_else(Vec::new, |status| status.admitted.clone()),
+    }
 }
 
 /// Looks at the Secrets that a spec names, and keeps nothing of what is in them. They are not cached.
@@ -217,10 +220,12 @@ fn answer(run: &PipelineRun, cluster: &Cluster) -> Option<Answer> {
     let decisions = decisions.children_of(ObjectKind::PipelineRun, &key);
     let said = decisions.iter().filter_map(|decision| {
         let user = decision.spec.user.clone();
-        let answer = match decision.spec.action {
-            DecisionAction::Approve => Answer::Approved(user),
-            DecisionAction::Reject => Answer::Rejected(user),
-            _ => return None,
+        let answer = if decision.spec.action == DecisionAction::Approve {
+            Answer::Approved(user)
+        } else if decision.spec.action == DecisionAction::Reject {
+            Answer::Rejected(user)
+        } else {
+            return None;
         };
         Some((created(decision.as_ref()), decision.name_any(), answer))
     });

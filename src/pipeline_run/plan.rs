@@ -97,7 +97,10 @@ impl Draft<'_> {
         if !self.may_begin() {
             return None;
         }
-        let spec = self.settle_spec()?;
+        let mut spec = self.settle_spec()?;
+        if !self.seen.spec.is_trusted() {
+            spec = outside::without_secrets(spec);
+        }
         if self.settle_inputs(&spec) && self.settle_commit(&spec) {
             self.run_stages(&spec);
         }
@@ -129,14 +132,7 @@ impl Draft<'_> {
             return None;
         }
         match &self.seen.snapshot {
-            Snapshot::Taken(spec) => {
-                let spec = spec.as_ref().clone();
-                return Some(if self.seen.spec.is_trusted() {
-                    spec
-                } else {
-                    outside::without_secrets(spec)
-                });
-            }
+            Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
             Snapshot::Unreadable(error) => {
                 let message = format!("the snapshot of the Pipeline cannot be read: {error}");
                 self.fail(None, FailureKind::Infra, message);

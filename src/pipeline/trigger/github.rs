@@ -1,5 +1,7 @@
 //! What GitHub tells, and Gitea and Forgejo, whose payloads have the same fields. No I/O.
 
+use serde_json::Value;
+
 use super::event::{Event, Payload, Provider, Told, What};
 use crate::pipeline_run::api::PullRequest;
 
@@ -55,7 +57,7 @@ fn push(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
 }
 
 fn has_too_many(body: Payload<'_>) -> bool {
-    let commits = body.0.pointer("/commits").and_then(|list| list.as_array());
+    let commits = body.0.pointer("/commits").and_then(Value::as_array);
     commits.is_some_and(|commits| u64::try_from(commits.len()).is_ok_and(|told| told >= MOST))
 }
 

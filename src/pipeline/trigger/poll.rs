@@ -132,7 +132,8 @@ pub fn take_in(
     let of = observed_triggers(spec);
     let marks: BTreeSet<String> = found.iter().map(|(name, sha)| mark(name, sha)).collect();
     if status.observed_triggers.as_ref() == Some(&of) {
-        let is_there = |known: &PendingRef| found.contains(&(&known.git_ref, &known.sha));
+        let is_there =
+            |known: &PendingRef| found.contains(&(known.git_ref.as_str(), known.sha.as_str()));
         status.pending.retain(is_there);
         for (git_ref, sha) in found {
             let is_seen = status.seen.contains(&mark(git_ref, sha));

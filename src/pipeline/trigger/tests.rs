@@ -324,7 +324,7 @@ fn polling_starts_what_is_new_and_nothing_that_was_there() {
         {"name": "main", "push": {"branches": ["**"]}}, {"name": "pr", "pullRequest": {}}, {"name": "tag", "tag": {"pattern": "v*"}},
     ]));
     let mut status = PipelineStatus::default();
-    let mut poll = |status: &mut PipelineStatus, spec: &PipelineSpec, all: &[(&str, char)]| {
+    let poll = |status: &mut PipelineStatus, spec: &PipelineSpec, all: &[(&str, char)]| {
         poll::take_in(status, spec, &refs(all), NOW).unwrap();
         status
             .pending

@@ -14,7 +14,7 @@ use crate::pipeline::api::ConcurrencyPolicy;
 /// How long somebody has time to approve a run.
 const GIVE_UP_APPROVAL: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Whether the run may begin, as far as people and other runs are concerned.
     pub(super) fn may_begin(&mut self) -> bool {
         let rule = self.seen.pipeline.as_ref();
@@ -22,7 +22,8 @@ impl Draft<'_> {
         // Who takes part in a group hears of its Pipeline.
         self.next.concurrency_group = rule.map(|rule| {
             let group = rule.group_of(&self.seen.spec.git_ref);
-            if group.is_empty() { "*" } else { group }.to_owned()
+            let group = if group.is_empty() { "*" } else { group };
+            group.to_owned()
         });
         self.next.started_at.is_some() || (self.is_approved() && self.is_its_turn())
     }
@@ -90,7 +91,7 @@ impl Draft<'_> {
     }
 
     /// Other runs of its group that are not over.
-    fn rivals(&self) -> Vec<&Rival> {
+    fn rivals(&self) -> Vec<&'a Rival> {
         let pipeline = self.seen.pipeline.as_ref();
         let Some(rule) = pipeline.and_then(|pipeline| pipeline.spec.concurrency.as_ref()) else {
             return Vec::new();
@@ -103,7 +104,7 @@ impl Draft<'_> {
     }
 
     /// The newest run of its group, where that takes the place of this one.
-    fn newer(&self) -> Option<&Rival> {
+    fn newer(&self) -> Option<&'a Rival> {
         let pipeline = self.seen.pipeline.as_ref()?;
         let rule = pipeline.spec.concurrency.as_ref()?;
         if rule.policy() != ConcurrencyPolicy::CancelInProgress {
