@@ -61,7 +61,9 @@ impl Draft<'_> {
     pub(super) fn result(&self) -> RunPhase {
         if let Some(stop) = &self.next.stopping {
             return match stop.kind {
-                StopKind::Cancelled => RunPhase::Cancelled,
+                StopKind::Cancelled | StopKind::Superseded | StopKind::Rejected => {
+                    RunPhase::Cancelled
+                }
                 StopKind::TimedOut => RunPhase::TimedOut,
             };
         }
