@@ -177,9 +177,6 @@ fn run(name: &str, git_ref: Option<&str>) -> (PipelineRunStatus, Option<Value>, 
                 let facts = Facts {
                     is_labelled: true,
                     keys: named.keys,
-                    trigger: "",
-                    environment: "",
-                    base: "",
                 };
                 (name, Some(facts))
             })
