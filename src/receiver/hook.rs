@@ -296,3 +296,54 @@ fn answer(
     }
     refusal.answer(UNKNOWN)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    fn sender(fields: &[(&'static str, &'static str)]) -> Option<(Provider, String)> {
+        let fields = fields.iter().map(|(name, value)| {
+            let (name, value) = (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+            (name, value)
+        });
+        let sender = sender_of(&fields.collect())?;
+        Some((sender.provider, sender.kind))
+    }
+
+    #[test]
+    fn who_delivers_is_told_by_the_fields_and_has_to_show_that_they_may() {
+        let github = [
+            ("x-github-event", "push"),
+            ("x-hub-signature-256", "sha256=ab"),
+        ];
+        assert_eq!(sender(&github), Some((Provider::GitHub, "push".into())));
+        // Forgejo sends the fields of all the others.
+        let forgejo = [
+            ("x-forgejo-event", "release"),
+            ("x-gitea-event", "release"),
+            ("x-github-event", "release"),
+            ("x-forgejo-signature", "ab"),
+            ("x-gitea-signature", "ab"),
+            ("x-hub-signature-256", "sha256=ab"),
+        ];
+        assert_eq!(sender(&forgejo), Some((Provider::Gitea, "release".into())));
+        let gitlab = [("x-gitlab-event", "Push Hook"), ("x-gitlab-token", "t")];
+        assert_eq!(
+            sender(&gitlab),
+            Some((Provider::GitLab, "Push Hook".into()))
+        );
+        for without in [&github[..1], &forgejo[..3], &gitlab[..1], &gitlab[1..], &[]] {
+            assert_eq!(sender(without), None, "{without:?}");
+        }
+        let old = [
+            ("x-github-event", "push"),
+            ("x-hub-signature-256", "sha1=ab"),
+        ];
+        assert_eq!(sender(&old), None);
+    }
+}
