@@ -60,7 +60,7 @@ pub struct Config {
         global = true
     )]
     pub listen: SocketAddr,
-    /// Address that takes alerts from Alertmanagers; none is taken without it. Takes the right to get Secrets, for their tokens.
+    /// Address that takes alerts from Alertmanagers and webhooks of git providers; none is taken without it. Takes the right to get Secrets, for their tokens.
     #[arg(long, env = "SLIPWAY_ALERT_LISTEN", global = true)]
     pub alert_listen: Option<SocketAddr>,
     /// Address that takes logs and claims from the pods of stages; none are taken without it. Takes the right to review tokens.

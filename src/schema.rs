@@ -6,6 +6,7 @@
 
 mod git;
 mod pod;
+mod time;
 
 use kube::core::Rule;
 use schemars::{Schema, transform::Transform};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 pub use git::*;
 pub use pod::*;
+pub use time::*;
 
 /// Longest name of an object that people write: what is made from it still fits 63 characters.
 pub const NAME_MAX: u32 = 52;

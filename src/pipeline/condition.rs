@@ -17,6 +17,12 @@ pub struct Facts<'a> {
     pub actor: &'a str,
     /// Name of the Pipeline.
     pub pipeline: &'a str,
+    /// Name of the trigger; empty where a person started it.
+    pub trigger: &'a str,
+    /// Name of the Environment that the run is for; empty where it is for none.
+    pub environment: &'a str,
+    /// Branch that a pull request is to be merged into; empty where it is none, or that is not known.
+    pub base: &'a str,
 }
 
 impl Facts<'_> {
@@ -40,6 +46,9 @@ impl Facts<'_> {
             ("sha", text(self.sha)),
             ("actor", text(self.actor)),
             ("pipeline", text(self.pipeline)),
+            ("trigger", text(self.trigger)),
+            ("environment", text(self.environment)),
+            ("base", text(self.base)),
         ])
     }
 }
@@ -57,6 +66,9 @@ fn trials(params: &[Param]) -> Vec<Scope> {
         sha: "3f9c2e1b0d3f9c2e1b0d3f9c2e1b0d3f9c2e1b0d",
         actor: "alice@example.com",
         pipeline: "shop-api",
+        trigger: "nightly",
+        environment: "",
+        base: "",
     };
     let events = TriggerKind::ALL.iter();
     events
@@ -95,6 +107,9 @@ mod tests {
             sha: "3f9c",
             actor: "slipway",
             pipeline: "api",
+            trigger: "push",
+            environment: "staging",
+            base: "",
         };
         let values = [("LEVEL".to_owned(), "debug".to_owned())];
         holds(condition, facts, &params(), &values)

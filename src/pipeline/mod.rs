@@ -1,7 +1,7 @@
 //! Pipeline: how a repository is tested, built, checked and released.
 //!
-//! People keep it in Git. The operator watches the branch of its source and makes one `PipelineRun` per
-//! commit; the stages of a run are Jobs, its gates judge their reports, and a run that passes them makes
+//! People keep it in Git. The operator watches the repository, takes what a git provider tells of it, and makes one
+//! `PipelineRun` per event; the stages of a run are Jobs, its gates judge their reports, and a run that passes them makes
 //! a `Release`. Deleting a Pipeline deletes its runs and never its Releases.
 
 pub mod api;
@@ -15,6 +15,7 @@ pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod supply;
+pub mod trigger;
 
 #[cfg(test)]
 pub(crate) mod testing;

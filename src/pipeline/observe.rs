@@ -12,6 +12,7 @@ use super::api::{GitSource, Pipeline, StageType};
 use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::api::{Decision, DecisionAction};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -28,7 +29,7 @@ pub async fn observe(
     let key = Key::of(pipeline.as_ref());
     let caches = &cluster.caches;
     let own = caches.pipeline_runs.children_of(ObjectKind::Pipeline, &key);
-    let mut runs: Vec<Run> = own.iter().map(|run| read_run(run)).collect();
+    let mut runs: Vec<Run> = own.iter().map(|run| read_run(run, cluster)).collect();
     runs.sort_by_key(|run| Reverse((run.created_at, run.target.key.clone())));
     let releases = caches.releases.children_of(ObjectKind::Pipeline, &key);
     let revisions = caches
@@ -57,6 +58,7 @@ pub async fn observe(
             .collect(),
         polled_at: None,
         authorities: authorities(&pipeline.spec.source.git, &key.namespace, cluster).await?,
+        events: cluster.told.of(&key),
         key,
     };
     seen.polled_at = cluster
@@ -116,12 +118,18 @@ fn is_publishing(status: &PipelineRunStatus) -> bool {
     stages.any(|stage| stage.type_ == StageType::Release && stage.phase == StagePhase::Running)
 }
 
-fn read_run(run: &PipelineRun) -> Run {
+fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {
     let status = run.status.as_ref();
     let created = run.metadata.creation_timestamp.as_ref();
+    let created_at = created.map(|Time(at)| *at).unwrap_or_default();
+    let has_started = status.is_some_and(|status| status.started_at.is_some());
     Run {
         target: Target::of(ObjectKind::PipelineRun, run),
-        created_at: created.map(|Time(at)| *at).unwrap_or_default(),
+        created_at,
+        git_ref: run.spec.git_ref.clone(),
+        started_by: run.spec.trigger.started_by().unwrap_or(created_at),
+        has_started,
+        awaits_approval: !has_started && awaits_approval(run, cluster),
         sha: status
             .and_then(|status| status.sha.clone())
             .or_else(|| run.spec.sha.clone()),
@@ -133,6 +141,18 @@ fn read_run(run: &PipelineRun) -> Run {
         revision: status.and_then(|status| status.revision.clone()),
         is_publishing: status.is_some_and(is_publishing),
     }
+}
+
+/// Whether a run waits for somebody to approve it, as far as Decisions tell.
+pub fn awaits_approval(run: &PipelineRun, cluster: &Cluster) -> bool {
+    if run.spec.trigger.needs_approval != Some(true) {
+        return false;
+    }
+    let key = Key::of(run);
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::PipelineRun, &key);
+    let approves = |decision: &Arc<Decision>| decision.spec.action == DecisionAction::Approve;
+    !decisions.iter().any(approves)
 }
 
 /// Reads the CA bundle that a source names. ConfigMaps are not cached: few sources have one.

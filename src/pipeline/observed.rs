@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::{PipelineSpec, PipelineStatus};
+use super::trigger::event::Event;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline_run::api::RunPhase;
@@ -39,6 +40,8 @@ pub struct Observed {
     pub polled_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
     pub authorities: Authorities,
+    /// What was delivered and is not on record yet, in the order in which it came.
+    pub events: Vec<Event>,
 }
 
 /// What a server's certificate is checked against.
@@ -71,6 +74,14 @@ pub struct Run {
     pub revision: Option<String>,
     /// Whether it is pushing commits of its own.
     pub is_publishing: bool,
+    /// Full ref.
+    pub git_ref: String,
+    /// When it was started, as exactly as that is known.
+    pub started_by: Timestamp,
+    /// Whether its stages have begun.
+    pub has_started: bool,
+    /// Whether it waits for somebody to approve it.
+    pub awaits_approval: bool,
 }
 
 impl Observed {

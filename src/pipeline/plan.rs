@@ -1,16 +1,19 @@
-//! Decides what a Pipeline does next: ask for the head of its branch, start a run, let old runs go. Pure.
+//! Decides what a Pipeline does next: ask for its refs, start runs, let old ones go. Pure.
 //!
-//! There is no memory of what was started. The head of the branch has a run of a name that follows from
-//! the commit, or it has a Release; where it has neither, the run is created. A push that is seen twice,
-//! and a crash at any point, make the same run.
+//! The head of the branch has a run of a name that follows from the commit, or it has a Release; where it has neither, the run
+//! is created. A push that is seen twice, and a crash at any point, make the same run. Of other refs, and of what is delivered,
+//! a mark is kept once the run is there (`trigger`): they would come again when old runs are gone.
+
+mod begin;
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::RunSummary;
+use super::api::{PendingRef, RunSummary, ScheduleStatus};
 use super::observed::{Authorities, Observed, Run};
+use super::trigger::turn;
 use super::{render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
@@ -33,6 +36,14 @@ pub struct Memory {
     pub last_run: Option<RunSummary>,
     /// The newest run that succeeded, which may be pruned by now.
     pub last_successful: Option<String>,
+    /// Marks of refs and commits for which nothing is to be done any more.
+    pub seen: Vec<String>,
+    /// Refs at new commits that have no run yet.
+    pub pending: Vec<PendingRef>,
+    /// Triggers by the clock.
+    pub schedules: Vec<ScheduleStatus>,
+    /// Runs whose turn it is.
+    pub admitted: Vec<String>,
 }
 
 /// Decides what a Pipeline does next.
@@ -71,9 +82,22 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
             return plan;
         }
     };
+    let mut begin = begin::Begin::new(seen, memory, now);
+    begin.head();
+    begin.told();
+    begin.pending();
+    begin.schedules();
+    let begin::Begin {
+        memory,
+        mut actions,
+        wake,
+        ..
+    } = begin;
+    actions.extend(prune(seen, now));
     let why = report(seen, &memory);
     let mut plan = Plan {
-        actions: start(seen).into_iter().chain(prune(seen, now)).collect(),
+        actions,
+        wake,
         ..Plan::idle(memory, why)
     };
     let due = seen.polled_at.map(|at| after(at, interval(seen)));
@@ -96,19 +120,6 @@ fn interval(seen: &Observed) -> SignedDuration {
 
 fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
-}
-
-/// The run of the head of the branch, unless it is there or its work is done. While a run pushes commits of its own, the
-/// head may be one of those, and they need none.
-fn start(seen: &Observed) -> Option<Action> {
-    if seen.runs.iter().any(|run| run.is_publishing) {
-        return None;
-    }
-    let sha = seen.head()?;
-    let is_released = seen.released.iter().any(|released| released == sha);
-    let run = render::run(seen, sha);
-    let exists = seen.runs.iter().any(|known| known.target.key == run.key);
-    (!exists && !is_released).then_some(Action::Create(run))
 }
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run
@@ -175,7 +186,19 @@ fn remember(seen: &Observed) -> Memory {
         last_successful: succeeded
             .map(|run| run.target.key.name.clone())
             .or_else(|| seen.status.last_successful.clone()),
+        seen: seen.status.seen.clone(),
+        pending: seen.status.pending.clone(),
+        schedules: seen.status.schedules.clone(),
+        admitted: admitted(seen),
     }
+}
+
+/// Runs whose turn it is, where only so many may be under way.
+fn admitted(seen: &Observed) -> Vec<String> {
+    let rule = seen.spec.concurrency.as_ref();
+    rule.map_or_else(Vec::new, |rule| {
+        turn::admitted(rule, &seen.runs, &seen.status.admitted)
+    })
 }
 
 fn summary(run: &Run) -> RunSummary {

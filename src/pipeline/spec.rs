@@ -7,6 +7,7 @@ mod version;
 use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
+use super::trigger::schedule;
 use super::{condition, matrix, supply};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
@@ -34,6 +35,13 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
             path,
             "stages wait for each other in a circle; take one of the needs out",
         ));
+    }
+    for (index, rule) in spec.triggers.iter().enumerate() {
+        let schedule = rule.schedule.as_ref();
+        if let Some(problem) = schedule.and_then(|schedule| schedule::check(schedule).err()) {
+            let path = format!("spec.triggers[{index}].schedule");
+            problems.push(Invalid::new(path, problem));
+        }
     }
     pod::check(spec, &mut problems);
     made::check(spec, &mut problems);

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::PipelineStatus;
+use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
+use super::trigger::poll;
 use crate::git::refs;
-use crate::model::action::Outcome;
+use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
 
@@ -51,12 +52,17 @@ pub fn status(
         last_observed_ref: seen.status.last_observed_ref.clone(),
         last_polled_at: seen.status.last_polled_at.clone(),
         source_error: seen.status.source_error.clone(),
+        observed_triggers: seen.status.observed_triggers.clone(),
+        seen: plan.progress.seen.clone(),
+        pending: plan.progress.pending.clone(),
+        schedules: plan.progress.schedules.clone(),
+        admitted: plan.progress.admitted.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     answered(seen, status, outcome, now)
 }
 
-/// Takes in the answer to the question for the head. The time is written only with something new.
+/// Takes in the answer to the question for the refs. The time is written only with something new.
 fn answered(
     seen: &Observed,
     before: PipelineStatus,
@@ -67,17 +73,26 @@ fn answered(
         return before;
     };
     let mut after = before.clone();
-    match refs::head(reply, &seen.git_ref()) {
-        Ok(sha) => {
-            after.last_observed_sha = Some(sha);
-            after.last_observed_url = Some(seen.spec.source.git.url.clone());
-            after.last_observed_ref = Some(seen.git_ref());
-            after.source_error = None;
-        }
-        Err(error) => after.source_error = Some(error),
-    }
+    after.source_error = learn(seen, &mut after, reply, now).err();
     if after != before {
         after.last_polled_at = Some(Time(now));
     }
     after
+}
+
+fn learn(
+    seen: &Observed,
+    status: &mut PipelineStatus,
+    reply: &Result<Reply, String>,
+    now: Timestamp,
+) -> Result<(), SourceError> {
+    let refs = refs::all(reply)?;
+    if poll::looks_at_refs(&seen.spec) {
+        poll::take_in(status, &seen.spec, &refs, now)?;
+    }
+    let sha = refs::head_of(&refs, &seen.git_ref())?;
+    status.last_observed_sha = Some(sha);
+    status.last_observed_url = Some(seen.spec.source.git.url.clone());
+    status.last_observed_ref = Some(seen.git_ref());
+    Ok(())
 }

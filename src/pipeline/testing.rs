@@ -59,6 +59,7 @@ pub(crate) fn a_pipeline() -> Observed {
         revisions: Vec::new(),
         polled_at: None,
         authorities: Authorities::System,
+        events: Vec::new(),
     }
 }
 
@@ -94,6 +95,10 @@ impl Observed {
             release: None,
             revision: Some("api-snapshot".into()),
             is_publishing: false,
+            git_ref: self.git_ref(),
+            started_by: NOW - SignedDuration::from_secs(seconds_ago),
+            has_started: phase != RunPhase::Queued,
+            awaits_approval: false,
         };
         self.runs.push(run);
         self.runs

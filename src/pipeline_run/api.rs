@@ -8,7 +8,8 @@ mod stage;
 mod supply;
 mod version;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,12 +54,18 @@ pub use version::*;
 #[schemars(transform = schema::Rules(&[
     ("self == oldSelf",
      "the spec of a PipelineRun cannot change: make a new PipelineRun instead"),
-    ("has(self.sha) || self.trigger.kind == 'Manual'",
-     "sha is needed: only a Manual run may leave it out and take the head of ref"),
+    ("has(self.sha) || self.trigger.kind in ['Manual', 'Schedule', 'Release']",
+     "sha is needed: only a Manual run and those of a schedule or a release may leave it out and take the head of ref"),
     ("!has(self.params) || self.trigger.kind == 'Manual'",
      "only a Manual run takes params"),
-    ("self.ref.startsWith('refs/heads/') || self.trigger.kind == 'Manual'",
-     "only a Manual run is about a tag"),
+    ("self.trigger.kind == 'Manual' || self.ref.startsWith(self.trigger.kind in ['Tag', 'Release'] ? 'refs/tags/' : self.trigger.kind == 'PullRequest' ? 'refs/' : 'refs/heads/')",
+     "ref does not fit the trigger: Push and Schedule are about branches, Tag and Release about tags, PullRequest about pull requests"),
+    ("has(self.trigger.pullRequest) == (self.trigger.kind == 'PullRequest')",
+     "trigger.pullRequest is for runs of kind PullRequest, which need it"),
+    ("self.trigger.kind != 'Manual' || !(has(self.trigger.name) || has(self.trigger.at) || has(self.trigger.needsApproval))",
+     "a Manual run has no trigger.name, trigger.at and trigger.needsApproval: leave them out"),
+    ("(!has(self.stages) && !has(self.environment)) || self.trigger.kind == 'Manual'",
+     "only a Manual run takes stages or environment"),
     ("!has(self.retryOf) || self.trigger.kind == 'Manual'",
      "retryOf is for Manual runs: set trigger.kind to Manual"),
 ]))]
@@ -67,7 +74,7 @@ pub struct PipelineRunSpec {
     pub pipeline_ref: PipelineRef,
     /// What started the run.
     pub trigger: Trigger,
-    /// Full ref of the branch; for a `Manual` run of a tag too. Example: `refs/heads/main`, `refs/tags/v1.2.3`.
+    /// Full ref of the branch, tag or pull request. Example: `refs/heads/main`, `refs/tags/v1.2.3`, `refs/pull/12/head`.
     #[serde(rename = "ref")]
     #[schemars(transform = schema::git_ref)]
     pub git_ref: String,
@@ -86,6 +93,36 @@ pub struct PipelineRunSpec {
     /// run. Example: `{name: shop-api-3f9c2e1b0d}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunRef>,
+    /// Stages that are run, with those that they need, at most 32; the others are skipped, and there is no Release. Only for
+    /// `Manual`. Default: all. Example: `[unit]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::names::<32>)]
+    pub stages: Vec<String>,
+    /// Name of the Environment that the run is for: scripts find it as `SLIPWAY_ENVIRONMENT`, conditions as `environment`. Only
+    /// for `Manual`. Default: none. Example: `staging`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub environment: Option<String>,
+}
+
+impl PipelineRunSpec {
+    /// Whether it is about a pull request.
+    pub fn is_pull_request(&self) -> bool {
+        self.trigger.kind == TriggerKind::PullRequest || !self.is_of_repository()
+    }
+
+    /// Whether whoever made the commit could push to the repository. Only such a run gets Secrets.
+    pub fn is_trusted(&self) -> bool {
+        let own = self.trigger.pull_request.as_ref();
+        self.is_of_repository() || own.is_some_and(|pull_request| !pull_request.fork)
+    }
+
+    /// Whether it is about a branch or a tag of the repository itself.
+    fn is_of_repository(&self) -> bool {
+        ["refs/heads/", "refs/tags/"]
+            .iter()
+            .any(|kind| self.git_ref.starts_with(kind))
+    }
 }
 
 /// A value for a parameter of the Pipeline.
@@ -121,10 +158,25 @@ pub struct PipelineRef {
 closed_set! {
     /// What started a run.
     pub enum TriggerKind {
-        /// A new commit on the branch; only the operator makes such runs.
+        /// A new commit on a branch.
         Push,
         /// A person.
         Manual,
+        /// A pull request, or a new commit of one.
+        PullRequest,
+        /// A tag.
+        Tag,
+        /// A published release.
+        Release,
+        /// The clock.
+        Schedule,
+    }
+}
+
+impl TriggerKind {
+    /// Whether a run that was started so pushes what says that it is pushed on these.
+    pub fn pushes(self, listed: Option<&[Self]>) -> bool {
+        listed.map_or(self != Self::PullRequest, |kinds| kinds.contains(&self))
     }
 }
 
@@ -132,12 +184,49 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Trigger {
-    /// `Push`: a new commit, found by the operator. `Manual`: a person.
+    /// `Manual`: a person. Everything else is made by the operator only: `Push`, a new commit on a branch; `PullRequest`, one of a
+    /// pull request; `Tag`; `Release`, one that was published with the git provider; `Schedule`.
     pub kind: TriggerKind,
-    /// Who it was: `slipway` for `Push` (the author is in `status.commit`), the user of the cluster for
-    /// `Manual` (the API server checks that it is the one who asks). Example: `alice@example.com`.
+    /// Who it was: the user of the cluster for `Manual` (the API server checks that it is the one who asks); else the login with
+    /// the git provider, such as `github:alice`, or `slipway` where the operator found it by itself. Example:
+    /// `alice@example.com`.
     #[schemars(transform = schema::some_text::<256>)]
     pub actor: String,
+    /// Name of the trigger of the Pipeline. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub name: Option<String>,
+    /// When it was started, to the microsecond: of two runs the later one is the newer. Default: when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<MicroTime>,
+    /// The pull request. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
+    /// Whether the run waits until somebody approves it. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_approval: Option<bool>,
+}
+
+impl Trigger {
+    /// When it was started, where that is told.
+    pub fn started_by(&self) -> Option<Timestamp> {
+        self.at.as_ref().map(|MicroTime(at)| *at)
+    }
+}
+
+/// A pull request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequest {
+    /// Its number. Example: `12`.
+    #[schemars(range(min = 1))]
+    pub number: u64,
+    /// Branch that it is to be merged into. Default: not known. Example: `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<245>)]
+    pub base: Option<String>,
+    /// Whether its commits are in another repository, or may be.
+    pub fork: bool,
 }
 
 closed_set! {
@@ -194,6 +283,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
     pub revision: Option<String>,
+    /// Runs of which only so many may be under way at the same time: the ref, or `*` for all of the Pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub concurrency_group: Option<String>,
     /// When the first stage was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -278,6 +371,10 @@ closed_set! {
         Cancelled,
         /// It took longer than allowed.
         TimedOut,
+        /// A newer run took its place.
+        Superseded,
+        /// As many runs as may be were under way already, or somebody did not approve it.
+        Rejected,
     }
 }
 
@@ -285,9 +382,10 @@ closed_set! {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Stop {
-    /// `Cancelled`: a person asked for it. `TimedOut`: it took longer than allowed.
+    /// `Cancelled`: a person asked for it. `TimedOut`: it took longer than allowed. `Superseded`: a newer run took its place.
+    /// `Rejected`: there were as many as may be, or it was not approved.
     pub kind: StopKind,
-    /// Who asked for it.
+    /// Who asked for it; of a superseded run, the name of the newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<256>)]
     pub by: Option<String>,

@@ -10,6 +10,7 @@ pub mod changelog;
 pub mod fit;
 pub mod observe;
 pub mod observed;
+pub mod outside;
 pub mod param;
 pub mod plan;
 pub mod provenance;

@@ -12,8 +12,8 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
 use super::observed::{
-    Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot, Tried,
-    Trouble,
+    Answer, Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot,
+    Tried, Trouble, Versioned,
 };
 use super::plan::uses_version;
 use super::render;
@@ -25,8 +25,8 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{self, ContainerStatus};
-use crate::pipeline::api::OUR_CONTAINERS;
-use crate::pipeline::observe::authorities;
+use crate::pipeline::api::{OUR_CONTAINERS, Pipeline};
+use crate::pipeline::observe::{authorities, awaits_approval};
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::{self, Facts, Named, Secrets};
 use crate::report::quarantine::FlakyRun;
@@ -45,11 +45,7 @@ pub async fn observe(
     let status = run.status.clone().unwrap_or_default();
     let pipeline_key = of(&run.spec.pipeline_ref.name);
     let pipeline = caches.pipelines.get(&pipeline_key);
-    let pipeline = pipeline.map(|pipeline| PipelineNow {
-        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
-        generation: pipeline.metadata.generation.unwrap_or_default(),
-        spec: pipeline.spec.clone(),
-    });
+    let pipeline = pipeline.map(|pipeline| now(&pipeline));
     let created = run.metadata.creation_timestamp.as_ref();
     let origin = origin(run, cluster);
     let revision = |name: &str| caches.controller_revisions.get(&of(name));
@@ -71,20 +67,28 @@ pub async fn observe(
             .releases
             .children_of(ObjectKind::Pipeline, &pipeline_key),
         flaky: Vec::new(),
-        rivals: Vec::new(),
+        versioned: Vec::new(),
         asked_at: None,
         authorities: Authorities::System,
         secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: cancelled_by(&key, cluster),
+        answer: answer(run, cluster),
+        rivals: Vec::new(),
         images: cluster.images().clone(),
         status,
         key: key.clone(),
     };
+    let pipeline = seen.pipeline.as_ref();
+    if pipeline.is_some_and(|pipeline| pipeline.spec.concurrency.is_some())
+        && !seen.status.phase.unwrap_or_default().is_finished()
+    {
+        seen.rivals = rivals(&key, &pipeline_key, cluster);
+    }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
-    seen.rivals = rivals(&seen, &pipeline_key, cluster);
+    seen.versioned = versioned(&seen, &pipeline_key, cluster);
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
@@ -99,6 +103,17 @@ pub async fn observe(
         seen.secrets = secrets(secret::named(spec), &key.namespace, cluster).await?;
     }
     Ok(seen)
+}
+
+/// A Pipeline as it is now.
+fn now(pipeline: &Pipeline) -> PipelineNow {
+    let status = pipeline.status.as_ref();
+    PipelineNow {
+        owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
+        generation: pipeline.metadata.generation.unwrap_or_default(),
+        spec: pipeline.spec.clone(),
+        admitted: status.map_or_else(Vec::new, |status| status.admitted.clone()),
+    }
 }
 
 /// Looks at the Secrets that a spec names, and keeps nothing of what is in them. They are not cached.
@@ -151,7 +166,7 @@ fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
 }
 
 /// Other runs of a Pipeline that go on and have a version, where the run makes versions.
-fn rivals(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+fn versioned(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Vec<Versioned> {
     let makes_versions = match &seen.snapshot {
         Snapshot::Taken(spec) => spec.release.version.is_some(),
         Snapshot::Missing | Snapshot::Unreadable(_) => false,
@@ -161,17 +176,17 @@ fn rivals(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
     }
     let runs = &cluster.caches.pipeline_runs;
     let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
-    let rival = |run: &Arc<PipelineRun>| {
+    let versioned = |run: &Arc<PipelineRun>| {
         let status = run.status.as_ref()?;
         let makes_one = status.version.as_ref()?.number.is_some();
         let is_over = status.phase.is_some_and(RunPhase::is_finished);
-        (makes_one && !is_over && Key::of(run.as_ref()) != seen.key).then(|| Rival {
+        (makes_one && !is_over && Key::of(run.as_ref()) != seen.key).then(|| Versioned {
             name: run.name_any(),
             created_at: created(run.as_ref()),
             has_begun: uses_version(status),
         })
     };
-    runs.iter().filter_map(rival).collect()
+    runs.iter().filter_map(versioned).collect()
 }
 
 /// Reads the children from the server: the watches may be behind what the leader before us has written.
@@ -231,6 +246,48 @@ fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
         .filter(|decision| decision.spec.action == DecisionAction::Cancel);
     let first = cancels.min_by_key(|decision| (created(decision.as_ref()), decision.name_any()))?;
     Some(first.spec.user.clone())
+}
+
+/// What the first Decision says that is about whether the run may begin, where that is asked.
+fn answer(run: &PipelineRun, cluster: &Cluster) -> Option<Answer> {
+    run.spec.trigger.needs_approval.filter(|needs| *needs)?;
+    let key = Key::of(run);
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::PipelineRun, &key);
+    let said = decisions.iter().filter_map(|decision| {
+        let user = decision.spec.user.clone();
+        let answer = if decision.spec.action == DecisionAction::Approve {
+            Answer::Approved(user)
+        } else if decision.spec.action == DecisionAction::Reject {
+            Answer::Rejected(user)
+        } else {
+            return None;
+        };
+        Some((created(decision.as_ref()), decision.name_any(), answer))
+    });
+    let first = said.min_by_key(|(at, name, _)| (*at, name.clone()))?;
+    Some(first.2)
+}
+
+/// The other runs of a Pipeline that are not over.
+fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let is_open = |run: &&Arc<PipelineRun>| {
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        !phase.unwrap_or_default().is_finished() && run.name_any() != own.name
+    };
+    let rival = |run: &Arc<PipelineRun>| Rival {
+        name: run.name_any(),
+        git_ref: run.spec.git_ref.clone(),
+        started_by: run
+            .spec
+            .trigger
+            .started_by()
+            .unwrap_or_else(|| created(run.as_ref())),
+        awaits_approval: awaits_approval(run, cluster),
+    };
+    runs.iter().filter(is_open).map(rival).collect()
 }
 
 /// The name of the snapshot that the run follows, or is to follow because another one did.

@@ -47,7 +47,7 @@ pub struct Observed {
     /// Other runs of the Pipeline in which tests were flaky.
     pub flaky: Vec<FlakyRun>,
     /// Other runs of the Pipeline that go on and have a version.
-    pub rivals: Vec<Rival>,
+    pub versioned: Vec<Versioned>,
     /// When the head of its branch was last asked for by this process.
     pub asked_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
@@ -56,6 +56,10 @@ pub struct Observed {
     pub secrets: Secrets,
     /// Who has asked to stop it, first of all.
     pub cancelled_by: Option<String>,
+    /// What somebody has said of whether it may run, where that is asked.
+    pub answer: Option<Answer>,
+    /// Other runs of its Pipeline that are not over, where only so many may be under way.
+    pub rivals: Vec<Rival>,
     /// Images of stage pods.
     pub images: StageImages,
 }
@@ -69,6 +73,30 @@ pub struct PipelineNow {
     pub generation: i64,
     /// The spec.
     pub spec: PipelineSpec,
+    /// Names of the runs whose turn it is.
+    pub admitted: Vec<String>,
+}
+
+/// What somebody has said of whether a run may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may; who said so.
+    Approved(String),
+    /// It may not; who said so.
+    Rejected(String),
+}
+
+/// Another run of the Pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// Full ref.
+    pub git_ref: String,
+    /// When it was started, as exactly as that is known.
+    pub started_by: Timestamp,
+    /// Whether it waits for somebody to approve it.
+    pub awaits_approval: bool,
 }
 
 /// The spec that a run follows.
@@ -106,7 +134,7 @@ pub struct Tried {
 
 /// Another run that makes a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rival {
+pub struct Versioned {
     /// Its name.
     pub name: String,
     /// When it was made.

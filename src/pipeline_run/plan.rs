@@ -12,7 +12,7 @@
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
 //!
 //! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
-//! makes and follows a single Job, `made` takes in what it has made, `stop` ends a run before its time, `conclude` judges;
+//! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges;
 //! this file does what comes before.
 
 mod attempt;
@@ -22,6 +22,7 @@ mod conclude;
 mod made;
 mod stage;
 mod stop;
+mod turn;
 mod version;
 
 pub(super) use version::uses_version;
@@ -35,7 +36,7 @@ use super::api::{
     Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind, TriggerKind,
 };
 use super::observed::{Job, JobState, Observed, Snapshot};
-use super::{param, render};
+use super::{outside, param, render};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
@@ -96,7 +97,13 @@ impl Draft<'_> {
         if self.cancel_unstarted() {
             return None;
         }
-        let spec = self.settle_spec()?;
+        if !self.may_begin() {
+            return None;
+        }
+        let mut spec = self.settle_spec()?;
+        if !self.seen.spec.is_trusted() {
+            spec = outside::without_secrets(spec);
+        }
         if self.settle_inputs(&spec) && self.settle_commit(&spec) {
             self.run_stages(&spec);
         }
@@ -196,6 +203,14 @@ impl Draft<'_> {
         let by_hand = self.seen.spec.trigger.kind == TriggerKind::Manual;
         if let Err(problems) = param::settle(&spec.params, &self.seen.spec.params, by_hand) {
             self.fail(None, FailureKind::Config, invalid::sentence(&problems));
+            return false;
+        }
+        let mut selected = self.seen.spec.stages.iter();
+        let is_known = |name: &&String| spec.stages.iter().any(|stage| stage.name == **name);
+        if let Some(name) = selected.find(|name| !is_known(name)) {
+            let names: Vec<&str> = spec.stages.iter().map(|s| s.name.as_str()).collect();
+            let message = format!("no stage is called {name}; there are {}", names.join(", "));
+            self.fail(None, FailureKind::Config, message);
             return false;
         }
         let Some(refusal) = secret::refusal(spec, &self.seen.secrets) else {
@@ -369,8 +384,9 @@ fn report(status: &PipelineRunStatus) -> Why {
             Why::normal("Succeeded", message)
         }
         RunPhase::Cancelled => {
-            let by = status.stopping.as_ref().and_then(|stop| stop.by.as_deref());
-            let message = format!("stopped by {}; make a new run", by.unwrap_or("a person"));
+            let stop = status.stopping.as_ref();
+            let said = stop.map_or_else(|| "stopped by a person".to_owned(), turn::said);
+            let message = format!("{said}; make a new run");
             Why::warning("Cancelled", message)
         }
         RunPhase::Failed | RunPhase::TimedOut => {
@@ -420,10 +436,11 @@ fn running(status: &PipelineRunStatus) -> Why {
         Some(stop) if stop.kind == StopKind::TimedOut => {
             format!("taking too long, stopping; {message}")
         }
-        Some(stop) => {
+        Some(stop) if stop.kind == StopKind::Cancelled => {
             let by = stop.by.as_deref().unwrap_or("a person");
             format!("being stopped by {by}; {message}")
         }
+        Some(stop) => format!("{}, stopping; {message}", turn::said(stop)),
     };
     Why::normal("Running", message)
 }

@@ -7,8 +7,6 @@
 //!
 //! Nobody learns which Environments there are without a token of one. Reads Secrets from the API server.
 
-mod token;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::limit::Limits;
-use super::{NO_LEADER, Refusal};
+use super::token::Tokens;
+use super::{NO_LEADER, Refusal, hook, is_json, token};
 use crate::cluster::Cluster;
 use crate::environment::alert::{self, Delivered, Delivery};
 use crate::environment::api::{Environment, Incidents};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
-use token::Tokens;
 
 /// Where alerts are delivered.
 pub const PATH: &str = "/hooks/alertmanager/{namespace}/{environment}";
@@ -81,7 +79,9 @@ impl Receiver {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
+        let hooks = hook::Receiver::new(self.cluster.clone(), Arc::clone(&self.leads));
         let app = Router::new().route(PATH, post(deliver)).with_state(self);
+        let app = app.merge(hooks.routes());
         axum::serve(listener, app)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
@@ -145,7 +145,7 @@ impl Receiver {
             warn!(environment = %key, problem, "the token of Alertmanager cannot be read");
             Refusal::Later("the token cannot be checked now; the operator's log says why")
         })?;
-        if token::is_same(sent, &wanted) {
+        if wanted.is_same(sent) {
             Ok(rule)
         } else {
             Err(Refusal::Unknown)
@@ -180,22 +180,6 @@ impl Receiver {
         let now = self.cluster.clock().now();
         Ok(alert::taken_in(known, alerts, rule, now) == alert::taken_in(known, &[], rule, now))
     }
-}
-
-fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let type_ = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let type_ = type_
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    if type_.trim().eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let problem = "the content type must be application/json".to_owned();
-    Err(Refusal::Never(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem))
 }
 
 async fn deliver(

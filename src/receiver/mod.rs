@@ -1,15 +1,17 @@
-//! What comes in over HTTP: alerts of Alertmanagers ([`alert`]); from the pods of stages, what they say and their claims, and
+//! What comes in over HTTP: alerts of Alertmanagers ([`alert`]); what git providers tell ([`hook`]); from the pods of stages, what they say and their claims, and
 //! people who read that ([`stage`]).
 //!
 //! It decides nothing. Whatever may be better in a moment is 503: a process that does not lead, an API server that does not
 //! answer, too much at once. Who calls is known by a token, and who has none learns nothing.
 
 pub mod alert;
+pub mod hook;
 mod identity;
 mod limit;
 pub mod stage;
+mod token;
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// Where the tokens of people are: the API server keeps `Authorization` to itself when it passes a call on.
@@ -49,4 +51,20 @@ impl Refusal {
             Self::Never(status, why) => (status, format!("{why}\n")).into_response(),
         }
     }
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let type_ = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let type_ = type_
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    if type_.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let problem = "the content type must be application/json".to_owned();
+    Err(Refusal::Never(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem))
 }

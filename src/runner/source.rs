@@ -228,6 +228,7 @@ async fn expect_on_branch(
             | SourceErrorKind::Auth
             | SourceErrorKind::NoBranch
             | SourceErrorKind::NotOnBranch
+            | SourceErrorKind::TooMany
             | SourceErrorKind::Protocol => error,
         })?;
         // Fails for "no" as for "cannot tell": both mean that it was not found so far.

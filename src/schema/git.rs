@@ -24,13 +24,13 @@ pub fn branch_ref(schema: &mut Schema) {
     );
 }
 
-/// A branch or a tag by its full ref.
+/// A branch, a tag or a pull request by its full ref.
 pub fn git_ref(schema: &mut Schema) {
     set(schema, "maxLength", 256);
     rule(
         schema,
-        "self.matches('^refs/(heads|tags)/[A-Za-z0-9_][A-Za-z0-9._/+-]*$')",
-        "must be the full ref of a branch or a tag, such as refs/heads/main or refs/tags/v1.2.3",
+        "self.matches('^refs/((heads|tags)/[A-Za-z0-9_][A-Za-z0-9._/+-]*|(pull|merge-requests)/[1-9][0-9]*/head)$')",
+        "must be the full ref of a branch, a tag or a pull request, such as refs/heads/main, refs/tags/v1.2.3 or refs/pull/12/head",
     );
 }
 

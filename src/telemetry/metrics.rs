@@ -34,6 +34,7 @@ pub struct Metrics {
     plan_seconds: Histogram,
     rollout_weight: IntGaugeVec,
     rollout_phase: GaugeVec,
+    webhooks: IntCounterVec,
     incidents: IncidentSeries,
     slos: SloSeries,
 }
@@ -113,6 +114,11 @@ impl Metrics {
             rollout_phase: GaugeVec::new(
                 Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
                 &["namespace", "name", "phase"],
+            )?,
+            webhooks: counter(
+                "webhook_deliveries_total",
+                "What git providers sent, by what became of it.",
+                &["provider", "outcome"],
             )?,
             incidents: IncidentSeries::new(&registry)?,
             slos: SloSeries::new(&registry)?,
@@ -222,6 +228,11 @@ impl Metrics {
     pub fn delivered(&self, outcome: &'static str) {
         let deliveries = &self.incidents.deliveries;
         deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    /// A git provider has sent something.
+    pub fn told(&self, provider: &'static str, outcome: &'static str) {
+        self.webhooks.with_label_values(&[provider, outcome]).inc();
     }
 
     /// Everything in the Prometheus text format, and what the library knows of the process itself.

@@ -176,6 +176,17 @@ impl Repository {
         Ok(())
     }
 
+    /// Lets any ref be at a commit, as git providers do with those of pull requests.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn push_ref(&self, git_ref: &str, sha: &str) -> Result<()> {
+        let what = format!("{sha}:{git_ref}");
+        git(&self.work, &["push", "-q", "--force", "origin", &what]).await?;
+        Ok(())
+    }
+
     /// Adds a commit of another repository as a submodule and pushes that; the new commit.
     ///
     /// # Errors

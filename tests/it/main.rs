@@ -41,3 +41,4 @@ mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries
 mod version; // versions: tags, commits and notes, with a real git server
+mod trigger; // what starts runs: signed deliveries, polling, whose turn it is

@@ -140,13 +140,17 @@ impl Subject {
         Operator::start_with(&self.namespace, kubeconfig, &args)
     }
 
-    async fn patch(&self, spec: Value) {
+    pub(crate) async fn patch(&self, spec: Value) {
         let change = Patch::Merge(json!({"spec": spec}));
         let params = PatchParams::default();
         self.pipelines.patch("api", &params, &change).await.unwrap();
     }
 
-    async fn until(&self, what: &str, check: impl Fn(&PipelineStatus) -> bool) -> PipelineStatus {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        check: impl Fn(&PipelineStatus) -> bool,
+    ) -> PipelineStatus {
         wait_for(what, SOON, async || {
             let status = self.pipelines.get("api").await.ok()?.status?;
             check(&status).then_some(status)

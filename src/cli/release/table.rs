@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use crate::cli::run::table::{gates, short, span};
-use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::cli::run::table::{gates, short};
+use crate::cli::text::{Cell, Palette, Table, Tone, age};
 use crate::release::api::{Release, ReleaseKind};
 
 /// One line per Release.

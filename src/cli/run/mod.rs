@@ -1,9 +1,11 @@
 //! Verbs about PipelineRuns.
 
+pub mod approve;
 pub mod archive;
 pub mod cancel;
 pub mod list;
 pub mod logs;
+pub mod retry;
 pub mod start;
 pub mod table;
 
@@ -11,6 +13,7 @@ use clap::Subcommand;
 
 use super::text::Palette;
 use super::{Answer, in_runtime};
+use crate::decision::api::DecisionAction;
 
 /// What to do with runs.
 #[derive(Debug, Subcommand)]
@@ -29,6 +32,12 @@ pub enum Verb {
     Start(start::Args),
     /// Stop a run, by a Decision in your own name.
     Cancel(cancel::Args),
+    /// Run what has failed of a run again, and take over the rest.
+    Retry(retry::Args),
+    /// Let a run of another repository's commit begin, by a Decision in your own name.
+    Approve(approve::Args),
+    /// Turn such a run away.
+    Reject(approve::Args),
 }
 
 /// Does it.
@@ -39,5 +48,8 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::Describe(args) => in_runtime(list::describe(args, palette)),
         Verb::Start(args) => in_runtime(start::run(args)),
         Verb::Cancel(args) => in_runtime(cancel::run(args)),
+        Verb::Retry(args) => in_runtime(retry::run(args)),
+        Verb::Approve(args) => in_runtime(approve::run(args, DecisionAction::Approve)),
+        Verb::Reject(args) => in_runtime(approve::run(args, DecisionAction::Reject)),
     }
 }

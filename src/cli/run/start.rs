@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
@@ -32,6 +32,12 @@ pub struct Args {
     /// Run of the same Pipeline, ref and commit that has ended: what it has done is taken over.
     #[arg(long)]
     pub retry_of: Option<String>,
+    /// Stage to run, with those that it needs; may be given several times. By default all are run; else there is no Release.
+    #[arg(long = "stage", value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Environment that the run is for: scripts find it as SLIPWAY_ENVIRONMENT, conditions as environment.
+    #[arg(long)]
+    pub environment: Option<String>,
 }
 
 /// Makes it, and says its name.
@@ -51,22 +57,28 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         "params": args.params,
         "sha": args.sha,
         "retryOf": args.retry_of.as_ref().map(|name| json!({"name": name})),
+        "stages": args.stages,
+        "environment": args.environment,
     });
+    let made = server.create(&manual(spec)?).await?;
+    Ok(Answer {
+        text: format!("{}\n", made.name_any()),
+        ..Answer::default()
+    })
+}
+
+/// A run whose name the API server completes.
+pub(super) fn manual(spec: Value) -> Result<PipelineRun, String> {
     let spec: PipelineRunSpec = serde_json::from_value(spec)
         .map_err(|error| format!("cannot make a run of that: {error}"))?;
-    let run = PipelineRun {
+    Ok(PipelineRun {
         metadata: ObjectMeta {
             // Room for what the API server adds, in a name that is a label too.
-            generate_name: Some(format!("{}-", prefix(&args.pipeline))),
+            generate_name: Some(format!("{}-", prefix(&spec.pipeline_ref.name))),
             ..ObjectMeta::default()
         },
         spec,
         status: None,
-    };
-    let made = server.create(&run).await?;
-    Ok(Answer {
-        text: format!("{}\n", made.name_any()),
-        ..Answer::default()
     })
 }
 

@@ -71,7 +71,7 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_secret_ref: Option<RegistryLogin>,
     /// What must have started a run for it to push; in others the image is built only, and there is no Release of it.
-    /// An empty list never pushes. Default: `[Push, Manual]`. Example: `[Push]`.
+    /// An empty list never pushes. Default: all but `PullRequest`. Example: `[Push]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::words::<8>)]
     pub push_on: Option<Vec<TriggerKind>>,
@@ -259,8 +259,7 @@ impl Build {
 
     /// Whether a run that was started so pushes.
     pub fn pushes_on(&self, trigger: TriggerKind) -> bool {
-        let listed = self.push_on.as_ref();
-        listed.is_none_or(|kinds| kinds.contains(&trigger))
+        trigger.pushes(self.push_on.as_deref())
     }
 
     /// Where platforms are built.

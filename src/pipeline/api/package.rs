@@ -31,7 +31,7 @@ pub struct Package {
     /// Login for the registry. The script does not see it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_secret_ref: Option<RegistryLogin>,
-    /// What must have started a run for it to be pushed; in others there is none. Default: `[Push, Manual]`.
+    /// What must have started a run for it to be pushed; in others there is none. Default: all but `PullRequest`.
     /// Example: `[Push]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::words::<8>)]
@@ -76,8 +76,7 @@ impl Package {
 
     /// Whether a run that was started so pushes it.
     pub fn pushes_on(&self, trigger: TriggerKind) -> bool {
-        let listed = self.push_on.as_ref();
-        listed.is_none_or(|kinds| kinds.contains(&trigger))
+        trigger.pushes(self.push_on.as_deref())
     }
 }
 

@@ -47,10 +47,62 @@ pub struct PipelineStatus {
     /// Why the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,
+    /// Of which repository and triggers `seen` and `pending` are: what is there when these change starts no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub observed_triggers: Option<String>,
+    /// Marks of refs with their commits for which nothing is to be done any more; at most 1500, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<1500, 16>)]
+    pub seen: Vec<String>,
+    /// Refs that polling found at a new commit, until there is a run of it; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<32>)]
+    pub pending: Vec<PendingRef>,
+    /// Triggers by the clock; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub schedules: Vec<ScheduleStatus>,
+    /// With `concurrency`: runs whose turn it is; at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<256, 63>)]
+    pub admitted: Vec<String>,
     /// Where it is and what it waits for, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
     pub message: Option<String>,
+}
+
+/// A ref that polling found at a new commit.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingRef {
+    /// The full ref. Example: `refs/pull/12/head`.
+    #[serde(rename = "ref")]
+    #[schemars(transform = schema::text::<256>)]
+    pub git_ref: String,
+    /// The commit.
+    #[schemars(transform = schema::text::<64>)]
+    pub sha: String,
+    /// When it was found.
+    pub at: Time,
+}
+
+/// A trigger by the clock.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleStatus {
+    /// Name of the trigger.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// What `lastAt` is of: cron, time zone and branch.
+    #[schemars(transform = schema::text::<512>)]
+    pub rule: String,
+    /// The last time that has its run; at first, when the trigger was seen.
+    pub last_at: Time,
+    /// The next time; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Time>,
 }
 
 closed_set! {
@@ -72,6 +124,8 @@ closed_set! {
         NotOnBranch,
         /// Something answers that is not a git server.
         Protocol,
+        /// Triggers are about more refs than polling can follow.
+        TooMany,
     }
 }
 
@@ -86,7 +140,7 @@ impl SourceErrorKind {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceError {
-    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch`, `NotOnBranch` or `Protocol`.
+    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch`, `NotOnBranch`, `Protocol` or `TooMany`.
     pub kind: SourceErrorKind,
     /// What happened and what to do, in one sentence.
     #[schemars(transform = schema::text::<1024>)]

@@ -9,6 +9,8 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use proptest::prelude::*;
 
+mod trigger;
+
 fn verbs(plan: &Plan<Memory>) -> Vec<&'static str> {
     plan.actions.iter().map(Action::verb).collect()
 }

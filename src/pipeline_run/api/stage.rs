@@ -52,6 +52,8 @@ closed_set! {
         Nothing,
         /// Nothing has changed that it is about: stages that need it run all the same.
         Unchanged,
+        /// The run was to do other stages only.
+        NotSelected,
     }
 }
 
@@ -111,8 +113,8 @@ pub struct StageStatus {
     /// What its other reports say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<ReportSummary>,
-    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing` (there was nothing to do); or `Unchanged`, when nothing has
-    /// changed that it is about.
+    /// Why it never started: `When`, `Needs`, `Gates`, `Stopped` or `Nothing` (there was nothing to do); `Unchanged`, when nothing has
+    /// changed that it is about; or `NotSelected`, when the run was to do other stages only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
     /// The cells of its matrix; at most 256 in a run.

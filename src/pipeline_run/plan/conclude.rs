@@ -61,7 +61,9 @@ impl Draft<'_> {
     pub(super) fn result(&self) -> RunPhase {
         if let Some(stop) = &self.next.stopping {
             return match stop.kind {
-                StopKind::Cancelled => RunPhase::Cancelled,
+                StopKind::Cancelled | StopKind::Superseded | StopKind::Rejected => {
+                    RunPhase::Cancelled
+                }
                 StopKind::TimedOut => RunPhase::TimedOut,
             };
         }
@@ -116,7 +118,8 @@ impl Draft<'_> {
             }
             None => *git_ref == format!("refs/heads/{}", spec.release_branch()),
         };
-        spec.release.enabled && is_meant && !self.next.artifacts.is_empty()
+        let is_whole = self.seen.spec.stages.is_empty();
+        spec.release.enabled && is_whole && is_meant && !self.next.artifacts.is_empty()
     }
 
     /// Makes the Release, and ends when it is there.

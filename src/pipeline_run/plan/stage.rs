@@ -16,6 +16,7 @@ use super::cells;
 use crate::pipeline::api::{Matrix, PipelineSpec, Stage};
 use crate::pipeline::condition::{self, Facts};
 use crate::pipeline::matrix::{self, Cell};
+use crate::pipeline::supply::before;
 
 /// When a stage's turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +144,11 @@ impl Draft<'_> {
         if !needs.all(|name| self.phase_of(name).is_some_and(StagePhase::is_over)) {
             return;
         }
+        if !self.is_selected(spec, stage) {
+            let why = "not started, because the run is to do other stages only".to_owned();
+            skip(status, SkipReason::NotSelected, why);
+            return;
+        }
         match self.is_wanted(spec, stage) {
             Ok(true) => {}
             Ok(false) => {
@@ -196,9 +202,24 @@ impl Draft<'_> {
                 && stage.phase != StagePhase::Succeeded
                 && !matches!(
                     stage.skipped_because,
-                    Some(SkipReason::When | SkipReason::Nothing | SkipReason::Unchanged)
+                    Some(
+                        SkipReason::When
+                            | SkipReason::Nothing
+                            | SkipReason::Unchanged
+                            | SkipReason::NotSelected
+                    )
                 )
         })
+    }
+
+    /// Whether a stage is one of those that the run is to do, or needed by one.
+    fn is_selected(&self, spec: &PipelineSpec, stage: &Stage) -> bool {
+        let selected = &self.seen.spec.stages;
+        selected.is_empty()
+            || selected.contains(&stage.name)
+            || spec.stages.iter().any(|other| {
+                selected.contains(&other.name) && before(spec, other).contains(stage.name.as_str())
+            })
     }
 
     fn is_wanted(&self, spec: &PipelineSpec, stage: &Stage) -> Result<bool, String> {
@@ -215,6 +236,14 @@ impl Draft<'_> {
             sha: self.next.sha.as_deref().unwrap_or_default(),
             actor: &run.trigger.actor,
             pipeline: &run.pipeline_ref.name,
+            trigger: run.trigger.name.as_deref().unwrap_or_default(),
+            environment: run.environment.as_deref().unwrap_or_default(),
+            base: run
+                .trigger
+                .pull_request
+                .as_ref()
+                .and_then(|pull_request| pull_request.base.as_deref())
+                .unwrap_or_default(),
         };
         condition::holds(condition, facts, &spec.params, &params)
     }

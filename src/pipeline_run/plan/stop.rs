@@ -11,6 +11,7 @@ use super::super::api::{
     Failure, FailureKind, SkipReason, StagePhase, StageStatus, Stop, StopKind,
 };
 use super::stage::{Wave, skip};
+use super::turn::said;
 use super::{Draft, cells};
 use crate::pipeline::api::PipelineSpec;
 
@@ -28,7 +29,10 @@ impl Draft<'_> {
     /// Stops a run that a person wants stopped, or that has taken too long.
     pub(super) fn stop_early(&mut self, spec: &PipelineSpec) {
         if self.next.stopping.is_none() && self.next.release.is_none() {
-            self.next.stopping = self.cancelled().or_else(|| self.out_of_time(spec));
+            self.next.stopping = self
+                .cancelled()
+                .or_else(|| self.superseded())
+                .or_else(|| self.out_of_time(spec));
         }
         let Some(stop) = self.next.stopping.clone() else {
             return;
@@ -38,6 +42,7 @@ impl Draft<'_> {
                 (StagePhase::Cancelled, format!("stopped by {user}"))
             }
             (StopKind::Cancelled, None) => (StagePhase::Cancelled, "stopped".to_owned()),
+            (StopKind::Superseded | StopKind::Rejected, _) => (StagePhase::Cancelled, said(&stop)),
             (StopKind::TimedOut, _) => (StagePhase::TimedOut, too_long(spec)),
         };
         for stage in spec

@@ -8,6 +8,7 @@ mod publish;
 mod retry;
 mod sample;
 mod supply;
+mod turn;
 mod version;
 
 use super::super::api::{GateResult, RunParam, StageStatus};

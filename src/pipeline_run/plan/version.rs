@@ -15,7 +15,7 @@
 use jiff::SignedDuration;
 
 use super::super::api::{FailureKind, RunVersion, StagePhase};
-use super::super::observed::Rival;
+use super::super::observed::Versioned;
 use super::super::version::of_run;
 use super::Draft;
 use crate::git::refs::tag_of;
@@ -58,11 +58,11 @@ impl Draft<'_> {
         let known = self.next.version.as_ref();
         let has_none = known.is_some_and(|known| known.number.is_none());
         let is_unsettled = known.is_none();
-        let comes_first = |rival: &&Rival| {
+        let comes_first = |rival: &&Versioned| {
             let is_older = (rival.created_at, rival.name.as_str()) < own;
             !has_none && (is_unsettled || rival.has_begun || is_older)
         };
-        if let Some(rival) = self.seen.rivals.iter().find(comes_first) {
+        if let Some(rival) = self.seen.versioned.iter().find(comes_first) {
             let name = rival.name.clone();
             self.next.version = None;
             self.wait_for_turn(&name);
@@ -75,7 +75,7 @@ impl Draft<'_> {
             self.wait(why, Some(SignedDuration::ZERO));
             return false;
         }
-        if let Some(rival) = self.seen.rivals.first().filter(|_| !has_none) {
+        if let Some(rival) = self.seen.versioned.first().filter(|_| !has_none) {
             let name = rival.name.clone();
             self.wait_for_turn(&name);
             return false;

@@ -40,8 +40,7 @@ pub(super) fn container(
     let task = ReleaseTask {
         source: SourceTask {
             login: credentials.map(git_login),
-            lines_since: None,
-            unchanged: None,
+            older: None,
             ..source_task(seen, (spec, stage), at_commit)
         },
         branch: tag_of(git_ref).is_none().then(|| git_ref.clone()),

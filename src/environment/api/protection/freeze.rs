@@ -53,7 +53,7 @@ pub struct Freeze {
     pub rrule: Option<String>,
     /// When windows begin: minute, hour, day of the month, month, day of the week. Example: `0 9 * * MON-FRI`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = cron)]
+    #[schemars(transform = schema::cron)]
     pub cron: Option<String>,
     /// How long a window is open, by the clock on the wall. A duration of at most `744h`. Example: `8h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct Freeze {
     pub duration: Option<Duration>,
     /// Name of the time zone in the IANA database. Default `UTC`. Example: `Europe/Madrid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = zone)]
+    #[schemars(transform = schema::zone)]
     pub time_zone: Option<String>,
     /// Number of promotions that may start in one window, 1 to 100; rollbacks do not count. Default: any. Example: `3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,23 +86,5 @@ fn rrule(schema: &mut Schema) {
     schema.insert(
         "x-kubernetes-validations".to_owned(),
         json!([{"rule": rule, "message": message}]),
-    );
-}
-
-fn cron(schema: &mut Schema) {
-    schema.insert("maxLength".to_owned(), 128.into());
-    let rule = r"self.matches('^[-0-9A-Za-z*,/#?]+( [-0-9A-Za-z*,/#?]+){4}$')";
-    let message = "must be five fields: minute, hour, day of the month, month, day of the week, such as 0 9 * * MON-FRI";
-    schema.insert(
-        "x-kubernetes-validations".to_owned(),
-        json!([{"rule": rule, "message": message}]),
-    );
-}
-
-fn zone(schema: &mut Schema) {
-    schema.insert("maxLength".to_owned(), 64.into());
-    schema.insert(
-        "pattern".to_owned(),
-        "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$".into(),
     );
 }

@@ -1,6 +1,6 @@
 //! Versions: settled once, by one run after the other, and used by what comes after the gates.
 
-use super::super::super::observed::Rival;
+use super::super::super::observed::Versioned;
 use super::super::super::testing::commit;
 use super::*;
 use crate::pipeline_run::api::{Bump, Commit, SkipReason};
@@ -69,8 +69,8 @@ fn task_of<T: serde::de::DeserializeOwned>(plan: &Plan<PipelineRunStatus>) -> T 
     serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
 }
 
-fn rival(name: &str, seconds: i64, has_begun: bool) -> Rival {
-    Rival {
+fn rival(name: &str, seconds: i64, has_begun: bool) -> Versioned {
+    Versioned {
         name: name.into(),
         created_at: NOW + SignedDuration::from_secs(seconds),
         has_begun,
@@ -140,7 +140,7 @@ fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
 fn a_run_waits_for_another_that_has_a_version() {
     for (seconds, has_begun) in [(-1, false), (1, false), (1, true)] {
         let mut seen = built_for(versioned(), Bump::Minor);
-        seen.rivals = vec![rival("api-2", seconds, has_begun)];
+        seen.versioned = vec![rival("api-2", seconds, has_begun)];
         let plan = plan(&seen, NOW);
         assert_eq!(names(&plan), [""; 0]);
         assert_eq!(plan.progress.version, None);
@@ -158,21 +158,21 @@ fn of_two_runs_that_have_put_down_a_version_one_goes_on() {
     let settled = || then(built_for(versioned(), Bump::Minor));
     // The older one stands, and waits for the younger to see it.
     let mut seen = settled();
-    seen.rivals = vec![rival("api-2", 1, false)];
+    seen.versioned = vec![rival("api-2", 1, false)];
     let waits = plan(&seen, NOW);
     assert_eq!(names(&waits), [""; 0]);
     assert_eq!(waits.progress.version, seen.status.version);
     // The younger gives way; so does the older to one that has begun.
     for (seconds, has_begun) in [(-1, false), (1, true)] {
         let mut seen = settled();
-        seen.rivals = vec![rival("api-2", seconds, has_begun)];
+        seen.versioned = vec![rival("api-2", seconds, has_begun)];
         let gives_way = plan(&seen, NOW);
         assert_eq!(names(&gives_way), [""; 0]);
         assert_eq!(gives_way.progress.version, None);
     }
     // Once it has begun, it goes on.
     let mut seen = then(settled());
-    seen.rivals = vec![rival("api-2", -1, false)];
+    seen.versioned = vec![rival("api-2", -1, false)];
     assert_eq!(plan(&seen, NOW).progress.version, seen.status.version);
 }
 

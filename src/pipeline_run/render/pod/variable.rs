@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::{Parts, push};
-use crate::git::refs::{branch_of, tag_of};
+use crate::git::refs::tag_of;
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::{EnvVar, PipelineSpec, Stage};
 use crate::pipeline::supply::before;
@@ -99,11 +99,8 @@ pub(super) fn all(
     let git_ref = seen.spec.git_ref.as_str();
     let attempt = at.attempt.to_string();
     let tag = tag_of(git_ref);
-    let branch = if tag.is_some() {
-        ""
-    } else {
-        branch_of(git_ref)
-    };
+    // Of a pull request there is none.
+    let branch = git_ref.strip_prefix("refs/heads/").unwrap_or_default();
     let ours = [
         ("CI", "true"),
         ("SLIPWAY_PIPELINE", &seen.spec.pipeline_ref.name),
@@ -123,12 +120,21 @@ pub(super) fn all(
     let version = version
         .as_deref()
         .map(|version| ("SLIPWAY_VERSION", version));
-    let ours = ours
-        .into_iter()
-        .chain(tag)
-        .chain(version)
-        .chain(cell)
-        .chain(result);
+    let pull_request = seen.spec.trigger.pull_request.as_ref();
+    let number = pull_request.map(|pull_request| pull_request.number.to_string());
+    let number = number
+        .as_deref()
+        .map(|number| ("SLIPWAY_PULL_REQUEST", number));
+    let base = pull_request.and_then(|pull_request| pull_request.base.as_deref());
+    let base = base.map(|base| ("SLIPWAY_BASE_BRANCH", base));
+    let trigger = seen.spec.trigger.name.as_deref();
+    let trigger = trigger.map(|trigger| ("SLIPWAY_TRIGGER", trigger));
+    let environment = seen.spec.environment.as_deref();
+    let environment = environment.map(|environment| ("SLIPWAY_ENVIRONMENT", environment));
+    let more = [
+        tag, version, number, base, trigger, environment, cell, result,
+    ];
+    let ours = ours.into_iter().chain(more.into_iter().flatten());
     let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
     let axes = at.cell.iter().flat_map(|cell| &cell.values);
     let axes = axes.map(|(axis, value)| {

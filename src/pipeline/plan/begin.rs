@@ -1,0 +1,213 @@
+//! Starts runs: of the head of the branch, of what was delivered, of what polling found, and of the clock. No I/O.
+//!
+//! A run is made first, and noted once it is there: a crash in between makes it again, under the same name.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::api::ScheduleStatus;
+use super::super::observed::Observed;
+use super::super::render;
+use super::super::trigger::event::Event;
+use super::super::trigger::{Start, Verdict, judge, mark, poll, schedule};
+use super::Memory;
+use crate::model::action::Action;
+use crate::model::key::Key;
+use crate::model::label;
+use crate::pipeline_run::api::TriggerKind;
+
+/// How long a delivery may still come for what polling has found: it tells more.
+const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is begun.
+pub(super) struct Begin<'a> {
+    seen: &'a Observed,
+    now: Timestamp,
+    pub(super) memory: Memory,
+    pub(super) actions: Vec<Action>,
+    pub(super) wake: Option<Timestamp>,
+}
+
+impl<'a> Begin<'a> {
+    pub(super) fn new(seen: &'a Observed, memory: Memory, now: Timestamp) -> Self {
+        Self {
+            seen,
+            now,
+            memory,
+            actions: Vec::new(),
+            wake: None,
+        }
+    }
+
+    /// The run of the head of the branch, unless it is there or its work is done.
+    pub(super) fn head(&mut self) {
+        let seen = self.seen;
+        if self.is_publishing() {
+            return;
+        }
+        let Some(sha) = seen.head() else { return };
+        let git_ref = seen.git_ref();
+        let Some(event) = poll::event_of(&git_ref, sha) else {
+            return;
+        };
+        let Verdict::Start(start) = judge(&seen.spec, &event) else {
+            return;
+        };
+        let key = self.key(&start);
+        if self.exists(&key) || self.is_done(&event) {
+            return;
+        }
+        let found_at = seen.status.last_polled_at.as_ref();
+        let found_at = found_at.map_or(self.now, |Time(at)| *at);
+        if self.is_late(found_at) {
+            self.create(&start, 0);
+        }
+    }
+
+    /// Whether a run pushes commits of its own: what polling finds may be one of those, and they need no run.
+    fn is_publishing(&self) -> bool {
+        self.seen.runs.iter().any(|run| run.is_publishing)
+    }
+
+    /// What was delivered.
+    pub(super) fn told(&mut self) {
+        let seen = self.seen;
+        for (index, event) in seen.events.iter().enumerate() {
+            let mark = mark(&event.git_ref, event.identity());
+            match judge(&seen.spec, event) {
+                Verdict::Irrelevant(_) => {}
+                // Else polling would start it.
+                Verdict::Skip(_) => poll::note(&mut self.memory.seen, mark),
+                Verdict::Start(start) => {
+                    let exists = self.exists(&self.key(&start));
+                    if exists || (self.is_done(event) && !event.renews) {
+                        poll::note(&mut self.memory.seen, mark);
+                    } else {
+                        self.create(&start, index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What polling has found.
+    pub(super) fn pending(&mut self) {
+        let seen = self.seen;
+        if self.is_publishing() {
+            return;
+        }
+        for (index, found) in seen.status.pending.iter().enumerate() {
+            let verdict = poll::event_of(&found.git_ref, &found.sha)
+                .map(|event| (judge(&seen.spec, &event), event));
+            let mark = mark(&found.git_ref, &found.sha);
+            let is_over = match verdict {
+                Some((Verdict::Start(start), event)) => {
+                    if self.exists(&self.key(&start)) || self.is_done(&event) {
+                        true
+                    } else {
+                        if self.is_late(found.at.0) {
+                            self.create(&start, index);
+                        }
+                        false
+                    }
+                }
+                Some((Verdict::Skip(_) | Verdict::Irrelevant(_), _)) | None => true,
+            };
+            if is_over {
+                poll::note(&mut self.memory.seen, mark);
+                self.memory.pending.retain(|known| known != found);
+            }
+        }
+    }
+
+    /// What the clock starts.
+    pub(super) fn schedules(&mut self) {
+        let seen = self.seen;
+        let mut records = Vec::new();
+        for rule in &seen.spec.triggers {
+            let Some(trigger) = &rule.schedule else {
+                continue;
+            };
+            let of = schedule::rule_of(&seen.spec, trigger);
+            let known = &seen.status.schedules;
+            let mut record = schedule::record(known, &rule.name, of, self.now);
+            // A spec that cannot be read is told of before.
+            let times = schedule::times(trigger, record.last_at.0, self.now).unwrap_or_default();
+            if let Some(due) = times.due {
+                let branch = schedule::branch_of(&seen.spec, trigger);
+                self.tick(&rule.name, branch, due, &mut record);
+            }
+            record.next_at = times.next.map(Time);
+            self.wake = self.wake.into_iter().chain(times.next).min();
+            records.push(record);
+        }
+        self.memory.schedules = records;
+    }
+
+    fn tick(&mut self, trigger: &str, branch: &str, due: Timestamp, record: &mut ScheduleStatus) {
+        let start = Start {
+            kind: TriggerKind::Schedule,
+            trigger: trigger.to_owned(),
+            git_ref: format!("refs/heads/{branch}"),
+            sha: None,
+            identity: format!("{trigger} {due}"),
+            actor: label::SLIPWAY.to_owned(),
+            pull_request: None,
+            needs_approval: false,
+        };
+        if self.exists(&self.key(&start)) {
+            record.last_at = Time(due);
+        } else {
+            self.create(&start, 0);
+        }
+    }
+
+    fn key(&self, start: &Start) -> Key {
+        render::started_key(&self.seen.key, &self.seen.spec, start)
+    }
+
+    fn exists(&self, key: &Key) -> bool {
+        let mut runs = self.seen.runs.iter();
+        runs.any(|run| run.target.key == *key)
+    }
+
+    /// Whether nothing is to be done any more for a ref at a commit.
+    fn is_done(&self, event: &Event) -> bool {
+        let mark = mark(&event.git_ref, event.identity());
+        let released = self.seen.released.iter();
+        let is_push = event.git_ref.starts_with("refs/heads/");
+        let mut released = released.filter(|_| is_push);
+        self.memory.seen.contains(&mark)
+            || released.any(|sha| Some(sha.as_str()) == event.sha.as_deref())
+    }
+
+    /// Whether a delivery would have come by now for what polling has found then.
+    fn is_late(&mut self, found_at: Timestamp) -> bool {
+        if self.seen.spec.webhook.is_none() {
+            return true;
+        }
+        let until = found_at.checked_add(GRACE).unwrap_or(Timestamp::MAX);
+        let is_late = until <= self.now;
+        if !is_late {
+            self.wake = self.wake.into_iter().chain([until]).min();
+        }
+        is_late
+    }
+
+    /// Makes a run, the `index`-th of its kind: of those that are made at the same time the later ones are newer.
+    fn create(&mut self, start: &Start, index: usize) {
+        let index = i64::try_from(index).unwrap_or_default();
+        let at = self.now.checked_add(SignedDuration::from_micros(index));
+        let at = at.unwrap_or(self.now);
+        let run = render::started(self.seen, start, at);
+        let is_made = |action: &Action| {
+            let Action::Create(made) = action else {
+                return false;
+            };
+            made.key == run.key
+        };
+        if !self.actions.iter().any(is_made) {
+            self.actions.push(Action::Create(run));
+        }
+    }
+}

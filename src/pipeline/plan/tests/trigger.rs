@@ -1,0 +1,247 @@
+//! Stories of triggers: what is delivered, what the clock says, and whose turn it is.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pipeline::api::PipelineSpec;
+use crate::pipeline::trigger::event::Event;
+use crate::pipeline::trigger::{mark, poll};
+
+fn with(rest: &Value) -> Observed {
+    let mut seen = a_pipeline()
+        .at('a', 0)
+        .with_run('a', RunPhase::Succeeded, 900);
+    let mut spec = serde_json::to_value(&seen.spec).unwrap();
+    json_patch::merge(&mut spec, rest);
+    seen.spec = serde_json::from_value::<PipelineSpec>(spec).unwrap();
+    seen
+}
+
+fn hooked() -> Observed {
+    with(&json!({
+        "webhook": {"secretRef": {"name": "hook", "key": "token"}},
+        "triggers": [{"name": "all", "push": {"branches": ["**"]}}, {"name": "pr", "pullRequest": {}}],
+    }))
+}
+
+fn event(git_ref: &str, digit: char) -> Event {
+    poll::event_of(git_ref, &sha(digit)).unwrap()
+}
+
+fn made(plan: &Plan<Memory>) -> Vec<&Value> {
+    let made = plan.actions.iter().filter_map(|action| match action {
+        Action::Create(run) => Some(&run.body["spec"]),
+        _ => None,
+    });
+    made.collect()
+}
+
+/// What the API server and the cache do with a plan.
+fn settled(mut seen: Observed, plan: &Plan<Memory>) -> Observed {
+    seen.status = status(&seen, plan, &Outcome::default(), NOW);
+    for action in &plan.actions {
+        let Action::Create(run) = action else {
+            continue;
+        };
+        let spec = &run.body["spec"];
+        seen.runs.insert(
+            0,
+            Run {
+                target: Target {
+                    kind: ObjectKind::PipelineRun,
+                    key: run.key.clone(),
+                    uid: "uid".into(),
+                    resource_version: "1".into(),
+                },
+                created_at: NOW,
+                sha: spec["sha"].as_str().map(str::to_owned),
+                phase: RunPhase::Queued,
+                revision: None,
+                git_ref: spec["ref"].as_str().unwrap().into(),
+                started_by: serde_json::from_value(spec["trigger"]["at"].clone()).unwrap(),
+                has_started: false,
+                awaits_approval: spec["trigger"]["needsApproval"] == true,
+            },
+        );
+    }
+    seen
+}
+
+#[test]
+fn a_delivery_makes_a_run_once_and_is_noted_when_the_run_is_there() {
+    let mut seen = hooked();
+    seen.events = vec![event("refs/heads/next", 'b'), event("refs/heads/next", 'b')];
+    let first = plan(&seen, NOW);
+    assert_eq!(made(&first).len(), 1);
+    assert_eq!(first.progress.seen, [""; 0], "a crash now loses nothing");
+    let seen = settled(seen, &first);
+    let second = plan(&seen, NOW);
+    assert_eq!(made(&second).len(), 0);
+    let known = mark("refs/heads/next", &sha('b'));
+    assert_eq!(second.progress.seen, [known]);
+    // The run is gone, and the delivery comes once more.
+    let mut seen = settled(seen, &second);
+    seen.runs.clear();
+    assert_eq!(made(&plan(&seen, NOW)).len(), 0, "played again");
+}
+
+#[test]
+fn what_polling_finds_waits_for_its_delivery_and_is_the_same_run() {
+    let mut seen = hooked();
+    let found = |digit: char| PendingRef {
+        git_ref: "refs/pull/12/head".into(),
+        sha: sha(digit),
+        at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW),
+    };
+    seen.status.pending = vec![found('b')];
+    let early = plan(&seen, NOW);
+    assert_eq!(
+        (made(&early).len(), early.wake),
+        (0, Some(NOW + SignedDuration::from_secs(10)))
+    );
+    let late = plan(&seen, NOW + SignedDuration::from_secs(10));
+    let [run] = made(&late)[..] else { panic!() };
+    assert_eq!(
+        run["trigger"]["needsApproval"], true,
+        "where it is from is not known"
+    );
+    let seen = settled(seen, &late);
+    let rest = plan(&seen, NOW + SignedDuration::from_secs(10));
+    assert_eq!((made(&rest).len(), rest.progress.pending.len()), (0, 0));
+}
+
+#[test]
+fn the_head_of_the_branch_waits_for_its_delivery_too() {
+    let mut seen = hooked();
+    seen.runs.clear();
+    seen.status.last_polled_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW));
+    assert_eq!(made(&plan(&seen, NOW)).len(), 0);
+    assert_eq!(
+        made(&plan(&seen, NOW + SignedDuration::from_secs(10))).len(),
+        1
+    );
+    seen.status.seen = vec![mark("refs/heads/main", &sha('a'))];
+    assert_eq!(
+        made(&plan(&seen, NOW + SignedDuration::from_secs(10))).len(),
+        0,
+        "skipped"
+    );
+}
+
+#[test]
+fn a_skipped_commit_is_noted_or_polling_would_start_it() {
+    let mut seen = hooked();
+    seen.events = vec![Event {
+        message: Some("Bump [skip ci]".into()),
+        ..event("refs/heads/next", 'b')
+    }];
+    let skipped = plan(&seen, NOW);
+    assert_eq!(made(&skipped).len(), 0);
+    assert_eq!(skipped.progress.seen, [mark("refs/heads/next", &sha('b'))]);
+}
+
+#[test]
+fn without_a_trigger_for_pushes_none_is_run() {
+    let mut seen = with(&json!({"triggers": [{"name": "tag", "tag": {}}]}));
+    seen.runs.clear();
+    assert_eq!(made(&plan(&seen, NOW)).len(), 0);
+}
+
+#[test]
+fn a_schedule_starts_the_head_at_its_time_once_across_restarts() {
+    let seen = with(&json!({"triggers": [{"name": "nightly", "schedule": {"cron": "0 * * * *"}}]}));
+    // NOW is 08:00:00 sharp; what was before the trigger was seen starts nothing.
+    let first = plan(&seen, NOW);
+    assert_eq!(made(&first).len(), 0);
+    let next = NOW + SignedDuration::from_hours(1);
+    assert_eq!(
+        first.progress.schedules[0].next_at.as_ref().unwrap().0,
+        next
+    );
+    let seen = settled(seen, &first);
+    let due = plan(&seen, next);
+    let [run] = made(&due)[..] else { panic!() };
+    assert_eq!(
+        (run["trigger"]["kind"].as_str(), run.get("sha")),
+        (Some("Schedule"), None)
+    );
+    // Killed before it was made, and after.
+    assert_eq!(made(&plan(&settled(seen.clone(), &first), next)).len(), 1);
+    let seen = settled(seen, &due);
+    let noted = plan(&seen, next);
+    assert_eq!(
+        (made(&noted).len(), noted.progress.schedules[0].last_at.0),
+        (0, next)
+    );
+    let mut seen = settled(seen, &noted);
+    seen.runs.clear();
+    assert_eq!(
+        made(&plan(&seen, next + SignedDuration::from_secs(1))).len(),
+        0
+    );
+}
+
+#[test]
+fn of_a_burst_each_has_its_turn_or_only_the_newest() {
+    for (policy, expected) in [("Queue", '0'), ("CancelInProgress", '9')] {
+        let mut seen = hooked();
+        seen.spec.concurrency = serde_json::from_value(json!({"policy": policy})).unwrap();
+        seen.events = "0123456789"
+            .chars()
+            .map(|digit| event("refs/heads/next", digit))
+            .collect();
+        let burst = plan(&seen, NOW);
+        assert_eq!(made(&burst).len(), 10);
+        let mut seen = settled(seen, &burst);
+        let turn = plan(&seen, NOW).progress.admitted;
+        let name = |seen: &Observed, digit: char| {
+            let is_it = |run: &&Run| run.sha == Some(sha(digit)) && run.git_ref.ends_with("next");
+            seen.runs
+                .iter()
+                .find(is_it)
+                .unwrap()
+                .target
+                .key
+                .name
+                .clone()
+        };
+        assert_eq!(turn, [name(&seen, expected)], "{policy}");
+        // Whoever is in stays in until it is over, whatever comes.
+        seen.status.admitted = vec![name(&seen, '5')];
+        assert_eq!(
+            plan(&seen, NOW).progress.admitted,
+            [name(&seen, '5')],
+            "{policy}"
+        );
+        let five = name(&seen, '5');
+        let run = seen
+            .runs
+            .iter_mut()
+            .find(|run| run.target.key.name == five)
+            .unwrap();
+        run.phase = RunPhase::Failed;
+        assert_eq!(
+            plan(&seen, NOW).progress.admitted,
+            [name(&seen, expected)],
+            "{policy}"
+        );
+    }
+}
+
+#[test]
+fn who_waits_for_approval_keeps_nobody_back() {
+    let mut seen = hooked();
+    seen.spec.concurrency = serde_json::from_value(json!({"group": "Pipeline"})).unwrap();
+    seen.events = vec![
+        event("refs/pull/1/head", 'b'),
+        event("refs/heads/next", 'c'),
+    ];
+    let plan_ = plan(&seen, NOW);
+    let seen = settled(seen, &plan_);
+    let own = seen
+        .runs
+        .iter()
+        .find(|run| !run.awaits_approval && run.phase == RunPhase::Queued);
+    let own = own.unwrap().target.key.name.clone();
+    assert_eq!(plan(&seen, NOW).progress.admitted, [own]);
+}

@@ -1,0 +1,68 @@
+//! What a run of anybody's code is given: the Pipeline's spec without everything that is secret, and without what would leave the
+//! run. One place, so that nothing downstream has to ask. No I/O.
+
+use crate::pipeline::api::{CacheExport, CacheSave, EnvVar, PipelineSpec};
+
+/// The spec for a run of code that nobody who may push to the repository has looked at.
+///
+/// What is left of Secrets is what fetches the commit and pulls images: neither is seen by a script.
+pub fn without_secrets(mut spec: PipelineSpec) -> PipelineSpec {
+    let is_plain =
+        |variable: &EnvVar| variable.secret_ref.is_none() && variable.secret_file.is_none();
+    spec.defaults.env.retain(is_plain);
+    for cache in &mut spec.caches {
+        cache.save = Some(CacheSave::Never);
+    }
+    for stage in &mut spec.stages {
+        stage.env.retain(is_plain);
+        stage.packages.clear();
+        if let Some(build) = &mut stage.build {
+            build.secrets.clear();
+            build.push_secret_ref = None;
+            build.push_on = Some(Vec::new());
+            if let Some(cache) = &mut build.cache {
+                cache.export = Some(CacheExport::Never);
+            }
+        }
+    }
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::secret;
+
+    #[test]
+    fn nothing_that_is_secret_and_nothing_that_leaves_is_left() {
+        let key = json!({"name": "index", "key": "token"});
+        let spec = json!({
+            "source": {"git": {"url": "https://git.example/a", "credentials": {"secretName": "git"}}},
+            "defaults": {"env": [{"name": "A", "value": "1"}, {"name": "B", "secretRef": key}]},
+            "cacheStorage": {"claimName": "ci"},
+            "caches": [{"name": "pip", "paths": ["/p"], "save": "Always"}],
+            "stages": [
+                {"name": "unit", "type": "Test", "image": "i", "run": "true", "caches": ["pip"],
+                 "env": [{"name": "C", "secretFile": key}, {"name": "D", "value": "2"}],
+                 "pod": {"imagePullSecrets": ["pull"]},
+                 "packages": [{"name": "p", "files": ["dist/*"], "repository": "r.example/p", "pushSecretRef": {"name": "push"}}]},
+                {"name": "image", "type": "Build", "build": {
+                    "image": "r.example/a", "pushSecretRef": {"name": "push"}, "pushOn": ["PullRequest"],
+                    "secrets": [{"id": "npm", "secretRef": key}], "cache": {"export": "EveryBranch"}}},
+            ],
+        });
+        let spec = without_secrets(serde_json::from_value(spec).unwrap());
+        let left: Vec<String> = secret::named(&spec).into_keys().collect();
+        assert_eq!(left, ["git", "pull"]);
+        assert_eq!((spec.defaults.env.len(), spec.stages[0].env.len()), (1, 1));
+        assert!(spec.stages[0].packages.is_empty());
+        let build = spec.stages[1].build.as_ref().unwrap();
+        for kind in crate::pipeline_run::api::TriggerKind::ALL {
+            assert!(!build.pushes_on(*kind));
+        }
+        assert_eq!(spec.caches[0].save(), CacheSave::Never);
+        assert_eq!(build.cache.as_ref().unwrap().export(), CacheExport::Never);
+    }
+}

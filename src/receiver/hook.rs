@@ -1,0 +1,349 @@
+//! Takes what git providers tell of repositories over HTTP: `POST /hooks/git/<namespace>/<pipeline>`.
+//!
+//! It decides nothing. What is told is handed to the Pipeline's next plan, and 200 is said only once what follows from it is on the
+//! API server: the run, or that there is to be none. Not every provider tries again what was not taken; polling finds what is
+//! lost.
+//!
+//! A delivery has to be signed with the token of the Pipeline (GitHub, Gitea, Forgejo) or to bring it (GitLab). One that comes
+//! again starts nothing: its commit is marked, and one that is older than a day by its own word is refused.
+//!
+//! Nobody learns which Pipelines there are without a token of one. Reads Secrets from the API server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::SignedDuration;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::limit::Limits;
+use super::token::{Token, Tokens};
+use super::{NO_LEADER, Refusal, is_json};
+use crate::cluster::Cluster;
+use crate::model::key::Key;
+use crate::model::object::ObjectKind;
+use crate::pipeline::api::Pipeline;
+use crate::pipeline::render;
+use crate::pipeline::trigger::event::{self, Event, Provider, Told};
+use crate::pipeline::trigger::{Verdict, judge, mark};
+
+/// Where git providers deliver.
+pub const PATH: &str = "/hooks/git/{namespace}/{pipeline}";
+/// Longest body.
+const MAX_BODY: usize = 2 << 20;
+/// Deliveries that are worked on at the same time; others wait.
+const AT_ONCE: usize = 8;
+/// Longest time for one, from its first byte to its answer: GitHub waits for ten seconds.
+const PATIENCE: Duration = Duration::from_secs(9);
+/// Time between two looks whether it is on record.
+const LOOK: Duration = Duration::from_millis(20);
+/// Deliveries of a Pipeline at once.
+const BURST: f64 = 100.0;
+/// Deliveries a second after that.
+const RATE: f64 = 10.0;
+/// How old a delivery may be by its own word.
+const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+/// What those hear who have not shown that they may deliver.
+const UNKNOWN: &str = "there is no such Pipeline that takes deliveries signed with this token\n";
+
+/// What the receiver needs to know. Cloning clones handles.
+#[derive(Clone)]
+pub struct Receiver {
+    cluster: Cluster,
+    leads: Arc<AtomicBool>,
+    tokens: Tokens,
+    limits: Limits<Key>,
+    free: Arc<Semaphore>,
+}
+
+/// What became of a delivery that was taken.
+enum Taken {
+    /// A run follows from it, and is there.
+    Started(String),
+    /// It was there before.
+    Known(String),
+    /// Nothing follows from it: why.
+    Ignored(String),
+}
+
+/// How a delivery shows that it may be one.
+enum Proof {
+    /// It is signed; the digits.
+    Signature(Vec<u8>),
+    /// It brings the token.
+    Token(Vec<u8>),
+}
+
+/// Who delivers, what they call it, and how they show that they may.
+struct Sender {
+    provider: Provider,
+    kind: String,
+    proof: Proof,
+}
+
+impl Receiver {
+    /// One that takes nothing until `leads` says that this process does.
+    pub fn new(cluster: Cluster, leads: Arc<AtomicBool>) -> Self {
+        Self {
+            tokens: Tokens::default(),
+            limits: Limits::new(BURST, RATE),
+            free: Arc::new(Semaphore::new(AT_ONCE)),
+            cluster,
+            leads,
+        }
+    }
+
+    /// What it serves.
+    pub fn routes(self) -> Router {
+        Router::new().route(PATH, post(deliver)).with_state(self)
+    }
+
+    fn leads(&self) -> Result<(), Refusal> {
+        if self.leads.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Refusal::Later(NO_LEADER))
+    }
+
+    async fn take(&self, key: &Key, headers: &HeaderMap, body: Body) -> Result<Taken, Refusal> {
+        let Ok(_free) = self.free.acquire().await else {
+            return Err(Refusal::Later("ending"));
+        };
+        self.leads()?;
+        let sender = sender_of(headers).ok_or(Refusal::Unknown)?;
+        let pipeline = self.pipeline(key)?;
+        let token = self.token(key, &pipeline).await?;
+        is_json(headers)?;
+        let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+            let problem = format!("the body has more than {MAX_BODY} bytes, or was broken off");
+            Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
+        })?;
+        let may = match &sender.proof {
+            Proof::Signature(digits) => token.has_signed(&body, digits),
+            Proof::Token(sent) => token.is_same(sent),
+        };
+        if !may {
+            return Err(Refusal::Unknown);
+        }
+        if !self.limits.allow(key) {
+            return Err(Refusal::Later("too many deliveries; try again in a moment"));
+        }
+        let told = event::read(sender.provider, &sender.kind, &body, &pipeline.spec);
+        match told.map_err(|problem| Refusal::Never(StatusCode::BAD_REQUEST, problem))? {
+            Told::Nothing(what) => Ok(Taken::Ignored(what)),
+            Told::Event(event) => self.put_on_record(key, *event).await,
+        }
+    }
+
+    fn pipeline(&self, key: &Key) -> Result<Arc<Pipeline>, Refusal> {
+        let pipeline = self.cluster.caches.pipelines.get(key);
+        pipeline.ok_or(Refusal::Unknown)
+    }
+
+    async fn token(&self, key: &Key, pipeline: &Pipeline) -> Result<Token, Refusal> {
+        let webhook = pipeline.spec.webhook.as_ref().ok_or(Refusal::Unknown)?;
+        let read = self
+            .tokens
+            .read(&self.cluster, &key.namespace, &webhook.secret_ref)
+            .await;
+        read.map_err(|problem| {
+            warn!(pipeline = %key, problem, "the token of the webhook cannot be read");
+            Refusal::Later("the token cannot be checked now; the operator's log says why")
+        })
+    }
+
+    /// Hands an event over, and waits until what follows from it is on record.
+    async fn put_on_record(&self, key: &Key, event: Event) -> Result<Taken, Refusal> {
+        let now = self.cluster.clock().now();
+        if event.at.is_some_and(|at| now.duration_since(at) > OLDEST) {
+            let problem =
+                "it is older than a day: what is there now is found by polling".to_owned();
+            return Err(Refusal::Never(StatusCode::GONE, problem));
+        }
+        let pipeline = self.pipeline(key)?;
+        if pipeline.spec.suspend {
+            return Ok(Taken::Ignored("the Pipeline is suspended".to_owned()));
+        }
+        let was_known = match judge(&pipeline.spec, &event) {
+            Verdict::Irrelevant(why) => return Ok(Taken::Ignored(why)),
+            Verdict::Skip(_) | Verdict::Start(_) => self.is_on_record(key, &event)?,
+        };
+        if let Some(taken) = was_known {
+            return Ok(match taken {
+                Taken::Started(what) => Taken::Known(what),
+                taken @ (Taken::Known(_) | Taken::Ignored(_)) => taken,
+            });
+        }
+        let _handed = self.cluster.told.hand_over(key, vec![event.clone()]);
+        self.cluster.caches.look_at(ObjectKind::Pipeline, key);
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            if let Some(taken) = self.is_on_record(key, &event)? {
+                return Ok(taken);
+            }
+            self.leads()?;
+        }
+    }
+
+    /// What follows from an event, if that is on the API server.
+    fn is_on_record(&self, key: &Key, event: &Event) -> Result<Option<Taken>, Refusal> {
+        let pipeline = self.pipeline(key)?;
+        let status = pipeline.status.as_ref();
+        let mark = mark(&event.git_ref, event.identity());
+        if !status.is_some_and(|status| status.seen.contains(&mark)) {
+            return Ok(None);
+        }
+        Ok(match judge(&pipeline.spec, event) {
+            Verdict::Skip(why) | Verdict::Irrelevant(why) => Some(Taken::Ignored(why)),
+            Verdict::Start(start) => {
+                let run = render::started_key(key, &pipeline.spec, &start);
+                let exists = self.cluster.caches.pipeline_runs.get(&run).is_some();
+                (exists || !event.renews).then(|| Taken::Started(run.name))
+            }
+        })
+    }
+}
+
+/// Who delivers. Gitea sends GitHub's fields as well, and Forgejo Gitea's.
+fn sender_of(headers: &HeaderMap) -> Option<Sender> {
+    let field = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    let text = |name: &str| {
+        let value = field(name).and_then(|value| std::str::from_utf8(value).ok());
+        value.map(str::to_owned)
+    };
+    let kind = text("x-forgejo-event").or_else(|| text("x-gitea-event"));
+    if let Some(kind) = kind {
+        let signature = field("x-forgejo-signature").or_else(|| field("x-gitea-signature"));
+        return Some(Sender {
+            provider: Provider::Gitea,
+            kind,
+            proof: Proof::Signature(signature?.to_vec()),
+        });
+    }
+    if let Some(kind) = text("x-github-event") {
+        let signature = field("x-hub-signature-256")?.strip_prefix(b"sha256=")?;
+        return Some(Sender {
+            provider: Provider::GitHub,
+            kind,
+            proof: Proof::Signature(signature.to_vec()),
+        });
+    }
+    Some(Sender {
+        provider: Provider::GitLab,
+        kind: text("x-gitlab-event")?,
+        proof: Proof::Token(field("x-gitlab-token")?.to_vec()),
+    })
+}
+
+async fn deliver(
+    State(receiver): State<Receiver>,
+    Path((namespace, pipeline)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let key = Key::new(namespace, pipeline);
+    let (parts, body) = request.into_parts();
+    let taken = tokio::time::timeout(PATIENCE, receiver.take(&key, &parts.headers, body)).await;
+    let late = Refusal::Later("not on record in time; try again");
+    let sender = sender_of(&parts.headers);
+    let provider = sender.map_or("unknown", |sender| sender.provider.as_str());
+    answer(&receiver, &key, provider, taken.unwrap_or(Err(late)))
+}
+
+fn answer(
+    receiver: &Receiver,
+    key: &Key,
+    provider: &'static str,
+    taken: Result<Taken, Refusal>,
+) -> Response {
+    let count = |outcome| receiver.cluster.metrics().told(provider, outcome);
+    let refusal = match taken {
+        Ok(Taken::Started(run)) => {
+            count("started");
+            return format!("started {run}\n").into_response();
+        }
+        Ok(Taken::Known(run)) => {
+            count("known");
+            return format!("known before as {run}\n").into_response();
+        }
+        Ok(Taken::Ignored(why)) => {
+            count("ignored");
+            return format!("nothing follows from it: {why}\n").into_response();
+        }
+        Err(refusal) => refusal,
+    };
+    match &refusal {
+        Refusal::Later(why) => {
+            count("later");
+            debug!(pipeline = %key, why, "a delivery has to come again");
+        }
+        Refusal::Unknown => count("unauthenticated"),
+        Refusal::Never(StatusCode::GONE, why) => {
+            count("stale");
+            warn!(pipeline = %key, why, "a delivery was refused");
+        }
+        Refusal::Never(_, why) => {
+            count("refused");
+            warn!(pipeline = %key, why, "a delivery was refused");
+        }
+    }
+    refusal.answer(UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    fn sender(fields: &[(&'static str, &'static str)]) -> Option<(Provider, String)> {
+        let fields = fields.iter().map(|(name, value)| {
+            let (name, value) = (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+            (name, value)
+        });
+        let sender = sender_of(&fields.collect())?;
+        Some((sender.provider, sender.kind))
+    }
+
+    #[test]
+    fn who_delivers_is_told_by_the_fields_and_has_to_show_that_they_may() {
+        let github = [
+            ("x-github-event", "push"),
+            ("x-hub-signature-256", "sha256=ab"),
+        ];
+        assert_eq!(sender(&github), Some((Provider::GitHub, "push".into())));
+        // Forgejo sends the fields of all the others.
+        let forgejo = [
+            ("x-forgejo-event", "release"),
+            ("x-gitea-event", "release"),
+            ("x-github-event", "release"),
+            ("x-forgejo-signature", "ab"),
+            ("x-gitea-signature", "ab"),
+            ("x-hub-signature-256", "sha256=ab"),
+        ];
+        assert_eq!(sender(&forgejo), Some((Provider::Gitea, "release".into())));
+        let gitlab = [("x-gitlab-event", "Push Hook"), ("x-gitlab-token", "t")];
+        assert_eq!(
+            sender(&gitlab),
+            Some((Provider::GitLab, "Push Hook".into()))
+        );
+        for without in [&github[..1], &forgejo[..3], &gitlab[..1], &gitlab[1..], &[]] {
+            assert_eq!(sender(without), None, "{without:?}");
+        }
+        let old = [
+            ("x-github-event", "push"),
+            ("x-hub-signature-256", "sha1=ab"),
+        ];
+        assert_eq!(sender(&old), None);
+    }
+}
