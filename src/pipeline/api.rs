@@ -18,6 +18,7 @@ mod stage;
 mod status;
 mod supply;
 mod tag;
+mod told;
 
 use std::time;
 
@@ -43,6 +44,7 @@ pub use stage::*;
 pub use status::*;
 pub use supply::*;
 pub use tag::*;
+pub use told::*;
 
 /// How a repository is tested, built, checked and released.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -84,6 +86,8 @@ pub use tag::*;
      "caches need a place: set cacheStorage"),
     ("!has(self.gates) || self.gates.all(g, !has(g.from) || g.from.all(n, self.stages.exists(s, s.name == n)))",
      "gates[].from must name stages of this Pipeline"),
+    ("!has(self.report) || !has(self.report.commitStatus) || self.report.commitStatus == 'Off' || has(self.source.git.provider)",
+     "report.commitStatus needs to know whom to tell: set source.git.provider"),
     ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
      "waivers[].gate must name a gate of this Pipeline"),
 ]))]
@@ -134,6 +138,10 @@ pub struct PipelineSpec {
     /// Whether and when a run that passed makes a Release.
     #[serde(default)]
     pub release: ReleaseRule,
+    /// What a run tells the provider of the repository. Default: with `source.git.provider` the statuses of its commit, for
+    /// the run and for each stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportRule>,
     /// Service account of the stage pods, in the same namespace. Its token is not mounted.
     /// Default: `default`. Example: `ci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ pub mod provenance;
 pub mod render;
 pub mod status;
 pub mod tag;
+pub mod tell;
 pub mod verdict;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::api::{PipelineRun, PipelineRunStatus};
 use super::observed::{
     Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Service, Snapshot, Tried, Trouble,
 };
+use super::tell;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::api::DecisionAction;
@@ -70,26 +71,38 @@ pub async fn observe(
         cancelled_by: cancelled_by(&key, cluster),
         images: cluster.images().clone(),
         status,
-        key: key.clone(),
+        key,
     };
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
+    ask_outside(&mut seen, cluster).await?;
+    Ok(seen)
+}
+
+/// What is not in the caches: it is read only where a plan may need it.
+async fn ask_outside(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
+    if let Snapshot::Taken(spec) = &seen.snapshot
+        && (needs_head || tell::has_news(seen, spec))
+    {
+        seen.authorities = authorities(&spec.source.git, &seen.key.namespace, cluster).await?;
+    }
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
     {
         let question = seen.question(spec);
-        seen.authorities = authorities(&spec.source.git, &key.namespace, cluster).await?;
-        seen.asked_at = cluster.asked.at(ObjectKind::PipelineRun, &key, &question);
+        seen.asked_at = cluster
+            .asked
+            .at(ObjectKind::PipelineRun, &seen.key, &question);
     }
     if let Snapshot::Taken(spec) = &seen.snapshot
         && seen.status.started_at.is_none()
     {
-        seen.secrets = secrets(secret::named(spec), &key.namespace, cluster).await?;
+        seen.secrets = secrets(secret::named(spec), &seen.key.namespace, cluster).await?;
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// Looks at the Secrets that a spec names, and keeps nothing of what is in them. They are not cached.

@@ -8,6 +8,7 @@ mod publish;
 mod retry;
 mod sample;
 mod supply;
+mod tell;
 
 use super::super::api::{GateResult, RunParam, StageStatus};
 use super::super::observed::Trouble;
