@@ -43,6 +43,7 @@ pub mod permission;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod promotion;
+pub mod provider;
 pub mod receiver;
 pub mod reference;
 pub mod release;

@@ -247,10 +247,11 @@ fn trusting(builder: reqwest::ClientBuilder, pem: &str) -> Result<reqwest::Clien
 }
 
 fn method(request: &Request) -> http::Method {
-    if request.method == "POST" {
-        http::Method::POST
-    } else {
-        http::Method::GET
+    match request.method {
+        "POST" => http::Method::POST,
+        "PUT" => http::Method::PUT,
+        "PATCH" => http::Method::PATCH,
+        _ => http::Method::GET,
     }
 }
 

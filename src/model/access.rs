@@ -22,7 +22,7 @@ pub enum Purpose {
     /// Metrics: only from where the operator lets them come.
     #[default]
     Metrics,
-    /// The refs of a repository: from anywhere.
+    /// The refs of a repository, and what its provider is asked and told: from anywhere.
     Repository,
 }
 
@@ -55,6 +55,12 @@ pub enum Login {
         /// The password.
         password: SecretKey,
     },
+    /// A token, as `Authorization: Bearer`. It is a login and not a placeholder, so that no text of somebody's in the body
+    /// can have it filled in.
+    Bearer {
+        /// The token.
+        token: SecretKey,
+    },
     /// A signature as Amazon's services want it: Signature Version 4.
     Aws {
         /// Region, such as `eu-central-1`.
@@ -76,6 +82,7 @@ impl Access {
         let mut all = self.secrets.clone();
         match &self.login {
             Some(Login::Basic { password, .. }) => drop(all.insert(password.clone())),
+            Some(Login::Bearer { token }) => drop(all.insert(token.clone())),
             Some(Login::Aws {
                 access_key_id,
                 secret_access_key,

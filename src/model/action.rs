@@ -91,7 +91,7 @@ impl Action {
 /// An HTTP request, rendered by a pure provider and sent by the shell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Request {
-    /// `GET` or `POST`.
+    /// `GET`, `POST`, `PUT` or `PATCH`.
     pub method: &'static str,
     /// Absolute URL.
     pub url: String,

@@ -27,9 +27,13 @@ pub struct OutboxEntry {
     /// What the message is about; the same message always has the same key.
     #[schemars(transform = schema::some_text::<253>)]
     pub key: String,
-    /// Name of the receiver in `spec.notifications`.
+    /// Name of the receiver: of an Environment one in `spec.notifications`, of a PipelineRun `provider`.
     #[schemars(transform = schema::name)]
     pub sink: String,
+    /// Hash of what the receiver is to know, where the message is kept up to date: when that changes, it is sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub content: Option<String>,
     /// `Pending`, `Sent` or `Failed`.
     pub state: OutboxState,
     /// How often it was tried.

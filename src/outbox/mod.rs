@@ -46,6 +46,7 @@ impl Outbox {
         self.0.push(OutboxEntry {
             key: key.to_owned(),
             sink: sink.to_owned(),
+            content: None,
             state: OutboxState::Pending,
             attempts: 0,
             next_at: None,
@@ -57,9 +58,34 @@ impl Outbox {
         }
     }
 
+    /// Keeps a receiver up to date about one thing: what it was told of it last is on record, and it is told again when
+    /// that is not so any more. None of these makes room for others; who keeps them bounds their number.
+    pub fn keep(&mut self, key: &str, sink: &str, content: &str) {
+        let known = self.0.iter_mut().find(|entry| entry.key == key);
+        let fresh = OutboxEntry {
+            key: key.to_owned(),
+            sink: sink.to_owned(),
+            content: Some(content.to_owned()),
+            state: OutboxState::Pending,
+            attempts: 0,
+            next_at: None,
+            last_error: None,
+        };
+        match known {
+            None => self.0.push(fresh),
+            Some(entry) if entry.content.as_deref() != Some(content) => *entry = fresh,
+            Some(_) => {}
+        }
+    }
+
     /// The message that is to be sent now.
     pub fn due(&self, now: Timestamp) -> Option<&OutboxEntry> {
-        self.pending().find(|entry| {
+        self.all_due(now).next()
+    }
+
+    /// All messages that are to be sent now, oldest first.
+    pub fn all_due(&self, now: Timestamp) -> impl Iterator<Item = &OutboxEntry> {
+        self.pending().filter(move |entry| {
             let next = entry.next_at.as_ref();
             next.is_none_or(|next| next.0 <= now)
         })
@@ -81,11 +107,17 @@ impl Outbox {
 
     /// Takes in what became of a try.
     pub fn record(&mut self, key: &str, reply: &Result<Reply, String>, now: Timestamp) {
-        let problem = match reply {
-            Ok(reply) if (200..300).contains(&reply.status) => None,
-            Ok(reply) => Some(format!("the receiver answered {}", reply.status)),
-            Err(error) => Some(error.clone()),
+        let result = match reply {
+            Ok(reply) if (200..300).contains(&reply.status) => Ok(()),
+            Ok(reply) => Err(format!("the receiver answered {}", reply.status)),
+            Err(error) => Err(error.clone()),
         };
+        self.settle(key, result, now);
+    }
+
+    /// The same of a try whose answer was read: the error says why the receiver does not have the message.
+    pub fn settle(&mut self, key: &str, result: Result<(), String>, now: Timestamp) {
+        let problem = result.err();
         let Some(entry) = self.0.iter_mut().find(|entry| entry.key == key) else {
             return;
         };
@@ -180,6 +212,23 @@ mod tests {
             .collect();
         assert_eq!(keys.len(), CAP);
         assert!(!keys.contains(&"7") && keys.contains(&"0") && keys.contains(&"new"));
+    }
+
+    #[test]
+    fn what_is_kept_up_to_date_is_sent_again_when_it_changes_and_only_then() {
+        let mut outbox = Outbox::default();
+        outbox.keep("unit", "provider", "running");
+        outbox.record("unit", &reply(500), NOW);
+        outbox.keep("unit", "provider", "running");
+        assert_eq!(outbox.due(NOW), None, "what is refused waits");
+        outbox.keep("unit", "provider", "passed");
+        assert_eq!(outbox.due(NOW).unwrap().attempts, 0, "news does not");
+        outbox.record("unit", &reply(201), NOW);
+        outbox.keep("unit", "provider", "passed");
+        assert_eq!(outbox.entries()[0].state, OutboxState::Sent);
+        outbox.keep("unit", "provider", "failed");
+        assert_eq!(outbox.entries().len(), 1);
+        assert_eq!(outbox.due(NOW).unwrap().key, "unit");
     }
 
     proptest! {

@@ -18,6 +18,7 @@ mod stage;
 mod status;
 mod supply;
 mod tag;
+mod told;
 mod trigger;
 
 use std::time;
@@ -44,6 +45,7 @@ pub use stage::*;
 pub use status::*;
 pub use supply::*;
 pub use tag::*;
+pub use told::*;
 pub use trigger::*;
 
 /// How a repository is tested, built, checked and released.
@@ -88,6 +90,8 @@ pub use trigger::*;
      "gates[].from must name stages of this Pipeline"),
     ("has(self.webhook) || !has(self.triggers) || self.triggers.all(t, !has(t.release))",
      "a trigger for published releases takes a webhook: set webhook, and tell the git provider of it"),
+    ("!has(self.report) || !has(self.report.commitStatus) || self.report.commitStatus == 'Off' || has(self.source.git.provider)",
+     "report.commitStatus needs to know whom to tell: set source.git.provider"),
     ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
      "waivers[].gate must name a gate of this Pipeline"),
 ]))]
@@ -154,6 +158,10 @@ pub struct PipelineSpec {
     /// Whether and when a run that passed makes a Release.
     #[serde(default)]
     pub release: ReleaseRule,
+    /// What a run tells the provider of the repository. Default: with `source.git.provider` the statuses of its commit, for
+    /// the run and for each stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportRule>,
     /// Service account of the stage pods, in the same namespace. Its token is not mounted.
     /// Default: `default`. Example: `ci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

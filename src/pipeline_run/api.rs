@@ -14,6 +14,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::outbox::api::OutboxEntry;
 use crate::pipeline::api::SourceError;
 use crate::schema::{self, closed_set};
 
@@ -359,6 +360,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<8, 40>)]
     pub published: Vec<String>,
+    /// What the provider of the repository is told; at most 33, one for the run and one for each stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_entry_key::<33>)]
+    pub outbox: Vec<OutboxEntry>,
     /// Why the head of the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,

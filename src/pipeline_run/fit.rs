@@ -15,6 +15,11 @@ type Step = fn(&mut PipelineRunStatus);
 
 /// The ways, from what is missed least.
 const STEPS: &[Step] = &[
+    |status| {
+        for entry in &mut status.outbox {
+            shorten(&mut entry.last_error, 100);
+        }
+    },
     |status| shorten_test_messages(status, 100),
     |status| shorten_cell_messages(status, 80),
     |status| status.changes.truncate(20),

@@ -17,6 +17,7 @@ pub mod provenance;
 pub mod render;
 pub mod status;
 pub mod tag;
+pub mod tell;
 pub mod verdict;
 pub mod version;
 

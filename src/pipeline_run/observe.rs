@@ -16,7 +16,7 @@ use super::observed::{
     Tried, Trouble, Versioned,
 };
 use super::plan::uses_version;
-use super::render;
+use super::{render, tell};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::api::DecisionAction;
@@ -76,33 +76,45 @@ pub async fn observe(
         rivals: Vec::new(),
         images: cluster.images().clone(),
         status,
-        key: key.clone(),
+        key,
     };
     let pipeline = seen.pipeline.as_ref();
     if pipeline.is_some_and(|pipeline| pipeline.spec.concurrency.is_some())
         && !seen.status.phase.unwrap_or_default().is_finished()
     {
-        seen.rivals = rivals(&key, &pipeline_key, cluster);
+        seen.rivals = rivals(&seen.key, &pipeline_key, cluster);
     }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
     seen.versioned = versioned(&seen, &pipeline_key, cluster);
+    ask_outside(&mut seen, cluster).await?;
+    Ok(seen)
+}
+
+/// What is not in the caches: it is read only where a plan may need it.
+async fn ask_outside(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
+    if let Snapshot::Taken(spec) = &seen.snapshot
+        && (needs_head || tell::has_news(seen, spec))
+    {
+        seen.authorities = authorities(&spec.source.git, &seen.key.namespace, cluster).await?;
+    }
     if let Snapshot::Taken(spec) = &seen.snapshot
         && needs_head
     {
         let question = seen.question(spec);
-        seen.authorities = authorities(&spec.source.git, &key.namespace, cluster).await?;
-        seen.asked_at = cluster.asked.at(ObjectKind::PipelineRun, &key, &question);
+        seen.asked_at = cluster
+            .asked
+            .at(ObjectKind::PipelineRun, &seen.key, &question);
     }
     if let Snapshot::Taken(spec) = &seen.snapshot
         && seen.status.started_at.is_none()
     {
-        seen.secrets = secrets(secret::named(spec), &key.namespace, cluster).await?;
+        seen.secrets = secrets(secret::named(spec), &seen.key.namespace, cluster).await?;
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// A Pipeline as it is now.

@@ -12,7 +12,8 @@
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
 //!
 //! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
-//! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges;
+//! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges,
+//! `tell` keeps the provider of the repository up to date;
 //! this file does what comes before.
 
 mod attempt;
@@ -22,6 +23,7 @@ mod conclude;
 mod made;
 mod stage;
 mod stop;
+mod tell;
 mod turn;
 mod version;
 
@@ -73,6 +75,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
         draft.advance()
     };
     draft.stop_leftovers(spec.as_ref());
+    draft.tell();
     draft.finish()
 }
 
@@ -372,7 +375,7 @@ impl Draft<'_> {
 
 /// What people read of a run that waits for nothing, or is over. Follows from the status alone, so that
 /// it never changes once the run is over.
-fn report(status: &PipelineRunStatus) -> Why {
+pub fn report(status: &PipelineRunStatus) -> Why {
     let phase = status.phase.unwrap_or_default();
     match phase {
         RunPhase::Queued | RunPhase::Running => running(status),

@@ -31,6 +31,7 @@ mod plugin; // the kubectl plugin, as tests run it
 mod policy; // who may write what
 mod process; // the operator as a process: election, health, start-up errors
 mod prometheus; // a real Prometheus, with a past
+mod provider; // what a run tells the provider of its repository
 mod receiver; // pods of stages that call the operator, with real tokens
 mod replay; // metrics of the past, read from a real Prometheus and judged
 mod restart; // a Rollout whose pods somebody wants new

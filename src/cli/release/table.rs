@@ -1,11 +1,10 @@
 //! Releases as tables for people. No I/O.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use crate::cli::run::table::{gates, short};
-use crate::cli::text::{Cell, Palette, Table, Tone, age};
+use crate::cli::text::{self, Cell, Palette, Table, Tone};
 use crate::release::api::{Release, ReleaseKind};
 
 /// One line per Release.
@@ -65,7 +64,7 @@ pub fn show(release: &Release, now: Timestamp, palette: Palette) -> String {
 
 fn age(release: &Release, now: Timestamp) -> String {
     let created = release.creation_timestamp();
-    created.map_or_else(String::new, |Time(at)| span(now.duration_since(at)))
+    text::age(created.as_ref(), now)
 }
 
 fn facts(release: &Release, now: Timestamp) -> Table {

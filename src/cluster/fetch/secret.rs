@@ -42,6 +42,16 @@ pub(super) struct Filled {
     pub(super) identity: Option<String>,
 }
 
+impl Filled {
+    fn authorize(&mut self, value: &str) -> Result<(), String> {
+        let value = HeaderValue::from_str(value);
+        let mut value = value.map_err(|_| "the login cannot be sent: a line break?".to_owned())?;
+        value.set_sensitive(true);
+        self.headers.insert(AUTHORIZATION, value);
+        Ok(())
+    }
+}
+
 impl Secrets {
     /// Reads what is needed. Only labelled Secrets may be used: who may write a Rollout may not be one who may read every
     /// Secret of its namespace.
@@ -165,12 +175,10 @@ impl Secrets {
             None => Ok(()),
             Some(Login::Basic { username, password }) => {
                 let both = format!("{username}:{}", self.value(password)?);
-                let value = format!("Basic {}", STANDARD.encode(both));
-                let value = HeaderValue::from_str(&value);
-                let mut value = value.map_err(|_| "user and password cannot be sent".to_owned())?;
-                value.set_sensitive(true);
-                filled.headers.insert(AUTHORIZATION, value);
-                Ok(())
+                filled.authorize(&format!("Basic {}", STANDARD.encode(both)))
+            }
+            Some(Login::Bearer { token }) => {
+                filled.authorize(&format!("Bearer {}", self.value(token)?))
             }
             Some(Login::Aws {
                 region,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::secret::SecretKey;
+use crate::provider::api::GitProvider;
 use crate::schema;
 
 /// Where the code comes from.
@@ -23,6 +24,8 @@ pub struct Source {
 #[schemars(transform = schema::Rules(&[
     ("self.url.startsWith('https://') || self.insecure",
      "url must start with https://, or set insecure: true to fetch over http without encryption"),
+    ("!has(self.provider) || !has(self.provider.apiUrl) || self.provider.apiUrl.startsWith('https://') || self.insecure",
+     "provider.apiUrl must start with https://, or set insecure: true to send the token without encryption"),
 ]))]
 pub struct GitSource {
     /// URL of the repository, without user or password. Example: `https://git.example/shop/api.git`.
@@ -43,6 +46,9 @@ pub struct GitSource {
     /// With what the repository is asked and fetched. Default: it can be read without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<GitCredentials>,
+    /// Who hosts the repository: where statuses of commits and comments on pull requests go. Default: nobody is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<GitProvider>,
     /// Number of commits that stages find in their checkout, the one that is built included; `0` is the whole
     /// history. Default `1`. Example: `50`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

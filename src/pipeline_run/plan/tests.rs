@@ -8,6 +8,7 @@ mod publish;
 mod retry;
 mod sample;
 mod supply;
+mod tell;
 mod turn;
 mod version;
 

@@ -1,0 +1,44 @@
+//! Keeps the provider of the repository up to date about a run, also once that is over. No I/O.
+
+use super::super::observed::Snapshot;
+use super::super::tell;
+use super::{Draft, LOOK_AGAIN};
+use crate::model::action::Action;
+use crate::outbox::Outbox;
+
+/// Messages that are sent at the same time: providers refuse those who ask too much at once.
+const AT_ONCE: usize = 8;
+
+impl Draft<'_> {
+    /// Puts what is to be told on record, and sends what is due, when there is nothing more urgent: a slow provider holds up
+    /// nobody.
+    pub(super) fn tell(&mut self) {
+        let Snapshot::Taken(spec) = &self.seen.snapshot else {
+            return;
+        };
+        if self.seen.is_deleted || spec.source.git.provider.is_none() {
+            return;
+        }
+        let pipeline = &self.seen.spec.pipeline_ref.name;
+        let mut outbox = Outbox::new(std::mem::take(&mut self.next.outbox));
+        for (key, status) in tell::statuses(spec, &self.next, pipeline) {
+            outbox.keep(&key, tell::SINK, &tell::content(&status));
+        }
+        if self.actions.is_empty() {
+            for entry in outbox.all_due(self.now).take(AT_ONCE) {
+                if let Some(request) = tell::request(self.seen, &self.next, &entry.key) {
+                    let key = entry.key.clone();
+                    self.actions.push(Action::Fetch { key, request });
+                }
+            }
+        }
+        if let Some(at) = outbox.next_at(self.now) {
+            self.wake_at(at);
+        }
+        // What the certificate of the provider is checked against may come any time, and no event tells of it.
+        if self.actions.is_empty() && outbox.due(self.now).is_some() {
+            self.wake_at(self.now + LOOK_AGAIN);
+        }
+        self.next.outbox = outbox.entries().to_vec();
+    }
+}

@@ -1,0 +1,148 @@
+//! What the provider of the repository is told.
+
+use super::*;
+use crate::outbox::api::OutboxState;
+use crate::provider::api::ProviderType;
+use crate::provider::testing::provider;
+
+/// The snapshot is there, and names a provider.
+fn hosted(change: &Value) -> Observed {
+    let mut whole = serde_json::to_value(spec()).unwrap();
+    whole["source"]["git"]["provider"] = provider(ProviderType::Gitea);
+    json_patch::merge(&mut whole, change);
+    let mut seen = begun();
+    let spec = serde_json::from_value(whole).unwrap();
+    seen.snapshot = Snapshot::Taken(Box::new(spec));
+    seen
+}
+
+/// Its first stage runs.
+fn at_work(change: &Value) -> Observed {
+    with_job(then(hosted(change)), UNIT, Job::running)
+}
+
+/// Context, state and description of every message.
+fn messages(plan: &Plan<PipelineRunStatus>) -> Vec<(String, String, String)> {
+    let message = |action: &Action| match action {
+        Action::Fetch { request, .. } => {
+            assert_eq!(request.method, "POST");
+            let body = request.body.as_deref().unwrap();
+            let body: Value = serde_json::from_str(body).unwrap();
+            let text = |name: &str| body[name].as_str().unwrap().to_owned();
+            Some((text("context"), text("state"), text("description")))
+        }
+        _ => None,
+    };
+    plan.actions.iter().filter_map(message).collect()
+}
+
+/// The provider answers each message.
+fn answered(mut seen: Observed, code: u16, now: Timestamp) -> Observed {
+    let plan = plan(&seen, now);
+    let mut outcome = Outcome::default();
+    for action in &plan.actions {
+        if let Action::Fetch { key, .. } = action {
+            let body = b"{}".to_vec();
+            let reply = Reply { status: code, body };
+            outcome.replies.insert(key.clone(), Ok(reply));
+        }
+    }
+    seen.status = status(&seen, &plan, &outcome, now);
+    seen
+}
+
+fn is(context: &str, state: &str, description: &str) -> (String, String, String) {
+    (context.into(), state.into(), description.into())
+}
+
+#[test]
+fn the_commit_gets_a_status_of_the_run_and_one_of_each_stage() {
+    let seen = at_work(&json!({}));
+    let first = plan(&seen, NOW);
+    let pending = |context: &str| is(context, "pending", "in progress");
+    let all = ["slipway/api", "slipway/api/unit", "slipway/api/image"].map(pending);
+    assert_eq!(messages(&first), all);
+    let url = first.actions.iter().find_map(|action| match action {
+        Action::Fetch { request, .. } => Some(request.url.clone()),
+        _ => None,
+    });
+    let at = format!(
+        "https://git.example/api/v1/repos/shop/api/statuses/{}",
+        sha('a')
+    );
+    assert_eq!(url, Some(at));
+    let seen = answered(seen, 201, NOW);
+    assert!(messages(&plan(&seen, NOW)).is_empty(), "each is told once");
+    // The stage is over: that is news, and of nothing else.
+    let seen = with_job(seen, UNIT, |job| job.over(NOW, 0, tested(12, 0)));
+    let seen = with_job(then(seen), IMAGE, Job::running);
+    let passed = is("slipway/api/unit", "success", "12 of 12 tests passed");
+    assert_eq!(messages(&plan(&seen, NOW)), [passed]);
+}
+
+#[test]
+fn what_became_of_a_run_is_told_after_its_end_until_the_provider_has_it() {
+    let seen = answered(at_work(&json!({})), 201, NOW);
+    let seen = with_job(seen, UNIT, |job| job.over(NOW, 1, tested(12, 2)));
+    let seen = then(seen);
+    assert_eq!(seen.status.phase, Some(RunPhase::Failed));
+    let told = messages(&plan(&seen, NOW));
+    let states: Vec<&str> = told.iter().map(|(_, state, _)| state.as_str()).collect();
+    assert_eq!(states, ["failure", "failure", "error"], "{told:?}");
+    assert!(told[0].2.starts_with("stage unit: "), "{told:?}");
+    let seen = answered(seen, 503, NOW);
+    let entry = &seen.status.outbox[0];
+    assert_eq!((entry.state, entry.attempts), (OutboxState::Pending, 1));
+    assert!(entry.last_error.as_deref().unwrap().contains("503"));
+    let waiting = plan(&seen, NOW);
+    assert!(messages(&waiting).is_empty());
+    let later = waiting.wake.unwrap();
+    let seen = answered(seen, 201, later);
+    let sent = |entry: &crate::outbox::api::OutboxEntry| entry.state == OutboxState::Sent;
+    assert!(seen.status.outbox.iter().all(sent));
+    assert_eq!(plan(&seen, later).wake, None);
+}
+
+#[test]
+fn a_process_that_dies_before_the_answer_tells_the_same_again() {
+    let seen = then(at_work(&json!({})));
+    let again = plan(&seen, NOW);
+    assert_eq!(messages(&again).len(), 3);
+    assert_eq!(again.actions, plan(&then(seen), NOW).actions);
+}
+
+#[test]
+fn who_is_told_less_is_told_less() {
+    let of = |what: &str| {
+        let seen = at_work(&json!({"report": {"commitStatus": what}}));
+        messages(&plan(&seen, NOW)).len()
+    };
+    assert_eq!((of("Stages"), of("Run"), of("Off")), (3, 1, 0));
+    let nobody = at_work(&json!({"source": {"git": {"provider": null}}}));
+    assert!(messages(&plan(&nobody, NOW)).is_empty());
+    assert!(nobody.status.outbox.is_empty());
+}
+
+#[test]
+fn without_certificates_to_check_it_against_nobody_is_asked() {
+    let mut seen = at_work(&json!({}));
+    seen.authorities = crate::pipeline::observed::Authorities::Missing("no ConfigMap".into());
+    let plan = plan(&seen, NOW);
+    assert!(messages(&plan).is_empty());
+    assert!(plan.wake.is_some());
+}
+
+#[test]
+fn what_had_nothing_to_do_keeps_nobody_from_merging() {
+    let change = json!({"stages": [
+        {"name": "unit", "type": "Test", "image": "i", "run": "true"},
+        {"name": "extra", "type": "Custom", "image": "i", "run": "true", "when": "branch == 'never'"},
+    ], "gates": []});
+    let seen = with_job(then(hosted(&change)), UNIT, Job::running);
+    let told = messages(&plan(&seen, NOW));
+    let extra = told
+        .iter()
+        .find(|(context, ..)| context.ends_with("/extra"));
+    let expected = is("slipway/api/extra", "success", "there was nothing to do");
+    assert_eq!(extra, Some(&expected));
+}
