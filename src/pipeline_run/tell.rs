@@ -98,7 +98,10 @@ fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
 /// A stage that had nothing to do is no reason not to merge: a status that is required has to be there for all that.
 fn holds_nobody_back(stage: &StageStatus) -> bool {
     stage.skipped_because.is_some_and(|reason| match reason {
-        SkipReason::When | SkipReason::Nothing | SkipReason::Unchanged => true,
+        SkipReason::When
+        | SkipReason::Nothing
+        | SkipReason::Unchanged
+        | SkipReason::NotSelected => true,
         SkipReason::Needs | SkipReason::Gates | SkipReason::Stopped => false,
     })
 }
