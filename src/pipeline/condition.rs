@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused() {
         for (condition, says) in [
-            ("title == 'v1'", "there is no title; there is actor, branch"),
+            (
+                "title == 'v1'",
+                "there is no title; there is actor, base, branch",
+            ),
             ("params.COLOUR == 'red'", ""),
             ("branch", "not true or false"),
             ("branch ==", ""),

@@ -12,7 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
 use super::observed::{
-    Answer, Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Rival, Service, Snapshot,
+    Answer, Ended, Job, JobState, Observed, Origin, Peer, PipelineNow, Pod, Service, Snapshot,
     Tried, Trouble, Versioned,
 };
 use super::plan::uses_version;
@@ -73,7 +73,7 @@ pub async fn observe(
         secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: cancelled_by(&key, cluster),
         answer: answer(run, cluster),
-        rivals: Vec::new(),
+        peers: Vec::new(),
         images: cluster.images().clone(),
         status,
         key,
@@ -82,7 +82,7 @@ pub async fn observe(
     if pipeline.is_some_and(|pipeline| pipeline.spec.concurrency.is_some())
         && !seen.status.phase.unwrap_or_default().is_finished()
     {
-        seen.rivals = rivals(&seen.key, &pipeline_key, cluster);
+        seen.peers = peers(&seen.key, &pipeline_key, cluster);
     }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
@@ -282,14 +282,14 @@ fn answer(run: &PipelineRun, cluster: &Cluster) -> Option<Answer> {
 }
 
 /// The other runs of a Pipeline that are not over.
-fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
+fn peers(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Peer> {
     let runs = &cluster.caches.pipeline_runs;
     let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
     let is_open = |run: &&Arc<PipelineRun>| {
         let phase = run.status.as_ref().and_then(|status| status.phase);
         !phase.unwrap_or_default().is_finished() && run.name_any() != own.name
     };
-    let rival = |run: &Arc<PipelineRun>| Rival {
+    let peer = |run: &Arc<PipelineRun>| Peer {
         name: run.name_any(),
         git_ref: run.spec.git_ref.clone(),
         started_by: run
@@ -299,7 +299,7 @@ fn rivals(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Rival> {
             .unwrap_or_else(|| created(run.as_ref())),
         awaits_approval: awaits_approval(run, cluster),
     };
-    runs.iter().filter(is_open).map(rival).collect()
+    runs.iter().filter(is_open).map(peer).collect()
 }
 
 /// The name of the snapshot that the run follows, or is to follow because another one did.

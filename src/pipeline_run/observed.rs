@@ -59,7 +59,7 @@ pub struct Observed {
     /// What somebody has said of whether it may run, where that is asked.
     pub answer: Option<Answer>,
     /// Other runs of its Pipeline that are not over, where only so many may be under way.
-    pub rivals: Vec<Rival>,
+    pub peers: Vec<Peer>,
     /// Images of stage pods.
     pub images: StageImages,
 }
@@ -88,7 +88,7 @@ pub enum Answer {
 
 /// Another run of the Pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rival {
+pub struct Peer {
     /// Its name.
     pub name: String,
     /// Full ref.

@@ -77,7 +77,7 @@ pub(crate) fn a_run() -> Observed {
         secrets: usable(),
         cancelled_by: None,
         answer: None,
-        rivals: Vec::new(),
+        peers: Vec::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),

@@ -206,7 +206,7 @@ impl Receiver {
             Verdict::Start(start) => {
                 let run = render::started_key(key, &pipeline.spec, &start);
                 let exists = self.cluster.caches.pipeline_runs.get(&run).is_some();
-                (exists || !event.renews).then(|| Taken::Started(run.name))
+                (exists || !event.renews).then_some(Taken::Started(run.name))
             }
         })
     }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{RunPhase, Stop, StopKind};
-use super::super::observed::{Answer, Rival};
+use super::super::observed::{Answer, Peer};
 use super::Draft;
 use crate::model::plan::Why;
 use crate::pipeline::api::ConcurrencyPolicy;
@@ -57,7 +57,7 @@ impl<'a> Draft<'a> {
     }
 
     fn is_its_turn(&mut self) -> bool {
-        if let Some(newer) = self.newer().map(|rival| rival.name.clone()) {
+        if let Some(newer) = self.newer().map(|peer| peer.name.clone()) {
             self.turn_away(StopKind::Superseded, Some(newer));
             return false;
         }
@@ -70,11 +70,11 @@ impl<'a> Draft<'a> {
         if pipeline.admitted.contains(&self.seen.key.name) {
             return true;
         }
-        let before = self.rivals();
+        let before = self.peers();
         let before: Vec<&str> = before
             .iter()
-            .filter(|rival| pipeline.admitted.contains(&rival.name))
-            .map(|rival| rival.name.as_str())
+            .filter(|peer| pipeline.admitted.contains(&peer.name))
+            .map(|peer| peer.name.as_str())
             .collect();
         if rule.policy() == ConcurrencyPolicy::Reject && before.len() >= rule.max() {
             let first = before.first().map(|name| (*name).to_owned());
@@ -91,20 +91,20 @@ impl<'a> Draft<'a> {
     }
 
     /// Other runs of its group that are not over.
-    fn rivals(&self) -> Vec<&'a Rival> {
+    fn peers(&self) -> Vec<&'a Peer> {
         let pipeline = self.seen.pipeline.as_ref();
         let Some(rule) = pipeline.and_then(|pipeline| pipeline.spec.concurrency.as_ref()) else {
             return Vec::new();
         };
         let group = rule.group_of(&self.seen.spec.git_ref);
-        let rivals = self.seen.rivals.iter();
-        rivals
-            .filter(|rival| rule.group_of(&rival.git_ref) == group)
+        let peers = self.seen.peers.iter();
+        peers
+            .filter(|peer| rule.group_of(&peer.git_ref) == group)
             .collect()
     }
 
     /// The newest run of its group, where that takes the place of this one.
-    fn newer(&self) -> Option<&'a Rival> {
+    fn newer(&self) -> Option<&'a Peer> {
         let pipeline = self.seen.pipeline.as_ref()?;
         let rule = pipeline.spec.concurrency.as_ref()?;
         if rule.policy() != ConcurrencyPolicy::CancelInProgress {
@@ -113,10 +113,11 @@ impl<'a> Draft<'a> {
         let trigger = &self.seen.spec.trigger;
         let own = trigger.started_by().unwrap_or(self.seen.created_at);
         let own = (own, self.seen.key.name.as_str());
-        let newer = self.rivals().into_iter().filter(|rival| {
-            !rival.awaits_approval && (rival.started_by, rival.name.as_str()) > own
-        });
-        newer.max_by_key(|rival| (rival.started_by, rival.name.as_str()))
+        let newer = self
+            .peers()
+            .into_iter()
+            .filter(|peer| !peer.awaits_approval && (peer.started_by, peer.name.as_str()) > own);
+        newer.max_by_key(|peer| (peer.started_by, peer.name.as_str()))
     }
 
     /// The stop of a run that a newer one takes the place of.

@@ -3,7 +3,7 @@
 use super::super::super::api::{PullRequest, SkipReason};
 use super::*;
 use crate::pipeline::api::Concurrency;
-use crate::pipeline_run::observed::{Answer, Rival};
+use crate::pipeline_run::observed::{Answer, Peer};
 
 fn of_fork() -> Observed {
     let mut seen = a_run();
@@ -25,8 +25,8 @@ fn limited(policy: &str) -> Observed {
     seen
 }
 
-fn rival(name: &str, seconds: i64) -> Rival {
-    Rival {
+fn peer(name: &str, seconds: i64) -> Peer {
+    Peer {
         name: name.into(),
         git_ref: "refs/heads/main".into(),
         started_by: NOW + SignedDuration::from_secs(seconds),
@@ -63,7 +63,7 @@ fn a_commit_from_elsewhere_waits_for_somebody_to_look_at_it() {
 #[test]
 fn a_run_begins_when_its_pipeline_lets_it_in() {
     let mut seen = limited("Queue");
-    seen.rivals = vec![rival("api-0", -5)];
+    seen.peers = vec![peer("api-0", -5)];
     seen.pipeline.as_mut().unwrap().admitted = vec!["api-0".into()];
     let waiting = plan(&seen, NOW);
     assert_eq!(waiting.why.reason, "AwaitingTurn");
@@ -90,7 +90,7 @@ fn a_run_too_many_is_turned_away_where_people_want_that() {
         "AwaitingTurn",
         "nobody is in yet"
     );
-    seen.rivals = vec![rival("api-0", -5)];
+    seen.peers = vec![peer("api-0", -5)];
     seen.pipeline.as_mut().unwrap().admitted = vec!["api-0".into()];
     let away = plan(&seen, NOW);
     assert_eq!(away.progress.phase, Some(RunPhase::Cancelled));
@@ -100,27 +100,27 @@ fn a_run_too_many_is_turned_away_where_people_want_that() {
 #[test]
 fn a_newer_run_takes_the_place_of_one_that_waits_or_runs() {
     let mut waiting = limited("CancelInProgress");
-    waiting.rivals = vec![rival("api-2", 1)];
+    waiting.peers = vec![peer("api-2", 1)];
     let away = plan(&waiting, NOW);
     assert_eq!(away.progress.phase, Some(RunPhase::Cancelled));
     assert!(away.why.message.contains("superseded by api-2"));
     let mut running = then(begun());
     running.pipeline.clone_from(&waiting.pipeline);
-    running.rivals = vec![rival("api-0", -1)];
+    running.peers = vec![peer("api-0", -1)];
     assert_eq!(
         plan(&running, NOW).progress.stopping,
         None,
         "that one is older"
     );
-    let mut asks = rival("api-3", 2);
+    let mut asks = peer("api-3", 2);
     asks.awaits_approval = true;
-    running.rivals = vec![asks];
+    running.peers = vec![asks];
     assert_eq!(
         plan(&running, NOW).progress.stopping,
         None,
         "nobody knows whether it will run"
     );
-    running.rivals = waiting.rivals.clone();
+    running.peers = waiting.peers.clone();
     let stopped = plan(&running, NOW);
     let stop = stopped.progress.stopping.clone().unwrap();
     assert_eq!(
