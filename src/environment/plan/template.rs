@@ -21,8 +21,10 @@ impl<'a> Draft<'a> {
             return &[];
         }
         let mut entries = self.history.entries.iter().rev();
-        let last = entries.find(|entry| entry.started_at.is_some());
-        last.map_or(&[], Entry::templates)
+        let Some(last) = entries.find(|entry| entry.started_at.is_some()) else {
+            return &[];
+        };
+        last.templates()
     }
 
     /// The templates in the specs of the Rollouts, as far as they are kept.
