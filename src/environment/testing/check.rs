@@ -120,11 +120,13 @@ impl World {
         };
         for failed in promotions.iter().filter(has_failed) {
             let again = promotions.iter().find(|other| {
-                // Of a Promotion of templates those are what failed.
-                let is_config = failed.spec.kind.as_str() == "Config";
+                // Of a Promotion of templates those are what failed; it is no other attempt at the Release.
+                let is_config = |one: &Promotion| one.spec.kind.as_str() == "Config";
+                let is_same = is_config(failed) == is_config(other)
+                    && (!is_config(failed) || other.spec.templates == failed.spec.templates);
                 other.spec.number > failed.spec.number
                     && other.spec.images == failed.spec.images
-                    && (!is_config || other.spec.templates == failed.spec.templates)
+                    && is_same
             });
             let is_asked = again.is_none_or(|again| {
                 again.spec.decision.is_some()
