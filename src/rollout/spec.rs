@@ -172,11 +172,7 @@ impl Spec {
             strategy.max_unavailable.as_ref(),
             replicas,
         );
-        let drain = raw
-            .traffic
-            .as_ref()
-            .and_then(|traffic| traffic.drain)
-            .map_or(DRAIN, Duration::from);
+        let drain = drain(raw);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
         let analysis = analysis::parse(raw, around, &images, &mut problems);
@@ -311,6 +307,12 @@ impl Spec {
         });
         counts.into_iter().next().unwrap_or(0)
     }
+}
+
+fn drain(raw: &RolloutSpec) -> Duration {
+    let traffic = raw.traffic.as_ref();
+    let drain = traffic.and_then(|traffic| traffic.drain);
+    drain.map_or(DRAIN, Duration::from)
 }
 
 fn rollback_on(raw: &RolloutSpec) -> BTreeSet<FailureReason> {

@@ -143,13 +143,13 @@ impl<'a> Draft<'a> {
     fn running_on(&self, rollout: &str) -> Option<Entry<'a>> {
         let mut bound = self.seen.rollouts.iter();
         let bound = bound.find(|bound| bound.name == rollout)?;
-        let uses = bound.state.as_ref()?.images.as_ref()?;
+        let names = bound.state.as_ref()?.images.as_ref()?;
         let current = self.history.current();
-        let used = current.iter().find(|deployed| {
+        let deployed = current.iter().find(|deployed| {
             let mut images = deployed.images.iter();
-            images.any(|image| uses.values().any(|name| *name == image.name))
+            images.any(|image| names.values().any(|name| *name == image.name))
         })?;
-        let started = self.history.started(&used.pipeline)?;
+        let started = self.history.started(&deployed.pipeline)?;
         (started.phase == PromotionPhase::Succeeded).then_some(*started)
     }
 
