@@ -49,8 +49,9 @@ impl World {
                 continue;
             };
             let is_brought = promotions.iter().any(|promotion| {
-                let status = promotion.status.as_ref();
-                let has_started = status.is_some_and(|status| status.started_at.is_some());
+                // One whose status was lost may have started.
+                let status = promotion.status.clone().unwrap_or_default();
+                let has_started = status.started_at.is_some() || status.phase.is_none();
                 let mut templates = promotion.spec.templates.iter();
                 has_started && templates.any(|one| one.name == *rollout && one.id == worn)
             });

@@ -134,11 +134,12 @@ fn a_hotfix_does_not_wait_for_what_it_is_exempt_from_and_that_is_on_record() {
         );
     }
     // The operator's own freeze is above it.
+    world.release_of(3, &json!({"ref": "refs/heads/hotfix/other"}));
+    world.settle();
     world.frozen = Some(Frozen {
         reason: "audit".into(),
         until: None,
     });
-    world.release_of(3, &json!({"ref": "refs/heads/hotfix/other"}));
     world.settle();
     waits(&world, "every promotion is frozen: audit");
 }
