@@ -4,9 +4,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use slipway::environment::api::Environment;
 use slipway::promotion::api::Promotion;
-use slipway::rollout::api::Rollout;
 
 use super::shop::Shop;
 use crate::cluster::{Space, wait_for, with_namespace};
@@ -33,31 +31,28 @@ fn in_git<K: ResourceExt + serde::Serialize>(kind: &str, object: &K) -> Value {
     })
 }
 
-/// Applies as Flux does: on the server, by force.
-async fn apply<K>(api: &Api<K>, manifest: &Value) -> K
+/// What tools compare: the generation, and the spec.
+fn seen<K: ResourceExt + serde::Serialize>(object: &K) -> (Option<i64>, Value) {
+    let whole = serde_json::to_value(object).unwrap();
+    (object.meta().generation, whole["spec"].clone())
+}
+
+/// Applies on the server, by force, as Flux does; then from the client's side, as Argo CD does where nothing else is said.
+async fn sync<K>(api: &Api<K>, manifest: &Value) -> (Option<i64>, Value)
 where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
     let name = manifest["metadata"]["name"].as_str().unwrap();
     let params = PatchParams::apply("kustomize-controller").force();
-    api.patch(name, &params, &Patch::Apply(manifest))
-        .await
-        .unwrap()
-}
-
-/// Applies as Argo CD does where nothing else is said: what has changed since the last time, from the client's side.
-async fn apply_from_client<K>(api: &Api<K>, manifest: &Value) -> K
-where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    let name = manifest["metadata"]["name"].as_str().unwrap();
+    let change = Patch::Apply(manifest);
+    Box::pin(api.patch(name, &params, &change)).await.unwrap();
     let params = PatchParams {
         field_manager: Some("argocd-controller".to_owned()),
         ..PatchParams::default()
     };
-    api.patch(name, &params, &Patch::Merge(manifest))
-        .await
-        .unwrap()
+    let change = Patch::Merge(manifest);
+    let synced = Box::pin(api.patch(name, &params, &change)).await.unwrap();
+    seen(&synced)
 }
 
 /// The children of a Rollout or an Environment, in words, that a tool would take for its own.
@@ -87,54 +82,45 @@ where
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn applied_again_as_flux_and_as_argo_do_nothing_differs_and_nothing_is_theirs_to_prune() {
-    with_namespace(async |space| {
-        let shop = Shop::staging_and_production(space).await;
-        let environment = in_git(
-            "Environment",
-            &shop.environments.get("production").await.unwrap(),
-        );
-        let rollout = in_git(
-            "Rollout",
-            &shop.rollouts.get("production-api").await.unwrap(),
-        );
-        apply(&shop.environments, &environment).await;
-        apply(&shop.rollouts, &rollout).await;
-        let _operator = shop.operator();
-        shop.release(1).await;
-        shop.until_told("production", &["Promote shop-1 AwaitingApproval"])
-            .await;
+    with_namespace(async |space| Box::pin(play(space)).await).await;
+}
 
-        // Between the Decision and what follows from it, and after it, the tools sync.
-        shop.decide("alice", "Approve", "production", 1).await;
-        let both = async || -> (Environment, Rollout) {
-            apply(&shop.environments, &environment).await;
-            apply(&shop.rollouts, &rollout).await;
-            (
-                apply_from_client(&shop.environments, &environment).await,
-                apply_from_client(&shop.rollouts, &rollout).await,
-            )
-        };
-        both().await;
-        shop.until_runs("production", 1).await;
-        let was = shop.environments.get("production").await.unwrap();
-        let rolled = shop.rollouts.get("production-api").await.unwrap();
-        let (environment, rollout) = both().await;
-        assert_eq!(environment.metadata.generation, was.metadata.generation);
-        assert_eq!(environment.spec, was.spec);
-        assert_eq!(rollout.metadata.generation, rolled.metadata.generation);
-        assert_eq!(rollout.spec, rolled.spec);
-        shop.until_runs("production", 1).await;
+async fn play(space: &Space) {
+    let shop = Shop::staging_and_production(space).await;
+    let (environments, rollouts) = (&shop.environments, &shop.rollouts);
+    let live = Box::pin(environments.get("production")).await.unwrap();
+    let environment = in_git("Environment", &live);
+    let live = Box::pin(rollouts.get("production-api")).await.unwrap();
+    let rollout = in_git("Rollout", &live);
+    let first = (
+        sync(environments, &environment).await,
+        sync(rollouts, &rollout).await,
+    );
+    let _operator = shop.operator();
+    shop.release(1).await;
+    shop.until_told("production", &["Promote shop-1 AwaitingApproval"])
+        .await;
 
-        let of_rollout = "slipway.dev/rollout=production-api";
-        let of_environment = "slipway.dev/environment=production";
-        assert_eq!(prunable::<ReplicaSet>(space, of_rollout).await, [""; 0]);
-        assert_eq!(
-            prunable::<ControllerRevision>(space, of_rollout).await,
-            [""; 0]
-        );
-        assert_eq!(prunable::<Promotion>(space, of_environment).await, [""; 0]);
-    })
-    .await;
+    // Between the Decision and what follows from it, and after it, the tools sync.
+    shop.decide("alice", "Approve", "production", 1).await;
+    sync(environments, &environment).await;
+    sync(rollouts, &rollout).await;
+    shop.until_runs("production", 1).await;
+    let last = (
+        sync(environments, &environment).await,
+        sync(rollouts, &rollout).await,
+    );
+    assert_eq!(first, last);
+    shop.until_runs("production", 1).await;
+
+    let of_rollout = "slipway.dev/rollout=production-api";
+    let of_environment = "slipway.dev/environment=production";
+    assert_eq!(prunable::<ReplicaSet>(space, of_rollout).await, [""; 0]);
+    assert_eq!(
+        prunable::<ControllerRevision>(space, of_rollout).await,
+        [""; 0]
+    );
+    assert_eq!(prunable::<Promotion>(space, of_environment).await, [""; 0]);
 }
 
 #[tokio::test]
