@@ -281,6 +281,16 @@ impl Default for History {
 }
 
 impl EnvironmentSpec {
+    /// Whether Promotions bring the templates of Rollouts.
+    pub fn gates_templates(&self) -> bool {
+        let rule = self.promotion.template_changes;
+        let default = match self.tier {
+            Tier::Production => TemplateChanges::Gate,
+            Tier::Development | Tier::Staging => TemplateChanges::Direct,
+        };
+        rule.unwrap_or(default) == TemplateChanges::Gate
+    }
+
     /// What happens to the records when the Environment is deleted.
     pub fn deletion_policy(&self) -> DeletionPolicy {
         self.deletion_policy.unwrap_or(match self.tier {

@@ -354,7 +354,14 @@ fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
         .progress_deadline_seconds
         .unwrap_or(PROGRESS_DEADLINE);
     let images = |revision: Option<RevisionStatus>| revision.map(|r| r.images).unwrap_or_default();
+    let stable = status.stable.as_ref();
+    let worn = stable.and_then(|stable| stable.template.clone());
+    let canary = status.canary.as_ref();
+    let tried = canary.and_then(|canary| canary.template.clone());
     Followed {
+        tried,
+        template: status.template,
+        worn,
         images: release.map(|release| release.images.clone()),
         is_current: Some(status.observed_generation) == rollout.metadata.generation,
         phase: status.phase.unwrap_or_default(),

@@ -199,6 +199,12 @@ pub struct Followed {
     pub not_ready_since: Option<Timestamp>,
     /// How long it may be unready.
     pub deadline: Duration,
+    /// Id of the template in its spec, where that is kept.
+    pub template: Option<String>,
+    /// Id of the template of its stable revision.
+    pub worn: Option<String>,
+    /// Id of the template of the revision that is on its way or was given up.
+    pub tried: Option<String>,
     /// Images of its stable revision, by container.
     pub stable: BTreeMap<String, String>,
     /// Images of the revision that is on its way or was given up, by container.

@@ -5,7 +5,8 @@
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
 //! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
-//!   `approval`); `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
+//!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
+//! - `template`: what of it are the templates of Rollouts;
 //! - `rollouts`: whether it runs;
 //! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
 //!   database; `smoke`: its smoke tests, `validate`: their reports;
@@ -43,6 +44,8 @@ mod signed;
 mod smoke;
 mod soak;
 mod source;
+mod sprung;
+mod template;
 mod validate;
 
 #[cfg(test)]
@@ -65,6 +68,7 @@ use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
 use crate::model::span::after;
 use crate::outbox::Outbox;
+use crate::promotion::api::{PromotionSpec, TemplateRef};
 use crate::release::order::Order;
 use candidate::Wish;
 use gates::Gates;
@@ -79,6 +83,8 @@ pub struct Memory {
     pub desired: Vec<Deployed>,
     /// What runs and passed everything.
     pub current: Vec<Deployed>,
+    /// The templates that Rollouts are to wear.
+    pub templates: Vec<TemplateRef>,
     /// What comes next, and what it waits for.
     pub candidate: Option<Candidate>,
     /// Releases that are held.
@@ -219,6 +225,8 @@ impl<'a> Draft<'a> {
             self.create(&wish);
         } else if let Some(wish) = self.candidate() {
             self.create(&wish);
+        } else if let Some(wish) = self.config_wish() {
+            self.create(&wish);
         } else if let Some(wish) = self.contract_wish() {
             self.create(&wish);
         }
@@ -231,7 +239,11 @@ impl<'a> Draft<'a> {
     }
 
     fn create(&mut self, wish: &Wish) {
-        let spec = wish.spec(self.seen, self.seen.next_number(), &self.policy.hash);
+        let templates = self.templates_for(wish);
+        let spec = PromotionSpec {
+            templates,
+            ..wish.spec(self.seen, self.seen.next_number(), &self.policy.hash)
+        };
         let promotion = render::promotion(self.seen, &spec);
         self.actions.push(Action::Create(promotion));
     }
@@ -251,15 +263,17 @@ impl<'a> Draft<'a> {
     fn memory(&mut self, shown: Shown) -> Memory {
         let status = &self.seen.status;
         // What cannot be known yet is not said: Rollouts would follow it.
-        let (desired, current) = if self.unknown_rollout().is_some() {
-            (status.desired.clone(), status.current.clone())
+        let (desired, current, templates) = if self.unknown_rollout().is_some() {
+            let (desired, current) = (status.desired.clone(), status.current.clone());
+            (desired, current, status.templates.clone())
         } else {
             let current = self.with_clocks(self.history.current());
-            (self.desired(), current)
+            (self.desired(), current, self.templates().to_vec())
         };
         Memory {
             desired,
             current,
+            templates,
             candidate: self.shown_candidate(),
             holds: self.rulings.shown(),
             pins: self.rulings.shown_pins(),

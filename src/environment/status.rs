@@ -57,6 +57,7 @@ pub fn status(
         candidate: memory.candidate.clone(),
         holds: memory.holds.clone(),
         pins: memory.pins.clone(),
+        templates: memory.templates.clone(),
         policy: memory.policy.clone(),
         alerts: memory.alerts.clone(),
         open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),

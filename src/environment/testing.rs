@@ -30,6 +30,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::supply::finding::Finding;
 
+pub(crate) use check::FIRST;
 pub(crate) use database::{Play, migrations};
 
 /// When every story begins.
@@ -66,6 +67,9 @@ struct Model {
     stable: BTreeMap<String, String>,
     canary: BTreeMap<String, String>,
     failed: Option<Option<String>>,
+    /// Ids of the templates of both.
+    worn: Option<String>,
+    tried: Option<String>,
     unready_since: Option<Timestamp>,
 }
 
@@ -82,6 +86,8 @@ pub(crate) struct World {
     objects: BTreeMap<(ObjectKind, String), Value>,
     natures: BTreeMap<String, Nature>,
     models: BTreeMap<String, Model>,
+    /// Ids of the templates in the specs of Rollouts, where a story is about them.
+    templates: BTreeMap<String, String>,
     version: u64,
     ended: BTreeMap<String, Value>,
     /// Whether Prometheus answers.
@@ -144,6 +150,7 @@ impl World {
             objects: BTreeMap::new(),
             natures: BTreeMap::new(),
             models: BTreeMap::new(),
+            templates: BTreeMap::new(),
             version: 0,
             ended: BTreeMap::new(),
             has_prometheus: true,

@@ -40,6 +40,8 @@ pub const FAILED: &str = "slipway.dev/failed";
 pub const CONFIGS: &str = "slipway.dev/configs";
 /// On ReplicaSets: the copies of Secrets that their pods read, separated by commas.
 pub const SECRETS: &str = "slipway.dev/secrets";
+/// On ReplicaSets: the id of the template that they wear, where an Environment decides which that is.
+pub const TEMPLATE: &str = "slipway.dev/template";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 

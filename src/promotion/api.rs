@@ -87,7 +87,12 @@ pub struct PromotionSpec {
     /// The images of the Release by name; 1 to 32.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
     pub images: Vec<ImageRef>,
-    /// `Promote`, forward; `Rollback`, to the last good Release; `Migrate` and `Contract`, migrations of the database only.
+    /// The templates that the Rollouts are to wear, where the Environment has `templateChanges: Gate`; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub templates: Vec<TemplateRef>,
+    /// `Promote`, forward; `Config`, the Release that runs with other templates; `Rollback`, to the last good Release; `Migrate`
+    /// and `Contract`, migrations of the database only.
     pub kind: PromotionKind,
     /// Number of the attempt with these images in this Environment, from 1.
     #[schemars(range(min = 1))]
@@ -125,6 +130,18 @@ pub struct PromotionSpec {
     pub version: Option<String>,
 }
 
+/// A pod template of a Rollout, by its id.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRef {
+    /// Name of the Rollout.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Id of the template: the ControllerRevision `<rollout>-template-<id>` has it. Example: `3f9c2e1a0b`.
+    #[schemars(transform = schema::text::<64>)]
+    pub id: String,
+}
+
 closed_set! {
     /// Which way a promotion goes.
     #[derive(Default)]
@@ -132,6 +149,8 @@ closed_set! {
         /// Forward.
         #[default]
         Promote,
+        /// Forward with the Release that runs, and other templates.
+        Config,
         /// Back to the last good Release.
         Rollback,
         /// The migrations of a Release, asked for by a person; nothing else changes.

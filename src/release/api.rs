@@ -92,7 +92,8 @@ pub struct ReleaseSpec {
     pub git_ref: String,
     /// Why it may be promoted.
     pub evidence: Evidence,
-    /// `Normal`, or `Hotfix` for one that rules are to let pass faster; none does yet. Default `Normal`.
+    /// `Normal`, or `Hotfix`. No rule asks for it: what is a hotfix is said by each Environment, in `protection.hotfixes`.
+    /// Default `Normal`.
     #[serde(default)]
     pub kind: ReleaseKind,
 }

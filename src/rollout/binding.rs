@@ -121,6 +121,14 @@ pub fn last_asked(
     status: Option<&RolloutStatus>,
     sets: &[Set],
 ) -> Option<Images> {
+    let set = last_set(status, sets)?;
+    let image = |container: &String| Some((container.clone(), set.images.get(container)?.clone()));
+    let images: Option<BTreeMap<String, String>> = source.images.keys().map(image).collect();
+    images
+}
+
+/// The ReplicaSet of what the Rollout was last asked for.
+pub fn last_set<'s>(status: Option<&RolloutStatus>, sets: &'s [Set]) -> Option<&'s Set> {
     let progress = status.and_then(|status| status.progress.as_ref());
     let asked = progress.and_then(|progress| {
         let change = progress.change.as_ref().map(|change| &change.revision);
@@ -129,10 +137,7 @@ pub fn last_asked(
     });
     let asked = sets.iter().find(|set| Some(&set.revision) == asked);
     let promoted = sets.iter().filter(|set| set.promoted_at.is_some());
-    let set = asked.or_else(|| promoted.max_by_key(|set| set.promoted_at))?;
-    let image = |container: &String| Some((container.clone(), set.images.get(container)?.clone()));
-    let images: Option<BTreeMap<String, String>> = source.images.keys().map(image).collect();
-    images
+    asked.or_else(|| promoted.max_by_key(|set| set.promoted_at))
 }
 
 /// What the Environment tells of SLOs by these names: burns that somebody is paged for, and the first name that it does not

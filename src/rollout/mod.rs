@@ -18,6 +18,7 @@ pub mod simulation;
 pub mod spec;
 pub mod status;
 pub mod step;
+pub mod template;
 
 #[cfg(test)]
 pub mod testing;

@@ -14,6 +14,7 @@ use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, SloBurn, Troubl
 use super::render::COPIES;
 use super::risk::RiskSignals;
 use super::spec::{Around, Images, Invalid, Spec};
+use super::template::{self, Kept, Offer};
 use crate::analysis::template::Templates;
 use crate::check;
 use crate::cluster::Cluster;
@@ -31,6 +32,7 @@ use service::services;
 use traffic::{left, leftovers, routes};
 
 mod service;
+mod templates;
 mod traffic;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
@@ -51,7 +53,8 @@ pub async fn observe(
         templates: templates(rollout, cluster),
         ..Around::of(rollout)
     };
-    let (wanted, promotion, notice) = wanted(rollout, cluster, &sets, &around);
+    let templates = templates::kept(cluster, &key);
+    let asked = asked(rollout, cluster, &sets, (&around, &templates));
     let (burns, unknown) = burns(rollout, cluster);
     let mut observed = Observed {
         owner: OwnerReference {
@@ -66,9 +69,11 @@ pub async fn observe(
             .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
         deletion: deletion(rollout),
         deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
-        wanted,
-        promotion,
-        notice: notice.or(unknown),
+        wanted: asked.wanted,
+        promotion: asked.promotion,
+        notice: asked.notice.or(unknown),
+        offer: asked.offer,
+        templates,
         risk: risk(rollout, cluster, &sets),
         burns,
         status: rollout.status.clone().unwrap_or_default(),
@@ -239,29 +244,73 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
     })
 }
 
-/// What is to run, the Promotion that asks for it, and why it is not what the Environment says.
-type Asked = (Wanted, Option<String>, Option<String>);
+/// What is to run, and who asks for it.
+struct Asked {
+    wanted: Wanted,
+    promotion: Option<String>,
+    notice: Option<String>,
+    offer: Option<Offer>,
+}
 
-fn wanted(rollout: &Rollout, cluster: &Cluster, sets: &[Set], around: &Around) -> Asked {
+impl Asked {
+    fn of(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            promotion: None,
+            notice: None,
+            offer: None,
+        }
+    }
+}
+
+fn asked(
+    rollout: &Rollout,
+    cluster: &Cluster,
+    sets: &[Set],
+    (around, templates): (&Around, &[Kept]),
+) -> Asked {
     let Some(source) = &rollout.spec.release else {
-        return (parse(rollout, &Images::new(), around), None, None);
+        return Asked::of(parse(rollout, &Images::new(), around));
     };
     let key = Key::of(rollout);
     let environment = Key::new(key.namespace, source.environment.name.clone());
     let environment = cluster.caches.environments.get(&environment);
-    let kept = binding::last_asked(source, rollout.status.as_ref(), sets);
-    match binding::bind(&key.name, source, environment.as_deref(), kept) {
+    let environment = environment.as_deref();
+    let last = binding::last_asked(source, rollout.status.as_ref(), sets);
+    let offer = templates::offer(rollout, source, (around, environment, templates));
+    let asked = match binding::bind(&key.name, source, environment, last) {
         Binding::Images {
             images,
             promotion,
             notice,
-        } => (parse(rollout, &images, around), promotion, notice),
-        Binding::Nothing(why) => (Wanted::NoRelease(why), None, None),
+        } => {
+            let worn = match (&notice, environment) {
+                (None, Some(environment)) => template::taken_in(environment, &key.name),
+                // What keeps its images keeps its template too.
+                _ => binding::last_set(rollout.status.as_ref(), sets)
+                    .and_then(|set| set.template.as_deref()),
+            };
+            let wanted = parse(rollout, &images, around);
+            let dresser = templates::Dresser {
+                rollout,
+                images: &images,
+                templates,
+                offer: offer.as_ref(),
+            };
+            let (wanted, waits) = dresser.dress(wanted, worn);
+            Asked {
+                promotion,
+                notice: notice.or(waits),
+                ..Asked::of(wanted)
+            }
+        }
+        Binding::Nothing(why) => Asked::of(Wanted::NoRelease(why)),
         Binding::Invalid(problem) => {
             let (spec, _) = Spec::read_with(&rollout.spec, &Images::new(), around);
-            (invalid(vec![problem], spec, rollout), None, None)
+            Asked::of(invalid(vec![problem], spec, rollout))
         }
-    }
+    };
+    Asked { offer, ..asked }
 }
 
 /// Burns of the SLOs that the analysis names, and what to do about a name that its Environment does not know.
@@ -360,6 +409,7 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
         failed: annotation(label::FAILED).cloned(),
         is_owned: is_ours(set),
         images,
+        template: annotation(label::TEMPLATE).cloned(),
         configs: COPIES
             .iter()
             .filter_map(|(key, kind)| Some((*kind, annotation(key)?)))

@@ -10,6 +10,7 @@ use super::api::{FailureReason, RolloutStatus, Taken};
 use super::config::Named;
 use super::risk::RiskSignals;
 use super::spec::{Invalid, Spec};
+use super::template::{Kept, Offer};
 use crate::check::Outcome;
 use crate::decision::act::Act;
 use crate::model::key::{Key, MAX_LABEL, suffixed};
@@ -61,6 +62,10 @@ pub struct Observed {
     pub leftovers: Vec<Target>,
     /// Copies of ConfigMaps and Secrets that it has made.
     pub snapshots: Vec<Owned>,
+    /// Templates that are kept, where an Environment decided which is worn.
+    pub templates: Vec<Kept>,
+    /// The template in the spec, where an Environment decides when that is worn.
+    pub offer: Option<Offer>,
     /// Its hooks, by the name of their Job.
     pub hooks: BTreeMap<String, Hook>,
     /// Its Jobs that measure, by name.
@@ -158,6 +163,8 @@ pub struct Set {
     pub is_owned: bool,
     /// Images by container.
     pub images: BTreeMap<String, String>,
+    /// Id of its template, where an Environment decided which that is.
+    pub template: Option<String>,
     /// Copies of ConfigMaps and Secrets that its pods read.
     pub configs: BTreeSet<Named>,
     /// Pods that it should have.

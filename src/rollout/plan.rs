@@ -12,6 +12,7 @@
 //! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `config`: copies of ConfigMaps and Secrets;
+//! - `template`: templates that an Environment may take in;
 //! - `restart`: which pod goes next, because a person wants new ones;
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
@@ -37,6 +38,7 @@ mod scale;
 mod select;
 mod shift;
 mod size;
+mod template;
 
 #[cfg(test)]
 mod tests;
@@ -174,7 +176,8 @@ fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
 fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
     let actions = match seen.deletion {
         Some(Deletion::Orphan) => release(seen),
-        Some(Deletion::Delete) | None => Vec::new(),
+        Some(Deletion::Delete) => Vec::new(),
+        None => template::kept(seen).into_iter().collect(),
     };
     Plan {
         finished: seen.deletion.is_some() && actions.is_empty(),
@@ -330,6 +333,7 @@ impl<'a> Draft<'a> {
         self.shift_traffic();
         self.scale();
         self.keep_snapshots();
+        self.keep_templates();
         self.restart();
         self.measure();
         self.end_samplers();

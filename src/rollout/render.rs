@@ -9,10 +9,11 @@ use super::api::Change;
 use super::config::Snapshot;
 use super::observed::Observed;
 use super::spec::{Routing, Spec};
+use super::template::Offer;
 use crate::check::api::CheckJob;
 use crate::check::{self, Place};
 use crate::model::json::set;
-use crate::model::key::{Key, short_hash, suffixed};
+use crate::model::key::{Key, MAX_NAME, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
@@ -95,15 +96,26 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         revision,
     );
     let manifest = manifest.annotated(&[(label::ORDINAL, ordinal.to_string())]);
-    manifest.annotated(&copies_read(spec))
+    let manifest = manifest.annotated(&copies_read(spec));
+    match &spec.worn {
+        Some(worn) => manifest.annotated(&[(label::TEMPLATE, worn.clone())]),
+        None => manifest,
+    }
+}
+
+/// What keeps a template, as the `number`-th one.
+pub fn kept_template(seen: &Observed, offer: &Offer, number: i64) -> Manifest {
+    let name = suffixed(&format!("{}-template", seen.key.name), &offer.id, MAX_NAME);
+    let rest = json!({"data": offer.data(), "revision": number});
+    child(seen, ObjectKind::ControllerRevision, name, rest)
 }
 
 /// The copies that pods read, so that they are kept as long as their ReplicaSet is.
 fn copies_read(spec: &Spec) -> Vec<(&'static str, String)> {
     let mut annotations = Vec::new();
     for (annotation, kind) in COPIES {
-        let of_kind = spec.snapshots.iter().filter(|copy| copy.of.kind == *kind);
-        let names: Vec<&str> = of_kind.map(|copy| copy.of.name.as_str()).collect();
+        let of_kind = spec.copies.iter().filter(|copy| copy.kind == *kind);
+        let names: Vec<&str> = of_kind.map(|copy| copy.name.as_str()).collect();
         if !names.is_empty() {
             annotations.push((*annotation, names.join(",")));
         }

@@ -11,7 +11,8 @@ use super::api::{
     DeletionPolicy, FailureReason, GracefulShutdown, Rollout, RolloutSpec, StableScale, Strategy,
     StrategyType,
 };
-use super::config::{self, Snapshot, Sources};
+use super::config::{self, Named, Snapshot, Sources};
+use super::template::Offer;
 use crate::analysis::template::Templates;
 pub use crate::model::invalid::Invalid;
 use crate::model::json::set;
@@ -49,8 +50,12 @@ pub struct Spec {
     pub revision: Revision,
     /// Images by container.
     pub images: BTreeMap<String, String>,
-    /// Copies of ConfigMaps and Secrets that the template reads.
+    /// Copies of ConfigMaps and Secrets that the template in the spec reads.
     pub snapshots: Vec<Snapshot>,
+    /// The copies that the template reads, by name: those, unless it is one that was kept.
+    pub copies: Vec<Named>,
+    /// Id of the template, where an Environment decides which it is.
+    pub worn: Option<String>,
     /// See the field of the same name in the API.
     pub min_ready_seconds: i32,
     /// Time without progress after which the revision is given up.
@@ -167,11 +172,7 @@ impl Spec {
             strategy.max_unavailable.as_ref(),
             replicas,
         );
-        let drain = raw
-            .traffic
-            .as_ref()
-            .and_then(|traffic| traffic.drain)
-            .map_or(DRAIN, Duration::from);
+        let drain = drain(raw);
         let mut template = raw.template.clone();
         let images = complete_template(&mut template, raw, images, drain, &mut problems);
         let analysis = analysis::parse(raw, around, &images, &mut problems);
@@ -192,7 +193,9 @@ impl Spec {
             revision: Revision::of_template(&template),
             template,
             images,
+            copies: snapshots.iter().map(|copy| copy.of.clone()).collect(),
             snapshots,
+            worn: None,
             min_ready_seconds: raw.min_ready_seconds.unwrap_or(0),
             progress_deadline: seconds(raw.progress_deadline_seconds.unwrap_or(600)),
             history_limit: usize::try_from(raw.revision_history_limit.unwrap_or(10)).unwrap_or(0),
@@ -229,6 +232,34 @@ impl Spec {
             is_paused: true,
             ..self
         }
+    }
+
+    /// The template as an Environment may take it in: without these images.
+    pub fn offer(&self, images: &Images) -> Offer {
+        Offer::of(&self.template, images, self.copies.clone())
+    }
+
+    /// The same with a template that was kept, and these images. Its copies are there as long as it is kept.
+    ///
+    /// # Errors
+    /// The template has a container that nothing brings an image for any more.
+    pub fn wearing(self, offer: &Offer, images: &Images) -> Result<Self, Invalid> {
+        let filled = offer.filled(images).map_err(|container| {
+            let problem = format!(
+                "names no image for container {container}, which the template has that its Environment has taken in ({}); add it",
+                offer.id
+            );
+            Invalid::new("spec.release.images", problem)
+        })?;
+        let (template, images) = filled;
+        Ok(Self {
+            revision: Revision::of_template(&template),
+            template,
+            images,
+            copies: offer.copies.clone(),
+            worn: Some(offer.id.clone()),
+            ..self
+        })
     }
 
     /// The share that the canary should have while it does this step (or, past the end, is done).
@@ -276,6 +307,12 @@ impl Spec {
         });
         counts.into_iter().next().unwrap_or(0)
     }
+}
+
+fn drain(raw: &RolloutSpec) -> Duration {
+    let traffic = raw.traffic.as_ref();
+    let drain = traffic.and_then(|traffic| traffic.drain);
+    drain.map_or(DRAIN, Duration::from)
 }
 
 fn rollback_on(raw: &RolloutSpec) -> BTreeSet<FailureReason> {

@@ -55,6 +55,7 @@ pub fn status(
             canary: weight.percent(),
             observed,
         }),
+        template: offered(seen),
         stable: stable.and_then(|revision| revision_status(seen, revision)),
         canary: shown
             .canary
@@ -112,7 +113,8 @@ fn essence(status: &RolloutStatus) -> impl PartialEq {
         message: _,
         step,
         weights: _,
-        stable: _,
+        template,
+        stable,
         canary: _,
         replicas: _,
         ready_replicas: _,
@@ -124,7 +126,8 @@ fn essence(status: &RolloutStatus) -> impl PartialEq {
         progress,
         conditions,
     } = status;
-    let shown = (observed_generation, phase, step, selector);
+    let worn = stable.as_ref().map(|stable| &stable.template);
+    let shown = (observed_generation, phase, step, selector, template, worn);
     let told = (analysis, history, risk, last_decision);
     let conditions = conditions.iter().map(|condition| {
         let Condition {
@@ -183,11 +186,20 @@ fn remembered(progress: &Progress) -> impl PartialEq {
     (revisions, others)
 }
 
+/// The template that an Environment may take in: one that is kept.
+fn offered(seen: &Observed) -> Option<String> {
+    let offer = seen.offer.as_ref()?;
+    let mut kept = seen.templates.iter();
+    let is_kept = kept.any(|kept| kept.offer.id == offer.id);
+    is_kept.then(|| offer.id.clone())
+}
+
 fn revision_status(seen: &Observed, revision: &Revision) -> Option<RevisionStatus> {
     let set = seen.set(revision)?;
     Some(RevisionStatus {
         revision: revision.to_string(),
         images: set.images.clone(),
+        template: set.template.clone(),
         replicas: set.replicas,
         ready: seen.ready(revision),
     })

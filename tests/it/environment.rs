@@ -1,11 +1,14 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
 mod database; // migrations: what comes before them, and what they leave behind
+mod gitops; // tools that apply again and again, and delete
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them
+mod sample; // samples of whole ways, played
 mod shop; // what these tests are about
+mod template; // templates that people edit
 
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};

@@ -39,6 +39,21 @@ pub struct PromotionRule {
     /// What happens to checks that the infrastructure kept from a verdict.
     #[serde(default)]
     pub retries: Retries,
+    /// What follows when people edit the pod template of a Rollout: `Gate`, it is worn once a Promotion has brought it, the next
+    /// one of a Release or one of kind `Config`, which passes the protection; `Direct`, at once. Default: `Gate` for tier
+    /// `Production`, else `Direct`. Example: `Direct`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_changes: Option<TemplateChanges>,
+}
+
+closed_set! {
+    /// What follows when people edit the pod template of a Rollout.
+    pub enum TemplateChanges {
+        /// A Promotion brings it.
+        Gate,
+        /// It is worn at once.
+        Direct,
+    }
 }
 
 /// What happens to a check that came to no verdict: its pod was evicted, its node is gone, its image cannot be had. A verdict

@@ -14,10 +14,12 @@ use crate::schema::{self, closed_set};
 mod evidence;
 mod external;
 mod freeze;
+mod source;
 
 pub use evidence::*;
 pub use external::*;
 pub use freeze::*;
+pub use source::*;
 
 /// What must hold before a promotion starts. A rollback waits for none of it.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -27,7 +29,7 @@ pub use freeze::*;
      "a gate cannot be called hold, source, signature, evidence, freeze, error-budget, soak or approvals: give it another name"),
 ]))]
 pub struct Protection {
-    /// Where a Release may come from. Default: from any branch.
+    /// Where a Release may come from. Default: from any branch and any tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<ReleaseSources>,
     /// What must be signed for each image. Default: nothing.
@@ -56,19 +58,13 @@ pub struct Protection {
     /// People who must agree. Default: nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
+    /// Which Releases are urgent repairs, and what these do not wait for. Default: none is.
+    /// Example: `{branches: ["hotfix/*"]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hotfixes: Option<Hotfixes>,
     /// What it takes to let a Release pass a gate that stands against it. Default: one Decision `Override`.
     #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
     pub override_: Option<OverrideRule>,
-}
-
-/// Where a Release may come from.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ReleaseSources {
-    /// Branches that a Release may be built from: names, in which `*` stands for anything but a slash and `**` for whole parts
-    /// between slashes; 1 to 16. Example: `[main, "release/*"]`.
-    #[schemars(length(min = 1), transform = schema::texts::<16, 245>)]
-    pub branches: Vec<String>,
 }
 
 /// People who must agree to a promotion. A rollback needs no approval.

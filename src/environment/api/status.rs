@@ -8,6 +8,7 @@ use super::incident::AlertStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
+use crate::promotion::api::TemplateRef;
 use crate::release::api::ImageRef;
 use crate::schema::{self, closed_set};
 
@@ -75,6 +76,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<32>)]
     pub pins: Vec<Hold>,
+    /// The templates that its Rollouts are to wear, where Promotions bring them; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub templates: Vec<TemplateRef>,
     /// The protection that approvals are bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,

@@ -128,6 +128,9 @@ impl<'a> Draft<'a> {
             for by in &gates.overrides {
                 audit::append(&mut status.audit, now, &by.user, &by.said);
             }
+            for text in &gates.spared {
+                audit::append(&mut status.audit, now, SLIPWAY, text);
+            }
             status.approvals.clone_from(&gates.approvals);
             if migrates {
                 let message = "the migrations of the database come first";

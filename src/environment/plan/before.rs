@@ -29,6 +29,10 @@ impl<'a> Draft<'a> {
         if let Some(end) = self.vetoed(entry) {
             return Some(end);
         }
+        if let Some(text) = self.outdated(entry) {
+            let by = SLIPWAY.to_owned();
+            return Some((PromotionPhase::Superseded, "Superseded", by, text));
+        }
         let next = self.successor(entry)?;
         let text = format!(
             "{} comes instead; {} was never started",
@@ -82,8 +86,9 @@ impl<'a> Draft<'a> {
 
     /// What takes the place of a promotion that has not started.
     fn successor(&mut self, entry: &Entry<'a>) -> Option<Wish> {
-        let is_other =
-            |wish: &Wish| wish.release != entry.release() || wish.kind != PromotionKind::Promote;
+        let is_forward =
+            |wish: &Wish| matches!(wish.kind, PromotionKind::Promote | PromotionKind::Config);
+        let is_other = |wish: &Wish| wish.release != entry.release() || !is_forward(wish);
         if let Some(wish) = self.pending_wish() {
             return Some(wish).filter(is_other);
         }

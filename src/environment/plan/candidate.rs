@@ -13,7 +13,7 @@ use super::history::Entry;
 use super::rulings::{SLIPWAY, WISH_VALID_FOR, retried};
 use crate::decision::api::DecisionAction;
 use crate::model::condition::truncate;
-use crate::promotion::api::{PromotionKind, PromotionSpec};
+use crate::promotion::api::{PromotionKind, PromotionSpec, TemplateRef};
 use crate::promotion::incident;
 use crate::release::api::{ImageRef, Release};
 
@@ -36,6 +36,8 @@ pub(super) struct Wish {
     pub(super) reason: Option<String>,
     /// The version that a person wants the database at.
     pub(super) version: Option<String>,
+    /// The templates that it goes back to.
+    pub(super) templates: Vec<TemplateRef>,
     /// The Promotion that it takes back, and the incident that this one has by what it did.
     pub(super) culprit: Option<(String, incident::Cause)>,
 }
@@ -53,6 +55,7 @@ impl Wish {
             previous,
             reason: None,
             version: None,
+            templates: Vec::new(),
             culprit: None,
         }
     }
@@ -79,6 +82,7 @@ impl Wish {
             previous,
             reason: None,
             version: None,
+            templates: spec.templates.clone(),
             culprit: None,
         }
     }
@@ -132,6 +136,7 @@ impl Wish {
             policy_hash: Some(policy_hash.to_owned()),
             reason: self.reason.clone(),
             version: self.version.clone(),
+            templates: self.templates.clone(),
         }
     }
 
@@ -192,11 +197,18 @@ impl Draft<'_> {
                 let Some(failed) = retried(act, &self.history) else {
                     return Err("nothing had failed by then".to_owned());
                 };
-                let last = self.history.last_of(failed.release());
+                // The way back from other templates leads to the same Release.
+                let is_of = |entry: &&Entry| {
+                    entry.release() == failed.release()
+                        && !(failed.is_config() && entry.is_rollback())
+                };
+                let last = self.history.entries.iter().rev().find(is_of);
                 let is_over = last.is_some_and(|last| last.name() != failed.name());
                 let kind = failed.record.spec.kind;
                 let previous = match kind {
-                    PromotionKind::Promote => self.current_release(&failed.record.spec.pipeline),
+                    PromotionKind::Promote | PromotionKind::Config => {
+                        self.current_release(&failed.record.spec.pipeline)
+                    }
                     PromotionKind::Rollback => failed.record.spec.previous.clone(),
                     PromotionKind::Migrate | PromotionKind::Contract => None,
                 };
@@ -246,7 +258,8 @@ impl Draft<'_> {
             ));
         }
         let previous = self.current_release(&release.spec.pipeline);
-        Ok(Some(Wish::forward(release, SLIPWAY, previous)))
+        let wish = Wish::forward(release, SLIPWAY, previous);
+        Ok(Some(self.with_templates(wish)))
     }
 
     #[expect(
@@ -270,7 +283,9 @@ impl Draft<'_> {
             None => self.history.good_before(running),
             Some(name) => {
                 let good = self.history.good_release(name);
-                good.filter(|entry| entry.images() != running.images())
+                good.filter(|entry| {
+                    entry.images() != running.images() || entry.has_other_templates(running)
+                })
             }
         };
         let Some(to) = to else {

@@ -5,44 +5,14 @@ use super::Draft;
 use super::gates::gate;
 use super::history::Entry;
 use crate::gate::{self, Evidence};
-use crate::model::glob;
 use crate::pipeline::api::{Gate, StageType};
 use crate::pipeline_run::api::{GateVerdict, ReportSummary, StagePhase, StageStatus};
 use crate::release::api;
 
 /// Name of the gate.
 pub(super) const EVIDENCE: &str = "evidence";
-/// What a branch's full name begins with.
-const HEADS: &str = "refs/heads/";
 
 impl<'a> Draft<'a> {
-    /// Whether the Release comes from a branch that may come here; nothing where every branch may.
-    pub(super) fn branch_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
-        let rule = self.seen.spec.protection.sources.as_ref()?;
-        let release = self.order.get(entry.release())?;
-        let branch = release.spec.git_ref.strip_prefix(HEADS);
-        let may_come = branch.is_some_and(|branch| {
-            let mut known = rule.branches.iter();
-            known.any(|known| glob::matches(known, branch))
-        });
-        let text = (!may_come).then(|| {
-            format!(
-                "{} was built from {}, and protection.sources.branches takes {}",
-                entry.release(),
-                release.spec.git_ref,
-                rule.branches.join(", ")
-            )
-        });
-        let failed = text.is_some();
-        let gate = gate("source", text, None);
-        let state = if failed {
-            CandidateGateState::Failed
-        } else {
-            gate.state
-        };
-        Some(CandidateGate { state, ..gate })
-    }
-
     /// What the evidence of the Release says; nothing where nothing is asked of it.
     pub(super) fn evidence_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
         let rules = &self.seen.spec.protection.evidence;

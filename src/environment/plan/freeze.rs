@@ -21,22 +21,28 @@ struct Windows<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// What freezes say; nothing where there are none.
+    /// What freezes say, that of the operator first; nothing where there are none.
     pub(super) fn freeze_gate(&self) -> Option<CandidateGate> {
-        let freezes = &self.seen.spec.protection.freezes;
-        if let Some(frozen) = &self.seen.frozen
-            && frozen.until.is_none_or(|until| until > self.now)
-        {
-            let ends = frozen.until.map_or(String::new(), |until| {
-                format!(" until {}", moment(until, self.now))
-            });
-            let text = format!(
-                "every promotion is frozen{ends}: {}; the operator's freeze is set by its chart",
-                frozen.reason
-            );
-            return Some(gate(FREEZE, Some(text), frozen.until));
-        }
-        if freezes.is_empty() {
+        self.stop_gate().or_else(|| self.windows_gate())
+    }
+
+    /// What the operator's own freeze says; nothing while it has none.
+    pub(super) fn stop_gate(&self) -> Option<CandidateGate> {
+        let frozen = self.seen.frozen.as_ref();
+        let frozen = frozen.filter(|frozen| frozen.until.is_none_or(|until| until > self.now))?;
+        let ends = frozen.until.map_or(String::new(), |until| {
+            format!(" until {}", moment(until, self.now))
+        });
+        let text = format!(
+            "every promotion is frozen{ends}: {}; the operator's freeze is set by its chart",
+            frozen.reason
+        );
+        Some(gate(FREEZE, Some(text), frozen.until))
+    }
+
+    /// What the Environment's own freezes say; nothing where it has none.
+    pub(super) fn windows_gate(&self) -> Option<CandidateGate> {
+        if self.seen.spec.protection.freezes.is_empty() {
             return None;
         }
         Some(match self.windows() {

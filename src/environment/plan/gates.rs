@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::api::{CandidateGate, CandidateGateState};
+use super::super::api::{CandidateGate, CandidateGateState, HotfixExemption};
 use super::super::observed::Act;
 use super::Draft;
 use super::history::Entry;
@@ -23,6 +23,8 @@ pub(super) struct Gates {
     pub(super) approvals: Vec<Approval>,
     /// Who lets it pass which gate, and why.
     pub(super) overrides: Vec<Override>,
+    /// What does not count because it is a hotfix.
+    pub(super) spared: Vec<String>,
     /// What is asked to know more.
     pub(super) questions: Vec<Action>,
     /// When it is asked again.
@@ -80,7 +82,7 @@ impl<'a> Draft<'a> {
         gates.add(self.hold_gate(entry));
         let source = self.source_gate(entry);
         let branch = (source.state == CandidateGateState::Passed)
-            .then(|| self.branch_gate(entry))
+            .then(|| self.ref_gate(entry))
             .flatten();
         gates.add(branch.unwrap_or(source));
         if let Some(signed) = self.signed_gate(entry) {
@@ -88,14 +90,21 @@ impl<'a> Draft<'a> {
             gates.questions = signed.questions;
             gates.again_at = signed.again_at;
         }
+        let evidence = self.evidence_gate(entry);
+        gates.all.extend(evidence.map(|gate| overruled.over(gate)));
+        // That of the operator is above what an Environment says of hotfixes.
+        let stop = self.stop_gate();
+        let windows = self.windows_gate().filter(|_| stop.is_none());
+        gates.all.extend(stop.map(|gate| overruled.over(gate)));
         let cheap = [
-            self.evidence_gate(entry),
-            self.freeze_gate(),
-            self.budget_gate(),
-            self.soak_gate(entry),
+            (HotfixExemption::Freeze, windows),
+            (HotfixExemption::ErrorBudget, self.budget_gate()),
+            (HotfixExemption::Soak, self.soak_gate(entry)),
         ];
-        for gate in cheap.into_iter().flatten() {
-            gates.add(overruled.over(gate));
+        for (from, gate) in cheap {
+            if let Some(gate) = gate {
+                self.add_spared(entry, (from, overruled.over(gate)), &mut gates);
+            }
         }
         self.ask_others(entry, &overruled, &mut gates);
         if let Some((gate, approvals)) = self.approval_gate(entry) {
@@ -180,8 +189,8 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Decisions about a promotion, made since the Release last failed here: what was said about an
-    /// earlier attempt does not count for this one.
+    /// Decisions about a promotion, made since the Release last failed here or was to come with other templates: what was said
+    /// about an earlier attempt does not count for this one.
     pub(super) fn about(
         &self,
         entry: &Entry<'a>,
@@ -189,8 +198,10 @@ impl<'a> Draft<'a> {
     ) -> impl Iterator<Item = &'a Act> {
         let number = entry.record.spec.number;
         let (release, name, created) = (entry.release(), entry.name(), entry.record.created_at);
+        let entry = *entry;
         let earlier = self.history.entries.iter().filter(move |other| {
-            other.release() == release && other.is_bad() && other.record.spec.number < number
+            let is_over = other.is_bad() || entry.has_other_templates(other);
+            other.release() == release && is_over && other.record.spec.number < number
         });
         let since = earlier.filter_map(Entry::ended).max();
         self.seen.decisions.iter().filter(move |act| {

@@ -15,7 +15,7 @@ use super::super::observed::{Act, Followed, Moment, Observed, Record};
 use super::keep::LOST;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
-use crate::promotion::api::{MigrationPhase, PromotionKind, PromotionPhase, StepState};
+use crate::promotion::api::{MigrationPhase, PromotionKind, PromotionPhase, StepState, TemplateRef};
 use crate::release::api::ImageRef;
 use crate::release::order::Order;
 
@@ -49,6 +49,22 @@ impl<'a> Entry<'a> {
 
     pub(super) fn images(&self) -> &'a [ImageRef] {
         &self.record.spec.images
+    }
+
+    /// The templates that it brings.
+    pub(super) fn templates(&self) -> &'a [TemplateRef] {
+        &self.record.spec.templates
+    }
+
+    /// Whether it brings other templates than another. Of what was made before templates were brought nothing is known.
+    pub(super) fn has_other_templates(&self, other: &Entry) -> bool {
+        let (own, theirs) = (self.templates(), other.templates());
+        !own.is_empty() && !theirs.is_empty() && own != theirs
+    }
+
+    /// Whether it brings templates alone.
+    pub(super) fn is_config(&self) -> bool {
+        self.record.spec.kind == PromotionKind::Config
     }
 
     pub(super) fn is_rollback(&self) -> bool {
@@ -156,6 +172,12 @@ impl<'a> History<'a> {
         good.filter(|good| !self.was_contracted_since(good))
     }
 
+    /// The same with other images, whatever the templates.
+    pub(super) fn way_back_to_images(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
+        let good = self.before(from, |entry| entry.images() != from.images());
+        good.filter(|good| !self.was_contracted_since(good))
+    }
+
     /// Whether what a Promotion needs of the database was removed since, by the contract of another Release.
     pub(super) fn was_contracted_since(&self, to: &Entry<'a>) -> bool {
         self.migrations.iter().any(|other| {
@@ -164,12 +186,22 @@ impl<'a> History<'a> {
         })
     }
 
-    /// The last Promotion before another one that succeeded with other images.
+    /// The last Promotion before another one that succeeded with other images or templates.
     pub(super) fn good_before(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
+        self.before(from, |entry| {
+            entry.images() != from.images() || entry.has_other_templates(from)
+        })
+    }
+
+    fn before(
+        &self,
+        from: &Entry<'a>,
+        is_other: impl Fn(&Entry<'a>) -> bool,
+    ) -> Option<&Entry<'a>> {
         let good = |entry: &&Entry<'a>| {
             entry.record.spec.pipeline == from.record.spec.pipeline
                 && entry.phase == PromotionPhase::Succeeded
-                && entry.images() != from.images()
+                && is_other(entry)
         };
         let earlier = self.entries.iter().rev();
         let mut earlier = earlier.skip_while(|entry| entry.name() != from.name());
@@ -440,7 +472,7 @@ fn told_by(record: &Record, later: &[Record]) -> Option<PromotionPhase> {
         return Some(PromotionPhase::RolledBack);
     }
     let was_good = |next: &Record| match next.spec.kind {
-        PromotionKind::Promote => replaces(next),
+        PromotionKind::Promote | PromotionKind::Config => replaces(next),
         PromotionKind::Rollback => next.spec.release == *release,
         PromotionKind::Migrate | PromotionKind::Contract => false,
     };

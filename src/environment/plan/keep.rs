@@ -81,7 +81,7 @@ impl<'a> Draft<'a> {
             return;
         };
         let event = match (last.phase, last.record.spec.kind) {
-            (PromotionPhase::Succeeded, PromotionKind::Promote) => {
+            (PromotionPhase::Succeeded, PromotionKind::Promote | PromotionKind::Config) => {
                 NotificationEvent::PromotionSucceeded
             }
             (PromotionPhase::Succeeded, PromotionKind::Rollback) => NotificationEvent::RolledBack,
@@ -249,5 +249,6 @@ fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec
         policy_hash: None,
         reason: None,
         version: None,
+        templates: Vec::new(),
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Waits {
 impl<'a> Draft<'a> {
     /// Whether a promotion waits for migrations before its traffic moves.
     pub(super) fn needs_migrations(&self, entry: &Entry<'a>) -> bool {
-        !entry.is_rollback() && self.rules_for(entry).is_some()
+        !entry.is_rollback() && !entry.is_config() && self.rules_for(entry).is_some()
     }
 
     /// What is to be done for a promotion, and the image that has the commands.
@@ -53,13 +53,14 @@ impl<'a> Draft<'a> {
     /// The promotion that a rollback leaves behind.
     fn left_by(&self, entry: &Entry<'a>) -> Option<&Entry<'a>> {
         let left = entry.record.spec.previous.as_ref();
-        let left = left.filter(|_| entry.is_rollback())?;
+        let left = left.filter(|left| entry.is_rollback() && *left != entry.release())?;
         let number = entry.record.spec.number;
         let mut earlier = self.history.entries.iter().rev();
         earlier.find(|other| {
             other.record.spec.number < number
                 && other.release() == left
                 && other.started_at.is_some()
+                && !other.is_config()
         })
     }
 
@@ -120,7 +121,9 @@ impl<'a> Draft<'a> {
             return self.without_rules(entry);
         };
         let course = match entry.record.spec.kind {
-            PromotionKind::Promote | PromotionKind::Migrate => Course::Forward,
+            PromotionKind::Promote | PromotionKind::Config | PromotionKind::Migrate => {
+                Course::Forward
+            }
             PromotionKind::Rollback => Course::Back,
             PromotionKind::Contract => Course::Contract,
         };

@@ -47,13 +47,20 @@ impl<'a> Draft<'a> {
                 None,
             );
         }
-        let Some(has_images) = rollout.runs(&rollout.stable, entry.images()) else {
+        let runs = rollout.runs(&rollout.stable, entry.images());
+        let template = template_of(entry, name);
+        let wears = template.is_none_or(|id| rollout.worn.as_deref() == Some(id));
+        // One that runs something else is concerned while it has another template.
+        let is_idle = wears && !entry.is_config() || rollout.stable.is_empty();
+        let is_concerned = runs.is_some() || template.is_some() && !is_idle;
+        if !is_concerned {
             return Answer::Unconcerned;
-        };
+        }
+        let has_images = runs.unwrap_or(true) && wears;
         if let Some(first) = self.comes_after(entry, name) {
             return Answer::Behind(format!("Rollout {name}, which comes after {first}"));
         }
-        if let Some(failure) = gave_up(rollout, entry) {
+        if let Some(failure) = gave_up(rollout, entry, template.filter(|_| runs.is_none())) {
             return Answer::Failed(format!("Rollout {name}: {failure}"));
         }
         if has_images && rollout.phase == Phase::Healthy && rollout.is_current {
@@ -220,12 +227,20 @@ pub(super) fn is_behind(record: &Record, rollout: &str) -> bool {
     step.is_none_or(|step| matches!(step.state, StepState::Pending | StepState::Skipped))
 }
 
+/// Id of the template that a promotion brings to a Rollout.
+fn template_of<'a>(entry: &Entry<'a>, rollout: &str) -> Option<&'a str> {
+    let mut templates = entry.templates().iter();
+    let template = templates.find(|template| template.name == rollout)?;
+    Some(&template.id)
+}
+
 /// Why a Rollout gave up what this promotion brought. A failure whose promotion is not known counts when
 /// it was these images that failed.
-fn gave_up<'a>(rollout: &'a Followed, entry: &Entry) -> Option<&'a str> {
+fn gave_up<'a>(rollout: &'a Followed, entry: &Entry, template: Option<&str>) -> Option<&'a str> {
     let failure = rollout.failure.as_ref()?;
+    let of_template = template.is_some() && template == rollout.tried.as_deref();
     let is_this = match &failure.promotion {
-        Some(names) => names.split('+').any(|name| name == entry.name()),
+        Some(names) => of_template || names.split('+').any(|name| name == entry.name()),
         None => rollout.runs(&rollout.canary, entry.images()) == Some(true),
     };
     is_this.then_some(failure.message.as_str())

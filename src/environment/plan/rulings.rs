@@ -256,7 +256,8 @@ fn asked(act: &Act) -> Ruling {
 /// What a Promotion that failed holds: its Release; everything, when it was the way back.
 fn failure<'a>(seen: &Observed, history: &History, entry: &Entry) -> Option<(Moment, Event<'a>)> {
     let was_vetoed = entry.record.status.reason.as_deref() == Some(VETOED);
-    if !entry.is_bad() || was_vetoed {
+    // Of other templates the Release is not to blame.
+    if !entry.is_bad() || was_vetoed || entry.is_config() {
         return None;
     }
     let number = entry.record.spec.number;

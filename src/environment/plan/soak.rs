@@ -20,7 +20,9 @@ pub(super) const SOAK: &str = "soak";
 impl<'a> Draft<'a> {
     /// How long the Release has run well in every Environment before this one; nothing where it need not have.
     pub(super) fn soak_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
-        let rule = self.seen.spec.protection.soak.as_ref()?;
+        // Templates of Rollouts here have run nowhere else.
+        let rule = self.seen.spec.protection.soak.as_ref();
+        let rule = rule.filter(|_| !entry.is_config())?;
         let needed = SignedDuration::try_from(std::time::Duration::from(rule.duration));
         let needed = needed.unwrap_or(SignedDuration::MAX);
         let release = entry.release();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::api::{PromotionAvailability, PromotionOrder, RollbackCause};
+use super::super::api::{HotfixExemption, PromotionAvailability, PromotionOrder, RollbackCause};
 use super::super::observed::{Good, Source};
 use super::advance::Cause;
 use super::candidate::Wish;
@@ -45,7 +45,8 @@ impl<'a> Draft<'a> {
             let good = source.good.as_ref();
             good.is_some_and(|good| good.health.contains_key(release))
         };
-        self.seen.spec.protection.soak.is_none() || sources.all(runs)
+        let soaks = self.seen.spec.protection.soak.is_some();
+        !soaks || self.is_spared(release, HotfixExemption::Soak) || sources.all(runs)
     }
 
     fn has_succeeded(&self, release: &str) -> bool {
@@ -55,6 +56,10 @@ impl<'a> Draft<'a> {
     /// What is wrong with where a Release comes from, if anything is.
     pub(super) fn source_problem(&self, entry: &Entry) -> Option<String> {
         let release = entry.release();
+        // It runs here, wherever else it does.
+        if entry.is_config() {
+            return None;
+        }
         if self.order.get(release).is_none() {
             return Some(format!("the Release {release} is gone"));
         }
@@ -173,7 +178,7 @@ impl<'a> Draft<'a> {
 
     /// Ends a promotion that is under way, and whose Release is not good any more where it came from.
     pub(super) fn leave_if_revoked(&mut self, entry: &Entry<'a>) -> bool {
-        if entry.is_rollback() {
+        if entry.is_rollback() || entry.is_config() {
             return false;
         }
         let Some(why) = self.revoked(entry.release()) else {
@@ -193,7 +198,7 @@ impl<'a> Draft<'a> {
             return None;
         }
         let why = self.revoked(last.release())?;
-        let Some(to) = self.history.way_back(&last) else {
+        let Some(to) = self.history.way_back_to_images(&last) else {
             self.notice(format!(
                 "{why}, and there is no earlier good Release to go back to"
             ));

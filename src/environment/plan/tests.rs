@@ -7,6 +7,7 @@ mod migrate;
 mod promotion;
 mod protection;
 mod smoke;
+mod template;
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,20 @@
 //! Properties over any story: what must hold after every write (see `World::check`), that a crash at any
 //! write changes nothing in the end, and that lost statuses come back.
+//!
+//! | | what holds | where that is looked at |
+//! |---|---|---|
+//! | I1 | one promotion of an Environment is active, one migration of a database | `World::check`, `World::migrates` |
+//! | I2 | what should run changes by a promotion that has passed every gate, or the record says who let it pass; templates too | `World::check_promotion`, `World::check_start`, `World::check_templates` |
+//! | I3 | no traffic moves before the migrations are verified | `World::check_migrations` |
+//! | I4 | nothing moves while it is looked at | `World::check_stillness` |
+//! | I5 | an approval counts once a person, for its Release and protection, and of neither author nor who asked | `World::check_promotion`, `World::check_start` |
+//! | I6 | what has ended stays as it is, and what failed does not come again by itself | `World::check_promotion`, `World::check_attempts` |
+//! | I7 | a crash at any write changes nothing in the end | `a_crash_changes_nothing_in_the_end`, `a_crash_changes_nothing_of_a_database` |
+//! | I8 | what people wrote stays as they wrote it | `World::check` |
+//! | I9 | previews go in time, and never because of an error | there are no previews yet |
+//! | I10 | the chain of what happened verifies | `World::check_promotion` |
+//! | I11 | what is not known has not passed, but for the way back | `World::check_start`, `without_prometheus_it_is_as_without_slos` |
+//! | I12 | every spec is looked at, a wrong one too | `World::check_at_rest` |
 
 mod event; // what happens, and where
 
@@ -10,8 +25,8 @@ use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::World;
 use crate::model::object::ObjectKind;
 use event::{
-    Event, alerts, burns, chained, chains, databases, events, happen, losses, shop,
-    shop_with_a_database, wipe_all, wipes, with_sink,
+    Event, alerts, burns, chained, chains, databases, edits, events, happen, losses, shop,
+    shop_with_a_database, shop_with_templates, wipe_all, wipes, with_sink,
 };
 
 const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
@@ -89,6 +104,20 @@ proptest! {
         fuses in proptest::collection::vec(0..60_usize, 0..3),
     ) {
         let mut world = chained(&chain);
+        world.play(&events, fuses, happen);
+        world.fuse = None;
+        world.settle();
+        prop_assert_eq!(world.writes_at_rest(&ENVIRONMENTS), 0, "a world at rest is left alone");
+    }
+
+    /// The same where people edit templates, whoever dies when: none is worn that no promotion has brought (see
+    /// `World::check_templates`), and what was left does not come again by itself.
+    #[test]
+    fn no_template_is_worn_that_no_promotion_has_brought(
+        events in proptest::collection::vec(prop_oneof![6 => events(), 4 => edits()], 1..40),
+        fuses in proptest::collection::vec(0..60_usize, 0..3),
+    ) {
+        let mut world = shop_with_templates();
         world.play(&events, fuses, happen);
         world.fuse = None;
         world.settle();

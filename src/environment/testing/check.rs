@@ -10,6 +10,9 @@ use crate::model::object::ObjectKind;
 use crate::promotion::api::Promotion;
 use crate::promotion::audit;
 
+/// The template that Rollouts begin with, in stories that are about templates.
+pub(crate) const FIRST: &str = "t0";
+
 impl World {
     /// What must hold after every write.
     pub(super) fn check(&mut self) {
@@ -28,12 +31,31 @@ impl World {
             let active = promotions.iter().filter(is_active);
             assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
             Self::check_burns(&promotions);
+            self.check_templates(&name, &promotions);
             self.check_attempts(&name, &promotions);
             let spec = &self.object(ObjectKind::Environment, &name)["spec"];
             assert_eq!(*spec, self.specs[&name], "I8: {name}");
             for promotion in &promotions {
                 self.check_promotion(&name, promotion);
             }
+        }
+    }
+
+    /// I2: what is worn was brought by a promotion that has started; the first template was there before.
+    fn check_templates(&self, environment: &str, promotions: &[Promotion]) {
+        let own = |rollout: &&String| rollout.starts_with(environment);
+        for rollout in self.templates.keys().filter(own) {
+            let Some(worn) = self.wears(rollout).filter(|worn| *worn != FIRST) else {
+                continue;
+            };
+            let is_brought = promotions.iter().any(|promotion| {
+                // One whose status was lost may have started.
+                let status = promotion.status.clone().unwrap_or_default();
+                let has_started = status.started_at.is_some() || status.phase.is_none();
+                let mut templates = promotion.spec.templates.iter();
+                has_started && templates.any(|one| one.name == *rollout && one.id == worn)
+            });
+            assert!(is_brought, "I2: {rollout} wears {worn}");
         }
     }
 
@@ -99,7 +121,13 @@ impl World {
         };
         for failed in promotions.iter().filter(has_failed) {
             let again = promotions.iter().find(|other| {
-                other.spec.number > failed.spec.number && other.spec.images == failed.spec.images
+                // Of a Promotion of templates those are what failed; it is no other attempt at the Release.
+                let is_config = |one: &Promotion| one.spec.kind.as_str() == "Config";
+                let is_same = is_config(failed) == is_config(other)
+                    && (!is_config(failed) || other.spec.templates == failed.spec.templates);
+                other.spec.number > failed.spec.number
+                    && other.spec.images == failed.spec.images
+                    && is_same
             });
             let is_asked = again.is_none_or(|again| {
                 again.spec.decision.is_some()
@@ -141,12 +169,8 @@ impl World {
             let last = earlier.rfind(is_started).unwrap();
             assert!(is_back, "{}", promotion.name_any());
             if promotion.spec.decision.is_none() {
-                assert_eq!(
-                    last.spec.kind.as_str(),
-                    "Promote",
-                    "{}",
-                    promotion.name_any()
-                );
+                let goes_on = matches!(last.spec.kind.as_str(), "Promote" | "Config");
+                assert!(goes_on, "{}", promotion.name_any());
                 assert_eq!(promotion.spec.previous.as_ref(), Some(&last.spec.release));
             }
         }

@@ -16,6 +16,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::{Latency, ReportSummary};
 use crate::rollout::api::Rollout;
 use crate::rollout::binding::{self, Binding};
+use crate::rollout::template;
 use crate::runner::report::StageReport;
 
 impl World {
@@ -147,12 +148,25 @@ impl World {
             .push(alert);
     }
 
+    /// Somebody edits the template in the spec of a Rollout. What begins with `bad` does not come up.
+    pub(crate) fn edit_template(&mut self, rollout: &str, id: &str) {
+        self.templates.insert(rollout.to_owned(), id.to_owned());
+    }
+
+    /// The template that a Rollout wears.
+    pub(crate) fn wears(&self, rollout: &str) -> Option<&str> {
+        self.models[rollout].worn.as_deref()
+    }
+
     pub(super) fn rollouts_act(&mut self) {
         for name in self.names(ObjectKind::Rollout) {
             let key = Key::new(NS, name.as_str());
             let rollout = self.caches.rollouts.get(&key).unwrap();
             let mut model = self.models.remove(&name).unwrap();
-            let (status, is_news) = self.follow(&rollout, &mut model);
+            let (mut status, is_news) = self.follow(&rollout, &mut model);
+            if let Some(id) = self.templates.get(&name) {
+                status["template"] = json!(id);
+            }
             self.models.insert(name.clone(), model);
             let mut object = self.object(ObjectKind::Rollout, &name);
             if is_news || object.get("status") != Some(&status) {
@@ -181,28 +195,40 @@ impl World {
             return (rendered(rollout, model, "Pending"), false);
         };
         let nature = images.get("web").and_then(|image| self.natures.get(image));
-        let breaks = nature == Some(&Nature::Breaks);
-        if model.stable.is_empty() || model.stable == images {
+        let offered = self.templates.get(&rollout.name_any()).cloned();
+        let taken = environment.as_deref().and_then(|environment| {
+            template::taken_in(environment, &rollout.name_any()).map(str::to_owned)
+        });
+        let worn = offered.is_some().then_some(taken.or(offered)).flatten();
+        let is_bad = worn.as_ref().is_some_and(|worn| worn.starts_with("bad"));
+        let breaks = nature == Some(&Nature::Breaks) || is_bad;
+        let is_same = model.stable == images && (model.worn == worn || model.worn.is_none());
+        if model.stable.is_empty() || is_same {
             (model.stable, model.canary, model.failed) = (images, BTreeMap::new(), None);
+            (model.worn, model.tried) = (worn, None);
             model.unready_since = breaks.then(|| model.unready_since.unwrap_or(self.now));
             let phase = if breaks { "Degraded" } else { "Healthy" };
             return (rendered(rollout, model, phase), false);
         }
         let gave_up = model.failed.as_ref().is_some_and(|asked| {
-            model.canary == images && (promotion.is_none() || *asked == promotion)
+            let is_same = model.canary == images && model.tried == worn;
+            is_same && (promotion.is_none() || *asked == promotion)
         });
         if gave_up {
             return (rendered(rollout, model, "RolledBack"), false);
         }
         if breaks {
             (model.canary, model.failed) = (images, Some(promotion));
+            model.tried = worn;
             return (rendered(rollout, model, "RolledBack"), true);
         }
-        if model.canary == images && model.failed.is_none() {
+        if model.canary == images && model.tried == worn && model.failed.is_none() {
             (model.stable, model.canary) = (images, BTreeMap::new());
+            (model.worn, model.tried) = (worn, None);
             return (rendered(rollout, model, "Healthy"), true);
         }
         (model.canary, model.failed) = (images, None);
+        model.tried = worn;
         (rendered(rollout, model, "Progressing"), true)
     }
 
@@ -274,9 +300,11 @@ fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
     });
     if !model.stable.is_empty() {
         status["stable"] = revision(&model.stable);
+        status["stable"]["template"] = json!(model.worn);
     }
     if !model.canary.is_empty() {
         status["canary"] = revision(&model.canary);
+        status["canary"]["template"] = json!(model.tried);
     }
     if let Some(promotion) = &model.failed {
         status["progress"]["failed"] = json!({

@@ -59,6 +59,9 @@ pub struct RolloutStatus {
     /// How traffic is divided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
+    /// Id of the template in the spec, where an Environment decides when that is worn. Example: `3f9c2e1a0b`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// The revision that serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable: Option<RevisionStatus>,
@@ -165,6 +168,9 @@ pub struct RevisionStatus {
     /// Its images, by container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
+    /// Id of its template, where an Environment decides which that is. Example: `3f9c2e1a0b`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Pods that it should have.
     pub replicas: i32,
     /// Pods that are ready.

@@ -413,6 +413,14 @@ impl Draft<'_> {
                 &json!({"metadata": {"annotations": {label::PROMOTED_AT: at}}}),
             );
         }
+        // Of a revision from before an Environment decided that is not on record yet.
+        let worn = self.spec.worn.as_ref();
+        let set = seen.set(&self.spec.revision);
+        let unnamed = set.filter(|set| set.template.is_none() && set.is_owned);
+        if let Some((worn, set)) = worn.zip(unnamed) {
+            let named = json!({"metadata": {"annotations": {label::TEMPLATE: worn}}});
+            self.change_set(set, &named);
+        }
         let Progress { failed, .. } = &self.memory.progress;
         let failed = failed
             .as_ref()

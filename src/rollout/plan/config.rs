@@ -15,7 +15,10 @@ impl Draft<'_> {
             return;
         }
         let seen = self.seen;
-        let is_there = seen.set(&self.spec.revision).is_some() || !self.new_sets.is_empty();
+        // A template that is kept has its copies kept with it.
+        let is_there = seen.set(&self.spec.revision).is_some()
+            || !self.new_sets.is_empty()
+            || seen.offer.is_some();
         let needed = self.spec.snapshots.iter().filter(|_| is_there);
         for snapshot in needed {
             let copy = |known: &&Owned| known.named() == snapshot.of;
@@ -34,7 +37,9 @@ impl Draft<'_> {
         }
         let of_sets = seen.sets.iter().flat_map(|set| &set.configs);
         let of_spec = self.spec.snapshots.iter().map(|snapshot| &snapshot.of);
-        let used: BTreeSet<&Named> = of_sets.chain(of_spec).collect();
+        let of_kept = seen.templates.iter().flat_map(|kept| &kept.offer.copies);
+        let of_spec = of_spec.chain(&self.spec.copies);
+        let used: BTreeSet<&Named> = of_sets.chain(of_spec).chain(of_kept).collect();
         let idle = seen
             .snapshots
             .iter()

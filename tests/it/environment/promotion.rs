@@ -17,7 +17,7 @@ use crate::operator::{Operator, nodes};
 use crate::plugin::{plugin, text, told};
 
 /// An application that answers badly so many times, and its address.
-async fn site(bad: u32) -> (String, Arc<AtomicU32>) {
+pub(super) async fn site(bad: u32) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(AtomicU32::new(0));

@@ -190,6 +190,36 @@ impl Shop {
             .unwrap();
     }
 
+    /// A Release `<pipeline>-<number>` with these images, which says more of itself.
+    pub(crate) async fn release_of(
+        &self,
+        pipeline: &str,
+        number: u32,
+        images: &[&str],
+        extra: &Value,
+    ) {
+        let commit = json!({
+            "sha": format!("{number:040x}"), "author": "Alice", "email": "alice@example.com", "subject": "s",
+            "committedAt": format!("2026-01-01T{:02}:{:02}:00Z", number / 60, number % 60),
+        });
+        let images = images.iter().map(|name| {
+            let repository = format!("registry.example/{}/{name}", self.namespace);
+            json!({"name": name, "repository": repository, "digest": digest(number)})
+        });
+        let images: Vec<Value> = images.collect();
+        let mut spec = json!({
+            "pipeline": pipeline, "commit": commit, "images": images, "ref": "refs/heads/main",
+            "evidence": {"run": "run"},
+        });
+        json_patch::merge(&mut spec, extra);
+        let labels = json!({"slipway.dev/pipeline": pipeline});
+        let release = made("Release", &format!("{pipeline}-{number}"), &labels, &spec);
+        self.releases
+            .create(&PostParams::default(), &release)
+            .await
+            .unwrap();
+    }
+
     /// A Decision on an Environment, about a Release; its name.
     pub(crate) async fn decide(&self, user: &str, action: &str, on: &str, release: u32) -> String {
         let target = json!({"kind": "Environment", "name": on});

@@ -78,11 +78,70 @@ fn only_some_branches_come_here() {
     assert_eq!(gate(&world, "source").0, CandidateGateState::Failed);
     waits(
         &world,
-        "was built from refs/heads/feature/x, and protection.sources.branches takes main, release/*",
+        "was built from refs/heads/feature/x, and protection.sources takes branches main, release/*",
     );
     world.release_of(2, &json!({"ref": "refs/heads/release/1.4"}));
     world.settle();
     runs(&world, 2);
+}
+
+#[test]
+fn tags_come_here_where_they_are_named() {
+    let mut world = protected(&json!({"sources": {"tags": ["v*"]}}));
+    world.release_of(1, &json!({}));
+    world.settle();
+    waits(
+        &world,
+        "was built from refs/heads/main, and protection.sources takes tags v*",
+    );
+    world.release_of(2, &json!({"ref": "refs/tags/v1.2.3"}));
+    world.settle();
+    runs(&world, 2);
+}
+
+#[test]
+fn a_hotfix_does_not_wait_for_what_it_is_exempt_from_and_that_is_on_record() {
+    let always = json!({"name": "always", "kind": "Deny", "start": "2026-01-01T00:00:00", "end": "2028-01-01T00:00:00"});
+    let hotfixes = json!({"branches": ["hotfix/*"], "exempt": ["Freeze", "Soak"]});
+    let mut world = protected(&json!({
+        "freezes": [always], "soak": {"duration": "4h"}, "hotfixes": hotfixes, "approvals": {"required": 1},
+    }));
+    world.release_of(1, &json!({"ref": "refs/heads/hotfix"}));
+    world.settle();
+    waits(&world, "waits for freeze: freeze always ends");
+    world.release_of(2, &json!({"ref": "refs/heads/hotfix/login"}));
+    world.settle();
+    waits(&world, "waits for approvals");
+    let (state, said) = gate(&world, "freeze");
+    assert_eq!(state, CandidateGateState::Passed);
+    assert!(
+        said.contains("shop-2 is a hotfix from refs/heads/hotfix/login; freeze always ends"),
+        "{said}"
+    );
+    approve(&mut world, "alice", 2);
+    runs(&world, 2);
+    let status = world
+        .promotions_of("production")
+        .pop()
+        .unwrap()
+        .status
+        .unwrap();
+    for gate in ["freeze", "soak"] {
+        let text = format!("{gate} does not count for a hotfix from refs/heads/hotfix/login");
+        assert!(
+            status.audit.iter().any(|entry| entry.event == text),
+            "{gate}"
+        );
+    }
+    // The operator's own freeze is above it.
+    world.release_of(3, &json!({"ref": "refs/heads/hotfix/other"}));
+    world.settle();
+    world.frozen = Some(Frozen {
+        reason: "audit".into(),
+        until: None,
+    });
+    world.settle();
+    waits(&world, "every promotion is frozen: audit");
 }
 
 fn covered(lines: u32, of: u32) -> Value {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::ENVIRONMENTS;
-use crate::environment::testing::{Nature, Play, World};
+use crate::environment::testing::{FIRST, Nature, Play, World};
 use crate::model::object::ObjectKind;
 
 /// Something that happens.
@@ -29,6 +29,8 @@ pub(super) enum Event {
     Prometheus(bool),
     /// An alert of that number fires since so many seconds, or has ended; delivered, or delivered again.
     Alert(u8, i64, bool),
+    /// Somebody edits the template of production's Rollout: to one of a few, or to one that does not come up.
+    Template(u8),
     /// So many requests of checks are not answered.
     Unanswered(u32),
     /// A phase of migrations does that from now on, or does well.
@@ -72,6 +74,23 @@ pub(super) fn burns() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(Event::Outage),
         1 => any::<bool>().prop_map(Event::Prometheus),
     ]
+}
+
+/// What happens where templates are edited.
+pub(super) fn edits() -> impl Strategy<Value = Event> {
+    (0..4_u8).prop_map(Event::Template)
+}
+
+/// The shop, with a Release in production whose template is brought by Promotions.
+pub(super) fn shop_with_templates() -> World {
+    let mut world = shop();
+    world.edit_template("production-api", FIRST);
+    world.release(1, Nature::Good);
+    world.settle();
+    let release = json!({"release": "shop-1"});
+    world.decide("bob", "Approve", "production", &release);
+    world.settle();
+    world
 }
 
 /// What happens where there are alerts.
@@ -248,6 +267,10 @@ pub(super) fn happen(world: &mut World, event: &Event) {
         Event::Receiver(status) => world.receiver = *status,
         Event::Outage(has_outage) => world.has_outage = *has_outage,
         Event::Prometheus(answers) => world.has_prometheus = *answers,
+        Event::Template(0) => world.edit_template("production-api", "bad"),
+        Event::Template(number) => {
+            world.edit_template("production-api", &format!("t{number}"));
+        }
         Event::Unanswered(count) => world.unanswered = *count,
         Event::Alert(number, ago, has_ended) => {
             world.deliver("production", &format!("a{number}"), *ago, *has_ended);

@@ -362,6 +362,7 @@ fn seen_set(set: &SimSet) -> Set {
         failed: set.failed.clone(),
         is_owned: true,
         images: BTreeMap::new(),
+        template: None,
         configs: BTreeSet::new(),
         replicas: set.replicas,
         current: set.current,

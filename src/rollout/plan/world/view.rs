@@ -111,6 +111,7 @@ impl World {
             failed: set.failed.clone(),
             is_owned: true,
             images: BTreeMap::new(),
+            template: None,
             configs: BTreeSet::new(),
             replicas: set.replicas,
             current: i32::try_from(of_set.len()).unwrap(),

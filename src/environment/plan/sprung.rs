@@ -1,0 +1,67 @@
+//! What a Release was built from: whether it may come here from there, and whether that makes it a hotfix. No I/O.
+
+use super::super::api::{CandidateGate, CandidateGateState, HotfixExemption};
+use super::Draft;
+use super::gates::{Gates, gate};
+use super::history::Entry;
+
+impl<'a> Draft<'a> {
+    /// Whether the Release comes from a branch or a tag that may come here; nothing where every one may.
+    pub(super) fn ref_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
+        let rule = self.seen.spec.protection.sources.as_ref()?;
+        let git_ref = self.git_ref(entry.release())?;
+        let text = (!rule.takes(git_ref)).then(|| {
+            format!(
+                "{} was built from {git_ref}, and protection.sources takes {}",
+                entry.release(),
+                rule.shown()
+            )
+        });
+        let failed = text.is_some();
+        let gate = gate("source", text, None);
+        let state = if failed {
+            CandidateGateState::Failed
+        } else {
+            gate.state
+        };
+        Some(CandidateGate { state, ..gate })
+    }
+
+    /// Whether a Release is a hotfix, and so does not wait for this.
+    pub(super) fn is_spared(&self, release: &str, from: HotfixExemption) -> bool {
+        let rule = self.seen.spec.protection.hotfixes.as_ref();
+        let git_ref = self.git_ref(release);
+        let is_hotfix = rule.zip(git_ref).filter(|(rule, from)| rule.has(from));
+        is_hotfix.is_some_and(|(rule, _)| rule.exempts(from))
+    }
+
+    /// Adds a gate. One that stands against a hotfix, which does not wait for it, has passed; that is told, and goes on record.
+    pub(super) fn add_spared(
+        &self,
+        entry: &Entry<'a>,
+        (from, gate): (HotfixExemption, CandidateGate),
+        gates: &mut Gates,
+    ) {
+        let release = entry.release();
+        if gate.state.lets_pass() || !self.is_spared(release, from) {
+            return gates.add(gate);
+        }
+        let git_ref = self.git_ref(release).unwrap_or_default();
+        let problem = gate.message.unwrap_or_default();
+        gates.spared.push(format!(
+            "{} does not count for a hotfix from {git_ref}",
+            gate.name
+        ));
+        gates.add(CandidateGate {
+            state: CandidateGateState::Passed,
+            message: Some(format!("{release} is a hotfix from {git_ref}; {problem}")),
+            until: None,
+            ..gate
+        });
+    }
+
+    fn git_ref(&self, release: &str) -> Option<&'a str> {
+        let release = self.order.get(release)?;
+        Some(release.spec.git_ref.as_str())
+    }
+}
