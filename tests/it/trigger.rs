@@ -64,9 +64,9 @@ impl Sender {
 fn signed(token: &str, body: &str) -> String {
     let key = hmac::Key::new(HMAC_SHA256, token.as_bytes());
     let tag = hmac::sign(&key, body.as_bytes());
-    tag.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let nibbles = tag.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
         .collect()
 }
 
@@ -300,7 +300,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
                 .deliver("push", &push("newest", &sha, "One of many"))
                 .await;
         }
-        let last = shas('b').last().unwrap();
+        let last = shas('b').next_back().unwrap();
         wait_for("the newest, and none else", SOON, async || {
             let all = runs(&subject).await;
             let all: Vec<_> = all
@@ -319,7 +319,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
                 status.phase == Some(RunPhase::Cancelled)
                     && stop.is_some_and(|stop| stop.kind == StopKind::Superseded)
             };
-            all.iter().all(|run| is_right(run)).then_some(())
+            all.iter().all(is_right).then_some(())
         })
         .await;
     })
