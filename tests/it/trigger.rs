@@ -25,7 +25,12 @@ impl Sender {
         let address = operator.alert_address().await;
         Self {
             url: format!("http://{address}/hooks/git/{}/api", space.name),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // A connection that the server has closed in the middle is not to be used again.
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
         }
     }
 
@@ -258,7 +263,9 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
         subject.push("Begin").await;
         let operator = subject.operator_with(&kubeconfig_path(), LISTEN);
         subject
-            .create(&hooked(&json!({"concurrency": {"policy": "Queue"}})))
+            .create(&hooked(&json!({
+                "concurrency": {"policy": "Queue"}, "retention": {"succeeded": 100, "failed": 100},
+            })))
             .await;
         let sender = Sender::to(space, &operator).await;
         let shas = |digit: char| {
