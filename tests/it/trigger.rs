@@ -25,7 +25,12 @@ impl Sender {
         let address = operator.alert_address().await;
         Self {
             url: format!("http://{address}/hooks/git/{}/api", space.name),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // A connection that the server has closed in the middle is not to be used again.
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
         }
     }
 
@@ -64,9 +69,9 @@ impl Sender {
 fn signed(token: &str, body: &str) -> String {
     let key = hmac::Key::new(HMAC_SHA256, token.as_bytes());
     let tag = hmac::sign(&key, body.as_bytes());
-    tag.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let nibbles = tag.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
         .collect()
 }
 
@@ -258,7 +263,9 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
         subject.push("Begin").await;
         let operator = subject.operator_with(&kubeconfig_path(), LISTEN);
         subject
-            .create(&hooked(&json!({"concurrency": {"policy": "Queue"}})))
+            .create(&hooked(&json!({
+                "concurrency": {"policy": "Queue"}, "retention": {"succeeded": 100, "failed": 100},
+            })))
             .await;
         let sender = Sender::to(space, &operator).await;
         let shas = |digit: char| {
@@ -300,7 +307,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
                 .deliver("push", &push("newest", &sha, "One of many"))
                 .await;
         }
-        let last = shas('b').last().unwrap();
+        let last = shas('b').next_back().unwrap();
         wait_for("the newest, and none else", SOON, async || {
             let all = runs(&subject).await;
             let all: Vec<_> = all
@@ -319,7 +326,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
                 status.phase == Some(RunPhase::Cancelled)
                     && stop.is_some_and(|stop| stop.kind == StopKind::Superseded)
             };
-            all.iter().all(|run| is_right(run)).then_some(())
+            all.iter().all(is_right).then_some(())
         })
         .await;
     })
