@@ -65,16 +65,15 @@ fn of_run(status: &PipelineRunStatus, context: String) -> CommitStatus {
 }
 
 fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
-    let state = match stage.phase {
+    let verdict = match stage.phase {
         StagePhase::Pending | StagePhase::Running => CommitState::Pending,
         StagePhase::Succeeded => CommitState::Success,
-        StagePhase::Failed | StagePhase::TimedOut => CommitState::Failure,
-        StagePhase::Cancelled => CommitState::Error,
         StagePhase::Skipped if holds_nobody_back(stage) => CommitState::Success,
-        StagePhase::Skipped => CommitState::Error,
+        StagePhase::Failed | StagePhase::TimedOut => CommitState::Failure,
+        StagePhase::Cancelled | StagePhase::Skipped => CommitState::Error,
     };
     let said = stage.message.clone().filter(|said| !said.is_empty());
-    let description = match state {
+    let description = match verdict {
         CommitState::Pending => "in progress".to_owned(),
         CommitState::Success if stage.phase == StagePhase::Skipped => {
             "there was nothing to do".to_owned()
@@ -92,7 +91,7 @@ fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
         CommitState::Failure => said.unwrap_or_else(|| "failed".to_owned()),
         CommitState::Error => said.unwrap_or_else(|| "did not run to its end".to_owned()),
     };
-    told(context, state, description)
+    told(context, verdict, description)
 }
 
 /// A stage that had nothing to do is no reason not to merge: a status that is required has to be there for all that.

@@ -57,11 +57,11 @@ pub(super) fn statuses(provider: &Provider, sha: &str, page: u32) -> Request {
 #[derive(Deserialize)]
 struct Combined {
     // Gitea answers with null where there are none.
-    statuses: Option<Vec<Status>>,
+    statuses: Option<Vec<Said>>,
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct Said {
     state: Option<String>,
     // Gitea's word for it.
     status: Option<String>,

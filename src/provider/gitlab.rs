@@ -39,7 +39,7 @@ pub(super) fn statuses(provider: &Provider, sha: &str, page: u32) -> Request {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct Said {
     name: String,
     status: String,
     description: Option<String>,
@@ -49,7 +49,7 @@ struct Status {
 }
 
 pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitStatus>, Refusal> {
-    let read: Vec<Status> = answer::json(reply)?;
+    let read: Vec<Said> = answer::json(reply)?;
     let read = read.into_iter().map(|status| CommitStatus {
         state: match status.status.as_str() {
             "success" | "skipped" => CommitState::Success,

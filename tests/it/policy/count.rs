@@ -58,10 +58,10 @@ async fn until_says(space: &Space, words: &str) {
     let mut last = String::new();
     wait_for(&format!("production: {words}"), SOON, async || {
         let found = environments.get("production").await.ok()?;
-        last = found.data["status"]["message"]
+        found.data["status"]["message"]
             .as_str()
             .unwrap_or_default()
-            .to_owned();
+            .clone_into(&mut last);
         last.contains(words).then_some(())
     })
     .await;
