@@ -41,5 +41,5 @@ mod sample; // what is shown to people as an example
 mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries
-mod version; // versions: tags, commits and notes, with a real git server
-mod trigger; // what starts runs: signed deliveries, polling, whose turn it is
+mod trigger;
+mod version; // versions: tags, commits and notes, with a real git server // what starts runs: signed deliveries, polling, whose turn it is

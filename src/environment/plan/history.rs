@@ -15,7 +15,9 @@ use super::super::observed::{Act, Followed, Moment, Observed, Record};
 use super::keep::LOST;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
-use crate::promotion::api::{MigrationPhase, PromotionKind, PromotionPhase, StepState, TemplateRef};
+use crate::promotion::api::{
+    MigrationPhase, PromotionKind, PromotionPhase, StepState, TemplateRef,
+};
 use crate::release::api::ImageRef;
 use crate::release::order::Order;
 

@@ -132,7 +132,14 @@ pub(super) fn all(
     let environment = seen.spec.environment.as_deref();
     let environment = environment.map(|environment| ("SLIPWAY_ENVIRONMENT", environment));
     let more = [
-        tag, version, number, base, trigger, environment, cell, result,
+        tag,
+        version,
+        number,
+        base,
+        trigger,
+        environment,
+        cell,
+        result,
     ];
     let ours = ours.into_iter().chain(more.into_iter().flatten());
     let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));

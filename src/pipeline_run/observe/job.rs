@@ -1,0 +1,175 @@
+//! Reads the Jobs of a run and what their pods say. Out of the caches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::super::observed::{Ended, Job, JobState, Pod, Service, Trouble};
+use super::created;
+use crate::cluster::Cluster;
+use crate::model::key::Key;
+use crate::model::manifest::Target;
+use crate::model::object::ObjectKind;
+use crate::model::workload::{self, ContainerStatus};
+use crate::pipeline::api::OUR_CONTAINERS;
+
+/// Label with which the Job controller marks pods.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// The Jobs of a run, by name.
+pub(super) fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
+    let pods = cluster
+        .caches
+        .pods
+        .children_of(ObjectKind::PipelineRun, key);
+    let jobs = cluster
+        .caches
+        .jobs
+        .children_of(ObjectKind::PipelineRun, key);
+    jobs.iter()
+        .map(|job| (job.name_any(), read_job(job, &pods)))
+        .collect()
+}
+
+/// What a Job and its pods say.
+fn read_job(job: &workload::Job, pods: &[Arc<workload::Pod>]) -> Job {
+    let name = job.name_any();
+    let of_job = pods
+        .iter()
+        .filter(|pod| pod.labels().get(JOB_NAME) == Some(&name));
+    let newest = of_job.max_by_key(|pod| (created(pod.as_ref()), pod.name_any()));
+    Job {
+        target: Target::of(ObjectKind::Job, job),
+        created_at: created(job),
+        is_ending: job.metadata.deletion_timestamp.is_some(),
+        state: state(job),
+        pod: newest.map(|pod| read_pod(pod)),
+    }
+}
+
+fn state(job: &workload::Job) -> JobState {
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    for condition in conditions.into_iter().flatten() {
+        if condition.status != "True" {
+            continue;
+        }
+        let at = condition.last_transition_time.as_ref();
+        let at = at.map_or_else(|| created(job), |Time(at)| *at);
+        match condition.type_.as_str() {
+            "Complete" => return JobState::Complete(at),
+            "Failed" => {
+                return JobState::Failed(
+                    at,
+                    condition.reason.clone().unwrap_or_default(),
+                    condition.message.clone().unwrap_or_default(),
+                );
+            }
+            _ => {}
+        }
+    }
+    JobState::Active
+}
+
+fn read_pod(pod: &workload::Pod) -> Pod {
+    let Some(status) = &pod.status else {
+        return Pod::default();
+    };
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let conditions = || status.conditions.iter().flatten();
+    let disrupted = conditions()
+        .any(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+    let unschedulable = conditions().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    let containers = || {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    };
+    // The cache keeps no specs of pods.
+    let is_scheduled = conditions()
+        .any(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
+    let is_over = matches!(phase, "Succeeded" | "Failed");
+    let leaving_at = pod.metadata.deletion_timestamp.as_ref();
+    Pod {
+        leaving_at: leaving_at.map(|Time(at)| *at),
+        has_node: is_scheduled || status.start_time.is_some() || is_over,
+        is_over,
+        reason: status.reason.clone().unwrap_or_default(),
+        message: status.message.clone().unwrap_or_default(),
+        is_disrupted: disrupted,
+        unschedulable: unschedulable.map(|condition| condition.message.clone().unwrap_or_default()),
+        trouble: containers().find_map(trouble),
+        images: containers()
+            .filter(|container| !container.image_id.is_empty())
+            .map(|container| (container.name.clone(), container.image_id.clone()))
+            .collect(),
+        ended: containers().filter_map(ended).collect(),
+        has_main: status.container_statuses.iter().flatten().any(has_started),
+        services: status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .filter_map(service)
+            .collect(),
+    }
+}
+
+fn has_started(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+}
+
+/// A container beside the stage that is none of ours.
+fn service(container: &ContainerStatus) -> Option<(String, Service)> {
+    if OUR_CONTAINERS.contains(&container.name.as_str()) {
+        return None;
+    }
+    let ends = [&container.state, &container.last_state];
+    let last_end = ends
+        .into_iter()
+        .flatten()
+        .find_map(|state| state.terminated.as_ref());
+    let service = Service {
+        is_ready: container.started.unwrap_or_default(),
+        restarts: container.restart_count,
+        last_end: last_end.map(end_of),
+    };
+    Some((container.name.clone(), service))
+}
+
+/// What a container's state says about whether it will ever run.
+fn trouble(container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let is_final = matches!(
+        reason,
+        "ImagePullBackOff"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"
+    );
+    let words = waiting.message.as_deref().unwrap_or_default();
+    is_final.then(|| Trouble {
+        container: container.name.clone(),
+        message: format!("{reason}: {words}"),
+    })
+}
+
+fn ended(container: &ContainerStatus) -> Option<(String, Ended)> {
+    let state = container.state.as_ref()?.terminated.as_ref()?;
+    Some((container.name.clone(), end_of(state)))
+}
+
+fn end_of(state: &ContainerStateTerminated) -> Ended {
+    Ended {
+        exit_code: state.exit_code,
+        reason: state.reason.clone().unwrap_or_default(),
+        message: state.message.clone().unwrap_or_default(),
+    }
+}
