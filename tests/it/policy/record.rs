@@ -1,5 +1,7 @@
 //! Records: Releases, Promotions, every status, and what started a run.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -230,7 +232,8 @@ async fn a_namespace_with_records_can_be_deleted() {
 
         let namespaces: Api<Namespace> = Api::all(space.client.clone());
         namespaces.delete(&space.name, &DeleteParams::default()).await.unwrap();
-        wait_for("the namespace goes", SOON, async || {
+        // Kubernetes has those of other tests to delete too.
+        wait_for("the namespace goes", Duration::from_mins(5), async || {
             namespaces.get_opt(&space.name).await.unwrap().is_none().then_some(())
         })
         .await;
