@@ -72,7 +72,7 @@ fn settled(mut seen: Observed, plan: &Plan<Memory>) -> Observed {
 
 #[test]
 fn a_tag_of_its_own_starts_no_run_and_one_of_people_does() {
-    let release = json!({"name": "version", "type": "Release", "release": {}});
+    let release = json!({"name": "version", "type": "Release", "release": {"credentials": {"secretName": "push"}}});
     let mut seen = with(&json!({
         "triggers": [{"name": "tags", "tag": {"pattern": "v*"}}], "release": {"version": {}},
     }));
