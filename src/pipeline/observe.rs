@@ -13,6 +13,7 @@ use super::observed::{Authorities, Observed, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::api::{Decision, DecisionAction};
+use crate::git::refs::tag_of;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Target;
@@ -46,6 +47,7 @@ pub async fn observe(
         status: pipeline.status.clone().unwrap_or_default(),
         runs,
         released: released(&releases, &own),
+        versions: versions(&releases, &own),
         in_use: if may_prune {
             in_use(&key, cluster)
         } else {
@@ -93,6 +95,22 @@ fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String>
     made.chain(published).cloned().collect()
 }
 
+/// Versions that were given to commits of branches. Those that people gave, with a tag, are not among them.
+fn versions(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> BTreeSet<String> {
+    let made = releases
+        .iter()
+        .filter(|release| tag_of(&release.spec.git_ref).is_none())
+        .filter_map(|release| release.spec.version.clone());
+    let runs = runs
+        .iter()
+        .filter(|run| tag_of(&run.spec.git_ref).is_none());
+    let statuses = runs.filter_map(|run| run.status.as_ref());
+    let given = statuses
+        .filter(|status| has_begun_to_publish(status))
+        .filter_map(|status| status.version.as_ref()?.number.clone());
+    made.chain(given).collect()
+}
+
 /// Releases of a Pipeline that an Environment has, wants, waits for or would go back to, or at which people keep it.
 fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
     let environments = &cluster.caches.environments;
@@ -116,6 +134,15 @@ fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
 fn is_publishing(status: &PipelineRunStatus) -> bool {
     let mut stages = status.stages.iter();
     stages.any(|stage| stage.type_ == StageType::Release && stage.phase == StagePhase::Running)
+}
+
+/// Whether a run may have pushed the tag of its version.
+fn has_begun_to_publish(status: &PipelineRunStatus) -> bool {
+    let mut stages = status.stages.iter();
+    stages.any(|stage| {
+        stage.type_ == StageType::Release
+            && !matches!(stage.phase, StagePhase::Pending | StagePhase::Skipped)
+    })
 }
 
 fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {

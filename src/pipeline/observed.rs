@@ -30,6 +30,8 @@ pub struct Observed {
     pub runs: Vec<Run>,
     /// Commits that have a Release, or were made for one.
     pub released: Vec<String>,
+    /// Versions that were given to commits of branches.
+    pub versions: BTreeSet<String>,
     /// Releases that an Environment has, wants, waits for or would go back to.
     pub in_use: BTreeSet<String>,
     /// The newest Release.

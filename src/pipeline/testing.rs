@@ -54,6 +54,7 @@ pub(crate) fn a_pipeline() -> Observed {
         status: PipelineStatus::default(),
         runs: Vec::new(),
         released: Vec::new(),
+        versions: std::collections::BTreeSet::new(),
         in_use: std::collections::BTreeSet::new(),
         latest_release: None,
         revisions: Vec::new(),

@@ -10,6 +10,12 @@ pub fn without_secrets(mut spec: PipelineSpec) -> PipelineSpec {
     let is_plain =
         |variable: &EnvVar| variable.secret_ref.is_none() && variable.secret_file.is_none();
     spec.defaults.env.retain(is_plain);
+    // Clouds give an identity to pods by the name of their account.
+    spec.service_account_name = None;
+    let stages = spec.stages.iter_mut().map(|stage| &mut stage.pod);
+    for pod in stages.chain([&mut spec.defaults.pod]).flatten() {
+        pod.service_account_name = None;
+    }
     for cache in &mut spec.caches {
         cache.save = Some(CacheSave::Never);
     }
@@ -40,13 +46,14 @@ mod tests {
         let key = json!({"name": "index", "key": "token"});
         let spec = json!({
             "source": {"git": {"url": "https://git.example/a", "credentials": {"secretName": "git"}}},
-            "defaults": {"env": [{"name": "A", "value": "1"}, {"name": "B", "secretRef": key}]},
+            "serviceAccountName": "deployer",
+            "defaults": {"pod": {"serviceAccountName": "deployer"}, "env": [{"name": "A", "value": "1"}, {"name": "B", "secretRef": key}]},
             "cacheStorage": {"claimName": "ci"},
             "caches": [{"name": "pip", "paths": ["/p"], "save": "Always"}],
             "stages": [
                 {"name": "unit", "type": "Test", "image": "i", "run": "true", "caches": ["pip"],
                  "env": [{"name": "C", "secretFile": key}, {"name": "D", "value": "2"}],
-                 "pod": {"imagePullSecrets": ["pull"]},
+                 "pod": {"imagePullSecrets": ["pull"], "serviceAccountName": "deployer"},
                  "packages": [{"name": "p", "files": ["dist/*"], "repository": "r.example/p", "pushSecretRef": {"name": "push"}}]},
                 {"name": "image", "type": "Build", "build": {
                     "image": "r.example/a", "pushSecretRef": {"name": "push"}, "pushOn": ["PullRequest"],
@@ -58,6 +65,8 @@ mod tests {
         assert_eq!(left, ["git", "pull"]);
         assert_eq!((spec.defaults.env.len(), spec.stages[0].env.len()), (1, 1));
         assert!(spec.stages[0].packages.is_empty());
+        let text = serde_json::to_string(&spec).unwrap();
+        assert!(!text.contains("deployer"), "{text}");
         let build = spec.stages[1].build.as_ref().unwrap();
         for kind in crate::pipeline_run::api::TriggerKind::ALL {
             assert!(!build.pushes_on(*kind));

@@ -97,11 +97,10 @@ fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
 /// A stage that had nothing to do is no reason not to merge: a status that is required has to be there for all that.
 fn holds_nobody_back(stage: &StageStatus) -> bool {
     stage.skipped_because.is_some_and(|reason| match reason {
-        SkipReason::When
-        | SkipReason::Nothing
-        | SkipReason::Unchanged
-        | SkipReason::NotSelected => true,
-        SkipReason::Needs | SkipReason::Gates | SkipReason::Stopped => false,
+        SkipReason::When | SkipReason::Nothing | SkipReason::Unchanged => true,
+        SkipReason::Needs | SkipReason::Gates | SkipReason::Stopped | SkipReason::NotSelected => {
+            false
+        }
     })
 }
 
@@ -134,11 +133,20 @@ fn provider(seen: &Observed) -> Option<Provider> {
     Provider::of(&spec.source.git, &seen.key.namespace, bundle)
 }
 
+/// Whether a run has anything to tell. One of a few stages only has not: that they passed says nothing of the commit, and must
+/// not take the place of a whole run's failure.
+pub fn tells(seen: &Observed, spec: &PipelineSpec) -> bool {
+    spec.source.git.provider.is_some() && seen.spec.stages.is_empty()
+}
+
 /// The request that brings the message of that key to the provider.
 pub fn request(seen: &Observed, status: &PipelineRunStatus, key: &str) -> Option<Request> {
     let Snapshot::Taken(spec) = &seen.snapshot else {
         return None;
     };
+    if !tells(seen, spec) {
+        return None;
+    }
     let pipeline = &seen.spec.pipeline_ref.name;
     let mut all = statuses(spec, status, pipeline).into_iter();
     let (_, message) = all.find(|(known, _)| known == key)?;
@@ -150,7 +158,7 @@ pub fn has_news(seen: &Observed, spec: &PipelineSpec) -> bool {
     let phase = seen.status.phase.unwrap_or_default();
     let mut outbox = seen.status.outbox.iter();
     let is_pending = outbox.any(|entry| entry.state == OutboxState::Pending);
-    spec.source.git.provider.is_some() && (!phase.is_finished() || is_pending)
+    tells(seen, spec) && (!phase.is_finished() || is_pending)
 }
 
 /// Takes in what the provider answered.

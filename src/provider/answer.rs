@@ -60,8 +60,9 @@ pub(super) fn json<T: DeserializeOwned>(reply: &Result<Reply, String>) -> Result
     serde_json::from_slice(body).map_err(|error| Refusal {
         kind: RefusalKind::Server,
         message: format!(
-            "the answer is not the provider's ({error}); check source.git.provider: {}",
-            cut(&excerpt(body))
+            "the answer is not the provider's (no such JSON, at line {}, column {}); check source.git.provider",
+            error.line(),
+            error.column()
         ),
     })
 }
@@ -121,29 +122,38 @@ fn refusal(reply: &Reply) -> Refusal {
     }
 }
 
-/// Where the providers put their words.
+/// Where the providers put their words. Nothing else of an answer is told: people who may write the address of an API are not to
+/// read, in a status, what servers say that only the operator reaches.
 fn words(body: &[u8]) -> String {
-    let Ok(json) = serde_json::from_slice::<Value>(body) else {
-        return cut(&excerpt(body));
-    };
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    // What API servers of Kubernetes say has a message too.
+    if json.get("apiVersion").is_some() {
+        return String::new();
+    }
     let general = ["/message", "/error", "/error_description"];
     let particular = ["/errors/0/message", "/errors/0/code", "/errors/0"];
     let of = |places: &[&str]| {
         let mut found = places.iter().filter_map(|place| json.pointer(place));
-        found.find_map(|found| match found {
-            Value::String(text) => Some(text.clone()),
-            Value::Array(_) | Value::Object(_) => Some(found.to_string()),
-            Value::Null | Value::Bool(_) | Value::Number(_) => None,
-        })
+        found.find_map(said)
     };
     let both = [of(&general), of(&particular)];
     let both: Vec<String> = both.into_iter().flatten().collect();
     cut(&both.join(": "))
 }
 
-fn excerpt(body: &[u8]) -> String {
-    let start = body.get(..4 * MAX_EXCERPT).unwrap_or(body);
-    String::from_utf8_lossy(start).into_owned()
+/// A text, a list of them, or, as GitLab has it, such a list for each field.
+fn said(value: &Value) -> Option<String> {
+    let are_texts = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|all| all.iter().all(Value::is_string))
+    };
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) => are_texts(value).then(|| value.to_string()),
+        Value::Object(fields) => fields.values().all(are_texts).then(|| value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// On one line, and short.
@@ -156,6 +166,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn told(status: u16, text: &str) -> Refusal {
@@ -192,6 +204,28 @@ mod tests {
         );
         let gitlab = r#"{"message": {"name": ["is too long"]}}"#;
         assert!(told(400, gitlab).message.contains("is too long"));
-        assert!(told(502, &"x ".repeat(1 << 19)).message.len() < 400);
+        let long = json!({"message": "x ".repeat(1 << 19)}).to_string();
+        assert!(told(502, &long).message.len() < 400);
+    }
+
+    #[test]
+    fn nothing_is_told_that_is_not_in_the_providers_form() {
+        for body in [
+            "ami-0abc role=hunter2",
+            "<html><title>hunter2</title></html>",
+            r#""hunter2""#,
+            r#"{"token": "hunter2"}"#,
+            r#"{"message": {"data": {"key": "hunter2"}}}"#,
+            r#"{"kind": "Status", "apiVersion": "v1", "message": "secrets \"hunter2\" not found"}"#,
+        ] {
+            for status in [200, 302, 404, 500] {
+                let refusal = json::<Vec<u8>>(&Ok(Reply {
+                    status,
+                    body: body.as_bytes().to_vec(),
+                }));
+                let message = refusal.unwrap_err().message;
+                assert!(!message.contains("hunter2"), "{status}: {message}");
+            }
+        }
     }
 }

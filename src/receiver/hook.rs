@@ -40,6 +40,9 @@ pub const PATH: &str = "/hooks/git/{namespace}/{pipeline}";
 const MAX_BODY: usize = 2 << 20;
 /// Deliveries that are worked on at the same time; others wait.
 const AT_ONCE: usize = 8;
+/// Deliveries whose bodies are read or held at the same time, 64 MiB of them at most; others wait. More than are worked on, so
+/// that who sends slowly keeps nobody back.
+const BODIES: usize = 32;
 /// Longest time for one, from its first byte to its answer: GitHub waits for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(9);
 /// Time between two looks whether it is on record.
@@ -61,6 +64,7 @@ pub struct Receiver {
     tokens: Tokens,
     limits: Limits<Key>,
     free: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
 }
 
 /// What became of a delivery that was taken.
@@ -95,6 +99,7 @@ impl Receiver {
             tokens: Tokens::default(),
             limits: Limits::new(BURST, RATE),
             free: Arc::new(Semaphore::new(AT_ONCE)),
+            bodies: Arc::new(Semaphore::new(BODIES)),
             cluster,
             leads,
         }
@@ -113,18 +118,23 @@ impl Receiver {
     }
 
     async fn take(&self, key: &Key, headers: &HeaderMap, body: Body) -> Result<Taken, Refusal> {
-        let Ok(_free) = self.free.acquire().await else {
+        self.leads()?;
+        // Before the Pipeline is looked up, so that these answers do not tell whether it is there.
+        let sender = sender_of(headers).ok_or(Refusal::Unknown)?;
+        is_json(headers)?;
+        let Ok(_held) = self.bodies.acquire().await else {
             return Err(Refusal::Later("ending"));
         };
-        self.leads()?;
-        let sender = sender_of(headers).ok_or(Refusal::Unknown)?;
-        let pipeline = self.pipeline(key)?;
-        let token = self.token(key, &pipeline).await?;
-        is_json(headers)?;
         let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
             let problem = format!("the body has more than {MAX_BODY} bytes, or was broken off");
             Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
         })?;
+        let Ok(_free) = self.free.acquire().await else {
+            return Err(Refusal::Later("ending"));
+        };
+        self.leads()?;
+        let pipeline = self.pipeline(key)?;
+        let token = self.token(key, &pipeline).await?;
         let may = match &sender.proof {
             Proof::Signature(digits) => token.has_signed(&body, digits),
             Proof::Token(sent) => token.is_same(sent),
@@ -155,7 +165,8 @@ impl Receiver {
             .await;
         read.map_err(|problem| {
             warn!(pipeline = %key, problem, "the token of the webhook cannot be read");
-            Refusal::Later("the token cannot be checked now; the operator's log says why")
+            // Another answer would tell those who have none that there is such a Pipeline.
+            Refusal::Unknown
         })
     }
 

@@ -65,7 +65,7 @@ async fn release(
     let made = work.commit().await?;
     let mut said = vec![work.push(&made, published).await?];
     for branch in &task.merge_into {
-        said.push(work.merge_into(branch, &made, published).await?);
+        said.push(work.merge_into(branch, &made).await?);
     }
     Ok(said.join("; "))
 }
@@ -181,7 +181,8 @@ impl Work<'_> {
         Ok(self.git.call(args).await?.trim().to_owned())
     }
 
-    /// Pushes the tag, and the commit with it; what was done.
+    /// Pushes the tag, and the commit with it; what was done. What nobody needs to build is published: the commit that was made,
+    /// and no merge of it, which is code that nobody has tested yet.
     async fn push(&self, made: &str, published: &mut Vec<String>) -> Result<String, Trouble> {
         let task = self.task;
         let tag_ref = format!("refs/tags/{}", task.tag);
@@ -193,9 +194,9 @@ impl Work<'_> {
                 Some(other) => return Err(self.is_taken(&other)),
                 None => refs.push(format!("{}:{tag_ref}", self.tag(made).await?)),
             }
-            let mut own = Vec::new();
+            let mut own = None;
             if let Some(branch) = task.branch.as_ref().filter(|_| made != self.sha()) {
-                own.push(made.to_owned());
+                own = Some(made.to_owned());
                 let head = self.head(branch).await?;
                 let head = head.ok_or_else(|| self.is_gone(branch))?;
                 if head == self.sha() {
@@ -207,7 +208,6 @@ impl Work<'_> {
                     let merged = self.merge(&head, made).await?;
                     let merged = merged.map_err(|files| Self::cannot_merge(branch, &files))?;
                     refs.push(format!("{merged}:{branch}"));
-                    own.push(merged);
                 }
             }
             if refs.is_empty() {
@@ -338,19 +338,15 @@ impl Work<'_> {
             }
         }
         let tree = self.line(&["write-tree"]).await?;
-        let message = format!("chore(release): merge {} [skip ci]", task.tag);
+        // It is run as any other commit: both sides of it were tested, and not what they are together.
+        let message = format!("chore(release): merge {}", task.tag);
         let commit = ["commit-tree", &tree, "-p", head, "-p", made, "-m", &message];
         Ok(Ok(self.line(&commit).await?))
     }
 
     /// Merges what was made into another branch; what became of it. One that it cannot be merged into is left alone: the
     /// version is out already.
-    async fn merge_into(
-        &self,
-        branch: &str,
-        made: &str,
-        published: &mut Vec<String>,
-    ) -> Result<String, Trouble> {
+    async fn merge_into(&self, branch: &str, made: &str) -> Result<String, Trouble> {
         let name = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         for _ in 0..TRIES {
             let Some(head) = self.head(branch).await? else {
@@ -370,10 +366,7 @@ impl Work<'_> {
                 }
             };
             match self.push_refs(&[format!("{merged}:{branch}")]).await {
-                Ok(Pushed::Yes) => {
-                    published.push(merged);
-                    return Ok(format!("merged into {name}"));
-                }
+                Ok(Pushed::Yes) => return Ok(format!("merged into {name}")),
                 Ok(Pushed::Moved) => {}
                 Err(trouble) => return Ok(format!("not merged into {name}: {}", trouble.message)),
             }
@@ -417,7 +410,7 @@ impl Work<'_> {
         let tag = &self.task.tag;
         failed(format!(
             "tag {tag} names commit {other} already, and a version is never moved; raise release.version.initial above it, or \
-             delete the tag if nobody has it"
+             delete the tag if nobody has it, or, where a run of that commit failed after it had pushed, retry that run"
         ))
     }
 

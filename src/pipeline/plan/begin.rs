@@ -5,12 +5,13 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::api::ScheduleStatus;
+use super::super::api::{ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
-use super::super::trigger::event::Event;
+use super::super::trigger::event::{Event, What};
 use super::super::trigger::{Start, Verdict, judge, mark, poll, schedule};
 use super::Memory;
+use crate::git::refs::tag_of;
 use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::model::label;
@@ -178,7 +179,20 @@ impl<'a> Begin<'a> {
         let is_push = event.git_ref.starts_with("refs/heads/");
         let mut released = released.filter(|_| is_push);
         self.memory.seen.contains(&mark)
+            || self.is_own_tag(event)
             || released.any(|sha| Some(sha.as_str()) == event.sha.as_deref())
+    }
+
+    /// Whether it is the tag of a version that a run has pushed: what it is at was run already.
+    fn is_own_tag(&self, event: &Event) -> bool {
+        let spec = &self.seen.spec;
+        let mut stages = spec.stages.iter();
+        if event.what != What::Tag || !stages.any(|stage| stage.type_ == StageType::Release) {
+            return false;
+        }
+        let rule = spec.release.version.as_ref();
+        let version = rule.and_then(|rule| tag_of(&event.git_ref)?.strip_prefix(rule.tag_prefix()));
+        version.is_some_and(|version| self.seen.versions.contains(version))
     }
 
     /// Whether a delivery would have come by now for what polling has found then.

@@ -83,8 +83,11 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
     let sha = body.sha("/pull_request/head/sha");
     let sha = sha.ok_or("a pull request without commit")?;
     let of = |side: &str| body.text(&format!("/pull_request/{side}/repo/full_name"));
-    // One whose repository is gone is from elsewhere.
-    let is_own = of("head").is_some() && of("head") == of("base");
+    // One whose repository is gone is from elsewhere. So is one that was pushed to `refs/for/…` (AGit), which takes no right to
+    // push: Gitea and Forgejo tell of no branch then, but of the ref of the pull request, in the repository itself.
+    let branch = body.text("/pull_request/head/ref").unwrap_or_default();
+    let has_branch = !branch.is_empty() && !branch.starts_with("refs/");
+    let is_own = has_branch && of("head").is_some() && of("head") == of("base");
     Ok(Told::Event(Box::new(Event {
         what: What::PullRequest {
             pull_request: PullRequest {

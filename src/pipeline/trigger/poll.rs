@@ -166,17 +166,17 @@ pub fn note(seen: &mut Vec<String>, mark: String) {
     forget(seen, &BTreeSet::new());
 }
 
-/// Drops the oldest marks beyond what is kept, but none of refs that are there.
+/// Drops the oldest marks beyond what is kept, but none of refs that are there. Where those are known they come last, so that
+/// they also outlive what is noted until the next poll.
 fn forget(seen: &mut Vec<String>, there: &BTreeSet<String>) {
-    let mut left = seen.len().saturating_sub(KEPT);
-    if left > 0 {
-        // Marks of refs that are there come last from now on.
-        let (kept, mut gone): (Vec<String>, Vec<String>) = std::mem::take(seen)
-            .into_iter()
-            .partition(|mark| there.contains(mark));
-        left = left.min(gone.len());
-        gone.drain(..left);
-        gone.extend(kept);
-        *seen = gone;
+    let left = seen.len().saturating_sub(KEPT);
+    if left == 0 && there.is_empty() {
+        return;
     }
+    let (kept, mut gone): (Vec<String>, Vec<String>) = std::mem::take(seen)
+        .into_iter()
+        .partition(|mark| there.contains(mark));
+    gone.drain(..left.min(gone.len()));
+    gone.extend(kept);
+    *seen = gone;
 }

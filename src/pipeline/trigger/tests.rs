@@ -118,6 +118,14 @@ fn a_pull_request_from_elsewhere_needs_approval_and_one_of_the_repository_does_n
     let mut gone = github_pull_request("synchronize", "x");
     gone["pull_request"]["head"]["repo"] = Value::Null;
     let gone = told(Provider::GitHub, "pull_request", &gone);
+    // As Gitea and Forgejo tell of AGit: whoever may read may make one, and its head is in the repository itself.
+    let without_branch = |head: Value| {
+        let mut body = github_pull_request("opened", "shop/api");
+        body["pull_request"]["head"]["ref"] = head;
+        told(Provider::Gitea, "pull_request", &body)
+    };
+    let agit = without_branch(json!("refs/pull/12/head"));
+    let (empty, none) = (without_branch(json!("")), without_branch(Value::Null));
     let gitlab = |source: u64| {
         told(
             Provider::GitLab,
@@ -134,6 +142,9 @@ fn a_pull_request_from_elsewhere_needs_approval_and_one_of_the_repository_does_n
         (own, false),
         (fork.clone(), true),
         (gone, true),
+        (agit, true),
+        (empty, true),
+        (none, true),
         (gitlab(1), false),
         (gitlab(2), true),
     ] {
@@ -397,6 +408,24 @@ fn marks_of_what_is_there_outlive_others() {
     assert_eq!((seen.len(), seen[0].as_str()), (poll::KEPT, "100"));
     poll::note(&mut seen, "100".into());
     assert_eq!(seen.len(), poll::KEPT);
+    // Of a branch that is there, the oldest mark of all.
+    let spec = spec(&json!([{"name": "all", "push": {"branches": ["**"]}}]));
+    let there = refs(&[("refs/heads/old", 'a')]);
+    let mut status = PipelineStatus::default();
+    poll::take_in(&mut status, &spec, &there, NOW).unwrap();
+    for number in 0..poll::KEPT - 1 {
+        poll::note(&mut status.seen, number.to_string());
+    }
+    poll::take_in(&mut status, &spec, &there, NOW).unwrap();
+    let before = status.seen.clone();
+    poll::take_in(&mut status, &spec, &there, NOW).unwrap();
+    assert_eq!(status.seen, before, "nothing new, nothing to write");
+    for number in 0..poll::KEPT - 1 {
+        poll::note(&mut status.seen, format!("new {number}"));
+    }
+    poll::take_in(&mut status, &spec, &there, NOW).unwrap();
+    assert_eq!((status.seen.len(), status.pending.len()), (poll::KEPT, 0));
+    assert!(status.seen.contains(&mark("refs/heads/old", &sha('a'))));
 }
 
 fn nightly(rest: &Value) -> ScheduleTrigger {

@@ -18,6 +18,9 @@ use crate::pipeline::condition::{self, Facts};
 use crate::pipeline::matrix::{self, Cell};
 use crate::pipeline::supply::before;
 
+/// Commits of a run's own that are on record: as many as a Release takes.
+const MAX_PUBLISHED: usize = 8;
+
 /// When a stage's turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wave {
@@ -380,7 +383,12 @@ impl Draft<'_> {
             self.next.attestations.retain(is_other);
             self.next.attestations.push(said);
         }
-        self.next.published.extend(ending.published);
+        for sha in ending.published {
+            if !self.next.published.contains(&sha) {
+                self.next.published.push(sha);
+            }
+        }
+        self.next.published.truncate(MAX_PUBLISHED);
         self.take_in_packages(part, ending.packages);
         if let Some(digest) = ending.digest {
             own.digest = part.cell.map(|_| digest.clone());

@@ -1,7 +1,8 @@
 //! Brings a run to its end before its time: a person asks for it, or it takes too long. No I/O.
 //!
 //! What runs is stopped and what has not started is skipped, but for what runs always: that is done as ever. Verdicts
-//! that are there stay, and a run that is already making its Release goes on.
+//! that are there stay, and a run that is already making its Release goes on. A newer run stops none that has begun to sign, to
+//! tag or to publish: that cannot be taken back, and would be half done.
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,6 +13,7 @@ use super::super::api::{
 };
 use super::stage::{Wave, skip};
 use super::turn::said;
+use super::version::uses_version;
 use super::{Draft, cells};
 use crate::pipeline::api::PipelineSpec;
 
@@ -31,7 +33,7 @@ impl Draft<'_> {
         if self.next.stopping.is_none() && self.next.release.is_none() {
             self.next.stopping = self
                 .cancelled()
-                .or_else(|| self.superseded())
+                .or_else(|| self.superseded().filter(|_| !uses_version(&self.next)))
                 .or_else(|| self.out_of_time(spec));
         }
         let Some(stop) = self.next.stopping.clone() else {

@@ -16,7 +16,7 @@ impl Draft<'_> {
         let Snapshot::Taken(spec) = &self.seen.snapshot else {
             return;
         };
-        if self.seen.is_deleted || spec.source.git.provider.is_none() {
+        if self.seen.is_deleted || !tell::tells(self.seen, spec) {
             return;
         }
         let pipeline = &self.seen.spec.pipeline_ref.name;

@@ -33,8 +33,11 @@ impl Draft<'_> {
         let Some(rule) = &spec.release.version else {
             return true;
         };
-        if !self.has_passed() || !self.makes_release(spec) || uses_version(&self.next) {
+        if !self.has_passed() || !self.makes_release(spec) {
             return true;
+        }
+        if uses_version(&self.next) {
+            return self.has_its_version();
         }
         if let Some(tag) = tag_of(&self.seen.spec.git_ref) {
             let number = of_run(spec, &self.seen.spec.git_ref, &self.next);
@@ -78,6 +81,33 @@ impl Draft<'_> {
         if let Some(rival) = self.seen.versioned.first().filter(|_| !has_none) {
             let name = rival.name.clone();
             self.wait_for_turn(&name);
+            return false;
+        }
+        true
+    }
+
+    /// Whether the version that is in use is still this commit's to have. A run that goes on after another has failed has the
+    /// version of that one, which another commit may have been given in between.
+    fn has_its_version(&mut self) -> bool {
+        let known = self.next.version.as_ref();
+        let number = known.and_then(|known| known.number.clone());
+        let mut stages = self.next.stages.iter();
+        let is_busy = stages.any(|stage| stage.phase == StagePhase::Running);
+        let is_of_tag = tag_of(&self.seen.spec.git_ref).is_some();
+        let Some(number) = number.filter(|_| !is_busy && !is_of_tag) else {
+            return true;
+        };
+        // A run of the tag that this one has pushed is about the same.
+        let is_own =
+            |sha: &String| self.next.sha.as_ref() == Some(sha) || self.next.published.contains(sha);
+        let mut releases = self.seen.releases.iter();
+        let is_taken = releases.any(|release| {
+            release.spec.version.as_ref() == Some(&number) && !is_own(&release.spec.commit.sha)
+        });
+        if is_taken && self.next.release.is_none() {
+            let message =
+                format!("version {number} was given to another commit meanwhile; make a new run");
+            self.fail(None, FailureKind::Config, message);
             return false;
         }
         true

@@ -71,6 +71,31 @@ fn settled(mut seen: Observed, plan: &Plan<Memory>) -> Observed {
 }
 
 #[test]
+fn a_tag_of_its_own_starts_no_run_and_one_of_people_does() {
+    let release = json!({"name": "version", "type": "Release", "release": {"credentials": {"secretName": "push"}}});
+    let mut seen = with(&json!({
+        "triggers": [{"name": "tags", "tag": {"pattern": "v*"}}], "release": {"version": {}},
+    }));
+    seen.spec
+        .stages
+        .push(serde_json::from_value(release).unwrap());
+    seen.versions = ["1.3.0".to_owned()].into();
+    let starts = |seen: &Observed, tag: &str| {
+        let mut seen = seen.clone();
+        seen.events = vec![event(&format!("refs/tags/{tag}"), 'b')];
+        let plan = plan(&seen, NOW);
+        let is_noted = !plan.progress.seen.is_empty();
+        assert_ne!(made(&plan).len() == 1, is_noted, "{tag}");
+        !is_noted
+    };
+    assert!(!starts(&seen, "v1.3.0"));
+    assert!(starts(&seen, "v1.3.1") && starts(&seen, "vv1.3.0"));
+    // A Pipeline that gives no versions builds what is tagged.
+    seen.spec.stages.pop();
+    assert!(starts(&seen, "v1.3.0"));
+}
+
+#[test]
 fn a_delivery_makes_a_run_once_and_is_noted_when_the_run_is_there() {
     let mut seen = hooked();
     seen.events = vec![event("refs/heads/next", 'b'), event("refs/heads/next", 'b')];

@@ -124,6 +124,18 @@ fn who_is_told_less_is_told_less() {
 }
 
 #[test]
+fn a_run_of_a_few_stages_says_nothing_of_the_commit() {
+    let mut seen = at_work(&json!({}));
+    seen.status.outbox.clear();
+    seen.spec.trigger.kind = TriggerKind::Manual;
+    seen.spec.stages = vec!["unit".into()];
+    let seen = with_job(seen, UNIT, |job| job.over(NOW, 0, tested(12, 0)));
+    let told = plan(&seen, NOW);
+    assert!(messages(&told).is_empty() && told.progress.outbox.is_empty());
+    assert!(messages(&plan(&then(seen), NOW)).is_empty());
+}
+
+#[test]
 fn without_certificates_to_check_it_against_nobody_is_asked() {
     let mut seen = at_work(&json!({}));
     seen.authorities = crate::pipeline::observed::Authorities::Missing("no ConfigMap".into());

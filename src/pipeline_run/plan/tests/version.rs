@@ -1,6 +1,6 @@
 //! Versions: settled once, by one run after the other, and used by what comes after the gates.
 
-use super::super::super::observed::Versioned;
+use super::super::super::observed::{Peer, Versioned};
 use super::super::super::testing::commit;
 use super::*;
 use crate::pipeline_run::api::{Bump, Commit, SkipReason};
@@ -174,6 +174,58 @@ fn of_two_runs_that_have_put_down_a_version_one_goes_on() {
     let mut seen = then(settled());
     seen.versioned = vec![rival("api-2", -1, false)];
     assert_eq!(plan(&seen, NOW).progress.version, seen.status.version);
+}
+
+#[test]
+fn a_newer_run_stops_none_that_has_begun_to_publish() {
+    let concurrent = |mut seen: Observed| {
+        let rule = serde_json::from_value(json!({"policy": "CancelInProgress"})).unwrap();
+        seen.pipeline.as_mut().unwrap().spec.concurrency = Some(rule);
+        seen.peers = vec![Peer {
+            name: "api-2".into(),
+            git_ref: "refs/heads/main".into(),
+            started_by: NOW + SignedDuration::from_secs(5),
+            awaits_approval: false,
+        }];
+        plan(&seen, NOW).progress.stopping
+    };
+    let before = then(versioned());
+    assert!(concurrent(before).is_some());
+    let seen = then(then(built_for(versioned(), Bump::Minor)));
+    assert_eq!(stage(&seen.status, "tags").phase, StagePhase::Running);
+    assert_eq!(concurrent(seen.clone()), None);
+    let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    let seen = with_job(then(seen), UPLOAD, |job| {
+        job.over(NOW, 0, StageReport::default())
+    });
+    let seen = then(seen);
+    assert_eq!(stage(&seen.status, "version").phase, StagePhase::Running);
+    assert_eq!(concurrent(seen), None);
+}
+
+#[test]
+fn a_retry_does_not_give_a_version_that_another_commit_was_given_meanwhile() {
+    let released = |digit: char| {
+        let release: Release = serde_json::from_value(json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-2", "namespace": "shop"},
+            "spec": {"pipeline": "api", "version": "1.0.0", "commit": commit(digit), "ref": "refs/heads/main",
+                     "images": [], "evidence": {"run": "api-2"}},
+        }))
+        .unwrap();
+        vec![std::sync::Arc::new(release)]
+    };
+    // Its images are tagged, and nothing else was done.
+    let seen = then(then(built_for(versioned(), Bump::Minor)));
+    let mut seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
+    seen.releases = released('a');
+    assert_eq!(names(&plan(&seen, NOW)), [UPLOAD], "its own");
+    seen.releases = released('b');
+    let failed = plan(&seen, NOW);
+    assert_eq!(names(&failed), [""; 0]);
+    assert_eq!(failed.progress.phase, Some(RunPhase::Failed));
+    let failure = failed.progress.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Config);
+    assert!(failure.hint.unwrap().contains("version 1.0.0 was given"));
 }
 
 #[test]
