@@ -57,8 +57,12 @@ impl<'a> Draft<'a> {
             .into_iter()
             .find(|named| !self.seen.taken.contains(&named.promotion));
         if let Some(lost) = lost {
-            let mut manifest =
-                render::promotion(self.seen, &spec_of(&self.seen.key.name, lost, number));
+            let spec = PromotionSpec {
+                // It becomes the last one, and so says what is worn.
+                templates: status.templates.clone(),
+                ..spec_of(&self.seen.key.name, lost, number)
+            };
+            let mut manifest = render::promotion(self.seen, &spec);
             manifest.key.name.clone_from(&lost.promotion);
             let path = ["metadata", "name"];
             set(&mut manifest.body, &path, lost.promotion.as_str());
