@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
 
     /// The promotion that brought what the last one left running: templates alone, and the way back from them, bring no other
     /// Release.
-    fn bearer(&self, last: &Entry<'a>) -> Option<Entry<'a>> {
+    pub(super) fn bearer(&self, last: &Entry<'a>) -> Option<Entry<'a>> {
         let mut started = self.history.entries.iter().rev();
         let bearer = started.find(|entry| {
             let is_of = entry.started_at.is_some() && entry.release() == last.release();

@@ -204,6 +204,14 @@ impl<'a> Draft<'a> {
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
         let counted_since = self.counted_since();
+        // What it left to be removed is told by its record alone.
+        let has_contract = || {
+            let rules = self.seen.spec.migrations.as_ref();
+            let last = self.last_started();
+            let bearer = last.and_then(|last| self.bearer(&last));
+            rules.is_some_and(|rules| rules.contract.is_some())
+                && bearer.is_some_and(|bearer| bearer.name() == name)
+        };
         let is_counted =
             counted_since.is_some_and(|since| entry.started_at.is_some_and(|at| at >= since));
         is_counted
@@ -213,6 +221,7 @@ impl<'a> Draft<'a> {
             || self.answers_a_person(entry)
             || is_used
             || has_incident
+            || has_contract()
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.
