@@ -28,11 +28,12 @@ pub fn ending<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<
     })
 }
 
-/// When a Job ended, well or badly.
+/// When a Job ended, well or badly; when it was made, where it does not say when it ended.
 pub fn finished_at(job: &Job) -> Option<Timestamp> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let ended = conditions.iter().find(|condition| {
         matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
     })?;
-    Some(ended.last_transition_time.as_ref()?.0)
+    let ended = ended.last_transition_time.as_ref();
+    Some(ended.or(job.metadata.creation_timestamp.as_ref())?.0)
 }

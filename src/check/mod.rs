@@ -34,6 +34,8 @@ const TAKEN_AWAY: [&str; 5] = [
     "NodeShutdown",
     "Terminated",
 ];
+/// Reason of a Job whose pod was taken away, and may be gone since.
+const DISRUPTED: &str = "PodFailurePolicy";
 /// Reason of a Job that took too long.
 const LATE: &str = "DeadlineExceeded";
 /// What a Job gets beyond its own deadline until it is given up as lost.
@@ -77,6 +79,9 @@ pub fn outcome<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Outcom
         return Outcome::Lost(why);
     }
     let message = failed.message.as_deref().unwrap_or("no message");
+    if reason == DISRUPTED {
+        return Outcome::Lost(format!("{reason}: {message}"));
+    }
     let name = job.name_any();
     Outcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
 }
@@ -166,6 +171,11 @@ pub fn job(
         "backoffLimit": 0,
         "activeDeadlineSeconds": timeout.as_secs().max(1),
         "ttlSecondsAfterFinished": kept,
+        // Only the Job tells what became of a pod that is gone.
+        "podFailurePolicy": {"rules": [{
+            "action": "FailJob",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        }]},
         "template": {
             "metadata": {"labels": pod_labels},
             "spec": {
@@ -242,6 +252,8 @@ mod tests {
         );
         let is_failed = |outcome| matches!(outcome, Outcome::Failed(_));
         assert!(is_failed(outcome(&ended, [])), "nobody says so");
+        let told = outcome(&failed("PodFailurePolicy"), []);
+        assert_eq!(told, lost("PodFailurePolicy: m"), "the Job says so");
         assert!(is_failed(outcome(&failed("DeadlineExceeded"), [&evicted])));
         let running = job(&json!({"active": 1}));
         assert_eq!(outcome(&running, [&evicted]), Outcome::Running);

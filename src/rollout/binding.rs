@@ -93,6 +93,15 @@ fn is_behind(name: &str, source: &ReleaseSource, deployed: &Deployed) -> bool {
     deployed.waiting.iter().any(|waiting| waiting == name) && deployed.images.iter().any(is_used)
 }
 
+/// Whether a Rollout waits for others that it depends on, whoever's images they get, in the promotion that began last, which
+/// says what is worn: until then it keeps its template.
+pub fn waits(name: &str, environment: &Environment) -> bool {
+    let status = environment.status.as_ref();
+    let desired = status.map_or(&[][..], |status| &status.desired);
+    let last = desired.iter().max_by_key(|deployed| deployed.since.0);
+    last.is_some_and(|last| last.waiting.iter().any(|waiting| waiting == name))
+}
+
 /// Images by container and the Promotions that brought them; or the first image that nothing brings.
 fn images<'a>(
     source: &'a ReleaseSource,
@@ -324,6 +333,14 @@ mod tests {
         };
         assert_eq!(images, kept());
         assert!(notice.unwrap().contains("depends on"));
+        assert!(waits("api", &environment), "with its template too");
+        assert!(!waits("web", &environment));
+        let mut later = environment.clone();
+        let desired = &mut later.status.as_mut().unwrap().desired;
+        desired.extend(desired.clone());
+        desired[1].since.0 = NOW;
+        desired[1].waiting.clear();
+        assert!(!waits("api", &later), "another promotion brings templates");
         let bound = bind("api", &source(), Some(&environment), None);
         assert!(matches!(bound, Binding::Nothing(_)), "{bound:?}");
         let mut other = source();

@@ -38,6 +38,10 @@ mod traffic;
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
 const ORPHAN: &str = "orphan";
 
+/// What is said of a Rollout that keeps its template for others.
+const BEHIND: &str =
+    "its template comes once the Rollouts that it depends on in its Environment are healthy";
+
 /// Reads everything a plan may need.
 pub async fn observe(
     rollout: &Arc<Rollout>,
@@ -73,6 +77,7 @@ pub async fn observe(
         promotion: asked.promotion,
         notice: asked.notice.or(unknown),
         offer: asked.offer,
+        recorded: templates::recorded(rollout, cluster),
         templates,
         risk: risk(rollout, cluster, &sets),
         burns,
@@ -284,23 +289,29 @@ fn asked(
             promotion,
             notice,
         } => {
+            let last = binding::last_set(rollout.status.as_ref(), sets);
+            let kept = last.and_then(|set| set.template.as_deref());
+            let taken_in = environment.and_then(|it| template::taken_in(it, &key.name));
+            let waits = environment.is_some_and(|it| binding::waits(&key.name, it));
             let worn = match (&notice, environment) {
-                (None, Some(environment)) => template::taken_in(environment, &key.name),
+                (None, Some(_)) => taken_in.map(|id| kept.filter(|_| waits).unwrap_or(id)),
                 // What keeps its images keeps its template too.
-                _ => binding::last_set(rollout.status.as_ref(), sets)
-                    .and_then(|set| set.template.as_deref()),
+                _ => kept,
             };
+            let is_behind = notice.is_none() && worn != taken_in;
+            let behind = is_behind.then(|| BEHIND.to_owned());
             let wanted = parse(rollout, &images, around);
             let dresser = templates::Dresser {
                 rollout,
                 images: &images,
+                last: last.map(|set| &set.images),
                 templates,
                 offer: offer.as_ref(),
             };
-            let (wanted, waits) = dresser.dress(wanted, worn);
+            let (wanted, undressed) = dresser.dress(wanted, worn);
             Asked {
                 promotion,
-                notice: notice.or(waits),
+                notice: notice.or(behind).or(undressed),
                 ..Asked::of(wanted)
             }
         }

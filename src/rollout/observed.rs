@@ -64,6 +64,8 @@ pub struct Observed {
     pub snapshots: Vec<Owned>,
     /// Templates that are kept, where an Environment decided which is worn.
     pub templates: Vec<Kept>,
+    /// Ids of its templates that Promotions have on record: they may be worn yet, or gone back to.
+    pub recorded: Vec<String>,
     /// The template in the spec, where an Environment decides when that is worn.
     pub offer: Option<Offer>,
     /// Its hooks, by the name of their Job.

@@ -224,12 +224,14 @@ impl Spec {
         (spec, problems)
     }
 
-    /// What goes on although the spec is unsound: `revision` stays where it is, held, unless it has to go back.
+    /// What goes on although the spec is unsound: `revision` stays where it is, held, unless it has to go back. Its template is
+    /// not the one in here.
     #[must_use]
     pub fn holding(self, revision: Revision) -> Self {
         Self {
             revision,
             is_paused: true,
+            is_sound: false,
             ..self
         }
     }
@@ -239,12 +241,13 @@ impl Spec {
         Offer::of(&self.template, images, self.copies.clone())
     }
 
-    /// The same with a template that was kept, and these images. Its copies are there as long as it is kept.
+    /// The same with a template that was kept, and these images; with the `last` ones of containers that are not in the spec
+    /// any more. Its copies are there as long as it is kept.
     ///
     /// # Errors
     /// The template has a container that nothing brings an image for any more.
-    pub fn wearing(self, offer: &Offer, images: &Images) -> Result<Self, Invalid> {
-        let filled = offer.filled(images).map_err(|container| {
+    pub fn wearing(self, offer: &Offer, images: &Images, last: &Images) -> Result<Self, Invalid> {
+        let filled = offer.filled(images, last).map_err(|container| {
             let problem = format!(
                 "names no image for container {container}, which the template has that its Environment has taken in ({}); add it",
                 offer.id

@@ -80,19 +80,23 @@ impl Offer {
         })
     }
 
-    /// The template with these images, and the images of all of its containers.
+    /// The template with these images, and the images of all of its containers. One that has none, and gets none, keeps its
+    /// `last` one.
     ///
     /// # Errors
     /// The name of a container that has no image.
     pub fn filled(
         &self,
         images: &BTreeMap<String, String>,
+        last: &BTreeMap<String, String>,
     ) -> Result<(Value, BTreeMap<String, String>), String> {
         let mut template = self.template.clone();
         let mut found = BTreeMap::new();
         for container in containers(&mut template) {
             let name = name_of(container).unwrap_or_default().to_owned();
-            if let Some(image) = images.get(&name) {
+            let has_own = container.get("image").is_some();
+            let kept = last.get(&name).filter(|_| !has_own);
+            if let Some(image) = images.get(&name).or(kept) {
                 set(container, &["image"], image.as_str());
             }
             let image = container.get("image").and_then(Value::as_str);
@@ -168,10 +172,17 @@ mod tests {
         let offer = Offer::of(&template("1"), &images("r/api@sha256:a"), copies);
         let read = Offer::read(&offer.data()).unwrap();
         assert_eq!(read, offer);
-        let (filled, found) = read.filled(&images("r/api@sha256:a")).unwrap();
+        let none = BTreeMap::new();
+        let (filled, found) = read.filled(&images("r/api@sha256:a"), &none).unwrap();
         assert_eq!(filled, template("1"));
         assert_eq!(found["proxy"], "proxy:1");
-        assert_eq!(read.filled(&BTreeMap::new()).unwrap_err(), "web");
+        assert_eq!(read.filled(&none, &none).unwrap_err(), "web");
+        // The spec does not have the container any more.
+        let mut last = images("r/api@sha256:a");
+        last.insert("proxy".to_owned(), "proxy:0".to_owned());
+        assert_eq!(read.filled(&none, &last).unwrap().0, template("1"));
+        let (_, found) = read.filled(&images("r/api@sha256:b"), &last).unwrap();
+        assert_eq!(found["web"], "r/api@sha256:b");
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub(crate) fn untouched(spec: impl Into<Arc<Spec>>) -> Observed {
         leftovers: Vec::new(),
         snapshots: Vec::new(),
         templates: Vec::new(),
+        recorded: Vec::new(),
         offer: None,
         hooks: BTreeMap::new(),
         samplers: BTreeMap::new(),

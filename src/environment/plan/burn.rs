@@ -138,7 +138,8 @@ impl<'a> Draft<'a> {
         let (from, blame) = first.find_map(|entry| Some((entry, of(entry)?)))?;
         let left = self.history.started(&from.record.spec.pipeline)?;
         let to = self.history.way_back(from);
-        let Some(to) = to.filter(|to| to.images() != left.images()) else {
+        let is_other = |to: &&Entry| to.images() != left.images() || to.has_other_templates(left);
+        let Some(to) = to.filter(is_other) else {
             let text = format!(
                 "{} burns the budget of an SLO, and there is no earlier good Release to go back to",
                 from.release()

@@ -15,7 +15,7 @@ use crate::promotion::incident;
 /// Longest reason that is told, in bytes.
 const MAX_WHY: usize = 600;
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// The migrations that a person asks for: of the Release that is named, or of the one that should run.
     pub(super) fn migrate_wish(&self, act: &Act) -> Result<Option<Wish>, String> {
         let Some(rules) = &self.seen.spec.migrations else {
@@ -53,11 +53,12 @@ impl Draft<'_> {
         let rules = self.seen.spec.migrations.as_ref()?;
         let contract = rules.contract.as_ref()?;
         let last = self.last_started()?;
-        let is_due = last.phase == PromotionPhase::Succeeded && !last.is_rollback();
-        if !is_due || !was_migrated(&last) || self.was_contracted(&last) {
+        let bearer = self.bearer(&last)?;
+        let is_due = last.phase == PromotionPhase::Succeeded && !bearer.is_rollback();
+        if !is_due || !was_migrated(&bearer) || self.was_contracted(&bearer) {
             return None;
         }
-        let at = after(last.finished_at?, contract.after.into());
+        let at = after(bearer.finished_at?, contract.after.into());
         if self.now < at {
             self.wake_at(at);
             return None;
@@ -79,13 +80,29 @@ impl Draft<'_> {
         })
     }
 
+    /// The promotion that brought what the last one left running: templates alone, and the way back from them, bring no other
+    /// Release.
+    pub(super) fn bearer(&self, last: &Entry<'a>) -> Option<Entry<'a>> {
+        let mut started = self.history.entries.iter().rev();
+        let bearer = started.find(|entry| {
+            let is_of = entry.started_at.is_some() && entry.release() == last.release();
+            is_of && !is_of_templates(entry)
+        });
+        bearer.copied()
+    }
+
     /// What keeps what the Release before needed from being removed now, and when that ends by itself: a hold of everything, an
     /// incident that may end with a way back, a freeze.
-    fn against_contract(&self, last: &Entry) -> Option<(String, Option<Timestamp>)> {
+    fn against_contract(&self, last: &Entry<'a>) -> Option<(String, Option<Timestamp>)> {
         if let Some(hold) = self.rulings.of_all() {
             return Some((hold.reason.clone(), self.rulings.until));
         }
-        if let Some(open) = incident::open(&last.record.status.incidents) {
+        let bearer = self.bearer(last).unwrap_or(*last);
+        let mut since = self.history.entries.iter().filter(|entry| {
+            let is_since = entry.record.spec.number >= bearer.record.spec.number;
+            is_since && entry.release() == last.release()
+        });
+        if let Some(open) = since.find_map(|entry| incident::open(&entry.record.status.incidents)) {
             let text = format!(
                 "an incident of {} is open: {}",
                 last.release(),
@@ -129,6 +146,13 @@ impl Draft<'_> {
 pub(super) fn gave_way(entry: &Entry) -> bool {
     let reason = entry.record.status.reason.as_deref();
     entry.phase == PromotionPhase::Superseded && reason == Some(SUPERSEDED)
+}
+
+/// Whether a promotion changed templates alone: it brought them, or took them back.
+fn is_of_templates(entry: &Entry) -> bool {
+    let spec = &entry.record.spec;
+    let is_same = spec.previous.as_deref() == Some(entry.release());
+    entry.is_config() || entry.is_rollback() && is_same
 }
 
 fn was_migrated(entry: &Entry) -> bool {

@@ -3,6 +3,8 @@
 //! They are asked only once nothing that is cheaper to find out stands against the Release, and again after their interval. An
 //! answer counts for its interval: no promotion starts on one that is older. No answer is no agreement.
 
+use std::time;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{ExternalGate, ObjectCondition, Unknown};
@@ -11,6 +13,7 @@ use super::super::render;
 use super::gates::{Gates, HOLD, gate};
 use super::history::Entry;
 use super::overrule::Overruled;
+use super::smoke::LEAST;
 use super::{Draft, after};
 use crate::analysis::api::Metric;
 use crate::analysis::api::provider::Provider;
@@ -130,8 +133,8 @@ impl<'a> Draft<'a> {
     /// What a Job says that came to no verdict: nothing. It is taken away after a while, and so is made again.
     fn said_of_lost(&self, check: Option<&Check>, why: &str, gates: &mut Gates) -> Said {
         let ended = check.and_then(|check| check.finished_at);
-        let backoff = self.seen.spec.promotion.retries.backoff;
-        let at = after(ended.unwrap_or(self.now), backoff.into());
+        let backoff = time::Duration::from(self.seen.spec.promotion.retries.backoff);
+        let at = ended.map_or(self.now, |ended| after(ended, backoff.max(LEAST)));
         if at > self.now {
             gates.ask_again(at);
         } else if let Some(check) = check {

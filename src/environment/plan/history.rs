@@ -58,10 +58,14 @@ impl<'a> Entry<'a> {
         &self.record.spec.templates
     }
 
-    /// Whether it brings other templates than another. Of what was made before templates were brought nothing is known.
+    /// Whether it brings another template of some Rollout than another promotion. Of a Rollout that one of them brings none
+    /// for, as before templates were brought, nothing is known.
     pub(super) fn has_other_templates(&self, other: &Entry) -> bool {
-        let (own, theirs) = (self.templates(), other.templates());
-        !own.is_empty() && !theirs.is_empty() && own != theirs
+        let is_other = |own: &TemplateRef| {
+            let mut theirs = other.templates().iter();
+            theirs.any(|theirs| theirs.name == own.name && theirs.id != own.id)
+        };
+        self.templates().iter().any(is_other)
     }
 
     /// Whether it brings templates alone.

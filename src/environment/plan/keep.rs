@@ -57,8 +57,12 @@ impl<'a> Draft<'a> {
             .into_iter()
             .find(|named| !self.seen.taken.contains(&named.promotion));
         if let Some(lost) = lost {
-            let mut manifest =
-                render::promotion(self.seen, &spec_of(&self.seen.key.name, lost, number));
+            let spec = PromotionSpec {
+                // It becomes the last one, and so says what is worn.
+                templates: status.templates.clone(),
+                ..spec_of(&self.seen.key.name, lost, number)
+            };
+            let mut manifest = render::promotion(self.seen, &spec);
             manifest.key.name.clone_from(&lost.promotion);
             let path = ["metadata", "name"];
             set(&mut manifest.body, &path, lost.promotion.as_str());
@@ -200,6 +204,14 @@ impl<'a> Draft<'a> {
         let is_used = refers(&self.history.desired()) || refers(&self.history.current());
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
         let counted_since = self.counted_since();
+        // What it left to be removed is told by its record alone.
+        let has_contract = || {
+            let rules = self.seen.spec.migrations.as_ref();
+            let last = self.last_started();
+            let bearer = last.and_then(|last| self.bearer(&last));
+            rules.is_some_and(|rules| rules.contract.is_some())
+                && bearer.is_some_and(|bearer| bearer.name() == name)
+        };
         let is_counted =
             counted_since.is_some_and(|since| entry.started_at.is_some_and(|at| at >= since));
         is_counted
@@ -209,6 +221,7 @@ impl<'a> Draft<'a> {
             || self.answers_a_person(entry)
             || is_used
             || has_incident
+            || has_contract()
     }
 
     /// Sends the message that is due, when there is nothing more urgent: a slow receiver holds up nobody.

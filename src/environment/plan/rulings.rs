@@ -335,8 +335,9 @@ fn left<'a>(
         || (entry.started_at.is_some()
             && spec.decision.is_some()
             && order.is_newer(left, &spec.release));
-    // A Release that failed is held for a reason of its own.
-    let has_own = history.last_of(left).is_some_and(Entry::is_bad);
+    // A Release that failed is held for a reason of its own; of other templates it is not to blame.
+    let last = history.last_of(left);
+    let has_own = last.is_some_and(|last| last.is_bad() && !last.is_config());
     if !is_back || has_own || is_over(history, left, entry) {
         return None;
     }

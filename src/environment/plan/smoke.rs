@@ -22,7 +22,7 @@ use crate::promotion::api::{PromotionPhase, StepState, StepStatus};
 use crate::runner::report::StageReport;
 
 /// Least time between two attempts: records keep whole seconds.
-const LEAST: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const LEAST: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What a smoke test has come to.
 enum Verdict {

@@ -27,6 +27,23 @@ pub(super) fn kept(cluster: &Cluster, rollout: &Key) -> Vec<Kept> {
     read.collect()
 }
 
+/// Ids of the templates of a Rollout that Promotions of its Environment have on record.
+pub(super) fn recorded(rollout: &Rollout, cluster: &Cluster) -> Vec<String> {
+    let Some(source) = &rollout.spec.release else {
+        return Vec::new();
+    };
+    let key = Key::of(rollout);
+    let environment = Key::new(key.namespace, source.environment.name.clone());
+    let promotions = &cluster.caches.promotions;
+    let found = promotions.children_of(ObjectKind::Environment, &environment);
+    let of_all = found.iter().flat_map(|promotion| &promotion.spec.templates);
+    let own = of_all.filter(|template| template.name == key.name);
+    let mut ids: Vec<String> = own.map(|template| template.id.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 /// The template in the spec, where an Environment decides when that is worn. Where the Environment is gone it is as it was: kept
 /// templates tell that one decided.
 pub(super) fn offer(
@@ -53,6 +70,8 @@ pub(super) fn offer(
 pub(super) struct Dresser<'a> {
     pub(super) rollout: &'a Rollout,
     pub(super) images: &'a Images,
+    /// Images of what it was last asked for.
+    pub(super) last: Option<&'a Images>,
     pub(super) templates: &'a [Kept],
     pub(super) offer: Option<&'a Offer>,
 }
@@ -79,7 +98,9 @@ impl Dresser<'_> {
             );
             return (invalid(vec![problem], spec, self.rollout), None);
         };
-        match spec.clone().wearing(&kept.offer, self.images) {
+        let none = Images::new();
+        let last = self.last.unwrap_or(&none);
+        match spec.clone().wearing(&kept.offer, self.images, last) {
             Ok(spec) => {
                 let waits = format!(
                     "the template in the spec ({}) is not worn yet: its Environment takes it in with its next Promotion",

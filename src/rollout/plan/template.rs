@@ -10,15 +10,20 @@ impl Draft<'_> {
     /// Keeps the template of the spec, and lets go what nothing needs. Nothing of the traffic waits for it.
     pub(super) fn keep_templates(&mut self) {
         let seen = self.seen;
-        if seen.deletion.is_some() || !self.spec.is_sound {
+        if seen.deletion.is_some() {
             return;
         }
         self.corrections.extend(kept(seen));
+        // What cannot be worn now may come with the next Promotion; what is needed is not known until then.
+        if !self.spec.is_sound {
+            return;
+        }
         let of_sets = seen.sets.iter().filter_map(|set| set.template.as_deref());
         let offered = seen.offer.as_ref().map(|offer| offer.id.as_str());
         let used: Vec<&str> = of_sets
             .chain(offered)
             .chain(self.spec.worn.as_deref())
+            .chain(seen.recorded.iter().map(String::as_str))
             .collect();
         let idle = surplus(&seen.templates, &used);
         self.deletions

@@ -12,6 +12,7 @@ mod router;
 mod scenario;
 mod size;
 mod strategy;
+mod template;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -73,6 +73,7 @@ impl World {
             leftovers: Vec::new(),
             snapshots: Vec::new(),
             templates: Vec::new(),
+            recorded: Vec::new(),
             offer: None,
             hooks: BTreeMap::new(),
             samplers: BTreeMap::new(),

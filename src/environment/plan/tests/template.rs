@@ -175,3 +175,67 @@ fn lost_statuses_do_not_lose_which_template_is_worn() {
     assert_eq!(world.status("production").templates, templates);
     assert_eq!(world.wears(ROLLOUT), Some("t2"));
 }
+
+#[test]
+fn templates_alone_keep_no_contract_from_coming() {
+    for id in ["t2", "bad"] {
+        let mut world = World::shop_with_a_database();
+        let contract = json!({"after": "24h", "command": ["db", "contract"]});
+        let keep = json!({"onRollback": "Keep"});
+        world.edit(
+            "production",
+            &json!({"migrations": {"contract": contract, "rollback": keep}}),
+        );
+        world.edit_template(ROLLOUT, FIRST);
+        world.release(1, Nature::Good);
+        world.settle();
+        approve(&mut world, "alice", 1);
+        edit(&mut world, id);
+        approve(&mut world, "alice", 1);
+        assert!(world.told("production").len() > 1);
+        world.tick(25 * 3600);
+        world.settle();
+        let told = world.told("production");
+        let contracts = told
+            .iter()
+            .filter(|told| *told == "Contract shop-1 Succeeded");
+        assert_eq!(contracts.count(), 1, "{id}: {told:?}");
+    }
+}
+
+#[test]
+fn a_release_that_is_left_is_held_though_a_template_of_it_was_refused() {
+    let mut world = dressed();
+    world.release(2, Nature::Good);
+    world.settle();
+    approve(&mut world, "alice", 2);
+    edit(&mut world, "t2");
+    let release = json!({"release": "shop-2"});
+    world.decide("carol", "Reject", "production", &release);
+    world.settle();
+    world.decide("bob", "Rollback", "production", &json!({}));
+    world.settle();
+    assert_eq!(
+        world.told("production")[1..],
+        [
+            "Promote shop-2 Succeeded",
+            "Config shop-2 Failed",
+            "Rollback shop-1 Succeeded"
+        ]
+    );
+    let holds = world.status("production").holds;
+    assert_eq!(holds[0].release.as_deref(), Some("shop-2"));
+    assert_eq!(world.serves(ROLLOUT), Some(1));
+}
+
+#[test]
+fn a_record_that_is_written_again_has_the_template_that_is_worn() {
+    let mut world = dressed();
+    let templates = world.status("production").templates;
+    assert_eq!(templates.len(), 1);
+    let last = world.status("production").current[0].promotion.clone();
+    world.delete(ObjectKind::Promotion, &last);
+    edit(&mut world, "t2");
+    assert_eq!(world.status("production").templates, templates);
+    assert_eq!(world.wears(ROLLOUT), Some(FIRST));
+}
