@@ -98,7 +98,6 @@ pub(super) fn all(
         .map(|(name, value)| Variable::plain(&name, value));
     let git_ref = seen.spec.git_ref.as_str();
     let attempt = at.attempt.to_string();
-    let tag = tag_of(git_ref);
     // Of a pull request there is none.
     let branch = git_ref.strip_prefix("refs/heads/").unwrap_or_default();
     let ours = [
@@ -111,38 +110,9 @@ pub(super) fn all(
         ("SLIPWAY_SHA", at.sha),
         ("SLIPWAY_ATTEMPT", &attempt),
     ];
-    let cell = at.cell.map(|cell| ("SLIPWAY_CELL", cell.name.as_str()));
-    let result = at
-        .result
-        .map(|result| ("SLIPWAY_RUN_RESULT", result.as_str()));
-    let tag = tag.map(|tag| ("SLIPWAY_TAG", tag));
-    let version = version::of_run(spec, git_ref, at.run).map(|version| version.to_string());
-    let version = version
-        .as_deref()
-        .map(|version| ("SLIPWAY_VERSION", version));
-    let pull_request = seen.spec.trigger.pull_request.as_ref();
-    let number = pull_request.map(|pull_request| pull_request.number.to_string());
-    let number = number
-        .as_deref()
-        .map(|number| ("SLIPWAY_PULL_REQUEST", number));
-    let base = pull_request.and_then(|pull_request| pull_request.base.as_deref());
-    let base = base.map(|base| ("SLIPWAY_BASE_BRANCH", base));
-    let trigger = seen.spec.trigger.name.as_deref();
-    let trigger = trigger.map(|trigger| ("SLIPWAY_TRIGGER", trigger));
-    let environment = seen.spec.environment.as_deref();
-    let environment = environment.map(|environment| ("SLIPWAY_ENVIRONMENT", environment));
-    let more = [
-        tag,
-        version,
-        number,
-        base,
-        trigger,
-        environment,
-        cell,
-        result,
-    ];
-    let ours = ours.into_iter().chain(more.into_iter().flatten());
-    let ours = ours.map(|(name, value)| Variable::plain(name, value.to_owned()));
+    let ours = ours.map(|(name, value)| (name, value.to_owned()));
+    let ours = ours.into_iter().chain(some(seen, spec, at));
+    let ours = ours.map(|(name, value)| Variable::plain(name, value));
     let axes = at.cell.iter().flat_map(|cell| &cell.values);
     let axes = axes.map(|(axis, value)| {
         let name = format!("SLIPWAY_MATRIX_{}", axis.to_uppercase());
@@ -155,6 +125,42 @@ pub(super) fn all(
         all.push(variable);
     }
     all
+}
+
+/// Ours that only some runs and stages have.
+fn some(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    at: At<'_>,
+) -> impl Iterator<Item = (&'static str, String)> {
+    let git_ref = seen.spec.git_ref.as_str();
+    let trigger = &seen.spec.trigger;
+    let pull_request = trigger.pull_request.as_ref();
+    let version = version::of_run(spec, git_ref, at.run);
+    let all = [
+        ("SLIPWAY_TAG", tag_of(git_ref).map(str::to_owned)),
+        (
+            "SLIPWAY_VERSION",
+            version.map(|version| version.to_string()),
+        ),
+        (
+            "SLIPWAY_PULL_REQUEST",
+            pull_request.map(|pull_request| pull_request.number.to_string()),
+        ),
+        (
+            "SLIPWAY_BASE_BRANCH",
+            pull_request.and_then(|pull_request| pull_request.base.clone()),
+        ),
+        ("SLIPWAY_TRIGGER", trigger.name.clone()),
+        ("SLIPWAY_ENVIRONMENT", seen.spec.environment.clone()),
+        ("SLIPWAY_CELL", at.cell.map(|cell| cell.name.clone())),
+        (
+            "SLIPWAY_RUN_RESULT",
+            at.result.map(|result| result.as_str().to_owned()),
+        ),
+    ];
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// The images that were built before the stage, by digest: of the Build stages that it needs, directly or over others.
