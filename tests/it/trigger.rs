@@ -88,7 +88,7 @@ fn pull_request(sha: &str, from: &str) -> Value {
     json!({
         "action": "opened", "sender": {"login": "mallory"}, "repository": {"full_name": "shop/api"},
         "pull_request": {
-            "number": 7, "draft": false, "head": {"sha": sha, "repo": {"full_name": from}},
+            "number": 7, "draft": false, "head": {"sha": sha, "ref": "greetings", "repo": {"full_name": from}},
             "base": {"ref": "main", "repo": {"full_name": "shop/api"}},
         },
     })
