@@ -42,7 +42,8 @@ pub enum What {
     /// The request is passed on after this time.
     Delay(Duration),
     /// The process gets SIGKILL when the server has answered with success, and before it can see
-    /// the answer. Only requests that succeed count as matching.
+    /// the answer, or learn of it from a watch: it stands still meanwhile. Only requests that succeed
+    /// count as matching.
     KillPid(u32),
 }
 
@@ -93,6 +94,11 @@ impl Fault {
     /// Every matching request from the first on is hit.
     pub fn always(self) -> Self {
         self.times(u64::MAX)
+    }
+
+    /// Whether it hits the matching request of this number.
+    fn hits(&self, number: u64) -> bool {
+        number >= self.nth && number - self.nth < self.times
     }
 }
 
@@ -252,6 +258,20 @@ impl Faults {
         self.hit(seen, |what| !what.needs_success())
     }
 
+    /// The process that dies if the server answers this request with success.
+    pub(super) fn before_success(&self, seen: Seen<'_>) -> Option<u32> {
+        let faults = self.lock();
+        faults.iter().find_map(|state| {
+            let What::KillPid(pid) = state.fault.what else {
+                return None;
+            };
+            let is_over = state.is_over.load(Ordering::SeqCst);
+            let number = state.matched.load(Ordering::SeqCst) + 1;
+            let fault = &state.fault;
+            (!is_over && fault.when.matches(seen) && fault.hits(number)).then_some(pid)
+        })
+    }
+
     /// What happens to a request that the server has just answered with success.
     pub(super) fn after_success(&self, seen: Seen<'_>) -> Option<What> {
         self.hit(seen, What::needs_success)
@@ -268,8 +288,7 @@ impl Faults {
                 continue;
             }
             let number = state.matched.fetch_add(1, Ordering::SeqCst) + 1;
-            let is_hit = number >= fault.nth && number - fault.nth < fault.times;
-            if is_hit && hit.is_none() {
+            if fault.hits(number) && hit.is_none() {
                 state.hits.fetch_add(1, Ordering::SeqCst);
                 hit = Some(fault.what.clone());
             }

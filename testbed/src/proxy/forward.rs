@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -33,11 +33,12 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     UPGRADE,
 ];
 
-type Answer = Response<Either<Incoming, Full<Bytes>>>;
+type Body = Either<Incoming, Full<Bytes>>;
+type Answer = Response<Body>;
 
 #[derive(Debug)]
 pub(super) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
     scheme: Scheme,
     authority: Authority,
     base_path: String,
@@ -63,7 +64,7 @@ impl Upstream {
         })
     }
 
-    async fn send(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>> {
         let path = request
             .uri()
             .path_and_query()
@@ -137,6 +138,13 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         Some(What::Delay(delay)) => wait(delay).await,
         Some(What::CutAfter | What::KillPid(_)) | None => {}
     }
+    let dies = shared.faults.before_success(seen);
+    let request = match dies {
+        // All of it, before who sends it stands still.
+        Some(_) => whole(request).await?,
+        None => request.map(Either::Left),
+    };
+    let still = dies.map(Still::new).transpose()?;
     let sent = shared.upstream.send(request).await;
     let response = sent.inspect_err(|error| tracing::warn!(%error, %path, "no answer upstream"))?;
     let status = response.status();
@@ -149,8 +157,9 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         record(&shared, seen, status, is_answered);
     }
     if let Some(What::KillPid(pid)) = killed {
-        kill(pid)?;
+        signal(pid, Signal::KILL)?;
     }
+    drop(still);
     ensure!(is_answered, "the answer was lost by a fault");
     Ok(response.map(Either::Left))
 }
@@ -217,10 +226,33 @@ fn failure(code: u16, reason: &str, message: &str) -> Value {
     })
 }
 
-fn kill(pid: u32) -> Result<()> {
+async fn whole(request: Request<Incoming>) -> Result<Request<Body>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Request::from_parts(parts, Either::Right(Full::from(body))))
+}
+
+/// A process that stands still until this is dropped.
+struct Still(u32);
+
+impl Still {
+    fn new(pid: u32) -> Result<Self> {
+        signal(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        // It may be dead.
+        let _ = signal(self.0, Signal::CONT);
+    }
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
     let raw = i32::try_from(pid)?;
-    let pid = Pid::from_raw(raw).context("0 is no process to kill")?;
-    kill_process(pid, Signal::KILL).with_context(|| format!("killing process {raw}"))
+    let pid = Pid::from_raw(raw).context("0 is no process")?;
+    kill_process(pid, signal).with_context(|| format!("sending {signal:?} to process {raw}"))
 }
 
 #[expect(
