@@ -9,6 +9,7 @@ mod cluster; // what others do
 mod database; // a database, and what is done to it
 mod guard; // what must hold when something starts
 mod server; // what becomes of writes
+mod turn; // who acts when
 mod view; // what stories look at
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -323,81 +324,6 @@ impl World {
         for ((kind, _), object) in &self.objects {
             self.caches.remember(*kind, object);
         }
-    }
-
-    /// Lets everybody act until nobody has anything to do, and no time that somebody waits for is near.
-    pub(crate) fn settle(&mut self) {
-        let mut moved_at = self.now;
-        for _ in 0..ROUNDS {
-            let before = self.version;
-            let wakes = self.settle_once();
-            if self.version != before {
-                moved_at = self.now;
-                continue;
-            }
-            // Those who look at SLOs, or for signatures that are missing, always want to look again.
-            let names = self.names(ObjectKind::Environment);
-            let mut specs = names
-                .iter()
-                .map(|name| self.object(ObjectKind::Environment, name));
-            let from = if specs.any(|object| {
-                let spec = &object["spec"];
-                spec.get("slos").is_some()
-                    || spec.get("migrations").is_some()
-                    || spec.pointer("/protection/requireSigned").is_some()
-                    || spec.pointer("/protection/gates").is_some()
-            }) {
-                moved_at
-            } else {
-                self.now
-            };
-            let soon = from + SignedDuration::from_mins(11);
-            match wakes.into_iter().min().filter(|wake| *wake <= soon) {
-                Some(wake) => self.now = wake.max(self.now + SignedDuration::from_secs(1)),
-                None => return self.check_at_rest(),
-            }
-        }
-        for name in self.names(ObjectKind::Environment) {
-            eprintln!("{:?} {}", self.told(&name), self.message(&name));
-        }
-        panic!("no rest after {ROUNDS} rounds");
-    }
-
-    /// Lets all of it happen; whenever nobody is about to die, the next fuse is lit.
-    pub(crate) fn play<E>(
-        &mut self,
-        events: &[E],
-        fuses: Vec<usize>,
-        happen: impl Fn(&mut Self, &E),
-    ) {
-        let mut fuses = fuses.into_iter();
-        for event in events {
-            happen(self, event);
-            if self.fuse.is_none() {
-                self.fuse = fuses.next();
-            }
-        }
-    }
-
-    /// How often something is written when these Environments are looked at once more.
-    pub(crate) fn writes_at_rest(&mut self, environments: &[&str]) -> usize {
-        let before = self.writes;
-        for name in environments {
-            self.reconcile(name);
-        }
-        self.writes - before
-    }
-
-    /// Lets everybody act once. Returns when Environments want to look again.
-    pub(crate) fn settle_once(&mut self) -> Vec<Timestamp> {
-        let names = self.names(ObjectKind::Environment);
-        let wakes = names
-            .iter()
-            .filter_map(|name| self.reconcile(name))
-            .collect();
-        self.rollouts_act();
-        self.jobs_act();
-        wakes
     }
 
     /// One reconcile as the driver does it. Returns when to look again.

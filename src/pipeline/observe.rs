@@ -116,18 +116,18 @@ fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
     let environments = &cluster.caches.environments;
     let all = environments.keys().into_iter();
     let own = all.filter(|key| key.namespace == pipeline.namespace);
-    let statuses = own.filter_map(|key| environments.get(&key)?.status.clone());
-    let names = statuses.flat_map(|status| {
-        let deployed = [status.desired, status.current, status.last_good];
-        let deployed = deployed
-            .into_iter()
-            .flatten()
-            .map(|deployed| deployed.release);
-        let pins = status.pins.into_iter().filter_map(|pin| pin.release);
-        let candidate = status.candidate.map(|candidate| candidate.release);
-        deployed.chain(pins).chain(candidate).collect::<Vec<_>>()
-    });
-    names.collect()
+    let mut names = BTreeSet::new();
+    for environment in own.filter_map(|key| environments.get(&key)) {
+        let Some(status) = &environment.status else {
+            continue;
+        };
+        let deployed = [&status.desired, &status.current, &status.last_good];
+        let deployed = deployed.into_iter().flatten().map(|one| &one.release);
+        let pins = status.pins.iter().filter_map(|pin| pin.release.as_ref());
+        let candidate = status.candidate.iter().map(|candidate| &candidate.release);
+        names.extend(deployed.chain(pins).chain(candidate).cloned());
+    }
+    names
 }
 
 /// Whether a run is pushing commits of its own now, or has been and has not told which.

@@ -67,6 +67,16 @@ pub(super) fn json<T: DeserializeOwned>(reply: &Result<Reply, String>) -> Result
     })
 }
 
+/// The same of a list.
+pub(super) fn list<Read, Known>(reply: &Result<Reply, String>) -> Result<Vec<Known>, Refusal>
+where
+    Read: DeserializeOwned,
+    Known: From<Read>,
+{
+    let read: Vec<Read> = json(reply)?;
+    Ok(read.into_iter().map(Known::from).collect())
+}
+
 /// The same, where nothing may be there.
 pub(super) fn found<T: DeserializeOwned>(
     reply: &Result<Reply, String>,

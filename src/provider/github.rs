@@ -120,8 +120,7 @@ impl From<Commented> for Comment {
 }
 
 pub(super) fn read_comments(reply: &Result<Reply, String>) -> Result<Vec<Comment>, Refusal> {
-    let read: Vec<Commented> = answer::json(reply)?;
-    Ok(read.into_iter().map(Comment::from).collect())
+    answer::list::<Commented, _>(reply)
 }
 
 pub(super) fn add_comment(provider: &Provider, pull: u64, body: &str) -> Request {
@@ -215,8 +214,7 @@ pub(super) fn pull_requests(provider: &Provider, page: u32) -> Request {
 pub(super) fn read_pull_requests(
     reply: &Result<Reply, String>,
 ) -> Result<Vec<PullRequest>, Refusal> {
-    let read: Vec<Pull> = answer::json(reply)?;
-    Ok(read.into_iter().map(PullRequest::from).collect())
+    answer::list::<Pull, _>(reply)
 }
 
 pub(super) fn tag(provider: &Provider, name: &str) -> Request {

@@ -99,8 +99,7 @@ impl From<Note> for Comment {
 }
 
 pub(super) fn read_comments(reply: &Result<Reply, String>) -> Result<Vec<Comment>, Refusal> {
-    let read: Vec<Note> = answer::json(reply)?;
-    Ok(read.into_iter().map(Comment::from).collect())
+    answer::list::<Note, _>(reply)
 }
 
 pub(super) fn add_comment(provider: &Provider, pull: u64, body: &str) -> Request {
@@ -171,8 +170,7 @@ pub(super) fn pull_requests(provider: &Provider, page: u32) -> Request {
 pub(super) fn read_pull_requests(
     reply: &Result<Reply, String>,
 ) -> Result<Vec<PullRequest>, Refusal> {
-    let read: Vec<MergeRequest> = answer::json(reply)?;
-    Ok(read.into_iter().map(PullRequest::from).collect())
+    answer::list::<MergeRequest, _>(reply)
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@
 //! Nobody learns which Environments there are without a token of one. Reads Secrets from the API server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::limit::Limits;
 use super::token::Tokens;
-use super::{NO_LEADER, Refusal, hook, is_json, token};
+use super::{Refusal, hook, is_json, leads, read_body, token, until_on_record};
 use crate::cluster::Cluster;
 use crate::environment::alert::{self, Delivered, Delivery};
 use crate::environment::api::{Environment, Incidents};
@@ -39,8 +39,6 @@ const MAX_BODY: usize = 1 << 20;
 const AT_ONCE: usize = 32;
 /// Longest time for one, from its first byte to its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two looks whether it is on record.
-const LOOK: Duration = Duration::from_millis(20);
 /// Deliveries of an Environment at once.
 const BURST: f64 = 60.0;
 /// Deliveries a second after that. Alertmanager sends one for each group that has news.
@@ -87,26 +85,14 @@ impl Receiver {
             .await
     }
 
-    fn leads(&self) -> Result<(), Refusal> {
-        if self.leads.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(Refusal::Later(NO_LEADER))
-    }
-
     async fn take(&self, key: &Key, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
-        self.leads()?;
+        leads(&self.leads)?;
         let rule = self.authenticated(key, headers).await?;
         is_json(headers)?;
         if !self.limits.allow(key) {
             return Err(Refusal::Later("too many deliveries; try again in a moment"));
         }
-        let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
-            let problem = format!(
-                "the body has more than {MAX_BODY} bytes, or was broken off: set max_alerts"
-            );
-            Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
-        })?;
+        let body = read_body(body, MAX_BODY, ": set max_alerts").await?;
         let delivery = alert::read(&body);
         let delivery =
             delivery.map_err(|problem| Refusal::Never(StatusCode::BAD_REQUEST, problem))?;
@@ -159,14 +145,10 @@ impl Receiver {
         }
         let _handed = self.cluster.deliveries.hand_over(key, alerts.clone());
         self.cluster.caches.look_at(ObjectKind::Environment, key);
-        let mut tick = tokio::time::interval(LOOK);
-        loop {
-            tick.tick().await;
-            if self.is_on_record(key, &alerts)? {
-                return Ok(());
-            }
-            self.leads()?;
-        }
+        until_on_record(&self.leads, || {
+            Ok(self.is_on_record(key, &alerts)?.then_some(()))
+        })
+        .await
     }
 
     /// Whether taking alerts in once more would change nothing in what the API server has.

@@ -10,7 +10,7 @@
 //! Nobody learns which Pipelines there are without a token of one. Reads Secrets from the API server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 
 use super::limit::Limits;
 use super::token::{Token, Tokens};
-use super::{NO_LEADER, Refusal, is_json};
+use super::{Refusal, is_json, leads, read_body, until_on_record};
 use crate::cluster::Cluster;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
@@ -45,8 +45,6 @@ const AT_ONCE: usize = 8;
 const BODIES: usize = 32;
 /// Longest time for one, from its first byte to its answer: GitHub waits for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(9);
-/// Time between two looks whether it is on record.
-const LOOK: Duration = Duration::from_millis(20);
 /// Deliveries of a Pipeline at once.
 const BURST: f64 = 100.0;
 /// Deliveries a second after that.
@@ -110,29 +108,24 @@ impl Receiver {
         Router::new().route(PATH, post(deliver)).with_state(self)
     }
 
-    fn leads(&self) -> Result<(), Refusal> {
-        if self.leads.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(Refusal::Later(NO_LEADER))
-    }
-
-    async fn take(&self, key: &Key, headers: &HeaderMap, body: Body) -> Result<Taken, Refusal> {
-        self.leads()?;
+    async fn take(
+        &self,
+        key: &Key,
+        sender: Option<&Sender>,
+        (headers, body): (&HeaderMap, Body),
+    ) -> Result<Taken, Refusal> {
+        leads(&self.leads)?;
         // Before the Pipeline is looked up, so that these answers do not tell whether it is there.
-        let sender = sender_of(headers).ok_or(Refusal::Unknown)?;
+        let sender = sender.ok_or(Refusal::Unknown)?;
         is_json(headers)?;
         let Ok(_held) = self.bodies.acquire().await else {
             return Err(Refusal::Later("ending"));
         };
-        let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
-            let problem = format!("the body has more than {MAX_BODY} bytes, or was broken off");
-            Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
-        })?;
+        let body = read_body(body, MAX_BODY, "").await?;
         let Ok(_free) = self.free.acquire().await else {
             return Err(Refusal::Later("ending"));
         };
-        self.leads()?;
+        leads(&self.leads)?;
         let pipeline = self.pipeline(key)?;
         let token = self.token(key, &pipeline).await?;
         let may = match &sender.proof {
@@ -194,14 +187,7 @@ impl Receiver {
         }
         let _handed = self.cluster.told.hand_over(key, vec![event.clone()]);
         self.cluster.caches.look_at(ObjectKind::Pipeline, key);
-        let mut tick = tokio::time::interval(LOOK);
-        loop {
-            tick.tick().await;
-            if let Some(taken) = self.is_on_record(key, &event)? {
-                return Ok(taken);
-            }
-            self.leads()?;
-        }
+        until_on_record(&self.leads, || self.is_on_record(key, &event)).await
     }
 
     /// What follows from an event, if that is on the API server.
@@ -261,9 +247,10 @@ async fn deliver(
 ) -> Response {
     let key = Key::new(namespace, pipeline);
     let (parts, body) = request.into_parts();
-    let taken = tokio::time::timeout(PATIENCE, receiver.take(&key, &parts.headers, body)).await;
-    let late = Refusal::Later("not on record in time; try again");
     let sender = sender_of(&parts.headers);
+    let taken = receiver.take(&key, sender.as_ref(), (&parts.headers, body));
+    let taken = tokio::time::timeout(PATIENCE, taken).await;
+    let late = Refusal::Later("not on record in time; try again");
     let provider = sender.map_or("unknown", |sender| sender.provider.as_str());
     answer(&receiver, &key, provider, taken.unwrap_or(Err(late)))
 }

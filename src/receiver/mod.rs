@@ -11,6 +11,10 @@ mod limit;
 pub mod stage;
 mod token;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -20,6 +24,8 @@ pub const TOKEN_HEADER: &str = "x-slipway-token";
 const RETRY_AFTER: &str = "1";
 /// What a process says that does not lead.
 const NO_LEADER: &str = "this process does not lead; try again, another one does";
+/// Time between two looks whether what was taken is on record.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What becomes of a call, if nothing good does.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +56,37 @@ impl Refusal {
             }
             Self::Never(status, why) => (status, format!("{why}\n")).into_response(),
         }
+    }
+}
+
+/// Only the process that leads takes anything.
+fn leads(flag: &AtomicBool) -> Result<(), Refusal> {
+    if flag.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    Err(Refusal::Later(NO_LEADER))
+}
+
+/// The body of a call, if it has at most so many bytes; `advice` ends what is said of a longer one.
+async fn read_body(body: Body, limit: usize, advice: &str) -> Result<Bytes, Refusal> {
+    axum::body::to_bytes(body, limit).await.map_err(|_| {
+        let problem = format!("the body has more than {limit} bytes, or was broken off{advice}");
+        Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
+    })
+}
+
+/// Looks until what was handed over is on record, as long as this process leads.
+async fn until_on_record<T>(
+    flag: &AtomicBool,
+    look: impl Fn() -> Result<Option<T>, Refusal>,
+) -> Result<T, Refusal> {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        leads(flag)?;
     }
 }
 

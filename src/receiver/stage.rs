@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use super::identity::{Callers, Identities, StagePod};
 use super::limit::Limits;
-use super::{NO_LEADER, Refusal};
+use super::{Refusal, leads, read_body};
 use crate::archive::{Archive, Part, Refused, RunId};
 use crate::cluster::Cluster;
 use crate::cluster::write::Once;
@@ -154,16 +154,9 @@ impl Receiver {
         }
     }
 
-    fn leads(&self) -> Result<(), Refusal> {
-        if self.leads.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(Refusal::Later(NO_LEADER))
-    }
-
     /// The pod that calls.
     async fn pod(&self, headers: &HeaderMap) -> Result<StagePod, Refusal> {
-        self.leads()?;
+        leads(&self.leads)?;
         let account = self
             .identities
             .account(&self.cluster, headers, AUDIENCE)
@@ -182,7 +175,7 @@ impl Receiver {
         body: Body,
     ) -> Result<String, Refusal> {
         let pod = self.pod(headers).await?;
-        let body = read_body(body, MAX_PART).await?;
+        let body = Vec::from(read_body(body, MAX_PART, "").await?);
         if self.archive.is_full() {
             self.sweep_now().await;
         }
@@ -218,7 +211,7 @@ impl Receiver {
     /// two is first, by the API server's order, has it; no leader and no cache is asked.
     async fn take_claim(&self, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
         let pod = self.pod(headers).await?;
-        let nonce = read_body(body, MAX_NONCE).await?;
+        let nonce = Vec::from(read_body(body, MAX_NONCE, "").await?);
         if nonce.is_empty() {
             let problem = "the body is to tell the process from any other".to_owned();
             return Err(Refusal::Never(StatusCode::BAD_REQUEST, problem));
@@ -251,7 +244,7 @@ impl Receiver {
 
     /// Whether whoever calls may read the logs of a namespace.
     async fn may_read(&self, headers: &HeaderMap, namespace: &str) -> Result<(), Refusal> {
-        self.leads()?;
+        leads(&self.leads)?;
         let account = self
             .identities
             .account(&self.cluster, headers, READER_AUDIENCE)
@@ -314,14 +307,6 @@ fn unreadable(error: &std::io::Error) -> Refusal {
     }
     warn!(error = chain(error), "a log cannot be read");
     Refusal::Later("the log cannot be read; the operator's log says why")
-}
-
-async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
-    let read = axum::body::to_bytes(body, limit).await;
-    read.map(Vec::from).map_err(|_| {
-        let problem = format!("the body has more than {limit} bytes, or was broken off");
-        Refusal::Never(StatusCode::PAYLOAD_TOO_LARGE, problem)
-    })
 }
 
 /// Does what waits for a disk.

@@ -309,6 +309,17 @@ impl App {
         .await;
     }
 
+    /// A Rollout whose image is what the Environment `live` wants of the Pipeline.
+    pub(crate) async fn bind(&self, extra: &Value) {
+        let mut bound =
+            json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
+        json_patch::merge(&mut bound, extra);
+        let mut rollout = self.rollout(Version::One, &bound);
+        let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
+        container.as_object_mut().unwrap().remove("image");
+        self.apply(ObjectKind::Rollout, &rollout).await;
+    }
+
     /// Prints what is in the namespace, for the log of a failed test.
     async fn dump(&self) {
         eprintln!("---- namespace {} ----", self.namespace);

@@ -46,11 +46,7 @@ async fn the_operator_asks_names_connections_certificates_and_pages() {
             },
         });
         app.apply(ObjectKind::Environment, &environment).await;
-        let bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}, "replicas": 1});
-        let mut rollout = app.rollout(Version::One, &bound);
-        let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
-        container.as_object_mut().unwrap().remove("image");
-        app.apply(ObjectKind::Rollout, &rollout).await;
+        app.bind(&json!({"replicas": 1})).await;
         release(app, 1, Version::One).await;
         until(app, "everything answers", ASKED, |status| runs(status, "shop-1")).await;
         let promotions = app.api(ObjectKind::Promotion);

@@ -62,11 +62,7 @@ async fn environment(app: &App, hears: &str) {
         },
     });
     app.apply(ObjectKind::Environment, &environment).await;
-    let bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
-    let mut rollout = app.rollout(Version::One, &bound);
-    let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
-    container.as_object_mut().unwrap().remove("image");
-    app.apply(ObjectKind::Rollout, &rollout).await;
+    app.bind(&json!({})).await;
 }
 
 /// People's own rule: more than 1 % of the requests of the last ten seconds fail.

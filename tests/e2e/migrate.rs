@@ -97,11 +97,7 @@ async fn environment(app: &App, migrations: Value) {
         },
     });
     app.apply(ObjectKind::Environment, &environment).await;
-    let bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}, "replicas": 1});
-    let mut rollout = app.rollout(Version::One, &bound);
-    let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
-    container.as_object_mut().unwrap().remove("image");
-    app.apply(ObjectKind::Rollout, &rollout).await;
+    app.bind(&json!({"replicas": 1})).await;
 }
 
 async fn edit(app: &App, migrations: Value) {

@@ -84,12 +84,7 @@ async fn environment_with(app: &App, slos: Value, more: &Value, of_rollout: &Val
     });
     json_patch::merge(&mut environment["spec"], more);
     app.apply(ObjectKind::Environment, &environment).await;
-    let mut bound = json!({"release": {"environment": {"name": "live"}, "images": {"web": "api"}}});
-    json_patch::merge(&mut bound, of_rollout);
-    let mut rollout = app.rollout(Version::One, &bound);
-    let container = &mut rollout["spec"]["template"]["spec"]["containers"][0];
-    container.as_object_mut().unwrap().remove("image");
-    app.apply(ObjectKind::Rollout, &rollout).await;
+    app.bind(of_rollout).await;
 }
 
 pub(crate) async fn status(app: &App) -> Value {

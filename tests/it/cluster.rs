@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{Event, Namespace};
+use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch,
@@ -160,6 +160,23 @@ impl Space {
         kind: &str,
     ) -> Api<DynamicObject> {
         api_of(&client_of(user, groups).await, &self.name, kind)
+    }
+
+    /// Makes a Secret that may be used.
+    pub(crate) async fn make_secret(&self, name: &str, values: Value) {
+        self.make_secret_with(name, json!({"slipway.dev/use": "tests"}), values)
+            .await;
+    }
+
+    /// Makes a Secret with these labels.
+    pub(crate) async fn make_secret_with(&self, name: &str, labels: Value, values: Value) {
+        let secret = json!({"metadata": {"name": name, "labels": labels}, "stringData": values});
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.name);
+        let secret = serde_json::from_value(secret).unwrap();
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
     }
 
     /// Prints what is in the namespace, for the log of a failed test.

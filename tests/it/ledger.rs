@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use slipway::pipeline_run::api::{AttestationKind, PipelineRunStatus, RunPhase};
 use slipway::runner::report::{AttestationReport, StageReport};
@@ -145,16 +145,8 @@ fn end_of(status: &PipelineRunStatus) -> Value {
 }
 
 async fn keep_key(space: &Space) {
-    let secret = json!({
-        "metadata": {"name": "cosign", "labels": {"slipway.dev/use": "ci"}},
-        "stringData": {"cosign.key": "never read: no pod of this test runs anything"},
-    });
-    let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-    let secret = serde_json::from_value(secret).unwrap();
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    let never_read = json!({"cosign.key": "never read: no pod of this test runs anything"});
+    space.make_secret("cosign", never_read).await;
 }
 
 #[tokio::test]

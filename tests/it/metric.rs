@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode, Uri};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Secret};
+use k8s_openapi::api::core::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -18,18 +18,6 @@ use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::prometheus::{PASSWORD, Prometheus};
 use crate::rollout::{SOON, Subject, manifest, stable};
-
-async fn make_secret(space: &Space, name: &str, label: bool, values: Value) {
-    let labels = if label {
-        json!({"slipway.dev/use": "metrics"})
-    } else {
-        json!({})
-    };
-    let secret = json!({"metadata": {"name": name, "labels": labels}, "stringData": values});
-    let api: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-    let secret = serde_json::from_value(secret).unwrap();
-    api.create(&PostParams::default(), &secret).await.unwrap();
-}
 
 /// A Rollout that measures in the background, at 25 % and until somebody says something else.
 fn measuring(metrics: &Value) -> Value {
@@ -102,9 +90,9 @@ async fn prometheus_is_asked_over_tls_with_a_password_and_a_certificate() {
     with_namespace(async |space| {
         let prometheus = Prometheus::start(None).await;
         let (ca, crt, key) = (prometheus.file("ca.crt"), prometheus.file("client.crt"), prometheus.file("client.key"));
-        make_secret(space, "prometheus", true, json!({"ca.crt": ca, "password": PASSWORD, "wrong": "close sesame"})).await;
-        make_secret(space, "client", true, json!({"tls.crt": crt, "tls.key": key})).await;
-        make_secret(space, "private", false, json!({"password": PASSWORD})).await;
+        space.make_secret("prometheus", json!({"ca.crt": ca, "password": PASSWORD, "wrong": "close sesame"})).await;
+        space.make_secret("client", json!({"tls.crt": crt, "tls.key": key})).await;
+        space.make_secret_with("private", json!({}), json!({"password": PASSWORD})).await;
         let metric = |name: &str, query: &str, (secret, key): (&str, &str), extra: &Value| {
             let mut metric = json!({
                 "name": name, "pass": "value == 0.5", "errorLimit": 1000,
@@ -176,7 +164,9 @@ async fn prometheus_is_asked_over_tls_with_a_password_and_a_certificate() {
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn what_metrics_may_not_use_is_named_with_what_to_set() {
     with_namespace(async |space| {
-        make_secret(space, "quality", true, json!({"token": "a-long-token"})).await;
+        space
+            .make_secret("quality", json!({"token": "a-long-token"}))
+            .await;
         let secret = json!([{"name": "X-Token", "secretRef": {"name": "quality", "key": "token"}}]);
         let web = |name: &str, url: &str, headers: &Value| {
             json!({
@@ -261,7 +251,7 @@ fn with_a_secret_argument(address: &str) -> Value {
 async fn an_argument_from_a_secret_reaches_the_server_and_nobody_else() {
     const TOKEN: &str = "grapefruit \"and\" salt";
     with_namespace(async |space| {
-        make_secret(space, "quality", true, json!({"token": TOKEN})).await;
+        space.make_secret("quality", json!({"token": TOKEN})).await;
         let (address, asked) = scribe().await;
         let operator = Operator::start_with(
             &space.name,

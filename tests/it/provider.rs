@@ -8,8 +8,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use slipway::outbox::api::OutboxState;
 use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
@@ -88,16 +86,7 @@ async fn hear(
 
 /// A repository with a Pipeline that tells its provider.
 async fn hosted(space: &Space, api_url: &str) -> Subject {
-    let secret = json!({
-        "metadata": {"name": "git", "labels": {"slipway.dev/use": ""}},
-        "stringData": {"token": TOKEN},
-    });
-    let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-    let secret = serde_json::from_value(secret).unwrap();
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    space.make_secret("git", json!({"token": TOKEN})).await;
     let subject = Subject::new(space).await;
     subject
         .create(&json!({"spec": {"source": {"git": {"provider": {

@@ -1,8 +1,7 @@
 //! What starts runs: deliveries as git providers sign them, beside a real git server, and what is lost of them.
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{DynamicObject, PostParams};
 use kube::{ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 use slipway::pipeline_run::api::{PipelineRun, RunPhase, StopKind, TriggerKind};
@@ -95,15 +94,7 @@ fn pull_request(sha: &str, from: &str) -> Value {
 }
 
 async fn set_token(space: &Space) {
-    let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-    let secret = json!({
-        "metadata": {"name": "hook", "labels": {"slipway.dev/use": "webhook"}}, "stringData": {"token": TOKEN},
-    });
-    let secret = serde_json::from_value(secret).unwrap();
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    space.make_secret("hook", json!({"token": TOKEN})).await;
 }
 
 /// Only what is delivered comes soon: polling is far away.

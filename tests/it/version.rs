@@ -4,9 +4,8 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Author, VersionFile};
 use slipway::pipeline_run::api::{
@@ -43,16 +42,9 @@ struct Expected {
 impl<'a> Shop<'a> {
     async fn new(space: &'a Space) -> Self {
         let subject = Subject::new(space).await;
-        let secret = json!({
-            "metadata": {"name": "push", "labels": {"slipway.dev/use": "ci"}},
-            "stringData": {"password": "nobody asks for it"},
-        });
-        let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-        let secret = serde_json::from_value(secret).unwrap();
-        secrets
-            .create(&PostParams::default(), &secret)
-            .await
-            .unwrap();
+        space
+            .make_secret("push", json!({"password": "nobody asks for it"}))
+            .await;
         Self {
             space,
             subject,

@@ -1,25 +1,13 @@
 //! `run approve` and `run reject`: say whether a run of somebody else's code may begin, by a Decision. Talks to the API server.
 
+use super::DecisionArgs;
 use crate::cli::Answer;
-use crate::cli::cluster::{Place, Server};
+use crate::cli::cluster::Server;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
-/// Which run, and why.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Name of the run.
-    pub name: String,
-    /// Where it is.
-    #[command(flatten)]
-    pub place: Place,
-    /// Why, for those who read it later.
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
 /// Makes the Decision.
-pub(super) async fn run(args: &Args, action: DecisionAction) -> Result<Answer, String> {
+pub(super) async fn run(args: &DecisionArgs, action: DecisionAction) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
     let run: PipelineRun = server.get(&args.name).await?;
     if run.spec.trigger.needs_approval != Some(true) {

@@ -1,25 +1,13 @@
 //! `run cancel`: makes a Decision to stop a run. Talks to the API server.
 
+use super::DecisionArgs;
 use crate::cli::Answer;
-use crate::cli::cluster::{Place, Server};
+use crate::cli::cluster::Server;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
-/// Which run, and why.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Name of the run.
-    pub name: String,
-    /// Where it is.
-    #[command(flatten)]
-    pub place: Place,
-    /// Why, for those who read it later.
-    #[arg(long)]
-    pub reason: Option<String>,
-}
-
 /// Makes the Decision.
-pub(super) async fn run(args: &Args) -> Result<Answer, String> {
+pub(super) async fn run(args: &DecisionArgs) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
     let run: PipelineRun = server.get(&args.name).await?;
     let phase = run.status.unwrap_or_default().phase.unwrap_or_default();

@@ -11,6 +11,7 @@ pub mod table;
 
 use clap::Subcommand;
 
+use super::cluster::Place;
 use super::text::Palette;
 use super::{Answer, in_runtime};
 use crate::decision::api::DecisionAction;
@@ -31,13 +32,26 @@ pub enum Verb {
     /// Start a run of a Pipeline, in your own name.
     Start(start::Args),
     /// Stop a run, by a Decision in your own name.
-    Cancel(cancel::Args),
+    Cancel(DecisionArgs),
     /// Run what has failed of a run again, and take over the rest.
     Retry(retry::Args),
     /// Let a run of another repository's commit begin, by a Decision in your own name.
-    Approve(approve::Args),
+    Approve(DecisionArgs),
     /// Turn such a run away.
-    Reject(approve::Args),
+    Reject(DecisionArgs),
+}
+
+/// Which run a Decision is about, and why.
+#[derive(Debug, clap::Args)]
+pub struct DecisionArgs {
+    /// Name of the run.
+    pub name: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Why, for those who read it later.
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 /// Does it.

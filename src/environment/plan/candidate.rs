@@ -270,13 +270,7 @@ impl Draft<'_> {
         if self.was_alive(at, |entry| entry.is_rollback()) {
             return Ok(None);
         }
-        let Some(running) = self
-            .history
-            .entries
-            .iter()
-            .rev()
-            .find(|e| e.started_at.is_some())
-        else {
+        let Some(running) = &self.last_started() else {
             return Err("nothing was ever promoted here".to_owned());
         };
         let to = match release {

@@ -1,6 +1,7 @@
 //! Deliveries over real HTTP, to an Environment whose plans are played by the test.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -11,6 +11,7 @@ use kube::Client;
 use kube::client::Body as KubeBody;
 use serde_json::Value;
 
+use super::super::NO_LEADER;
 use super::*;
 use crate::archive::Entry;
 use crate::clock::Clock;

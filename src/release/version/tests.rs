@@ -36,9 +36,17 @@ fn release(
 
 /// What commits of these subjects become, each released on its own.
 fn history(rule: &VersionRule, subjects: &[&str]) -> Vec<Option<String>> {
-    let mut releases: Vec<Arc<Release>> = Vec::new();
+    let steps: Vec<_> = subjects.iter().map(|subject| (*subject, rule)).collect();
+    history_after(Vec::new(), &steps)
+}
+
+/// The same after Releases that there are, each by a rule of its own.
+fn history_after(
+    mut releases: Vec<Arc<Release>>,
+    steps: &[(&str, &VersionRule)],
+) -> Vec<Option<String>> {
     let mut versions = Vec::new();
-    for (at, subject) in subjects.iter().enumerate() {
+    for (at, (subject, rule)) in (releases.len()..).zip(steps) {
         let changes = [commit(at, subject)];
         let own = Own {
             sha: &sha(at),
@@ -106,35 +114,17 @@ fn a_person_raises_the_version_by_hand() {
 fn prereleases_are_counted_and_then_become_the_version() {
     let mut pre = rule();
     pre.prerelease = Some("rc".into());
-    let known = vec![release(0, Some("1.2.0"), &[], None)];
-    let mut releases = known;
-    let mut made = Vec::new();
-    for (at, (subject, rule)) in [
+    let rule = rule();
+    let steps = [
         ("fix: a", &pre),
         ("fix: b", &pre),
         ("feat: c", &pre),
         ("docs: d", &pre),
         ("fix: e", &pre),
-        ("docs: f", &rule()),
-        ("docs: g", &rule()),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let at = at + 1;
-        let changes = [commit(at, subject)];
-        let own = Own {
-            sha: &sha(at),
-            changes: &changes,
-            breaking: &[],
-            bump: Subject::read(subject).asks(rule),
-        };
-        let version = next(&releases, own, rule)
-            .ok()
-            .map(|version| version.to_string());
-        releases.push(release(at, version.as_deref(), &changes, Some(at - 1)));
-        made.push(version);
-    }
+        ("docs: f", &rule),
+        ("docs: g", &rule),
+    ];
+    let made = history_after(vec![release(0, Some("1.2.0"), &[], None)], &steps);
     let expected = texts(&[
         "1.2.1-rc.1",
         "1.2.1-rc.2",

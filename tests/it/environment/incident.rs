@@ -8,9 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use slipway::promotion::api::Incident;
 use testbed::proxy::{Fault, Match, What};
@@ -57,16 +55,7 @@ async fn hear(State(told): State<Told>, Json(message): Json<Value>) {
 /// A shop whose staging takes alerts, and goes back for them.
 async fn shop(space: &Space, hears: &str) -> Shop {
     let shop = Shop::new(space);
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hook", "labels": {"slipway.dev/use": "alerts"}},
-        "stringData": {"token": TOKEN},
-    });
-    let secret: Secret = serde_json::from_value(secret).unwrap();
-    let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    space.make_secret("hook", json!({"token": TOKEN})).await;
     let takes = json!({
         "incidents": {"alertmanager": {"secretRef": {"name": "hook", "key": "token"}, "match": {"team": "shop"}}},
         "rollback": {"on": ["AlertFiring"]},
@@ -104,6 +93,14 @@ async fn deliver(space: &Space, operator: &Operator, body: &Value) -> Option<u16
     let request = http.post(url).bearer_auth(TOKEN).json(body);
     let answer = request.timeout(Duration::from_secs(20)).send().await.ok()?;
     Some(answer.status().as_u16())
+}
+
+/// Delivers until it is taken, as Alertmanager does: one that has just started does not lead yet.
+async fn until_delivered(space: &Space, operator: &Operator, body: &Value) {
+    wait_for("the delivery is taken", SOON, async || {
+        (deliver(space, operator, body).await == Some(200)).then_some(())
+    })
+    .await;
 }
 
 async fn incidents(shop: &Shop, number: u32) -> Vec<Incident> {
@@ -222,7 +219,7 @@ async fn an_operator_killed_between_delivery_and_attribution_loses_no_alert() {
             operator = Operator::start_with(&space.name, &kubeconfig, ALONE);
             // What was answered is not delivered again.
             if answered.is_none() {
-                deliver(space, &operator, &delivery(start, false)).await;
+                until_delivered(space, &operator, &delivery(start, false)).await;
             }
             shop.until_left("staging", number).await;
             assert_eq!(
