@@ -315,7 +315,12 @@ fn covered(environment: &Environment) -> BTreeSet<String> {
     let named = rule.flat_map(|rule| rule.pipelines.iter());
     let status = environment.status.iter();
     let run = status.flat_map(|status| status.current.iter().chain(&status.desired));
-    let run = run.flat_map(|deployed| deployed.members.iter().map(|member| &member.pipeline));
+    // Where sets are not made any more, what has gone alone since is in none.
+    let (in_set, alone): (Vec<_>, Vec<_>) = run.partition(|run| !run.members.is_empty());
+    let alone: BTreeSet<&String> = alone.into_iter().map(|run| &run.pipeline).collect();
+    let members = in_set.into_iter().flat_map(|run| &run.members);
+    let run = members.map(|member| &member.pipeline);
+    let run = run.filter(|pipeline| !alone.contains(pipeline));
     named.chain(run).cloned().collect()
 }
 
