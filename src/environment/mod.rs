@@ -19,6 +19,7 @@ pub mod observed;
 pub mod plan;
 pub mod probe;
 pub mod render;
+pub mod set;
 pub mod slo;
 pub mod status;
 

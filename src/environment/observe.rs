@@ -14,10 +14,10 @@ use kube::{Resource, ResourceExt};
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
     Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Record, Rules,
-    Source,
+    Sets, Source,
 };
-use super::render;
 use super::slo::{Answer, Answers};
+use super::{render, set};
 use crate::check;
 use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
@@ -58,14 +58,16 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let sources: Vec<Source> = sources
         .map(|name| read_source(caches, &key, name))
         .collect();
-    Observed {
+    let (releases, alone) = releases(caches, environment, &sources, &promotions);
+    let mut seen = Observed {
         owner: environment.controller_owner_ref(&()).unwrap_or_default(),
         generation: environment.metadata.generation.unwrap_or_default(),
         created_at: created_at(environment.as_ref()),
         is_deleted: environment.metadata.deletion_timestamp.is_some(),
         status: environment.status.clone().unwrap_or_default(),
         taken: all.iter().map(|promotion| promotion.name_any()).collect(),
-        releases: releases(caches, environment, &sources),
+        releases,
+        sets: Sets::default(),
         decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
         rollouts: spec
             .rollouts
@@ -95,7 +97,9 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         migrations,
         spec,
         key,
-    }
+    };
+    set::unite(&mut seen, &alone);
+    seen
 }
 
 /// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
@@ -251,6 +255,10 @@ fn read_promotion(promotion: &Promotion) -> Record {
 fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
     let key = Key::new(of.namespace.clone(), name);
     let found = caches.environments.get(&key);
+    let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
+    let sets = promotions.iter();
+    let sets = sets.filter_map(|promotion| set::of_record(&promotion.spec));
+    let covered = found.as_ref().map(|environment| covered(environment));
     let good = found.map(|environment| {
         let status = environment.status.clone().unwrap_or_default();
         // Without a status its holds are not known, and nothing that may be held is good.
@@ -265,7 +273,6 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
             .into_iter()
             .filter_map(|hold| Some((hold.release?, hold.reason)))
             .collect();
-        let promotions = caches.promotions.children_of(ObjectKind::Environment, &key);
         let has_succeeded = |promotion: &&Arc<Promotion>| {
             let phase = promotion.status.as_ref().and_then(|status| status.phase);
             phase == Some(PromotionPhase::Succeeded)
@@ -297,12 +304,34 @@ fn read_source(caches: &Caches, of: &Key, name: &str) -> Source {
     Source {
         name: name.to_owned(),
         good,
+        sets: sets.collect(),
+        covered: covered.unwrap_or_default(),
     }
 }
 
+/// Pipelines whose Releases come to an Environment in sets, or run there in one.
+fn covered(environment: &Environment) -> BTreeSet<String> {
+    let rule = environment.spec.promotion.set.iter();
+    let named = rule.flat_map(|rule| rule.pipelines.iter());
+    let status = environment.status.iter();
+    let run = status.flat_map(|status| status.current.iter().chain(&status.desired));
+    // Where sets are not made any more, what has gone alone since is in none.
+    let (in_set, alone): (Vec<_>, Vec<_>) = run.partition(|run| !run.members.is_empty());
+    let alone: BTreeSet<&String> = alone.into_iter().map(|run| &run.pipeline).collect();
+    let members = in_set.into_iter().flat_map(|run| &run.members);
+    let run = members.map(|member| &member.pipeline);
+    let run = run.filter(|pipeline| !alone.contains(pipeline));
+    named.chain(run).cloned().collect()
+}
+
 /// Releases of the Pipelines that it takes from: those that it names, or those that the Environments
-/// before it run.
-fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> Vec<Arc<Release>> {
+/// before it run; and those of sets on record. And which of the Pipelines may bring Releases alone.
+fn releases(
+    caches: &Caches,
+    environment: &Environment,
+    sources: &[Source],
+    promotions: &[Record],
+) -> (Vec<Arc<Release>>, BTreeSet<String>) {
     let namespace = environment.namespace().unwrap_or_default();
     let of = |name: &str| Key::new(namespace.clone(), name);
     let good = sources.iter().filter_map(|source| source.good.as_ref());
@@ -312,7 +341,13 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
         Some(release.spec.pipeline.clone())
     });
     let named = environment.spec.promotion.from.pipelines.iter().cloned();
-    let pipelines: BTreeSet<String> = named.chain(behind).collect();
+    // A set is no object: its members are, as its records name them.
+    let known = sources.iter().flat_map(|source| source.sets.values());
+    let known = known.flat_map(|set| &set.members);
+    let own = promotions.iter().flat_map(|record| &record.spec.members);
+    let members = known.chain(own).map(|member| member.pipeline.clone());
+    let alone: BTreeSet<String> = named.chain(behind).collect();
+    let pipelines: BTreeSet<String> = alone.iter().cloned().chain(members).collect();
     let releases = pipelines.iter().flat_map(|pipeline| {
         caches
             .releases
@@ -320,10 +355,10 @@ fn releases(caches: &Caches, environment: &Environment, sources: &[Source]) -> V
     });
     // The label is how they are found; what they say themselves is what counts. A library, which has no images, is nothing
     // that Rollouts could run.
-    releases
+    let releases = releases
         .filter(|release| pipelines.contains(&release.spec.pipeline))
-        .filter(|release| !release.spec.images.is_empty())
-        .collect()
+        .filter(|release| !release.spec.images.is_empty());
+    (releases.collect(), alone)
 }
 
 fn decisions<'a>(

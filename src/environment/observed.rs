@@ -18,7 +18,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::secret::Secrets;
 use crate::promotion::api::{PromotionSpec, PromotionStatus};
-use crate::release::api::{ImageRef, Release};
+use crate::release::api::{ImageRef, Release, ReleaseRef};
 use crate::rollout::api::Phase;
 
 /// What every question for signatures begins with.
@@ -53,8 +53,10 @@ pub struct Observed {
     pub secrets: Secrets,
     /// Every name that a Promotion of this Environment has, also of one that is about to go.
     pub taken: BTreeSet<String>,
-    /// Releases of the Pipelines that matter here.
+    /// Releases of the Pipelines that matter here; those that are promoted as one look like one.
     pub releases: Vec<Arc<Release>>,
+    /// Releases that are promoted as one.
+    pub sets: Sets,
     /// The Environments that it takes Releases from.
     pub sources: Vec<Source>,
     /// What people decided about it and its Promotions, in the order in which they did.
@@ -75,6 +77,28 @@ pub struct Observed {
     pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
     /// Why the operator promotes nothing, if it does not.
     pub frozen: Option<Frozen>,
+}
+
+/// Releases that are promoted as one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sets {
+    /// Releases of their Pipelines, and of those that go alone.
+    pub members: Vec<Arc<Release>>,
+    /// The sets that are known, by the name of the Release that each looks like.
+    pub known: BTreeMap<String, Set>,
+    /// Why none is made of the newest Releases, where one should be.
+    pub notice: Option<String>,
+}
+
+/// Releases that are promoted as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its name, which stands where that of a Pipeline stands.
+    pub pipeline: String,
+    /// Its members, by Pipeline.
+    pub members: Vec<ReleaseRef>,
+    /// Whether such sets are still made.
+    pub may_come: bool,
 }
 
 /// Why an operator promotes nothing at all.
@@ -158,6 +182,10 @@ pub struct Source {
     pub name: String,
     /// What is good there; `None` where there is no such Environment.
     pub good: Option<Good>,
+    /// The sets that its records know.
+    pub sets: BTreeMap<String, Set>,
+    /// Pipelines whose Releases come to it in sets, or run there in one.
+    pub covered: BTreeSet<String>,
 }
 
 /// What is good in an Environment.

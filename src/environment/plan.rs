@@ -6,6 +6,7 @@
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
 //! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
 //!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
+//! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
 //! - `rollouts`: whether it runs;
 //! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
@@ -33,6 +34,7 @@ mod gates;
 mod history;
 mod incident;
 mod keep;
+mod member;
 mod migrate;
 mod migrated;
 mod overrule;
@@ -179,7 +181,9 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(seen: &'a Observed, now: Timestamp) -> Self {
-        let order = Order::of(&seen.releases);
+        let sets = seen.sets.known.iter();
+        let sets = sets.map(|(name, set)| (name, set.members.as_slice()));
+        let order = Order::of(&seen.releases).with_sets(&seen.sets.members, sets);
         let history = History::read(seen, &order);
         let rule = seen.spec.incidents.as_ref();
         Self {
@@ -201,6 +205,9 @@ impl<'a> Draft<'a> {
     fn decide(&mut self) {
         if let Some(until) = self.rulings.until {
             self.wake_at(until);
+        }
+        if let Some(notice) = &self.seen.sets.notice {
+            self.notice(notice.clone());
         }
         if let Some(name) = self.unknown_rollout() {
             self.notice(format!("waits until it is known what Rollout {name} runs"));

@@ -9,6 +9,7 @@ mod cluster; // what others do
 mod database; // a database, and what is done to it
 mod guard; // what must hold when something starts
 mod server; // what becomes of writes
+mod set; // Releases that are promoted as one
 mod turn; // who acts when
 mod view; // what stories look at
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline_run::api::{GateVerdict, Latency};
-use crate::release::api::ImageRef;
+use crate::release::api::{ImageRef, ReleaseRef};
 use crate::schema::{self, closed_set};
 
 mod incident;
@@ -84,6 +84,10 @@ pub struct PromotionSpec {
     /// Name of the Pipeline that made the Release.
     #[schemars(transform = schema::name)]
     pub pipeline: String,
+    /// The Releases that are promoted as one, where it is a set: `release` has its name then, and `pipeline` that of the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<8>)]
+    pub members: Vec<ReleaseRef>,
     /// The images of the Release by name; 1 to 32.
     #[schemars(length(min = 1), transform = schema::by_name::<32>)]
     pub images: Vec<ImageRef>,

@@ -148,6 +148,18 @@ pub struct ImageRef {
     pub reference: String,
 }
 
+/// A Release, with the Pipeline that made it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseRef {
+    /// Name of the Pipeline. Example: `shop-api`.
+    #[schemars(transform = schema::name)]
+    pub pipeline: String,
+    /// Name of the Release. Example: `shop-api-91ac02`.
+    #[schemars(transform = schema::record_name)]
+    pub release: String,
+}
+
 impl From<&Image> for ImageRef {
     fn from(image: &Image) -> Self {
         Self {

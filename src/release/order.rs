@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::api::Release;
+use super::api::{Release, ReleaseRef};
 
 /// Releases of one namespace, by name.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,9 @@ pub struct Order<'a> {
     with_change: HashMap<&'a str, Vec<&'a str>>,
     /// The Releases that say of another one that it is the one before.
     after: HashMap<&'a str, Vec<&'a str>>,
+    /// Releases that stand for several that are promoted as one, each with those, and the order that these are in.
+    sets: BTreeMap<String, &'a [ReleaseRef]>,
+    members: Option<Box<Order<'a>>>,
 }
 
 impl<'a> Order<'a> {
@@ -40,6 +43,68 @@ impl<'a> Order<'a> {
             order.count(name_of(release));
         }
         order
+    }
+
+    /// The same, where some of the Releases stand for several that are promoted as one. A set is newer than another one by its
+    /// members.
+    pub fn with_sets(
+        self,
+        members: &'a [Arc<Release>],
+        sets: impl Iterator<Item = (&'a String, &'a [ReleaseRef])>,
+    ) -> Self {
+        Self {
+            sets: sets.map(|(name, of)| (name.clone(), of)).collect(),
+            members: Some(Box::new(Self::of(members))),
+            ..self
+        }
+    }
+
+    /// The Releases that one stands for, as far as they are there: itself, or the members of a set.
+    pub fn parts(&self, name: &str) -> Vec<&'a Release> {
+        let Some(of) = self.sets.get(name) else {
+            return self.get(name).into_iter().collect();
+        };
+        of.iter()
+            .filter_map(|member| self.part(&member.release))
+            .collect()
+    }
+
+    /// The Release of that name, be it alone or a member of a set.
+    pub fn part(&self, name: &str) -> Option<&'a Release> {
+        let members = self.members.as_ref();
+        let member = members.and_then(|members| members.get(name));
+        member.or_else(|| self.get(name))
+    }
+
+    /// Whether one set is newer than another: some of its members are, or it has more, and none is older. Where they contradict
+    /// each other the younger is.
+    fn is_newer_set(&self, one: (&str, &[ReleaseRef]), other: (&str, &[ReleaseRef])) -> bool {
+        let Some(order) = &self.members else {
+            return false;
+        };
+        let ((one, these), (other, those)) = (one, other);
+        let pairs = || {
+            these.iter().filter_map(|this| {
+                let mut those = those.iter();
+                let that = those.find(|that| that.pipeline == this.pipeline)?;
+                Some((this.release.as_str(), that.release.as_str()))
+            })
+        };
+        let has_newer = pairs().any(|(this, that)| order.is_newer(this, that));
+        let has_older = pairs().any(|(this, that)| order.is_newer(that, this));
+        match (has_newer, has_older) {
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => these.len() > those.len(),
+            (true, true) => self.is_younger(one, other),
+        }
+    }
+
+    fn is_younger(&self, one: &str, other: &str) -> bool {
+        match (self.get(one), self.get(other)) {
+            (Some(one), Some(other)) => age(one) > age(other),
+            _ => false,
+        }
     }
 
     /// Counts what comes before a Release, and before all that come before it.
@@ -74,10 +139,10 @@ impl<'a> Order<'a> {
         if one == other {
             return false;
         }
-        let is_younger = || match (self.get(one), self.get(other)) {
-            (Some(one), Some(other)) => age(one) > age(other),
-            _ => false,
-        };
+        if let (Some(these), Some(those)) = (self.sets.get(one), self.sets.get(other)) {
+            return self.is_newer_set((one, these), (other, those));
+        }
+        let is_younger = || self.is_younger(one, other);
         // What the records say the wrong way round as well says nothing.
         if self.contains(one, other) {
             return !self.contains(other, one) || is_younger();

@@ -212,12 +212,23 @@ pub fn releases_between(
     };
     let mut found = Vec::new();
     for deployed in desired.iter().filter(is_used) {
-        let mut next = find(&deployed.release);
-        while let Some(release) = next.take().filter(|release| !is_stable(release)) {
-            if found.len() < MAX_RELEASES {
-                next = release.spec.previous.as_deref().and_then(&find);
+        let members = deployed.members.iter().map(|member| &member.release);
+        let alone = Some(&deployed.release).filter(|_| deployed.members.is_empty());
+        let first = members.chain(alone).filter_map(|name| find(name));
+        // Of a set the Rollout has what its own images come from.
+        let has_own = |release: &&Arc<Release>| {
+            let mut images = release.spec.images.iter();
+            images.any(|image| source.images.values().any(|name| *name == image.name))
+        };
+        let is_set = !deployed.members.is_empty();
+        for first in first.filter(|first| !is_set || has_own(&first)) {
+            let mut next = Some(first);
+            while let Some(release) = next.take().filter(|release| !is_stable(release)) {
+                if found.len() < MAX_RELEASES {
+                    next = release.spec.previous.as_deref().and_then(&find);
+                }
+                found.push(release);
             }
-            found.push(release);
         }
     }
     found

@@ -14,10 +14,18 @@ use crate::schema::{self, closed_set};
 #[schemars(transform = schema::Rules(&[
     ("!has(self.maxHold) || self.order == 'Latest'",
      "promotion.maxHold is for order Latest: in order, nothing is passed over"),
+    ("!has(self.set) || !has(self.from.pipelines) || self.set.pipelines.all(name, name in self.from.pipelines)",
+     "promotion.set.pipelines names Pipelines that promotion.from.pipelines does not: add them there, or take them out of the set"),
+    ("!has(self.set) || !has(self.from.pipelines) || !(self.set.name in self.from.pipelines)",
+     "promotion.set.name stands where the name of a Pipeline stands, and promotion.from.pipelines has one of that name: give the set another"),
 ]))]
 pub struct PromotionRule {
     /// Where Releases come from: exactly one of `pipelines` and `environments`.
     pub from: PromotionSource,
+    /// Pipelines whose Releases are promoted as one: all of a set start together, or none does, and all go back. Default: each
+    /// goes its own way, unless the Environments before this one promote them as a set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<ReleaseSet>,
     /// Who starts a promotion: `Auto`, every newer Release is a candidate at once; `Manual`, only a
     /// Decision `Promote` makes one. Default `Auto`.
     #[serde(default)]
@@ -44,6 +52,35 @@ pub struct PromotionRule {
     /// `Production`, else `Direct`. Example: `Direct`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_changes: Option<TemplateChanges>,
+}
+
+/// Pipelines whose Releases are promoted as one.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseSet {
+    /// Name of the set. It stands in the status and in Promotions where the name of a Pipeline stands, and its Releases are called
+    /// `<name>-<12 hex digits>`, after what is in them. No Pipeline of the namespace may have it. Example: `shop`.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// Names of the Pipelines, 2 to 8. Their images have names of their own. Example: `[shop-api, shop-web]`.
+    #[schemars(length(min = 2), transform = schema::names::<8>)]
+    pub pipelines: Vec<String>,
+    /// Which of their Releases belong together: `Commit`, those that were built from the same commit, once every Pipeline has one;
+    /// `Newest`, the newest of each that may come. Default `Commit`.
+    #[serde(default)]
+    pub together: SetRule,
+}
+
+closed_set! {
+    /// Which Releases of several Pipelines belong together.
+    #[derive(Default)]
+    pub enum SetRule {
+        /// Those of the same commit.
+        #[default]
+        Commit,
+        /// The newest of each.
+        Newest,
+    }
 }
 
 closed_set! {

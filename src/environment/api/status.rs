@@ -9,7 +9,7 @@ use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
-use crate::release::api::ImageRef;
+use crate::release::api::{ImageRef, ReleaseRef};
 use crate::schema::{self, closed_set};
 
 closed_set! {
@@ -118,6 +118,10 @@ pub struct Deployed {
     /// Name of the Promotion that brought it.
     #[schemars(transform = schema::record_name)]
     pub promotion: String,
+    /// The Releases that it stands for, where it is a set; the name of the set is in `pipeline`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<8>)]
+    pub members: Vec<ReleaseRef>,
     /// Its images by name.
     #[schemars(transform = schema::by_name::<32>)]
     pub images: Vec<ImageRef>,

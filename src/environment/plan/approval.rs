@@ -171,20 +171,20 @@ impl<'a> Draft<'a> {
 
     /// Names and addresses of everybody who wrote what the Release would bring here.
     fn authors(&self, entry: &Entry<'a>) -> BTreeSet<String> {
-        let current = self.history.good(&entry.record.spec.pipeline);
-        let current = current.map(Entry::release);
         let mut authors = BTreeSet::new();
-        let mut next = Some(entry.release());
-        for _ in 0..MAX_RELEASES {
-            let Some(release) = next.filter(|name| Some(*name) != current) else {
-                break;
-            };
-            let Some(release) = self.order.get(release) else {
-                break;
-            };
-            let commits = release.spec.changes.iter().chain([&release.spec.commit]);
-            authors.extend(commits.flat_map(names_of));
-            next = release.spec.previous.as_deref();
+        for part in self.parts(entry.release(), &entry.record.spec.pipeline) {
+            let mut next = Some(part.release);
+            for _ in 0..MAX_RELEASES {
+                let Some(release) = next.filter(|name| Some(*name) != part.before) else {
+                    break;
+                };
+                let Some(release) = self.order.part(release) else {
+                    break;
+                };
+                let commits = release.spec.changes.iter().chain([&release.spec.commit]);
+                authors.extend(commits.flat_map(names_of));
+                next = release.spec.previous.as_deref();
+            }
         }
         authors
     }

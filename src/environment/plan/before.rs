@@ -29,7 +29,7 @@ impl<'a> Draft<'a> {
         if let Some(end) = self.vetoed(entry) {
             return Some(end);
         }
-        if let Some(text) = self.outdated(entry) {
+        if let Some(text) = self.set_problem(entry).or_else(|| self.outdated(entry)) {
             let by = SLIPWAY.to_owned();
             return Some((PromotionPhase::Superseded, "Superseded", by, text));
         }
@@ -73,7 +73,9 @@ impl<'a> Draft<'a> {
     fn vetoed(&self, entry: &Entry<'a>) -> Option<End> {
         let release = entry.release();
         let veto = self.seen.decisions.iter().rev().find(|act| {
-            act.spec.action == DecisionAction::Veto && act.spec.release.as_deref() == Some(release)
+            let named = act.spec.release.as_deref();
+            let is_meant = named.is_some_and(|named| self.has_part(release, named));
+            act.spec.action == DecisionAction::Veto && is_meant
         });
         if let Some(ruling) = self.rulings.of(release)
             && veto.is_some_and(|veto| Time(veto.at) == ruling.hold.at)

@@ -125,6 +125,11 @@ impl Wish {
             environment: seen.key.name.clone(),
             release: self.release.clone(),
             pipeline: self.pipeline.clone(),
+            members: seen
+                .sets
+                .known
+                .get(&self.release)
+                .map_or_else(Vec::new, |set| set.members.clone()),
             images: self.images.clone(),
             kind: self.kind,
             attempt: attempt.unwrap_or(u32::MAX),
@@ -236,11 +241,14 @@ impl Draft<'_> {
     }
 
     fn promote(&self, name: &str, at: Moment) -> Result<Option<Wish>, String> {
-        let Some(release) = self.order.get(name) else {
+        // What is in a set comes with all of it.
+        let found = self.order.get(name).or_else(|| self.set_with(name));
+        let Some(release) = found else {
             return Err(format!(
                 "there is no Release {name} that may come here; look at kubectl get releases.slipway.dev"
             ));
         };
+        let name = release.metadata.name.as_deref().unwrap_or(name);
         if self.was_alive(at, |entry| entry.release() == name) {
             return Ok(None);
         }

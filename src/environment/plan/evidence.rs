@@ -7,7 +7,7 @@ use super::history::Entry;
 use crate::gate::{self, Evidence};
 use crate::pipeline::api::{Gate, StageType};
 use crate::pipeline_run::api::{GateVerdict, ReportSummary, StagePhase, StageStatus};
-use crate::release::api;
+use crate::release::api::{self, Release};
 
 /// Name of the gate.
 pub(super) const EVIDENCE: &str = "evidence";
@@ -19,31 +19,26 @@ impl<'a> Draft<'a> {
         if rules.is_empty() {
             return None;
         }
-        let Some(release) = self.order.get(entry.release()) else {
-            let text = format!("the Release {} is gone", entry.release());
-            return Some(gate(EVIDENCE, Some(text), None));
-        };
-        let stages = stages_of(&release.spec.evidence);
-        let current = self.history.good(&entry.record.spec.pipeline);
-        let current = current.filter(|current| current.release() != entry.release());
-        let baseline = current.and_then(|current| self.order.get(current.release()));
-        let evidence = Evidence {
-            stages: &stages,
-            // What was made is for the gates of the Pipeline: no rule of an Environment asks for its size.
-            made: &[],
-            baseline: baseline.map(|baseline| &baseline.spec.evidence),
-        };
         let rules: Vec<Gate> = rules.iter().map(EvidenceRule::gate).collect();
-        let verdicts = gate::judge_all(&rules, &[], &evidence, self.now);
-        let said = |verdict: &GateVerdict| {
-            let message = verdict.message.as_deref().unwrap_or("it does not hold");
-            format!("{}: {message}", verdict.name)
-        };
-        let bad: Vec<String> = verdicts
-            .iter()
-            .filter(|verdict| gate::blocks(verdict))
-            .map(said)
-            .collect();
+        let parts = self.parts(entry.release(), &entry.record.spec.pipeline);
+        let mut bad: Vec<String> = Vec::new();
+        for part in &parts {
+            let Some(release) = self.order.part(part.release) else {
+                let text = format!("the Release {} is gone", part.release);
+                return Some(gate(EVIDENCE, Some(text), None));
+            };
+            let before = part.before.filter(|before| *before != part.release);
+            let baseline = before.and_then(|before| self.order.part(before));
+            let of = (parts.len() > 1).then_some(part.release);
+            bad.extend(
+                self.lacking(&rules, release, baseline)
+                    .into_iter()
+                    .map(|text| match of {
+                        Some(name) => format!("{name}: {text}"),
+                        None => text,
+                    }),
+            );
+        }
         if bad.is_empty() {
             return Some(gate(EVIDENCE, None, None));
         }
@@ -57,6 +52,29 @@ impl<'a> Draft<'a> {
             state: CandidateGateState::Failed,
             ..failed
         })
+    }
+
+    /// What the evidence of one Release lacks.
+    fn lacking(
+        &self,
+        rules: &[Gate],
+        release: &Release,
+        baseline: Option<&Release>,
+    ) -> Vec<String> {
+        let stages = stages_of(&release.spec.evidence);
+        let evidence = Evidence {
+            stages: &stages,
+            // What was made is for the gates of the Pipeline: no rule of an Environment asks for its size.
+            made: &[],
+            baseline: baseline.map(|baseline| &baseline.spec.evidence),
+        };
+        let verdicts = gate::judge_all(rules, &[], &evidence, self.now);
+        let said = |verdict: &GateVerdict| {
+            let message = verdict.message.as_deref().unwrap_or("it does not hold");
+            format!("{}: {message}", verdict.name)
+        };
+        let bad = verdicts.iter().filter(|verdict| gate::blocks(verdict));
+        bad.map(said).collect()
     }
 }
 

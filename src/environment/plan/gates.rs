@@ -128,7 +128,13 @@ impl<'a> Draft<'a> {
             .filter(|ruling| !ruling.is_silent);
         let of_this = of_this.map(|ruling| {
             let reason = &ruling.hold.reason;
-            format!("{reason}; a Decision Resume that names the Release lifts it")
+            let member = ruling.hold.release.as_deref();
+            let member = member.filter(|member| *member != entry.release());
+            let named = member.map_or_else(
+                || "the Release".to_owned(),
+                |name| format!("Release {name}"),
+            );
+            format!("{reason}; a Decision Resume that names {named} lifts it")
         });
         let pipeline = &entry.record.spec.pipeline;
         let pinned = self.rulings.pinned_against(entry.release(), pipeline);

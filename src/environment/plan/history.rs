@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Act, Followed, Moment, Observed, Record};
 use super::keep::LOST;
+use super::member::by_image;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
 use crate::promotion::api::{
@@ -100,7 +101,7 @@ impl<'a> Entry<'a> {
         )
     }
 
-    fn deployed(&self) -> Deployed {
+    fn deployed(&self, images: &[String]) -> Deployed {
         let spec = &self.record.spec;
         let since = self.started_at.unwrap_or(self.record.created_at);
         let has_failed = self.phase == PromotionPhase::Failed;
@@ -108,7 +109,8 @@ impl<'a> Entry<'a> {
             pipeline: spec.pipeline.clone(),
             release: spec.release.clone(),
             promotion: self.name().to_owned(),
-            images: spec.images.clone(),
+            members: spec.members.clone(),
+            images: of(&spec.images, images),
             since: Time(since),
             healthy_since: None,
             healthy_seconds: None,
@@ -246,12 +248,16 @@ impl<'a> History<'a> {
             .collect();
         pipelines.sort_unstable();
         pipelines.dedup();
-        pipelines
-            .into_iter()
-            .filter_map(pick)
-            .map(Entry::deployed)
+        let all = by_image(pipelines.into_iter().filter_map(pick).collect());
+        all.into_iter()
+            .map(|(entry, images)| entry.deployed(&images))
             .collect()
     }
+}
+
+fn of(images: &[ImageRef], names: &[String]) -> Vec<ImageRef> {
+    let of = images.iter().filter(|image| names.contains(&image.name));
+    of.cloned().collect()
 }
 
 /// Records of migrations alone. One without a status begins anew, and finds what it has done in its Jobs; one that others came

@@ -251,6 +251,7 @@ fn spec_of(environment: &str, deployed: &Deployed, number: u32) -> PromotionSpec
         environment: environment.to_owned(),
         release: deployed.release.clone(),
         pipeline: deployed.pipeline.clone(),
+        members: deployed.members.clone(),
         images: deployed.images.clone(),
         kind: PromotionKind::Promote,
         attempt: attempt.and_then(|text| text.parse().ok()).unwrap_or(1),

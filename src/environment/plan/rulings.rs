@@ -4,16 +4,19 @@
 //! Promotions are on it too, so the loss of a status loses no hold. A hold that a later Promotion of the
 //! same Release got past is over, even if the Decision that lifted it was deleted since.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::Hold;
-use super::super::observed::{Act, Moment, Observed};
+use super::super::observed::{Act, Moment, Observed, Set};
 use super::history::{Entry, History};
 use super::migrated::STUCK;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::condition::truncate;
 use crate::promotion::api::{MigrationState, PromotionPhase};
+use crate::release::api::ReleaseRef;
 use crate::release::order::Order;
 
 /// Who acts when nobody asked.
@@ -35,6 +38,8 @@ pub(super) struct Rulings {
     pub(super) pins: Vec<Pin>,
     /// When one of them ends by itself.
     pub(super) until: Option<Timestamp>,
+    /// The sets that are known.
+    sets: BTreeMap<String, Set>,
 }
 
 /// A Release at which the Environment stays.
@@ -79,7 +84,10 @@ impl Rulings {
                 .map(|act| (act.moment(), Event::Act(act))),
         );
         line.sort_by_key(|(at, _)| *at);
-        let mut rulings = Self::default();
+        let mut rulings = Self {
+            sets: seen.sets.known.clone(),
+            ..Self::default()
+        };
         for (_, event) in line {
             match event {
                 Event::Hold(ruling) => rulings.add(ruling),
@@ -107,22 +115,37 @@ impl Rulings {
         all.map(|ruling| &ruling.hold)
     }
 
-    /// What holds one Release.
+    /// What holds one Release: itself, or one that is in it.
     pub(super) fn of(&self, release: &str) -> Option<&Ruling> {
-        let of = |ruling: &&Ruling| ruling.hold.release.as_deref() == Some(release);
-        self.holds.iter().find(of)
+        let of = |name: &str| {
+            let mut holds = self.holds.iter();
+            holds.find(|ruling| ruling.hold.release.as_deref() == Some(name))
+        };
+        let mut members = self.members(release);
+        of(release).or_else(|| members.find_map(|member| of(&member.release)))
+    }
+
+    fn members(&self, release: &str) -> impl Iterator<Item = &ReleaseRef> {
+        let set = self.sets.get(release);
+        set.into_iter().flat_map(|set| &set.members)
     }
 
     /// The pin that keeps a Release away: another of its Pipeline is to stay.
     pub(super) fn pinned_against(&self, release: &str, pipeline: &str) -> Option<&Hold> {
-        let is_pinned = |pin: &&Pin| pin.hold.release.as_deref() == Some(release);
+        let is_pinned = |pin: &&Pin| {
+            let pinned = pin.hold.release.as_deref();
+            let mut members = self.members(release);
+            pinned == Some(release) || members.any(|of| pinned == Some(of.release.as_str()))
+        };
         if self.pins.iter().any(|pin| is_pinned(&pin)) {
             return None;
         }
         let is_against = |pin: &&Pin| {
-            pin.pipeline
-                .as_deref()
-                .is_none_or(|pinned| pinned == pipeline)
+            let is_of = |pinned: &str| {
+                let mut members = self.members(release);
+                pinned == pipeline || members.any(|of| of.pipeline == pinned)
+            };
+            pin.pipeline.as_deref().is_none_or(is_of)
         };
         self.pins.iter().find(is_against).map(|pin| &pin.hold)
     }
@@ -198,7 +221,7 @@ impl Rulings {
         let Some(release) = act.spec.release.as_deref() else {
             return;
         };
-        let known = order.get(release).map(|release| &release.spec.pipeline);
+        let known = order.part(release).map(|release| &release.spec.pipeline);
         let recorded = || {
             history
                 .last_of(release)

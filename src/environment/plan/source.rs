@@ -32,6 +32,9 @@ impl<'a> Draft<'a> {
     /// Whether a Release may come by itself: it is good in the Environments before this one. In order, one that has been
     /// followed by another there has its turn all the same.
     pub(super) fn is_available(&self, release: &str) -> bool {
+        if self.set(release).is_some_and(|set| !set.may_come) {
+            return false;
+        }
         match self.seen.spec.promotion.order {
             PromotionOrder::Latest => self.is_good_in(|good| good.current.contains(release)),
             PromotionOrder::InOrder => self.has_succeeded(release) && self.can_soak(release),
@@ -59,6 +62,9 @@ impl<'a> Draft<'a> {
         // It runs here, wherever else it does.
         if entry.is_config() {
             return None;
+        }
+        if let Some(problem) = self.set_problem(entry) {
+            return Some(problem);
         }
         if self.order.get(release).is_none() {
             return Some(format!("the Release {release} is gone"));

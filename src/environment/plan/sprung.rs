@@ -1,5 +1,7 @@
 //! What a Release was built from: whether it may come here from there, and whether that makes it a hotfix. No I/O.
 
+use kube::ResourceExt;
+
 use super::super::api::{CandidateGate, CandidateGateState, HotfixExemption};
 use super::Draft;
 use super::gates::{Gates, gate};
@@ -9,11 +11,15 @@ impl<'a> Draft<'a> {
     /// Whether the Release comes from a branch or a tag that may come here; nothing where every one may.
     pub(super) fn ref_gate(&self, entry: &Entry<'a>) -> Option<CandidateGate> {
         let rule = self.seen.spec.protection.sources.as_ref()?;
-        let git_ref = self.git_ref(entry.release())?;
-        let text = (!rule.takes(git_ref)).then(|| {
+        let parts = self.order.parts(entry.release());
+        if parts.is_empty() {
+            return None;
+        }
+        let stray = parts.iter().find(|part| !rule.takes(&part.spec.git_ref));
+        let text = stray.map(|stray| {
+            let (name, git_ref) = (stray.name_any(), &stray.spec.git_ref);
             format!(
-                "{} was built from {git_ref}, and protection.sources takes {}",
-                entry.release(),
+                "{name} was built from {git_ref}, and protection.sources takes {}",
                 rule.shown()
             )
         });
@@ -29,10 +35,13 @@ impl<'a> Draft<'a> {
 
     /// Whether a Release is a hotfix, and so does not wait for this.
     pub(super) fn is_spared(&self, release: &str, from: HotfixExemption) -> bool {
-        let rule = self.seen.spec.protection.hotfixes.as_ref();
-        let git_ref = self.git_ref(release);
-        let is_hotfix = rule.zip(git_ref).filter(|(rule, from)| rule.has(from));
-        is_hotfix.is_some_and(|(rule, _)| rule.exempts(from))
+        let Some(rule) = self.seen.spec.protection.hotfixes.as_ref() else {
+            return false;
+        };
+        // What runs already is no part of the repair.
+        let parts = self.changed_parts(release);
+        let are_hotfixes = parts.iter().all(|part| rule.has(&part.spec.git_ref));
+        !parts.is_empty() && are_hotfixes && rule.exempts(from)
     }
 
     /// Adds a gate. One that stands against a hotfix, which does not wait for it, has passed; that is told, and goes on record.
@@ -46,7 +55,8 @@ impl<'a> Draft<'a> {
         if gate.state.lets_pass() || !self.is_spared(release, from) {
             return gates.add(gate);
         }
-        let git_ref = self.git_ref(release).unwrap_or_default();
+        let parts = self.changed_parts(release);
+        let git_ref = parts.first().map_or("", |part| part.spec.git_ref.as_str());
         let problem = gate.message.unwrap_or_default();
         gates.spared.push(format!(
             "{} does not count for a hotfix from {git_ref}",
@@ -58,10 +68,5 @@ impl<'a> Draft<'a> {
             until: None,
             ..gate
         });
-    }
-
-    fn git_ref(&self, release: &str) -> Option<&'a str> {
-        let release = self.order.get(release)?;
-        Some(release.spec.git_ref.as_str())
     }
 }

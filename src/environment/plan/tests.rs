@@ -6,6 +6,7 @@ mod incident;
 mod migrate;
 mod promotion;
 mod protection;
+mod set;
 mod smoke;
 mod template;
 

@@ -4,7 +4,7 @@
 //! | | what holds | where that is looked at |
 //! |---|---|---|
 //! | I1 | one promotion of an Environment is active, one migration of a database | `World::check`, `World::migrates` |
-//! | I2 | what should run changes by a promotion that has passed every gate, or the record says who let it pass; templates too | `World::check_promotion`, `World::check_start`, `World::check_templates` |
+//! | I2 | what should run changes by a promotion that has passed every gate, or the record says who let it pass; templates too | `World::check_promotion`, `World::check_start`, `World::check_templates`, `World::check_sets` |
 //! | I3 | no traffic moves before the migrations are verified | `World::check_migrations` |
 //! | I4 | nothing moves while it is looked at | `World::check_stillness` |
 //! | I5 | an approval counts once a person, for its Release and protection, and of neither author nor who asked | `World::check_promotion`, `World::check_start` |
@@ -17,6 +17,7 @@
 //! | I12 | every spec is looked at, a wrong one too | `World::check_at_rest` |
 
 mod event; // what happens, and where
+mod set; // Releases that are promoted as one
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -32,6 +32,7 @@ impl World {
             assert!(active.count() <= 1, "I1: {:?}", self.told(&name));
             Self::check_burns(&promotions);
             self.check_templates(&name, &promotions);
+            self.check_sets(&name);
             self.check_attempts(&name, &promotions);
             let spec = &self.object(ObjectKind::Environment, &name)["spec"];
             assert_eq!(*spec, self.specs[&name], "I8: {name}");
