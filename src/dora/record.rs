@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::DAY;
 use crate::model::key::short_hash;
@@ -192,6 +193,11 @@ impl Ledger {
         all.truncate(MAX_LINES);
         all.into_iter().map(|line| line.uid.as_str()).collect()
     }
+}
+
+/// The lines of a page, from the data of its object; nothing where that is none.
+pub fn read(data: &Value) -> Option<Vec<Line>> {
+    Vec::deserialize(data.get("lines")?).ok()
 }
 
 /// Since when promotions still count.

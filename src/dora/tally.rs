@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Ledger, Line};
 use super::{DAY, Window};
@@ -122,6 +122,36 @@ impl Tally {
         self.changes = count(changes.len());
         self.failed = count(changes.values().filter(|failed| **failed).count());
     }
+}
+
+/// What happened on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// Promotions forward that succeeded.
+    pub deployments: u32,
+    /// Deployments that failed, or were found to have failed.
+    pub failed: u32,
+}
+
+/// The days of a window, the oldest first; a day ends when the window does.
+pub fn days(ledger: &Ledger, window: Window, end: Timestamp) -> Vec<Day> {
+    let lines = ledger.lines();
+    let before = |days: u32| {
+        let span = SignedDuration::from_secs(i64::from(days) * DAY);
+        end.checked_sub(span).unwrap_or(Timestamp::MIN)
+    };
+    let days = (0..window.days()).rev().map(|ago| {
+        let (start, end) = (before(ago + 1), before(ago));
+        let mut day = Day::default();
+        let is_in = |line: &&&Line| start < line.finished_at && line.finished_at <= end;
+        let forward = lines.iter().filter(is_in);
+        for line in forward.filter(|line| line.kind != PromotionKind::Rollback) {
+            day.deployments += u32::from(line.phase == PromotionPhase::Succeeded);
+            day.failed += u32::from(has_failed(line, &lines));
+        }
+        day
+    });
+    days.collect()
 }
 
 /// Whether a deployment failed: it ended so, it has an incident, or the Environment went back from it.

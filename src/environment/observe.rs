@@ -11,7 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
-use serde::Deserialize;
 
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
@@ -25,6 +24,7 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::Caches;
 use crate::controller::ReconcileError;
+use crate::dora::record;
 use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::label;
@@ -254,10 +254,9 @@ fn ledger(caches: &Caches, key: &Key, uid: &str) -> Vec<Page> {
             && is_ours(revision.as_ref(), uid)
     };
     let pages = all.iter().filter(is_page).filter_map(|revision| {
-        let lines = revision.data.0.get("lines")?;
         Some(Page {
             target: Target::of(ObjectKind::ControllerRevision, revision.as_ref()),
-            lines: Vec::deserialize(lines).ok()?,
+            lines: record::read(&revision.data.0)?,
         })
     });
     let mut pages: Vec<Page> = pages.collect();

@@ -67,8 +67,9 @@ impl<'a> Draft<'a> {
             return (!known.says(&line)).then_some(line);
         }
         let was_lost = entry.is_recovered || record.status.reason.as_deref() == Some(LOST);
-        // One that was deleted and made again has another uid, and is the same promotion.
-        let is_again = was_lost && self.ledger.has_name(entry.name());
+        // One that was deleted and made again has another uid and no protection, and is the same promotion.
+        let is_restored = record.spec.policy_hash.is_none();
+        let is_again = (was_lost || is_restored) && self.ledger.has_name(entry.name());
         let has_ended = match entry.phase {
             PromotionPhase::Succeeded | PromotionPhase::Failed | PromotionPhase::RolledBack => true,
             PromotionPhase::Superseded

@@ -30,6 +30,7 @@ fn lines(world: &World) -> Vec<Line> {
 fn release(world: &mut World, number: u32, nature: Nature) {
     world.tick(600);
     world.release(number, nature);
+    world.tick(60);
     world.settle();
 }
 
