@@ -25,6 +25,7 @@ pub mod config;
 pub mod controller;
 pub mod crd;
 pub mod decision;
+pub mod dora;
 pub mod environment;
 pub mod error;
 pub mod expression;

@@ -54,6 +54,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/run/table.rs", Layer::Core),
     ("cli/promotion/table.rs", Layer::Core),
     ("cli/release/table.rs", Layer::Core),
+    ("cli/release/report/", Layer::Core),
+    ("cli/dora/", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),

@@ -185,9 +185,30 @@ impl Server {
         K: Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.listed(&api, labels, &self.namespace).await
+    }
+
+    /// Reads the objects with these labels in all namespaces.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn list_everywhere<K>(&self, labels: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        self.listed(&api, labels, "all namespaces").await
+    }
+
+    async fn listed<K>(&self, api: &Api<K>, labels: &str, of: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
         let list = api.list(&ListParams::default().labels(labels)).await;
         let list = list.map_err(|error| {
-            let what = format!("{} of {}", K::plural(&()), self.namespace);
+            let what = format!("{} of {of}", K::plural(&()));
             explain(&error, &what, &K::plural(&()), &self.address)
         })?;
         Ok(list.items)

@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod cluster;
 pub mod convert;
+pub mod dora;
 pub mod environment;
 pub mod file;
 pub mod manifest;
@@ -71,6 +72,10 @@ pub enum Command {
     /// Promotions: how one goes, and what became of its database.
     #[command(subcommand)]
     Promotion(promotion::Verb),
+    /// Show how well deliveries go: the five figures of DORA, of Environments and of all of them together.
+    ///
+    /// They are counted from what the operator writes down of every promotion, up to now. What is not known is shown as –.
+    Dora(dora::Args),
     /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
     Convert(convert::Args),
     /// Print a completion script for a shell.
@@ -185,6 +190,7 @@ pub fn run() -> ExitCode {
         Command::Run(verb) => run::run(verb, palette),
         Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
+        Command::Dora(args) => dora::run(args, palette),
         Command::Convert(args) => convert::run(args),
         Command::Completion { shell } => completion(*shell),
     };

@@ -110,6 +110,9 @@ impl Kind for EnvironmentKind {
         let slos = status.and_then(|status| status.get("slos")).cloned();
         let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
         cluster.metrics().slos(key, &slos.unwrap_or_default());
+        let dora = status.and_then(|status| status.get("dora")).cloned();
+        let dora = dora.and_then(|dora| serde_json::from_value(dora).ok());
+        cluster.metrics().dora(key, dora.as_ref());
         let open = status.map(|status| status.get("openIncidents").and_then(Value::as_i64));
         cluster
             .metrics()

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
-    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Record, Rules,
-    Sets, Source,
+        Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Page, Record,
+        Rules, Sets, Source,
 };
 use super::slo::{Answer, Answers};
 use super::{render, set};
@@ -23,8 +24,10 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::cluster::caches::Caches;
 use crate::controller::ReconcileError;
+use crate::dora::record;
 use crate::model::condition;
 use crate::model::key::Key;
+use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Job, Pod};
@@ -42,7 +45,9 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let uid = environment.uid().unwrap_or_default();
     let all = caches.promotions.children_of(ObjectKind::Environment, &key);
     // A namesake's records that are about to go with it count for nothing but their names.
-    let ours = all.iter().filter(|promotion| is_ours(promotion, &uid));
+    let ours = all
+        .iter()
+        .filter(|promotion| is_ours(promotion.as_ref(), &uid));
     let mut records: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
     records.sort_by_key(|record| {
         (
@@ -65,6 +70,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         created_at: created_at(environment.as_ref()),
         is_deleted: environment.metadata.deletion_timestamp.is_some(),
         status: environment.status.clone().unwrap_or_default(),
+        ledger: ledger(caches, &key, &uid),
         taken: all.iter().map(|promotion| promotion.name_any()).collect(),
         releases,
         sets: Sets::default(),
@@ -236,10 +242,30 @@ fn created_at<K: ResourceExt>(object: &K) -> Timestamp {
     created.map_or(Timestamp::MIN, |created| created.0)
 }
 
-fn is_ours(promotion: &Promotion, uid: &str) -> bool {
-    let owners = promotion.owner_references().iter();
+fn is_ours<K: ResourceExt>(record: &K, uid: &str) -> bool {
+    let owners = record.owner_references().iter();
     let mut environments = owners.filter(|owner| owner.kind == ObjectKind::Environment.kind());
-    environments.all(|owner| owner.uid == uid) && promotion.metadata.deletion_timestamp.is_none()
+    environments.all(|owner| owner.uid == uid) && record.meta().deletion_timestamp.is_none()
+}
+
+/// The pages of the ledger. One that cannot be read is left alone.
+fn ledger(caches: &Caches, key: &Key, uid: &str) -> Vec<Page> {
+    let revisions = &caches.controller_revisions;
+    let all = revisions.children_of(ObjectKind::Environment, key);
+    let is_page = |revision: &&Arc<ControllerRevision>| {
+        let component = revision.labels().get(label::COMPONENT);
+        component.is_some_and(|component| component == render::LEDGER)
+            && is_ours(revision.as_ref(), uid)
+    };
+    let pages = all.iter().filter(is_page).filter_map(|revision| {
+        Some(Page {
+            target: Target::of(ObjectKind::ControllerRevision, revision.as_ref()),
+            lines: record::read(&revision.data.0)?,
+        })
+    });
+    let mut pages: Vec<Page> = pages.collect();
+    pages.sort_by(|one, other| one.target.key.cmp(&other.target.key));
+    pages
 }
 
 fn read_promotion(promotion: &Promotion) -> Record {

@@ -13,6 +13,7 @@ use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
 use super::slo::Answers;
 use crate::check::{Ending, Outcome};
 pub use crate::decision::act::{Act, Moment};
+use crate::dora::record::Line;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -47,6 +48,8 @@ pub struct Observed {
     pub promotions: Vec<Record>,
     /// Records of migrations alone, in the order in which they came: of kind `Migrate` or `Contract`.
     pub migrations: Vec<Record>,
+    /// What counts of its Promotions, also of those that are pruned.
+    pub ledger: Vec<Page>,
     /// The Lease of its database, which is in the operator's own namespace.
     pub lock: Lock,
     /// The Secrets that its migrations name, as far as that matters now.
@@ -146,6 +149,15 @@ pub struct LiveRules {
     pub is_ours: bool,
     /// All of it.
     pub body: Value,
+}
+
+/// A page of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The object.
+    pub target: Target,
+    /// What is on it.
+    pub lines: Vec<Line>,
 }
 
 /// A Promotion.

@@ -14,6 +14,7 @@
 //! - `contract`: migrations that are asked for alone; `alone`: how they go;
 //! - `burn`: what is asked about SLOs, and what follows from the answers;
 //! - `incident`: what went wrong because of a promotion, and alerts that tell of it;
+//! - `ledger`: what counts of promotions that have ended, for the figures of deliveries;
 //! - `keep`: records that were lost, or that are too many; messages that are due;
 //! - `report`: the phase and the sentence that people read.
 //!
@@ -34,6 +35,7 @@ mod gates;
 mod history;
 mod incident;
 mod keep;
+mod ledger;
 mod member;
 mod migrate;
 mod migrated;
@@ -66,6 +68,8 @@ use super::api::{
 use super::observed::Observed;
 use super::slo::Watch;
 use super::{alert, render};
+use crate::dora::api::DoraStatus;
+use crate::dora::record::Ledger;
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
 use crate::model::span::after;
@@ -101,6 +105,8 @@ pub struct Memory {
     pub outbox: Outbox,
     /// The promotions whose effect on the SLOs is watched, the last one first.
     pub watches: Vec<Watch>,
+    /// How well deliveries go.
+    pub dora: Option<DoraStatus>,
     /// What is shown.
     pub shown: Shown,
 }
@@ -165,6 +171,8 @@ struct Draft<'a> {
     now: Timestamp,
     order: Order<'a>,
     history: History<'a>,
+    /// What counts of promotions that have ended, as far as it is written down.
+    ledger: Ledger,
     rulings: Rulings,
     /// The protection, and since when it has been so.
     policy: Policy,
@@ -192,6 +200,7 @@ impl<'a> Draft<'a> {
             now,
             rulings: Rulings::read(seen, &history, &order, now),
             policy: Policy::read(seen, now),
+            ledger: ledger::read(seen),
             order,
             history,
             gates: Gates::default(),
@@ -238,6 +247,7 @@ impl<'a> Draft<'a> {
             self.create(&wish);
         }
         self.keep_incidents();
+        self.keep_ledger();
         self.prune();
         self.send();
         // What waits for other servers comes last, and what they may refuse after that.
@@ -287,6 +297,7 @@ impl<'a> Draft<'a> {
             policy: Some(self.policy.clone()),
             watches: self.slos().watches,
             alerts: self.shown_alerts(),
+            dora: self.dora(),
             outbox: std::mem::take(&mut self.outbox),
             shown,
         }

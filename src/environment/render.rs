@@ -1,9 +1,12 @@
-//! The objects an Environment creates: Promotions, the Jobs of smoke tests and migrations, and the rules of SLOs. No I/O.
+//! The objects an Environment creates: Promotions and the ledger of them, the Jobs of smoke tests and migrations, and the rules of SLOs.
+//! No I/O.
 
 mod gate;
+mod ledger;
 mod migration;
 
 pub use gate::{gate_job, gate_job_name};
+pub use ledger::{LEDGER, ledger};
 
 use std::time::Duration;
 

@@ -63,6 +63,7 @@ pub fn status(
         open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),
         rules: rules(seen),
+        dora: memory.dora.clone(),
         outbox: outbox.entries().to_vec(),
     }
 }

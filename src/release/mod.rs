@@ -8,4 +8,5 @@ pub mod commit;
 pub mod file;
 pub mod notes;
 pub mod order;
+pub mod report;
 pub mod version;

@@ -9,6 +9,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::dora::Window;
+use crate::dora::api::{DoraShare, DoraSpan, DoraStatus, DoraWindow};
 use crate::environment::api::{SloState, SloStatus};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
@@ -37,7 +39,12 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     incidents: IncidentSeries,
     slos: SloSeries,
+    dora: DoraSeries,
 }
+
+/// The series of figures of deliveries, in the order of [`DoraSeries::values`].
+#[derive(Clone, Debug)]
+struct DoraSeries([GaugeVec; 6]);
 
 /// The series of incidents.
 #[derive(Clone, Debug)]
@@ -122,6 +129,7 @@ impl Metrics {
             )?,
             incidents: IncidentSeries::new(&registry)?,
             slos: SloSeries::new(&registry)?,
+            dora: DoraSeries::new(&registry)?,
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.leader.clone()))?;
@@ -215,6 +223,11 @@ impl Metrics {
         self.slos.show(key, slos);
     }
 
+    /// How well deliveries to an Environment go; what is not known has no series.
+    pub fn dora(&self, key: &Key, dora: Option<&DoraStatus>) {
+        self.dora.show(key, dora);
+    }
+
     /// How many incidents of an Environment are open; nothing, where it is gone.
     pub fn incidents(&self, key: &Key, open: Option<i64>) {
         let labels = [key.namespace.as_str(), key.name.as_str()];
@@ -245,6 +258,71 @@ impl Metrics {
         encoder.encode(&self.registry.gather(), &mut text)?;
         encoder.encode(&prometheus::default_registry().gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl DoraSeries {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help| {
+            let labels = ["namespace", "environment", "window"];
+            let series = GaugeVec::new(Opts::new(name, help), &labels)?;
+            registry.register(Box::new(series.clone()))?;
+            Ok::<_, prometheus::Error>(series)
+        };
+        Ok(Self([
+            gauge(
+                "dora_deployments",
+                "Promotions forward that succeeded in the window.",
+            )?,
+            gauge("dora_deployments_per_day", "The same per day.")?,
+            gauge(
+                "dora_lead_time_seconds",
+                "Median time from a commit to its deployment.",
+            )?,
+            gauge(
+                "dora_change_failure_ratio",
+                "Share of the changes that failed.",
+            )?,
+            gauge(
+                "dora_recovery_time_seconds",
+                "Median time from a failure until something good served again.",
+            )?,
+            gauge(
+                "dora_rework_ratio",
+                "Share of the deployments that nobody had planned.",
+            )?,
+        ]))
+    }
+
+    fn values(shown: &DoraWindow) -> [Option<f64>; 6] {
+        let ratio = |text: &str| text.parse::<f64>().ok();
+        // Seconds of a window fit any number exactly.
+        let seconds = |seconds: u64| Some(f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)));
+        let share = |share: Option<&DoraShare>| share.and_then(|share| ratio(&share.ratio));
+        let span = |span: Option<&DoraSpan>| span.and_then(|span| seconds(span.median_seconds));
+        [
+            Some(f64::from(shown.frequency.deployments)),
+            ratio(&shown.frequency.per_day),
+            span(shown.lead_time.as_ref()),
+            share(shown.change_failures.as_ref()),
+            span(shown.recovery_time.as_ref()),
+            share(shown.rework.as_ref()),
+        ]
+    }
+
+    fn show(&self, key: &Key, dora: Option<&DoraStatus>) {
+        for window in Window::ALL {
+            let labels = [key.namespace.as_str(), key.name.as_str(), window.as_str()];
+            let mut all = dora.iter().flat_map(|dora| &dora.windows);
+            let shown = all.find(|shown| shown.window == window.as_str());
+            let values = shown.map_or([None; 6], Self::values);
+            for (series, value) in self.0.iter().zip(values) {
+                match value {
+                    Some(value) => series.with_label_values(&labels).set(value),
+                    None => drop(series.remove_label_values(&labels)),
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
 mod database; // migrations: what comes before them, and what they leave behind
+mod dora; // figures of deliveries, whatever is lost
 mod gitops; // tools that apply again and again, and delete
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write

@@ -1,5 +1,6 @@
 //! Verbs about Releases. Talks to the API server.
 
+pub mod report;
 pub mod table;
 
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub enum Verb {
     Show(Args),
     /// Print what is new in a Release, as Markdown.
     Notes(NotesArgs),
+    /// Write the quality report of a Release: gates, tests, findings, statements about its images, promotions, and what an auditor asks.
+    Report(report::Args),
 }
 
 /// Which Releases.
@@ -65,6 +68,7 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::List(args) => in_runtime(list(args, palette)),
         Verb::Show(args) => in_runtime(show(args, palette)),
         Verb::Notes(args) => in_runtime(tell(args)),
+        Verb::Report(args) => in_runtime(report::run(args)),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::incident::AlertStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
+use crate::dora::api::DoraStatus;
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
 use crate::release::api::{ImageRef, ReleaseRef};
@@ -99,6 +100,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub open_incidents: Option<u32>,
+    /// How well deliveries go, counted from the records of Promotions; absent until something was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dora: Option<DoraStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<20>)]

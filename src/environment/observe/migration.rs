@@ -45,17 +45,26 @@ pub async fn guards(seen: &mut Observed, cluster: &Cluster) -> Result<(), Reconc
     Ok(())
 }
 
-/// Reads Promotions, Jobs and pods from the server, where a Job must not be taken for lost because a watch is behind.
+/// Reads the ledger from the server; and where there is a database Promotions, Jobs and pods: a Job must not be taken for lost because a
+/// watch is behind.
 pub async fn refresh(
     environment: &Arc<Environment>,
     cluster: &Cluster,
 ) -> Result<(), ReconcileError> {
-    if environment.spec.migrations.is_none() {
-        return Ok(());
-    }
     let key = Key::of(environment.as_ref());
     let own = format!("{}={}", label::ENVIRONMENT, environment.name_any());
-    for kind in [ObjectKind::Promotion, ObjectKind::Job, ObjectKind::Pod] {
+    let all = [
+        // A page of the ledger goes once others say what it does: those have to be there.
+        ObjectKind::ControllerRevision,
+        ObjectKind::Promotion,
+        ObjectKind::Job,
+        ObjectKind::Pod,
+    ];
+    let has_database = environment.spec.migrations.is_some();
+    for kind in all
+        .into_iter()
+        .take(if has_database { all.len() } else { 1 })
+    {
         let read = cluster.refresh(kind, &key.namespace, &own).await;
         read.map_err(ReconcileError::Observe)?;
     }

@@ -130,13 +130,16 @@ impl<'a> Draft<'a> {
         rollouts.find(unknown).map(|rollout| rollout.name.as_str())
     }
 
-    /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed.
+    /// Deletes finished Promotions beyond the limit, oldest first, but none that is still needed, or of which it is not written down yet
+    /// what counts.
     pub(super) fn prune(&mut self) {
         let limit = usize::try_from(self.seen.spec.history.promotions).unwrap_or(usize::MAX);
         let entries = &self.history.entries;
         let finished = entries.iter().filter(|entry| entry.phase.is_finished());
         let beyond = finished.clone().count().saturating_sub(limit);
-        let first = finished.take(beyond).find(|entry| !self.is_needed(entry));
+        let is_idle =
+            |entry: &&Entry<'a>| !self.is_needed(entry) && self.fresh_line(entry).is_none();
+        let first = finished.take(beyond).find(is_idle);
         if let Some(entry) = first {
             self.actions.push(Action::Delete {
                 target: entry.record.target.clone(),

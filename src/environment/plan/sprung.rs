@@ -6,6 +6,7 @@ use super::super::api::{CandidateGate, CandidateGateState, HotfixExemption};
 use super::Draft;
 use super::gates::{Gates, gate};
 use super::history::Entry;
+use crate::release::api::ReleaseKind;
 
 impl<'a> Draft<'a> {
     /// Whether the Release comes from a branch or a tag that may come here; nothing where every one may.
@@ -31,6 +32,16 @@ impl<'a> Draft<'a> {
             gate.state
         };
         Some(CandidateGate { state, ..gate })
+    }
+
+    /// Whether a Release is a hotfix: the Environment says so of what it was built from, or it says so itself.
+    pub(super) fn is_hotfix(&self, release: &str) -> bool {
+        let rule = self.seen.spec.protection.hotfixes.as_ref();
+        let known = self.order.get(release);
+        known.is_some_and(|known| {
+            let is_from = rule.is_some_and(|rule| rule.has(&known.spec.git_ref));
+            is_from || known.spec.kind == ReleaseKind::Hotfix
+        })
     }
 
     /// Whether a Release is a hotfix, and so does not wait for this.

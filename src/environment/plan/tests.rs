@@ -3,6 +3,7 @@
 mod alone;
 mod burn;
 mod incident;
+mod ledger;
 mod migrate;
 mod promotion;
 mod protection;
