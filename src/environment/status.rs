@@ -63,6 +63,7 @@ pub fn status(
         open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),
         rules: rules(seen),
+        previews: memory.previews.items.clone(),
         outbox: outbox.entries().to_vec(),
     }
 }
@@ -147,6 +148,10 @@ fn conditions(
     }
     if let Some((is_good, said)) = &shown.migrations {
         conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
+    }
+    if let Some((is_good, reason, text)) = &plan.progress.previews.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
     }
     conditions
         .set_if(

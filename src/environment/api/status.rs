@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incident::AlertStatus;
+use super::preview::PreviewStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use crate::outbox::api::OutboxEntry;
@@ -41,7 +42,7 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
@@ -99,6 +100,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub open_incidents: Option<u32>,
+    /// Previews of pull requests, and those that wait for their turn; at most 50, by number, the highest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_number::<50>)]
+    pub previews: Vec<PreviewStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<20>)]
