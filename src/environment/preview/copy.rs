@@ -234,7 +234,7 @@ impl<'a> Destination<'a> {
             let reference = self.images.get(image).ok_or_else(|| {
                 format!(
                     "the run made no image {image}, which container {container} of Rollout {name} needs; is it pushed on pull \
-                     requests (push: ForPreview in its Build stage)?"
+                     requests (PullRequest in build.pushOn)?"
                 )
             })?;
             let pod = spec.get_mut("template");
