@@ -6,7 +6,8 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::crd;
 use crate::permission::{
-    METRIC_PERMISSIONS, PERMISSIONS, Permission, RECEIVER_PERMISSIONS, SECRET_PERMISSIONS,
+    METRIC_PERMISSIONS, PERMISSIONS, PREVIEW_PERMISSIONS, Permission, RECEIVER_PERMISSIONS,
+    SECRET_PERMISSIONS,
 };
 
 /// Every generated file: path from the root of the repository, and content.
@@ -21,6 +22,7 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
         ("rules-secrets", secret_rules()),
         ("rules-metric-secrets", metric_rules()),
         ("rules-receiver", receiver_rules()),
+        ("rules-previews", preview_rules()),
     ] {
         let yaml = serde_saphyr::to_string(&rules);
         let yaml = yaml.map_err(|source| crd::Error::Yaml {
@@ -51,6 +53,11 @@ pub fn metric_rules() -> Vec<PolicyRule> {
 /// The rules that logs and claims of stage pods take on top, where they are taken: in all namespaces.
 pub fn receiver_rules() -> Vec<PolicyRule> {
     RECEIVER_PERMISSIONS.iter().map(permitted).collect()
+}
+
+/// The rules that previews take on top, where people want them: in all namespaces.
+pub fn preview_rules() -> Vec<PolicyRule> {
+    PREVIEW_PERMISSIONS.iter().map(permitted).collect()
 }
 
 fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
@@ -97,6 +104,7 @@ mod tests {
             .chain(secret_rules())
             .chain(metric_rules())
             .chain(receiver_rules())
+            .chain(preview_rules())
         {
             let words = [
                 rule.api_groups.unwrap(),

@@ -129,6 +129,10 @@ pub struct Config {
     /// credentials of repositories; takes the right to get Secrets.
     #[arg(long, env = "SLIPWAY_STAGE_SECRETS", global = true)]
     pub stage_secrets: bool,
+    /// Make previews of pull requests where Environments ask for them; takes the right to make and delete namespaces, which
+    /// have to be watched.
+    #[arg(long, env = "SLIPWAY_PREVIEWS", global = true)]
+    pub previews: bool,
     /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine
     /// and its link, and of metadata services, are out of reach unless an address or a network names them.
     #[arg(
@@ -192,6 +196,7 @@ impl Config {
             copies_secrets: self.secret_snapshots,
             reads_secrets: self.metric_secrets || self.stage_secrets || self.alert_listen.is_some(),
             takes_logs: self.stage_listen.is_some(),
+            makes_previews: self.previews,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::cluster::fetch::egress::Egress;
 use crate::cluster::watch::{Queues, Watches, wait_for_sync};
-use crate::cluster::{Cluster, client, fetch, preflight};
+use crate::cluster::{Cluster, client, fetch, preflight, sweep};
 use crate::config::Config;
 use crate::controller::queue::Queue;
 use crate::kinds::{self, KINDS};
@@ -109,6 +109,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_secret_snapshots(config.secret_snapshots)
         .with_metric_secrets(config.metric_secrets)
         .with_stage_secrets(config.stage_secrets)
+        .with_previews(config.previews.then(|| config.namespaces()))
         .with_freeze(config.frozen())
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
@@ -291,6 +292,10 @@ impl Process {
             &stop,
             &tasks,
         );
+        if self.cluster.makes_previews() {
+            let sweep = sweep::run(self.cluster.clone());
+            tasks.spawn(stop.clone().run_until_cancelled_owned(sweep));
+        }
         self.leads.store(true, Ordering::Relaxed);
         let mut lost = std::pin::pin!(lost);
         tokio::select! {

@@ -112,6 +112,20 @@ pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"
 /// chart). Tokens are of no namespace, so neither is this right.
 pub const RECEIVER_PERMISSIONS: &[Permission] = &[(ObjectKind::TokenReview, "", &["create"])];
 
+/// What previews of pull requests take, where people want them (`--previews`, `previews.enabled` in the chart). Namespaces are
+/// of no namespace, so this right is given for all of them.
+pub const PREVIEW_PERMISSIONS: &[Permission] = &[
+    (
+        ObjectKind::Namespace,
+        "",
+        &["list", "create", "patch", "delete"],
+    ),
+    (ObjectKind::ResourceQuota, "", &["create", "patch"]),
+    (ObjectKind::LimitRange, "", &["create", "patch"]),
+    (ObjectKind::NetworkPolicy, "", &["create", "patch"]),
+    (ObjectKind::Rollout, "", &["create"]),
+];
+
 /// What an operator does beyond what every operator does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extra {
@@ -121,6 +135,8 @@ pub struct Extra {
     pub reads_secrets: bool,
     /// It takes logs and claims from the pods of stages.
     pub takes_logs: bool,
+    /// It makes previews of pull requests.
+    pub makes_previews: bool,
 }
 
 impl Extra {
@@ -129,6 +145,7 @@ impl Extra {
         copies_secrets: true,
         reads_secrets: true,
         takes_logs: true,
+        makes_previews: true,
     };
 }
 
@@ -143,5 +160,13 @@ pub fn needed(extra: Extra) -> impl Iterator<Item = &'static Permission> {
     let reviews = RECEIVER_PERMISSIONS
         .iter()
         .filter(move |_| extra.takes_logs);
-    PERMISSIONS.iter().chain(copies).chain(reads).chain(reviews)
+    let previews = PREVIEW_PERMISSIONS
+        .iter()
+        .filter(move |_| extra.makes_previews);
+    let always = PERMISSIONS.iter();
+    always
+        .chain(copies)
+        .chain(reads)
+        .chain(reviews)
+        .chain(previews)
 }

@@ -240,6 +240,11 @@ pub fn by_entry_key<const MAX: u32>(schema: &mut Schema) {
     by_key(schema, "key", MAX);
 }
 
+/// A list of at most `MAX` objects that are told apart by `number`.
+pub fn by_number<const MAX: u32>(schema: &mut Schema) {
+    by_key(schema, "number", MAX);
+}
+
 /// A list of at most `MAX` objects that are told apart by `id`.
 pub fn by_id<const MAX: u32>(schema: &mut Schema) {
     by_key(schema, "id", MAX);

@@ -225,9 +225,21 @@ impl Caches {
             let parents = news.parents.iter();
             woken.extend(parents.flat_map(|parent| self.listeners_to(parent)));
         }
+        if kind == ObjectKind::PipelineRun {
+            let parents = news.parents.iter();
+            let listeners = parents.flat_map(|parent| self.listeners_to(parent));
+            woken.extend(listeners.filter(|listener| self.shows_previews(listener)));
+        }
         for object in &woken {
             self.queue(object);
         }
+    }
+
+    /// Whether it is an Environment that shows what runs of pull requests have made.
+    fn shows_previews(&self, object: &Parent) -> bool {
+        let environment = self.environments.get(&object.key);
+        let environment = environment.filter(|_| object.kind == ObjectKind::Environment);
+        environment.is_some_and(|environment| environment.spec.previews.is_some())
     }
 
     fn has_queue(&self, kind: ObjectKind) -> bool {
@@ -249,7 +261,7 @@ impl Caches {
 
 caches! {
     /// Rollouts.
-    rollouts: Rollout = Rollout, All, no_parent, interests_of;
+    rollouts: Rollout = Rollout, All, by_preview, interests_of;
     /// ReplicaSets that carry our label.
     replica_sets: ReplicaSet = ReplicaSet, Ours, by_label_or_owner;
     /// Pods that carry our label.
@@ -299,6 +311,17 @@ caches! {
 
 fn no_parent<K>(_: &K) -> Vec<Parent> {
     Vec::new()
+}
+
+/// A Rollout of a preview belongs to the Environment in another namespace that has copied it.
+fn by_preview(rollout: &Rollout) -> Vec<Parent> {
+    let of = rollout.annotations().get(label::PREVIEW_ENVIRONMENT);
+    let of = of.and_then(|of| of.split_once('/'));
+    let parent = of.map(|(namespace, name)| Parent {
+        kind: ObjectKind::Environment,
+        key: Key::new(namespace, name),
+    });
+    parent.into_iter().collect()
 }
 
 /// Labels that name a parent, and the parent's kind.
@@ -398,6 +421,9 @@ fn followed_by(environment: &Environment) -> Vec<Parent> {
     let environments = from.environments.iter().map(String::as_str);
     let mut all = related(environment, ObjectKind::Rollout, rollouts);
     all.extend(related(environment, ObjectKind::Pipeline, pipelines));
+    let shown = spec.previews.iter();
+    let shown = shown.map(|previews| previews.pipeline.as_str());
+    all.extend(related(environment, ObjectKind::Pipeline, shown));
     all.extend(related(environment, ObjectKind::Environment, environments));
     let gates = spec.protection.gates.iter();
     for object in gates.filter_map(|gate| gate.object.as_ref()) {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod fetch;
 pub mod preflight;
 pub mod review;
+pub mod sweep;
 pub mod watch;
 pub mod write;
 
@@ -54,6 +55,8 @@ pub struct Cluster {
     copies_secrets: bool,
     reads_secrets: bool,
     reads_stage_secrets: bool,
+    /// Namespaces that previews may have, `""` for all; nothing where there are none to be.
+    previews: Option<Arc<[String]>>,
     frozen: Option<Frozen>,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
@@ -121,6 +124,7 @@ impl Cluster {
             copies_secrets: false,
             reads_secrets: false,
             reads_stage_secrets: false,
+            previews: None,
             frozen: None,
             served: Arc::default(),
             refreshed: Arc::default(),
@@ -179,6 +183,28 @@ impl Cluster {
             reads_stage_secrets,
             ..self
         }
+    }
+
+    /// The same handle, which may make previews in these namespaces (`""` for all), or none.
+    #[must_use]
+    pub fn with_previews(self, namespaces: Option<Vec<String>>) -> Self {
+        Self {
+            previews: namespaces.map(Into::into),
+            ..self
+        }
+    }
+
+    /// Whether previews are made at all.
+    pub fn makes_previews(&self) -> bool {
+        self.previews.is_some()
+    }
+
+    /// Whether this operator makes previews, and watches a namespace.
+    pub fn previews_in(&self, namespace: &str) -> bool {
+        let watched = self.previews.iter().flat_map(|watched| watched.iter());
+        watched
+            .into_iter()
+            .any(|watched| watched.is_empty() || watched == namespace)
     }
 
     /// The same handle, of an operator that promotes nothing, or of one that does.

@@ -26,7 +26,7 @@ pub enum PreflightError {
     MissingCrds(Vec<String>),
     /// We may not do what we have to do.
     #[error(
-        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled, analysis.secrets.enabled or stages.secrets.enabled; tokenreviews: receiver.enabled)",
+        "missing permissions: {}; install the ClusterRole of the chart, or bind it to this ServiceAccount (secrets: also secretSnapshots.enabled, analysis.secrets.enabled or stages.secrets.enabled; tokenreviews: receiver.enabled; namespaces: previews.enabled)",
         .0.join(", ")
     )]
     MissingPermissions(Vec<String>),
@@ -92,11 +92,8 @@ async fn permissions(
     for namespace in namespaces {
         for (kind, subresource, verbs) in permission::needed(extra) {
             // A right on what is in no namespace is given for all of them or not at all.
-            let namespace = if *kind == ObjectKind::TokenReview {
-                ""
-            } else {
-                namespace
-            };
+            let is_of_cluster = matches!(kind, ObjectKind::TokenReview | ObjectKind::Namespace);
+            let namespace = if is_of_cluster { "" } else { namespace };
             for verb in *verbs {
                 if !allowed(client, namespace, *kind, subresource, verb).await? {
                     let slash = if subresource.is_empty() { "" } else { "/" };

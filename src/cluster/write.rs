@@ -131,7 +131,9 @@ impl Cluster {
                     let (kind, key) = (*kind, key.clone());
                     return Err(WriteError::Conflict { kind, key });
                 };
-                if !same_owner(&found, &object) {
+                // A namespace has no owner: what it says of itself is what counts.
+                let is_foreign = *kind == ObjectKind::Namespace && !has_labels(&found, &object);
+                if is_foreign || !same_owner(&found, &object) {
                     return Err(WriteError::Foreign {
                         kind: *kind,
                         key: key.clone(),
@@ -353,7 +355,26 @@ impl Cluster {
     }
 
     fn api(&self, kind: ObjectKind, key: &Key) -> Api<DynamicObject> {
+        if kind == ObjectKind::Namespace {
+            return Api::all_with(self.client().clone(), &kind.api_resource());
+        }
         Api::namespaced_with(self.client().clone(), &key.namespace, &kind.api_resource())
+    }
+
+    /// What the server has of a kind in a namespace (`""` for all) that carries labels, past the caches.
+    pub async fn list(
+        &self,
+        kind: ObjectKind,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<Vec<DynamicObject>, Box<kube::Error>> {
+        let api = if namespace.is_empty() {
+            Api::all_with(self.client().clone(), &kind.api_resource())
+        } else {
+            self.api(kind, &Key::new(namespace, ""))
+        };
+        let list = api.list(&ListParams::default().labels(selector)).await;
+        Ok(list.map_err(Box::new)?.items)
     }
 
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {

@@ -15,6 +15,7 @@ use crate::schema::{self, closed_set};
 mod check;
 mod incident;
 mod migration;
+mod preview;
 mod promotion;
 mod protection;
 mod signed;
@@ -25,6 +26,7 @@ mod validation;
 pub use check::*;
 pub use incident::*;
 pub use migration::*;
+pub use preview::*;
 pub use promotion::*;
 pub use protection::*;
 pub use signed::*;
@@ -60,6 +62,8 @@ pub use validation::*;
         .message("rollback.on lists AlertFiring, and no alerts come in: set spec.incidents.alertmanager, or take AlertFiring out"),
     validation = Rule::new("!has(self.spec.migrations) || !has(self.spec.migrations.contract) || !has(self.spec.rollback) || duration(self.spec.migrations.contract.after) >= duration(self.spec.rollback.within)")
         .message("migrations.contract.after is shorter than rollback.within: what may still be gone back to needs what contract removes; make it as long at least"),
+    validation = Rule::new("!has(self.spec.previews) || self.spec.tier != 'Production'")
+        .message("previews are copies of this Environment's namespace that show commits nobody has merged: set tier to Development or Staging, or take previews out"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),
@@ -113,6 +117,9 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
     pub notifications: Vec<Notification>,
+    /// A preview for each open pull request whose run passed. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<Previews>,
     /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
     /// created again under the same name goes on from them; `Delete` removes them.
     /// Default: `Retain` for tier `Production`, else `Delete`.

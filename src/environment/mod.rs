@@ -17,6 +17,7 @@ pub mod notify;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod preview;
 pub mod probe;
 pub mod render;
 pub mod set;
@@ -72,6 +73,10 @@ impl Kind for EnvironmentKind {
         seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
         observe::migration::guards(&mut seen, cluster).await?;
+        if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
+            let found = observe::preview::previews(&seen.key, previews, cluster).await?;
+            seen.previews = Some(found);
+        }
         Ok(seen)
     }
 

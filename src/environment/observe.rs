@@ -2,6 +2,7 @@
 //! to be asked for.
 
 pub mod migration;
+pub mod preview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         delivered: Vec::new(),
         rules: None,
         conditions: conditions(caches, &key, &spec),
+        previews: None,
         frozen: None,
         lock: Lock {
             key: Key::default(),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::alert::Delivered;
 use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
+use super::preview;
 use super::slo::Answers;
 use crate::check::{Ending, Outcome};
 pub use crate::decision::act::{Act, Moment};
@@ -78,6 +79,8 @@ pub struct Observed {
     pub rules: Option<Rules>,
     /// Conditions of objects that gates ask for, as far as they are about the present generation.
     pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
+    /// What there is of previews, where it has some.
+    pub previews: Option<preview::Seen>,
     /// Why the operator promotes nothing, if it does not.
     pub frozen: Option<Frozen>,
 }

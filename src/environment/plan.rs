@@ -67,7 +67,7 @@ use super::api::{
 };
 use super::observed::Observed;
 use super::slo::Watch;
-use super::{alert, render};
+use super::{alert, preview, render};
 use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
@@ -109,6 +109,8 @@ pub struct Memory {
     pub dora: Option<DoraStatus>,
     /// What is shown.
     pub shown: Shown,
+    /// What is shown of previews.
+    pub previews: preview::Shown,
 }
 
 /// What a plan shows in conditions: each a word and a sentence.
@@ -162,7 +164,26 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         return Plan::idle(draft.memory(Shown::default()), why);
     }
     draft.decide();
-    draft.finish()
+    with_previews(seen, now, draft.finish())
+}
+
+/// Previews have nothing to do with Promotions: what is done about them comes after everything else.
+fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
+    let (Some(spec), Some(previews)) = (&seen.spec.previews, &seen.previews) else {
+        return plan;
+    };
+    let of = preview::Subject {
+        key: &seen.key,
+        spec,
+        seen: previews,
+    };
+    let outlook = preview::plan(of, now);
+    plan.actions.extend(outlook.actions);
+    if let Some(at) = outlook.wake {
+        plan.wake_at(at);
+    }
+    plan.progress.previews = outlook.shown;
+    plan
 }
 
 /// A plan in the making.
@@ -300,6 +321,7 @@ impl<'a> Draft<'a> {
             dora: self.dora(),
             outbox: std::mem::take(&mut self.outbox),
             shown,
+            previews: preview::Shown::default(),
         }
     }
 

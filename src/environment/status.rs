@@ -64,6 +64,7 @@ pub fn status(
         slos: judged.into_iter().map(|judged| judged.status).collect(),
         rules: rules(seen),
         dora: memory.dora.clone(),
+        previews: memory.previews.items.clone(),
         outbox: outbox.entries().to_vec(),
     }
 }
@@ -148,6 +149,10 @@ fn conditions(
     }
     if let Some((is_good, said)) = &shown.migrations {
         conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
+    }
+    if let Some((is_good, reason, text)) = &plan.progress.previews.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
     }
     conditions
         .set_if(

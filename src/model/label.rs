@@ -45,6 +45,17 @@ pub const TEMPLATE: &str = "slipway.dev/template";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 
+/// On namespaces of previews: which Environment they are of, as a hash.
+pub const PREVIEW_OF: &str = "slipway.dev/preview-of";
+/// On namespaces of previews, and on what is copied into them: the number of the pull request.
+pub const PREVIEW: &str = "slipway.dev/preview";
+/// On namespaces of previews and on their Rollouts: namespace and name of the Environment.
+pub const PREVIEW_ENVIRONMENT: &str = "slipway.dev/preview-environment";
+/// On namespaces of previews: what they show.
+pub const PREVIEW_RECORD: &str = "slipway.dev/preview-record";
+/// On Rollouts of previews: the PipelineRun that they were copied for.
+pub const PREVIEW_RUN: &str = "slipway.dev/preview-run";
+
 /// On objects with rules: a hash of what was applied last, so that what is not wanted any more is taken out.
 pub const APPLIED: &str = "slipway.dev/applied";
 

@@ -84,6 +84,14 @@ object_kinds! {
     ConfigMap = ("", "v1", "configmaps", "ConfigMap"),
     /// The same for what is not to be seen. Only where the operator is told that it may.
     Secret = ("", "v1", "secrets", "Secret"),
+    /// Of a preview. Only where the operator is told that it may.
+    Namespace = ("", "v1", "namespaces", "Namespace"),
+    /// What the pods of a preview may use together.
+    ResourceQuota = ("", "v1", "resourcequotas", "ResourceQuota"),
+    /// What containers of a preview may use that do not say it.
+    LimitRange = ("", "v1", "limitranges", "LimitRange"),
+    /// Who may connect to the pods of a preview.
+    NetworkPolicy = ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     /// Who migrates a database; in the operator's own namespace.
     Lease = ("coordination.k8s.io", "v1", "leases", "Lease"),
     /// The question whose token something is. Only where stage pods send what they say.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{PendingRef, RunSummary, ScheduleStatus};
+use super::api::{ClosedPullRequest, PendingRef, RunSummary, ScheduleStatus};
 use super::observed::{Authorities, Observed, Run};
 use super::trigger::turn;
 use super::{render, spec};
@@ -40,6 +40,8 @@ pub struct Memory {
     pub seen: Vec<String>,
     /// Refs at new commits that have no run yet.
     pub pending: Vec<PendingRef>,
+    /// Pull requests that were closed.
+    pub closed: Vec<ClosedPullRequest>,
     /// Triggers by the clock.
     pub schedules: Vec<ScheduleStatus>,
     /// Runs whose turn it is.
@@ -188,6 +190,7 @@ fn remember(seen: &Observed) -> Memory {
             .or_else(|| seen.status.last_successful.clone()),
         seen: seen.status.seen.clone(),
         pending: seen.status.pending.clone(),
+        closed: seen.status.closed.clone(),
         schedules: seen.status.schedules.clone(),
         admitted: admitted(seen),
     }

@@ -55,6 +55,7 @@ pub fn status(
         observed_triggers: seen.status.observed_triggers.clone(),
         seen: plan.progress.seen.clone(),
         pending: plan.progress.pending.clone(),
+        closed: plan.progress.closed.clone(),
         schedules: plan.progress.schedules.clone(),
         admitted: plan.progress.admitted.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),

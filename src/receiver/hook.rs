@@ -31,8 +31,8 @@ use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
 use crate::pipeline::render;
-use crate::pipeline::trigger::event::{self, Event, Provider, Told};
-use crate::pipeline::trigger::{Verdict, judge, mark};
+use crate::pipeline::trigger::event::{self, Event, Provider, Told, What};
+use crate::pipeline::trigger::{Verdict, closed, judge, mark};
 
 /// Where git providers deliver.
 pub const PATH: &str = "/hooks/git/{namespace}/{pipeline}";
@@ -176,6 +176,9 @@ impl Receiver {
             return Ok(Taken::Ignored("the Pipeline is suspended".to_owned()));
         }
         let was_known = match judge(&pipeline.spec, &event) {
+            Verdict::Irrelevant(_) if matches!(event.what, What::Closed { .. }) => {
+                self.is_on_record(key, &event)?
+            }
             Verdict::Irrelevant(why) => return Ok(Taken::Ignored(why)),
             Verdict::Skip(_) | Verdict::Start(_) => self.is_on_record(key, &event)?,
         };
@@ -194,6 +197,14 @@ impl Receiver {
     fn is_on_record(&self, key: &Key, event: &Event) -> Result<Option<Taken>, Refusal> {
         let pipeline = self.pipeline(key)?;
         let status = pipeline.status.as_ref();
+        let closed = status.map_or(&[][..], |status| status.closed.as_slice());
+        if !closed::is_taken_in(closed, event, self.cluster.clock().now()) {
+            return Ok(None);
+        }
+        if matches!(event.what, What::Closed { .. }) {
+            let what = "noted that the pull request is over".to_owned();
+            return Ok(Some(Taken::Ignored(what)));
+        }
         let mark = mark(&event.git_ref, event.identity());
         if !status.is_some_and(|status| status.seen.contains(&mark)) {
             return Ok(None);

@@ -132,6 +132,10 @@ pub fn put_back(
         | ObjectKind::ConfigMap
         | ObjectKind::Secret
         | ObjectKind::Lease
+        | ObjectKind::Namespace
+        | ObjectKind::ResourceQuota
+        | ObjectKind::LimitRange
+        | ObjectKind::NetworkPolicy
         | ObjectKind::TokenReview => return None,
     };
     let nothing = Reading::even(Division::NONE);

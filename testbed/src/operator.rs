@@ -100,6 +100,7 @@ pub async fn install(node: &Node, of: &Programs, settings: &[&str]) -> Result<()
         "analysis.secrets.enabled=true".to_owned(),
         "stages.secrets.enabled=true".to_owned(),
         "alerts.enabled=true".to_owned(),
+        "previews.enabled=true".to_owned(),
     ];
     // A tag of nothing but digits is no number.
     let tag = format!("image.tag={tag}");

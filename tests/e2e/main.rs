@@ -34,6 +34,7 @@ mod logs; // what stages say, and that it is kept
 mod migrate; // a database that is migrated before the traffic moves
 mod operator; // an operator that dies or hands over in the middle of a change
 mod pod; // services, secrets, parameters and caches of stages
+mod preview; // previews of pull requests
 mod ratio; // weights without a router
 mod record; // a status that is lost, a spec that cannot be
 mod router; // what divides requests

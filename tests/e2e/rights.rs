@@ -15,6 +15,10 @@ type Right = (String, String, String);
 const ASKED_BY_ADMISSION: &[(&str, &str, &str)] = &[
     // An apply of what is not there yet is a patch, for which the server asks for this as well.
     ("create", "monitoring.coreos.com", "prometheusrules"),
+    ("create", "", "resourcequotas"),
+    ("create", "", "limitranges"),
+    ("create", "networking.k8s.io", "networkpolicies"),
+    ("create", "slipway.dev", "rollouts"),
     ("delete", "", "services"),
     ("delete", "gateway.networking.k8s.io", "httproutes"),
 ];

@@ -29,6 +29,7 @@ mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod plugin; // the kubectl plugin, as tests run it
 mod policy; // who may write what
+mod preview; // previews of pull requests, on scripted nodes
 mod process; // the operator as a process: election, health, start-up errors
 mod prometheus; // a real Prometheus, with a past
 mod provider; // what a run tells the provider of its repository

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incident::AlertStatus;
+use super::preview::PreviewStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use crate::dora::api::DoraStatus;
@@ -42,7 +43,7 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
@@ -103,6 +104,10 @@ pub struct EnvironmentStatus {
     /// How well deliveries go, counted from the records of Promotions; absent until something was deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dora: Option<DoraStatus>,
+    /// Previews of pull requests, and those that wait for their turn; at most 50, by number, the highest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_number::<50>)]
+    pub previews: Vec<PreviewStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<20>)]

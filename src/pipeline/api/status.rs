@@ -59,6 +59,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<32>)]
     pub pending: Vec<PendingRef>,
+    /// Pull requests that were closed or merged, as the provider told; at most 100, the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_number::<100>)]
+    pub closed: Vec<ClosedPullRequest>,
     /// Triggers by the clock; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
@@ -85,6 +89,17 @@ pub struct PendingRef {
     #[schemars(transform = schema::text::<64>)]
     pub sha: String,
     /// When it was found.
+    pub at: Time,
+}
+
+/// A pull request that was closed or merged.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedPullRequest {
+    /// Its number.
+    #[schemars(range(min = 1))]
+    pub number: u64,
+    /// When, by the provider's clock where it tells.
     pub at: Time,
 }
 

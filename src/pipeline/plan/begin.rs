@@ -9,7 +9,7 @@ use super::super::api::{ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, judge, mark, poll, schedule};
+use super::super::trigger::{Start, Verdict, closed, judge, mark, poll, schedule};
 use super::Memory;
 use crate::git::refs::tag_of;
 use crate::model::action::Action;
@@ -75,6 +75,7 @@ impl<'a> Begin<'a> {
         let seen = self.seen;
         for (index, event) in seen.events.iter().enumerate() {
             let mark = mark(&event.git_ref, event.identity());
+            self.memory.closed = closed::taken_in(&self.memory.closed, event, self.now);
             match judge(&seen.spec, event) {
                 Verdict::Irrelevant(_) => {}
                 // Else polling would start it.

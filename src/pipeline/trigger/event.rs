@@ -74,6 +74,11 @@ pub enum What {
         /// Whether it is a draft.
         draft: bool,
     },
+    /// A pull request was closed or merged.
+    Closed {
+        /// Which one.
+        number: u64,
+    },
 }
 
 impl Event {
@@ -81,7 +86,7 @@ impl Event {
     pub fn identity(&self) -> &str {
         match &self.what {
             What::Release { id, .. } => id,
-            What::Push { .. } | What::Tag | What::PullRequest { .. } => {
+            What::Push { .. } | What::Tag | What::PullRequest { .. } | What::Closed { .. } => {
                 self.sha.as_deref().unwrap_or_default()
             }
         }
@@ -91,7 +96,7 @@ impl Event {
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Something that may start a run.
+    /// Something that may start a run, or ends what runs of a pull request stand for.
     Event(Box<Event>),
     /// Nothing that could: what it is, for the answer.
     Nothing(String),

@@ -72,7 +72,7 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         "reopened",
         "ready_for_review",
     ];
-    if !starts.contains(&action) {
+    if action != "closed" && !starts.contains(&action) {
         return Ok(Told::Nothing(
             "a pull request, and no new commits of it".to_owned(),
         ));
@@ -89,13 +89,17 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
     let has_branch = !branch.is_empty() && !branch.starts_with("refs/");
     let is_own = has_branch && of("head").is_some() && of("head") == of("base");
     Ok(Told::Event(Box::new(Event {
-        what: What::PullRequest {
-            pull_request: PullRequest {
-                number,
-                base: body.text("/pull_request/base/ref").map(str::to_owned),
-                fork: !is_own,
-            },
-            draft: body.is("/pull_request/draft"),
+        what: if action == "closed" {
+            What::Closed { number }
+        } else {
+            What::PullRequest {
+                pull_request: PullRequest {
+                    number,
+                    base: body.text("/pull_request/base/ref").map(str::to_owned),
+                    fork: !is_own,
+                },
+                draft: body.is("/pull_request/draft"),
+            }
         },
         git_ref: format!("refs/pull/{number}/head"),
         sha: Some(sha),

@@ -59,7 +59,8 @@ fn merge_request(body: Payload<'_>) -> Result<Told, String> {
             .iter()
             .any(|field| body.is(&format!("/changes/{field}/previous")));
     let has_commits = action == "update" && body.has(&of("oldrev"));
-    if !(["open", "reopen"].contains(&action) || has_commits || becomes_ready) {
+    let is_over = ["close", "merge"].contains(&action);
+    if !(["open", "reopen"].contains(&action) || has_commits || becomes_ready || is_over) {
         return Ok(Told::Nothing(
             "a merge request, and no new commits of it".to_owned(),
         ));
@@ -71,13 +72,17 @@ fn merge_request(body: Payload<'_>) -> Result<Told, String> {
     let id = |side: &str| body.number(&of(&format!("{side}_project_id")));
     let is_own = id("source").is_some() && id("source") == id("target");
     Ok(Told::Event(Box::new(Event {
-        what: What::PullRequest {
-            pull_request: PullRequest {
-                number,
-                base: body.text(&of("target_branch")).map(str::to_owned),
-                fork: !is_own,
-            },
-            draft: body.is(&of("draft")) || body.is(&of("work_in_progress")),
+        what: if is_over {
+            What::Closed { number }
+        } else {
+            What::PullRequest {
+                pull_request: PullRequest {
+                    number,
+                    base: body.text(&of("target_branch")).map(str::to_owned),
+                    fork: !is_own,
+                },
+                draft: body.is(&of("draft")) || body.is(&of("work_in_progress")),
+            }
         },
         git_ref: format!("refs/merge-requests/{number}/head"),
         sha: Some(sha),

@@ -9,6 +9,7 @@
 //!
 //! Whatever brings it, the same commit of the same ref is the same run.
 
+pub mod closed;
 pub mod event;
 mod github;
 mod gitlab;
@@ -70,6 +71,9 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
         let why = "its name has characters that a run cannot be about".to_owned();
         return Verdict::Irrelevant(why);
     }
+    if matches!(event.what, What::Closed { .. }) {
+        return Verdict::Irrelevant("a pull request that is over".to_owned());
+    }
     for rule in spec.triggers() {
         let found = match (&event.what, &rule) {
             (What::Push { files }, rule) => rule
@@ -91,6 +95,7 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
                 .pull_request
                 .as_ref()
                 .and_then(|trigger| judge_pull_request(trigger, pull_request, *draft)),
+            (What::Closed { .. }, _) => None,
         };
         let Some(found) = found else { continue };
         if let Err(why) = found {
@@ -191,6 +196,7 @@ fn start(trigger: &str, event: &Event, needs_approval: bool) -> Start {
         What::Push { .. } => (TriggerKind::Push, None),
         What::Tag => (TriggerKind::Tag, None),
         What::Release { .. } => (TriggerKind::Release, None),
+        What::Closed { .. } => (TriggerKind::PullRequest, None),
         What::PullRequest { pull_request, .. } => {
             (TriggerKind::PullRequest, Some(pull_request.clone()))
         }

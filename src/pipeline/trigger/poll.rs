@@ -97,7 +97,7 @@ pub fn found<'a>(spec: &PipelineSpec, refs: &'a [(String, String)]) -> Vec<(&'a 
             What::PullRequest { pull_request, .. } => {
                 pull_requests.push((pull_request.number, git_ref, sha));
             }
-            What::Push { .. } | What::Tag | What::Release { .. } => {
+            What::Push { .. } | What::Tag | What::Release { .. } | What::Closed { .. } => {
                 all.push((git_ref.as_str(), sha.as_str()));
             }
         }

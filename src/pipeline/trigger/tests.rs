@@ -234,6 +234,29 @@ fn a_release_starts_when_it_is_published() {
 }
 
 #[test]
+fn a_pull_request_that_is_over_starts_nothing_and_is_told() {
+    let closed = told(
+        Provider::GitHub,
+        "pull_request",
+        &github_pull_request("closed", "shop/api"),
+    );
+    assert_eq!(closed.what, What::Closed { number: 12 });
+    let spec = spec(&json!([{"name": "pr", "pullRequest": {}}]));
+    assert!(matches!(judge(&spec, &closed), Verdict::Irrelevant(_)));
+    for action in ["close", "merge"] {
+        let merged = told(
+            Provider::GitLab,
+            "Merge Request Hook",
+            &json!({
+                "user": {"username": "mallory"}, "project": {"path_with_namespace": "shop/api"},
+                "object_attributes": {"action": action, "iid": 7, "last_commit": {"id": sha('c')}},
+            }),
+        );
+        assert_eq!(merged.what, What::Closed { number: 7 });
+    }
+}
+
+#[test]
 fn what_is_gone_or_of_another_repository_starts_nothing() {
     let mut gone = github_push("refs/heads/main", &[]);
     gone["after"] = json!("0".repeat(40));
@@ -243,7 +266,7 @@ fn what_is_gone_or_of_another_repository_starts_nothing() {
     nothing(
         Provider::GitHub,
         "pull_request",
-        &github_pull_request("closed", "shop/api"),
+        &github_pull_request("labeled", "shop/api"),
     );
     nothing(Provider::GitHub, "issues", &json!({}));
     for name in ["shop/other", "evilshop/api", "", "api.git"] {

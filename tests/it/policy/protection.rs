@@ -38,6 +38,13 @@ fn changes() -> BTreeMap<&'static str, Value> {
             "incidents",
             json!({"alertmanager": {"secretRef": {"name": "hook", "key": "token"}}}),
         ),
+        (
+            "previews",
+            json!({
+                "pipeline": "api", "copy": ["Rollout"], "selector": {"preview": "shop"},
+                "url": "https://pr-{{pr.number}}.preview.example.com",
+            }),
+        ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (

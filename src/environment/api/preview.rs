@@ -1,0 +1,280 @@
+//! What an Environment looks like in YAML: previews of pull requests. No I/O.
+
+use std::collections::BTreeMap;
+use std::time;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{self, closed_set};
+
+/// What stands for the number of the pull request in a URL and in texts.
+pub const NUMBER: &str = "{{pr.number}}";
+
+closed_set! {
+    /// Kinds that are copied into previews.
+    pub enum CopyKind {
+        /// What pods read.
+        ConfigMap,
+        /// How they are found.
+        Service,
+        /// The pods.
+        Rollout,
+        /// How requests come in.
+        HTTPRoute,
+    }
+}
+
+closed_set! {
+    /// Which pull requests from other repositories have previews.
+    pub enum ForkPreviews {
+        /// None.
+        Never,
+        /// Those at commits whose run somebody has approved.
+        RequireApproval,
+    }
+}
+
+closed_set! {
+    /// Whether previews are removed.
+    pub enum PreviewDestroy {
+        /// In time.
+        Always,
+        /// By people only.
+        Never,
+    }
+}
+
+/// A preview for each open pull request whose run passed: a namespace of its own, into which objects of the Environment's
+/// namespace are copied, with the images of that run. Takes `previews.enabled` in the values of the operator's chart.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Previews {
+    /// The Pipeline, in the same namespace, whose runs of pull requests are shown. Example: `shop`.
+    #[schemars(transform = schema::name)]
+    pub pipeline: String,
+    /// Kinds of objects that are copied: `ConfigMap`, `Service`, `Rollout`, `HTTPRoute`. Nothing else is, above all no Secret.
+    /// Example: `[Rollout, Service, HTTPRoute]`.
+    #[schemars(length(min = 1), transform = schema::words::<8>)]
+    pub copy: Vec<CopyKind>,
+    /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Example: `{preview: shop}`.
+    #[schemars(length(min = 1), transform = schema::text_map::<8>)]
+    pub selector: BTreeMap<String, String>,
+    /// Where a preview answers, with `{{pr.number}}` for the number of the pull request; its host becomes that of the
+    /// routes. Example: `https://pr-{{pr.number}}.preview.example.com`.
+    #[schemars(transform = preview_url)]
+    pub url: String,
+    /// Texts that are replaced in what is copied, one after another; at most 16. Default: none. Example:
+    /// `[{from: shop.example.com, to: "{{host}}"}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<16>)]
+    pub replace: Vec<Replacement>,
+    /// Which pull requests from other repositories have previews: `Never` none, `RequireApproval` those at a commit whose run
+    /// waited for a person, and was approved. What only polling has found counts as from elsewhere. Default `Never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<ForkPreviews>,
+    /// How long previews stay.
+    #[serde(default)]
+    pub ttl: PreviewTtl,
+    /// How many there are.
+    #[serde(default)]
+    pub limits: PreviewLimits,
+    /// Whether previews are removed: `Always` in time, `Never` by people only, who delete the namespace. Default `Always`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy: Option<PreviewDestroy>,
+    /// What the pods of one preview may use. Default: as much as there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PreviewResources>,
+    /// Who may connect to the pods of a preview. Default: everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<PreviewNetwork>,
+}
+
+/// A text that is replaced in what is copied.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacement {
+    /// The text, as it is. Example: `shop.example.com`.
+    #[schemars(transform = schema::some_text::<256>)]
+    pub from: String,
+    /// What takes its place; `{{pr.number}}`, `{{pr.sha}}`, `{{namespace}}`, `{{host}}` and `{{url}}` are filled in. Example:
+    /// `{{host}}`.
+    #[schemars(transform = schema::text::<1024>)]
+    pub to: String,
+}
+
+/// How long previews stay.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewTtl {
+    /// How long a preview stays after its last update, whatever becomes of the pull request. A duration; default `72h`.
+    #[serde(default = "ttl_max")]
+    #[schemars(transform = schema::duration)]
+    pub max: Duration,
+    /// How long it stays after its pull request was closed or merged. A duration; default `10m`.
+    #[serde(default = "ttl_after_close")]
+    #[schemars(transform = schema::duration)]
+    pub after_close: Duration,
+}
+
+/// How many previews there are.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewLimits {
+    /// Previews at the same time, 1 to 50; others wait in a queue. Default `10`.
+    #[serde(default = "limit_max")]
+    #[schemars(range(min = 1, max = 50))]
+    pub max: u32,
+    /// Those of one author at the same time, 1 to 50. Default: as many as `max`. Example: `3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub per_author: Option<u32>,
+    /// If more than so many previews are to go at the same time because their pull requests were closed, none does before
+    /// `ttl.max` is over, and the condition `PreviewsReady` says so. 1 to 50; default `5`.
+    #[serde(default = "limit_closed_at_once")]
+    #[schemars(range(min = 1, max = 50))]
+    pub closed_at_once: u32,
+}
+
+/// What the pods of one preview may use.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewResources {
+    /// `hard` of its ResourceQuota; at most 32 entries. Default: no quota. Example: `{pods: "20", limits.memory: 4Gi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::text_map::<32>)]
+    pub quota: BTreeMap<String, String>,
+    /// Limits of containers that have none, by a LimitRange. At most 8. Default: none. Example: `{memory: 256Mi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::text_map::<8>)]
+    pub default_limits: BTreeMap<String, String>,
+    /// Requests of containers that have none. At most 8. Default: their limits. Example: `{cpu: 50m}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::text_map::<8>)]
+    pub default_requests: BTreeMap<String, String>,
+}
+
+/// Who may connect to the pods of a preview: those of the same preview, and these.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewNetwork {
+    /// Namespaces from which connections are let in: that of the gateway, above all. At most 16. Default: none. Example:
+    /// `[gateway-system]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::record_names::<16>)]
+    pub allow_from: Vec<String>,
+}
+
+closed_set! {
+    /// Where a preview is.
+    pub enum PreviewPhase {
+        /// It waits for its turn.
+        Queued,
+        /// It is being made, or brought to another commit.
+        Updating,
+        /// It answers with the commit of `sha`.
+        Ready,
+        /// Something has to be changed before it can be.
+        Failed,
+        /// It may not be.
+        Refused,
+        /// It is being removed.
+        Closing,
+    }
+}
+
+/// A preview of a pull request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewStatus {
+    /// Number of the pull request.
+    #[schemars(range(min = 1))]
+    pub number: u64,
+    /// `Queued`, `Updating`, `Ready`, `Failed`, `Refused` or `Closing`.
+    pub phase: PreviewPhase,
+    /// Its namespace.
+    #[schemars(transform = schema::text::<63>)]
+    pub namespace: String,
+    /// Where it answers, or will.
+    #[schemars(transform = schema::text::<1024>)]
+    pub url: String,
+    /// Commit that it shows, or is to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub sha: Option<String>,
+    /// The PipelineRun whose images it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub run: Option<String>,
+    /// Whose run the first one was: a login with the git provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub author: Option<String>,
+    /// When it goes if nothing else happens; absent where it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// What happened, or what it waits for, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub message: Option<String>,
+}
+
+impl Previews {
+    /// Whether previews are removed.
+    pub fn destroy(&self) -> PreviewDestroy {
+        self.destroy.unwrap_or(PreviewDestroy::Always)
+    }
+
+    /// Which pull requests from other repositories have previews.
+    pub fn forks(&self) -> ForkPreviews {
+        self.forks.unwrap_or(ForkPreviews::Never)
+    }
+}
+
+fn preview_url(schema: &mut schemars::Schema) {
+    schema.insert("maxLength".to_owned(), 512.into());
+    schema.insert(
+        "x-kubernetes-validations".to_owned(),
+        serde_json::json!([{
+            "rule": r"self.matches('^https?://[a-z0-9.-]*\\{\\{pr\\.number\\}\\}[a-z0-9.-]*(:[0-9]{1,5})?(/\\S*)?$')",
+            "message": "must be an http:// or https:// URL with {{pr.number}} in its host, such as https://pr-{{pr.number}}.preview.example.com",
+        }]),
+    );
+}
+
+fn ttl_max() -> Duration {
+    time::Duration::from_hours(72).into()
+}
+
+fn ttl_after_close() -> Duration {
+    time::Duration::from_mins(10).into()
+}
+
+fn limit_max() -> u32 {
+    10
+}
+
+fn limit_closed_at_once() -> u32 {
+    5
+}
+
+impl Default for PreviewTtl {
+    fn default() -> Self {
+        Self {
+            max: ttl_max(),
+            after_close: ttl_after_close(),
+        }
+    }
+}
+
+impl Default for PreviewLimits {
+    fn default() -> Self {
+        Self {
+            max: limit_max(),
+            per_author: None,
+            closed_at_once: limit_closed_at_once(),
+        }
+    }
+}

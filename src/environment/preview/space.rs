@@ -1,0 +1,122 @@
+//! The namespace of a preview, and what it says of itself. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
+use crate::model::label;
+use crate::model::manifest::{Manifest, Target};
+use crate::model::object::ObjectKind;
+
+/// Digits of what tells Environments apart in a label.
+const DIGITS: usize = 20;
+
+/// A namespace of a preview, as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Space {
+    /// The object.
+    pub target: Target,
+    /// The Environment that it is of.
+    pub environment: Key,
+    /// The pull request that it is of.
+    pub number: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub is_going: bool,
+    /// What it shows.
+    pub record: Record,
+}
+
+/// What a preview shows: an annotation of its namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// The run whose images it has, or is to have at first.
+    pub run: String,
+    /// The commit.
+    pub sha: String,
+    /// Whose run the first one was.
+    pub author: String,
+    /// A hash of what was applied last; nothing until that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// Since when it shows this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// When the run was started: it never goes back to one from before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// Whether it is removed by people only.
+    pub keep: bool,
+}
+
+impl Record {
+    /// The change of a namespace that puts this on record.
+    pub fn patch(&self) -> Value {
+        json!({"metadata": {"annotations": {(label::PREVIEW_RECORD): self.text()}}})
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The name of the namespace of a preview: it follows from the Environment and the pull request.
+pub fn name_of(environment: &Key, number: u64) -> String {
+    let base = format!("{}-{}", environment.namespace, environment.name);
+    suffixed(&base, &format!("pr-{number}"), MAX_LABEL)
+}
+
+/// What the label of all previews of an Environment says.
+pub fn selector_of(environment: &Key) -> String {
+    short_hash(environment.to_string().as_bytes(), DIGITS)
+}
+
+/// The namespace of a preview.
+pub fn space(environment: &Key, number: u64, record: &Record) -> Manifest {
+    let labels = [
+        (label::COMPONENT, "preview"),
+        (label::PREVIEW_OF, &selector_of(environment)),
+        (label::PREVIEW, &number.to_string()),
+    ];
+    let key = Key::new("", name_of(environment, number));
+    let mut manifest = Manifest::new(ObjectKind::Namespace, key, &labels, None, json!({}));
+    if let Some(metadata) = manifest.body["metadata"].as_object_mut() {
+        metadata.remove("namespace");
+    }
+    manifest.annotated(&[
+        (label::PREVIEW_ENVIRONMENT, environment.to_string()),
+        (label::PREVIEW_RECORD, record.text()),
+    ])
+}
+
+impl Space {
+    /// The preview that a namespace is of, if it says so itself in every way that it should: nothing else is ever deleted.
+    pub fn read<K: ResourceExt>(namespace: &K) -> Option<Self> {
+        let labels = namespace.labels();
+        let annotations = namespace.annotations();
+        let (of, name) = annotations
+            .get(label::PREVIEW_ENVIRONMENT)?
+            .split_once('/')?;
+        let environment = Key::new(of, name);
+        let number: u64 = labels.get(label::PREVIEW)?.parse().ok()?;
+        let is_ours = labels.get(label::PREVIEW_OF) == Some(&selector_of(&environment))
+            && labels.get(label::MANAGED_BY).map(String::as_str) == Some(label::SLIPWAY)
+            && namespace.name_any() == name_of(&environment, number);
+        let record = annotations.get(label::PREVIEW_RECORD);
+        let record = record.and_then(|text| serde_json::from_str(text).ok());
+        let created = namespace.meta().creation_timestamp.as_ref();
+        is_ours.then(|| Self {
+            target: Target::of(ObjectKind::Namespace, namespace),
+            environment,
+            number,
+            created_at: created.map_or(Timestamp::MAX, |created| created.0),
+            is_going: namespace.meta().deletion_timestamp.is_some(),
+            record: record.unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,596 @@
+//! Stories of previews, and what holds whatever is seen.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::api::PreviewPhase::{Closing, Failed, Queued, Ready, Refused, Updating};
+use super::orphan::sweep;
+use super::*;
+use crate::model::label;
+use crate::model::manifest::Manifest;
+use crate::model::object::ObjectKind;
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn environment() -> Key {
+    Key::new("shop", "review")
+}
+
+fn at(minutes: i64) -> Timestamp {
+    NOW + SignedDuration::from_mins(minutes)
+}
+
+fn spec(extra: &Value) -> Previews {
+    let mut spec = json!({
+        "pipeline": "api", "copy": ["Rollout", "Service", "ConfigMap", "HTTPRoute"], "selector": {"preview": "shop"},
+        "url": "https://pr-{{pr.number}}.preview.example.com/",
+        "replace": [{"from": "shop.example.com", "to": "{{host}}"}],
+    });
+    let fields = spec.as_object_mut().unwrap();
+    fields.extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(spec).unwrap()
+}
+
+fn run(number: u64, sha: char, minutes: i64) -> Run {
+    Run {
+        name: format!("api-{number}-{sha}"),
+        number,
+        sha: sha.to_string().repeat(40),
+        author: "github:alice".to_owned(),
+        is_fork: false,
+        is_approved: false,
+        started_at: at(minutes),
+        finished_at: Some(at(minutes)),
+        images: vec![ImageRef {
+            name: "api".to_owned(),
+            reference: format!("registry.example/api@sha256:{}", sha.to_string().repeat(64)),
+        }],
+    }
+}
+
+fn templates() -> Vec<Value> {
+    let object = |kind: &str, name: &str, spec: Value| {
+        json!({
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "shop", "labels": {
+                "preview": "shop", "app.kubernetes.io/instance": "argo", "slipway.dev/x": "y",
+            }},
+            "spec": spec,
+        })
+    };
+    let rollout = json!({
+        "replicas": 2, "strategy": {"type": "Canary"},
+        "release": {"environment": {"name": "review"}, "images": {"web": "api"}},
+        "selector": {"matchLabels": {"app": "api"}},
+        "template": {"spec": {
+            "containers": [{"name": "web", "env": [{"name": "HOST", "value": "https://shop.example.com"}]}, {"name": "proxy", "image": "p:1"}],
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}],
+        }},
+        "traffic": {"gatewayApi": {"generate": {"hostnames": ["shop.example.com"], "parentRefs": [{"name": "gate"}]}}},
+    });
+    let mut config = object("ConfigMap", "settings", Value::Null);
+    config["data"] = json!({"url": "http://shop.example.com/x"});
+    let route = json!({
+        "hostnames": ["shop.example.com"], "parentRefs": [{"name": "gate"}, {"name": "other", "namespace": "infra"}],
+        "rules": [{"backendRefs": [{"name": "api", "namespace": "shop", "port": 80}]}],
+    });
+    let service = json!({
+        "clusterIP": "10.1.1.1", "clusterIPs": ["10.1.1.1"], "selector": {"app": "api", "slipway.dev/revision": "abc"},
+        "ports": [{"port": 80, "nodePort": 30000}],
+    });
+    let mut owned = object("Service", "api-stable", json!({}));
+    owned["metadata"]["ownerReferences"] = json!([{"kind": "Rollout"}]);
+    vec![
+        object("Rollout", "api", rollout),
+        object("HTTPRoute", "api", route),
+        object("Service", "api", service),
+        config,
+        owned,
+    ]
+}
+
+/// A cluster that does what it is told.
+#[derive(Clone)]
+struct World {
+    spec: Previews,
+    seen: Seen,
+    now: Timestamp,
+    version: u64,
+    applied: Vec<Manifest>,
+}
+
+impl World {
+    fn new(extra: &Value) -> Self {
+        Self {
+            spec: spec(extra),
+            seen: Seen {
+                templates: templates(),
+                ..Seen::default()
+            },
+            now: NOW,
+            version: 0,
+            applied: Vec::new(),
+        }
+    }
+
+    fn look(&self) -> Outlook {
+        let key = environment();
+        let of = Subject {
+            key: &key,
+            spec: &self.spec,
+            seen: &self.seen,
+        };
+        plan(of, self.now)
+    }
+
+    /// Does up to `most` actions, one after the other, as a process that is killed then.
+    fn act(&mut self, actions: &[Action], most: usize) -> usize {
+        let done = actions.len().min(most);
+        for action in actions.iter().take(done) {
+            self.version += 1;
+            self.do_one(action);
+        }
+        done
+    }
+
+    fn do_one(&mut self, action: &Action) {
+        match action {
+            Action::Create(made) => {
+                let mut object: kube::api::DynamicObject =
+                    serde_json::from_value(made.body.clone()).unwrap();
+                object.metadata.uid = Some(format!("uid-{}", self.version));
+                object.metadata.resource_version = Some(self.version.to_string());
+                object.metadata.creation_timestamp = Some(Time(self.now));
+                let space = Space::read(&object).expect("a namespace that says whose it is");
+                let mut known = self.seen.spaces.iter();
+                if !known.any(|one| one.target.key == space.target.key) {
+                    self.seen.spaces.push(space);
+                }
+            }
+            Action::Apply(made) => {
+                let name = &made.key.namespace;
+                let mut spaces = self.seen.spaces.iter();
+                assert!(spaces.any(|space| space.target.key.name == *name && !space.is_going));
+                if made.kind == ObjectKind::Rollout {
+                    let run = &made.body["metadata"]["annotations"][label::PREVIEW_RUN];
+                    let live = Live {
+                        name: made.key.name.clone(),
+                        run: run.as_str().unwrap().to_owned(),
+                        is_current: true,
+                        phase: Phase::Healthy,
+                        message: "serves".to_owned(),
+                    };
+                    self.seen.rollouts.insert(name.clone(), vec![live]);
+                }
+                self.applied.push(made.clone());
+            }
+            Action::Patch { target, change } => {
+                let text = &change["metadata"]["annotations"][label::PREVIEW_RECORD];
+                let mut spaces = self.seen.spaces.iter_mut();
+                let space = spaces.find(|space| space.target == *target).unwrap();
+                space.record = serde_json::from_str(text.as_str().unwrap()).unwrap();
+                space.target.resource_version = self.version.to_string();
+            }
+            Action::Delete { target, .. } => {
+                let mut spaces = self.seen.spaces.iter_mut();
+                let space = spaces.find(|space| space.target == *target).unwrap();
+                assert_eq!(target.kind, ObjectKind::Namespace);
+                space.is_going = true;
+            }
+            Action::PatchEach(_)
+            | Action::Status { .. }
+            | Action::Evict { .. }
+            | Action::Fetch { .. } => panic!("{action:?}"),
+        }
+    }
+
+    /// Plans until nothing is left to do; namespaces that go are gone then.
+    fn settle(&mut self) -> Outlook {
+        for _ in 0..200 {
+            let outlook = self.look();
+            if outlook.actions.is_empty() {
+                self.seen.spaces.retain(|space| !space.is_going);
+                let outlook = self.look();
+                if outlook.actions.is_empty() {
+                    return outlook;
+                }
+            }
+            self.act(&outlook.actions, usize::MAX);
+        }
+        panic!("no rest: {:?}", self.look());
+    }
+
+    fn phases(&mut self) -> Vec<(u64, PreviewPhase)> {
+        let outlook = self.settle();
+        let items = outlook.shown.items.iter();
+        items.map(|item| (item.number, item.phase)).collect()
+    }
+}
+
+#[test]
+fn a_pull_request_that_passed_has_a_preview_that_follows_it_and_goes_with_it() {
+    let mut world = World::new(
+        &json!({"resources": {"quota": {"pods": "5"}}, "network": {"allowFrom": ["gateways"]}}),
+    );
+    world.seen.runs.push(run(7, 'a', 0));
+    let outlook = world.settle();
+    let item = &outlook.shown.items[0];
+    assert_eq!((item.number, item.phase), (7, Ready));
+    assert_eq!(item.url, "https://pr-7.preview.example.com/");
+    assert_eq!(item.namespace, "shop-review-pr-7");
+    assert_eq!(item.sha, Some("a".repeat(40)));
+    let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            ObjectKind::ResourceQuota,
+            ObjectKind::NetworkPolicy,
+            ObjectKind::ConfigMap,
+            ObjectKind::Service,
+            ObjectKind::Rollout,
+            ObjectKind::HttpRoute,
+        ]
+    );
+    let uid = world.seen.spaces[0].target.uid.clone();
+
+    world.now = at(60);
+    world.seen.runs.push(run(7, 'b', 60));
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!((item.phase, item.sha), (Ready, Some("b".repeat(40))));
+    assert_eq!(world.seen.spaces[0].target.uid, uid, "updated in place");
+
+    world.seen.closed.insert(7, at(61));
+    world.now = at(62);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.look().wake, Some(at(71)));
+    world.now = at(71);
+    assert_eq!(world.look().shown.items[0].phase, Closing);
+    assert_eq!(world.phases(), []);
+    assert!(world.seen.spaces.is_empty());
+}
+
+#[test]
+fn what_is_copied_is_cut_loose_from_where_it_comes_from() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    let find = |kind| {
+        let mut all = world.applied.iter().filter(|made| made.kind == kind);
+        let found = all.next().unwrap().body.clone();
+        assert!(
+            all.next().is_none(),
+            "{kind:?}: what others own is not copied"
+        );
+        found
+    };
+    let rollout = find(ObjectKind::Rollout);
+    let image = format!("registry.example/api@sha256:{}", "a".repeat(64));
+    assert_eq!(
+        rollout["spec"]["template"]["spec"]["containers"][0]["image"],
+        image
+    );
+    assert_eq!(
+        rollout["spec"]["template"]["spec"]["containers"][1]["image"],
+        "p:1"
+    );
+    let env = &rollout["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"];
+    assert_eq!(env, "https://pr-7.preview.example.com");
+    let aliases = &rollout["spec"]["template"]["spec"]["hostAliases"][0]["hostnames"];
+    assert_eq!(*aliases, json!(["db"]));
+    assert_eq!(rollout["spec"].get("release"), None);
+    assert_eq!(rollout["spec"].get("strategy"), None);
+    let generated = &rollout["spec"]["traffic"]["gatewayApi"]["generate"];
+    let parents = json!([{"name": "gate", "namespace": "shop"}]);
+    assert_eq!(
+        *generated,
+        json!({"hostnames": ["pr-7.preview.example.com"], "parentRefs": parents})
+    );
+    assert_eq!(
+        rollout["metadata"]["labels"],
+        json!({"app.kubernetes.io/managed-by": "slipway", "preview": "shop", "slipway.dev/preview": "7"})
+    );
+    let route = find(ObjectKind::HttpRoute);
+    assert_eq!(
+        route["spec"]["hostnames"],
+        json!(["pr-7.preview.example.com"])
+    );
+    assert_eq!(route["spec"]["parentRefs"][1]["namespace"], "infra");
+    let backend = json!({"name": "api", "port": 80});
+    assert_eq!(route["spec"]["rules"][0]["backendRefs"][0], backend);
+    let service = find(ObjectKind::Service);
+    assert_eq!(
+        service["spec"],
+        json!({"selector": {"app": "api"}, "ports": [{"port": 80}]})
+    );
+    let config = find(ObjectKind::ConfigMap);
+    assert_eq!(config["data"]["url"], "http://pr-7.preview.example.com/x");
+}
+
+#[test]
+fn those_beyond_the_limits_wait_in_the_order_in_which_they_came() {
+    let mut world = World::new(&json!({"limits": {"max": 2, "perAuthor": 1}}));
+    world.seen.runs = vec![run(9, 'a', 0), run(3, 'b', 1), run(5, 'c', 2)];
+    world.seen.runs[2].author = "github:bob".to_owned();
+    assert_eq!(world.phases(), [(3, Queued), (5, Ready), (9, Ready)]);
+    world.seen.closed.insert(5, NOW);
+    world.now = at(10);
+    assert_eq!(world.phases(), [(3, Queued), (9, Ready)]);
+    world.seen.closed.insert(9, NOW);
+    assert_eq!(world.phases(), [(3, Ready)]);
+}
+
+#[test]
+fn nothing_goes_because_a_list_is_empty() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.seen.runs.clear();
+    world.seen.templates.clear();
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.seen.rollouts.clear();
+    world.seen.blocked = Some(("PreviewsOff", "off".to_owned()));
+    assert_eq!(world.look().actions, []);
+    assert_eq!(world.seen.spaces.len(), 1);
+}
+
+#[test]
+fn a_preview_that_is_too_old_goes_and_stays_away_until_there_is_a_new_commit() {
+    let mut world = World::new(&json!({"ttl": {"max": "2h"}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.now = at(119);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.now = at(120);
+    assert_eq!(world.phases(), []);
+    world.seen.runs.push(run(7, 'b', 121));
+    world.now = at(121);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    // What people alone remove is not touched.
+    world.spec = spec(&json!({"ttl": {"max": "2h"}, "destroy": "Never"}));
+    world.seen.closed.insert(7, at(122));
+    world.now = at(10_000);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert!(world.seen.spaces[0].record.keep);
+}
+
+#[test]
+fn when_many_are_closed_at_once_none_goes_before_its_time_is_over() {
+    let mut world = World::new(&json!({"limits": {"closedAtOnce": 2}, "ttl": {"max": "5h"}}));
+    for number in 1..=3 {
+        world.seen.runs.push(run(number, 'a', 0));
+    }
+    world.settle();
+    world.seen.closed = (1..=3).map(|number| (number, NOW)).collect();
+    world.now = at(60);
+    let outlook = world.settle();
+    assert_eq!(world.seen.spaces.len(), 3);
+    assert!(matches!(
+        outlook.shown.said,
+        Some((false, "TooManyClosed", _))
+    ));
+    let mut raised = world.clone();
+    raised.spec.limits.closed_at_once = 3;
+    assert_eq!(raised.phases(), []);
+    world.now = at(300);
+    assert_eq!(world.phases(), []);
+}
+
+#[test]
+fn a_fork_is_shown_only_at_a_commit_that_somebody_approved() {
+    let mut world = World::new(&json!({}));
+    let mut fork = run(7, 'a', 0);
+    fork.is_fork = true;
+    fork.is_approved = true;
+    world.seen.runs.push(fork);
+    assert_eq!(world.phases(), [(7, Refused)]);
+    world.spec = spec(&json!({"forks": "RequireApproval"}));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let mut pushed = run(7, 'b', 1);
+    pushed.is_fork = true;
+    world.seen.runs.push(pushed);
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.sha, Some("a".repeat(40)), "the approved one");
+    // Nothing is taken back for what people change of the rule; but nothing new is shown.
+    world.spec = spec(&json!({}));
+    assert_eq!(world.phases(), [(7, Ready)]);
+}
+
+#[test]
+fn it_never_goes_back_to_an_older_run() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs = vec![run(7, 'a', 0), run(7, 'b', 1)];
+    world.settle();
+    world.seen.runs.pop();
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!((item.phase, item.sha), (Ready, Some("b".repeat(40))));
+}
+
+#[test]
+fn what_cannot_be_is_told() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.seen.taken.insert("shop-review-pr-7".to_owned());
+    assert_eq!(world.phases(), [(7, Failed)]);
+    world.seen.taken.clear();
+    world.seen.runs[0].images.clear();
+    let outlook = world.settle();
+    let message = outlook.shown.items[0].message.clone().unwrap();
+    assert!(message.contains("made no image api"), "{message}");
+    assert!(matches!(
+        outlook.shown.said,
+        Some((false, "PreviewFailed", _))
+    ));
+    world.seen.runs[0] = run(7, 'a', 0);
+    world.settle();
+    let live = world.seen.rollouts.values_mut().next().unwrap();
+    live[0].phase = Phase::RolledBack;
+    assert_eq!(world.phases(), [(7, Failed)]);
+    live_of(&mut world).is_current = false;
+    assert_eq!(world.phases(), [(7, Updating)]);
+}
+
+fn live_of(world: &mut World) -> &mut Live {
+    &mut world.seen.rollouts.values_mut().next().unwrap()[0]
+}
+
+fn namespace(labels: &Value, environment: &str) -> Option<Space> {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": "shop-review-pr-7", "uid": "u", "labels": labels,
+            "annotations": {(label::PREVIEW_ENVIRONMENT): environment},
+        },
+    });
+    let object: kube::api::DynamicObject = serde_json::from_value(object).unwrap();
+    Space::read(&object)
+}
+
+#[test]
+fn a_namespace_is_a_preview_only_if_everything_about_it_says_so() {
+    let of = selector_of(&environment());
+    let labels = json!({
+        (label::MANAGED_BY): "slipway", (label::PREVIEW): "7", (label::PREVIEW_OF): of,
+    });
+    assert!(namespace(&labels, "shop/review").is_some());
+    assert_eq!(namespace(&labels, "shop/other"), None);
+    for label in [label::MANAGED_BY, label::PREVIEW, label::PREVIEW_OF] {
+        let mut wrong = labels.clone();
+        wrong[label] = json!("8");
+        assert_eq!(namespace(&wrong, "shop/review"), None, "{label}");
+    }
+}
+
+#[test]
+fn orphans_go_a_few_at_a_time_and_only_where_environments_could_be_listed() {
+    let mut world = World::new(&json!({}));
+    for number in 1..=8 {
+        world.seen.runs.push(run(number, 'a', 0));
+    }
+    world.settle();
+    let mut spaces = world.seen.spaces.clone();
+    let other = Key::new("shop", "staging");
+    let mut environments = BTreeMap::new();
+    assert_eq!(sweep(&spaces, &environments), []);
+    environments.insert(other, true);
+    assert_eq!(sweep(&spaces, &environments).len(), 5);
+    environments.insert(environment(), false);
+    assert_eq!(sweep(&spaces, &environments).len(), 5);
+    spaces.iter_mut().for_each(|space| space.record.keep = true);
+    assert_eq!(sweep(&spaces, &environments), []);
+    spaces
+        .iter_mut()
+        .for_each(|space| space.record.keep = false);
+    environments.insert(environment(), true);
+    assert_eq!(sweep(&spaces, &environments), []);
+}
+
+/// What happens to pull requests.
+#[derive(Clone, Debug)]
+enum Turn {
+    Pass(u64, char),
+    Close(u64),
+    Reopen(u64),
+    Forget,
+    Wait(i64),
+    /// The process is killed after so many actions.
+    Act(usize),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        4 => (1..8_u64, prop::sample::select(vec!['a', 'b', 'c'])).prop_map(|(n, sha)| Turn::Pass(n, sha)),
+        2 => (1..8_u64).prop_map(Turn::Close),
+        1 => (1..8_u64).prop_map(Turn::Reopen),
+        1 => Just(Turn::Forget),
+        2 => (1..100_i64).prop_map(Turn::Wait),
+        6 => (0..9_usize).prop_map(Turn::Act),
+    ]
+}
+
+/// What holds of every plan, whatever is seen.
+fn check(world: &World) {
+    let outlook = world.look();
+    for action in &outlook.actions {
+        let Action::Delete { target, .. } = action else {
+            continue;
+        };
+        let space = world
+            .seen
+            .spaces
+            .iter()
+            .find(|space| space.target == *target);
+        let space = space.expect("only what is there, by its uid");
+        let is_closed = world
+            .seen
+            .closed
+            .get(&space.number)
+            .is_some_and(|closed| *closed <= world.now);
+        let is_old = space.record.at.as_ref().map_or(space.created_at, |at| at.0)
+            + SignedDuration::from_hours(2)
+            <= world.now;
+        assert!(is_closed || is_old, "deleted for no reason: {space:?}");
+    }
+    let numbers: BTreeSet<u64> = world.seen.spaces.iter().map(|space| space.number).collect();
+    assert_eq!(numbers.len(), world.seen.spaces.len(), "two for one");
+    assert!(world.seen.spaces.len() <= 3, "more than limits.max");
+}
+
+proptest! {
+    #[test]
+    fn nothing_goes_without_a_reason_and_there_are_never_too_many(turns in prop::collection::vec(turn(), 1..60)) {
+        let mut world = World::new(&json!({"limits": {"max": 3}, "ttl": {"max": "2h", "afterClose": "5m"}}));
+        for turn in turns {
+            match turn {
+                Turn::Pass(number, sha) => {
+                    let minutes = world.now.duration_since(NOW).as_mins();
+                    world.seen.runs.retain(|known| known.name != format!("api-{number}-{sha}"));
+                    world.seen.runs.push(run(number, sha, minutes));
+                }
+                Turn::Close(number) => drop(world.seen.closed.insert(number, world.now)),
+                Turn::Reopen(number) => drop(world.seen.closed.remove(&number)),
+                Turn::Forget => world.seen.runs.clear(),
+                Turn::Wait(minutes) => {
+                    world.now += SignedDuration::from_mins(minutes);
+                    world.seen.spaces.retain(|space| !space.is_going);
+                }
+                Turn::Act(most) => {
+                    let outlook = world.look();
+                    world.act(&outlook.actions, most);
+                }
+            }
+            check(&world);
+        }
+        // In the end all of them are closed, and nothing is left.
+        world.seen.closed = (1..8).map(|number| (number, world.now)).collect();
+        world.now += SignedDuration::from_hours(2);
+        prop_assert_eq!(world.phases(), []);
+        prop_assert!(world.seen.spaces.is_empty());
+    }
+
+    #[test]
+    fn killed_after_any_action_it_comes_to_the_same_end(kill_after in 0..12_usize) {
+        let mut whole = World::new(&json!({}));
+        whole.seen.runs = vec![run(1, 'a', 0), run(2, 'b', 0)];
+        let mut killed = whole.clone();
+        let outlook = whole.settle();
+        let mut left = kill_after;
+        while left > 0 {
+            let next = killed.look();
+            let done = killed.act(&next.actions, left);
+            left = if done == 0 { 0 } else { left - done };
+        }
+        let after = killed.settle();
+        prop_assert_eq!(outlook.shown, after.shown);
+        let names = |world: &World| -> Vec<String> {
+            world.seen.spaces.iter().map(|space| space.target.key.name.clone()).collect()
+        };
+        prop_assert_eq!(names(&whole), names(&killed));
+    }
+}
+
+#[test]
+fn a_namespace_is_made_without_one() {
+    let made = space(&environment(), 7, &Record::default());
+    assert_eq!(made.body["metadata"].get("namespace"), None);
+    assert_eq!(made.key, Key::new("", "shop-review-pr-7"));
+}
