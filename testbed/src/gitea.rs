@@ -24,8 +24,17 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Gitea {
     address: String,
     admin: Account,
-    http: reqwest::Client,
+    api: Api,
     site: Site,
+}
+
+/// A Gitea's API, asked as one account.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) http: reqwest::Client,
+    /// `http://…`, without a slash at the end.
+    pub(crate) server: String,
+    pub(crate) token: String,
 }
 
 /// Somebody with an account.
@@ -63,7 +72,8 @@ impl Gitea {
         let args = ["web", "--config", &config].map(str::to_owned);
         site.start("gitea", &program, &args)?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let health = format!("http://{address}/api/healthz");
+        let server = format!("http://{address}");
+        let health = format!("{server}/api/healthz");
         site.ready("gitea", PATIENCE, || async {
             let status = http.get(&health).send().await?.status();
             ensure!(status.is_success(), "{health} answers {status}");
@@ -73,8 +83,12 @@ impl Gitea {
         let admin = administrator(&program, &config).await?;
         Ok(Self {
             address,
+            api: Api {
+                http,
+                server,
+                token: admin.token.clone(),
+            },
             admin,
-            http,
             site,
         })
     }
@@ -100,9 +114,9 @@ impl Gitea {
             "username": name, "email": email, "password": password, "must_change_password": false,
         });
         self.ask(Method::POST, "admin/users", &account).await?;
-        let url = format!("http://{}/api/v1/users/{name}/tokens", self.address);
+        let url = format!("{}/api/v1/users/{name}/tokens", self.api.server);
         let wanted = json!({"name": "tests", "scopes": ["write:repository", "write:issue"]});
-        let request = self.http.post(url).basic_auth(name, Some(password));
+        let request = self.api.http.post(url).basic_auth(name, Some(password));
         let made = answer(request.json(&wanted)).await?;
         let token = made.get("sha1").and_then(Value::as_str);
         Ok(Account {
@@ -137,21 +151,29 @@ impl Gitea {
     ///
     /// What Gitea says against it.
     pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
-        let url = format!("http://{}/api/v1/{path}", self.address);
-        let request = self
-            .http
-            .request(method, url)
-            .bearer_auth(&self.admin.token);
-        let request = match body {
-            Value::Null => request,
-            body => request.json(body),
-        };
-        answer(request).await.with_context(|| path.to_owned())
+        self.api.ask(method, path, body).await
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.site.path("logs/gitea.log")).unwrap_or_default()
+    }
+}
+
+impl Api {
+    /// Asks something; `path` is what follows `/api/v1/`, and no body is null.
+    ///
+    /// # Errors
+    ///
+    /// What Gitea says against it.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}/api/v1/{path}", self.server);
+        let request = self.http.request(method, url).bearer_auth(&self.token);
+        let request = match body {
+            Value::Null => request,
+            body => request.json(body),
+        };
+        answer(request).await.with_context(|| path.to_owned())
     }
 }
 
@@ -164,13 +186,18 @@ async fn administrator(program: &Path, config: &str) -> Result<Account> {
     let token = ["--access-token", "--access-token-scopes", "all"];
     let args = [&create[..], &who, &token, &["--must-change-password=false"]].concat();
     let said = process::run(&program.display().to_string(), &args).await?;
+    Ok(Account {
+        name: name.to_owned(),
+        token: token_in(&said)?,
+    })
+}
+
+/// The token that Gitea's command has made.
+pub(crate) fn token_in(said: &str) -> Result<String> {
     let is_token =
         |word: &&str| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let token = said.split_whitespace().find(is_token);
-    Ok(Account {
-        name: name.to_owned(),
-        token: token.context("Gitea gives no token")?.to_owned(),
-    })
+    Ok(token.context("Gitea gives no token")?.to_owned())
 }
 
 /// The answer to a request; null where it has no body.
