@@ -27,10 +27,10 @@ part() {
 build() {
     "$cargo" test --workspace --no-run --quiet || return
     if [[ -n $has_worlds ]]; then worlds --no-run --quiet || return; fi
-    if [[ -n $has_api ]]; then "$testbed" exec promtool -- --version > /dev/null || return; fi
+    if [[ -n $has_api ]]; then "$testbed" build promtool gitea || return; fi
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
-    "$testbed" exec syft -- --version > /dev/null || return
+    "$testbed" build syft gitea || return
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }

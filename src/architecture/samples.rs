@@ -260,7 +260,7 @@ fn every_object_of_the_demo_parses_and_plans() {
         ("GATEWAY", "gateway.example"),
         ("PROMETHEUS", "prometheus.example:9090"),
         ("PYTHON_IMAGE", "registry.example/python:3.11"),
-        ("GIT_SERVER_IMAGE", "registry.example/git-server:1"),
+        ("GITEA_IMAGE", "registry.example/gitea:1"),
         ("PUBLIC_KEY", "-----BEGIN PUBLIC KEY-----\\n"),
         ("ACTION", "Approve"),
         ("WHO", "olga"),

@@ -1,5 +1,5 @@
 //! The exchanges are written from the providers' public descriptions of their APIs; those with Gitea are also played on a
-//! real one, in `tests/it/provider.rs`.
+//! real one, in `tests/it/gitea.rs`.
 
 use std::io::Read;
 

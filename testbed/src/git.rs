@@ -96,7 +96,6 @@ impl GitServer {
     pub async fn create(&self, name: &str) -> Result<Repository> {
         let bare = self.shared.root.join(format!("{name}.git"));
         let work = self.shared.root.join(format!("{name}.work"));
-        fs::create_dir_all(&work)?;
         let path = bare.display().to_string();
         git(
             &self.shared.root,
@@ -105,12 +104,7 @@ impl GitServer {
         .await?;
         git(&bare, &["config", "uploadpack.allowFilter", "true"]).await?;
         git(&bare, &["config", "http.receivepack", "true"]).await?;
-        git(
-            &self.shared.root,
-            &["clone", "-q", &path, &work.display().to_string()],
-        )
-        .await?;
-        Ok(Repository { work })
+        Repository::clone_of(&path, &work).await
     }
 
     /// From now on everything is answered with this status; nothing more is wrong with `None`.
@@ -139,12 +133,37 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The repository at a URL, which may have no commit yet, with its working tree in a new folder.
+    pub(crate) async fn clone_of(url: &str, work: &Path) -> Result<Self> {
+        fs::create_dir_all(work)?;
+        git(work, &["clone", "-q", url, "."]).await?;
+        Ok(Self {
+            work: work.to_owned(),
+        })
+    }
+
     /// Writes files, commits them on a branch and pushes it; the new commit.
     ///
     /// # Errors
     ///
     /// git refuses.
     pub async fn commit(
+        &self,
+        branch: &str,
+        message: &str,
+        files: &[(&str, &str)],
+    ) -> Result<String> {
+        let sha = self.prepare(branch, message, files).await?;
+        self.push(branch).await?;
+        Ok(sha)
+    }
+
+    /// The same, but the server does not hear of it before [`Repository::push`].
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn prepare(
         &self,
         branch: &str,
         message: &str,
@@ -161,8 +180,17 @@ impl Repository {
         }
         git(work, &["add", "-A"]).await?;
         git(work, &["commit", "-q", "--allow-empty", "-m", message]).await?;
-        git(work, &["push", "-q", "--force", "origin", branch]).await?;
         git(work, &["rev-parse", "HEAD"]).await
+    }
+
+    /// Pushes a branch as it is here.
+    ///
+    /// # Errors
+    ///
+    /// git refuses.
+    pub async fn push(&self, branch: &str) -> Result<()> {
+        git(&self.work, &["push", "-q", "--force", "origin", branch]).await?;
+        Ok(())
     }
 
     /// Gives a commit a tag with a message, and pushes it.

@@ -3,6 +3,7 @@
 //! - [`ControlPlane::start`]: etcd, API server, controllers and scheduler in about five seconds, several at once.
 //! - [`Node::start`]: the same with a node that runs pods, a registry, DNS, a gateway and Prometheus.
 //! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
+//! - [`gitea::Gitea`]: a real git provider. [`git`]: a git server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
 //! - [`bench`]: what the operator costs.
 //! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
@@ -15,6 +16,7 @@ mod certs;
 mod control_plane;
 pub mod demo;
 pub mod git;
+pub mod gitea;
 pub mod image;
 mod kubeconfig;
 pub mod load;

@@ -22,6 +22,7 @@ mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
+mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs

@@ -82,6 +82,13 @@ impl Operator {
         self.address_of("serving health and metrics").await
     }
 
+    /// What it serves as metrics now.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.address().await);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Where it takes alerts.
     pub(crate) async fn alert_address(&self) -> String {
         self.address_of("taking alerts").await

@@ -61,7 +61,7 @@ impl Subject {
     }
 
     /// What the script of stage `unit` finds from now on.
-    fn tests(&self, report: &StageReport) {
+    pub(crate) fn tests(&self, report: &StageReport) {
         let code = i32::from(report.failure.is_some());
         let message = report.clone().encode();
         self.plays(
@@ -88,7 +88,7 @@ impl Subject {
     /// The same, and what fetching it leaves.
     pub(crate) async fn push_and_say(&self, message: &str) -> (String, String) {
         let files = [("file", message)];
-        let commit = self.repository.commit("main", message, &files);
+        let commit = self.repository.prepare("main", message, &files);
         let sha = commit.await.unwrap();
         let report = SourceReport {
             commit: Some(Commit {
@@ -102,6 +102,8 @@ impl Subject {
         };
         let said = report.encode();
         self.plays("runner", &format!("exit=0,message={said}"));
+        // Who is told of it at once finds what stages say.
+        self.repository.push("main").await.unwrap();
         (sha, said)
     }
 

@@ -1,5 +1,6 @@
-//! What a run tells the provider of its repository: a server that answers as Gitea's API is described, and writes down what it
-//! is told.
+//! What a run tells a provider that fails, and an operator that is killed while it tells. A server that plays Gitea's API does what the
+//! real one, in `gitea.rs`, does not do on demand: it answers with errors, and counts requests, so that the operator dies between
+//! one and its answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -97,7 +98,7 @@ async fn hosted(space: &Space, api_url: &str) -> Subject {
 }
 
 /// The run, once the provider has all that there is to tell.
-async fn told(subject: &Subject, run: &str) -> PipelineRunStatus {
+pub(crate) async fn told(subject: &Subject, run: &str) -> PipelineRunStatus {
     wait_for("a provider that knows all", SOON, async || {
         let status = subject.runs.get(run).await.ok()?.status?;
         let mut outbox = status.outbox.iter();

@@ -10,7 +10,7 @@ use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::pipeline::{Subject, tested};
 
-const TOKEN: &str = "a token that nobody guesses";
+pub(crate) const TOKEN: &str = "a token that nobody guesses";
 const LISTEN: &[&str] = &["--alert-listen", "127.0.0.1:0", "--stage-secrets"];
 
 /// Somebody who delivers as GitHub does.
@@ -93,7 +93,7 @@ fn pull_request(sha: &str, from: &str) -> Value {
     })
 }
 
-async fn set_token(space: &Space) {
+pub(crate) async fn set_token(space: &Space) {
     space.make_secret("hook", json!({"token": TOKEN})).await;
 }
 
@@ -108,7 +108,7 @@ fn hooked(rest: &Value) -> Value {
     json!({"spec": spec})
 }
 
-async fn runs(subject: &Subject) -> Vec<PipelineRun> {
+pub(crate) async fn runs(subject: &Subject) -> Vec<PipelineRun> {
     subject
         .runs
         .list(&ListParams::default())
@@ -218,16 +218,7 @@ async fn a_delivery_is_one_run_and_what_is_not_signed_is_refused_and_counted() {
         assert!(skipped.starts_with("nothing follows"), "{skipped}");
         assert_eq!(runs(&subject).await.len(), 0);
 
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let metrics = format!("http://{}/metrics", operator.address().await);
-        let metrics = http
-            .get(metrics)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let metrics = operator.metrics().await;
         for counted in [
             "outcome=\"started\",provider=\"github\"} 1",
             "outcome=\"known\",provider=\"github\"} 2",
@@ -241,6 +232,48 @@ async fn a_delivery_is_one_run_and_what_is_not_signed_is_refused_and_counted() {
                 "{counted}\n{metrics}"
             );
         }
+    })
+    .await;
+}
+
+/// Twenty pushes to a branch: all of them are run, and never two at once.
+pub(crate) async fn all_run_one_by_one(subject: &Subject, branch: &str) {
+    let git_ref = format!("refs/heads/{branch}");
+    let mut most = 0;
+    wait_for("all of them", SOON * 3, async || {
+        let mut all = runs(subject).await;
+        all.retain(|run| run.spec.git_ref == git_ref);
+        let phases = all
+            .iter()
+            .map(|run| run.status.as_ref().and_then(|status| status.phase));
+        let phases: Vec<_> = phases.flatten().collect();
+        let running = phases.iter().filter(|phase| **phase == RunPhase::Running);
+        most = most.max(running.count());
+        let over = phases.iter().filter(|phase| phase.is_finished());
+        (all.len() == 20 && over.count() == 20).then_some(())
+    })
+    .await;
+    assert_eq!(most, 1, "one at a time");
+}
+
+/// Twenty pushes to a branch: the run of the last goes on, and the others were stopped for a newer one.
+pub(crate) async fn only_the_newest_runs(subject: &Subject, branch: &str, last: &str) {
+    let git_ref = format!("refs/heads/{branch}");
+    wait_for("the newest, and none else", SOON, async || {
+        let mut all = runs(subject).await;
+        all.retain(|run| run.spec.git_ref == git_ref);
+        let is_right = |run: &PipelineRun| {
+            let Some(status) = &run.status else {
+                return false;
+            };
+            if run.spec.sha.as_deref() == Some(last) {
+                return status.phase == Some(RunPhase::Running);
+            }
+            let stop = status.stopping.as_ref();
+            status.phase == Some(RunPhase::Cancelled)
+                && stop.is_some_and(|stop| stop.kind == StopKind::Superseded)
+        };
+        (all.len() == 20 && all.iter().all(is_right)).then_some(())
     })
     .await;
 }
@@ -267,27 +300,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
             .map(|sha| push("queue", &sha, "One of many"))
             .collect();
         futures::future::join_all(bodies.iter().map(|body| sender.deliver("push", body))).await;
-        let mut most = 0;
-        wait_for("all of them", SOON * 3, async || {
-            let all = runs(&subject).await;
-            let all: Vec<_> = all
-                .iter()
-                .filter(|run| run.spec.git_ref == "refs/heads/queue")
-                .collect();
-            assert_eq!(all.len(), 20);
-            let phase = |run: &&&PipelineRun| run.status.as_ref().and_then(|status| status.phase);
-            let running = all
-                .iter()
-                .filter(|run| phase(run) == Some(RunPhase::Running))
-                .count();
-            most = most.max(running);
-            let over = all
-                .iter()
-                .filter(|run| phase(run).is_some_and(RunPhase::is_finished));
-            (over.count() == 20).then_some(())
-        })
-        .await;
-        assert_eq!(most, 1, "one at a time");
+        all_run_one_by_one(&subject, "queue").await;
 
         subject.plays("python", "exit=0,after=10m");
         subject
@@ -299,27 +312,7 @@ async fn a_burst_of_pushes_is_run_one_by_one_or_the_newest_only() {
                 .await;
         }
         let last = shas('b').next_back().unwrap();
-        wait_for("the newest, and none else", SOON, async || {
-            let all = runs(&subject).await;
-            let all: Vec<_> = all
-                .iter()
-                .filter(|run| run.spec.git_ref == "refs/heads/newest")
-                .collect();
-            assert_eq!(all.len(), 20);
-            let is_right = |run: &&PipelineRun| {
-                let Some(status) = &run.status else {
-                    return false;
-                };
-                if run.spec.sha.as_ref() == Some(&last) {
-                    return status.phase == Some(RunPhase::Running);
-                }
-                let stop = status.stopping.as_ref();
-                status.phase == Some(RunPhase::Cancelled)
-                    && stop.is_some_and(|stop| stop.kind == StopKind::Superseded)
-            };
-            all.iter().all(is_right).then_some(())
-        })
-        .await;
+        only_the_newest_runs(&subject, "newest", &last).await;
     })
     .await;
 }

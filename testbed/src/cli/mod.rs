@@ -67,7 +67,7 @@ enum Command {
     },
     /// Build an image, push it to a cluster's registry and print its name there
     Image {
-        /// One of the testbed's own (busybox, debian, git-server, buildkit, buildah, syft, scanner), or with --context any name
+        /// One of the testbed's own (busybox, debian, gitea, buildkit, buildah, syft, scanner), or with --context any name
         image: String,
         /// The folder with the Dockerfile
         #[arg(long)]

@@ -49,6 +49,7 @@ impl Chapter<'_> {
         self.teller.title(&format!("{}: {}", plot.name, plot.title));
         let commit = self.commit().await?;
         let run = self.run(&commit).await?;
+        let statuses = self.statuses(&commit, &run).await?;
         let release = text(&run, "/status/release").to_owned();
         let digest = text(&run, "/status/artifacts/0/digest").to_owned();
         let staging = self.promotion("staging", &release).await?;
@@ -68,6 +69,7 @@ impl Chapter<'_> {
             run: text(&run, "/metadata/name").to_owned(),
             tests: [tests("passed"), tests("total")],
             gates: gates(&run),
+            statuses,
             attestations: attestations(&run),
             signature,
             release: release.clone(),
@@ -159,6 +161,20 @@ impl Chapter<'_> {
         self.teller
             .good(&format!("Release {}", text(&run, "/status/release")));
         Ok(run)
+    }
+
+    /// What the git provider shows of the commit, which takes as long as the run's words take to get there.
+    async fn statuses(&self, commit: &str, run: &Value) -> Result<Vec<[String; 2]>> {
+        let stages = list(run, "/status/stages").len();
+        let shown = self.stage.forge.statuses(commit, stages).await?;
+        let told = shown
+            .iter()
+            .map(|[context, state]| format!("{context} {state}"));
+        let told: Vec<String> = told.collect();
+        let told = told.join(", ");
+        self.teller
+            .good(&format!("Gitea shows at {}: {told}", short(commit)));
+        Ok(shown)
     }
 
     fn stage_told(&self, run: &Value, stage: &Value) {

@@ -43,6 +43,8 @@ pub struct Version {
     pub tests: [u64; 2],
     /// The gates: name and result.
     pub gates: Vec<[String; 2]>,
+    /// What the git provider shows of its commit: context and state.
+    pub statuses: Vec<[String; 2]>,
     /// What was said about its image and stored beside it, in the order of the alphabet.
     pub attestations: Vec<String>,
     /// What production's gate on signatures said when somebody was asked for an approval.
@@ -174,6 +176,10 @@ impl Version {
                 format!("gates: {:?}", self.gates),
             ),
             (
+                !self.statuses.is_empty() && self.statuses.iter().all(|[_, is]| is == "success"),
+                format!("its commit at Gitea: {:?}", self.statuses),
+            ),
+            (
                 self.attestations == ATTESTATIONS,
                 format!("beside its image: {:?}", self.attestations),
             ),
@@ -279,6 +285,7 @@ pub(super) mod tests {
             run: format!("greeter-{name}"),
             tests: [16, 16],
             gates: vec![["tests".to_owned(), "Passed".to_owned()]],
+            statuses: vec![["slipway/greeter".to_owned(), "success".to_owned()]],
             attestations: ATTESTATIONS.map(str::to_owned).to_vec(),
             signature: "Passed".to_owned(),
             release: format!("greeter-{name}"),
@@ -343,7 +350,7 @@ pub(super) mod tests {
     #[test]
     fn whatever_is_otherwise_is_told() {
         type Change = fn(&mut Story);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
             ("1 of 9000 requests were lost", |s| {
                 s.load.stats.lost = 1;
                 s.load.stats.answered -= 1;
@@ -359,6 +366,12 @@ pub(super) mod tests {
                 s.versions[1].tests[0] = 15;
             }),
             ("1.0.0: gates", |s| s.versions[0].gates.clear()),
+            (
+                "3.0.0: its commit at Gitea: [[\"slipway/greeter\", \"failure\"]]",
+                |s| {
+                    s.versions[2].statuses[0][1] = "failure".to_owned();
+                },
+            ),
             ("2.0.0: beside its image: [\"Provenance\", \"SBOM\"]", |s| {
                 s.versions[1].attestations.pop();
             }),

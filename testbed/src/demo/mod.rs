@@ -4,6 +4,7 @@
 
 mod chapter;
 mod facts;
+mod forge;
 mod key;
 mod kubectl;
 mod repository;

@@ -1,4 +1,4 @@
-//! The sample application's repository: a clone on this machine, pushed to the git server in the cluster.
+//! The sample application's repository: a clone on this machine, pushed to the git provider in the cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,26 @@ use tokio::process::Command;
 use crate::settings::{Settings, program};
 use crate::wait;
 
-/// The host by which the gateway knows the git server.
-const HOST: &str = "git.test";
 /// Who writes the code.
 const AUTHOR: [&str; 2] = ["user.name=Dana", "user.email=dana@greeter.test"];
-/// How long the gateway may take to hear of the git server.
+/// How long the git provider may take to take a commit.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A clone, gone with the value.
 #[derive(Debug)]
 pub(crate) struct Repository {
     folder: PathBuf,
-    gateway: String,
+    /// Where it is pushed to, and what git has to be told to find that.
+    remote: [String; 2],
 }
 
 impl Repository {
     /// A repository with the sample's sources, not committed yet.
-    pub(crate) async fn create(gateway: &str) -> Result<Self> {
+    pub(crate) async fn create(remote: [String; 2]) -> Result<Self> {
         let name = crate::control_plane::unique("greeter");
         let repository = Self {
             folder: Settings::from_env().root.join(name),
-            gateway: gateway.to_owned(),
+            remote,
         };
         let sources = crate::repository_root().join("examples/greeter");
         copy(&sources, &repository.folder)
@@ -48,16 +47,9 @@ impl Repository {
     pub(crate) async fn push(&self, message: &str) -> Result<String> {
         self.git(&["add", "-A"]).await?;
         self.git(&["commit", "-q", "-m", message]).await?;
-        let url = format!("http://{HOST}/greeter.git");
-        // The gateway tells servers apart by name, and no DNS knows this one.
-        let (ip, port) = self
-            .gateway
-            .split_once(':')
-            .unwrap_or((&self.gateway, "80"));
-        let url = url.replacen(HOST, &format!("{HOST}:{port}"), 1);
-        let resolve = format!("http.curloptResolve={HOST}:{port}:{ip}");
-        wait::until("the git server takes the commit", PATIENCE, || async {
-            self.git(&["-c", &resolve, "push", "-q", &url, "main"])
+        let [url, resolve] = &self.remote;
+        wait::until("Gitea takes the commit", PATIENCE, || async {
+            self.git(&["-c", resolve, "push", "-q", url, "main"])
                 .await
                 .map(Some)
         })

@@ -1,10 +1,11 @@
-//! Where the story plays: images, the operator from its chart, a git server, people, and the samples.
+//! Where the story plays: images, the operator from its chart, a git provider, people, and the samples.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::forge::Forge;
 use super::key;
 use super::kubectl::{Kubectl, sample};
 use super::repository::Repository;
@@ -16,8 +17,8 @@ use crate::{image, wait};
 
 /// The team's namespace.
 pub(crate) const NAMESPACE: &str = "greeter";
-/// The git server's.
-const FORGE: &str = "forge";
+/// The git provider's.
+pub(crate) const FORGE: &str = "forge";
 /// The Rollout that users are served by.
 pub(crate) const PRODUCTION: &str = "greeter-production";
 /// The host by which users know it.
@@ -45,6 +46,7 @@ const KINDS: [(&str, &str, &str); 7] = [
 pub(crate) struct Stage {
     pub(crate) approver: Kubectl,
     pub(crate) developer: Kubectl,
+    pub(crate) forge: Forge,
     pub(crate) repository: Repository,
     pub(crate) world: World,
     /// Where users' requests go.
@@ -68,7 +70,7 @@ impl Stage {
         let control_plane = node.control_plane();
         let admin = Kubectl::new(control_plane.kubeconfig_path());
         clear(&admin, teller).await?;
-        for file in ["namespace.yaml", "git-server.yaml"] {
+        for file in ["namespace.yaml", "gitea.yaml"] {
             admin.apply(&sample(file, &values)?).await?;
         }
         let key = key::new().await?;
@@ -80,12 +82,13 @@ impl Stage {
         admin
             .run(&[&["rollout", "status"][..], &deployment].concat(), "")
             .await?;
-        teller.good(
-            "git server, a key that signs, and the users dana (developer) and olga (approver)",
-        );
+        let forge = Forge::set_up(&admin, node.gateway())
+            .await
+            .context("Gitea")?;
+        teller.good("Gitea, a key that signs, and the users dana (developer) and olga (approver)");
 
         let world = World::watch(&control_plane.client()?, NAMESPACE, &KINDS);
-        let repository = Repository::create(node.gateway()).await?;
+        let repository = Repository::create(forge.remote()).await?;
         let mut rollouts = sample("rollouts.yaml", &values)?;
         if !watched {
             rollouts = without_analysis(&rollouts)?;
@@ -102,6 +105,7 @@ impl Stage {
         Ok(Self {
             approver,
             developer,
+            forge,
             repository,
             world,
             gateway: node.gateway().to_owned(),
@@ -112,18 +116,15 @@ impl Stage {
 /// What stands for the samples' placeholders.
 async fn values(node: &Node, teller: &Teller) -> Result<Vec<(&'static str, String)>> {
     let registry = node.registry();
-    teller.say("images of the tests, of the git server and of what builds, lists and signs, as far as there are none");
+    teller.say("images of the tests, of Gitea and of what builds, lists and signs, as far as there are none");
     let python = image::base::debian(registry).await;
-    let git_server = image::base::git_server(registry).await;
+    let gitea = image::base::gitea(registry).await;
     Ok(vec![
         ("REGISTRY", registry.to_owned()),
         ("GATEWAY", node.gateway().to_owned()),
         ("PROMETHEUS", node.prometheus().to_owned()),
         ("PYTHON_IMAGE", python.context("the image of tests")?),
-        (
-            "GIT_SERVER_IMAGE",
-            git_server.context("the git server's image")?,
-        ),
+        ("GITEA_IMAGE", gitea.context("the image of Gitea")?),
     ])
 }
 

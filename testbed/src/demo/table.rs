@@ -29,6 +29,11 @@ pub(crate) fn render(story: &Story) -> String {
             .map(|[name, result]| format!("{name} {result}"));
         gates.collect::<Vec<_>>().join(", ")
     });
+    row("statuses at Gitea", |version| {
+        let statuses = &version.statuses;
+        let good = statuses.iter().filter(|[_, state]| state == "success");
+        format!("{} of {} success", good.count(), statuses.len())
+    });
     row("beside the image", |version| {
         version.attestations.join(", ")
     });

@@ -14,13 +14,13 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
     match name {
         "busybox" => busybox(registry).await,
         "debian" => debian(registry).await,
-        "git-server" => git_server(registry).await,
+        "gitea" => gitea(registry).await,
         "buildkit" => buildkit(registry).await,
         "buildah" => buildah(registry).await,
         "syft" => syft(registry).await,
         "scanner" => scanner(registry).await,
         _ => bail!(
-            "the testbed has the images busybox, debian, git-server, buildkit, buildah, syft and scanner, not {name}"
+            "the testbed has the images busybox, debian, gitea, buildkit, buildah, syft and scanner, not {name}"
         ),
     }
 }
@@ -236,15 +236,25 @@ pub async fn debian_of(registry: &str, release: &str) -> Result<String> {
     .await
 }
 
-/// Serves the bare repositories below `/srv/git` by http on port 8080, for reading and pushing.
-pub async fn git_server(registry: &str) -> Result<String> {
-    const DOCKERFILE: &str = include_str!("git-server.Dockerfile");
-    const SCRIPT: &str = include_str!("git-server.py");
+/// Gitea, with the templates and texts that it reads, on the Debian base, which has git.
+pub async fn gitea(registry: &str) -> Result<String> {
+    const DOCKERFILE: &str = include_str!("gitea.Dockerfile");
+    programs::ensure(&["gitea"]).await?;
     let debian = debian(registry).await?;
     let dockerfile = format!("FROM {debian}\n{DOCKERFILE}");
-    let tag = tag(&[dockerfile.as_bytes(), SCRIPT.as_bytes()]);
-    super::ensure(registry, "testbed/git-server", &tag, &[], async |work| {
-        fs::write(work.join("git-server.py"), SCRIPT)?;
+    let binary = programs::path_of("gitea")?;
+    let tag = tag_of(&[dockerfile.clone().into(), key(&binary)?]);
+    super::ensure(registry, "testbed/gitea", &tag, &[], async |work| {
+        fs::copy(&binary, work.join("gitea"))?;
+        let (from, to) = (programs::gitea_files().await?, work.join("files"));
+        fs::create_dir_all(&to)?;
+        let folders = ["options", "public", "templates"].map(|name| from.join(name));
+        let folders = folders.map(|folder| folder.display().to_string());
+        let [options, public, templates] = &folders;
+        let to = to.display().to_string();
+        // Nobody may write in the module's folder, and this copy is to be removed again.
+        let copy = ["-r", "--no-preserve=mode", options, public, templates, &to];
+        crate::process::run("cp", &copy).await?;
         with_dockerfile(work, &dockerfile)
     })
     .await

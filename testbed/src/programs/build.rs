@@ -68,7 +68,7 @@ async fn compile(program: &Program, out: &Path, log: &Path) -> Result<()> {
         .arg(out)
         .arg(program.package)
         .current_dir(&program.module)
-        .env("CGO_ENABLED", "0")
+        .env("CGO_ENABLED", if program.has_c { "1" } else { "0" })
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)

