@@ -78,8 +78,7 @@ pub struct DecisionSpec {
     /// Resume, Pin, Veto, Override, Migrate, LinkIncident. For a `Rollout`: Approve, Reject, Promote, Skip,
     /// Pause, Resume, Abort, Retry, Undo, Restart. For a `Pipeline`: Pause, Resume. For a `PipelineRun`:
     /// Approve, Reject, Cancel, Retry. For a `Promotion`: Approve, Reject, Abort, Retry, LinkIncident.
-    /// Each needs the verb of the same name, in lower case, on the target. On a Pipeline none is followed yet,
-    /// on a PipelineRun all but Retry (make a run with `retryOf`).
+    /// Each needs the verb of the same name, in lower case, on the target.
     pub action: DecisionAction,
     /// The user who decides: the one who creates this object, or it is refused.
     /// Example: `alice@example.com`.

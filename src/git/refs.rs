@@ -3,7 +3,6 @@
 //! The answer is a list of packets, each with its length in four hexadecimal digits in front
 //! (gitprotocol-http(5), gitprotocol-pack(5)). Whatever is wrong with it is told in words that say what to do.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::access::{Access, Login, Purpose};
@@ -12,12 +11,24 @@ use crate::model::condition::truncate;
 use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
 
 /// Longest wait for the whole answer.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// What every answer of a smart server begins with.
 const SERVICE: &[u8] = b"# service=git-upload-pack";
 
 /// The request for all refs of a repository. The password is in a Secret of the namespace.
 pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> Request {
+    let url = git.url.trim_end_matches('/');
+    let url = format!("{url}/info/refs?service=git-upload-pack");
+    to_repository(Request::get(url, TIMEOUT), git, namespace, ca_bundle)
+}
+
+/// The same request with all that a repository wants to see of whoever asks.
+pub(super) fn to_repository(
+    request: Request,
+    git: &GitSource,
+    namespace: &str,
+    ca_bundle: Option<String>,
+) -> Request {
     let access = git.credentials.as_ref().map(|credentials| {
         Box::new(Access {
             purpose: Purpose::Repository,
@@ -29,18 +40,14 @@ pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> R
             ..Access::default()
         })
     });
-    let url = &git.url;
-    let url = format!(
-        "{}/info/refs?service=git-upload-pack",
-        url.trim_end_matches('/')
-    );
+    let mut headers = request.headers;
     // Some servers send programs other than git to their web pages.
-    let headers = BTreeMap::from([("user-agent".to_owned(), "git/2.39 (slipway)".to_owned())]);
+    headers.insert("user-agent".to_owned(), "git/2.39 (slipway)".to_owned());
     Request {
         headers,
         ca_bundle,
         access,
-        ..Request::get(url, TIMEOUT)
+        ..request
     }
 }
 
@@ -115,14 +122,14 @@ pub fn head_of(refs: &[(String, String)], git_ref: &str) -> Result<String, Sourc
     Err(problem(SourceErrorKind::NoBranch, message))
 }
 
-fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
+pub(super) fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
     SourceError {
         kind,
         message: message.into(),
     }
 }
 
-fn unreachable(error: &str) -> SourceError {
+pub(super) fn unreachable(error: &str) -> SourceError {
     let kind = if error.starts_with("no answer") {
         SourceErrorKind::Timeout
     } else {
@@ -131,7 +138,7 @@ fn unreachable(error: &str) -> SourceError {
     problem(kind, truncate(error, 512))
 }
 
-fn check_status(status: u16) -> Result<(), SourceError> {
+pub(super) fn check_status(status: u16) -> Result<(), SourceError> {
     let (kind, message) = match status {
         200 => return Ok(()),
         401 | 403 => (
@@ -178,33 +185,34 @@ fn not_git(body: &[u8]) -> SourceError {
     problem(SourceErrorKind::Protocol, message)
 }
 
-fn broken() -> SourceError {
+pub(super) fn broken() -> SourceError {
     problem(
         SourceErrorKind::Server,
         "the answer is cut off or damaged; the server is asked again",
     )
 }
 
-enum Packet<'a> {
+pub(super) enum Packet<'a> {
     /// The end of a section.
     Flush,
-    /// A line, without its line feed.
+    /// What is in it, as it came: lines end in a line feed, most often.
     Line(&'a [u8]),
 }
 
 /// The packets of an answer, until its end or the first that makes no sense.
-struct Packets<'a>(&'a [u8]);
+pub(super) struct Packets<'a>(pub(super) &'a [u8]);
 
 impl<'a> Packets<'a> {
     fn read(&self) -> Option<(Packet<'a>, &'a [u8])> {
         let (length, rest) = self.0.split_at_checked(4)?;
         let length = std::str::from_utf8(length).ok()?;
         let length = usize::from_str_radix(length, 16).ok()?;
-        if length == 0 {
+        // One more and two more end a part of an answer, and all of it, in version 2 of the protocol.
+        if length <= 2 {
             return Some((Packet::Flush, rest));
         }
         let (line, rest) = rest.split_at_checked(length.checked_sub(4)?)?;
-        Some((Packet::Line(line.strip_suffix(b"\n").unwrap_or(line)), rest))
+        Some((Packet::Line(line), rest))
     }
 }
 
@@ -226,6 +234,7 @@ impl<'a> Iterator for Packets<'a> {
 
 /// Commit and name of a ref; nothing for lines that are about something else.
 fn parse_ref(line: &[u8]) -> Result<Option<(&str, &str)>, SourceError> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     if line.starts_with(b"version ") || line.starts_with(b"shallow ") {
         return Ok(None);
     }
@@ -402,7 +411,7 @@ mod tests {
 
     #[test]
     fn lengths_that_make_no_sense_are_refused() {
-        for bad in ["0003", "0001", "zzzz", "-001", "ffff"] {
+        for bad in ["0003", "zzzz", "-001", "ffff"] {
             let mut body = packet("# service=git-upload-pack\n") + "0000";
             body += bad;
             assert_eq!(kind(read(200, body)), SourceErrorKind::Server, "{bad}");

@@ -5,6 +5,7 @@
 
 mod build;
 mod cache;
+mod definition;
 mod gate;
 mod matrix;
 mod package;
@@ -32,6 +33,7 @@ use crate::schema;
 
 pub use build::*;
 pub use cache::*;
+pub use definition::*;
 pub use gate::*;
 pub use matrix::*;
 pub use package::*;
@@ -74,6 +76,8 @@ pub use trigger::*;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
+    ("self.stages.size() > 0 || has(self.definition)",
+     "a Pipeline needs stages: name at least one, or set definition, and the repository has them in .slipway/pipeline.yaml"),
     ("self.stages.all(s, !(s.type in ['SBOM', 'Sign'])) || self.stages.exists(s, s.type == 'Build' || has(s.packages))",
      "SBOM and Sign stages are about what was made, and no stage of this Pipeline makes anything: add a Build stage, or packages"),
     ("self.stages.all(s, !has(s.needs) || s.needs.all(n, n != s.name && self.stages.exists(t, t.name == n)))",
@@ -128,10 +132,14 @@ pub struct PipelineSpec {
     #[serde(default = "run_timeout")]
     #[schemars(transform = schema::duration)]
     pub timeout: Duration,
-    /// What a run does; 1 to 32 stages, told apart by name. A stage starts when all that it `needs` have
-    /// succeeded; stages that need nothing start at once.
-    #[schemars(length(min = 1), transform = schema::by_name::<32>)]
+    /// What a run does; 1 to 32 stages, told apart by name, or none where `definition` is set. A stage starts when all that it
+    /// `needs` have succeeded; stages that need nothing start at once.
+    #[schemars(transform = schema::by_name::<32>)]
     pub stages: Vec<Stage>,
+    /// What the repository may add to this with a file of its own, `.slipway/pipeline.yaml`; `{}` takes scripts and gates. Default:
+    /// nothing, and the file is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<DefinitionRule>,
     /// Values that who starts a run by hand may choose; at most 32, told apart by name. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod condition;
+pub mod definition;
 pub mod matrix;
 pub mod observe;
 pub mod observed;

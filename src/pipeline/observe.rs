@@ -9,9 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource};
 
 use super::api::{GitSource, Pipeline, StageType};
-use super::observed::{Authorities, Observed, Run};
+use super::observed::{Authorities, Observed, Pause, Run};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::act::Act;
 use crate::decision::api::{Decision, DecisionAction};
 use crate::git::refs::tag_of;
 use crate::model::key::Key;
@@ -60,6 +61,7 @@ pub async fn observe(
             .collect(),
         polled_at: None,
         authorities: authorities(&pipeline.spec.source.git, &key.namespace, cluster).await?,
+        pause: pause(&key, cluster),
         events: cluster.told.of(&key),
         key,
     };
@@ -168,6 +170,21 @@ fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {
         revision: status.and_then(|status| status.revision.clone()),
         is_publishing: status.is_some_and(is_publishing),
     }
+}
+
+/// The newest Decision to pause or resume a Pipeline, if it is a pause.
+pub fn pause(pipeline: &Key, cluster: &Cluster) -> Option<Pause> {
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::Pipeline, pipeline);
+    let acts = Act::read_all(decisions.iter().map(AsRef::as_ref));
+    let is_meant = |act: &&Act| {
+        act.spec.action == DecisionAction::Pause || act.spec.action == DecisionAction::Resume
+    };
+    let newest = acts.iter().rfind(is_meant)?;
+    (newest.spec.action == DecisionAction::Pause).then(|| Pause {
+        by: newest.spec.user.clone(),
+        until: newest.spec.expires_at.as_ref().map(|Time(at)| *at),
+    })
 }
 
 /// Whether a run waits for somebody to approve it, as far as Decisions tell.

@@ -42,8 +42,26 @@ pub struct Observed {
     pub polled_at: Option<Timestamp>,
     /// What the server's certificate is checked against.
     pub authorities: Authorities,
+    /// Who has paused it, where nobody has resumed it since.
+    pub pause: Option<Pause>,
     /// What was delivered and is not on record yet, in the order in which it came.
     pub events: Vec<Event>,
+}
+
+/// A Decision to start no runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Who made it.
+    pub by: String,
+    /// When it stops to count.
+    pub until: Option<Timestamp>,
+}
+
+impl Pause {
+    /// Whether it counts at that time.
+    pub fn counts(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// What a server's certificate is checked against.

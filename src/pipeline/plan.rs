@@ -46,6 +46,8 @@ pub struct Memory {
     pub schedules: Vec<ScheduleStatus>,
     /// Runs whose turn it is.
     pub admitted: Vec<String>,
+    /// Who has paused it.
+    pub paused_by: Option<String>,
 }
 
 /// Decides what a Pipeline does next.
@@ -69,6 +71,25 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
             actions: prune(seen, now),
             ..Plan::idle(memory, why)
         };
+    }
+    if let Some(pause) = seen.pause.as_ref().filter(|pause| pause.counts(now)) {
+        let mut memory = memory;
+        memory.paused_by = Some(pause.by.clone());
+        let until = pause
+            .until
+            .map_or_else(String::new, |until| format!(", or until {until:.0}"));
+        let message = format!(
+            "paused by {}: no run is started until somebody resumes it{until}",
+            pause.by
+        );
+        let mut plan = Plan {
+            actions: prune(seen, now),
+            ..Plan::idle(memory, Why::normal("Paused", message))
+        };
+        if let Some(until) = pause.until {
+            plan.wake_at(until);
+        }
+        return plan;
     }
     watch(seen, memory, now)
 }
@@ -193,6 +214,7 @@ fn remember(seen: &Observed) -> Memory {
         closed: seen.status.closed.clone(),
         schedules: seen.status.schedules.clone(),
         admitted: admitted(seen),
+        paused_by: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
 use super::trigger::schedule;
-use super::{condition, matrix, supply};
+use super::{condition, definition, matrix, supply};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
 use crate::gate::waiver;
@@ -42,6 +42,9 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
             let path = format!("spec.triggers[{index}].schedule");
             problems.push(Invalid::new(path, problem));
         }
+    }
+    if let Some(rule) = &spec.definition {
+        problems.extend(definition::rule_problems(rule));
     }
     pod::check(spec, &mut problems);
     made::check(spec, &mut problems);
@@ -269,6 +272,8 @@ fn check_gates(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
             Some(Missing::Check) => {
                 problems.push(Invalid::new(path, "a gate needs a check: set one of them"));
             }
+            // The repository may have the stage.
+            Some(Missing::Report(..)) if spec.definition.is_some() && gate.from.is_empty() => {}
             Some(Missing::Report(check, wanted)) => {
                 let problem = format!(
                     "no stage leaves a report that it could judge; set {wanted} on the stage whose \

@@ -27,7 +27,7 @@ pub fn status(
         None => plan.why.message.clone(),
     };
     let reason = plan.why.reason;
-    let is_ready = matches!(reason, "Watching" | "Suspended");
+    let is_ready = matches!(reason, "Watching" | "Suspended" | "Paused");
     let is_stalled = matches!(reason, "InvalidSpec" | "NoCaBundle" | "SourceRefused");
     let is_moving = !is_ready && !is_stalled;
     let conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
@@ -58,6 +58,7 @@ pub fn status(
         closed: plan.progress.closed.clone(),
         schedules: plan.progress.schedules.clone(),
         admitted: plan.progress.admitted.clone(),
+        paused_by: plan.progress.paused_by.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     answered(seen, status, outcome, now)

@@ -57,6 +57,7 @@ pub(crate) fn a_pipeline() -> Observed {
         versions: std::collections::BTreeSet::new(),
         in_use: std::collections::BTreeSet::new(),
         latest_release: None,
+        pause: None,
         revisions: Vec::new(),
         polled_at: None,
         authorities: Authorities::System,

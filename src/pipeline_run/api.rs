@@ -1,6 +1,7 @@
 //! What a PipelineRun looks like in YAML, and the facts about a commit that records share. No I/O.
 
 mod artifact;
+mod definition;
 mod failure;
 mod gate;
 mod report;
@@ -19,6 +20,7 @@ use crate::pipeline::api::SourceError;
 use crate::schema::{self, closed_set};
 
 pub use artifact::*;
+pub use definition::*;
 pub use failure::*;
 pub use gate::*;
 pub use report::*;
@@ -279,11 +281,14 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<64>)]
     pub sha: Option<String>,
-    /// Name of the ControllerRevision with the spec of the Pipeline that the run follows: a later edit of
-    /// the Pipeline does not change a run that has started.
+    /// Name of the ControllerRevision with the spec of the Pipeline that the run follows, with what the repository adds to it: a
+    /// later edit of the Pipeline does not change a run that has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
     pub revision: Option<String>,
+    /// Where the repository's own part of the definition was read, where the Pipeline takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<RunDefinition>,
     /// Runs of which only so many may be under way at the same time: the ref, or `*` for all of the Pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<256>)]
@@ -360,6 +365,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<8, 40>)]
     pub published: Vec<String>,
+    /// Names of the Decisions to try it again that were followed; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 253>)]
+    pub retries: Vec<String>,
     /// What the provider of the repository is told; at most 33, one for the run and one for each stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<33>)]

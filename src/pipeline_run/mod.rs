@@ -7,6 +7,7 @@
 pub mod api;
 pub mod builder;
 pub mod changelog;
+pub mod definition;
 pub mod fit;
 pub mod observe;
 pub mod observed;

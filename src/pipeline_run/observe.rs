@@ -13,17 +13,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
-use super::observed::{Answer, Observed, Origin, Peer, PipelineNow, Snapshot, Tried, Versioned};
+use super::observed::{
+    Answer, Observed, Origin, Peer, PipelineNow, Retry, Snapshot, Tried, Versioned,
+};
 use super::plan::uses_version;
 use super::{render, tell};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
+use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
-use crate::pipeline::observe::{authorities, awaits_approval};
+use crate::pipeline::observe::{authorities, awaits_approval, pause};
 use crate::pipeline::observed::Authorities;
 use crate::pipeline::secret::{self, Facts, Named, Secrets};
 use crate::report::quarantine::FlakyRun;
@@ -39,12 +42,14 @@ pub async fn observe(
     let status = run.status.clone().unwrap_or_default();
     let pipeline_key = of(&run.spec.pipeline_ref.name);
     let pipeline = caches.pipelines.get(&pipeline_key);
-    let pipeline = pipeline.map(|pipeline| now(&pipeline));
+    let pipeline = pipeline.map(|pipeline| now(&pipeline, cluster));
     let created = run.metadata.creation_timestamp.as_ref();
     let origin = origin(run, cluster);
     let revision = |name: &str| caches.controller_revisions.get(&of(name));
     let snapshot = match followed(&status, &origin) {
         Some(name) => snapshot(revision(name).as_deref()),
+        // What the repository adds to it is not known here.
+        None if adds_to(pipeline.as_ref()) => Snapshot::Missing,
         None => shared(pipeline.as_ref(), &run.spec.pipeline_ref.name, revision),
     };
     let mut seen = Observed {
@@ -67,6 +72,7 @@ pub async fn observe(
         secrets: Secrets::Known(BTreeMap::new()),
         cancelled_by: cancelled_by(&key, cluster),
         answer: answer(run, cluster),
+        retries: retries(&key, cluster),
         peers: Vec::new(),
         images: cluster.images().clone(),
         status,
@@ -89,16 +95,16 @@ pub async fn observe(
 
 /// What is not in the caches: it is read only where a plan may need it.
 async fn ask_outside(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
-    let needs_head = seen.spec.sha.is_none() && seen.status.sha.is_none();
-    if let Snapshot::Taken(spec) = &seen.snapshot
-        && (needs_head || tell::has_news(seen, spec))
-    {
-        seen.authorities = authorities(&spec.source.git, &seen.key.namespace, cluster).await?;
+    let asks_by = seen.asks_by();
+    let tells_by = match &seen.snapshot {
+        Snapshot::Taken(spec) if tell::has_news(seen, spec) => Some(spec.as_ref()),
+        Snapshot::Taken(_) | Snapshot::Missing | Snapshot::Unreadable(_) => None,
+    };
+    let question = asks_by.map(|spec| seen.question(spec));
+    if let Some(git) = asks_by.or(tells_by).map(|spec| &spec.source.git) {
+        seen.authorities = authorities(git, &seen.key.namespace, cluster).await?;
     }
-    if let Snapshot::Taken(spec) = &seen.snapshot
-        && needs_head
-    {
-        let question = seen.question(spec);
+    if let Some(question) = question {
         seen.asked_at = cluster
             .asked
             .at(ObjectKind::PipelineRun, &seen.key, &question);
@@ -112,13 +118,14 @@ async fn ask_outside(seen: &mut Observed, cluster: &Cluster) -> Result<(), Recon
 }
 
 /// A Pipeline as it is now.
-fn now(pipeline: &Pipeline) -> PipelineNow {
+fn now(pipeline: &Pipeline, cluster: &Cluster) -> PipelineNow {
     let status = pipeline.status.as_ref();
     PipelineNow {
         owner: pipeline.controller_owner_ref(&()).unwrap_or_default(),
         generation: pipeline.metadata.generation.unwrap_or_default(),
         spec: pipeline.spec.clone(),
         admitted: status.map_or_else(Vec::new, |status| status.admitted.clone()),
+        pause: pause(&Key::of(pipeline), cluster),
     }
 }
 
@@ -254,6 +261,24 @@ fn cancelled_by(key: &Key, cluster: &Cluster) -> Option<String> {
     Some(first.spec.user.clone())
 }
 
+/// The Decisions to try the run again.
+fn retries(key: &Key, cluster: &Cluster) -> Vec<Retry> {
+    let decisions = &cluster.caches.decisions;
+    let decisions = decisions.children_of(ObjectKind::PipelineRun, key);
+    let acts = Act::read_all(decisions.iter().map(AsRef::as_ref));
+    let retries = acts.into_iter();
+    let retries = retries.filter(|act| act.spec.action == DecisionAction::Retry);
+    let retry = |act: Act| Retry {
+        is_made: {
+            let made = render::retry_key(key, &act.name);
+            cluster.caches.pipeline_runs.get(&made).is_some()
+        },
+        decision: act.name,
+        user: act.spec.user,
+    };
+    retries.map(retry).collect()
+}
+
 /// What the first Decision says that is about whether the run may begin, where that is asked.
 fn answer(run: &PipelineRun, cluster: &Cluster) -> Option<Answer> {
     run.spec.trigger.needs_approval.filter(|needs| *needs)?;
@@ -303,6 +328,11 @@ fn followed<'a>(status: &'a PipelineRunStatus, origin: &'a Origin) -> Option<&'a
         Origin::None | Origin::Missing(_) => None,
     };
     status.revision.as_deref().or(of_origin)
+}
+
+/// Whether the repository of a Pipeline may add to it.
+fn adds_to(pipeline: Option<&PipelineNow>) -> bool {
+    pipeline.is_some_and(|pipeline| pipeline.spec.definition.is_some())
 }
 
 fn snapshot(revision: Option<&ControllerRevision>) -> Snapshot {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::api::{PipelineRunSpec, PipelineRunStatus};
+use super::api::{PipelineRunSpec, PipelineRunStatus, RunPhase};
+use super::definition;
 use crate::cluster::StageImages;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline::api::PipelineSpec;
-use crate::pipeline::observed::Authorities;
+use crate::pipeline::observed::{Authorities, Pause};
 use crate::pipeline::secret::Secrets;
 use crate::release::api::Release;
 use crate::report::quarantine::FlakyRun;
@@ -58,6 +59,8 @@ pub struct Observed {
     pub cancelled_by: Option<String>,
     /// What somebody has said of whether it may run, where that is asked.
     pub answer: Option<Answer>,
+    /// What somebody has said of trying it again, in the order in which they did.
+    pub retries: Vec<Retry>,
     /// Other runs of its Pipeline that are not over, where only so many may be under way.
     pub peers: Vec<Peer>,
     /// Images of stage pods.
@@ -75,6 +78,8 @@ pub struct PipelineNow {
     pub spec: PipelineSpec,
     /// Names of the runs whose turn it is.
     pub admitted: Vec<String>,
+    /// Who has paused it.
+    pub pause: Option<Pause>,
 }
 
 /// What somebody has said of whether a run may begin.
@@ -84,6 +89,17 @@ pub enum Answer {
     Approved(String),
     /// It may not; who said so.
     Rejected(String),
+}
+
+/// A Decision to try a run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Its name.
+    pub decision: String,
+    /// Who made it.
+    pub user: String,
+    /// Whether the run that follows from it is there.
+    pub is_made: bool,
 }
 
 /// Another run of the Pipeline.
@@ -233,10 +249,33 @@ pub struct Ended {
     pub message: String,
 }
 
+/// What the repository is asked for a run: for an object, as long as it reads one, or for its refs.
+pub fn question(status: &PipelineRunStatus, git_ref: &str, spec: &PipelineSpec) -> String {
+    let url = &spec.source.git.url;
+    match status.definition.as_ref().and_then(definition::wanted) {
+        Some((_, id)) => format!("{url}@{id}"),
+        None => format!("{url}#{git_ref}"),
+    }
+}
+
 impl Observed {
-    /// What the repository is asked for a run that does not name its commit.
+    /// What the repository is asked, as far as that is on record.
     pub fn question(&self, spec: &PipelineSpec) -> String {
-        format!("{}#{}", spec.source.git.url, self.spec.git_ref)
+        question(&self.status, &self.spec.git_ref, spec)
+    }
+
+    /// The spec by which the repository is asked, as long as it may have to be: before a commit is known that the run does not
+    /// name, and before what the repository adds to its Pipeline is.
+    pub fn asks_by(&self) -> Option<&PipelineSpec> {
+        if self.status.phase.is_some_and(RunPhase::is_finished) {
+            return None;
+        }
+        if let Snapshot::Taken(spec) = &self.snapshot {
+            let needs_head = self.spec.sha.is_none() && self.status.sha.is_none();
+            return needs_head.then_some(spec);
+        }
+        let spec = &self.pipeline.as_ref()?.spec;
+        spec.definition.is_some().then_some(spec)
     }
 
     /// The Release of that name.

@@ -11,8 +11,8 @@
 //! A phase that is over is final. What the next plan needs is the status itself: a stage or cell that is `Running`
 //! without `startedAt` is one whose Job is being made, and only then may its Job be missing.
 //!
-//! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
-//! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges,
+//! The parts: `definition` takes in what the repository adds to its Pipeline, `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
+//! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges, `retry` has a run tried again,
 //! `tell` keeps the provider of the repository up to date;
 //! this file does what comes before.
 
@@ -20,7 +20,9 @@ mod attempt;
 mod begin;
 mod cells;
 mod conclude;
+mod definition;
 mod made;
+mod retry;
 mod stage;
 mod stop;
 mod tell;
@@ -37,8 +39,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{
     Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind, TriggerKind,
 };
-use super::observed::{Job, JobState, Observed, Snapshot};
+use super::observed::{Job, JobState, Observed, Snapshot, question};
 use super::{outside, param, render};
+use crate::git::object::{self, ObjectType};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
@@ -75,6 +78,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
         draft.advance()
     };
     draft.stop_leftovers(spec.as_ref());
+    draft.follow_retries();
     draft.tell();
     draft.finish()
 }
@@ -139,7 +143,10 @@ impl Draft<'_> {
         }
         if self.next.revision.is_some() {
             match &self.seen.snapshot {
-                Snapshot::Taken(spec) => return Some(spec.as_ref().clone()),
+                Snapshot::Taken(spec) => {
+                    self.drop_definition();
+                    return Some(spec.as_ref().clone());
+                }
                 Snapshot::Unreadable(error) => {
                     let message = format!("the snapshot of the Pipeline cannot be read: {error}");
                     self.fail(None, FailureKind::Infra, message);
@@ -155,9 +162,7 @@ impl Draft<'_> {
             self.wait(Why::warning("NoPipeline", message), Some(LOOK_AGAIN));
             return None;
         };
-        if pipeline.spec.suspend {
-            let message = format!("Pipeline {name} is suspended; set its suspend to false");
-            self.wait(Why::normal("Suspended", message), Some(LOOK_AGAIN));
+        if self.is_halted(pipeline) {
             return None;
         }
         let problems = spec::problems(&pipeline.spec);
@@ -167,13 +172,14 @@ impl Draft<'_> {
             self.fail(None, FailureKind::Config, message);
             return None;
         }
-        let snapshot = render::snapshot_name(&name, &pipeline.spec);
+        let spec = self.settle_definition(pipeline)?;
+        let snapshot = render::snapshot_name(&name, &spec);
         let is_first = self.next.revision.replace(snapshot.clone()).is_none();
         if let (true, Snapshot::Taken(spec)) = (is_first, &self.seen.snapshot) {
             // Another run of the same spec has taken it.
             return Some(spec.as_ref().clone());
         }
-        let manifest = render::snapshot(self.seen, snapshot, pipeline);
+        let manifest = render::snapshot(self.seen, snapshot, (pipeline, &spec));
         self.actions.push(Action::Create(manifest));
         self.wait(
             Why::normal("Queued", "taking a snapshot of the Pipeline"),
@@ -238,19 +244,20 @@ impl Draft<'_> {
             self.next.sha = Some(sha.clone());
             return true;
         }
-        if let Some(error) = self.next.source_error.clone() {
-            let has_waited = self.seen.created_at + GIVE_UP_ASKING < self.now;
-            if !error.kind.is_transient() || has_waited {
-                self.fail(None, FailureKind::Clone, error.message);
-                return false;
-            }
+        if self.may_ask_on() {
+            let what = format!("the head of {}", self.seen.spec.git_ref);
+            self.ask_repository(spec, &what, None);
         }
-        self.ask(spec);
         false
     }
 
-    fn ask(&mut self, spec: &PipelineSpec) {
-        let git_ref = &self.seen.spec.git_ref;
+    /// Asks for an object of the repository, or for its refs.
+    fn ask_repository(
+        &mut self,
+        spec: &PipelineSpec,
+        what: &str,
+        object: Option<(ObjectType, &str)>,
+    ) {
         let bundle = match &self.seen.authorities {
             Authorities::System => None,
             Authorities::Bundle(pem) => Some(pem.clone()),
@@ -263,7 +270,7 @@ impl Draft<'_> {
             }
         };
         let why = match &self.next.source_error {
-            None => Why::normal("Queued", format!("asking for the head of {git_ref}")),
+            None => Why::normal("Queued", format!("asking for {what}")),
             Some(error) => {
                 let until = self.seen.created_at + GIVE_UP_ASKING;
                 let message = format!("{}; asked again until {until:.0}", error.message);
@@ -273,10 +280,15 @@ impl Draft<'_> {
         self.wait(why, None);
         match self.seen.asked_at.map(|at| at + ASK_AGAIN) {
             Some(due) if due > self.now => self.wake_at(due),
-            _ => self.actions.push(Action::Fetch {
-                key: self.seen.question(spec),
-                request: refs::request(&spec.source.git, &self.seen.key.namespace, bundle),
-            }),
+            _ => {
+                let (git, namespace) = (&spec.source.git, &self.seen.key.namespace);
+                let request = match object {
+                    Some(wanted) => object::request(git, namespace, bundle, wanted),
+                    None => refs::request(git, namespace, bundle),
+                };
+                let key = question(&self.next, &self.seen.spec.git_ref, spec);
+                self.actions.push(Action::Fetch { key, request });
+            }
         }
     }
 
@@ -355,7 +367,10 @@ impl Draft<'_> {
         self.next.finished_at.get_or_insert(Time(self.now));
     }
 
-    fn finish(self) -> Plan<PipelineRunStatus> {
+    fn finish(mut self) -> Plan<PipelineRunStatus> {
+        if self.is_over() {
+            self.drop_definition();
+        }
         let mut next = self.next;
         next.phase.get_or_insert(RunPhase::Queued);
         let why = if self.seen.is_deleted {
@@ -470,6 +485,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Isolation => "IsolationRefused",
         FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",
+        FailureKind::Definition => "DefinitionFailed",
     }
 }
 

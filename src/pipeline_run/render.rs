@@ -10,6 +10,7 @@ mod pod;
 mod publish;
 mod release;
 mod repository;
+mod retry;
 mod sidecar;
 mod supply;
 
@@ -27,6 +28,7 @@ use pod::pod;
 pub use pod::{MAIN, PACKAGES, SOURCE, TOOLS, tools};
 pub use publish::has_source;
 pub use release::{release, release_name};
+pub use retry::{retry, retry_key};
 pub use sidecar::{CLAIM, LOGS};
 pub use supply::has_subjects;
 
@@ -42,12 +44,16 @@ pub fn snapshot_name(pipeline: &str, spec: &PipelineSpec) -> String {
 }
 
 /// The snapshot that a run follows. It belongs to the Pipeline, because runs share it.
-pub fn snapshot(seen: &Observed, name: String, pipeline: &PipelineNow) -> Manifest {
+pub fn snapshot(
+    seen: &Observed,
+    name: String,
+    (pipeline, spec): (&PipelineNow, &PipelineSpec),
+) -> Manifest {
     let labels = [
         (label::COMPONENT, "snapshot"),
         (label::PIPELINE, seen.spec.pipeline_ref.name.as_str()),
     ];
-    let rest = json!({"data": pipeline.spec, "revision": pipeline.generation});
+    let rest = json!({"data": spec, "revision": pipeline.generation});
     Manifest::new(
         ObjectKind::ControllerRevision,
         Key::new(seen.key.namespace.clone(), name),

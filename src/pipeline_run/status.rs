@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::api::{PipelineRunStatus, RunPhase, StagePhase};
-use super::fit;
-use super::observed::{Observed, Snapshot};
-use super::tell;
+use super::observed::{Observed, question};
+use super::{definition, fit, tell};
 use crate::git::refs;
-use crate::model::action::Outcome;
+use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
+use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError};
 
 /// Longest message of a status.
 const MAX_MESSAGE: usize = 1024;
@@ -88,26 +88,48 @@ pub fn essence(status: &Value) -> Value {
     status
 }
 
-/// Takes in the answer to the question for the head.
+/// Takes in the answer of the repository, to the question that the plan has put down.
 fn answered(
     seen: &Observed,
     mut status: PipelineRunStatus,
     outcome: &Outcome,
 ) -> PipelineRunStatus {
-    let Snapshot::Taken(spec) = &seen.snapshot else {
+    let Some(spec) = seen.asks_by() else {
         return status;
     };
-    let Some(reply) = outcome.replies.get(&seen.question(spec)) else {
+    let key = question(&status, &seen.spec.git_ref, spec);
+    let Some(reply) = outcome.replies.get(&key) else {
         return status;
     };
-    match refs::head(reply, &seen.spec.git_ref) {
-        Ok(sha) => {
-            status.sha = Some(sha);
-            status.source_error = None;
-        }
-        Err(error) => status.source_error = Some(error),
-    }
+    let learnt = match &mut status.definition {
+        Some(known) if definition::wanted(known).is_some() => definition::answered(known, reply),
+        Some(_) | None => heads(seen, &mut status, (spec, reply)),
+    };
+    status.source_error = learnt.err();
     status
+}
+
+/// Takes in the heads of the branches that the run asked for.
+fn heads(
+    seen: &Observed,
+    status: &mut PipelineRunStatus,
+    (spec, reply): (&PipelineSpec, &Result<Reply, String>),
+) -> Result<(), SourceError> {
+    let refs = refs::all(reply)?;
+    if status.sha.is_none() && seen.spec.sha.is_none() {
+        status.sha = Some(refs::head_of(&refs, &seen.spec.git_ref)?);
+    }
+    if let Some(known) = &mut status.definition {
+        let rule = spec.definition.as_ref();
+        let brings_own = rule.is_some_and(|rule| rule.from() == DefinitionSource::Commit);
+        known.sha = if brings_own && seen.spec.is_trusted() {
+            status.sha.clone()
+        } else {
+            let branch = format!("refs/heads/{}", spec.source.git.branch);
+            Some(refs::head_of(&refs, &branch)?)
+        };
+    }
+    Ok(())
 }
 
 #[cfg(test)]

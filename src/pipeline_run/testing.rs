@@ -65,6 +65,7 @@ pub(crate) fn a_run() -> Observed {
             generation: 3,
             spec: pipeline::spec(),
             admitted: Vec::new(),
+            pause: None,
         }),
         snapshot: Snapshot::Missing,
         origin: Origin::None,
@@ -77,6 +78,7 @@ pub(crate) fn a_run() -> Observed {
         secrets: usable(),
         cancelled_by: None,
         answer: None,
+        retries: Vec::new(),
         peers: Vec::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),

@@ -158,8 +158,8 @@ impl Receiver {
             .await;
         read.map_err(|problem| {
             warn!(pipeline = %key, problem, "the token of the webhook cannot be read");
-            // Another answer would tell those who have none that there is such a Pipeline.
-            Refusal::Unknown
+            // Some providers deliver again what is not taken now; a token that is gone for a moment must lose nothing.
+            Refusal::Later("the token cannot be checked now; the operator's log says why")
         })
     }
 
@@ -174,6 +174,10 @@ impl Receiver {
         let pipeline = self.pipeline(key)?;
         if pipeline.spec.suspend {
             return Ok(Taken::Ignored("the Pipeline is suspended".to_owned()));
+        }
+        let status = pipeline.status.as_ref();
+        if status.is_some_and(|status| status.paused_by.is_some()) {
+            return Ok(Taken::Ignored("the Pipeline is paused".to_owned()));
         }
         let was_known = match judge(&pipeline.spec, &event) {
             Verdict::Irrelevant(_) if matches!(event.what, What::Closed { .. }) => {

@@ -229,6 +229,7 @@ async fn expect_on_branch(
             | SourceErrorKind::NoBranch
             | SourceErrorKind::NotOnBranch
             | SourceErrorKind::TooMany
+            | SourceErrorKind::Definition
             | SourceErrorKind::Protocol => error,
         })?;
         // Fails for "no" as for "cannot tell": both mean that it was not found so far.

@@ -20,6 +20,7 @@ mod cluster;
 mod compare; // comparisons with stable, with a scripted Prometheus
 mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
+mod definition; // what a repository adds to its Pipeline, with a real git server
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
@@ -43,5 +44,5 @@ mod sample; // what is shown to people as an example
 mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries
-mod trigger;
-mod version; // versions: tags, commits and notes, with a real git server // what starts runs: signed deliveries, polling, whose turn it is
+mod trigger; // what starts runs: signed deliveries, polling, whose turn it is
+mod version; // versions: tags, commits and notes, with a real git server

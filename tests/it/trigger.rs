@@ -117,10 +117,11 @@ pub(crate) async fn runs(subject: &Subject) -> Vec<PipelineRun> {
         .items
 }
 
-async fn decide(space: &Space, run: &str, action: &str) {
+/// Makes a Decision on an object.
+pub(crate) async fn decide(space: &Space, (kind, name): (&str, &str), action: &str) {
     let decision: DynamicObject = serde_json::from_value(json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
-        "spec": {"target": {"kind": "PipelineRun", "name": run}, "action": action, "user": "alice"},
+        "spec": {"target": {"kind": kind, "name": name}, "action": action, "user": "alice"},
     }))
     .unwrap();
     let params = PostParams::default();
@@ -350,12 +351,12 @@ async fn a_commit_of_another_repository_waits_for_approval_and_gets_no_secret() 
         };
         let refused = deliver("mallory/api").await;
         waits(&refused).await;
-        decide(space, &refused, "Reject").await;
+        decide(space, ("PipelineRun", &refused), "Reject").await;
         let fork = deliver("mallory/api").await;
         waits(&fork).await;
         let jobs = subject.list(&subject.jobs).await;
         assert!(!jobs.iter().any(|job| job.name_any().starts_with(&fork)));
-        decide(space, &fork, "Approve").await;
+        decide(space, ("PipelineRun", &fork), "Approve").await;
         let env_of = async |run: &str| {
             let job = wait_for("its Job", SOON, async || {
                 let jobs = subject.list(&subject.jobs).await;

@@ -71,6 +71,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<256, 63>)]
     pub admitted: Vec<String>,
+    /// Who has paused it with a Decision: no run is started until somebody resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<256>)]
+    pub paused_by: Option<String>,
     /// Where it is and what it waits for, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]
@@ -141,6 +145,8 @@ closed_set! {
         Protocol,
         /// Triggers are about more refs than polling can follow.
         TooMany,
+        /// The repository's own definition is no text, or too large.
+        Definition,
     }
 }
 
@@ -155,7 +161,7 @@ impl SourceErrorKind {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceError {
-    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch`, `NotOnBranch`, `Protocol` or `TooMany`.
+    /// `Unreachable`, `Timeout`, `Server`, `Auth`, `NotFound`, `NoBranch`, `NotOnBranch`, `Protocol`, `TooMany` or `Definition`.
     pub kind: SourceErrorKind,
     /// What happened and what to do, in one sentence.
     #[schemars(transform = schema::text::<1024>)]

@@ -1,6 +1,7 @@
 //! Stories.
 
 use super::super::api::{SourceError, SourceErrorKind};
+use super::super::observed::Pause;
 use super::super::status::status;
 use super::super::testing::{NOW, a_pipeline, sha};
 use super::*;
@@ -129,6 +130,27 @@ fn a_suspended_pipeline_neither_asks_nor_starts() {
     let plan = plan(&seen, NOW);
     assert_eq!(verbs(&plan), Vec::<&str>::new());
     assert_eq!(plan.why.reason, "Suspended");
+}
+
+#[test]
+fn a_paused_pipeline_neither_asks_nor_starts_until_its_time() {
+    let mut seen = a_pipeline().at('a', 500);
+    seen.pause = Some(Pause {
+        by: "alice".into(),
+        until: Some(NOW + SignedDuration::from_mins(5)),
+    });
+    let paused = plan(&seen, NOW);
+    assert_eq!(verbs(&paused), Vec::<&str>::new());
+    assert_eq!(
+        (paused.why.reason, paused.wake),
+        ("Paused", Some(NOW + SignedDuration::from_mins(5)))
+    );
+    let shown = status(&seen, &paused, &Outcome::default(), NOW);
+    assert_eq!(shown.paused_by.as_deref(), Some("alice"));
+    seen.status = shown;
+    let later = plan(&seen, NOW + SignedDuration::from_mins(5));
+    assert!(!verbs(&later).is_empty());
+    assert_eq!(later.progress.paused_by, None);
 }
 
 #[test]

@@ -48,6 +48,8 @@ closed_set! {
         Platform,
         /// The Pipeline asks for something that cannot work.
         Config,
+        /// What the repository defines in `.slipway/pipeline.yaml` cannot be, or may not.
+        Definition,
     }
 }
 
@@ -63,7 +65,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<63>)]
     pub cell: Option<String>,
-    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Publish`, `Isolation`, `Platform` or `Config`.
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Publish`, `Isolation`, `Platform`, `Config` or `Definition`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

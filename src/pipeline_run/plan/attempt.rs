@@ -261,6 +261,7 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Publish
         | FailureKind::Isolation
         | FailureKind::Platform
-        | FailureKind::Config => false,
+        | FailureKind::Config
+        | FailureKind::Definition => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Stories.
 
+mod definition;
 mod ending;
 mod evidence;
 mod matrix;

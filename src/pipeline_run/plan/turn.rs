@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{RunPhase, Stop, StopKind};
-use super::super::observed::{Answer, Peer};
-use super::Draft;
+use super::super::observed::{Answer, Peer, PipelineNow};
+use super::{Draft, LOOK_AGAIN};
 use crate::model::plan::Why;
 use crate::pipeline::api::ConcurrencyPolicy;
 
@@ -26,6 +26,27 @@ impl<'a> Draft<'a> {
             group.to_owned()
         });
         self.next.started_at.is_some() || (self.is_approved() && self.is_its_turn())
+    }
+
+    /// Whether people have stopped the Pipeline from starting runs.
+    pub(super) fn is_halted(&mut self, pipeline: &PipelineNow) -> bool {
+        let name = &self.seen.spec.pipeline_ref.name;
+        let pause = pipeline.pause.as_ref();
+        let pause = pause.filter(|pause| pause.counts(self.now));
+        let why = if pipeline.spec.suspend {
+            let message = format!("Pipeline {name} is suspended; set its suspend to false");
+            Why::normal("Suspended", message)
+        } else if let Some(pause) = pause {
+            let message = format!(
+                "Pipeline {name} is paused by {}; resume it with a Decision",
+                pause.by
+            );
+            Why::normal("Paused", message)
+        } else {
+            return false;
+        };
+        self.wait(why, Some(LOOK_AGAIN));
+        true
     }
 
     fn is_approved(&mut self) -> bool {

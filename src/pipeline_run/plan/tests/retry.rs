@@ -1,6 +1,7 @@
 //! Attempts that are replaced, and those that are not.
 
 use super::*;
+use crate::pipeline_run::observed::Retry;
 use crate::runner::report::StageReport;
 
 fn unit(extra: &Value) -> Observed {
@@ -182,4 +183,56 @@ fn the_commit_is_told_by_one_job_at_a_time() {
         (names(&again), reports(&again)),
         (vec!["api-1-a-2"], vec![true])
     );
+}
+
+fn decided(name: &str, is_made: bool) -> Retry {
+    Retry {
+        decision: name.into(),
+        user: "alice@example.com".into(),
+        is_made,
+    }
+}
+
+#[test]
+fn a_decision_makes_one_run_once_the_other_is_over() {
+    let mut seen = unit(&json!({}));
+    seen.retries = vec![decided("again-1", false)];
+    assert!(names(&plan(&seen, NOW)).iter().all(|name| *name == UNIT));
+
+    let seen = with_job(then(seen), UNIT, |job| job.over(NOW, 1, tested(3, 1)));
+    let mut seen = then(seen);
+    assert_eq!(seen.status.phase, Some(RunPhase::Failed));
+    let first = plan(&seen, NOW);
+    let made = created(&first);
+    assert_eq!((made.len(), made[0].kind), (1, ObjectKind::PipelineRun));
+    let spec = &made[0].body["spec"];
+    assert_eq!(spec["retryOf"]["name"], "api-1");
+    assert_eq!(
+        spec["trigger"],
+        json!({"kind": "Manual", "actor": "alice@example.com"})
+    );
+    assert_eq!(first.progress.retries, [""; 0]);
+
+    // It is noted once it is there, and does not come back when it is gone.
+    seen.retries = vec![decided("again-1", true)];
+    let noted = plan(&seen, NOW);
+    assert_eq!(
+        (noted.actions.len(), noted.progress.retries.as_slice()),
+        (0, ["again-1".to_owned()].as_slice())
+    );
+    let mut seen = then(seen);
+    seen.retries = vec![decided("again-1", false), decided("again-2", false)];
+    let second = plan(&seen, NOW);
+    assert_eq!(created(&second).len(), 1);
+    assert_ne!(created(&second)[0].key, made[0].key);
+}
+
+#[test]
+fn a_run_is_tried_again_only_so_often() {
+    let seen = with_job(unit(&json!({})), UNIT, |job| job.over(NOW, 1, tested(3, 1)));
+    let mut seen = then(seen);
+    seen.retries = (0..12)
+        .map(|at| decided(&format!("again-{at:02}"), false))
+        .collect();
+    assert_eq!(created(&plan(&seen, NOW)).len(), 8);
 }

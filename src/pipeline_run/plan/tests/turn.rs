@@ -197,3 +197,18 @@ fn selected_stages_run_with_what_they_need_and_make_no_release() {
     let failed = plan(&wrong, NOW);
     assert_eq!(failed.progress.failure.unwrap().kind, FailureKind::Config);
 }
+
+#[test]
+fn a_run_of_a_paused_pipeline_waits_and_one_that_has_begun_goes_on() {
+    let mut seen = a_run();
+    let pause = Some(crate::pipeline::observed::Pause {
+        by: "alice".into(),
+        until: None,
+    });
+    seen.pipeline.as_mut().unwrap().pause.clone_from(&pause);
+    let waiting = plan(&seen, NOW);
+    assert_eq!((waiting.why.reason, waiting.actions.len()), ("Paused", 0));
+    let mut going = begun();
+    going.pipeline.as_mut().unwrap().pause = pause;
+    assert_eq!(names(&plan(&going, NOW)), [UNIT]);
+}
