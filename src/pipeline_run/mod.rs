@@ -8,6 +8,7 @@ pub mod api;
 pub mod builder;
 pub mod changelog;
 pub mod fit;
+pub mod notify;
 pub mod observe;
 pub mod observed;
 pub mod outside;

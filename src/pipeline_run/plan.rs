@@ -13,7 +13,7 @@
 //!
 //! The parts: `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
 //! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges,
-//! `tell` keeps the provider of the repository up to date;
+//! `tell` keeps the provider of the repository up to date, `notify` tells people;
 //! this file does what comes before.
 
 mod attempt;
@@ -21,6 +21,7 @@ mod begin;
 mod cells;
 mod conclude;
 mod made;
+mod notify;
 mod stage;
 mod stop;
 mod tell;
@@ -76,6 +77,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
     };
     draft.stop_leftovers(spec.as_ref());
     draft.tell();
+    draft.notify();
     draft.finish()
 }
 

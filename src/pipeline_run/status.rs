@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::api::{PipelineRunStatus, RunPhase, StagePhase};
 use super::fit;
 use super::observed::{Observed, Snapshot};
-use super::tell;
+use super::{notify, tell};
 use crate::git::refs;
 use crate::model::action::Outcome;
 use crate::model::condition::{Conditions, truncate};
@@ -58,6 +58,7 @@ pub fn status(
         failure.hint = hint.map(|hint| truncate(&hint, MAX_MESSAGE).to_owned());
     }
     tell::answered(seen, &mut status, outcome, now);
+    notify::answered(&mut status, outcome, now);
     fit::fit(&mut status);
     answered(seen, status, outcome)
 }

@@ -4,6 +4,7 @@ mod alone;
 mod burn;
 mod incident;
 mod migrate;
+mod notify;
 mod promotion;
 mod protection;
 mod smoke;

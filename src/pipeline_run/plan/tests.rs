@@ -3,6 +3,7 @@
 mod ending;
 mod evidence;
 mod matrix;
+mod notify;
 mod package;
 mod publish;
 mod retry;
