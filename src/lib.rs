@@ -38,6 +38,7 @@ pub mod leader;
 pub mod metric;
 pub mod model;
 pub mod oci;
+pub mod notification;
 pub mod operator;
 pub mod outbox;
 pub mod permission;

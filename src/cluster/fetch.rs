@@ -1,6 +1,7 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
 pub mod egress;
+mod mail;
 mod probe;
 mod secret;
 mod signed;
@@ -170,6 +171,10 @@ impl Cluster {
         };
         in_time(request, async {
             let secrets = self.secrets(access).await?;
+            if let Some(mail) = &request.mail {
+                let posted = self.http.post(mail, access, &secrets).await;
+                return posted.map_err(|error| secrets.redact(&error));
+            }
             let now = self.clock().now();
             self.http.measure(request, access, &secrets, now).await
         })
@@ -181,6 +186,12 @@ impl Cluster {
         let (may_read, what, value) = match access.purpose {
             Purpose::Metrics => (self.reads_secrets, "metrics", "analysis"),
             Purpose::Repository => (self.reads_stage_secrets, "Pipelines", "stages"),
+            // It is one right, and whoever may write the receivers of one may write those of the other.
+            Purpose::Notification => (
+                self.reads_secrets || self.reads_stage_secrets,
+                "notifications",
+                "analysis",
+            ),
         };
         if let Some(first) = needed.first()
             && !may_read

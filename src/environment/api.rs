@@ -10,6 +10,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::notification::api::{self as notification, Notification};
 use crate::schema::{self, closed_set};
 
 mod check;
@@ -114,9 +115,10 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incidents: Option<Incidents>,
     /// Who is told what, at most 16, told apart by name. Default: nobody.
+    /// Example: `[{name: team, slack: {secretRef: {name: chat, key: url}}, on: [PromotionSucceeded, RolledBack]}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
-    pub notifications: Vec<Notification>,
+    pub notifications: Vec<Notification<NotificationEvent>>,
     /// A preview for each open pull request whose run passed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previews: Option<Previews>,
@@ -201,35 +203,6 @@ closed_set! {
     }
 }
 
-/// Someone who is told something.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::Rules(&[
-    ("has(self.webhook)",
-     "a notification needs a receiver: set webhook"),
-]))]
-pub struct Notification {
-    /// Name of the receiver. Example: `team`.
-    #[schemars(transform = schema::name)]
-    pub name: String,
-    /// An HTTP endpoint that gets a POST with a JSON body.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<Webhook>,
-    /// What it is told about: `PromotionSucceeded`, `PromotionFailed`, `RolledBack`, `ApprovalNeeded`, `IncidentOpened`,
-    /// `IncidentResolved`, `GateOverridden`, `FreezeBlocked`.
-    #[schemars(length(min = 1), transform = schema::words::<16>)]
-    pub on: Vec<NotificationEvent>,
-}
-
-/// An HTTP endpoint that gets a POST with a JSON body.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Webhook {
-    /// URL of the endpoint, without user or password. Example: `https://hooks.example/slipway`.
-    #[schemars(transform = schema::http_url)]
-    pub url: String,
-}
-
 closed_set! {
     /// What happens to the records when an Environment is deleted.
     pub enum DeletionPolicy {
@@ -267,6 +240,21 @@ fn rollback_within() -> Duration {
 
 fn kept_promotions() -> u32 {
     50
+}
+
+impl NotificationEvent {
+    /// How much it matters. Who hears that something is wrong hears that it is over.
+    pub const fn severity(self) -> notification::Severity {
+        match self {
+            Self::PromotionSucceeded | Self::ApprovalNeeded | Self::FreezeBlocked => {
+                notification::Severity::Info
+            }
+            Self::PromotionFailed | Self::RolledBack | Self::GateOverridden => {
+                notification::Severity::Warning
+            }
+            Self::IncidentOpened | Self::IncidentResolved => notification::Severity::Critical,
+        }
+    }
 }
 
 impl Default for RollbackRule {

@@ -339,7 +339,7 @@ impl<'a> Draft<'a> {
     /// incident of it.
     fn announce(&mut self, event: NotificationEvent, about: &str) {
         for sink in &self.seen.spec.notifications {
-            if sink.on.contains(&event) {
+            if sink.hears(event, event.severity()) {
                 let key = format!("{}/{event}/{about}", sink.name);
                 self.outbox.add(&key, &sink.name);
             }

@@ -24,6 +24,8 @@ pub enum Purpose {
     Metrics,
     /// The refs of a repository, and what its provider is asked and told: from anywhere.
     Repository,
+    /// What people are told: only where the operator lets metrics come from.
+    Notification,
 }
 
 /// How a request gets to its server.
@@ -61,6 +63,11 @@ pub enum Login {
         /// The token.
         token: SecretKey,
     },
+    /// The whole URL, where who has it needs nothing else; then that of the request only says where.
+    Url {
+        /// The URL.
+        url: SecretKey,
+    },
     /// A signature as Amazon's services want it: Signature Version 4.
     Aws {
         /// Region, such as `eu-central-1`.
@@ -83,6 +90,7 @@ impl Access {
         match &self.login {
             Some(Login::Basic { password, .. }) => drop(all.insert(password.clone())),
             Some(Login::Bearer { token }) => drop(all.insert(token.clone())),
+            Some(Login::Url { url }) => drop(all.insert(url.clone())),
             Some(Login::Aws {
                 access_key_id,
                 secret_access_key,

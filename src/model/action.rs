@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::mail::Mail;
 use super::manifest::{Manifest, Target};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
@@ -109,6 +110,8 @@ pub struct Request {
     pub signed: Option<Box<SignedQuestion>>,
     /// What is tried instead of a request; then `url` only says where.
     pub probe: Option<Box<Probe>>,
+    /// What is handed to a mail server instead; then `url` only says where.
+    pub mail: Option<Box<Mail>>,
 }
 
 impl Request {
@@ -125,6 +128,7 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            mail: None,
         }
     }
 
@@ -141,6 +145,17 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            mail: None,
+        }
+    }
+
+    /// An email. It goes only where metrics may come from.
+    pub fn for_mail(mail: Mail, access: Access, timeout: Duration) -> Self {
+        let url = format!("smtp://{}:{}", mail.host, mail.port);
+        Self {
+            access: Some(Box::new(access)),
+            mail: Some(Box::new(mail)),
+            ..Self::get(url, timeout)
         }
     }
 

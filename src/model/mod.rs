@@ -8,6 +8,7 @@ pub mod invalid;
 pub mod json;
 pub mod key;
 pub mod label;
+pub mod mail;
 pub mod manifest;
 pub mod object;
 pub mod plan;

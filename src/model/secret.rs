@@ -33,6 +33,11 @@ pub fn stands_in(text: &str) -> bool {
     text.contains(MARK)
 }
 
+/// A text from outside in which no placeholder stands: nothing of a Secret is ever put into it.
+pub fn disarmed(text: &str) -> String {
+    text.replace(MARK, "~secret ~")
+}
+
 impl SecretKey {
     /// The value of `key` in the Secret `name`.
     pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {

@@ -27,7 +27,7 @@ pub struct OutboxEntry {
     /// What the message is about; the same message always has the same key.
     #[schemars(transform = schema::some_text::<253>)]
     pub key: String,
-    /// Name of the receiver: of an Environment one in `spec.notifications`, of a PipelineRun `provider`.
+    /// Name of the receiver: one in `spec.notifications` of the Environment or Pipeline, or `provider`.
     #[schemars(transform = schema::name)]
     pub sink: String,
     /// Hash of what the receiver is to know, where the message is kept up to date: when that changes, it is sent again.

@@ -29,6 +29,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::notification::api::Notification;
 use crate::schema;
 
 pub use build::*;
@@ -170,6 +171,11 @@ pub struct PipelineSpec {
     /// the run and for each stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportRule>,
+    /// Who is told what of its runs, at most 8, told apart by name. Default: nobody.
+    /// Example: `[{name: team, slack: {secretRef: {name: chat, key: url}}, on: [RunFailed, RunRecovered]}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<8>)]
+    pub notifications: Vec<Notification<RunEvent>>,
     /// Service account of the stage pods, in the same namespace. Its token is not mounted.
     /// Default: `default`. Example: `ci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -373,6 +373,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<33>)]
     pub outbox: Vec<OutboxEntry>,
+    /// What people are told, by the receivers in `spec.notifications` of the Pipeline; at most 40.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_entry_key::<40>)]
+    pub notifications: Vec<OutboxEntry>,
     /// Why the head of the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,

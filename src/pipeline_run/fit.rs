@@ -16,7 +16,7 @@ type Step = fn(&mut PipelineRunStatus);
 /// The ways, from what is missed least.
 const STEPS: &[Step] = &[
     |status| {
-        for entry in &mut status.outbox {
+        for entry in status.outbox.iter_mut().chain(&mut status.notifications) {
             shorten(&mut entry.last_error, 100);
         }
     },

@@ -9,6 +9,7 @@ pub mod builder;
 pub mod changelog;
 pub mod definition;
 pub mod fit;
+pub mod notify;
 pub mod observe;
 pub mod observed;
 pub mod outside;

@@ -14,10 +14,10 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
 use super::observed::{
-    Answer, Observed, Origin, Peer, PipelineNow, Retry, Snapshot, Tried, Versioned,
+    Answer, Branch, Observed, Origin, Peer, PipelineNow, Retry, Snapshot, Tried, Versioned,
 };
 use super::plan::uses_version;
-use super::{render, tell};
+use super::{notify, render, tell};
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::act::Act;
@@ -73,6 +73,7 @@ pub async fn observe(
         cancelled_by: cancelled_by(&key, cluster),
         answer: answer(run, cluster),
         retries: retries(&key, cluster),
+        branch: Branch::default(),
         peers: Vec::new(),
         images: cluster.images().clone(),
         status,
@@ -83,6 +84,9 @@ pub async fn observe(
         && !seen.status.phase.unwrap_or_default().is_finished()
     {
         seen.peers = peers(&seen.key, &pipeline_key, cluster);
+    }
+    if notify::may_tell(&seen) {
+        seen.branch = branch(&seen, &pipeline_key, cluster);
     }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
@@ -157,6 +161,35 @@ fn facts(secret: &core::Secret) -> Facts {
             .flat_map(BTreeMap::keys)
             .cloned()
             .collect(),
+    }
+}
+
+/// How the other runs of a Pipeline on the branch of this one have ended.
+fn branch(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Branch {
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let is_other = |run: &&Arc<PipelineRun>| {
+        let is_whole = run.spec.stages.is_empty() && run.spec.git_ref == seen.spec.git_ref;
+        is_whole && run.name_any() != seen.key.name
+    };
+    let ended = |run: &Arc<PipelineRun>| {
+        let phase = run.status.as_ref()?.phase?;
+        let has_succeeded = match phase {
+            RunPhase::Succeeded => true,
+            RunPhase::Failed | RunPhase::TimedOut => false,
+            RunPhase::Queued | RunPhase::Running | RunPhase::Cancelled => return None,
+        };
+        Some((created(run.as_ref()), run.name_any(), has_succeeded))
+    };
+    let ended: Vec<_> = runs.iter().filter(is_other).filter_map(ended).collect();
+    let own = (seen.created_at, seen.key.name.as_str());
+    let is_before = |at: Timestamp, name: &str| (at, name) < own;
+    let before = ended.iter().filter(|(at, name, _)| is_before(*at, name));
+    let last = before.max_by_key(|(at, name, _)| (*at, name.clone()));
+    let mut later = ended.iter().filter(|(at, name, _)| !is_before(*at, name));
+    Branch {
+        had_failed: last.is_some_and(|(_, _, has_succeeded)| !has_succeeded),
+        has_recovered: later.any(|(_, _, has_succeeded)| *has_succeeded),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Observed {
     pub answer: Option<Answer>,
     /// What somebody has said of trying it again, in the order in which they did.
     pub retries: Vec<Retry>,
+    /// How other runs on its branch have ended, where somebody is told of that.
+    pub branch: Branch,
     /// Other runs of its Pipeline that are not over, where only so many may be under way.
     pub peers: Vec<Peer>,
     /// Images of stage pods.
@@ -80,6 +82,15 @@ pub struct PipelineNow {
     pub admitted: Vec<String>,
     /// Who has paused it.
     pub pause: Option<Pause>,
+}
+
+/// How other runs on a branch have ended. Runs of a few stages say nothing of it, and neither do those that were stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Branch {
+    /// Whether the last that was over before this one was made has failed.
+    pub had_failed: bool,
+    /// Whether one that was made later has succeeded.
+    pub has_recovered: bool,
 }
 
 /// What somebody has said of whether a run may begin.

@@ -13,7 +13,7 @@
 //!
 //! The parts: `definition` takes in what the repository adds to its Pipeline, `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
 //! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges, `retry` has a run tried again,
-//! `tell` keeps the provider of the repository up to date;
+//! `tell` keeps the provider of the repository up to date, `notify` tells people;
 //! this file does what comes before.
 
 mod attempt;
@@ -22,6 +22,7 @@ mod cells;
 mod conclude;
 mod definition;
 mod made;
+mod notify;
 mod retry;
 mod stage;
 mod stop;
@@ -80,6 +81,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<PipelineRunStatus> {
     draft.stop_leftovers(spec.as_ref());
     draft.follow_retries();
     draft.tell();
+    draft.notify();
     draft.finish()
 }
 

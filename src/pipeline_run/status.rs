@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::api::{PipelineRunStatus, RunPhase, StagePhase};
 use super::observed::{Observed, question};
-use super::{definition, fit, tell};
+use super::{definition, fit, notify, tell};
 use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
@@ -58,6 +58,7 @@ pub fn status(
         failure.hint = hint.map(|hint| truncate(&hint, MAX_MESSAGE).to_owned());
     }
     tell::answered(seen, &mut status, outcome, now);
+    notify::answered(&mut status, outcome, now);
     fit::fit(&mut status);
     answered(seen, status, outcome)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::json;
 
 use super::api::{Commit, FailureKind, PipelineRunStatus, TestCounts};
-use super::observed::{Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot};
+use super::observed::{Branch, Ended, Job, JobState, Observed, Origin, PipelineNow, Pod, Snapshot};
 use super::render::{MAIN, SOURCE, TOOLS};
 use crate::cluster::{ReceiverPlace, StageImages};
 use crate::model::key::Key;
@@ -79,6 +79,7 @@ pub(crate) fn a_run() -> Observed {
         cancelled_by: None,
         answer: None,
         retries: Vec::new(),
+        branch: Branch::default(),
         peers: Vec::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),

@@ -1,6 +1,7 @@
 //! Verbs about Environments.
 
 pub mod list;
+pub mod notify;
 pub mod rollback;
 pub mod table;
 
@@ -27,6 +28,8 @@ pub enum Verb {
     /// against a rollback. What is left is held until a Decision Resume names it. That takes the verb rollback on the
     /// Environment.
     Rollback(rollback::Args),
+    /// Show what receivers of notifications would be sent of an event: of the newest Promotion, or of a sample. Nothing is sent.
+    Notify(notify::Args),
 }
 
 /// Does it.
@@ -36,5 +39,6 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::Describe(args) => in_runtime(list::describe(args, palette)),
         Verb::History(args) => in_runtime(list::history(args, palette)),
         Verb::Rollback(args) => in_runtime(rollback::run(args)),
+        Verb::Notify(args) => in_runtime(notify::run(args)),
     }
 }

@@ -180,6 +180,10 @@ impl Secrets {
             Some(Login::Bearer { token }) => {
                 filled.authorize(&format!("Bearer {}", self.value(token)?))
             }
+            Some(Login::Url { url }) => {
+                self.value(url)?.clone_into(&mut filled.url);
+                Ok(())
+            }
             Some(Login::Aws {
                 region,
                 service,

@@ -5,6 +5,7 @@ mod burn;
 mod incident;
 mod ledger;
 mod migrate;
+mod notify;
 mod promotion;
 mod protection;
 mod set;

@@ -4,6 +4,7 @@ mod definition;
 mod ending;
 mod evidence;
 mod matrix;
+mod notify;
 mod package;
 mod publish;
 mod retry;

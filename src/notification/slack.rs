@@ -1,0 +1,89 @@
+//! A message in a channel of Slack, in Block Kit. No I/O.
+//!
+//! Limits: <https://docs.slack.dev/reference/block-kit/blocks>: 50 blocks, 150 characters in a header, 3000 in a section, 10
+//! fields of 2000 each. Bytes are counted, which are never fewer.
+
+use serde_json::{Value, json};
+
+use super::api::{Channel, Severity};
+use super::text::Style;
+use super::{Message, TIMEOUT};
+use crate::model::access::{Access, Login};
+use crate::model::action::Request;
+
+const MAX_HEADER: usize = 150;
+const MAX_SECTION: usize = 3000;
+const MAX_FIELD: usize = 400;
+
+/// The request.
+///
+/// # Errors
+/// The template cannot be filled in.
+pub fn request(
+    channel: &Channel,
+    message: &Message,
+    template: Option<&str>,
+    access: Access,
+) -> Result<Request, String> {
+    let body = body(message, template)?;
+    let (place, type_) = ("slack".to_owned(), "application/json");
+    let mut request = Request::post(place, type_, body.to_string(), TIMEOUT);
+    let url = channel.secret_ref.clone();
+    let login = Some(Login::Url { url });
+    request.access = Some(Box::new(Access { login, ..access }));
+    Ok(request)
+}
+
+fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
+    let title = Style::Plain.written(&message.title, MAX_HEADER);
+    let mut blocks = vec![
+        json!({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": false}}),
+    ];
+    if let Some(template) = template {
+        blocks.push(section(&message.filled(
+            template,
+            Style::Slack,
+            MAX_SECTION,
+        )?));
+    } else {
+        if !message.message.is_empty() {
+            blocks.push(section(
+                &Style::Slack.written(&message.message, MAX_SECTION),
+            ));
+        }
+        let fields = message.shown().map(|(label, value)| {
+            let value = Style::Slack.written(value, MAX_FIELD);
+            json!({"type": "mrkdwn", "text": format!("*{label}*\n{value}")})
+        });
+        let fields: Vec<Value> = fields.take(10).collect();
+        if !fields.is_empty() {
+            blocks.push(json!({"type": "section", "fields": fields}));
+        }
+        if !message.notes.is_empty() {
+            blocks.push(section(&Style::Slack.notes(&message.notes, MAX_SECTION)));
+        }
+    }
+    let (_, namespace, _) = &message.subject;
+    let foot = format!(
+        "{} {}, namespace {namespace}, {}",
+        sign(message.severity),
+        message.event,
+        message.at
+    );
+    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}));
+    // What is shown where blocks are not, as in a push message.
+    let text = Style::Slack.written(&message.title, MAX_SECTION);
+    Ok(json!({"text": text, "blocks": blocks}))
+}
+
+fn section(text: &str) -> Value {
+    json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+}
+
+fn sign(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => ":information_source:",
+        Severity::Warning => ":warning:",
+        Severity::Critical => ":rotating_light:",
+    }
+}

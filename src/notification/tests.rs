@@ -1,0 +1,299 @@
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::crd::validation;
+use crate::environment::api::NotificationEvent;
+
+/// What receivers take: see `tests/data/notification`.
+const RULES: [(&str, &str); 4] = [
+    (
+        "slack",
+        include_str!("../../tests/data/notification/slack.json"),
+    ),
+    (
+        "teams",
+        include_str!("../../tests/data/notification/teams.json"),
+    ),
+    (
+        "pagerDuty",
+        include_str!("../../tests/data/notification/pager_duty.json"),
+    ),
+    (
+        "alertmanager",
+        include_str!("../../tests/data/notification/alertmanager.json"),
+    ),
+];
+
+fn receiver(type_: &str) -> Notification<NotificationEvent> {
+    let key = json!({"secretRef": {"name": "chat", "key": "url"}});
+    let of = match type_ {
+        "webhook" => json!({"url": "https://hooks.example/x"}),
+        "email" => json!({
+            "host": "smtp.example.com", "from": "slipway@example.com", "to": ["team@example.com"],
+            "auth": {"username": "slipway", "password": {"name": "mail", "key": "password"}},
+            "ca": {"name": "mail", "key": "ca.crt"},
+        }),
+        "alertmanager" => json!({
+            "address": "http://alertmanager.monitoring:9093/",
+            "auth": {"bearer": {"name": "alertmanager", "key": "token"}},
+        }),
+        _ => key,
+    };
+    let on = ["IncidentOpened", "IncidentResolved"];
+    serde_json::from_value(json!({"name": "team", type_: of, "on": on})).unwrap()
+}
+
+const TYPES: [&str; 6] = [
+    "webhook",
+    "slack",
+    "teams",
+    "email",
+    "pagerDuty",
+    "alertmanager",
+];
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A Release that has succeeded, with notes.
+fn promoted() -> Message {
+    let facts = [
+        ("environment", "production"),
+        ("pipeline", "shop"),
+        ("release", "shop-3f9c2e1"),
+        ("version", "1.4.0"),
+        ("promotion", "production-shop-3f9c2e1-1"),
+    ];
+    Message {
+        event: "PromotionSucceeded",
+        severity: Severity::Info,
+        stage: Stage::News,
+        subject: ("Environment", "shop".into(), "production".into()),
+        title: "production runs shop-3f9c2e1".into(),
+        message: "shop-3f9c2e1 runs, and everything passed".into(),
+        facts: facts.map(|(name, value)| (name, value.to_owned())).into(),
+        notes: "### Features\n\n- **cart**: pay later (aaaaaaa)\n\n### Fixes\n\n- no \\<500\\> any more (bbbbbbb)\n".into(),
+        at: at("2027-01-01T10:00:00Z"),
+        since: at("2027-01-01T10:00:00Z"),
+        thread: "shop/production/production-shop-3f9c2e1-1/".into(),
+        key: "shop/production/team/PromotionSucceeded/production-shop-3f9c2e1-1".into(),
+        body: json!({"event": "PromotionSucceeded", "release": "shop-3f9c2e1"}),
+    }
+}
+
+/// An incident that is open, or over.
+fn incident(stage: Stage) -> Message {
+    let mut message = promoted();
+    message.event = if stage == Stage::Ends {
+        "IncidentResolved"
+    } else {
+        "IncidentOpened"
+    };
+    message.severity = Severity::Critical;
+    message.stage = stage;
+    message.title = "incident in production, because of shop-3f9c2e1".into();
+    message.message = "SLO availability burns 14.4 times too fast".into();
+    message.notes = String::new();
+    message.facts.insert("incident", "slo/availability".into());
+    message.since = at("2027-01-01T09:50:00Z");
+    message.thread.push_str("slo/availability");
+    message
+}
+
+fn rendered(type_: &str, message: &Message, template: Option<&str>) -> Request {
+    let receiver = Notification {
+        template: template.map(str::to_owned),
+        ..receiver(type_)
+    };
+    assert_eq!(type_of(&receiver), type_);
+    request(&receiver, message, "shop").unwrap()
+}
+
+/// Everything that is sent, and from where its secrets come.
+fn shown(request: &Request) -> String {
+    let mut text = format!("{} {}\n", request.method, request.url);
+    for (name, value) in &request.headers {
+        writeln!(text, "{name}: {value}").unwrap();
+    }
+    if let Some(access) = &request.access {
+        let needed = access.needed();
+        let needed: Vec<String> = needed.iter().map(ToString::to_string).collect();
+        writeln!(text, "secrets: {}", needed.join(" ")).unwrap();
+        assert_eq!(access.purpose, Purpose::Notification);
+        assert_eq!(access.namespace, "shop");
+    }
+    if let Some(body) = &request.body {
+        let body: Value = serde_json::from_str(body).unwrap();
+        writeln!(text, "{}", serde_json::to_string_pretty(&body).unwrap()).unwrap();
+    }
+    if let Some(mail) = &request.mail {
+        writeln!(
+            text,
+            "{:?} from {} to {:?}\n{} {}\n{}\n\n{}",
+            mail.transport, mail.from, mail.to, mail.id, mail.at, mail.subject, mail.text
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn assert_fits(type_: &str, request: &Request) {
+    let body = request.body.as_deref().unwrap_or("null");
+    assert!(type_ != "teams" || body.len() <= 28 << 10, "{}", body.len());
+    let Some((_, rules)) = RULES.iter().find(|(name, _)| *name == type_) else {
+        return;
+    };
+    let rules: Value = serde_json::from_str(rules).unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let schema = json!({"type": "object", "properties": {"spec": rules}});
+    let problems = validation::problems(&json!({"spec": body}), &schema);
+    assert!(problems.is_empty(), "{type_}: {problems:?}\n{body:#}");
+}
+
+#[test]
+fn every_type_of_receiver_is_told_in_its_own_way() {
+    for type_ in TYPES {
+        let mut text = String::new();
+        for message in [promoted(), incident(Stage::Begins), incident(Stage::Ends)] {
+            let request = rendered(type_, &message, None);
+            assert_fits(type_, &request);
+            writeln!(text, "{}", shown(&request)).unwrap();
+        }
+        insta::assert_snapshot!(type_, text);
+    }
+}
+
+#[test]
+fn the_rules_of_receivers_refuse_what_they_would() {
+    let mut message = promoted();
+    message.title = "x".repeat(151);
+    let mut request = rendered("slack", &message, None);
+    let body = request.body.as_mut().unwrap();
+    *body = body.replace("…", &"x".repeat(10));
+    let refused = std::panic::catch_unwind(|| assert_fits("slack", &request));
+    assert!(refused.is_err());
+}
+
+#[test]
+fn beginning_and_end_are_one_thing() {
+    let body = |type_: &str, stage: Stage| -> Value {
+        let request = rendered(type_, &incident(stage), None);
+        serde_json::from_str(request.body.as_deref().unwrap()).unwrap()
+    };
+    let (begins, ends) = (
+        body("pagerDuty", Stage::Begins),
+        body("pagerDuty", Stage::Ends),
+    );
+    assert_eq!(begins["dedup_key"], ends["dedup_key"]);
+    assert_eq!(begins["event_action"], "trigger");
+    assert_eq!(ends["event_action"], "resolve");
+    let (begins, ends) = (
+        body("alertmanager", Stage::Begins),
+        body("alertmanager", Stage::Ends),
+    );
+    assert_eq!(begins[0]["labels"], ends[0]["labels"]);
+    assert_eq!(begins[0]["startsAt"], ends[0]["startsAt"]);
+    let end = |body: &Value| at(body[0]["endsAt"].as_str().unwrap());
+    assert!(end(&begins) > end(&ends));
+}
+
+#[test]
+fn a_template_takes_the_place_of_the_text_and_its_values_stay_text() {
+    let mut message = promoted();
+    message.message = "<!channel> fixed".into();
+    let template = "*{{ release }}*: {{message}}{{incident}}";
+    let slack = rendered("slack", &message, Some(template)).body.unwrap();
+    assert!(
+        slack.contains("*shop-3f9c2e1*: &lt;!channel&gt; fixed"),
+        "{slack}"
+    );
+    assert!(!slack.contains("pay later"), "{slack}");
+    let mail = rendered("email", &message, Some(template)).mail.unwrap();
+    assert_eq!(mail.text, "*shop-3f9c2e1*: <!channel> fixed");
+    let receiver = Notification {
+        template: Some("{{relase}}".into()),
+        ..receiver("slack")
+    };
+    let told = request(&receiver, &message, "shop").unwrap_err();
+    assert!(
+        told.starts_with("the template names {{relase}}; there is event, severity"),
+        "{told}"
+    );
+}
+
+#[test]
+fn every_variable_has_a_value_and_nothing_else_is_known() {
+    let message = promoted();
+    for name in VARIABLES {
+        assert!(message.value(name).is_some(), "{name}");
+    }
+    for name in message.facts.keys() {
+        assert!(VARIABLES.contains(name), "{name}");
+    }
+    assert_eq!(message.value("secret"), None);
+}
+
+/// Who writes a message of a commit gets no secret of a receiver out of it.
+#[test]
+fn no_secret_is_put_into_what_people_write() {
+    let mut message = incident(Stage::Begins);
+    let bait = "~secret~chat~url~ ~secret~alertmanager~token~";
+    message.message = bait.into();
+    message.title = bait.into();
+    message.notes = format!("- {bait}");
+    message.facts.insert("reason", bait.into());
+    for type_ in ["slack", "teams", "pagerDuty", "alertmanager"] {
+        for template in [None, Some("{{message}} ~secret~chat~url~")] {
+            let template = template.filter(|_| type_ != "alertmanager");
+            let body = rendered(type_, &message, template).body.unwrap();
+            let meant = usize::from(type_ == "pagerDuty");
+            assert_eq!(body.matches("~secret~").count(), meant, "{body}");
+        }
+    }
+}
+
+#[test]
+fn who_hears_of_what() {
+    let hears = |rule: Value, event: NotificationEvent| {
+        let mut receiver = json!({"name": "team", "webhook": {"url": "https://x"}});
+        json_patch::merge(&mut receiver, &rule);
+        let receiver: Notification<NotificationEvent> = serde_json::from_value(receiver).unwrap();
+        receiver.hears(event, event.severity())
+    };
+    use NotificationEvent::{IncidentOpened, PromotionSucceeded, RolledBack};
+    let on = json!({"on": ["RolledBack", "PromotionSucceeded"]});
+    assert!(hears(on.clone(), RolledBack) && !hears(on, IncidentOpened));
+    let severe = json!({"minSeverity": "Warning"});
+    assert!(hears(severe.clone(), RolledBack) && hears(severe.clone(), IncidentOpened));
+    assert!(!hears(severe, PromotionSucceeded));
+    let both = json!({"on": ["RolledBack", "PromotionSucceeded"], "minSeverity": "Warning"});
+    assert!(!hears(both, PromotionSucceeded));
+}
+
+proptest! {
+    /// Whatever people write, every receiver takes it.
+    #[test]
+    fn nothing_that_people_write_makes_a_message_that_is_refused(
+        text in "\\PC{0,6000}",
+        title in "\\PC{1,400}",
+        notes in proptest::collection::vec("\\PC{0,300}", 0..60),
+        template in proptest::option::of("[^{]{1,1500}"),
+    ) {
+        let mut message = incident(Stage::Begins);
+        message.title = format!("t {title}");
+        message.message.clone_from(&text);
+        message.notes = notes.iter().map(|line| format!("- {line}\n")).collect();
+        message.facts.insert("reason", text.clone());
+        message.facts.insert("incident", "i".repeat(128));
+        message.thread = "x".repeat(400);
+        let template = template.map(|template| format!("{template}{{{{message}}}}{{{{notes}}}}"));
+        for type_ in TYPES {
+            let template = template.as_deref().filter(|_| type_ != "alertmanager");
+            assert_fits(type_, &rendered(type_, &message, template));
+        }
+    }
+}
