@@ -24,6 +24,9 @@ pub enum Purpose {
     Metrics,
     /// The refs of a repository, and what its provider is asked and told: from anywhere.
     Repository,
+    /// What the provider of a repository is asked and told on another host than that of the repository: only where metrics may
+    /// come from.
+    Provider,
 }
 
 /// How a request gets to its server.

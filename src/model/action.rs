@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::kept::Kept;
 use super::manifest::{Manifest, Target};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
@@ -109,6 +110,8 @@ pub struct Request {
     pub signed: Option<Box<SignedQuestion>>,
     /// What is tried instead of a request; then `url` only says where.
     pub probe: Option<Box<Probe>>,
+    /// What is kept up to date with a server, which takes several exchanges; then `url` only says where.
+    pub kept: Option<Box<Kept>>,
 }
 
 impl Request {
@@ -125,6 +128,7 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            kept: None,
         }
     }
 
@@ -141,6 +145,7 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            kept: None,
         }
     }
 
@@ -149,6 +154,15 @@ impl Request {
         let url = probe.url();
         Self {
             probe: Some(Box::new(probe)),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A text of ours that is kept up to date with a server.
+    pub fn for_kept(kept: Kept) -> Self {
+        let (url, timeout) = (kept.list.url.clone(), kept.list.timeout);
+        Self {
+            kept: Some(Box::new(kept)),
             ..Self::get(url, timeout)
         }
     }
