@@ -1,6 +1,7 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
 pub mod egress;
+mod kept;
 mod mail;
 mod probe;
 mod secret;
@@ -21,6 +22,7 @@ use crate::model::access::{Access, Purpose};
 use crate::model::action::{Reply, Request};
 use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
+use kept::Turns;
 use secret::{Filled, Secrets};
 
 /// Largest reply that is read: a page of a metrics API or the refs of a repository, with room to spare.
@@ -36,6 +38,7 @@ pub struct Http {
     metrics: reqwest::Client,
     registries: reqwest::Client,
     egress: Arc<Egress>,
+    turns: Turns,
 }
 
 impl Default for Http {
@@ -56,6 +59,7 @@ impl Http {
             metrics,
             registries,
             egress,
+            turns: Turns::default(),
         }
     }
 
@@ -159,6 +163,13 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        match &request.kept {
+            Some(kept) => self.keep(kept).await,
+            None => self.fetch_one(request).await,
+        }
+    }
+
+    async fn fetch_one(&self, request: &Request) -> Result<Reply, String> {
         if let Some(question) = &request.signed {
             return in_time(request, self.signed(question)).await;
         }
@@ -185,7 +196,7 @@ impl Cluster {
         let needed = access.needed();
         let (may_read, what, value) = match access.purpose {
             Purpose::Metrics => (self.reads_secrets, "metrics", "analysis"),
-            Purpose::Repository => (self.reads_stage_secrets, "Pipelines", "stages"),
+            Purpose::Repository | Purpose::Provider => (self.reads_stage_secrets, "Pipelines", "stages"),
             // It is one right, and whoever may write the receivers of one may write those of the other.
             Purpose::Notification => (
                 self.reads_secrets || self.reads_stage_secrets,

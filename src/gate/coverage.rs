@@ -93,7 +93,8 @@ fn too_much_less(drop: f64, before: f64, lines: f64) -> Option<String> {
 }
 
 /// Rounded down to hundredths.
-fn shown(percent: f64) -> f64 {
+/// A share as people read it: rounded down to hundredths.
+pub fn shown(percent: f64) -> f64 {
     (percent * 100.0 + 1e-6).floor() / 100.0
 }
 

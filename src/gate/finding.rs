@@ -136,6 +136,29 @@ pub fn check(
     Check::measured(measured, threshold, bad)
 }
 
+/// Findings that the other set does not have, counted, and those of them that are listed. Without another one, all of them.
+pub fn news<'a>(
+    set: &'a FindingSet,
+    before: Option<&FindingSet>,
+) -> (Severities, Vec<&'a Finding>) {
+    let limits = Limits {
+        max: None,
+        sum: None,
+        new_only: true,
+        ignores_unfixed: false,
+    };
+    let mut pool = Pool::of(set, before, &limits);
+    let counted = pool.counted;
+    let mut listed = Vec::new();
+    for finding in &set.worst {
+        if pool.has(set.category, finding) {
+            pool.take(set.category, finding);
+            listed.push(finding);
+        }
+    }
+    (counted, listed)
+}
+
 fn nobody_looked(category: FindingCategory) -> &'static str {
     match category {
         FindingCategory::Vulnerability => {
@@ -151,7 +174,8 @@ fn nobody_looked(category: FindingCategory) -> &'static str {
     }
 }
 
-fn word(severity: Severity) -> &'static str {
+/// A severity, in words.
+pub const fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "critical",
         Severity::High => "high",
@@ -160,7 +184,8 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn measured(counted: &Severities, is_new: bool) -> String {
+/// Findings, in words.
+pub fn measured(counted: &Severities, is_new: bool) -> String {
     let each = Severity::ALL
         .iter()
         .filter(|severity| counted.of(**severity) > 0);
@@ -173,7 +198,8 @@ fn measured(counted: &Severities, is_new: bool) -> String {
     format!("{}{new}", each.join(", "))
 }
 
-fn words(finding: &Finding) -> String {
+/// A finding, in words.
+pub fn words(finding: &Finding) -> String {
     let mut words = finding.id.clone();
     if !finding.at.is_empty() {
         words = format!("{words} in {}", finding.at);

@@ -26,6 +26,9 @@ pub enum Purpose {
     Repository,
     /// What people are told: only where the operator lets metrics come from.
     Notification,
+    /// What the provider of a repository is asked and told on another host than that of the repository: only where metrics may
+    /// come from.
+    Provider,
 }
 
 /// How a request gets to its server.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
 use super::probe::Probe;
@@ -110,6 +111,8 @@ pub struct Request {
     pub signed: Option<Box<SignedQuestion>>,
     /// What is tried instead of a request; then `url` only says where.
     pub probe: Option<Box<Probe>>,
+    /// What is kept up to date with a server, which takes several exchanges; then `url` only says where.
+    pub kept: Option<Box<Kept>>,
     /// What is handed to a mail server instead; then `url` only says where.
     pub mail: Option<Box<Mail>>,
 }
@@ -128,6 +131,7 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            kept: None,
             mail: None,
         }
     }
@@ -145,6 +149,7 @@ impl Request {
             access: None,
             signed: None,
             probe: None,
+            kept: None,
             mail: None,
         }
     }
@@ -164,6 +169,15 @@ impl Request {
         let url = probe.url();
         Self {
             probe: Some(Box::new(probe)),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A text of ours that is kept up to date with a server.
+    pub fn for_kept(kept: Kept) -> Self {
+        let (url, timeout) = (kept.list.url.clone(), kept.list.timeout);
+        Self {
+            kept: Some(Box::new(kept)),
             ..Self::get(url, timeout)
         }
     }

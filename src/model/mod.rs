@@ -6,6 +6,7 @@ pub mod condition;
 pub mod glob;
 pub mod invalid;
 pub mod json;
+pub mod kept;
 pub mod key;
 pub mod label;
 pub mod mail;

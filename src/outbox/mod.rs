@@ -131,6 +131,12 @@ impl Outbox {
         entry.last_error = problem.map(|problem| truncate(&problem, 512).to_owned());
     }
 
+    /// Takes back a message that nobody is to get any more, if it has not arrived.
+    pub fn take_back(&mut self, key: &str) {
+        self.0
+            .retain(|entry| entry.key != key || entry.state != OutboxState::Pending);
+    }
+
     /// A message that cannot be sent any more, and why.
     pub fn give_up(&mut self, key: &str, why: &str) {
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.key == key) {

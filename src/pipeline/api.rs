@@ -97,6 +97,12 @@ pub use trigger::*;
      "a trigger for published releases takes a webhook: set webhook, and tell the git provider of it"),
     ("!has(self.report) || !has(self.report.commitStatus) || self.report.commitStatus == 'Off' || has(self.source.git.provider)",
      "report.commitStatus needs to know whom to tell: set source.git.provider"),
+    ("!has(self.report) || !has(self.report.comment) || self.report.comment == 'Never' || has(self.source.git.provider)",
+     "report.comment needs to know whom to tell: set source.git.provider"),
+    ("!has(self.report) || !has(self.report.codeScanning) || !self.report.codeScanning || (has(self.source.git.provider) && self.source.git.provider.type == 'GitHub')",
+     "report.codeScanning is for GitHub, which alone takes findings: set source.git.provider with type GitHub, or take it out"),
+    ("has(self.source.git.provider) || self.stages.all(s, !has(s.release) || !has(s.release.providerRelease) || !s.release.providerRelease)",
+     "stages[].release.providerRelease needs to know where: set source.git.provider"),
     ("!has(self.waivers) || self.waivers.all(w, has(self.gates) && self.gates.exists(g, g.name == w.gate))",
      "waivers[].gate must name a gate of this Pipeline"),
 ]))]
@@ -168,7 +174,7 @@ pub struct PipelineSpec {
     #[serde(default)]
     pub release: ReleaseRule,
     /// What a run tells the provider of the repository. Default: with `source.git.provider` the statuses of its commit, for
-    /// the run and for each stage.
+    /// the run and for each stage, and a comment on its pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportRule>,
     /// Who is told what of its runs, at most 8, told apart by name. Default: nobody.

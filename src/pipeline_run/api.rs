@@ -120,6 +120,16 @@ impl PipelineRunSpec {
         self.is_of_repository() || own.is_some_and(|pull_request| !pull_request.fork)
     }
 
+    /// Number of the pull request that it is about; that of one which was started by hand is told by its ref.
+    pub fn pull_number(&self) -> Option<u64> {
+        if let Some(pull_request) = &self.trigger.pull_request {
+            return Some(pull_request.number);
+        }
+        let mut kinds = ["refs/pull/", "refs/merge-requests/"].iter();
+        let rest = kinds.find_map(|kind| self.git_ref.strip_prefix(kind))?;
+        rest.split_once('/')?.0.parse().ok()
+    }
+
     /// Whether it is about a branch or a tag of the repository itself.
     fn is_of_repository(&self) -> bool {
         ["refs/heads/", "refs/tags/"]
@@ -369,9 +379,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<8, 253>)]
     pub retries: Vec<String>,
-    /// What the provider of the repository is told; at most 33, one for the run and one for each stage.
+    /// What the provider of the repository is told; at most 36: a status for the run and one for each stage, a comment, findings,
+    /// and a release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_entry_key::<33>)]
+    #[schemars(transform = schema::by_entry_key::<36>)]
     pub outbox: Vec<OutboxEntry>,
     /// What people are told, by the receivers in `spec.notifications` of the Pipeline; at most 40.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

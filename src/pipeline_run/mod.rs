@@ -7,6 +7,7 @@
 pub mod api;
 pub mod builder;
 pub mod changelog;
+pub mod comment;
 pub mod definition;
 pub mod fit;
 pub mod notify;
@@ -17,6 +18,7 @@ pub mod param;
 pub mod plan;
 pub mod provenance;
 pub mod render;
+pub mod scan;
 pub mod status;
 pub mod tag;
 pub mod tell;

@@ -75,6 +75,7 @@ pub async fn observe(
         retries: retries(&key, cluster),
         branch: Branch::default(),
         peers: Vec::new(),
+        is_outrun: is_outrun(run, &pipeline_key, cluster),
         images: cluster.images().clone(),
         status,
         key,
@@ -352,6 +353,22 @@ fn peers(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Peer> {
         awaits_approval: awaits_approval(run, cluster),
     };
     runs.iter().filter(is_open).map(peer).collect()
+}
+
+/// Whether a newer run of the Pipeline is about the same pull request.
+fn is_outrun(run: &PipelineRun, pipeline: &Key, cluster: &Cluster) -> bool {
+    let Some(pull) = run.spec.pull_number() else {
+        return false;
+    };
+    let runs = &cluster.caches.pipeline_runs;
+    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
+    let age = |run: &PipelineRun| {
+        let told = run.spec.trigger.started_by();
+        (told.unwrap_or_else(|| created(run)), run.name_any())
+    };
+    let own = age(run);
+    let mut others = runs.iter();
+    others.any(|other| other.spec.pull_number() == Some(pull) && age(other) > own)
 }
 
 /// The name of the snapshot that the run follows, or is to follow because another one did.

@@ -65,6 +65,8 @@ pub struct Observed {
     pub branch: Branch,
     /// Other runs of its Pipeline that are not over, where only so many may be under way.
     pub peers: Vec<Peer>,
+    /// Whether there is a newer run of the same pull request, which has the word there.
+    pub is_outrun: bool,
     /// Images of stage pods.
     pub images: StageImages,
 }

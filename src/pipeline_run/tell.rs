@@ -1,25 +1,35 @@
-//! What a run tells the provider of its repository: a status of the commit for the run, and one for each stage. No I/O.
+//! What a run tells the provider of its repository: a status of the commit for the run and one for each stage, the comment on its
+//! pull request, what it has found, and the release of its tag. No I/O.
 //!
 //! What is told follows from the status of the run alone, so a message is made anew whenever it is sent, and the outbox only
-//! says what of it the provider has. A status that is sent twice is there once: the newest of its context counts.
+//! says what of it the provider has. What is sent twice is there once: of statuses the newest of a context counts, a comment is
+//! looked for before it is made, findings take the place of older ones, and a tag has one release.
 
 use jiff::Timestamp;
 
 use super::api::{PipelineRunStatus, RunPhase, SkipReason, StagePhase, StageStatus};
 use super::observed::{Observed, Snapshot};
-use super::plan;
+use super::{comment, plan, scan, version};
 use crate::model::action::{Outcome, Request};
 use crate::model::key::short_hash;
 use crate::outbox::Outbox;
 use crate::outbox::api::OutboxState;
-use crate::pipeline::api::{PipelineSpec, StatusesOf};
+use crate::pipeline::api::{CommentOn, PipelineSpec, Stage, StatusesOf};
 use crate::pipeline::observed::Authorities;
-use crate::provider::{CommitState, CommitStatus, Provider};
+use crate::provider::{
+    CommitState, CommitStatus, KeptComment, Provider, ProviderRelease, RefusalKind,
+};
 
 /// Name of the receiver in the outbox.
 pub const SINK: &str = "provider";
 /// Key of the status of the run; those of stages follow after a slash.
 const STATUS: &str = "status";
+/// Key of the comment on the pull request.
+pub const COMMENT: &str = "comment";
+/// Key of the findings.
+const FINDINGS: &str = "findings";
+/// Key of the release of the tag.
+const RELEASE: &str = "release";
 
 /// What the commit is to be said of, by the key in the outbox. Nothing while the commit is not known.
 pub fn statuses(
@@ -65,6 +75,12 @@ fn of_run(status: &PipelineRunStatus, context: String) -> CommitStatus {
 }
 
 fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
+    let (state, description) = said_of(stage);
+    told(context, state, description)
+}
+
+/// What there is to say of a stage. What goes on in it is not told.
+pub fn said_of(stage: &StageStatus) -> (CommitState, String) {
     let verdict = match stage.phase {
         StagePhase::Pending | StagePhase::Running => CommitState::Pending,
         StagePhase::Succeeded => CommitState::Success,
@@ -91,7 +107,7 @@ fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
         CommitState::Failure => said.unwrap_or_else(|| "failed".to_owned()),
         CommitState::Error => said.unwrap_or_else(|| "did not run to its end".to_owned()),
     };
-    told(context, verdict, description)
+    (verdict, description)
 }
 
 /// A stage that had nothing to do is no reason not to merge: a status that is required has to be there for all that.
@@ -139,6 +155,92 @@ pub fn tells(seen: &Observed, spec: &PipelineSpec) -> bool {
     spec.source.git.provider.is_some() && seen.spec.stages.is_empty()
 }
 
+/// All that the provider is to know, by the key in the outbox: each with what tells it from another one of the same key.
+pub fn news(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    status: &PipelineRunStatus,
+) -> Vec<(String, String)> {
+    let pipeline = &seen.spec.pipeline_ref.name;
+    let statuses = statuses(spec, status, pipeline).into_iter();
+    let mut all: Vec<(String, String)> = statuses
+        .map(|(key, status)| (key, content(&status)))
+        .collect();
+    if let Some(is_made) = comments(seen, spec, status) {
+        let text = format!("{is_made} {}", comment::body(seen, spec, status));
+        all.push((COMMENT.to_owned(), short_hash(text.as_bytes(), 16)));
+    }
+    if let Some(sarif) = findings(seen, spec, status) {
+        all.push((FINDINGS.to_owned(), short_hash(sarif.as_bytes(), 16)));
+    }
+    if let Some((release, _)) = release(seen, spec, status) {
+        all.push((RELEASE.to_owned(), release.tag));
+    }
+    all
+}
+
+/// Whether the run leaves a comment, and if so, whether it makes one where there is none.
+fn comments(seen: &Observed, spec: &PipelineSpec, status: &PipelineRunStatus) -> Option<bool> {
+    let report = spec.report.as_ref();
+    let on = report.and_then(|report| report.comment).unwrap_or_default();
+    if on == CommentOn::Never || !comment::is_spoken_for(seen) || is_late(seen, COMMENT) {
+        return None;
+    }
+    status.sha.as_ref()?;
+    let phase = status.phase.unwrap_or_default();
+    match on {
+        CommentOn::Always => Some(true),
+        CommentOn::OnFailure if phase.is_finished() => {
+            Some(matches!(phase, RunPhase::Failed | RunPhase::TimedOut))
+        }
+        CommentOn::OnFailure | CommentOn::Never => None,
+    }
+}
+
+/// Whether it is too late to begin with a message: the run was over before, and another one may have told more since.
+fn is_late(seen: &Observed, key: &str) -> bool {
+    let mut outbox = seen.status.outbox.iter();
+    seen.status.phase.is_some_and(RunPhase::is_finished) && !outbox.any(|entry| entry.key == key)
+}
+
+/// What the run has found, once it is over.
+fn findings(seen: &Observed, spec: &PipelineSpec, status: &PipelineRunStatus) -> Option<String> {
+    let is_asked = spec.report.as_ref()?.code_scanning?;
+    let is_over = status.phase.is_some_and(RunPhase::is_finished);
+    if !is_asked || !is_over || status.sha.is_none() || is_late(seen, FINDINGS) {
+        return None;
+    }
+    scan::sarif(&seen.spec.pipeline_ref.name, status)
+}
+
+/// The release of the tag that a Release stage has left, and the commit, once the run has made its Release.
+fn release(
+    seen: &Observed,
+    spec: &PipelineSpec,
+    status: &PipelineRunStatus,
+) -> Option<(ProviderRelease, String)> {
+    if status.phase != Some(RunPhase::Succeeded) {
+        return None;
+    }
+    let is_asked = |stage: &&Stage| {
+        let publication = stage.release.as_ref();
+        publication.and_then(|publication| publication.provider_release) == Some(true)
+    };
+    let stage = spec.stages.iter().find(is_asked)?;
+    let mut stages = status.stages.iter();
+    let is_done = stages.any(|own| own.name == stage.name && own.phase == StagePhase::Succeeded);
+    let record = seen.release(status.release.as_deref()?)?;
+    let number = version::of_run(spec, &seen.spec.git_ref, status).filter(|_| is_done)?;
+    let release = ProviderRelease {
+        tag: version::tag_of_run(spec, &seen.spec.git_ref, status),
+        name: number.to_string(),
+        notes: record.spec.changelog.clone().unwrap_or_default(),
+        is_prerelease: !number.pre.is_empty(),
+    };
+    let pushed = status.published.first().or(status.sha.as_ref())?;
+    Some((release, pushed.clone()))
+}
+
 /// The request that brings the message of that key to the provider.
 pub fn request(seen: &Observed, status: &PipelineRunStatus, key: &str) -> Option<Request> {
     let Snapshot::Taken(spec) = &seen.snapshot else {
@@ -147,10 +249,32 @@ pub fn request(seen: &Observed, status: &PipelineRunStatus, key: &str) -> Option
     if !tells(seen, spec) {
         return None;
     }
-    let pipeline = &seen.spec.pipeline_ref.name;
-    let mut all = statuses(spec, status, pipeline).into_iter();
-    let (_, message) = all.find(|(known, _)| known == key)?;
-    Some(provider(seen)?.set_status(status.sha.as_deref()?, &message))
+    let provider = provider(seen)?;
+    let sha = status.sha.as_deref()?;
+    match key {
+        COMMENT => {
+            let kept = KeptComment {
+                marker: &comment::marker(seen),
+                body: &comment::body(seen, spec, status),
+                is_made: comments(seen, spec, status)?,
+            };
+            Some(provider.keep_comment(seen.spec.pull_number()?, &kept))
+        }
+        FINDINGS => {
+            let sarif = findings(seen, spec, status)?;
+            provider.upload_sarif(sha, &seen.spec.git_ref, sarif.as_bytes())
+        }
+        RELEASE => {
+            let (release, pushed) = release(seen, spec, status)?;
+            Some(provider.create_release(&release, &pushed))
+        }
+        _ => {
+            let pipeline = &seen.spec.pipeline_ref.name;
+            let mut all = statuses(spec, status, pipeline).into_iter();
+            let (_, message) = all.find(|(known, _)| known == key)?;
+            Some(provider.set_status(sha, &message))
+        }
+    }
 }
 
 /// Whether the provider may have to be told something.
@@ -176,7 +300,14 @@ pub fn answered(
     };
     let mut outbox = Outbox::new(std::mem::take(&mut status.outbox));
     for (key, reply) in &outcome.replies {
-        let read = provider.read_set_status(reply);
+        let read = match key.as_str() {
+            COMMENT | FINDINGS => provider.read_done(reply),
+            RELEASE => match provider.read_done(reply) {
+                Err(refusal) if refusal.kind == RefusalKind::Conflict => Ok(()),
+                read => read,
+            },
+            _ => provider.read_set_status(reply),
+        };
         outbox.settle(key, read.map_err(|refusal| refusal.message), now);
     }
     status.outbox = outbox.entries().to_vec();

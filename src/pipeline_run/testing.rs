@@ -81,6 +81,7 @@ pub(crate) fn a_run() -> Observed {
         retries: Vec::new(),
         branch: Branch::default(),
         peers: Vec::new(),
+        is_outrun: false,
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),

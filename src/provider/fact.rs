@@ -1,5 +1,7 @@
 //! What providers are told and tell, in words of ours. No I/O.
 
+use serde_json::Value;
+
 use crate::schema::closed_set;
 
 /// Longest description of a status, in characters; GitHub takes no longer one.
@@ -32,48 +34,15 @@ pub struct CommitStatus {
     pub url: Option<String>,
 }
 
-/// A comment on a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comment {
-    /// How the provider tells it from others.
-    pub id: u64,
+/// A comment of ours on a pull request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptComment<'a> {
+    /// What its text begins with, and no other text of ours.
+    pub marker: &'a str,
     /// Its text, in Markdown.
-    pub body: String,
-    /// Login of who wrote it.
-    pub author: String,
-}
-
-/// A pull request; GitLab calls it a merge request.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one fact that providers tell, and any of them can hold with any other"
-)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRequest {
-    /// Its number in the repository.
-    pub number: u64,
-    /// What it is called.
-    pub title: String,
-    /// Whether it is neither merged nor closed.
-    pub is_open: bool,
-    /// Whether it was merged.
-    pub is_merged: bool,
-    /// Whether its author says that it is not ready.
-    pub is_draft: bool,
-    /// Newest commit of its branch.
-    pub head_sha: String,
-    /// Name of its branch, in the repository where that is.
-    pub head_branch: String,
-    /// Name of the branch that it is to be merged into.
-    pub base_branch: String,
-    /// Whether its branch is in another repository, or in one that is gone.
-    pub is_fork: bool,
-    /// Login of who opened it.
-    pub author: String,
-    /// Names of its labels.
-    pub labels: Vec<String>,
-    /// Where people can read it.
-    pub url: String,
+    pub body: &'a str,
+    /// Whether it is made where it is not there.
+    pub is_made: bool,
 }
 
 /// A release at the provider.
@@ -87,11 +56,17 @@ pub struct ProviderRelease {
     pub notes: String,
     /// Whether it is not meant for everybody yet.
     pub is_prerelease: bool,
-    /// Where people can read it; of one that is to be made nothing.
-    pub url: Option<String>,
 }
 
 impl CommitStatus {
+    /// The body of a message about it, with the link where there is one.
+    pub(super) fn linked(&self, mut body: Value) -> Value {
+        if let (Some(url), Some(fields)) = (&self.url, body.as_object_mut()) {
+            fields.insert("target_url".to_owned(), Value::from(url.as_str()));
+        }
+        body
+    }
+
     /// As short as every provider takes it.
     pub(super) fn short(&self) -> String {
         let mut chars = self.description.chars();

@@ -4,13 +4,11 @@
 //! reader of its reply; who sends it is no matter here. The token is filled in by who sends, so it stands in no plan; and
 //! texts from outside, such as names of branches and titles, only ever stand in JSON, or percent-encoded in a path.
 //!
-//! GitHub and Gitea (and Forgejo) speak nearly the same language; [`gitea`] says where they differ, and [`gitlab`] is a
-//! language of its own.
+//! GitHub and Gitea (and Forgejo) speak nearly the same language, and [`gitlab`] is a language of its own.
 
 mod answer;
 pub mod api;
 mod fact;
-mod gitea;
 mod github;
 mod gitlab;
 
@@ -25,14 +23,12 @@ use crate::pipeline::api::GitSource;
 
 pub use answer::{Refusal, RefusalKind};
 use api::ProviderType;
-pub use fact::{Comment, CommitState, CommitStatus, MAX_DESCRIPTION, ProviderRelease, PullRequest};
+pub use fact::{CommitState, CommitStatus, KeptComment, MAX_DESCRIPTION, ProviderRelease};
 
 /// Longest wait for a whole answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Who wrote what nobody is known to have written: GitHub's word for those who are gone.
-const NOBODY: &str = "ghost";
 /// Entries of a list that are asked for at once: an answer has to stay below the 1 MiB that are read of it.
-pub const PAGE: u32 = 30;
+const PAGE: usize = 30;
 
 /// A repository at its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +41,7 @@ pub struct Provider {
     namespace: String,
     token: SecretKey,
     ca_bundle: Option<String>,
+    purpose: Purpose,
 }
 
 impl Provider {
@@ -60,6 +57,7 @@ impl Provider {
             ProviderType::GitLab => format!("{server}/api/v4"),
             ProviderType::Gitea => format!("{server}/api/v1"),
         });
+        let is_elsewhere = provider.api_url.is_some() && !is_same_host(server, &api);
         let path = path.trim_end_matches('/').trim_end_matches(".git");
         let repository = match type_ {
             // Groups nest; a server below a path of its own says so in the address of its API.
@@ -82,6 +80,11 @@ impl Provider {
             namespace: namespace.to_owned(),
             token: provider.token_secret_ref.clone(),
             ca_bundle,
+            purpose: if is_elsewhere {
+                Purpose::Provider
+            } else {
+                Purpose::Repository
+            },
         })
     }
 
@@ -111,208 +114,23 @@ impl Provider {
         }
     }
 
-    /// Asks what is said of a commit, by page from 1.
-    pub fn statuses(&self, sha: &str, page: u32) -> Request {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::statuses(self, sha, page),
-            ProviderType::GitLab => gitlab::statuses(self, sha, page),
-        }
+    /// Keeps one comment of ours on a pull request up to date: the first whose text begins with the marker, by the user whose
+    /// token is shown, where the provider tells who that is.
+    pub fn keep_comment(&self, pull: u64, comment: &KeptComment<'_>) -> Request {
+        Request::for_kept(match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => github::keep_comment(self, pull, comment),
+            ProviderType::GitLab => gitlab::keep_comment(self, pull, comment),
+        })
     }
 
-    /// What is said of a commit: of each context the newest only.
-    ///
-    /// # Errors
-    /// Why it is not known.
-    pub fn read_statuses(
-        &self,
-        reply: &Result<Reply, String>,
-    ) -> Result<Vec<CommitStatus>, Refusal> {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_statuses(reply),
-            ProviderType::GitLab => gitlab::read_statuses(reply),
-        }
-    }
-
-    /// Asks for the comments on a pull request, oldest first, by page from 1.
-    pub fn comments(&self, pull: u64, page: u32) -> Request {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::comments(self, pull, page),
-            ProviderType::GitLab => gitlab::comments(self, pull, page),
-        }
-    }
-
-    /// The comments of a page, and whether there may be more on the next.
-    ///
-    /// # Errors
-    /// Why they are not known.
-    pub fn read_comments(
-        &self,
-        reply: &Result<Reply, String>,
-    ) -> Result<(Vec<Comment>, bool), Refusal> {
-        let comments = match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_comments(reply)?,
-            ProviderType::GitLab => gitlab::read_comments(reply)?,
-        };
-        // Gitea answers with all of them, whatever page is asked for.
-        let is_full = comments.len() >= PAGE as usize && self.type_ != ProviderType::Gitea;
-        Ok((comments, is_full))
-    }
-
-    /// Writes a comment on a pull request. Sent twice, there are two.
-    pub fn add_comment(&self, pull: u64, body: &str) -> Request {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::add_comment(self, pull, body),
-            ProviderType::GitLab => gitlab::add_comment(self, pull, body),
-        }
-    }
-
-    /// Puts another text in the place of a comment's.
-    pub fn update_comment(&self, pull: u64, id: u64, body: &str) -> Request {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::update_comment(self, id, body),
-            ProviderType::GitLab => gitlab::update_comment(self, pull, id, body),
-        }
-    }
-
-    /// The comment that was written.
-    ///
-    /// # Errors
-    /// Why it was not.
-    pub fn read_comment(&self, reply: &Result<Reply, String>) -> Result<Comment, Refusal> {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_comment(reply),
-            ProviderType::GitLab => gitlab::read_comment(reply),
-        }
-    }
-
-    /// Asks for a pull request.
-    pub fn pull_request(&self, number: u64) -> Request {
-        let path = match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => format!("pulls/{number}"),
-            ProviderType::GitLab => format!("merge_requests/{number}"),
-        };
-        self.get(&path)
-    }
-
-    /// The pull request; nothing where there is none of that number.
-    ///
-    /// # Errors
-    /// Why it is not known.
-    pub fn read_pull_request(
-        &self,
-        reply: &Result<Reply, String>,
-    ) -> Result<Option<PullRequest>, Refusal> {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_pull_request(reply),
-            ProviderType::GitLab => gitlab::read_pull_request(reply),
-        }
-    }
-
-    /// Asks for the open pull requests, by page from 1.
-    pub fn pull_requests(&self, page: u32) -> Request {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::pull_requests(self, page),
-            ProviderType::GitLab => gitlab::pull_requests(self, page),
-        }
-    }
-
-    /// The open pull requests of a page, and whether there may be more on the next.
-    ///
-    /// # Errors
-    /// Why they are not known. An error is never an empty list.
-    pub fn read_pull_requests(
-        &self,
-        reply: &Result<Reply, String>,
-    ) -> Result<(Vec<PullRequest>, bool), Refusal> {
-        let found = match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_pull_requests(reply)?,
-            ProviderType::GitLab => gitlab::read_pull_requests(reply)?,
-        };
-        let is_full = found.len() >= PAGE as usize;
-        Ok((found, is_full))
-    }
-
-    /// Asks for a tag.
-    pub fn tag(&self, name: &str) -> Request {
-        match self.type_ {
-            ProviderType::GitHub => github::tag(self, name),
-            ProviderType::Gitea => self.get(&format!("tags/{}", encoded(name))),
-            ProviderType::GitLab => self.get(&format!("repository/tags/{}", encoded(name))),
-        }
-    }
-
-    /// The commit of a tag, or the tag's own object where GitHub has one of a message; nothing where there is no such tag.
-    ///
-    /// # Errors
-    /// Why it is not known.
-    pub fn read_tag(&self, reply: &Result<Reply, String>) -> Result<Option<String>, Refusal> {
-        match self.type_ {
-            ProviderType::GitHub => github::read_tag(reply),
-            ProviderType::Gitea => gitea::read_tag(reply),
-            ProviderType::GitLab => gitlab::read_tag(reply),
-        }
-    }
-
-    /// Tags a commit. A tag that is there is refused, and never moved.
-    pub fn create_tag(&self, name: &str, sha: &str) -> Request {
-        match self.type_ {
-            ProviderType::GitHub => github::create_tag(self, name, sha),
-            ProviderType::Gitea => gitea::create_tag(self, name, sha),
-            ProviderType::GitLab => gitlab::create_tag(self, name, sha),
-        }
-    }
-
-    /// Asks for the release of a tag.
-    pub fn release(&self, tag: &str) -> Request {
-        let path = match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => "releases/tags",
-            ProviderType::GitLab => "releases",
-        };
-        self.get(&format!("{path}/{}", encoded(tag)))
-    }
-
-    /// The release; nothing where there is none of that tag.
-    ///
-    /// # Errors
-    /// Why it is not known.
-    pub fn read_release(
-        &self,
-        reply: &Result<Reply, String>,
-    ) -> Result<Option<ProviderRelease>, Refusal> {
-        match self.type_ {
-            ProviderType::GitHub | ProviderType::Gitea => github::read_release(reply),
-            ProviderType::GitLab => gitlab::read_release(reply),
-        }
-    }
-
-    /// Makes a release, and its tag at the commit where there is none. One that is there is refused.
+    /// Makes a release, and its tag at the commit where there is none. Every provider has one release of a tag only, and refuses
+    /// another.
     pub fn create_release(&self, release: &ProviderRelease, sha: &str) -> Request {
         match self.type_ {
             ProviderType::GitHub | ProviderType::Gitea => {
                 github::create_release(self, release, sha)
             }
             ProviderType::GitLab => gitlab::create_release(self, release, sha),
-        }
-    }
-
-    /// Asks for a file as it is at a branch, tag or commit.
-    pub fn file(&self, path: &str, at: &str) -> Request {
-        match self.type_ {
-            ProviderType::GitHub => github::file(self, path, at),
-            ProviderType::Gitea => gitea::file(self, path, at),
-            ProviderType::GitLab => gitlab::file(self, path, at),
-        }
-    }
-
-    /// What is in the file; nothing where there is none.
-    ///
-    /// # Errors
-    /// Why it is not known.
-    pub fn read_file(&self, reply: &Result<Reply, String>) -> Result<Option<Vec<u8>>, Refusal> {
-        match answer::body(reply) {
-            Ok(body) => Ok(Some(body.to_vec())),
-            Err(refusal) if refusal.kind == RefusalKind::NotFound => Ok(None),
-            Err(refusal) => Err(refusal),
         }
     }
 
@@ -357,7 +175,16 @@ impl Provider {
             }
             ProviderType::GitLab => format!("projects/{}", encoded(&self.repository)),
         };
-        let url = format!("{}/{below}/{path}", self.api);
+        self.request_below(method, &format!("{below}/{path}"), body)
+    }
+
+    /// Asks whose token it is.
+    fn who(&self) -> Request {
+        self.request_below("GET", "user", None)
+    }
+
+    fn request_below(&self, method: &'static str, path: &str, body: Option<&Value>) -> Request {
+        let url = format!("{}/{path}", self.api);
         let mut request = Request::get(url, TIMEOUT);
         request.method = method;
         let accept = match self.type_ {
@@ -378,7 +205,7 @@ impl Provider {
         request.body = body.map(Value::to_string);
         request.ca_bundle.clone_from(&self.ca_bundle);
         request.access = Some(Box::new(Access {
-            purpose: Purpose::Repository,
+            purpose: self.purpose,
             namespace: self.namespace.clone(),
             login: Some(Login::Bearer {
                 token: self.token.clone(),
@@ -397,6 +224,15 @@ fn split(url: &str) -> Option<(&str, &str)> {
     url.split_at_checked(after + end)
 }
 
+/// Whether two URLs name the same host; their ports may differ.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let host = |url: &str| {
+        let uri: http::Uri = url.parse().ok()?;
+        Some(uri.host()?.to_ascii_lowercase())
+    };
+    host(one).is_some() && host(one) == host(other)
+}
+
 /// A text as one part of a path.
 fn encoded(text: &str) -> String {
     match text {
@@ -405,12 +241,6 @@ fn encoded(text: &str) -> String {
         ".." => "%2E%2E".to_owned(),
         _ => percent_encoded(text),
     }
-}
-
-/// A path with its slashes.
-fn encoded_path(path: &str) -> String {
-    let parts: Vec<String> = path.split('/').map(encoded).collect();
-    parts.join("/")
 }
 
 #[cfg(test)]

@@ -29,11 +29,6 @@ pub(crate) fn of(git: &Value) -> Option<Provider> {
     Provider::of(&serde_json::from_value(git.clone()).unwrap(), "shop", None)
 }
 
-/// A good answer.
-pub(crate) fn good(body: &Value) -> Result<Reply, String> {
-    answer(200, body)
-}
-
 /// An answer.
 #[expect(clippy::unnecessary_wraps, reason = "as the shell hands it on")]
 pub(crate) fn answer(status: u16, body: &Value) -> Result<Reply, String> {

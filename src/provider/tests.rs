@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::testing::{SHA, answer, at, good, of, provider, sent};
+use super::testing::{SHA, answer, at, of, provider, sent};
 use super::*;
+use crate::model::kept::{Kept, Look, Owner};
 
 const ALL: &[ProviderType] = ProviderType::ALL;
 
@@ -21,32 +22,38 @@ fn status(state: CommitState) -> CommitStatus {
     }
 }
 
-#[test]
-fn every_operation_is_sent_as_the_provider_describes_it() {
-    let release = ProviderRelease {
+fn release() -> ProviderRelease {
+    ProviderRelease {
         tag: "v1.2.0".into(),
         name: "1.2.0".into(),
         notes: "## Features\n".into(),
         is_prerelease: false,
-        url: None,
+    }
+}
+
+fn kept(provider: &Provider, body: &str) -> Kept {
+    let comment = KeptComment {
+        marker: "All",
+        body,
+        is_made: true,
     };
+    *provider.keep_comment(7, &comment).kept.unwrap()
+}
+
+#[test]
+fn every_operation_is_sent_as_the_provider_describes_it() {
     let mut all = Vec::new();
     for type_ in ALL {
         let provider = at(*type_);
+        let kept = kept(&provider, "All *good*");
         let requests = [
             provider.set_status(SHA, &status(CommitState::Pending)),
             provider.set_status(SHA, &status(CommitState::Failure)),
-            provider.statuses(SHA, 1),
-            provider.comments(7, 2),
-            provider.add_comment(7, "All *good*"),
-            provider.update_comment(7, 41, "All *bad*"),
-            provider.pull_request(7),
-            provider.pull_requests(1),
-            provider.tag("v1.2.0"),
-            provider.create_tag("v1.2.0", SHA),
-            provider.release("v1.2.0"),
-            provider.create_release(&release, SHA),
-            provider.file(".slipway/pipeline.yaml", "refs/heads/main"),
+            kept.who.clone(),
+            kept.page(2),
+            kept.make.clone().unwrap(),
+            kept.change_of(41),
+            provider.create_release(&release(), SHA),
         ];
         all.push(format!("{type_}"));
         all.extend(requests.iter().map(sent));
@@ -58,7 +65,7 @@ fn every_operation_is_sent_as_the_provider_describes_it() {
 fn the_token_is_a_login_and_stands_in_no_text() {
     for type_ in ALL {
         let body = "~secret~git~token~ in a title";
-        let request = at(*type_).add_comment(7, body);
+        let request = kept(&at(*type_), body).make.unwrap();
         let access = request.access.unwrap();
         assert!(access.secrets.is_empty(), "a text could have it filled in");
         let token = SecretKey::new("git", "token");
@@ -70,7 +77,7 @@ fn the_token_is_a_login_and_stands_in_no_text() {
 
 #[test]
 fn the_api_is_where_the_server_has_it_or_the_source_says() {
-    let url = |git: &Value| of(git).unwrap().pull_request(1).url;
+    let url = |git: &Value| kept(&of(git).unwrap(), "All").make.unwrap().url;
     let on = |url: &str, type_: ProviderType| json!({"url": url, "provider": provider(type_)});
     let with = |mut git: Value, api: &str| {
         json_patch::merge(&mut git, &json!({"provider": {"apiUrl": api}}));
@@ -78,31 +85,31 @@ fn the_api_is_where_the_server_has_it_or_the_source_says() {
     };
     assert_eq!(
         url(&on("https://github.com/shop/api", ProviderType::GitHub)),
-        "https://api.github.com/repos/shop/api/pulls/1"
+        "https://api.github.com/repos/shop/api/issues/7/comments"
     );
     assert_eq!(
         url(&on(
             "https://ghe.example/shop/api.git",
             ProviderType::GitHub
         )),
-        "https://ghe.example/api/v3/repos/shop/api/pulls/1"
+        "https://ghe.example/api/v3/repos/shop/api/issues/7/comments"
     );
     assert_eq!(
         url(&on(
             "http://localhost:3000/shop/api.git",
             ProviderType::Gitea
         )),
-        "http://localhost:3000/api/v1/repos/shop/api/pulls/1"
+        "http://localhost:3000/api/v1/repos/shop/api/issues/7/comments"
     );
     let below = on("https://x.example/git/shop/api.git", ProviderType::Gitea);
     assert_eq!(
         url(&with(below, "https://x.example/git/api/v1/")),
-        "https://x.example/git/api/v1/repos/shop/api/pulls/1"
+        "https://x.example/git/api/v1/repos/shop/api/issues/7/comments"
     );
     let groups = on("https://x.example/gitlab/a/b/c.git", ProviderType::GitLab);
     assert_eq!(
         url(&with(groups, "https://x.example/gitlab/api/v4")),
-        "https://x.example/gitlab/api/v4/projects/a%2Fb%2Fc/merge_requests/1"
+        "https://x.example/gitlab/api/v4/projects/a%2Fb%2Fc/merge_requests/7/notes"
     );
     assert_eq!(
         of(&json!({"url": "https://git.example/shop/api.git"})),
@@ -111,15 +118,35 @@ fn the_api_is_where_the_server_has_it_or_the_source_says() {
 }
 
 #[test]
-fn what_comes_from_outside_does_not_lead_elsewhere() {
-    for type_ in ALL {
-        let provider = at(*type_);
-        let file = provider.file("../../../user", "main&x=1#y").url;
-        assert!(!file.contains("/../"), "{file}");
-        assert!(file.ends_with("ref=main%26x%3D1%23y"), "{file}");
-        let tag = provider.release("../../x?y").url;
-        assert!(tag.ends_with("..%2F..%2Fx%3Fy"), "{tag}");
+fn an_api_on_another_host_is_only_asked_where_requests_may_go() {
+    let purpose = |url: &str, api: Option<&str>| {
+        let git = json!({"url": url, "provider": {
+            "type": "Gitea", "apiUrl": api, "tokenSecretRef": {"name": "git", "key": "token"},
+        }});
+        of(&git)
+            .unwrap()
+            .create_release(&release(), SHA)
+            .access
+            .unwrap()
+            .purpose
+    };
+    let at_home = "https://git.example/shop/api.git";
+    assert_eq!(purpose(at_home, None), Purpose::Repository);
+    let beside = Some("https://GIT.example:3000/api/v1");
+    assert_eq!(purpose(at_home, beside), Purpose::Repository);
+    for api in [
+        "https://169.254.169.254/api/v1",
+        "https://api.git.example/v1",
+    ] {
+        assert_eq!(purpose(at_home, Some(api)), Purpose::Provider, "{api}");
     }
+    assert_eq!(
+        purpose(
+            "https://[fd00::1]:8443/a/b.git",
+            Some("https://[fd00::2]/api/v1")
+        ),
+        Purpose::Provider
+    );
 }
 
 #[test]
@@ -139,37 +166,6 @@ fn a_long_description_is_cut() {
 }
 
 #[test]
-fn statuses_are_read_as_each_provider_words_them() {
-    let read = |type_, body: &Value| {
-        let read = at(type_).read_statuses(&good(body)).unwrap();
-        read.into_iter()
-            .map(|status| (status.context, status.state))
-            .collect::<Vec<_>>()
-    };
-    let github = json!({"state": "failure", "sha": SHA, "total_count": 2, "statuses": [
-        {"id": 1, "state": "success", "context": "build", "description": null, "target_url": null},
-        {"id": 2, "state": "error", "context": "e2e", "description": "broke", "target_url": "https://ci.example"},
-    ]});
-    let both = [
-        ("build".to_owned(), CommitState::Success),
-        ("e2e".to_owned(), CommitState::Error),
-    ];
-    assert_eq!(read(ProviderType::GitHub, &github), both);
-    let gitea = json!({"state": "failure", "sha": SHA, "total_count": 2, "statuses": [
-        {"id": 1, "status": "success", "context": "build", "description": "", "target_url": ""},
-        {"id": 2, "status": "error", "context": "e2e", "description": "broke", "target_url": "https://ci.example"},
-    ]});
-    assert_eq!(read(ProviderType::Gitea, &gitea), both);
-    let none = json!({"state": "", "sha": SHA, "total_count": 0, "statuses": null});
-    assert_eq!(read(ProviderType::Gitea, &none), []);
-    let gitlab = json!([
-        {"id": 1, "sha": SHA, "name": "build", "status": "success", "description": null, "target_url": null},
-        {"id": 2, "sha": SHA, "name": "e2e", "status": "canceled", "allow_failure": false},
-    ]);
-    assert_eq!(read(ProviderType::GitLab, &gitlab), both);
-}
-
-#[test]
 fn gitlab_refuses_a_status_that_it_has_and_that_is_no_problem() {
     let there = answer(
         400,
@@ -185,97 +181,50 @@ fn gitlab_refuses_a_status_that_it_has_and_that_is_no_problem() {
 }
 
 #[test]
-fn comments_are_read_and_a_full_page_says_that_there_may_be_more() {
-    let github = |id: u64| json!({"id": id, "body": "text", "user": {"login": "alice", "username": "alice", "id": 1}});
-    let gitlab = |id: u64| json!({"id": id, "body": "text", "author": {"username": "alice", "id": 1}, "system": false});
-    let many =
-        |one: &dyn Fn(u64) -> Value| Value::from((0..u64::from(PAGE)).map(one).collect::<Vec<_>>());
-    let read = |type_, body: &Value| at(type_).read_comments(&good(body)).unwrap();
-    let (few, more) = read(ProviderType::GitHub, &json!([github(1)]));
-    assert_eq!((few[0].author.as_str(), more), ("alice", false));
-    assert!(read(ProviderType::GitHub, &many(&github)).1);
-    assert!(read(ProviderType::GitLab, &many(&gitlab)).1);
-    assert!(
-        !read(ProviderType::Gitea, &many(&github)).1,
-        "it sends all at once"
-    );
-    let gone = json!([{"id": 1, "body": null, "user": null}]);
-    assert_eq!(read(ProviderType::GitHub, &gone).0[0].author, "ghost");
-}
-
-#[test]
-fn pull_requests_are_read_and_forks_are_told() {
-    let github = |head: Value| {
-        json!({
-            "number": 7, "title": "Faster", "state": "open", "draft": true, "merged_at": null, "html_url": "https://pr/7",
-            "user": {"login": "alice"}, "labels": [{"name": "preview"}],
-            "head": {"ref": "fast", "sha": SHA, "repo": head}, "base": {"ref": "main", "sha": SHA, "repo": {"full_name": "shop/api"}},
-        })
-    };
-    let read = |type_, body: &Value| at(type_).read_pull_request(&good(body)).unwrap().unwrap();
-    for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
-        let own = read(type_, &github(json!({"full_name": "shop/api"})));
-        assert!(own.is_open && own.is_draft && !own.is_merged && !own.is_fork);
-        assert_eq!(
-            (
-                own.number,
-                own.head_branch.as_str(),
-                own.base_branch.as_str()
-            ),
-            (7, "fast", "main")
+fn comments_are_read_as_each_provider_lists_them() {
+    let listed = |type_: ProviderType, count: u64| {
+        let one = |id: u64| match type_ {
+            ProviderType::GitLab => {
+                json!({"id": id, "body": "Fine", "author": {"username": "alice", "id": 1}, "system": false})
+            }
+            ProviderType::GitHub | ProviderType::Gitea => {
+                json!({"id": id, "body": "Fine", "user": {"login": "alice", "username": "alice", "id": 1}})
+            }
+        };
+        let mut all: Vec<Value> = (0..count).map(one).collect();
+        // Of a user who is gone.
+        all.insert(
+            0,
+            json!({"id": 400, "body": null, "user": null, "author": null}),
         );
-        assert_eq!(own.labels, ["preview"]);
-        assert!(read(type_, &github(json!({"full_name": "eve/api"}))).is_fork);
-        assert!(
-            read(type_, &github(Value::Null)).is_fork,
-            "of a fork that is gone nothing is known"
-        );
-    }
-    let gitlab = |source: u64| {
-        json!({
-            "iid": 7, "title": "Faster", "state": "opened", "draft": true, "sha": SHA, "source_branch": "fast",
-            "target_branch": "main", "source_project_id": source, "target_project_id": 3, "labels": ["preview"],
-            "author": {"username": "alice"}, "web_url": "https://pr/7",
-        })
+        all
     };
-    let own = read(ProviderType::GitLab, &gitlab(3));
-    assert_eq!(
-        own,
-        read(
-            ProviderType::GitHub,
-            &github(json!({"full_name": "shop/api"}))
-        )
-    );
-    assert!(read(ProviderType::GitLab, &gitlab(4)).is_fork);
+    let of = |entries: &[Value]| Reply {
+        status: 200,
+        body: json!(entries).to_string().into_bytes(),
+    };
     for type_ in ALL {
-        let none = answer(404, &json!({"message": "Not Found"}));
-        assert_eq!(at(*type_).read_pull_request(&none), Ok(None));
-        let list = at(*type_).read_pull_requests(&answer(500, &json!([])));
-        assert!(list.is_err(), "an error is never an empty list");
-    }
-}
-
-#[test]
-fn tags_and_releases_are_found_or_not() {
-    let none = answer(404, &json!({"message": "404 Not found"}));
-    let tags = [
-        json!({"ref": "refs/tags/v1", "object": {"type": "commit", "sha": SHA}}),
-        json!({"name": "v1", "target": SHA, "commit": {"id": SHA}}),
-        json!({"name": "v1", "id": SHA, "commit": {"sha": SHA, "url": "u"}}),
-    ];
-    let releases = [
-        json!({"tag_name": "v1", "name": "One", "body": "notes", "prerelease": false, "html_url": "u"}),
-        json!({"tag_name": "v1", "name": "One", "description": "notes", "_links": {"self": "u"}}),
-        json!({"tag_name": "v1", "name": "One", "body": "notes", "prerelease": false, "html_url": "u"}),
-    ];
-    for ((type_, tag), release) in ALL.iter().zip(&tags).zip(&releases) {
-        let provider = at(*type_);
-        assert_eq!(provider.read_tag(&good(tag)), Ok(Some(SHA.to_owned())));
-        assert_eq!(provider.read_tag(&none), Ok(None));
-        let found = provider.read_release(&good(release)).unwrap().unwrap();
-        assert_eq!((found.tag.as_str(), found.notes.as_str()), ("v1", "notes"));
-        assert_eq!(provider.read_release(&none), Ok(None));
-        assert_eq!(provider.read_file(&none), Ok(None));
+        let kept = kept(&at(*type_), "All");
+        let who = json!({"id": 9, "login": "robot", "username": "robot"});
+        let who = kept.owner(&Reply {
+            status: 200,
+            body: who.to_string().into_bytes(),
+        });
+        assert_eq!(who, Owner::Known("robot".into()));
+        let mut few = listed(*type_, 2);
+        assert_eq!(kept.look(&of(&few), &who), Ok(Look::Absent));
+        let text = few[1]
+            .to_string()
+            .replace("alice", "robot")
+            .replace("Fine", "All good");
+        few.push(serde_json::from_str(&text).unwrap());
+        assert_eq!(kept.look(&of(&few), &who), Ok(Look::Found(0)), "{type_}");
+        let full = kept.look(&of(&listed(*type_, 29)), &who);
+        let expected = match type_ {
+            ProviderType::Gitea => Look::Absent,
+            ProviderType::GitHub | ProviderType::GitLab => Look::More,
+        };
+        assert_eq!(full, Ok(expected), "{type_}");
     }
 }
 

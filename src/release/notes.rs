@@ -108,8 +108,8 @@ fn written(sections: &[(&str, Vec<String>)]) -> String {
     text
 }
 
-/// Text that Markdown shows as it is.
-fn plain(text: &str) -> String {
+/// Text that Markdown shows as it is, on one line.
+pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -108,6 +108,10 @@ pub struct Publication {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = branches)]
     pub merge_into: Vec<String>,
+    /// Makes the release of the tag at the provider of the repository too, with the notes, once the run has made its Release. One
+    /// that is there already is left as it is. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_release: Option<bool>,
     /// Who makes commits and tags. Default: `Slipway <slipway@localhost>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,

@@ -20,6 +20,20 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// Which runs of a pull request leave a comment on it.
+    #[derive(Default)]
+    pub enum CommentOn {
+        /// All of them.
+        #[default]
+        Always,
+        /// Those that failed; one that did not brings a comment up to date that is there.
+        OnFailure,
+        /// None.
+        Never,
+    }
+}
+
 /// What a run tells the provider of the repository.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +42,14 @@ pub struct ReportRule {
     /// `slipway/<pipeline>/<stage>` for each stage; `Run`, the first of them alone; `Off`, none. Default `Stages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit_status: Option<StatusesOf>,
+    /// The comment on a pull request, one for each Pipeline, which its newest run keeps up to date: `Always`; `OnFailure`, made
+    /// once a run has failed; `Never`. Default `Always`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<CommentOn>,
+    /// Brings what linters and scanners have found to the code scanning of GitHub when a run is over, which no other provider
+    /// has. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_scanning: Option<bool>,
 }
 
 closed_set! {

@@ -19,10 +19,14 @@ impl Draft<'_> {
         if self.seen.is_deleted || !tell::tells(self.seen, spec) {
             return;
         }
-        let pipeline = &self.seen.spec.pipeline_ref.name;
         let mut outbox = Outbox::new(std::mem::take(&mut self.next.outbox));
-        for (key, status) in tell::statuses(spec, &self.next, pipeline) {
-            outbox.keep(&key, tell::SINK, &tell::content(&status));
+        let news = tell::news(self.seen, spec, &self.next);
+        for (key, content) in &news {
+            outbox.keep(key, tell::SINK, content);
+        }
+        // A newer run of the pull request has the word then.
+        if !news.iter().any(|(key, _)| key == tell::COMMENT) {
+            outbox.take_back(tell::COMMENT);
         }
         if self.actions.is_empty() {
             for entry in outbox.all_due(self.now).take(AT_ONCE) {

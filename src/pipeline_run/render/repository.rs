@@ -28,9 +28,7 @@ pub(super) fn container(
     let number = version::of_run(spec, git_ref, at.run)
         .map(|number| number.to_string())
         .unwrap_or_default();
-    let rule = spec.release.version.clone().unwrap_or_default();
-    let tag =
-        tag_of(git_ref).map_or_else(|| format!("{}{number}", rule.tag_prefix()), str::to_owned);
+    let tag = version::tag_of_run(spec, git_ref, at.run);
     let branches = wanted.merge_into.iter();
     let branches = branches.map(|branch| format!("refs/heads/{branch}"));
     let at_commit = At {
