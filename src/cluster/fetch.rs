@@ -196,7 +196,9 @@ impl Cluster {
         let needed = access.needed();
         let (may_read, what, value) = match access.purpose {
             Purpose::Metrics => (self.reads_secrets, "metrics", "analysis"),
-            Purpose::Repository | Purpose::Provider => (self.reads_stage_secrets, "Pipelines", "stages"),
+            Purpose::Repository | Purpose::Provider => {
+                (self.reads_stage_secrets, "Pipelines", "stages")
+            }
             // It is one right, and whoever may write the receivers of one may write those of the other.
             Purpose::Notification => (
                 self.reads_secrets || self.reads_stage_secrets,

@@ -15,8 +15,8 @@ use kube::{Resource, ResourceExt};
 
 use super::api::{ConditionKind, Environment, EnvironmentSpec, RulesKind};
 use super::observed::{
-        Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Page, Record,
-        Rules, Sets, Source,
+    Act, Bound, Check, Clock, Failed, Followed, Good, LiveRules, Lock, Observed, Page, Record,
+    Rules, Sets, Source,
 };
 use super::slo::{Answer, Answers};
 use super::{render, set};

@@ -187,10 +187,7 @@ fn coverage(scope: &Scope<'_>) -> Option<String> {
         part.push_str(&format!(" ({difference:+.2} since the newest Release)"));
     }
     if let Some(changed) = now.changed_percent() {
-        part.push_str(&format!(
-            ", {} % of the lines that changed",
-            shown(changed)
-        ));
+        part.push_str(&format!(", {} % of the lines that changed", shown(changed)));
     }
     part.push('\n');
     Some(part)
@@ -235,11 +232,7 @@ fn artifacts(status: &PipelineRunStatus) -> Option<String> {
             ArtifactKind::Image => "image",
             ArtifactKind::Package => "package",
         };
-        format!(
-            "- {what} {}: {}\n",
-            artifact.name,
-            text(&artifact.pinned())
-        )
+        format!("- {what} {}: {}\n", artifact.name, text(&artifact.pinned()))
     };
     let lines: String = status.artifacts.iter().map(line).collect();
     Some(format!("**Made**:\n{lines}"))

@@ -1,5 +1,6 @@
 //! What providers answer, and what does not answer the question, in words for people. No I/O.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::action::Reply;
@@ -50,6 +51,30 @@ pub(super) fn body(reply: &Result<Reply, String>) -> Result<&[u8], Refusal> {
             kind: RefusalKind::Server,
             message: truncate(error, 512).to_owned(),
         }),
+    }
+}
+
+/// The JSON of an answer that is a good one.
+pub(super) fn json<T: DeserializeOwned>(reply: &Result<Reply, String>) -> Result<T, Refusal> {
+    let body = body(reply)?;
+    serde_json::from_slice(body).map_err(|error| Refusal {
+        kind: RefusalKind::Server,
+        message: format!(
+            "the answer is not the provider's (no such JSON, at line {}, column {}); check source.git.provider",
+            error.line(),
+            error.column()
+        ),
+    })
+}
+
+/// The same, where nothing may be there.
+pub(super) fn found<T: DeserializeOwned>(
+    reply: &Result<Reply, String>,
+) -> Result<Option<T>, Refusal> {
+    match json(reply) {
+        Ok(it) => Ok(Some(it)),
+        Err(refusal) if refusal.kind == RefusalKind::NotFound => Ok(None),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -165,7 +190,8 @@ mod tests {
             told(403, r#"{"message": "Forbidden"}"#).kind,
             RefusalKind::Login
         );
-        let none = body(&Err("no answer from git.example within 20 s".into()));
+        let silence = Err("no answer from git.example within 20 s".into());
+        let none = body(&silence);
         assert!(none.unwrap_err().is_transient());
     }
 

@@ -45,6 +45,19 @@ pub struct KeptComment<'a> {
     pub is_made: bool,
 }
 
+/// A pull request; GitLab calls it a merge request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Newest commit of its branch.
+    pub head_sha: String,
+    /// Name of its branch, in the repository where that is.
+    pub head_branch: String,
+    /// Name of the branch that it is to be merged into.
+    pub base_branch: String,
+    /// Whether its branch is in another repository, or in one that is gone.
+    pub is_fork: bool,
+}
+
 /// A release at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderRelease {

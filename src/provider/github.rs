@@ -6,11 +6,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Deserialize;
 use serde_json::json;
 
+use super::answer;
 use super::api::ProviderType;
-use super::{CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, encoded};
-use crate::model::action::Request;
+use super::{
+    CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, PullRequest, Refusal,
+    encoded,
+};
+use crate::model::action::{Reply, Request};
 use crate::model::kept::{ID, Kept};
 
 /// The API of the server: github.com has one of its own, Enterprise Servers a path.
@@ -34,13 +39,100 @@ pub(super) fn set_status(provider: &Provider, sha: &str, status: &CommitStatus) 
     provider.post(&format!("statuses/{}", encoded(sha)), &status.linked(body))
 }
 
+/// What the parameter with the number of entries of a page is called.
+fn size_of_page(provider: &Provider) -> &'static str {
+    match provider.type_() {
+        ProviderType::Gitea => "limit",
+        ProviderType::GitHub | ProviderType::GitLab => "per_page",
+    }
+}
+
+pub(super) fn statuses(provider: &Provider, sha: &str, page: u32) -> Request {
+    let size = size_of_page(provider);
+    provider.get(&format!(
+        "commits/{}/status?{size}={PAGE}&page={page}",
+        encoded(sha)
+    ))
+}
+
+#[derive(Deserialize)]
+struct Combined {
+    // Gitea answers with null where there are none.
+    statuses: Option<Vec<Said>>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    state: Option<String>,
+    // Gitea's word for it.
+    status: Option<String>,
+    context: String,
+    description: Option<String>,
+    target_url: Option<String>,
+}
+
+pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitStatus>, Refusal> {
+    let combined: Combined = answer::json(reply)?;
+    let statuses = combined.statuses.unwrap_or_default();
+    let read = statuses.into_iter().map(|status| CommitStatus {
+        context: status.context,
+        // Gitea's `warning` and `skipped` hold nobody back there either.
+        state: match status.state.or(status.status).as_deref() {
+            Some("success" | "warning" | "skipped") => CommitState::Success,
+            Some("failure") => CommitState::Failure,
+            Some("pending") => CommitState::Pending,
+            _ => CommitState::Error,
+        },
+        description: status.description.unwrap_or_default(),
+        url: status.target_url.filter(|url| !url.is_empty()),
+    });
+    Ok(read.collect())
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    head: Side,
+    base: Side,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    #[serde(rename = "ref")]
+    git_ref: String,
+    sha: String,
+    // Of a fork that is gone there is none.
+    repo: Option<Repository>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    full_name: String,
+}
+
+impl From<Pull> for PullRequest {
+    fn from(read: Pull) -> Self {
+        let name = |side: &Side| side.repo.as_ref().map(|repo| repo.full_name.clone());
+        let is_fork = name(&read.head).is_none() || name(&read.head) != name(&read.base);
+        Self {
+            head_sha: read.head.sha,
+            head_branch: read.head.git_ref,
+            base_branch: read.base.git_ref,
+            is_fork,
+        }
+    }
+}
+
+pub(super) fn read_pull_request(
+    reply: &Result<Reply, String>,
+) -> Result<Option<PullRequest>, Refusal> {
+    Ok(answer::found::<Pull>(reply)?.map(PullRequest::from))
+}
+
 pub(super) fn keep_comment(provider: &Provider, pull: u64, comment: &KeptComment<'_>) -> Kept {
     let body = json!({ "body": comment.body });
-    let (size, page_size) = match provider.type_() {
-        // It answers with all of them, whatever page is asked for.
-        ProviderType::Gitea => ("limit", None),
-        ProviderType::GitHub | ProviderType::GitLab => ("per_page", Some(PAGE)),
-    };
+    let size = size_of_page(provider);
+    // Gitea answers with all of them, whatever page is asked for.
+    let page_size = (provider.type_() != ProviderType::Gitea).then_some(PAGE);
     let all = format!("issues/{pull}/comments");
     let one = format!("issues/comments/{ID}");
     Kept {

@@ -1,11 +1,14 @@
 //! GitLab's REST API, version 4. No I/O.
 
+use serde::Deserialize;
 use serde_json::json;
 
+use super::answer;
 use super::{
-    CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, Refusal, encoded,
+    CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, PullRequest, Refusal,
+    encoded,
 };
-use crate::model::action::Request;
+use crate::model::action::{Reply, Request};
 use crate::model::kept::{ID, Kept};
 
 pub(super) fn set_status(provider: &Provider, sha: &str, status: &CommitStatus) -> Request {
@@ -25,6 +28,68 @@ pub(super) fn set_status(provider: &Provider, sha: &str, status: &CommitStatus) 
 /// to where it is.
 pub(super) fn is_there(refusal: &Refusal) -> bool {
     refusal.message.contains("Cannot transition status")
+}
+
+pub(super) fn statuses(provider: &Provider, sha: &str, page: u32) -> Request {
+    let sha = encoded(sha);
+    let path = format!("repository/commits/{sha}/statuses?per_page={PAGE}&page={page}");
+    provider.get(&path)
+}
+
+#[derive(Deserialize)]
+struct Said {
+    name: String,
+    status: String,
+    description: Option<String>,
+    target_url: Option<String>,
+    #[serde(default)]
+    allow_failure: bool,
+}
+
+pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitStatus>, Refusal> {
+    let read: Vec<Said> = answer::json(reply)?;
+    let read = read.into_iter().map(|status| CommitStatus {
+        state: match status.status.as_str() {
+            "success" | "skipped" => CommitState::Success,
+            "failed" if status.allow_failure => CommitState::Success,
+            "failed" => CommitState::Failure,
+            "canceled" | "canceling" => CommitState::Error,
+            // created, waiting_for_resource, preparing, pending, running, scheduled, manual
+            _ => CommitState::Pending,
+        },
+        context: status.name,
+        description: status.description.unwrap_or_default(),
+        url: status.target_url,
+    });
+    Ok(read.collect())
+}
+
+#[derive(Deserialize)]
+struct MergeRequest {
+    // Of one whose branch was just pushed there is none for a moment.
+    sha: Option<String>,
+    source_branch: String,
+    target_branch: String,
+    source_project_id: Option<u64>,
+    target_project_id: Option<u64>,
+}
+
+impl From<MergeRequest> for PullRequest {
+    fn from(read: MergeRequest) -> Self {
+        Self {
+            head_sha: read.sha.unwrap_or_default(),
+            head_branch: read.source_branch,
+            base_branch: read.target_branch,
+            is_fork: read.source_project_id.is_none()
+                || read.source_project_id != read.target_project_id,
+        }
+    }
+}
+
+pub(super) fn read_pull_request(
+    reply: &Result<Reply, String>,
+) -> Result<Option<PullRequest>, Refusal> {
+    Ok(answer::found::<MergeRequest>(reply)?.map(PullRequest::from))
 }
 
 pub(super) fn keep_comment(provider: &Provider, pull: u64, comment: &KeptComment<'_>) -> Kept {

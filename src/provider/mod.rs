@@ -23,12 +23,14 @@ use crate::pipeline::api::GitSource;
 
 pub use answer::{Refusal, RefusalKind};
 use api::ProviderType;
-pub use fact::{CommitState, CommitStatus, KeptComment, MAX_DESCRIPTION, ProviderRelease};
+pub use fact::{
+    CommitState, CommitStatus, KeptComment, MAX_DESCRIPTION, ProviderRelease, PullRequest,
+};
 
 /// Longest wait for a whole answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Entries of a list that are asked for at once: an answer has to stay below the 1 MiB that are read of it.
-const PAGE: usize = 30;
+pub const PAGE: usize = 30;
 
 /// A repository at its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +113,51 @@ impl Provider {
                 Ok(())
             }
             body => body.map(drop),
+        }
+    }
+
+    /// Asks what is said of a commit, by page from 1.
+    pub fn statuses(&self, sha: &str, page: u32) -> Request {
+        match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => github::statuses(self, sha, page),
+            ProviderType::GitLab => gitlab::statuses(self, sha, page),
+        }
+    }
+
+    /// What is said of a commit: of each context the newest only.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn read_statuses(
+        &self,
+        reply: &Result<Reply, String>,
+    ) -> Result<Vec<CommitStatus>, Refusal> {
+        match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => github::read_statuses(reply),
+            ProviderType::GitLab => gitlab::read_statuses(reply),
+        }
+    }
+
+    /// Asks for a pull request.
+    pub fn pull_request(&self, number: u64) -> Request {
+        let path = match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => format!("pulls/{number}"),
+            ProviderType::GitLab => format!("merge_requests/{number}"),
+        };
+        self.get(&path)
+    }
+
+    /// The pull request; nothing where there is none of that number.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn read_pull_request(
+        &self,
+        reply: &Result<Reply, String>,
+    ) -> Result<Option<PullRequest>, Refusal> {
+        match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => github::read_pull_request(reply),
+            ProviderType::GitLab => gitlab::read_pull_request(reply),
         }
     }
 

@@ -181,6 +181,82 @@ fn gitlab_refuses_a_status_that_it_has_and_that_is_no_problem() {
 }
 
 #[test]
+fn statuses_are_read_as_each_provider_words_them() {
+    let read = |type_, body: &Value| {
+        let read = at(type_).read_statuses(&answer(200, body)).unwrap();
+        read.into_iter()
+            .map(|status| (status.context, status.state))
+            .collect::<Vec<_>>()
+    };
+    let github = json!({"state": "failure", "sha": SHA, "total_count": 2, "statuses": [
+        {"id": 1, "state": "success", "context": "build", "description": null, "target_url": null},
+        {"id": 2, "state": "error", "context": "e2e", "description": "broke", "target_url": "https://ci.example"},
+    ]});
+    let both = [
+        ("build".to_owned(), CommitState::Success),
+        ("e2e".to_owned(), CommitState::Error),
+    ];
+    assert_eq!(read(ProviderType::GitHub, &github), both);
+    let gitea = json!({"state": "failure", "sha": SHA, "total_count": 2, "statuses": [
+        {"id": 1, "status": "success", "context": "build", "description": "", "target_url": ""},
+        {"id": 2, "status": "error", "context": "e2e", "description": "broke", "target_url": "https://ci.example"},
+    ]});
+    assert_eq!(read(ProviderType::Gitea, &gitea), both);
+    let none = json!({"state": "", "sha": SHA, "total_count": 0, "statuses": null});
+    assert_eq!(read(ProviderType::Gitea, &none), []);
+    let gitlab = json!([
+        {"id": 1, "sha": SHA, "name": "build", "status": "success", "description": null, "target_url": null},
+        {"id": 2, "sha": SHA, "name": "e2e", "status": "canceled", "allow_failure": false},
+    ]);
+    assert_eq!(read(ProviderType::GitLab, &gitlab), both);
+}
+
+#[test]
+fn pull_requests_are_read_and_forks_are_told() {
+    let github = |head: Value| {
+        json!({
+            "number": 7, "title": "Faster", "state": "open", "draft": true, "merged_at": null, "html_url": "https://pr/7",
+            "user": {"login": "alice"}, "labels": [{"name": "preview"}],
+            "head": {"ref": "fast", "sha": SHA, "repo": head}, "base": {"ref": "main", "sha": SHA, "repo": {"full_name": "shop/api"}},
+        })
+    };
+    let read = |type_, body: &Value| {
+        let read = at(type_).read_pull_request(&answer(200, body));
+        read.unwrap().unwrap()
+    };
+    let gitlab = |source: u64| {
+        json!({
+            "iid": 7, "title": "Faster", "state": "opened", "draft": true, "sha": SHA, "source_branch": "fast",
+            "target_branch": "main", "source_project_id": source, "target_project_id": 3, "labels": ["preview"],
+            "author": {"username": "alice"}, "web_url": "https://pr/7",
+        })
+    };
+    let expected = PullRequest {
+        head_sha: SHA.into(),
+        head_branch: "fast".into(),
+        base_branch: "main".into(),
+        is_fork: false,
+    };
+    for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
+        assert_eq!(
+            read(type_, &github(json!({"full_name": "shop/api"}))),
+            expected
+        );
+        assert!(read(type_, &github(json!({"full_name": "eve/api"}))).is_fork);
+        assert!(
+            read(type_, &github(Value::Null)).is_fork,
+            "of a fork that is gone nothing is known"
+        );
+    }
+    assert_eq!(read(ProviderType::GitLab, &gitlab(3)), expected);
+    assert!(read(ProviderType::GitLab, &gitlab(4)).is_fork);
+    for type_ in ALL {
+        let none = answer(404, &json!({"message": "Not Found"}));
+        assert_eq!(at(*type_).read_pull_request(&none), Ok(None));
+    }
+}
+
+#[test]
 fn comments_are_read_as_each_provider_lists_them() {
     let listed = |type_: ProviderType, count: u64| {
         let one = |id: u64| match type_ {

@@ -190,6 +190,7 @@ fn sample(environment: &str, now: Timestamp) -> Promotion {
         environment: environment.to_owned(),
         release: "sample-3f9c2e1a".to_owned(),
         pipeline: "sample".to_owned(),
+        members: Vec::new(),
         images: Vec::new(),
         templates: Vec::new(),
         kind: PromotionKind::Promote,

@@ -92,10 +92,7 @@ impl Egress {
         if may {
             return Ok(());
         }
-        Err(format!(
-            "requests may not go to {host}; {}",
-            advice(host)
-        ))
+        Err(format!("requests may not go to {host}; {}", advice(host)))
     }
 
     /// The addresses that a name has, but for those where metrics may not come from.
