@@ -39,6 +39,7 @@ struct Forge {
 
 impl Forge {
     async fn new(space: &Space) -> Self {
+        static COUNT: AtomicU16 = AtomicU16::new(8090);
         let gitea = Gitea::start().await.unwrap();
         let mut subject = Subject::new(space).await;
         subject.repository = gitea.create("shop/api").await.unwrap();
@@ -55,7 +56,6 @@ impl Forge {
             .await;
         set_token(space).await;
         // Addresses that stay the same when another operator comes.
-        static COUNT: AtomicU16 = AtomicU16::new(8090);
         let id = std::process::id();
         let address = || {
             let port = COUNT.fetch_add(1, Ordering::Relaxed);
