@@ -169,9 +169,10 @@ impl Api {
     pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}/api/v1/{path}", self.server);
         let request = self.http.request(method, url).bearer_auth(&self.token);
-        let request = match body {
-            Value::Null => request,
-            body => request.json(body),
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(body)
         };
         answer(request).await.with_context(|| path.to_owned())
     }
