@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod convert;
 pub mod environment;
 pub mod file;
+pub mod list;
 pub mod manifest;
 pub mod promotion;
 pub mod release;
