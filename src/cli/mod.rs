@@ -9,6 +9,7 @@ pub mod convert;
 pub mod dora;
 pub mod environment;
 pub mod file;
+pub mod list;
 pub mod manifest;
 pub mod promotion;
 pub mod release;

@@ -1,7 +1,7 @@
 //! Reads the caches, and the ConfigMap of a CA bundle where the spec names one. Talks to the API server.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -60,6 +60,7 @@ pub async fn observe(
             .map(|revision| Target::of(ObjectKind::ControllerRevision, revision.as_ref()))
             .collect(),
         polled_at: None,
+        asked: BTreeMap::new(),
         authorities: authorities(&pipeline.spec.source.git, &key.namespace, cluster).await?,
         pause: pause(&key, cluster),
         events: cluster.told.of(&key),
@@ -68,6 +69,11 @@ pub async fn observe(
     seen.polled_at = cluster
         .asked
         .at(ObjectKind::Pipeline, &seen.key, &seen.question());
+    if !seen.status.pending.is_empty() {
+        let asked = cluster.asked.of(ObjectKind::Pipeline, &seen.key);
+        let asked = asked.into_iter();
+        seen.asked = asked.map(|(what, answered)| (what, answered.at)).collect();
+    }
     Ok(seen)
 }
 

@@ -1,15 +1,16 @@
 //! Everything one reconcile of a Pipeline can see. Built by `observe`, and by tests. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::api::{PipelineSpec, PipelineStatus};
+use super::api::{PendingRef, PipelineSpec, PipelineStatus};
 use super::trigger::event::Event;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline_run::api::RunPhase;
+use crate::provider::Provider;
 
 /// Everything one reconcile can see.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Observed {
     pub revisions: Vec<Target>,
     /// When the branch was last asked for by this process.
     pub polled_at: Option<Timestamp>,
+    /// When questions were last answered to this process, by question.
+    pub asked: BTreeMap<String, Timestamp>,
     /// What the server's certificate is checked against.
     pub authorities: Authorities,
     /// Who has paused it, where nobody has resumed it since.
@@ -113,6 +116,24 @@ impl Observed {
     /// What the repository is asked: another URL or branch is another question.
     pub fn question(&self) -> String {
         format!("{}#{}", self.spec.source.git.url, self.git_ref())
+    }
+
+    /// What the provider is asked about a pull request that polling found.
+    pub fn question_about(&self, found: &PendingRef) -> String {
+        format!(
+            "{}@{} {}",
+            self.spec.source.git.url, found.sha, found.git_ref
+        )
+    }
+
+    /// The provider of the repository; nothing where there is none, or where it is not known what to check its certificate against.
+    pub fn provider(&self) -> Option<Provider> {
+        let bundle = match &self.authorities {
+            Authorities::System => None,
+            Authorities::Bundle(pem) => Some(pem.clone()),
+            Authorities::Missing(_) => return None,
+        };
+        Provider::of(&self.spec.source.git, &self.key.namespace, bundle)
     }
 
     /// The head of the branch when it was last asked for. That of another branch or repository is none.

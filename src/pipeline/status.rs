@@ -11,6 +11,7 @@ use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
+use crate::pipeline_run::api::PullRequest;
 
 /// Longest message of a status.
 const MAX_MESSAGE: usize = 1024;
@@ -61,7 +62,38 @@ pub fn status(
         paused_by: plan.progress.paused_by.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
-    answered(seen, status, outcome, now)
+    let mut status = answered(seen, status, outcome, now);
+    tell_apart(seen, &mut status, outcome);
+    status
+}
+
+/// Takes in what the provider says of pull requests that polling found. One that it does not know, or knows at another commit,
+/// counts as from another repository.
+fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
+    let Some(provider) = seen.provider() else {
+        return;
+    };
+    for found in &mut status.pending {
+        let Some(number) = poll::to_be_told(found) else {
+            continue;
+        };
+        let reply = outcome.replies.get(&seen.question_about(found));
+        let Some(Ok(told)) = reply.map(|reply| provider.read_pull_request(reply)) else {
+            continue;
+        };
+        let told = told.filter(|told| told.head_sha == found.sha);
+        found.pull_request = Some(PullRequest {
+            number,
+            base: told.as_ref().map(|told| told.base_branch.clone()),
+            fork: told.is_none_or(|told| told.is_fork || !has_branch(&told.head_branch)),
+        });
+    }
+}
+
+/// Whether the head of a pull request is a branch. One that was pushed to `refs/for/…` (AGit) has none, and takes no right to
+/// push.
+fn has_branch(head: &str) -> bool {
+    !head.is_empty() && !head.starts_with("refs/")
 }
 
 /// Takes in the answer to the question for the refs. The time is written only with something new.

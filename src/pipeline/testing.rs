@@ -58,6 +58,7 @@ pub(crate) fn a_pipeline() -> Observed {
         in_use: std::collections::BTreeSet::new(),
         latest_release: None,
         pause: None,
+        asked: std::collections::BTreeMap::new(),
         revisions: Vec::new(),
         polled_at: None,
         authorities: Authorities::System,

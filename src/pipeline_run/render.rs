@@ -25,7 +25,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline::matrix::Cell;
 use pod::pod;
-pub use pod::{MAIN, PACKAGES, SOURCE, TOOLS, tools};
+pub use pod::{FETCH, MAIN, PACKAGES, SOURCE, TOOLS, tools};
 pub use publish::has_source;
 pub use release::{release, release_name};
 pub use retry::{retry, retry_key};

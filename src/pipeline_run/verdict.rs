@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::api::{Attestation, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Ended, Job, JobState, Pod};
-use super::render::{CLAIM, MAIN, PACKAGES, SOURCE, TOOLS};
+use super::render::{CLAIM, FETCH, MAIN, PACKAGES, SOURCE, TOOLS};
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 use crate::runner::task;
@@ -289,6 +289,13 @@ fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message: &str) -> E
         if let Some(ended) = pod.ended.get(name).filter(|ended| ended.exit_code != 0) {
             return failed_to_start(name, ended);
         }
+    }
+    if let Some(ended) = pod.ended.get(FETCH).filter(|ended| ended.exit_code != 0) {
+        let report = StageReport::parse(&ended.message).unwrap_or_default();
+        let message = report
+            .message
+            .unwrap_or_else(|| format!("packages were not fetched: exit code {}", ended.exit_code));
+        return ending(report.failure.unwrap_or(FailureKind::Infra), message);
     }
     if let Some(ended) = pod.ended.get(CLAIM).filter(|ended| ended.exit_code != 0) {
         let report = StageReport::parse(&ended.message).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `slipway-runner`: the program inside stage pods.
 //!
 //! `install` copies itself into the pod's volume, `source` fetches the commit, `restore` and `caches` fill and keep
-//! caches, `stage` runs a script, `packages` pushes what it has left, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
+//! caches, `stage` runs a script, `packages` pushes what it has left, `fetch` brings what was pushed, `build` builds an image, `sbom` lists what is in it, `sign` signs it, `logs` sends
 //! what they say to the operator, `claim` lets a stage begin that runs at most once. What to do comes as one JSON value
 //! in the environment (`task`), how it went goes back as the container's termination message (`report`). Nothing from
 //! outside is ever spliced into a command line.
@@ -11,6 +11,7 @@ pub mod cache;
 pub mod call;
 pub mod changed;
 pub mod claim;
+pub mod fetch;
 pub mod git;
 pub mod glob;
 pub mod handover;
@@ -99,6 +100,8 @@ pub enum Command {
     Caches,
     /// Push what the script has left, once it went well.
     Packages,
+    /// Fetch the packages that a run has made.
+    Fetch,
     /// Run a script.
     Stage,
     /// Build an image and push it.
@@ -196,6 +199,7 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         }
         Command::Stage => told(stage::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Packages => told(package::run(&parse(task)?, folders, &mut Stop::listen()?).await),
+        Command::Fetch => told(fetch::run(&parse(task)?).await),
         Command::Build => told(build::run(&parse(task)?, folders, &mut Stop::listen()?).await),
         Command::Index => told(index::run(&parse(task)?).await),
         Command::Tag => told(tag::run(&parse(task)?).await),

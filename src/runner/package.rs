@@ -21,11 +21,11 @@ use crate::pipeline::api::PackageType;
 use crate::pipeline_run::api::FailureKind;
 
 /// Files of a package.
-const MAX_FILES: usize = 16;
+pub(super) const MAX_FILES: usize = 16;
 /// Largest file.
-const MAX_BYTES: u64 = 128 << 20;
+pub(super) const MAX_BYTES: u64 = 128 << 20;
 /// How registries know the name of a file.
-const TITLE: &str = "org.opencontainers.image.title";
+pub(super) const TITLE: &str = "org.opencontainers.image.title";
 /// How they know the version of what is in there.
 const VERSION: &str = "org.opencontainers.image.version";
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::api::{ProblemMatcher, ReportFormat, Reports, Stage, VersionRule};
 
 pub use build::{BuildTask, CacheTask, LOGIN, SECRETS};
-pub use package::{PUSH_SECONDS, PackageItem, PackagesTask};
+pub use package::{FETCH_SECONDS, FETCHED, FetchTask, PUSH_SECONDS, PackageItem, PackagesTask};
 pub use publish::{IndexTask, Joined, Moving, TagTask, Versioned};
 pub use release::ReleaseTask;
 pub use supply::*;

@@ -21,9 +21,8 @@ async fn a_file_of_the_repository_adds_stages_and_a_bad_one_fails_its_run_alone(
         let file = format!(
             "stages:\n- {{name: lint, type: Lint, image: '{image}', run: ruff check, needs: [unit]}}\n"
         );
-        let add = subject
-            .repository
-            .commit("main", "Add a check", &[(PATH, file.as_str())]);
+        let files = [(PATH, file.as_str())];
+        let add = subject.repository.commit("main", "Add a check", &files);
         add.await.unwrap();
         let first = subject.push("Begin").await;
         let _operator = subject.operator(&kubeconfig_path());
@@ -41,9 +40,8 @@ async fn a_file_of_the_repository_adds_stages_and_a_bad_one_fails_its_run_alone(
         assert!(status.release.is_some());
 
         let bad = file.replace("type: Lint", "type: Publish");
-        let change = subject
-            .repository
-            .commit("main", "Publish", &[(PATH, bad.as_str())]);
+        let files = [(PATH, bad.as_str())];
+        let change = subject.repository.commit("main", "Publish", &files);
         let second = change.await.unwrap();
         let (_, status) = subject.ended(&second).await;
         let failure = status.failure.unwrap();
@@ -55,7 +53,8 @@ async fn a_file_of_the_repository_adds_stages_and_a_bad_one_fails_its_run_alone(
         );
 
         // Without the file it is the Pipeline alone.
-        let empty = subject.repository.commit("main", "Nothing", &[(PATH, "")]);
+        let files = [(PATH, "")];
+        let empty = subject.repository.commit("main", "Nothing", &files);
         empty.await.unwrap();
         let third = subject.push("Go on").await;
         let (_, status) = subject.ended(&third).await;

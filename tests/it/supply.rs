@@ -17,9 +17,9 @@ use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
 use slipway::runner::task::{
-    Moving, PackageItem, PackagesTask, SignTask, Signed, Subject, TagTask, Versioned,
+    FetchTask, Moving, PackageItem, PackagesTask, SignTask, Signed, Subject, TagTask, Versioned,
 };
-use slipway::runner::{Folders, package, sign, tag};
+use slipway::runner::{Folders, fetch, package, sign, tag};
 use slipway::supply::finding::Finding;
 use slipway::supply::key::{PublicKey, SigningKey};
 use slipway::supply::simple;
@@ -434,6 +434,23 @@ async fn a_package_has_the_same_digest_whenever_it_is_pushed() {
         b"wheel"
     );
     assert_eq!(registry.tags().await.unwrap(), [""; 0], "by digest only");
+
+    // A stage that hands it out finds the same files.
+    let place = server.folder.path().join("fetched");
+    let task_of = |digest: &str| FetchTask {
+        packages: vec![Subject {
+            digest: digest.to_owned(),
+            ..task.packages[0].subject.clone()
+        }],
+        folder: String::new(),
+        timeout_seconds: 60,
+    };
+    fetch::fetch_all(&task_of(&made.1), &place).await.unwrap();
+    let file = place.join("parcels/parcels-1.2.0-py3-none-any.whl");
+    assert_eq!(std::fs::read(file).unwrap(), b"wheel");
+    let gone = format!("sha256:{}", "0".repeat(64));
+    let gone = fetch::fetch_all(&task_of(&gone), &place).await.unwrap_err();
+    assert_eq!(gone.kind, FailureKind::Registry);
 
     std::fs::write(folders.checkout().join("dist/notes.txt"), "more").unwrap();
     let refused = package::push_all(&task, &folders).await.unwrap_err();

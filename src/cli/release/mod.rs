@@ -4,11 +4,10 @@ pub mod report;
 pub mod table;
 
 use clap::Subcommand;
-use kube::ResourceExt;
 
 use super::cluster::{Place, Server};
 use super::text::Palette;
-use super::{Answer, Output, in_runtime};
+use super::{Answer, Output, in_runtime, list};
 use crate::release::api::Release;
 use crate::release::notes::notes;
 
@@ -16,27 +15,13 @@ use crate::release::notes::notes;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the Releases of a namespace, newest first.
-    List(ListArgs),
+    List(list::Args),
     /// Show a Release with what is in it, and the evidence for it.
     Show(Args),
     /// Print what is new in a Release, as Markdown.
     Notes(NotesArgs),
     /// Write the quality report of a Release: gates, tests, findings, statements about its images, promotions, and what an auditor asks.
     Report(report::Args),
-}
-
-/// Which Releases.
-#[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    /// Where they are.
-    #[command(flatten)]
-    pub place: Place,
-    /// Only those of this Pipeline.
-    #[arg(long)]
-    pub pipeline: Option<String>,
-    /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
 }
 
 /// Which Release.
@@ -65,26 +50,15 @@ pub struct NotesArgs {
 /// Does it.
 pub fn run(verb: &Verb, palette: Palette) -> Answer {
     match verb {
-        Verb::List(args) => in_runtime(list(args, palette)),
+        Verb::List(args) => in_runtime(list::list(args, pipeline_of, (table::list, palette))),
         Verb::Show(args) => in_runtime(show(args, palette)),
         Verb::Notes(args) => in_runtime(tell(args)),
         Verb::Report(args) => in_runtime(report::run(args)),
     }
 }
 
-async fn list(args: &ListArgs, palette: Palette) -> Result<Answer, String> {
-    let server = Server::at(&args.place).await?;
-    let mut releases: Vec<Release> = server.list("").await?;
-    let wanted = args.pipeline.as_ref();
-    releases.retain(|release| wanted.is_none_or(|name| release.spec.pipeline == *name));
-    releases.sort_by_key(|release| {
-        std::cmp::Reverse((release.creation_timestamp(), release.name_any()))
-    });
-    let document = args.output.document(&releases);
-    Ok(Answer {
-        text: document.unwrap_or_else(|| table::list(&releases, server.now(), palette)),
-        ..Answer::default()
-    })
+fn pipeline_of(release: &Release) -> &str {
+    &release.spec.pipeline
 }
 
 async fn show(args: &Args, palette: Palette) -> Result<Answer, String> {

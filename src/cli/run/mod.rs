@@ -26,7 +26,7 @@ pub enum Verb {
     /// admin have it.
     Logs(logs::Args),
     /// List the runs of a namespace, newest first.
-    List(list::Args),
+    List(super::list::Args),
     /// Show a run with its stages.
     Describe(list::DescribeArgs),
     /// Start a run of a Pipeline, in your own name.

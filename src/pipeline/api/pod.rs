@@ -13,8 +13,8 @@ use crate::model::secret::SecretKey;
 use crate::schema::{self, closed_set};
 
 /// Names of the containers that Slipway has in a stage's pod beside the services.
-pub const OUR_CONTAINERS: [&str; 8] = [
-    "tools", "source", "restore", "caches", "packages", "logs", "claim", "main",
+pub const OUR_CONTAINERS: [&str; 9] = [
+    "tools", "source", "restore", "caches", "packages", "fetch", "logs", "claim", "main",
 ];
 
 /// One environment variable.
@@ -107,7 +107,7 @@ pub struct PodSettings {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("!(self.name in ['tools', 'source', 'restore', 'caches', 'packages', 'logs', 'claim', 'main'])",
+    ("!(self.name in ['tools', 'source', 'restore', 'caches', 'packages', 'fetch', 'logs', 'claim', 'main'])",
      "a container of Slipway's own has that name: call the service otherwise"),
     ("has(self.image) != has(self.imageFrom)",
      "a service runs one image: set image or imageFrom"),

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline_run::api::RunPhase;
+use crate::pipeline_run::api::{PullRequest, RunPhase};
 use crate::schema::{self, closed_set};
 
 /// What the operator knows about a Pipeline.
@@ -94,6 +94,10 @@ pub struct PendingRef {
     pub sha: String,
     /// When it was found.
     pub at: Time,
+    /// What the git provider says of the pull request. Absent where it is none, was not asked, or did not answer: then it counts as
+    /// from another repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
 }
 
 /// A pull request that was closed or merged.

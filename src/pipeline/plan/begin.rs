@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::api::{ScheduleStatus, StageType};
+use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
@@ -16,9 +16,15 @@ use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::pipeline_run::api::TriggerKind;
+use crate::provider::Provider;
 
 /// How long a delivery may still come for what polling has found: it tells more.
 const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Time between two questions about a pull request.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// How long a provider is asked about one. Then it counts as from another repository.
+const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(2);
 
 /// What is begun.
 pub(super) struct Begin<'a> {
@@ -27,6 +33,7 @@ pub(super) struct Begin<'a> {
     pub(super) memory: Memory,
     pub(super) actions: Vec<Action>,
     pub(super) wake: Option<Timestamp>,
+    provider: Option<Provider>,
 }
 
 impl<'a> Begin<'a> {
@@ -37,6 +44,7 @@ impl<'a> Begin<'a> {
             memory,
             actions: Vec::new(),
             wake: None,
+            provider: None,
         }
     }
 
@@ -98,16 +106,20 @@ impl<'a> Begin<'a> {
         if self.is_publishing() {
             return;
         }
+        let mut pending = seen.status.pending.iter();
+        if pending.any(|found| poll::to_be_told(found).is_some()) {
+            self.provider = seen.provider();
+        }
         for (index, found) in seen.status.pending.iter().enumerate() {
-            let verdict = poll::event_of(&found.git_ref, &found.sha)
-                .map(|event| (judge(&seen.spec, &event), event));
+            let event = poll::event_of_found(found, self.unknown(found).is_some());
+            let verdict = event.map(|event| (judge(&seen.spec, &event), event));
             let mark = mark(&found.git_ref, &found.sha);
             let is_over = match verdict {
                 Some((Verdict::Start(start), event)) => {
                     if self.exists(&self.key(&start)) || self.is_done(&event) {
                         true
                     } else {
-                        if self.is_late(found.at.0) {
+                        if self.is_late(found.at.0) && !self.asks_about(found) {
                             self.create(&start, index);
                         }
                         false
@@ -120,6 +132,32 @@ impl<'a> Begin<'a> {
                 self.memory.pending.retain(|known| known != found);
             }
         }
+    }
+
+    /// Number of the pull request that the provider is asked about, before it is known what a ref that polling found is.
+    fn unknown(&self, found: &PendingRef) -> Option<u64> {
+        let until = found.at.0.checked_add(GIVE_UP_ASKING);
+        let has_time = self.now < until.unwrap_or(Timestamp::MAX);
+        self.provider.as_ref().filter(|_| has_time)?;
+        poll::to_be_told(found)
+    }
+
+    /// Asks the provider about a pull request. Tells whether that is waited for.
+    fn asks_about(&mut self, found: &PendingRef) -> bool {
+        let (Some(provider), Some(number)) = (&self.provider, self.unknown(found)) else {
+            return false;
+        };
+        let key = self.seen.question_about(found);
+        let asked = self.seen.asked.get(&key);
+        let due = asked.and_then(|at| at.checked_add(ASK_AGAIN).ok());
+        match due.filter(|due| *due > self.now) {
+            Some(due) => self.wake = self.wake.into_iter().chain([due]).min(),
+            None => self.actions.push(Action::Fetch {
+                key,
+                request: provider.pull_request(number),
+            }),
+        }
+        true
     }
 
     /// What the clock starts.

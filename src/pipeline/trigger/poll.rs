@@ -81,15 +81,42 @@ pub fn event_of(git_ref: &str, sha: &str) -> Option<Event> {
     })
 }
 
+/// What a ref that was found is, with what the provider says of it; as long as it `may_be_told`, at its best.
+pub fn event_of_found(found: &PendingRef, may_be_told: bool) -> Option<Event> {
+    let mut event = event_of(&found.git_ref, &found.sha)?;
+    if let What::PullRequest { pull_request, .. } = &mut event.what {
+        match &found.pull_request {
+            Some(told) => pull_request.clone_from(told),
+            None => pull_request.fork = !may_be_told,
+        }
+    }
+    Some(event)
+}
+
+/// Number of the pull request that the provider has to be asked about, before it is known what a ref that was found is.
+pub fn to_be_told(found: &PendingRef) -> Option<u64> {
+    let event = event_of(&found.git_ref, &found.sha)?;
+    match event.what {
+        What::PullRequest { pull_request, .. } if found.pull_request.is_none() => {
+            Some(pull_request.number)
+        }
+        What::PullRequest { .. } | What::Push { .. } | What::Tag | What::Release { .. } => None,
+    }
+}
+
 /// Refs, with their commits, of which triggers are; without the branch of the source, which has its own way.
 pub fn found<'a>(spec: &PipelineSpec, refs: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
     let source = format!("refs/heads/{}", spec.source.git.branch);
     let mut pull_requests: Vec<(u64, &str, &str)> = Vec::new();
     let mut all = Vec::new();
     for (git_ref, sha) in refs.iter().filter(|(git_ref, _)| *git_ref != source) {
-        let Some(event) = event_of(git_ref, sha) else {
+        let Some(mut event) = event_of(git_ref, sha) else {
             continue;
         };
+        if let What::PullRequest { pull_request, .. } = &mut event.what {
+            // The provider is asked before a run is started.
+            pull_request.fork = spec.source.git.provider.is_none();
+        }
         if !matches!(judge(spec, &event), Verdict::Start(_)) {
             continue;
         }
@@ -144,6 +171,7 @@ pub fn take_in(
                     git_ref: git_ref.to_owned(),
                     sha: sha.to_owned(),
                     at: Time(now),
+                    pull_request: None,
                 });
             }
         }

@@ -20,7 +20,7 @@ use crate::pipeline_run::api::{Artifact, ArtifactKind, PipelineRunStatus};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::report;
 use crate::runner::task::{self, GitLogin, Older, ScriptTask, SourceTask};
-pub use package::PACKAGES;
+pub use package::{FETCH, PACKAGES};
 use variable::{Content, Variable};
 
 /// Name of the container that brings the runner.
@@ -317,6 +317,10 @@ fn add_main(parts: &mut Parts, seen: &Observed, spec: &PipelineSpec, stage: &Sta
     } else {
         let saves = cache::add(parts, seen, spec, stage, &variables);
         let pushes = package::add(parts, seen, spec, stage, at);
+        if package::add_fetch(parts, seen, (spec, stage), at) {
+            let folder = task::FETCHED.to_owned();
+            variables.push(Variable::plain("SLIPWAY_PACKAGES", folder));
+        }
         variable::mount_files(parts, &variables);
         let secrets = variables.iter().filter_map(Variable::secret_source);
         let task = ScriptTask {

@@ -82,6 +82,17 @@ fn signed<'a>(
 ) -> Vec<(&'a Artifact, Home<'a>)> {
     let images = subjects(spec, status, names).into_iter();
     let images = images.map(|(artifact, build)| (artifact, Home::from(build)));
+    let packages = made(spec, status, names).into_iter();
+    let packages = packages.map(|(artifact, package)| (artifact, Home::from(package)));
+    images.chain(packages).collect()
+}
+
+/// The packages that a run has made, of these names, or all.
+pub(super) fn made<'a>(
+    spec: &'a PipelineSpec,
+    status: &'a PipelineRunStatus,
+    names: &[String],
+) -> Vec<(&'a Artifact, &'a Package)> {
     let packages = spec.stages.iter().flat_map(|stage| &stage.packages);
     let packages = packages.filter(|package| names.is_empty() || names.contains(&package.name));
     let packages = packages.filter_map(|package| {
@@ -89,9 +100,9 @@ fn signed<'a>(
         let artifact = artifacts.find(|artifact| {
             artifact.kind == ArtifactKind::Package && artifact.name == package.name
         })?;
-        Some((artifact, Home::from(package)))
+        Some((artifact, package))
     });
-    images.chain(packages).collect()
+    packages.collect()
 }
 
 /// Whether the run has made anything that a stage is about.

@@ -236,6 +236,52 @@ fn containers(pod: &Value) -> Vec<&Value> {
 }
 
 #[test]
+fn a_stage_that_hands_packages_out_has_them_and_not_their_login() {
+    let stages = json!([
+        {"name": "wheel", "type": "Custom", "image": "i", "run": "true", "packages": [{
+            "name": "parcels", "files": ["dist/*"], "repository": "registry.example/shop/parcels", "pushSecretRef": {"name": "push"}}]},
+        {"name": "upload", "type": "Publish", "image": "i", "run": "twine upload"},
+        {"name": "after", "type": "Custom", "image": "i", "run": "true"},
+    ]);
+    let mut whole = serde_json::to_value(spec()).unwrap();
+    whole["stages"] = stages;
+    let spec: PipelineSpec = serde_json::from_value(whole).unwrap();
+    let mut run = built();
+    let artifact = json!({"name": "parcels", "kind": "Package", "ref": "registry.example/shop/parcels",
+        "digest": format!("sha256:{}", "b".repeat(64))});
+    run.artifacts
+        .push(serde_json::from_value(artifact).unwrap());
+    let sha = sha('a');
+    let pod = |stage: usize| {
+        let at = At {
+            sha: &sha,
+            since: None,
+            reports_changes: false,
+            run: &run,
+            cell: None,
+            attempt: 1,
+            result: None,
+        };
+        job(&a_run(), &spec, &spec.stages[stage], at).body["spec"]["template"]["spec"].clone()
+    };
+    let upload = pod(1);
+    let all = containers(&upload);
+    let named = |name: &str| {
+        all.iter()
+            .find(|container| container["name"] == name)
+            .unwrap()
+    };
+    assert!(named("fetch").to_string().contains(&"b".repeat(64)));
+    assert!(named("fetch").to_string().contains("slipway-login"));
+    let main = named(MAIN).to_string();
+    assert!(
+        main.contains("SLIPWAY_PACKAGES") && !main.contains("slipway-login"),
+        "{main}"
+    );
+    assert!(!pod(2).to_string().contains("slipway-packages"));
+}
+
+#[test]
 fn secrets_reach_the_containers_that_need_them_and_no_others() {
     let spec = full();
     let pod = pod_of(&a_run(), &spec, 0);

@@ -23,6 +23,23 @@ pub struct PackagesTask {
     pub timeout_seconds: u64,
 }
 
+/// Where packages of earlier stages are, each in a folder of its name, in the pod of a stage that hands them out.
+pub const FETCHED: &str = "/slipway-packages";
+/// Longest time for fetching them, in seconds. It is within what a pod gets beyond the stage's timeout.
+pub const FETCH_SECONDS: u64 = 300;
+
+/// Fetch what earlier stages have pushed, before the script begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchTask {
+    /// The packages, by digest.
+    pub packages: Vec<Subject>,
+    /// Where they go.
+    pub folder: String,
+    /// How long it may take.
+    pub timeout_seconds: u64,
+}
+
 /// One package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

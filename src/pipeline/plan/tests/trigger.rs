@@ -120,6 +120,7 @@ fn what_polling_finds_waits_for_its_delivery_and_is_the_same_run() {
         git_ref: "refs/pull/12/head".into(),
         sha: sha(digit),
         at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW),
+        pull_request: None,
     };
     seen.status.pending = vec![found('b')];
     let early = plan(&seen, NOW);
@@ -272,4 +273,98 @@ fn who_waits_for_approval_keeps_nobody_back() {
         .find(|run| !run.awaits_approval && run.phase == RunPhase::Queued);
     let own = own.unwrap().target.key.name.clone();
     assert_eq!(plan(&seen, NOW).progress.admitted, [own]);
+}
+
+/// A pull request that polling found in a repository whose provider is known.
+fn polled() -> Observed {
+    let mut seen = a_pipeline()
+        .at('a', 500)
+        .with_run('a', RunPhase::Succeeded, 60);
+    seen.polled_at = Some(NOW);
+    let git = json!({"url": "https://git.example/shop/api.git",
+        "provider": {"type": "Gitea", "tokenSecretRef": {"name": "gitea", "key": "token"}}});
+    seen.spec.source.git = serde_json::from_value(git).unwrap();
+    let triggers = json!([{"name": "pr", "pullRequest": {"branches": ["main"], "forks": "Never"}}]);
+    seen.spec.triggers = serde_json::from_value(triggers).unwrap();
+    let found = json!({"ref": "refs/pull/12/head", "sha": sha('b'), "at": NOW});
+    seen.status.pending = vec![serde_json::from_value(found).unwrap()];
+    seen
+}
+
+/// Answers what is asked about the pull request.
+fn told(mut seen: Observed, code: u16, body: &Value) -> Observed {
+    let asking = plan(&seen, NOW);
+    let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
+        panic!("{:?}", asking.actions);
+    };
+    assert!(
+        request.url.ends_with("/repos/shop/api/pulls/12"),
+        "{}",
+        request.url
+    );
+    let mut outcome = Outcome::default();
+    let body = body.to_string().into_bytes();
+    outcome
+        .replies
+        .insert(key.clone(), Ok(Reply { status: code, body }));
+    seen.status = status(&seen, &asking, &outcome, NOW);
+    seen.asked.insert(key.clone(), NOW);
+    seen
+}
+
+fn pull(head: &str, from: &str, base: &str) -> Value {
+    json!({
+        "number": 12, "title": "More", "state": "open", "html_url": "https://git.example/shop/api/pulls/12",
+        "head": {"ref": head, "sha": sha('b'), "repo": {"full_name": from}},
+        "base": {"ref": base, "sha": sha('a'), "repo": {"full_name": "shop/api"}},
+    })
+}
+
+#[test]
+fn whose_a_pull_request_is_that_polling_finds_the_provider_tells() {
+    let own = told(polled(), 200, &pull("more", "shop/api", "main"));
+    let begun = plan(&own, NOW);
+    let [run] = made(&begun)[..] else {
+        panic!("{begun:?}")
+    };
+    assert_eq!(
+        run["trigger"]["pullRequest"],
+        json!({"number": 12, "base": "main", "fork": false})
+    );
+    assert!(run["trigger"].get("needsApproval").is_none());
+
+    for (head, from, base) in [
+        ("more", "mallory/api", "main"),
+        // Whoever may read may push one like this (AGit).
+        ("refs/pull/12/head", "shop/api", "main"),
+        ("more", "shop/api", "release"),
+    ] {
+        let other = told(polled(), 200, &pull(head, from, base));
+        let rest = plan(&other, NOW);
+        assert_eq!(
+            (made(&rest).len(), rest.progress.pending.len()),
+            (0, 0),
+            "{head} {from} {base}"
+        );
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_tell_is_asked_again_and_then_it_counts_as_from_elsewhere() {
+    let down = told(polled(), 502, &json!({}));
+    let waiting = plan(&down, NOW);
+    assert_eq!(
+        (made(&waiting).len(), waiting.wake),
+        (0, Some(NOW + SignedDuration::from_secs(10)))
+    );
+    let mut down = down;
+    let rule = json!([{"name": "pr", "pullRequest": {}}]);
+    down.spec.triggers = serde_json::from_value(rule).unwrap();
+    let later = plan(&down, NOW + SignedDuration::from_mins(2));
+    let [run] = made(&later)[..] else {
+        panic!("{later:?}")
+    };
+    assert_eq!(run["trigger"]["needsApproval"], true);
+    let gone = told(polled(), 404, &json!({}));
+    assert!(gone.status.pending[0].pull_request.as_ref().unwrap().fork);
 }
