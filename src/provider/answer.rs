@@ -165,7 +165,8 @@ mod tests {
             told(403, r#"{"message": "Forbidden"}"#).kind,
             RefusalKind::Login
         );
-        let none = body(&Err("no answer from git.example within 20 s".into()));
+        let none = Err("no answer from git.example within 20 s".into());
+        let none = body(&none);
         assert!(none.unwrap_err().is_transient());
     }
 
