@@ -51,6 +51,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/rollout/explain/", Layer::Core),
     ("cli/convert/", Layer::Core),
     ("cli/environment/table.rs", Layer::Core),
+    ("cli/run/page.rs", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
     ("cli/promotion/table.rs", Layer::Core),
     ("cli/release/table.rs", Layer::Core),

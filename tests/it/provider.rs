@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::outbox::api::OutboxState;
 use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
@@ -17,11 +18,13 @@ use tokio::net::TcpListener;
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::pipeline::Subject;
 
-const TOKEN: &str = "a-token-of-gitea";
+pub(crate) const TOKEN: &str = "a-token-of-gitea";
+/// Login of the user whose token it is.
+const ROBOT: &str = "robot";
 
 /// A provider with one repository.
 #[derive(Clone, Default)]
-struct Gitea(Arc<Mutex<Told>>);
+pub(crate) struct Gitea(Arc<Mutex<Told>>);
 
 #[derive(Default)]
 struct Told {
@@ -31,15 +34,30 @@ struct Told {
     is_broken: bool,
     /// Requests so far.
     requests: usize,
+    /// Comments on the pull request: author and text.
+    comments: Vec<(String, String)>,
+    /// Comments that were asked for, whether it was answered or not.
+    made: usize,
+    /// Whether a comment is made and then nobody is told.
+    is_mute: bool,
+    /// Releases, by their tags.
+    releases: Vec<Value>,
 }
 
 impl Gitea {
-    async fn listen() -> (Self, String) {
+    pub(crate) async fn listen() -> (Self, String) {
         let gitea = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/api/v1/repos/shop/api/statuses/{sha}", post(hear))
+            .route("/api/v1/user", get(who))
+            .route(
+                "/api/v1/repos/shop/api/issues/7/comments",
+                get(comments).post(comment),
+            )
+            .route("/api/v1/repos/shop/api/issues/comments/{id}", patch(change))
+            .route("/api/v1/repos/shop/api/releases", post(release))
             .with_state(gitea.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         (gitea, url)
@@ -47,6 +65,29 @@ impl Gitea {
 
     fn breaks(&self, is_broken: bool) {
         self.0.lock().unwrap().is_broken = is_broken;
+    }
+
+    fn is_mute(&self, is_mute: bool) {
+        self.0.lock().unwrap().is_mute = is_mute;
+    }
+
+    fn made(&self) -> usize {
+        self.0.lock().unwrap().made
+    }
+
+    /// Tags of the releases.
+    pub(crate) fn releases(&self) -> Vec<String> {
+        let told = self.0.lock().unwrap();
+        let tags = told.releases.iter();
+        tags.map(|release| release["tag_name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The comments of ours.
+    fn comments(&self) -> Vec<String> {
+        let told = self.0.lock().unwrap();
+        let ours = told.comments.iter().filter(|(author, _)| author == ROBOT);
+        ours.map(|(_, text)| text.clone()).collect()
     }
 
     fn requests(&self) -> usize {
@@ -83,6 +124,111 @@ async fn hear(
     }
     told.statuses.push((sha, status.clone()));
     (StatusCode::CREATED, Json(status))
+}
+
+fn is_robot(headers: &HeaderMap) -> bool {
+    let login = headers.get("authorization").and_then(|it| it.to_str().ok());
+    login == Some(&format!("Bearer {TOKEN}"))
+}
+
+async fn who(headers: HeaderMap) -> (StatusCode, Json<Value>) {
+    if !is_robot(&headers) {
+        return (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({"message": "token is required"})),
+        );
+    }
+    (StatusCode::OK, Json(json!({"id": 9, "login": ROBOT})))
+}
+
+async fn comments(State(gitea): State<Gitea>) -> Json<Value> {
+    let told = gitea.0.lock().unwrap();
+    let all = told
+        .comments
+        .iter()
+        .enumerate()
+        .map(|(id, (author, text))| json!({"id": id, "body": text, "user": {"login": author}}));
+    Json(Value::from(all.collect::<Vec<_>>()))
+}
+
+/// Makes a comment. While it is mute, the connection stays open and says nothing.
+async fn comment(
+    State(gitea): State<Gitea>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> (StatusCode, Json<Value>) {
+    let is_mute = {
+        let mut told = gitea.0.lock().unwrap();
+        assert!(is_robot(&headers));
+        let text = body["body"].as_str().unwrap().to_owned();
+        told.comments.push((ROBOT.to_owned(), text));
+        told.made += 1;
+        told.is_mute
+    };
+    if is_mute {
+        std::future::pending::<()>().await;
+    }
+    (
+        StatusCode::CREATED,
+        Json(json!({"id": 1, "body": "", "user": {"login": ROBOT}})),
+    )
+}
+
+async fn change(
+    State(gitea): State<Gitea>,
+    Path(id): Path<usize>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Json<Value> {
+    assert!(is_robot(&headers));
+    let mut told = gitea.0.lock().unwrap();
+    let (author, text) = told.comments.get_mut(id).unwrap();
+    assert_eq!(author, ROBOT, "nobody else's comment is changed");
+    body["body"].as_str().unwrap().clone_into(text);
+    Json(json!({"id": id}))
+}
+
+async fn release(
+    State(gitea): State<Gitea>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> (StatusCode, Json<Value>) {
+    assert!(is_robot(&headers));
+    let mut told = gitea.0.lock().unwrap();
+    let mut known = told.releases.iter();
+    if known.any(|known| known["tag_name"] == body["tag_name"]) {
+        return (
+            StatusCode::CONFLICT,
+            Json(json!({"message": "Release is already there"})),
+        );
+    }
+    told.releases.push(body.clone());
+    (StatusCode::CREATED, Json(body))
+}
+
+/// A run of pull request 7, started by hand.
+async fn pull(subject: &Subject, name: &str, sha: &str) {
+    let run = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
+        "spec": {"pipelineRef": {"name": "api"}, "ref": "refs/pull/7/head", "sha": sha,
+                 "trigger": {"kind": "Manual", "actor": "alice"}},
+    });
+    let run = serde_json::from_value(run).unwrap();
+    subject
+        .runs
+        .create(&PostParams::default(), &run)
+        .await
+        .unwrap();
+}
+
+/// The run of this name, once it is over and all that there is to tell has arrived.
+async fn pulled(subject: &Subject, name: &str) -> PipelineRunStatus {
+    wait_for("a run that is over", SOON, async || {
+        let status = subject.runs.get(name).await.ok()?.status?;
+        status.phase?.is_finished().then_some(())
+    })
+    .await;
+    told(subject, name).await
 }
 
 /// A repository with a Pipeline that tells its provider.
@@ -173,6 +319,79 @@ async fn every_status_is_right_in_the_end_however_often_the_operator_is_killed()
         let (run, _) = subject.ended(&sha).await;
         told(&subject, &run).await;
         assert_eq!(gitea.shown(&sha), all("success"));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_pull_request_has_one_comment_that_each_run_brings_up_to_date() {
+    with_namespace(async |space| {
+        let (gitea, url) = Gitea::listen().await;
+        let subject = hosted(space, &url).await;
+        let marker = format!("<!-- slipway:comment {}/api -->", space.name);
+        let quoted = format!("{marker}\nis what it says");
+        let mallory = ("mallory".to_owned(), quoted.clone());
+        gitea.0.lock().unwrap().comments.push(mallory.clone());
+        let sha = subject.push("Add the shop").await;
+        let _operator = subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
+        pull(&subject, "first", &sha).await;
+        let status = pulled(&subject, "first").await;
+        assert!(status.outbox.iter().any(|entry| entry.key == "comment"));
+        let [text] = &gitea.comments()[..] else {
+            panic!("{:?}", gitea.comments());
+        };
+        assert!(text.starts_with(&marker), "{text}");
+        assert!(
+            text.contains("api: passed") && text.contains("run `first`"),
+            "{text}"
+        );
+
+        subject.plays("python", "exit=1,after=100ms");
+        pull(&subject, "second", &sha).await;
+        pulled(&subject, "second").await;
+        let [text] = &gitea.comments()[..] else {
+            panic!("{:?}", gitea.comments());
+        };
+        assert!(
+            text.contains("api: failed") && text.contains("run `second`"),
+            "{text}"
+        );
+        assert_eq!(gitea.made(), 1);
+        assert_eq!(
+            gitea.0.lock().unwrap().comments[0],
+            mallory,
+            "what people quote stays theirs"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_that_dies_before_it_notes_the_comment_makes_no_second_one() {
+    with_namespace(async |space| {
+        let (gitea, url) = Gitea::listen().await;
+        let subject = hosted(space, &url).await;
+        let sha = subject.push("Add the shop").await;
+        let start = || subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
+        gitea.is_mute(true);
+        let operator = start();
+        pull(&subject, "first", &sha).await;
+        // The provider has it, and the operator does not know: it waits for the answer until it dies.
+        wait_for("a comment", SOON, async || {
+            (gitea.made() == 1).then_some(())
+        })
+        .await;
+        operator.kill().await;
+        gitea.is_mute(false);
+        let _operator = start();
+        pulled(&subject, "first").await;
+        let [text] = &gitea.comments()[..] else {
+            panic!("{:?}", gitea.comments());
+        };
+        assert!(text.contains("api: passed"), "{text}");
+        assert_eq!(gitea.made(), 1);
     })
     .await;
 }

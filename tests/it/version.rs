@@ -21,6 +21,7 @@ use testbed::git::GitServer;
 use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::pipeline::Subject;
+use crate::provider::{Gitea, TOKEN, told};
 use crate::rollout::SOON;
 
 /// A shop whose runs make versions.
@@ -69,6 +70,18 @@ impl<'a> Shop<'a> {
     }
 
     async fn create(&self) {
+        self.create_with(json!({})).await;
+    }
+
+    /// The same, hosted by this provider, which gets its releases.
+    async fn create_hosted(&self, api_url: &str) {
+        self.space.make_secret("git", json!({"token": TOKEN})).await;
+        self.create_with(json!({"type": "Gitea", "apiUrl": api_url, "tokenSecretRef": {"name": "git", "key": "token"}}))
+            .await;
+    }
+
+    async fn create_with(&self, provider: Value) {
+        let is_hosted = provider.get("type").is_some();
         let mut stages = json!([
             {"name": "unit", "type": "Test", "image": self.subject.image("python"), "run": "pytest",
              "reports": {"junit": ["junit.xml"]}},
@@ -78,11 +91,14 @@ impl<'a> Shop<'a> {
         let version = json!({
             "name": "version", "type": "Release", "needs": ["upload"],
             "release": {"credentials": {"secretName": "push"}, "changelog": "CHANGELOG.md", "files": [{"path": "VERSION"}],
-                        "author": {"name": "Robot", "email": "robot@example.com"}},
+                        "author": {"name": "Robot", "email": "robot@example.com"}, "providerRelease": is_hosted},
         });
         stages.as_array_mut().unwrap().push(version);
-        let spec =
+        let mut spec =
             json!({"spec": {"stages": stages, "release": {"version": {"initial": "1.0.0"}}}});
+        if is_hosted {
+            spec["spec"]["source"] = json!({"git": {"provider": provider}});
+        }
         self.subject.create(&spec).await;
     }
 
@@ -217,10 +233,13 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
             .await
             .unwrap();
         let first = Box::pin(shop.push("feat: sell", Bump::Minor, "1.0.0")).await;
+        let (gitea, url) = Gitea::listen().await;
         let _operator = shop.operator();
-        shop.create().await;
+        shop.create_hosted(&url).await;
 
         let (run, status) = shop.released(&first).await;
+        told(subject, &run).await;
+        assert_eq!(gitea.releases(), ["v1.0.0"]);
         assert_eq!(status.published, std::slice::from_ref(&first.made));
         let name = status.release.unwrap();
         let made = subject.releases.get(&name).await.unwrap();
@@ -283,6 +302,8 @@ async fn commits_become_versions_and_what_is_pushed_for_them_starts_no_run() {
             "{log}"
         );
         assert_eq!(subject.list(&subject.runs).await.len(), 2);
+        told(subject, &run).await;
+        assert_eq!(gitea.releases(), ["v1.0.0", "v1.0.1"]);
     })
     .await;
 }

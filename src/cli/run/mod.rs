@@ -5,6 +5,8 @@ pub mod archive;
 pub mod cancel;
 pub mod list;
 pub mod logs;
+pub mod page;
+pub mod report;
 pub mod retry;
 pub mod start;
 pub mod table;
@@ -29,6 +31,8 @@ pub enum Verb {
     List(super::list::Args),
     /// Show a run with its stages.
     Describe(list::DescribeArgs),
+    /// Write a run as a page of its own, or its coverage as a badge.
+    Report(report::Args),
     /// Start a run of a Pipeline, in your own name.
     Start(start::Args),
     /// Stop a run, by a Decision in your own name.
@@ -60,6 +64,7 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::Logs(args) => in_runtime(logs::run(args, palette)),
         Verb::List(args) => in_runtime(list::run(args, palette)),
         Verb::Describe(args) => in_runtime(list::describe(args, palette)),
+        Verb::Report(args) => in_runtime(report::run(args)),
         Verb::Start(args) => in_runtime(start::run(args)),
         Verb::Cancel(args) => in_runtime(cancel::run(args)),
         Verb::Retry(args) => in_runtime(retry::run(args)),

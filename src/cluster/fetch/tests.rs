@@ -62,6 +62,28 @@ async fn names_that_lead_to_this_machine_are_not_asked() {
 }
 
 #[tokio::test]
+async fn a_provider_on_another_host_is_asked_only_where_requests_may_go() {
+    let address = serving(answer("200 OK", "", "1")).await;
+    for (purpose, is_asked) in [(Purpose::Repository, true), (Purpose::Provider, false)] {
+        let access = Access {
+            purpose,
+            ..Access::default()
+        };
+        let request = Request {
+            access: Some(Box::new(access)),
+            ..Request::get(format!("http://{address}"), Duration::from_secs(5))
+        };
+        let none = BTreeMap::new;
+        let usual = Http::default();
+        let near = usual.ask_with(&request, none(), Timestamp::UNIX_EPOCH);
+        assert_eq!(near.await.is_ok(), is_asked, "{purpose:?}");
+        let open = open();
+        let named = open.ask_with(&request, none(), Timestamp::UNIX_EPOCH);
+        assert_eq!(named.await.unwrap().body, b"1");
+    }
+}
+
+#[tokio::test]
 async fn redirects_to_other_hosts_are_answers() {
     let other = serving(answer("200 OK", "", "1")).await;
     let location = format!("location: http://{other}/\r\n");

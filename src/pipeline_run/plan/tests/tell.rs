@@ -1,6 +1,7 @@
 //! What the provider of the repository is told.
 
 use super::*;
+use crate::model::action::Request;
 use crate::outbox::api::OutboxState;
 use crate::provider::api::ProviderType;
 use crate::provider::testing::provider;
@@ -21,10 +22,39 @@ fn at_work(change: &Value) -> Observed {
     with_job(then(hosted(change)), UNIT, Job::running)
 }
 
+/// The same of pull request 7.
+fn of_pull(change: &Value) -> Observed {
+    let mut seen = at_work(change);
+    seen.spec.git_ref = "refs/pull/7/head".into();
+    then(seen)
+}
+
+/// The comment that is sent: its text, and whether it is made where it is not there.
+fn comment(plan: &Plan<PipelineRunStatus>) -> Option<(String, bool)> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::Fetch { key, request } if key == "comment" => {
+            let kept = request.kept.as_ref().unwrap();
+            let body = kept.change.body.as_deref().unwrap();
+            let body: Value = serde_json::from_str(body).unwrap();
+            let text = body["body"].as_str().unwrap().to_owned();
+            Some((text, kept.make.is_some()))
+        }
+        _ => None,
+    })
+}
+
+/// The request for this key.
+fn sent(plan: &Plan<PipelineRunStatus>, wanted: &str) -> Option<Request> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::Fetch { key, request } if key == wanted => Some(request.clone()),
+        _ => None,
+    })
+}
+
 /// Context, state and description of every message.
 fn messages(plan: &Plan<PipelineRunStatus>) -> Vec<(String, String, String)> {
     let message = |action: &Action| match action {
-        Action::Fetch { request, .. } => {
+        Action::Fetch { key, request } if key.starts_with("status") => {
             assert_eq!(request.method, "POST");
             let body = request.body.as_deref().unwrap();
             let body: Value = serde_json::from_str(body).unwrap();
@@ -157,4 +187,110 @@ fn what_had_nothing_to_do_keeps_nobody_from_merging() {
         .find(|(context, ..)| context.ends_with("/extra"));
     let expected = is("slipway/api/extra", "success", "there was nothing to do");
     assert_eq!(extra, Some(&expected));
+}
+
+#[test]
+fn the_newest_run_of_a_pull_request_keeps_its_comment_up_to_date() {
+    let seen = of_pull(&json!({}));
+    let first = plan(&seen, NOW);
+    let (text, is_made) = comment(&first).unwrap();
+    assert!(is_made && text.contains("in progress"), "{text}");
+    let kept = sent(&first, "comment").unwrap().kept.unwrap();
+    assert!(text.starts_with(&kept.marker));
+    let at = "https://git.example/api/v1/repos/shop/api/issues/7/comments";
+    assert_eq!(kept.make.unwrap().url, at);
+    let seen = answered(seen, 200, NOW);
+    assert_eq!(comment(&plan(&seen, NOW)), None, "it is told once");
+    let seen = with_job(seen, UNIT, |job| job.over(NOW, 1, tested(12, 2)));
+    let seen = then(seen);
+    assert_eq!(seen.status.phase, Some(RunPhase::Failed));
+    let (text, _) = comment(&plan(&seen, NOW)).unwrap();
+    assert!(text.contains("api: failed"), "{text}");
+    // A newer run has the word, whatever has not arrived yet.
+    let mut outrun = seen.clone();
+    outrun.is_outrun = true;
+    let silent = plan(&outrun, NOW);
+    assert_eq!(comment(&silent), None);
+    let mut outbox = silent.progress.outbox.iter();
+    assert!(!outbox.any(|entry| entry.key == "comment"));
+    let mut late = then(outrun);
+    late.is_outrun = false;
+    assert_eq!(
+        comment(&plan(&late, NOW)),
+        None,
+        "a run that is over begins nothing"
+    );
+}
+
+#[test]
+fn a_comment_may_be_for_failures_only_or_for_none() {
+    let of = |on: &str, failed: u32| {
+        let seen = of_pull(&json!({"report": {"comment": on}, "gates": [], "stages": [
+            {"name": "unit", "type": "Test", "image": "i", "run": "true"}]}));
+        let running = comment(&plan(&seen, NOW)).is_some();
+        let code = i32::from(failed > 0);
+        let seen = with_job(seen, UNIT, |job| job.over(NOW, code, tested(12, failed)));
+        let is_made = comment(&plan(&then(seen), NOW)).map(|(_, is_made)| is_made);
+        (running, is_made)
+    };
+    assert_eq!(of("Always", 0), (true, Some(true)));
+    assert_eq!(of("OnFailure", 2), (false, Some(true)));
+    assert_eq!(
+        of("OnFailure", 0),
+        (false, Some(false)),
+        "an old one is brought up to date"
+    );
+    assert_eq!(of("Never", 2), (false, None));
+    let push = plan(&at_work(&json!({})), NOW);
+    assert_eq!(comment(&push), None, "a push has nowhere to leave one");
+}
+
+#[test]
+fn code_of_others_gets_a_comment_and_no_token() {
+    let mut seen = of_pull(&json!({}));
+    seen.spec.trigger.kind = TriggerKind::PullRequest;
+    seen.spec.trigger.pull_request =
+        serde_json::from_value(json!({"number": 7, "fork": true})).unwrap();
+    assert!(!seen.spec.is_trusted());
+    let plan = plan(&seen, NOW);
+    assert!(comment(&plan).is_some());
+    let jobs = plan
+        .actions
+        .iter()
+        .filter(|action| matches!(action, Action::Create(_)));
+    for job in jobs {
+        assert!(
+            !serde_json::to_string(job)
+                .unwrap()
+                .contains("tokenSecretRef")
+        );
+    }
+}
+
+#[test]
+fn what_was_found_goes_to_code_scanning_when_the_run_is_over() {
+    let found = json!({"findings": [{"category": "Code", "total": {"high": 1}, "marks": "", "worst": [
+        {"severity": "High", "id": "E501", "at": "a.py:3", "text": "too long"}]}]});
+    let run = |is_asked: bool| {
+        let change = json!({"report": {"codeScanning": is_asked, "comment": "Never"},
+            "source": {"git": {"provider": {"type": "GitHub"}}}});
+        let mut report = tested(12, 2);
+        report.reports = serde_json::from_value(found.clone()).unwrap();
+        let seen = of_pull(&change);
+        assert_eq!(
+            sent(&plan(&seen, NOW), "findings"),
+            None,
+            "not while it goes on"
+        );
+        let seen = with_job(seen, UNIT, |job| job.over(NOW, 1, report));
+        sent(&plan(&then(seen), NOW), "findings")
+    };
+    let request = run(true).unwrap();
+    assert!(
+        request.url.ends_with("/code-scanning/sarifs"),
+        "{}",
+        request.url
+    );
+    assert!(request.body.unwrap().contains("refs/pull/7/head"));
+    assert_eq!(run(false), None);
 }

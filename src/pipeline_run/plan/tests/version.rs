@@ -4,6 +4,7 @@ use super::super::super::observed::{Peer, Versioned};
 use super::super::super::testing::commit;
 use super::*;
 use crate::pipeline_run::api::{Bump, Commit, SkipReason};
+use crate::provider::api::ProviderType;
 use crate::release::api::Release;
 use crate::runner::report::{SourceReport, StageReport};
 use crate::runner::task::{ReleaseTask, TagTask, VARIABLE};
@@ -134,6 +135,62 @@ fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
     assert_eq!(spec["version"], "1.0.0");
     assert_eq!(spec["published"], json!([sha('e')]));
     assert!(spec["changelog"].as_str().unwrap().contains("### Features"));
+}
+
+#[test]
+fn a_tag_that_was_left_gets_its_release_at_the_provider_once() {
+    let hosted = |mut seen: Observed| {
+        if let Snapshot::Taken(spec) = &mut seen.snapshot {
+            let provider = crate::provider::testing::provider(ProviderType::Gitea);
+            spec.source.git.provider = serde_json::from_value(provider).unwrap();
+            let mut stages = spec.stages.iter_mut();
+            let release = stages.find_map(|stage| stage.release.as_mut()).unwrap();
+            release.provider_release = Some(true);
+        }
+        seen
+    };
+    let request = |plan: &Plan<PipelineRunStatus>| {
+        plan.actions.iter().find_map(|action| match action {
+            Action::Fetch { key, request } if key == "release" => Some(request.clone()),
+            _ => None,
+        })
+    };
+    let done = || StageReport::default();
+    let seen = then(then(built_for(hosted(versioned()), Bump::Minor)));
+    let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, done()));
+    let seen = with_job(then(seen), UPLOAD, |job| job.over(NOW, 0, done()));
+    let mut seen = with_job(then(seen), VERSION, |job| job.over(NOW, 0, done()));
+    let made = plan(&seen, NOW);
+    assert_eq!(request(&made), None, "not before the Release is there");
+    let record = created(&made)[0];
+    let record = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": record.key.name},
+        "spec": record.body["spec"],
+    });
+    seen = then(seen);
+    seen.releases = vec![std::sync::Arc::new(serde_json::from_value(record).unwrap())];
+    let over = plan(&seen, NOW);
+    assert_eq!(over.progress.phase, Some(RunPhase::Succeeded));
+    let request = request(&over).unwrap();
+    let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+    assert_eq!(
+        (&body["tag_name"], &body["name"]),
+        (&json!("v1.0.0"), &json!("1.0.0"))
+    );
+    assert_eq!(
+        (&body["prerelease"], &body["target_commitish"]),
+        (&json!(false), &json!(sha('a')))
+    );
+    assert!(body["body"].as_str().unwrap().starts_with("### Features"));
+    // One that is there is left as it is.
+    let body = b"{\"message\": \"Release is already there\"}".to_vec();
+    let mut outcome = Outcome::default();
+    let there = Reply { status: 409, body };
+    outcome.replies.insert("release".into(), Ok(there));
+    let told = status(&seen, &over, &outcome, NOW);
+    let mut outbox = told.outbox.iter();
+    let entry = outbox.find(|entry| entry.key == "release").unwrap();
+    assert_eq!(entry.state, crate::outbox::api::OutboxState::Sent);
 }
 
 #[test]
