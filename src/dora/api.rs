@@ -25,6 +25,7 @@ closed_set! {
 #[serde(rename_all = "camelCase")]
 pub struct DoraStatus {
     /// When the windows end: at the last thing that counts, or at the last midnight in UTC if that was later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
     /// The figures by window: `7d`, `30d` and `90d`. One that begins before what is still known is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -230,6 +230,27 @@ proptest! {
         prop_assert_eq!(looks(&calm), looks(&shaken));
     }
 
+    /// Figures of deliveries are counted from what is written down: neither a restart nor a lost status of an Environment changes
+    /// any, and nobody who dies writes anything twice.
+    #[test]
+    fn no_lost_status_changes_a_figure(
+        events in proptest::collection::vec(events(), 1..20),
+        fuses in proptest::collection::vec(0..40_usize, 0..3),
+    ) {
+        let mut world = shop();
+        world.play(&events, fuses, happen);
+        world.fuse = None;
+        world.settle();
+        let figures = |world: &World| {
+            ENVIRONMENTS.map(|name| world.status(name).dora.map(|dora| dora.windows))
+        };
+        let before = figures(&world);
+        world.wipe_all(ObjectKind::Environment);
+        world.restart();
+        world.settle();
+        prop_assert_eq!(figures(&world), before);
+    }
+
     /// What serves goes on serving, and is known again.
     #[test]
     fn lost_statuses_come_back(events in proptest::collection::vec(events(), 1..20)) {

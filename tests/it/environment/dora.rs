@@ -86,3 +86,56 @@ async fn figures_are_the_same_when_records_are_pruned_and_statuses_are_lost() {
     })
     .await;
 }
+
+/// The report of a Release in a form.
+async fn reported(namespace: &str, form: &str) -> String {
+    let args = ["release", "report", "shop-1", "-o", form, "-n", namespace];
+    let mut command = plugin(&args);
+    let shown = command.env("KUBECONFIG", kubeconfig_path()).output();
+    let shown = shown.await.unwrap();
+    assert_eq!(shown.status.code(), Some(0), "{}", told(&shown));
+    text(&shown)
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn the_quality_report_of_a_release_says_who_approved_it_and_where_it_went() {
+    with_namespace(async |space| {
+        let shop = Shop::staging_and_production(space).await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_runs("staging", 1).await;
+        let decision = shop.decide("alice", "Approve", "production", 1).await;
+        shop.until_runs("production", 1).await;
+
+        let read: Value = serde_json::from_str(&reported(&space.name, "json").await).unwrap();
+        assert_eq!(read["schema"], "slipway.dev/quality-report/v1");
+        assert_eq!(read["release"]["name"], "shop-1");
+        let answer = |id: &str| {
+            let all = read["checklist"].as_array().unwrap();
+            all.iter().find(|check| check["id"] == id).unwrap().clone()
+        };
+        let approved = answer("approved");
+        assert_eq!(approved["answer"], "Yes", "{approved}");
+        let evidence = approved["evidence"].as_array().unwrap();
+        assert!(
+            evidence.contains(&json!(format!("Decision {decision}"))),
+            "{approved}"
+        );
+        assert_eq!(answer("deployed")["answer"], "Yes");
+        assert_eq!(answer("signed")["answer"], "No", "nothing was signed");
+        let places = read["promotions"].as_array().unwrap();
+        assert_eq!(places.len(), 2, "{places:?}");
+
+        let page = reported(&space.name, "html").await;
+        assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+        assert!(
+            page.contains("<th scope=\"row\">production-010101010101-1</th>"),
+            "{page}"
+        );
+        assert!(!page.contains("<script"), "{page}");
+        let text = reported(&space.name, "markdown").await;
+        assert!(text.starts_with("# Quality report of shop-1"), "{text}");
+    })
+    .await;
+}

@@ -56,5 +56,6 @@ fn plain(text: &str) -> String {
             _ => made.push(character),
         }
     }
-    made
+    // Bare addresses become links as well.
+    made.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
