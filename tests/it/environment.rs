@@ -7,6 +7,7 @@ mod interruption; // operators that are killed, an API server that fails, status
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them
 mod sample; // samples of whole ways, played
+mod set; // Releases of several Pipelines that are promoted as one
 mod shop; // what these tests are about
 mod template; // templates that people edit
 
