@@ -71,6 +71,7 @@ impl Kind for EnvironmentKind {
         seen.frozen = cluster.frozen();
         seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
+        observe::provider::providers(&mut seen, cluster).await?;
         observe::migration::guards(&mut seen, cluster).await?;
         Ok(seen)
     }

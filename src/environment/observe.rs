@@ -2,6 +2,7 @@
 //! to be asked for.
 
 pub mod migration;
+pub mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         answers: Answers::new(),
         delivered: Vec::new(),
         rules: None,
+        providers: BTreeMap::new(),
         conditions: conditions(caches, &key, &spec),
         frozen: None,
         lock: Lock {
