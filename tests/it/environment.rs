@@ -1,5 +1,6 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
+mod commit; // gates that ask for statuses of commits
 mod database; // migrations: what comes before them, and what they leave behind
 mod gitops; // tools that apply again and again, and delete
 mod incident; // alerts that are delivered to a real operator
