@@ -72,6 +72,7 @@ impl Kind for EnvironmentKind {
         seen.frozen = cluster.frozen();
         seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
+        observe::provider::providers(&mut seen, cluster).await?;
         observe::migration::guards(&mut seen, cluster).await?;
         if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
             let found = observe::preview::previews(&seen.key, previews, cluster).await?;

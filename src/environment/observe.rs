@@ -3,6 +3,7 @@
 
 pub mod migration;
 pub mod preview;
+pub mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         answers: Answers::new(),
         delivered: Vec::new(),
         rules: None,
+        providers: BTreeMap::new(),
         conditions: conditions(caches, &key, &spec),
         previews: None,
         frozen: None,

@@ -20,6 +20,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::secret::Secrets;
 use crate::promotion::api::{PromotionSpec, PromotionStatus};
+use crate::provider::Provider;
 use crate::release::api::{ImageRef, Release, ReleaseRef};
 use crate::rollout::api::Phase;
 
@@ -77,6 +78,8 @@ pub struct Observed {
     pub delivered: Vec<Delivered>,
     /// What has the rules of its SLOs; nothing, where it has none and never had.
     pub rules: Option<Rules>,
+    /// Providers of repositories by Pipeline, while a gate asks them; or why one is not known.
+    pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Conditions of objects that gates ask for, as far as they are about the present generation.
     pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
     /// What there is of previews, where it has some.

@@ -4,7 +4,7 @@
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
-//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`,
+//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`, `commit`,
 //!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
@@ -27,6 +27,7 @@ mod before;
 mod budget;
 mod burn;
 mod candidate;
+mod commit;
 mod contract;
 mod evidence;
 mod external;

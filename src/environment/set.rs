@@ -106,20 +106,25 @@ fn may_come(rule: Option<&ReleaseSet>, covered: &BTreeSet<String>, set: &Set) ->
     }
 }
 
-/// Members as a set, with the name that follows from them.
-fn named(set: &str, mut members: Vec<ReleaseRef>) -> (String, Set) {
-    members.sort();
+/// Name of the Release that a set looks like, from its members by Pipeline.
+pub fn release_name(set: &str, members: &[ReleaseRef]) -> String {
     let lines: Vec<String> = members
         .iter()
         .map(|member| format!("{}={}", member.pipeline, member.release))
         .collect();
     let mark = short_hash(lines.join("\n").as_bytes(), DIGITS);
+    format!("{set}-{mark}")
+}
+
+/// Members as a set, with the name that follows from them.
+fn named(set: &str, mut members: Vec<ReleaseRef>) -> (String, Set) {
+    members.sort();
     let of = Set {
         pipeline: set.to_owned(),
         members,
         may_come: true,
     };
-    (format!("{set}-{mark}"), of)
+    (release_name(set, &of.members), of)
 }
 
 /// What belongs together by the spec, and what is missing, if anything is.

@@ -30,6 +30,7 @@ use crate::model::action::{Action, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::provider::Provider;
 use crate::supply::finding::Finding;
 
 pub(crate) use check::FIRST;
@@ -110,6 +111,8 @@ pub(crate) struct World {
     pub(crate) signed: Option<BTreeMap<String, Vec<Finding>>>,
     /// What other systems answer, by the name of the gate; one that is not here is out of reach.
     pub(crate) others: BTreeMap<String, Value>,
+    /// Who hosts the repositories of Pipelines.
+    pub(crate) providers: BTreeMap<String, Result<Provider, String>>,
     /// Why the operator promotes nothing.
     pub(crate) frozen: Option<Frozen>,
     /// When another system last agreed to something.
@@ -164,6 +167,7 @@ impl World {
             are_tests_slow: false,
             signed: Some(BTreeMap::new()),
             others: BTreeMap::new(),
+            providers: BTreeMap::new(),
             frozen: None,
             agreed_at: None,
             begun: BTreeSet::new(),
@@ -353,6 +357,7 @@ impl World {
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
         seen.frozen.clone_from(&self.frozen);
+        seen.providers.clone_from(&self.providers);
         seen.runner = Some("runner:1".to_owned());
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
             seen.rules = Some(self.rules_of(&name));

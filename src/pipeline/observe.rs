@@ -130,7 +130,11 @@ fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
             continue;
         };
         let deployed = [&status.desired, &status.current, &status.last_good];
-        let deployed = deployed.into_iter().flatten().map(|one| &one.release);
+        let deployed: Vec<_> = deployed.into_iter().flatten().collect();
+        let members = deployed.iter().flat_map(|one| &one.members);
+        let waiting = status.candidate.iter().flat_map(|one| &one.members);
+        let members = members.chain(waiting).map(|member| &member.release);
+        let deployed = deployed.iter().map(|one| &one.release).chain(members);
         let pins = status.pins.iter().filter_map(|pin| pin.release.as_ref());
         let candidate = status.candidate.iter().map(|candidate| &candidate.release);
         names.extend(deployed.chain(pins).chain(candidate).cloned());

@@ -78,24 +78,27 @@ impl<'a> Order<'a> {
 
     /// Whether one set is newer than another: some of its members are, or it has more, and none is older. Where they contradict
     /// each other the younger is.
-    fn is_newer_set(&self, one: (&str, &[ReleaseRef]), other: (&str, &[ReleaseRef])) -> bool {
+    fn is_newer_set(
+        &self,
+        (one, own): (&str, &[ReleaseRef]),
+        (other, theirs): (&str, &[ReleaseRef]),
+    ) -> bool {
         let Some(order) = &self.members else {
             return false;
         };
-        let ((one, these), (other, those)) = (one, other);
         let pairs = || {
-            these.iter().filter_map(|this| {
-                let mut those = those.iter();
-                let that = those.find(|that| that.pipeline == this.pipeline)?;
-                Some((this.release.as_str(), that.release.as_str()))
+            own.iter().filter_map(|member| {
+                let mut theirs = theirs.iter();
+                let same = theirs.find(|same| same.pipeline == member.pipeline)?;
+                Some((member.release.as_str(), same.release.as_str()))
             })
         };
-        let has_newer = pairs().any(|(this, that)| order.is_newer(this, that));
-        let has_older = pairs().any(|(this, that)| order.is_newer(that, this));
+        let has_newer = pairs().any(|(of_one, of_other)| order.is_newer(of_one, of_other));
+        let has_older = pairs().any(|(of_one, of_other)| order.is_newer(of_other, of_one));
         match (has_newer, has_older) {
             (true, false) => true,
             (false, true) => false,
-            (false, false) => these.len() > those.len(),
+            (false, false) => own.len() > theirs.len(),
             (true, true) => self.is_younger(one, other),
         }
     }
@@ -139,8 +142,8 @@ impl<'a> Order<'a> {
         if one == other {
             return false;
         }
-        if let (Some(these), Some(those)) = (self.sets.get(one), self.sets.get(other)) {
-            return self.is_newer_set((one, these), (other, those));
+        if let (Some(own), Some(theirs)) = (self.sets.get(one), self.sets.get(other)) {
+            return self.is_newer_set((one, own), (other, theirs));
         }
         let is_younger = || self.is_younger(one, other);
         // What the records say the wrong way round as well says nothing.

@@ -1,5 +1,6 @@
 //! Environments on scripted nodes: Releases that come by themselves, after approval, or not at all, and the way back.
 
+mod commit; // gates that ask for statuses of commits
 mod database; // migrations: what comes before them, and what they leave behind
 mod dora; // figures of deliveries, whatever is lost
 mod gitops; // tools that apply again and again, and delete
@@ -8,6 +9,7 @@ mod interruption; // operators that are killed, an API server that fails, status
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them
 mod sample; // samples of whole ways, played
+mod set; // Releases of several Pipelines that are promoted as one
 mod shop; // what these tests are about
 mod template; // templates that people edit
 

@@ -159,6 +159,10 @@ pub struct Candidate {
     /// Name of the Release.
     #[schemars(transform = schema::record_name)]
     pub release: String,
+    /// The Releases that it stands for, where it is a set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_pipeline::<8>)]
+    pub members: Vec<ReleaseRef>,
     /// What must hold before it starts, in the order in which it is asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]

@@ -31,15 +31,32 @@ const PLACEHOLDERS: &str =
 /// Longest value that is shown, in bytes.
 const MAX_VALUE: usize = 64;
 /// Longest problem that is shown, in bytes.
-const MAX_PROBLEM: usize = 300;
+pub(super) const MAX_PROBLEM: usize = 300;
 
 /// What is known of an agreement.
-enum Said {
+pub(super) enum Said {
     Agreed,
     Refused(String),
     Unknown(String),
     /// It is being asked for.
     Asking,
+}
+
+impl Said {
+    /// What two say together: who refuses counts first, and then who has not answered.
+    pub(super) fn and(self, other: Self) -> Self {
+        let weight = |said: &Self| match said {
+            Self::Refused(_) => 3,
+            Self::Asking => 2,
+            Self::Unknown(_) => 1,
+            Self::Agreed => 0,
+        };
+        if weight(&other) > weight(&self) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -57,7 +74,10 @@ impl<'a> Draft<'a> {
             let said = match (&rule.object, &rule.job) {
                 (Some(object), _) => self.said_of_object(object),
                 (None, Some(job)) if may_ask => self.said_of_job(entry, (rule, job), gates),
-                (None, None) if may_ask => self.said_of_server(entry, (index, rule), gates),
+                (None, None) if may_ask => match &rule.commit_status {
+                    Some(statuses) => self.said_of_commits(entry, (rule, statuses), gates),
+                    None => self.said_of_server(entry, (index, rule), gates),
+                },
                 (None, _) => {
                     let text = "asked once nothing else stands against the Release";
                     gates.add(overruled.over(gate(&rule.name, Some(text.to_owned()), None)));

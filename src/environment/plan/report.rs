@@ -58,6 +58,7 @@ impl<'a> Draft<'a> {
         let active = self.history.active().filter(waits)?;
         Some(Candidate {
             release: active.release().to_owned(),
+            members: active.record.spec.members.clone(),
             gates: self.gates.all.clone(),
         })
     }

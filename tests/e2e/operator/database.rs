@@ -66,6 +66,8 @@ async fn killed_after_any_write_it_migrates_a_database_once() {
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
             "spec": {
                 "tier": "Staging", "promotion": {"from": {"pipelines": ["shop"]}}, "migrations": migrations(&image),
+                // One for each round: they are counted in the end.
+                "history": {"promotions": 1000},
             },
         });
         app.apply(ObjectKind::Environment, &environment).await;

@@ -11,7 +11,7 @@ use crate::cluster::{Space, apply_with, with_namespace};
 use crate::operator::nodes;
 
 /// Applies the objects of a sample, with these texts in the place of others.
-async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
+pub(super) async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
     let mut text = std::fs::read_to_string(folder.join(file)).unwrap();
     for (name, address) in outside {

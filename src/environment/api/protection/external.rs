@@ -17,10 +17,12 @@ use crate::schema::{self, closed_set};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.prometheus), has(self.web), has(self.object), has(self.job)].filter(x, x).size() == 1",
-     "a gate asks exactly one: prometheus, web, object or job"),
-    ("(has(self.object) || has(self.job)) != has(self.pass)",
-     "pass is needed: say when the value is good; an object and a job need none"),
+    ("[has(self.prometheus), has(self.web), has(self.object), has(self.job), has(self.commitStatus)].filter(x, x).size() == 1",
+     "a gate asks exactly one: prometheus, web, object, job or commitStatus"),
+    ("(has(self.object) || has(self.job) || has(self.commitStatus)) != has(self.pass)",
+     "pass is needed: say when the value is good; an object, a job and commitStatus need none"),
+    ("!has(self.timeout) || !has(self.commitStatus)",
+     "timeout is not for commitStatus: a provider has 20s to answer; leave it out"),
     ("!has(self.timeout) || has(self.job) || duration(self.timeout) <= duration('1m')",
      "timeout must be at most 1m: no server is waited for any longer"),
     ("!has(self.interval) || duration(self.interval) >= duration('5s')",
@@ -42,6 +44,10 @@ pub struct ExternalGate {
     /// A Job says so, by its exit code: it runs once for each promotion, and again when it is gone, a day after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<CheckJob>,
+    /// The provider of the repository is asked what is said of the Release's commit: the one that the Pipeline of the Release names in
+    /// `source.git.provider`. Of a set, each commit is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_status: Option<CommitStatuses>,
     /// When it agrees: a CEL expression over `value`, at most 1024 characters. With `web`, `value` is a number, a text or a flag,
     /// as it stands in the answer. Example: `value == 'approved'`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +65,16 @@ pub struct ExternalGate {
     /// What follows when there is no answer, or none that can be read: `Block` or `Allow`. Default `Block`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_error: Option<Unknown>,
+}
+
+/// What has to be said of the commit of a Release.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitStatuses {
+    /// Contexts whose newest status has to be a success, 1 to 16. Looked for among the first 120 of the commit.
+    /// Example: `[security/scan]`.
+    #[schemars(length(min = 1), transform = schema::texts::<16, 255>)]
+    pub contexts: Vec<String>,
 }
 
 closed_set! {
