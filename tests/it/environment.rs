@@ -4,6 +4,7 @@ mod database; // migrations: what comes before them, and what they leave behind
 mod gitops; // tools that apply again and again, and delete
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
+mod notify; // receivers of every type, and an operator that dies
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them
 mod sample; // samples of whole ways, played

@@ -93,7 +93,7 @@ impl Egress {
             return Ok(());
         }
         Err(format!(
-            "metrics may not come from {host}; {}",
+            "the operator may not go to {host}; {}",
             advice(host)
         ))
     }
@@ -113,7 +113,7 @@ impl Egress {
         if let (true, Some(address)) = (may.is_empty(), not.first()) {
             let ip = address.ip();
             let refusal = format!(
-                "{host} is {ip}, where metrics may not come from; {}",
+                "{host} is {ip}, where the operator may not go; {}",
                 advice(&ip.to_string())
             );
             return Err(refusal.into());
@@ -135,7 +135,7 @@ impl Egress {
 
 fn advice(host: &str) -> String {
     format!(
-        "if they should, add {host} to analysis.allowedHosts in the values of the operator's chart"
+        "if it should, add {host} to analysis.allowedHosts in the values of the operator's chart"
     )
 }
 

@@ -99,9 +99,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub open_incidents: Option<u32>,
-    /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
+    /// Messages that are to leave the cluster, or did lately; at most 40, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_entry_key::<20>)]
+    #[schemars(transform = schema::by_entry_key::<40>)]
     pub outbox: Vec<OutboxEntry>,
 }
 
