@@ -13,7 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Resource, ResourceExt};
 
 use super::api::{PipelineRun, PipelineRunStatus, RunPhase};
-use super::observed::{Answer, Branch, Observed, Origin, Peer, PipelineNow, Snapshot, Tried, Versioned};
+use super::observed::{
+    Answer, Branch, Observed, Origin, Peer, PipelineNow, Snapshot, Tried, Versioned,
+};
 use super::plan::uses_version;
 use super::{notify, render, tell};
 use crate::cluster::Cluster;
