@@ -122,7 +122,7 @@ pub struct Config {
     /// Copy the Secrets of Rollouts that ask for it; takes the right to read and write Secrets.
     #[arg(long, env = "SLIPWAY_SECRET_SNAPSHOTS", global = true)]
     pub secret_snapshots: bool,
-    /// Read Secrets that metrics name and that carry the label slipway.dev/use; takes the right to get Secrets.
+    /// Read Secrets that metrics and notifications name and that carry the label slipway.dev/use; takes the right to get Secrets.
     #[arg(long, env = "SLIPWAY_METRIC_SECRETS", global = true)]
     pub metric_secrets: bool,
     /// Let Pipelines and migrations name Secrets that carry the label slipway.dev/use: variables and files of scripts,

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::api::{AlertStatus, Incidents};
 use crate::model::condition::truncate;
+use crate::notification::alertmanager::OWN;
 
 /// Alerts that are kept.
 pub const CAP: usize = 64;
@@ -98,6 +99,11 @@ pub fn read(body: &[u8]) -> Result<Delivery, String> {
 impl Delivered {
     /// Whether it concerns an Environment.
     pub fn concerns(&self, rule: &Incidents) -> bool {
+        // What we have told an Alertmanager ourselves is of an incident already, and would keep that open.
+        let name = self.labels.get(ALERT_NAME).map(String::as_str);
+        if name.is_some_and(|name| OWN.contains(&name)) {
+            return false;
+        }
         let mut wanted = rule.alertmanager.match_labels.iter();
         wanted.all(|(name, value)| self.labels.get(name) == Some(value))
     }

@@ -18,9 +18,11 @@ use crate::model::action::Request;
 /// How long an alert fires that nobody ends.
 const FIRES_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Name of the alert of an Environment.
-pub const INCIDENT: &str = "SlipwayIncident";
+const INCIDENT: &str = "SlipwayIncident";
 /// Name of the alert of a Pipeline.
 const RUN: &str = "SlipwayRunFailed";
+/// Names of the alerts that come from here.
+pub const OWN: [&str; 2] = [INCIDENT, RUN];
 /// Longest value of a label, in bytes.
 const MAX_LABEL: usize = 256;
 /// Longest annotation, in bytes.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::{Channel, Severity};
 use super::text::Style;
-use super::{Message, TIMEOUT};
+use super::{Message, Stage, TIMEOUT};
 use crate::model::access::{Access, Login};
 use crate::model::action::Request;
 
@@ -91,8 +91,10 @@ fn block(text: &str) -> Value {
 }
 
 fn colour(message: &Message) -> &'static str {
+    if message.stage == Stage::Ends {
+        return "Good";
+    }
     match message.severity {
-        _ if message.stage == super::Stage::Ends => "Good",
         Severity::Info => "Default",
         Severity::Warning => "Warning",
         Severity::Critical => "Attention",

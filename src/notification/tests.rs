@@ -258,13 +258,13 @@ fn no_secret_is_put_into_what_people_write() {
 
 #[test]
 fn who_hears_of_what() {
+    use NotificationEvent::{IncidentOpened, PromotionSucceeded, RolledBack};
     let hears = |rule: Value, event: NotificationEvent| {
         let mut receiver = json!({"name": "team", "webhook": {"url": "https://x"}});
         json_patch::merge(&mut receiver, &rule);
         let receiver: Notification<NotificationEvent> = serde_json::from_value(receiver).unwrap();
         receiver.hears(event, event.severity())
     };
-    use NotificationEvent::{IncidentOpened, PromotionSucceeded, RolledBack};
     let on = json!({"on": ["RolledBack", "PromotionSucceeded"]});
     assert!(hears(on.clone(), RolledBack) && !hears(on, IncidentOpened));
     let severe = json!({"minSeverity": "Warning"});

@@ -14,8 +14,8 @@ use crate::model::action::Reply;
 use crate::model::condition::truncate;
 use api::{OutboxEntry, OutboxState};
 
-/// Entries that are kept.
-pub const CAP: usize = 20;
+/// Entries that are kept: of two events for every receiver that there may be, with room to spare.
+pub const CAP: usize = 40;
 /// Tries before a message is given up: with the delays below, about five hours.
 const TRIES: u32 = 15;
 /// First delay after a failed try.

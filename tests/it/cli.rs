@@ -185,6 +185,45 @@ async fn a_spec_that_cannot_be_is_code_2_with_every_problem() {
 }
 
 #[tokio::test]
+async fn what_receivers_would_be_sent_is_shown_and_not_sent() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
+    let file = folder.join("environment-notifications.yaml");
+    let notify = ["env", "notify", "-f", file.to_str().unwrap()];
+    let shown = run(&[&notify[..], &["--dry-run", "-o", "json"]].concat()).await;
+    assert_eq!(shown.status.code(), Some(0), "{}", told(&shown));
+    let all: Value = serde_json::from_str(&text(&shown)).unwrap();
+    let types: Vec<&str> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["type"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "slack",
+        "teams",
+        "email",
+        "pagerDuty",
+        "alertmanager",
+        "webhook",
+    ];
+    assert_eq!(types, expected);
+    assert_eq!(all[0]["request"]["secrets"], json!(["chat/slack"]));
+    let told_of = all[1]["request"]["body"].to_string();
+    assert!(told_of.contains("talkative runs sample"), "{told_of}");
+    let one = ["--dry-run", "--sink", "oncall", "--event", "IncidentOpened"];
+    let shown = run(&[&notify[..], &one].concat()).await;
+    let page = text(&shown);
+    assert!(
+        page.starts_with("oncall (pagerDuty), IncidentOpened\n"),
+        "{page}"
+    );
+    let nobody = run(&[&notify[..], &["--dry-run", "--sink", "nobody"]].concat()).await;
+    assert_eq!(nobody.status.code(), Some(2));
+    // Nothing is ever sent from here, and that has to be said.
+    assert_eq!(run(&notify).await.status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn version_and_completion_are_printed() {
     let version = run(&["--version"]).await;
     assert_eq!(

@@ -132,7 +132,7 @@ impl Egress {
 
 fn advice(host: &str) -> String {
     format!(
-        "if they should, add {host} to analysis.allowedHosts in the values of the operator's chart"
+        "if it should, add {host} to analysis.allowedHosts in the values of the operator's chart"
     )
 }
 

@@ -240,3 +240,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_we_have_told_an_alertmanager_is_not_taken_back_from_it() {
+    let rule = rule(&json!({}));
+    let mut own = delivered("a", -60, None);
+    assert!(own.concerns(&rule));
+    for name in OWN {
+        own.labels.insert(ALERT_NAME.into(), name.into());
+        assert!(!own.concerns(&rule), "{name}");
+    }
+}

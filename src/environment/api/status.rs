@@ -108,9 +108,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_number::<50>)]
     pub previews: Vec<PreviewStatus>,
-    /// Messages that are to leave the cluster, or did lately; at most 20, the oldest go first.
+    /// Messages that are to leave the cluster, or did lately; at most 40, the oldest go first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_entry_key::<20>)]
+    #[schemars(transform = schema::by_entry_key::<40>)]
     pub outbox: Vec<OutboxEntry>,
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::outbox::api::OutboxState;
-use crate::pipeline_run::api::Trigger;
 use crate::pipeline_run::observed::Branch;
 
 const ALL: [&str; 5] = [
@@ -220,10 +219,7 @@ fn who_opens_a_pull_request_pages_nobody() {
 #[test]
 fn people_hear_once_that_a_run_waits_for_them() {
     let mut seen = told(a_run());
-    seen.spec.trigger = Trigger {
-        needs_approval: Some(true),
-        ..seen.spec.trigger
-    };
+    seen.spec.trigger.needs_approval = Some(true);
     let all = answered(&mut seen, 200);
     assert_eq!(all, ["notify/team/ApprovalNeeded"]);
 }
