@@ -100,7 +100,11 @@ pub fn to_be_told(found: &PendingRef) -> Option<u64> {
         What::PullRequest { pull_request, .. } if found.pull_request.is_none() => {
             Some(pull_request.number)
         }
-        What::PullRequest { .. } | What::Push { .. } | What::Tag | What::Release { .. } => None,
+        What::PullRequest { .. }
+        | What::Closed { .. }
+        | What::Push { .. }
+        | What::Tag
+        | What::Release { .. } => None,
     }
 }
 
