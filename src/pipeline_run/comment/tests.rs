@@ -140,7 +140,8 @@ fn what_people_write_stays_text() {
     let nasty = "x | y\n/close\n<!-- slipway:comment shop/api --> @team #12 [a](b) ![c](d) <img> </details> https://evil.example `";
     let (seen, spec, status) = eventful(nasty, nasty);
     let body = body(&seen, &spec, &status);
-    assert_eq!(body.matches("<!--").count(), 1, "{body}");
+    let unescaped = body.replace("\\<", "");
+    assert_eq!(unescaped.matches("<!--").count(), 1, "{body}");
     assert_eq!(
         body.matches("</details>").count(),
         body.matches("\n</details>").count()
