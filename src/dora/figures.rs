@@ -75,7 +75,7 @@ fn span(seconds: &[i64], limits: [u64; 3]) -> Option<DoraSpan> {
     let count = u64::try_from(sorted.len()).ok()?;
     let middle = sorted.len() / 2;
     let upper = *sorted.get(middle)?;
-    let lower = if sorted.len() % 2 == 0 {
+    let lower = if sorted.len().is_multiple_of(2) {
         *sorted.get(middle.checked_sub(1)?)?
     } else {
         upper

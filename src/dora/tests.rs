@@ -56,22 +56,22 @@ fn month() -> Vec<Line> {
     ]
 }
 
-fn span(median_seconds: u64, mean_seconds: u64, count: u32, band: Band) -> Option<DoraSpan> {
-    Some(DoraSpan {
+fn span(median_seconds: u64, mean_seconds: u64, count: u32, band: Band) -> DoraSpan {
+    DoraSpan {
         median_seconds,
         mean_seconds,
         count,
         band,
-    })
+    }
 }
 
-fn share(ratio: &str, count: u32, of: u32, band: Option<Band>) -> Option<DoraShare> {
-    Some(DoraShare {
+fn share(ratio: &str, count: u32, of: u32, band: Option<Band>) -> DoraShare {
+    DoraShare {
         ratio: ratio.to_owned(),
         count,
         of,
         band,
-    })
+    }
 }
 
 /// What people get over a window: frequency, lead time, failures, recovery, what is not over, rework.
@@ -103,31 +103,31 @@ fn a_scripted_month_gives_the_figures_that_were_counted_by_hand() {
     // 12 failed, 13 and 14 succeeded: 26, 28 and 3 hours.
     let expected = (
         (2, "0.2857".to_owned(), Band::High),
-        span(26 * hour, 19 * hour, 3, Band::High),
-        share("1.0000", 2, 2, Some(Band::Low)),
-        span(6 * hour, 6 * hour, 1, Band::High),
+        Some(span(26 * hour, 19 * hour, 3, Band::High)),
+        Some(share("1.0000", 2, 2, Some(Band::Low))),
+        Some(span(6 * hour, 6 * hour, 1, Band::High)),
         Some(1),
-        share("0.0000", 0, 2, None),
+        Some(share("0.0000", 0, 2, None)),
     );
     assert_eq!(format!("{:?}", shown(week)), format!("{expected:?}"));
     // 1, 3, 4, 6, 10, 20, 26, 28, 30, 80 and 98 hours, 306 together; 20, 40, 180 and 360 minutes.
     let expected = (
         (10, "0.3333".to_owned(), Band::High),
-        span(20 * hour, 100_145, 11, Band::Elite),
-        share("0.5000", 5, 10, Some(Band::Low)),
-        span(6600, 9000, 4, Band::High),
+        Some(span(20 * hour, 100_145, 11, Band::Elite)),
+        Some(share("0.5000", 5, 10, Some(Band::Low))),
+        Some(span(6600, 9000, 4, Band::High)),
         Some(1),
-        share("0.2500", 3, 12, None),
+        Some(share("0.2500", 3, 12, None)),
     );
     assert_eq!(format!("{:?}", shown(month)), format!("{expected:?}"));
     // The same and 200 hours, in the 80 days since the oldest record.
     let expected = (
         (11, "0.1375".to_owned(), Band::Medium),
-        span(23 * hour, 151_800, 12, Band::Elite),
-        share("0.4545", 5, 11, Some(Band::Low)),
-        span(6600, 9000, 4, Band::High),
+        Some(span(23 * hour, 151_800, 12, Band::Elite)),
+        Some(share("0.4545", 5, 11, Some(Band::Low))),
+        Some(span(6600, 9000, 4, Band::High)),
         Some(1),
-        share("0.2308", 3, 13, None),
+        Some(share("0.2308", 3, 13, None)),
     );
     assert_eq!(format!("{:?}", shown(quarter)), format!("{expected:?}"));
 }
@@ -151,7 +151,7 @@ fn what_is_not_known_is_absent_and_never_zero() {
     assert_eq!(month.lead_time, None, "no commit is known");
     assert_eq!(
         month.change_failures,
-        share("0.0000", 0, 1, Some(Band::Elite))
+        Some(share("0.0000", 0, 1, Some(Band::Elite)))
     );
 }
 
@@ -214,8 +214,8 @@ fn a_rollback_takes_back_the_last_deployment_of_what_it_leaves() {
 fn bands_are_those_that_were_published() {
     let of = |deployments, seconds| {
         let tally = Tally {
-            deployments,
             seconds,
+            deployments,
             ..Tally::default()
         };
         figures(&tally, Window::Month).frequency.band
@@ -271,7 +271,7 @@ fn several_environments_are_counted_as_one() {
     assert_eq!(shown.frequency.per_day, "0.3667");
     assert_eq!(
         shown.change_failures,
-        share("0.5000", 6, 12, Some(Band::Low))
+        Some(share("0.5000", 6, 12, Some(Band::Low)))
     );
     assert_eq!(shown.lead_time.unwrap().count, 12);
     assert_eq!(shown.unrecovered, Some(2));

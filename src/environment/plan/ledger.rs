@@ -113,7 +113,8 @@ impl<'a> Draft<'a> {
         let mut leads = Vec::new();
         let mut at = Some(entry.release());
         // A ring that somebody closed has an end where it would begin again.
-        while let Some(name) = at.filter(|name| !self.has_come(&base, name) && known.insert(*name))
+        while let Some(name) =
+            at.filter(|name| !self.has_come(base.as_ref(), name) && known.insert(*name))
         {
             let Some(release) = self.order.get(name) else {
                 break;
@@ -130,9 +131,9 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether a Release came with the one that was good before, or is older than that.
-    fn has_come(&self, base: &Option<String>, name: &str) -> bool {
+    fn has_come(&self, base: Option<&String>, name: &str) -> bool {
         let is_in = |base: &String| base == name || self.order.is_newer(base, name);
-        base.as_ref().is_some_and(is_in)
+        base.is_some_and(is_in)
     }
 
     /// The Release that was good before a promotion.

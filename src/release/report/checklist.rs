@@ -155,12 +155,12 @@ fn gates(records: &Records) -> Check {
         let detail = "the Pipeline has no gates";
         return check(question, Answer::Unknown, detail, Vec::new());
     }
-    let named = |result: GateResult| {
+    let with = |result: GateResult| {
         let all = gates.iter().filter(move |gate| gate.result == result);
         listed(all.map(|gate| gate.name.as_str()))
     };
     let parts = GateResult::ALL.iter().filter_map(|result| {
-        let names = named(*result);
+        let names = with(*result);
         (!names.is_empty()).then(|| format!("{result}: {names}"))
     });
     let detail: Vec<String> = parts.collect();

@@ -12,11 +12,8 @@ fn answers(report: &Report) -> Vec<(&'static str, Answer)> {
 
 fn answer(shop: &Shop, id: &str) -> Answer {
     let report = shop.report();
-    let all = report.checklist.into_iter();
-    all.filter(|check| check.id == id)
-        .next_back()
-        .unwrap()
-        .answer
+    let mut all = report.checklist.into_iter();
+    all.find(|check| check.id == id).unwrap().answer
 }
 
 #[test]

@@ -45,9 +45,9 @@ fn written(section: &Section) -> String {
         return format!("{head}<p>{}</p>\n</section>\n", section.without);
     }
     let headings = section.headings.iter();
-    let headings: String = headings
-        .map(|text| format!("<th scope=\"col\">{text}</th>"))
-        .collect();
+    let headings = headings.map(|text| format!("<th scope=\"col\">{text}</th>"));
+    let headings: Vec<String> = headings.collect();
+    let headings = headings.concat();
     let rows: String = section.rows.iter().map(|row| format_row(row)).collect();
     let count = match section.rows.len() {
         1 => "1 row".to_owned(),

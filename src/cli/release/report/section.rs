@@ -56,22 +56,7 @@ pub fn sections(report: &Report) -> Vec<Section> {
                 .iter()
                 .map(|one| [one.image.clone(), one.kind.to_string(), one.digest.clone()]),
         ),
-        section(
-            "Promotions",
-            "It was not promoted, as far as is on record.",
-            [
-                "Promotion",
-                "Environment",
-                "Kind",
-                "Phase",
-                "Asked by",
-                "Approved by",
-                "Ended",
-                "Steps",
-                "Incidents",
-            ],
-            report.promotions.iter().map(promotion),
-        ),
+        promotions(report),
         section(
             "Error budgets where it runs",
             "It runs nowhere, or there are no SLOs.",
@@ -86,20 +71,7 @@ pub fn sections(report: &Report) -> Vec<Section> {
                 ]
             }),
         ),
-        section(
-            "Changes",
-            "No commits are on record.",
-            ["Commit", "Subject", "Author", "Committed"],
-            report.changes.iter().map(|one| {
-                let sha = one.sha.chars().take(SHORT).collect();
-                [
-                    sha,
-                    one.subject.clone(),
-                    one.author.clone(),
-                    at(Some(&one.committed_at)),
-                ]
-            }),
-        ),
+        changes(report),
     ]
 }
 
@@ -262,6 +234,42 @@ fn findings(report: &Report) -> Section {
         "Without a repair",
     ];
     section("Findings", "Nobody looked for any.", headings, rows)
+}
+
+fn promotions(report: &Report) -> Section {
+    section(
+        "Promotions",
+        "It was not promoted, as far as is on record.",
+        [
+            "Promotion",
+            "Environment",
+            "Kind",
+            "Phase",
+            "Asked by",
+            "Approved by",
+            "Ended",
+            "Steps",
+            "Incidents",
+        ],
+        report.promotions.iter().map(promotion),
+    )
+}
+
+fn changes(report: &Report) -> Section {
+    section(
+        "Changes",
+        "No commits are on record.",
+        ["Commit", "Subject", "Author", "Committed"],
+        report.changes.iter().map(|one| {
+            let sha = one.sha.chars().take(SHORT).collect();
+            [
+                sha,
+                one.subject.clone(),
+                one.author.clone(),
+                at(Some(&one.committed_at)),
+            ]
+        }),
+    )
 }
 
 fn promotion(one: &Delivery) -> [String; 9] {
