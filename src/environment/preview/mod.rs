@@ -13,6 +13,7 @@
 
 pub mod copy;
 pub mod orphan;
+mod seen;
 mod space;
 
 #[cfg(test)]
@@ -23,15 +24,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus, Previews};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
 use crate::model::key::Key;
 use crate::model::span::after;
-use crate::release::api::ImageRef;
 use crate::rollout::api::Phase;
+pub use seen::{Live, Run, Seen};
 pub use space::{Record, Space, name_of, selector_of, space};
 
 /// Previews that a status lists.
@@ -40,65 +40,6 @@ const SHOWN: usize = 50;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Longest sentence about a preview.
 const MAX_MESSAGE: usize = 256;
-
-/// What one reconcile sees of previews.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
-    /// Why there can be none here: a word and a sentence.
-    pub blocked: Option<(&'static str, String)>,
-    /// Runs of pull requests whose images may be shown.
-    pub runs: Vec<Run>,
-    /// Pull requests that are over, and since when.
-    pub closed: BTreeMap<u64, Timestamp>,
-    /// Namespaces of previews of this Environment.
-    pub spaces: Vec<Space>,
-    /// Names that previews would have, and that others have taken.
-    pub taken: BTreeSet<String>,
-    /// Those of them that the operator does not watch.
-    pub unwatched: BTreeSet<String>,
-    /// What is copied, as the server has it.
-    pub templates: Vec<Value>,
-    /// Rollouts of previews, by namespace.
-    pub rollouts: BTreeMap<String, Vec<Live>>,
-}
-
-/// A run of a pull request that passed, or that waits for its preview.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// Its name.
-    pub name: String,
-    /// The pull request.
-    pub number: u64,
-    /// The commit.
-    pub sha: String,
-    /// Who brought it.
-    pub author: String,
-    /// Whether its commits are from another repository, or may be.
-    pub is_fork: bool,
-    /// Whether it waited for a person, and was approved.
-    pub is_approved: bool,
-    /// When it was started.
-    pub started_at: Timestamp,
-    /// When it ended, if it has.
-    pub finished_at: Option<Timestamp>,
-    /// Its images.
-    pub images: Vec<ImageRef>,
-}
-
-/// A Rollout in a preview.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// Its name.
-    pub name: String,
-    /// The run that it was copied for.
-    pub run: String,
-    /// Whether its status is about its present spec.
-    pub is_current: bool,
-    /// Where it is.
-    pub phase: Phase,
-    /// What it says.
-    pub message: String,
-}
 
 /// What previews are of.
 #[derive(Clone, Copy, Debug)]
