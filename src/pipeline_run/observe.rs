@@ -2,6 +2,7 @@
 //! Talks to the API server.
 
 mod job;
+mod preview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ pub async fn observe(
         cancelled_by: cancelled_by(&key, cluster),
         answer: answer(run, cluster),
         peers: Vec::new(),
+        previews: BTreeMap::new(),
         images: cluster.images().clone(),
         status,
         key,
@@ -82,6 +84,7 @@ pub async fn observe(
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
+    seen.previews = preview::previews(&seen, cluster);
     seen.versioned = versioned(&seen, &pipeline_key, cluster);
     ask_outside(&mut seen, cluster).await?;
     Ok(seen)

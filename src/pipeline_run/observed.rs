@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::{PipelineRunSpec, PipelineRunStatus};
 use crate::cluster::StageImages;
+use crate::environment::api::PreviewStatus;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline::api::PipelineSpec;
@@ -60,6 +61,8 @@ pub struct Observed {
     pub answer: Option<Answer>,
     /// Other runs of its Pipeline that are not over, where only so many may be under way.
     pub peers: Vec<Peer>,
+    /// What Environments say of the preview of its pull request, by their names, where its stages wait for it.
+    pub previews: BTreeMap<String, PreviewSaid>,
     /// Images of stage pods.
     pub images: StageImages,
 }
@@ -75,6 +78,19 @@ pub struct PipelineNow {
     pub spec: PipelineSpec,
     /// Names of the runs whose turn it is.
     pub admitted: Vec<String>,
+}
+
+/// What an Environment says of a preview.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PreviewSaid {
+    /// There is no such Environment.
+    Missing,
+    /// It has no previews of this Pipeline, or cannot make any: why.
+    Impossible(String),
+    /// Nothing yet.
+    Nothing,
+    /// This.
+    Status(Box<PreviewStatus>),
 }
 
 /// What somebody has said of whether a run may begin.

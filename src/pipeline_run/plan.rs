@@ -21,6 +21,7 @@ mod begin;
 mod cells;
 mod conclude;
 mod made;
+mod preview;
 mod stage;
 mod stop;
 mod tell;
@@ -467,6 +468,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Service => "ServiceFailed",
         FailureKind::Registry => "RegistryFailed",
         FailureKind::Publish => "PublishFailed",
+        FailureKind::Preview => "PreviewFailed",
         FailureKind::Isolation => "IsolationRefused",
         FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",

@@ -78,6 +78,7 @@ pub(crate) fn a_run() -> Observed {
         cancelled_by: None,
         answer: None,
         peers: Vec::new(),
+        previews: BTreeMap::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),

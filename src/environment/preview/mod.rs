@@ -23,54 +23,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Serialize;
 
-use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus, Previews};
+use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
-use crate::model::key::Key;
 use crate::model::span::after;
 use crate::rollout::api::Phase;
-pub use seen::{Live, Run, Seen};
+pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
 pub use space::{Record, Space, name_of, selector_of, space};
 
+/// Why there are none where the operator makes none, which stays so for as long as it runs.
+pub const OFF: &str = "PreviewsOff";
 /// Previews that a status lists.
 const SHOWN: usize = 50;
 /// How soon a namespace that is going is looked for again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Longest sentence about a preview.
 const MAX_MESSAGE: usize = 256;
-
-/// What previews are of.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The Environment.
-    pub key: &'a Key,
-    /// What people want.
-    pub spec: &'a Previews,
-    /// What is there.
-    pub seen: &'a Seen,
-}
-
-/// What is to be done, and what is shown.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outlook {
-    /// In order.
-    pub actions: Vec<Action>,
-    /// When to look again.
-    pub wake: Option<Timestamp>,
-    /// What is shown.
-    pub shown: Shown,
-}
-
-/// What is shown of previews.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Shown {
-    /// Each of them.
-    pub items: Vec<PreviewStatus>,
-    /// Whether all is well: a word and a sentence. Nothing where there are none to be.
-    pub said: Option<(bool, &'static str, String)>,
-}
 
 /// Decides what to do about previews.
 pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
@@ -85,7 +54,9 @@ pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
     };
     if let Some((reason, message)) = &of.seen.blocked {
         draft.said = Some((false, reason, message.clone()));
-        draft.items = draft.on_record();
+        if *reason != OFF {
+            draft.wake_at(later(draft.now, LOOK_AGAIN));
+        }
     } else {
         draft.close();
         draft.keep();
@@ -105,17 +76,6 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Where nothing may be done, what is there is shown as it is.
-    fn on_record(&self) -> BTreeMap<u64, PreviewStatus> {
-        let spaces = self.of.seen.spaces.iter();
-        let shown = spaces.map(|space| {
-            let text = "nothing is done about it now";
-            let item = self.item_of(space, PreviewPhase::Failed, text);
-            (space.number, item)
-        });
-        shown.collect()
-    }
-
     /// Lets go what is over. What was closed goes with care: a provider, or somebody who speaks for it, may be wrong about many.
     fn close(&mut self) {
         let seen = self.of.seen;

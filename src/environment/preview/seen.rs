@@ -1,11 +1,15 @@
-//! What one reconcile sees of previews. No I/O.
+//! What one reconcile sees of previews, and what comes of it. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::super::api::{PreviewStatus, Previews};
 use super::Space;
+use crate::model::action::Action;
+use crate::model::key::Key;
 use crate::release::api::ImageRef;
 use crate::rollout::api::Phase;
 
@@ -66,4 +70,35 @@ pub struct Live {
     pub phase: Phase,
     /// What it says.
     pub message: String,
+}
+
+/// What previews are of.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The Environment.
+    pub key: &'a Key,
+    /// What people want.
+    pub spec: &'a Previews,
+    /// What is there.
+    pub seen: &'a Seen,
+}
+
+/// What is to be done, and what is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outlook {
+    /// In order.
+    pub actions: Vec<Action>,
+    /// When to look again.
+    pub wake: Option<Timestamp>,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// What is shown of previews.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Shown {
+    /// Each of them.
+    pub items: Vec<PreviewStatus>,
+    /// Whether all is well: a word and a sentence. Nothing where there are none to be.
+    pub said: Option<(bool, &'static str, String)>,
 }

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::api::PreviewPhase::{Closing, Failed, Queued, Ready, Refused, Updating};
+use super::super::api::Previews;
 use super::orphan::sweep;
 use super::*;
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;

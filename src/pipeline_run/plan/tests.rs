@@ -4,6 +4,7 @@ mod ending;
 mod evidence;
 mod matrix;
 mod package;
+mod preview;
 mod publish;
 mod retry;
 mod sample;
