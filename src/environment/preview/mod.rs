@@ -255,12 +255,8 @@ impl<'a> Draft<'a> {
         if record == space.record {
             return self.state_of(space, &run.name);
         }
-        let is_first = !self.actions.iter().any(|action| {
-            let Action::Patch { .. } = action else {
-                return false;
-            };
-            true
-        });
+        let mut actions = self.actions.iter();
+        let is_first = !actions.any(|action| matches!(action, Action::Patch { .. }));
         if is_first {
             self.actions.extend(copies.into_iter().map(Action::Apply));
             self.actions.push(Action::Patch {
