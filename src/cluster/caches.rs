@@ -376,14 +376,20 @@ fn by_pipeline_ref(run: &PipelineRun) -> Vec<Parent> {
     }]
 }
 
-/// A run that takes part in a group hears of its Pipeline, which says whose turn it is.
+/// A run that takes part in a group hears of its Pipeline, which says whose turn it is; one that waits for its preview, of the
+/// Environment that makes it.
 fn awaited_by(run: &PipelineRun) -> Vec<Parent> {
     let status = run.status.as_ref();
     let is_open = |phase: Option<RunPhase>| !phase.unwrap_or_default().is_finished();
     let takes_part =
         status.is_some_and(|status| status.concurrency_group.is_some() && is_open(status.phase));
     let pipeline = takes_part.then_some(run.spec.pipeline_ref.name.as_str());
-    related(run, ObjectKind::Pipeline, pipeline)
+    let mut all = related(run, ObjectKind::Pipeline, pipeline);
+    let open = status.filter(|status| is_open(status.phase));
+    let preview = open.and_then(|status| status.preview.as_ref());
+    let environment = preview.map(|preview| preview.environment.as_str());
+    all.extend(related(run, ObjectKind::Environment, environment));
+    all
 }
 
 /// A Rollout hears of the Environment that it takes its images from, of the AnalysisTemplates that it names, and of what it

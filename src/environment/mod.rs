@@ -75,8 +75,7 @@ impl Kind for EnvironmentKind {
         observe::provider::providers(&mut seen, cluster).await?;
         observe::migration::guards(&mut seen, cluster).await?;
         if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
-            let found = observe::preview::previews(&seen.key, previews, cluster).await?;
-            seen.previews = Some(found);
+            seen.previews = Some(observe::preview::previews(&seen.key, previews, cluster).await);
         }
         Ok(seen)
     }

@@ -184,6 +184,10 @@ fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Pla
         plan.wake_at(at);
     }
     plan.progress.previews = outlook.shown;
+    if previews.blocked.is_some() {
+        // Nothing is known of them: they are shown as they were.
+        plan.progress.previews.items = seen.status.previews.clone();
+    }
     plan
 }
 

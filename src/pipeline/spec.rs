@@ -115,6 +115,12 @@ fn check_work(
             let problem = format!("a {} stage needs run: the script to run", stage.type_);
             problems.push(Invalid::new(path(".run"), problem));
         }
+    } else if stage.type_ == StageType::Preview {
+        if stage.preview.is_none() {
+            let problem =
+                "a Preview stage needs preview: the Environment whose preview it waits for";
+            problems.push(Invalid::new(path(".preview"), problem));
+        }
     } else if stage.type_ == StageType::Tag {
         check_tag(spec, stage, path, problems);
     } else if stage.type_ == StageType::Release {

@@ -343,6 +343,9 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<96>)]
     pub attestations: Vec<Attestation>,
+    /// The preview that its Preview stage waits for, or has waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<RunPreview>,
     /// Name of the Release that the run made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
@@ -391,6 +394,19 @@ pub struct PipelineRunStatus {
     /// Why the head of the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,
+}
+
+/// The preview of a run's pull request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPreview {
+    /// Name of the Environment that it is of.
+    #[schemars(transform = schema::name)]
+    pub environment: String,
+    /// Where it answers with the commit of the run; absent until it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<1024>)]
+    pub url: Option<String>,
 }
 
 closed_set! {

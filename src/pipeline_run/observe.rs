@@ -2,6 +2,7 @@
 //! Talks to the API server.
 
 mod job;
+mod preview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +77,7 @@ pub async fn observe(
         branch: Branch::default(),
         peers: Vec::new(),
         is_outrun: is_outrun(run, &pipeline_key, cluster),
+        previews: BTreeMap::new(),
         images: cluster.images().clone(),
         status,
         key,
@@ -93,6 +95,7 @@ pub async fn observe(
     if seen.status.started_at.is_none() {
         seen.flaky = flaky(&pipeline_key, cluster);
     }
+    seen.previews = preview::previews(&seen, cluster);
     seen.versioned = versioned(&seen, &pipeline_key, cluster);
     ask_outside(&mut seen, cluster).await?;
     Ok(seen)

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use super::api::{PipelineRunSpec, PipelineRunStatus, RunPhase};
 use super::definition;
 use crate::cluster::StageImages;
+use crate::environment::api::PreviewStatus;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline::api::PipelineSpec;
@@ -67,6 +68,8 @@ pub struct Observed {
     pub peers: Vec<Peer>,
     /// Whether there is a newer run of the same pull request, which has the word there.
     pub is_outrun: bool,
+    /// What Environments say of the preview of its pull request, by their names, where its stages wait for it.
+    pub previews: BTreeMap<String, PreviewSaid>,
     /// Images of stage pods.
     pub images: StageImages,
 }
@@ -93,6 +96,19 @@ pub struct Branch {
     pub had_failed: bool,
     /// Whether one that was made later has succeeded.
     pub has_recovered: bool,
+}
+
+/// What an Environment says of a preview.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PreviewSaid {
+    /// There is no such Environment.
+    Missing,
+    /// It has no previews of this Pipeline, or cannot make any: why.
+    Impossible(String),
+    /// Nothing yet.
+    Nothing,
+    /// This.
+    Status(Box<PreviewStatus>),
 }
 
 /// What somebody has said of whether a run may begin.

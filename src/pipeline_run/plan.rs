@@ -23,6 +23,7 @@ mod conclude;
 mod definition;
 mod made;
 mod notify;
+mod preview;
 mod retry;
 mod stage;
 mod stop;
@@ -484,6 +485,7 @@ const fn reason(kind: FailureKind) -> &'static str {
         FailureKind::Service => "ServiceFailed",
         FailureKind::Registry => "RegistryFailed",
         FailureKind::Publish => "PublishFailed",
+        FailureKind::Preview => "PreviewFailed",
         FailureKind::Isolation => "IsolationRefused",
         FailureKind::Platform => "PlatformUnsupported",
         FailureKind::Config => "ConfigurationFailed",

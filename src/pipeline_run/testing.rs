@@ -82,6 +82,7 @@ pub(crate) fn a_run() -> Observed {
         branch: Branch::default(),
         peers: Vec::new(),
         is_outrun: false,
+        previews: BTreeMap::new(),
         images: StageImages {
             runner: Some("registry.example/slipway/runner".into()),
             buildkit: Some("registry.example/slipway/buildkit".into()),

@@ -414,6 +414,7 @@ const fn own_failure(type_: StageType) -> FailureKind {
         StageType::Build => FailureKind::Build,
         StageType::Tag => FailureKind::Registry,
         StageType::Publish | StageType::Release => FailureKind::Publish,
+        StageType::Preview => FailureKind::Preview,
         // Nothing of people's runs in them.
         StageType::SBOM | StageType::Sign => FailureKind::Infra,
     }
@@ -450,6 +451,16 @@ pub fn ending(kind: FailureKind, message: impl Into<String>) -> Ending {
         flaky_tests: Vec::new(),
         reports: None,
         log_tail: None,
+    }
+}
+
+/// The end of something that went well and has nothing to tell.
+pub fn success() -> Ending {
+    Ending {
+        phase: StagePhase::Succeeded,
+        failure: None,
+        message: None,
+        ..ending(FailureKind::Infra, "")
     }
 }
 

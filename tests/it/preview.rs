@@ -78,8 +78,8 @@ impl<'a> Review<'a> {
         object["apiVersion"] = "slipway.dev/v1alpha1".into();
         object["kind"] = kind.into();
         let object = serde_json::from_value(object).unwrap();
-        let api = self.space.api(kind);
-        api.create(&PostParams::default(), &object).await.unwrap();
+        let (api, params) = (self.space.api(kind), PostParams::default());
+        api.create(&params, &object).await.unwrap();
     }
 
     async fn make<K>(&self, object: Value)

@@ -465,3 +465,33 @@ async fn what_deliveries_lose_is_found_by_polling() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_pull_request_that_is_closed_is_on_record_until_it_is_opened_again() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        set_token(space).await;
+        let sha = subject.push("Begin").await;
+        let operator = subject.operator_with(&kubeconfig_path(), LISTEN);
+        subject.create(&hooked(&json!({}))).await;
+        let sender = Sender::to(space, &operator).await;
+        let closed = async || {
+            let pipeline = space.api("Pipeline").get("api").await.unwrap();
+            let closed = pipeline.data.pointer("/status/closed/0/number").cloned();
+            closed.and_then(|number| number.as_u64())
+        };
+        let mut body = pull_request(&sha, "shop/api");
+        body["action"] = json!("closed");
+        // Only what is on record is taken.
+        sender.deliver("pull_request", &body).await;
+        assert_eq!(closed().await, Some(7));
+        sender.deliver("pull_request", &body).await;
+        assert_eq!(closed().await, Some(7));
+        sender
+            .deliver("pull_request", &pull_request(&sha, "shop/api"))
+            .await;
+        assert_eq!(closed().await, None);
+    })
+    .await;
+}

@@ -11,22 +11,28 @@ use super::super::preview::{self, Live, Run, Seen, Space};
 use crate::cluster::Cluster;
 use crate::cluster::caches::Caches;
 use crate::controller::ReconcileError;
+use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase};
+use crate::pipeline::api::StageType;
+use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
 use crate::release::api::ImageRef;
 
-/// Everything that a plan may need of previews.
-pub async fn previews(
-    key: &Key,
-    spec: &Previews,
-    cluster: &Cluster,
-) -> Result<Seen, ReconcileError> {
+/// Everything that a plan may need of previews. What cannot be read keeps nothing else of the Environment back.
+pub async fn previews(key: &Key, spec: &Previews, cluster: &Cluster) -> Seen {
+    let read = read(key, spec, cluster).await;
+    read.unwrap_or_else(|error| Seen {
+        blocked: Some(("PreviewsUnknown", chain(&error))),
+        ..Seen::default()
+    })
+}
+
+async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, ReconcileError> {
     if !cluster.makes_previews() {
         let text = "this operator makes no previews; set previews.enabled: true in the values of its chart";
         return Ok(Seen {
-            blocked: Some(("PreviewsOff", text.to_owned())),
+            blocked: Some((preview::OFF, text.to_owned())),
             ..Seen::default()
         });
     }
@@ -127,11 +133,16 @@ async fn templates(
     Ok(all)
 }
 
-/// A run whose images may be shown: it passed.
+/// A run whose images may be shown: it passed, or it waits for its preview. One that went on from there stays so, whatever
+/// becomes of it: what was shown is not taken back.
 fn read_run(run: &PipelineRun) -> Option<Run> {
     let pull_request = run.spec.trigger.pull_request.as_ref()?;
     let status = run.status.as_ref()?;
-    if status.phase != Some(RunPhase::Succeeded) {
+    let asks = status.stages.iter().any(|stage| {
+        let has_begun = matches!(stage.phase, StagePhase::Running | StagePhase::Succeeded);
+        stage.type_ == StageType::Preview && has_begun
+    });
+    if status.phase != Some(RunPhase::Succeeded) && !asks {
         return None;
     }
     let created = run.metadata.creation_timestamp.as_ref()?.0;

@@ -13,6 +13,7 @@
 
 pub mod copy;
 pub mod orphan;
+mod seen;
 mod space;
 
 #[cfg(test)]
@@ -22,114 +23,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Serialize;
-use serde_json::Value;
 
-use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus, Previews};
+use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
-use crate::model::key::Key;
 use crate::model::span::after;
-use crate::release::api::ImageRef;
 use crate::rollout::api::Phase;
+pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
 pub use space::{Record, Space, name_of, selector_of, space};
 
+/// Why there are none where the operator makes none, which stays so for as long as it runs.
+pub const OFF: &str = "PreviewsOff";
 /// Previews that a status lists.
 const SHOWN: usize = 50;
 /// How soon a namespace that is going is looked for again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Longest sentence about a preview.
 const MAX_MESSAGE: usize = 256;
-
-/// What one reconcile sees of previews.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
-    /// Why there can be none here: a word and a sentence.
-    pub blocked: Option<(&'static str, String)>,
-    /// Runs of pull requests whose images may be shown.
-    pub runs: Vec<Run>,
-    /// Pull requests that are over, and since when.
-    pub closed: BTreeMap<u64, Timestamp>,
-    /// Namespaces of previews of this Environment.
-    pub spaces: Vec<Space>,
-    /// Names that previews would have, and that others have taken.
-    pub taken: BTreeSet<String>,
-    /// Those of them that the operator does not watch.
-    pub unwatched: BTreeSet<String>,
-    /// What is copied, as the server has it.
-    pub templates: Vec<Value>,
-    /// Rollouts of previews, by namespace.
-    pub rollouts: BTreeMap<String, Vec<Live>>,
-}
-
-/// A run of a pull request that passed, or that waits for its preview.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// Its name.
-    pub name: String,
-    /// The pull request.
-    pub number: u64,
-    /// The commit.
-    pub sha: String,
-    /// Who brought it.
-    pub author: String,
-    /// Whether its commits are from another repository, or may be.
-    pub is_fork: bool,
-    /// Whether it waited for a person, and was approved.
-    pub is_approved: bool,
-    /// When it was started.
-    pub started_at: Timestamp,
-    /// When it ended, if it has.
-    pub finished_at: Option<Timestamp>,
-    /// Its images.
-    pub images: Vec<ImageRef>,
-}
-
-/// A Rollout in a preview.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// Its name.
-    pub name: String,
-    /// The run that it was copied for.
-    pub run: String,
-    /// Whether its status is about its present spec.
-    pub is_current: bool,
-    /// Where it is.
-    pub phase: Phase,
-    /// What it says.
-    pub message: String,
-}
-
-/// What previews are of.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The Environment.
-    pub key: &'a Key,
-    /// What people want.
-    pub spec: &'a Previews,
-    /// What is there.
-    pub seen: &'a Seen,
-}
-
-/// What is to be done, and what is shown.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outlook {
-    /// In order.
-    pub actions: Vec<Action>,
-    /// When to look again.
-    pub wake: Option<Timestamp>,
-    /// What is shown.
-    pub shown: Shown,
-}
-
-/// What is shown of previews.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Shown {
-    /// Each of them.
-    pub items: Vec<PreviewStatus>,
-    /// Whether all is well: a word and a sentence. Nothing where there are none to be.
-    pub said: Option<(bool, &'static str, String)>,
-}
 
 /// Decides what to do about previews.
 pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
@@ -144,7 +54,9 @@ pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
     };
     if let Some((reason, message)) = &of.seen.blocked {
         draft.said = Some((false, reason, message.clone()));
-        draft.items = draft.on_record();
+        if *reason != OFF {
+            draft.wake_at(later(draft.now, LOOK_AGAIN));
+        }
     } else {
         draft.close();
         draft.keep();
@@ -164,17 +76,6 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Where nothing may be done, what is there is shown as it is.
-    fn on_record(&self) -> BTreeMap<u64, PreviewStatus> {
-        let spaces = self.of.seen.spaces.iter();
-        let shown = spaces.map(|space| {
-            let text = "nothing is done about it now";
-            let item = self.item_of(space, PreviewPhase::Failed, text);
-            (space.number, item)
-        });
-        shown.collect()
-    }
-
     /// Lets go what is over. What was closed goes with care: a provider, or somebody who speaks for it, may be wrong about many.
     fn close(&mut self) {
         let seen = self.of.seen;
@@ -354,12 +255,8 @@ impl<'a> Draft<'a> {
         if record == space.record {
             return self.state_of(space, &run.name);
         }
-        let is_first = !self.actions.iter().any(|action| {
-            let Action::Patch { .. } = action else {
-                return false;
-            };
-            true
-        });
+        let mut actions = self.actions.iter();
+        let is_first = !actions.any(|action| matches!(action, Action::Patch { .. }));
         if is_first {
             self.actions.extend(copies.into_iter().map(Action::Apply));
             self.actions.push(Action::Patch {

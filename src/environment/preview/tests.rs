@@ -1,14 +1,17 @@
 //! Stories of previews, and what holds whatever is seen.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::api::PreviewPhase::{Closing, Failed, Queued, Ready, Refused, Updating};
+use super::super::api::Previews;
 use super::orphan::sweep;
 use super::*;
+use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
+use crate::release::api::ImageRef;
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 

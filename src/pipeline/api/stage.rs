@@ -91,6 +91,8 @@ closed_set! {
         Publish,
         /// Gives the commit its version in the repository, once everything has passed. At most once.
         Release,
+        /// Waits until the preview of its pull request answers. It has no pod.
+        Preview,
     }
 }
 
@@ -106,7 +108,9 @@ impl StageType {
             | Self::Migrate
             | Self::Publish
             | Self::Custom => true,
-            Self::Build | Self::SBOM | Self::Sign | Self::Tag | Self::Release => false,
+            Self::Build | Self::SBOM | Self::Sign | Self::Tag | Self::Release | Self::Preview => {
+                false
+            }
         }
     }
 
@@ -122,7 +126,10 @@ impl StageType {
 
     /// Whether its pod has the repository.
     pub const fn has_source(self) -> bool {
-        !matches!(self, Self::SBOM | Self::Sign | Self::Tag | Self::Release)
+        !matches!(
+            self,
+            Self::SBOM | Self::Sign | Self::Tag | Self::Release | Self::Preview
+        )
     }
 
     /// Whether what it does must never be done twice: no attempt is replaced, whatever became of it.
@@ -173,6 +180,10 @@ impl StageType {
      "a Release stage needs release and takes no run, build, image, matrix, reports or env: it runs nothing of yours"),
     ("self.type == 'Release' || !has(self.release)",
      "only a Release stage takes release: set type: Release"),
+    ("self.type != 'Preview' || (has(self.preview) && !has(self.run) && !has(self.build) && !has(self.image) && !has(self.matrix) && !has(self.reports) && !has(self.env) && !has(self.retry) && !has(self.always))",
+     "a Preview stage needs preview and takes no run, build, image, matrix, reports, env, retry or always: it has no pod"),
+    ("self.type == 'Preview' || !has(self.preview)",
+     "only a Preview stage takes preview: set type: Preview"),
     ("self.type != 'Publish' || !(has(self.matrix) || has(self.packages) || has(self.changes))",
      "a Publish stage hands out what others have made, once: it takes no matrix, packages or changes"),
 ]))]
@@ -181,7 +192,7 @@ pub struct Stage {
     #[schemars(transform = schema::name)]
     pub name: String,
     /// What the stage does: `Build` builds an image, `SBOM` lists what is in it, `Sign` signs it and `Tag` gives it its tags, both once
-    /// everything has passed; `Release` gives the commit its version in the repository, and `Publish` hands out what was made by a
+    /// everything has passed; `Preview` waits for the preview of its pull request; `Release` gives the commit its version in the repository, and `Publish` hands out what was made by a
     /// script, both after that; `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate` and `Custom`
     /// run a script, and say what a failure of it is called.
     #[serde(rename = "type")]
@@ -280,6 +291,18 @@ pub struct Stage {
     /// What is left in the repository. Only for `Release`. Example: `{changelog: CHANGELOG.md}`; `{}` for the tag alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Publication>,
+    /// Which preview is waited for. Only for `Preview`. Example: `{environment: review}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewWait>,
+}
+
+/// The preview that a stage waits for: that of the run's pull request in an Environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewWait {
+    /// Name of the Environment with `spec.previews`, in the same namespace. Example: `review`.
+    #[schemars(transform = schema::name)]
+    pub environment: String,
 }
 
 impl Stage {

@@ -42,6 +42,8 @@ closed_set! {
         Registry,
         /// What was made could not be handed out, or the version not be left in the repository.
         Publish,
+        /// The preview of the pull request does not answer.
+        Preview,
         /// The node does not allow what keeps a build apart from it.
         Isolation,
         /// The node cannot run programs of the platform that is built.
@@ -65,7 +67,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<63>)]
     pub cell: Option<String>,
-    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Publish`, `Isolation`, `Platform`, `Config` or `Definition`.
+    /// `Test`, `Lint`, `Scan`, `Benchmark`, `Smoke`, `Migrate`, `Script`, `Build`, `Gate`, `Infra`, `Timeout`, `OutOfMemory`, `Evicted`, `Clone`, `Service`, `Registry`, `Publish`, `Preview`, `Isolation`, `Platform`, `Config` or `Definition`.
     pub kind: FailureKind,
     /// What to do next, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -259,6 +259,7 @@ const fn is_own(kind: FailureKind) -> bool {
         | FailureKind::Clone
         | FailureKind::Registry
         | FailureKind::Publish
+        | FailureKind::Preview
         | FailureKind::Isolation
         | FailureKind::Platform
         | FailureKind::Config

@@ -135,6 +135,7 @@ impl Draft<'_> {
             let is_it = |stage: &StageStatus| maker == Some(&stage.name);
             stages.any(|stage| is_it(stage) && stage.phase == StagePhase::Succeeded)
         };
+        self.next.preview.clone_from(&origin.preview);
         let artifacts = origin.artifacts.iter();
         let artifacts = artifacts.filter(|artifact| is_done(&artifact.name));
         self.next.artifacts = artifacts.cloned().collect();

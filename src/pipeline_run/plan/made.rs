@@ -23,7 +23,8 @@ impl Draft<'_> {
                 ));
             }
         }
-        let is_about_images = !stage.type_.has_source() && stage.release.is_none();
+        let is_about_images =
+            !stage.type_.has_source() && stage.release.is_none() && stage.preview.is_none();
         if is_about_images && !render::has_subjects(spec, &self.next, stage) {
             let why = "not started, because the run has made nothing that it is about";
             return Some(why.to_owned());

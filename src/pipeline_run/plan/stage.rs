@@ -177,6 +177,10 @@ impl Draft<'_> {
             skip(status, SkipReason::Nothing, why);
             return;
         }
+        if stage.preview.is_some() {
+            self.begin_preview(stage, status);
+            return;
+        }
         status.phase = StagePhase::Running;
         if stage.has_cells() {
             let known = matrix::cells(stage);
@@ -252,6 +256,10 @@ impl Draft<'_> {
     }
 
     fn follow_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
+        if stage.preview.is_some() {
+            self.follow_preview(spec, stage, status);
+            return;
+        }
         if stage.has_cells() {
             self.follow_cells(spec, stage, status);
             return;
@@ -340,7 +348,7 @@ impl Draft<'_> {
     }
 
     /// Takes in how a part ended, for good.
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         part: Part<'_>,
         status: &mut StageStatus,

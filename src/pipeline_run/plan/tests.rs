@@ -6,6 +6,7 @@ mod evidence;
 mod matrix;
 mod notify;
 mod package;
+mod preview;
 mod publish;
 mod retry;
 mod sample;

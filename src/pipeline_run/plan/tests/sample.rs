@@ -118,7 +118,8 @@ fn report(spec: &PipelineSpec, stage: &Stage) -> StageReport {
         | StageType::Custom
         | StageType::Publish
         | StageType::Release
-        | StageType::Tag => {}
+        | StageType::Tag
+        | StageType::Preview => {}
     }
     report
 }

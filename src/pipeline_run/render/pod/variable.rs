@@ -153,6 +153,13 @@ fn some(
         ),
         ("SLIPWAY_TRIGGER", trigger.name.clone()),
         ("SLIPWAY_ENVIRONMENT", seen.spec.environment.clone()),
+        (
+            "SLIPWAY_PREVIEW_URL",
+            at.run
+                .preview
+                .as_ref()
+                .and_then(|preview| preview.url.clone()),
+        ),
         ("SLIPWAY_CELL", at.cell.map(|cell| cell.name.clone())),
         (
             "SLIPWAY_RUN_RESULT",
