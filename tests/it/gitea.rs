@@ -243,7 +243,7 @@ const CONTEXTS: [&str; 4] = [
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it() {
-    with_namespace(async |space| {
+    Box::pin(with_namespace(async |space| {
         let forge = Box::pin(Forge::new(space)).await;
         let subject = &forge.subject;
         let begin = forge.push("main", "chore: begin", Bump::None).await;
@@ -337,7 +337,7 @@ async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it
         .await;
         assert_eq!(counted(&operator, "started").await, 5);
         assert_eq!(runs(subject).await.len(), 6);
-    })
+    }))
     .await;
 }
 
