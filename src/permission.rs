@@ -127,6 +127,10 @@ pub const PREVIEW_PERMISSIONS: &[Permission] = &[
 ];
 
 /// What an operator does beyond what every operator does.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, and any of them can be on with any other"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extra {
     /// It copies Secrets.

@@ -186,7 +186,8 @@ fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Pla
     plan.progress.previews = outlook.shown;
     if previews.blocked.is_some() {
         // Nothing is known of them: they are shown as they were.
-        plan.progress.previews.items = seen.status.previews.clone();
+        let shown = &mut plan.progress.previews.items;
+        shown.clone_from(&seen.status.previews);
     }
     plan
 }

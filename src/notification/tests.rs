@@ -286,7 +286,8 @@ proptest! {
         let mut message = incident(Stage::Begins);
         message.title = format!("t {title}");
         message.message.clone_from(&text);
-        message.notes = notes.iter().map(|line| format!("- {line}\n")).collect();
+        let lines: Vec<String> = notes.iter().map(|line| format!("- {line}\n")).collect();
+        message.notes = lines.concat();
         message.facts.insert("reason", text.clone());
         message.facts.insert("incident", "i".repeat(128));
         message.thread = "x".repeat(400);

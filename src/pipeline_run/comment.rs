@@ -68,9 +68,7 @@ pub fn body(seen: &Observed, spec: &PipelineSpec, status: &PipelineRunStatus) ->
     }
     if !is_whole {
         let name = &seen.key.name;
-        body.push_str(&format!(
-            "\nThere is more: `kubectl slipway run describe {name}`\n"
-        ));
+        let _ = write!(body, "\nThere is more: `kubectl slipway run describe {name}`\n");
     }
     body
 }
@@ -136,7 +134,7 @@ fn gates(status: &PipelineRunStatus) -> Option<String> {
             GateResult::NoData => "has nothing to judge",
         };
         let why = gate.message.as_deref().unwrap_or("it does not hold");
-        part.push_str(&format!("- {} {verdict}: {}\n", gate.name, text(why)));
+        let _ = write!(part, "- {} {verdict}: {}\n", gate.name, text(why));
     }
     Some(part)
 }
@@ -151,7 +149,7 @@ fn tests(status: &PipelineRunStatus, all: Option<TestCounts>) -> Option<String> 
         (all.flaky, "flaky"),
     ] {
         if number > 0 {
-            part.push_str(&format!(", {number} {word}"));
+            let _ = write!(part, ", {number} {word}");
         }
     }
     part.push('\n');
@@ -184,10 +182,10 @@ fn coverage(scope: &Scope<'_>) -> Option<String> {
     let before = before.and_then(|before| before.coverage);
     if let Some(before) = before.as_ref().and_then(Coverage::line_percent) {
         let difference = lines - before;
-        part.push_str(&format!(" ({difference:+.2} since the newest Release)"));
+        let _ = write!(part, " ({difference:+.2} since the newest Release)");
     }
     if let Some(changed) = now.changed_percent() {
-        part.push_str(&format!(", {} % of the lines that changed", shown(changed)));
+        let _ = write!(part, ", {} % of the lines that changed", shown(changed));
     }
     part.push('\n');
     Some(part)
@@ -209,10 +207,8 @@ fn findings(scope: &Scope<'_>) -> Option<String> {
         let (counted, listed) = finding::news(set, known);
         let comma = if at == 0 { "" } else { ";" };
         let what = set.category.as_str().to_lowercase();
-        part.push_str(&format!(
-            "{comma} {what}, {}",
-            finding::measured(&counted, false)
-        ));
+        let _ = write!(part, "{comma} {what}, {}",
+            finding::measured(&counted, false));
         lines.extend(listed.into_iter().map(|found| {
             let word = finding::word(found.severity);
             format!("- {word}: {}\n", text(&finding::words(found)))

@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::git::object::tests::{answer, id_of, line};
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the shell hands it on")]
     fn reply(type_: ObjectType, content: &[u8]) -> Result<Reply, String> {
         let body = answer(type_, content, 4000);
         Ok(Reply { status: 200, body })

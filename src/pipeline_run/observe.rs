@@ -82,23 +82,28 @@ pub async fn observe(
         status,
         key,
     };
+    look_around(&mut seen, &pipeline_key, cluster);
+    ask_outside(&mut seen, cluster).await?;
+    Ok(seen)
+}
+
+/// Adds what is of other objects, each where a plan may need it.
+fn look_around(seen: &mut Observed, pipeline_key: &Key, cluster: &Cluster) {
     let pipeline = seen.pipeline.as_ref();
     if pipeline.is_some_and(|pipeline| pipeline.spec.concurrency.is_some())
         && !seen.status.phase.unwrap_or_default().is_finished()
     {
-        seen.peers = peers(&seen.key, &pipeline_key, cluster);
+        seen.peers = peers(&seen.key, pipeline_key, cluster);
     }
-    if notify::may_tell(&seen) {
-        seen.branch = branch(&seen, &pipeline_key, cluster);
+    if notify::may_tell(seen) {
+        seen.branch = branch(seen, pipeline_key, cluster);
     }
     // Once a run has begun, what is in quarantine is on record.
     if seen.status.started_at.is_none() {
-        seen.flaky = flaky(&pipeline_key, cluster);
+        seen.flaky = flaky(pipeline_key, cluster);
     }
-    seen.previews = preview::previews(&seen, cluster);
-    seen.versioned = versioned(&seen, &pipeline_key, cluster);
-    ask_outside(&mut seen, cluster).await?;
-    Ok(seen)
+    seen.previews = preview::previews(seen, cluster);
+    seen.versioned = versioned(seen, pipeline_key, cluster);
 }
 
 /// What is not in the caches: it is read only where a plan may need it.

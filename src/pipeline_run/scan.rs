@@ -131,7 +131,9 @@ mod tests {
 
     fn set(category: FindingCategory, found: &[Found<'_>]) -> FindingSet {
         let mut set = FindingSet::none(category);
-        found.iter().for_each(|found| set.push(found));
+        for found in found {
+            set.push(found);
+        }
         set.settled()
     }
 

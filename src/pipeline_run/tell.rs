@@ -75,8 +75,8 @@ fn of_run(status: &PipelineRunStatus, context: String) -> CommitStatus {
 }
 
 fn of_stage(stage: &StageStatus, context: String) -> CommitStatus {
-    let (state, description) = said_of(stage);
-    told(context, state, description)
+    let (verdict, description) = said_of(stage);
+    told(context, verdict, description)
 }
 
 /// What there is to say of a stage. What goes on in it is not told.

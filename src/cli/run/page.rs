@@ -87,7 +87,7 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<Vec<String>> {
         format!("{passed} of {total} passed, {flaky} of them flaky")
     });
     let covered = coverage(status).and_then(|coverage| coverage.line_percent());
-    let made = status.artifacts.iter().map(|artifact| artifact.pinned());
+    let made = status.artifacts.iter().map(Artifact::pinned);
     let made: Vec<String> = made.collect();
     let all = [
         ("Pipeline", Some(run.spec.pipeline_ref.name.clone())),
@@ -136,11 +136,11 @@ fn table(page: &mut String, heading: &str, rows: &[Vec<String>]) {
     // Writing to a text does not fail.
     let _ = write!(page, "<h2>{heading}</h2>\n<table>\n");
     for row in rows {
-        let cells: String = row
-            .iter()
-            .map(|cell| format!("<td>{}</td>", escaped(cell)))
-            .collect();
-        let _ = writeln!(page, "<tr>{cells}</tr>");
+        page.push_str("<tr>");
+        for cell in row {
+            let _ = write!(page, "<td>{}</td>", escaped(cell));
+        }
+        page.push_str("</tr>\n");
     }
     page.push_str("</table>\n");
 }

@@ -126,7 +126,9 @@ async fn templates(
         all.extend(listed.iter().map(|object| {
             let mut value = serde_json::to_value(object).unwrap_or_default();
             // Items of a list do not say what they are.
-            value["kind"] = kind.kind().into();
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("kind".to_owned(), kind.kind().into());
+            }
             value
         }));
     }

@@ -161,15 +161,12 @@ impl<'a> Draft<'a> {
     }
 
     fn admit(&mut self, run: &Run, place: usize) {
-        let (phase, text) = match self.hindrance(run, place) {
-            Some(hindrance) => hindrance,
-            None => {
-                let made = space(self.of.key, run.number, &self.record(run, None));
-                self.actions.push(Action::Create(made));
-                let text = "its namespace is made".to_owned();
-                (PreviewPhase::Updating, text)
-            }
-        };
+        let (phase, text) = self.hindrance(run, place).unwrap_or_else(|| {
+            let made = space(self.of.key, run.number, &self.record(run, None));
+            self.actions.push(Action::Create(made));
+            let text = "its namespace is made".to_owned();
+            (PreviewPhase::Updating, text)
+        });
         if phase == PreviewPhase::Queued {
             self.wake_at(self.stays_until(run));
         }

@@ -85,7 +85,8 @@ pub fn space(environment: &Key, number: u64, record: &Record) -> Manifest {
     ];
     let key = Key::new("", name_of(environment, number));
     let mut manifest = Manifest::new(ObjectKind::Namespace, key, &labels, None, json!({}));
-    if let Some(metadata) = manifest.body["metadata"].as_object_mut() {
+    let metadata = manifest.body.get_mut("metadata");
+    if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
         metadata.remove("namespace");
     }
     manifest.annotated(&[

@@ -478,11 +478,13 @@ fn orphans_go_a_few_at_a_time_and_only_where_environments_could_be_listed() {
     assert_eq!(sweep(&spaces, &environments).len(), 5);
     environments.insert(environment(), false);
     assert_eq!(sweep(&spaces, &environments).len(), 5);
-    spaces.iter_mut().for_each(|space| space.record.keep = true);
+    for space in &mut spaces {
+        space.record.keep = true;
+    }
     assert_eq!(sweep(&spaces, &environments), []);
-    spaces
-        .iter_mut()
-        .for_each(|space| space.record.keep = false);
+    for space in &mut spaces {
+        space.record.keep = false;
+    }
     environments.insert(environment(), true);
     assert_eq!(sweep(&spaces, &environments), []);
 }

@@ -30,7 +30,9 @@ fn found<'a>(id: &'a str, text: &'a str, severity: Severity) -> Found<'a> {
 
 fn reports(all: &[Found<'_>], covered: u32) -> ReportSummary {
     let mut set = crate::pipeline_run::api::FindingSet::none(FindingCategory::Code);
-    all.iter().for_each(|found| set.push(found));
+    for found in all {
+        set.push(found);
+    }
     ReportSummary {
         coverage: serde_json::from_value(
             json!({"lines": 200, "coveredLines": covered, "branches": 0, "coveredBranches": 0,

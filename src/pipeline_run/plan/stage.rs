@@ -153,11 +153,10 @@ impl Draft<'_> {
             return;
         }
         match self.is_wanted(spec, stage) {
-            Ok(true) => {}
+            Ok(true) => self.start_stage(spec, stage, status),
             Ok(false) => {
                 let why = "not started, because its condition (when) does not hold".to_owned();
                 skip(status, SkipReason::When, why);
-                return;
             }
             Err(problem) => {
                 let message = format!("its condition (when) cannot be told: {problem}");
@@ -170,9 +169,12 @@ impl Draft<'_> {
                 let mut whole = cells::of_stage(status);
                 self.take_in(part, status, &mut whole, ending);
                 cells::set(status, whole);
-                return;
             }
         }
+    }
+
+    /// Starts a stage whose turn it is.
+    fn start_stage(&mut self, spec: &PipelineSpec, stage: &Stage, status: &mut StageStatus) {
         if let Some(why) = self.lacks(spec, stage) {
             skip(status, SkipReason::Nothing, why);
             return;
