@@ -77,17 +77,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         releases,
         sets: Sets::default(),
         decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
-        rollouts: spec
-            .rollouts
-            .iter()
-            .map(|rollout| Bound {
-                name: rollout.name.clone(),
-                state: caches
-                    .rollouts
-                    .get(&Key::new(key.namespace.clone(), rollout.name.clone()))
-                    .map(|rollout| read_rollout(&rollout, &key.name)),
-            })
-            .collect(),
+        rollouts: bound(caches, &key, &spec),
         checks: checks(caches, &key),
         runner: None,
         answers: Answers::new(),
@@ -404,6 +394,17 @@ fn decisions<'a>(
     });
     let all: Vec<_> = own.into_iter().chain(theirs).collect();
     Act::read_all(all.iter().map(AsRef::as_ref))
+}
+
+fn bound(caches: &Caches, of: &Key, spec: &EnvironmentSpec) -> Vec<Bound> {
+    let rollouts = spec.rollouts.iter().map(|rollout| Bound {
+        name: rollout.name.clone(),
+        state: caches
+            .rollouts
+            .get(&Key::new(of.namespace.clone(), rollout.name.clone()))
+            .map(|rollout| read_rollout(&rollout, &of.name)),
+    });
+    rollouts.collect()
 }
 
 fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {

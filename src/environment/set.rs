@@ -282,8 +282,7 @@ fn united(name: &str, set: &Set, all: &[Arc<Release>]) -> Result<Option<Release>
         let mut all = all.iter();
         all.find(|release| release.name_any() == member.release)
     });
-    let members: Option<Vec<&Arc<Release>>> = members.collect();
-    let Some(members) = members else {
+    let Some(members) = members.collect::<Option<Vec<&Arc<Release>>>>() else {
         return Ok(None);
     };
     let mut images: BTreeMap<&str, _> = BTreeMap::new();

@@ -92,12 +92,11 @@ impl<'a> Draft<'a> {
         let interval = SignedDuration::try_from(rule.interval()).unwrap_or(SignedDuration::MAX);
         let answer = self.seen.answers.get(&key);
         let due = answer.map(|answer| answer.at.checked_add(interval).unwrap_or(Timestamp::MAX));
-        match due.filter(|due| *due > self.now) {
-            Some(due) => gates.ask_again(due),
-            None => {
-                let request = request();
-                gates.questions.push(Action::Fetch { key, request });
-            }
+        if let Some(due) = due.filter(|due| *due > self.now) {
+            gates.ask_again(due);
+        } else {
+            let request = request();
+            gates.questions.push(Action::Fetch { key, request });
         }
         answer.map(|answer| &answer.reply)
     }
