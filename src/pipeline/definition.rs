@@ -23,6 +23,12 @@ use crate::model::invalid::Invalid;
 pub const PATH: [&str; 2] = [".slipway", "pipeline.yaml"];
 /// Largest file that is taken, in bytes.
 pub const MAX_TEXT: usize = 32 << 10;
+/// Values in the file, those that aliases stand for included.
+const MAX_NODES: usize = 8192;
+/// Entries of one list, the most that a Pipeline may have of any.
+const MAX_ENTRIES: usize = 32;
+/// Aliases in the file.
+const MAX_ALIASES: usize = 64;
 /// Mistakes that are told at the same time.
 const MOST_TOLD: usize = 5;
 /// Longest message of one mistake.
@@ -109,10 +115,21 @@ fn parse(text: &str) -> Result<File, String> {
         let size = MAX_TEXT >> 10;
         return Err(said(None, format!("is larger than {size} KiB")));
     }
-    let options = serde_saphyr::options! { with_snippet: false };
+    // What is written once may be named many times: checking it all must not take long.
+    let budget = serde_saphyr::budget! { max_nodes: MAX_NODES, max_aliases: MAX_ALIASES };
+    let options = serde_saphyr::options! { budget: budget, with_snippet: false };
     let file: Result<Option<File>, _> = serde_saphyr::from_str_with_options(text, options);
     match file {
-        Ok(file) => Ok(file.unwrap_or_default()),
+        Ok(file) => {
+            let file = file.unwrap_or_default();
+            for (name, items) in file.lists() {
+                if let Some(item) = items.get(MAX_ENTRIES) {
+                    let message = format!("{name}: more than {MAX_ENTRIES} entries");
+                    return Err(said(Some(item.referenced), message));
+                }
+            }
+            Ok(file)
+        }
         Err(error) => {
             let mut message = error.to_string().replace('\n', " ");
             if message.contains("unknown field") {

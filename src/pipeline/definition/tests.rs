@@ -240,3 +240,18 @@ fn bounds_that_are_no_quantities_are_told() {
     let spec = pipeline(&json!({"maxResources": {"cpu": "many"}}));
     assert!(spec::problems(&spec)[0].path.ends_with("maxResources.cpu"));
 }
+
+/// Names for names for names: 4 KiB that would be millions of stages.
+#[test]
+fn a_file_that_would_be_endless_is_refused_at_once() {
+    let mut text = String::from("stages:\n- &a0 {name: a, type: Test, image: a, run: b}\n");
+    for level in 1..8 {
+        let below = format!("*a{}, ", level - 1).repeat(8);
+        text += &format!("- &a{level} [{below}]\n");
+    }
+    assert!(merged(&pipeline(&json!({})), Some(&text)).is_err());
+    let deep = format!("stages: {}{}", "[".repeat(9000), "]".repeat(9000));
+    assert!(merged(&pipeline(&json!({})), Some(&deep)).is_err());
+    let many = format!("stages: [{}]\n", "{}, ".repeat(40));
+    assert!(refusal(&json!({}), &many).contains("more than 32 entries"));
+}
