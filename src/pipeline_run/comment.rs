@@ -3,6 +3,8 @@
 //! What people's code, commits and reports say is text from outside: it is written so that it stays text where it is shown. It
 //! becomes no link, no image, no HTML, no row of a table, calls nobody, and is on one line, so that nothing of it begins one.
 
+use std::fmt::Write;
+
 use super::api::{
     Artifact, ArtifactKind, Coverage, GateResult, PipelineRunStatus, RunPhase, StageStatus,
     TestCounts,
@@ -68,7 +70,10 @@ pub fn body(seen: &Observed, spec: &PipelineSpec, status: &PipelineRunStatus) ->
     }
     if !is_whole {
         let name = &seen.key.name;
-        let _ = write!(body, "\nThere is more: `kubectl slipway run describe {name}`\n");
+        let _ = write!(
+            body,
+            "\nThere is more: `kubectl slipway run describe {name}`\n"
+        );
     }
     body
 }
@@ -207,8 +212,11 @@ fn findings(scope: &Scope<'_>) -> Option<String> {
         let (counted, listed) = finding::news(set, known);
         let comma = if at == 0 { "" } else { ";" };
         let what = set.category.as_str().to_lowercase();
-        let _ = write!(part, "{comma} {what}, {}",
-            finding::measured(&counted, false));
+        let _ = write!(
+            part,
+            "{comma} {what}, {}",
+            finding::measured(&counted, false)
+        );
         lines.extend(listed.into_iter().map(|found| {
             let word = finding::word(found.severity);
             format!("- {word}: {}\n", text(&finding::words(found)))

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use crate::gate::coverage::shown;
 use crate::gate::{Evidence, finding};
-use crate::pipeline_run::api::{Coverage, PipelineRun, PipelineRunStatus};
+use crate::pipeline_run::api::{Artifact, Coverage, PipelineRun, PipelineRunStatus};
 
 /// Looks of the page.
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
