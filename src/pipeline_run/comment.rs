@@ -57,6 +57,7 @@ pub fn body(seen: &Observed, spec: &PipelineSpec, status: &PipelineRunStatus) ->
         coverage(&scope),
         findings(&scope),
         artifacts(status),
+        preview(status),
         news(seen, spec, status),
     ];
     let mut is_whole = true;
@@ -139,7 +140,7 @@ fn gates(status: &PipelineRunStatus) -> Option<String> {
             GateResult::NoData => "has nothing to judge",
         };
         let why = gate.message.as_deref().unwrap_or("it does not hold");
-        let _ = write!(part, "- {} {verdict}: {}\n", gate.name, text(why));
+        let _ = writeln!(part, "- {} {verdict}: {}", gate.name, text(why));
     }
     Some(part)
 }
@@ -225,6 +226,12 @@ fn findings(scope: &Scope<'_>) -> Option<String> {
     part.push('\n');
     part.extend(lines.into_iter().take(NAMED));
     Some(part)
+}
+
+/// The URL is of the Environment's own words.
+fn preview(status: &PipelineRunStatus) -> Option<String> {
+    let url = status.preview.as_ref()?.url.as_ref()?;
+    Some(format!("**Preview**: {url}\n"))
 }
 
 fn artifacts(status: &PipelineRunStatus) -> Option<String> {

@@ -175,10 +175,6 @@ impl Forge {
     }
 
     /// The robot has written one comment on a pull request, and it is about the newest commit.
-    #[expect(
-        dead_code,
-        reason = "nothing comments on pull requests yet; the story of this file calls it when something does"
-    )]
     async fn has_one_comment_about(&self, pull: u64, newest: &str) {
         let short = &newest[..10];
         wait_for("one comment about the newest commit", SOON, async || {
@@ -293,6 +289,7 @@ async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it
             (number, Some("main"), false)
         );
         assert_eq!(forge.shown(&first).await, all(&CONTEXTS, "success"));
+        forge.has_one_comment_about(number, &first).await;
         subject.tests(&tested(12, 2));
         let broken = forge.push("greet", "feat: greet nobody", Bump::Minor).await;
         let (_, status) = forge.ended(TriggerKind::PullRequest, &broken).await;
@@ -308,6 +305,7 @@ async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it
         let (_, status) = forge.ended(TriggerKind::PullRequest, &newest).await;
         assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
         assert!(status.release.is_none(), "pull requests make no Release");
+        forge.has_one_comment_about(number, &newest).await;
         assert_eq!(forge.shown(&newest).await, all(&CONTEXTS, "success"));
 
         // The merge, a version, and its tag.

@@ -32,7 +32,7 @@ impl<'a> Review<'a> {
         let pipeline = json!({
             "metadata": {"name": "api"},
             "spec": {
-                "source": {"git": {"url": "http://127.0.0.1:1/shop/api.git"}},
+                "source": {"git": {"url": "http://127.0.0.1:1/shop/api.git", "insecure": true}},
                 "stages": [{"name": "unit", "type": "Test", "image": "a", "run": "true"}],
             },
         });

@@ -72,7 +72,7 @@ impl<'a> Draft<'a> {
                     return Said::Unknown(truncate(&refusal.message, MAX_PROBLEM).to_owned());
                 }
             };
-            let is_last = read.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+            let is_last = read.len() < PAGE;
             found.extend(read);
             if is_last || lacking(statuses, &found).next().is_none() {
                 break;

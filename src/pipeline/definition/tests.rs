@@ -247,7 +247,8 @@ fn a_file_that_would_be_endless_is_refused_at_once() {
     let mut text = String::from("stages:\n- &a0 {name: a, type: Test, image: a, run: b}\n");
     for level in 1..8 {
         let below = format!("*a{}, ", level - 1).repeat(8);
-        text += &format!("- &a{level} [{below}]\n");
+        let line = format!("- &a{level} [{below}]\n");
+        text.push_str(&line);
     }
     assert!(merged(&pipeline(&json!({})), Some(&text)).is_err());
     let deep = format!("stages: {}{}", "[".repeat(9000), "]".repeat(9000));

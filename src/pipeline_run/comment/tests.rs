@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::pipeline::testing::{self as pipeline, NOW, sha};
 use crate::pipeline_run::api::{
-    FailedTest, FindingCategory, GateVerdict, ReportSummary, Severity, StagePhase,
+    FailedTest, FindingCategory, GateVerdict, ReportSummary, RunPreview, Severity, StagePhase,
 };
 use crate::pipeline_run::testing::{a_run, commit, digest};
 use crate::release::api::Release;
@@ -105,6 +105,10 @@ fn eventful(name: &str, said: &str) -> (Observed, PipelineSpec, PipelineRunStatu
         commit: Some(commit('a')),
         changes: vec![change],
         bump: Some(crate::pipeline_run::api::Bump::Minor),
+        preview: Some(RunPreview {
+            environment: "review".into(),
+            url: Some("https://pr-7.preview.example.com".into()),
+        }),
         ..PipelineRunStatus::default()
     };
     (seen, spec, status)
