@@ -27,7 +27,7 @@ use shop::{Shop, after, condition, status_of, steps, told};
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_release_goes_to_staging_by_itself_and_to_production_once_somebody_has_approved() {
-    with_namespace(async |space| {
+    Box::pin(with_namespace(async |space| {
         let shop = Shop::staging_and_production(space).await;
         let _operator = shop.operator();
         shop.until_says("staging", "no Release has succeeded here yet")
@@ -124,7 +124,7 @@ async fn a_release_goes_to_staging_by_itself_and_to_production_once_somebody_has
                 rollout.name_any()
             );
         }
-    })
+    }))
     .await;
 }
 

@@ -320,10 +320,10 @@ async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it
         assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
         let released = subject.releases.get(&status.release.unwrap()).await;
         let released = released.unwrap().spec;
-        assert_eq!(released.version.as_deref(), Some("1.0.0"));
+        assert_eq!(released.version.as_deref(), Some("1.1.0"));
         assert_eq!(released.commit.sha, newest);
         forge.release(&run.name_any()).await;
-        let tag = forge.get("tags/v1.0.0").await;
+        let tag = forge.get("tags/v1.1.0").await;
         assert_eq!(tag["commit"]["sha"], newest, "{tag}");
         assert!(tag["message"].as_str().unwrap().contains("- greet all ("));
         assert_eq!(forge.shown(&newest).await, all(&CONTEXTS, "success"));
