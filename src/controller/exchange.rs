@@ -1,6 +1,7 @@
 //! Requests under way. They outlive the reconcile that sent them, so that a server that hangs holds up neither its worker
 //! nor a change of its object: the reconcile waits for a moment, goes, and is called again by the answer. A plan that asks
-//! the same again is given the answer; what no plan asks for any more is dropped. No I/O of its own.
+//! the same again is given the answer. What no plan asks for any more is dropped, unless it tells somebody something: that goes
+//! on while a plan has other things to do, for cut off it may have arrived or not. No I/O of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::queue::Queue;
+use crate::model::access::Purpose;
 use crate::model::action::{Reply, Request};
 use crate::model::key::Key;
 
@@ -34,6 +36,27 @@ struct Exchange {
     answer: watch::Receiver<Option<Answer>>,
     is_left: Arc<AtomicBool>,
     _task: AbortOnDropHandle<()>,
+}
+
+impl Exchange {
+    /// Whether the answer is there, or is to come.
+    fn is_good(&self) -> bool {
+        self.answer.has_changed().is_ok() || self.answer.borrow().is_some()
+    }
+
+    /// Whether it tells somebody something, and that has not been answered yet.
+    fn is_telling(&self) -> bool {
+        let is_open = self.answer.has_changed().is_ok() && self.answer.borrow().is_none();
+        is_open && tells(&self.request)
+    }
+}
+
+/// Whether a request tells somebody something. Questions about metrics are no news to anybody, whatever their method.
+fn tells(request: &Request) -> bool {
+    let mut access = request.access.iter();
+    let is_measured = access.any(|access| access.purpose == Purpose::Metrics);
+    let is_post = request.method != "GET" && !is_measured;
+    request.mail.is_some() || request.kept.is_some() || is_post
 }
 
 impl Exchanges {
@@ -65,18 +88,24 @@ impl Exchanges {
         }
         let names = requests.iter().map(|(name, _)| *name);
         names
-            .filter_map(|name| Some((name.clone(), self.taken(queue, key, name)?)))
+            .zip(requests.iter().map(|(_, request)| *request))
+            .filter_map(|question| Some((question.0.clone(), self.taken(queue, key, question)?)))
             .collect()
     }
 
-    /// Drops the requests of an object that are not among these.
+    /// Drops all requests of an object that is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.under_way().remove(key);
+    }
+
+    /// Drops the requests of an object that are not among these, but for what tells somebody something.
     pub(super) fn keep<'a>(&self, key: &Key, names: impl Iterator<Item = &'a String>) {
         let mut under_way = self.under_way();
         let Some(own) = under_way.get_mut(key) else {
             return;
         };
         let names: Vec<&String> = names.collect();
-        own.retain(|name, _| names.contains(&name));
+        own.retain(|name, exchange| names.contains(&name) || tells(&exchange.request));
         if own.is_empty() {
             under_way.remove(key);
         }
@@ -95,9 +124,9 @@ impl Exchanges {
         let mut under_way = self.under_way();
         let own = under_way.entry(key.clone()).or_default();
         if let Some(known) = own.get(*name)
-            && known.request == **request
-            && (known.answer.has_changed().is_ok() || known.answer.borrow().is_some())
+            && (known.is_telling() || known.request == **request && known.is_good())
         {
+            // If it tells something else, that is told first.
             return known.answer.clone();
         }
         let (answered, answer) = watch::channel(None);
@@ -124,8 +153,14 @@ impl Exchanges {
         answer
     }
 
-    /// The answer, if it is there. If not, it calls for another look when it comes.
-    fn taken(&self, queue: &Queue, key: &Key, name: &str) -> Option<Answer> {
+    /// The answer, if it is there. If not, it calls for another look when it comes. That to another request is none, and lets
+    /// this one be sent.
+    fn taken(
+        &self,
+        queue: &Queue,
+        key: &Key,
+        (name, request): (&String, &Request),
+    ) -> Option<Answer> {
         let mut under_way = self.under_way();
         let own = under_way.get_mut(key)?;
         let exchange = own.get(name)?;
@@ -141,11 +176,15 @@ impl Exchanges {
                 return None;
             }
         }
+        let is_own = exchange.request == *request;
         own.remove(name);
         if own.is_empty() {
             under_way.remove(key);
         }
-        answer
+        if !is_own {
+            queue.add(key.clone());
+        }
+        answer.filter(|_| is_own)
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Key, BTreeMap<String, Exchange>>> {
@@ -288,6 +327,61 @@ mod tests {
             assert_eq!(answers, []);
         }
         assert_eq!(server.asked(), 2);
+        exchanges.keep(&key(), [].iter());
+        assert!(exchanges.under_way().is_empty());
+    }
+
+    fn message(text: &str) -> Request {
+        let (url, text) = ("http://a".to_owned(), text.to_owned());
+        Request::post(url, "text/plain", text, Duration::from_secs(5))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_tells_somebody_goes_on_while_a_plan_does_other_things() {
+        let (server, exchanges, queue) = (Server::default(), Exchanges::default(), working().await);
+        let (name, request) = ("a".to_owned(), message("it failed"));
+        let send = server.after(Duration::from_secs(4));
+        let question = [(&name, &request)];
+        assert_eq!(exchanges.ask(&queue, &key(), &question, &send).await, []);
+        exchanges.keep(&key(), [].iter());
+        queue.done(&key());
+        assert_eq!(queue.next().await, key(), "its answer calls");
+        exchanges.keep(&key(), [].iter());
+        let answers = exchanges.ask(&queue, &key(), &question, &send).await;
+        assert_eq!((answers.len(), server.asked()), (1, 1));
+        exchanges.ask(&queue, &key(), &question, &send).await;
+        exchanges.forget(&key());
+        assert!(exchanges.under_way().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_text_waits_for_the_one_that_is_being_told() {
+        let (server, exchanges, queue) = (Server::default(), Exchanges::default(), working().await);
+        let (name, first, second) = ("a".to_owned(), message("begun"), message("over"));
+        let send = server.after(Duration::from_millis(1500));
+        let begun = [(&name, &first)];
+        assert_eq!(exchanges.ask(&queue, &key(), &begun, &send).await, []);
+        let over = [(&name, &second)];
+        let answers = exchanges.ask(&queue, &key(), &over, &send).await;
+        assert_eq!((answers.len(), server.asked()), (0, 1), "of the first");
+        queue.done(&key());
+        assert_eq!(queue.next().await, key());
+        let answers = exchanges.ask(&queue, &key(), &over, &send).await;
+        assert_eq!((answers.len(), server.asked()), (0, 2));
+        queue.done(&key());
+        assert_eq!(queue.next().await, key());
+        let answers = exchanges.ask(&queue, &key(), &over, &send).await;
+        assert_eq!((answers.len(), server.asked()), (1, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_measurement_that_is_not_asked_for_any_more_is_dropped() {
+        let (server, exchanges, queue) = (Server::default(), Exchanges::default(), working().await);
+        let (name, mut request) = ("a".to_owned(), message("query"));
+        request.access = Some(Box::default());
+        let send = server.after(Duration::from_secs(4));
+        let question = [(&name, &request)];
+        assert_eq!(exchanges.ask(&queue, &key(), &question, &send).await, []);
         exchanges.keep(&key(), [].iter());
         assert!(exchanges.under_way().is_empty());
     }

@@ -312,7 +312,7 @@ impl<K: Kind> Worker<K> {
                     .remove(key);
                 self.cluster.asked.forget(K::KIND, key);
                 self.pace.settled(key);
-                self.exchanges.keep(key, std::iter::empty());
+                self.exchanges.forget(key);
                 return Ok(Next::Gone);
             };
             match self.pass(object, answered.take()).await? {

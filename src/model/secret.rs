@@ -35,7 +35,12 @@ pub fn stands_in(text: &str) -> bool {
 
 /// A text from outside in which no placeholder stands: nothing of a Secret is ever put into it.
 pub fn disarmed(text: &str) -> String {
-    text.replace(MARK, "~secret ~")
+    let mut text = text.to_owned();
+    // The end of one may be the beginning of the next.
+    while stands_in(&text) {
+        text = text.replace(MARK, "~secret ~");
+    }
+    text
 }
 
 impl SecretKey {
@@ -65,5 +70,12 @@ mod tests {
         assert_eq!(text, "~secret~api-keys~datadog.app_key~");
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
         assert!(text.chars().all(is_plain));
+    }
+
+    #[test]
+    fn no_placeholder_is_left_in_a_text_from_outside() {
+        assert_eq!(disarmed("~secret~pd~key~"), "~secret ~pd~key~");
+        let chained = disarmed("~secret~secret~secret~pd~key~");
+        assert_eq!(chained, "~secret ~secret ~secret ~pd~key~");
     }
 }

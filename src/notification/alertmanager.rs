@@ -6,17 +6,20 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::api::{AlertReceiver, Severity};
 use super::text::Style;
 use super::{Message, Stage, TIMEOUT};
+use crate::git::refs;
 use crate::metric::provider::{Credentials, connected};
 use crate::model::access::Purpose;
 use crate::model::action::Request;
 
 /// How long an alert fires that nobody ends.
-const FIRES_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+const FIRES_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// By how much the clock of an Alertmanager may be late: an alert that ends only later is not over for it.
+const LATE: SignedDuration = SignedDuration::from_mins(1);
 /// Name of the alert of an Environment.
 const INCIDENT: &str = "SlipwayIncident";
 /// Name of the alert of a Pipeline.
@@ -32,7 +35,10 @@ const MAX_ANNOTATION: usize = 2000;
 pub fn request(receiver: &AlertReceiver, message: &Message, namespace: &str) -> Request {
     let url = format!("{}/api/v2/alerts", receiver.address.trim_end_matches('/'));
     let ends = match message.stage {
-        Stage::Ends => message.at,
+        Stage::Ends => {
+            let at = message.at.checked_sub(LATE).unwrap_or(message.at);
+            at.max(message.since)
+        }
         Stage::Begins | Stage::News => message.since.checked_add(FIRES_FOR).unwrap_or(message.at),
     };
     let summary = Style::Plain.written(&message.title, MAX_ANNOTATION);
@@ -79,6 +85,11 @@ fn labels(message: &Message) -> BTreeMap<&'static str, String> {
         if let Some(value) = message.facts.get(fact) {
             labels.insert(fact, Style::Plain.written(value, MAX_LABEL));
         }
+    }
+    // A branch may have the name of a tag.
+    let git_ref = message.body.get("ref").and_then(Value::as_str);
+    if let Some(tag) = git_ref.filter(|git_ref| refs::tag_of(git_ref).is_some()) {
+        labels.insert("branch", Style::Plain.written(tag, MAX_LABEL));
     }
     labels
 }

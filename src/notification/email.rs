@@ -21,10 +21,9 @@ pub fn request(
     template: Option<&str>,
     access: Access,
 ) -> Result<Request, String> {
-    let text = match template {
-        Some(template) => message.filled(template, Style::Plain, MAX_TEXT)?,
-        None => text(message),
-    };
+    let text = message
+        .filled_if_any(template, Style::Plain, MAX_TEXT)?
+        .unwrap_or_else(|| text(message));
     let host = email.from.rsplit('@').next().unwrap_or_default();
     // The same message has the same id, so that mail servers and programs may see that they have it.
     let id = format!("<{}@{host}>", short_hash(message.key.as_bytes(), 32));

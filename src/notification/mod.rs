@@ -114,6 +114,21 @@ impl Message {
         })
     }
 
+    /// The text of the template, if there is one and anything comes of it: services refuse a message without a text.
+    ///
+    /// # Errors
+    /// Names the variable that there is none of.
+    pub fn filled_if_any(
+        &self,
+        template: Option<&str>,
+        style: Style,
+        limit: usize,
+    ) -> Result<Option<String>, String> {
+        let filled = template.map(|template| self.filled(template, style, limit));
+        let filled = filled.transpose()?;
+        Ok(filled.filter(|text| !text::is_blank(text)))
+    }
+
     /// The text of a template, written for the place where it is shown.
     ///
     /// # Errors

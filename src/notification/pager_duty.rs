@@ -48,13 +48,12 @@ pub fn request(
 
 fn payload(message: &Message, template: Option<&str>) -> Result<Value, String> {
     let (kind, namespace, name) = &message.subject;
-    let summary = match template {
-        Some(template) => message.filled(template, Style::Plain, MAX_SUMMARY)?,
-        None => Style::Plain.written(
-            &format!("{}: {}", message.title, message.message),
-            MAX_SUMMARY,
-        ),
+    let usual = || {
+        let text = format!("{}: {}", message.title, message.message);
+        Style::Plain.written(&text, MAX_SUMMARY)
     };
+    let summary = message.filled_if_any(template, Style::Plain, MAX_SUMMARY)?;
+    let summary = summary.unwrap_or_else(usual);
     let details = message.shown().map(|(label, value)| {
         let value = Style::Plain.written(value, MAX_DETAIL);
         (label.to_owned(), Value::from(value))

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::api::{Channel, Severity};
-use super::text::Style;
+use super::text::{Style, is_blank};
 use super::{Message, TIMEOUT};
 use crate::model::access::{Access, Login};
 use crate::model::action::Request;
@@ -39,28 +39,24 @@ fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": false}}),
     ];
-    if let Some(template) = template {
-        blocks.push(section(&message.filled(
-            template,
-            Style::Slack,
-            MAX_SECTION,
-        )?));
+    if let Some(text) = message.filled_if_any(template, Style::Slack, MAX_SECTION)? {
+        blocks.push(section(&text));
     } else {
-        if !message.message.is_empty() {
-            blocks.push(section(
-                &Style::Slack.written(&message.message, MAX_SECTION),
-            ));
+        let said = Style::Slack.written(&message.message, MAX_SECTION);
+        if !is_blank(&said) {
+            blocks.push(section(&said));
         }
         let fields = message.shown().map(|(label, value)| {
             let value = Style::Slack.written(value, MAX_FIELD);
-            json!({"type": "mrkdwn", "text": format!("*{label}*\n{value}")})
+            mrkdwn(&format!("*{label}*\n{value}"))
         });
         let fields: Vec<Value> = fields.take(10).collect();
         if !fields.is_empty() {
             blocks.push(json!({"type": "section", "fields": fields}));
         }
-        if !message.notes.is_empty() {
-            blocks.push(section(&Style::Slack.notes(&message.notes, MAX_SECTION)));
+        let notes = Style::Slack.notes(&message.notes, MAX_SECTION);
+        if !is_blank(&notes) {
+            blocks.push(section(&notes));
         }
     }
     let (_, namespace, _) = &message.subject;
@@ -70,14 +66,19 @@ fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
         message.event,
         message.at
     );
-    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}));
+    blocks.push(json!({"type": "context", "elements": [mrkdwn(&foot)]}));
     // What is shown where blocks are not, as in a push message.
     let text = Style::Slack.written(&message.title, MAX_SECTION);
     Ok(json!({"text": text, "blocks": blocks}))
 }
 
 fn section(text: &str) -> Value {
-    json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+    json!({"type": "section", "text": mrkdwn(text)})
+}
+
+/// Text in which nothing becomes a link, a channel or somebody who is called, unless it is marked up so.
+fn mrkdwn(text: &str) -> Value {
+    json!({"type": "mrkdwn", "text": text, "verbatim": true})
 }
 
 fn sign(severity: Severity) -> &'static str {

@@ -42,8 +42,8 @@ fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
         title.insert("color".to_owned(), colour(message).into());
     }
     let mut blocks = vec![title];
-    if let Some(template) = template {
-        blocks.push(block(&message.filled(template, Style::Card, MAX_TEXT)?));
+    if let Some(text) = message.filled_if_any(template, Style::Card, MAX_TEXT)? {
+        blocks.push(block(&text));
     } else {
         if !message.message.is_empty() {
             blocks.push(block(&Style::Card.written(&message.message, MAX_TEXT)));

@@ -21,9 +21,11 @@ pub enum Style {
 impl Style {
     /// A text from outside, in at most `limit` bytes. No call to somebody, no link and no secret comes of it.
     pub fn written(self, text: &str, limit: usize) -> String {
-        let text = disarmed(text);
+        // First what is not shown goes: without it a placeholder may stand where none stood.
+        let is_shown = |c: &char| *c == '\n' || !c.is_control();
+        let text = disarmed(&text.chars().filter(is_shown).collect::<String>());
         let mut written = String::with_capacity(text.len().min(limit));
-        for c in text.chars().filter(|c| *c == '\n' || !c.is_control()) {
+        for c in text.chars() {
             let before = written.len();
             self.push(&mut written, c);
             if written.len() + CUT.len() > limit {
@@ -80,6 +82,11 @@ impl Style {
         }
         written
     }
+}
+
+/// Whether nothing is to be seen of a text.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control())
 }
 
 /// A text that is markup already, in at most `limit` bytes.
@@ -170,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_longer_than_may_be(text in "\\PC{0,400}", limit in 8_usize..300) {
+        fn nothing_is_longer_than_may_be(text in "(?s).{0,400}", limit in 8_usize..300) {
             for style in [Style::Plain, Style::Slack, Style::Card] {
                 prop_assert!(style.written(&text, limit).len() <= limit);
                 prop_assert!(style.notes(&text, limit).len() <= limit);

@@ -16,6 +16,8 @@ use api::{OutboxEntry, OutboxState};
 
 /// Entries that are kept: of two events for every receiver that there may be, with room to spare.
 pub const CAP: usize = 40;
+/// Entries that there may be while all of them are still to be sent.
+pub const MOST: usize = 128;
 /// Tries before a message is given up: with the delays below, about five hours.
 const TRIES: u32 = 15;
 /// First delay after a failed try.
@@ -38,9 +40,15 @@ impl Outbox {
         &self.0
     }
 
-    /// Adds a message, unless it is there. The oldest makes room: one that is over, if there is any.
+    /// Whether a message is there, however far it is.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|entry| entry.key == key)
+    }
+
+    /// Adds a message, unless it is there. The oldest that are over make room for it. One that is still to be sent does not,
+    /// before there are so many that receivers do not get them any more.
     pub fn add(&mut self, key: &str, sink: &str) {
-        if self.0.iter().any(|entry| entry.key == key) {
+        if self.has(key) {
             return;
         }
         self.0.push(OutboxEntry {
@@ -53,8 +61,13 @@ impl Outbox {
             last_error: None,
         });
         while self.0.len() > CAP {
-            let over = |entry: &OutboxEntry| entry.state != OutboxState::Pending;
-            self.0.remove(self.0.iter().position(over).unwrap_or(0));
+            let mut entries = self.0.iter();
+            let over = entries.position(|entry| entry.state != OutboxState::Pending);
+            match over {
+                Some(over) => self.0.remove(over),
+                None if self.0.len() > MOST => self.0.remove(0),
+                None => break,
+            };
         }
     }
 
@@ -218,6 +231,25 @@ mod tests {
             .collect();
         assert_eq!(keys.len(), CAP);
         assert!(!keys.contains(&"7") && keys.contains(&"0") && keys.contains(&"new"));
+    }
+
+    #[test]
+    fn what_is_still_to_be_sent_makes_no_room_before_there_is_too_much_of_it() {
+        let mut outbox = Outbox::default();
+        for number in 0..MOST {
+            outbox.add(&number.to_string(), "team");
+        }
+        assert_eq!(outbox.entries().len(), MOST);
+        assert_eq!(outbox.entries()[0].key, "0");
+        outbox.add("new", "team");
+        let (first, last) = (&outbox.entries()[0], &outbox.entries()[MOST - 1]);
+        assert_eq!((first.key.as_str(), last.key.as_str()), ("1", "new"));
+        for number in 0..MOST {
+            outbox.record(&number.to_string(), &reply(200), NOW);
+        }
+        outbox.add("newer", "team");
+        assert_eq!(outbox.entries().len(), CAP);
+        assert_eq!(outbox.due(NOW).unwrap().key, "new");
     }
 
     #[test]

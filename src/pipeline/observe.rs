@@ -166,6 +166,7 @@ fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {
         target: Target::of(ObjectKind::PipelineRun, run),
         created_at,
         git_ref: run.spec.git_ref.clone(),
+        is_whole: run.spec.stages.is_empty(),
         started_by: run.spec.trigger.started_by().unwrap_or(created_at),
         has_started,
         awaits_approval: !has_started && awaits_approval(run, cluster),

@@ -99,6 +99,8 @@ pub struct Run {
     pub is_publishing: bool,
     /// Full ref.
     pub git_ref: String,
+    /// Whether it runs all stages, and not a few.
+    pub is_whole: bool,
     /// When it was started, as exactly as that is known.
     pub started_by: Timestamp,
     /// Whether its stages have begun.

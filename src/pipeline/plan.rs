@@ -18,6 +18,7 @@ use super::{render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
+use crate::model::key::Key;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline_run::api::RunPhase;
 use crate::pipeline_run::render::snapshot_name;
@@ -26,6 +27,8 @@ use crate::pipeline_run::render::snapshot_name;
 const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 /// Objects that one plan deletes at most, so that a long history does not keep a worker busy.
 const DELETIONS: usize = 20;
+/// Branches whose last failure is kept at most, those that failed last: others may be gone.
+const UNRECOVERED: usize = 20;
 /// How soon a ConfigMap that is missing is looked for again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -146,7 +149,7 @@ fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
 }
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run
-/// again. So do those of Releases that somebody has or is to get, with their logs, and the snapshot of the spec as it is now, which the
+/// again. So do the failures whose end is still to be told, and those of Releases that somebody has or is to get, with their logs, and the snapshot of the spec as it is now, which the
 /// next run follows.
 fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
     let retention = &seen.spec.retention;
@@ -155,6 +158,7 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
         let age: std::time::Duration = age.into();
         now.checked_sub(SignedDuration::try_from(age).ok()?).ok()
     });
+    let unrecovered = unrecovered(seen);
     let (mut succeeded, mut failed) = (0, 0);
     let is_beyond = |run: &&Run| {
         let (count, kept) = match run.phase {
@@ -174,6 +178,7 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
     let runs = seen.runs.iter().filter(is_beyond);
     let runs = runs
         .filter(|run| Some(&run.target.key) != head.as_ref())
+        .filter(|run| !unrecovered.contains(&run.target.key))
         .filter(|run| {
             run.release
                 .as_ref()
@@ -196,6 +201,29 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
             target: target.clone(),
             orphan: false,
         })
+        .collect()
+}
+
+/// The last failures of branches on which no run has succeeded since, where people are told of that: the next success looks
+/// back at them.
+fn unrecovered(seen: &Observed) -> BTreeSet<&Key> {
+    if seen.spec.notifications.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut judged = BTreeSet::new();
+    let is_verdict = |run: &&Run| {
+        let is_said = match run.phase {
+            RunPhase::Succeeded | RunPhase::Failed | RunPhase::TimedOut => run.is_whole,
+            RunPhase::Queued | RunPhase::Running | RunPhase::Cancelled => false,
+        };
+        is_said && run.git_ref.starts_with("refs/heads/")
+    };
+    let verdicts = seen.runs.iter().filter(is_verdict);
+    let last = verdicts.filter(|run| judged.insert(&run.git_ref));
+    let failed = last.filter(|run| run.phase != RunPhase::Succeeded);
+    failed
+        .take(UNRECOVERED)
+        .map(|run| &run.target.key)
         .collect()
 }
 

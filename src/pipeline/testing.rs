@@ -99,6 +99,7 @@ impl Observed {
             revision: Some("api-snapshot".into()),
             is_publishing: false,
             git_ref: self.git_ref(),
+            is_whole: true,
             started_by: NOW - SignedDuration::from_secs(seconds_ago),
             has_started: phase != RunPhase::Queued,
             awaits_approval: false,

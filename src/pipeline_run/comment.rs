@@ -282,11 +282,30 @@ fn text(said: &str) -> String {
     quiet(&notes::plain(short.trim()))
 }
 
-/// Markdown whose words refer to nothing: no address becomes a link, no number an issue.
+/// Markdown whose words refer to nothing: no address becomes a link, no number an issue, no name a label.
 fn quiet(markdown: &str) -> String {
     let markdown = markdown.replace("://", ":\u{200b}//");
     let markdown = markdown.replace("www.", "www\u{200b}.");
-    markdown.replace("\\#", "\\#\u{200b}")
+    let markdown = markdown.replace("\\#", "\\#\u{200b}");
+    let mut quiet = String::with_capacity(markdown.len());
+    let mut rest = markdown.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied().unwrap_or(' ');
+        // `GH-12` is an issue of GitHub's.
+        let is_issue = c == '-'
+            && next.is_ascii_digit()
+            && ["GH", "gh"].iter().any(|mark| quiet.ends_with(mark));
+        if is_issue {
+            quiet.push('\u{200b}');
+        }
+        quiet.push(c);
+        // GitLab knows `!12`, `~label`, `&3`, `$5` and `%1.0`, and names in quotes.
+        let is_mark = matches!(c, '!' | '~' | '&' | '$' | '%');
+        if is_mark && (next.is_alphanumeric() || next == '"') {
+            quiet.push('\u{200b}');
+        }
+    }
+    quiet
 }
 
 /// Whether a run speaks for a pull request in its comment: the newest one does.

@@ -76,7 +76,12 @@ pub async fn observe(
         retries: retries(&key, cluster),
         branch: Branch::default(),
         peers: Vec::new(),
-        is_outrun: is_outrun(run, &pipeline_key, cluster),
+        is_outrun: is_outrun(
+            run,
+            &caches
+                .pipeline_runs
+                .children_of(ObjectKind::Pipeline, &pipeline_key),
+        ),
         previews: BTreeMap::new(),
         images: cluster.images().clone(),
         status,
@@ -363,19 +368,17 @@ fn peers(own: &Key, pipeline: &Key, cluster: &Cluster) -> Vec<Peer> {
     runs.iter().filter(is_open).map(peer).collect()
 }
 
-/// Whether a newer run of the Pipeline is about the same pull request.
-fn is_outrun(run: &PipelineRun, pipeline: &Key, cluster: &Cluster) -> bool {
+/// Whether one of these runs of the Pipeline is newer and about the same pull request. One of a few stages says nothing there.
+fn is_outrun(run: &PipelineRun, runs: &[Arc<PipelineRun>]) -> bool {
     let Some(pull) = run.spec.pull_number() else {
         return false;
     };
-    let runs = &cluster.caches.pipeline_runs;
-    let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
     let age = |run: &PipelineRun| {
         let told = run.spec.trigger.started_by();
         (told.unwrap_or_else(|| created(run)), run.name_any())
     };
     let own = age(run);
-    let mut others = runs.iter();
+    let mut others = runs.iter().filter(|other| other.spec.stages.is_empty());
     others.any(|other| other.spec.pull_number() == Some(pull) && age(other) > own)
 }
 
@@ -427,4 +430,35 @@ fn shared(
 fn created<K: ResourceExt>(object: &K) -> Timestamp {
     let created = object.creation_timestamp();
     created.map(|Time(at)| at).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pipeline_run::testing::a_run;
+
+    fn run(name: &str, at: &str, stages: &[&str]) -> Arc<PipelineRun> {
+        let mut spec = a_run().spec;
+        spec.git_ref = "refs/pull/7/head".into();
+        spec.trigger.at = None;
+        let mut spec = serde_json::to_value(spec).unwrap();
+        spec["stages"] = stages.iter().copied().map(Value::from).collect();
+        let run = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "spec": spec,
+            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": at},
+        });
+        Arc::new(serde_json::from_value(run).unwrap())
+    }
+
+    #[test]
+    fn a_newer_run_of_all_stages_has_the_word() {
+        let own = run("api-1", "2027-01-01T10:00:00Z", &[]);
+        let older = run("api-0", "2027-01-01T09:00:00Z", &[]);
+        let few = run("api-2", "2027-01-01T11:00:00Z", &["unit"]);
+        let newer = run("api-3", "2027-01-01T12:00:00Z", &[]);
+        assert!(!is_outrun(&own, &[own.clone(), older, few.clone()]));
+        assert!(is_outrun(&own, &[own.clone(), few, newer]));
+    }
 }

@@ -47,6 +47,11 @@ impl Http {
                         body: Vec::new(),
                     });
                 }
+                Err(error) if error.is_response() => {
+                    // What it says instead may be anything, and is not repeated.
+                    told = format!("{host} does not speak SMTP on port {port}");
+                    break;
+                }
                 Err(error) => {
                     told = format!("{host} did not take the email: {}", chain(&error));
                     if error.is_permanent() || error.is_transient() || error.is_tls() {

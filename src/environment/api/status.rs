@@ -108,9 +108,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_number::<50>)]
     pub previews: Vec<PreviewStatus>,
-    /// Messages that are to leave the cluster, or did lately; at most 40, the oldest go first.
+    /// Messages that are to leave the cluster, or did lately; at most 40, those that are over go first. Of those that are
+    /// still to be sent there may be 128; then the oldest is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_entry_key::<40>)]
+    #[schemars(transform = schema::by_entry_key::<128>)]
     pub outbox: Vec<OutboxEntry>,
 }
 

@@ -238,6 +238,36 @@ fn deleted(plan: &Plan<Memory>) -> Vec<&str> {
 }
 
 #[test]
+fn a_failure_stays_until_its_end_is_told() {
+    let mut seen = a_pipeline().at('a', 0);
+    seen.spec.retention.failed = 1;
+    seen.spec.retention.max_age = Some(std::time::Duration::from_hours(1).into());
+    let mut seen = seen
+        .with_run('a', RunPhase::Running, 50)
+        .with_run('b', RunPhase::Failed, 100)
+        .with_run('c', RunPhase::Cancelled, 200)
+        .with_run('d', RunPhase::Failed, 300)
+        .with_run('e', RunPhase::TimedOut, 400)
+        .with_run('f', RunPhase::Failed, 500);
+    // The newest says nothing of the branch, for it is of a few stages only; the last is of another branch.
+    seen.runs[1].is_whole = false;
+    seen.runs[5].git_ref = "refs/heads/next".into();
+    for run in &mut seen.runs[1..] {
+        run.finished_at = Some(NOW - SignedDuration::from_hours(2));
+    }
+    let all = ["uid-b", "uid-c", "uid-d", "uid-e", "uid-f"];
+    assert_eq!(deleted(&plan(&seen, NOW)), all);
+    let receiver = serde_json::json!({"name": "team", "webhook": {"url": "https://x"}, "on": ["RunRecovered"]});
+    seen.spec.notifications = vec![serde_json::from_value(receiver).unwrap()];
+    assert_eq!(deleted(&plan(&seen, NOW)), ["uid-b", "uid-c", "uid-e"]);
+    seen.runs[0].phase = RunPhase::Succeeded;
+    assert_eq!(
+        deleted(&plan(&seen, NOW)),
+        ["uid-b", "uid-c", "uid-d", "uid-e"]
+    );
+}
+
+#[test]
 fn runs_go_by_their_age_too() {
     let mut seen = a_pipeline().at('a', 0);
     seen.spec.retention.max_age = Some(std::time::Duration::from_hours(1).into());

@@ -169,6 +169,15 @@ fn what_people_write_stays_text() {
 }
 
 #[test]
+fn what_people_write_refers_to_nothing() {
+    let said = text("!12 ~bug ~\"to do\" &3 $5 %1.0 GH-12, 5 % & !");
+    assert_eq!(
+        said,
+        "!\u{200b}12 \\~\u{200b}bug \\~\u{200b}\"to do\" \\&\u{200b}3 $\u{200b}5 %\u{200b}1.0 GH\u{200b}-12, 5 % \\& !"
+    );
+}
+
+#[test]
 fn only_the_newest_run_of_a_pull_request_speaks() {
     let mut seen = pulled();
     assert!(is_spoken_for(&seen));

@@ -2,7 +2,7 @@
 //!
 //! A message is on record with the status that says what it is about, and made from that when it is sent.
 
-use super::super::api::{RunPhase, TriggerKind};
+use super::super::api::RunPhase;
 use super::super::notify;
 use super::Draft;
 use crate::model::action::Action;
@@ -20,8 +20,8 @@ impl Draft<'_> {
             return;
         }
         let mut outbox = Outbox::new(std::mem::take(&mut self.next.notifications));
-        // Whoever may open a pull request is not to page anybody.
-        let is_proposal = self.seen.spec.trigger.kind == TriggerKind::PullRequest;
+        // Whoever may open a pull request is not to page anybody, nor is who tries its run again.
+        let is_proposal = self.seen.spec.pull_number().is_some();
         let receivers = notify::receivers(self.seen).iter();
         for receiver in receivers.filter(|receiver| !(is_proposal && receiver.is_paged())) {
             for event in &events {

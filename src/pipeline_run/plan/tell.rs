@@ -21,8 +21,12 @@ impl Draft<'_> {
         }
         let mut outbox = Outbox::new(std::mem::take(&mut self.next.outbox));
         let news = tell::news(self.seen, spec, &self.next);
+        // What is said of a run that was over before follows from what came after it, and is no news of it.
+        let was_over = self.seen.status.phase.unwrap_or_default().is_finished();
         for (key, content) in &news {
-            outbox.keep(key, tell::SINK, content);
+            if !(was_over && outbox.has(key)) {
+                outbox.keep(key, tell::SINK, content);
+            }
         }
         // A newer run of the pull request has the word then.
         if !news.iter().any(|(key, _)| key == tell::COMMENT) {

@@ -121,6 +121,25 @@ async fn a_refusal_is_told_without_the_password() {
 }
 
 #[tokio::test]
+async fn what_is_no_mail_server_is_not_repeated() {
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = other.local_addr().unwrap().port();
+    let greeting = tokio::spawn(async move {
+        let (mut connection, _) = other.accept().await.unwrap();
+        let said = b"SSH-2.0-inside_1.2\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut connection, said)
+            .await
+            .unwrap();
+        connection
+    });
+    let mail = mail("localhost", port, Transport::Plain);
+    let told = posted(&open(), &mail, &Access::default(), PASSWORD).await;
+    let wanted = format!("localhost does not speak SMTP on port {port}");
+    assert_eq!(told, Err(wanted));
+    drop(greeting.await.unwrap());
+}
+
+#[tokio::test]
 async fn what_is_near_is_not_reached_and_what_hangs_is_given_up() {
     let server = MailServer::start(None, None).await.unwrap();
     let mail = mail("localhost", server.port(), Transport::Plain);

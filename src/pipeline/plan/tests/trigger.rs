@@ -61,6 +61,7 @@ fn settled(mut seen: Observed, plan: &Plan<Memory>) -> Observed {
                 is_publishing: false,
                 revision: None,
                 git_ref: spec["ref"].as_str().unwrap().into(),
+                is_whole: spec["stages"].is_null(),
                 started_by: serde_json::from_value(spec["trigger"]["at"].clone()).unwrap(),
                 has_started: false,
                 awaits_approval: spec["trigger"]["needsApproval"] == true,

@@ -211,9 +211,12 @@ fn a_page_that_comes_too_late_is_left_out() {
 
 #[test]
 fn who_opens_a_pull_request_pages_nobody() {
-    let mut seen = failed();
-    seen.spec.trigger.kind = TriggerKind::PullRequest;
-    assert_eq!(answered(&mut seen, 200), ["notify/team/RunFailed"]);
+    for kind in [TriggerKind::PullRequest, TriggerKind::Manual] {
+        let mut seen = failed();
+        seen.spec.trigger.kind = kind;
+        seen.spec.git_ref = "refs/pull/7/head".into();
+        assert_eq!(answered(&mut seen, 200), ["notify/team/RunFailed"]);
+    }
 }
 
 #[test]

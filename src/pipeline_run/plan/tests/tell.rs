@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::action::Request;
 use crate::outbox::api::OutboxState;
+use crate::pipeline_run::testing::commit;
 use crate::provider::api::ProviderType;
 use crate::provider::testing::provider;
 
@@ -220,6 +221,43 @@ fn the_newest_run_of_a_pull_request_keeps_its_comment_up_to_date() {
         None,
         "a run that is over begins nothing"
     );
+}
+
+#[test]
+fn a_run_that_is_over_has_no_news_of_what_came_after_it() {
+    let mut seen = of_pull(&json!({}));
+    seen.status.commit = Some(commit('a'));
+    seen.status.changes = vec![commit('b'), commit('c')];
+    for (at, said) in seen
+        .status
+        .changes
+        .iter_mut()
+        .zip(["feat: one", "feat: two"])
+    {
+        at.subject = said.into();
+    }
+    let seen = answered(seen, 200, NOW);
+    let seen = with_job(seen, UNIT, |job| job.over(NOW, 1, tested(12, 2)));
+    let mut seen = answered(then(seen), 200, NOW);
+    assert!(seen.status.phase.unwrap().is_finished());
+    assert_eq!(comment(&plan(&seen, NOW)), None);
+    let text = crate::pipeline_run::comment::body;
+    let Snapshot::Taken(spec) = seen.snapshot.clone() else {
+        panic!("there is no snapshot");
+    };
+    let before = text(&seen, &spec, &seen.status);
+    let release = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-1"},
+        "spec": {
+            "pipeline": "api", "version": "1.2.3", "ref": "refs/heads/main", "commit": commit('c'), "changes": [], "images": [],
+        },
+    });
+    let release = serde_json::from_value(release).unwrap();
+    seen.releases.push(std::sync::Arc::new(release));
+    assert_ne!(text(&seen, &spec, &seen.status), before);
+    let after = plan(&seen, NOW);
+    assert_eq!(comment(&after), None);
+    assert_eq!(after.progress.outbox, seen.status.outbox);
 }
 
 #[test]
