@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
@@ -135,21 +135,21 @@ impl Space {
         self.going_since.is_some()
     }
 
-    /// The change that makes it say of its pods and of its end what it is to say, if it does not.
+    /// The change that makes it say of its pods and of its end what it is to say, if it does not. No label is taken off: clusters
+    /// have tools that put on more.
     pub fn put_right(&self, pod_security: &BTreeMap<String, String>, keep: bool) -> Option<Value> {
-        if self.pod_security == *pod_security && self.record.keep == keep {
+        let mut labels = pod_security.iter();
+        let is_right = labels.all(|(name, value)| self.pod_security.get(name) == Some(value));
+        if is_right && self.record.keep == keep {
             return None;
         }
-        let known = self.pod_security.keys().chain(pod_security.keys());
-        let labels = known.map(|name| (name.clone(), json!(pod_security.get(name))));
-        let labels: Map<String, Value> = labels.collect();
         let record = Record {
             keep,
             ..self.record.clone()
         };
         let mut change = record.patch();
         if let Some(metadata) = change.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("labels".to_owned(), Value::Object(labels));
+            metadata.insert("labels".to_owned(), json!(pod_security));
         }
         Some(change)
     }

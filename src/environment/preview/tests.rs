@@ -173,10 +173,8 @@ impl World {
                 space.record = serde_json::from_str(text.as_str().unwrap()).unwrap();
                 let labels = change["metadata"]["labels"].as_object();
                 for (name, value) in labels.into_iter().flatten() {
-                    match value.as_str() {
-                        Some(value) => drop(space.pod_security.insert(name.clone(), value.into())),
-                        None => drop(space.pod_security.remove(name)),
-                    }
+                    let value = value.as_str().unwrap().to_owned();
+                    space.pod_security.insert(name.clone(), value);
                 }
                 space.target.resource_version = self.version.to_string();
             }
@@ -439,10 +437,15 @@ fn pods_may_do_in_a_preview_what_they_may_where_they_are_copied_from() {
     let [Action::Patch { change, .. }] = &outlook.actions[..] else {
         panic!("{outlook:?}");
     };
-    let labels = json!({(ENFORCE): null, (warn): "baseline"});
-    assert_eq!(change["metadata"]["labels"], labels);
+    assert_eq!(change["metadata"]["labels"], json!({(warn): "baseline"}));
     assert_eq!(world.phases(), [(7, Ready)]);
-    assert_eq!(world.seen.spaces[0].pod_security, world.seen.pod_security);
+    let both = object(json!({(ENFORCE): "restricted", (warn): "baseline"}));
+    assert_eq!(
+        world.seen.spaces[0].pod_security,
+        pod_security_of(&both),
+        "none is taken off"
+    );
+    assert_eq!(world.look().actions, []);
 }
 
 #[test]

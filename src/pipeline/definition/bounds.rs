@@ -112,7 +112,9 @@ impl Stranger<'_> {
         self.resources(".resources", stage.resources.as_ref());
         for (index, service) in stage.services.iter().enumerate() {
             let field = format!(".services[{index}].resources");
-            self.resources(&field, service.resources.as_ref());
+            // It has none by default, and so no limit.
+            let none = Value::Object(serde_json::Map::new());
+            self.resources(&field, Some(service.resources.as_ref().unwrap_or(&none)));
         }
         for (index, package) in stage.packages.iter().enumerate() {
             let field = format!(".packages[{index}]");

@@ -146,6 +146,11 @@ fn what_the_pipeline_does_not_allow_is_refused() {
         ),
         (
             "  run:",
+            "  services: [{name: db, image: 'registry.example/ci/pg:1'}]\n  run:",
+            "stages[0].services[0].resources.limits.cpu: without a limit",
+        ),
+        (
+            "  run:",
             "  resources: {limits: {cpu: '3'}}\n  run:",
             "stages[0].resources.limits.cpu: 3 is more than",
         ),
