@@ -26,6 +26,7 @@ use super::watch::{Queues, Scope, Watchable, Watches};
 use crate::analysis::api::AnalysisTemplate;
 use crate::decision::api::{Decision, TargetKind};
 use crate::environment::api::{ConditionKind, Environment};
+use crate::environment::preview;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
@@ -315,11 +316,9 @@ fn no_parent<K>(_: &K) -> Vec<Parent> {
 
 /// A Rollout of a preview belongs to the Environment in another namespace that has copied it.
 fn by_preview(rollout: &Rollout) -> Vec<Parent> {
-    let of = rollout.annotations().get(label::PREVIEW_ENVIRONMENT);
-    let of = of.and_then(|of| of.split_once('/'));
-    let parent = of.map(|(namespace, name)| Parent {
+    let parent = preview::owner_of(rollout).map(|key| Parent {
         kind: ObjectKind::Environment,
-        key: Key::new(namespace, name),
+        key,
     });
     parent.into_iter().collect()
 }

@@ -54,6 +54,11 @@ pub async fn observe(
         } else {
             BTreeSet::new()
         },
+        previewed: if may_prune {
+            previewed(&key, cluster)
+        } else {
+            BTreeSet::new()
+        },
         latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
@@ -140,6 +145,16 @@ fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
         names.extend(deployed.chain(pins).chain(candidate).cloned());
     }
     names
+}
+
+/// Runs of a Pipeline that previews show, or are to show.
+fn previewed(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
+    let environments = &cluster.caches.environments;
+    let all = environments.keys().into_iter();
+    let own = all.filter(|key| key.namespace == pipeline.namespace);
+    let own = own.filter_map(|key| environments.get(&key));
+    own.flat_map(|environment| environment.previewed_runs(&pipeline.name))
+        .collect()
 }
 
 /// Whether a run is pushing commits of its own now, or has been and has not told which.

@@ -35,6 +35,8 @@ pub struct Observed {
     pub versions: BTreeSet<String>,
     /// Releases that an Environment has, wants, waits for or would go back to.
     pub in_use: BTreeSet<String>,
+    /// Runs that previews of an Environment show, or are to show.
+    pub previewed: BTreeSet<String>,
     /// The newest Release.
     pub latest_release: Option<String>,
     /// The specs that its runs follow.

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::api::{ClosedPullRequest, PendingRef, RunSummary, ScheduleStatus};
 use super::observed::{Authorities, Observed, Run};
-use super::trigger::turn;
+use super::trigger::event::What;
+use super::trigger::{closed, turn};
 use super::{render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
@@ -72,11 +73,11 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         let why = Why::normal("Suspended", "no run is started until suspend is false");
         return Plan {
             actions: prune(seen, now),
-            ..Plan::idle(memory, why)
+            ..Plan::idle(closings(seen, memory, now), why)
         };
     }
     if let Some(pause) = seen.pause.as_ref().filter(|pause| pause.counts(now)) {
-        let mut memory = memory;
+        let mut memory = closings(seen, memory, now);
         memory.paused_by = Some(pause.by.clone());
         let until = pause
             .until
@@ -95,6 +96,15 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         return plan;
     }
     watch(seen, memory, now)
+}
+
+/// That a pull request is over is noted even where no run is started: its preview is to go.
+fn closings(seen: &Observed, mut memory: Memory, now: Timestamp) -> Memory {
+    let events = seen.events.iter();
+    for event in events.filter(|event| matches!(event.what, What::Closed { .. })) {
+        memory.closed = closed::taken_in(&memory.closed, event, now);
+    }
+    memory
 }
 
 /// The usual case: the branch is watched.
@@ -149,7 +159,7 @@ fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
 }
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run
-/// again. So do the failures whose end is still to be told, and those of Releases that somebody has or is to get, with their logs, and the snapshot of the spec as it is now, which the
+/// again. So do the failures whose end is still to be told, and those of Releases that somebody has or is to get, with their logs, those that previews need, and the snapshot of the spec as it is now, which the
 /// next run follows.
 fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
     let retention = &seen.spec.retention;
@@ -184,6 +194,7 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
                 .as_ref()
                 .is_none_or(|name| !seen.in_use.contains(name))
         })
+        .filter(|run| !seen.previewed.contains(&run.target.key.name))
         .map(|run| &run.target);
     let current = snapshot_name(&seen.key.name, &seen.spec);
     let followed = seen.runs.iter().filter_map(|run| run.revision.as_ref());

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
-use super::trigger::poll;
+use super::trigger::{closed, poll};
 use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
@@ -82,6 +82,9 @@ fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
             continue;
         };
         let told = told.filter(|told| told.head_sha == found.sha);
+        if told.as_ref().is_some_and(|told| told.is_open) {
+            closed::opened(&mut status.closed, number, found.at.0);
+        }
         found.pull_request = Some(PullRequest {
             number,
             base: told.as_ref().map(|told| told.base_branch.clone()),

@@ -56,6 +56,7 @@ pub(crate) fn a_pipeline() -> Observed {
         released: Vec::new(),
         versions: std::collections::BTreeSet::new(),
         in_use: std::collections::BTreeSet::new(),
+        previewed: std::collections::BTreeSet::new(),
         latest_release: None,
         pause: None,
         asked: std::collections::BTreeMap::new(),

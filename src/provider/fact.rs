@@ -56,6 +56,8 @@ pub struct PullRequest {
     pub base_branch: String,
     /// Whether its branch is in another repository, or in one that is gone.
     pub is_fork: bool,
+    /// Whether it is neither merged nor closed.
+    pub is_open: bool,
 }
 
 /// A release at the provider.

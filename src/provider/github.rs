@@ -91,6 +91,8 @@ pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitS
 
 #[derive(Deserialize)]
 struct Pull {
+    #[serde(default)]
+    state: String,
     head: Side,
     base: Side,
 }
@@ -118,6 +120,7 @@ impl From<Pull> for PullRequest {
             head_branch: read.head.git_ref,
             base_branch: read.base.git_ref,
             is_fork,
+            is_open: read.state == "open",
         }
     }
 }

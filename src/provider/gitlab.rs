@@ -66,6 +66,8 @@ pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitS
 
 #[derive(Deserialize)]
 struct MergeRequest {
+    #[serde(default)]
+    state: String,
     // Of one whose branch was just pushed there is none for a moment.
     sha: Option<String>,
     source_branch: String,
@@ -82,6 +84,7 @@ impl From<MergeRequest> for PullRequest {
             base_branch: read.target_branch,
             is_fork: read.source_project_id.is_none()
                 || read.source_project_id != read.target_project_id,
+            is_open: read.state == "opened",
         }
     }
 }

@@ -236,6 +236,7 @@ fn pull_requests_are_read_and_forks_are_told() {
         head_branch: "fast".into(),
         base_branch: "main".into(),
         is_fork: false,
+        is_open: true,
     };
     for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
         assert_eq!(
@@ -250,6 +251,12 @@ fn pull_requests_are_read_and_forks_are_told() {
     }
     assert_eq!(read(ProviderType::GitLab, &gitlab(3)), expected);
     assert!(read(ProviderType::GitLab, &gitlab(4)).is_fork);
+    let mut closed = github(Value::Null);
+    closed["state"] = "closed".into();
+    assert!(!read(ProviderType::Gitea, &closed).is_open);
+    let mut merged = gitlab(3);
+    merged["state"] = "merged".into();
+    assert!(!read(ProviderType::GitLab, &merged).is_open);
     for type_ in ALL {
         let none = answer(404, &json!({"message": "Not Found"}));
         assert_eq!(at(*type_).read_pull_request(&none), Ok(None));

@@ -172,17 +172,17 @@ impl Receiver {
             return Err(Refusal::Never(StatusCode::GONE, problem));
         }
         let pipeline = self.pipeline(key)?;
-        if pipeline.spec.suspend {
+        // That one is over counts all the same: its preview is to go.
+        let ends = matches!(event.what, What::Closed { .. });
+        if pipeline.spec.suspend && !ends {
             return Ok(Taken::Ignored("the Pipeline is suspended".to_owned()));
         }
         let status = pipeline.status.as_ref();
-        if status.is_some_and(|status| status.paused_by.is_some()) {
+        if !ends && status.is_some_and(|status| status.paused_by.is_some()) {
             return Ok(Taken::Ignored("the Pipeline is paused".to_owned()));
         }
         let was_known = match judge(&pipeline.spec, &event) {
-            Verdict::Irrelevant(_) if matches!(event.what, What::Closed { .. }) => {
-                self.is_on_record(key, &event)?
-            }
+            Verdict::Irrelevant(_) if ends => self.is_on_record(key, &event)?,
             Verdict::Irrelevant(why) => return Ok(Taken::Ignored(why)),
             Verdict::Skip(_) | Verdict::Start(_) => self.is_on_record(key, &event)?,
         };

@@ -8,6 +8,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Environment;
 use crate::schema::{self, closed_set};
 
 /// What stands for the number of the pull request in a URL and in texts.
@@ -24,16 +25,6 @@ closed_set! {
         Rollout,
         /// How requests come in.
         HTTPRoute,
-    }
-}
-
-closed_set! {
-    /// Which pull requests from other repositories have previews.
-    pub enum ForkPreviews {
-        /// None.
-        Never,
-        /// Those at commits whose run somebody has approved.
-        RequireApproval,
     }
 }
 
@@ -71,10 +62,6 @@ pub struct Previews {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<16>)]
     pub replace: Vec<Replacement>,
-    /// Which pull requests from other repositories have previews: `Never` none, `RequireApproval` those at a commit whose run
-    /// waited for a person, and was approved. What only polling has found counts as from elsewhere. Default `Never`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forks: Option<ForkPreviews>,
     /// How long previews stay.
     #[serde(default)]
     pub ttl: PreviewTtl,
@@ -127,7 +114,8 @@ pub struct PreviewLimits {
     #[serde(default = "limit_max")]
     #[schemars(range(min = 1, max = 50))]
     pub max: u32,
-    /// Those of one author at the same time, 1 to 50. Default: as many as `max`. Example: `3`.
+    /// Those of one author at the same time, 1 to 50; what polling alone has found is of nobody, and not counted.
+    /// Default: as many as `max`. Example: `3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub per_author: Option<u32>,
@@ -221,15 +209,22 @@ pub struct PreviewStatus {
     pub message: Option<String>,
 }
 
+impl Environment {
+    /// Runs of a Pipeline that its previews show, or are to show.
+    pub fn previewed_runs(&self, pipeline: &str) -> Vec<String> {
+        let spec = self.spec.previews.as_ref();
+        let is_of_it = spec.is_some_and(|previews| previews.pipeline == pipeline);
+        let status = self.status.as_ref().filter(|_| is_of_it);
+        let shown = status.into_iter().flat_map(|status| &status.previews);
+        let shown = shown.filter(|preview| preview.phase != PreviewPhase::Refused);
+        shown.filter_map(|preview| preview.run.clone()).collect()
+    }
+}
+
 impl Previews {
     /// Whether previews are removed.
     pub fn destroy(&self) -> PreviewDestroy {
         self.destroy.unwrap_or(PreviewDestroy::Always)
-    }
-
-    /// Which pull requests from other repositories have previews.
-    pub fn forks(&self) -> ForkPreviews {
-        self.forks.unwrap_or(ForkPreviews::Never)
     }
 }
 

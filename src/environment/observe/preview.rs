@@ -36,6 +36,18 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
             ..Seen::default()
         });
     }
+    let home = Key::new("", key.namespace.clone());
+    let home = cluster.peek(ObjectKind::Namespace, &home).await;
+    let Some(home) = home.map_err(ReconcileError::Observe)? else {
+        let text = format!(
+            "there is no namespace {}, whose labels say what pods may do",
+            key.namespace
+        );
+        return Ok(Seen {
+            blocked: Some(("PreviewsUnknown", text)),
+            ..Seen::default()
+        });
+    };
     let selector = format!("{}={}", label::PREVIEW_OF, preview::selector_of(key));
     let spaces = cluster.list(ObjectKind::Namespace, "", &selector).await;
     let spaces = spaces.map_err(ReconcileError::Observe)?;
@@ -51,6 +63,7 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let closed = status.unwrap_or_default().closed;
     let mut seen = Seen {
         blocked: None,
+        pod_security: preview::pod_security_of(&home),
         closed: closed.iter().map(|one| (one.number, one.at.0)).collect(),
         rollouts: rollouts(key, caches),
         taken: BTreeSet::new(),
@@ -156,8 +169,6 @@ fn read_run(run: &PipelineRun) -> Option<Run> {
         sha: status.sha.clone().or_else(|| run.spec.sha.clone())?,
         author: run.spec.trigger.actor.clone(),
         is_fork: pull_request.fork,
-        // It ran, so somebody has.
-        is_approved: run.spec.trigger.needs_approval == Some(true),
         started_at: run.spec.trigger.started_by().unwrap_or(created),
         finished_at: status.finished_at.as_ref().map(|at| at.0),
         images: images

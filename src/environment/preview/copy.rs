@@ -184,8 +184,11 @@ impl<'a> Destination<'a> {
         made
     }
 
+    /// Texts are replaced first: what comes from the run and from the URL stays as it is.
     fn copy(&self, kind: CopyKind, name: &str, template: &Value) -> Result<Manifest, String> {
-        let mut rest = match kind {
+        let mut spec = spec_of(template);
+        spec.values_mut().for_each(|value| self.replace(value));
+        let rest = match kind {
             CopyKind::ConfigMap => {
                 let mut rest = Map::new();
                 for field in ["data", "binaryData"] {
@@ -193,21 +196,23 @@ impl<'a> Destination<'a> {
                         rest.insert(field.to_owned(), content.clone());
                     }
                 }
+                if let Some(data) = rest.get_mut("data") {
+                    self.replace(data);
+                }
                 Value::Object(rest)
             }
-            CopyKind::Service => json!({"spec": service(spec_of(template))}),
-            CopyKind::Rollout => json!({"spec": self.rollout(name, spec_of(template))?}),
+            CopyKind::Service => json!({"spec": service(spec)}),
+            CopyKind::Rollout => {
+                // Its images are named by those that people wrote.
+                let release = template.pointer("/spec/release").cloned();
+                json!({"spec": self.rollout(name, spec, release.as_ref())?})
+            }
             CopyKind::HTTPRoute => {
-                let mut spec = Value::Object(spec_of(template));
+                let mut spec = Value::Object(spec);
                 self.relocate(&mut spec);
                 json!({"spec": spec})
             }
         };
-        for part in ["data", "spec"] {
-            if let Some(part) = rest.get_mut(part) {
-                self.replace(part);
-            }
-        }
         let labels = template.pointer("/metadata/labels");
         let none = Map::new();
         let labels = labels.and_then(Value::as_object).unwrap_or(&none);
@@ -222,12 +227,16 @@ impl<'a> Destination<'a> {
     }
 
     /// A Rollout that follows no Environment: its images stand in its template, and all of the traffic goes over at once.
-    fn rollout(&self, name: &str, mut spec: Map<String, Value>) -> Result<Value, String> {
-        let release = spec.remove("release");
-        for field in ["strategy", "analysis", "paused"] {
+    fn rollout(
+        &self,
+        name: &str,
+        mut spec: Map<String, Value>,
+        release: Option<&Value>,
+    ) -> Result<Value, String> {
+        for field in ["release", "strategy", "analysis", "paused"] {
             spec.remove(field);
         }
-        let wanted = release.as_ref().and_then(|release| release.get("images"));
+        let wanted = release.and_then(|release| release.get("images"));
         let wanted = wanted.and_then(Value::as_object);
         for (container, image) in wanted.into_iter().flatten() {
             let image = image.as_str().unwrap_or_default();
@@ -239,7 +248,9 @@ impl<'a> Destination<'a> {
             })?;
             let pod = spec.get_mut("template");
             let pod = pod.and_then(|template| template.get_mut("spec"));
-            set_image(pod, container, reference);
+            let mut container = Value::from(container.as_str());
+            self.replace(&mut container);
+            set_image(pod, container.as_str().unwrap_or_default(), reference);
         }
         if let Some(traffic) = spec.get_mut("traffic") {
             self.relocate(traffic);

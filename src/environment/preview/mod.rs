@@ -24,20 +24,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::{ForkPreviews, PreviewDestroy, PreviewPhase, PreviewStatus};
+use super::api::{PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
+use crate::model::label;
 use crate::model::span::after;
 use crate::rollout::api::Phase;
 pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
-pub use space::{Record, Space, name_of, selector_of, space};
+pub use space::{Record, Space, name_of, owner_of, pod_security_of, selector_of, space};
 
 /// Why there are none where the operator makes none, which stays so for as long as it runs.
 pub const OFF: &str = "PreviewsOff";
 /// Previews that a status lists.
 const SHOWN: usize = 50;
-/// How soon a namespace that is going is looked for again.
+/// How soon a namespace that is going, or was changed, is looked at again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long a namespace that hangs is left alone at most.
+const LOOK_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
+/// How soon it is looked again where there can be none.
+const BLOCKED: SignedDuration = SignedDuration::from_secs(30);
+/// Seconds after which another preview is the first to be filled.
+const TURN: i64 = 10;
 /// Longest sentence about a preview.
 const MAX_MESSAGE: usize = 256;
 
@@ -48,6 +55,7 @@ pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
         of,
         now,
         actions: Vec::new(),
+        fill: Vec::new(),
         wake: None,
         items: BTreeMap::new(),
         said: None,
@@ -55,7 +63,7 @@ pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
     if let Some((reason, message)) = &of.seen.blocked {
         draft.said = Some((false, reason, message.clone()));
         if *reason != OFF {
-            draft.wake_at(later(draft.now, LOOK_AGAIN));
+            draft.wake_at(later(draft.now, BLOCKED));
         }
     } else {
         draft.close();
@@ -70,6 +78,8 @@ struct Draft<'a> {
     of: Subject<'a>,
     now: Timestamp,
     actions: Vec<Action>,
+    /// What fills one of them: the last of all, so that one that is refused keeps nothing else back.
+    fill: Vec<Action>,
     wake: Option<Timestamp>,
     items: BTreeMap<u64, PreviewStatus>,
     said: Option<(bool, &'static str, String)>,
@@ -80,7 +90,10 @@ impl<'a> Draft<'a> {
     fn close(&mut self) {
         let seen = self.of.seen;
         let may_go = self.of.spec.destroy() == PreviewDestroy::Always;
-        let staying = seen.spaces.iter().filter(|space| !space.is_going && may_go);
+        let staying = seen
+            .spaces
+            .iter()
+            .filter(|space| !space.is_going() && may_go);
         let (mut closed, mut expired) = (Vec::new(), Vec::new());
         for space in staying {
             let expires_at = self.expires_at(space);
@@ -112,21 +125,39 @@ impl<'a> Draft<'a> {
             });
             self.show(self.item_of(space, PreviewPhase::Closing, why));
         }
-        for space in seen.spaces.iter().filter(|space| space.is_going) {
-            self.wake_at(later(self.now, LOOK_AGAIN));
+        for space in &seen.spaces {
+            let Some(since) = space.going_since else {
+                continue;
+            };
+            let half = self.now.duration_since(since) / 2;
+            let pause = half.clamp(LOOK_AGAIN, LOOK_AGAIN_AT_MOST);
+            self.wake_at(later(self.now, pause));
             let text = "its namespace is being deleted";
             self.show(self.item_of(space, PreviewPhase::Closing, text));
         }
     }
 
-    /// Brings what stays to the commit that it is to show.
+    /// Brings what stays to the commit that it is to show. Which of them is the first changes with time, so that one that the
+    /// server refuses keeps no other back for good.
     fn keep(&mut self) {
-        for space in &self.of.seen.spaces {
+        let spaces = &self.of.seen.spaces;
+        let turn = usize::try_from(self.now.as_second() / TURN).unwrap_or_default();
+        let first = turn.checked_rem(spaces.len()).unwrap_or_default();
+        let never = self.of.spec.destroy() == PreviewDestroy::Never;
+        for space in spaces.iter().cycle().skip(first).take(spaces.len()) {
             if self.items.contains_key(&space.number) {
                 continue;
             }
-            let run = self.run_for(space);
-            let item = match run {
+            // Before anything is put into it, and whether or not its run is there.
+            if let Some(change) = space.put_right(&self.of.seen.pod_security, never) {
+                let target = space.target.clone();
+                self.actions.push(Action::Patch { target, change });
+                self.wake_at(later(self.now, LOOK_AGAIN));
+                let text = "its namespace is put right";
+                self.show(self.item_of(space, PreviewPhase::Updating, text));
+                continue;
+            }
+            let item = match self.run_for(space) {
                 Some(run) => self.advance(space, run),
                 // Its run is gone. What it shows, it goes on showing.
                 None => self.state_of(space, &space.record.run),
@@ -162,7 +193,9 @@ impl<'a> Draft<'a> {
 
     fn admit(&mut self, run: &Run, place: usize) {
         let (phase, text) = self.hindrance(run, place).unwrap_or_else(|| {
-            let made = space(self.of.key, run.number, &self.record(run, None));
+            let record = self.record(run, None);
+            let labels = &self.of.seen.pod_security;
+            let made = space(self.of.key, run.number, &record, labels);
             self.actions.push(Action::Create(made));
             let text = "its namespace is made".to_owned();
             (PreviewPhase::Updating, text)
@@ -179,6 +212,8 @@ impl<'a> Draft<'a> {
         let holders = self.holders();
         let own = holders.iter().filter(|author| **author == run.author);
         let own = own.count();
+        // What polling has found is of nobody that is known.
+        let is_known = run.author != label::SLIPWAY;
         let is_full =
             |count: usize, most: u32| count >= usize::try_from(most).unwrap_or(usize::MAX);
         if is_full(holders.len(), limits.max) {
@@ -189,7 +224,8 @@ impl<'a> Draft<'a> {
             );
             return Some((PreviewPhase::Queued, text));
         }
-        if limits.per_author.is_some_and(|most| is_full(own, most)) {
+        let most = limits.per_author.filter(|_| is_known);
+        if most.is_some_and(|most| is_full(own, most)) {
             let text = format!(
                 "waits until another preview of {} goes (limits.perAuthor)",
                 run.author
@@ -226,15 +262,7 @@ impl<'a> Draft<'a> {
     }
 
     fn refuse(&mut self, run: &Run) {
-        let text = match self.of.spec.forks() {
-            ForkPreviews::Never => {
-                "its commits are from another repository, or may be, and previews.forks is Never"
-            }
-            ForkPreviews::RequireApproval => {
-                "its commits are from another repository, or may be, and nobody approved the run at this commit: set forks: \
-                 RequireApproval in the trigger of the Pipeline"
-            }
-        };
+        let text = "its commits are from another repository, or may be: such pull requests have no previews";
         self.show(self.item(run, PreviewPhase::Refused, text));
     }
 
@@ -252,11 +280,9 @@ impl<'a> Draft<'a> {
         if record == space.record {
             return self.state_of(space, &run.name);
         }
-        let mut actions = self.actions.iter();
-        let is_first = !actions.any(|action| matches!(action, Action::Patch { .. }));
-        if is_first {
-            self.actions.extend(copies.into_iter().map(Action::Apply));
-            self.actions.push(Action::Patch {
+        if self.fill.is_empty() {
+            self.fill.extend(copies.into_iter().map(Action::Apply));
+            self.fill.push(Action::Patch {
                 target: space.target.clone(),
                 change: record.patch(),
             });
@@ -328,13 +354,8 @@ impl<'a> Draft<'a> {
     fn newest(&self, number: u64, must_be_allowed: bool) -> Option<&'a Run> {
         let runs = self.of.seen.runs.iter();
         let of_it = runs.filter(|run| run.number == number);
-        let allowed = of_it.filter(|run| !must_be_allowed || self.may_be_shown(run));
+        let allowed = of_it.filter(|run| !must_be_allowed || !run.is_fork);
         allowed.max_by_key(|run| (run.started_at, &run.name))
-    }
-
-    fn may_be_shown(&self, run: &Run) -> bool {
-        let by_people = self.of.spec.forks() == ForkPreviews::RequireApproval;
-        !run.is_fork || (by_people && run.is_approved)
     }
 
     /// Until when there is a preview of a run that is not there yet.
@@ -446,6 +467,7 @@ impl<'a> Draft<'a> {
         });
         items.truncate(SHOWN);
         items.sort_by_key(|item| item.number);
+        self.actions.extend(self.fill);
         Outlook {
             actions: self.actions,
             wake: self.wake,

@@ -17,7 +17,7 @@ pub fn sweep(spaces: &[Space], environments: &BTreeMap<Key, bool>) -> Vec<Action
     }
     let has_owner = |space: &&Space| environments.get(&space.environment) == Some(&true);
     let orphans = spaces.iter().filter(|space| !has_owner(space));
-    let orphans = orphans.filter(|space| !space.is_going && !space.record.keep);
+    let orphans = orphans.filter(|space| !space.is_going() && !space.record.keep);
     let deleted = orphans.take(AT_ONCE).map(|space| Action::Delete {
         target: space.target.clone(),
         orphan: false,

@@ -22,6 +22,8 @@ pub struct Seen {
     pub runs: Vec<Run>,
     /// Pull requests that are over, and since when.
     pub closed: BTreeMap<u64, Timestamp>,
+    /// What pods may do in the namespace of the Environment, by its labels: as much as they may in previews.
+    pub pod_security: BTreeMap<String, String>,
     /// Namespaces of previews of this Environment.
     pub spaces: Vec<Space>,
     /// Names that previews would have, and that others have taken.
@@ -47,8 +49,6 @@ pub struct Run {
     pub author: String,
     /// Whether its commits are from another repository, or may be.
     pub is_fork: bool,
-    /// Whether it waited for a person, and was approved.
-    pub is_approved: bool,
     /// When it was started.
     pub started_at: Timestamp,
     /// When it ended, if it has.

@@ -1,5 +1,7 @@
 //! The namespace of a preview, and what it says of itself. No I/O.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -13,6 +15,8 @@ use crate::model::object::ObjectKind;
 
 /// Digits of what tells Environments apart in a label.
 const DIGITS: usize = 20;
+/// Labels of a namespace that say what its pods may do start with this.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 
 /// A namespace of a preview, as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +29,10 @@ pub struct Space {
     pub number: u64,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Whether it is being deleted.
-    pub is_going: bool,
+    /// Since when it is being deleted, if it is.
+    pub going_since: Option<Timestamp>,
+    /// What its pods may do: labels of it.
+    pub pod_security: BTreeMap<String, String>,
     /// What it shows.
     pub record: Record,
 }
@@ -76,14 +82,42 @@ pub fn selector_of(environment: &Key) -> String {
     short_hash(environment.to_string().as_bytes(), DIGITS)
 }
 
-/// The namespace of a preview.
-pub fn space(environment: &Key, number: u64, record: &Record) -> Manifest {
-    let labels = [
+/// The Environment that has copied an object into a preview, if the object is where that preview is: elsewhere it says so in vain.
+pub fn owner_of<K: ResourceExt>(copy: &K) -> Option<Key> {
+    let of = copy.annotations().get(label::PREVIEW_ENVIRONMENT)?;
+    let (namespace, name) = of.split_once('/')?;
+    let environment = Key::new(namespace, name);
+    let number: u64 = copy.labels().get(label::PREVIEW)?.parse().ok()?;
+    (copy.namespace()? == name_of(&environment, number)).then_some(environment)
+}
+
+/// What pods in a namespace may do, by its labels.
+pub fn pod_security_of<K: ResourceExt>(namespace: &K) -> BTreeMap<String, String> {
+    let labels = namespace.labels().iter();
+    let labels = labels.filter(|(name, _)| name.starts_with(POD_SECURITY));
+    labels
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The namespace of a preview, in which pods may do what they may where they are copied from.
+pub fn space(
+    environment: &Key,
+    number: u64,
+    record: &Record,
+    pod_security: &BTreeMap<String, String>,
+) -> Manifest {
+    let name = name_of(environment, number);
+    let (of, number) = (selector_of(environment), number.to_string());
+    let own = [
         (label::COMPONENT, "preview"),
-        (label::PREVIEW_OF, &selector_of(environment)),
-        (label::PREVIEW, &number.to_string()),
+        (label::PREVIEW_OF, of.as_str()),
+        (label::PREVIEW, number.as_str()),
     ];
-    let key = Key::new("", name_of(environment, number));
+    let copied = pod_security.iter();
+    let copied = copied.map(|(name, value)| (name.as_str(), value.as_str()));
+    let labels: Vec<(&str, &str)> = own.into_iter().chain(copied).collect();
+    let key = Key::new("", name);
     let mut manifest = Manifest::new(ObjectKind::Namespace, key, &labels, None, json!({}));
     let metadata = manifest.body.get_mut("metadata");
     if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
@@ -96,6 +130,30 @@ pub fn space(environment: &Key, number: u64, record: &Record) -> Manifest {
 }
 
 impl Space {
+    /// Whether it is being deleted.
+    pub fn is_going(&self) -> bool {
+        self.going_since.is_some()
+    }
+
+    /// The change that makes it say of its pods and of its end what it is to say, if it does not. No label is taken off: clusters
+    /// have tools that put on more.
+    pub fn put_right(&self, pod_security: &BTreeMap<String, String>, keep: bool) -> Option<Value> {
+        let mut labels = pod_security.iter();
+        let is_right = labels.all(|(name, value)| self.pod_security.get(name) == Some(value));
+        if is_right && self.record.keep == keep {
+            return None;
+        }
+        let record = Record {
+            keep,
+            ..self.record.clone()
+        };
+        let mut change = record.patch();
+        if let Some(metadata) = change.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("labels".to_owned(), json!(pod_security));
+        }
+        Some(change)
+    }
+
     /// The preview that a namespace is of, if it says so itself in every way that it should: nothing else is ever deleted.
     pub fn read<K: ResourceExt>(namespace: &K) -> Option<Self> {
         let labels = namespace.labels();
@@ -111,12 +169,14 @@ impl Space {
         let record = annotations.get(label::PREVIEW_RECORD);
         let record = record.and_then(|text| serde_json::from_str(text).ok());
         let created = namespace.meta().creation_timestamp.as_ref();
+        let going = namespace.meta().deletion_timestamp.as_ref();
         is_ours.then(|| Self {
             target: Target::of(ObjectKind::Namespace, namespace),
             environment,
             number,
             created_at: created.map_or(Timestamp::MAX, |created| created.0),
-            is_going: namespace.meta().deletion_timestamp.is_some(),
+            going_since: going.map(|going| going.0),
+            pod_security: pod_security_of(namespace),
             record: record.unwrap_or_default(),
         })
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::api::PreviewPhase::{Closing, Failed, Queued, Ready, Refused, Updating};
-use super::super::api::Previews;
+use super::super::api::{Environment, Previews};
 use super::orphan::sweep;
 use super::*;
 use crate::model::key::Key;
@@ -41,7 +41,6 @@ fn run(number: u64, sha: char, minutes: i64) -> Run {
         sha: sha.to_string().repeat(40),
         author: "github:alice".to_owned(),
         is_fork: false,
-        is_approved: false,
         started_at: at(minutes),
         finished_at: Some(at(minutes)),
         images: vec![ImageRef {
@@ -153,7 +152,7 @@ impl World {
             Action::Apply(made) => {
                 let name = &made.key.namespace;
                 let mut spaces = self.seen.spaces.iter();
-                assert!(spaces.any(|space| space.target.key.name == *name && !space.is_going));
+                assert!(spaces.any(|space| space.target.key.name == *name && !space.is_going()));
                 if made.kind == ObjectKind::Rollout {
                     let run = &made.body["metadata"]["annotations"][label::PREVIEW_RUN];
                     let live = Live {
@@ -172,13 +171,18 @@ impl World {
                 let mut spaces = self.seen.spaces.iter_mut();
                 let space = spaces.find(|space| space.target == *target).unwrap();
                 space.record = serde_json::from_str(text.as_str().unwrap()).unwrap();
+                let labels = change["metadata"]["labels"].as_object();
+                for (name, value) in labels.into_iter().flatten() {
+                    let value = value.as_str().unwrap().to_owned();
+                    space.pod_security.insert(name.clone(), value);
+                }
                 space.target.resource_version = self.version.to_string();
             }
             Action::Delete { target, .. } => {
                 let mut spaces = self.seen.spaces.iter_mut();
                 let space = spaces.find(|space| space.target == *target).unwrap();
                 assert_eq!(target.kind, ObjectKind::Namespace);
-                space.is_going = true;
+                space.going_since = Some(self.now);
             }
             Action::PatchEach(_)
             | Action::Status { .. }
@@ -192,7 +196,7 @@ impl World {
         for _ in 0..200 {
             let outlook = self.look();
             if outlook.actions.is_empty() {
-                self.seen.spaces.retain(|space| !space.is_going);
+                self.seen.spaces.retain(|space| !space.is_going());
                 let outlook = self.look();
                 if outlook.actions.is_empty() {
                     return outlook;
@@ -323,6 +327,16 @@ fn those_beyond_the_limits_wait_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn what_polling_alone_has_found_is_not_of_one_author() {
+    let mut world = World::new(&json!({"limits": {"perAuthor": 1}}));
+    world.seen.runs = vec![run(1, 'a', 0), run(2, 'b', 1)];
+    for run in &mut world.seen.runs {
+        run.author = label::SLIPWAY.to_owned();
+    }
+    assert_eq!(world.phases(), [(1, Ready), (2, Ready)]);
+}
+
+#[test]
 fn nothing_goes_because_a_list_is_empty() {
     let mut world = World::new(&json!({}));
     world.seen.runs.push(run(7, 'a', 0));
@@ -379,23 +393,138 @@ fn when_many_are_closed_at_once_none_goes_before_its_time_is_over() {
 }
 
 #[test]
-fn a_fork_is_shown_only_at_a_commit_that_somebody_approved() {
+fn a_pull_request_from_another_repository_has_no_preview() {
     let mut world = World::new(&json!({}));
     let mut fork = run(7, 'a', 0);
     fork.is_fork = true;
-    fork.is_approved = true;
     world.seen.runs.push(fork);
     assert_eq!(world.phases(), [(7, Refused)]);
-    world.spec = spec(&json!({"forks": "RequireApproval"}));
+    assert_eq!(world.seen.spaces, []);
+    // Nor does one that has a preview show what is from elsewhere.
+    world.seen.runs[0] = run(7, 'a', 0);
     assert_eq!(world.phases(), [(7, Ready)]);
     let mut pushed = run(7, 'b', 1);
     pushed.is_fork = true;
     world.seen.runs.push(pushed);
     let item = world.settle().shown.items[0].clone();
-    assert_eq!(item.sha, Some("a".repeat(40)), "the approved one");
-    // Nothing is taken back for what people change of the rule; but nothing new is shown.
+    assert_eq!(item.sha, Some("a".repeat(40)));
+}
+
+#[test]
+fn pods_may_do_in_a_preview_what_they_may_where_they_are_copied_from() {
+    const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+    let object = |labels: Value| -> kube::api::DynamicObject {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}});
+        serde_json::from_value(object).unwrap()
+    };
+    let mut world = World::new(&json!({}));
+    let home = object(json!({(ENFORCE): "restricted", "team": "shop"}));
+    world.seen.pod_security = pod_security_of(&home);
+    world.seen.runs.push(run(7, 'a', 0));
+    let outlook = world.look();
+    let Action::Create(made) = &outlook.actions[0] else {
+        panic!("{outlook:?}");
+    };
+    assert_eq!(made.body["metadata"]["labels"][ENFORCE], "restricted");
+    assert_eq!(made.body["metadata"]["labels"].get("team"), None);
+    assert_eq!(world.phases(), [(7, Ready)]);
+
+    // One that is there is put right before anything else is done to it, with or without its run.
+    let warn = "pod-security.kubernetes.io/warn";
+    world.seen.pod_security = pod_security_of(&object(json!({(warn): "baseline"})));
+    world.seen.runs.clear();
+    let outlook = world.look();
+    let [Action::Patch { change, .. }] = &outlook.actions[..] else {
+        panic!("{outlook:?}");
+    };
+    assert_eq!(change["metadata"]["labels"], json!({(warn): "baseline"}));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let both = object(json!({(ENFORCE): "restricted", (warn): "baseline"}));
+    assert_eq!(
+        world.seen.spaces[0].pod_security,
+        pod_security_of(&both),
+        "none is taken off"
+    );
+    assert_eq!(world.look().actions, []);
+}
+
+#[test]
+fn one_that_is_refused_keeps_no_other_back() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs = vec![run(1, 'a', 0), run(2, 'b', 0)];
+    let outlook = world.look();
+    world.act(&outlook.actions, usize::MAX);
+    // A third is made before any of the two is filled.
+    world.seen.runs.push(run(3, 'c', 0));
+    let mut filled = BTreeSet::new();
+    for seconds in [0, 10] {
+        world.now = NOW + SignedDuration::from_secs(seconds);
+        let outlook = world.look();
+        assert!(matches!(outlook.actions[0], Action::Create(_)));
+        let applied = outlook.actions.iter().find_map(|action| match action {
+            Action::Apply(made) => Some(made.key.namespace.clone()),
+            Action::Create(_)
+            | Action::Patch { .. }
+            | Action::PatchEach(_)
+            | Action::Status { .. }
+            | Action::Delete { .. }
+            | Action::Evict { .. }
+            | Action::Fetch { .. } => None,
+        });
+        filled.extend(applied);
+    }
+    assert_eq!(filled.len(), 2, "{filled:?}");
+}
+
+#[test]
+fn that_people_alone_remove_it_is_put_on_record_without_its_run() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.seen.runs.clear();
+    world.spec = spec(&json!({"destroy": "Never"}));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert!(world.seen.spaces[0].record.keep);
     world.spec = spec(&json!({}));
     assert_eq!(world.phases(), [(7, Ready)]);
+    assert!(!world.seen.spaces[0].record.keep);
+}
+
+#[test]
+fn texts_that_are_replaced_leave_the_images_of_the_run_and_the_host_alone() {
+    let rules = json!([
+        {"from": "registry.example", "to": "elsewhere"},
+        {"from": "preview.example.com", "to": "nowhere"},
+        {"from": "api", "to": "gone"},
+    ]);
+    let mut world = World::new(&json!({"replace": rules}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let of = |kind| {
+        let mut all = world.applied.iter().filter(|made| made.kind == kind);
+        all.next().unwrap().body["spec"].clone()
+    };
+    let image = format!("registry.example/api@sha256:{}", "a".repeat(64));
+    let rollout = of(ObjectKind::Rollout);
+    assert_eq!(rollout["template"]["spec"]["containers"][0]["image"], image);
+    let route = of(ObjectKind::HttpRoute);
+    assert_eq!(route["hostnames"], json!(["pr-7.preview.example.com"]));
+}
+
+#[test]
+fn a_namespace_that_hangs_is_looked_at_less_and_less() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    world.seen.spaces[0].going_since = Some(NOW);
+    for (now, wake) in [(0, 5), (60, 90), (6_000, 6_300)] {
+        world.now = NOW + SignedDuration::from_secs(now);
+        let wanted = NOW + SignedDuration::from_secs(wake);
+        assert_eq!(world.look().wake, Some(wanted));
+    }
+    world.now = NOW;
+    world.seen.blocked = Some(("PreviewsUnknown", "no answer".to_owned()));
+    assert_eq!(world.look().wake, Some(NOW + SignedDuration::from_secs(30)));
 }
 
 #[test]
@@ -556,7 +685,7 @@ proptest! {
                 Turn::Forget => world.seen.runs.clear(),
                 Turn::Wait(minutes) => {
                     world.now += SignedDuration::from_mins(minutes);
-                    world.seen.spaces.retain(|space| !space.is_going);
+                    world.seen.spaces.retain(|space| !space.is_going());
                 }
                 Turn::Act(most) => {
                     let outlook = world.look();
@@ -594,8 +723,40 @@ proptest! {
 }
 
 #[test]
+fn a_copy_has_an_owner_only_where_its_preview_is() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    let mut made = world.applied.iter();
+    let made = made.find(|made| made.kind == ObjectKind::Rollout).unwrap();
+    let mut copy: kube::api::DynamicObject = serde_json::from_value(made.body.clone()).unwrap();
+    assert_eq!(owner_of(&copy), Some(environment()));
+    copy.metadata.namespace = Some("mallory".to_owned());
+    assert_eq!(owner_of(&copy), None);
+    copy.metadata.namespace = Some("shop-review-pr-8".to_owned());
+    assert_eq!(owner_of(&copy), None);
+}
+
+#[test]
+fn the_runs_that_previews_need_are_told() {
+    let mut world = World::new(&json!({"limits": {"max": 1}}));
+    world.seen.runs = vec![run(1, 'a', 0), run(2, 'b', 1), run(3, 'c', 2)];
+    world.seen.runs[2].is_fork = true;
+    let previews = world.settle().shown.items;
+    let mut environment: Environment = serde_json::from_value(json!({
+        "metadata": {"name": "review"},
+        "spec": {"tier": "Development", "rollouts": [{"name": "api"}], "promotion": {"from": {"pipelines": ["api"]}}},
+    }))
+    .unwrap();
+    environment.spec.previews = Some(world.spec.clone());
+    environment.status.get_or_insert_default().previews = previews;
+    assert_eq!(environment.previewed_runs("api"), ["api-1-a", "api-2-b"]);
+    assert_eq!(environment.previewed_runs("other"), [""; 0]);
+}
+
+#[test]
 fn a_namespace_is_made_without_one() {
-    let made = space(&environment(), 7, &Record::default());
+    let made = space(&environment(), 7, &Record::default(), &BTreeMap::new());
     assert_eq!(made.body["metadata"].get("namespace"), None);
     assert_eq!(made.key, Key::new("", "shop-review-pr-7"));
 }

@@ -59,9 +59,9 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<32>)]
     pub pending: Vec<PendingRef>,
-    /// Pull requests that were closed or merged, as the provider told; at most 100, the last ones.
+    /// Pull requests that were closed or merged, as the provider told; at most 500, the last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = schema::by_number::<100>)]
+    #[schemars(transform = schema::by_number::<500>)]
     pub closed: Vec<ClosedPullRequest>,
     /// Triggers by the clock; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

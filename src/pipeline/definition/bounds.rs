@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::api::{Build, DefinitionRule, PipelineSpec, PodSettings, Stage, StageDefaults};
+use super::super::api::{
+    Build, DefinitionRule, PipelineSpec, PodSettings, SecurityProfile, Stage, StageDefaults,
+};
 use super::super::secret;
 use crate::model::glob;
 use crate::model::invalid::Invalid;
@@ -20,6 +22,7 @@ pub(super) fn problems(
     for (index, stage) in stages {
         let mut found = Stranger {
             rule,
+            least: least(&own.defaults),
             path: format!("spec.stages[{index}]"),
             problems: &mut problems,
         };
@@ -32,6 +35,12 @@ pub(super) fn problems(
         problems.push(Invalid::new(path, problem));
     }
     problems
+}
+
+/// What the pods of a Pipeline's stages are kept to, where a stage says nothing else.
+fn least(defaults: &StageDefaults) -> SecurityProfile {
+    let pod = defaults.pod.as_ref();
+    pod.and_then(|pod| pod.security_profile).unwrap_or_default()
 }
 
 /// What is wrong with the bounds themselves.
@@ -76,6 +85,7 @@ fn check_secrets(
 /// A stage that stands in the file.
 struct Stranger<'a> {
     rule: &'a DefinitionRule,
+    least: SecurityProfile,
     path: String,
     problems: &'a mut Vec<Invalid>,
 }
@@ -102,7 +112,9 @@ impl Stranger<'_> {
         self.resources(".resources", stage.resources.as_ref());
         for (index, service) in stage.services.iter().enumerate() {
             let field = format!(".services[{index}].resources");
-            self.resources(&field, service.resources.as_ref());
+            // It has none by default, and so no limit.
+            let none = Value::Object(serde_json::Map::new());
+            self.resources(&field, Some(service.resources.as_ref().unwrap_or(&none)));
         }
         for (index, package) in stage.packages.iter().enumerate() {
             let field = format!(".packages[{index}]");
@@ -187,6 +199,15 @@ impl Stranger<'_> {
             );
             self.wrong(".pod.serviceAccountName", problem);
         }
+        let profile = pod.security_profile.unwrap_or(self.least);
+        // Declared from the weakest to the strongest.
+        if profile < self.least {
+            let problem = format!(
+                "{profile} is less than the {} of the Pipeline's defaults.pod.securityProfile; take it out",
+                self.least
+            );
+            self.wrong(".pod.securityProfile", problem);
+        }
         let chooses = !pod.node_selector.is_empty()
             || !pod.tolerations.is_empty()
             || pod.priority_class_name.is_some()
@@ -210,6 +231,15 @@ impl Stranger<'_> {
                 if let Some(problem) = above(most, name, value) {
                     self.wrong(&format!("{field}.{list}.{name}"), problem);
                 }
+            }
+        }
+        let limits = resources.get("limits");
+        for (name, bound) in most {
+            if limits.and_then(|limits| limits.get(name)).is_none() {
+                let problem = format!(
+                    "without a limit it may take more than the {bound} of the Pipeline's definition.maxResources; set one"
+                );
+                self.wrong(&format!("{field}.limits.{name}"), problem);
             }
         }
     }

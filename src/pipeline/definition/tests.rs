@@ -146,8 +146,18 @@ fn what_the_pipeline_does_not_allow_is_refused() {
         ),
         (
             "  run:",
+            "  services: [{name: db, image: 'registry.example/ci/pg:1'}]\n  run:",
+            "stages[0].services[0].resources.limits.cpu: without a limit",
+        ),
+        (
+            "  run:",
             "  resources: {limits: {cpu: '3'}}\n  run:",
             "stages[0].resources.limits.cpu: 3 is more than",
+        ),
+        (
+            "  run:",
+            "  resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}\n  run:",
+            "stages[0].resources.limits.cpu: without a limit it may take more than the 2 of",
         ),
         (
             "  run:",
@@ -186,10 +196,26 @@ fn what_the_pipeline_does_not_allow_is_refused() {
     }
     let allowed = ours.replacen(
         "  run:",
-        "  env: [{name: A, secretRef: {name: index, key: k}}]\n  resources: {requests: {cpu: 1500m, memory: 512Mi}}\n  run:",
+        "  env: [{name: A, secretRef: {name: index, key: k}}]\n  resources: {requests: {cpu: 1500m, memory: 512Mi}, limits: {cpu: 2, memory: 1Gi}}\n  run:",
         1,
     );
     assert!(merged(&pipeline(&bounds), Some(&allowed)).is_ok());
+}
+
+#[test]
+fn the_pods_of_the_file_may_not_do_more_than_those_of_the_pipeline() {
+    let mut spec = pipeline(&json!({}));
+    let relaxed = lint("  pod: {securityProfile: Baseline}\n");
+    assert!(merged(&spec, Some(&relaxed)).is_ok());
+    spec.defaults.pod = serde_json::from_value(json!({"securityProfile": "Restricted"})).unwrap();
+    let said = merged(&spec, Some(&relaxed)).unwrap_err();
+    assert!(
+        said.contains("stages[0].pod.securityProfile: Baseline is less than the Restricted"),
+        "{said}"
+    );
+    for own in ["", "  pod: {securityProfile: Restricted}\n"] {
+        assert!(merged(&spec, Some(&lint(own))).is_ok(), "{own}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::trigger::poll;
 use proptest::prelude::*;
 
 mod trigger;
@@ -151,6 +152,27 @@ fn a_paused_pipeline_neither_asks_nor_starts_until_its_time() {
     let later = plan(&seen, NOW + SignedDuration::from_mins(5));
     assert!(!verbs(&later).is_empty());
     assert_eq!(later.progress.paused_by, None);
+}
+
+#[test]
+fn a_pipeline_that_starts_nothing_still_notes_which_pull_requests_are_over() {
+    let mut seen = a_pipeline().at('a', 500);
+    let mut over = poll::event_of("refs/heads/main", &sha('b')).unwrap();
+    over.what = What::Closed { number: 7 };
+    let pushed = poll::event_of("refs/heads/main", &sha('c')).unwrap();
+    seen.events = vec![over, pushed];
+    let mut suspended = seen.clone();
+    suspended.spec.suspend = true;
+    seen.pause = Some(Pause {
+        by: "alice".into(),
+        until: None,
+    });
+    for seen in [suspended, seen] {
+        let plan = plan(&seen, NOW);
+        let closed: Vec<u64> = plan.progress.closed.iter().map(|one| one.number).collect();
+        assert_eq!(closed, [7], "{}", plan.why.reason);
+        assert_eq!(verbs(&plan), Vec::<&str>::new());
+    }
 }
 
 #[test]
@@ -307,6 +329,8 @@ proptest! {
             run.finished_at = run.phase.is_finished().then(|| NOW - SignedDuration::from_mins(if is_old { 5 } else { 0 }));
         }
         seen.in_use = ["r1".to_owned(), "r3".to_owned()].into();
+        let shown = seen.runs.iter().step_by(3).map(|run| run.target.key.name.clone());
+        seen.previewed = shown.collect();
         let plan = plan(&seen, NOW);
         let gone = deleted(&plan);
         let head = render::run_key(&seen, &sha('a'));
@@ -314,11 +338,13 @@ proptest! {
             prop_assert!(run.phase.is_finished());
             prop_assert!(run.target.key != head);
             prop_assert!(run.release.as_ref().is_none_or(|name| !seen.in_use.contains(name)));
+            prop_assert!(!seen.previewed.contains(&run.target.key.name));
         }
         // And what nobody needs does not pile up.
         let stays = |run: &&super::super::observed::Run| run.phase == RunPhase::Succeeded && !gone.contains(&run.target.uid.as_str());
         let others = seen.runs.iter().filter(stays).filter(|run| {
-            run.target.key != head && run.release.as_ref().is_none_or(|name| !seen.in_use.contains(name))
+            let is_needed = run.target.key == head || seen.previewed.contains(&run.target.key.name);
+            !is_needed && run.release.as_ref().is_none_or(|name| !seen.in_use.contains(name))
         });
         prop_assert!(others.count() <= usize::try_from(kept).unwrap());
     }

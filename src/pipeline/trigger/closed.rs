@@ -8,7 +8,7 @@ use super::super::api::ClosedPullRequest;
 use super::event::{Event, What};
 
 /// How many are kept.
-const KEPT: usize = 100;
+const KEPT: usize = 500;
 
 /// What is on record once an event is taken in. `now` stands in where the provider tells no time.
 pub fn taken_in(
@@ -35,6 +35,12 @@ pub fn taken_in(
         What::Push { .. } | What::Tag | What::Release { .. } => {}
     }
     all
+}
+
+/// What is on record once a provider has said that a pull request is open at a commit that was found at that time. It may have been
+/// closed since it was found.
+pub fn opened(known: &mut Vec<ClosedPullRequest>, number: u64, found_at: Timestamp) {
+    known.retain(|closed| closed.number != number || closed.at.0 >= found_at);
 }
 
 /// Whether what an event says of this is on record.
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn the_last_ones_are_kept() {
         let mut known = Vec::new();
-        for number in 1..=120 {
+        for number in 1..=520 {
             known = taken_in(&known, &closed(number, 100), NOW);
         }
         assert_eq!(known.len(), KEPT);

@@ -21,10 +21,12 @@ enum Looked {
 }
 
 impl Draft<'_> {
-    /// Begins to wait. A run that is about no pull request has no preview.
+    /// Begins to wait. A run that is about no pull request has no preview and goes on; one that people started for a pull request
+    /// has none either, and fails with its next look.
     pub(super) fn begin_preview(&mut self, stage: &Stage, status: &mut StageStatus) {
         let Some(wait) = &stage.preview else { return };
-        if self.seen.spec.trigger.pull_request.is_none() {
+        let by_hand = self.seen.spec.trigger.pull_request.is_none();
+        if by_hand && self.seen.spec.pull_number().is_none() {
             let why = "not started, because the run is about no pull request".to_owned();
             skip(status, SkipReason::Nothing, why);
             return;
@@ -37,7 +39,8 @@ impl Draft<'_> {
             environment: wait.environment.clone(),
             url: None,
         });
-        self.wake_at(after(self.now, stage.timeout()));
+        let until = after(self.now, stage.timeout());
+        self.wake_at(if by_hand { self.now } else { until });
     }
 
     /// Looks whether it answers.
@@ -79,6 +82,10 @@ impl Draft<'_> {
     }
 
     fn look_at_preview(&self, stage: &Stage) -> Looked {
+        if self.seen.spec.trigger.pull_request.is_none() {
+            let text = "a run that was started by hand, or tried again, has no preview; push a commit to the pull request".to_owned();
+            return Looked::Fails(FailureKind::Preview, text);
+        }
         let name = stage.preview.as_ref().map(|wait| wait.environment.as_str());
         let name = name.unwrap_or_default();
         match self.seen.previews.get(name) {

@@ -369,3 +369,27 @@ fn a_provider_that_does_not_tell_is_asked_again_and_then_it_counts_as_from_elsew
     let gone = told(polled(), 404, &json!({}));
     assert!(gone.status.pending[0].pull_request.as_ref().unwrap().fork);
 }
+
+#[test]
+fn a_pull_request_that_polling_finds_open_is_not_over_any_more() {
+    let closed_at = |seconds: i64| {
+        let mut seen = polled();
+        let at = NOW - SignedDuration::from_secs(seconds);
+        let closed = json!([{"number": 7, "at": at}, {"number": 12, "at": at}]);
+        seen.status.closed = serde_json::from_value(closed).unwrap();
+        seen
+    };
+    let left = |seen: Observed, state: &str| -> Vec<u64> {
+        let mut pull = pull("more", "shop/api", "main");
+        pull["state"] = state.into();
+        let seen = told(seen, 200, &pull);
+        seen.status.closed.iter().map(|one| one.number).collect()
+    };
+    assert_eq!(left(closed_at(60), "open"), [7]);
+    assert_eq!(left(closed_at(60), "closed"), [7, 12]);
+    assert_eq!(
+        left(closed_at(0), "open"),
+        [7, 12],
+        "closed since it was found"
+    );
+}

@@ -94,6 +94,23 @@ fn a_preview_that_cannot_be_fails_the_stage_with_its_reason() {
 }
 
 #[test]
+fn a_run_of_a_pull_request_that_people_started_fails_and_says_that_it_has_none() {
+    let mut seen = waiting();
+    seen.spec.trigger.kind = TriggerKind::Manual;
+    seen.spec.trigger.pull_request = None;
+    seen.status = PipelineRunStatus::default();
+    seen.status.revision = Some("api-snapshot".into());
+    let begun = plan(&seen, NOW);
+    assert_eq!(begun.wake, Some(NOW));
+    seen.status = begun.progress;
+    let failed = plan(&seen, NOW).progress;
+    assert_eq!(failed.stages[0].phase, StagePhase::Failed);
+    let failure = failed.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Preview);
+    assert!(failure.hint.unwrap().contains("started by hand"));
+}
+
+#[test]
 fn a_run_of_a_branch_has_none_and_goes_on() {
     let mut seen = waiting();
     let branch = a_run();
