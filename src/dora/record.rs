@@ -175,7 +175,9 @@ impl Ledger {
         if self.lines.len() < MAX_LINES {
             return None;
         }
-        self.lines.values().map(|line| line.finished_at).min()
+        let mut all: Vec<Timestamp> = self.lines.values().map(|line| line.finished_at).collect();
+        all.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
+        all.get(MAX_LINES - 1).copied()
     }
 
     /// Whether a line still counts, and there is room for it.
@@ -226,7 +228,8 @@ pub fn upkeep(pages: &[Vec<Line>], fresh: &[Line], now: Timestamp) -> Upkeep {
     }
     let kept = ledger.kept(now);
     let fresh: BTreeSet<&str> = fresh.iter().map(|line| line.uid.as_str()).collect();
-    let fresh: BTreeSet<&str> = fresh.intersection(&kept).copied().collect();
+    let fresh = fresh.intersection(&kept).copied().take(PAGE);
+    let fresh: BTreeSet<&str> = fresh.collect();
     if !fresh.is_empty() {
         return Upkeep::Write(next_page(pages, &fresh, &kept, &ledger));
     }

@@ -312,6 +312,28 @@ fn pages_are_few_and_have_room() {
 }
 
 #[test]
+fn many_fresh_lines_are_written_a_page_at_a_time() {
+    let all = (0..250).map(|number| promoted(number, "r", "2026-11-20T10:00:00Z"));
+    let all: Vec<Line> = all.collect();
+    let mut pages = Vec::new();
+    keep(&mut pages, &all, at(NOW));
+    assert!(pages.iter().all(|page| page.len() <= PAGE));
+    assert_eq!(Ledger::of(pages.iter().flatten()), Ledger::of(&all));
+}
+
+#[test]
+fn all_is_known_since_the_oldest_line_that_there_is_room_for() {
+    let most = u32::try_from(MAX_LINES).unwrap();
+    let lines = (0..most + 2).map(|number| Line {
+        finished_at: at("2026-11-06T00:00:00Z") + SignedDuration::from_secs(i64::from(number)),
+        ..promoted(number, "r", "2026-11-06T00:00:00Z")
+    });
+    let lines: Vec<Line> = lines.collect();
+    let known = Ledger::of(&lines).known_since();
+    assert_eq!(known, Some(at("2026-11-06T00:00:02Z")), "two are too many");
+}
+
+#[test]
 fn what_is_said_again_with_more_is_kept_once() {
     let open = promoted(1, "r1", "2026-11-20T10:00:00Z").incident("2026-11-20T10:10:00Z", None);
     let over = promoted(1, "r1", "2026-11-20T10:00:00Z")

@@ -274,12 +274,16 @@ impl<'a> Draft<'a> {
             self.create(&wish);
         }
         self.keep_incidents();
-        self.keep_ledger();
+        let is_quiet = self.actions.iter().all(is_question);
         self.prune();
         self.send();
         // What waits for other servers comes last, and what they may refuse after that.
         self.ask();
         self.keep_rules();
+        // A page that cannot be written holds nothing up.
+        if is_quiet {
+            self.keep_ledger();
+        }
     }
 
     fn create(&mut self, wish: &Wish) {
@@ -311,7 +315,7 @@ impl<'a> Draft<'a> {
             let (desired, current) = (status.desired.clone(), status.current.clone());
             (desired, current, status.templates.clone())
         } else {
-            let current = self.with_clocks(self.history.current());
+            let current = self.with_clocks(self.history.current(&self.order));
             (self.desired(), current, self.templates().to_vec())
         };
         Memory {
@@ -351,6 +355,11 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+/// Whether it only asks, and changes nothing.
+const fn is_question(action: &Action) -> bool {
+    matches!(action, Action::Fetch { .. })
 }
 
 /// A span as people write it.

@@ -134,6 +134,12 @@ fn formed(
     sources: &[Source],
     all: &[Arc<Release>],
 ) -> Result<(Vec<Vec<ReleaseRef>>, Option<String>), String> {
+    if all.iter().any(|release| release.spec.pipeline == rule.name) {
+        let name = &rule.name;
+        return Err(format!(
+            "the set {name} cannot be: there are Releases of a Pipeline {name}; give the set another name"
+        ));
+    }
     let order = Order::of(all);
     match rule.together {
         SetRule::Commit => Ok(of_commits(rule, &order, all)),

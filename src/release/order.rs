@@ -153,6 +153,15 @@ impl<'a> Order<'a> {
         is_younger() && !self.contains(other, one)
     }
 
+    /// The same of Releases that are members of sets, or may be.
+    pub fn is_newer_part(&self, one: &str, other: &str) -> bool {
+        let members = self.members.as_ref();
+        members.map_or_else(
+            || self.is_newer(one, other),
+            |members| members.is_newer(one, other),
+        )
+    }
+
     /// The newest of some Releases of one Pipeline.
     pub fn newest<'b>(&self, names: impl IntoIterator<Item = &'b str>) -> Option<&'b str> {
         let mut names = names.into_iter();

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::api::{ImageRef, Release, ReleaseKind};
+use super::api::{ImageRef, Release, ReleaseKind, ReleaseRef};
 use crate::environment::api::{Environment, SloState, Tier};
 use crate::pipeline_run::api::{
     Attestation, Commit, FindingCategory, GateVerdict, PipelineRun, ReportSummary, Severities,
@@ -388,13 +388,18 @@ fn point(release: &Release) -> Point {
 fn deliveries(records: &Records) -> Vec<Delivery> {
     let name = records.release.name_any();
     let mut all: Vec<&Promotion> = records.promotions.iter().collect();
-    all.retain(|promotion| promotion.spec.release == name);
+    all.retain(|promotion| is_with(&promotion.spec.release, &promotion.spec.members, &name));
     all.sort_by_key(|promotion| {
         let made = promotion.creation_timestamp();
         std::cmp::Reverse((made, promotion.spec.number, promotion.name_any()))
     });
     all.truncate(PROMOTIONS);
     all.into_iter().map(|one| delivery(records, one)).collect()
+}
+
+/// Whether a Release is what is meant: itself, or a set with it.
+fn is_with(release: &str, members: &[ReleaseRef], name: &str) -> bool {
+    release == name || members.iter().any(|member| member.release == name)
 }
 
 fn delivery(records: &Records, promotion: &Promotion) -> Delivery {
@@ -426,7 +431,8 @@ fn budgets(records: &Records) -> Vec<Budget> {
     let mut budgets = Vec::new();
     for environment in records.environments {
         let status = environment.status.clone().unwrap_or_default();
-        let runs = status.current.iter().any(|one| one.release == name);
+        let mut current = status.current.iter();
+        let runs = current.any(|one| is_with(&one.release, &one.members, &name));
         for slo in status.slos.into_iter().filter(|_| runs) {
             budgets.push(Budget {
                 environment: environment.name_any(),

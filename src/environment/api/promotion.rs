@@ -18,6 +18,8 @@ use crate::schema::{self, closed_set};
      "promotion.set.pipelines names Pipelines that promotion.from.pipelines does not: add them there, or take them out of the set"),
     ("!has(self.set) || !has(self.from.pipelines) || !(self.set.name in self.from.pipelines)",
      "promotion.set.name stands where the name of a Pipeline stands, and promotion.from.pipelines has one of that name: give the set another"),
+    ("!has(self.set) || !(self.set.name in self.set.pipelines)",
+     "promotion.set.name stands where the name of a Pipeline stands, and promotion.set.pipelines has one of that name: give the set another"),
 ]))]
 pub struct PromotionRule {
     /// Where Releases come from: exactly one of `pipelines` and `environments`.

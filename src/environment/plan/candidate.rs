@@ -343,8 +343,8 @@ impl Draft<'_> {
 
     /// The Release of a Pipeline that runs and is good.
     pub(super) fn current_release(&self, pipeline: &str) -> Option<String> {
-        let good = self.history.good(pipeline);
-        good.map(|entry| entry.release().to_owned())
+        let good = self.history.last_good(pipeline);
+        good.map(|(_, release)| release.to_owned())
     }
 
     /// The Release that the Rollouts already run though nothing says so: every record was lost.

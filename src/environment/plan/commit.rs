@@ -30,6 +30,10 @@ impl<'a> Draft<'a> {
         gates: &mut Gates,
     ) -> Said {
         let parts = self.order.parts(entry.release());
+        let mut members = entry.record.spec.members.iter();
+        if let Some(gone) = members.find(|of| self.order.part(&of.release).is_none()) {
+            return Said::Unknown(format!("the Release {} is gone", gone.release));
+        }
         let said = parts
             .into_iter()
             .map(|part| self.said_of_commit(entry, (rule, statuses), part, gates));
@@ -56,6 +60,7 @@ impl<'a> Draft<'a> {
         };
         let sha = release.spec.commit.sha.as_str();
         let mut found: Vec<CommitStatus> = Vec::new();
+        let mut is_whole = false;
         for page in 1..=MAX_PAGES {
             let of = (self.seen.generation, entry.name());
             let key = format!(
@@ -72,13 +77,21 @@ impl<'a> Draft<'a> {
                     return Said::Unknown(truncate(&refusal.message, MAX_PROBLEM).to_owned());
                 }
             };
-            let is_last = read.len() < PAGE;
+            is_whole = read.len() < PAGE;
             found.extend(read);
-            if is_last || lacking(statuses, &found).next().is_none() {
+            if is_whole {
                 break;
             }
         }
-        judge(statuses, &found, sha)
+        match judge(statuses, &found, sha) {
+            // What was not read may be no success.
+            Said::Agreed if !is_whole => Said::Unknown(format!(
+                "of commit {} there are more statuses than the {} that are read",
+                sha.get(..SHOWN).unwrap_or(sha),
+                found.len()
+            )),
+            said => said,
+        }
     }
 
     /// What was answered to a question, which is asked where that is due.
@@ -114,9 +127,10 @@ fn lacking<'s>(
 
 fn judge(statuses: &CommitStatuses, found: &[CommitStatus], sha: &str) -> Said {
     let sha = sha.get(..SHOWN).unwrap_or(sha);
-    let newest = |context: &String| found.iter().find(|said| said.context == *context);
+    // A provider may have several of a context, one of each ref.
     let bad = |context: &String| {
-        let said = newest(context).filter(|said| said.state != CommitState::Success)?;
+        let mut all = found.iter().filter(|said| said.context == *context);
+        let said = all.find(|said| said.state != CommitState::Success)?;
         let words: String = said
             .description
             .chars()
@@ -142,7 +156,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::environment::testing::{Nature, World};
-    use crate::provider::Provider;
+    use crate::provider::{PAGE, Provider};
 
     /// A shop whose staging asks for two statuses of the commit.
     fn world() -> World {
@@ -213,6 +227,40 @@ mod tests {
         world.settle();
         let message = world.message("staging");
         assert!(message.contains("set its source.git.provider"), "{message}");
+        assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
+    }
+
+    #[test]
+    fn each_status_of_a_context_has_to_be_a_success() {
+        let mut world = world();
+        says(
+            &mut world,
+            &[
+                ("ci/scan", "success"),
+                ("ci/unit", "success"),
+                ("ci/scan", "failure"),
+            ],
+        );
+        world.release(1, Nature::Good);
+        world.settle();
+        let message = world.message("staging");
+        assert!(
+            message.contains("ci/scan of commit 0000000 is Failure"),
+            "{message}"
+        );
+        assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
+    }
+
+    #[test]
+    fn what_is_not_read_is_no_success() {
+        let mut world = world();
+        let mut page: Vec<(&str, &str)> = vec![("ci/unit", "success"); PAGE - 1];
+        page.push(("ci/scan", "success"));
+        says(&mut world, &page);
+        world.release(1, Nature::Good);
+        world.settle();
+        let message = world.message("staging");
+        assert!(message.contains("more statuses than the"), "{message}");
         assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
     }
 

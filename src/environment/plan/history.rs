@@ -13,7 +13,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Act, Followed, Moment, Observed, Record};
 use super::keep::LOST;
-use super::member::by_image;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
 use crate::promotion::api::{
@@ -101,7 +100,7 @@ impl<'a> Entry<'a> {
         )
     }
 
-    fn deployed(&self, images: &[String]) -> Deployed {
+    pub(super) fn deployed(&self, images: Vec<ImageRef>) -> Deployed {
         let spec = &self.record.spec;
         let since = self.started_at.unwrap_or(self.record.created_at);
         let has_failed = self.phase == PromotionPhase::Failed;
@@ -110,7 +109,7 @@ impl<'a> Entry<'a> {
             release: spec.release.clone(),
             promotion: self.name().to_owned(),
             members: spec.members.clone(),
-            images: of(&spec.images, images),
+            images,
             since: Time(since),
             healthy_since: None,
             healthy_seconds: None,
@@ -213,7 +212,8 @@ impl<'a> History<'a> {
         };
         let earlier = self.entries.iter().rev();
         let mut earlier = earlier.skip_while(|entry| entry.name() != from.name());
-        earlier.find(good)
+        let good = earlier.find(good)?;
+        (!self.has_moved_since(good, from)).then_some(good)
     }
 
     /// The last Promotion of a Release that succeeded.
@@ -229,35 +229,6 @@ impl<'a> History<'a> {
         let of = |entry: &&Entry<'a>| entry.release() == release;
         self.entries.iter().rev().find(of)
     }
-
-    /// What should run, by Pipeline.
-    pub(super) fn desired(&self) -> Vec<Deployed> {
-        self.by_pipeline(|name| self.started(name))
-    }
-
-    /// What runs and passed everything, by Pipeline.
-    pub(super) fn current(&self) -> Vec<Deployed> {
-        self.by_pipeline(|name| self.good(name))
-    }
-
-    fn by_pipeline<'h>(&'h self, pick: impl Fn(&str) -> Option<&'h Entry<'a>>) -> Vec<Deployed> {
-        let mut pipelines: Vec<&str> = self
-            .entries
-            .iter()
-            .map(|entry| entry.record.spec.pipeline.as_str())
-            .collect();
-        pipelines.sort_unstable();
-        pipelines.dedup();
-        let all = by_image(pipelines.into_iter().filter_map(pick).collect());
-        all.into_iter()
-            .map(|(entry, images)| entry.deployed(&images))
-            .collect()
-    }
-}
-
-fn of(images: &[ImageRef], names: &[String]) -> Vec<ImageRef> {
-    let of = images.iter().filter(|image| names.contains(&image.name));
-    of.cloned().collect()
 }
 
 /// Records of migrations alone. One without a status begins anew, and finds what it has done in its Jobs; one that others came

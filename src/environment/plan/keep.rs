@@ -204,7 +204,8 @@ impl<'a> Draft<'a> {
                 .last_of(entry.release())
                 .is_some_and(|last| last.name() == name);
         let is_last = self.history.last().is_some_and(|last| last.name() == name);
-        let is_used = refers(&self.history.desired()) || refers(&self.history.current());
+        let is_used = refers(&self.history.desired(&self.order))
+            || refers(&self.history.current(&self.order));
         let has_incident = incident::open(&entry.record.status.incidents).is_some();
         let counted_since = self.counted_since();
         // What it left to be removed is told by its record alone.

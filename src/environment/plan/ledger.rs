@@ -18,11 +18,8 @@ use crate::release::api::Release;
 
 impl<'a> Draft<'a> {
     /// Writes down what counts of promotions that have ended, and takes away pages that say nothing any more. What changes what
-    /// runs comes first.
+    /// runs comes first, and what is asked as well.
     pub(super) fn keep_ledger(&mut self) {
-        if !self.actions.is_empty() {
-            return;
-        }
         let pages = self.seen.ledger.iter().map(|page| page.lines.clone());
         let pages: Vec<Vec<Line>> = pages.collect();
         match record::upkeep(&pages, &self.fresh_lines(), self.now) {

@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
             let why = Why::normal("PromotionPending", pending.message.clone());
             return (EnvironmentPhase::Pending, why);
         }
-        let current = self.history.current();
+        let current = self.history.current(&self.order);
         if current.is_empty() {
             let text = "no Release has succeeded here yet";
             return (EnvironmentPhase::Steady, Why::normal("NoRelease", text));
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
             return Some(Said::new("Pinned", text));
         }
         // What should run failed, and nothing took it back.
-        let mut pipelines = self.history.desired().into_iter();
+        let mut pipelines = self.history.desired(&self.order).into_iter();
         pipelines.find_map(|deployed| {
             let started = self.history.started(&deployed.pipeline)?;
             (started.phase == PromotionPhase::Failed)

@@ -110,9 +110,11 @@ impl<'a> Draft<'a> {
 
     /// What should run, with the Rollouts that do not follow it yet.
     pub(super) fn desired(&self) -> Vec<Deployed> {
-        let mut all = self.history.desired();
+        let mut all = self.history.desired(&self.order);
         for deployed in &mut all {
-            let Some(entry) = self.history.started(&deployed.pipeline) else {
+            let started = self.history.started(&deployed.pipeline);
+            // What stayed of a set is what no other promotion moves.
+            let Some(entry) = started.filter(|entry| entry.name() == deployed.promotion) else {
                 continue;
             };
             let is_moving = matches!(

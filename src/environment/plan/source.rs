@@ -117,6 +117,7 @@ impl<'a> Draft<'a> {
                 && self.rulings.of(name).is_none()
                 && self.rulings.pinned_against(name, pipeline).is_none()
                 && current.as_deref() != Some(*name)
+                && !self.takes_back_alone(name)
         };
         let free = names.iter().map(String::as_str).filter(is_free);
         let next = match self.seen.spec.promotion.order {
@@ -131,6 +132,20 @@ impl<'a> Draft<'a> {
         };
         let release = self.order.get(next)?;
         Some(Wish::forward(release, SLIPWAY, current.clone()))
+    }
+
+    /// Whether a set has an older Release of a Pipeline than the one that came last, by another way than sets of that name.
+    fn takes_back_alone(&self, release: &str) -> bool {
+        let Some(set) = self.set(release) else {
+            return false;
+        };
+        set.members.iter().any(|member| {
+            let good = self.history.last_good(&member.pipeline);
+            good.is_some_and(|(entry, runs)| {
+                let is_other = entry.record.spec.pipeline != set.pipeline;
+                is_other && self.order.is_newer_part(runs, &member.release)
+            })
+        })
     }
 
     /// Whether what waits does not give way to newer Releases: it has its turn. What may not come any more gives way in any

@@ -142,7 +142,7 @@ impl<'a> Draft<'a> {
         let mut bound = self.seen.rollouts.iter();
         let bound = bound.find(|bound| bound.name == rollout)?;
         let names = bound.state.as_ref()?.images.as_ref()?;
-        let current = self.history.current();
+        let current = self.history.current(&self.order);
         let deployed = current.iter().find(|deployed| {
             let mut images = deployed.images.iter();
             images.any(|image| names.values().any(|name| *name == image.name))

@@ -88,24 +88,27 @@ impl World {
     /// I2 of sets: what should run of Pipelines that are promoted as one is what one promotion brought.
     pub(super) fn check_sets(&self, environment: &str) {
         // Where sets are not made any more, what is in one goes alone again.
-        let makes = |name: &str| {
-            let spec = self.specs.get(name);
-            spec.is_some_and(|spec| spec.pointer("/promotion/set/name").is_some())
-        };
-        if !makes("staging") {
+        let spec = self.specs.get("staging");
+        let pipelines = spec.and_then(|spec| spec.pointer("/promotion/set/pipelines"));
+        let Some(pipelines) = pipelines.and_then(Value::as_array) else {
             return;
-        }
+        };
         let status = self.status(environment);
         for deployed in status.desired.iter().chain(&status.current) {
-            if deployed.members.is_empty() {
+            let is_in = |pipeline: &str| deployed.members.iter().any(|of| of.pipeline == pipeline);
+            let of_rule = pipelines.iter().filter_map(Value::as_str);
+            let count = of_rule.filter(|name| is_in(name)).count();
+            // Where the set was another one before, that one still runs.
+            if count < pipelines.len() || count != deployed.members.len() {
                 continue;
             }
-            let is_whole = deployed.members.len() == 2 && deployed.images.len() == 2;
+            let is_whole = deployed.images.len() == count;
             assert!(
                 is_whole,
                 "a part of a set is in {environment}: {deployed:?}"
             );
-            let is_one = status.desired.len() == 1;
+            let mut others = status.desired.iter();
+            let is_one = !others.any(|other| is_in(&other.pipeline));
             assert!(is_one, "beside a set: {:?}", status.desired);
         }
     }

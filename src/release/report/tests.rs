@@ -109,3 +109,23 @@ fn a_report_is_bounded_and_says_which_form_it_has() {
     let read: Value = serde_json::to_value(&report).unwrap();
     assert_eq!(read["schema"], "slipway.dev/quality-report/v1");
 }
+
+#[test]
+fn a_set_counts_for_its_members() {
+    let alone = shop();
+    let mut shop = Shop::default();
+    let members =
+        json!([{"pipeline": "shop", "release": "shop-2"}, {"pipeline": "web", "release": "web-1"}]);
+    for spec in [
+        &mut shop.promotions[0]["spec"],
+        &mut shop.environments[0]["status"]["current"][0],
+    ] {
+        spec["release"] = json!("all-0123456789ab");
+        spec["pipeline"] = json!("all");
+        spec["members"] = members.clone();
+    }
+    let report = shop.report();
+    assert_eq!(report.promotions, alone.promotions);
+    assert_eq!(report.budgets, alone.budgets);
+    assert!(!report.budgets.is_empty());
+}

@@ -258,3 +258,97 @@ fn a_set_comes_back_with_its_records_and_its_statuses() {
         assert_eq!(world.status(environment).desired.len(), 1);
     }
 }
+
+/// What staging is told to run, by Pipeline or set, and each image.
+fn told_to_run(world: &World) -> Vec<(String, Vec<String>)> {
+    let all = world.status("staging").desired.into_iter();
+    let all = all.map(|of| {
+        let images = of.images.into_iter().map(|image| image.reference);
+        (
+            of.release.split('-').next().unwrap().to_owned(),
+            images.collect(),
+        )
+    });
+    all.collect()
+}
+
+#[test]
+fn what_is_taken_out_of_a_set_of_the_same_name_stays_as_it_was() {
+    let mut world = World::sets("Newest");
+    let three = ["api", "db", "web"];
+    let set = json!({"name": "shop", "pipelines": three, "together": "Newest"});
+    let promotion = json!({"from": {"pipelines": three}, "set": set});
+    world.edit("staging", &json!({"promotion": promotion}));
+    for pipeline in three {
+        world.part(pipeline, (1, 1), Nature::Good);
+    }
+    world.settle();
+    assert_eq!(told_to_run(&world).len(), 1);
+    let brought = told_to_run(&world)[0].1.clone();
+    assert_eq!(brought.len(), 3);
+    let set = json!({"name": "shop", "pipelines": ["api", "web"], "together": "Newest"});
+    world.edit("staging", &json!({"promotion": {"set": set}}));
+    both(&mut world, 2);
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(2), Some(2)]);
+    let told = told_to_run(&world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    let (name, images) = &told[0];
+    assert_eq!(name, "db");
+    assert!(
+        brought.contains(&images[0]),
+        "it is that of the set: {told:?}"
+    );
+    assert_eq!((images.len(), told[1].1.len()), (1, 2));
+}
+
+#[test]
+fn a_set_of_a_commit_takes_back_nothing_that_runs_alone() {
+    let mut world = World::sets("Commit");
+    world.edit("staging", &json!({"promotion": {"set": null}}));
+    both(&mut world, 1);
+    both(&mut world, 2);
+    world.part("api", (3, 3), Nature::Good);
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(3), Some(2)]);
+    let set = json!({"name": "shop", "pipelines": ["api", "web"], "together": "Commit"});
+    world.edit("staging", &json!({"promotion": {"set": set}}));
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(3), Some(2)]);
+    world.part("web", (3, 3), Nature::Good);
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(3), Some(3)]);
+}
+
+#[test]
+fn what_left_a_set_is_compared_with_what_the_set_brought_and_does_not_go_back_behind_it() {
+    let mut world = World::sets("Newest");
+    world.edit("staging", &json!({"promotion": {"set": null}}));
+    both(&mut world, 1);
+    world.settle();
+    let set = json!({"name": "shop", "pipelines": ["api", "web"], "together": "Newest"});
+    world.edit("staging", &json!({"promotion": {"set": set}}));
+    both(&mut world, 3);
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(3), Some(3)]);
+    world.edit("staging", &json!({"promotion": {"set": null}}));
+    world.settle();
+    let known = world.told("staging").len();
+    assert_eq!(known, 3, "nothing is newer than the set");
+    world.part("web", (4, 4), Nature::Breaks);
+    world.settle();
+    let told = world.told("staging");
+    assert_eq!(told[known..], ["Promote web-4 Failed"], "no way back");
+    assert_eq!(world.serves("staging-api"), Some(3));
+}
+
+#[test]
+fn a_set_with_the_name_of_a_pipeline_is_none() {
+    let mut world = World::sets("Newest");
+    world.part("shop", (1, 1), Nature::Good);
+    both(&mut world, 1);
+    world.settle();
+    assert_eq!(world.told("staging"), [""; 0]);
+    let message = world.message("staging");
+    assert!(message.contains("give the set another name"), "{message}");
+}

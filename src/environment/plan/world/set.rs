@@ -96,6 +96,15 @@ fn happen(world: &mut World, event: &Event) {
     }
 }
 
+/// Each Promotion is of a whole set.
+fn are_whole(world: &World) -> bool {
+    let all = ENVIRONMENTS
+        .iter()
+        .flat_map(|name| world.promotions_of(name));
+    let mut all = all.filter(|promotion| promotion.spec.members.len() != PIPELINES.len());
+    all.next().is_none()
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -110,6 +119,7 @@ proptest! {
         world.play(&events, fuses, happen);
         world.fuse = None;
         world.settle();
+        prop_assert!(are_whole(&world), "a part of a set went out alone");
         prop_assert_eq!(world.writes_at_rest(&ENVIRONMENTS), 0, "a world at rest is left alone");
     }
 
@@ -132,6 +142,7 @@ proptest! {
             calm.settle();
             shaken.settle();
         }
+        prop_assert!(are_whole(&calm) && are_whole(&shaken), "a part of a set went out alone");
         for name in ENVIRONMENTS {
             prop_assert_eq!(calm.told_of_parts(name), shaken.told_of_parts(name));
             prop_assert_eq!(calm.runs(name), shaken.runs(name));
