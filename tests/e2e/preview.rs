@@ -88,7 +88,7 @@ async fn prepare(app: &App) {
     let pipeline = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": NAME},
         "spec": {
-            "source": {"git": {"url": "http://127.0.0.1:1/shop/greeter.git"}},
+            "source": {"git": {"url": "http://127.0.0.1:1/shop/greeter.git", "insecure": true}},
             "stages": [{"name": "unit", "type": "Test", "image": "a", "run": "true"}],
         },
     });

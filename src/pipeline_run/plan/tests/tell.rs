@@ -250,6 +250,7 @@ fn a_run_that_is_over_has_no_news_of_what_came_after_it() {
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Release", "metadata": {"name": "api-1"},
         "spec": {
             "pipeline": "api", "version": "1.2.3", "ref": "refs/heads/main", "commit": commit('c'), "changes": [], "images": [],
+            "evidence": {"run": "api-1"},
         },
     });
     let release = serde_json::from_value(release).unwrap();
