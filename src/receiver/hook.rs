@@ -172,17 +172,11 @@ impl Receiver {
             return Err(Refusal::Never(StatusCode::GONE, problem));
         }
         let pipeline = self.pipeline(key)?;
-        // That one is over counts all the same: its preview is to go.
-        let ends = matches!(event.what, What::Closed { .. });
-        if pipeline.spec.suspend && !ends {
-            return Ok(Taken::Ignored("the Pipeline is suspended".to_owned()));
-        }
-        let status = pipeline.status.as_ref();
-        if !ends && status.is_some_and(|status| status.paused_by.is_some()) {
-            return Ok(Taken::Ignored("the Pipeline is paused".to_owned()));
+        if let Some(why) = rests(&pipeline, &event) {
+            return Ok(Taken::Ignored(why.to_owned()));
         }
         let was_known = match judge(&pipeline.spec, &event) {
-            Verdict::Irrelevant(_) if ends => self.is_on_record(key, &event)?,
+            Verdict::Irrelevant(_) if ends(&event) => self.is_on_record(key, &event)?,
             Verdict::Irrelevant(why) => return Ok(Taken::Ignored(why)),
             Verdict::Skip(_) | Verdict::Start(_) => self.is_on_record(key, &event)?,
         };
@@ -205,7 +199,7 @@ impl Receiver {
         if !closed::is_taken_in(closed, event, self.cluster.clock().now()) {
             return Ok(None);
         }
-        if matches!(event.what, What::Closed { .. }) {
+        if ends(event) {
             let what = "noted that the pull request is over".to_owned();
             return Ok(Some(Taken::Ignored(what)));
         }
@@ -222,6 +216,24 @@ impl Receiver {
             }
         })
     }
+}
+
+/// Whether a pull request is over.
+fn ends(event: &Event) -> bool {
+    matches!(event.what, What::Closed { .. })
+}
+
+/// Why nothing follows from an event now. That a pull request is over counts all the same: its preview is to go.
+fn rests(pipeline: &Pipeline, event: &Event) -> Option<&'static str> {
+    if ends(event) {
+        return None;
+    }
+    if pipeline.spec.suspend {
+        return Some("the Pipeline is suspended");
+    }
+    let status = pipeline.status.as_ref();
+    let is_paused = status.is_some_and(|status| status.paused_by.is_some());
+    is_paused.then_some("the Pipeline is paused")
 }
 
 /// Who delivers. Gitea sends GitHub's fields as well, and Forgejo Gitea's.
@@ -315,6 +327,8 @@ mod tests {
     use axum::http::HeaderName;
 
     use super::*;
+    use crate::pipeline::testing::{sha, spec};
+    use crate::pipeline::trigger::poll;
 
     fn sender(fields: &[(&'static str, &'static str)]) -> Option<(Provider, String)> {
         let fields = fields.iter().map(|(name, value)| {
@@ -358,5 +372,21 @@ mod tests {
             ("x-hub-signature-256", "sha1=ab"),
         ];
         assert_eq!(sender(&old), None);
+    }
+
+    #[test]
+    fn where_no_run_is_started_it_is_still_told_which_pull_requests_are_over() {
+        let pushed = poll::event_of("refs/heads/main", &sha('a')).unwrap();
+        let mut over = pushed.clone();
+        over.what = What::Closed { number: 7 };
+        let mut pipeline = Pipeline::new("api", spec());
+        assert_eq!(rests(&pipeline, &pushed), None);
+        pipeline.status.get_or_insert_default().paused_by = Some("alice".to_owned());
+        assert_eq!(rests(&pipeline, &pushed), Some("the Pipeline is paused"));
+        assert_eq!(rests(&pipeline, &over), None);
+        pipeline.status = None;
+        pipeline.spec.suspend = true;
+        assert_eq!(rests(&pipeline, &pushed), Some("the Pipeline is suspended"));
+        assert_eq!(rests(&pipeline, &over), None);
     }
 }
