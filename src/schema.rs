@@ -294,6 +294,12 @@ pub fn text_map<const MAX: u32>(schema: &mut Schema) {
     );
 }
 
+/// The same, with at least one text.
+pub fn some_text_map<const MAX: u32>(schema: &mut Schema) {
+    text_map::<MAX>(schema);
+    set(schema, "minProperties", 1);
+}
+
 /// The axes of a matrix: 1 to 6, with 1 to 64 values each.
 pub fn axes(schema: &mut Schema) {
     set(schema, "minProperties", 1);

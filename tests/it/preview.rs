@@ -190,7 +190,8 @@ impl<'a> Review<'a> {
 
     async fn until_gone(&self, number: u64) {
         let name = self.namespace(number);
-        wait_for("the end of a preview", SOON, async || {
+        // Beside other stories Kubernetes takes its time to delete a namespace.
+        wait_for("the end of a preview", 5 * SOON, async || {
             let found = self.namespaces().get_opt(&name).await.unwrap();
             found.is_none().then_some(())
         })

@@ -51,7 +51,7 @@ pub struct Previews {
     #[schemars(length(min = 1), transform = schema::words::<8>)]
     pub copy: Vec<CopyKind>,
     /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Example: `{preview: shop}`.
-    #[schemars(length(min = 1), transform = schema::text_map::<8>)]
+    #[schemars(transform = schema::some_text_map::<8>)]
     pub selector: BTreeMap<String, String>,
     /// Where a preview answers, with `{{pr.number}}` for the number of the pull request; its host becomes that of the
     /// routes. Example: `https://pr-{{pr.number}}.preview.example.com`.
