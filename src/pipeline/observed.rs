@@ -81,6 +81,10 @@ pub enum Authorities {
 }
 
 /// A run.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact about a run, and any of them can hold with any other"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// The object.

@@ -90,7 +90,7 @@ impl<'a> Draft<'a> {
                 sha.get(..SHOWN).unwrap_or(sha),
                 found.len()
             )),
-            said => said,
+            said @ (Said::Agreed | Said::Refused(_) | Said::Unknown(_) | Said::Asking) => said,
         }
     }
 
