@@ -13,7 +13,7 @@ use serde_json::json;
 /// Requests of the benchmark itself at the same time.
 const AT_ONCE: usize = 16;
 /// Nothing takes longer, even with ten thousand.
-pub(super) const PATIENCE: Duration = Duration::from_mins(40);
+pub(super) const PATIENCE: Duration = Duration::from_mins(75);
 
 /// Makes a namespace, and says its name.
 pub(super) async fn namespace(client: &Client, prefix: &str) -> Result<String> {

@@ -193,6 +193,8 @@ fn api_server_args(site: &mut Site, ip: Ipv4Addr) -> Result<Vec<String>> {
         format!("--kubelet-client-certificate={}", pki("kubelet-client.crt")),
         format!("--kubelet-client-key={}", pki("kubelet-client.key")),
         format!("--audit-log-path={}", site.arg("audit.log")),
+        // In megabytes. Requests are counted from one file: the server begins another after 100 MB unless it is told.
+        "--audit-log-maxsize=8192".to_owned(),
         format!("--audit-policy-file={}", site.arg("audit-policy.yaml")),
         "--profiling=false".to_owned(),
     ];
