@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::api::{PromotionAvailability, PromotionRule, ReleaseSet, SetRule};
@@ -64,13 +65,17 @@ pub fn unite(seen: &mut Observed, alone: &BTreeSet<String>) {
         alone.contains(pipeline) && !covered.contains(pipeline)
     };
     seen.releases = all.iter().filter(is_alone).cloned().collect();
+    // Of those that cannot be together only the newest is news: what came before it does not come any more.
+    let mut newest: Option<(Vec<Timestamp>, Option<String>)> = None;
     for (name, set) in &known {
-        match united(name, set, &all) {
-            Ok(release) => seen.releases.extend(release.map(Arc::new)),
-            Err(why) if set.may_come => notice = Some(why),
-            Err(_) => {}
+        let release = united(name, set, &all);
+        let age = age(set, &all);
+        if set.may_come && newest.as_ref().is_none_or(|(known, _)| *known <= age) {
+            newest = Some((age, release.as_ref().err().cloned()));
         }
+        seen.releases.extend(release.ok().flatten().map(Arc::new));
     }
+    let notice = notice.or_else(|| newest.and_then(|(_, why)| why));
     seen.sets = Sets {
         members: all,
         known,
@@ -280,6 +285,18 @@ fn shorter(one: Clock, other: Clock) -> Clock {
             .map(|(one, other)| one.max(other)),
         before: one.before.min(other.before),
     }
+}
+
+/// When the commits of a set were made, the newest first.
+fn age(set: &Set, all: &[Arc<Release>]) -> Vec<Timestamp> {
+    let is_in = |release: &&Arc<Release>| {
+        let mut members = set.members.iter();
+        members.any(|member| member.release == release.name_any())
+    };
+    let members = all.iter().filter(is_in);
+    let mut times: Vec<Timestamp> = members.map(|of| of.spec.commit.committed_at.0).collect();
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    times
 }
 
 /// The Release that a set looks like; nothing where a member is gone. An error where they cannot be together.
