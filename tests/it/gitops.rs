@@ -3,6 +3,7 @@
 
 mod action; // what Argo CD's actions make
 mod health; // every version of every object, against the table in docs/gitops.md
+mod helm; // Helm 4, which waits
 mod sync; // folders that are applied again and again, and pruned
 mod weight; // tools that take weights back, and such as leave them alone
 

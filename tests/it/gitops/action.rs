@@ -56,7 +56,7 @@ async fn every_action_makes_a_decision_that_is_taken_from_argo_cd_and_from_nobod
                 &rollout,
                 &["pause", "resume", "promote", "abort", "retry"][..],
             ),
-            (&environment, &["hold", "resume", "rollback"]),
+            (&environment, &["hold", "resume", "rollback"][..]),
         ] {
             for name in names {
                 let mut decision = made(name, object).await;

@@ -18,7 +18,7 @@ use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::environment::{Shop, after};
 use crate::operator::Operator;
 use crate::pipeline::{self, tested};
-use crate::rollout::{SOON, manifest};
+use crate::rollout::{SOON, kubectl_waits, manifest};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -267,7 +267,17 @@ async fn every_version_of_an_environment_and_its_promotions_reads_as_the_page_sa
         shop.until_told("production", &["Promote shop-1 AwaitingApproval"])
             .await;
         shop.decide("bob", "Approve", "production", 1).await;
-        shop.until_runs("production", 1).await;
+        let promotion = shop.until_runs("production", 1).await.current.remove(0);
+        let promotion = format!("promotions.slipway.dev/{}", promotion.promotion);
+        for (object, condition) in [
+            (promotion.as_str(), "condition=Succeeded"),
+            (promotion.as_str(), "condition=Ready"),
+            ("environments.slipway.dev/production", "condition=Ready"),
+            ("environments.slipway.dev/lost", "condition=Reconciling"),
+        ] {
+            let waited = kubectl_waits(space, object, condition, "10s").await;
+            waited.unwrap();
+        }
 
         // The next one is refused, the one after it overtaken, and one goes back.
         shop.release(2).await;
@@ -319,6 +329,10 @@ async fn every_version_of_an_environment_and_its_promotions_reads_as_the_page_sa
             .unwrap();
         let _operator = shop.operator();
         until(space, "Environment", "lost", "", "MissingReference").await;
+        let lost = "environments.slipway.dev/lost";
+        kubectl_waits(space, lost, "condition=Stalled", "10s")
+            .await
+            .unwrap();
 
         let seen = agree(&recorder).await;
         let phases: Vec<&str> = PromotionPhase::ALL
