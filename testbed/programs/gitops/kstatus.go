@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	flux "github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	fluxcopy "github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	original "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
@@ -21,7 +21,7 @@ func kstatus(_ context.Context, _ []string) error {
 		if err != nil {
 			return nil, err
 		}
-		second, err := flux.Compute(object)
+		second, err := fluxcopy.Compute(object)
 		if err != nil {
 			return nil, err
 		}
