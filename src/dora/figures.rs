@@ -24,11 +24,9 @@ pub fn status(ledger: &Ledger, since: Timestamp, now: Timestamp) -> Option<DoraS
         return None;
     }
     let end = ledger.ends_at(now);
-    let windows = Window::ALL.iter();
-    let windows = windows.filter_map(|window| {
-        let tally = Tally::of(ledger, *window, end, since)?;
-        Some(figures(&tally, *window))
-    });
+    let tallies = Tally::of_all(ledger, end, since);
+    let windows = tallies.iter();
+    let windows = windows.map(|(window, tally)| figures(tally, *window));
     Some(DoraStatus {
         at: Some(Time(end)),
         windows: windows.collect(),

@@ -1,6 +1,7 @@
 //! How well deliveries go: the five figures of DORA, counted from the records of Promotions. No I/O.
 //!
 //! - [`record`]: what is kept of a promotion for as long as it counts, in pages that outlive its record and its status;
+//! - [`fate`]: what became of each deployment afterwards;
 //! - [`tally`]: what is counted over a window, of one Environment or of several;
 //! - [`figures`]: rates, medians and performance bands of what was counted;
 //! - [`api`]: the same as it stands in the status of an Environment.
@@ -9,6 +10,7 @@
 //! has 86 400 seconds, and no time zone plays a part.
 
 pub mod api;
+pub mod fate;
 pub mod figures;
 pub mod record;
 pub mod tally;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::DAY;
 use crate::model::key::short_hash;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
+use crate::release::api::ReleaseRef;
 
 /// Lines that a page has room for.
 pub const PAGE: usize = 100;
@@ -40,6 +41,9 @@ pub struct Line {
     pub pipeline: String,
     /// The Release.
     pub release: String,
+    /// The Releases that it stands for, where it is a set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<ReleaseRef>,
     /// The Release that ran before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
@@ -104,6 +108,16 @@ impl Line {
         both.incidents == self.incidents
     }
 
+    /// The Release of a Pipeline that it is about, be it alone or in a set.
+    pub fn release_of(&self, pipeline: &str) -> Option<&str> {
+        if self.pipeline == pipeline {
+            return Some(&self.release);
+        }
+        let mut members = self.members.iter();
+        let of = members.find(|of| of.pipeline == pipeline);
+        of.map(|of| of.release.as_str())
+    }
+
     /// The last thing that it tells of, as known at `now`.
     fn last_at(&self, now: Timestamp) -> Option<Timestamp> {
         let troubles = self.incidents.iter();
@@ -146,10 +160,11 @@ impl Ledger {
         self.lines.get(uid)
     }
 
-    /// Whether there is a line of a Promotion of that name.
-    pub fn has_name(&self, promotion: &str) -> bool {
-        let mut lines = self.lines.values();
-        lines.any(|line| line.promotion == promotion)
+    /// The line of the last Promotion of that name.
+    pub fn named(&self, promotion: &str) -> Option<&Line> {
+        let lines = self.lines.values();
+        let named = lines.filter(|line| line.promotion == promotion);
+        named.max_by_key(|line| (line.number, line.finished_at))
     }
 
     /// The lines in the order of their promotions.
@@ -233,14 +248,16 @@ pub fn upkeep(pages: &[Vec<Line>], fresh: &[Line], now: Timestamp) -> Upkeep {
     if !fresh.is_empty() {
         return Upkeep::Write(next_page(pages, &fresh, &kept, &ledger));
     }
+    let mut said: BTreeMap<&str, Vec<(usize, &Line)>> = BTreeMap::new();
+    for (index, page) in pages.iter().enumerate() {
+        for line in page {
+            said.entry(&line.uid).or_default().push((index, line));
+        }
+    }
     let is_idle = |index: usize, page: &[Line]| {
         page.iter().all(|line| {
-            let others = pages
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != index);
-            let mut others = others.flat_map(|(_, page)| page);
-            let is_said = others.any(|other| other.uid == line.uid && other.says(line));
+            let mut others = said.get(line.uid.as_str()).into_iter().flatten();
+            let is_said = others.any(|(other, known)| *other != index && known.says(line));
             is_said || !kept.contains(line.uid.as_str())
         })
     };

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::{Ledger, Line};
+use super::fate::{self, Fate};
+use super::record::Ledger;
 use super::{DAY, Window};
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 
@@ -47,24 +48,37 @@ impl Tally {
     /// that is not known any more.
     pub fn of(ledger: &Ledger, window: Window, end: Timestamp, since: Timestamp) -> Option<Self> {
         let start = window.start(end);
-        if ledger.known_since().is_some_and(|known| known > start) {
-            return None;
-        }
-        let lines = ledger.lines();
-        let is_in = |line: &&&Line| start < line.finished_at && line.finished_at <= end;
-        let inside: Vec<&Line> = lines.iter().filter(is_in).copied().collect();
+        let is_known = ledger.known_since().is_none_or(|known| known <= start);
+        is_known.then(|| Self::of_known(&fate::of(ledger), window, end, since))
+    }
+
+    /// Counts in all windows that are known.
+    pub fn of_all(ledger: &Ledger, end: Timestamp, since: Timestamp) -> Vec<(Window, Self)> {
+        let (fates, known) = (fate::of(ledger), ledger.known_since());
+        let is_known = |window: &&Window| known.is_none_or(|known| known <= window.start(end));
+        let windows = Window::ALL.iter().filter(is_known).copied();
+        windows
+            .map(|window| (window, Self::of_known(&fates, window, end, since)))
+            .collect()
+    }
+
+    fn of_known(fates: &[Fate<'_>], window: Window, end: Timestamp, since: Timestamp) -> Self {
+        let start = window.start(end);
+        let is_in =
+            |fate: &&Fate<'_>| start < fate.line.finished_at && fate.line.finished_at <= end;
+        let inside: Vec<&Fate<'_>> = fates.iter().filter(is_in).collect();
         // Records may be older than the object that they are of now.
-        let first = inside.iter().map(|line| line.finished_at).min();
+        let first = inside.iter().map(|fate| fate.line.finished_at).min();
         let from = first.map_or(since, |first| first.min(since)).max(start);
         let mut tally = Self {
             seconds: end.duration_since(from).as_secs().max(DAY),
             ..Self::default()
         };
-        for line in &inside {
-            tally.count(line, &lines);
+        for fate in &inside {
+            tally.count(fate);
         }
-        tally.count_changes(&inside, &lines);
-        Some(tally)
+        tally.count_changes(&inside);
+        tally
     }
 
     /// Adds what was counted of another Environment.
@@ -80,20 +94,21 @@ impl Tally {
         self.all += other.all;
     }
 
-    fn count(&mut self, line: &Line, all: &[&Line]) {
+    fn count(&mut self, fate: &Fate<'_>) {
+        let line = fate.line;
         let is_back = line.kind == PromotionKind::Rollback;
         if line.phase == PromotionPhase::Succeeded {
             self.all += 1;
             self.unplanned += u32::from(is_back || line.is_hotfix);
             self.deployments += u32::from(!is_back);
             // What was taken back has not come to stay.
-            if taken_back(line, all).is_none() {
+            if fate.taken_back.is_none() {
                 self.leads
                     .extend(line.leads.iter().filter(|lead| **lead > 0));
             }
         }
-        if !is_back && has_failed(line, all) {
-            for (began, over) in failures(line, all) {
+        if !is_back && fate.has_failed() {
+            for (began, over) in fate.failures() {
                 match over {
                     Some(over) => {
                         let took = over.duration_since(began).as_secs();
@@ -106,9 +121,10 @@ impl Tally {
     }
 
     /// Counts changes: a Release is one, however often it was tried; new templates of the same Release are one of their own.
-    fn count_changes(&mut self, inside: &[&Line], all: &[&Line]) {
+    fn count_changes(&mut self, inside: &[&Fate<'_>]) {
         let mut changes: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-        for line in inside {
+        for fate in inside {
+            let line = fate.line;
             let key = match line.kind {
                 PromotionKind::Promote => (line.pipeline.as_str(), line.release.as_str()),
                 PromotionKind::Config => ("", line.uid.as_str()),
@@ -116,7 +132,7 @@ impl Tally {
                     continue;
                 }
             };
-            *changes.entry(key).or_default() |= has_failed(line, all);
+            *changes.entry(key).or_default() |= fate.has_failed();
         }
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         self.changes = count(changes.len());
@@ -135,7 +151,7 @@ pub struct Day {
 
 /// The days of a window, the oldest first; a day ends when the window does.
 pub fn days(ledger: &Ledger, window: Window, end: Timestamp) -> Vec<Day> {
-    let lines = ledger.lines();
+    let fates = fate::of(ledger);
     let before = |days: u32| {
         let span = SignedDuration::from_secs(i64::from(days) * DAY);
         end.checked_sub(span).unwrap_or(Timestamp::MIN)
@@ -143,74 +159,14 @@ pub fn days(ledger: &Ledger, window: Window, end: Timestamp) -> Vec<Day> {
     let days = (0..window.days()).rev().map(|ago| {
         let (start, end) = (before(ago + 1), before(ago));
         let mut day = Day::default();
-        let is_in = |line: &&&Line| start < line.finished_at && line.finished_at <= end;
-        let forward = lines.iter().filter(is_in);
-        for line in forward.filter(|line| line.kind != PromotionKind::Rollback) {
-            day.deployments += u32::from(line.phase == PromotionPhase::Succeeded);
-            day.failed += u32::from(has_failed(line, &lines));
+        let is_in =
+            |fate: &&Fate<'_>| start < fate.line.finished_at && fate.line.finished_at <= end;
+        let forward = fates.iter().filter(is_in);
+        for fate in forward.filter(|fate| fate.line.kind != PromotionKind::Rollback) {
+            day.deployments += u32::from(fate.line.phase == PromotionPhase::Succeeded);
+            day.failed += u32::from(fate.has_failed());
         }
         day
     });
     days.collect()
-}
-
-/// Whether a deployment failed: it ended so, it has an incident, or the Environment went back from it.
-fn has_failed(line: &Line, all: &[&Line]) -> bool {
-    let ended_so = match line.phase {
-        PromotionPhase::Failed | PromotionPhase::RolledBack => true,
-        PromotionPhase::Succeeded
-        | PromotionPhase::Superseded
-        | PromotionPhase::Pending
-        | PromotionPhase::AwaitingApproval
-        | PromotionPhase::Migrating
-        | PromotionPhase::Promoting
-        | PromotionPhase::Verifying => false,
-    };
-    ended_so || !line.incidents.is_empty() || taken_back(line, all).is_some()
-}
-
-/// The rollback that took a deployment back: it leaves its Release, and no other deployment of that came in between.
-fn taken_back<'l>(line: &Line, all: &[&'l Line]) -> Option<&'l Line> {
-    if line.kind == PromotionKind::Rollback {
-        return None;
-    }
-    let later = all.iter().copied().filter(|other| {
-        let is_same = other.pipeline == line.pipeline;
-        is_same && other.number > line.number
-    });
-    for other in later {
-        let is_back = other.kind == PromotionKind::Rollback;
-        if is_back && other.previous.as_deref() == Some(line.release.as_str()) {
-            return Some(other);
-        }
-        let is_same = other.release == line.release;
-        // A way back to it takes nothing of it back, and what failed in between did not take its place.
-        let is_over = if is_back {
-            !is_same
-        } else {
-            is_same || other.phase == PromotionPhase::Succeeded
-        };
-        if is_over {
-            return None;
-        }
-    }
-    None
-}
-
-/// When each failure of a deployment began, and when it was over. Its incidents tell; where there are none, it began when the
-/// deployment failed, or the rollback was asked for, and was over with the next that succeeded.
-fn failures(line: &Line, all: &[&Line]) -> Vec<(Timestamp, Option<Timestamp>)> {
-    if !line.incidents.is_empty() {
-        let incidents = line.incidents.iter();
-        let known = incidents.map(|incident| (incident.started_at, incident.resolved_at));
-        return known.collect();
-    }
-    let back = taken_back(line, all).filter(|_| line.phase == PromotionPhase::Succeeded);
-    let began = back.map_or(line.finished_at, |back| back.asked_at);
-    let good = all.iter().filter(|other| {
-        let is_later = other.pipeline == line.pipeline && other.number > line.number;
-        is_later && other.phase == PromotionPhase::Succeeded
-    });
-    let over = good.map(|other| other.finished_at).min();
-    vec![(began, over)]
 }

@@ -18,6 +18,7 @@ pub(crate) fn promoted(number: u32, release: &str, finished_at: &str) -> Line {
         number,
         pipeline: "shop".to_owned(),
         release: release.to_owned(),
+        members: Vec::new(),
         previous: None,
         kind: PromotionKind::Promote,
         is_hotfix: false,

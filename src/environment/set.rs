@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::api::{PromotionAvailability, PromotionRule, ReleaseSet, SetRule};
 use super::observed::{Clock, Good, Observed, Set, Sets, Source};
 use crate::model::key::short_hash;
 use crate::promotion::api::PromotionSpec;
-use crate::release::api::{Release, ReleaseRef, ReleaseSpec};
+use crate::release::api::{Image, Release, ReleaseRef, ReleaseSpec};
 use crate::release::order::Order;
 
 /// Digits in the name of the Release that a set looks like.
@@ -64,13 +65,21 @@ pub fn unite(seen: &mut Observed, alone: &BTreeSet<String>) {
         alone.contains(pipeline) && !covered.contains(pipeline)
     };
     seen.releases = all.iter().filter(is_alone).cloned().collect();
+    let by_name: BTreeMap<String, &Release> = all
+        .iter()
+        .map(|release| (release.name_any(), release.as_ref()))
+        .collect();
+    // Of those that cannot be together only the newest is news: what came before it does not come any more.
+    let mut newest: Option<(Vec<Timestamp>, Option<String>)> = None;
     for (name, set) in &known {
-        match united(name, set, &all) {
-            Ok(release) => seen.releases.extend(release.map(Arc::new)),
-            Err(why) if set.may_come => notice = Some(why),
-            Err(_) => {}
+        let release = united(name, set, &by_name);
+        let age = age(set, &by_name);
+        if set.may_come && newest.as_ref().is_none_or(|(known, _)| *known <= age) {
+            newest = Some((age, release.as_ref().err().cloned()));
         }
+        seen.releases.extend(release.ok().flatten().map(Arc::new));
     }
+    let notice = notice.or_else(|| newest.and_then(|(_, why)| why));
     seen.sets = Sets {
         members: all,
         known,
@@ -282,15 +291,61 @@ fn shorter(one: Clock, other: Clock) -> Clock {
     }
 }
 
+/// When the commits of a set were made, the newest first.
+fn age(set: &Set, all: &BTreeMap<String, &Release>) -> Vec<Timestamp> {
+    let members = set.members.iter();
+    let members = members.filter_map(|member| all.get(&member.release));
+    let mut times: Vec<Timestamp> = members.map(|of| of.spec.commit.committed_at.0).collect();
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    times
+}
+
 /// The Release that a set looks like; nothing where a member is gone. An error where they cannot be together.
-fn united(name: &str, set: &Set, all: &[Arc<Release>]) -> Result<Option<Release>, String> {
-    let members = set.members.iter().map(|member| {
-        let mut all = all.iter();
-        all.find(|release| release.name_any() == member.release)
-    });
-    let Some(members) = members.collect::<Option<Vec<&Arc<Release>>>>() else {
+fn united(
+    name: &str,
+    set: &Set,
+    all: &BTreeMap<String, &Release>,
+) -> Result<Option<Release>, String> {
+    let members = set.members.iter();
+    let members = members.map(|member| all.get(&member.release).copied());
+    let Some(members) = members.collect::<Option<Vec<&Release>>>() else {
         return Ok(None);
     };
+    let images = images(set, &members)?;
+    let newest = members
+        .iter()
+        .max_by_key(|of| of.spec.commit.committed_at.0);
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    let created = members.iter().map(|of| of.creation_timestamp());
+    let mut release = Release::new(
+        name,
+        ReleaseSpec {
+            pipeline: set.pipeline.clone(),
+            images,
+            packages: Vec::new(),
+            changes: members
+                .iter()
+                .flat_map(|of| of.spec.changes.iter().cloned())
+                .collect(),
+            previous: None,
+            version: None,
+            changelog: None,
+            published: Vec::new(),
+            ..newest.spec.clone()
+        },
+    );
+    release
+        .metadata
+        .namespace
+        .clone_from(&newest.metadata.namespace);
+    release.metadata.creation_timestamp = created.flatten().max();
+    Ok(Some(release))
+}
+
+/// The images of all members. An error where two have one of the same name, or there are too many.
+fn images(set: &Set, members: &[&Release]) -> Result<Vec<Image>, String> {
     let mut images: BTreeMap<&str, _> = BTreeMap::new();
     for (image, pipeline) in members.iter().flat_map(|of| {
         of.spec
@@ -311,37 +366,8 @@ fn united(name: &str, set: &Set, all: &[Arc<Release>]) -> Result<Option<Release>
             "the set {set} cannot be: it has {count} images, and there is room for {MAX_IMAGES}; take a Pipeline out"
         ));
     }
-    let newest = members
-        .iter()
-        .max_by_key(|of| of.spec.commit.committed_at.0);
-    let Some(newest) = newest else {
-        return Ok(None);
-    };
-    let created = members.iter().map(|of| of.creation_timestamp());
-    let mut release = Release::new(
-        name,
-        ReleaseSpec {
-            pipeline: set.pipeline.clone(),
-            images: images
-                .into_values()
-                .map(|(image, _)| image.clone())
-                .collect(),
-            packages: Vec::new(),
-            changes: members
-                .iter()
-                .flat_map(|of| of.spec.changes.iter().cloned())
-                .collect(),
-            previous: None,
-            version: None,
-            changelog: None,
-            published: Vec::new(),
-            ..newest.spec.clone()
-        },
-    );
-    release
-        .metadata
-        .namespace
-        .clone_from(&newest.metadata.namespace);
-    release.metadata.creation_timestamp = created.flatten().max();
-    Ok(Some(release))
+    Ok(images
+        .into_values()
+        .map(|(image, _)| image.clone())
+        .collect())
 }

@@ -22,7 +22,8 @@ use slipway::rollout::api::Phase;
 
 use crate::cluster::{wait_for, with_namespace};
 use crate::rollout::SOON;
-use shop::{Shop, after, condition, status_of, steps, told};
+pub(crate) use shop::{Shop, after};
+use shop::{condition, status_of, steps, told};
 
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]

@@ -24,6 +24,7 @@ mod definition; // what a repository adds to its Pipeline, with a real git serve
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
+mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
@@ -45,4 +46,5 @@ mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries
 mod trigger; // what starts runs: signed deliveries, polling, whose turn it is
+mod upgrade; // definitions that are replaced under promotions, on a cluster of its own
 mod version; // versions: tags, commits and notes, with a real git server

@@ -17,18 +17,18 @@ use crate::cluster::{SOON, Space, wait_for};
 
 const ADMIN: &str = "slipway-admin";
 const APPROVER: &str = "slipway-approver";
-const DEVELOPER: &str = "slipway-developer";
+pub(crate) const DEVELOPER: &str = "slipway-developer";
 const VIEWER: &str = "slipway-viewer";
 
 /// Binds a role of the chart to a user, and waits until it holds.
-async fn bind(space: &Space, user: &str, cluster_role: &str) {
+pub(crate) async fn bind(space: &Space, user: &str, cluster_role: &str) {
     let reference = json!({ "kind": "ClusterRole", "name": cluster_role });
     bind_to(space, user, &format!("{user}-{cluster_role}"), &reference).await;
     permitted(space, user, "get", "decisions").await;
 }
 
 /// Gives a user verbs on resources of our group, and waits until they hold.
-async fn grant(space: &Space, user: &str, verbs: &[&str], resources: &[&str]) {
+pub(crate) async fn grant(space: &Space, user: &str, verbs: &[&str], resources: &[&str]) {
     let roles: Api<Role> = Api::namespaced(space.client.clone(), &space.name);
     let role = json!({
         "metadata": { "generateName": "granted-" },

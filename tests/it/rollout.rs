@@ -55,12 +55,18 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) async fn create(space: &Space, rollout: &Rollout) -> Self {
-        let api = Api::namespaced(space.client.clone(), &space.name);
-        api.create(&PostParams::default(), rollout).await.unwrap();
+        let subject = Self::of(space);
+        let params = PostParams::default();
+        subject.api.create(&params, rollout).await.unwrap();
+        subject
+    }
+
+    /// One that others make.
+    pub(crate) fn of(space: &Space) -> Self {
         Self {
             client: space.client.clone(),
             namespace: space.name.clone(),
-            api,
+            api: Api::namespaced(space.client.clone(), &space.name),
         }
     }
 
@@ -501,16 +507,20 @@ async fn a_hook_that_cannot_run_is_given_up_within_seconds_and_stopped() {
     .await;
 }
 
-/// What `kubectl wait` says within a time, as the words of its success or of its failure.
 async fn kubectl_wait(space: &Space, condition: &str, timeout: &str) -> Result<String, String> {
+    kubectl_waits(space, "rollouts.slipway.dev/api", condition, timeout).await
+}
+
+/// What `kubectl wait` says of an object within a time, as the words of its success or of its failure.
+pub(crate) async fn kubectl_waits(
+    space: &Space,
+    object: &str,
+    condition: &str,
+    timeout: &str,
+) -> Result<String, String> {
     let kubectl = testbed::programs::path_of("kubectl").unwrap();
     let output = tokio::process::Command::new(kubectl)
-        .args([
-            "wait",
-            "rollouts.slipway.dev/api",
-            "--namespace",
-            &space.name,
-        ])
+        .args(["wait", object, "--namespace", &space.name])
         .args([format!("--for={condition}"), format!("--timeout={timeout}")])
         .env("KUBECONFIG", kubeconfig_path())
         .output()

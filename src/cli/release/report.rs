@@ -41,10 +41,13 @@ pub enum Form {
 /// Writes it.
 pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
+    let promotions: Vec<Promotion> = server.list("").await?;
+    if let Some(words) = told_of_set(&args.name, &promotions) {
+        return Err(words);
+    }
     let release: Release = server.get(&args.name).await?;
     let run: Option<PipelineRun> = server.find(&release.spec.evidence.run).await?;
     let releases: Vec<Release> = server.list("").await?;
-    let promotions: Vec<Promotion> = server.list("").await?;
     let environments: Vec<Environment> = server.list("").await?;
     let records = Records {
         release: &release,
@@ -63,4 +66,44 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         text,
         ..Answer::default()
     })
+}
+
+/// What is said of a name that is that of a set: it is no object, its members are.
+fn told_of_set(name: &str, promotions: &[Promotion]) -> Option<String> {
+    let mut sets = promotions.iter().map(|promotion| &promotion.spec);
+    let set = sets.find(|spec| spec.release == name && !spec.members.is_empty())?;
+    let members = set.members.iter().map(|member| member.release.as_str());
+    let members: Vec<&str> = members.collect();
+    Some(format!(
+        "{name} is a set of Releases that are promoted as one, and has no report of its own; ask for those of {}",
+        members.join(" and ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whoever_names_a_set_is_told_its_members() {
+        let spec = json!({
+            "environment": "staging", "release": "shop-1", "pipeline": "shop", "kind": "Promote", "attempt": 1,
+            "requestedBy": "slipway", "images": [],
+            "members": [
+                {"pipeline": "api", "release": "api-1"}, {"pipeline": "web", "release": "web-2"},
+            ],
+        });
+        let promotion = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Promotion", "metadata": {"name": "staging-1"}, "spec": spec,
+        });
+        let promotions = [serde_json::from_value(promotion).unwrap()];
+        let words = told_of_set("shop-1", &promotions).unwrap();
+        assert!(
+            words.ends_with("ask for those of api-1 and web-2"),
+            "{words}"
+        );
+        assert_eq!(told_of_set("api-1", &promotions), None);
+    }
 }

@@ -56,17 +56,13 @@ impl<'a> Draft<'a> {
     pub(super) fn fresh_line(&self, entry: &Entry<'a>) -> Option<Line> {
         let record = entry.record;
         let incidents = troubles(&record.status.incidents);
-        if let Some(known) = self.ledger.line(&record.target.uid) {
+        if let Some(known) = self.line_of(entry) {
             let line = Line {
                 incidents,
                 ..known.clone()
             };
             return (!known.says(&line)).then_some(line);
         }
-        let was_lost = entry.is_recovered || record.status.reason.as_deref() == Some(LOST);
-        // One that was deleted and made again has another uid and no protection, and is the same promotion.
-        let is_restored = record.spec.policy_hash.is_none();
-        let is_again = (was_lost || is_restored) && self.ledger.has_name(entry.name());
         let has_ended = match entry.phase {
             PromotionPhase::Succeeded | PromotionPhase::Failed | PromotionPhase::RolledBack => true,
             PromotionPhase::Superseded
@@ -78,7 +74,7 @@ impl<'a> Draft<'a> {
         };
         // One that never changed anything is no deployment.
         let counts = has_ended && (entry.started_at.is_some() || !incidents.is_empty());
-        let finished_at = entry.finished_at.filter(|_| counts && !is_again)?;
+        let finished_at = entry.finished_at.filter(|_| counts)?;
         let spec = &record.spec;
         let line = Line {
             uid: record.target.uid.clone(),
@@ -86,9 +82,10 @@ impl<'a> Draft<'a> {
             number: spec.number.unwrap_or_default(),
             pipeline: spec.pipeline.clone(),
             release: spec.release.clone(),
+            members: spec.members.clone(),
             previous: spec.previous.clone(),
             kind: spec.kind,
-            is_hotfix: spec.kind == PromotionKind::Promote && self.is_hotfix(&spec.release),
+            is_hotfix: spec.kind == PromotionKind::Promote && self.is_repair(entry),
             asked_at: record.created_at,
             finished_at,
             phase: entry.phase,
@@ -98,60 +95,80 @@ impl<'a> Draft<'a> {
         self.ledger.takes(&line, self.now).then_some(line)
     }
 
-    /// How long each commit took that a promotion brought: those of its Release, and of the Releases before it that were left
-    /// out, as far as they are still there. Where nothing was good before, those of its Release alone.
+    /// What is written down of a promotion. One that was deleted and made again has another uid and no protection, and is the
+    /// same promotion.
+    fn line_of(&self, entry: &Entry<'a>) -> Option<&Line> {
+        let record = entry.record;
+        let was_lost = entry.is_recovered || record.status.reason.as_deref() == Some(LOST);
+        let is_again = was_lost || record.spec.policy_hash.is_none();
+        let known = self.ledger.line(&record.target.uid);
+        known.or_else(|| self.ledger.named(entry.name()).filter(|_| is_again))
+    }
+
+    /// Whether all that a promotion brought are hotfixes; of a set, what ran before is no part of the repair.
+    fn is_repair(&self, entry: &Entry<'a>) -> bool {
+        let brought = entry.brought();
+        let is_new = |(pipeline, release): &&(&str, &str)| {
+            self.base_of(entry, pipeline).as_deref() != Some(*release)
+        };
+        let mut new = brought.iter().filter(is_new).peekable();
+        new.peek().is_some() && new.all(|(_, release)| self.is_hotfix(release))
+    }
+
+    /// How long each commit took that a promotion brought: those of its Releases, and of the Releases before them that were left
+    /// out, as far as they are still there. Where nothing was good before, those of its Releases alone.
     fn leads(&self, entry: &Entry<'a>, finished_at: Timestamp) -> Vec<i64> {
         let is_forward = entry.record.spec.kind == PromotionKind::Promote;
         if !is_forward || entry.phase != PromotionPhase::Succeeded {
             return Vec::new();
         }
-        let base = self.base_of(entry);
         let (mut known, mut commits) = (BTreeSet::new(), BTreeSet::new());
         let mut leads = Vec::new();
-        let mut at = Some(entry.release());
-        // A ring that somebody closed has an end where it would begin again.
-        while let Some(name) =
-            at.filter(|name| !self.has_come(base.as_ref(), name) && known.insert(*name))
-        {
-            let Some(release) = self.order.get(name) else {
-                break;
-            };
-            for (sha, committed_at) in commits_of(release) {
-                if commits.insert(sha) && leads.len() < MAX_LEADS {
-                    leads.push(finished_at.duration_since(committed_at).as_secs());
+        for (pipeline, release) in entry.brought() {
+            let base = self.base_of(entry, pipeline);
+            let mut at = Some(release);
+            // A ring that somebody closed has an end where it would begin again.
+            while let Some(name) =
+                at.filter(|name| !self.has_come(base.as_deref(), name) && known.insert(*name))
+            {
+                let Some(release) = self.order.part(name) else {
+                    break;
+                };
+                for (sha, committed_at) in commits_of(release) {
+                    if commits.insert(sha) && leads.len() < MAX_LEADS {
+                        leads.push(finished_at.duration_since(committed_at).as_secs());
+                    }
                 }
+                let previous = release.spec.previous.as_deref();
+                at = previous.filter(|_| base.is_some());
             }
-            let previous = release.spec.previous.as_deref();
-            at = previous.filter(|_| base.is_some());
         }
         leads
     }
 
     /// Whether a Release came with the one that was good before, or is older than that.
-    fn has_come(&self, base: Option<&String>, name: &str) -> bool {
-        let is_in = |base: &String| base == name || self.order.is_newer(base, name);
-        base.is_some_and(is_in)
+    fn has_come(&self, base: Option<&str>, name: &str) -> bool {
+        let is_older =
+            |base: &str| self.order.is_newer(base, name) || self.order.is_newer_part(base, name);
+        base.is_some_and(|base| base == name || is_older(base))
     }
 
-    /// The Release that was good before a promotion.
-    fn base_of(&self, entry: &Entry<'a>) -> Option<String> {
-        let spec = &entry.record.spec;
+    /// The Release of a Pipeline that was good before a promotion, be it alone or in a set.
+    fn base_of(&self, entry: &Entry<'a>, pipeline: &str) -> Option<String> {
+        let number = entry.record.spec.number;
         let earlier = self.history.entries.iter().rev();
         let earlier = earlier.skip_while(|other| other.name() != entry.name());
-        let mut earlier = earlier.skip(1).filter(|other| {
-            let is_good = other.phase == PromotionPhase::Succeeded;
-            is_good && other.record.spec.pipeline == spec.pipeline
-        });
+        let good = earlier.skip(1);
+        let mut good = good.filter(|other| other.phase == PromotionPhase::Succeeded);
+        let known = good.find_map(|other| other.release_of(pipeline));
         let written = || {
             let lines = self.ledger.lines().into_iter().rev();
-            let mut lines = lines.filter(|line| Some(line.number) < spec.number);
-            let is_good = |line: &&record::Line| {
-                line.phase == PromotionPhase::Succeeded && line.pipeline == spec.pipeline
-            };
-            lines.find(is_good).map(|line| line.release.clone())
+            let mut lines = lines.filter(|line| {
+                Some(line.number) < number && line.phase == PromotionPhase::Succeeded
+            });
+            lines.find_map(|line| line.release_of(pipeline))
         };
-        let known = earlier.next().map(|other| other.release().to_owned());
-        known.or_else(written)
+        known.or_else(written).map(str::to_owned)
     }
 }
 

@@ -107,7 +107,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The Release of a Pipeline, or of a set, that it brought.
-    fn release_of(&self, pipeline: &str) -> Option<&'a str> {
+    pub(super) fn release_of(&self, pipeline: &str) -> Option<&'a str> {
         if self.record.spec.pipeline == pipeline {
             return Some(self.release());
         }

@@ -37,7 +37,7 @@ impl<'a> Draft<'a> {
     /// Whether a Release is a hotfix: the Environment says so of what it was built from, or it says so itself.
     pub(super) fn is_hotfix(&self, release: &str) -> bool {
         let rule = self.seen.spec.protection.hotfixes.as_ref();
-        let known = self.order.get(release);
+        let known = self.order.part(release);
         known.is_some_and(|known| {
             let is_from = rule.is_some_and(|rule| rule.has(&known.spec.git_ref));
             is_from || known.spec.kind == ReleaseKind::Hotfix

@@ -42,6 +42,12 @@ impl ControlPlane {
         if settings.kubeconfig.is_some() {
             return Self::attach(name, &settings).await;
         }
+        Self::start_another(name).await
+    }
+
+    /// Starts one even where a cluster is given: for what would disturb everybody else there.
+    pub async fn start_another(name: &str) -> Result<Self> {
+        let settings = Settings::from_env();
         let mut site = Site::ephemeral(&settings.root, &unique(name))?;
         components::up(&mut site, Ipv4Addr::LOCALHOST, Progress::Quiet).await?;
         Self::of(site).await

@@ -97,6 +97,8 @@ const FAMILIES: &[Family] = &[
         )],
     ),
     plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
+    // Reads, applies and prunes as Argo CD and Flux do: their libraries, without them.
+    plain("gitops", &[("gitops", ".")]),
     // A registry with the referrers API, which Debian's has not.
     plain("oci-registry", &[("oci-registry", ".")]),
     // Checks what Stages of type Sign have signed, and lists what is in images.

@@ -7,6 +7,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::environment::api::EnvironmentStatus;
 use slipway::promotion::api::Promotion;
+use testbed::scripted::SCRIPT_ANNOTATION;
 
 use super::shop::{Shop, status_of};
 use crate::cluster::{Space, wait_for, with_namespace};
@@ -147,6 +148,56 @@ async fn a_database_that_nobody_knows_of_is_an_incident_until_somebody_has_mende
             status.open_incidents.unwrap_or(0) == 0
         })
         .await;
+        assert_eq!(locks(space).await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_contract_waits_for_new_templates_and_comes_once_they_are_worn() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let mut rules = shop.migrations();
+        rules["contract"] = json!({"after": "5s", "command": ["db", "contract"]});
+        let spec = json!({"tier": "Production", "migrations": rules, "rollback": {"within": "1s"}});
+        shop.environment("staging", &spec).await;
+        let _operator = shop.operator();
+        shop.release(1).await;
+        shop.until_runs("staging", 1).await;
+        // Its pods take so long that the contract is due in the middle.
+        let script = json!({"annotations": {SCRIPT_ANNOTATION: "ready-after=4s"}});
+        shop.edit_rollout("staging-api", &json!({"template": {"metadata": script}}))
+            .await;
+        shop.until_told(
+            "staging",
+            &["Promote shop-1 Succeeded", "Config shop-1 Promoting"],
+        )
+        .await;
+        let records = shop
+            .until_told(
+                "staging",
+                &[
+                    "Promote shop-1 Succeeded",
+                    "Config shop-1 Succeeded",
+                    "Contract shop-1 Succeeded",
+                ],
+            )
+            .await;
+        let [_, config, contract] = &records[..] else {
+            panic!("three records")
+        };
+        let worn_at = status_of(config).finished_at.unwrap().0;
+        let begun_at = contract.creation_timestamp().unwrap().0;
+        // Objects know their seconds only.
+        assert!(
+            begun_at.as_second() >= worn_at.as_second(),
+            "{begun_at} {worn_at}"
+        );
+        let done = status_of(contract).migrations.unwrap();
+        assert_eq!(done.state.as_str(), "Done", "{done:?}");
+        let phases = done.phases.iter().map(|phase| phase.phase.as_str());
+        assert_eq!(phases.filter(|phase| *phase == "Contract").count(), 1);
         assert_eq!(locks(space).await, [""; 0]);
     })
     .await;

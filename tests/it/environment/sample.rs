@@ -4,11 +4,14 @@ use std::path::Path;
 
 use kube::api::PatchParams;
 use serde_json::{Value, json};
+use slipway::pipeline_run::api::ReportSummary;
+use slipway::runner::report::StageReport;
 
 use super::promotion::site;
 use super::shop::{Shop, status_of, steps};
-use crate::cluster::{Space, apply_with, with_namespace};
-use crate::operator::nodes;
+use crate::cluster::{Space, apply_with, kubeconfig_path, with_namespace};
+use crate::operator::{Operator, nodes};
+use crate::pipeline::tested;
 
 /// Applies the objects of a sample, with these texts in the place of others.
 pub(super) async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
@@ -144,4 +147,171 @@ async fn a_product_of_two_images_is_in_staging_at_once_and_in_production_by_its_
         assert!(status.audit.iter().any(|entry| entry.event == spared), "{:?}", status.audit);
     })
     .await;
+}
+
+/// What a check in pods of this image reports.
+fn check_reports(image: &str, report: &StageReport) {
+    let script = format!("exit=0,after=20ms,message={}", report.clone().encode());
+    nodes().set_rule(image, &script).unwrap();
+}
+
+fn summary(reports: Value) -> StageReport {
+    let reports: ReportSummary = serde_json::from_value(reports).unwrap();
+    StageReport {
+        exit_code: Some(0),
+        reports: Some(reports),
+        ..StageReport::default()
+    }
+}
+
+fn load(p95: f64) -> StageReport {
+    summary(
+        json!({"latency": [{"name": "k6", "requests": 1000, "failedPercent": 0.1, "p95": p95}]}),
+    )
+}
+
+/// A Rollout of one image that follows an Environment, as a platform has them.
+async fn follower(space: &Space, image: &str, stage: &str) {
+    let name = format!("{image}-{stage}");
+    let labels = json!({"app": name});
+    let rollout = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name, "namespace": space.name},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": labels},
+            "release": {"environment": {"name": format!("platform-{stage}")}, "images": {"web": image}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web"}]}},
+        },
+    });
+    let params = PatchParams::apply("people");
+    apply_with(&space.client, &rollout, &params).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_platform_is_validated_in_staging_approved_one_after_the_other_and_too_slow_a_release_goes_no_further()
+ {
+    with_namespace(async |space| Box::pin(validated(space)).await).await;
+}
+
+async fn validated(space: &Space) {
+    let shop = Shop::new(space);
+    let (address, _) = site(0).await;
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let open = format!("tcp: {{host: {host}, port: {port}}}");
+    let image = |name: &str| format!("registry.example/{}/platform-{name}:1", space.name);
+    let checks = ["tests", "k6", "scanner", "axe"].map(image);
+    let none = |category: &str| json!({"category": category});
+    check_reports(&checks[0], &tested(25, 0));
+    check_reports(&checks[1], &load(200.0));
+    let found = ["Code", "Secret", "Vulnerability"].map(none);
+    let found = json!({"findings": found});
+    check_reports(&checks[2], &summary(found));
+    check_reports(
+        &checks[3],
+        &summary(json!({"findings": [none("Accessibility")]})),
+    );
+    nodes().set_rule(&image("runner"), "exit=0").unwrap();
+    let outside: [(&str, &str); 11] = [
+        (
+            "http://platform-api-staging-stable/healthz",
+            &format!("http://{address}/healthz"),
+        ),
+        (
+            "http://platform-web-staging-stable/\", contains: \"<title>\"",
+            &format!("http://{address}/\", contains: \"hello\""),
+        ),
+        ("registry.example/platform/tests:1", &checks[0]),
+        ("registry.example/platform/k6:1", &checks[1]),
+        ("registry.example/platform/scanner:1", &checks[2]),
+        ("registry.example/platform/axe:1", &checks[3]),
+        ("tcp: {host: platform-db.platform.svc, port: 5432}", &open),
+        (
+            "dns: {name: platform.example.com}",
+            "dns: {name: localhost}",
+        ),
+        // Nobody here has a certificate that the operator trusts.
+        ("tls: {host: platform.example.com, validFor: 336h}", &open),
+        (
+            "https://platform.example.com/\", latency: 800ms",
+            &format!("http://{address}/\", latency: 5s"),
+        ),
+        (
+            "https://platform.example.com/api/orders\", json: '{\"item\": \"probe\"}', status: 201",
+            &format!("http://{address}/api/orders\""),
+        ),
+    ];
+    apply(space, "environment-platform.yaml", &outside).await;
+    for stage in ["staging", "production"] {
+        for image in ["platform-api", "platform-web"] {
+            follower(space, image, stage).await;
+        }
+    }
+    let runner = image("runner");
+    let flags = [
+        "--no-leader-election",
+        "--runner-image",
+        &runner,
+        "--metric-hosts",
+        "127.0.0.0/8",
+    ];
+    let _operator = Operator::start_with(&shop.namespace, &kubeconfig_path(), &flags);
+
+    // Both are validated, and approved one after the other.
+    let mut staged: Vec<String> = Vec::new();
+    for pipeline in ["platform-api", "platform-web"] {
+        shop.release_of(pipeline, 1, &[pipeline], &json!({})).await;
+        staged.push(format!("Promote {pipeline}-1 Succeeded"));
+        let told: Vec<&str> = staged.iter().map(String::as_str).collect();
+        let records = shop.until_told("platform-staging", &told).await;
+        let status = status_of(records.last().unwrap());
+        let judged = status.steps.iter().flat_map(|step| &step.gates);
+        assert_eq!(
+            judged
+                .filter(|gate| gate.result.as_str() == "Passed")
+                .count(),
+            4,
+            "{status:?}"
+        );
+    }
+    let waiting = ["Promote platform-api-1 AwaitingApproval"];
+    shop.until_told("platform-production", &waiting).await;
+    let about = |release: &str| {
+        let target = json!({"kind": "Environment", "name": "platform-production"});
+        json!({"target": target, "release": release})
+    };
+    shop.decide_about("lee", "Approve", &about("platform-api-1"))
+        .await;
+    let waiting = [
+        "Promote platform-api-1 Succeeded",
+        "Promote platform-web-1 AwaitingApproval",
+    ];
+    shop.until_told("platform-production", &waiting).await;
+    shop.decide_about("lee", "Approve", &about("platform-web-1"))
+        .await;
+    let both = [
+        "Promote platform-api-1 Succeeded",
+        "Promote platform-web-1 Succeeded",
+    ];
+    shop.until_told("platform-production", &both).await;
+
+    // One that makes the load test too slow goes back in staging, and no further.
+    check_reports(&checks[1], &load(350.0));
+    let slow = json!({"previous": "platform-api-1"});
+    shop.release_of("platform-api", 2, &["platform-api"], &slow)
+        .await;
+    let left = [
+        both[0],
+        both[1],
+        "Promote platform-api-2 RolledBack",
+        "Rollback platform-api-1 Failed",
+    ];
+    let records = shop.until_told("platform-staging", &left).await;
+    let message = status_of(&records[2]).message.unwrap();
+    assert!(message.contains("p95"), "{message}");
+    let further = shop.records("platform-production").await;
+    assert!(
+        further
+            .iter()
+            .all(|record| record.spec.release != "platform-api-2")
+    );
 }

@@ -71,7 +71,8 @@ pub struct ExternalGate {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitStatuses {
-    /// Contexts whose newest status has to be a success, 1 to 16. Looked for among the first 120 of the commit.
+    /// Contexts of which every status has to be a success, 1 to 16: a provider may have one for each ref. Looked for among the
+    /// first 120 of the commit.
     /// Example: `[security/scan]`.
     #[schemars(length(min = 1), transform = schema::texts::<16, 255>)]
     pub contexts: Vec<String>,

@@ -174,6 +174,26 @@ fn an_incident_that_ends_later_is_written_down_again() {
 }
 
 #[test]
+fn an_incident_of_a_record_that_was_made_again_is_written_down_with_the_first() {
+    let mut world = World::shop();
+    let takes = json!({"alertmanager": {"secretRef": {"name": "s", "key": "token"}}});
+    world.edit("staging", &json!({"incidents": takes}));
+    release(&mut world, 1, Nature::Good);
+    let current = world.status("staging").current.remove(0).promotion;
+    world.delete(ObjectKind::Promotion, &current);
+    world.settle();
+    world.tick(60);
+    world.deliver("staging", "a1", 30, false);
+    world.settle();
+    let promotion = world.promotions_of("staging").remove(0);
+    let incidents = promotion.status.unwrap().incidents;
+    assert_eq!(incidents.len(), 1, "it is on its record");
+    assert_eq!(week(&world).unrecovered, Some(1));
+    let failures = week(&world).change_failures.unwrap();
+    assert_eq!((failures.count, failures.of), (1, 1));
+}
+
+#[test]
 fn a_release_that_was_left_out_comes_with_the_next_and_one_that_never_started_does_not_count() {
     let mut world = World::shop();
     release(&mut world, 1, Nature::Good);

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::dora::record::Line;
 use crate::environment::testing::{Nature, World};
 use crate::model::object::ObjectKind;
 
@@ -354,4 +355,60 @@ fn a_set_with_the_name_of_a_pipeline_is_none() {
     let told = world.told("staging");
     let of_set = told.iter().filter(|told| !told.contains("shop-1 "));
     assert_eq!(of_set.count(), 0, "{told:?}");
+}
+
+/// How many commits each promotion to staging brought, and whether it was a repair, in their order.
+fn brought(world: &World) -> Vec<(usize, bool)> {
+    let pages = world.names(ObjectKind::ControllerRevision).into_iter();
+    let pages = pages.filter(|name| name.starts_with("staging-ledger-"));
+    let lines = pages.flat_map(|name| {
+        let page = world.object(ObjectKind::ControllerRevision, &name);
+        serde_json::from_value::<Vec<Line>>(page["data"]["lines"].clone()).unwrap()
+    });
+    let mut lines: Vec<Line> = lines.collect();
+    lines.sort_by_key(|line| line.number);
+    lines.dedup_by_key(|line| line.number);
+    let lines = lines.into_iter();
+    lines
+        .map(|line| (line.leads.len(), line.is_hotfix))
+        .collect()
+}
+
+#[test]
+fn of_a_set_only_what_did_not_run_before_counts_as_brought_and_as_a_repair() {
+    let mut world = World::sets("Newest");
+    let hotfixes = json!({"branches": ["hotfix/*"]});
+    world.edit("staging", &json!({"protection": {"hotfixes": hotfixes}}));
+    let repair = json!({"ref": "refs/heads/hotfix/pay"});
+    both(&mut world, 1);
+    world.settle();
+    // What runs already is a repair, and the news are none; then the other way round.
+    world.part("web", (2, 7), Nature::Good);
+    world.amend("web-2", &repair);
+    world.settle();
+    world.part("web", (3, 8), Nature::Good);
+    world.part("api", (2, 9), Nature::Good);
+    world.amend("api-2", &repair);
+    world.settle();
+    // Both first ones are of one commit.
+    assert_eq!(brought(&world), [(1, false), (1, true), (2, false)]);
+}
+
+#[test]
+fn a_conflict_that_is_over_does_not_hide_what_a_set_waits_for() {
+    let mut world = World::sets("Commit");
+    both(&mut world, 1);
+    let images = world.object(ObjectKind::Release, "api-1")["spec"]["images"].clone();
+    world.amend("web-1", &json!({"images": images}));
+    world.settle();
+    assert!(world.message("staging").contains("both have an image api"));
+    world.part("api", (2, 2), Nature::Good);
+    world.settle();
+    let message = world.message("staging");
+    assert!(message.contains("waits for a Release of web"), "{message}");
+    world.part("web", (2, 2), Nature::Good);
+    world.settle();
+    assert_eq!(world.serves_both("staging"), [Some(2), Some(2)]);
+    let message = world.message("staging");
+    assert!(!message.contains("both have an image"), "{message}");
 }
