@@ -1,5 +1,6 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
+mod changed;
 pub mod egress;
 mod kept;
 mod mail;
@@ -163,6 +164,9 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        if let Some(question) = &request.changed {
+            return in_time(request, self.changed(question)).await;
+        }
         match &request.kept {
             Some(kept) => self.keep(kept).await,
             None => self.fetch_one(request).await,

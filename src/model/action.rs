@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::changed::Changed;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
@@ -113,6 +114,8 @@ pub struct Request {
     pub probe: Option<Box<Probe>>,
     /// What is kept up to date with a server, which takes several exchanges; then `url` only says where.
     pub kept: Option<Box<Kept>>,
+    /// What is to be found out about commits of a repository, which takes several exchanges; then `url` only says where.
+    pub changed: Option<Box<Changed>>,
     /// What is handed to a mail server instead; then `url` only says where.
     pub mail: Option<Box<Mail>>,
 }
@@ -132,6 +135,7 @@ impl Request {
             signed: None,
             probe: None,
             kept: None,
+            changed: None,
             mail: None,
         }
     }
@@ -150,6 +154,7 @@ impl Request {
             signed: None,
             probe: None,
             kept: None,
+            changed: None,
             mail: None,
         }
     }
@@ -178,6 +183,15 @@ impl Request {
         let (url, timeout) = (kept.list.url.clone(), kept.list.timeout);
         Self {
             kept: Some(Box::new(kept)),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A question for what a commit says and changes.
+    pub fn for_changed(changed: Changed, timeout: Duration) -> Self {
+        let url = changed.ask.url.clone();
+        Self {
+            changed: Some(Box::new(changed)),
             ..Self::get(url, timeout)
         }
     }

@@ -15,7 +15,6 @@ use crate::model::key::short_hash;
 use crate::outbox::Outbox;
 use crate::outbox::api::OutboxState;
 use crate::pipeline::api::{CommentOn, PipelineSpec, Stage, StatusesOf};
-use crate::pipeline::observed::Authorities;
 use crate::provider::{
     CommitState, CommitStatus, KeptComment, Provider, ProviderRelease, RefusalKind,
 };
@@ -141,11 +140,7 @@ fn provider(seen: &Observed) -> Option<Provider> {
     let Snapshot::Taken(spec) = &seen.snapshot else {
         return None;
     };
-    let bundle = match &seen.authorities {
-        Authorities::System => None,
-        Authorities::Bundle(pem) => Some(pem.clone()),
-        Authorities::Missing(_) => return None,
-    };
+    let bundle = seen.authorities.bundle().ok()?;
     Provider::of(&spec.source.git, &seen.key.namespace, bundle)
 }
 

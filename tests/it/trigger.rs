@@ -466,6 +466,57 @@ async fn what_deliveries_lose_is_found_by_polling() {
     .await;
 }
 
+/// Nobody tells of anything: the repository itself is asked what commits say and change.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_polling_finds_is_left_out_by_its_files_or_its_message() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let first = subject.push("Begin").await;
+        let _operator = subject.operator(&kubeconfig_path());
+        let trigger = json!({"name": "api", "push": {"branches": ["**"], "paths": ["api/**"]}});
+        subject
+            .create(&json!({"spec": {"triggers": [trigger]}}))
+            .await;
+        subject.ended(&first).await;
+        let commit = async |branch: &str, message: &str, path: &str| {
+            let files = [(path, message)];
+            let commit = subject.repository.commit(branch, message, &files);
+            commit.await.unwrap()
+        };
+        for (message, path) in [("Words", "README.md"), ("Code [skip ci]", "api/main.rs")] {
+            let sha = commit("main", message, path).await;
+            subject
+                .until("it is left out", |status| {
+                    let said = status.message.as_deref().unwrap_or_default();
+                    status.last_observed_sha.as_ref() == Some(&sha) && said.contains("left out")
+                })
+                .await;
+        }
+        let elsewhere = commit("next", "Begin [ci skip]", "api/next.rs").await;
+        let code = commit("main", "Code", "api/deep/more.rs").await;
+        wait_for("the run of what counts", SOON, async || {
+            let all = runs(&subject).await;
+            let mut all = all.iter().map(|run| run.spec.sha.as_deref());
+            all.any(|sha| sha == Some(&code)).then_some(())
+        })
+        .await;
+        subject
+            .until("nothing is waited for", |status| {
+                // That of main has a way of its own.
+                status.pending.is_empty() && status.seen.len() >= 3
+            })
+            .await;
+        let all = runs(&subject).await;
+        assert!(
+            all.iter()
+                .all(|run| run.spec.sha.as_ref() != Some(&elsewhere))
+        );
+        assert_eq!(all.len(), 2);
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_pull_request_that_is_closed_is_on_record_until_it_is_opened_again() {

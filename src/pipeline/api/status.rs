@@ -41,6 +41,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<256>)]
     pub last_observed_ref: Option<String>,
+    /// Head of the branch of which it is known that neither its message nor what it changes keeps it from a run, or that nobody can
+    /// tell; absent where nobody had to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub looked_into: Option<String>,
     /// When the branch was last asked for; written only when the answer changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_polled_at: Option<Time>,
@@ -98,6 +103,20 @@ pub struct PendingRef {
     /// from another repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequest>,
+    /// `true` for a pull request that the git provider calls a draft, where drafts start no runs: it is asked again until it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<bool>,
+    /// `true` once it is known that neither the message of the commit nor what it changes keeps it from a run, or that nobody can
+    /// tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_into: Option<bool>,
+}
+
+impl PendingRef {
+    /// Whether it is a pull request that is called a draft.
+    pub fn is_draft(&self) -> bool {
+        self.draft == Some(true)
+    }
 }
 
 /// A pull request that was closed or merged.

@@ -46,8 +46,8 @@ pub struct PushTrigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<16, 245>)]
     pub branches: Vec<String>,
-    /// Globs of files, at most 16: a push that a webhook tells of and that changes none of them starts no run. What has changed is
-    /// not always known (polling, more commits than are told): then it counts as changed. Default: every file.
+    /// Globs of files, at most 16: a push that changes none of them starts no run. What has changed is not always known (a new
+    /// branch, more than is told): then it counts as changed. Default: every file.
     /// Example: `["services/api/**"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<16, 256>)]
@@ -204,6 +204,13 @@ impl TriggerRule {
             release: None,
             schedule: None,
         }
+    }
+}
+
+impl PushTrigger {
+    /// Whether it matters which files a push changes.
+    pub fn looks_at_files(&self) -> bool {
+        !self.paths.is_empty() || !self.ignore_paths.is_empty()
     }
 }
 
