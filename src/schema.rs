@@ -376,6 +376,17 @@ pub fn pinned_image(schema: &mut Schema) {
     );
 }
 
+/// An image with its registry and a tag.
+pub fn tagged_image(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 383);
+    rule(
+        schema,
+        "self.matches('^((localhost|[a-z0-9-]+([.][a-z0-9-]+)+)(:[0-9]+)?|[a-z0-9-]+:[0-9]+)(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$')",
+        "must be an image with its registry and a tag, and without a digest, such as registry.example/base/python:3.12",
+    );
+}
+
 /// An image as a pod names it.
 pub fn image(schema: &mut Schema) {
     set(schema, "minLength", 1);

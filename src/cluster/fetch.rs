@@ -8,6 +8,7 @@ mod probe;
 mod secret;
 mod signed;
 mod sigv4;
+mod tagged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -176,6 +177,9 @@ impl Cluster {
     async fn fetch_one(&self, request: &Request) -> Result<Reply, String> {
         if let Some(question) = &request.signed {
             return in_time(request, self.signed(question)).await;
+        }
+        if let Some(question) = &request.tagged {
+            return in_time(request, self.tagged(question)).await;
         }
         if let Some(probe) = &request.probe {
             let now = self.clock().now();

@@ -19,6 +19,7 @@ pub mod revision;
 pub mod secret;
 pub mod signed;
 pub mod span;
+pub mod tagged;
 pub mod trouble;
 pub mod weight;
 pub mod workload;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{ClosedPullRequest, PendingRef, RunSummary, ScheduleStatus};
+use super::api::{ClosedPullRequest, ImageStatus, PendingRef, RunSummary, ScheduleStatus};
 use super::observed::{Observed, Run};
 use super::trigger::event::What;
 use super::trigger::{closed, mark, turn};
@@ -48,6 +48,8 @@ pub struct Memory {
     pub closed: Vec<ClosedPullRequest>,
     /// Triggers by the clock.
     pub schedules: Vec<ScheduleStatus>,
+    /// Triggers by images.
+    pub images: Vec<ImageStatus>,
     /// Runs whose turn it is.
     pub admitted: Vec<String>,
     /// Who has paused it.
@@ -122,6 +124,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
     begin.told();
     begin.pending();
     begin.schedules();
+    begin.images();
     let begin::Begin {
         memory,
         mut actions,
@@ -251,6 +254,7 @@ fn remember(seen: &Observed) -> Memory {
         pending: seen.status.pending.clone(),
         closed: seen.status.closed.clone(),
         schedules: seen.status.schedules.clone(),
+        images: seen.status.images.clone(),
         admitted: admitted(seen),
         paused_by: None,
     }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
-use super::trigger::{Verdict, closed, judge, look, mark, poll};
+use super::trigger::{Verdict, closed, image, judge, look, mark, poll};
 use crate::git::{changes, refs};
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
@@ -59,6 +59,7 @@ pub fn status(
         pending: plan.progress.pending.clone(),
         closed: plan.progress.closed.clone(),
         schedules: plan.progress.schedules.clone(),
+        images: plan.progress.images.clone(),
         admitted: plan.progress.admitted.clone(),
         paused_by: plan.progress.paused_by.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
@@ -66,6 +67,11 @@ pub fn status(
     let mut status = answered(seen, status, outcome, now);
     tell_apart(seen, &mut status, outcome);
     look_into(seen, &mut status, outcome);
+    for record in &mut status.images {
+        if let Some(reply) = outcome.replies.get(&image::question(record)) {
+            image::learn(record, reply);
+        }
+    }
     status
 }
 

@@ -72,6 +72,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
     pub schedules: Vec<ScheduleStatus>,
+    /// Triggers by images; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub images: Vec<ImageStatus>,
     /// With `concurrency`: runs whose turn it is; at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<256, 63>)]
@@ -145,6 +149,30 @@ pub struct ScheduleStatus {
     /// The next time; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Time>,
+}
+
+/// A trigger by an image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// Name of the trigger.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// What `digest` is of: the image and the branch.
+    #[schemars(transform = schema::text::<640>)]
+    pub rule: String,
+    /// The last digest that was dealt with: it has its run, or was there when the trigger was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::digest)]
+    pub digest: Option<String>,
+    /// A digest of which there is no run yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::digest)]
+    pub found: Option<String>,
+    /// Why the registry does not say which digest it is, when it was last asked; absent when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub message: Option<String>,
 }
 
 closed_set! {

@@ -1,4 +1,4 @@
-//! Starts runs: of the head of the branch, of what was delivered, of what polling found, and of the clock. No I/O.
+//! Starts runs: of the head of the branch, of what was delivered, of what polling found, of the clock, and of new images. No I/O.
 //!
 //! A run is made first, and noted once it is there: a crash in between makes it again, under the same name.
 
@@ -9,7 +9,7 @@ use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, closed, judge, mark, poll, schedule};
+use super::super::trigger::{Start, Verdict, closed, image, judge, mark, poll, schedule};
 use super::Memory;
 use crate::git::changes;
 use crate::git::refs::tag_of;
@@ -250,6 +250,36 @@ impl<'a> Begin<'a> {
         } else {
             self.create(&start, 0);
         }
+    }
+
+    /// What registries have under another digest than before.
+    pub(super) fn images(&mut self) {
+        let seen = self.seen;
+        let mut records = Vec::new();
+        for rule in &seen.spec.triggers {
+            let Some(trigger) = &rule.image else {
+                continue;
+            };
+            let of = image::rule_of(&seen.spec, trigger);
+            let mut record = image::record(&seen.status.images, &rule.name, of);
+            if let Some(found) = record.found.clone() {
+                let start = image::start(&seen.spec, &record, trigger, &found);
+                let mark = mark(&start.git_ref, &start.identity);
+                if self.exists(&self.key(&start)) || self.memory.seen.contains(&mark) {
+                    poll::note(&mut self.memory.seen, mark);
+                    record.digest = record.found.take();
+                } else {
+                    self.create(&start, 0);
+                }
+            } else {
+                let request = image::request(trigger, &seen.key.namespace);
+                let every = SignedDuration::try_from(trigger.interval());
+                let every = every.unwrap_or(SignedDuration::MAX).max(ASK_AGAIN);
+                self.ask(image::question(&record), request, every);
+            }
+            records.push(record);
+        }
+        self.memory.images = records;
     }
 
     fn key(&self, start: &Start) -> Key {

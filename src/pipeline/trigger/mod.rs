@@ -5,6 +5,7 @@
 //!                             ├── judge ── Start: a run of a name that follows from it
 //! refs ── poll::found ── look ─┘       └── Skip or Irrelevant: why not
 //! the clock ── schedule::due
+//! a registry ── image::learn
 //! ```
 //!
 //! Whatever brings it, the same commit of the same ref is the same run.
@@ -13,6 +14,7 @@ pub mod closed;
 pub mod event;
 mod github;
 mod gitlab;
+pub mod image;
 pub mod look;
 pub mod poll;
 pub mod schedule;

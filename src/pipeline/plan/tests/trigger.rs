@@ -278,6 +278,113 @@ fn who_waits_for_approval_keeps_nobody_back() {
     assert_eq!(plan(&seen, NOW).progress.admitted, [own]);
 }
 
+/// The digest that a registry tells of the image of the first trigger, and what follows.
+fn tagged(mut seen: Observed, answer: Result<char, &str>) -> (Observed, Plan<Memory>) {
+    seen.asked.clear();
+    let asking = plan(&seen, NOW);
+    let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
+        panic!("{:?}", asking.actions);
+    };
+    let question = request.tagged.as_ref().unwrap();
+    assert_eq!(
+        (question.repository.as_str(), question.tag.as_str()),
+        ("registry.example:5000/base", "3")
+    );
+    let reply = answer.map(|digit| Reply {
+        status: if digit == '-' { 404 } else { 200 },
+        body: digest(digit).into_bytes(),
+    });
+    let mut outcome = Outcome::default();
+    let reply = reply.map_err(str::to_owned);
+    outcome.replies.insert(key.clone(), reply);
+    seen.status = status(&seen, &asking, &outcome, NOW);
+    seen.asked.insert(key.clone(), NOW);
+    let next = plan(&seen, NOW);
+    (seen, next)
+}
+
+fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+#[test]
+fn a_new_digest_of_an_image_is_one_run_however_often_it_is_seen() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h", "pullSecretRef": {"name": "pull"}});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let (seen, was_there) = tagged(seen, Ok('1'));
+    assert_eq!(made(&was_there).len(), 0);
+    assert_eq!(seen.status.images[0].digest, Some(digest('1')));
+    assert_eq!(
+        was_there.wake,
+        Some(NOW + SignedDuration::from_mins(2)),
+        "the next poll of refs"
+    );
+    let (seen, same) = tagged(seen, Ok('1'));
+    assert_eq!(made(&same).len(), 0);
+
+    let (seen, begun) = tagged(seen, Ok('2'));
+    let [run] = made(&begun)[..] else {
+        panic!("{begun:?}")
+    };
+    let expected = json!("registry.example:5000/base:3@".to_owned() + &digest('2'));
+    assert_eq!(
+        (&run["trigger"]["image"], run.get("sha")),
+        (&expected, None)
+    );
+    assert_eq!(
+        (&run["trigger"]["kind"], &run["ref"]),
+        (&json!("Image"), &json!("refs/heads/main"))
+    );
+    // Killed before it was made, and after.
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+    let seen = settled(seen, &begun);
+    let noted = plan(&seen, NOW);
+    assert_eq!(made(&noted).len(), 0);
+    assert_eq!(noted.progress.images[0].digest, Some(digest('2')));
+    // Back to what was there is news too; and what had its run has had it, even if that is gone.
+    let (seen, back) = tagged(settled(seen, &noted), Ok('1'));
+    assert_eq!(made(&back).len(), 1);
+    let seen = settled(seen, &back);
+    let rest = plan(&seen, NOW);
+    let mut seen = settled(seen, &rest);
+    seen.runs.retain(|run| run.sha.is_some());
+    let (_, again) = tagged(seen, Ok('2'));
+    assert_eq!(
+        (made(&again).len(), &again.progress.images[0].digest),
+        (0, &Some(digest('2')))
+    );
+}
+
+#[test]
+fn a_registry_that_does_not_tell_starts_nothing_and_says_why() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h"});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let (seen, _) = tagged(seen, Ok('1'));
+    let (seen, down) = tagged(seen, Err("registry.example answers 503"));
+    let record = &seen.status.images[0];
+    assert_eq!(
+        (made(&down).len(), record.digest.clone()),
+        (0, Some(digest('1')))
+    );
+    assert_eq!(
+        record.message.as_deref(),
+        Some("registry.example answers 503")
+    );
+    let (seen, _) = tagged(seen, Ok('-'));
+    let said = seen.status.images[0].message.clone();
+    assert!(said.unwrap().contains("no such tag"));
+    let (mut seen, _) = tagged(seen, Ok('1'));
+    assert_eq!(seen.status.images[0].message, None);
+    // Another branch is another rule: what is there starts nothing.
+    let image = seen.spec.triggers[0].image.as_mut().unwrap();
+    image.branch = Some("next".into());
+    let (seen, other) = tagged(seen, Ok('2'));
+    assert_eq!(
+        (made(&other).len(), seen.status.images[0].digest.clone()),
+        (0, Some(digest('2')))
+    );
+}
+
 /// A pull request that polling found in a repository whose provider is known.
 fn polled() -> Observed {
     let mut seen = a_pipeline()
