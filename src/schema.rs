@@ -6,6 +6,7 @@
 
 mod git;
 mod pod;
+mod tag;
 mod time;
 
 use kube::core::Rule;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use git::*;
 pub use pod::*;
+pub use tag::*;
 pub use time::*;
 
 /// Longest name of an object that people write: what is made from it still fits 63 characters.
@@ -373,17 +375,6 @@ pub fn pinned_image(schema: &mut Schema) {
         schema,
         "self.matches('^[^@ ]+@sha256:[0-9a-f]{64}$')",
         "must be an image pinned by digest, such as registry.example/shop/api@sha256:…",
-    );
-}
-
-/// An image with its registry and a tag.
-pub fn tagged_image(schema: &mut Schema) {
-    set(schema, "minLength", 1);
-    set(schema, "maxLength", 383);
-    rule(
-        schema,
-        "self.matches('^((localhost|[a-z0-9-]+([.][a-z0-9-]+)+)(:[0-9]+)?|[a-z0-9-]+:[0-9]+)(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$')",
-        "must be an image with its registry and a tag, and without a digest, such as registry.example/base/python:3.12",
     );
 }
 

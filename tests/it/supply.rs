@@ -82,7 +82,7 @@ impl Server {
         format!("{}/shop/api", self.address)
     }
 
-    fn registry(&self) -> Registry {
+    pub(crate) fn registry(&self) -> Registry {
         let repository = Repository::parse(&self.name(), true).unwrap();
         Registry::new(reqwest::Client::new(), repository, None)
     }

@@ -56,6 +56,7 @@ pub fn request(trigger: &ImageTrigger, namespace: &str) -> Request {
     let question = TagQuestion {
         repository: repository.to_owned(),
         tag: tag.to_owned(),
+        to: None,
         is_insecure: trigger.insecure_registry.unwrap_or(false),
         login: login.map(|secret| (namespace.to_owned(), SecretKey::new(&secret.name, LOGIN))),
     };
