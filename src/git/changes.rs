@@ -234,7 +234,7 @@ impl Walk {
                 format!("{path}/{name}")
             };
             // What was a file and is a folder now is both.
-            let [before, after] = sides.map(|side| side.and_then(|entry| entry.folder()));
+            let [before, after] = sides.map(|side| side.and_then(Entry::folder));
             let is_file = |side: Option<&Entry<'_>>| side.is_some_and(|entry| !entry.is_folder());
             if sides.into_iter().any(is_file) {
                 files.push(path.clone());

@@ -1,7 +1,7 @@
 //! What has to be known of a commit that polling found, before it is clear that it starts a run: polling tells of refs and commits
 //! alone, and a commit may say that it is not to be run, or change nothing that a trigger is about. No I/O.
 
-use super::super::api::PipelineSpec;
+use super::super::api::{PipelineSpec, PushTrigger};
 use super::event::{Event, What};
 use crate::git::changes::Told;
 
@@ -31,7 +31,7 @@ impl Look {
                 let rules = spec.triggers();
                 let rule = rules.iter().find(|rule| rule.name == trigger);
                 let push = rule.and_then(|rule| rule.push.as_ref());
-                push.is_some_and(|push| push.looks_at_files())
+                push.is_some_and(PushTrigger::looks_at_files)
             }
             What::Tag => false,
             What::PullRequest { .. } | What::Closed { .. } | What::Release { .. } => return None,

@@ -62,7 +62,7 @@ fn settled(
 ) -> (Observed, Plan<PipelineRunStatus>, usize) {
     for asked in 0..9 {
         let plan = plan(&seen, NOW);
-        if plan.progress.phase.is_some_and(|phase| phase.is_finished()) {
+        if plan.progress.phase.is_some_and(RunPhase::is_finished) {
             return (seen, plan, asked);
         }
         let mut outcome = Outcome::default();
