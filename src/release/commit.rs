@@ -172,7 +172,7 @@ impl<'a> Revert<'a> {
         match self.form {
             Form::Quoted => line == text,
             Form::Cut => text.len() >= MIN_QUOTE && line.starts_with(text),
-            Form::Again => Self::read(line).is_some_and(|revert| {
+            Form::Again => Revert::read(line).is_some_and(|revert| {
                 revert.form == Form::Quoted && without_number(revert.text) == text
             }),
             Form::Typed => {
