@@ -197,10 +197,11 @@ impl Walk {
             self.is_over = true;
             return;
         };
-        let sides = [&folder.before, &folder.after].into_iter().flatten();
-        let mut missing = sides.filter(|id| !self.known.contains_key(*id));
-        if let Some(id) = missing.next() {
-            self.wanted = Some((ObjectType::Tree, id.clone()));
+        let sides = [folder.before.clone(), folder.after.clone()];
+        let mut sides = sides.into_iter().flatten();
+        let missing = sides.find(|id| !self.known.contains_key(id));
+        if let Some(id) = missing {
+            self.wanted = Some((ObjectType::Tree, id));
             return;
         }
         let Some(folder) = self.folders.pop() else {
