@@ -299,12 +299,11 @@ mod tests {
         let mut content = Vec::new();
         let mut folders: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
         for (path, text) in files {
-            match path.split_once('/') {
-                Some((folder, rest)) => folders.entry(folder).or_default().push((rest, *text)),
-                None => {
-                    let id = id_of(ObjectType::Blob, text.as_bytes());
-                    content.extend(line("100644", path, &id));
-                }
+            if let Some((folder, rest)) = path.split_once('/') {
+                folders.entry(folder).or_default().push((rest, *text));
+            } else {
+                let id = id_of(ObjectType::Blob, text.as_bytes());
+                content.extend(line("100644", path, &id));
             }
         }
         for (name, files) in folders {
