@@ -85,8 +85,8 @@ bench-analysis: ## Simulate rollouts: how often comparisons with stable are wron
 	$(CARGO) run --release --quiet --example analysis -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(PICTURE),--picture $(PICTURE))
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads what code of other people's wrote, with libFuzzer; FOR=… seconds for each target (60)
-	fuzz/run.sh $(FOR)
+fuzz: ## Fuzz what reads what others wrote, with libFuzzer; FOR=… seconds for each target (60; 0 builds and lists them), TARGET=… for one
+	fuzz/run.sh $(or $(FOR),60) $(TARGET)
 
 .PHONY: demo
 demo: ## Tell the whole story on a cluster of its own; DEMO_CONTEXT=… for one of yours, NEGATIVE=1 to see it fail

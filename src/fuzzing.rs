@@ -1,9 +1,15 @@
-//! What fuzzers drive: everything that reads what code of other people's wrote. No I/O.
+//! What fuzzers drive: everything that reads what code of other people's wrote, or what servers say. No I/O.
 //!
 //! Each function takes any bytes, and fails when what must hold does not. `fuzz/` has a target for each; a short run with
 //! the same functions is part of the tests.
 
-use crate::pipeline::api::{ProblemMatcher, ReportFormat};
+use crate::git::object::{self, ObjectType};
+use crate::git::{changes, refs};
+use crate::model::action::Reply;
+use crate::pipeline::api::{PipelineSpec, ProblemMatcher, ReportFormat};
+use crate::pipeline::definition;
+use crate::pipeline::trigger::event::{self, Provider, Told};
+use crate::pipeline::trigger::{Verdict, judge};
 use crate::pipeline_run::api::ReportSummary;
 use crate::report::changed::{self, Changed};
 use crate::report::problem::Problems;
@@ -86,6 +92,95 @@ pub fn output(data: &[u8]) {
         findings,
         ..ReportSummary::default()
     });
+}
+
+/// A Pipeline of which deliveries and definitions are.
+const PIPELINE: &str = r#"{
+    "source": {"git": {"url": "https://git.example/shop/api.git"}},
+    "definition": {},
+    "webhook": {"secretRef": {"name": "hook", "key": "token"}},
+    "triggers": [
+        {"name": "all", "push": {"branches": ["**"], "ignorePaths": ["**/*.md"]}}, {"name": "tags", "tag": {}},
+        {"name": "pr", "pullRequest": {}}, {"name": "published", "release": {"prereleases": true}}
+    ],
+    "stages": [{"name": "unit", "type": "Test", "image": "python", "run": "pytest"}]
+}"#;
+
+fn pipeline() -> Option<PipelineSpec> {
+    serde_json::from_str(PIPELINE).ok()
+}
+
+/// What somebody delivers: the first byte chooses the provider, the first line says what it is about.
+///
+/// # Panics
+/// If what must hold does not.
+pub fn delivery(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else {
+        return;
+    };
+    let providers = [Provider::GitHub, Provider::GitLab, Provider::Gitea];
+    let provider = providers.get(usize::from(*first) % providers.len());
+    let mut lines = rest.splitn(2, |byte| *byte == b'\n');
+    let (kind, body) = (lines.next().unwrap_or_default(), lines.next());
+    let kind = String::from_utf8_lossy(kind);
+    let (Some(provider), Some(body), Some(spec)) = (provider, body, pipeline()) else {
+        return;
+    };
+    let Ok(Told::Event(event)) = event::read(*provider, &kind, body, &spec) else {
+        return;
+    };
+    if let Verdict::Start(start) = judge(&spec, &event) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./+-".contains(c);
+        assert!(start.git_ref.chars().all(is_plain), "{}", start.git_ref);
+        assert!(start.actor.len() <= 256, "{}", start.actor);
+        assert!(!start.identity.is_empty());
+    }
+}
+
+/// What a git server answers: the first byte says to what.
+///
+/// # Panics
+/// If what must hold does not.
+pub fn git(data: &[u8]) {
+    let Some((first, bytes)) = data.split_first() else {
+        return;
+    };
+    let body = bytes.to_vec();
+    let reply = Ok(Reply { status: 200, body });
+    match first % 3 {
+        0 => {
+            for (_, sha) in refs::all(&reply).unwrap_or_default() {
+                assert_eq!(sha.len(), 40, "{sha}");
+            }
+        }
+        1 => {
+            let types = [ObjectType::Commit, ObjectType::Tree, ObjectType::Blob];
+            for type_ in types {
+                assert!(object::read(&reply, (type_, "of no content")).is_err());
+            }
+        }
+        _ => {
+            let entries = object::entries(bytes).unwrap_or_default();
+            assert!(entries.len() <= bytes.len());
+            let _ = (object::tree_of(bytes), object::message_of(bytes));
+            let _ = (object::entry_of(bytes, "a"), changes::read(&reply));
+        }
+    }
+}
+
+/// The file that a repository brings.
+///
+/// # Panics
+/// If what must hold does not.
+pub fn definition(data: &[u8]) {
+    let (Some(own), Ok(text)) = (pipeline(), std::str::from_utf8(data)) else {
+        return;
+    };
+    if let Ok(whole) = definition::merged(&own, Some(text)) {
+        assert!(whole.stages.starts_with(&own.stages), "{text}");
+        assert!(whole.stages.len() <= 32, "{text}");
+        assert_eq!(whole.triggers, own.triggers);
+    }
 }
 
 /// What a summary holds is within what a status takes.

@@ -6,6 +6,7 @@
 
 mod git;
 mod pod;
+mod tag;
 mod time;
 
 use kube::core::Rule;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use git::*;
 pub use pod::*;
+pub use tag::*;
 pub use time::*;
 
 /// Longest name of an object that people write: what is made from it still fits 63 characters.

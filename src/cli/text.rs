@@ -1,4 +1,4 @@
-//! Text for a terminal: tones, tables and spans of time. No I/O.
+//! Text for a terminal, tones, tables and spans of time, and for pages. No I/O.
 
 use std::time::Duration;
 
@@ -90,6 +90,23 @@ impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Self::new(Tone::Plain, text)
     }
+}
+
+/// Text that HTML shows as it is, also within an attribute.
+pub fn escaped(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => made.push_str("&lt;"),
+            '>' => made.push_str("&gt;"),
+            '&' => made.push_str("&amp;"),
+            '"' => made.push_str("&quot;"),
+            '\'' => made.push_str("&#39;"),
+            _ if character.is_control() => made.push(' '),
+            _ => made.push(character),
+        }
+    }
+    made
 }
 
 /// How long ago something was; nothing where it was not.
@@ -209,6 +226,14 @@ mod tests {
                 "  é              1  x",
                 "  longer  12345678",
             ]
+        );
+    }
+
+    #[test]
+    fn what_stands_in_a_page_stays_text() {
+        assert_eq!(
+            escaped("<a href=\"x\" title='y'>&\u{1b}[1m"),
+            "&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp; [1m"
         );
     }
 

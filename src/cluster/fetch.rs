@@ -1,5 +1,6 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
+mod changed;
 pub mod egress;
 mod kept;
 mod mail;
@@ -7,6 +8,7 @@ mod probe;
 mod secret;
 mod signed;
 mod sigv4;
+mod tagged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -163,6 +165,9 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        if let Some(question) = &request.changed {
+            return in_time(request, self.changed(question)).await;
+        }
         match &request.kept {
             Some(kept) => self.keep(kept).await,
             None => self.fetch_one(request).await,
@@ -172,6 +177,9 @@ impl Cluster {
     async fn fetch_one(&self, request: &Request) -> Result<Reply, String> {
         if let Some(question) = &request.signed {
             return in_time(request, self.signed(question)).await;
+        }
+        if let Some(question) = &request.tagged {
+            return in_time(request, self.tagged(question)).await;
         }
         if let Some(probe) = &request.probe {
             let now = self.clock().now();

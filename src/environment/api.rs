@@ -22,6 +22,7 @@ mod protection;
 mod signed;
 mod slo;
 mod status;
+mod tag;
 mod validation;
 
 pub use check::*;
@@ -33,6 +34,7 @@ pub use protection::*;
 pub use signed::*;
 pub use slo::*;
 pub use status::*;
+pub use tag::*;
 pub use validation::*;
 
 /// Where Releases go, and what must hold before and after.
@@ -122,6 +124,9 @@ pub struct EnvironmentSpec {
     /// A preview for each open pull request whose run passed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previews: Option<Previews>,
+    /// A tag that the images of what it has get in their registry. Default: none. Example: `{name: production}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tag: Option<ImageTag>,
     /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
     /// created again under the same name goes on from them; `Delete` removes them.
     /// Default: `Retain` for tier `Production`, else `Delete`.

@@ -23,6 +23,7 @@ pub mod render;
 pub mod set;
 pub mod slo;
 pub mod status;
+pub mod tag;
 
 #[cfg(test)]
 pub mod testing;
@@ -98,9 +99,15 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        [slo::PREFIX, observed::SIGNED, observed::GATE, probe::PREFIX]
-            .iter()
-            .any(|kept| question.starts_with(kept))
+        [
+            slo::PREFIX,
+            observed::SIGNED,
+            observed::GATE,
+            probe::PREFIX,
+            tag::PREFIX,
+        ]
+        .iter()
+        .any(|kept| question.starts_with(kept))
     }
 
     fn told_of(seen: &Self::Observed, action: &Action) -> Option<(Why, bool)> {

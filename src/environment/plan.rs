@@ -68,7 +68,7 @@ use super::api::{
 };
 use super::observed::Observed;
 use super::slo::Watch;
-use super::{alert, preview, render};
+use super::{alert, preview, render, tag};
 use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
@@ -165,7 +165,17 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         return Plan::idle(draft.memory(Shown::default()), why);
     }
     draft.decide();
-    with_previews(seen, now, draft.finish())
+    with_tags(seen, now, with_previews(seen, now, draft.finish()))
+}
+
+/// Tags follow what it has, after everything else.
+fn with_tags(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
+    let outlook = tag::plan(seen, &plan.progress.current, now);
+    plan.actions.extend(outlook.actions);
+    if let Some(at) = outlook.wake {
+        plan.wake_at(at);
+    }
+    plan
 }
 
 /// Previews have nothing to do with Promotions: what is done about them comes after everything else.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::api::{EnvironmentStatus, RulesKind, RulesRef};
 use super::observed::Observed;
 use super::plan::{MISSING, Memory, Said, WAITING};
-use super::render;
 use super::slo::{self, Answer, Slos};
+use super::{render, tag};
 use crate::model::action::Outcome;
 use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
@@ -65,6 +65,7 @@ pub fn status(
         rules: rules(seen),
         dora: memory.dora.clone(),
         previews: memory.previews.items.clone(),
+        tagged: tag::status(seen, &memory.current, outcome),
         outbox: outbox.entries().to_vec(),
     }
 }

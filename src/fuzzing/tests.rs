@@ -66,9 +66,13 @@ fn mutant(seed: &[u8], dice: &mut Dice) -> Vec<u8> {
 }
 
 fn run(target: &str, probe: fn(&[u8])) {
+    run_some(target, probe, MUTANTS);
+}
+
+fn run_some(target: &str, probe: fn(&[u8]), mutants: u64) {
     for seed in seeds(target) {
         probe(&seed);
-        for number in 0..MUTANTS {
+        for number in 0..mutants {
             probe(&mutant(&seed, &mut Dice(number)));
         }
     }
@@ -87,6 +91,56 @@ fn last_words_of_any_bytes_stay_within_bounds() {
 #[test]
 fn output_of_any_bytes_stays_within_bounds() {
     run("output", output);
+}
+
+#[test]
+fn deliveries_of_any_bytes_start_nothing_that_cannot_be() {
+    run("delivery", delivery);
+}
+
+#[test]
+fn answers_of_any_bytes_are_read_to_their_end() {
+    run("git", git);
+}
+
+#[test]
+fn a_definition_of_any_bytes_leaves_the_pipeline_as_it_is() {
+    // Each is held against the schema of Pipelines.
+    run_some("definition", definition, 40);
+}
+
+#[test]
+fn every_target_has_a_function_and_a_short_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = |folder: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(root.join("fuzz").join(folder)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        let names = names.iter().map(|path| path.file_stem().unwrap());
+        names
+            .map(|name| name.to_str().unwrap().to_owned())
+            .collect()
+    };
+    let targets = names("targets");
+    assert_eq!(targets, names("seeds"));
+    let manifest = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
+    let own = include_str!("tests.rs");
+    for target in targets {
+        let source = format!("fuzz/targets/{target}.rs");
+        let source = std::fs::read_to_string(root.join(source)).unwrap();
+        assert!(
+            source.contains(&format!("slipway::fuzzing::{target}(data)")),
+            "{target}"
+        );
+        assert!(
+            manifest.contains(&format!("path = \"targets/{target}.rs\"")),
+            "{target}"
+        );
+        assert!(
+            own.contains(&format!("(\"{target}\", {target}")),
+            "{target}"
+        );
+    }
 }
 
 #[test]

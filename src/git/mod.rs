@@ -1,4 +1,5 @@
-//! Git over HTTP, as far as the operator speaks it: which commit a branch is at, and what a file of it says. No I/O.
+//! Git over HTTP, as far as the operator speaks it: which commit a branch is at, what a file of it says, and what a commit changes. No I/O.
 
+pub mod changes;
 pub mod object;
 pub mod refs;

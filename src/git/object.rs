@@ -59,14 +59,7 @@ pub fn request(
     (type_, id): (ObjectType, &str),
 ) -> Request {
     let url = format!("{}/git-upload-pack", git.url.trim_end_matches('/'));
-    let mut body = packet("command=fetch") + &packet("object-format=sha1") + "0001";
-    body += &packet("no-progress");
-    body += &packet(&format!("want {id}"));
-    if type_ == ObjectType::Commit {
-        // Without those before it.
-        body += &packet("deepen 1");
-    }
-    body += &(packet("filter tree:0") + &packet("done") + "0000");
+    let body = body((type_, id));
     let kind = "application/x-git-upload-pack-request";
     let mut request = Request::post(url, kind, body, TIMEOUT);
     let headers = &mut request.headers;
@@ -74,6 +67,18 @@ pub fn request(
     let accepted = "application/x-git-upload-pack-result".to_owned();
     headers.insert("accept".to_owned(), accepted);
     to_repository(request, git, namespace, ca_bundle)
+}
+
+/// What is posted for one object.
+pub(super) fn body((type_, id): (ObjectType, &str)) -> String {
+    let mut body = packet("command=fetch") + &packet("object-format=sha1") + "0001";
+    body += &packet("no-progress");
+    body += &packet(&format!("want {id}"));
+    if type_ == ObjectType::Commit {
+        // Without those before it.
+        body += &packet("deepen 1");
+    }
+    body + &packet("filter tree:0") + &packet("done") + "0000"
 }
 
 fn packet(line: &str) -> String {
@@ -186,22 +191,72 @@ pub fn tree_of(commit: &[u8]) -> Option<String> {
     is_hash.then(|| line.to_owned())
 }
 
+/// The message of a commit.
+pub fn message_of(commit: &[u8]) -> String {
+    let text = String::from_utf8_lossy(commit);
+    let message = text.split_once("\n\n");
+    message.map_or_else(String::new, |(_, message)| message.to_owned())
+}
+
+/// What a folder has under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    mode: &'a [u8],
+    hash: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// What it is; nothing for links and for other repositories.
+    fn type_(&self) -> Option<ObjectType> {
+        match self.mode {
+            b"40000" => Some(ObjectType::Tree),
+            b"100644" | b"100755" | b"100664" => Some(ObjectType::Blob),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.type_() == Some(ObjectType::Tree)
+    }
+
+    /// Its hash, if it is a folder.
+    pub fn folder(&self) -> Option<String> {
+        self.is_folder().then(|| hex(self.hash))
+    }
+}
+
+/// All that a folder has; nothing for what is no folder.
+pub fn entries(tree: &[u8]) -> Option<Vec<Entry<'_>>> {
+    let mut rest = tree;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let (entry, after) = first_entry(rest)?;
+        all.push(entry);
+        rest = after;
+    }
+    Some(all)
+}
+
+fn first_entry(tree: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let end = tree.iter().position(|byte| *byte == 0)?;
+    let (head, after) = tree.split_at_checked(end)?;
+    let (hash, after) = after.get(1..)?.split_at_checked(HASH)?;
+    let space = head.iter().position(|byte| *byte == b' ')?;
+    let (mode, name) = head.split_at_checked(space)?;
+    let name = name.get(1..)?;
+    Some((Entry { name, mode, hash }, after))
+}
+
 /// What a folder has under a name: whether that is a folder or a file, and its hash. Links are none of the two.
 pub fn entry_of(tree: &[u8], wanted: &str) -> Option<(ObjectType, String)> {
     let mut rest = tree;
     loop {
-        let end = rest.iter().position(|byte| *byte == 0)?;
-        let (head, after) = rest.split_at_checked(end)?;
-        let (hash, after) = after.get(1..)?.split_at_checked(HASH)?;
-        let space = head.iter().position(|byte| *byte == b' ')?;
-        let (mode, name) = head.split_at_checked(space)?;
-        if name.get(1..) == Some(wanted.as_bytes()) {
-            let type_ = match mode {
-                b"40000" => ObjectType::Tree,
-                b"100644" | b"100755" | b"100664" => ObjectType::Blob,
-                _ => return None,
-            };
-            return Some((type_, hex(hash)));
+        let (entry, after) = first_entry(rest)?;
+        if entry.name == wanted.as_bytes() {
+            return Some((entry.type_()?, hex(entry.hash)));
         }
         rest = after;
     }

@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::changed::Changed;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
+use super::tagged::TagQuestion;
 
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,10 +111,14 @@ pub struct Request {
     pub access: Option<Box<Access>>,
     /// What is asked of a registry, which takes several exchanges; then `url` only says where.
     pub signed: Option<Box<SignedQuestion>>,
+    /// What is asked of a registry about a tag; then `url` only says where.
+    pub tagged: Option<Box<TagQuestion>>,
     /// What is tried instead of a request; then `url` only says where.
     pub probe: Option<Box<Probe>>,
     /// What is kept up to date with a server, which takes several exchanges; then `url` only says where.
     pub kept: Option<Box<Kept>>,
+    /// What is to be found out about commits of a repository, which takes several exchanges; then `url` only says where.
+    pub changed: Option<Box<Changed>>,
     /// What is handed to a mail server instead; then `url` only says where.
     pub mail: Option<Box<Mail>>,
 }
@@ -130,8 +136,10 @@ impl Request {
             ca_bundle: None,
             access: None,
             signed: None,
+            tagged: None,
             probe: None,
             kept: None,
+            changed: None,
             mail: None,
         }
     }
@@ -148,8 +156,10 @@ impl Request {
             ca_bundle: None,
             access: None,
             signed: None,
+            tagged: None,
             probe: None,
             kept: None,
+            changed: None,
             mail: None,
         }
     }
@@ -182,19 +192,37 @@ impl Request {
         }
     }
 
+    /// A question for what a commit says and changes.
+    pub fn for_changed(changed: Changed, timeout: Duration) -> Self {
+        let url = changed.ask.url.clone();
+        Self {
+            changed: Some(Box::new(changed)),
+            ..Self::get(url, timeout)
+        }
+    }
+
     /// A question for what was signed for an image. It goes only where metrics may come from.
     pub fn for_signed(question: SignedQuestion, timeout: Duration) -> Self {
-        let scheme = if question.is_insecure {
-            "http"
-        } else {
-            "https"
-        };
-        let url = format!("{scheme}://{}", question.repository);
+        let url = registry_url(&question.repository, question.is_insecure);
         Self {
             signed: Some(Box::new(question)),
             ..Self::get(url, timeout)
         }
     }
+
+    /// A question for the digest of a tag. It goes only where metrics may come from.
+    pub fn for_tagged(question: TagQuestion, timeout: Duration) -> Self {
+        let url = registry_url(&question.repository, question.is_insecure);
+        Self {
+            tagged: Some(Box::new(question)),
+            ..Self::get(url, timeout)
+        }
+    }
+}
+
+fn registry_url(repository: &str, is_insecure: bool) -> String {
+    let scheme = if is_insecure { "http" } else { "https" };
+    format!("{scheme}://{repository}")
 }
 
 /// The answer to a [`Request`], cut at the shell's limit.

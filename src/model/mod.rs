@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod action;
+pub mod changed;
 pub mod condition;
 pub mod glob;
 pub mod invalid;
@@ -18,6 +19,7 @@ pub mod revision;
 pub mod secret;
 pub mod signed;
 pub mod span;
+pub mod tagged;
 pub mod trouble;
 pub mod weight;
 pub mod workload;

@@ -23,9 +23,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::metric::placeholder::replaced;
-use crate::model::access::{Access, Purpose};
+use crate::model::access::{Access, Login, Purpose};
 use crate::model::action::Request;
-use api::{Notification, Severity, VARIABLES};
+use api::{Channel, Notification, Severity, VARIABLES};
 use text::Style;
 
 /// How long a receiver may take.
@@ -164,10 +164,12 @@ pub fn request<E>(
         return webhook::request(webhook, message, template, access);
     }
     if let Some(channel) = &receiver.slack {
-        return slack::request(channel, message, template, access);
+        let body = slack::body(message, template)?;
+        return Ok(to_channel(channel, "slack", &body, access));
     }
     if let Some(channel) = &receiver.teams {
-        return teams::request(channel, message, template, access);
+        let body = teams::body(message, template)?;
+        return Ok(to_channel(channel, "teams", &body, access));
     }
     if let Some(email) = &receiver.email {
         return email::request(email, message, template, access);
@@ -179,6 +181,16 @@ pub fn request<E>(
         return Ok(alertmanager::request(alertmanager, message, namespace));
     }
     Err("it names no type of receiver that is known here".to_owned())
+}
+
+/// A message to a channel whose URL is secret; `place` stands in its stead where people read of it.
+fn to_channel(channel: &Channel, place: &str, body: &Value, access: Access) -> Request {
+    let (place, body) = (place.to_owned(), body.to_string());
+    let mut request = Request::post(place, "application/json", body, TIMEOUT);
+    let url = channel.secret_ref.clone();
+    let login = Some(Login::Url { url });
+    request.access = Some(Box::new(Access { login, ..access }));
+    request
 }
 
 /// The type of a receiver, as its field is called.

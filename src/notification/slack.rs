@@ -5,36 +5,19 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Channel, Severity};
+use super::Message;
+use super::api::Severity;
 use super::text::{Style, is_blank};
-use super::{Message, TIMEOUT};
-use crate::model::access::{Access, Login};
-use crate::model::action::Request;
 
 const MAX_HEADER: usize = 150;
 const MAX_SECTION: usize = 3000;
 const MAX_FIELD: usize = 400;
 
-/// The request.
+/// What is posted.
 ///
 /// # Errors
 /// The template cannot be filled in.
-pub fn request(
-    channel: &Channel,
-    message: &Message,
-    template: Option<&str>,
-    access: Access,
-) -> Result<Request, String> {
-    let body = body(message, template)?;
-    let (place, type_) = ("slack".to_owned(), "application/json");
-    let mut request = Request::post(place, type_, body.to_string(), TIMEOUT);
-    let url = channel.secret_ref.clone();
-    let login = Some(Login::Url { url });
-    request.access = Some(Box::new(Access { login, ..access }));
-    Ok(request)
-}
-
-fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
+pub fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
     let title = Style::Plain.written(&message.title, MAX_HEADER);
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": false}}),

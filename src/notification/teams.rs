@@ -4,37 +4,20 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Channel, Severity};
+use super::api::Severity;
 use super::text::Style;
-use super::{Message, Stage, TIMEOUT};
-use crate::model::access::{Access, Login};
-use crate::model::action::Request;
+use super::{Message, Stage};
 
 const MAX_TITLE: usize = 300;
 const MAX_TEXT: usize = 3000;
 const MAX_FACT: usize = 300;
 const MAX_NOTES: usize = 5000;
 
-/// The request.
+/// What is posted.
 ///
 /// # Errors
 /// The template cannot be filled in.
-pub fn request(
-    channel: &Channel,
-    message: &Message,
-    template: Option<&str>,
-    access: Access,
-) -> Result<Request, String> {
-    let body = body(message, template)?;
-    let (place, type_) = ("teams".to_owned(), "application/json");
-    let mut request = Request::post(place, type_, body.to_string(), TIMEOUT);
-    let url = channel.secret_ref.clone();
-    let login = Some(Login::Url { url });
-    request.access = Some(Box::new(Access { login, ..access }));
-    Ok(request)
-}
-
-fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
+pub fn body(message: &Message, template: Option<&str>) -> Result<Value, String> {
     let mut title = block(&Style::Card.written(&message.title, MAX_TITLE));
     if let Some(title) = title.as_object_mut() {
         title.insert("size".to_owned(), "Large".into());

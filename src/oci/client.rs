@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 
@@ -18,6 +18,8 @@ use super::manifest::{
 use super::repository::Repository;
 use super::wire::{Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
 
+/// Where registries say which digest something has.
+static DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Largest manifest or index that is read: that of the specification.
 const MAX_MANIFEST: usize = 4 << 20;
 /// How long is waited before the next try.
@@ -95,6 +97,11 @@ impl Registry {
     /// The manifest of a tag or digest; nothing where there is none.
     pub async fn manifest(&self, reference: &str) -> Result<Option<Manifest>> {
         self.tried(|| self.read_manifest(reference).boxed()).await
+    }
+
+    /// The digest that a tag names, as the registry says; nothing where there is none.
+    pub async fn digest(&self, tag: &str) -> Result<Option<String>> {
+        self.tried(|| self.read_digest(tag).boxed()).await
     }
 
     /// Puts a manifest under a tag or its digest. Tells whether the registry has listed it with its subject.
@@ -265,6 +272,20 @@ impl Registry {
             digest: digest_of(&answer.body),
             bytes: answer.body,
         }))
+    }
+
+    async fn read_digest(&self, tag: &str) -> Result<Option<String>> {
+        let url = self.wire.repository.url(&format!("manifests/{tag}"));
+        let request = self.wire.request(Method::HEAD, &url)?;
+        let request = request.header(ACCEPT, manifest::accepted());
+        let answer = self.wire.send(request, MAX_TOKEN).await?;
+        let digest = answer.field(&DIGEST);
+        let digest = digest.filter(|digest| manifest::is_digest(digest));
+        match digest.filter(|_| answer.status.is_success()) {
+            Some(digest) => Ok(Some(digest.to_owned())),
+            // Not every registry says so without the manifest.
+            None => Ok(self.read_manifest(tag).await?.map(|found| found.digest)),
+        }
     }
 
     async fn write_manifest(

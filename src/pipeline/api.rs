@@ -123,7 +123,7 @@ pub struct PipelineSpec {
     /// Takes what a git provider tells. Default: nothing is taken, and repositories are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
-    /// Words in the message of a commit that keep a push of it from starting a run, where a webhook tells the message; at most 8.
+    /// Words in the message of a commit that keep a push of it from starting a run, be it a branch or a tag; at most 8.
     /// Default: `["[skip ci]", "[ci skip]"]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::texts::<8, 64>)]
@@ -251,6 +251,12 @@ impl PipelineSpec {
                 .iter()
                 .any(|command| message.contains(command)),
         }
+    }
+
+    /// Whether the message of a commit matters.
+    pub fn looks_at_messages(&self) -> bool {
+        let commands = self.skip_commands.as_ref();
+        commands.is_none_or(|commands| !commands.is_empty())
     }
 
     /// Branch whose runs make a Release.

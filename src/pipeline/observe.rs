@@ -74,11 +74,9 @@ pub async fn observe(
     seen.polled_at = cluster
         .asked
         .at(ObjectKind::Pipeline, &seen.key, &seen.question());
-    if !seen.status.pending.is_empty() {
-        let asked = cluster.asked.of(ObjectKind::Pipeline, &seen.key);
-        let asked = asked.into_iter();
-        seen.asked = asked.map(|(what, answered)| (what, answered.at)).collect();
-    }
+    let asked = cluster.asked.of(ObjectKind::Pipeline, &seen.key);
+    let asked = asked.into_iter();
+    seen.asked = asked.map(|(what, answered)| (what, answered.at)).collect();
     Ok(seen)
 }
 

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::api::{PendingRef, PipelineSpec, PipelineStatus};
 use super::trigger::event::Event;
+use super::trigger::look::Look;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline_run::api::RunPhase;
@@ -80,6 +81,20 @@ pub enum Authorities {
     Missing(String),
 }
 
+impl Authorities {
+    /// Certificates in PEM, if there are any beside the system's.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn bundle(&self) -> Result<Option<String>, &str> {
+        match self {
+            Self::System => Ok(None),
+            Self::Bundle(pem) => Ok(Some(pem.clone())),
+            Self::Missing(message) => Err(message),
+        }
+    }
+}
+
 /// A run.
 #[expect(
     clippy::struct_excessive_bools,
@@ -136,12 +151,20 @@ impl Observed {
 
     /// The provider of the repository; nothing where there is none, or where it is not known what to check its certificate against.
     pub fn provider(&self) -> Option<Provider> {
-        let bundle = match &self.authorities {
-            Authorities::System => None,
-            Authorities::Bundle(pem) => Some(pem.clone()),
-            Authorities::Missing(_) => return None,
-        };
+        let bundle = self.authorities.bundle().ok()?;
         Provider::of(&self.spec.source.git, &self.key.namespace, bundle)
+    }
+
+    /// What has to be looked into before an event that polling found starts a run of a trigger.
+    pub fn look(&self, event: &Event, trigger: &str) -> Option<Look> {
+        Look::at(&self.spec, event, trigger, self.last_run_of(&event.git_ref))
+    }
+
+    /// The commit of the newest run of a ref.
+    pub fn last_run_of(&self, git_ref: &str) -> Option<&str> {
+        let runs = self.runs.iter();
+        let mut own = runs.filter(|run| run.git_ref == git_ref && run.is_whole);
+        own.find_map(|run| run.sha.as_deref())
     }
 
     /// The head of the branch when it was last asked for. That of another branch or repository is none.

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{ClosedPullRequest, PendingRef, RunSummary, ScheduleStatus};
-use super::observed::{Authorities, Observed, Run};
+use super::api::{ClosedPullRequest, ImageStatus, PendingRef, RunSummary, ScheduleStatus};
+use super::observed::{Observed, Run};
 use super::trigger::event::What;
-use super::trigger::{closed, turn};
+use super::trigger::{closed, mark, turn};
 use super::{render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
@@ -48,6 +48,8 @@ pub struct Memory {
     pub closed: Vec<ClosedPullRequest>,
     /// Triggers by the clock.
     pub schedules: Vec<ScheduleStatus>,
+    /// Triggers by images.
+    pub images: Vec<ImageStatus>,
     /// Runs whose turn it is.
     pub admitted: Vec<String>,
     /// Who has paused it.
@@ -109,11 +111,10 @@ fn closings(seen: &Observed, mut memory: Memory, now: Timestamp) -> Memory {
 
 /// The usual case: the branch is watched.
 fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
-    let bundle = match &seen.authorities {
-        Authorities::System => None,
-        Authorities::Bundle(pem) => Some(pem.clone()),
-        Authorities::Missing(message) => {
-            let mut plan = Plan::idle(memory, Why::warning("NoCaBundle", message.clone()));
+    let bundle = match seen.authorities.bundle() {
+        Ok(bundle) => bundle,
+        Err(message) => {
+            let mut plan = Plan::idle(memory, Why::warning("NoCaBundle", message));
             plan.wake_at(now + LOOK_AGAIN);
             return plan;
         }
@@ -123,6 +124,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
     begin.told();
     begin.pending();
     begin.schedules();
+    begin.images();
     let begin::Begin {
         memory,
         mut actions,
@@ -252,6 +254,7 @@ fn remember(seen: &Observed) -> Memory {
         pending: seen.status.pending.clone(),
         closed: seen.status.closed.clone(),
         schedules: seen.status.schedules.clone(),
+        images: seen.status.images.clone(),
         admitted: admitted(seen),
         paused_by: None,
     }
@@ -294,8 +297,23 @@ fn report(seen: &Observed, memory: &Memory) -> Why {
     let last = memory.last_run.as_ref().map_or_else(String::new, |run| {
         format!("; newest run {} is {}", run.name, run.phase)
     });
-    let message = format!("{branch} is at {head}, asked every {interval:?}{last}");
+    let left_out = if is_left_out(seen, memory) {
+        ", which is left out by its message or the files that it changes"
+    } else {
+        ""
+    };
+    let message = format!("{branch} is at {head}{left_out}, asked every {interval:?}{last}");
     Why::normal("Watching", message)
+}
+
+/// Whether the head of the branch is noted as done without any run of it.
+fn is_left_out(seen: &Observed, memory: &Memory) -> bool {
+    let Some(head) = seen.head() else {
+        return false;
+    };
+    let mut runs = seen.runs.iter();
+    let is_noted = memory.seen.contains(&mark(&seen.git_ref(), head));
+    is_noted && !runs.any(|run| run.sha.as_deref() == Some(head))
 }
 
 #[cfg(test)]

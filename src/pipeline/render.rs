@@ -56,6 +56,9 @@ pub fn started(seen: &Observed, start: &Start, at: Timestamp) -> Manifest {
     if let Some(pull_request) = &start.pull_request {
         spec["trigger"]["pullRequest"] = json!(pull_request);
     }
+    if start.kind == TriggerKind::Image {
+        spec["trigger"]["image"] = start.identity.as_str().into();
+    }
     if start.needs_approval {
         spec["trigger"]["needsApproval"] = true.into();
     }

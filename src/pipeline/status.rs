@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
-use super::trigger::{closed, poll};
-use crate::git::refs;
+use super::trigger::{Verdict, closed, image, judge, look, mark, poll};
+use crate::git::{changes, refs};
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
@@ -51,6 +51,7 @@ pub fn status(
         last_observed_sha: seen.status.last_observed_sha.clone(),
         last_observed_url: seen.status.last_observed_url.clone(),
         last_observed_ref: seen.status.last_observed_ref.clone(),
+        looked_into: seen.status.looked_into.clone(),
         last_polled_at: seen.status.last_polled_at.clone(),
         source_error: seen.status.source_error.clone(),
         observed_triggers: seen.status.observed_triggers.clone(),
@@ -58,38 +59,97 @@ pub fn status(
         pending: plan.progress.pending.clone(),
         closed: plan.progress.closed.clone(),
         schedules: plan.progress.schedules.clone(),
+        images: plan.progress.images.clone(),
         admitted: plan.progress.admitted.clone(),
         paused_by: plan.progress.paused_by.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     let mut status = answered(seen, status, outcome, now);
     tell_apart(seen, &mut status, outcome);
+    look_into(seen, &mut status, outcome);
+    for record in &mut status.images {
+        if let Some(reply) = outcome.replies.get(&image::question(record)) {
+            image::learn(record, reply);
+        }
+    }
     status
 }
 
+/// Takes in what was found out about commits that polling found: one that is not to be run is noted, or polling would find it again.
+fn look_into(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
+    if let Some(sha) = seen.head() {
+        let git_ref = seen.git_ref();
+        match is_left_out(seen, (&git_ref, sha), outcome) {
+            Some(true) => poll::note(&mut status.seen, mark(&git_ref, sha)),
+            Some(false) => status.looked_into = Some(sha.to_owned()),
+            None => {}
+        }
+    }
+    for mut found in std::mem::take(&mut status.pending) {
+        match is_left_out(seen, (&found.git_ref, &found.sha), outcome) {
+            Some(true) => {
+                poll::note(&mut status.seen, mark(&found.git_ref, &found.sha));
+                continue;
+            }
+            Some(false) => found.looked_into = Some(true),
+            None => {}
+        }
+        status.pending.push(found);
+    }
+}
+
+/// Whether a commit starts no run, by its message and what it changes; nothing where there is no answer, or another try may have
+/// one. Where nobody can tell it starts one: a run too many is better than one too few.
+fn is_left_out(seen: &Observed, (git_ref, sha): (&str, &str), outcome: &Outcome) -> Option<bool> {
+    let event = poll::event_of(git_ref, sha)?;
+    let Verdict::Start(start) = judge(&seen.spec, &event) else {
+        return None;
+    };
+    let look = seen.look(&event, &start.trigger)?;
+    let reply = outcome
+        .replies
+        .get(&look.question(&seen.spec.source.git.url))?;
+    match changes::read(reply) {
+        Ok(told) => {
+            let event = look::told(event, told);
+            Some(matches!(judge(&seen.spec, &event), Verdict::Skip(_)))
+        }
+        Err(error) if error.kind.is_transient() => None,
+        Err(_) => Some(false),
+    }
+}
+
 /// Takes in what the provider says of pull requests that polling found. One that it does not know, or knows at another commit,
-/// counts as from another repository.
+/// counts as from another repository. A draft waits until it is none, or over.
 fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
     let Some(provider) = seen.provider() else {
         return;
     };
-    for found in &mut status.pending {
-        let Some(number) = poll::to_be_told(found) else {
+    for mut found in std::mem::take(&mut status.pending) {
+        let told = poll::to_be_told(&found).and_then(|number| {
+            let reply = outcome.replies.get(&seen.question_about(&found))?;
+            let told = provider.read_pull_request(reply).ok()?;
+            Some((number, told.filter(|told| told.head_sha == found.sha)))
+        });
+        let Some((number, told)) = told else {
+            status.pending.push(found);
             continue;
         };
-        let reply = outcome.replies.get(&seen.question_about(found));
-        let Some(Ok(told)) = reply.map(|reply| provider.read_pull_request(reply)) else {
-            continue;
-        };
-        let told = told.filter(|told| told.head_sha == found.sha);
-        if told.as_ref().is_some_and(|told| told.is_open) {
+        let is_open = told.as_ref().is_some_and(|told| told.is_open);
+        if is_open {
             closed::opened(&mut status.closed, number, found.at.0);
+        } else if found.is_draft() {
+            poll::note(&mut status.seen, mark(&found.git_ref, &found.sha));
+            continue;
         }
+        let is_draft = told.as_ref().is_some_and(|told| told.is_draft);
+        found.draft = (is_draft && is_open).then_some(true);
         found.pull_request = Some(PullRequest {
             number,
             base: told.as_ref().map(|told| told.base_branch.clone()),
             fork: told.is_none_or(|told| told.is_fork || !has_branch(&told.head_branch)),
         });
+        status.pending.push(found);
     }
 }
 

@@ -68,9 +68,10 @@ pub(crate) fn a_pipeline() -> Observed {
 }
 
 impl Observed {
-    /// The branch was found at a commit, some seconds ago.
+    /// The branch was found at a commit, some seconds ago, which nothing keeps from a run.
     pub(crate) fn at(mut self, digit: char, seconds_ago: i64) -> Self {
         self.status.last_observed_sha = Some(sha(digit));
+        self.status.looked_into = Some(sha(digit));
         self.status.last_observed_url = Some(self.spec.source.git.url.clone());
         self.status.last_observed_ref = Some(self.git_ref());
         self.polled_at = Some(NOW - SignedDuration::from_secs(seconds_ago));

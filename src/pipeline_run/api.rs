@@ -57,14 +57,16 @@ pub use version::*;
 #[schemars(transform = schema::Rules(&[
     ("self == oldSelf",
      "the spec of a PipelineRun cannot change: make a new PipelineRun instead"),
-    ("has(self.sha) || self.trigger.kind in ['Manual', 'Schedule', 'Release']",
-     "sha is needed: only a Manual run and those of a schedule or a release may leave it out and take the head of ref"),
+    ("has(self.sha) || self.trigger.kind in ['Manual', 'Schedule', 'Release', 'Image']",
+     "sha is needed: only a Manual run and those of a schedule, a release or an image may leave it out and take the head of ref"),
     ("!has(self.params) || self.trigger.kind == 'Manual'",
      "only a Manual run takes params"),
     ("self.trigger.kind == 'Manual' || self.ref.startsWith(self.trigger.kind in ['Tag', 'Release'] ? 'refs/tags/' : self.trigger.kind == 'PullRequest' ? 'refs/' : 'refs/heads/')",
-     "ref does not fit the trigger: Push and Schedule are about branches, Tag and Release about tags, PullRequest about pull requests"),
+     "ref does not fit the trigger: Push, Schedule and Image are about branches, Tag and Release about tags, PullRequest about pull requests"),
     ("has(self.trigger.pullRequest) == (self.trigger.kind == 'PullRequest')",
      "trigger.pullRequest is for runs of kind PullRequest, which need it"),
+    ("has(self.trigger.image) == (self.trigger.kind == 'Image')",
+     "trigger.image is for runs of kind Image, which need it"),
     ("self.trigger.kind != 'Manual' || !(has(self.trigger.name) || has(self.trigger.at) || has(self.trigger.needsApproval))",
      "a Manual run has no trigger.name, trigger.at and trigger.needsApproval: leave them out"),
     ("(!has(self.stages) && !has(self.environment)) || self.trigger.kind == 'Manual'",
@@ -183,6 +185,8 @@ closed_set! {
         Release,
         /// The clock.
         Schedule,
+        /// A new digest of an image.
+        Image,
     }
 }
 
@@ -198,7 +202,8 @@ impl TriggerKind {
 #[serde(rename_all = "camelCase")]
 pub struct Trigger {
     /// `Manual`: a person. Everything else is made by the operator only: `Push`, a new commit on a branch; `PullRequest`, one of a
-    /// pull request; `Tag`; `Release`, one that was published with the git provider; `Schedule`.
+    /// pull request; `Tag`; `Release`, one that was published with the git provider; `Schedule`; `Image`, a new digest
+    /// of one.
     pub kind: TriggerKind,
     /// Who it was: the user of the cluster for `Manual` (the API server checks that it is the one who asks); else the login with
     /// the git provider, such as `github:alice`, or `slipway` where the operator found it by itself. Example:
@@ -215,6 +220,11 @@ pub struct Trigger {
     /// The pull request. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequest>,
+    /// The image, with the digest that its tag has come to name. Default: none.
+    /// Example: `registry.example/base/python:3.12@sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::pinned_image)]
+    pub image: Option<String>,
     /// Whether the run waits until somebody approves it. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_approval: Option<bool>,

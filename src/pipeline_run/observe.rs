@@ -114,10 +114,7 @@ fn look_around(seen: &mut Observed, pipeline_key: &Key, cluster: &Cluster) {
 /// What is not in the caches: it is read only where a plan may need it.
 async fn ask_outside(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let asks_by = seen.asks_by();
-    let tells_by = match &seen.snapshot {
-        Snapshot::Taken(spec) if tell::has_news(seen, spec) => Some(spec.as_ref()),
-        Snapshot::Taken(_) | Snapshot::Missing | Snapshot::Unreadable(_) => None,
-    };
+    let tells_by = tell::spec_of(seen, &seen.status).filter(|spec| tell::has_news(seen, spec));
     let question = asks_by.map(|spec| seen.question(spec));
     if let Some(git) = asks_by.or(tells_by).map(|spec| &spec.source.git) {
         seen.authorities = authorities(git, &seen.key.namespace, cluster).await?;

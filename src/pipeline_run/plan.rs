@@ -50,7 +50,6 @@ use crate::model::invalid;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::pipeline::api::PipelineSpec;
-use crate::pipeline::observed::Authorities;
 use crate::pipeline::{secret, spec};
 
 /// How far the cache may be behind what the leader before us has made.
@@ -261,14 +260,10 @@ impl Draft<'_> {
         what: &str,
         object: Option<(ObjectType, &str)>,
     ) {
-        let bundle = match &self.seen.authorities {
-            Authorities::System => None,
-            Authorities::Bundle(pem) => Some(pem.clone()),
-            Authorities::Missing(message) => {
-                self.wait(
-                    Why::warning("NoCaBundle", message.clone()),
-                    Some(LOOK_AGAIN),
-                );
+        let bundle = match self.seen.authorities.bundle() {
+            Ok(bundle) => bundle,
+            Err(message) => {
+                self.wait(Why::warning("NoCaBundle", message), Some(LOOK_AGAIN));
                 return;
             }
         };

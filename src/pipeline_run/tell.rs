@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::api::{PipelineRunStatus, RunPhase, SkipReason, StagePhase, StageStatus};
+use super::api::{FailureKind, PipelineRunStatus, RunPhase, SkipReason, StagePhase, StageStatus};
 use super::observed::{Observed, Snapshot};
 use super::{comment, plan, scan, version};
 use crate::model::action::{Outcome, Request};
@@ -15,7 +15,6 @@ use crate::model::key::short_hash;
 use crate::outbox::Outbox;
 use crate::outbox::api::OutboxState;
 use crate::pipeline::api::{CommentOn, PipelineSpec, Stage, StatusesOf};
-use crate::pipeline::observed::Authorities;
 use crate::provider::{
     CommitState, CommitStatus, KeptComment, Provider, ProviderRelease, RefusalKind,
 };
@@ -137,16 +136,22 @@ pub fn content(status: &CommitStatus) -> String {
 
 /// The provider of the repository; nothing where there is none, or where it is not known what to check its certificate
 /// against.
-fn provider(seen: &Observed) -> Option<Provider> {
-    let Snapshot::Taken(spec) = &seen.snapshot else {
-        return None;
-    };
-    let bundle = match &seen.authorities {
-        Authorities::System => None,
-        Authorities::Bundle(pem) => Some(pem.clone()),
-        Authorities::Missing(_) => return None,
-    };
+fn provider(seen: &Observed, status: &PipelineRunStatus) -> Option<Provider> {
+    let spec = spec_of(seen, status)?;
+    let bundle = seen.authorities.bundle().ok()?;
     Provider::of(&spec.source.git, &seen.key.namespace, bundle)
+}
+
+/// The spec that says who is told: that which the run follows; that of the Pipeline for a run that was to follow more, and ended
+/// because what its repository adds could not be read or taken.
+pub fn spec_of<'a>(seen: &'a Observed, status: &PipelineRunStatus) -> Option<&'a PipelineSpec> {
+    if let Snapshot::Taken(spec) = &seen.snapshot {
+        return Some(spec);
+    }
+    let kind = status.failure.as_ref().map(|failure| failure.kind);
+    let is_about_it = matches!(kind, Some(FailureKind::Definition | FailureKind::Clone));
+    let pipeline = seen.pipeline.as_ref().filter(|_| is_about_it)?;
+    pipeline.spec.definition.is_some().then_some(&pipeline.spec)
 }
 
 /// Whether a run has anything to tell. One of a few stages only has not: that they passed says nothing of the commit, and must
@@ -243,13 +248,11 @@ fn release(
 
 /// The request that brings the message of that key to the provider.
 pub fn request(seen: &Observed, status: &PipelineRunStatus, key: &str) -> Option<Request> {
-    let Snapshot::Taken(spec) = &seen.snapshot else {
-        return None;
-    };
+    let spec = spec_of(seen, status)?;
     if !tells(seen, spec) {
         return None;
     }
-    let provider = provider(seen)?;
+    let provider = provider(seen, status)?;
     let sha = status.sha.as_deref()?;
     match key {
         COMMENT => {
@@ -295,7 +298,7 @@ pub fn answered(
     if status.outbox.is_empty() || outcome.replies.is_empty() {
         return;
     }
-    let Some(provider) = provider(seen) else {
+    let Some(provider) = provider(seen, status) else {
         return;
     };
     let mut outbox = Outbox::new(std::mem::take(&mut status.outbox));

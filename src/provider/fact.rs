@@ -58,6 +58,8 @@ pub struct PullRequest {
     pub is_fork: bool,
     /// Whether it is neither merged nor closed.
     pub is_open: bool,
+    /// Whether its author says that it is not ready.
+    pub is_draft: bool,
 }
 
 /// A release at the provider.

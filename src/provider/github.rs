@@ -93,6 +93,9 @@ pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitS
 struct Pull {
     #[serde(default)]
     state: String,
+    // Older servers do not tell.
+    #[serde(default)]
+    draft: Option<bool>,
     head: Side,
     base: Side,
 }
@@ -121,6 +124,7 @@ impl From<Pull> for PullRequest {
             base_branch: read.base.git_ref,
             is_fork,
             is_open: read.state == "open",
+            is_draft: read.draft == Some(true),
         }
     }
 }

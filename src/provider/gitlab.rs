@@ -68,6 +68,8 @@ pub(super) fn read_statuses(reply: &Result<Reply, String>) -> Result<Vec<CommitS
 struct MergeRequest {
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    draft: Option<bool>,
     // Of one whose branch was just pushed there is none for a moment.
     sha: Option<String>,
     source_branch: String,
@@ -85,6 +87,7 @@ impl From<MergeRequest> for PullRequest {
             is_fork: read.source_project_id.is_none()
                 || read.source_project_id != read.target_project_id,
             is_open: read.state == "opened",
+            is_draft: read.draft == Some(true),
         }
     }
 }

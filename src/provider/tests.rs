@@ -237,6 +237,7 @@ fn pull_requests_are_read_and_forks_are_told() {
         base_branch: "main".into(),
         is_fork: false,
         is_open: true,
+        is_draft: true,
     };
     for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
         assert_eq!(
@@ -253,7 +254,9 @@ fn pull_requests_are_read_and_forks_are_told() {
     assert!(read(ProviderType::GitLab, &gitlab(4)).is_fork);
     let mut closed = github(Value::Null);
     closed["state"] = "closed".into();
-    assert!(!read(ProviderType::Gitea, &closed).is_open);
+    closed["draft"] = Value::Null;
+    let closed = read(ProviderType::Gitea, &closed);
+    assert!(!closed.is_open && !closed.is_draft);
     let mut merged = gitlab(3);
     merged["state"] = "merged".into();
     assert!(!read(ProviderType::GitLab, &merged).is_open);

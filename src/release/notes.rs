@@ -3,7 +3,7 @@
 //! Subjects of commits are text from outside. What could become a link, an image, a tag of HTML or a call to somebody where
 //! it is shown is written so that it stays text.
 
-use super::commit::Subject;
+use super::commit::{self, Subject};
 use crate::model::condition::truncate;
 use crate::pipeline_run::api::{Breaking, Commit};
 
@@ -29,17 +29,23 @@ const SECTIONS: [(&str, &[&str]); 6] = [
 /// The heading of what follows no form, or another one.
 const OTHERS: &str = "Other changes";
 
-/// The notes of these commits, newest first, and of what breaks. Empty where there are none. Which version they belong to is
+/// The notes of these commits, newest first, and of what breaks. Empty where there are none. What was taken back among them is
+/// left out, with what took it back. Which version they belong to is
 /// not part of them, so that the same commits have the same notes wherever they are shown.
 ///
 /// # Guarantees
 /// - They are at most [`MAX`] bytes long; what does not fit is counted in their last line.
 pub fn notes<'a>(changes: impl IntoIterator<Item = &'a Commit>, breaking: &[Breaking]) -> String {
     let changes: Vec<&Commit> = changes.into_iter().collect();
+    let lines: Vec<&str> = changes
+        .iter()
+        .map(|commit| commit.subject.as_str())
+        .collect();
+    let changes = changes.iter().zip(commit::standing(&lines));
     let mut sections: Vec<(&str, Vec<String>)> = vec![("Breaking changes", Vec::new())];
     sections.extend(SECTIONS.map(|(heading, _)| (heading, Vec::new())));
     sections.push((OTHERS, Vec::new()));
-    for commit in changes {
+    for (commit, _) in changes.filter(|(_, stands)| *stands) {
         let subject = Subject::read(&commit.subject);
         let told = breaking.iter().find(|breaking| breaking.sha == commit.sha);
         if subject.is_breaking || told.is_some() {
@@ -172,6 +178,29 @@ mod tests {
             "- \\<img src=x\\> \\[a\\](javascript:b) @\u{200b}team \\`c\\` !\\[d\\](e) (0000001)\n";
         assert!(text.ends_with(expected), "{text}");
         assert_eq!(notes(&[], &[]), "");
+    }
+
+    #[test]
+    fn what_was_taken_back_is_no_news() {
+        let subjects = [
+            "Revert \"feat: pay later\"",
+            "fix: no more 500",
+            "feat: pay later",
+            "Revert \"feat: old\"",
+        ];
+        let changes: Vec<Commit> = subjects
+            .iter()
+            .enumerate()
+            .map(|(at, subject)| commit(at, subject))
+            .collect();
+        let breaking = [Breaking {
+            sha: changes[2].sha.clone(),
+            text: "cash is gone".into(),
+        }];
+        assert_eq!(
+            notes(&changes, &breaking),
+            "### Fixes\n\n- no more 500 (0000001)\n\n### Reverts\n\n- Revert \"feat: old\" (0000003)\n"
+        );
     }
 
     proptest! {

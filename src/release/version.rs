@@ -9,7 +9,7 @@ use std::sync::Arc;
 use semver::{BuildMetadata, Prerelease, Version};
 
 use super::api::Release;
-use super::commit::Subject;
+use super::commit::{self, Subject};
 use super::order::Order;
 use crate::pipeline::api::VersionRule;
 use crate::pipeline_run::api::{Breaking, Bump, Commit};
@@ -123,7 +123,10 @@ fn bump_since(releases: &[Arc<Release>], own: Own<'_>, rule: &VersionRule) -> Bu
         }
         Subject::read(&commit.subject).asks(rule)
     };
-    fresh.iter().map(asks).max().unwrap_or_default()
+    let lines: Vec<&str> = fresh.iter().map(|commit| commit.subject.as_str()).collect();
+    let standing = fresh.iter().zip(commit::standing(&lines));
+    let standing = standing.filter_map(|(commit, stands)| stands.then_some(commit));
+    standing.map(asks).max().unwrap_or_default()
 }
 
 fn stepped(version: &Version, bump: Bump) -> Version {

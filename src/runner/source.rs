@@ -311,17 +311,29 @@ async fn asked(
         Some(_) | None => args.extend([most.as_str(), &task.sha]),
     }
     let text = git.call(&args).await?;
-    let mut bump = Bump::None;
-    let mut breaking = Vec::new();
-    for message in text.split('\0').filter(|message| !message.is_empty()) {
+    Ok(what_they_ask(&text, rule))
+}
+
+/// What messages of commits ask for, newest first, and what they break. What was taken back among them asks for nothing.
+fn what_they_ask(log: &str, rule: &VersionRule) -> (Bump, Vec<(String, String)>) {
+    let messages = log.split('\0').filter(|message| !message.is_empty());
+    let messages = messages.map(|message| {
         let (sha, message) = message.split_once('\n').unwrap_or((message, ""));
         let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+        (sha, subject, body)
+    });
+    let messages: Vec<(&str, &str, &str)> = messages.collect();
+    let lines: Vec<&str> = messages.iter().map(|(_, subject, _)| *subject).collect();
+    let mut bump = Bump::None;
+    let mut breaking = Vec::new();
+    let standing = messages.iter().zip(commit::standing(&lines));
+    for ((sha, subject, body), _) in standing.filter(|(_, stands)| *stands) {
         bump = bump.max(commit::asked(subject, body, rule));
         if let Some(told) = commit::breaking_footer(body)
             && breaking.len() < MAX_BREAKING
         {
-            breaking.push((sha.to_owned(), clean(told, 256)));
+            breaking.push(((*sha).to_owned(), clean(told, 256)));
         }
     }
-    Ok((bump, breaking))
+    (bump, breaking)
 }

@@ -641,4 +641,7 @@ async fn the_commits_since_the_previous_release_ask_for_a_version() {
     assert_eq!(breaking[0].sha, broken);
     assert_eq!(ask(&broken, Some(&last)).await.0, Bump::Major);
     assert_eq!(ask(&docs, None).await.0, Bump::Patch, "some follow no form");
+    let back = commit("Revert \"fix: x\"").await;
+    assert_eq!(ask(&back, Some(&last)).await, (Bump::None, Vec::new()));
+    assert_eq!(ask(&back, Some(&broken)).await.0, Bump::Patch, "it was out");
 }

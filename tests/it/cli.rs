@@ -4,9 +4,12 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use slipway::pipeline_run::api::PipelineRun;
 use slipway::rollout::api::Phase;
+use tempfile::TempDir;
 use testbed::scripted::ScriptedGateway;
 
 use crate::cluster::{kubeconfig_path, with_namespace};
@@ -68,6 +71,48 @@ async fn a_rollout_that_pauses_in_a_step_is_explained() {
         assert_eq!(read["steps"][1]["state"], "Now");
         assert_eq!(read["canary"]["revision"], canary);
         assert_eq!(read["until"], json!(status.step.unwrap().until));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_run_is_written_as_a_page_and_its_coverage_as_a_badge() {
+    with_namespace(async |space| {
+        let runs: Api<PipelineRun> = Api::namespaced(space.client.clone(), &space.name);
+        let run = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "api-1"},
+            "spec": {"pipelineRef": {"name": "api"}, "ref": "refs/heads/main", "trigger": {"kind": "Manual", "actor": "alice"}},
+        });
+        let run = serde_json::from_value(run).unwrap();
+        runs.create(&PostParams::default(), &run).await.unwrap();
+        let report = async |more: &[&str]| {
+            let run = ["run", "report", "api-1", "-n", &space.name];
+            let args = [&run[..], more].concat();
+            ask(&args).await
+        };
+        let none = report(&["--badge"]).await;
+        assert_eq!(none.status.code(), Some(1));
+        assert!(told(&none).contains("left a report of coverage"), "{}", told(&none));
+
+        let status = json!({"status": {
+            "phase": "Failed", "message": "stage unit: <b>1</b> of 12 tests failed",
+            "stages": [{"name": "unit", "type": "Test", "phase": "Failed",
+                "reports": {"coverage": {"lines": 200, "coveredLines": 163, "branches": 0, "coveredBranches": 0}}}],
+        }});
+        let params = PatchParams::default();
+        let status = Patch::Merge(&status);
+        runs.patch_status("api-1", &params, &status).await.unwrap();
+        let badge = report(&["--badge"]).await;
+        assert_eq!(badge.status.code(), Some(0), "{}", told(&badge));
+        assert!(text(&badge).contains("81.5 %"), "{}", text(&badge));
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("run.html");
+        let written = report(&["--file", &file.display().to_string()]).await;
+        assert_eq!(written.status.code(), Some(0), "{}", told(&written));
+        let page = std::fs::read_to_string(&file).unwrap();
+        assert!(page.contains("<h1>api-1: Failed</h1>"), "{page}");
+        assert!(page.contains("&lt;b&gt;1&lt;/b&gt;"), "{page}");
     })
     .await;
 }

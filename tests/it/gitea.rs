@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use slipway::git::changes::{self, Walk};
 use slipway::model::action::{Reply, Request};
+use slipway::pipeline::api::GitSource;
 use slipway::pipeline_run::api::{
     Bump, Commit, PipelineRun, PipelineRunStatus, RunPhase, TriggerKind,
 };
@@ -433,7 +435,10 @@ async fn twenty_pushes_to_gitea_are_run_one_by_one_or_the_newest_only() {
 async fn send(request: Request, token: &str) -> Result<Reply, String> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
-    let mut sent = http.request(method, &request.url).bearer_auth(token);
+    let mut sent = http.request(method, &request.url);
+    if !token.is_empty() {
+        sent = sent.bearer_auth(token);
+    }
     for (name, value) in &request.headers {
         sent = sent.header(name, value);
     }
@@ -461,7 +466,8 @@ async fn gitea_understands_all_that_it_is_asked_and_is_understood() {
         "url": gitea.url("shop/api"), "insecure": true,
         "provider": {"type": "Gitea", "tokenSecretRef": {"name": "git", "key": "token"}},
     });
-    let provider = Provider::of(&serde_json::from_value(source).unwrap(), "shop", None).unwrap();
+    let source: GitSource = serde_json::from_value(source).unwrap();
+    let provider = Provider::of(&source, "shop", None).unwrap();
     let say = async |request: Request| send(request, &robot.token).await;
     let main = repository.commit("main", "feat: begin", &[("a b/ü.txt", "hello")]);
     let main = main.await.unwrap();
@@ -513,8 +519,24 @@ async fn gitea_understands_all_that_it_is_asked_and_is_understood() {
         ),
         (&head, "greet", "main", false)
     );
+    assert!(!read.is_draft);
+    let draft = json!({"title": "WIP: feat: greet"});
+    let pull = "repos/shop/api/pulls/1";
+    gitea.ask(Method::PATCH, pull, &draft).await.unwrap();
+    let read = provider.read_pull_request(&say(provider.pull_request(1)).await);
+    assert!(read.unwrap().unwrap().is_draft);
     let none = provider.read_pull_request(&say(provider.pull_request(99)).await);
     assert_eq!(none.unwrap(), None);
+
+    // What a commit says and changes, by git's own protocol.
+    let question = changes::request(&source, "shop", None, (Some(&main), &head));
+    let mut walk = Walk::of(&question.changed.unwrap());
+    while let Some(request) = walk.ask() {
+        walk.take(&send(request, "").await);
+    }
+    let said = changes::read(&Ok(walk.answer())).unwrap();
+    assert_eq!(said.message, "feat: greet\n");
+    assert_eq!(said.files, Some(vec!["b".to_owned()]));
 
     // Releases: one of a tag.
     let release = ProviderRelease {

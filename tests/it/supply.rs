@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// A registry on a port of its own, gone with the value.
-struct Server {
+pub(crate) struct Server {
     address: String,
     folder: TempDir,
     _child: Child,
@@ -35,7 +35,7 @@ struct Server {
 
 impl Server {
     /// Debian's, which has no referrers API.
-    async fn debian() -> Self {
+    pub(crate) async fn debian() -> Self {
         let folder = TempDir::new().unwrap();
         let address = free_address();
         let config = format!(
@@ -78,19 +78,26 @@ impl Server {
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}/shop/api", self.address)
     }
 
-    fn registry(&self) -> Registry {
+    pub(crate) fn registry(&self) -> Registry {
         let repository = Repository::parse(&self.name(), true).unwrap();
         Registry::new(reqwest::Client::new(), repository, None)
     }
 
     /// Something that looks like an image.
     async fn push_image(&self) -> Descriptor {
+        self.push_as("main", "somebody").await
+    }
+
+    /// The same under a tag; of another author it is another image.
+    pub(crate) async fn push_as(&self, tag: &str, author: &str) -> Descriptor {
         let registry = self.registry();
-        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "author": author, "rootfs": {"type": "layers", "diff_ids": []},
+        });
         let config = config.to_string();
         let type_ = "application/vnd.oci.image.config.v1+json";
         let config = registry.put_blob(type_, config.as_bytes()).await.unwrap();
@@ -98,7 +105,7 @@ impl Server {
             json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
         let manifest = manifest.to_string().into_bytes();
         registry
-            .put_manifest("main", MANIFEST, &manifest)
+            .put_manifest(tag, MANIFEST, &manifest)
             .await
             .unwrap();
         Descriptor::of(MANIFEST, &manifest)

@@ -9,6 +9,7 @@ use slipway::pipeline_run::api::{PipelineRun, RunPhase, StopKind, TriggerKind};
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::pipeline::{Subject, tested};
+use crate::supply::Server;
 
 pub(crate) const TOKEN: &str = "a token that nobody guesses";
 const LISTEN: &[&str] = &["--alert-listen", "127.0.0.1:0", "--stage-secrets"];
@@ -462,6 +463,106 @@ async fn what_deliveries_lose_is_found_by_polling() {
         .await;
         let all = async || (runs(&subject).await.len() == 4).then_some(());
         wait_for("that of main too", SOON, all).await;
+    })
+    .await;
+}
+
+/// Nobody tells of anything: the repository itself is asked what commits say and change.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_polling_finds_is_left_out_by_its_files_or_its_message() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let first = subject.push("Begin").await;
+        let _operator = subject.operator(&kubeconfig_path());
+        let trigger = json!({"name": "api", "push": {"branches": ["**"], "paths": ["api/**"]}});
+        subject
+            .create(&json!({"spec": {"triggers": [trigger]}}))
+            .await;
+        subject.ended(&first).await;
+        let commit = async |branch: &str, message: &str, path: &str| {
+            let files = [(path, message)];
+            let commit = subject.repository.commit(branch, message, &files);
+            commit.await.unwrap()
+        };
+        for (message, path) in [("Words", "README.md"), ("Code [skip ci]", "api/main.rs")] {
+            let sha = commit("main", message, path).await;
+            subject
+                .until("it is left out", |status| {
+                    let said = status.message.as_deref().unwrap_or_default();
+                    status.last_observed_sha.as_ref() == Some(&sha) && said.contains("left out")
+                })
+                .await;
+        }
+        let elsewhere = commit("next", "Begin [ci skip]", "api/next.rs").await;
+        let code = commit("main", "Code", "api/deep/more.rs").await;
+        wait_for("the run of what counts", SOON, async || {
+            let all = runs(&subject).await;
+            let mut all = all.iter().map(|run| run.spec.sha.as_deref());
+            all.any(|sha| sha == Some(&code)).then_some(())
+        })
+        .await;
+        subject
+            .until("nothing is waited for", |status| {
+                // That of main has a way of its own.
+                status.pending.is_empty() && status.seen.len() >= 3
+            })
+            .await;
+        let all = runs(&subject).await;
+        assert!(
+            all.iter()
+                .all(|run| run.spec.sha.as_ref() != Some(&elsewhere))
+        );
+        assert_eq!(all.len(), 2);
+    })
+    .await;
+}
+
+/// A real registry, and an operator that is not there when the tag moves.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver and docker-registry; run make test"]
+async fn a_new_digest_of_an_image_is_one_run_across_a_restart() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        subject.push("Begin").await;
+        let registry = Server::debian().await;
+        let image = format!("{}:3", registry.name());
+        let push = async |author: &str| registry.push_as("3", author).await.digest;
+        let begin = || {
+            let hosts = ["--metric-hosts", "127.0.0.0/8"];
+            subject.operator_with(&kubeconfig_path(), &hosts)
+        };
+        let knows = async |digest: &str| {
+            subject
+                .until("the digest is dealt with", |status| {
+                    let mut images = status.images.iter();
+                    images.any(|known| known.digest.as_deref() == Some(digest))
+                })
+                .await
+        };
+        let first = push("first").await;
+        let mut operator = begin();
+        let trigger =
+            json!({"name": "base", "image": {"reference": image, "insecureRegistry": true}});
+        subject
+            .create(&json!({"spec": {"triggers": [trigger]}}))
+            .await;
+        knows(&first).await;
+        assert!(runs(&subject).await.is_empty(), "it was there");
+        let mut expected = Vec::new();
+        for author in ["second", "third"] {
+            operator.kill().await;
+            let digest = push(author).await;
+            // It asks at once when it begins.
+            operator = begin();
+            knows(&digest).await;
+            expected.push(Some(format!("{image}@{digest}")));
+        }
+        let all = runs(&subject).await.into_iter();
+        let mut started: Vec<_> = all.map(|run| run.spec.trigger.image).collect();
+        started.sort();
+        expected.sort();
+        assert_eq!(started, expected);
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Versions: from commits to a tag, a commit with the version in its files, and a Release with its notes. A real git server;
 //! what the pod of the Release stage does is done by the program that runs there.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use k8s_openapi::api::batch::v1::Job;
@@ -17,8 +18,10 @@ use slipway::runner::task::{GIT_PASSWORD, GitLogin, ReleaseTask, VARIABLE};
 use slipway::runner::{Folders, release};
 use tempfile::TempDir;
 use testbed::git::GitServer;
+use testbed::proxy::{Fault, Match, What};
 
 use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
+use crate::fault::{proxied, stride};
 use crate::operator::Operator;
 use crate::pipeline::Subject;
 use crate::provider::{Gitea, TOKEN, told};
@@ -54,6 +57,10 @@ impl<'a> Shop<'a> {
     }
 
     fn operator(&self) -> Operator {
+        self.operator_at(&kubeconfig_path())
+    }
+
+    fn operator_at(&self, kubeconfig: &Path) -> Operator {
         // An address of its own, because the tests of this file run side by side.
         static COUNT: AtomicU16 = AtomicU16::new(8091);
         let (id, port) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -66,7 +73,7 @@ impl<'a> Shop<'a> {
             "--stage-url",
             &url,
         ];
-        self.subject.operator_with(&kubeconfig_path(), &args)
+        self.subject.operator_with(kubeconfig, &args)
     }
 
     async fn create(&self) {
@@ -342,6 +349,65 @@ async fn what_fails_to_be_published_is_not_tried_again_and_makes_no_release() {
             .filter(|job| job.name_any().starts_with(&format!("{run}-upload")));
         assert_eq!(uploads.count(), 1);
         assert_eq!(subject.list(&subject.releases).await.len(), 0);
+    })
+    .await;
+}
+
+/// From the commit to the Release. What the one pod of the Release stage does at last is done here: one tag, and one commit.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_pushes_one_tag() {
+    with_namespace(async |space| {
+        let shop = Box::pin(Shop::new(space)).await;
+        let subject = &shop.subject;
+        let begin = [("VERSION", "0.0.0\n")];
+        let begin = subject.repository.commit("main", "chore: begin", &begin);
+        begin.await.unwrap();
+        let (proxy, kubeconfig) = proxied(space).await;
+        let mut expected = Box::pin(shop.push("feat: sell", Bump::Minor, "1.0.0")).await;
+        shop.create().await;
+        // Undisturbed at first, which tells how many writes there are.
+        let (mut after, mut writes) = (u64::MAX, 0);
+        for number in 1.. {
+            let mut operator = shop.operator_at(&kubeconfig);
+            let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
+            let injected = proxy.inject(kill.nth(after));
+            tokio::select! {
+                _ = operator.ended() => {}
+                _ = shop.released(&expected) => {}
+            }
+            injected.remove();
+            if injected.hits() > 0 {
+                operator = shop.operator_at(&kubeconfig);
+            }
+            let (run, _) = shop.released(&expected).await;
+            shop.release(&run, &expected).await;
+            let tag = format!("refs/tags/{}", expected.task.tag);
+            let tagged = subject.repository.resolve(&tag).await.unwrap();
+            assert_eq!(tagged.as_ref(), Some(&expected.made), "after {after}");
+            let runs = subject.list(&subject.runs).await.into_iter();
+            let own = runs.filter(|run| run.spec.sha.as_ref() == Some(&expected.commit.sha));
+            assert_eq!(own.count(), 1, "killed after write {after}");
+            let jobs = subject.list(&subject.jobs).await;
+            for stage in ["upload", "version"] {
+                let name = format!("{run}-{stage}-");
+                let own = jobs.iter().filter(|job| job.name_any().starts_with(&name));
+                assert_eq!(own.count(), 1, "{stage}, killed after write {after}");
+            }
+            operator.kill().await;
+            let step = stride(12) as u64;
+            (after, writes) = match after {
+                u64::MAX => (1, proxy.writes().len() as u64),
+                after => (after + step, writes),
+            };
+            if after > writes {
+                break;
+            }
+            subject.repository.pull("main").await.unwrap();
+            let (message, version) = (format!("fix: it {number}"), format!("1.0.{number}"));
+            expected = Box::pin(shop.push(&message, Bump::Patch, &version)).await;
+        }
+        let _ = std::fs::remove_file(&kubeconfig);
     })
     .await;
 }

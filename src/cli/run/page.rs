@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use kube::ResourceExt;
 
+use crate::cli::text::escaped;
 use crate::gate::coverage::shown;
 use crate::gate::{Evidence, finding};
 use crate::pipeline_run::api::{Artifact, Coverage, PipelineRun, PipelineRunStatus};
@@ -143,22 +144,6 @@ fn table(page: &mut String, heading: &str, rows: &[Vec<String>]) {
         page.push_str("</tr>\n");
     }
     page.push_str("</table>\n");
-}
-
-/// Text that HTML shows as it is.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

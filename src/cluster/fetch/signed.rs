@@ -40,20 +40,24 @@ impl Http {
         question: &SignedQuestion,
         config: Option<&str>,
     ) -> Result<Reply, String> {
-        let repository = Repository::parse(&question.repository, question.is_insecure);
-        let repository =
-            repository.ok_or_else(|| format!("{} is no repository", question.repository))?;
-        let login = match config {
-            Some(config) => Login::find(config, &repository)?,
-            None => None,
-        };
-        let registry = self.registry(repository, login)?;
+        let registry = self.registry((&question.repository, question.is_insecure), config)?;
         let findings = findings(&registry, question).await?;
         Ok(Finding::reply(&findings))
     }
 
-    /// A repository, reached only where metrics and the like may come from.
-    fn registry(&self, repository: Repository, login: Option<Login>) -> Result<Registry, String> {
+    /// A repository, and whether it is reached over http, with the login in this `config.json`. It is reached only where metrics
+    /// and the like may come from.
+    pub(super) fn registry(
+        &self,
+        (name, is_insecure): (&str, bool),
+        config: Option<&str>,
+    ) -> Result<Registry, String> {
+        let repository = Repository::parse(name, is_insecure);
+        let repository = repository.ok_or_else(|| format!("{name} is no repository"))?;
+        let login = match config {
+            Some(config) => Login::find(config, &repository)?,
+            None => None,
+        };
         self.egress.check(&repository.url(""))?;
         let egress = self.egress.clone();
         let registry = Registry::new(self.registries.clone(), repository, login);

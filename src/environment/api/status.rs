@@ -8,6 +8,7 @@ use super::incident::AlertStatus;
 use super::preview::PreviewStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
+use super::tag::TaggedImage;
 use crate::dora::api::DoraStatus;
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
@@ -108,6 +109,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_number::<50>)]
     pub previews: Vec<PreviewStatus>,
+    /// With `imageTag`: the images of what it has, and which of them have the tag; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<32>)]
+    pub tagged: Vec<TaggedImage>,
     /// Messages that are to leave the cluster, or did lately; at most 40, those that are over go first. Of those that are
     /// still to be sent there may be 128; then the oldest is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

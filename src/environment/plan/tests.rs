@@ -10,6 +10,7 @@ mod promotion;
 mod protection;
 mod set;
 mod smoke;
+mod tag;
 mod template;
 
 use std::collections::BTreeSet;

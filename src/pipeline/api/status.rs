@@ -41,6 +41,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<256>)]
     pub last_observed_ref: Option<String>,
+    /// Head of the branch of which it is known that neither its message nor what it changes keeps it from a run, or that nobody can
+    /// tell; absent where nobody had to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub looked_into: Option<String>,
     /// When the branch was last asked for; written only when the answer changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_polled_at: Option<Time>,
@@ -67,6 +72,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
     pub schedules: Vec<ScheduleStatus>,
+    /// Triggers by images; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<16>)]
+    pub images: Vec<ImageStatus>,
     /// With `concurrency`: runs whose turn it is; at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<256, 63>)]
@@ -98,6 +107,20 @@ pub struct PendingRef {
     /// from another repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequest>,
+    /// `true` for a pull request that the git provider calls a draft, where drafts start no runs: it is asked again until it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<bool>,
+    /// `true` once it is known that neither the message of the commit nor what it changes keeps it from a run, or that nobody can
+    /// tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_into: Option<bool>,
+}
+
+impl PendingRef {
+    /// Whether it is a pull request that is called a draft.
+    pub fn is_draft(&self) -> bool {
+        self.draft == Some(true)
+    }
 }
 
 /// A pull request that was closed or merged.
@@ -126,6 +149,30 @@ pub struct ScheduleStatus {
     /// The next time; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Time>,
+}
+
+/// A trigger by an image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// Name of the trigger.
+    #[schemars(transform = schema::name)]
+    pub name: String,
+    /// What `digest` is of: the image and the branch.
+    #[schemars(transform = schema::text::<640>)]
+    pub rule: String,
+    /// The last digest that was dealt with: it has its run, or was there when the trigger was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::digest)]
+    pub digest: Option<String>,
+    /// A digest of which there is no run yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::digest)]
+    pub found: Option<String>,
+    /// Why the registry does not say which digest it is, when it was last asked; absent when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<512>)]
+    pub message: Option<String>,
 }
 
 closed_set! {

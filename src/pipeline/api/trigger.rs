@@ -1,4 +1,4 @@
-//! What starts runs: pushes, pull requests, tags, published releases, the clock. No I/O.
+//! What starts runs: pushes, pull requests, tags, published releases, the clock, images. No I/O.
 
 use std::time;
 
@@ -6,6 +6,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::RegistryLogin;
 use crate::model::secret::SecretKey;
 use crate::schema::{self, closed_set};
 
@@ -13,8 +14,8 @@ use crate::schema::{self, closed_set};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.push), has(self.pullRequest), has(self.tag), has(self.release), has(self.schedule)].filter(one, one).size() == 1",
-     "a trigger is about one thing: set one of push, pullRequest, tag, release and schedule"),
+    ("[has(self.push), has(self.pullRequest), has(self.tag), has(self.release), has(self.schedule), has(self.image)].filter(one, one).size() == 1",
+     "a trigger is about one thing: set one of push, pullRequest, tag, release, schedule and image"),
 ]))]
 pub struct TriggerRule {
     /// Name of the trigger, which its runs carry. Example: `nightly`.
@@ -35,6 +36,9 @@ pub struct TriggerRule {
     /// Times by the clock on the wall.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleTrigger>,
+    /// An image of a registry, such as the one that others are built upon, whose tag names another digest than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageTrigger>,
 }
 
 /// Which pushes start a run.
@@ -46,8 +50,8 @@ pub struct PushTrigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<16, 245>)]
     pub branches: Vec<String>,
-    /// Globs of files, at most 16: a push that a webhook tells of and that changes none of them starts no run. What has changed is
-    /// not always known (polling, more commits than are told): then it counts as changed. Default: every file.
+    /// Globs of files, at most 16: a push that changes none of them starts no run. What has changed is not always known (a new
+    /// branch, more than is told): then it counts as changed. Default: every file.
     /// Example: `["services/api/**"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::texts::<16, 256>)]
@@ -140,6 +144,34 @@ pub struct ScheduleTrigger {
     pub branch: Option<String>,
 }
 
+/// Which image of a registry starts a run of the head of a branch, once for each digest that its tag comes to name. What it names
+/// when the trigger is made starts none.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("!has(self.interval) || duration(self.interval) >= duration('10s')",
+     "interval must be at least 10s: registries count who asks"),
+]))]
+pub struct ImageTrigger {
+    /// The image, with its registry and tag. Example: `registry.example/base/python:3.12`.
+    #[schemars(transform = schema::tagged_image)]
+    pub reference: String,
+    /// How often the registry is asked. A duration of at least `10s`; default `10m`. Example: `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub interval: Option<Duration>,
+    /// Whether the registry is reached over http. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_registry: Option<bool>,
+    /// The login for the registry. Default: none. Example: `{name: registry}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret_ref: Option<RegistryLogin>,
+    /// Branch that is run. Default: `source.git.branch`. Example: `release/1.4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::branch)]
+    pub branch: Option<String>,
+}
+
 /// Takes what a git provider tells of its repository: `POST /hooks/git/<namespace>/<pipeline>` at the operator's receiver.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -203,7 +235,15 @@ impl TriggerRule {
             tag: None,
             release: None,
             schedule: None,
+            image: None,
         }
+    }
+}
+
+impl PushTrigger {
+    /// Whether it matters which files a push changes.
+    pub fn looks_at_files(&self) -> bool {
+        !self.paths.is_empty() || !self.ignore_paths.is_empty()
     }
 }
 
@@ -218,6 +258,14 @@ impl ScheduleTrigger {
     /// How late a run may start.
     pub fn starting_deadline(&self) -> time::Duration {
         self.starting_deadline
+            .map_or(time::Duration::from_mins(10), Into::into)
+    }
+}
+
+impl ImageTrigger {
+    /// How often the registry is asked.
+    pub fn interval(&self) -> time::Duration {
+        self.interval
             .map_or(time::Duration::from_mins(10), Into::into)
     }
 }

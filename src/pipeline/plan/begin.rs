@@ -1,4 +1,4 @@
-//! Starts runs: of the head of the branch, of what was delivered, of what polling found, and of the clock. No I/O.
+//! Starts runs: of the head of the branch, of what was delivered, of what polling found, of the clock, and of new images. No I/O.
 //!
 //! A run is made first, and noted once it is there: a crash in between makes it again, under the same name.
 
@@ -9,10 +9,11 @@ use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, closed, judge, mark, poll, schedule};
+use super::super::trigger::{Start, Verdict, closed, image, judge, mark, poll, schedule};
 use super::Memory;
+use crate::git::changes;
 use crate::git::refs::tag_of;
-use crate::model::action::Action;
+use crate::model::action::{Action, Request};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::pipeline_run::api::TriggerKind;
@@ -34,6 +35,7 @@ pub(super) struct Begin<'a> {
     pub(super) actions: Vec<Action>,
     pub(super) wake: Option<Timestamp>,
     provider: Option<Provider>,
+    is_looking: bool,
 }
 
 impl<'a> Begin<'a> {
@@ -45,6 +47,7 @@ impl<'a> Begin<'a> {
             actions: Vec::new(),
             wake: None,
             provider: None,
+            is_looking: false,
         }
     }
 
@@ -68,7 +71,10 @@ impl<'a> Begin<'a> {
         }
         let found_at = seen.status.last_polled_at.as_ref();
         let found_at = found_at.map_or(self.now, |Time(at)| *at);
-        if self.is_late(found_at) {
+        // The first head of a branch always has a run.
+        let is_known =
+            seen.last_run_of(&git_ref).is_none() || seen.status.looked_into.as_deref() == Some(sha);
+        if self.is_late(found_at) && (is_known || !self.looks_into(&event, &start, found_at)) {
             self.create(&start, 0);
         }
     }
@@ -110,6 +116,7 @@ impl<'a> Begin<'a> {
         if pending.any(|found| poll::to_be_told(found).is_some()) {
             self.provider = seen.provider();
         }
+        let every = super::interval(seen).max(ASK_AGAIN);
         for (index, found) in seen.status.pending.iter().enumerate() {
             let event = poll::event_of_found(found, self.unknown(found).is_some());
             let verdict = event.map(|event| (judge(&seen.spec, &event), event));
@@ -119,11 +126,19 @@ impl<'a> Begin<'a> {
                     if self.exists(&self.key(&start)) || self.is_done(&event) {
                         true
                     } else {
-                        if self.is_late(found.at.0) && !self.asks_about(found) {
+                        let is_late = self.is_late(found.at.0);
+                        if is_late
+                            && !self.asks_about(found)
+                            && (found.looked_into == Some(true)
+                                || !self.looks_into(&event, &start, found.at.0))
+                        {
                             self.create(&start, index);
                         }
                         false
                     }
+                }
+                Some((Verdict::Skip(_), _)) if found.is_draft() => {
+                    !self.asks_again_about(found, every)
                 }
                 Some((Verdict::Skip(_) | Verdict::Irrelevant(_), _)) | None => true,
             };
@@ -144,20 +159,55 @@ impl<'a> Begin<'a> {
 
     /// Asks the provider about a pull request. Tells whether that is waited for.
     fn asks_about(&mut self, found: &PendingRef) -> bool {
-        let (Some(provider), Some(number)) = (&self.provider, self.unknown(found)) else {
+        // What is known of a draft is enough where drafts start runs too.
+        self.unknown(found).is_some()
+            && !found.is_draft()
+            && self.asks_again_about(found, ASK_AGAIN)
+    }
+
+    /// The same, every so often.
+    fn asks_again_about(&mut self, found: &PendingRef, every: SignedDuration) -> bool {
+        let number = poll::to_be_told(found);
+        let Some(request) = number.and_then(|number| {
+            let provider = self.provider.as_ref()?;
+            Some(provider.pull_request(number))
+        }) else {
             return false;
         };
-        let key = self.seen.question_about(found);
-        let asked = self.seen.asked.get(&key);
-        let due = asked.and_then(|at| at.checked_add(ASK_AGAIN).ok());
-        match due.filter(|due| *due > self.now) {
-            Some(due) => self.wake = self.wake.into_iter().chain([due]).min(),
-            None => self.actions.push(Action::Fetch {
-                key,
-                request: provider.pull_request(number),
-            }),
+        self.ask(self.seen.question_about(found), request, every);
+        true
+    }
+
+    /// Looks into a commit that polling found, where its message or what it changes may keep it from a run. Tells whether that is
+    /// waited for.
+    fn looks_into(&mut self, event: &Event, start: &Start, found_at: Timestamp) -> bool {
+        let seen = self.seen;
+        let until = found_at.checked_add(GIVE_UP_ASKING);
+        let has_time = self.now < until.unwrap_or(Timestamp::MAX);
+        let look = seen.look(event, &start.trigger).filter(|_| has_time);
+        let (Some(look), Ok(bundle)) = (look, seen.authorities.bundle()) else {
+            return false;
+        };
+        // Each may take a while, and the plan is made again right after.
+        if !self.is_looking {
+            let git = &seen.spec.source.git;
+            let commits = (look.from.as_deref(), look.sha.as_str());
+            let request = changes::request(git, &seen.key.namespace, bundle, commits);
+            self.is_looking = self.ask(look.question(&git.url), request, ASK_AGAIN);
         }
         true
+    }
+
+    /// Asks a question, unless it was answered a moment ago. Tells whether it is asked now.
+    fn ask(&mut self, key: String, request: Request, every: SignedDuration) -> bool {
+        let asked = self.seen.asked.get(&key);
+        let due = asked.and_then(|at| at.checked_add(every).ok());
+        let due = due.filter(|due| *due > self.now);
+        match due {
+            Some(due) => self.wake = self.wake.into_iter().chain([due]).min(),
+            None => self.actions.push(Action::Fetch { key, request }),
+        }
+        due.is_none()
     }
 
     /// What the clock starts.
@@ -200,6 +250,36 @@ impl<'a> Begin<'a> {
         } else {
             self.create(&start, 0);
         }
+    }
+
+    /// What registries have under another digest than before.
+    pub(super) fn images(&mut self) {
+        let seen = self.seen;
+        let mut records = Vec::new();
+        for rule in &seen.spec.triggers {
+            let Some(trigger) = &rule.image else {
+                continue;
+            };
+            let of = image::rule_of(&seen.spec, trigger);
+            let mut record = image::record(&seen.status.images, &rule.name, of);
+            if let Some(found) = record.found.clone() {
+                let start = image::start(&seen.spec, &record, trigger, &found);
+                let mark = mark(&start.git_ref, &start.identity);
+                if self.exists(&self.key(&start)) || self.memory.seen.contains(&mark) {
+                    poll::note(&mut self.memory.seen, mark);
+                    record.digest = record.found.take();
+                } else {
+                    self.create(&start, 0);
+                }
+            } else {
+                let request = image::request(trigger, &seen.key.namespace);
+                let every = SignedDuration::try_from(trigger.interval());
+                let every = every.unwrap_or(SignedDuration::MAX).max(ASK_AGAIN);
+                self.ask(image::question(&record), request, every);
+            }
+            records.push(record);
+        }
+        self.memory.images = records;
     }
 
     fn key(&self, start: &Start) -> Key {

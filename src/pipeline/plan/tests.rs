@@ -1,7 +1,7 @@
 //! Stories.
 
 use super::super::api::{SourceError, SourceErrorKind};
-use super::super::observed::Pause;
+use super::super::observed::{Authorities, Pause};
 use super::super::status::status;
 use super::super::testing::{NOW, a_pipeline, sha};
 use super::*;

@@ -3,8 +3,9 @@
 //! ```text
 //! a delivery ── event::read ──┐
 //!                             ├── judge ── Start: a run of a name that follows from it
-//! refs ── poll::found ────────┘        └── Skip or Irrelevant: why not
+//! refs ── poll::found ── look ─┘       └── Skip or Irrelevant: why not
 //! the clock ── schedule::due
+//! a registry ── image::learn
 //! ```
 //!
 //! Whatever brings it, the same commit of the same ref is the same run.
@@ -13,6 +14,8 @@ pub mod closed;
 pub mod event;
 mod github;
 mod gitlab;
+pub mod image;
+pub mod look;
 pub mod poll;
 pub mod schedule;
 pub mod turn;
@@ -140,9 +143,8 @@ fn judge_push(
     let counts = |file: &&String| {
         (push.paths.is_empty() || fits(&push.paths, file)) && !fits(&push.ignore_paths, file)
     };
-    let filters = !push.paths.is_empty() || !push.ignore_paths.is_empty();
     // Of an empty list nobody knows whether nothing was changed or nothing was told.
-    let known = files.filter(|files| filters && !files.is_empty());
+    let known = files.filter(|files| push.looks_at_files() && !files.is_empty());
     if known.is_some_and(|files| !files.iter().any(|file| counts(&file))) {
         return Some(Err("it changes none of the files of the trigger".to_owned()));
     }

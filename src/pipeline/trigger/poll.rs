@@ -84,7 +84,12 @@ pub fn event_of(git_ref: &str, sha: &str) -> Option<Event> {
 /// What a ref that was found is, with what the provider says of it; as long as it `may_be_told`, at its best.
 pub fn event_of_found(found: &PendingRef, may_be_told: bool) -> Option<Event> {
     let mut event = event_of(&found.git_ref, &found.sha)?;
-    if let What::PullRequest { pull_request, .. } = &mut event.what {
+    if let What::PullRequest {
+        pull_request,
+        draft,
+    } = &mut event.what
+    {
+        *draft = found.is_draft();
         match &found.pull_request {
             Some(told) => pull_request.clone_from(told),
             None => pull_request.fork = !may_be_told,
@@ -93,11 +98,14 @@ pub fn event_of_found(found: &PendingRef, may_be_told: bool) -> Option<Event> {
     Some(event)
 }
 
-/// Number of the pull request that the provider has to be asked about, before it is known what a ref that was found is.
+/// Number of the pull request that the provider has to be asked about, before it is known what a ref that was found is: one that
+/// it was not asked about, or that was a draft when it was.
 pub fn to_be_told(found: &PendingRef) -> Option<u64> {
     let event = event_of(&found.git_ref, &found.sha)?;
     match event.what {
-        What::PullRequest { pull_request, .. } if found.pull_request.is_none() => {
+        What::PullRequest { pull_request, .. }
+            if found.pull_request.is_none() || found.is_draft() =>
+        {
             Some(pull_request.number)
         }
         What::PullRequest { .. }
@@ -170,12 +178,14 @@ pub fn take_in(
             let is_seen = status.seen.contains(&mark(git_ref, sha));
             let is_known = |known: &PendingRef| known.git_ref == git_ref && known.sha == sha;
             let is_known = status.pending.iter().any(is_known);
-            if !is_seen && !is_known && status.pending.len() < PENDING {
+            if !is_seen && !is_known && has_room(&mut status.pending) {
                 status.pending.push(PendingRef {
                     git_ref: git_ref.to_owned(),
                     sha: sha.to_owned(),
                     at: Time(now),
                     pull_request: None,
+                    draft: None,
+                    looked_into: None,
                 });
             }
         }
@@ -188,6 +198,16 @@ pub fn take_in(
     }
     forget(&mut status.seen, &marks);
     Ok(())
+}
+
+/// Whether there is room for one more. Drafts may wait for weeks, and give way; they are found again.
+fn has_room(pending: &mut Vec<PendingRef>) -> bool {
+    if pending.len() >= PENDING
+        && let Some(draft) = pending.iter().position(PendingRef::is_draft)
+    {
+        pending.remove(draft);
+    }
+    pending.len() < PENDING
 }
 
 /// Adds a mark, unless it is there.

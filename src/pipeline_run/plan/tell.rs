@@ -1,6 +1,5 @@
 //! Keeps the provider of the repository up to date about a run, also once that is over. No I/O.
 
-use super::super::observed::Snapshot;
 use super::super::tell;
 use super::{Draft, LOOK_AGAIN};
 use crate::model::action::Action;
@@ -13,7 +12,7 @@ impl Draft<'_> {
     /// Puts what is to be told on record, and sends what is due, when there is nothing more urgent: a slow provider holds up
     /// nobody.
     pub(super) fn tell(&mut self) {
-        let Snapshot::Taken(spec) = &self.seen.snapshot else {
+        let Some(spec) = tell::spec_of(self.seen, &self.next) else {
             return;
         };
         if self.seen.is_deleted || !tell::tells(self.seen, spec) {

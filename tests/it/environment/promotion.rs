@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use slipway::environment::api::EnvironmentStatus;
 use slipway::pipeline_run::api::{Latency, ReportSummary};
 use slipway::runner::report::StageReport;
 
@@ -15,6 +16,7 @@ use super::shop::{Shop, status_of, steps};
 use crate::cluster::{kubeconfig_path, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::plugin::{plugin, text, told};
+use crate::supply::Server;
 
 /// An application that answers badly so many times, and its address.
 pub(super) async fn site(bad: u32) -> (String, Arc<AtomicU32>) {
@@ -188,6 +190,40 @@ async fn a_release_that_makes_a_load_test_slower_than_the_last_good_one_is_taken
             message.contains("p95 is 150.0 ms and was 100.0 ms, accepted: 10 % slower"),
             "{message}"
         );
+    })
+    .await;
+}
+
+/// A real registry: what staging has is what its tag names.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver and docker-registry; run make test"]
+async fn what_an_environment_has_is_tagged_in_its_registry() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let registry = Server::debian().await;
+        let rule =
+            json!({"imageTag": {"name": "staging", "insecureRegistry": true}, "smokeTests": []});
+        shop.environment("staging", &rule).await;
+        shop.never_fails("staging-api").await;
+        let args = ["--no-leader-election", "--metric-hosts", "127.0.0.0/8"];
+        let _operator = Operator::start_with(&shop.namespace, &kubeconfig_path(), &args);
+        for number in 1..=2 {
+            let digest = registry
+                .push_as("main", &format!("build {number}"))
+                .await
+                .digest;
+            let image = json!({"name": "api", "repository": registry.name(), "digest": digest});
+            let previous = (number > 1).then(|| format!("shop-{}", number - 1));
+            let more = json!({"images": [image], "previous": previous});
+            shop.release_of("shop", number, &[], &more).await;
+            let is_there = |status: &EnvironmentStatus| {
+                let mut tagged = status.tagged.iter();
+                tagged.any(|one| one.reference.ends_with(&digest) && one.tag.is_some())
+            };
+            shop.until("staging", "the tag", is_there).await;
+            let named = registry.registry().digest("staging").await.unwrap();
+            assert_eq!(named, Some(digest));
+        }
     })
     .await;
 }

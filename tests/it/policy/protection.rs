@@ -45,6 +45,7 @@ fn changes() -> BTreeMap<&'static str, Value> {
                 "url": "https://pr-{{pr.number}}.preview.example.com",
             }),
         ),
+        ("imageTag", json!({ "name": "staging" })),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (

@@ -4,6 +4,7 @@
 //! in words and never in colours alone. Colours have a contrast of 7 to 1 at least.
 
 use super::section::{Section, sections, title};
+use crate::cli::text::escaped;
 use crate::release::report::Report;
 
 /// What it looks like. Wide tables scroll; on paper there are no borders but lines.
@@ -69,23 +70,6 @@ fn format_row(row: &[String]) -> String {
         }
     });
     format!("<tr>{}</tr>\n", cells.collect::<String>())
-}
-
-/// Text that stays text, also within an attribute.
-fn escaped(text: &str) -> String {
-    let mut made = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => made.push_str("&lt;"),
-            '>' => made.push_str("&gt;"),
-            '&' => made.push_str("&amp;"),
-            '"' => made.push_str("&quot;"),
-            '\'' => made.push_str("&#39;"),
-            _ if character.is_control() => made.push(' '),
-            _ => made.push(character),
-        }
-    }
-    made
 }
 
 #[cfg(test)]

@@ -122,6 +122,8 @@ fn what_polling_finds_waits_for_its_delivery_and_is_the_same_run() {
         sha: sha(digit),
         at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW),
         pull_request: None,
+        draft: None,
+        looked_into: None,
     };
     seen.status.pending = vec![found('b')];
     let early = plan(&seen, NOW);
@@ -276,6 +278,113 @@ fn who_waits_for_approval_keeps_nobody_back() {
     assert_eq!(plan(&seen, NOW).progress.admitted, [own]);
 }
 
+/// The digest that a registry tells of the image of the first trigger, and what follows.
+fn tagged(mut seen: Observed, answer: Result<char, &str>) -> (Observed, Plan<Memory>) {
+    seen.asked.clear();
+    let asking = plan(&seen, NOW);
+    let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
+        panic!("{:?}", asking.actions);
+    };
+    let question = request.tagged.as_ref().unwrap();
+    assert_eq!(
+        (question.repository.as_str(), question.tag.as_str()),
+        ("registry.example:5000/base", "3")
+    );
+    let reply = answer.map(|digit| Reply {
+        status: if digit == '-' { 404 } else { 200 },
+        body: digest(digit).into_bytes(),
+    });
+    let mut outcome = Outcome::default();
+    let reply = reply.map_err(str::to_owned);
+    outcome.replies.insert(key.clone(), reply);
+    seen.status = status(&seen, &asking, &outcome, NOW);
+    seen.asked.insert(key.clone(), NOW);
+    let next = plan(&seen, NOW);
+    (seen, next)
+}
+
+fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+#[test]
+fn a_new_digest_of_an_image_is_one_run_however_often_it_is_seen() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h", "pullSecretRef": {"name": "pull"}});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let (seen, was_there) = tagged(seen, Ok('1'));
+    assert_eq!(made(&was_there).len(), 0);
+    assert_eq!(seen.status.images[0].digest, Some(digest('1')));
+    assert_eq!(
+        was_there.wake,
+        Some(NOW + SignedDuration::from_mins(2)),
+        "the next poll of refs"
+    );
+    let (seen, same) = tagged(seen, Ok('1'));
+    assert_eq!(made(&same).len(), 0);
+
+    let (seen, begun) = tagged(seen, Ok('2'));
+    let [run] = made(&begun)[..] else {
+        panic!("{begun:?}")
+    };
+    let expected = json!("registry.example:5000/base:3@".to_owned() + &digest('2'));
+    assert_eq!(
+        (&run["trigger"]["image"], run.get("sha")),
+        (&expected, None)
+    );
+    assert_eq!(
+        (&run["trigger"]["kind"], &run["ref"]),
+        (&json!("Image"), &json!("refs/heads/main"))
+    );
+    // Killed before it was made, and after.
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+    let seen = settled(seen, &begun);
+    let noted = plan(&seen, NOW);
+    assert_eq!(made(&noted).len(), 0);
+    assert_eq!(noted.progress.images[0].digest, Some(digest('2')));
+    // Back to what was there is news too; and what had its run has had it, even if that is gone.
+    let (seen, back) = tagged(settled(seen, &noted), Ok('1'));
+    assert_eq!(made(&back).len(), 1);
+    let seen = settled(seen, &back);
+    let rest = plan(&seen, NOW);
+    let mut seen = settled(seen, &rest);
+    seen.runs.retain(|run| run.sha.is_some());
+    let (_, again) = tagged(seen, Ok('2'));
+    assert_eq!(
+        (made(&again).len(), &again.progress.images[0].digest),
+        (0, &Some(digest('2')))
+    );
+}
+
+#[test]
+fn a_registry_that_does_not_tell_starts_nothing_and_says_why() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h"});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let (seen, _) = tagged(seen, Ok('1'));
+    let (seen, down) = tagged(seen, Err("registry.example answers 503"));
+    let record = &seen.status.images[0];
+    assert_eq!(
+        (made(&down).len(), record.digest.clone()),
+        (0, Some(digest('1')))
+    );
+    assert_eq!(
+        record.message.as_deref(),
+        Some("registry.example answers 503")
+    );
+    let (seen, _) = tagged(seen, Ok('-'));
+    let said = seen.status.images[0].message.clone();
+    assert!(said.unwrap().contains("no such tag"));
+    let (mut seen, _) = tagged(seen, Ok('1'));
+    assert_eq!(seen.status.images[0].message, None);
+    // Another branch is another rule: what is there starts nothing.
+    let image = seen.spec.triggers[0].image.as_mut().unwrap();
+    image.branch = Some("next".into());
+    let (seen, other) = tagged(seen, Ok('2'));
+    assert_eq!(
+        (made(&other).len(), seen.status.images[0].digest.clone()),
+        (0, Some(digest('2')))
+    );
+}
+
 /// A pull request that polling found in a repository whose provider is known.
 fn polled() -> Observed {
     let mut seen = a_pipeline()
@@ -392,4 +501,171 @@ fn a_pull_request_that_polling_finds_open_is_not_over_any_more() {
         [7, 12],
         "closed since it was found"
     );
+}
+
+#[test]
+fn a_draft_that_polling_finds_waits_until_it_is_ready() {
+    let draft = |state: &str, is_draft: bool| {
+        let mut pull = pull("more", "shop/api", "main");
+        pull["draft"] = is_draft.into();
+        pull["state"] = state.into();
+        pull
+    };
+    let waiting = told(polled(), 200, &draft("open", true));
+    assert_eq!(waiting.status.pending[0].draft, Some(true));
+    let later = NOW + SignedDuration::from_mins(2);
+    let idle = plan(&waiting, NOW);
+    assert_eq!((idle.actions.len(), idle.progress.pending.len()), (0, 1));
+    assert_eq!(idle.wake, Some(later), "with the next poll");
+    let mut due = waiting.clone();
+    due.asked.clear();
+
+    let ready = told(due.clone(), 200, &draft("open", false));
+    let begun = plan(&ready, NOW);
+    assert_eq!(made(&begun).len(), 1);
+    let closed = told(due, 200, &draft("closed", true));
+    assert!(closed.status.pending.is_empty());
+    assert_eq!(closed.status.seen, [mark("refs/pull/12/head", &sha('b'))]);
+
+    let mut drafts = waiting;
+    let rule = json!([{"name": "pr", "pullRequest": {"drafts": true}}]);
+    drafts.spec.triggers = serde_json::from_value(rule).unwrap();
+    assert_eq!(made(&plan(&drafts, NOW)).len(), 1);
+}
+
+/// The branch is at another commit than that of its last run, and files matter.
+fn moved(triggers: &Value) -> Observed {
+    let mut seen = with(&json!({"triggers": triggers})).at('b', 0);
+    seen.status.looked_into = None;
+    seen.status.last_polled_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW));
+    seen
+}
+
+/// Answers the question what a commit says and changes.
+fn looked(mut seen: Observed, from: Option<&str>, answer: Result<Value, &str>) -> Observed {
+    let asking = plan(&seen, NOW);
+    let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
+        panic!("{:?}", asking.actions);
+    };
+    let question = request.changed.as_ref().unwrap();
+    assert_eq!(
+        (question.from.as_deref(), question.to.clone()),
+        (from, sha('b'))
+    );
+    let reply = answer.map(|told| Reply {
+        status: 200,
+        body: json!({"Told": told}).to_string().into_bytes(),
+    });
+    let mut outcome = Outcome::default();
+    let reply = reply.map_err(str::to_owned);
+    outcome.replies.insert(key.clone(), reply);
+    seen.status = status(&seen, &asking, &outcome, NOW);
+    seen.asked.insert(key.clone(), NOW);
+    seen
+}
+
+#[test]
+fn what_polling_finds_is_left_out_for_its_message_or_its_files() {
+    let api = json!([{"name": "api", "push": {"paths": ["api/**"]}}]);
+    let all = json!([{"name": "all", "push": {}}]);
+    let before = sha('a');
+    let since = Some(before.as_str());
+    for (triggers, since, message, files, expected) in [
+        (&api, since, "More", json!(["api/main.rs", "README.md"]), 1),
+        (&api, since, "More", json!(["README.md"]), 0),
+        (&api, since, "More [skip ci]", json!(["api/main.rs"]), 0),
+        // More than can be told, or the same files once more.
+        (&api, since, "More", Value::Null, 1),
+        (&api, since, "More", json!([]), 1),
+        (&all, None, "More", Value::Null, 1),
+        (&all, None, "More [ci skip]", Value::Null, 0),
+    ] {
+        let answer = json!({"message": message, "files": files});
+        let seen = looked(moved(triggers), since, Ok(answer));
+        let next = plan(&seen, NOW);
+        assert_eq!(made(&next).len(), expected, "{message} {files}");
+        let is_noted = next.progress.seen == [mark("refs/heads/main", &sha('b'))];
+        assert_eq!(is_noted, expected == 0, "{message} {files}");
+        assert_eq!(next.why.message.contains("left out"), is_noted);
+    }
+}
+
+#[test]
+fn without_anything_that_could_leave_it_out_nobody_looks() {
+    let mut seen = moved(&json!([{"name": "all", "push": {}}]));
+    seen.spec.skip_commands = Some(Vec::new());
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+    let mut first = moved(&json!([{"name": "api", "push": {"paths": ["api/**"]}}]));
+    first.runs.clear();
+    assert_eq!(made(&plan(&first, NOW)).len(), 1, "the first one");
+}
+
+#[test]
+fn who_cannot_tell_is_asked_again_and_then_the_commit_is_run() {
+    let triggers = json!([{"name": "api", "push": {"paths": ["api/**"]}}]);
+    let since = sha('a');
+    let down = looked(
+        moved(&triggers),
+        Some(&since),
+        Err("no answer from git.example"),
+    );
+    let waiting = plan(&down, NOW);
+    let soon = NOW + SignedDuration::from_secs(10);
+    assert_eq!((made(&waiting).len(), waiting.wake), (0, Some(soon)));
+    assert!(
+        plan(&down, soon)
+            .actions
+            .iter()
+            .any(|action| action.verb() == "fetch")
+    );
+    assert_eq!(
+        made(&plan(&down, NOW + SignedDuration::from_mins(2))).len(),
+        1
+    );
+
+    // A server that does not hand out single objects will not do so in a moment either.
+    let mut seen = moved(&triggers);
+    let asking = plan(&seen, NOW);
+    let [Action::Fetch { key, .. }] = asking.actions.as_slice() else {
+        panic!("{:?}", asking.actions);
+    };
+    let error = json!({"Error": {"kind": "Protocol", "message": "no"}});
+    let body = error.to_string().into_bytes();
+    let mut outcome = Outcome::default();
+    outcome
+        .replies
+        .insert(key.clone(), Ok(Reply { status: 200, body }));
+    seen.status = status(&seen, &asking, &outcome, NOW);
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+}
+
+#[test]
+fn other_branches_and_tags_are_looked_into_one_after_the_other() {
+    let mut seen = with(&json!({"triggers": [
+        {"name": "all", "push": {"branches": ["**"], "paths": ["api/**"]}}, {"name": "tag", "tag": {}},
+    ]}));
+    let found = |git_ref: &str| json!({"ref": git_ref, "sha": sha('b'), "at": NOW});
+    let pending = json!([found("refs/heads/next"), found("refs/tags/v1")]);
+    seen.status.pending = serde_json::from_value(pending).unwrap();
+    let noted = |seen: &Observed| {
+        let left = seen.status.pending.iter();
+        let left = left.filter(|found| found.looked_into != Some(true));
+        (left.count(), seen.status.seen.clone())
+    };
+    // Of a new branch nobody knows what it changes.
+    let seen = looked(seen, None, Ok(json!({"message": "x", "files": null})));
+    assert_eq!(noted(&seen), (1, Vec::new()));
+    let next = plan(&seen, NOW);
+    assert_eq!(made(&next).len(), 1);
+    let seen = settled(seen, &next);
+    let seen = looked(
+        seen,
+        None,
+        Ok(json!({"message": "[skip ci]", "files": null})),
+    );
+    assert_eq!(
+        noted(&seen).1.last(),
+        Some(&mark("refs/tags/v1", &sha('b')))
+    );
+    assert_eq!(made(&plan(&seen, NOW)).len(), 0);
 }

@@ -3,8 +3,11 @@
 use super::*;
 use crate::git::object::ObjectType;
 use crate::git::object::tests::{answer as object_answer, id_of, line};
+use crate::outbox::api::OutboxState;
 use crate::pipeline::definition::PATH;
 use crate::pipeline_run::api::DefinitionStep;
+use crate::provider::api::ProviderType;
+use crate::provider::testing::provider;
 
 const TEXT: &str = "stages:\n- {name: lint, type: Lint, image: 'ruff:1', run: ruff check}\n";
 
@@ -59,6 +62,9 @@ fn settled(
 ) -> (Observed, Plan<PipelineRunStatus>, usize) {
     for asked in 0..9 {
         let plan = plan(&seen, NOW);
+        if plan.progress.phase.is_some_and(RunPhase::is_finished) {
+            return (seen, plan, asked);
+        }
         let mut outcome = Outcome::default();
         for action in &plan.actions {
             if let Action::Fetch { key, request } = action {
@@ -123,6 +129,41 @@ fn the_snapshot_is_of_the_pipeline_and_of_what_the_commit_adds() {
         (known.text, known.object, known.step),
         (None, None, Some(DefinitionStep::Read))
     );
+}
+
+#[test]
+fn a_mistake_is_told_to_the_provider_of_the_repository() {
+    let repository =
+        Repository::with("stages:\n- {name: out, type: Publish, image: 'a:1', run: x}\n");
+    let mut seen = with_definition(Some(&repository.head), &json!({}));
+    let git = &mut seen.pipeline.as_mut().unwrap().spec.source.git;
+    git.provider = serde_json::from_value(provider(ProviderType::Gitea)).unwrap();
+    let (mut seen, failed, _) = settled(seen, &repository);
+    let message = |plan: &Plan<PipelineRunStatus>| {
+        plan.actions.iter().find_map(|action| match action {
+            Action::Fetch { key, request } if key == "status" => Some(request.clone()),
+            _ => None,
+        })
+    };
+    let request = message(&failed).unwrap();
+    assert!(request.url.ends_with(&repository.head), "{}", request.url);
+    let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+    assert_eq!(body["context"], "slipway/api");
+    assert_eq!(body["state"], "failure");
+    let said = body["description"].as_str().unwrap();
+    assert!(said.contains("line 2, column 3"), "{said}");
+    // Killed before it was sent, and after.
+    seen.status = failed.progress.clone();
+    let again = plan_of(&seen);
+    assert_eq!(message(&again), Some(request));
+    let body = b"{}".to_vec();
+    let mut outcome = Outcome::default();
+    outcome
+        .replies
+        .insert("status".into(), Ok(Reply { status: 201, body }));
+    seen.status = status(&seen, &again, &outcome, NOW);
+    assert_eq!(seen.status.outbox[0].state, OutboxState::Sent);
+    assert_eq!(message(&plan_of(&seen)), None);
 }
 
 #[test]
