@@ -10,6 +10,7 @@ use super::access::Access;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
+use super::place::{Mirroring, Place};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
 
@@ -50,6 +51,13 @@ pub enum Action {
         /// The pod.
         target: Target,
     },
+    /// Something that is done to the mirror of an Environment in another cluster.
+    Mirror {
+        /// Where.
+        place: Place,
+        /// What.
+        what: Mirroring,
+    },
     /// One HTTP exchange, whose reply is folded into the status.
     Fetch {
         /// What the reply belongs to; the same key is never answered twice.
@@ -85,6 +93,7 @@ impl Action {
             Self::Status { .. } => "status",
             Self::Delete { .. } => "delete",
             Self::Evict { .. } => "evict",
+            Self::Mirror { .. } => "mirror",
             Self::Fetch { .. } => "fetch",
         }
     }
