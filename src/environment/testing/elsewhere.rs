@@ -48,8 +48,10 @@ impl World {
     }
 
     fn state_of(&self, name: &str) -> State {
+        if self.elsewhere.is_unknown {
+            return State::Unknown;
+        }
         match self.elsewhere.trouble {
-            _ if self.elsewhere.is_unknown => State::Unknown,
             Some(trouble) => State::Away(trouble, "nobody answers".to_owned()),
             None => State::Known(self.elsewhere.live.get(name).cloned().map(Box::new)),
         }

@@ -42,6 +42,12 @@ impl ControlPlane {
         if settings.kubeconfig.is_some() {
             return Self::attach(name, &settings).await;
         }
+        Self::start_own(name).await
+    }
+
+    /// The same, always one of its own: for tests that take a second cluster.
+    pub async fn start_own(name: &str) -> Result<Self> {
+        let settings = Settings::from_env();
         let mut site = Site::ephemeral(&settings.root, &unique(name))?;
         components::up(&mut site, Ipv4Addr::LOCALHOST, Progress::Quiet).await?;
         Self::of(site).await

@@ -60,7 +60,6 @@ fn a_release_is_promoted_into_another_cluster_by_a_mirror_that_nothing_else_come
 fn a_release_that_fails_there_is_gone_back_from() {
     let mut world = running(1);
     world.release(2, Nature::Good);
-    world.set_nature(2, Nature::Good);
     world.settle();
     world.release(3, Nature::Breaks);
     world.edit("staging", &json!({"rollouts": null, "smokeTests": null}));
