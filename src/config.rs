@@ -137,6 +137,9 @@ pub struct Config {
     /// rights to get Secrets and to patch Environments, for their finalizer.
     #[arg(long, env = "SLIPWAY_CLUSTERS", global = true)]
     pub clusters: bool,
+    /// Act for tenants as ServiceAccounts of theirs only: in other clusters, where Environments have to name one.
+    #[arg(long, env = "SLIPWAY_TENANCY", global = true)]
+    pub tenancy: bool,
     /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine
     /// and its link, and of metadata services, are out of reach unless an address or a network names them.
     #[arg(

@@ -61,6 +61,8 @@ pub struct Cluster {
     previews: Option<Arc<[String]>>,
     frozen: Option<Frozen>,
     reaches_clusters: bool,
+    /// Whether it is for tenants: then nothing is done in another cluster but as a ServiceAccount.
+    has_tenants: bool,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What was read by `refresh_once`: kind, namespace, selector.
@@ -132,6 +134,7 @@ impl Cluster {
             previews: None,
             frozen: None,
             reaches_clusters: false,
+            has_tenants: false,
             served: Arc::default(),
             refreshed: Arc::default(),
             caches: Caches::default(),
@@ -219,6 +222,15 @@ impl Cluster {
     pub fn with_clusters(self, reaches_clusters: bool) -> Self {
         Self {
             reaches_clusters,
+            ..self
+        }
+    }
+
+    /// The same handle, of an operator that acts for tenants as ServiceAccounts of theirs only, or of one that does not.
+    #[must_use]
+    pub fn with_tenants(self, has_tenants: bool) -> Self {
+        Self {
+            has_tenants,
             ..self
         }
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::alert::Delivered;
 use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
-use super::{mirror, preview};
 use super::slo::Answers;
+use super::{mirror, preview};
 use crate::check::{Ending, Outcome};
 pub use crate::decision::act::{Act, Moment};
 use crate::dora::record::Line;

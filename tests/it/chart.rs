@@ -280,8 +280,12 @@ async fn switches_switch() {
     assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
 
     assert!(!arguments(&standard).contains("--clusters"));
-    let reaching = with(json!({ "clusters": { "enabled": true } })).await;
+    let of_tenants = json!({ "clusters": { "enabled": true }, "tenancy": { "enabled": true } });
+    let reaching = with(of_tenants).await;
     assert!(reads_secrets(&reaching) && arguments(&reaching).contains("--clusters"));
+    assert!(
+        arguments(&reaching).contains("--tenancy") && !arguments(&standard).contains("--tenancy")
+    );
     let may_patch = |manifests: &[Value]| {
         let rules = rules(manifests);
         let mut rules = rules.iter().filter(|(role, ..)| role == "slipway");

@@ -139,6 +139,11 @@ impl Cluster {
             let text = "this operator reaches no other clusters; set clusters.enabled: true in the values of its chart";
             return Ok(Err((Trouble::ClustersOff, text.to_owned())));
         }
+        if self.has_tenants && place.account.is_none() {
+            let text = "this operator acts for tenants as ServiceAccounts of theirs only (tenancy.enabled in the values of its chart); \
+                        name one in spec.cluster.serviceAccountName";
+            return Ok(Err((Trouble::NoServiceAccount, text.to_owned())));
+        }
         let text = match self.kubeconfig(place).await? {
             Ok(text) => text,
             Err(problem) => return Ok(Err((Trouble::NoKubeconfig, problem))),

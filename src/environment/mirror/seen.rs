@@ -63,6 +63,8 @@ pub enum Trouble {
     InvalidKubeconfig,
     /// The operator's settings do not let it go there.
     NotAllowed,
+    /// The operator acts for tenants as ServiceAccounts only, and none is named.
+    NoServiceAccount,
     /// Nobody answers, or nothing that makes sense.
     Unreachable,
     /// The API server does not know who asks.
@@ -81,6 +83,7 @@ impl Trouble {
             Self::NoKubeconfig => "NoKubeconfig",
             Self::InvalidKubeconfig => "InvalidKubeconfig",
             Self::NotAllowed => "NotAllowed",
+            Self::NoServiceAccount => "NoServiceAccount",
             Self::Unreachable => "Unreachable",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
@@ -91,9 +94,11 @@ impl Trouble {
     /// Whether it takes an edit in this cluster: of the Secret, or of the operator's settings. The rest may go away by itself.
     pub const fn takes_edit(self) -> bool {
         match self {
-            Self::ClustersOff | Self::NoKubeconfig | Self::InvalidKubeconfig | Self::NotAllowed => {
-                true
-            }
+            Self::ClustersOff
+            | Self::NoKubeconfig
+            | Self::InvalidKubeconfig
+            | Self::NotAllowed
+            | Self::NoServiceAccount => true,
             Self::Unreachable | Self::Unauthorized | Self::Forbidden | Self::NotInstalled => false,
         }
     }
