@@ -204,10 +204,17 @@ impl Room {
     async fn probe(&self, names: &BTreeSet<String>) -> Result<(), (Trouble, String)> {
         let found = self.egress.resolve(&self.host, self.port).await;
         found.map_err(|error| (Trouble::Unreachable, error.to_string()))?;
-        let namespace = self.place.namespace.as_str();
-        for name in names {
-            let key = Key::new(namespace, name.as_str());
-            let kind = ObjectKind::Environment;
+        let (kind, namespace) = (ObjectKind::Environment, self.place.namespace.as_str());
+        let mirrors = self.there.list(kind, namespace, label::MIRROR_OF).await;
+        let mirrors = mirrors.map_err(|error| trouble(&error))?;
+        let mut missing = names.clone();
+        for mirror in mirrors.iter().filter(|one| names.contains(&one.name_any())) {
+            missing.remove(&mirror.name_any());
+            self.there.remember(kind, mirror);
+        }
+        // What is no mirror may have the name of one.
+        for name in missing {
+            let key = Key::new(namespace, name);
             let found = self.there.peek(kind, &key).await;
             match found.map_err(|error| trouble(&error))? {
                 Some(found) => self.there.remember(kind, &found),
