@@ -6,8 +6,8 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::crd;
 use crate::permission::{
-    METRIC_PERMISSIONS, PERMISSIONS, PREVIEW_PERMISSIONS, Permission, RECEIVER_PERMISSIONS,
-    SECRET_PERMISSIONS,
+    CLUSTER_PERMISSIONS, METRIC_PERMISSIONS, PERMISSIONS, PREVIEW_PERMISSIONS, Permission,
+    RECEIVER_PERMISSIONS, SECRET_PERMISSIONS,
 };
 
 /// Every generated file: path from the root of the repository, and content.
@@ -23,6 +23,7 @@ pub fn files() -> Result<Vec<(String, String)>, crd::Error> {
         ("rules-metric-secrets", metric_rules()),
         ("rules-receiver", receiver_rules()),
         ("rules-previews", preview_rules()),
+        ("rules-clusters", cluster_rules()),
     ] {
         let yaml = serde_saphyr::to_string(&rules);
         let yaml = yaml.map_err(|source| crd::Error::Yaml {
@@ -58,6 +59,11 @@ pub fn receiver_rules() -> Vec<PolicyRule> {
 /// The rules that previews take on top, where people want them: in all namespaces.
 pub fn preview_rules() -> Vec<PolicyRule> {
     PREVIEW_PERMISSIONS.iter().map(permitted).collect()
+}
+
+/// The rules that Environments in other clusters take on top, where people want them.
+pub fn cluster_rules() -> Vec<PolicyRule> {
+    CLUSTER_PERMISSIONS.iter().map(permitted).collect()
 }
 
 fn permitted((kind, subresource, verbs): &Permission) -> PolicyRule {
@@ -105,6 +111,7 @@ mod tests {
             .chain(metric_rules())
             .chain(receiver_rules())
             .chain(preview_rules())
+            .chain(cluster_rules())
         {
             let words = [
                 rule.api_groups.unwrap(),

@@ -133,6 +133,13 @@ pub struct Config {
     /// have to be watched.
     #[arg(long, env = "SLIPWAY_PREVIEWS", global = true)]
     pub previews: bool,
+    /// Reach the other clusters that Environments name with kubeconfigs in Secrets that carry the label slipway.dev/use; takes the
+    /// rights to get Secrets and to patch Environments, for their finalizer.
+    #[arg(long, env = "SLIPWAY_CLUSTERS", global = true)]
+    pub clusters: bool,
+    /// Act for tenants as ServiceAccounts of theirs only: in other clusters, where Environments have to name one.
+    #[arg(long, env = "SLIPWAY_TENANCY", global = true)]
+    pub tenancy: bool,
     /// Where metrics may come from, separated by commas: names, *.names, addresses and networks. Addresses of this machine
     /// and its link, and of metadata services, are out of reach unless an address or a network names them.
     #[arg(
@@ -194,9 +201,13 @@ impl Config {
     pub fn rights(&self) -> Extra {
         Extra {
             copies_secrets: self.secret_snapshots,
-            reads_secrets: self.metric_secrets || self.stage_secrets || self.alert_listen.is_some(),
+            reads_secrets: self.metric_secrets
+                || self.stage_secrets
+                || self.clusters
+                || self.alert_listen.is_some(),
             takes_logs: self.stage_listen.is_some(),
             makes_previews: self.previews,
+            reaches_clusters: self.clusters,
         }
     }
 

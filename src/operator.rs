@@ -111,6 +111,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_stage_secrets(config.stage_secrets)
         .with_previews(config.previews.then(|| config.namespaces()))
         .with_freeze(config.frozen())
+        .with_clusters(config.clusters)
+        .with_tenants(config.tenancy)
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
@@ -237,6 +239,8 @@ impl Process {
     /// Starts the watches and waits for their first lists. Standbys do so too: their caches are warm.
     async fn watch(&self) -> Result<(), OperatorError> {
         let namespaces = self.config.namespaces();
+        let remotes = &self.cluster.remotes;
+        remotes.live(self.stop.clone(), self.tasks.clone());
         self.cluster.caches.watch(Watches {
             client: self.cluster.client().clone(),
             namespaces: namespaces.clone(),

@@ -105,7 +105,7 @@ pub const SECRET_PERMISSIONS: &[Permission] = &[(
 
 /// What metrics and Pipelines with Secrets take, and the tokens of Alertmanagers, where people want them
 /// (`--metric-secrets`, `analysis.secrets.enabled` in the chart; `--stage-secrets`, `stages.secrets.enabled`;
-/// `--alert-listen`, `alerts.enabled`).
+/// `--alert-listen`, `alerts.enabled`; `--clusters`, `clusters.enabled`).
 pub const METRIC_PERMISSIONS: &[Permission] = &[(ObjectKind::Secret, "", &["get"])];
 
 /// What it takes to know the pods of stages and those who read their logs (`--stage-listen`, `receiver.enabled` in the
@@ -126,6 +126,10 @@ pub const PREVIEW_PERMISSIONS: &[Permission] = &[
     (ObjectKind::Rollout, "", &["create"]),
 ];
 
+/// What Environments in other clusters take in this one, beside Secrets that are read, where people want them (`--clusters`,
+/// `clusters.enabled` in the chart): a finalizer, so that no mirror is left behind.
+pub const CLUSTER_PERMISSIONS: &[Permission] = &[(ObjectKind::Environment, "", &["patch"])];
+
 /// What an operator does beyond what every operator does.
 #[expect(
     clippy::struct_excessive_bools,
@@ -135,12 +139,14 @@ pub const PREVIEW_PERMISSIONS: &[Permission] = &[
 pub struct Extra {
     /// It copies Secrets.
     pub copies_secrets: bool,
-    /// It reads Secrets for metrics, or the tokens of Alertmanagers.
+    /// It reads Secrets: for metrics or other clusters, or the tokens of Alertmanagers.
     pub reads_secrets: bool,
     /// It takes logs and claims from the pods of stages.
     pub takes_logs: bool,
     /// It makes previews of pull requests.
     pub makes_previews: bool,
+    /// It reaches other clusters.
+    pub reaches_clusters: bool,
 }
 
 impl Extra {
@@ -150,6 +156,7 @@ impl Extra {
         reads_secrets: true,
         takes_logs: true,
         makes_previews: true,
+        reaches_clusters: true,
     };
 }
 
@@ -167,10 +174,14 @@ pub fn needed(extra: Extra) -> impl Iterator<Item = &'static Permission> {
     let previews = PREVIEW_PERMISSIONS
         .iter()
         .filter(move |_| extra.makes_previews);
+    let clusters = CLUSTER_PERMISSIONS
+        .iter()
+        .filter(move |_| extra.reaches_clusters);
     let always = PERMISSIONS.iter();
     always
         .chain(copies)
         .chain(reads)
         .chain(reviews)
         .chain(previews)
+        .chain(clusters)
 }

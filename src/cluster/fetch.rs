@@ -25,6 +25,7 @@ use crate::model::action::{Reply, Request};
 use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
 use kept::Turns;
+pub(super) use secret::value_of;
 use secret::{Filled, Secrets};
 
 /// Largest reply that is read: a page of a metrics API or the refs of a repository, with room to spare.
@@ -63,6 +64,11 @@ impl Http {
             egress,
             turns: Turns::default(),
         }
+    }
+
+    /// Where requests may go that people make the operator send.
+    pub(super) fn egress(&self) -> &Arc<Egress> {
+        &self.egress
     }
 
     /// Sends a request and reads the reply up to the limit. The error is a sentence for people.

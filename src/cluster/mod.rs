@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod event;
 pub mod fetch;
 pub mod preflight;
+pub mod remote;
 pub mod review;
 pub mod sweep;
 pub mod watch;
@@ -34,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use asked::Asked;
 use caches::Caches;
 use deliveries::Deliveries;
+use remote::Remotes;
 
 /// How long it is believed that the cluster has a kind.
 const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -58,6 +60,9 @@ pub struct Cluster {
     /// Namespaces that previews may have, `""` for all; nothing where there are none to be.
     previews: Option<Arc<[String]>>,
     frozen: Option<Frozen>,
+    reaches_clusters: bool,
+    /// Whether it is for tenants: then nothing is done in another cluster but as a ServiceAccount.
+    has_tenants: bool,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What was read by `refresh_once`: kind, namespace, selector.
@@ -70,6 +75,8 @@ pub struct Cluster {
     pub deliveries: Deliveries<Delivered>,
     /// What git providers have told, until it is on record.
     pub told: Deliveries<Event>,
+    /// Other clusters that Environments are in.
+    pub remotes: Remotes,
 }
 
 /// Where stage pods send what they say.
@@ -126,12 +133,15 @@ impl Cluster {
             reads_stage_secrets: false,
             previews: None,
             frozen: None,
+            reaches_clusters: false,
+            has_tenants: false,
             served: Arc::default(),
             refreshed: Arc::default(),
             caches: Caches::default(),
             asked: Asked::default(),
             deliveries: Deliveries::default(),
             told: Deliveries::default(),
+            remotes: Remotes::default(),
         }
     }
 
@@ -205,6 +215,29 @@ impl Cluster {
         watched
             .into_iter()
             .any(|watched| watched.is_empty() || watched == namespace)
+    }
+
+    /// The same handle, of an operator that reaches other clusters, or of one that does not.
+    #[must_use]
+    pub fn with_clusters(self, reaches_clusters: bool) -> Self {
+        Self {
+            reaches_clusters,
+            ..self
+        }
+    }
+
+    /// The same handle, of an operator that acts for tenants as ServiceAccounts of theirs only, or of one that does not.
+    #[must_use]
+    pub fn with_tenants(self, has_tenants: bool) -> Self {
+        Self {
+            has_tenants,
+            ..self
+        }
+    }
+
+    /// Whether other clusters are reached.
+    pub fn reaches_clusters(&self) -> bool {
+        self.reaches_clusters
     }
 
     /// The same handle, of an operator that promotes nothing, or of one that does.

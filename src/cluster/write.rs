@@ -19,6 +19,7 @@ use crate::model::key::Key;
 use crate::model::label::{self, SLIPWAY};
 use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
+use crate::model::place::Place;
 
 /// Cause of a refused eviction.
 const DISRUPTION_BUDGET: &str = "DisruptionBudget";
@@ -44,6 +45,12 @@ pub enum WriteError {
         kind: ObjectKind,
         /// Which.
         key: Key,
+    },
+    /// Another cluster did not answer.
+    #[error("no answer from {place}")]
+    Away {
+        /// Where.
+        place: Box<Place>,
     },
     /// The API server refused, or did not answer.
     #[error("failed to {verb} {} {key}", kind.kind())]
@@ -99,7 +106,9 @@ impl Classify for WriteError {
     fn class(&self) -> Class {
         // A foreign object is not watched: that it is gone is found out by trying.
         match self {
-            Self::Foreign { .. } | Self::Conflict { .. } | Self::Api { .. } => Class::Transient,
+            Self::Foreign { .. } | Self::Conflict { .. } | Self::Away { .. } | Self::Api { .. } => {
+                Class::Transient
+            }
         }
     }
 
@@ -107,6 +116,7 @@ impl Classify for WriteError {
         match self {
             Self::Conflict { .. } => "Conflict",
             Self::Foreign { .. } => "ForeignObject",
+            Self::Away { .. } => "ClusterAway",
             Self::Api { .. } => "ApiError",
         }
     }
@@ -202,11 +212,25 @@ impl Cluster {
 
     /// Server-side apply of an object that is ours.
     pub async fn apply(&self, manifest: &Manifest) -> Result<(), WriteError> {
-        let Manifest { kind, key, body } = manifest;
         let params = PatchParams::apply(SLIPWAY).force();
+        self.apply_with(manifest, &params).await
+    }
+
+    /// The same of one that is not there yet: what somebody else has made meanwhile is a conflict.
+    pub async fn apply_first(&self, manifest: &Manifest) -> Result<(), WriteError> {
+        self.apply_with(manifest, &PatchParams::apply(SLIPWAY))
+            .await
+    }
+
+    async fn apply_with(
+        &self,
+        manifest: &Manifest,
+        params: &PatchParams,
+    ) -> Result<(), WriteError> {
+        let Manifest { kind, key, body } = manifest;
         let applied = self
             .api(*kind, key)
-            .patch(&key.name, &params, &Patch::Apply(body))
+            .patch(&key.name, params, &Patch::Apply(body))
             .await;
         let applied = applied.map_err(|error| WriteError::of("apply", *kind, key, error))?;
         self.remember(*kind, &applied);

@@ -81,6 +81,11 @@ pub trait Kind: Send + Sync + 'static {
     /// record before it counts as given.
     const ANSWERS_WITH_NEXT_PLAN: bool = false;
 
+    /// Whether an object is to carry the finalizer, or none of ours; nothing where whatever it carries stays.
+    fn wants_finalizer(_object: &Self::Object, _cluster: &Cluster) -> Option<bool> {
+        Self::HAS_FINALIZER.then_some(true)
+    }
+
     /// The cache of this kind.
     fn cache(cluster: &Cluster) -> &Cache<Self::Object>;
 

@@ -72,16 +72,8 @@ impl<K: Kind> Worker<K> {
         answered: Option<Value>,
     ) -> Result<Pass, ReconcileError> {
         let target = Target::of(K::KIND, object.as_ref());
-        let has_finalizer = object
-            .finalizers()
-            .iter()
-            .any(|name| name == label::FINALIZER);
-        if K::HAS_FINALIZER && !has_finalizer {
-            if object.meta().deletion_timestamp.is_some() {
-                return Ok(Pass::Rest(Next::Gone));
-            }
-            self.set_finalizer(&object, &target, true).await?;
-            return Ok(Pass::Again);
+        if let Some(pass) = self.settle_finalizer(&object, &target).await? {
+            return Ok(pass);
         }
         let on_record = status_of(object.as_ref());
         if let Some(Ok(status)) = answered.map(serde_json::from_value) {
@@ -111,7 +103,9 @@ impl<K: Kind> Worker<K> {
             Unwritten::Nothing => None,
         };
         if plan.finished {
-            self.set_finalizer(&object, &record.target, false).await?;
+            if has_finalizer(object.as_ref()) {
+                self.set_finalizer(&object, &record.target, false).await?;
+            }
             return Ok(Pass::Rest(Next::Gone));
         }
         if !plan.actions.is_empty() {
@@ -225,6 +219,26 @@ impl<K: Kind> Worker<K> {
         Ok(true)
     }
 
+    /// Sees to it that the object carries the finalizer where it is to. What comes next, where that took a write.
+    async fn settle_finalizer(
+        &self,
+        object: &Arc<K::Object>,
+        target: &Target,
+    ) -> Result<Option<Pass>, ReconcileError> {
+        let has_finalizer = has_finalizer(object.as_ref());
+        match K::wants_finalizer(object, &self.cluster) {
+            Some(true) if !has_finalizer => {
+                if object.meta().deletion_timestamp.is_some() {
+                    return Ok(Some(Pass::Rest(Next::Gone)));
+                }
+                self.set_finalizer(object, target, true).await?;
+            }
+            Some(false) if has_finalizer => self.set_finalizer(object, target, false).await?,
+            Some(_) | None => return Ok(None),
+        }
+        Ok(Some(Pass::Again))
+    }
+
     async fn set_finalizer(
         &self,
         object: &K::Object,
@@ -260,6 +274,7 @@ impl<K: Kind> Worker<K> {
                 }
                 Action::Delete { target, orphan } => self.cluster.delete(target, *orphan).await,
                 Action::Evict { target } => self.cluster.evict(target, &mut outcome).await,
+                Action::Mirror { place, what } => self.cluster.mirror(place, what).await,
                 Action::Fetch { key: question, .. } => {
                     if !asked.contains(question) {
                         let next = questions_first(actions.get(index..).unwrap_or_default());
@@ -321,6 +336,11 @@ impl<K: Kind> Worker<K> {
         };
         self.exchanges.ask(&self.queue, key, requests, send).await
     }
+}
+
+fn has_finalizer<T: ResourceExt>(object: &T) -> bool {
+    let mut names = object.finalizers().iter();
+    names.any(|name| name == label::FINALIZER)
 }
 
 /// The questions that come next, up to another action.

@@ -14,6 +14,7 @@ use crate::notification::api::{self as notification, Notification};
 use crate::schema::{self, closed_set};
 
 mod check;
+mod cluster;
 mod incident;
 mod migration;
 mod preview;
@@ -26,6 +27,7 @@ mod tag;
 mod validation;
 
 pub use check::*;
+pub use cluster::*;
 pub use incident::*;
 pub use migration::*;
 pub use preview::*;
@@ -83,7 +85,7 @@ pub struct EnvironmentSpec {
     pub tier: Tier,
     /// Where Releases come from, and who starts a promotion.
     pub promotion: PromotionRule,
-    /// The Rollouts, in the same namespace, that run the images; a promotion ends when all of them have.
+    /// The Rollouts, in the same namespace (or that of `cluster`), that run the images; a promotion ends when all of them have.
     /// At most 32. A Rollout that is not listed here does not follow the Environment. Default: none.
     /// Example: `[{name: api}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -127,6 +129,11 @@ pub struct EnvironmentSpec {
     /// A tag that the images of what it has get in their registry. Default: none. Example: `{name: production}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_tag: Option<ImageTag>,
+    /// The cluster that its Rollouts are in, where that is another one than this: promotions are decided here, the operator there
+    /// runs the Rollouts. Default: this one.
+    /// Example: `{kubeconfigSecretRef: {name: prod-eu, key: kubeconfig}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterTarget>,
     /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
     /// created again under the same name goes on from them; `Delete` removes them.
     /// Default: `Retain` for tier `Production`, else `Delete`.

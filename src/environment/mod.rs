@@ -13,6 +13,7 @@ pub mod alert;
 pub mod api;
 pub mod calendar;
 pub mod migration;
+pub mod mirror;
 pub mod notify;
 pub mod observe;
 pub mod observed;
@@ -28,9 +29,11 @@ pub mod tag;
 #[cfg(test)]
 pub mod testing;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -38,6 +41,7 @@ use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
 use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
+use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::promotion::audit;
@@ -57,6 +61,15 @@ impl Kind for EnvironmentKind {
         &cluster.caches.environments
     }
 
+    /// Only one with a mirror has something to take away before it goes.
+    fn wants_finalizer(object: &api::Environment, cluster: &Cluster) -> Option<bool> {
+        let is_mirror = object.labels().contains_key(label::MIRROR_OF);
+        let status = object.status.as_ref();
+        let has_mirror = status.is_some_and(|status| status.mirror.is_some());
+        (cluster.reaches_clusters() && !is_mirror)
+            .then(|| object.spec.cluster.is_some() || has_mirror)
+    }
+
     async fn refresh(
         object: &Arc<api::Environment>,
         cluster: &Cluster,
@@ -69,6 +82,10 @@ impl Kind for EnvironmentKind {
         cluster: &Cluster,
     ) -> Result<Self::Observed, ReconcileError> {
         let mut seen = observe::observe(object, &cluster.caches);
+        if seen.is_mirror {
+            return Ok(seen);
+        }
+        observe::mirror::mirror(&mut seen, cluster).await?;
         seen.delivered = cluster.deliveries.of(&seen.key);
         seen.frozen = cluster.frozen();
         seen.runner.clone_from(&cluster.images().runner);
@@ -119,6 +136,9 @@ impl Kind for EnvironmentKind {
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
+        if status.is_none() {
+            cluster.remotes.keep_only(key, &BTreeSet::new());
+        }
         let slos = status.and_then(|status| status.get("slos")).cloned();
         let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
         cluster.metrics().slos(key, &slos.unwrap_or_default());

@@ -2,6 +2,7 @@
 //! to be asked for.
 
 pub mod migration;
+pub mod mirror;
 pub mod preview;
 pub mod provider;
 
@@ -20,7 +21,7 @@ use super::observed::{
     Rules, Sets, Source,
 };
 use super::slo::{Answer, Answers};
-use super::{render, set};
+use super::{mirror as mirroring, render, set};
 use crate::check;
 use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
@@ -71,13 +72,14 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         generation: environment.metadata.generation.unwrap_or_default(),
         created_at: created_at(environment.as_ref()),
         is_deleted: environment.metadata.deletion_timestamp.is_some(),
+        is_mirror: environment.labels().contains_key(label::MIRROR_OF),
         status: environment.status.clone().unwrap_or_default(),
         ledger: ledger(caches, &key, &uid),
         taken: all.iter().map(|promotion| promotion.name_any()).collect(),
         releases,
         sets: Sets::default(),
         decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
-        rollouts: bound(caches, &key, &spec),
+        rollouts: bound(&key, &spec, |name| here(caches, &key, &spec, name)),
         checks: checks(caches, &key),
         runner: None,
         answers: Answers::new(),
@@ -85,6 +87,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         rules: None,
         providers: BTreeMap::new(),
         conditions: conditions(caches, &key, &spec),
+        mirror: mirroring::Seen::default(),
         previews: None,
         frozen: None,
         lock: Lock {
@@ -396,13 +399,21 @@ fn decisions<'a>(
     Act::read_all(all.iter().map(AsRef::as_ref))
 }
 
-fn bound(caches: &Caches, of: &Key, spec: &EnvironmentSpec) -> Vec<Bound> {
+/// The Rollout of that name, where those of the Environment are in this cluster.
+fn here(caches: &Caches, of: &Key, spec: &EnvironmentSpec, name: &str) -> Option<Arc<Rollout>> {
+    let key = Key::new(of.namespace.clone(), name);
+    caches.rollouts.get(&key).filter(|_| spec.cluster.is_none())
+}
+
+/// The Rollouts that an Environment lists, as `find` knows them.
+pub(in crate::environment) fn bound(
+    of: &Key,
+    spec: &EnvironmentSpec,
+    find: impl Fn(&str) -> Option<Arc<Rollout>>,
+) -> Vec<Bound> {
     let rollouts = spec.rollouts.iter().map(|rollout| Bound {
         name: rollout.name.clone(),
-        state: caches
-            .rollouts
-            .get(&Key::new(of.namespace.clone(), rollout.name.clone()))
-            .map(|rollout| read_rollout(&rollout, &of.name)),
+        state: find(&rollout.name).map(|rollout| read_rollout(&rollout, &of.name)),
     });
     rollouts.collect()
 }

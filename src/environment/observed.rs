@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::alert::Delivered;
 use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
-use super::preview;
 use super::slo::Answers;
+use super::{mirror, preview};
 use crate::check::{Ending, Outcome};
 pub use crate::decision::act::{Act, Moment};
 use crate::dora::record::Line;
@@ -42,6 +42,8 @@ pub struct Observed {
     pub created_at: Timestamp,
     /// Whether it is being deleted.
     pub is_deleted: bool,
+    /// Whether it mirrors one of another cluster, which decides what runs: then nothing is decided here.
+    pub is_mirror: bool,
     /// What people want.
     pub spec: EnvironmentSpec,
     /// What was written last time.
@@ -82,6 +84,8 @@ pub struct Observed {
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Conditions of objects that gates ask for, as far as they are about the present generation.
     pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
+    /// What there is of it in other clusters.
+    pub mirror: mirror::Seen,
     /// What there is of previews, where it has some.
     pub previews: Option<preview::Seen>,
     /// Why the operator promotes nothing, if it does not.

@@ -8,7 +8,7 @@
 //!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
-//! - `rollouts`: whether it runs;
+//! - `rollouts`: whether it runs; `hidden`: whether that can be told, where they are in another cluster;
 //! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
 //!   database; `smoke`: its smoke tests, `validate`: their reports;
 //! - `contract`: migrations that are asked for alone; `alone`: how they go;
@@ -33,6 +33,7 @@ mod evidence;
 mod external;
 mod freeze;
 mod gates;
+mod hidden;
 mod history;
 mod incident;
 mod keep;
@@ -68,7 +69,7 @@ use super::api::{
 };
 use super::observed::Observed;
 use super::slo::Watch;
-use super::{alert, preview, render, tag};
+use super::{alert, mirror, preview, render, tag};
 use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
@@ -112,6 +113,8 @@ pub struct Memory {
     pub shown: Shown,
     /// What is shown of previews.
     pub previews: preview::Shown,
+    /// What is shown of its mirror.
+    pub mirror: mirror::Shown,
 }
 
 /// What a plan shows in conditions: each a word and a sentence.
@@ -135,6 +138,8 @@ pub struct Shown {
     pub incidents: Option<(u32, Said)>,
     /// References that lead nowhere.
     pub missing: Vec<String>,
+    /// It waits for its cluster.
+    pub is_hidden: bool,
 }
 
 /// A word and a sentence.
@@ -159,13 +164,21 @@ impl Said {
 pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     // Records keep whole seconds; a plan that counted finer would not recognise its own.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    if seen.is_mirror {
+        let why = Why::normal("Mirror", "another cluster decides what runs here");
+        return Plan::idle(Memory::default(), why);
+    }
     let mut draft = Draft::new(seen, now);
     if seen.is_deleted {
         let why = Why::normal("Deleting", "being deleted; what runs goes on running");
-        return Plan::idle(draft.memory(Shown::default()), why);
+        let plan = Plan::idle(draft.memory(Shown::default()), why);
+        return with_mirror(seen, now, plan);
     }
-    draft.decide();
-    with_tags(seen, now, with_previews(seen, now, draft.finish()))
+    if !seen.mirror.is_unknown() {
+        draft.decide();
+    }
+    let plan = with_tags(seen, now, with_previews(seen, now, draft.finish()));
+    with_mirror(seen, now, plan)
 }
 
 /// Tags follow what it has, after everything else.
@@ -175,6 +188,39 @@ fn with_tags(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Me
     if let Some(at) = outlook.wake {
         plan.wake_at(at);
     }
+    plan
+}
+
+/// What is done in another cluster comes last of all: one that refuses it keeps nothing else back.
+fn with_mirror(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
+    let record = seen.status.mirror.as_ref();
+    if seen.mirror.is_local() {
+        plan.finished = seen.is_deleted && seen.spec.cluster.is_some();
+        return plan;
+    }
+    let of = mirror::Subject {
+        key: &seen.key,
+        spec: &seen.spec,
+        seen: &seen.mirror,
+        record,
+        is_deleted: seen.is_deleted,
+    };
+    let told = mirror::Told {
+        desired: &plan.progress.desired,
+        templates: &plan.progress.templates,
+        slos: &seen.status.slos,
+        phase: plan.progress.shown.phase,
+    };
+    let outlook = mirror::plan(of, &told, now);
+    plan.actions.extend(outlook.actions);
+    if let Some(at) = outlook.wake {
+        plan.wake_at(at);
+    }
+    if let Some(notice) = outlook.notice {
+        plan.why = Why::warning(plan.why.reason, format!("{}; {notice}", plan.why.message));
+    }
+    plan.finished = seen.is_deleted && outlook.shown.record.is_none();
+    plan.progress.mirror = outlook.shown;
     plan
 }
 
@@ -255,6 +301,13 @@ impl<'a> Draft<'a> {
         if let Some(notice) = &self.seen.sets.notice {
             self.notice(notice.clone());
         }
+        if self.hidden().is_some() {
+            // What was last seen of the Rollouts is no ground for a verdict. What is not about them goes on.
+            self.send();
+            self.ask();
+            self.keep_rules();
+            return;
+        }
         if let Some(name) = self.unknown_rollout() {
             self.notice(format!("waits until it is known what Rollout {name} runs"));
             return;
@@ -321,9 +374,14 @@ impl<'a> Draft<'a> {
     fn memory(&mut self, shown: Shown) -> Memory {
         let status = &self.seen.status;
         // What cannot be known yet is not said: Rollouts would follow it.
-        let (desired, current, templates) = if self.unknown_rollout().is_some() {
-            let (desired, current) = (status.desired.clone(), status.current.clone());
-            (desired, current, status.templates.clone())
+        let is_hidden = self.hidden().is_some();
+        let (desired, current, templates) = if is_hidden || self.unknown_rollout().is_some() {
+            let current = if is_hidden {
+                self.with_clocks(status.current.clone())
+            } else {
+                status.current.clone()
+            };
+            (status.desired.clone(), current, status.templates.clone())
         } else {
             let current = self.with_clocks(self.history.current(&self.order));
             (self.desired(), current, self.templates().to_vec())
@@ -342,6 +400,7 @@ impl<'a> Draft<'a> {
             outbox: std::mem::take(&mut self.outbox),
             shown,
             previews: preview::Shown::default(),
+            mirror: mirror::Shown::default(),
         }
     }
 

@@ -27,6 +27,11 @@ pub fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) -> EnvironmentStatus {
+    // What another cluster decides is told by it. What its cluster has not answered yet changes nothing.
+    let is_current = seen.status.observed_generation == Some(seen.generation);
+    if seen.is_mirror || seen.mirror.is_unknown() && is_current {
+        return seen.status.clone();
+    }
     let memory = &plan.progress;
     let message = match &outcome.failure {
         Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
@@ -66,6 +71,7 @@ pub fn status(
         dora: memory.dora.clone(),
         previews: memory.previews.items.clone(),
         tagged: tag::status(seen, &memory.current, outcome),
+        mirror: memory.mirror.record.clone(),
         outbox: outbox.entries().to_vec(),
     }
 }
@@ -117,7 +123,7 @@ fn conditions(
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
     let reason = plan.why.reason;
-    let is_waiting = reason == WAITING;
+    let is_waiting = reason == WAITING || shown.is_hidden && reason != MISSING;
     let is_stalled = reason == MISSING;
     let of = |said: &Option<Said>| said.clone().unwrap_or_default();
     let (pending, promoting, held) = (of(&shown.pending), of(&shown.promoting), of(&shown.held));
@@ -150,6 +156,10 @@ fn conditions(
     }
     if let Some((is_good, said)) = &shown.migrations {
         conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
+    }
+    if let Some((is_good, reason, text)) = &plan.progress.mirror.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("ClusterReady", *is_good, reason, text);
     }
     if let Some((is_good, reason, text)) = &plan.progress.previews.said {
         let text = truncate(text, MAX_MESSAGE);

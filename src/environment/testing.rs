@@ -7,6 +7,7 @@
 mod check; // what must hold after every write
 mod cluster; // what others do
 mod database; // a database, and what is done to it
+mod elsewhere; // another cluster
 mod guard; // what must hold when something starts
 mod server; // what becomes of writes
 mod set; // Releases that are promoted as one
@@ -35,6 +36,7 @@ use crate::supply::finding::Finding;
 
 pub(crate) use check::FIRST;
 pub(crate) use database::{Play, migrations};
+pub(crate) use elsewhere::Elsewhere;
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -125,6 +127,8 @@ pub(crate) struct World {
     pub(crate) ledger: Vec<String>,
     done: BTreeSet<String>,
     answers: BTreeMap<String, Answers>,
+    /// Another cluster, in which Environments may be.
+    pub(crate) elsewhere: Elsewhere,
     /// Alerts that were delivered, and are not on record.
     delivered: BTreeMap<String, Vec<Delivered>>,
     /// Since when requests fail in an Environment, or do not any more.
@@ -175,6 +179,7 @@ impl World {
             ledger: Vec::new(),
             done: BTreeSet::new(),
             answers: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
             delivered: BTreeMap::new(),
             burnt: BTreeMap::new(),
         }
@@ -354,6 +359,7 @@ impl World {
         let name = environment.name_any();
         self.note_burns();
         let mut seen = observe::observe(environment, &self.caches);
+        self.look_elsewhere(&mut seen);
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
         seen.frozen.clone_from(&self.frozen);

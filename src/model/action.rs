@@ -11,6 +11,7 @@ use super::changed::Changed;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
+use super::place::{Mirroring, Place};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
 use super::tagged::TagQuestion;
@@ -52,6 +53,13 @@ pub enum Action {
         /// The pod.
         target: Target,
     },
+    /// Something that is done to the mirror of an Environment in another cluster.
+    Mirror {
+        /// Where.
+        place: Place,
+        /// What.
+        what: Mirroring,
+    },
     /// One HTTP exchange, whose reply is folded into the status.
     Fetch {
         /// What the reply belongs to; the same key is never answered twice.
@@ -87,6 +95,7 @@ impl Action {
             Self::Status { .. } => "status",
             Self::Delete { .. } => "delete",
             Self::Evict { .. } => "evict",
+            Self::Mirror { .. } => "mirror",
             Self::Fetch { .. } => "fetch",
         }
     }

@@ -45,6 +45,9 @@ pub const TEMPLATE: &str = "slipway.dev/template";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 
+/// On Environments that mirror one of another cluster: which, as `<namespace>.<name>`, or as much of it as a label takes.
+pub const MIRROR_OF: &str = "slipway.dev/mirror-of";
+
 /// On namespaces of previews: which Environment they are of, as a hash.
 pub const PREVIEW_OF: &str = "slipway.dev/preview-of";
 /// On namespaces of previews, and on what is copied into them: the number of the pull request.

@@ -13,6 +13,7 @@ pub mod label;
 pub mod mail;
 pub mod manifest;
 pub mod object;
+pub mod place;
 pub mod plan;
 pub mod probe;
 pub mod revision;

@@ -279,6 +279,35 @@ async fn switches_switch() {
     assert!(reads_secrets(&measuring) && arguments(&measuring).contains("--metric-secrets"));
     assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
 
+    assert!(!arguments(&standard).contains("--clusters"));
+    let of_tenants = json!({ "clusters": { "enabled": true }, "tenancy": { "enabled": true } });
+    let reaching = with(of_tenants).await;
+    assert!(reads_secrets(&reaching) && arguments(&reaching).contains("--clusters"));
+    assert!(
+        arguments(&reaching).contains("--tenancy") && !arguments(&standard).contains("--tenancy")
+    );
+    let may_patch = |manifests: &[Value]| {
+        let rules = rules(manifests);
+        let mut rules = rules.iter().filter(|(role, ..)| role == "slipway");
+        rules.any(|(_, verbs, resources)| {
+            resources.contains(&"environments") && verbs.contains(&"patch")
+        })
+    };
+    assert!(may_patch(&reaching) && !may_patch(&standard));
+    let hub = "system:serviceaccount:shop:slipway-hub";
+    let target = with(json!({ "admissionPolicies": { "hubs": [hub] } })).await;
+    let has_role = |manifests: &[Value]| {
+        let roles = of_kind(manifests, "ClusterRole");
+        let mut names = roles.iter().map(|role| &role["metadata"]["name"]);
+        names.any(|name| *name == "slipway-hub")
+    };
+    assert!(has_role(&target) && !has_role(&standard));
+    let policies = of_kind(&target, "ValidatingAdmissionPolicy");
+    let trusting = policies
+        .iter()
+        .filter(|policy| policy.to_string().contains(hub));
+    assert_eq!(trusting.count(), 1, "of records alone");
+
     assert!(!arguments(&standard).contains("--freeze"));
     let frozen = with(
         json!({ "freeze": { "reason": "moving: \"east\"", "until": "2026-12-27T08:00:00Z" } }),

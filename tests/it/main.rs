@@ -28,6 +28,7 @@ mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
+mod mirror; // an Environment whose Rollouts are in another cluster
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod plugin; // the kubectl plugin, as tests run it

@@ -61,6 +61,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 [{{- range $index, $user := $users -}}{{- if $index }}, {{ end -}}'{{ $user }}'{{- end -}}]
 {{- end -}}
 
+{{/* CEL: the users that operators of other clusters come as. */}}
+{{- define "slipway.policy.hubs" -}}
+[{{- range $index, $user := .Values.admissionPolicies.hubs -}}{{- if $index }}, {{ end -}}'{{ $user }}'{{- end -}}]
+{{- end -}}
+
 {{/* CEL: the users that Kubernetes cleans up as. Without them no namespace could be deleted. */}}
 {{- define "slipway.policy.janitors" -}}
 ['system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:storage-version-migrator-controller', 'system:kube-controller-manager']

@@ -78,7 +78,7 @@ impl Egress {
 
     /// Checks the host of a URL: by its name, or where it is an address, by that. Addresses of names are checked when a
     /// request connects ([`Guard`]).
-    pub(super) fn check(&self, url: &str) -> Result<(), String> {
+    pub(in crate::cluster) fn check(&self, url: &str) -> Result<(), String> {
         let url = reqwest::Url::parse(url).map_err(|error| format!("no usable URL: {error}"))?;
         let host = url.host_str().unwrap_or_default();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -99,7 +99,7 @@ impl Egress {
     ///
     /// # Errors
     /// There is none that may be reached.
-    pub(super) async fn resolve(
+    pub(in crate::cluster) async fn resolve(
         &self,
         host: &str,
         port: u16,

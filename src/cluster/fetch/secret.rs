@@ -232,7 +232,8 @@ impl Secrets {
     }
 }
 
-fn value_of(secret: &Secret, wanted: &SecretKey) -> Result<String, String> {
+/// What a key of a Secret says that may be used.
+pub(in crate::cluster) fn value_of(secret: &Secret, wanted: &SecretKey) -> Result<String, String> {
     let SecretKey { name, key } = wanted;
     if !secret.labels().contains_key(label::USE) {
         return Err(format!(

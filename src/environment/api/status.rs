@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::MirrorStatus;
 use super::incident::AlertStatus;
 use super::preview::PreviewStatus;
 use super::protection::Policy;
@@ -44,7 +45,7 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, where it is in another cluster `ClusterReady`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
@@ -113,6 +114,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<32>)]
     pub tagged: Vec<TaggedImage>,
+    /// Where its mirror is, where it is in another cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 40, those that are over go first. Of those that are
     /// still to be sent there may be 128; then the oldest is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

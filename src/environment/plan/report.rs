@@ -39,9 +39,17 @@ impl<'a> Draft<'a> {
             incidents: self.said_of_incidents(),
             missing: self.missing_references(),
             phase: EnvironmentPhase::Steady,
+            is_hidden: false,
         };
         let (phase, mut why) = self.phase(&shown, moving);
         shown.phase = phase;
+        if let Some(hidden) = self.hidden().filter(|hidden| !hidden.takes_edit) {
+            shown.is_hidden = true;
+            why = Why::warning(
+                hidden.reason,
+                format!("{}; {}", hidden.message, why.message),
+            );
+        }
         if !shown.missing.is_empty() {
             why = self.missing(&shown.missing);
         }
@@ -212,6 +220,9 @@ impl<'a> Draft<'a> {
 
     /// Whether every Rollout that runs something serves; nothing where none does.
     pub(super) fn health(&self) -> Option<(bool, Said)> {
+        if self.hidden().is_some() {
+            return self.health_on_record();
+        }
         let followed = self.seen.rollouts.iter().filter_map(|bound| {
             let state = bound
                 .state

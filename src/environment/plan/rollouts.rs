@@ -165,7 +165,11 @@ impl<'a> Draft<'a> {
             let name = &source.name;
             format!("spec.promotion.from.environments: there is no Environment {name}; create it, or take it out")
         });
-        let rollouts = self.seen.rollouts.iter().filter_map(|bound| {
+        let hidden = self.hidden();
+        let cluster = hidden.as_ref().filter(|hidden| hidden.takes_edit);
+        let cluster = cluster.map(|hidden| format!("spec.cluster: {}", hidden.message));
+        let rollouts = self.seen.rollouts.iter();
+        let rollouts = rollouts.filter(|_| hidden.is_none()).filter_map(|bound| {
             let name = &bound.name;
             match &bound.state {
                 None => Some(format!(
@@ -185,7 +189,11 @@ impl<'a> Draft<'a> {
             let names = rings.join(" and ");
             format!("spec.rollouts: {names} wait for each other, so that none of them ever follows; take one out of dependsOn")
         });
-        sources.chain(rollouts).chain(rings).collect()
+        sources
+            .chain(rollouts)
+            .chain(rings)
+            .chain(cluster)
+            .collect()
     }
 }
 

@@ -105,7 +105,7 @@ impl<'a> Draft<'a> {
         current.into_iter().map(tick).collect()
     }
 
-    /// Whether every Rollout serves, and no SLO burns so fast that somebody is paged.
+    /// Whether every Rollout serves, and no SLO burns so fast that somebody is paged. Of what is out of sight nobody knows.
     fn is_well(&self) -> bool {
         let serves = self.health().is_none_or(|(is_well, _)| is_well);
         let burns = self.seen.status.slos.iter().any(|slo| {
@@ -113,6 +113,7 @@ impl<'a> Draft<'a> {
             slo.state == SloState::Burning
                 && burn.is_some_and(|burn| burn.severity == Severity::Page)
         });
-        serves && !burns
+        let is_seen = self.hidden().is_none() || self.seen.mirror.is_unknown();
+        serves && !burns && is_seen
     }
 }

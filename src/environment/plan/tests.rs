@@ -5,6 +5,7 @@ mod burn;
 mod incident;
 mod ledger;
 mod migrate;
+mod mirror;
 mod notify;
 mod promotion;
 mod protection;

@@ -187,6 +187,7 @@ impl World {
             Action::PatchEach(_)
             | Action::Status { .. }
             | Action::Evict { .. }
+            | Action::Mirror { .. }
             | Action::Fetch { .. } => panic!("{action:?}"),
         }
     }
@@ -469,6 +470,7 @@ fn one_that_is_refused_keeps_no_other_back() {
             | Action::Status { .. }
             | Action::Delete { .. }
             | Action::Evict { .. }
+            | Action::Mirror { .. }
             | Action::Fetch { .. } => None,
         });
         filled.extend(applied);

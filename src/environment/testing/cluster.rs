@@ -180,7 +180,7 @@ impl World {
     fn follow(&self, rollout: &Rollout, model: &mut Model) -> (Value, bool) {
         let source = rollout.spec.release.as_ref().unwrap();
         let environment = Key::new(NS, source.environment.name.as_str());
-        let environment = self.caches.environments.get(&environment);
+        let environment = self.followed(&environment);
         let asked = if model.canary.is_empty() {
             &model.stable
         } else {

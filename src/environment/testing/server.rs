@@ -72,6 +72,7 @@ impl World {
                 json_patch::merge(&mut object, change);
                 self.store(target.kind, &target.key.name, object);
             }
+            Action::Mirror { what, .. } => self.mirror(what),
             Action::Patch { .. } | Action::PatchEach(_) | Action::Evict { .. } => {
                 panic!("not ours to do: {action:?}")
             }

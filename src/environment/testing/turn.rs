@@ -25,6 +25,7 @@ impl World {
                 let spec = &object["spec"];
                 spec.get("slos").is_some()
                     || spec.get("migrations").is_some()
+                    || spec.get("cluster").is_some()
                     || spec.pointer("/protection/requireSigned").is_some()
                     || spec.pointer("/protection/gates").is_some()
             }) {

@@ -192,7 +192,7 @@ impl World {
                 }
                 Action::Evict { target } => self.seen.pods.retain(|pod| pod.uid != target.uid),
                 Action::Fetch { key, .. } => self.measure(key),
-                Action::Status { .. } => {}
+                Action::Status { .. } | Action::Mirror { .. } => {}
             }
         }
         self.settle();

@@ -46,6 +46,10 @@ fn changes() -> BTreeMap<&'static str, Value> {
             }),
         ),
         ("imageTag", json!({ "name": "staging" })),
+        (
+            "cluster",
+            json!({"kubeconfigSecretRef": {"name": "far", "key": "kubeconfig"}}),
+        ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (
@@ -181,6 +185,10 @@ async fn owners_and_finalizers_are_no_way_around() {
             freed,
             "may not change owners or finalizers of Environment staging",
         );
+        // What mirrors an Environment of another cluster is not planned for here.
+        let mirror = json!({ "metadata": { "labels": { "slipway.dev/mirror-of": "a.b" } } });
+        let labelled = patch_as(space, "dave", "Environment", "staging", &mirror).await;
+        assert_refused(labelled, "may change only notifications and history");
         let weaker = json!({ "spec": { "tier": "Development" } });
         let operator = patch_as(space, OPERATOR, "Environment", "staging", &weaker).await;
         assert_refused(operator, "may change only notifications and history");

@@ -1,0 +1,19 @@
+//! An Environment whose Rollouts are in another cluster, of which nothing is known now: it waits, and keeps what it said. No I/O.
+
+use super::super::mirror::Hidden;
+use super::{Draft, Said};
+
+impl Draft<'_> {
+    /// Why nothing can be told of the Rollouts; nothing where it can.
+    pub(super) fn hidden(&self) -> Option<Hidden> {
+        self.seen.mirror.hidden(&self.seen.key)
+    }
+
+    /// How its Rollouts were when they were last seen.
+    pub(super) fn health_on_record(&self) -> Option<(bool, Said)> {
+        let mut conditions = self.seen.status.conditions.iter();
+        let known = conditions.find(|condition| condition.type_ == "Healthy")?;
+        let said = Said::new(&known.reason, known.message.clone());
+        Some((known.status == "True", said))
+    }
+}
