@@ -98,9 +98,16 @@ impl Kind for EnvironmentKind {
     }
 
     fn keeps_answer(question: &str) -> bool {
-        [slo::PREFIX, observed::SIGNED, observed::GATE, probe::PREFIX]
-            .iter()
-            .any(|kept| question.starts_with(kept))
+        let idle = preview::idle::PREFIX;
+        [
+            slo::PREFIX,
+            observed::SIGNED,
+            observed::GATE,
+            probe::PREFIX,
+            idle,
+        ]
+        .iter()
+        .any(|kept| question.starts_with(kept))
     }
 
     fn told_of(seen: &Self::Observed, action: &Action) -> Option<(Why, bool)> {

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
-use super::trigger::{closed, poll};
+use super::trigger::event::Event;
+use super::trigger::{closed, labelled, poll};
 use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
@@ -57,19 +58,45 @@ pub fn status(
         seen: plan.progress.seen.clone(),
         pending: plan.progress.pending.clone(),
         closed: plan.progress.closed.clone(),
+        labelled: plan.progress.labelled.clone(),
         schedules: plan.progress.schedules.clone(),
         admitted: plan.progress.admitted.clone(),
         paused_by: plan.progress.paused_by.clone(),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     let mut status = answered(seen, status, outcome, now);
-    tell_apart(seen, &mut status, outcome);
+    tell_apart(seen, &mut status, outcome, now);
+    look_at_shown(seen, &mut status, outcome, now);
     status
+}
+
+/// Takes in what the provider says of pull requests that have previews. One that it does not know is left as it is.
+fn look_at_shown(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome, now: Timestamp) {
+    let replies = seen.shown.iter();
+    let mut replies = replies
+        .filter_map(|number| Some((*number, outcome.replies.get(&seen.question_of(*number))?)));
+    let Some(first) = replies.next() else { return };
+    let Some(provider) = seen.provider() else {
+        return;
+    };
+    for (number, reply) in std::iter::once(first).chain(replies) {
+        let Ok(Some(told)) = provider.read_pull_request(reply) else {
+            continue;
+        };
+        if told.is_open {
+            let labels = (told.labels.as_slice(), &seen.wanted_labels);
+            labelled::told(&mut status.labelled, number, labels, now);
+        } else {
+            let over = Event::over(number);
+            status.closed = closed::taken_in(&status.closed, &over, now);
+            status.labelled = labelled::taken_in(&status.labelled, &over, &seen.wanted_labels, now);
+        }
+    }
 }
 
 /// Takes in what the provider says of pull requests that polling found. One that it does not know, or knows at another commit,
 /// counts as from another repository.
-fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
+fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome, now: Timestamp) {
     let Some(provider) = seen.provider() else {
         return;
     };
@@ -82,8 +109,10 @@ fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
             continue;
         };
         let told = told.filter(|told| told.head_sha == found.sha);
-        if told.as_ref().is_some_and(|told| told.is_open) {
+        if let Some(told) = told.as_ref().filter(|told| told.is_open) {
             closed::opened(&mut status.closed, number, found.at.0);
+            let labels = (told.labels.as_slice(), &seen.wanted_labels);
+            labelled::told(&mut status.labelled, number, labels, now);
         }
         found.pull_request = Some(PullRequest {
             number,

@@ -58,6 +58,8 @@ pub struct PullRequest {
     pub is_fork: bool,
     /// Whether it is neither merged nor closed.
     pub is_open: bool,
+    /// Its labels.
+    pub labels: Vec<String>,
 }
 
 /// A release at the provider.

@@ -95,6 +95,13 @@ struct Pull {
     state: String,
     head: Side,
     base: Side,
+    // Gitea may answer with null where there are none.
+    labels: Option<Vec<Label>>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +128,12 @@ impl From<Pull> for PullRequest {
             base_branch: read.base.git_ref,
             is_fork,
             is_open: read.state == "open",
+            labels: read
+                .labels
+                .into_iter()
+                .flatten()
+                .map(|label| label.name)
+                .collect(),
         }
     }
 }

@@ -74,6 +74,8 @@ struct MergeRequest {
     target_branch: String,
     source_project_id: Option<u64>,
     target_project_id: Option<u64>,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 impl From<MergeRequest> for PullRequest {
@@ -85,6 +87,7 @@ impl From<MergeRequest> for PullRequest {
             is_fork: read.source_project_id.is_none()
                 || read.source_project_id != read.target_project_id,
             is_open: read.state == "opened",
+            labels: read.labels,
         }
     }
 }

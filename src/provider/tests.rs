@@ -237,6 +237,7 @@ fn pull_requests_are_read_and_forks_are_told() {
         base_branch: "main".into(),
         is_fork: false,
         is_open: true,
+        labels: vec!["preview".into()],
     };
     for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
         assert_eq!(

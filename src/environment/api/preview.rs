@@ -29,6 +29,18 @@ closed_set! {
 }
 
 closed_set! {
+    /// What becomes of pull requests from other repositories.
+    #[derive(Default)]
+    pub enum PreviewForks {
+        /// They have no preview.
+        #[default]
+        Never,
+        /// They have one of a commit that somebody has approved.
+        RequireApproval,
+    }
+}
+
+closed_set! {
     /// Whether previews are removed.
     pub enum PreviewDestroy {
         /// In time.
@@ -50,6 +62,13 @@ pub struct Previews {
     /// Example: `[Rollout, Service, HTTPRoute]`.
     #[schemars(length(min = 1), transform = schema::words::<8>)]
     pub copy: Vec<CopyKind>,
+    /// Which pull requests have a preview. Default: all of those from the repository itself.
+    #[serde(
+        default,
+        rename = "match",
+        skip_serializing_if = "PreviewMatch::is_empty"
+    )]
+    pub which: PreviewMatch,
     /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Example: `{preview: shop}`.
     #[schemars(transform = schema::some_text_map::<8>)]
     pub selector: BTreeMap<String, String>,
@@ -65,6 +84,9 @@ pub struct Previews {
     /// How long previews stay.
     #[serde(default)]
     pub ttl: PreviewTtl,
+    /// When a preview goes because nobody asks for it; takes `spec.metrics.prometheus`. Default: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<PreviewIdle>,
     /// How many there are.
     #[serde(default)]
     pub limits: PreviewLimits,
@@ -77,6 +99,38 @@ pub struct Previews {
     /// Who may connect to the pods of a preview. Default: everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<PreviewNetwork>,
+}
+
+/// Which pull requests have a preview.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewMatch {
+    /// Labels that a pull request has to carry at the git provider, all of them, at most 4 of 1 to 50 characters. A preview
+    /// goes when one of them is taken off, `ttl.afterClose` later, as if the pull request were closed. Of all previews of a
+    /// Pipeline together 8 labels count. Default: none is needed. Example: `[preview]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = pull_request_labels)]
+    pub labels: Vec<String>,
+    /// What becomes of pull requests from other repositories: `Never` gives them no preview; `RequireApproval` gives them one
+    /// of a commit whose run somebody has approved, which takes `forks: RequireApproval` of the Pipeline's trigger, too. Its
+    /// pods are held to the `restricted` level of Pod Security. Default `Never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<PreviewForks>,
+}
+
+/// When a preview goes because nobody asks for it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewIdle {
+    /// For how long nobody has asked; no preview goes sooner after its last update. A duration; default `12h`. Example: `4h`.
+    #[serde(default = "idle_after")]
+    #[schemars(transform = schema::duration)]
+    pub after: Duration,
+    /// What Prometheus is asked: how many requests there were. `{{namespace}}`, `{{pr.number}}`, `{{host}}`, and `{{after}}` as
+    /// Prometheus writes it, are filled in. One value of 0 or less means that nobody asked; no value means nothing. Example:
+    /// `sum(increase(http_requests_total{namespace="{{namespace}}"}[{{after}}]))`.
+    #[schemars(transform = schema::some_text::<2048>)]
+    pub query: String,
 }
 
 /// A text that is replaced in what is copied.
@@ -168,6 +222,10 @@ closed_set! {
         Failed,
         /// It may not be.
         Refused,
+        /// It is not to be: its pull request has not the labels that it takes.
+        Skipped,
+        /// It went because nobody asked for it. A new commit makes it again.
+        Idle,
         /// It is being removed.
         Closing,
     }
@@ -180,7 +238,7 @@ pub struct PreviewStatus {
     /// Number of the pull request.
     #[schemars(range(min = 1))]
     pub number: u64,
-    /// `Queued`, `Updating`, `Ready`, `Failed`, `Refused` or `Closing`.
+    /// `Queued`, `Updating`, `Ready`, `Failed`, `Refused`, `Skipped`, `Idle` or `Closing`.
     pub phase: PreviewPhase,
     /// Its namespace.
     #[schemars(transform = schema::text::<63>)]
@@ -212,12 +270,34 @@ pub struct PreviewStatus {
 impl Environment {
     /// Runs of a Pipeline that its previews show, or are to show.
     pub fn previewed_runs(&self, pipeline: &str) -> Vec<String> {
+        let shown = self.previews_of(pipeline);
+        shown.filter_map(|preview| preview.run.clone()).collect()
+    }
+
+    /// Pull requests of a Pipeline that have a preview, or wait for one.
+    pub fn previewed_numbers(&self, pipeline: &str) -> Vec<u64> {
+        let shown = self.previews_of(pipeline);
+        shown.map(|preview| preview.number).collect()
+    }
+
+    fn previews_of(&self, pipeline: &str) -> impl Iterator<Item = &PreviewStatus> {
         let spec = self.spec.previews.as_ref();
         let is_of_it = spec.is_some_and(|previews| previews.pipeline == pipeline);
         let status = self.status.as_ref().filter(|_| is_of_it);
         let shown = status.into_iter().flat_map(|status| &status.previews);
-        let shown = shown.filter(|preview| preview.phase != PreviewPhase::Refused);
-        shown.filter_map(|preview| preview.run.clone()).collect()
+        shown.filter(|preview| preview.phase != PreviewPhase::Refused)
+    }
+}
+
+impl PreviewMatch {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What becomes of pull requests from other repositories.
+    pub fn forks(&self) -> PreviewForks {
+        self.forks.unwrap_or_default()
     }
 }
 
@@ -237,6 +317,15 @@ fn preview_url(schema: &mut schemars::Schema) {
             "message": "must be an http:// or https:// URL with {{pr.number}} in its host, such as https://pr-{{pr.number}}.preview.example.com",
         }]),
     );
+}
+
+fn pull_request_labels(schema: &mut schemars::Schema) {
+    schema::texts::<4, 50>(schema);
+    schema.insert("x-kubernetes-list-type".to_owned(), "set".into());
+}
+
+fn idle_after() -> Duration {
+    time::Duration::from_hours(12).into()
 }
 
 fn ttl_max() -> Duration {

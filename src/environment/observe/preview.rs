@@ -60,11 +60,20 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let runs: Vec<Run> = runs.iter().filter_map(|run| read_run(run)).collect();
     let found = caches.pipelines.get(&pipeline);
     let status = found.and_then(|pipeline| pipeline.status.clone());
-    let closed = status.unwrap_or_default().closed;
+    let status = status.unwrap_or_default();
     let mut seen = Seen {
         blocked: None,
         pod_security: preview::pod_security_of(&home),
-        closed: closed.iter().map(|one| (one.number, one.at.0)).collect(),
+        closed: status
+            .closed
+            .iter()
+            .map(|one| (one.number, one.at.0))
+            .collect(),
+        labels: status
+            .labelled
+            .into_iter()
+            .map(|one| (one.number, one))
+            .collect(),
         rollouts: rollouts(key, caches),
         taken: BTreeSet::new(),
         unwatched: BTreeSet::new(),
@@ -169,6 +178,8 @@ fn read_run(run: &PipelineRun) -> Option<Run> {
         sha: status.sha.clone().or_else(|| run.spec.sha.clone())?,
         author: run.spec.trigger.actor.clone(),
         is_fork: pull_request.fork,
+        // One that waits for approval does not begin.
+        is_approved: run.spec.trigger.needs_approval == Some(true) && status.started_at.is_some(),
         started_at: run.spec.trigger.started_by().unwrap_or(created),
         finished_at: status.finished_at.as_ref().map(|at| at.0),
         images: images

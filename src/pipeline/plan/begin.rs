@@ -9,10 +9,10 @@ use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, closed, judge, mark, poll, schedule};
+use super::super::trigger::{Start, Verdict, closed, judge, labelled, mark, poll, schedule};
 use super::Memory;
 use crate::git::refs::tag_of;
-use crate::model::action::Action;
+use crate::model::action::{Action, Request};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::pipeline_run::api::TriggerKind;
@@ -25,6 +25,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How long a provider is asked about one. Then it counts as from another repository.
 const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(2);
+/// Time between two questions about one that has a preview, or waits for it.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is begun.
 pub(super) struct Begin<'a> {
@@ -84,6 +86,9 @@ impl<'a> Begin<'a> {
         for (index, event) in seen.events.iter().enumerate() {
             let mark = mark(&event.git_ref, event.identity());
             self.memory.closed = closed::taken_in(&self.memory.closed, event, self.now);
+            let wanted = &seen.wanted_labels;
+            let known = &self.memory.labelled;
+            self.memory.labelled = labelled::taken_in(known, event, wanted, self.now);
             match judge(&seen.spec, event) {
                 Verdict::Irrelevant(_) => {}
                 // Else polling would start it.
@@ -147,17 +152,35 @@ impl<'a> Begin<'a> {
         let (Some(provider), Some(number)) = (&self.provider, self.unknown(found)) else {
             return false;
         };
+        let request = provider.pull_request(number);
         let key = self.seen.question_about(found);
+        self.ask_every(ASK_AGAIN, key, request);
+        true
+    }
+
+    /// Asks the provider about pull requests that have previews, or wait for one: which labels they have, and whether they are
+    /// over. Each is asked about alone, so that what is on no list is nothing.
+    pub(super) fn shown(&mut self) {
+        let seen = self.seen;
+        if seen.shown.is_empty() {
+            return;
+        }
+        let Some(provider) = seen.provider() else {
+            return;
+        };
+        for number in &seen.shown {
+            let request = provider.pull_request(*number);
+            self.ask_every(LOOK_AGAIN, seen.question_of(*number), request);
+        }
+    }
+
+    fn ask_every(&mut self, span: SignedDuration, key: String, request: Request) {
         let asked = self.seen.asked.get(&key);
-        let due = asked.and_then(|at| at.checked_add(ASK_AGAIN).ok());
+        let due = asked.and_then(|at| at.checked_add(span).ok());
         match due.filter(|due| *due > self.now) {
             Some(due) => self.wake = self.wake.into_iter().chain([due]).min(),
-            None => self.actions.push(Action::Fetch {
-                key,
-                request: provider.pull_request(number),
-            }),
+            None => self.actions.push(Action::Fetch { key, request }),
         }
-        true
     }
 
     /// What the clock starts.

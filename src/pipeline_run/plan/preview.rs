@@ -17,6 +17,7 @@ use crate::pipeline::api::{PipelineSpec, Stage};
 enum Looked {
     Waits(String),
     Answers(String),
+    Skips(String),
     Fails(FailureKind, String),
 }
 
@@ -58,6 +59,12 @@ impl Draft<'_> {
                     preview.url = Some(url);
                 }
                 verdict::success()
+            }
+            Looked::Skips(why) => {
+                let why = format!("it has no preview: {why}");
+                skip(status, SkipReason::Nothing, why);
+                self.next.preview = None;
+                return;
             }
             Looked::Fails(kind, why) => verdict::ending(kind, why),
             Looked::Waits(what) if until <= self.now => {
@@ -111,7 +118,10 @@ impl Draft<'_> {
                 FailureKind::Preview,
                 format!("the preview cannot be: {message}"),
             ),
+            PreviewPhase::Skipped if is_ours => Looked::Skips(message),
             PreviewPhase::Queued
+            | PreviewPhase::Skipped
+            | PreviewPhase::Idle
             | PreviewPhase::Updating
             | PreviewPhase::Ready
             | PreviewPhase::Failed
