@@ -184,6 +184,7 @@ fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Pla
             .as_ref()
             .and_then(|metrics| metrics.prometheus.as_ref()),
         answers: &seen.answers,
+        checks: &seen.checks,
     };
     let outlook = preview::plan(of, now);
     plan.actions.extend(outlook.actions);

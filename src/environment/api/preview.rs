@@ -8,7 +8,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Environment;
+use super::{Environment, MigrationVariable};
 use crate::schema::{self, closed_set};
 
 /// What stands for the number of the pull request in a URL and in texts.
@@ -81,6 +81,10 @@ pub struct Previews {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<16>)]
     pub replace: Vec<Replacement>,
+    /// How the database of a preview is filled: a Job that runs after the namespace is there, with everything in it that takes no
+    /// image of the run, and before anything does. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<PreviewSeed>,
     /// How long previews stay.
     #[serde(default)]
     pub ttl: PreviewTtl,
@@ -116,6 +120,54 @@ pub struct PreviewMatch {
     /// pods are held to the `restricted` level of Pod Security. Default `Never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<PreviewForks>,
+}
+
+closed_set! {
+    /// When the database of a preview is filled.
+    #[derive(Default)]
+    pub enum SeedEvery {
+        /// Once for each preview.
+        #[default]
+        Preview,
+        /// Again for each commit.
+        Commit,
+    }
+}
+
+/// How the database of a preview is filled. The Job runs in the Environment's namespace, where the Secrets are, and is told of the
+/// preview by `SLIPWAY_PREVIEW_NAMESPACE`, `SLIPWAY_PREVIEW_URL`, `SLIPWAY_PULL_REQUEST` and `SLIPWAY_REVISION`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.image) != has(self.imageFrom)",
+     "a seed runs in one image: set image, or imageFrom (an image of the run)"),
+]))]
+pub struct PreviewSeed {
+    /// Image of the command. Default: none; then `imageFrom` says which. Example: `registry.example/shop/seed:1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::image)]
+    pub image: Option<String>,
+    /// Name of the image of the run that has the command; a pull request from another repository has no preview with it, since
+    /// its code would run beside the Secrets. Default: none; then `image` says which. Example: `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub image_from: Option<String>,
+    /// Command and its arguments, at most 64; no shell is involved. Default: that of the image. Example: `[seed, --small]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<64, 1024>)]
+    pub command: Vec<String>,
+    /// Environment variables, at most 32; in values `{{namespace}}`, `{{pr.number}}` and `{{host}}` are filled in. Default: none.
+    /// Example: `[{name: PGHOST, value: "db.{{namespace}}"}, {name: PGPASSWORD, secretRef: {name: shop-db, key: password}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub env: Vec<MigrationVariable>,
+    /// How long it may take. A duration; default `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
+    /// When it runs: once for each `Preview`, or again for each `Commit`. Default `Preview`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<SeedEvery>,
 }
 
 /// When a preview goes because nobody asks for it.
@@ -298,6 +350,19 @@ impl PreviewMatch {
     /// What becomes of pull requests from other repositories.
     pub fn forks(&self) -> PreviewForks {
         self.forks.unwrap_or_default()
+    }
+}
+
+impl PreviewSeed {
+    /// How long it may take.
+    pub fn timeout(&self) -> time::Duration {
+        let timeout = self.timeout.map(Into::into);
+        timeout.unwrap_or(time::Duration::from_mins(10))
+    }
+
+    /// When it runs.
+    pub fn every(&self) -> SeedEvery {
+        self.every.unwrap_or_default()
     }
 }
 

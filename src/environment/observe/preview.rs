@@ -17,6 +17,7 @@ use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::StageType;
 use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
+use crate::pipeline_run::observe::secrets;
 use crate::release::api::ImageRef;
 
 /// Everything that a plan may need of previews. What cannot be read keeps nothing else of the Environment back.
@@ -78,9 +79,14 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
         taken: BTreeSet::new(),
         unwatched: BTreeSet::new(),
         templates: Vec::new(),
+        secrets: None,
         runs,
         spaces,
     };
+    if let Some(seed) = spec.seed.as_ref().filter(|_| !seen.spaces.is_empty()) {
+        let named = preview::seed::secrets(seed);
+        seen.secrets = Some(secrets(named, &key.namespace, cluster).await?);
+    }
     if !seen.runs.is_empty() {
         seen.templates = templates(key, spec, cluster).await?;
     }

@@ -19,6 +19,8 @@ const DIGITS: usize = 16;
 const BOUNDS: &str = "preview";
 /// Memory that a container may take where nobody says how much.
 const LIMIT: &str = "1Gi";
+/// What it is called.
+const MEMORY: &str = "memory";
 /// Memory that is set aside for it.
 const REQUEST: &str = "128Mi";
 /// ConfigMaps that every namespace has of its own.
@@ -114,6 +116,22 @@ pub fn copies(of: Subject<'_>, run: &Run) -> Result<Vec<Manifest>, String> {
     Ok(made)
 }
 
+/// Whether a copy takes images of the run, or leads to what does.
+pub fn is_of_run(of: Subject<'_>, copy: &Manifest) -> bool {
+    let takes_images = |template: &Value| {
+        let images = template.pointer("/spec/release/images");
+        let images = images.and_then(Value::as_object);
+        images.is_some_and(|images| !images.is_empty())
+    };
+    let is_its = |template: &&Value| {
+        kind_of(template) == Some(CopyKind::Rollout)
+            && name(template) == Some(copy.key.name.as_str())
+    };
+    let mut templates = of.seen.templates.iter();
+    copy.kind == ObjectKind::HttpRoute
+        || copy.kind == ObjectKind::Rollout && templates.find(is_its).is_some_and(takes_images)
+}
+
 fn name(object: &Value) -> Option<&str> {
     object.pointer("/metadata/name")?.as_str()
 }
@@ -192,18 +210,15 @@ impl<'a> Destination<'a> {
     /// down. Where one asks for memory and names no limit, a limit below that would keep its pods out: then there is none.
     fn limit(&self) -> Option<Map<String, Value>> {
         let resources = self.of.spec.resources.clone().unwrap_or_default();
-        let mut limits = json!(resources.default_limits);
-        let mut requests = json!(resources.default_requests);
-        if resources.default_limits.is_empty() && !self.asks_without_limit() {
-            limits = json!({"memory": LIMIT});
-            if resources.default_requests.is_empty() {
-                requests = json!({"memory": REQUEST});
-            }
+        let (mut limits, mut requests) = (resources.default_limits, resources.default_requests);
+        if limits.is_empty() && !self.asks_without_limit() {
+            limits.insert(MEMORY.to_owned(), LIMIT.to_owned());
+            requests.insert(MEMORY.to_owned(), REQUEST.to_owned());
         }
         let mut limit = Map::new();
         for (field, values) in [("default", limits), ("defaultRequest", requests)] {
-            if values.as_object().is_some_and(|values| !values.is_empty()) {
-                limit.insert(field.to_owned(), values);
+            if !values.is_empty() {
+                limit.insert(field.to_owned(), json!(values));
             }
         }
         if limit.is_empty() {

@@ -17,6 +17,7 @@ mod going;
 pub mod idle;
 pub mod orphan;
 mod report;
+pub mod seed;
 mod seen;
 mod space;
 mod which;
@@ -228,12 +229,17 @@ impl<'a> Draft<'a> {
         };
         let mut record = self.record(run, Some(copy::hash(&copies)));
         record.author.clone_from(&space.record.author);
+        record.seeded.clone_from(&space.record.seeded);
         if record.run == space.record.run {
             record.at.clone_from(&space.record.at);
         }
         if record == space.record {
             return self.state_of(space, &run.name);
         }
+        if let Some(item) = self.seed(space, run, &copies) {
+            return item;
+        }
+        record.seeded = self.seeded(space, run);
         if self.fill.is_empty() {
             self.fill.extend(copies.into_iter().map(Action::Apply));
             self.fill.push(Action::Patch {
@@ -309,6 +315,7 @@ impl<'a> Draft<'a> {
             started_at: Some(Time(whole(run.started_at))),
             keep: self.of.spec.destroy() == PreviewDestroy::Never,
             fork: run.is_fork,
+            seeded: None,
         }
     }
 

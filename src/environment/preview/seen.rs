@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::api::{PreviewStatus, Previews, PrometheusServer};
+use super::super::observed::Check;
 use super::super::slo::Answers;
 use super::Space;
 use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::pipeline::api::LabelledPullRequest;
+use crate::pipeline::secret::Secrets;
 use crate::release::api::ImageRef;
 use crate::rollout::api::Phase;
 
@@ -28,6 +30,8 @@ pub struct Seen {
     pub labels: BTreeMap<u64, LabelledPullRequest>,
     /// What pods may do in the namespace of the Environment, by its labels: as much as they may in previews.
     pub pod_security: BTreeMap<String, String>,
+    /// What is known of the Secrets that the seed names; nothing where it was not looked.
+    pub secrets: Option<Secrets>,
     /// Namespaces of previews of this Environment.
     pub spaces: Vec<Space>,
     /// Names that previews would have, and that others have taken.
@@ -93,6 +97,8 @@ pub struct Subject<'a> {
     pub prometheus: Option<&'a PrometheusServer>,
     /// What was answered.
     pub answers: &'a Answers,
+    /// Jobs of the Environment.
+    pub checks: &'a BTreeMap<String, Check>,
 }
 
 /// What is to be done, and what is shown.

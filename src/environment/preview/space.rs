@@ -76,6 +76,9 @@ pub struct Record {
     /// Whether its commits are from another repository.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fork: bool,
+    /// For which commit its database was filled last; nothing where that was never done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeded: Option<String>,
 }
 
 impl Record {
