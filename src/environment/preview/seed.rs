@@ -3,6 +3,8 @@
 //! It runs where the Secrets are, in the Environment's namespace, and belongs to the namespace of the preview, with which it goes.
 //! Its name follows from what it is to do, so that it is made once; while it is there, its verdict is final. No I/O.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::Value;
 
@@ -23,7 +25,7 @@ use crate::pipeline::secret::{Named, refusal_of};
 const DIGITS: usize = 10;
 
 /// The Secrets that a seed names.
-pub fn secrets(seed: &PreviewSeed) -> std::collections::BTreeMap<String, Named> {
+pub fn secrets(seed: &PreviewSeed) -> BTreeMap<String, Named> {
     secrets_of("spec.previews.seed", &seed.env)
 }
 
@@ -33,7 +35,11 @@ impl Draft<'_> {
         match self.of.spec.seed.as_ref().map(PreviewSeed::every) {
             None => space.record.seeded.clone(),
             Some(SeedEvery::Commit) => Some(run.sha.clone()),
-            Some(SeedEvery::Preview) => space.record.seeded.clone().or(Some(run.sha.clone())),
+            Some(SeedEvery::Preview) => space
+                .record
+                .seeded
+                .clone()
+                .or_else(|| Some(run.sha.clone())),
         }
     }
 
@@ -72,7 +78,7 @@ impl Draft<'_> {
             }
             None => {
                 if self.fill.is_empty() {
-                    let of_run = |copy: &&Manifest| !copy::is_of_run(self.of, copy);
+                    let of_run = |made: &&Manifest| !copy::is_of_run(self.of, made);
                     let first = copies.iter().filter(of_run).cloned();
                     self.fill = first.map(Action::Apply).collect();
                     self.fill.push(Action::Create(job));
@@ -112,7 +118,7 @@ impl Draft<'_> {
             SeedEvery::Commit => &run.sha,
         };
         let spec = serde_json::to_string(seed).unwrap_or_default();
-        let what = [&space.target.uid, &spec, &image, commit].join("\n");
+        let what = [space.target.uid.as_str(), &spec, &image, commit].join("\n");
         let mark = short_hash(what.as_bytes(), DIGITS);
         let base = format!("{}-pr-{}-seed", self.of.key.name, space.number);
         let key = Key::new(
@@ -156,7 +162,7 @@ impl Draft<'_> {
             ("SLIPWAY_PULL_REQUEST", space.number.to_string()),
             ("SLIPWAY_REVISION", run.sha.clone()),
         ];
-        all.map(|(name, value)| (name.to_owned(), value)).to_vec()
+        Vec::from(all.map(|(name, value)| (name.to_owned(), value)))
     }
 
     fn placed_env(&self, number: u64, seed: &PreviewSeed) -> Vec<MigrationVariable> {
