@@ -20,22 +20,26 @@ use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
 use crate::pipeline_run::observe::secrets;
 use crate::release::api::ImageRef;
 
+/// Why there can be none where it is not known what there is.
+const UNKNOWN: &str = "PreviewsUnknown";
+
 /// Everything that a plan may need of previews. What cannot be read keeps nothing else of the Environment back.
 pub async fn previews(key: &Key, spec: &Previews, cluster: &Cluster) -> Seen {
     let read = read(key, spec, cluster).await;
-    read.unwrap_or_else(|error| Seen {
-        blocked: Some(("PreviewsUnknown", chain(&error))),
+    read.unwrap_or_else(|error| blocked(UNKNOWN, chain(&error)))
+}
+
+fn blocked(reason: &'static str, why: String) -> Seen {
+    Seen {
+        blocked: Some((reason, why)),
         ..Seen::default()
-    })
+    }
 }
 
 async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, ReconcileError> {
     if !cluster.makes_previews() {
         let text = "this operator makes no previews; set previews.enabled: true in the values of its chart";
-        return Ok(Seen {
-            blocked: Some((preview::OFF, text.to_owned())),
-            ..Seen::default()
-        });
+        return Ok(blocked(preview::OFF, text.to_owned()));
     }
     let home = Key::new("", key.namespace.clone());
     let home = cluster.peek(ObjectKind::Namespace, &home).await;
@@ -44,10 +48,7 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
             "there is no namespace {}, whose labels say what pods may do",
             key.namespace
         );
-        return Ok(Seen {
-            blocked: Some(("PreviewsUnknown", text)),
-            ..Seen::default()
-        });
+        return Ok(blocked(UNKNOWN, text));
     };
     let selector = format!("{}={}", label::PREVIEW_OF, preview::selector_of(key));
     let spaces = cluster.list(ObjectKind::Namespace, "", &selector).await;
@@ -62,26 +63,16 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let found = caches.pipelines.get(&pipeline);
     let status = found.and_then(|pipeline| pipeline.status.clone());
     let status = status.unwrap_or_default();
+    let labels = status.labelled.into_iter();
+    let closed = status.closed.iter();
     let mut seen = Seen {
-        blocked: None,
         pod_security: preview::pod_security_of(&home),
-        closed: status
-            .closed
-            .iter()
-            .map(|one| (one.number, one.at.0))
-            .collect(),
-        labels: status
-            .labelled
-            .into_iter()
-            .map(|one| (one.number, one))
-            .collect(),
+        closed: closed.map(|one| (one.number, one.at.0)).collect(),
+        labels: labels.map(|one| (one.number, one)).collect(),
         rollouts: rollouts(key, caches),
-        taken: BTreeSet::new(),
-        unwatched: BTreeSet::new(),
-        templates: Vec::new(),
-        secrets: None,
         runs,
         spaces,
+        ..Seen::default()
     };
     if let Some(seed) = spec.seed.as_ref().filter(|_| !seen.spaces.is_empty()) {
         let named = preview::seed::secrets(seed);

@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
         if let (Some(label), Some(known)) = (wanted.iter().find(lacks), known) {
             return Labelled::No(label, known.at.0);
         }
-        let is_untold = |label: &&String| !known.is_some_and(|known| known.labels.contains(label));
+        let is_untold = |label: &&String| known.is_none_or(|known| !known.labels.contains(label));
         match wanted.iter().find(is_untold) {
             Some(label) => Labelled::Untold(label),
             None => Labelled::Yes,

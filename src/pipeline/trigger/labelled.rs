@@ -42,7 +42,7 @@ pub fn taken_in(
     let is_older = |one: &LabelledPullRequest| one.number == number && one.at.0 > at;
     let labels = event.labels.as_ref();
     if let Some(labels) = labels.filter(|_| !all.iter().any(is_older)) {
-        told(&mut all, number, (labels, wanted), at);
+        told(&mut all, number, (labels.as_slice(), wanted), at);
     }
     all
 }
@@ -178,7 +178,8 @@ mod tests {
     fn the_last_ones_are_kept() {
         let mut known = Vec::new();
         for number in 1..=120 {
-            told(&mut known, number, (&["preview".to_owned()], &asked()), NOW);
+            let labels = ["preview".to_owned()];
+            told(&mut known, number, (labels.as_slice(), &asked()), NOW);
         }
         assert_eq!((known.len(), known[0].number), (KEPT, 21));
         let many = (0..20).map(|number| number.to_string());
