@@ -15,10 +15,7 @@ use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::StageType;
-use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
 use crate::pipeline_run::observe::secrets;
-use crate::release::api::ImageRef;
 
 /// Why there can be none where it is not known what there is.
 const UNKNOWN: &str = "PreviewsUnknown";
@@ -59,7 +56,8 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let runs = caches
         .pipeline_runs
         .children_of(ObjectKind::Pipeline, &pipeline);
-    let runs: Vec<Run> = runs.iter().filter_map(|run| read_run(run)).collect();
+    let read = runs.iter().filter_map(|run| Run::read(run, &runs));
+    let read: Vec<Run> = read.collect();
     let found = caches.pipelines.get(&pipeline);
     let status = found.and_then(|pipeline| pipeline.status.clone());
     let status = status.unwrap_or_default();
@@ -70,7 +68,7 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
         closed: closed.map(|one| (one.number, one.at.0)).collect(),
         labels: labels.map(|one| (one.number, one)).collect(),
         rollouts: rollouts(key, caches),
-        runs,
+        runs: read,
         spaces,
         ..Seen::default()
     };
@@ -152,40 +150,6 @@ async fn templates(
         }));
     }
     Ok(all)
-}
-
-/// A run whose images may be shown: it passed, or it waits for its preview. One that went on from there stays so, whatever
-/// becomes of it: what was shown is not taken back.
-fn read_run(run: &PipelineRun) -> Option<Run> {
-    let pull_request = run.spec.trigger.pull_request.as_ref()?;
-    let status = run.status.as_ref()?;
-    let asks = status.stages.iter().any(|stage| {
-        let has_begun = matches!(stage.phase, StagePhase::Running | StagePhase::Succeeded);
-        stage.type_ == StageType::Preview && has_begun
-    });
-    if status.phase != Some(RunPhase::Succeeded) && !asks {
-        return None;
-    }
-    let created = run.metadata.creation_timestamp.as_ref()?.0;
-    let images = status.artifacts.iter();
-    let images = images.filter(|made| made.kind == ArtifactKind::Image);
-    Some(Run {
-        name: run.name_any(),
-        number: pull_request.number,
-        sha: status.sha.clone().or_else(|| run.spec.sha.clone())?,
-        author: run.spec.trigger.actor.clone(),
-        is_fork: pull_request.fork,
-        // One that waits for approval does not begin.
-        is_approved: run.spec.trigger.needs_approval == Some(true) && status.started_at.is_some(),
-        started_at: run.spec.trigger.started_by().unwrap_or(created),
-        finished_at: status.finished_at.as_ref().map(|at| at.0),
-        images: images
-            .map(|made| ImageRef {
-                name: made.name.clone(),
-                reference: made.pinned(),
-            })
-            .collect(),
-    })
 }
 
 /// Rollouts of previews of an Environment, by namespace.

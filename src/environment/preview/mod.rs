@@ -17,6 +17,7 @@ mod going;
 pub mod idle;
 pub mod orphan;
 mod report;
+mod run;
 pub mod seed;
 mod seen;
 mod space;
