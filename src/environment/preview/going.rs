@@ -110,7 +110,7 @@ impl Draft<'_> {
             at,
             phase: PreviewPhase::Idle,
             why: format!(
-                "nobody asked for it in {}: a new commit makes it again",
+                "nobody asked for it in {}: a new commit, or another try of its run, makes it again",
                 span(rule.after.into())
             ),
         });

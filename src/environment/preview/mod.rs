@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
             let fresh = |run: &&Run| self.stays_until(run) > self.now;
             match self.newest(number, true).filter(fresh) {
                 Some(run) if self.went_idle(run) => {
-                    let text = "nobody asked for it: a new commit makes it again";
+                    let text = "nobody asked for it: a new commit, or another try of its run, makes it again";
                     self.show(self.item(run, PreviewPhase::Idle, text));
                 }
                 Some(run) => match self.left_out(number) {

@@ -977,9 +977,15 @@ fn one_that_nobody_asks_for_goes_and_stays_away_until_there_is_a_new_commit() {
     assert_eq!(world.seen.spaces, []);
     world.now = at(200);
     assert_eq!(world.phases(), [(7, Idle)]);
-    world.seen.runs.push(run(7, 'b', 201));
-    world.now = at(201);
-    assert_eq!(world.phases(), [(7, Ready)]);
+    let mut commit = world.clone();
+    commit.seen.runs.push(run(7, 'b', 201));
+    let mut again = run(7, 'a', 201);
+    again.name = "api-7-a-again".to_owned();
+    world.seen.runs.push(again);
+    for mut world in [world, commit] {
+        world.now = at(201);
+        assert_eq!(world.phases(), [(7, Ready)]);
+    }
 }
 
 #[test]
