@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::api::{MigrationVariable, PreviewPhase, PreviewSeed, PreviewStatus, SeedEvery};
 use super::super::migration::secrets_of;
 use super::super::render::add_env;
-use super::{Draft, Run, Space, copy};
+use super::{BLOCKED, Draft, Run, Space, copy, later};
 use crate::check::api::CheckJob;
 use crate::check::{self, Outcome, Place};
 use crate::model::action::Action;
@@ -57,7 +57,11 @@ impl Draft<'_> {
         let known = self.of.seen.secrets.as_ref();
         let refusal = known.and_then(|known| refusal_of(&secrets(seed), known));
         let job = match refusal {
-            Some(refusal) => Err(refusal.message),
+            Some(refusal) => {
+                // Secrets are not watched.
+                self.wake_at(later(self.now, BLOCKED));
+                Err(refusal.message)
+            }
             None => self.seed_job(space, run, seed),
         };
         let job = match job {

@@ -209,9 +209,13 @@ impl<'a> Payload<'a> {
         Some(files.map(str::to_owned).collect())
     }
 
-    /// Labels in a list of objects; nothing where there is no list.
+    /// Labels in a list of objects; nothing where there is no list. Gitea may tell of none with null.
     pub(super) fn labels(self, path: &str, name: &str) -> Option<Vec<String>> {
-        let all = self.0.pointer(path)?.as_array()?;
+        let all = match self.0.pointer(path)? {
+            Value::Array(all) => all.as_slice(),
+            Value::Null => &[],
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => return None,
+        };
         let named = all.iter().filter_map(|label| label.get(name)?.as_str());
         Some(named.map(str::to_owned).collect())
     }

@@ -280,6 +280,9 @@ fn labels_of_pull_requests_are_told_and_start_nothing() {
     body["pull_request"]["labels"] = json!([]);
     let opened = told(Provider::GitHub, "pull_request", &body);
     assert_eq!(opened.labels, Some(Vec::new()));
+    body["pull_request"]["labels"] = Value::Null;
+    let none = told(Provider::Gitea, "pull_request", &body);
+    assert_eq!(none.labels, Some(Vec::new()));
     start(judge(&pr, &opened));
 
     let gitlab = |changes: Value, oldrev: Value| {
