@@ -236,10 +236,12 @@ impl<'a> Destination<'a> {
         let templates = self.of.seen.templates.iter();
         let rollouts = templates.filter(|object| kind_of(object) == Some(CopyKind::Rollout));
         let mut containers = rollouts.flat_map(|rollout| {
-            ["containers", "initContainers"].iter().flat_map(|list| {
-                let all = rollout.pointer(&format!("/spec/template/spec/{list}"));
-                all.and_then(Value::as_array).into_iter().flatten()
-            })
+            ["containers", "initContainers"]
+                .iter()
+                .flat_map(move |list| {
+                    let all = rollout.pointer(&format!("/spec/template/spec/{list}"));
+                    all.and_then(Value::as_array).into_iter().flatten()
+                })
         });
         let names = |container: &Value, what: &str| {
             container
@@ -324,7 +326,7 @@ impl<'a> Destination<'a> {
         if self.run.is_fork {
             // Nobody's code has business with the API server here.
             let of_pods = ["template", "spec", "automountServiceAccountToken"];
-            set(&mut spec, &of_pods, false.into());
+            set(&mut spec, &of_pods, false);
         }
         Ok(spec)
     }

@@ -1000,7 +1000,7 @@ fn an_answer_from_before_its_last_update_says_nothing() {
     answer.at = at(59);
     world.now = at(60);
     assert!(
-        matches!(world.look().actions[..], []),
+        world.look().actions.is_empty(),
         "not older than it may be, and not asked again"
     );
     assert_eq!(world.look().shown.items[0].phase, Ready);
