@@ -189,8 +189,8 @@ impl Space {
             && namespace.name_any() == name_of(&environment, number);
         let record = annotations.get(label::PREVIEW_RECORD);
         let record = record.and_then(|text| serde_json::from_str(text).ok());
-        let created = namespace.meta().creation_timestamp.as_ref();
-        let going = namespace.meta().deletion_timestamp.as_ref();
+        let created = namespace.metadata.creation_timestamp.as_ref();
+        let going = namespace.metadata.deletion_timestamp.as_ref();
         is_ours.then(|| Self {
             target: Target::of(ObjectKind::Namespace, namespace),
             environment,
