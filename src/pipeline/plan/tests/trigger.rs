@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::pipeline::api::PipelineSpec;
-use crate::pipeline::trigger::event::{Event, What};
+use crate::pipeline::trigger::event::Event;
 use crate::pipeline::trigger::{mark, poll};
 
 fn with(rest: &Value) -> Observed {
