@@ -15,8 +15,9 @@ use crate::model::action::Reply;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 
-/// Questions that are remembered per object; the oldest answers are forgotten first.
-const KEPT: usize = 64;
+/// Questions that are remembered per object, more than any asks again and again: an Environment about ten SLOs and fifty previews.
+/// The oldest answers are forgotten first.
+const KEPT: usize = 160;
 
 type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Answered>>;
 
@@ -107,12 +108,12 @@ mod tests {
     #[test]
     fn the_oldest_answers_are_forgotten_first() {
         let (asked, key) = (Asked::default(), Key::new("ns", "a"));
-        for number in 0..100 {
+        for number in 0..200 {
             let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(number);
             asked.note(KIND, &key, [(number.to_string(), None)].into_iter(), at);
         }
-        assert_eq!(asked.at(KIND, &key, "35"), None);
-        assert!(asked.at(KIND, &key, "36").is_some());
-        assert!(asked.at(KIND, &key, "99").is_some());
+        assert_eq!(asked.at(KIND, &key, "39"), None);
+        assert!(asked.at(KIND, &key, "40").is_some());
+        assert!(asked.at(KIND, &key, "199").is_some());
     }
 }

@@ -69,6 +69,8 @@ pub use validation::*;
         .message("migrations.contract.after is shorter than rollback.within: what may still be gone back to needs what contract removes; make it as long at least"),
     validation = Rule::new("!has(self.spec.previews) || self.spec.tier != 'Production'")
         .message("previews are copies of this Environment's namespace that show commits nobody has merged: set tier to Development or Staging, or take previews out"),
+    validation = Rule::new("!has(self.spec.previews) || !has(self.spec.previews.idle) || has(self.spec.metrics) && has(self.spec.metrics.prometheus)")
+        .message("previews.idle asks a Prometheus whether anybody uses a preview: set spec.metrics.prometheus.address"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.current[0].release"),

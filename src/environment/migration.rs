@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::{Migrations, OnMigrationFailure};
+use super::api::{MigrationVariable, Migrations, OnMigrationFailure};
 use super::observed::Check;
 use crate::check::{GRACE, Outcome};
 use crate::model::condition::truncate;
@@ -414,13 +414,18 @@ pub fn state_in(phase: MigrationPhase) -> MigrationState {
 
 /// The Secrets that migrations name, and the keys that these have to have.
 pub fn secrets(rules: &Migrations) -> BTreeMap<String, Named> {
+    secrets_of("spec.migrations", &rules.env)
+}
+
+/// The Secrets that variables name.
+pub fn secrets_of(path: &str, env: &[MigrationVariable]) -> BTreeMap<String, Named> {
     let mut all: BTreeMap<String, Named> = BTreeMap::new();
-    for variable in &rules.env {
+    for variable in env {
         let Some(secret) = &variable.secret_ref else {
             continue;
         };
         let named = all.entry(secret.name.clone()).or_insert_with(|| Named {
-            path: format!("spec.migrations.env[{}]", variable.name),
+            path: format!("{path}.env[{}]", variable.name),
             ..Named::default()
         });
         named.keys.insert(secret.key.clone());

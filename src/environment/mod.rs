@@ -122,6 +122,7 @@ impl Kind for EnvironmentKind {
             observed::GATE,
             probe::PREFIX,
             tag::PREFIX,
+            preview::idle::PREFIX,
         ]
         .iter()
         .any(|kept| question.starts_with(kept))

@@ -233,6 +233,14 @@ fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Pla
         key: &seen.key,
         spec,
         seen: previews,
+        before: &seen.status.previews,
+        prometheus: seen
+            .spec
+            .metrics
+            .as_ref()
+            .and_then(|metrics| metrics.prometheus.as_ref()),
+        answers: &seen.answers,
+        checks: &seen.checks,
     };
     let outlook = preview::plan(of, now);
     plan.actions.extend(outlook.actions);

@@ -10,10 +10,12 @@ use kube::{Api, Resource};
 
 use super::api::{GitSource, Pipeline, StageType};
 use super::observed::{Authorities, Observed, Pause, Run};
+use super::trigger::labelled;
 use crate::cluster::Cluster;
 use crate::controller::ReconcileError;
 use crate::decision::act::Act;
 use crate::decision::api::{Decision, DecisionAction};
+use crate::environment::api::Environment;
 use crate::git::refs::tag_of;
 use crate::model::key::Key;
 use crate::model::label;
@@ -22,6 +24,9 @@ use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::{PipelineRun, PipelineRunStatus, StagePhase};
 use crate::release::api::Release;
 use crate::release::order::Order;
+
+/// Pull requests that the provider is asked about again and again at most.
+const ASKED_ABOUT: usize = 20;
 
 /// Reads everything a plan may need.
 pub async fn observe(
@@ -59,6 +64,8 @@ pub async fn observe(
         } else {
             BTreeSet::new()
         },
+        wanted_labels: wanted_labels(&key, cluster),
+        shown: shown(&key, pipeline, cluster),
         latest_release: Order::of(&releases).latest().map(str::to_owned),
         revisions: revisions
             .iter()
@@ -145,14 +152,43 @@ fn in_use(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
     names
 }
 
+/// Environments of a Pipeline's namespace.
+fn environments(pipeline: &Key, cluster: &Cluster) -> impl Iterator<Item = Arc<Environment>> {
+    let environments = &cluster.caches.environments;
+    let namespace = pipeline.namespace.clone();
+    let all = environments.keys().into_iter();
+    let own = all.filter(move |key| key.namespace == namespace);
+    own.filter_map(move |key| environments.get(&key))
+}
+
 /// Runs of a Pipeline that previews show, or are to show.
 fn previewed(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
-    let environments = &cluster.caches.environments;
-    let all = environments.keys().into_iter();
-    let own = all.filter(|key| key.namespace == pipeline.namespace);
-    let own = own.filter_map(|key| environments.get(&key));
-    own.flat_map(|environment| environment.previewed_runs(&pipeline.name))
+    environments(pipeline, cluster)
+        .flat_map(|environment| environment.previewed_runs(&pipeline.name))
         .collect()
+}
+
+/// Labels that previews of a Pipeline ask of its pull requests.
+pub fn wanted_labels(pipeline: &Key, cluster: &Cluster) -> BTreeSet<String> {
+    let all = environments(pipeline, cluster);
+    let of_it = all.filter_map(|environment| {
+        let previews = environment.spec.previews.as_ref()?;
+        (previews.pipeline == pipeline.name).then(|| previews.which.labels.clone())
+    });
+    labelled::wanted(of_it.flatten())
+}
+
+/// Pull requests that previews of a Pipeline are of, the newest ones; without those that are over.
+fn shown(key: &Key, pipeline: &Pipeline, cluster: &Cluster) -> BTreeSet<u64> {
+    let status = pipeline.status.as_ref();
+    let is_over = |number: &u64| {
+        let mut closed = status.iter().flat_map(|status| &status.closed);
+        closed.any(|closed| closed.number == *number)
+    };
+    let all = environments(key, cluster);
+    let numbers = all.flat_map(|environment| environment.previewed_numbers(&key.name));
+    let numbers: BTreeSet<u64> = numbers.filter(|number| !is_over(number)).collect();
+    numbers.into_iter().rev().take(ASKED_ABOUT).collect()
 }
 
 /// Whether a run is pushing commits of its own now, or has been and has not told which.

@@ -38,6 +38,10 @@ pub struct Observed {
     pub in_use: BTreeSet<String>,
     /// Runs that previews of an Environment show, or are to show.
     pub previewed: BTreeSet<String>,
+    /// Labels that previews ask of pull requests.
+    pub wanted_labels: BTreeSet<String>,
+    /// Open pull requests that have a preview, or wait for one: as many as the provider is asked about.
+    pub shown: BTreeSet<u64>,
     /// The newest Release.
     pub latest_release: Option<String>,
     /// The specs that its runs follow.
@@ -147,6 +151,11 @@ impl Observed {
             "{}@{} {}",
             self.spec.source.git.url, found.sha, found.git_ref
         )
+    }
+
+    /// What the provider is asked about a pull request that has a preview.
+    pub fn question_of(&self, number: u64) -> String {
+        format!("{} pull request {number}", self.spec.source.git.url)
     }
 
     /// The provider of the repository; nothing where there is none, or where it is not known what to check its certificate against.

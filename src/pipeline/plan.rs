@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::api::{ClosedPullRequest, ImageStatus, PendingRef, RunSummary, ScheduleStatus};
+use super::api::{
+    ClosedPullRequest, ImageStatus, LabelledPullRequest, PendingRef, RunSummary, ScheduleStatus,
+};
 use super::observed::{Observed, Run};
-use super::trigger::event::What;
-use super::trigger::{closed, mark, turn};
+use super::trigger::{closed, labelled, mark, turn};
 use super::{render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
@@ -46,6 +47,8 @@ pub struct Memory {
     pub pending: Vec<PendingRef>,
     /// Pull requests that were closed.
     pub closed: Vec<ClosedPullRequest>,
+    /// Which labels pull requests have.
+    pub labelled: Vec<LabelledPullRequest>,
     /// Triggers by the clock.
     pub schedules: Vec<ScheduleStatus>,
     /// Triggers by images.
@@ -75,11 +78,11 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         let why = Why::normal("Suspended", "no run is started until suspend is false");
         return Plan {
             actions: prune(seen, now),
-            ..Plan::idle(closings(seen, memory, now), why)
+            ..Plan::idle(noted(seen, memory, now), why)
         };
     }
     if let Some(pause) = seen.pause.as_ref().filter(|pause| pause.counts(now)) {
-        let mut memory = closings(seen, memory, now);
+        let mut memory = noted(seen, memory, now);
         memory.paused_by = Some(pause.by.clone());
         let until = pause
             .until
@@ -100,11 +103,12 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     watch(seen, memory, now)
 }
 
-/// That a pull request is over is noted even where no run is started: its preview is to go.
-fn closings(seen: &Observed, mut memory: Memory, now: Timestamp) -> Memory {
+/// That a pull request is over, and its labels, are noted even where no run is started: its preview goes or comes with them.
+fn noted(seen: &Observed, mut memory: Memory, now: Timestamp) -> Memory {
     let events = seen.events.iter();
-    for event in events.filter(|event| matches!(event.what, What::Closed { .. })) {
+    for event in events.filter(|event| event.is_noted_only()) {
         memory.closed = closed::taken_in(&memory.closed, event, now);
+        memory.labelled = labelled::taken_in(&memory.labelled, event, &seen.wanted_labels, now);
     }
     memory
 }
@@ -123,6 +127,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
     begin.head();
     begin.told();
     begin.pending();
+    begin.shown();
     begin.schedules();
     begin.images();
     let begin::Begin {
@@ -253,6 +258,7 @@ fn remember(seen: &Observed) -> Memory {
         seen: seen.status.seen.clone(),
         pending: seen.status.pending.clone(),
         closed: seen.status.closed.clone(),
+        labelled: seen.status.labelled.clone(),
         schedules: seen.status.schedules.clone(),
         images: seen.status.images.clone(),
         admitted: admitted(seen),

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
 use super::plan::Memory;
-use super::trigger::{Verdict, closed, image, judge, look, mark, poll};
+use super::trigger::event::Event;
+use super::trigger::{Verdict, closed, image, judge, labelled, look, mark, poll};
 use crate::git::{changes, refs};
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
@@ -58,6 +59,7 @@ pub fn status(
         seen: plan.progress.seen.clone(),
         pending: plan.progress.pending.clone(),
         closed: plan.progress.closed.clone(),
+        labelled: plan.progress.labelled.clone(),
         schedules: plan.progress.schedules.clone(),
         images: plan.progress.images.clone(),
         admitted: plan.progress.admitted.clone(),
@@ -65,7 +67,8 @@ pub fn status(
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     let mut status = answered(seen, status, outcome, now);
-    tell_apart(seen, &mut status, outcome);
+    tell_apart(seen, &mut status, outcome, now);
+    look_at_shown(seen, &mut status, outcome, now);
     look_into(seen, &mut status, outcome);
     for record in &mut status.images {
         if let Some(reply) = outcome.replies.get(&image::question(record)) {
@@ -119,9 +122,33 @@ fn is_left_out(seen: &Observed, (git_ref, sha): (&str, &str), outcome: &Outcome)
     }
 }
 
+/// Takes in what the provider says of pull requests that have previews. One that it does not know is left as it is.
+fn look_at_shown(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome, now: Timestamp) {
+    let replies = seen.shown.iter();
+    let mut replies = replies
+        .filter_map(|number| Some((*number, outcome.replies.get(&seen.question_of(*number))?)));
+    let Some(first) = replies.next() else { return };
+    let Some(provider) = seen.provider() else {
+        return;
+    };
+    for (number, reply) in std::iter::once(first).chain(replies) {
+        let Ok(Some(told)) = provider.read_pull_request(reply) else {
+            continue;
+        };
+        if told.is_open {
+            let labels = (told.labels.as_slice(), &seen.wanted_labels);
+            labelled::told(&mut status.labelled, number, labels, now);
+        } else {
+            let over = Event::over(number);
+            status.closed = closed::taken_in(&status.closed, &over, now);
+            status.labelled = labelled::taken_in(&status.labelled, &over, &seen.wanted_labels, now);
+        }
+    }
+}
+
 /// Takes in what the provider says of pull requests that polling found. One that it does not know, or knows at another commit,
 /// counts as from another repository. A draft waits until it is none, or over.
-fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
+fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome, now: Timestamp) {
     let Some(provider) = seen.provider() else {
         return;
     };
@@ -135,15 +162,16 @@ fn tell_apart(seen: &Observed, status: &mut PipelineStatus, outcome: &Outcome) {
             status.pending.push(found);
             continue;
         };
-        let is_open = told.as_ref().is_some_and(|told| told.is_open);
-        if is_open {
+        let open = told.as_ref().filter(|told| told.is_open);
+        if let Some(open) = open {
             closed::opened(&mut status.closed, number, found.at.0);
+            let labels = (open.labels.as_slice(), &seen.wanted_labels);
+            labelled::told(&mut status.labelled, number, labels, now);
         } else if found.is_draft() {
             poll::note(&mut status.seen, mark(&found.git_ref, &found.sha));
             continue;
         }
-        let is_draft = told.as_ref().is_some_and(|told| told.is_draft);
-        found.draft = (is_draft && is_open).then_some(true);
+        found.draft = open.is_some_and(|told| told.is_draft).then_some(true);
         found.pull_request = Some(PullRequest {
             number,
             base: told.as_ref().map(|told| told.base_branch.clone()),

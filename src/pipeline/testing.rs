@@ -57,6 +57,8 @@ pub(crate) fn a_pipeline() -> Observed {
         versions: std::collections::BTreeSet::new(),
         in_use: std::collections::BTreeSet::new(),
         previewed: std::collections::BTreeSet::new(),
+        wanted_labels: std::collections::BTreeSet::new(),
+        shown: std::collections::BTreeSet::new(),
         latest_release: None,
         pause: None,
         asked: std::collections::BTreeMap::new(),

@@ -1,12 +1,13 @@
 //! What a run of anybody's code is given: the Pipeline's spec without everything that is secret, and without what would leave the
 //! run. One place, so that nothing downstream has to ask. No I/O.
 
+use super::api::TriggerKind;
 use crate::pipeline::api::{CacheExport, CacheSave, EnvVar, PipelineSpec};
 
-/// The spec for a run of code that nobody who may push to the repository has looked at.
+/// The spec for a run of code that comes from elsewhere. Where somebody has approved the commit its images go where people want those.
 ///
 /// What is left of Secrets is what fetches the commit and pulls images: neither is seen by a script.
-pub fn without_secrets(mut spec: PipelineSpec) -> PipelineSpec {
+pub fn without_secrets(mut spec: PipelineSpec, is_approved: bool) -> PipelineSpec {
     let is_plain =
         |variable: &EnvVar| variable.secret_ref.is_none() && variable.secret_file.is_none();
     spec.defaults.env.retain(is_plain);
@@ -26,6 +27,11 @@ pub fn without_secrets(mut spec: PipelineSpec) -> PipelineSpec {
             build.secrets.clear();
             build.push_secret_ref = None;
             build.push_on = Some(Vec::new());
+            build.mirrors.clear();
+            if let Some(image) = build.fork_image.take().filter(|_| is_approved) {
+                build.image = image;
+                build.push_on = Some(vec![TriggerKind::PullRequest]);
+            }
             if let Some(cache) = &mut build.cache {
                 cache.export = Some(CacheExport::Never);
             }
@@ -56,11 +62,20 @@ mod tests {
                  "pod": {"imagePullSecrets": ["pull"], "serviceAccountName": "deployer"},
                  "packages": [{"name": "p", "files": ["dist/*"], "repository": "r.example/p", "pushSecretRef": {"name": "push"}}]},
                 {"name": "image", "type": "Build", "build": {
-                    "image": "r.example/a", "pushSecretRef": {"name": "push"}, "pushOn": ["PullRequest"],
+                    "image": "r.example/a", "forkImage": "forks.example/a", "mirrors": ["m.example/a"], "pushSecretRef": {"name": "push"}, "pushOn": ["PullRequest"],
                     "secrets": [{"id": "npm", "secretRef": key}], "cache": {"export": "EveryBranch"}}},
             ],
         });
-        let spec = without_secrets(serde_json::from_value(spec).unwrap());
+        let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
+        let approved = without_secrets(spec.clone(), true);
+        let build = approved.stages[1].build.as_ref().unwrap();
+        assert_eq!(
+            (build.image.as_str(), build.mirrors.len()),
+            ("forks.example/a", 0)
+        );
+        assert!(build.pushes_on(TriggerKind::PullRequest) && build.push_secret_ref.is_none());
+        assert_eq!(secret::named(&approved).into_keys().count(), 2);
+        let spec = without_secrets(spec, false);
         let left: Vec<String> = secret::named(&spec).into_keys().collect();
         assert_eq!(left, ["git", "pull"]);
         assert_eq!((spec.defaults.env.len(), spec.stages[0].env.len()), (1, 1));
@@ -68,7 +83,7 @@ mod tests {
         let text = serde_json::to_string(&spec).unwrap();
         assert!(!text.contains("deployer"), "{text}");
         let build = spec.stages[1].build.as_ref().unwrap();
-        for kind in crate::pipeline_run::api::TriggerKind::ALL {
+        for kind in TriggerKind::ALL {
             assert!(!build.pushes_on(*kind));
         }
         assert_eq!(spec.caches[0].save(), CacheSave::Never);

@@ -111,7 +111,8 @@ impl Draft<'_> {
         }
         let mut spec = self.settle_spec()?;
         if !self.seen.spec.is_trusted() {
-            spec = outside::without_secrets(spec);
+            let is_approved = self.seen.spec.trigger.needs_approval == Some(true);
+            spec = outside::without_secrets(spec, is_approved);
         }
         if self.settle_inputs(&spec) && self.settle_commit(&spec) {
             self.run_stages(&spec);

@@ -60,6 +60,8 @@ pub struct PullRequest {
     pub is_open: bool,
     /// Whether its author says that it is not ready.
     pub is_draft: bool,
+    /// Its labels.
+    pub labels: Vec<String>,
 }
 
 /// A release at the provider.

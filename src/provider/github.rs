@@ -98,6 +98,13 @@ struct Pull {
     draft: Option<bool>,
     head: Side,
     base: Side,
+    // Gitea may answer with null where there are none.
+    labels: Option<Vec<Label>>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +132,12 @@ impl From<Pull> for PullRequest {
             is_fork,
             is_open: read.state == "open",
             is_draft: read.draft == Some(true),
+            labels: read
+                .labels
+                .into_iter()
+                .flatten()
+                .map(|label| label.name)
+                .collect(),
         }
     }
 }

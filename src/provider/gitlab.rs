@@ -76,6 +76,8 @@ struct MergeRequest {
     target_branch: String,
     source_project_id: Option<u64>,
     target_project_id: Option<u64>,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 impl From<MergeRequest> for PullRequest {
@@ -88,6 +90,7 @@ impl From<MergeRequest> for PullRequest {
                 || read.source_project_id != read.target_project_id,
             is_open: read.state == "opened",
             is_draft: read.draft == Some(true),
+            labels: read.labels,
         }
     }
 }

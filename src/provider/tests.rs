@@ -238,6 +238,7 @@ fn pull_requests_are_read_and_forks_are_told() {
         is_fork: false,
         is_open: true,
         is_draft: true,
+        labels: vec!["preview".into()],
     };
     for type_ in [ProviderType::GitHub, ProviderType::Gitea] {
         assert_eq!(

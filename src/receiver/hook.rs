@@ -30,9 +30,10 @@ use crate::cluster::Cluster;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
+use crate::pipeline::observe::wanted_labels;
 use crate::pipeline::render;
-use crate::pipeline::trigger::event::{self, Event, Provider, Told, What};
-use crate::pipeline::trigger::{Verdict, closed, judge, mark};
+use crate::pipeline::trigger::event::{self, Event, Provider, Told};
+use crate::pipeline::trigger::{Verdict, closed, judge, labelled, mark};
 
 /// Where git providers deliver.
 pub const PATH: &str = "/hooks/git/{namespace}/{pipeline}";
@@ -176,7 +177,7 @@ impl Receiver {
             return Ok(Taken::Ignored(why.to_owned()));
         }
         let was_known = match judge(&pipeline.spec, &event) {
-            Verdict::Irrelevant(_) if ends(&event) => self.is_on_record(key, &event)?,
+            Verdict::Irrelevant(_) if event.is_noted_only() => self.is_on_record(key, &event)?,
             Verdict::Irrelevant(why) => return Ok(Taken::Ignored(why)),
             Verdict::Skip(_) | Verdict::Start(_) => self.is_on_record(key, &event)?,
         };
@@ -196,11 +197,16 @@ impl Receiver {
         let pipeline = self.pipeline(key)?;
         let status = pipeline.status.as_ref();
         let closed = status.map_or(&[][..], |status| status.closed.as_slice());
-        if !closed::is_taken_in(closed, event, self.cluster.clock().now()) {
+        let known = status.map_or(&[][..], |status| status.labelled.as_slice());
+        let now = self.cluster.clock().now();
+        let wanted = wanted_labels(key, &self.cluster);
+        if !closed::is_taken_in(closed, event, now)
+            || !labelled::is_taken_in(known, event, &wanted, now)
+        {
             return Ok(None);
         }
-        if ends(event) {
-            let what = "noted that the pull request is over".to_owned();
+        if event.is_noted_only() {
+            let what = "noted that the pull request is over, or its labels".to_owned();
             return Ok(Some(Taken::Ignored(what)));
         }
         let mark = mark(&event.git_ref, event.identity());
@@ -218,14 +224,10 @@ impl Receiver {
     }
 }
 
-/// Whether a pull request is over.
-fn ends(event: &Event) -> bool {
-    matches!(event.what, What::Closed { .. })
-}
-
-/// Why nothing follows from an event now. That a pull request is over counts all the same: its preview is to go.
+/// Why nothing follows from an event now. That a pull request is over, and its labels, count all the same: its preview is to go, or
+/// to come.
 fn rests(pipeline: &Pipeline, event: &Event) -> Option<&'static str> {
-    if ends(event) {
+    if event.is_noted_only() {
         return None;
     }
     if pipeline.spec.suspend {
@@ -328,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::testing::{sha, spec};
+    use crate::pipeline::trigger::event::What;
     use crate::pipeline::trigger::poll;
 
     fn sender(fields: &[(&'static str, &'static str)]) -> Option<(Provider, String)> {

@@ -8,6 +8,7 @@ use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::git::changes::{self, Walk};
 use slipway::model::action::{Reply, Request};
@@ -26,7 +27,9 @@ use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::pipeline::{Subject, tested};
 use crate::provider::told;
-use crate::trigger::{TOKEN, all_run_one_by_one, only_the_newest_runs, runs, set_token};
+use crate::trigger::{
+    TOKEN, all_run_one_by_one, only_the_newest_runs, runs, set_token, takes_the_label,
+};
 
 /// A repository at Gitea, a Pipeline of it, and who speaks for the operator there.
 struct Forge {
@@ -337,6 +340,49 @@ async fn from_a_push_to_a_pull_request_a_merge_and_a_tag_gitea_is_told_all_of_it
         .await;
         assert_eq!(counted(&operator, "started").await, 5);
         assert_eq!(runs(subject).await.len(), 6);
+    }))
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn gitea_tells_which_labels_a_pull_request_has() {
+    Box::pin(with_namespace(async |space| {
+        let forge = Box::pin(Forge::new(space)).await;
+        let environments = space.api("Environment");
+        let params = PostParams::default();
+        let review = takes_the_label("preview");
+        environments.create(&params, &review).await.unwrap();
+        forge.push("main", "chore: begin", Bump::None).await;
+        let _operator = forge.operator();
+        let pull_requests = json!([{"name": "pr", "pullRequest": {}}]);
+        forge.create(&json!({ "triggers": pull_requests })).await;
+        let until = async |has_label: bool| {
+            let is_told = |status: &slipway::pipeline::api::PipelineStatus| {
+                let told = status.labelled.first();
+                told.is_some_and(|told| {
+                    (told.labels.len(), told.without.len())
+                        == if has_label { (1, 0) } else { (0, 1) }
+                })
+            };
+            forge.subject.until("what Gitea told", is_told).await;
+        };
+        forge.push("greet", "feat: greet", Bump::Minor).await;
+        let pull = json!({"title": "feat: greet", "head": "greet", "base": "main"});
+        let ask = async |method: Method, path: &str, body: &Value| {
+            let path = format!("repos/shop/api/{path}");
+            forge.gitea.ask(method, &path, body).await.unwrap()
+        };
+        let opened = ask(Method::POST, "pulls", &pull).await;
+        until(false).await;
+        let label = json!({"name": "preview", "color": "#00aabb"});
+        let label = ask(Method::POST, "labels", &label).await["id"].clone();
+        let of_pull = format!("issues/{}/labels", opened["number"]);
+        ask(Method::POST, &of_pull, &json!({"labels": [label]})).await;
+        until(true).await;
+        let one = format!("{of_pull}/{label}");
+        ask(Method::DELETE, &one, &Value::Null).await;
+        until(false).await;
     }))
     .await;
 }

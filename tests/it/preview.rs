@@ -1,5 +1,6 @@
 //! Previews of pull requests on scripted nodes: opened, pushed to, closed; queued; and what is never deleted.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
@@ -11,7 +12,7 @@ use testbed::proxy::{Fault, Match, What};
 
 use crate::cluster::{SOON, Space, api_of, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::{proxied, stride};
-use crate::operator::Operator;
+use crate::operator::{Operator, nodes};
 
 /// Pull requests of these tests have numbers up to this.
 const MOST: u64 = 9;
@@ -45,7 +46,14 @@ impl<'a> Review<'a> {
                 "release": {"environment": {"name": "review"}, "images": {"web": "api"}},
                 "template": {
                     "metadata": {"labels": {"app": "api"}},
-                    "spec": {"containers": [{"name": "web", "env": [{"name": "HOST", "value": "shop.example.com"}]}]},
+                    // Fit for the restricted level.
+                    "spec": {
+                        "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+                        "containers": [{
+                            "name": "web", "env": [{"name": "HOST", "value": "shop.example.com"}],
+                            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                        }],
+                    },
                 },
             },
         });
@@ -102,6 +110,7 @@ impl<'a> Review<'a> {
         let args = [
             "--no-leader-election",
             "--previews",
+            "--stage-secrets",
             "--watch-namespace",
             &all,
         ];
@@ -114,18 +123,25 @@ impl<'a> Review<'a> {
 
     /// A run of a pull request at a commit of this digit that has passed. A phase that is over is final: the operator leaves it.
     async fn passed(&self, number: u64, digit: char) {
+        self.passed_as(number, digit, &json!({})).await;
+    }
+
+    /// The same, with more about what started it.
+    async fn passed_as(&self, number: u64, digit: char, trigger: &Value) {
         let name = format!("api-{number}-{digit}");
         let sha = digit.to_string().repeat(40);
-        let run = json!({
+        let mut run = json!({
             "metadata": {"name": name},
             "spec": {
                 "pipelineRef": {"name": "api"}, "ref": format!("refs/pull/{number}/head"), "sha": sha,
                 "trigger": {"kind": "PullRequest", "actor": "github:alice", "pullRequest": {"number": number, "fork": false}},
             },
         });
+        json_patch::merge(&mut run["spec"]["trigger"], trigger);
         self.create("PipelineRun", run).await;
+        let now = jiff::Timestamp::now();
         let status = json!({"status": {
-            "phase": "Succeeded", "sha": sha, "finishedAt": jiff::Timestamp::now(),
+            "phase": "Succeeded", "sha": sha, "startedAt": now, "finishedAt": now,
             "artifacts": [{
                 "name": "api", "kind": "Image", "ref": "registry.example/api",
                 "digest": format!("sha256:{}", digit.to_string().repeat(64)),
@@ -145,8 +161,20 @@ impl<'a> Review<'a> {
         let closed: Vec<Value> = closed
             .map(|number| json!({"number": number, "at": at}))
             .collect();
+        self.told(&json!({"closed": closed})).await;
+    }
+
+    /// What the receiver puts on record when a provider tells whether a pull request has its label.
+    async fn labelled(&self, number: u64, has_label: bool) {
+        let at = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+        let list = if has_label { "labels" } else { "without" };
+        let told = json!([{"number": number, (list): ["preview"], "at": at}]);
+        self.told(&json!({"labelled": told})).await;
+    }
+
+    async fn told(&self, status: &Value) {
         let pipelines = self.space.api("Pipeline");
-        let status = json!({"status": {"closed": closed}});
+        let status = json!({"status": status});
         let patch = Patch::Merge(&status);
         pipelines
             .patch_status("api", &PatchParams::default(), &patch)
@@ -376,6 +404,141 @@ async fn an_operator_killed_after_any_write_makes_the_same_preview() {
         review.closed(&(1..=MOST).collect::<Vec<_>>()).await;
         review.until_gone(1).await;
         let _ = std::fs::remove_file(&kubeconfig);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_pull_request_is_shown_while_it_has_the_label() {
+    with_namespace(async |space| {
+        let review = Review::new(space, &json!({"match": {"labels": ["preview"]}})).await;
+        let _operator = review.operator(&kubeconfig_path());
+        review.passed(7, 'a').await;
+        let is = |phase: PreviewPhase| move |item: &PreviewStatus| item.phase == phase;
+        let untold = review
+            .until("nobody has told", 7, is(PreviewPhase::Queued))
+            .await;
+        assert!(untold.message.unwrap().contains("has the label preview"));
+        review.labelled(7, false).await;
+        review.until("no label", 7, is(PreviewPhase::Skipped)).await;
+        assert_eq!(review.all().await, [""; 0]);
+        review.labelled(7, true).await;
+        review.until_ready(7, 'a').await;
+        review.labelled(7, false).await;
+        review.until_gone(7).await;
+        review
+            .until("no label any more", 7, is(PreviewPhase::Skipped))
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_commit_from_elsewhere_is_shown_restricted_once_it_is_approved() {
+    with_namespace(async |space| {
+        let review = Review::new(space, &json!({"match": {"forks": "RequireApproval"}})).await;
+        let _operator = review.operator(&kubeconfig_path());
+        let fork = json!({"pullRequest": {"fork": true}});
+        review.passed_as(7, 'a', &fork).await;
+        let is_refused = |item: &PreviewStatus| item.phase == PreviewPhase::Refused;
+        let refused = review.until("nobody approved it", 7, is_refused).await;
+        assert!(
+            refused
+                .message
+                .unwrap()
+                .contains("nobody approved this one")
+        );
+        let approved = json!({"pullRequest": {"fork": true}, "needsApproval": true});
+        review.passed_as(7, 'b', &approved).await;
+        let item = review.until_ready(7, 'b').await;
+        let namespace = review.namespaces().get(&item.namespace).await.unwrap();
+        let level = namespace.labels().get("pod-security.kubernetes.io/enforce");
+        assert_eq!(level.map(String::as_str), Some("restricted"));
+        let rollouts = api_of(&space.client, &item.namespace, "Rollout");
+        let rollout = rollouts.get("api").await.unwrap();
+        let pod = &rollout.data["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        review.closed(&[7]).await;
+        review.until_gone(7).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_database_is_filled_once_before_anything_of_the_run_is_there() {
+    with_namespace(async |space| {
+        space.make_secret("db", json!({"password": "secret"})).await;
+        let image = format!("registry.example/{}/seed:1", space.name);
+        nodes()
+            .set_rule(&image, "exit=3,message=the disk is full")
+            .unwrap();
+        let seed = json!({
+            "image": image, "command": ["seed"],
+            "env": [
+                {"name": "PGHOST", "value": "db.{{namespace}}"},
+                {"name": "PGPASSWORD", "secretRef": {"name": "db", "key": "password"}},
+            ],
+        });
+        let review = Review::new(space, &json!({"seed": seed})).await;
+        let _operator = review.operator(&kubeconfig_path());
+        review.passed(7, 'a').await;
+        let has_failed = |item: &PreviewStatus| item.phase == PreviewPhase::Failed;
+        let failed = review.until("a seed that fails", 7, has_failed).await;
+        assert!(
+            failed
+                .message
+                .unwrap()
+                .contains("its database was not filled")
+        );
+        let name = review.namespace(7);
+        let maps: Api<ConfigMap> = Api::namespaced(space.client.clone(), &name);
+        assert!(maps.get_opt("settings").await.unwrap().is_some());
+        let rollouts = api_of(&space.client, &name, "Rollout");
+        assert!(rollouts.get_opt("api").await.unwrap().is_none());
+
+        // Somebody mends it, and lets it run again.
+        nodes().set_rule(&image, "exit=0").unwrap();
+        let jobs: Api<Job> = Api::namespaced(space.client.clone(), &space.name);
+        let seeds = async || {
+            let list = jobs.list(&ListParams::default()).await.unwrap();
+            let seeds = list.items.into_iter();
+            let seeds = seeds.filter(|job| job.name_any().contains("-seed-"));
+            seeds.collect::<Vec<Job>>()
+        };
+        let all = seeds().await;
+        assert_eq!(all.len(), 1);
+        let container = &all[0]
+            .spec
+            .as_ref()
+            .unwrap()
+            .template
+            .spec
+            .as_ref()
+            .unwrap()
+            .containers[0];
+        let env = container.env.as_ref().unwrap();
+        let host = env
+            .iter()
+            .find(|variable| variable.name == "PGHOST")
+            .unwrap();
+        assert_eq!(host.value.as_deref(), Some(format!("db.{name}").as_str()));
+        let job = all[0].name_any();
+        jobs.delete(&job, &DeleteParams::background())
+            .await
+            .unwrap();
+        review.until_ready(7, 'a').await;
+        let uid = jobs.get(&job).await.unwrap().uid();
+        assert_ne!(uid, all[0].uid());
+        // The next commit finds it filled.
+        review.passed(7, 'b').await;
+        review.until_ready(7, 'b').await;
+        let all = seeds().await;
+        assert_eq!((all.len(), all[0].uid()), (1, uid));
+        review.closed(&[7]).await;
+        review.until_gone(7).await;
     })
     .await;
 }

@@ -94,6 +94,21 @@ fn pull_request(sha: &str, from: &str) -> Value {
     })
 }
 
+/// An Environment whose previews take a label.
+pub(crate) fn takes_the_label(label: &str) -> DynamicObject {
+    let environment = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "review"},
+        "spec": {
+            "tier": "Development", "promotion": {"from": {"pipelines": ["api"]}},
+            "previews": {
+                "pipeline": "api", "copy": ["Rollout"], "selector": {"preview": "shop"}, "match": {"labels": [label]},
+                "url": "https://pr-{{pr.number}}.preview.example.com",
+            },
+        },
+    });
+    serde_json::from_value(environment).unwrap()
+}
+
 pub(crate) async fn set_token(space: &Space) {
     space.make_secret("hook", json!({"token": TOKEN})).await;
 }
@@ -593,6 +608,45 @@ async fn a_pull_request_that_is_closed_is_on_record_until_it_is_opened_again() {
             .deliver("pull_request", &pull_request(&sha, "shop/api"))
             .await;
         assert_eq!(closed().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn labels_that_previews_ask_for_are_on_record_as_they_are_delivered() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        set_token(space).await;
+        let sha = subject.push("Begin").await;
+        let environments = space.api("Environment");
+        let params = PostParams::default();
+        let review = takes_the_label("preview");
+        environments.create(&params, &review).await.unwrap();
+        let operator = subject.operator_with(&kubeconfig_path(), LISTEN);
+        subject.create(&hooked(&json!({}))).await;
+        let sender = Sender::to(space, &operator).await;
+        let labelled = async || {
+            let pipeline = space.api("Pipeline").get("api").await.unwrap();
+            let told = pipeline.data.pointer("/status/labelled/0").cloned();
+            let told = told.unwrap_or_default();
+            (
+                told["labels"][0] == "preview",
+                told["without"][0] == "preview",
+            )
+        };
+        let mut body = pull_request(&sha, "shop/api");
+        body["action"] = json!("labeled");
+        body["pull_request"]["labels"] = json!([{"name": "bug"}, {"name": "preview"}]);
+        sender.deliver("pull_request", &body).await;
+        assert_eq!(labelled().await, (true, false));
+        body["action"] = json!("unlabeled");
+        body["pull_request"]["labels"] = json!([{"name": "bug"}]);
+        sender.deliver("pull_request", &body).await;
+        assert_eq!(labelled().await, (false, true));
+        let all = runs(&subject).await;
+        let mut kinds = all.iter().map(|run| run.spec.trigger.kind);
+        assert!(!kinds.any(|kind| kind == TriggerKind::PullRequest));
     })
     .await;
 }

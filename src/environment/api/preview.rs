@@ -8,7 +8,7 @@ use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Environment;
+use super::{Environment, MigrationVariable};
 use crate::schema::{self, closed_set};
 
 /// What stands for the number of the pull request in a URL and in texts.
@@ -25,6 +25,18 @@ closed_set! {
         Rollout,
         /// How requests come in.
         HTTPRoute,
+    }
+}
+
+closed_set! {
+    /// What becomes of pull requests from other repositories.
+    #[derive(Default)]
+    pub enum PreviewForks {
+        /// They have no preview.
+        #[default]
+        Never,
+        /// They have one of a commit that somebody has approved.
+        RequireApproval,
     }
 }
 
@@ -50,6 +62,13 @@ pub struct Previews {
     /// Example: `[Rollout, Service, HTTPRoute]`.
     #[schemars(length(min = 1), transform = schema::words::<8>)]
     pub copy: Vec<CopyKind>,
+    /// Which pull requests have a preview. Default: all of those from the repository itself.
+    #[serde(
+        default,
+        rename = "match",
+        skip_serializing_if = "PreviewMatch::is_empty"
+    )]
+    pub which: PreviewMatch,
     /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Example: `{preview: shop}`.
     #[schemars(transform = schema::some_text_map::<8>)]
     pub selector: BTreeMap<String, String>,
@@ -62,9 +81,16 @@ pub struct Previews {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<16>)]
     pub replace: Vec<Replacement>,
+    /// How the database of a preview is filled: a Job that runs after the namespace is there, with everything in it that takes no
+    /// image of the run, and before anything does. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<PreviewSeed>,
     /// How long previews stay.
     #[serde(default)]
     pub ttl: PreviewTtl,
+    /// When a preview goes because nobody asks for it; takes `spec.metrics.prometheus`. Default: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<PreviewIdle>,
     /// How many there are.
     #[serde(default)]
     pub limits: PreviewLimits,
@@ -77,6 +103,86 @@ pub struct Previews {
     /// Who may connect to the pods of a preview. Default: everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<PreviewNetwork>,
+}
+
+/// Which pull requests have a preview.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewMatch {
+    /// Labels that a pull request has to carry at the git provider, all of them, at most 4 of 1 to 50 characters. A preview
+    /// goes when one of them is taken off, `ttl.afterClose` later, as if the pull request were closed. Of all previews of a
+    /// Pipeline together 8 labels count. Default: none is needed. Example: `[preview]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = pull_request_labels)]
+    pub labels: Vec<String>,
+    /// What becomes of pull requests from other repositories: `Never` gives them no preview; `RequireApproval` gives them one
+    /// of a commit whose run somebody has approved, which takes `forks: RequireApproval` of the Pipeline's trigger, too. Its
+    /// pods are held to the `restricted` level of Pod Security. Default `Never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<PreviewForks>,
+}
+
+closed_set! {
+    /// When the database of a preview is filled.
+    #[derive(Default)]
+    pub enum SeedEvery {
+        /// Once for each preview.
+        #[default]
+        Preview,
+        /// Again for each commit.
+        Commit,
+    }
+}
+
+/// How the database of a preview is filled. The Job runs in the Environment's namespace, where the Secrets are, and is told of the
+/// preview by `SLIPWAY_PREVIEW_NAMESPACE`, `SLIPWAY_PREVIEW_URL`, `SLIPWAY_PULL_REQUEST` and `SLIPWAY_REVISION`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.image) != has(self.imageFrom)",
+     "a seed runs in one image: set image, or imageFrom (an image of the run)"),
+]))]
+pub struct PreviewSeed {
+    /// Image of the command. Default: none; then `imageFrom` says which. Example: `registry.example/shop/seed:1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::image)]
+    pub image: Option<String>,
+    /// Name of the image of the run that has the command; a pull request from another repository has no preview with it, since
+    /// its code would run beside the Secrets. Default: none; then `image` says which. Example: `api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::name)]
+    pub image_from: Option<String>,
+    /// Command and its arguments, at most 64; no shell is involved. Default: that of the image. Example: `[seed, --small]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<64, 1024>)]
+    pub command: Vec<String>,
+    /// Environment variables, at most 32; in values `{{namespace}}`, `{{pr.number}}` and `{{host}}` are filled in. Default: none.
+    /// Example: `[{name: PGHOST, value: "db.{{namespace}}"}, {name: PGPASSWORD, secretRef: {name: shop-db, key: password}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name::<32>)]
+    pub env: Vec<MigrationVariable>,
+    /// How long it may take. A duration; default `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::duration)]
+    pub timeout: Option<Duration>,
+    /// When it runs: once for each `Preview`, or again for each `Commit`. Default `Preview`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<SeedEvery>,
+}
+
+/// When a preview goes because nobody asks for it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewIdle {
+    /// For how long nobody has asked; no preview goes sooner after its last update. A duration; default `12h`. Example: `4h`.
+    #[serde(default = "idle_after")]
+    #[schemars(transform = schema::duration)]
+    pub after: Duration,
+    /// What Prometheus is asked: how many requests there were. `{{namespace}}`, `{{pr.number}}`, `{{host}}`, and `{{after}}` as
+    /// Prometheus writes it, are filled in. One value of 0 or less means that nobody asked; no value means nothing. Example:
+    /// `sum(increase(http_requests_total{namespace="{{namespace}}"}[{{after}}]))`.
+    #[schemars(transform = schema::some_text::<2048>)]
+    pub query: String,
 }
 
 /// A text that is replaced in what is copied.
@@ -168,6 +274,10 @@ closed_set! {
         Failed,
         /// It may not be.
         Refused,
+        /// It is not to be: its pull request has not the labels that it takes.
+        Skipped,
+        /// It went because nobody asked for it. A new commit makes it again.
+        Idle,
         /// It is being removed.
         Closing,
     }
@@ -180,7 +290,7 @@ pub struct PreviewStatus {
     /// Number of the pull request.
     #[schemars(range(min = 1))]
     pub number: u64,
-    /// `Queued`, `Updating`, `Ready`, `Failed`, `Refused` or `Closing`.
+    /// `Queued`, `Updating`, `Ready`, `Failed`, `Refused`, `Skipped`, `Idle` or `Closing`.
     pub phase: PreviewPhase,
     /// Its namespace.
     #[schemars(transform = schema::text::<63>)]
@@ -212,12 +322,47 @@ pub struct PreviewStatus {
 impl Environment {
     /// Runs of a Pipeline that its previews show, or are to show.
     pub fn previewed_runs(&self, pipeline: &str) -> Vec<String> {
+        let shown = self.previews_of(pipeline);
+        shown.filter_map(|preview| preview.run.clone()).collect()
+    }
+
+    /// Pull requests of a Pipeline that have a preview, or wait for one.
+    pub fn previewed_numbers(&self, pipeline: &str) -> Vec<u64> {
+        let shown = self.previews_of(pipeline);
+        shown.map(|preview| preview.number).collect()
+    }
+
+    fn previews_of(&self, pipeline: &str) -> impl Iterator<Item = &PreviewStatus> {
         let spec = self.spec.previews.as_ref();
         let is_of_it = spec.is_some_and(|previews| previews.pipeline == pipeline);
         let status = self.status.as_ref().filter(|_| is_of_it);
         let shown = status.into_iter().flat_map(|status| &status.previews);
-        let shown = shown.filter(|preview| preview.phase != PreviewPhase::Refused);
-        shown.filter_map(|preview| preview.run.clone()).collect()
+        shown.filter(|preview| preview.phase != PreviewPhase::Refused)
+    }
+}
+
+impl PreviewMatch {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What becomes of pull requests from other repositories.
+    pub fn forks(&self) -> PreviewForks {
+        self.forks.unwrap_or_default()
+    }
+}
+
+impl PreviewSeed {
+    /// How long it may take.
+    pub fn timeout(&self) -> time::Duration {
+        let timeout = self.timeout.map(Into::into);
+        timeout.unwrap_or(time::Duration::from_mins(10))
+    }
+
+    /// When it runs.
+    pub fn every(&self) -> SeedEvery {
+        self.every.unwrap_or_default()
     }
 }
 
@@ -237,6 +382,15 @@ fn preview_url(schema: &mut schemars::Schema) {
             "message": "must be an http:// or https:// URL with {{pr.number}} in its host, such as https://pr-{{pr.number}}.preview.example.com",
         }]),
     );
+}
+
+fn pull_request_labels(schema: &mut schemars::Schema) {
+    schema::texts::<4, 50>(schema);
+    schema.insert("x-kubernetes-list-type".to_owned(), "set".into());
+}
+
+fn idle_after() -> Duration {
+    time::Duration::from_hours(12).into()
 }
 
 fn ttl_max() -> Duration {

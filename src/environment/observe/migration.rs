@@ -60,7 +60,9 @@ pub async fn refresh(
         ObjectKind::Job,
         ObjectKind::Pod,
     ];
-    let has_database = environment.spec.migrations.is_some();
+    let previews = environment.spec.previews.as_ref();
+    let has_database = environment.spec.migrations.is_some()
+        || previews.is_some_and(|previews| previews.seed.is_some());
     for kind in all
         .into_iter()
         .take(if has_database { all.len() } else { 1 })

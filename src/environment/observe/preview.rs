@@ -15,26 +15,28 @@ use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::pipeline::api::StageType;
-use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
-use crate::release::api::ImageRef;
+use crate::pipeline_run::observe::secrets;
+
+/// Why there can be none where it is not known what there is.
+const UNKNOWN: &str = "PreviewsUnknown";
 
 /// Everything that a plan may need of previews. What cannot be read keeps nothing else of the Environment back.
 pub async fn previews(key: &Key, spec: &Previews, cluster: &Cluster) -> Seen {
     let read = read(key, spec, cluster).await;
-    read.unwrap_or_else(|error| Seen {
-        blocked: Some(("PreviewsUnknown", chain(&error))),
+    read.unwrap_or_else(|error| blocked(UNKNOWN, chain(&error)))
+}
+
+fn blocked(reason: &'static str, why: String) -> Seen {
+    Seen {
+        blocked: Some((reason, why)),
         ..Seen::default()
-    })
+    }
 }
 
 async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, ReconcileError> {
     if !cluster.makes_previews() {
         let text = "this operator makes no previews; set previews.enabled: true in the values of its chart";
-        return Ok(Seen {
-            blocked: Some((preview::OFF, text.to_owned())),
-            ..Seen::default()
-        });
+        return Ok(blocked(preview::OFF, text.to_owned()));
     }
     let home = Key::new("", key.namespace.clone());
     let home = cluster.peek(ObjectKind::Namespace, &home).await;
@@ -43,10 +45,7 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
             "there is no namespace {}, whose labels say what pods may do",
             key.namespace
         );
-        return Ok(Seen {
-            blocked: Some(("PreviewsUnknown", text)),
-            ..Seen::default()
-        });
+        return Ok(blocked(UNKNOWN, text));
     };
     let selector = format!("{}={}", label::PREVIEW_OF, preview::selector_of(key));
     let spaces = cluster.list(ObjectKind::Namespace, "", &selector).await;
@@ -57,21 +56,26 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let runs = caches
         .pipeline_runs
         .children_of(ObjectKind::Pipeline, &pipeline);
-    let runs: Vec<Run> = runs.iter().filter_map(|run| read_run(run)).collect();
+    let read = runs.iter().filter_map(|run| Run::read(run, &runs));
+    let read: Vec<Run> = read.collect();
     let found = caches.pipelines.get(&pipeline);
     let status = found.and_then(|pipeline| pipeline.status.clone());
-    let closed = status.unwrap_or_default().closed;
+    let status = status.unwrap_or_default();
+    let labels = status.labelled.into_iter();
+    let closed = status.closed.iter();
     let mut seen = Seen {
-        blocked: None,
         pod_security: preview::pod_security_of(&home),
-        closed: closed.iter().map(|one| (one.number, one.at.0)).collect(),
+        closed: closed.map(|one| (one.number, one.at.0)).collect(),
+        labels: labels.map(|one| (one.number, one)).collect(),
         rollouts: rollouts(key, caches),
-        taken: BTreeSet::new(),
-        unwatched: BTreeSet::new(),
-        templates: Vec::new(),
-        runs,
+        runs: read,
         spaces,
+        ..Seen::default()
     };
+    if let Some(seed) = spec.seed.as_ref().filter(|_| !seen.spaces.is_empty()) {
+        let named = preview::seed::secrets(seed);
+        seen.secrets = Some(secrets(named, &key.namespace, cluster).await?);
+    }
     if !seen.runs.is_empty() {
         seen.templates = templates(key, spec, cluster).await?;
     }
@@ -146,38 +150,6 @@ async fn templates(
         }));
     }
     Ok(all)
-}
-
-/// A run whose images may be shown: it passed, or it waits for its preview. One that went on from there stays so, whatever
-/// becomes of it: what was shown is not taken back.
-fn read_run(run: &PipelineRun) -> Option<Run> {
-    let pull_request = run.spec.trigger.pull_request.as_ref()?;
-    let status = run.status.as_ref()?;
-    let asks = status.stages.iter().any(|stage| {
-        let has_begun = matches!(stage.phase, StagePhase::Running | StagePhase::Succeeded);
-        stage.type_ == StageType::Preview && has_begun
-    });
-    if status.phase != Some(RunPhase::Succeeded) && !asks {
-        return None;
-    }
-    let created = run.metadata.creation_timestamp.as_ref()?.0;
-    let images = status.artifacts.iter();
-    let images = images.filter(|made| made.kind == ArtifactKind::Image);
-    Some(Run {
-        name: run.name_any(),
-        number: pull_request.number,
-        sha: status.sha.clone().or_else(|| run.spec.sha.clone())?,
-        author: run.spec.trigger.actor.clone(),
-        is_fork: pull_request.fork,
-        started_at: run.spec.trigger.started_by().unwrap_or(created),
-        finished_at: status.finished_at.as_ref().map(|at| at.0),
-        images: images
-            .map(|made| ImageRef {
-                name: made.name.clone(),
-                reference: made.pinned(),
-            })
-            .collect(),
-    })
 }
 
 /// Rollouts of previews of an Environment, by namespace.

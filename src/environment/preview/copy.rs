@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::api::{CopyKind, NUMBER, Previews};
 use super::{Run, Subject, name_of};
+use crate::model::json::set;
 use crate::model::key::{Key, short_hash};
 use crate::model::label;
 use crate::model::manifest::Manifest;
@@ -16,6 +17,12 @@ use crate::model::object::ObjectKind;
 const DIGITS: usize = 16;
 /// The objects that bound a preview have this name.
 const BOUNDS: &str = "preview";
+/// Memory that a container may take where nobody says how much.
+const LIMIT: &str = "1Gi";
+/// What it is called.
+const MEMORY: &str = "memory";
+/// Memory that is set aside for it.
+const REQUEST: &str = "128Mi";
 /// ConfigMaps that every namespace has of its own.
 const OF_NAMESPACES: &[&str] = &["kube-root-ca.crt", "istio-ca-root-cert"];
 /// Labels that tell tools what is theirs, and ours.
@@ -53,6 +60,14 @@ impl CopyKind {
 /// Where a preview answers.
 pub fn url(spec: &Previews, number: u64) -> String {
     spec.url.replace(NUMBER, &number.to_string())
+}
+
+/// A text that is about a preview, whatever commit that shows.
+pub fn placed(of: Subject<'_>, number: u64, text: &str) -> String {
+    let url = url(of.spec, number);
+    text.replace(NUMBER, &number.to_string())
+        .replace("{{namespace}}", &name_of(of.key, number))
+        .replace("{{host}}", host(&url))
 }
 
 /// The host of a URL, without port.
@@ -99,6 +114,22 @@ pub fn copies(of: Subject<'_>, run: &Run) -> Result<Vec<Manifest>, String> {
         made.push(to.copy(kind, name, template)?);
     }
     Ok(made)
+}
+
+/// Whether a copy takes images of the run, or leads to what does.
+pub fn is_of_run(of: Subject<'_>, copy: &Manifest) -> bool {
+    let takes_images = |template: &Value| {
+        let images = template.pointer("/spec/release/images");
+        let images = images.and_then(Value::as_object);
+        images.is_some_and(|images| !images.is_empty())
+    };
+    let is_its = |template: &&Value| {
+        kind_of(template) == Some(CopyKind::Rollout)
+            && name(template) == Some(copy.key.name.as_str())
+    };
+    let mut templates = of.seen.templates.iter();
+    copy.kind == ObjectKind::HttpRoute
+        || copy.kind == ObjectKind::Rollout && templates.find(is_its).is_some_and(takes_images)
 }
 
 fn name(object: &Value) -> Option<&str> {
@@ -152,23 +183,14 @@ impl<'a> Destination<'a> {
     fn bounds(&self) -> Vec<Manifest> {
         let mut made = Vec::new();
         let spec = self.of.spec;
-        if let Some(resources) = &spec.resources {
-            if !resources.quota.is_empty() {
-                let rest = json!({"spec": {"hard": resources.quota}});
-                made.push(self.manifest(ObjectKind::ResourceQuota, BOUNDS, &Map::new(), rest));
-            }
-            let mut limit = Map::from_iter([("type".to_owned(), Value::from("Container"))]);
-            if !resources.default_limits.is_empty() {
-                limit.insert("default".to_owned(), json!(resources.default_limits));
-            }
-            if !resources.default_requests.is_empty() {
-                let requests = json!(resources.default_requests);
-                limit.insert("defaultRequest".to_owned(), requests);
-            }
-            if limit.len() > 1 {
-                let rest = json!({"spec": {"limits": [limit]}});
-                made.push(self.manifest(ObjectKind::LimitRange, BOUNDS, &Map::new(), rest));
-            }
+        let quota = spec.resources.as_ref().map(|resources| &resources.quota);
+        if let Some(quota) = quota.filter(|quota| !quota.is_empty()) {
+            let rest = json!({"spec": {"hard": quota}});
+            made.push(self.manifest(ObjectKind::ResourceQuota, BOUNDS, &Map::new(), rest));
+        }
+        if let Some(limit) = self.limit() {
+            let rest = json!({"spec": {"limits": [limit]}});
+            made.push(self.manifest(ObjectKind::LimitRange, BOUNDS, &Map::new(), rest));
         }
         if let Some(network) = &spec.network {
             let mut from = vec![json!({"podSelector": {}})];
@@ -182,6 +204,51 @@ impl<'a> Destination<'a> {
             made.push(self.manifest(ObjectKind::NetworkPolicy, BOUNDS, &Map::new(), rest));
         }
         made
+    }
+
+    /// What containers that name no limits get: what people say, else enough memory for most, so that one that leaks takes no node
+    /// down. Where one asks for memory and names no limit, a limit below that would keep its pods out: then there is none.
+    fn limit(&self) -> Option<Map<String, Value>> {
+        let resources = self.of.spec.resources.clone().unwrap_or_default();
+        let (mut limits, mut requests) = (resources.default_limits, resources.default_requests);
+        if limits.is_empty() && !self.asks_without_limit() {
+            limits.insert(MEMORY.to_owned(), LIMIT.to_owned());
+            requests.insert(MEMORY.to_owned(), REQUEST.to_owned());
+        }
+        let mut limit = Map::new();
+        for (field, values) in [("default", limits), ("defaultRequest", requests)] {
+            if !values.is_empty() {
+                limit.insert(field.to_owned(), json!(values));
+            }
+        }
+        if limit.is_empty() {
+            return None;
+        }
+        limit.insert("type".to_owned(), "Container".into());
+        Some(limit)
+    }
+
+    /// Whether people have said how much memory is asked for, and not how much it may be.
+    fn asks_without_limit(&self) -> bool {
+        let defaults = self.of.spec.resources.as_ref();
+        let said =
+            defaults.is_some_and(|resources| resources.default_requests.contains_key("memory"));
+        let templates = self.of.seen.templates.iter();
+        let rollouts = templates.filter(|object| kind_of(object) == Some(CopyKind::Rollout));
+        let mut containers = rollouts.flat_map(|rollout| {
+            ["containers", "initContainers"]
+                .iter()
+                .flat_map(move |list| {
+                    let all = rollout.pointer(&format!("/spec/template/spec/{list}"));
+                    all.and_then(Value::as_array).into_iter().flatten()
+                })
+        });
+        let names = |container: &Value, what: &str| {
+            container
+                .pointer(&format!("/resources/{what}/memory"))
+                .is_some()
+        };
+        said || containers.any(|one| names(one, "requests") && !names(one, "limits"))
     }
 
     /// Texts are replaced first: what comes from the run and from the URL stays as it is.
@@ -255,7 +322,13 @@ impl<'a> Destination<'a> {
         if let Some(traffic) = spec.get_mut("traffic") {
             self.relocate(traffic);
         }
-        Ok(Value::Object(spec))
+        let mut spec = Value::Object(spec);
+        if self.run.is_fork {
+            // Nobody's code has business with the API server here.
+            let of_pods = ["template", "spec", "automountServiceAccountToken"];
+            set(&mut spec, &of_pods, false);
+        }
+        Ok(spec)
     }
 
     /// Routes answer for the host of the preview, and stay with the gateway that they are with.

@@ -2,19 +2,26 @@
 //!
 //! ```text
 //! runs of pull requests ──┐                       ┌── namespaces that are made, filled, brought to another commit
-//! pull requests closed ───┼── plan(Subject, now) ─┤
-//! namespaces of ours ─────┘                       └── namespaces that go: closed, or too old, and nothing else
+//! what providers tell ────┼── plan(Subject, now) ─┤
+//! namespaces of ours ─────┘                       └── namespaces that go: closed, unlabelled, idle, or too old, and nothing else
 //! ```
 //!
 //! The truth stands in three places, each of which somebody else keeps: PipelineRuns say what passed, the Pipeline's status says
-//! which pull requests a provider has called closed, and a namespace says in an annotation what it shows. The name of a
-//! namespace follows from the pull request, so there are no two for one. That something is not on a list is never a reason to
-//! delete: a preview goes because it is told that its pull request is over, or because its time is.
+//! which pull requests a provider has called closed and which labels they have, and a namespace says in an annotation what it
+//! shows. The name of a namespace follows from the pull request, so there are no two for one. That something is not on a list is
+//! never a reason to delete: a preview goes because it is told that its pull request is over or not to be shown, that nobody asks
+//! for it, or because its time is over.
 
 pub mod copy;
+mod going;
+pub mod idle;
 pub mod orphan;
+mod report;
+mod run;
+pub mod seed;
 mod seen;
 mod space;
+mod which;
 
 #[cfg(test)]
 mod tests;
@@ -26,27 +33,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::api::{PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
-use crate::model::condition::truncate;
 use crate::model::label;
-use crate::model::span::after;
 use crate::rollout::api::Phase;
 pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
+use space::{ENFORCE, RESTRICTED};
 pub use space::{Record, Space, name_of, owner_of, pod_security_of, selector_of, space};
 
 /// Why there are none where the operator makes none, which stays so for as long as it runs.
 pub const OFF: &str = "PreviewsOff";
-/// Previews that a status lists.
-const SHOWN: usize = 50;
-/// How soon a namespace that is going, or was changed, is looked at again.
+/// How soon a namespace that was changed is looked at again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
-/// How long a namespace that hangs is left alone at most.
-const LOOK_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
 /// How soon it is looked again where there can be none.
 const BLOCKED: SignedDuration = SignedDuration::from_secs(30);
 /// Seconds after which another preview is the first to be filled.
 const TURN: i64 = 10;
-/// Longest sentence about a preview.
-const MAX_MESSAGE: usize = 256;
 
 /// Decides what to do about previews.
 pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
@@ -55,6 +55,7 @@ pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
         of,
         now,
         actions: Vec::new(),
+        questions: Vec::new(),
         fill: Vec::new(),
         wake: None,
         items: BTreeMap::new(),
@@ -78,6 +79,8 @@ struct Draft<'a> {
     of: Subject<'a>,
     now: Timestamp,
     actions: Vec<Action>,
+    /// What is asked, after everything else.
+    questions: Vec<Action>,
     /// What fills one of them: the last of all, so that one that is refused keeps nothing else back.
     fill: Vec<Action>,
     wake: Option<Timestamp>,
@@ -86,57 +89,6 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Lets go what is over. What was closed goes with care: a provider, or somebody who speaks for it, may be wrong about many.
-    fn close(&mut self) {
-        let seen = self.of.seen;
-        let may_go = self.of.spec.destroy() == PreviewDestroy::Always;
-        let staying = seen
-            .spaces
-            .iter()
-            .filter(|space| !space.is_going() && may_go);
-        let (mut closed, mut expired) = (Vec::new(), Vec::new());
-        for space in staying {
-            let expires_at = self.expires_at(space);
-            let closes_at = self.closes_at(space.number);
-            if expires_at <= self.now {
-                expired.push((space, "too old: a new commit makes it again"));
-            } else if closes_at.is_some_and(|at| at <= self.now) {
-                closed.push((space, "its pull request is over"));
-            } else {
-                self.wake_at(closes_at.map_or(expires_at, |at| at.min(expires_at)));
-            }
-        }
-        let most = usize::try_from(self.of.spec.limits.closed_at_once).unwrap_or(usize::MAX);
-        if closed.len() > most {
-            let text = format!(
-                "{} pull requests with previews were closed at the same time, more than limits.closedAtOnce ({most}); their \
-                 previews stay until ttl.max is over: raise closedAtOnce if they are to go",
-                closed.len()
-            );
-            self.say(false, "TooManyClosed", text);
-            for (space, _) in closed.drain(..) {
-                self.wake_at(self.expires_at(space));
-            }
-        }
-        for (space, why) in expired.into_iter().chain(closed) {
-            self.actions.push(Action::Delete {
-                target: space.target.clone(),
-                orphan: false,
-            });
-            self.show(self.item_of(space, PreviewPhase::Closing, why));
-        }
-        for space in &seen.spaces {
-            let Some(since) = space.going_since else {
-                continue;
-            };
-            let half = self.now.duration_since(since) / 2;
-            let pause = half.clamp(LOOK_AGAIN, LOOK_AGAIN_AT_MOST);
-            self.wake_at(later(self.now, pause));
-            let text = "its namespace is being deleted";
-            self.show(self.item_of(space, PreviewPhase::Closing, text));
-        }
-    }
-
     /// Brings what stays to the commit that it is to show. Which of them is the first changes with time, so that one that the
     /// server refuses keeps no other back for good.
     fn keep(&mut self) {
@@ -148,8 +100,10 @@ impl<'a> Draft<'a> {
             if self.items.contains_key(&space.number) {
                 continue;
             }
+            let run = self.run_for(space);
             // Before anything is put into it, and whether or not its run is there.
-            if let Some(change) = space.put_right(&self.of.seen.pod_security, never) {
+            let is_fork = space.record.fork || run.is_some_and(|run| run.is_fork);
+            if let Some(change) = space.put_right(&self.pod_security(is_fork), never) {
                 let target = space.target.clone();
                 self.actions.push(Action::Patch { target, change });
                 self.wake_at(later(self.now, LOOK_AGAIN));
@@ -157,7 +111,7 @@ impl<'a> Draft<'a> {
                 self.show(self.item_of(space, PreviewPhase::Updating, text));
                 continue;
             }
-            let item = match self.run_for(space) {
+            let item = match run {
                 Some(run) => self.advance(space, run),
                 // Its run is gone. What it shows, it goes on showing.
                 None => self.state_of(space, &space.record.run),
@@ -177,7 +131,14 @@ impl<'a> Draft<'a> {
             }
             let fresh = |run: &&Run| self.stays_until(run) > self.now;
             match self.newest(number, true).filter(fresh) {
-                Some(run) => waiting.push(run),
+                Some(run) if self.went_idle(run) => {
+                    let text = "nobody asked for it: a new commit, or another try of its run, makes it again";
+                    self.show(self.item(run, PreviewPhase::Idle, text));
+                }
+                Some(run) => match self.left_out(number) {
+                    Some((phase, text)) => self.show(self.item(run, phase, &text)),
+                    None => waiting.push(run),
+                },
                 None => {
                     if let Some(run) = self.newest(number, false).filter(fresh) {
                         self.refuse(run);
@@ -194,8 +155,8 @@ impl<'a> Draft<'a> {
     fn admit(&mut self, run: &Run, place: usize) {
         let (phase, text) = self.hindrance(run, place).unwrap_or_else(|| {
             let record = self.record(run, None);
-            let labels = &self.of.seen.pod_security;
-            let made = space(self.of.key, run.number, &record, labels);
+            let labels = self.pod_security(run.is_fork);
+            let made = space(self.of.key, run.number, &record, &labels);
             self.actions.push(Action::Create(made));
             let text = "its namespace is made".to_owned();
             (PreviewPhase::Updating, text)
@@ -261,11 +222,6 @@ impl<'a> Draft<'a> {
         there.chain(new).collect()
     }
 
-    fn refuse(&mut self, run: &Run) {
-        let text = "its commits are from another repository, or may be: such pull requests have no previews";
-        self.show(self.item(run, PreviewPhase::Refused, text));
-    }
-
     /// One step of a preview towards a run: everything is applied, and then noted. At most one preview is filled by one plan.
     fn advance(&mut self, space: &Space, run: &Run) -> PreviewStatus {
         let copies = match copy::copies(self.of, run) {
@@ -274,12 +230,17 @@ impl<'a> Draft<'a> {
         };
         let mut record = self.record(run, Some(copy::hash(&copies)));
         record.author.clone_from(&space.record.author);
+        record.seeded.clone_from(&space.record.seeded);
         if record.run == space.record.run {
             record.at.clone_from(&space.record.at);
         }
         if record == space.record {
             return self.state_of(space, &run.name);
         }
+        if let Some(item) = self.seed(space, run, &copies) {
+            return item;
+        }
+        record.seeded = self.seeded(space, run);
         if self.fill.is_empty() {
             self.fill.extend(copies.into_iter().map(Action::Apply));
             self.fill.push(Action::Patch {
@@ -330,55 +291,17 @@ impl<'a> Draft<'a> {
             let text = format!("waits for Rollout {name}");
             return self.item_of(space, PreviewPhase::Updating, &text);
         }
-        let text = match self.closes_at(space.number) {
-            Some(_) => "its pull request is over: it goes soon",
-            None => "answers",
-        };
-        self.item_of(space, PreviewPhase::Ready, text)
-    }
-
-    /// The run that a preview is to show: the newest, but none from before the one that it shows.
-    fn run_for(&self, space: &Space) -> Option<&'a Run> {
-        let newest = self.newest(space.number, true);
-        let is_newer = |run: &&Run| {
-            let started = space.record.started_at.as_ref();
-            started.is_none_or(|started| run.started_at >= started.0)
-        };
-        newest.filter(is_newer).or_else(|| {
-            let mut runs = self.of.seen.runs.iter();
-            runs.find(|run| run.name == space.record.run)
-        })
-    }
-
-    /// The newest run of a pull request, of those that may be shown or of all.
-    fn newest(&self, number: u64, must_be_allowed: bool) -> Option<&'a Run> {
-        let runs = self.of.seen.runs.iter();
-        let of_it = runs.filter(|run| run.number == number);
-        let allowed = of_it.filter(|run| !must_be_allowed || !run.is_fork);
-        allowed.max_by_key(|run| (run.started_at, &run.name))
-    }
-
-    /// Until when there is a preview of a run that is not there yet.
-    fn stays_until(&self, run: &Run) -> Timestamp {
-        after(
-            run.finished_at.unwrap_or(self.now),
-            self.of.spec.ttl.max.into(),
-        )
-    }
-
-    fn expires_at(&self, space: &Space) -> Timestamp {
-        let at = space.record.at.as_ref().map_or(space.created_at, |at| at.0);
-        after(at, self.of.spec.ttl.max.into())
-    }
-
-    fn closes_at(&self, number: u64) -> Option<Timestamp> {
-        let closed = self.of.seen.closed.get(&number)?;
-        Some(after(*closed, self.of.spec.ttl.after_close.into()))
+        let text = self.told_end(space.number).map_or_else(
+            || "answers".to_owned(),
+            |(_, why)| format!("{why}: it goes soon"),
+        );
+        self.item_of(space, PreviewPhase::Ready, &text)
     }
 
     fn shown_expiry(&self, space: &Space) -> Option<Time> {
         let expires_at = self.expires_at(space);
-        let closes_at = self.closes_at(space.number).unwrap_or(expires_at);
+        let told = self.told_end(space.number);
+        let closes_at = told.map_or(expires_at, |(at, _)| at);
         let stays = self.of.spec.destroy() == PreviewDestroy::Never;
         (!stays).then(|| Time(expires_at.min(closes_at)))
     }
@@ -392,90 +315,23 @@ impl<'a> Draft<'a> {
             at: Some(Time(self.now)),
             started_at: Some(Time(whole(run.started_at))),
             keep: self.of.spec.destroy() == PreviewDestroy::Never,
+            fork: run.is_fork,
+            seeded: None,
         }
     }
 
-    /// A preview that shows a run, or is to.
-    fn item(&self, run: &Run, phase: PreviewPhase, message: &str) -> PreviewStatus {
-        PreviewStatus {
-            number: run.number,
-            phase,
-            namespace: name_of(self.of.key, run.number),
-            url: copy::url(self.of.spec, run.number),
-            sha: Some(run.sha.clone()),
-            run: Some(run.name.clone()),
-            author: Some(run.author.clone()),
-            expires_at: None,
-            message: Some(truncate(message, MAX_MESSAGE).to_owned()),
+    /// What pods may do in a preview: what they may where it is copied from, and of another repository's commits no more than is
+    /// safe with anybody's.
+    fn pod_security(&self, is_fork: bool) -> BTreeMap<String, String> {
+        let mut labels = self.of.seen.pod_security.clone();
+        if is_fork {
+            labels.insert(ENFORCE.to_owned(), RESTRICTED.to_owned());
         }
-    }
-
-    /// A preview as its namespace tells.
-    fn item_of(&self, space: &Space, phase: PreviewPhase, message: &str) -> PreviewStatus {
-        let record = &space.record;
-        let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        PreviewStatus {
-            number: space.number,
-            phase,
-            namespace: space.target.key.name.clone(),
-            url: copy::url(self.of.spec, space.number),
-            sha: some(&record.sha),
-            run: some(&record.run),
-            author: some(&record.author),
-            expires_at: self.shown_expiry(space),
-            message: Some(truncate(message, MAX_MESSAGE).to_owned()),
-        }
-    }
-
-    fn show(&mut self, item: PreviewStatus) {
-        self.items.insert(item.number, item);
-    }
-
-    fn say(&mut self, is_good: bool, reason: &'static str, message: String) {
-        self.said.get_or_insert((is_good, reason, message));
+        labels
     }
 
     fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
-    }
-
-    fn finish(mut self) -> Outlook {
-        let count = |phase| {
-            self.items
-                .values()
-                .filter(|item| item.phase == phase)
-                .count()
-        };
-        let (ready, failed) = (count(PreviewPhase::Ready), count(PreviewPhase::Failed));
-        let (queued, all) = (count(PreviewPhase::Queued), self.items.len());
-        if failed > 0 && self.said.is_none() {
-            let text = format!(
-                "{failed} of {all} previews cannot be as they should; status.previews says why"
-            );
-            self.say(false, "PreviewFailed", text);
-        }
-        self.say(
-            true,
-            "Previewed",
-            format!("{ready} of {all} previews answer, {queued} wait"),
-        );
-        // Those that take room come first, then the newest pull requests.
-        let mut items: Vec<PreviewStatus> = self.items.into_values().collect();
-        items.sort_by_key(|item| {
-            let waits = matches!(item.phase, PreviewPhase::Queued | PreviewPhase::Refused);
-            (waits, std::cmp::Reverse(item.number))
-        });
-        items.truncate(SHOWN);
-        items.sort_by_key(|item| item.number);
-        self.actions.extend(self.fill);
-        Outlook {
-            actions: self.actions,
-            wake: self.wake,
-            shown: Shown {
-                items,
-                said: self.said,
-            },
-        }
     }
 }
 

@@ -6,10 +6,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::api::{PreviewStatus, Previews};
+use super::super::api::{PreviewStatus, Previews, PrometheusServer};
+use super::super::observed::Check;
+use super::super::slo::Answers;
 use super::Space;
 use crate::model::action::Action;
 use crate::model::key::Key;
+use crate::pipeline::api::LabelledPullRequest;
+use crate::pipeline::secret::Secrets;
 use crate::release::api::ImageRef;
 use crate::rollout::api::Phase;
 
@@ -22,8 +26,12 @@ pub struct Seen {
     pub runs: Vec<Run>,
     /// Pull requests that are over, and since when.
     pub closed: BTreeMap<u64, Timestamp>,
+    /// Which labels pull requests have, as far as somebody told.
+    pub labels: BTreeMap<u64, LabelledPullRequest>,
     /// What pods may do in the namespace of the Environment, by its labels: as much as they may in previews.
     pub pod_security: BTreeMap<String, String>,
+    /// What is known of the Secrets that the seed names; nothing where it was not looked.
+    pub secrets: Option<Secrets>,
     /// Namespaces of previews of this Environment.
     pub spaces: Vec<Space>,
     /// Names that previews would have, and that others have taken.
@@ -49,6 +57,8 @@ pub struct Run {
     pub author: String,
     /// Whether its commits are from another repository, or may be.
     pub is_fork: bool,
+    /// Whether somebody had to approve this commit before it ran, and has.
+    pub is_approved: bool,
     /// When it was started.
     pub started_at: Timestamp,
     /// When it ended, if it has.
@@ -81,6 +91,14 @@ pub struct Subject<'a> {
     pub spec: &'a Previews,
     /// What is there.
     pub seen: &'a Seen,
+    /// What was shown last.
+    pub before: &'a [PreviewStatus],
+    /// Who tells whether anybody asks for one.
+    pub prometheus: Option<&'a PrometheusServer>,
+    /// What was answered.
+    pub answers: &'a Answers,
+    /// Jobs of the Environment.
+    pub checks: &'a BTreeMap<String, Check>,
 }
 
 /// What is to be done, and what is shown.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +18,18 @@ use crate::model::object::ObjectKind;
 const DIGITS: usize = 20;
 /// Labels of a namespace that say what its pods may do start with this.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
+/// The one that pods are held to.
+pub(super) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// The level that is safe with anybody's pods.
+pub(super) const RESTRICTED: &str = "restricted";
+/// Conditions of a namespace that is being deleted which say what keeps it.
+const HELD: [&str; 5] = [
+    "NamespaceFinalizersRemaining",
+    "NamespaceContentRemaining",
+    "NamespaceDeletionContentFailure",
+    "NamespaceDeletionGroupVersionParsingFailure",
+    "NamespaceDeletionDiscoveryFailure",
+];
 
 /// A namespace of a preview, as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +44,8 @@ pub struct Space {
     pub created_at: Timestamp,
     /// Since when it is being deleted, if it is.
     pub going_since: Option<Timestamp>,
+    /// What keeps it from being gone, in the words of Kubernetes.
+    pub held_by: Option<String>,
     /// What its pods may do: labels of it.
     pub pod_security: BTreeMap<String, String>,
     /// What it shows.
@@ -58,6 +73,12 @@ pub struct Record {
     pub started_at: Option<Time>,
     /// Whether it is removed by people only.
     pub keep: bool,
+    /// Whether its commits are from another repository.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fork: bool,
+    /// For which commit its database was filled last; nothing where that was never done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeded: Option<String>,
 }
 
 impl Record {
@@ -155,7 +176,7 @@ impl Space {
     }
 
     /// The preview that a namespace is of, if it says so itself in every way that it should: nothing else is ever deleted.
-    pub fn read<K: ResourceExt>(namespace: &K) -> Option<Self> {
+    pub fn read(namespace: &DynamicObject) -> Option<Self> {
         let labels = namespace.labels();
         let annotations = namespace.annotations();
         let (of, name) = annotations
@@ -168,16 +189,32 @@ impl Space {
             && namespace.name_any() == name_of(&environment, number);
         let record = annotations.get(label::PREVIEW_RECORD);
         let record = record.and_then(|text| serde_json::from_str(text).ok());
-        let created = namespace.meta().creation_timestamp.as_ref();
-        let going = namespace.meta().deletion_timestamp.as_ref();
+        let created = namespace.metadata.creation_timestamp.as_ref();
+        let going = namespace.metadata.deletion_timestamp.as_ref();
         is_ours.then(|| Self {
             target: Target::of(ObjectKind::Namespace, namespace),
             environment,
             number,
             created_at: created.map_or(Timestamp::MAX, |created| created.0),
             going_since: going.map(|going| going.0),
+            held_by: held_by(namespace),
             pod_security: pod_security_of(namespace),
             record: record.unwrap_or_default(),
         })
     }
+}
+
+/// What keeps a namespace from being gone: the first that Kubernetes says.
+fn held_by(namespace: &DynamicObject) -> Option<String> {
+    let conditions = namespace.data.pointer("/status/conditions")?.as_array()?;
+    let said = |type_: &&str| {
+        let mut conditions = conditions.iter();
+        let found = conditions.find(|condition| {
+            condition.get("type").and_then(Value::as_str) == Some(*type_)
+                && condition.get("status").and_then(Value::as_str) == Some("True")
+        })?;
+        found.get("message")?.as_str()
+    };
+    let message = HELD.iter().find_map(|type_| said(&type_))?;
+    Some(message.to_owned())
 }

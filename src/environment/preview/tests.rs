@@ -3,14 +3,21 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::api::PreviewPhase::{Closing, Failed, Queued, Ready, Refused, Updating};
-use super::super::api::{Environment, Previews};
+use super::super::api::PreviewPhase::{
+    Closing, Failed, Idle, Queued, Ready, Refused, Skipped, Updating,
+};
+use super::super::api::{Environment, PreviewForks, Previews, PrometheusServer};
+use super::super::observed::Check;
+use super::super::slo::{Answer, Answers};
 use super::orphan::sweep;
 use super::*;
+use crate::check::Outcome;
+use crate::model::action::Reply;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
+use crate::pipeline::secret::{Facts, Secrets};
 use crate::release::api::ImageRef;
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -41,6 +48,7 @@ fn run(number: u64, sha: char, minutes: i64) -> Run {
         sha: sha.to_string().repeat(40),
         author: "github:alice".to_owned(),
         is_fork: false,
+        is_approved: false,
         started_at: at(minutes),
         finished_at: Some(at(minutes)),
         images: vec![ImageRef {
@@ -99,6 +107,15 @@ struct World {
     now: Timestamp,
     version: u64,
     applied: Vec<Manifest>,
+    before: Vec<PreviewStatus>,
+    prometheus: PrometheusServer,
+    /// What Prometheus tells of requests, and whether it tells anything.
+    requests: Option<f64>,
+    answers: Answers,
+    /// How Jobs end.
+    verdict: Outcome,
+    jobs: Vec<Manifest>,
+    checks: BTreeMap<String, Check>,
 }
 
 impl World {
@@ -112,6 +129,14 @@ impl World {
             now: NOW,
             version: 0,
             applied: Vec::new(),
+            before: Vec::new(),
+            prometheus: serde_json::from_value(json!({"address": "http://prometheus:9090"}))
+                .unwrap(),
+            requests: None,
+            answers: Answers::new(),
+            verdict: Outcome::Passed,
+            jobs: Vec::new(),
+            checks: BTreeMap::new(),
         }
     }
 
@@ -121,8 +146,51 @@ impl World {
             key: &key,
             spec: &self.spec,
             seen: &self.seen,
+            before: &self.before,
+            prometheus: Some(&self.prometheus),
+            answers: &self.answers,
+            checks: &self.checks,
         };
         plan(of, self.now)
+    }
+
+    fn make_job(&mut self, made: &Manifest) {
+        let name = made.key.name.clone();
+        assert_eq!(made.key.namespace, "shop", "where the Secrets are");
+        assert!(!self.checks.contains_key(&name), "made twice");
+        let check = Check {
+            target: Target {
+                kind: ObjectKind::Job,
+                key: made.key.clone(),
+                uid: "job".to_owned(),
+                resource_version: "1".to_owned(),
+            },
+            promotion: String::new(),
+            is_suspended: false,
+            outcome: self.verdict.clone(),
+            finished_at: None,
+            ending: None,
+        };
+        self.checks.insert(name, check);
+        self.jobs.push(made.clone());
+    }
+
+    fn answer(&mut self, question: &str) {
+        let values: Vec<Value> = self
+            .requests
+            .iter()
+            .map(|count| json!({"metric": {}, "value": [0, count.to_string()]}))
+            .collect();
+        let body = json!({"status": "success", "data": {"resultType": "vector", "result": values}});
+        let reply = Reply {
+            status: 200,
+            body: body.to_string().into_bytes(),
+        };
+        let answer = Answer {
+            at: self.now,
+            reply: Ok(reply),
+        };
+        self.answers.insert(question.to_owned(), answer);
     }
 
     /// Does up to `most` actions, one after the other, as a process that is killed then.
@@ -137,6 +205,8 @@ impl World {
 
     fn do_one(&mut self, action: &Action) {
         match action {
+            Action::Create(made) if made.kind == ObjectKind::Job => self.make_job(made),
+            Action::Fetch { key, .. } => self.answer(key),
             Action::Create(made) => {
                 let mut object: kube::api::DynamicObject =
                     serde_json::from_value(made.body.clone()).unwrap();
@@ -187,18 +257,19 @@ impl World {
             Action::PatchEach(_)
             | Action::Status { .. }
             | Action::Evict { .. }
-            | Action::Mirror { .. }
-            | Action::Fetch { .. } => panic!("{action:?}"),
+            | Action::Mirror { .. } => panic!("{action:?}"),
         }
     }
 
     /// Plans until nothing is left to do; namespaces that go are gone then.
     fn settle(&mut self) -> Outlook {
         for _ in 0..200 {
-            let outlook = self.look();
+            let mut outlook = self.look();
+            self.before.clone_from(&outlook.shown.items);
             if outlook.actions.is_empty() {
                 self.seen.spaces.retain(|space| !space.is_going());
-                let outlook = self.look();
+                outlook = self.look();
+                self.before.clone_from(&outlook.shown.items);
                 if outlook.actions.is_empty() {
                     return outlook;
                 }
@@ -232,6 +303,7 @@ fn a_pull_request_that_passed_has_a_preview_that_follows_it_and_goes_with_it() {
         kinds,
         [
             ObjectKind::ResourceQuota,
+            ObjectKind::LimitRange,
             ObjectKind::NetworkPolicy,
             ObjectKind::ConfigMap,
             ObjectKind::Service,
@@ -761,4 +833,334 @@ fn a_namespace_is_made_without_one() {
     let made = space(&environment(), 7, &Record::default(), &BTreeMap::new());
     assert_eq!(made.body["metadata"].get("namespace"), None);
     assert_eq!(made.key, Key::new("", "shop-review-pr-7"));
+}
+
+fn labels(world: &mut World, number: u64, has: bool, minutes: i64) {
+    let label = json!(["preview"]);
+    let told = if has {
+        json!({"number": number, "labels": label, "at": at(minutes)})
+    } else {
+        json!({"number": number, "without": label, "at": at(minutes)})
+    };
+    let told = serde_json::from_value(told).unwrap();
+    world.seen.labels.insert(number, told);
+}
+
+#[test]
+fn only_pull_requests_with_the_label_have_one_and_it_goes_with_the_label() {
+    let mut world = World::new(&json!({"match": {"labels": ["preview"]}}));
+    world.seen.runs = vec![run(7, 'a', 0), run(8, 'b', 0)];
+    // Nobody has told.
+    assert_eq!(world.phases(), [(7, Queued), (8, Queued)]);
+    labels(&mut world, 7, true, 0);
+    labels(&mut world, 8, false, 0);
+    assert_eq!(world.phases(), [(7, Ready), (8, Skipped)]);
+    let message = world.look().shown.items[1].message.clone().unwrap();
+    assert!(message.contains("no label preview"), "{message}");
+
+    labels(&mut world, 7, false, 5);
+    world.now = at(6);
+    let outlook = world.settle();
+    let item = &outlook.shown.items[0];
+    assert_eq!((item.phase, outlook.wake), (Ready, Some(at(15))));
+    assert!(item.message.as_ref().unwrap().contains("lost a label"));
+    assert_eq!(item.expires_at.as_ref().unwrap().0, at(15));
+    world.now = at(15);
+    assert_eq!(world.look().shown.items[0].phase, Closing);
+    assert_eq!(world.phases(), [(7, Skipped), (8, Skipped)]);
+    labels(&mut world, 7, true, 16);
+    assert_eq!(world.phases(), [(7, Ready), (8, Skipped)]);
+    // That nobody tells any more is no reason.
+    world.seen.labels.clear();
+    world.now = at(60);
+    assert_eq!(world.phases(), [(7, Ready), (8, Queued)]);
+}
+
+#[test]
+fn when_many_lose_their_label_at_once_none_goes_before_its_time_is_over() {
+    let mut world = World::new(&json!({
+        "match": {"labels": ["preview"]}, "limits": {"closedAtOnce": 1}, "ttl": {"max": "5h"},
+    }));
+    for number in 1..=2 {
+        world.seen.runs.push(run(number, 'a', 0));
+        labels(&mut world, number, true, 0);
+    }
+    world.settle();
+    labels(&mut world, 1, false, 0);
+    world.seen.closed.insert(2, NOW);
+    world.now = at(60);
+    let outlook = world.settle();
+    assert_eq!(world.seen.spaces.len(), 2);
+    assert!(matches!(
+        outlook.shown.said,
+        Some((false, "TooManyClosed", _))
+    ));
+}
+
+#[test]
+fn what_is_from_elsewhere_is_shown_once_somebody_approved_exactly_that_commit() {
+    let mut world = World::new(&json!({"match": {"forks": "RequireApproval"}}));
+    let mut fork = run(7, 'a', 0);
+    fork.is_fork = true;
+    world.seen.runs.push(fork);
+    // Its Pipeline lets everybody's runs begin.
+    assert_eq!(world.phases(), [(7, Refused)]);
+    world.seen.runs[0].is_approved = true;
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let enforce = "pod-security.kubernetes.io/enforce";
+    assert_eq!(world.seen.spaces[0].pod_security[enforce], "restricted");
+    let mut made = world.applied.iter();
+    let made = made.find(|made| made.kind == ObjectKind::Rollout).unwrap();
+    let pod = &made.body["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+
+    let mut pushed = run(7, 'b', 1);
+    pushed.is_fork = true;
+    world.seen.runs.push(pushed);
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(
+        item.sha,
+        Some("a".repeat(40)),
+        "nobody approved the next one"
+    );
+    world.seen.runs[1].is_approved = true;
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.sha, Some("b".repeat(40)));
+}
+
+#[test]
+fn what_shows_a_fork_is_restricted_though_its_template_is_not() {
+    let mut world = World::new(&json!({"match": {"forks": "RequireApproval"}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    let enforce = "pod-security.kubernetes.io/enforce";
+    let privileged = BTreeMap::from([(enforce.to_owned(), "privileged".to_owned())]);
+    world.seen.pod_security = privileged;
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.seen.spaces[0].pod_security[enforce], "privileged");
+    let mut fork = run(7, 'b', 1);
+    (fork.is_fork, fork.is_approved) = (true, true);
+    world.seen.runs.push(fork);
+    let outlook = world.look();
+    let [Action::Patch { change, .. }] = &outlook.actions[..] else {
+        panic!("before anything of it is there: {outlook:?}");
+    };
+    assert_eq!(change["metadata"]["labels"][enforce], "restricted");
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert!(world.seen.spaces[0].record.fork);
+    assert_eq!(world.seen.spaces[0].pod_security[enforce], "restricted");
+}
+
+#[test]
+fn one_that_nobody_asks_for_goes_and_stays_away_until_there_is_a_new_commit() {
+    let query = "sum(increase(requests{namespace=\"{{namespace}}\"}[{{after}}]))";
+    let mut world = World::new(&json!({"idle": {"after": "2h", "query": query}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.requests = Some(0.0);
+    let outlook = world.settle();
+    assert_eq!(
+        (outlook.shown.items[0].phase, outlook.wake),
+        (Ready, Some(at(120)))
+    );
+    assert!(world.answers.is_empty(), "it is young");
+
+    // Somebody asks, then Prometheus tells nothing, then nobody asks.
+    for (minutes, requests, phase) in [
+        (120, Some(3.0), Ready),
+        (126, None, Ready),
+        (132, Some(0.0), Idle),
+    ] {
+        world.now = at(minutes);
+        world.requests = requests;
+        assert_eq!(world.phases(), [(7, phase)], "{minutes}");
+    }
+    let asked = world.answers.keys().next().unwrap();
+    let expected = "requests{namespace=\"shop-review-pr-7\"}[7200s]";
+    assert!(asked.contains(expected), "{asked}");
+    assert_eq!(world.seen.spaces, []);
+    world.now = at(200);
+    assert_eq!(world.phases(), [(7, Idle)]);
+    let mut commit = world.clone();
+    commit.seen.runs.push(run(7, 'b', 201));
+    let mut again = run(7, 'a', 201);
+    again.name = "api-7-a-again".to_owned();
+    world.seen.runs.push(again);
+    for mut world in [world, commit] {
+        world.now = at(201);
+        assert_eq!(world.phases(), [(7, Ready)]);
+    }
+}
+
+#[test]
+fn an_answer_from_before_its_last_update_says_nothing() {
+    let mut world = World::new(&json!({"idle": {"after": "1h", "query": "requests"}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    world.requests = Some(0.0);
+    world.answer("preview/7/requests");
+    // Asked at the beginning, and the update came after it.
+    let answer = world.answers.get_mut("preview/7/requests").unwrap();
+    answer.at = at(59);
+    world.now = at(60);
+    assert!(
+        world.look().actions.is_empty(),
+        "not older than it may be, and not asked again"
+    );
+    assert_eq!(world.look().shown.items[0].phase, Ready);
+    world.now = at(64);
+    assert_eq!(world.phases(), [(7, Idle)]);
+}
+
+fn seeded(extra: &Value) -> World {
+    let mut seed = json!({
+        "image": "registry.example/seed:1", "command": ["seed"],
+        "env": [{"name": "HOST", "value": "db.{{namespace}}"}, {"name": "PASSWORD", "secretRef": {"name": "db", "key": "password"}}],
+    });
+    let fields = seed.as_object_mut().unwrap();
+    fields.extend(extra.as_object().unwrap().clone());
+    fields.retain(|_, value| !value.is_null());
+    let mut world = World::new(&json!({"seed": seed}));
+    let facts = Facts {
+        is_labelled: true,
+        keys: ["password".to_owned()].into(),
+    };
+    world.seen.secrets = Some(Secrets::Known([("db".to_owned(), Some(facts))].into()));
+    world.seen.runs.push(run(7, 'a', 0));
+    world
+}
+
+#[test]
+fn its_database_is_filled_once_before_anything_of_the_run_is_there() {
+    let mut world = seeded(&json!({}));
+    world.verdict = Outcome::Running;
+    assert_eq!(world.phases(), [(7, Updating)]);
+    let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
+    assert!(!kinds.contains(&ObjectKind::Rollout) && !kinds.contains(&ObjectKind::HttpRoute));
+    assert!(kinds.contains(&ObjectKind::Service));
+    let job = world.jobs[0].clone();
+    let container = &job.body["spec"]["template"]["spec"]["containers"][0];
+    let env = container["env"].as_array().unwrap();
+    let value = |name: &str| {
+        let mut named = env.iter().filter(|variable| variable["name"] == name);
+        named.next().unwrap().clone()
+    };
+    assert_eq!(value("HOST")["value"], "db.shop-review-pr-7");
+    assert_eq!(value("SLIPWAY_PULL_REQUEST")["value"], "7");
+    assert_eq!(value("PASSWORD")["valueFrom"]["secretKeyRef"]["name"], "db");
+    let owner = &job.body["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["name"]),
+        (&json!("Namespace"), &json!("shop-review-pr-7"))
+    );
+
+    world.checks.values_mut().next().unwrap().outcome = Outcome::Passed;
+    assert_eq!(world.phases(), [(7, Ready)]);
+    world.seen.runs.push(run(7, 'b', 1));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.jobs.len(), 1);
+}
+
+#[test]
+fn a_database_that_was_not_filled_fails_the_preview_until_its_job_is_gone() {
+    let mut world = seeded(&json!({"every": "Commit"}));
+    world.verdict = Outcome::Failed("it is full".to_owned());
+    let outlook = world.settle();
+    let item = &outlook.shown.items[0];
+    assert_eq!(item.phase, Failed);
+    let message = item.message.clone().unwrap();
+    let name = world.jobs[0].key.name.clone();
+    assert!(
+        message.contains("it is full") && message.contains(&name),
+        "{message}"
+    );
+    assert_eq!(world.phases(), [(7, Failed)], "not tried again by itself");
+    assert_eq!(world.jobs.len(), 1);
+    world.checks.clear();
+    world.verdict = Outcome::Passed;
+    assert_eq!(world.phases(), [(7, Ready)]);
+    // Each commit fills it again.
+    world.seen.runs.push(run(7, 'b', 1));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.jobs.len(), 3);
+}
+
+#[test]
+fn no_code_from_elsewhere_runs_beside_secrets_and_none_may_be_missing() {
+    let mut world = seeded(&json!({"image": null, "imageFrom": "api"}));
+    world.spec.which.forks = Some(PreviewForks::RequireApproval);
+    let own = &mut world.seen.runs[0];
+    (own.is_fork, own.is_approved) = (true, true);
+    let outlook = world.settle();
+    assert_eq!(outlook.shown.items[0].phase, Failed);
+    assert!(world.jobs.is_empty());
+    world.seen.runs[0].is_fork = false;
+    world.seen.secrets = Some(Secrets::NotAllowed);
+    assert_eq!(world.phases(), [(7, Failed)]);
+    assert!(world.jobs.is_empty());
+}
+
+#[test]
+fn a_namespace_that_hangs_is_told_with_what_keeps_it() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    let space = &mut world.seen.spaces[0];
+    space.going_since = Some(NOW);
+    space.held_by = Some("Some content has finalizers remaining: example.com/hold".to_owned());
+    world.now = at(1);
+    assert!(matches!(world.look().shown.said, Some((true, _, _))));
+    world.now = at(2);
+    let outlook = world.look();
+    assert!(matches!(
+        outlook.shown.said,
+        Some((false, "PreviewHangs", _))
+    ));
+    let item = &outlook.shown.items[0];
+    assert_eq!(item.phase, Closing);
+    assert!(item.message.as_ref().unwrap().contains("example.com/hold"));
+    assert_eq!(outlook.actions, [], "what others put on, others take off");
+}
+
+#[test]
+fn what_keeps_a_namespace_is_read_from_what_kubernetes_says() {
+    let of = selector_of(&environment());
+    let object = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": "shop-review-pr-7", "uid": "u",
+            "labels": {(label::MANAGED_BY): "slipway", (label::PREVIEW): "7", (label::PREVIEW_OF): of},
+            "annotations": {(label::PREVIEW_ENVIRONMENT): "shop/review"},
+        },
+        "status": {"conditions": [
+            {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "no"},
+            {"type": "NamespaceContentRemaining", "status": "True", "message": "pods. has 1 resource instances"},
+            {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "a.example in 1 resource instances"},
+        ]},
+    });
+    let object: kube::api::DynamicObject = serde_json::from_value(object).unwrap();
+    let space = Space::read(&object).unwrap();
+    assert_eq!(
+        space.held_by.as_deref(),
+        Some("a.example in 1 resource instances")
+    );
+}
+
+#[test]
+fn containers_that_name_no_limits_get_some_unless_that_would_keep_them_out() {
+    let limit = |world: &mut World| {
+        world.seen.runs = vec![run(7, 'a', 0)];
+        world.settle();
+        let mut made = world.applied.iter();
+        let made = made.find(|made| made.kind == ObjectKind::LimitRange);
+        made.map(|made| made.body["spec"]["limits"][0].clone())
+    };
+    let mut bare = World::new(&json!({}));
+    let expected = json!({"type": "Container", "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "128Mi"}});
+    assert_eq!(limit(&mut bare), Some(expected));
+    let mut said = World::new(&json!({"resources": {"defaultLimits": {"cpu": "1"}}}));
+    let expected = json!({"type": "Container", "default": {"cpu": "1"}});
+    assert_eq!(limit(&mut said), Some(expected));
+    let mut large = World::new(&json!({}));
+    let containers = large.seen.templates[0].pointer_mut("/spec/template/spec/containers/0");
+    containers.unwrap()["resources"] = json!({"requests": {"memory": "2Gi"}});
+    assert_eq!(limit(&mut large), None);
 }

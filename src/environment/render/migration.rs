@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::api::Migrations;
+use super::super::api::{MigrationVariable, Migrations};
 use super::super::migration::word;
 use super::super::observed::{Observed, Record};
 use crate::check::api::CheckJob;
@@ -102,9 +102,15 @@ pub fn phase_job(
     if let Some(spec) = job.body.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("ttlSecondsAfterFinished");
     }
+    add_env(&mut job, &rules.env);
+    Some(job)
+}
+
+/// Gives the container of a Job variables, some of which are values of Secrets.
+pub fn add_env(job: &mut Manifest, variables: &[MigrationVariable]) {
     let env = job.body.pointer_mut("/spec/template/spec/containers/0/env");
     if let Some(env) = env.and_then(Value::as_array_mut) {
-        env.extend(rules.env.iter().map(|variable| {
+        env.extend(variables.iter().map(|variable| {
             let name = &variable.name;
             if let Some(secret) = &variable.secret_ref {
                 let of = json!({"name": secret.name, "key": secret.key});
@@ -114,7 +120,6 @@ pub fn phase_job(
             json!({"name": name, "value": value})
         }));
     }
-    Some(job)
 }
 
 fn about(

@@ -17,6 +17,8 @@ use crate::schema::{self, closed_set};
      "Buildah has isolation Auto or Chroot: take one of them, or builder BuildKit"),
     ("(has(self.builder) && self.builder == 'Buildah') || !has(self.isolation) || self.isolation != 'Chroot'",
      "BuildKit has no isolation Chroot: set builder: Buildah, or isolation Auto, UserNamespace, Rootless or Privileged"),
+    ("!has(self.forkImage) || self.forkImage != self.image",
+     "forkImage is where other people's commits are pushed: name another repository than image"),
     ("!has(self.platformStrategy) || has(self.platforms)",
      "platformStrategy says how platforms are built: name platforms"),
 ]))]
@@ -75,6 +77,12 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::words::<8>)]
     pub push_on: Option<Vec<TriggerKind>>,
+    /// Repository, without tag or digest, to which a run of another repository's commit pushes once somebody has approved that
+    /// commit, whatever `pushOn` says. No login is given to such a run, so the registry has to take it without one. Default: it
+    /// pushes nothing. Example: `registry.forks.svc:5000/shop/api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::repository)]
+    pub fork_image: Option<String>,
     /// Keeps what the steps of the Dockerfile made in the registry, so that the next build need not do them again.
     /// Default: every build starts from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -68,6 +68,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_number::<500>)]
     pub closed: Vec<ClosedPullRequest>,
+    /// Which of the labels that previews ask for open pull requests have, as the provider told; at most 100, those that changed
+    /// last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_number::<100>)]
+    pub labelled: Vec<LabelledPullRequest>,
     /// Triggers by the clock; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<16>)]
@@ -131,6 +136,25 @@ pub struct ClosedPullRequest {
     #[schemars(range(min = 1))]
     pub number: u64,
     /// When, by the provider's clock where it tells.
+    pub at: Time,
+}
+
+/// Which of the labels that previews ask for a pull request has.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelledPullRequest {
+    /// Its number.
+    #[schemars(range(min = 1))]
+    pub number: u64,
+    /// Those that it has; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 50>)]
+    pub labels: Vec<String>,
+    /// Those that it has not; at most 8. Of a label in neither list it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::texts::<8, 50>)]
+    pub without: Vec<String>,
+    /// When that was told for the first time, by the provider's clock where it tells.
     pub at: Time,
 }
 

@@ -9,7 +9,7 @@ use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, closed, image, judge, mark, poll, schedule};
+use super::super::trigger::{Start, Verdict, closed, image, judge, labelled, mark, poll, schedule};
 use super::Memory;
 use crate::git::changes;
 use crate::git::refs::tag_of;
@@ -26,6 +26,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How long a provider is asked about one. Then it counts as from another repository.
 const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(2);
+/// Time between two questions about one that has a preview, or waits for it.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is begun.
 pub(super) struct Begin<'a> {
@@ -90,6 +92,9 @@ impl<'a> Begin<'a> {
         for (index, event) in seen.events.iter().enumerate() {
             let mark = mark(&event.git_ref, event.identity());
             self.memory.closed = closed::taken_in(&self.memory.closed, event, self.now);
+            let wanted = &seen.wanted_labels;
+            let known = &self.memory.labelled;
+            self.memory.labelled = labelled::taken_in(known, event, wanted, self.now);
             match judge(&seen.spec, event) {
                 Verdict::Irrelevant(_) => {}
                 // Else polling would start it.
@@ -176,6 +181,22 @@ impl<'a> Begin<'a> {
         };
         self.ask(self.seen.question_about(found), request, every);
         true
+    }
+
+    /// Asks the provider about pull requests that have previews, or wait for one: which labels they have, and whether they are
+    /// over. Each is asked about alone, so that what is on no list is nothing.
+    pub(super) fn shown(&mut self) {
+        let seen = self.seen;
+        if seen.shown.is_empty() {
+            return;
+        }
+        let Some(provider) = seen.provider() else {
+            return;
+        };
+        for number in &seen.shown {
+            let request = provider.pull_request(*number);
+            self.ask(seen.question_of(*number), request, LOOK_AGAIN);
+        }
     }
 
     /// Looks into a commit that polling found, where its message or what it changes may keep it from a run. Tells whether that is

@@ -8,6 +8,7 @@ use super::*;
 use crate::model::action::{Outcome, Reply};
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::pipeline::trigger::event::What;
 use crate::pipeline::trigger::poll;
 use proptest::prelude::*;
 

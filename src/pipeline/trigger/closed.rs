@@ -32,7 +32,7 @@ pub fn taken_in(
             let is_newer = event.at.is_none_or(|at| at > closed.at.0);
             closed.number != pull_request.number || !is_newer
         }),
-        What::Push { .. } | What::Tag | What::Release { .. } => {}
+        What::Labels { .. } | What::Push { .. } | What::Tag | What::Release { .. } => {}
     }
     all
 }
@@ -65,6 +65,7 @@ mod tests {
             sha: None,
             actor: "github:alice".to_owned(),
             message: None,
+            labels: None,
             at: at.map(|at| Timestamp::from_second(at).unwrap()),
             renews: false,
         }

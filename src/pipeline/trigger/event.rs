@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::api::PipelineSpec;
 use super::{github, gitlab};
 use crate::model::condition::truncate;
+use crate::model::label;
 use crate::pipeline_run::api::PullRequest;
 
 /// Who tells.
@@ -44,6 +45,8 @@ pub struct Event {
     pub actor: String,
     /// Message of the commit, where it is known.
     pub message: Option<String>,
+    /// Labels of the pull request, where they are told.
+    pub labels: Option<Vec<String>>,
     /// When it happened by the provider's clock, where that is told.
     pub at: Option<Timestamp>,
     /// Whether it makes run what was left out before: a draft that is ready.
@@ -79,16 +82,42 @@ pub enum What {
         /// Which one.
         number: u64,
     },
+    /// Labels of a pull request were put on or taken off.
+    Labels {
+        /// Which one.
+        number: u64,
+    },
 }
 
 impl Event {
+    /// That a pull request is over, where nothing else is known.
+    pub fn over(number: u64) -> Self {
+        Self {
+            what: What::Closed { number },
+            git_ref: format!("refs/pull/{number}/head"),
+            sha: None,
+            actor: label::SLIPWAY.to_owned(),
+            message: None,
+            labels: None,
+            at: None,
+            renews: false,
+        }
+    }
+
+    /// Whether it starts nothing, and is noted all the same: previews come and go with it.
+    pub const fn is_noted_only(&self) -> bool {
+        matches!(self.what, What::Closed { .. } | What::Labels { .. })
+    }
+
     /// What tells it from others of the same ref.
     pub fn identity(&self) -> &str {
         match &self.what {
             What::Release { id, .. } => id,
-            What::Push { .. } | What::Tag | What::PullRequest { .. } | What::Closed { .. } => {
-                self.sha.as_deref().unwrap_or_default()
-            }
+            What::Push { .. }
+            | What::Tag
+            | What::PullRequest { .. }
+            | What::Closed { .. }
+            | What::Labels { .. } => self.sha.as_deref().unwrap_or_default(),
         }
     }
 }
@@ -96,7 +125,7 @@ impl Event {
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Something that may start a run, or ends what runs of a pull request stand for.
+    /// Something that may start a run, or tells what becomes of the preview of a pull request.
     Event(Box<Event>),
     /// Nothing that could: what it is, for the answer.
     Nothing(String),
@@ -178,6 +207,17 @@ impl<'a> Payload<'a> {
         });
         let files = lists.flatten().flatten().filter_map(Value::as_str);
         Some(files.map(str::to_owned).collect())
+    }
+
+    /// Labels in a list of objects; nothing where there is no list. Gitea may tell of none with null.
+    pub(super) fn labels(self, path: &str, name: &str) -> Option<Vec<String>> {
+        let all = match self.0.pointer(path)? {
+            Value::Array(all) => all.as_slice(),
+            Value::Null => &[],
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => return None,
+        };
+        let named = all.iter().filter_map(|label| label.get(name)?.as_str());
+        Some(named.map(str::to_owned).collect())
     }
 
     fn repository(self) -> Option<&'a str> {

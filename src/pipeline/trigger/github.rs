@@ -7,12 +7,14 @@ use crate::pipeline_run::api::PullRequest;
 
 /// Commits that GitHub tells of at most.
 const MOST: u64 = 2048;
+/// What GitHub, and Gitea, call a change of labels.
+const LABELS: [&str; 4] = ["labeled", "unlabeled", "label_updated", "label_cleared"];
 
 pub(super) fn read(provider: Provider, kind: &str, body: Payload<'_>) -> Result<Told, String> {
     match kind {
         "push" => push(provider, body),
-        // Gitea calls new commits of a pull request an event of its own.
-        "pull_request" | "pull_request_sync" => pull_request(provider, body),
+        // Gitea calls new commits of a pull request an event of its own, and may do so with its labels.
+        "pull_request" | "pull_request_sync" | "pull_request_label" => pull_request(provider, body),
         "release" => release(provider, body),
         "ping" => Ok(Told::Nothing("a greeting".to_owned())),
         _ => Ok(Told::Nothing("nothing that starts runs".to_owned())),
@@ -51,6 +53,7 @@ fn push(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         sha,
         actor: body.actor(provider, "/sender/login"),
         message: body.text("/head_commit/message").map(str::to_owned),
+        labels: None,
         at: body.time("/repository/pushed_at"),
         renews: false,
     })))
@@ -72,7 +75,9 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         "reopened",
         "ready_for_review",
     ];
-    if action != "closed" && !starts.contains(&action) {
+    let labels = body.labels("/pull_request/labels", "name");
+    let is_labelled = LABELS.contains(&action) && labels.is_some();
+    if action != "closed" && !starts.contains(&action) && !is_labelled {
         return Ok(Told::Nothing(
             "a pull request, and no new commits of it".to_owned(),
         ));
@@ -91,6 +96,8 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
     Ok(Told::Event(Box::new(Event {
         what: if action == "closed" {
             What::Closed { number }
+        } else if is_labelled {
+            What::Labels { number }
         } else {
             What::PullRequest {
                 pull_request: PullRequest {
@@ -105,6 +112,7 @@ fn pull_request(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         sha: Some(sha),
         actor: body.actor(provider, "/sender/login"),
         message: None,
+        labels,
         at: body.time("/pull_request/updated_at"),
         renews: action == "ready_for_review",
     })))
@@ -127,6 +135,7 @@ fn release(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         sha: None,
         actor: body.actor(provider, "/sender/login"),
         message: None,
+        labels: None,
         at: body.time("/release/published_at"),
         renews: false,
     })))

@@ -38,6 +38,7 @@ fn push(body: Payload<'_>) -> Result<Told, String> {
         message: message_of(body, &sha),
         sha: Some(sha),
         actor: body.actor(GITLAB, "/user_username"),
+        labels: None,
         at: None,
         renews: false,
     })))
@@ -60,7 +61,10 @@ fn merge_request(body: Payload<'_>) -> Result<Told, String> {
             .any(|field| body.is(&format!("/changes/{field}/previous")));
     let has_commits = action == "update" && body.has(&of("oldrev"));
     let is_over = ["close", "merge"].contains(&action);
-    if !(["open", "reopen"].contains(&action) || has_commits || becomes_ready || is_over) {
+    let labels = body.labels("/labels", "title");
+    let starts = ["open", "reopen"].contains(&action) || has_commits || becomes_ready;
+    let is_labelled = !starts && body.has("/changes/labels") && labels.is_some();
+    if !(starts || is_over || is_labelled) {
         return Ok(Told::Nothing(
             "a merge request, and no new commits of it".to_owned(),
         ));
@@ -74,6 +78,8 @@ fn merge_request(body: Payload<'_>) -> Result<Told, String> {
     Ok(Told::Event(Box::new(Event {
         what: if is_over {
             What::Closed { number }
+        } else if is_labelled {
+            What::Labels { number }
         } else {
             What::PullRequest {
                 pull_request: PullRequest {
@@ -88,6 +94,7 @@ fn merge_request(body: Payload<'_>) -> Result<Told, String> {
         sha: Some(sha),
         actor: body.actor(GITLAB, "/user/username"),
         message: body.text(&of("last_commit/message")).map(str::to_owned),
+        labels,
         at: body.time(&of("updated_at")),
         renews: becomes_ready,
     })))
@@ -108,6 +115,7 @@ fn release(body: Payload<'_>) -> Result<Told, String> {
         sha: body.sha("/commit/id"),
         actor: "gitlab:unknown".to_owned(),
         message: None,
+        labels: None,
         at: body.time("/released_at"),
         renews: false,
     })))

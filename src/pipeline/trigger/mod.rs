@@ -15,6 +15,7 @@ pub mod event;
 mod github;
 mod gitlab;
 pub mod image;
+pub mod labelled;
 pub mod look;
 pub mod poll;
 pub mod schedule;
@@ -74,8 +75,9 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
         let why = "its name has characters that a run cannot be about".to_owned();
         return Verdict::Irrelevant(why);
     }
-    if matches!(event.what, What::Closed { .. }) {
-        return Verdict::Irrelevant("a pull request that is over".to_owned());
+    if event.is_noted_only() {
+        let why = "a pull request that is over, or its labels: they start nothing".to_owned();
+        return Verdict::Irrelevant(why);
     }
     for rule in spec.triggers() {
         let found = match (&event.what, &rule) {
@@ -98,7 +100,7 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
                 .pull_request
                 .as_ref()
                 .and_then(|trigger| judge_pull_request(trigger, pull_request, *draft)),
-            (What::Closed { .. }, _) => None,
+            (What::Closed { .. } | What::Labels { .. }, _) => None,
         };
         let Some(found) = found else { continue };
         if let Err(why) = found {
@@ -198,7 +200,7 @@ fn start(trigger: &str, event: &Event, needs_approval: bool) -> Start {
         What::Push { .. } => (TriggerKind::Push, None),
         What::Tag => (TriggerKind::Tag, None),
         What::Release { .. } => (TriggerKind::Release, None),
-        What::Closed { .. } => (TriggerKind::PullRequest, None),
+        What::Closed { .. } | What::Labels { .. } => (TriggerKind::PullRequest, None),
         What::PullRequest { pull_request, .. } => {
             (TriggerKind::PullRequest, Some(pull_request.clone()))
         }

@@ -76,6 +76,7 @@ pub fn event_of(git_ref: &str, sha: &str) -> Option<Event> {
         sha: Some(sha.to_owned()),
         actor: label::SLIPWAY.to_owned(),
         message: None,
+        labels: None,
         at: None,
         renews: false,
     })
@@ -110,6 +111,7 @@ pub fn to_be_told(found: &PendingRef) -> Option<u64> {
         }
         What::PullRequest { .. }
         | What::Closed { .. }
+        | What::Labels { .. }
         | What::Push { .. }
         | What::Tag
         | What::Release { .. } => None,
@@ -136,9 +138,11 @@ pub fn found<'a>(spec: &PipelineSpec, refs: &'a [(String, String)]) -> Vec<(&'a 
             What::PullRequest { pull_request, .. } => {
                 pull_requests.push((pull_request.number, git_ref, sha));
             }
-            What::Push { .. } | What::Tag | What::Release { .. } | What::Closed { .. } => {
-                all.push((git_ref.as_str(), sha.as_str()));
-            }
+            What::Push { .. }
+            | What::Tag
+            | What::Release { .. }
+            | What::Closed { .. }
+            | What::Labels { .. } => all.push((git_ref.as_str(), sha.as_str())),
         }
     }
     pull_requests.sort_unstable_by(|one, other| other.cmp(one));

@@ -257,6 +257,66 @@ fn a_pull_request_that_is_over_starts_nothing_and_is_told() {
 }
 
 #[test]
+fn labels_of_pull_requests_are_told_and_start_nothing() {
+    let pr = spec(&json!([{"name": "pr", "pullRequest": {}}]));
+    let wanted = vec!["preview".to_owned(), "bug".to_owned()];
+    let labels = json!([{"name": "preview"}, {"name": "bug"}]);
+    for (provider, action) in [
+        (Provider::GitHub, "labeled"),
+        (Provider::GitHub, "unlabeled"),
+        (Provider::Gitea, "label_updated"),
+        (Provider::Gitea, "label_cleared"),
+    ] {
+        let mut body = github_pull_request(action, "shop/api");
+        body["pull_request"]["labels"] = labels.clone();
+        let event = told(provider, "pull_request", &body);
+        assert_eq!(event.what, What::Labels { number: 12 }, "{action}");
+        assert_eq!(event.labels, Some(wanted.clone()));
+        assert!(matches!(judge(&pr, &event), Verdict::Irrelevant(_)));
+        assert!(event.is_noted_only());
+    }
+    // New commits tell of them, too.
+    let mut body = github_pull_request("opened", "shop/api");
+    body["pull_request"]["labels"] = json!([]);
+    let opened = told(Provider::GitHub, "pull_request", &body);
+    assert_eq!(opened.labels, Some(Vec::new()));
+    body["pull_request"]["labels"] = Value::Null;
+    let none = told(Provider::Gitea, "pull_request", &body);
+    assert_eq!(none.labels, Some(Vec::new()));
+    start(judge(&pr, &opened));
+
+    let gitlab = |changes: Value, oldrev: Value| {
+        json!({
+            "user": {"username": "mallory"}, "project": {"path_with_namespace": "shop/api"},
+            "labels": [{"title": "preview"}, {"title": "bug"}], "changes": changes,
+            "object_attributes": {
+                "action": "update", "iid": 12, "last_commit": {"id": sha('c')}, "oldrev": oldrev,
+                "source_project_id": 3, "target_project_id": 3, "target_branch": "main",
+            },
+        })
+    };
+    let changed = json!({"labels": {"previous": [], "current": [{"title": "preview"}]}});
+    let body = gitlab(changed.clone(), Value::Null);
+    let event = told(Provider::GitLab, "Merge Request Hook", &body);
+    assert_eq!(
+        (event.what, event.labels),
+        (What::Labels { number: 12 }, Some(wanted.clone()))
+    );
+    let pushed = told(
+        Provider::GitLab,
+        "Merge Request Hook",
+        &gitlab(changed, json!(sha('b'))),
+    );
+    assert_eq!(pushed.labels, Some(wanted));
+    start(judge(&pr, &pushed));
+    nothing(
+        Provider::GitLab,
+        "Merge Request Hook",
+        &gitlab(json!({}), Value::Null),
+    );
+}
+
+#[test]
 fn what_is_gone_or_of_another_repository_starts_nothing() {
     let mut gone = github_push("refs/heads/main", &[]);
     gone["after"] = json!("0".repeat(40));

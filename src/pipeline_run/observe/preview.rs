@@ -8,9 +8,7 @@ use crate::model::key::Key;
 
 /// By the name of the Environment that a stage of the run names.
 pub(super) fn previews(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, PreviewSaid> {
-    let (Snapshot::Taken(spec), Some(pull_request)) =
-        (&seen.snapshot, &seen.spec.trigger.pull_request)
-    else {
+    let (Snapshot::Taken(spec), Some(number)) = (&seen.snapshot, seen.spec.pull_number()) else {
         return BTreeMap::new();
     };
     let waits = spec
@@ -20,7 +18,7 @@ pub(super) fn previews(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, P
     let names = waits.map(|wait| wait.environment.clone());
     let pipeline = &seen.spec.pipeline_ref.name;
     let said = names.map(|name| {
-        let said = said(&name, pipeline, pull_request.number, (seen, cluster));
+        let said = said(&name, pipeline, number, (seen, cluster));
         (name, said)
     });
     said.collect()

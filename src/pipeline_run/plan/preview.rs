@@ -17,6 +17,7 @@ use crate::pipeline::api::{PipelineSpec, Stage};
 enum Looked {
     Waits(String),
     Answers(String),
+    Skips(String),
     Fails(FailureKind, String),
 }
 
@@ -25,8 +26,7 @@ impl Draft<'_> {
     /// has none either, and fails with its next look.
     pub(super) fn begin_preview(&mut self, stage: &Stage, status: &mut StageStatus) {
         let Some(wait) = &stage.preview else { return };
-        let by_hand = self.seen.spec.trigger.pull_request.is_none();
-        if by_hand && self.seen.spec.pull_number().is_none() {
+        if self.seen.spec.pull_number().is_none() {
             let why = "not started, because the run is about no pull request".to_owned();
             skip(status, SkipReason::Nothing, why);
             return;
@@ -40,7 +40,13 @@ impl Draft<'_> {
             url: None,
         });
         let until = after(self.now, stage.timeout());
-        self.wake_at(if by_hand { self.now } else { until });
+        self.wake_at(if self.is_by_hand() { self.now } else { until });
+    }
+
+    /// Whether a person started it for a pull request of which nobody told. One that is tried again is what it was.
+    fn is_by_hand(&self) -> bool {
+        let spec = &self.seen.spec;
+        spec.trigger.pull_request.is_none() && spec.retry_of.is_none()
     }
 
     /// Looks whether it answers.
@@ -58,6 +64,12 @@ impl Draft<'_> {
                     preview.url = Some(url);
                 }
                 verdict::success()
+            }
+            Looked::Skips(why) => {
+                let why = format!("it has no preview: {why}");
+                skip(status, SkipReason::Nothing, why);
+                self.next.preview = None;
+                return;
             }
             Looked::Fails(kind, why) => verdict::ending(kind, why),
             Looked::Waits(what) if until <= self.now => {
@@ -82,8 +94,8 @@ impl Draft<'_> {
     }
 
     fn look_at_preview(&self, stage: &Stage) -> Looked {
-        if self.seen.spec.trigger.pull_request.is_none() {
-            let text = "a run that was started by hand, or tried again, has no preview; push a commit to the pull request".to_owned();
+        if self.is_by_hand() {
+            let text = "a run that was started by hand has no preview; try again one of the pull request, or push a commit to it".to_owned();
             return Looked::Fails(FailureKind::Preview, text);
         }
         let name = stage.preview.as_ref().map(|wait| wait.environment.as_str());
@@ -111,7 +123,10 @@ impl Draft<'_> {
                 FailureKind::Preview,
                 format!("the preview cannot be: {message}"),
             ),
+            PreviewPhase::Skipped if is_ours => Looked::Skips(message),
             PreviewPhase::Queued
+            | PreviewPhase::Skipped
+            | PreviewPhase::Idle
             | PreviewPhase::Updating
             | PreviewPhase::Ready
             | PreviewPhase::Failed

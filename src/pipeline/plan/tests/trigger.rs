@@ -669,3 +669,81 @@ fn other_branches_and_tags_are_looked_into_one_after_the_other() {
     );
     assert_eq!(made(&plan(&seen, NOW)).len(), 0);
 }
+
+/// A Pipeline whose pull request 12 has a preview that takes a label.
+fn shown() -> Observed {
+    let mut seen = polled();
+    seen.status.pending.clear();
+    seen.wanted_labels = ["preview".to_owned()].into();
+    seen.shown = [12].into();
+    seen
+}
+
+fn labelled_pull(labels: &Value, state: &str) -> Value {
+    let mut pull = pull("more", "shop/api", "main");
+    pull["labels"] = labels.clone();
+    pull["state"] = state.into();
+    pull
+}
+
+#[test]
+fn a_provider_is_asked_about_pull_requests_that_have_previews_and_what_it_does_not_know_is_left() {
+    let asked = told(
+        shown(),
+        200,
+        &labelled_pull(&json!([{"name": "preview"}, {"name": "bug"}]), "open"),
+    );
+    assert_eq!(asked.status.labelled[0].labels, ["preview"]);
+    let rest = plan(&asked, NOW);
+    assert!(rest.actions.is_empty());
+    assert!(
+        rest.wake
+            .is_some_and(|wake| wake <= NOW + SignedDuration::from_mins(5))
+    );
+
+    let later = |body: &Value, code: u16| {
+        let mut seen = asked.clone();
+        seen.asked.clear();
+        told(seen, code, body)
+    };
+    let off = later(&labelled_pull(&json!([]), "open"), 200);
+    assert_eq!(off.status.labelled[0].without, ["preview"]);
+    for code in [404, 502] {
+        let gone = later(&json!({}), code);
+        assert_eq!(gone.status.labelled, asked.status.labelled, "{code}");
+        assert_eq!(gone.status.closed, []);
+    }
+    let over = later(&labelled_pull(&json!([]), "closed"), 200);
+    assert_eq!(
+        (over.status.closed[0].number, over.status.labelled.len()),
+        (12, 0)
+    );
+}
+
+#[test]
+fn a_pull_request_that_polling_finds_brings_its_labels() {
+    let mut seen = polled();
+    seen.wanted_labels = ["preview".to_owned()].into();
+    let seen = told(
+        seen,
+        200,
+        &labelled_pull(&json!([{"name": "preview"}]), "open"),
+    );
+    assert_eq!(seen.status.labelled[0].labels, ["preview"]);
+    assert_eq!(seen.status.labelled[0].number, 12);
+}
+
+#[test]
+fn labels_that_are_delivered_are_noted_where_previews_ask_for_them() {
+    let mut seen = hooked();
+    let mut told = event("refs/pull/12/head", 'b');
+    told.what = What::Labels { number: 12 };
+    told.labels = Some(vec!["preview".to_owned()]);
+    seen.events = vec![told];
+    assert_eq!(plan(&seen, NOW).progress.labelled, []);
+    seen.wanted_labels = ["preview".to_owned()].into();
+    let noted = plan(&seen, NOW);
+    assert_eq!((noted.progress.labelled.len(), made(&noted).len()), (1, 0));
+    seen.spec.suspend = true;
+    assert_eq!(plan(&seen, NOW).progress.labelled, noted.progress.labelled);
+}

@@ -94,6 +94,21 @@ fn a_preview_that_cannot_be_fails_the_stage_with_its_reason() {
 }
 
 #[test]
+fn a_pull_request_without_the_label_has_none_and_its_run_goes_on() {
+    let mut seen = waiting();
+    says(&mut seen, "Skipped", "api-0");
+    let next = plan(&seen, NOW).progress;
+    assert_eq!(next.stages[0].phase, StagePhase::Running, "of another run");
+    says(&mut seen, "Skipped", "api-1");
+    let next = plan(&seen, NOW).progress;
+    let stage = &next.stages[0];
+    assert_eq!(stage.phase, StagePhase::Skipped);
+    assert_eq!(stage.skipped_because, Some(SkipReason::Nothing));
+    assert!(stage.message.as_ref().unwrap().contains("says why"));
+    assert_eq!(next.preview, None);
+}
+
+#[test]
 fn a_run_of_a_pull_request_that_people_started_fails_and_says_that_it_has_none() {
     let mut seen = waiting();
     seen.spec.trigger.kind = TriggerKind::Manual;
