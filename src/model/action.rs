@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::change::Change;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
@@ -101,6 +102,9 @@ pub struct Request {
     pub headers: BTreeMap<String, String>,
     /// The body, if any.
     pub body: Option<String>,
+    /// A body that is no text. Nothing is filled in there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
     /// How long to wait for the whole answer.
     pub timeout: Duration,
     /// Certificates to trust beside the system's, in PEM.
@@ -115,6 +119,9 @@ pub struct Request {
     pub kept: Option<Box<Kept>>,
     /// What is handed to a mail server instead; then `url` only says where.
     pub mail: Option<Box<Mail>>,
+    /// A file of a repository that is changed, which takes several exchanges; then `url` only says where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<Change>>,
 }
 
 impl Request {
@@ -126,6 +133,7 @@ impl Request {
             url,
             headers,
             body: None,
+            bytes: None,
             timeout,
             ca_bundle: None,
             access: None,
@@ -133,6 +141,7 @@ impl Request {
             probe: None,
             kept: None,
             mail: None,
+            change: None,
         }
     }
 
@@ -144,6 +153,7 @@ impl Request {
             url,
             headers,
             body: Some(body),
+            bytes: None,
             timeout,
             ca_bundle: None,
             access: None,
@@ -151,6 +161,7 @@ impl Request {
             probe: None,
             kept: None,
             mail: None,
+            change: None,
         }
     }
 
@@ -178,6 +189,18 @@ impl Request {
         let (url, timeout) = (kept.list.url.clone(), kept.list.timeout);
         Self {
             kept: Some(Box::new(kept)),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A file of a repository that is changed.
+    pub fn for_change(change: Change) -> Self {
+        let (url, timeout) = (
+            change.repository.url.clone(),
+            change.repository.timeout,
+        );
+        Self {
+            change: Some(Box::new(change)),
             ..Self::get(url, timeout)
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod action;
+pub mod change;
 pub mod condition;
 pub mod glob;
 pub mod invalid;
