@@ -1,5 +1,6 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
+mod change;
 pub mod egress;
 mod kept;
 mod mail;
@@ -76,6 +77,9 @@ impl Http {
         }
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
+        }
+        if let Some(bytes) = &request.bytes {
+            builder = builder.body(bytes.clone());
         }
         read(builder, &request.url).await
     }
@@ -156,6 +160,9 @@ async fn send(client: reqwest::Client, request: &Request, filled: Filled) -> Res
     if let Some(body) = filled.body {
         builder = builder.body(body);
     }
+    if let Some(bytes) = &request.bytes {
+        builder = builder.body(bytes.clone());
+    }
     read(builder, &request.url).await
 }
 
@@ -163,9 +170,10 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
-        match &request.kept {
-            Some(kept) => self.keep(kept).await,
-            None => self.fetch_one(request).await,
+        match (&request.kept, &request.change) {
+            (Some(kept), _) => self.keep(kept).await,
+            (None, Some(change)) => self.change(change).await,
+            (None, None) => self.fetch_one(request).await,
         }
     }
 

@@ -249,7 +249,7 @@ fn bytes_of(id: &str) -> Option<Vec<u8>> {
     bytes.filter(|bytes| bytes.len() == HASH)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         use std::fmt::Write as _;
         let _ = write!(text, "{byte:02x}");

@@ -298,7 +298,12 @@ mod tests {
 
     #[test]
     fn only_a_branch_that_was_moved_is_moved() {
-        let good = [line("unpack ok\n"), line("ok refs/heads/main\n"), b"0000".to_vec()].concat();
+        let good = [
+            line("unpack ok\n"),
+            line("ok refs/heads/main\n"),
+            b"0000".to_vec(),
+        ]
+        .concat();
         assert_eq!(told(good.clone()), Ok(()));
         let banded = [beside(2, b"hello\n"), beside(1, &good), b"0000".to_vec()].concat();
         assert_eq!(told(banded), Ok(()));
@@ -316,7 +321,11 @@ mod tests {
             line("ng refs/heads/main pre-receive hook declined\n"),
         ]
         .concat();
-        let body = [beside(2, b"branch main is\n protected\n"), beside(1, &report)].concat();
+        let body = [
+            beside(2, b"branch main is\n protected\n"),
+            beside(1, &report),
+        ]
+        .concat();
         assert_eq!(
             told(body).unwrap_err().message,
             "pre-receive hook declined: branch main is protected"

@@ -195,10 +195,7 @@ impl Request {
 
     /// A file of a repository that is changed.
     pub fn for_change(change: Change) -> Self {
-        let (url, timeout) = (
-            change.repository.url.clone(),
-            change.repository.timeout,
-        );
+        let (url, timeout) = (change.repository.url.clone(), change.repository.timeout);
         Self {
             change: Some(Box::new(change)),
             ..Self::get(url, timeout)
