@@ -23,6 +23,7 @@ mod signed;
 mod slo;
 mod status;
 mod validation;
+mod write_back;
 
 pub use check::*;
 pub use incident::*;
@@ -34,6 +35,7 @@ pub use signed::*;
 pub use slo::*;
 pub use status::*;
 pub use validation::*;
+pub use write_back::*;
 
 /// Where Releases go, and what must hold before and after.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -122,6 +124,10 @@ pub struct EnvironmentSpec {
     /// A preview for each open pull request whose run passed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previews: Option<Previews>,
+    /// Writes what runs into a file of a repository: a commit or a pull request after each change of it. Default: Git is not
+    /// told; Rollouts read what runs from `status.desired` in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBack>,
     /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
     /// created again under the same name goes on from them; `Delete` removes them.
     /// Default: `Retain` for tier `Production`, else `Delete`.

@@ -86,6 +86,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         providers: BTreeMap::new(),
         conditions: conditions(caches, &key, &spec),
         previews: None,
+        write_back: Ok(None),
         frozen: None,
         lock: Lock {
             key: Key::default(),

@@ -84,6 +84,8 @@ pub struct Observed {
     pub conditions: BTreeMap<(ConditionKind, String), Vec<Condition>>,
     /// What there is of previews, where it has some.
     pub previews: Option<preview::Seen>,
+    /// Certificates for the repository that what runs is written back to, if it has any of its own; or why they are not known.
+    pub write_back: Result<Option<String>, String>,
     /// Why the operator promotes nothing, if it does not.
     pub frozen: Option<Frozen>,
 }

@@ -65,10 +65,11 @@ use serde::Serialize;
 
 use super::api::{
     AlertStatus, Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent, Policy,
+    WriteBackStatus,
 };
 use super::observed::Observed;
 use super::slo::Watch;
-use super::{alert, preview, render};
+use super::{alert, preview, render, write_back};
 use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
@@ -112,6 +113,8 @@ pub struct Memory {
     pub shown: Shown,
     /// What is shown of previews.
     pub previews: preview::Shown,
+    /// How far what runs is written back.
+    pub write_back: Option<WriteBackStatus>,
 }
 
 /// What a plan shows in conditions: each a word and a sentence.
@@ -165,7 +168,19 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         return Plan::idle(draft.memory(Shown::default()), why);
     }
     draft.decide();
-    with_previews(seen, now, draft.finish())
+    with_write_back(seen, now, with_previews(seen, now, draft.finish()))
+}
+
+/// What runs is written back when nothing about it is left to do.
+fn with_write_back(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
+    let may_ask = plan.actions.iter().all(is_question);
+    let outlook = write_back::plan(seen, &plan.progress.current, may_ask, now);
+    plan.actions.extend(outlook.action);
+    if let Some(at) = outlook.wake {
+        plan.wake_at(at);
+    }
+    plan.progress.write_back = outlook.status;
+    plan
 }
 
 /// Previews have nothing to do with Promotions: what is done about them comes after everything else.
@@ -332,6 +347,7 @@ impl<'a> Draft<'a> {
             outbox: std::mem::take(&mut self.outbox),
             shown,
             previews: preview::Shown::default(),
+            write_back: status.write_back.clone(),
         }
     }
 

@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use serde_json::Value;
 
-use super::api::{EnvironmentStatus, RulesKind, RulesRef};
+use super::api::{EnvironmentStatus, RulesKind, RulesRef, WriteBackStatus};
 use super::observed::Observed;
 use super::plan::{MISSING, Memory, Said, WAITING};
-use super::render;
 use super::slo::{self, Answer, Slos};
+use super::{preview, render, write_back};
 use crate::model::action::Outcome;
 use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
@@ -46,9 +46,14 @@ pub fn status(
     let slos = Slos::new(seen, memory.watches.clone(), false);
     let judged = slos.judge(&answers, now);
     let alerts = slos.alerts(&answers, now);
+    let written = memory.write_back.as_ref();
+    let written = written.map(|known| match outcome.replies.get(write_back::QUESTION) {
+        Some(reply) => write_back::taken(seen, known, reply, now),
+        None => known.clone(),
+    });
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
-        conditions: conditions(seen, plan, (&message, alerts), now),
+        conditions: conditions(seen, plan, (&message, alerts, written.as_ref()), now),
         phase: Some(memory.shown.phase),
         message: Some(message),
         desired: memory.desired.clone(),
@@ -65,6 +70,7 @@ pub fn status(
         rules: rules(seen),
         dora: memory.dora.clone(),
         previews: memory.previews.items.clone(),
+        write_back: written,
         outbox: outbox.entries().to_vec(),
     }
 }
@@ -111,7 +117,11 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    (message, alerts): (&str, Option<(bool, &'static str, String)>),
+    (message, alerts, written): (
+        &str,
+        Option<(bool, &'static str, String)>,
+        Option<&WriteBackStatus>,
+    ),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
@@ -150,10 +160,7 @@ fn conditions(
     if let Some((is_good, said)) = &shown.migrations {
         conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
     }
-    if let Some((is_good, reason, text)) = &plan.progress.previews.said {
-        let text = truncate(text, MAX_MESSAGE);
-        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
-    }
+    conditions = with_parts(conditions, seen, &plan.progress.previews, written);
     conditions
         .set_if(
             "PromotionPending",
@@ -170,4 +177,22 @@ fn conditions(
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
         .set_if("IncidentOpen", is_open, &incident.reason, &incident.message)
         .build()
+}
+
+/// What parts of an Environment say that few have.
+fn with_parts<'a>(
+    mut conditions: Conditions<'a>,
+    seen: &Observed,
+    previews: &preview::Shown,
+    written: Option<&WriteBackStatus>,
+) -> Conditions<'a> {
+    if let Some((is_good, reason, text)) = &previews.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
+    }
+    if let (Some(spec), Some(written)) = (&seen.spec.write_back, written) {
+        let (is_good, reason, text) = write_back::said(spec, written);
+        conditions = conditions.set(write_back::WRITTEN_BACK, is_good, &reason, &text);
+    }
+    conditions
 }

@@ -8,6 +8,7 @@ use super::incident::AlertStatus;
 use super::preview::PreviewStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
+use super::write_back::WriteBackStatus;
 use crate::dora::api::DoraStatus;
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
@@ -43,7 +44,7 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, where what runs is written back `WrittenBack`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
@@ -108,6 +109,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_number::<50>)]
     pub previews: Vec<PreviewStatus>,
+    /// How far what runs is written back to Git; absent where it is not to be, and until something runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBackStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 40, those that are over go first. Of those that are
     /// still to be sent there may be 128; then the oldest is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

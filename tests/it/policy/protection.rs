@@ -45,6 +45,13 @@ fn changes() -> BTreeMap<&'static str, Value> {
                 "url": "https://pr-{{pr.number}}.preview.example.com",
             }),
         ),
+        (
+            "writeBack",
+            json!({
+                "repository": {"url": "https://git.example/config.git"},
+                "kustomize": {"path": "kustomization.yaml"},
+            }),
+        ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (
