@@ -191,7 +191,7 @@ impl<'a> Wanted<'a> {
         for image in images {
             let _ = writeln!(text, "- `{}`: `{}`", image.name, image.reference);
         }
-        text
+        text.trim_end().to_owned()
     }
 }
 
