@@ -1,6 +1,7 @@
 //! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs, and what guards migrations, may have
 //! to be asked for.
 
+pub mod dossier;
 pub mod migration;
 pub mod preview;
 pub mod provider;
@@ -86,6 +87,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         providers: BTreeMap::new(),
         conditions: conditions(caches, &key, &spec),
         previews: None,
+        dossier: None,
         write_back: Ok(None),
         frozen: None,
         lock: Lock {
@@ -100,6 +102,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         key,
     };
     set::unite(&mut seen, &alone);
+    seen.dossier = dossier::dossier(&seen, caches);
     seen
 }
 

@@ -4,7 +4,7 @@
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
-//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`, `commit`,
+//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external` (`dossier` is what it may show), `commit`,
 //!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
@@ -29,6 +29,7 @@ mod burn;
 mod candidate;
 mod commit;
 mod contract;
+mod dossier;
 mod evidence;
 mod external;
 mod freeze;
