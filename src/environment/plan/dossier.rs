@@ -68,12 +68,11 @@ fn with_reports(body: Option<&str>, mut reports: Vec<Value>) -> Result<String, S
             break;
         }
         for report in reports.iter_mut().filter_map(Value::as_object_mut) {
-            report.remove(spare);
+            let is_there = report.remove(spare).is_some();
             let left_out = report.entry("leftOut").or_insert_with(|| json!([]));
-            left_out
-                .as_array_mut()
-                .into_iter()
-                .for_each(|all| all.push(json!(spare)));
+            if let Some(all) = left_out.as_array_mut().filter(|_| is_there) {
+                all.push(json!(spare));
+            }
         }
         text = written(&reports);
     }
@@ -157,8 +156,9 @@ mod tests {
             report["changes"][0]["subject"],
             "pay ~secret~itsm~token~ {{release.name}}"
         );
-        assert_eq!(report["promotions"][1]["environment"], "staging");
-        assert_eq!(report["promotions"][1]["phase"], "Succeeded");
+        let mut promotions = report["promotions"].as_array().unwrap().iter();
+        let before = promotions.find(|one| one["environment"] == "staging");
+        assert_eq!(before.unwrap()["phase"], "Succeeded");
         // A question that takes its time is the same question.
         world.tick(1);
         assert_eq!(asked(&world).unwrap().body, Some(text));
