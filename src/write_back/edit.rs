@@ -50,7 +50,7 @@ fn read(text: &str) -> Result<Value, String> {
     if yaml::parse(text)?.is_none() {
         return Ok(Value::Null);
     }
-    let options = serde_saphyr::options! { with_snippet: false };
+    let options = serde_saphyr::options! { with_snippet: false, emit_comments: false };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| format!("it is no YAML that can be changed: {error}"))
 }

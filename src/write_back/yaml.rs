@@ -162,7 +162,9 @@ fn trimmed(text: &str, end: usize) -> usize {
 /// # Errors
 /// Says why it is no YAML that can be changed.
 pub fn parse(text: &str) -> Result<Option<Node>, String> {
-    let mut reader = Reader(Parser::new_from_str(text));
+    // However many of them there are: the parser keeps no more than so many for whoever wants to see them.
+    let options = granit_parser::options! { emit_comments: false };
+    let mut reader = Reader(Parser::new_from_str_with_options(text, options));
     // The beginning of the stream, and of the document.
     reader.next()?;
     let (event, _) = reader.next()?;
@@ -184,16 +186,12 @@ struct Reader<I>(I);
 
 impl<'t, I: Iterator<Item = Result<(Event<'t>, Span), ScanError>>> Reader<I> {
     fn next(&mut self) -> Result<(Event<'t>, Range<usize>), String> {
-        loop {
-            let next = self.0.next();
-            let (event, span) = next
-                .ok_or("it ends too soon")?
-                .map_err(|error| format!("it is no YAML: {error}"))?;
-            if !matches!(event, Event::Comment(..)) {
-                let range = span.byte_range().ok_or("its places are not known")?;
-                return Ok((event, range));
-            }
-        }
+        let next = self.0.next();
+        let (event, span) = next
+            .ok_or("it ends too soon")?
+            .map_err(|error| format!("it is no YAML: {error}"))?;
+        let range = span.byte_range().ok_or("its places are not known")?;
+        Ok((event, range))
     }
 
     /// What begins with an event. The parser bounds how deep things nest.

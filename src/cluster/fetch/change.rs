@@ -4,8 +4,6 @@
 //! Changes of one repository take turns, and one that has begun goes on to its end even if nobody waits for it any more: what
 //! it has pushed is found by the next one. A push that comes too late, because somebody else has pushed meanwhile, begins anew.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::kept::Turns;
