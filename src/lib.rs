@@ -58,3 +58,4 @@ pub mod supply;
 pub mod telemetry;
 pub mod traffic;
 pub mod web;
+pub mod write_back;

@@ -1,5 +1,6 @@
 //! Sends the HTTP requests that pure providers render. Talks to the network, and to the API server for Secrets.
 
+mod change;
 mod changed;
 pub mod egress;
 mod kept;
@@ -85,6 +86,9 @@ impl Http {
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
+        if let Some(bytes) = &request.bytes {
+            builder = builder.body(bytes.clone());
+        }
         read(builder, &request.url).await
     }
 
@@ -164,6 +168,9 @@ async fn send(client: reqwest::Client, request: &Request, filled: Filled) -> Res
     if let Some(body) = filled.body {
         builder = builder.body(body);
     }
+    if let Some(bytes) = &request.bytes {
+        builder = builder.body(bytes.clone());
+    }
     read(builder, &request.url).await
 }
 
@@ -174,9 +181,10 @@ impl Cluster {
         if let Some(question) = &request.changed {
             return in_time(request, self.changed(question)).await;
         }
-        match &request.kept {
-            Some(kept) => self.keep(kept).await,
-            None => self.fetch_one(request).await,
+        match (&request.kept, &request.change) {
+            (Some(kept), _) => self.keep(kept).await,
+            (None, Some(change)) => self.change(change).await,
+            (None, None) => self.fetch_one(request).await,
         }
     }
 

@@ -56,7 +56,8 @@ fn tells(request: &Request) -> bool {
     let mut access = request.access.iter();
     let is_measured = access.any(|access| access.purpose == Purpose::Metrics);
     let is_post = request.method != "GET" && !is_measured;
-    request.mail.is_some() || request.kept.is_some() || is_post
+    let is_several = request.kept.is_some() || request.change.is_some();
+    request.mail.is_some() || is_several || is_post
 }
 
 impl Exchanges {

@@ -134,6 +134,12 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// What is news between the status on record and the one that takes its place, beside the reason of the object itself: for
+    /// the log, and as an Event. Pure.
+    fn news(_seen: &Self::Observed, _on_record: &Value, _status: &Value) -> Option<Why> {
+        None
+    }
+
     /// The object's gauges, from its status; `None` when the object is gone.
     fn gauge(_cluster: &Cluster, _key: &Key, _status: Option<&Value>) {}
 }

@@ -194,9 +194,15 @@ impl<K: Kind> Worker<K> {
             Difference::Rest if self.pace.due(&record.key, now) > now => return Ok(false),
             Difference::Rest | Difference::Essence => {}
         }
+        let news = K::news(seen, &record.status, status);
         record.target = self.cluster.write_status(&record.target, status).await?;
         record.status = status.clone();
         self.pace.settled(&record.key);
+        if let Some(why) = news {
+            info!(about = %record.key, reason = why.reason, "{}", why.message);
+            let about = record.target.reference();
+            self.cluster.events().publish(&about, &why).await;
+        }
         Ok(true)
     }
 

@@ -25,6 +25,7 @@ mod slo;
 mod status;
 mod tag;
 mod validation;
+mod write_back;
 
 pub use check::*;
 pub use cluster::*;
@@ -38,6 +39,7 @@ pub use slo::*;
 pub use status::*;
 pub use tag::*;
 pub use validation::*;
+pub use write_back::*;
 
 /// Where Releases go, and what must hold before and after.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -136,6 +138,10 @@ pub struct EnvironmentSpec {
     /// Example: `{kubeconfigSecretRef: {name: prod-eu, key: kubeconfig}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterTarget>,
+    /// Writes what runs into a file of a repository: a commit or a pull request after each change of it. Default: Git is not
+    /// told; Rollouts read what runs from `status.desired` in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBack>,
     /// What happens to the Promotions when the Environment is deleted: `Retain` keeps them, and one
     /// created again under the same name goes on from them; `Delete` removes them.
     /// Default: `Retain` for tier `Production`, else `Delete`.

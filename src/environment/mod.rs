@@ -25,6 +25,7 @@ pub mod set;
 pub mod slo;
 pub mod status;
 pub mod tag;
+pub mod write_back;
 
 #[cfg(test)]
 pub mod testing;
@@ -91,6 +92,7 @@ impl Kind for EnvironmentKind {
         seen.runner.clone_from(&cluster.images().runner);
         observe::slos(&mut seen, cluster).await?;
         observe::provider::providers(&mut seen, cluster).await?;
+        observe::provider::write_back(&mut seen, cluster).await?;
         observe::migration::guards(&mut seen, cluster).await?;
         if let Some(previews) = seen.spec.previews.as_ref().filter(|_| !seen.is_deleted) {
             seen.previews = Some(observe::preview::previews(&seen.key, previews, cluster).await);
@@ -126,6 +128,15 @@ impl Kind for EnvironmentKind {
         ]
         .iter()
         .any(|kept| question.starts_with(kept))
+    }
+
+    fn news(seen: &Self::Observed, before: &Value, after: &Value) -> Option<Why> {
+        let spec = seen.spec.write_back.as_ref()?;
+        let of = |status: &Value| {
+            let part = status.get("writeBack").cloned().unwrap_or_default();
+            serde_json::from_value(part).ok()
+        };
+        write_back::news(spec, of(before).as_ref(), of(after).as_ref())
     }
 
     fn told_of(seen: &Self::Observed, action: &Action) -> Option<(Why, bool)> {

@@ -1,6 +1,7 @@
 //! Reads the caches and makes an `Observed` of what it finds. Only what has rules of SLOs, and what guards migrations, may have
 //! to be asked for.
 
+pub mod dossier;
 pub mod migration;
 pub mod mirror;
 pub mod preview;
@@ -89,6 +90,8 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         conditions: conditions(caches, &key, &spec),
         mirror: mirroring::Seen::default(),
         previews: None,
+        dossier: None,
+        write_back: Ok(None),
         frozen: None,
         lock: Lock {
             key: Key::default(),
@@ -102,6 +105,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         key,
     };
     set::unite(&mut seen, &alone);
+    seen.dossier = dossier::dossier(&seen, caches);
     seen
 }
 

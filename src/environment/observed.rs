@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use serde_json::Value;
 
 use super::alert::Delivered;
-use super::api::{ConditionKind, EnvironmentSpec, EnvironmentStatus};
+use super::api::{ConditionKind, Environment, EnvironmentSpec, EnvironmentStatus};
 use super::slo::Answers;
 use super::{mirror, preview};
 use crate::check::{Ending, Outcome};
@@ -19,7 +19,8 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline::secret::Secrets;
-use crate::promotion::api::{PromotionSpec, PromotionStatus};
+use crate::pipeline_run::api::PipelineRun;
+use crate::promotion::api::{Promotion, PromotionSpec, PromotionStatus};
 use crate::provider::Provider;
 use crate::release::api::{ImageRef, Release, ReleaseRef};
 use crate::rollout::api::Phase;
@@ -88,6 +89,10 @@ pub struct Observed {
     pub mirror: mirror::Seen,
     /// What there is of previews, where it has some.
     pub previews: Option<preview::Seen>,
+    /// What quality reports are read off, while a gate asks for them.
+    pub dossier: Option<Dossier>,
+    /// Certificates for the repository that what runs is written back to, if it has any of its own; or why they are not known.
+    pub write_back: Result<Option<String>, String>,
     /// Why the operator promotes nothing, if it does not.
     pub frozen: Option<Frozen>,
 }
@@ -130,6 +135,20 @@ pub struct Clock {
     pub since: Option<Timestamp>,
     /// How long it had been before that.
     pub before: SignedDuration,
+}
+
+/// What quality reports are read off.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dossier {
+    /// Releases that are waited for, and those that led to them.
+    pub releases: Vec<Release>,
+    /// The runs that made them, as far as they are there.
+    pub runs: Vec<PipelineRun>,
+    /// Promotions of them.
+    pub promotions: Vec<Promotion>,
+    /// Environments of the namespace, without how they are now: that changes all the time, and a question is the same until it
+    /// is answered.
+    pub environments: Vec<Environment>,
 }
 
 /// The Lease that a database is migrated under.

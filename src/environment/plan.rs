@@ -4,7 +4,7 @@
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
 //! - `rulings`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
-//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external`, `commit`,
+//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external` (`dossier` is what it may show), `commit`,
 //!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
@@ -29,6 +29,7 @@ mod burn;
 mod candidate;
 mod commit;
 mod contract;
+mod dossier;
 mod evidence;
 mod external;
 mod freeze;
@@ -66,10 +67,11 @@ use serde::Serialize;
 
 use super::api::{
     AlertStatus, Candidate, Deployed, EnvironmentPhase, Hold, NotificationEvent, Policy,
+    WriteBackStatus,
 };
 use super::observed::Observed;
 use super::slo::Watch;
-use super::{alert, mirror, preview, render, tag};
+use super::{alert, mirror, preview, render, tag, write_back};
 use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
@@ -115,6 +117,8 @@ pub struct Memory {
     pub previews: preview::Shown,
     /// What is shown of its mirror.
     pub mirror: mirror::Shown,
+    /// How far what runs is written back.
+    pub write_back: Option<WriteBackStatus>,
 }
 
 /// What a plan shows in conditions: each a word and a sentence.
@@ -178,7 +182,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
         draft.decide();
     }
     let plan = with_tags(seen, now, with_previews(seen, now, draft.finish()));
-    with_mirror(seen, now, plan)
+    with_mirror(seen, now, with_write_back(seen, now, plan))
 }
 
 /// Tags follow what it has, after everything else.
@@ -188,6 +192,18 @@ fn with_tags(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Me
     if let Some(at) = outlook.wake {
         plan.wake_at(at);
     }
+    plan
+}
+
+/// What runs is written back when nothing about it is left to do.
+fn with_write_back(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
+    let may_ask = plan.actions.iter().all(is_question);
+    let outlook = write_back::plan(seen, &plan.progress.current, may_ask, now);
+    plan.actions.extend(outlook.action);
+    if let Some(at) = outlook.wake {
+        plan.wake_at(at);
+    }
+    plan.progress.write_back = outlook.status;
     plan
 }
 
@@ -409,6 +425,7 @@ impl<'a> Draft<'a> {
             shown,
             previews: preview::Shown::default(),
             mirror: mirror::Shown::default(),
+            write_back: status.write_back.clone(),
         }
     }
 

@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use serde_json::Value;
 
-use super::api::{EnvironmentStatus, RulesKind, RulesRef};
+use super::api::{EnvironmentStatus, RulesKind, RulesRef, WriteBackStatus};
 use super::observed::Observed;
 use super::plan::{MISSING, Memory, Said, WAITING};
 use super::slo::{self, Answer, Slos};
-use super::{render, tag};
+use super::{render, tag, write_back};
 use crate::model::action::Outcome;
 use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
@@ -51,9 +51,14 @@ pub fn status(
     let slos = Slos::new(seen, memory.watches.clone(), false);
     let judged = slos.judge(&answers, now);
     let alerts = slos.alerts(&answers, now);
+    let written = memory.write_back.as_ref();
+    let written = written.map(|known| match outcome.replies.get(write_back::QUESTION) {
+        Some(reply) => write_back::taken(seen, known, reply, now),
+        None => known.clone(),
+    });
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
-        conditions: conditions(seen, plan, (&message, alerts), now),
+        conditions: conditions(seen, plan, (&message, alerts, written.as_ref()), now),
         phase: Some(memory.shown.phase),
         message: Some(message),
         desired: memory.desired.clone(),
@@ -72,6 +77,7 @@ pub fn status(
         previews: memory.previews.items.clone(),
         tagged: tag::status(seen, &memory.current, outcome),
         mirror: memory.mirror.record.clone(),
+        write_back: written,
         outbox: outbox.entries().to_vec(),
     }
 }
@@ -118,7 +124,11 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    (message, alerts): (&str, Option<(bool, &'static str, String)>),
+    (message, alerts, written): (
+        &str,
+        Option<(bool, &'static str, String)>,
+        Option<&WriteBackStatus>,
+    ),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
@@ -157,14 +167,7 @@ fn conditions(
     if let Some((is_good, said)) = &shown.migrations {
         conditions = conditions.set("MigrationsHealthy", *is_good, &said.reason, &said.message);
     }
-    if let Some((is_good, reason, text)) = &plan.progress.mirror.said {
-        let text = truncate(text, MAX_MESSAGE);
-        conditions = conditions.set("ClusterReady", *is_good, reason, text);
-    }
-    if let Some((is_good, reason, text)) = &plan.progress.previews.said {
-        let text = truncate(text, MAX_MESSAGE);
-        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
-    }
+    conditions = with_parts(conditions, seen, &plan.progress, written);
     conditions
         .set_if(
             "PromotionPending",
@@ -181,4 +184,26 @@ fn conditions(
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
         .set_if("IncidentOpen", is_open, &incident.reason, &incident.message)
         .build()
+}
+
+/// What parts of an Environment say that few have.
+fn with_parts<'a>(
+    mut conditions: Conditions<'a>,
+    seen: &Observed,
+    memory: &Memory,
+    written: Option<&WriteBackStatus>,
+) -> Conditions<'a> {
+    if let Some((is_good, reason, text)) = &memory.mirror.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("ClusterReady", *is_good, reason, text);
+    }
+    if let Some((is_good, reason, text)) = &memory.previews.said {
+        let text = truncate(text, MAX_MESSAGE);
+        conditions = conditions.set("PreviewsReady", *is_good, reason, text);
+    }
+    if let (Some(spec), Some(written)) = (&seen.spec.write_back, written) {
+        let (is_good, reason, text) = write_back::said(spec, written);
+        conditions = conditions.set(write_back::WRITTEN_BACK, is_good, &reason, &text);
+    }
+    conditions
 }

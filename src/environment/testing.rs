@@ -9,6 +9,7 @@ mod cluster; // what others do
 mod database; // a database, and what is done to it
 mod elsewhere; // another cluster
 mod guard; // what must hold when something starts
+mod repository; // a file in Git
 mod server; // what becomes of writes
 mod set; // Releases that are promoted as one
 mod turn; // who acts when
@@ -37,6 +38,7 @@ use crate::supply::finding::Finding;
 pub(crate) use check::FIRST;
 pub(crate) use database::{Play, migrations};
 pub(crate) use elsewhere::Elsewhere;
+pub(crate) use repository::Repository;
 
 /// When every story begins.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -117,6 +119,8 @@ pub(crate) struct World {
     pub(crate) providers: BTreeMap<String, Result<Provider, String>>,
     /// Why the operator promotes nothing.
     pub(crate) frozen: Option<Frozen>,
+    /// The repository that what runs is written back to.
+    pub(crate) repository: Repository,
     /// When another system last agreed to something.
     agreed_at: Option<Timestamp>,
     /// Promotions that have started, and were looked at then.
@@ -173,6 +177,7 @@ impl World {
             others: BTreeMap::new(),
             providers: BTreeMap::new(),
             frozen: None,
+            repository: Repository::default(),
             agreed_at: None,
             begun: BTreeSet::new(),
             plays: BTreeMap::new(),
@@ -409,6 +414,8 @@ impl World {
                         body: said.to_string().into_bytes(),
                     });
                     said.ok_or_else(|| "cannot reach others.example".to_owned())
+                } else if let Some(change) = &request.change {
+                    self.repository.reply(change)
                 } else {
                     self.sent.push(request.clone());
                     Ok(Reply {

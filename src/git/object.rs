@@ -42,7 +42,7 @@ impl ObjectType {
         }
     }
 
-    const fn number(self) -> u8 {
+    pub(super) const fn number(self) -> u8 {
         match self {
             Self::Commit => 1,
             Self::Tree => 2,
@@ -56,17 +56,28 @@ pub fn request(
     git: &GitSource,
     namespace: &str,
     ca_bundle: Option<String>,
-    (type_, id): (ObjectType, &str),
+    what: (ObjectType, &str),
 ) -> Request {
-    let url = format!("{}/git-upload-pack", git.url.trim_end_matches('/'));
+    let timeless = Request::get(git.url.clone(), TIMEOUT);
+    of(&to_repository(timeless, git, namespace, ca_bundle), what)
+}
+
+/// The same, with what another request for the repository carries; its URL is that of the repository.
+pub fn of(repository: &Request, (type_, id): (ObjectType, &str)) -> Request {
+    let url = format!("{}/git-upload-pack", repository.url.trim_end_matches('/'));
     let body = body((type_, id));
     let kind = "application/x-git-upload-pack-request";
-    let mut request = Request::post(url, kind, body, TIMEOUT);
+    let mut request = Request {
+        access: repository.access.clone(),
+        ca_bundle: repository.ca_bundle.clone(),
+        ..Request::post(url, kind, body, TIMEOUT)
+    };
     let headers = &mut request.headers;
+    headers.extend(repository.headers.clone());
     headers.insert("git-protocol".to_owned(), "version=2".to_owned());
     let accepted = "application/x-git-upload-pack-result".to_owned();
     headers.insert("accept".to_owned(), accepted);
-    to_repository(request, git, namespace, ca_bundle)
+    request
 }
 
 /// What is posted for one object.
@@ -97,12 +108,17 @@ pub fn read(
     check_status(reply.status)?;
     let pack = pack(&reply.body)?;
     let content = only_object(&pack, type_)?;
-    let head = format!("{} {}\0", type_.as_str(), content.len());
-    let whole = [head.as_bytes(), &content].concat();
-    if hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &whole).as_ref()) != id {
+    if id_of(type_, &content) != id {
         return Err(broken());
     }
     Ok(content)
+}
+
+/// The hash of an object.
+pub fn id_of(type_: ObjectType, content: &[u8]) -> String {
+    let head = format!("{} {}\0", type_.as_str(), content.len());
+    let whole = [head.as_bytes(), content].concat();
+    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &whole).as_ref())
 }
 
 /// The pack of an answer, which comes in pieces, with words for people in between.
@@ -252,14 +268,39 @@ fn first_entry(tree: &[u8]) -> Option<(Entry<'_>, &[u8])> {
 
 /// What a folder has under a name: whether that is a folder or a file, and its hash. Links are none of the two.
 pub fn entry_of(tree: &[u8], wanted: &str) -> Option<(ObjectType, String)> {
+    let (entry, _) = found(tree, wanted)?;
+    Some((entry.type_()?, hex(entry.hash)))
+}
+
+/// The folder with another object under a name that it has; nothing where it has no such name.
+pub fn with_entry(tree: &[u8], name: &str, id: &str) -> Option<Vec<u8>> {
+    let (_, at) = found(tree, name)?;
+    let mut new = tree.to_vec();
+    new.get_mut(at..at + HASH)?.copy_from_slice(&bytes_of(id)?);
+    Some(new)
+}
+
+/// What a folder has under a name, and where the hash of that stands.
+fn found<'a>(tree: &'a [u8], wanted: &str) -> Option<(Entry<'a>, usize)> {
     let mut rest = tree;
     loop {
         let (entry, after) = first_entry(rest)?;
         if entry.name == wanted.as_bytes() {
-            return Some((entry.type_()?, hex(entry.hash)));
+            return Some((entry, tree.len() - after.len() - HASH));
         }
         rest = after;
     }
+}
+
+/// A hash as it stands in a folder.
+fn bytes_of(id: &str) -> Option<Vec<u8>> {
+    let digits = id.as_bytes().chunks(2);
+    let bytes = digits.map(|two| {
+        let two = std::str::from_utf8(two).ok()?;
+        u8::from_str_radix(two, 16).ok()
+    });
+    let bytes: Option<Vec<u8>> = bytes.collect();
+    bytes.filter(|bytes| bytes.len() == HASH)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -282,12 +323,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The hash of an object.
-    pub(crate) fn id_of(type_: ObjectType, content: &[u8]) -> String {
-        let head = format!("{} {}\0", type_.as_str(), content.len());
-        let whole = [head.as_bytes(), content].concat();
-        hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &whole).as_ref())
-    }
+    pub(crate) use super::id_of;
 
     /// The line of a folder.
     pub(crate) fn line(mode: &str, name: &str, id: &str) -> Vec<u8> {
@@ -414,6 +450,16 @@ pub(crate) mod tests {
         );
         assert_eq!(entry_of(&tree, "link"), None);
         assert_eq!(entry_of(&tree, "pipeline"), None);
+
+        let three = "3".repeat(40);
+        let new = with_entry(&tree, "pipeline.yaml", &three).unwrap();
+        assert_eq!(
+            entry_of(&new, "pipeline.yaml"),
+            Some((ObjectType::Blob, three.clone()))
+        );
+        assert_eq!(entry_of(&new, ".slipway"), entry_of(&tree, ".slipway"));
+        assert_eq!(with_entry(&tree, "pipeline", &three), None);
+        assert_eq!(with_entry(&tree, "pipeline.yaml", "no hash"), None);
     }
 
     proptest! {
@@ -422,6 +468,7 @@ pub(crate) mod tests {
         fn anything_can_be_answered(body in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..200) {
             let _ = ask(ObjectType::Blob, "a", body.clone());
             let _ = entry_of(&body, "a");
+            let _ = with_entry(&body, "a", &"1".repeat(40));
             let _ = tree_of(&body);
             let mut whole = answer(ObjectType::Tree, &body, 31);
             whole.truncate(cut);

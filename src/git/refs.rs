@@ -14,6 +14,8 @@ use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// What every answer of a smart server begins with.
 const SERVICE: &[u8] = b"# service=git-upload-pack";
+/// The same, where it is asked by who wants to push.
+pub(super) const PUSH_SERVICE: &[u8] = b"# service=git-receive-pack";
 
 /// The request for all refs of a repository. The password is in a Secret of the namespace.
 pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> Request {
@@ -23,7 +25,7 @@ pub fn request(git: &GitSource, namespace: &str, ca_bundle: Option<String>) -> R
 }
 
 /// The same request with all that a repository wants to see of whoever asks.
-pub(super) fn to_repository(
+pub fn to_repository(
     request: Request,
     git: &GitSource,
     namespace: &str,
@@ -66,11 +68,19 @@ pub fn tag_of(git_ref: &str) -> Option<&str> {
 /// # Errors
 /// Says why they are not known, whether that can change by itself, and what to do.
 pub fn all(reply: &Result<Reply, String>) -> Result<Vec<(String, String)>, SourceError> {
+    listed(reply, SERVICE)
+}
+
+/// The same, of an answer that begins with the name of the service that was asked.
+pub(super) fn listed(
+    reply: &Result<Reply, String>,
+    service: &[u8],
+) -> Result<Vec<(String, String)>, SourceError> {
     let reply = reply.as_ref().map_err(|error| unreachable(error))?;
     check_status(reply.status)?;
     let mut packets = Packets(&reply.body);
     match packets.next() {
-        Some(Ok(Packet::Line(line))) if line.starts_with(SERVICE) => {}
+        Some(Ok(Packet::Line(line))) if line.starts_with(service) => {}
         _ => return Err(not_git(&reply.body)),
     }
     let mut refs: Vec<(String, String)> = Vec::new();

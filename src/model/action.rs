@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::access::Access;
+use super::change::Change;
 use super::changed::Changed;
 use super::kept::Kept;
 use super::mail::Mail;
@@ -112,6 +113,9 @@ pub struct Request {
     pub headers: BTreeMap<String, String>,
     /// The body, if any.
     pub body: Option<String>,
+    /// A body that is no text. Nothing is filled in there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
     /// How long to wait for the whole answer.
     pub timeout: Duration,
     /// Certificates to trust beside the system's, in PEM.
@@ -130,6 +134,9 @@ pub struct Request {
     pub changed: Option<Box<Changed>>,
     /// What is handed to a mail server instead; then `url` only says where.
     pub mail: Option<Box<Mail>>,
+    /// A file of a repository that is changed, which takes several exchanges; then `url` only says where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<Change>>,
 }
 
 impl Request {
@@ -141,6 +148,7 @@ impl Request {
             url,
             headers,
             body: None,
+            bytes: None,
             timeout,
             ca_bundle: None,
             access: None,
@@ -150,6 +158,7 @@ impl Request {
             kept: None,
             changed: None,
             mail: None,
+            change: None,
         }
     }
 
@@ -161,6 +170,7 @@ impl Request {
             url,
             headers,
             body: Some(body),
+            bytes: None,
             timeout,
             ca_bundle: None,
             access: None,
@@ -170,6 +180,7 @@ impl Request {
             kept: None,
             changed: None,
             mail: None,
+            change: None,
         }
     }
 
@@ -206,6 +217,15 @@ impl Request {
         let url = changed.ask.url.clone();
         Self {
             changed: Some(Box::new(changed)),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A file of a repository that is changed.
+    pub fn for_change(change: Change) -> Self {
+        let (url, timeout) = (change.repository.url.clone(), change.repository.timeout);
+        Self {
+            change: Some(Box::new(change)),
             ..Self::get(url, timeout)
         }
     }

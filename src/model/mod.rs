@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod action;
+pub mod change;
 pub mod changed;
 pub mod condition;
 pub mod glob;

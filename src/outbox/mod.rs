@@ -160,7 +160,8 @@ impl Outbox {
     }
 }
 
-fn later(now: Timestamp, attempts: u32) -> Timestamp {
+/// When something is tried again that was tried in vain so often.
+pub fn later(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 1_i32 << attempts.saturating_sub(1).min(20);
     let delay = BASE.checked_mul(factor).unwrap_or(LONGEST).min(LONGEST);
     now.checked_add(delay).unwrap_or(Timestamp::MAX)

@@ -45,6 +45,19 @@ pub struct KeptComment<'a> {
     pub is_made: bool,
 }
 
+/// A pull request of ours, which is made where it is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPull<'a> {
+    /// Name of its branch, in the same repository.
+    pub branch: &'a str,
+    /// Name of the branch that it is to be merged into.
+    pub base: &'a str,
+    /// Its title.
+    pub title: &'a str,
+    /// Its text, in Markdown.
+    pub body: &'a str,
+}
+
 /// A pull request; GitLab calls it a merge request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullRequest {

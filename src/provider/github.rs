@@ -12,10 +12,11 @@ use serde_json::json;
 use super::answer;
 use super::api::ProviderType;
 use super::{
-    CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, PullRequest, Refusal,
-    encoded,
+    CommitState, CommitStatus, KeptComment, KeptPull, PAGE, Provider, ProviderRelease, PullRequest,
+    Refusal, encoded,
 };
 use crate::model::action::{Reply, Request};
+use crate::model::change::{self, PullPlaces};
 use crate::model::kept::{ID, Kept};
 
 /// The API of the server: github.com has one of its own, Enterprise Servers a path.
@@ -164,6 +165,42 @@ pub(super) fn keep_comment(provider: &Provider, pull: u64, comment: &KeptComment
         marker: comment.marker.to_owned(),
         make: comment.is_made.then(|| provider.post(&all, &body)),
         change: provider.request("PATCH", &one, Some(&body)),
+    }
+}
+
+pub(super) fn keep_pull(provider: &Provider, pull: &KeptPull<'_>) -> change::Pull {
+    let size = size_of_page(provider);
+    let mut list = format!("pulls?state=open&{size}={PAGE}");
+    if provider.type_() == ProviderType::GitHub {
+        let owner = provider.repository.split('/').next().unwrap_or_default();
+        let head = format!("{owner}:{}", pull.branch);
+        let (head, base) = (encoded(&head), encoded(pull.base));
+        list = format!("{list}&head={head}&base={base}");
+    }
+    let text = json!({"title": pull.title, "body": pull.body});
+    let made = json!({
+        "title": pull.title, "body": pull.body, "head": pull.branch, "base": pull.base,
+    });
+    let one = format!("pulls/{ID}");
+    change::Pull {
+        branch: pull.branch.to_owned(),
+        list: provider.get(&format!("{list}&page=")),
+        page_size: PAGE,
+        make: Some(provider.post("pulls", &made)),
+        change: provider.request("PATCH", &one, Some(&text)),
+        close: provider.request("PATCH", &one, Some(&json!({"state": "closed"}))),
+        title: pull.title.to_owned(),
+        body: pull.body.to_owned(),
+        places: PullPlaces {
+            number: "/number",
+            url: "/html_url",
+            head: "/head/ref",
+            from: "/head/repo/full_name",
+            base: "/base/ref",
+            into: "/base/repo/full_name",
+            title: "/title",
+            body: "/body",
+        },
     }
 }
 

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::answer;
 use super::{
-    CommitState, CommitStatus, KeptComment, PAGE, Provider, ProviderRelease, PullRequest, Refusal,
-    encoded,
+    CommitState, CommitStatus, KeptComment, KeptPull, PAGE, Provider, ProviderRelease, PullRequest,
+    Refusal, encoded,
 };
 use crate::model::action::{Reply, Request};
+use crate::model::change::{Pull, PullPlaces};
 use crate::model::kept::{ID, Kept};
 
 pub(super) fn set_status(provider: &Provider, sha: &str, status: &CommitStatus) -> Request {
@@ -114,6 +115,39 @@ pub(super) fn keep_comment(provider: &Provider, pull: u64, comment: &KeptComment
         marker: comment.marker.to_owned(),
         make: comment.is_made.then(|| provider.post(&all, &body)),
         change: provider.request("PUT", &format!("{all}/{ID}"), Some(&body)),
+    }
+}
+
+pub(super) fn keep_pull(provider: &Provider, pull: &KeptPull<'_>) -> Pull {
+    let (source, target) = (encoded(pull.branch), encoded(pull.base));
+    let all = "merge_requests";
+    let list =
+        format!("{all}?state=opened&source_branch={source}&target_branch={target}&per_page={PAGE}");
+    let text = json!({"title": pull.title, "description": pull.body});
+    let made = json!({
+        "title": pull.title, "description": pull.body,
+        "source_branch": pull.branch, "target_branch": pull.base,
+    });
+    let one = format!("{all}/{ID}");
+    Pull {
+        branch: pull.branch.to_owned(),
+        list: provider.get(&format!("{list}&page=")),
+        page_size: PAGE,
+        make: Some(provider.post(all, &made)),
+        change: provider.request("PUT", &one, Some(&text)),
+        close: provider.request("PUT", &one, Some(&json!({"state_event": "close"}))),
+        title: pull.title.to_owned(),
+        body: pull.body.to_owned(),
+        places: PullPlaces {
+            number: "/iid",
+            url: "/web_url",
+            head: "/source_branch",
+            from: "/source_project_id",
+            base: "/target_branch",
+            into: "/target_project_id",
+            title: "/title",
+            body: "/description",
+        },
     }
 }
 

@@ -18,13 +18,14 @@ use serde_json::Value;
 
 use crate::model::access::{Access, Login, Purpose, percent_encoded};
 use crate::model::action::{Reply, Request};
+use crate::model::change::Pull;
 use crate::model::secret::SecretKey;
 use crate::pipeline::api::GitSource;
 
 pub use answer::{Refusal, RefusalKind};
 use api::ProviderType;
 pub use fact::{
-    CommitState, CommitStatus, KeptComment, MAX_DESCRIPTION, ProviderRelease, PullRequest,
+    CommitState, CommitStatus, KeptComment, KeptPull, MAX_DESCRIPTION, ProviderRelease, PullRequest,
 };
 
 /// Longest wait for a whole answer.
@@ -181,6 +182,14 @@ impl Provider {
         }
     }
 
+    /// Keeps one pull request of a branch of ours up to date, into another branch.
+    pub fn keep_pull(&self, pull: &KeptPull<'_>) -> Pull {
+        match self.type_ {
+            ProviderType::GitHub | ProviderType::Gitea => github::keep_pull(self, pull),
+            ProviderType::GitLab => gitlab::keep_pull(self, pull),
+        }
+    }
+
     /// Brings findings to the provider's code scanning; nothing where the provider has none that takes SARIF.
     ///
     /// `git_ref` is the full ref, such as `refs/heads/main` or `refs/pull/7/head`.
@@ -261,6 +270,14 @@ impl Provider {
         }));
         request
     }
+}
+
+/// What an answer has, where the provider did what it was asked.
+///
+/// # Errors
+/// Why it did not.
+pub fn body(reply: &Result<Reply, String>) -> Result<&[u8], Refusal> {
+    answer::body(reply)
 }
 
 /// Scheme and host of a URL, and its path.

@@ -373,3 +373,51 @@ fn findings_go_to_github_packed() {
         assert_eq!(at(other).upload_sarif(SHA, "refs/heads/main", b"{}"), None);
     }
 }
+
+#[test]
+fn a_pull_request_of_ours_is_looked_for_made_changed_and_closed() {
+    let text = KeptPull {
+        branch: "slipway/shop/production",
+        base: "main",
+        title: "production runs shop-2",
+        body: "~secret~git~token~",
+    };
+    let github = at(ProviderType::GitHub).keep_pull(&text);
+    assert_eq!(
+        github.list.url,
+        "https://api.github.com/repos/shop/api/pulls?state=open&per_page=30&head=shop%3Aslipway%2Fshop%2Fproduction&base=main&page="
+    );
+    let made = github.make.unwrap();
+    assert!(made.access.as_ref().unwrap().secrets.is_empty());
+    assert_eq!(
+        sent(&made),
+        "POST https://api.github.com/repos/shop/api/pulls {\"base\":\"main\",\"body\":\"~secret~git~token~\",\"head\":\"slipway/shop/production\",\"title\":\"production runs shop-2\"}"
+    );
+    let gitea = at(ProviderType::Gitea).keep_pull(&text);
+    assert_eq!(
+        gitea.list.url,
+        "https://git.example/api/v1/repos/shop/api/pulls?state=open&limit=30&page="
+    );
+    assert_eq!(
+        sent(&gitea.close),
+        "PATCH https://git.example/api/v1/repos/shop/api/pulls/~id~ {\"state\":\"closed\"}"
+    );
+    let gitlab = at(ProviderType::GitLab).keep_pull(&text);
+    let project = "https://gitlab.example/api/v4/projects/shop%2Fbackend%2Fapi";
+    assert_eq!(
+        gitlab.list.url,
+        format!(
+            "{project}/merge_requests?state=opened&source_branch=slipway%2Fshop%2Fproduction&target_branch=main&per_page=30&page="
+        )
+    );
+    assert_eq!(
+        sent(&gitlab.change),
+        format!(
+            "PUT {project}/merge_requests/~id~ {{\"description\":\"~secret~git~token~\",\"title\":\"production runs shop-2\"}}"
+        )
+    );
+    assert_eq!(
+        sent(&gitlab.close),
+        format!("PUT {project}/merge_requests/~id~ {{\"state_event\":\"close\"}}")
+    );
+}

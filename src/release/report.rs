@@ -24,7 +24,7 @@ pub use checklist::{Answer, Check};
 /// Name and version of the form of the report.
 pub const SCHEMA: &str = "slipway.dev/quality-report/v1";
 /// Releases of the Pipeline that the trend shows, this one included.
-const TREND: usize = 10;
+pub const TREND: usize = 10;
 /// Promotions that are listed, the newest first.
 const PROMOTIONS: usize = 50;
 /// Licences that are listed, the most used first.

@@ -10,14 +10,14 @@ use crate::cluster::Cluster;
 use crate::model::action::{Reply, Request};
 use crate::model::kept::{Kept, Look, Owner, PAGES};
 
-/// Whose turn it is, by the list that is looked through.
+/// Whose turn it is, by the list that is looked through, or the repository that is changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns(Arc<Mutex<HashMap<String, Weak<Turn>>>>);
 
-type Turn = tokio::sync::Mutex<()>;
+pub(super) type Turn = tokio::sync::Mutex<()>;
 
 impl Turns {
-    fn of(&self, list: &str) -> Arc<Turn> {
+    pub(super) fn of(&self, list: &str) -> Arc<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| turn.strong_count() > 0);
         if let Some(turn) = turns.get(list).and_then(Weak::upgrade) {

@@ -225,11 +225,33 @@ impl Secrets {
         if self.values.is_empty() {
             return body;
         }
-        let text = String::from_utf8(body);
-        let text =
-            text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        self.redact(&text).into_bytes()
+        match String::from_utf8(body) {
+            Ok(text) => self.redact(&text).into_bytes(),
+            // What is no text stays as it is but for the values: a repository hands out packed objects.
+            Err(error) => {
+                let body = error.into_bytes();
+                let writings = self.writings.iter();
+                writings.fold(body, |body, writing| without(&body, writing.as_bytes()))
+            }
+        }
     }
+}
+
+/// The bytes with a mark in the place of each run of these.
+fn without(body: &[u8], writing: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest
+        .windows(writing.len().max(1))
+        .position(|part| part == writing)
+    {
+        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        kept.extend_from_slice(before);
+        kept.extend_from_slice(REDACTED.as_bytes());
+        rest = after.get(writing.len()..).unwrap_or_default();
+    }
+    kept.extend_from_slice(rest);
+    kept
 }
 
 /// What a key of a Secret says that may be used.
@@ -384,7 +406,9 @@ mod tests {
             );
         }
         let body = secrets.redact_all(b"\xff top \"secret\"".to_vec());
-        assert!(String::from_utf8(body).unwrap().ends_with(" [redacted]"));
+        assert_eq!(body, b"\xff [redacted]");
+        let packed = b"PACK\xff\x00\x9c\xc3".to_vec();
+        assert_eq!(secrets.redact_all(packed.clone()), packed);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::preview::PreviewStatus;
 use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use super::tag::TaggedImage;
+use super::write_back::WriteBackStatus;
 use crate::dora::api::DoraStatus;
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
@@ -45,7 +46,7 @@ pub struct EnvironmentStatus {
     /// Generation of the spec that this status is about; `-1` until the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, where it is in another cluster `ClusterReady`, and while they are true `Reconciling`,
+    /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, where it is in another cluster `ClusterReady`, where what runs is written back `WrittenBack`, and while they are true `Reconciling`,
     /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
@@ -117,6 +118,9 @@ pub struct EnvironmentStatus {
     /// Where its mirror is, where it is in another cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorStatus>,
+    /// How far what runs is written back to Git; absent where it is not to be, and until something runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBackStatus>,
     /// Messages that are to leave the cluster, or did lately; at most 40, those that are over go first. Of those that are
     /// still to be sent there may be 128; then the oldest is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,4 +1,5 @@
-//! The providers that are asked what is said of commits. Talks to the API server where a Pipeline has certificates of its own.
+//! The providers that are asked what is said of commits, and the repository that what runs is written back to. Talks to the API
+//! server where a repository has certificates of its own.
 
 use std::collections::BTreeSet;
 
@@ -46,5 +47,21 @@ pub async fn providers(seen: &mut Observed, cluster: &Cluster) -> Result<(), Rec
         });
         seen.providers.insert(name, provider);
     }
+    Ok(())
+}
+
+/// Adds the certificates for the repository that what runs is written back to.
+pub async fn write_back(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
+    let Some(spec) = &seen.spec.write_back else {
+        return Ok(());
+    };
+    let source = spec.repository.source();
+    seen.write_back = match authorities(&source, &seen.key.namespace, cluster).await? {
+        Authorities::System => Ok(None),
+        Authorities::Bundle(pem) => Ok(Some(pem)),
+        Authorities::Missing(why) => {
+            Err(why.replace("source.git.caBundle", "writeBack.repository.caBundle"))
+        }
+    };
     Ok(())
 }

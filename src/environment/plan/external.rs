@@ -178,10 +178,15 @@ impl<'a> Draft<'a> {
     ) -> Said {
         let path = format!("protection.gates[{index}]");
         let value = |name: &str, _: &str| self.value_of(entry, name).map(Some);
-        let provider = match placeholder::filled(&rule.provider(), &path, &value) {
+        let mut provider = match placeholder::filled(&rule.provider(), &path, &value) {
             Ok(provider) => provider,
             Err(misplaced) => return Said::Unknown(format!("{}: {misplaced}", misplaced.path)),
         };
+        if rule.evidence == Some(true)
+            && let Err(problem) = self.add_dossier(entry, &mut provider)
+        {
+            return Said::Unknown(format!("{path}.evidence: {problem}"));
+        }
         let metric = metric(rule, provider);
         if let Err((field, problem)) = provider::check(&metric) {
             return Said::Unknown(format!("{path}{field}: {problem}"));

@@ -50,6 +50,13 @@ fn changes() -> BTreeMap<&'static str, Value> {
             "cluster",
             json!({"kubeconfigSecretRef": {"name": "far", "key": "kubeconfig"}}),
         ),
+        (
+            "writeBack",
+            json!({
+                "repository": {"url": "https://git.example/config.git"},
+                "kustomize": {"path": "kustomization.yaml"},
+            }),
+        ),
         ("deletionPolicy", json!("Retain")),
         ("history", json!({ "promotions": 7 })),
         (

@@ -27,6 +27,8 @@ use crate::schema::{self, closed_set};
      "timeout must be at most 1m: no server is waited for any longer"),
     ("!has(self.interval) || duration(self.interval) >= duration('5s')",
      "interval must be at least 5s"),
+    ("!has(self.evidence) || !self.evidence || has(self.web) && has(self.web.method) && self.web.method == 'POST'",
+     "evidence goes into the body of a request: set web with method: POST, or leave it out"),
 ]))]
 pub struct ExternalGate {
     /// Name of the gate; messages and Decisions use it. Example: `change-request`.
@@ -62,6 +64,10 @@ pub struct ExternalGate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub interval: Option<Duration>,
+    /// With `web` and `method: POST`: adds the quality reports of the Release to the body, a JSON object, as the list `evidence`: one
+    /// report, and of a set one of each Release. Without a `body` it is all there is. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<bool>,
     /// What follows when there is no answer, or none that can be read: `Block` or `Allow`. Default `Block`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_error: Option<Unknown>,
