@@ -96,6 +96,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let rights = config.rights();
     preflight::check(&client, &config.namespaces(), rights).await?;
     let egress = Egress::parse(&config.metric_hosts).map_err(OperatorError::MetricHosts)?;
+    let queues = Arc::new(queues());
 
     let process = Process {
         cluster: Cluster::new(
@@ -112,8 +113,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_previews(config.previews.then(|| config.namespaces()))
         .with_freeze(config.frozen())
         .with_evictor(evictor),
-        health: Health::new(clock, metrics),
-        queues: Arc::new(queues()),
+        health: Health::new(clock, metrics, Arc::clone(&queues)),
+        queues,
         tasks: TaskTracker::new(),
         leads: Arc::default(),
         stop: stop.child_token(),

@@ -32,6 +32,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("*/api.rs", Layer::Api),
     ("*/api/", Layer::Api),
     ("telemetry/metrics.rs", Layer::Core),
+    ("telemetry/metrics/", Layer::Core),
+    ("telemetry/series.rs", Layer::Core),
     ("rollout/mod.rs", Layer::Kinds),
     ("environment/mod.rs", Layer::Kinds),
     ("pipeline/mod.rs", Layer::Kinds),

@@ -147,6 +147,8 @@ impl<K: Kind> Worker<K> {
             is_waiting,
             result,
         } = self.apply(&record.key, seen, &plan.actions).await;
+        let metrics = self.cluster.metrics();
+        metrics.action_failed(K::KIND, &record.key, outcome.failure.is_some());
         let now = self.cluster.clock().now();
         let mut has_answers = false;
         let mut written = Ok(true);
@@ -201,7 +203,8 @@ impl<K: Kind> Worker<K> {
             Difference::Rest | Difference::Essence => {}
         }
         record.target = self.cluster.write_status(&record.target, status).await?;
-        record.status = status.clone();
+        let before = std::mem::replace(&mut record.status, status.clone());
+        K::count(&self.cluster, &record.key, &before, status);
         self.pace.settled(&record.key);
         Ok(true)
     }
@@ -282,6 +285,7 @@ impl<K: Kind> Worker<K> {
                     result: Err(error.into()),
                 };
             }
+            K::count_action(&self.cluster, seen, action);
             self.tell(seen, action).await;
         }
         let is_waiting = questions

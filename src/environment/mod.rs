@@ -40,6 +40,7 @@ use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::promotion::audit;
+use crate::telemetry::metrics::Promoted;
 
 /// The controller of Environments.
 pub struct EnvironmentKind;
@@ -111,7 +112,23 @@ impl Kind for EnvironmentKind {
         audit::told(&known.status, status)
     }
 
+    fn count_action(cluster: &Cluster, seen: &Self::Observed, action: &Action) {
+        let Action::Status { target, status } = action else {
+            return;
+        };
+        if let Some(known) = seen.promotion(&target.key.name) {
+            let promoted = Promoted {
+                kind: known.spec.kind,
+                created_at: known.created_at,
+                before: &known.status,
+                after: status,
+            };
+            cluster.metrics().promotion_written(&seen.key, &promoted);
+        }
+    }
+
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
+        cluster.metrics().environment(key, status);
         let slos = status.and_then(|status| status.get("slos")).cloned();
         let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
         cluster.metrics().slos(key, &slos.unwrap_or_default());

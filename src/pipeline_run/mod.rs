@@ -37,6 +37,7 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
 use crate::model::action::Outcome;
+use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
@@ -84,5 +85,12 @@ impl Kind for PipelineRunKind {
         now: Timestamp,
     ) -> Value {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn count(cluster: &Cluster, key: &Key, before: &Value, after: &Value) {
+        if let Some(run) = cluster.caches.pipeline_runs.get(key) {
+            let pipeline = Key::new(&key.namespace, &run.spec.pipeline_ref.name);
+            cluster.metrics().run_written(&pipeline, before, after);
+        }
     }
 }

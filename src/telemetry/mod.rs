@@ -1,4 +1,5 @@
 //! Logs, traces and metrics.
 
 pub mod metrics;
+pub mod series;
 pub mod trace;
