@@ -347,6 +347,100 @@ async fn switches_switch() {
 
 #[tokio::test]
 #[ignore = "needs helm; run make test"]
+async fn alerts_and_dashboards_are_shipped_where_they_are_wanted() {
+    let standard = render("ops", &json!({})).await.unwrap();
+    assert!(of_kind(&standard, "PrometheusRule").is_empty());
+    assert!(of_kind(&standard, "ConfigMap").is_empty());
+    let wanted = json!({ "metrics": {
+        "serviceMonitor": { "enabled": true },
+        "prometheusRule": {
+            "enabled": true, "labels": { "release": "monitoring" }, "runbooks": "https://wiki.example/slipway/",
+        },
+        "dashboards": { "enabled": true, "annotations": { "grafana_folder": "Slipway" } },
+    } });
+    let manifests = render("ops", &wanted).await.unwrap();
+    let monitor = of_kind(&manifests, "ServiceMonitor")[0];
+    assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], true);
+
+    let rule = of_kind(&manifests, "PrometheusRule")[0];
+    assert_eq!(rule["metadata"]["labels"]["release"], "monitoring");
+    let mut expected = Vec::new();
+    for file in ["operator", "deliveries"] {
+        let path = format!(
+            "{}/charts/slipway/alerts/{file}.yaml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        let given = "https://github.com/slipway-dev/slipway/blob/main/docs/runbooks/";
+        assert!(text.contains(given), "{file}");
+        let text = text.replace(given, "https://wiki.example/slipway/");
+        let rules: Value = serde_saphyr::from_str(&text).unwrap();
+        expected.extend(rules["groups"].as_array().unwrap().clone());
+    }
+    assert_eq!(rule["spec"]["groups"], Value::Array(expected));
+
+    let dashboards = of_kind(&manifests, "ConfigMap")[0];
+    assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "1");
+    let annotations = &dashboards["metadata"]["annotations"];
+    assert_eq!(annotations["grafana_folder"], "Slipway");
+    let data = dashboards["data"].as_object().unwrap();
+    let names: Vec<&String> = data.keys().collect();
+    assert_eq!(
+        names,
+        [
+            "slipway-deliveries.json",
+            "slipway-operator.json",
+            "slipway-slo.json"
+        ]
+    );
+    for (name, text) in data {
+        let dashboard: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        let uid = dashboard["uid"].as_str().unwrap();
+        assert_eq!(*name, format!("{uid}.json"));
+    }
+}
+
+/// Every value of the chart can be checked, and every one that is checked is there for people to read.
+#[test]
+fn the_schema_of_values_knows_every_value_and_no_other() {
+    let read = |name: &str| {
+        let path = format!("{}/charts/slipway/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let values: Value = serde_saphyr::from_str(&read("values.yaml")).unwrap();
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut wrong = Vec::new();
+    compare("", &values, &schema, &mut wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What of values and their schema does not fit together, below a path.
+fn compare(path: &str, values: &Value, schema: &Value, wrong: &mut Vec<String>) {
+    let Some(known) = schema["properties"].as_object() else {
+        if schema["type"].is_null() && schema["enum"].is_null() && schema["anyOf"].is_null() {
+            wrong.push(format!("{path}: the schema takes anything"));
+        }
+        return;
+    };
+    if schema["additionalProperties"] != false {
+        wrong.push(format!("{path}: the schema takes other values"));
+    }
+    let there = values.as_object().unwrap();
+    // Helm gives every chart the values below `global`.
+    let known_here = known.keys().filter(|name| *name != "global");
+    for name in known_here.filter(|name| !there.contains_key(*name)) {
+        wrong.push(format!("{path}.{name} is not in values.yaml"));
+    }
+    for (name, value) in there {
+        match known.get(name) {
+            Some(schema) => compare(&format!("{path}.{name}"), value, schema, wrong),
+            None => wrong.push(format!("{path}.{name} is not in the schema")),
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
 async fn a_digest_wins_over_a_tag() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let values = json!({ "image": { "repository": "registry.example/slipway", "tag": "1", "digest": digest } });

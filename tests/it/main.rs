@@ -27,6 +27,7 @@ mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told o
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
+mod monitor; // metrics, alerts and dashboards, read by promtool
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod plugin; // the kubectl plugin, as tests run it
