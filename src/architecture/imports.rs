@@ -34,6 +34,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("telemetry/metrics.rs", Layer::Core),
     ("telemetry/metrics/", Layer::Core),
     ("telemetry/series.rs", Layer::Core),
+    ("telemetry/change.rs", Layer::Core),
     ("rollout/mod.rs", Layer::Kinds),
     ("environment/mod.rs", Layer::Kinds),
     ("pipeline/mod.rs", Layer::Kinds),

@@ -40,6 +40,7 @@ use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::promotion::audit;
+use crate::telemetry::change;
 use crate::telemetry::metrics::Promoted;
 
 /// The controller of Environments.
@@ -124,6 +125,16 @@ impl Kind for EnvironmentKind {
                 after: status,
             };
             cluster.metrics().promotion_written(&seen.key, &promoted);
+            if cluster.changes().are_wanted() {
+                let promotion = change::Promotion {
+                    key: &known.target.key,
+                    spec: &known.spec,
+                    created_at: known.created_at,
+                    before: &known.status,
+                };
+                let parts = change::of_promotion(promotion, status);
+                cluster.changes().send(parts);
+            }
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -40,6 +41,7 @@ use crate::model::action::Outcome;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use crate::telemetry::change;
 
 /// The controller of PipelineRuns.
 pub struct PipelineRunKind;
@@ -91,6 +93,16 @@ impl Kind for PipelineRunKind {
         if let Some(run) = cluster.caches.pipeline_runs.get(key) {
             let pipeline = Key::new(&key.namespace, &run.spec.pipeline_ref.name);
             cluster.metrics().run_written(&pipeline, before, after);
+            if let Some(created) = run.creation_timestamp()
+                && cluster.changes().are_wanted()
+            {
+                let run = change::Run {
+                    key,
+                    spec: &run.spec,
+                    created_at: created.0,
+                };
+                cluster.changes().send(change::of_run(run, before, after));
+            }
         }
     }
 }

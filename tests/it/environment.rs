@@ -13,6 +13,7 @@ mod sample; // samples of whole ways, played
 mod set; // Releases of several Pipelines that are promoted as one
 mod shop; // what these tests are about
 mod template; // templates that people edit
+mod trace; // the way of a change, as a collector of traces sees it
 
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
