@@ -1,6 +1,6 @@
 //! What the chart renders, and whether a cluster takes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -169,6 +169,7 @@ async fn the_api_server_takes_everything_that_is_rendered() {
             "extraVolumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
             "tolerations": [{ "operator": "Exists" }], "nodeSelector": { "kubernetes.io/os": "linux" },
             "otlpEndpoint": "http://collector:4318", "log": "debug",
+            "metrics": { "dashboards": { "enabled": true } },
         });
         for values in [json!({}), values] {
             for manifest in render(&space.name, &values).await.unwrap() {
@@ -398,6 +399,74 @@ async fn alerts_and_dashboards_are_shipped_where_they_are_wanted() {
         let uid = dashboard["uid"].as_str().unwrap();
         assert_eq!(*name, format!("{uid}.json"));
     }
+}
+
+/// Manifests by kind, namespace and name, without labels and the order of arguments.
+fn by_name(manifests: Vec<Value>) -> BTreeMap<String, Value> {
+    let named = manifests.into_iter().map(|mut manifest| {
+        let kind = manifest["kind"].to_string();
+        let metadata = manifest["metadata"].as_object_mut().unwrap();
+        metadata.remove("labels");
+        let key = format!(
+            "{kind} {:?} {}",
+            metadata.get("namespace"),
+            metadata["name"]
+        );
+        let args = manifest.pointer_mut("/spec/template/spec/containers/0/args");
+        if let Some(Value::Array(args)) = args {
+            args.sort_by_key(Value::to_string);
+        }
+        (key, manifest)
+    });
+    named.collect()
+}
+
+#[tokio::test]
+#[ignore = "needs helm and kubectl; run make test"]
+async fn overlays_of_kustomize_are_what_the_chart_renders() {
+    testbed::programs::ensure(&["kubectl"]).await.unwrap();
+    for (folder, values) in [
+        ("manifests", json!({})),
+        (
+            "kustomize/one-namespace",
+            json!({ "watchNamespaces": ["shop"] }),
+        ),
+        (
+            "kustomize/three-replicas",
+            json!({ "replicaCount": 3, "podDisruptionBudget": { "minAvailable": 2 } }),
+        ),
+    ] {
+        let built = Command::new(testbed::programs::path_of("kubectl").unwrap())
+            .args(["kustomize", folder])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{folder}: {said}");
+        let text = String::from_utf8(built.stdout).unwrap();
+        let built: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let built = by_name(built.into_iter().filter(Value::is_object).collect());
+        let rendered = by_name(render("slipway-system", &values).await.unwrap());
+        let names = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&built), names(&rendered), "{folder}");
+        for (name, manifest) in &built {
+            assert_eq!(manifest, &rendered[name], "{folder}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn helm_finds_nothing_wrong_with_the_chart() {
+    testbed::programs::ensure(&["helm"]).await.unwrap();
+    let linted = Command::new(testbed::programs::path_of("helm").unwrap())
+        .args(["lint", "--strict", "charts/slipway"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = [linted.stdout, linted.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(linted.status.success(), "{said}");
 }
 
 /// Every value of the chart can be checked, and every one that is checked is there for people to read.
