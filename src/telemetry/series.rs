@@ -137,6 +137,59 @@ const CHANGE_RESULT: Label = set("result", || {
     EndingResult::ALL.iter().map(|word| word.as_str()).collect()
 });
 
+const VERSION: Label = names("version", "of the operator");
+const OUTCOME: Label = words("outcome", &["ok", "error"]);
+const ERROR: Label = words(
+    "reason",
+    &[
+        "Conflict",
+        "ForeignObject",
+        "ApiError",
+        "Observe",
+        "Deadline",
+        "Endless",
+        "Panic",
+    ],
+);
+const VERB: Label = words(
+    "verb",
+    &[
+        "apply", "create", "patch", "status", "delete", "evict", "fetch",
+    ],
+);
+const OP: Label = names("op", "what was asked");
+const CODE: Label = names("code", "of HTTP; 0: no answer");
+const PROVIDER: Label = words("provider", &["github", "gitlab", "gitea", "unknown"]);
+const HOOK_OUTCOME: Label = words(
+    "outcome",
+    &[
+        "started",
+        "known",
+        "ignored",
+        "later",
+        "refused",
+        "stale",
+        "unauthenticated",
+    ],
+);
+const ALERT_OUTCOME: Label = words(
+    "outcome",
+    &["recorded", "later", "refused", "unauthenticated"],
+);
+const PIPELINE: Label = names("pipeline", "");
+const GATE: Label = names("gate", "");
+const BURN_WINDOW: Label = names("window", "as the SLO has it, such as 1h");
+const ENVIRONMENT_PHASE_WORDS: Label = set("phase", || {
+    let all = EnvironmentPhase::ALL.iter();
+    all.map(|word| word.as_str()).collect()
+});
+const ROLLOUT_PHASE_WORDS: Label = set("phase", || {
+    Phase::ALL.iter().map(|word| word.as_str()).collect()
+});
+const SLO_STATE_WORDS: Label = set("state", || {
+    SloState::ALL.iter().map(|word| word.as_str()).collect()
+});
+
 const fn counter(name: &'static str, labels: &'static [Label], help: &'static str) -> Series {
     Series {
         name,
@@ -165,10 +218,10 @@ const fn histogram(name: &'static str, labels: &'static [Label], help: &'static 
 }
 
 macro_rules! series {
-    ($list:ident: $(#[$doc:meta])* $($name:ident = $make:ident($text:literal, $labels:expr, $help:literal);)+) => {
+    ($list:ident: $(#[$doc:meta])* $($name:ident = $make:ident($text:literal, [$($label:ident),*], $help:literal);)+) => {
         $(
             #[doc = $help]
-            pub const $name: Series = $make($text, $labels, $help);
+            pub const $name: Series = $make($text, &[$($label),*], $help);
         )+
         $(#[$doc])*
         pub const $list: &[Series] = &[$($name),+];
@@ -178,90 +231,75 @@ macro_rules! series {
 series! {
     OPERATOR:
     /// What tells how the operator is.
-    BUILD = gauge("build_info", &[names("version", "of the operator")],
-        "1, with the version of the operator.");
-    LEADER = gauge("leader", &[], "1 while this process leads.");
-    RECONCILES = counter("reconcile_total", &[KIND, words("outcome", &["ok", "error"])],
-        "Reconciles by outcome.");
-    RECONCILE_SECONDS = histogram("reconcile_duration_seconds", &[KIND], "Time of a reconcile.");
-    RECONCILE_ERRORS = counter("reconcile_errors_total", &[KIND, words("reason",
-        &["Conflict", "ForeignObject", "ApiError", "Observe", "Deadline", "Endless", "Panic"])],
+    BUILD = gauge("build_info", [VERSION], "1, with the version of the operator.");
+    LEADER = gauge("leader", [], "1 while this process leads.");
+    RECONCILES = counter("reconcile_total", [KIND, OUTCOME], "Reconciles by outcome.");
+    RECONCILE_SECONDS = histogram("reconcile_duration_seconds", [KIND], "Time of a reconcile.");
+    RECONCILE_ERRORS = counter("reconcile_errors_total", [KIND, ERROR],
         "Reconciles that failed, by what failed. Conflict is a lost race and harmless.");
-    RECONCILE_PANICS = counter("reconcile_panics_total", &[KIND],
+    RECONCILE_PANICS = counter("reconcile_panics_total", [KIND],
         "Panics that were caught: each is a bug.");
-    ACTIONS = counter("actions_total", &[KIND, words("verb",
-        &["apply", "create", "patch", "status", "delete", "evict", "fetch"])],
-        "Actions that were tried, by verb.");
-    ACTION_FAILED = gauge("action_failed", &[KIND, NAMESPACE, NAME],
+    ACTIONS = counter("actions_total", [KIND, VERB], "Actions that were tried, by verb.");
+    ACTION_FAILED = gauge("action_failed", [KIND, NAMESPACE, NAME],
         "1 while what an object needs cannot be done: the last write for it was refused.");
-    QUEUE_READY = gauge("queue_ready", &[KIND], "Objects that wait for a worker.");
-    QUEUE_OLDEST = gauge("queue_oldest_seconds", &[KIND],
+    QUEUE_READY = gauge("queue_ready", [KIND], "Objects that wait for a worker.");
+    QUEUE_OLDEST = gauge("queue_oldest_seconds", [KIND],
         "How long the object that waits longest has waited for a worker.");
-    PLAN_SECONDS = histogram("plan_duration_seconds", &[], "Time spent deciding.");
-    KUBE_SECONDS = histogram("kube_request_duration_seconds",
-        &[names("op", "what was asked"), names("code", "of HTTP; 0: no answer")],
+    PLAN_SECONDS = histogram("plan_duration_seconds", [], "Time spent deciding.");
+    KUBE_SECONDS = histogram("kube_request_duration_seconds", [OP, CODE],
         "Requests to the API server.");
-    WATCH_EVENTS = counter("watch_events_total", &[KIND], "Watch events received.");
-    WATCH_ERRORS = counter("watch_errors_total", &[KIND],
+    WATCH_EVENTS = counter("watch_events_total", [KIND], "Watch events received.");
+    WATCH_ERRORS = counter("watch_errors_total", [KIND],
         "Watches that were interrupted; a few are normal.");
-    WEBHOOKS = counter("webhook_deliveries_total", &[
-        words("provider", &["github", "gitlab", "gitea", "unknown"]),
-        words("outcome",
-            &["started", "known", "ignored", "later", "refused", "stale", "unauthenticated"])],
+    WEBHOOKS = counter("webhook_deliveries_total", [PROVIDER, HOOK_OUTCOME],
         "What git providers sent, by what became of it.");
-    ALERT_DELIVERIES = counter("alert_deliveries_total",
-        &[words("outcome", &["recorded", "later", "refused", "unauthenticated"])],
+    ALERT_DELIVERIES = counter("alert_deliveries_total", [ALERT_OUTCOME],
         "What Alertmanagers sent, by what became of it.");
 }
 
 series! {
     DELIVERIES:
     /// What tells how deliveries go.
-    RUNS = counter("runs_total", &[NAMESPACE, names("pipeline", ""), RUN_RESULT],
-        "Runs of Pipelines that ended.");
-    RUN_SECONDS = histogram("run_duration_seconds", &[RUN_RESULT],
+    RUNS = counter("runs_total", [NAMESPACE, PIPELINE, RUN_RESULT], "Runs of Pipelines that ended.");
+    RUN_SECONDS = histogram("run_duration_seconds", [RUN_RESULT],
         "Time from the first stage of a run to its end.");
     PROMOTIONS = counter("promotions_total",
-        &[NAMESPACE, ENVIRONMENT, PROMOTION_KIND, PROMOTION_RESULT], "Promotions that ended.");
-    PROMOTION_WAIT = histogram("promotion_wait_seconds", &[PROMOTION_KIND],
+        [NAMESPACE, ENVIRONMENT, PROMOTION_KIND, PROMOTION_RESULT], "Promotions that ended.");
+    PROMOTION_WAIT = histogram("promotion_wait_seconds", [PROMOTION_KIND],
         "Time from when a promotion was asked for until it started to change what runs.");
-    PROMOTION_SECONDS = histogram("promotion_duration_seconds", &[PROMOTION_KIND, PROMOTION_RESULT],
+    PROMOTION_SECONDS = histogram("promotion_duration_seconds", [PROMOTION_KIND, PROMOTION_RESULT],
         "Time from when a promotion started to change what runs until it ended.");
-    ENVIRONMENT_PHASE = gauge("environment_phase", &[NAMESPACE, ENVIRONMENT,
-        set("phase", || EnvironmentPhase::ALL.iter().map(|word| word.as_str()).collect())],
+    ENVIRONMENT_PHASE = gauge("environment_phase", [NAMESPACE, ENVIRONMENT, ENVIRONMENT_PHASE_WORDS],
         "1 for the phase that the Environment is in.");
-    GATE_WAITING = gauge("environment_gate_waiting", &[NAMESPACE, ENVIRONMENT, names("gate", "")],
+    GATE_WAITING = gauge("environment_gate_waiting", [NAMESPACE, ENVIRONMENT, GATE],
         "1 for each gate that the next promotion waits for.");
-    OPEN_INCIDENTS = gauge("environment_open_incidents", &[NAMESPACE, ENVIRONMENT],
+    OPEN_INCIDENTS = gauge("environment_open_incidents", [NAMESPACE, ENVIRONMENT],
         "Open incidents of the promotions of an Environment.");
-    ROLLOUT_PHASE = gauge("rollout_phase", &[NAMESPACE, NAME,
-        set("phase", || Phase::ALL.iter().map(|word| word.as_str()).collect())],
+    ROLLOUT_PHASE = gauge("rollout_phase", [NAMESPACE, NAME, ROLLOUT_PHASE_WORDS],
         "1 for the phase that the Rollout is in.");
-    ROLLOUT_WEIGHT = gauge("rollout_traffic_weight", &[NAMESPACE, NAME],
+    ROLLOUT_WEIGHT = gauge("rollout_traffic_weight", [NAMESPACE, NAME],
         "Percent of the traffic that the canary has.");
-    CHANGES = counter("rollout_changes_total", &[NAMESPACE, NAME, CHANGE_RESULT],
+    CHANGES = counter("rollout_changes_total", [NAMESPACE, NAME, CHANGE_RESULT],
         "Changes of Rollouts that ended.");
-    CHANGE_SECONDS = histogram("rollout_change_duration_seconds", &[CHANGE_RESULT],
+    CHANGE_SECONDS = histogram("rollout_change_duration_seconds", [CHANGE_RESULT],
         "Time from the beginning of a change of a Rollout to its end.");
-    SLO_BURN_RATE = gauge("slo_burn_rate",
-        &[NAMESPACE, ENVIRONMENT, SLO, names("window", "as the SLO has it, such as 1h")],
+    SLO_BURN_RATE = gauge("slo_burn_rate", [NAMESPACE, ENVIRONMENT, SLO, BURN_WINDOW],
         "How many times as fast as the objective allows the error budget burns.");
-    SLO_BUDGET = gauge("slo_error_budget_remaining_ratio", &[NAMESPACE, ENVIRONMENT, SLO],
+    SLO_BUDGET = gauge("slo_error_budget_remaining_ratio", [NAMESPACE, ENVIRONMENT, SLO],
         "Share of the error budget that is left.");
-    SLO_STATE = gauge("slo_state", &[NAMESPACE, ENVIRONMENT, SLO,
-        set("state", || SloState::ALL.iter().map(|word| word.as_str()).collect())],
+    SLO_STATE = gauge("slo_state", [NAMESPACE, ENVIRONMENT, SLO, SLO_STATE_WORDS],
         "1 for the state that the SLO is in.");
-    DORA_DEPLOYMENTS = gauge("dora_deployments", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_DEPLOYMENTS = gauge("dora_deployments", [NAMESPACE, ENVIRONMENT, WINDOW],
         "Promotions forward that succeeded in the window.");
-    DORA_PER_DAY = gauge("dora_deployments_per_day", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_PER_DAY = gauge("dora_deployments_per_day", [NAMESPACE, ENVIRONMENT, WINDOW],
         "The same per day.");
-    DORA_LEAD_TIME = gauge("dora_lead_time_seconds", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_LEAD_TIME = gauge("dora_lead_time_seconds", [NAMESPACE, ENVIRONMENT, WINDOW],
         "Median time from a commit to its deployment.");
-    DORA_FAILURES = gauge("dora_change_failure_ratio", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_FAILURES = gauge("dora_change_failure_ratio", [NAMESPACE, ENVIRONMENT, WINDOW],
         "Share of the changes that failed.");
-    DORA_RECOVERY = gauge("dora_recovery_time_seconds", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_RECOVERY = gauge("dora_recovery_time_seconds", [NAMESPACE, ENVIRONMENT, WINDOW],
         "Median time from a failure until something good served again.");
-    DORA_REWORK = gauge("dora_rework_ratio", &[NAMESPACE, ENVIRONMENT, WINDOW],
+    DORA_REWORK = gauge("dora_rework_ratio", [NAMESPACE, ENVIRONMENT, WINDOW],
         "Share of the deployments that nobody had planned.");
 }
 
