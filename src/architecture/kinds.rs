@@ -177,6 +177,25 @@ fn every_reason_and_condition_is_explained() {
 }
 
 #[test]
+fn every_reason_that_is_told_is_explained() {
+    let pages = KINDS.iter().map(|info| info.kind.to_lowercase());
+    let pages: String = pages
+        .map(|kind| read(&format!("docs/reference/{kind}.md")))
+        .collect();
+    let mut told = BTreeSet::new();
+    for source in sources() {
+        for start in ["Why::normal(", "Why::warning("] {
+            let given = source.code.split(start).skip(1);
+            let words = given.filter_map(|given| given.trim_start().strip_prefix('"'));
+            told.extend(words.filter_map(|word| Some(word.split_once('"')?.0.to_owned())));
+        }
+    }
+    assert!(told.len() > 30, "{told:?}");
+    told.retain(|word| !pages.contains(&format!("`{word}`")));
+    assert!(told.is_empty(), "not in docs/reference: {told:?}");
+}
+
+#[test]
 fn every_flag_is_in_the_operations_page() {
     use clap::CommandFactory;
 
