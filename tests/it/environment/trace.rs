@@ -21,7 +21,8 @@ use slipway::pipeline_run::api::RunPhase;
 use tokio::net::TcpListener;
 
 use super::shop::Shop;
-use crate::cluster::{kubeconfig_path, with_namespace};
+use crate::cluster::{SOON, kubeconfig_path, wait_for, with_namespace};
+use crate::operator::Operator;
 use crate::pipeline::Subject;
 
 /// Takes traces over OTLP, and keeps the spans of changes.
@@ -73,6 +74,15 @@ fn says<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
     }
 }
 
+/// Waits until the operator serves this line, in which something is counted.
+async fn until_counted(operator: &Operator, line: &str) {
+    wait_for(line, SOON, async || {
+        let served = operator.metrics().await;
+        served.lines().any(|one| one == line).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_change_is_one_trace_from_its_commit_to_its_rollout() {
@@ -92,6 +102,9 @@ async fn a_change_is_one_trace_from_its_commit_to_its_rollout() {
         let (run, status) = subject.ended(&commit).await;
         assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
         let release = status.release.unwrap();
+        let namespace = &space.name;
+        let ran = format!("slipway_runs_total{{namespace=\"{namespace}\",pipeline=\"api\",result=\"Succeeded\"}} 1");
+        until_counted(&operator, &ran).await;
         assert_eq!(operator.end().await, Some(0));
 
         // Another process, which has nothing of the first one but the records.
@@ -104,6 +117,11 @@ async fn a_change_is_one_trace_from_its_commit_to_its_rollout() {
                 && status.last_good.iter().any(|good| good.release == release)
         })
         .await;
+        let promoted = format!(
+            "slipway_promotions_total{{environment=\"staging\",kind=\"Promote\",namespace=\"{}\",result=\"Succeeded\"}} 1",
+            space.name
+        );
+        until_counted(&operator, &promoted).await;
         assert_eq!(operator.end().await, Some(0));
 
         let spans = collector.spans();
