@@ -242,13 +242,13 @@ fn a_gate_that_is_passed_is_waited_for_no_more() {
 #[test]
 fn where_nobody_works_nothing_waits() {
     let metrics = Metrics::new().unwrap();
-    metrics.queue(ObjectKind::Rollout, 9, Duration::from_secs(900));
+    metrics.queue(ObjectKind::Rollout, 9, Duration::from_mins(15));
     let waits = |metrics: &Metrics, seconds: &str| {
         let line = format!("slipway_queue_oldest_seconds{{kind=\"Rollout\"}} {seconds}");
         text(metrics).lines().any(|found| found == line)
     };
     assert!(waits(&metrics, "0"));
     metrics.leading(true);
-    metrics.queue(ObjectKind::Rollout, 9, Duration::from_secs(900));
+    metrics.queue(ObjectKind::Rollout, 9, Duration::from_mins(15));
     assert!(waits(&metrics, "900"));
 }
