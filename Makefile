@@ -104,6 +104,12 @@ up: ## Start a cluster to try things on; `make down` removes it
 down: ## Remove the cluster that `make up` started
 	$(TESTBED) down
 
+.PHONY: release
+release: ## Build what is released into dist/release: programs, chart, SBOM, checksums; ARCHES="amd64 arm64", SIGNING_KEY=… signs
+	$(TESTBED) build syft
+	./release.sh build dist $(or $(ARCHES),amd64)
+	SYFT="$(TESTBED) exec syft --" ./release.sh pack dist dist/release
+
 .PHONY: clean
 clean: ## Remove what was built here; the cache of programs stays
 	$(CARGO) clean

@@ -22,5 +22,10 @@ fn main() -> Result<()> {
         std::fs::write(&path, slipway::reference::filled(&page, info)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let path = root.join(slipway::reference::METRICS);
+    let page = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    std::fs::write(&path, slipway::reference::with_series(&page))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod imports;
 mod kinds;
+mod monitoring;
 mod samples;
 mod scenarios;
 

@@ -174,7 +174,7 @@ pub struct Config {
         global = true
     )]
     pub log: String,
-    /// Where traces go; none are made without it. The other OTEL_* variables are honoured too.
+    /// Where traces go, such as http://collector:4318; none are made without it. Other OTEL_* variables are honoured too.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,
 }

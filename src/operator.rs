@@ -24,6 +24,7 @@ use crate::model::object::ObjectKind;
 use crate::receiver::alert::Receiver;
 use crate::receiver::stage;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Changes;
 use crate::web::{self, Health};
 
 /// Longest wait for the first lists.
@@ -78,11 +79,15 @@ pub enum OperatorError {
 /// How long an eviction may take.
 const EVICTION: Duration = Duration::from_secs(15);
 
-/// Runs the operator until `stop`.
+/// Runs the operator until `stop`. The ways of changes are traced to where `changes` sends them.
 ///
 /// # Errors
 /// See [`OperatorError`]; the text says what to do.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), OperatorError> {
+pub async fn run(
+    config: Config,
+    changes: Changes,
+    stop: CancellationToken,
+) -> Result<(), OperatorError> {
     let kube_config = kube::Config::infer().await;
     let kube_config = kube_config.map_err(|error| OperatorError::NoConfig(Box::new(error)))?;
     let bad = |error| OperatorError::BadConfig(Box::new(error));
@@ -96,6 +101,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
     let rights = config.rights();
     preflight::check(&client, &config.namespaces(), rights).await?;
     let egress = Egress::parse(&config.metric_hosts).map_err(OperatorError::MetricHosts)?;
+    let queues = Arc::new(queues());
 
     let process = Process {
         cluster: Cluster::new(
@@ -113,9 +119,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_freeze(config.frozen())
         .with_clusters(config.clusters)
         .with_tenants(config.tenancy)
+        .with_changes(changes)
         .with_evictor(evictor),
-        health: Health::new(clock, metrics),
-        queues: Arc::new(queues()),
+        health: Health::new(clock, metrics, Arc::clone(&queues)),
+        queues,
         tasks: TaskTracker::new(),
         leads: Arc::default(),
         stop: stop.child_token(),

@@ -1,8 +1,9 @@
 //! The field tables of `docs/reference`, made from the definitions, so that the pages say what the API server
 //! says. No I/O.
 //!
-//! A page has a line `<!-- fields: spec -->` (or `status`) and a line `<!-- end -->`; what is between them is
-//! written by `cargo run --example generate`, and a test fails when it is not as the types say.
+//! A page has a line `<!-- fields: spec -->` (or `status`), or of metrics `<!-- series: operator -->` (or `deliveries`), and a
+//! line `<!-- end -->`; what is between them is written by `cargo run --example generate`, and a test fails when it is not as
+//! the types say.
 
 use std::fmt::Write;
 
@@ -10,9 +11,13 @@ use serde_json::Value;
 
 use crate::crd;
 use crate::kinds::{KINDS, KindInfo};
+use crate::telemetry::series;
 
 /// Where the pages are, from the root of the repository.
 pub const FOLDER: &str = "docs/reference";
+
+/// The page of the metrics.
+pub const METRICS: &str = "docs/reference/metrics.md";
 
 const END: &str = "<!-- end -->";
 
@@ -33,6 +38,23 @@ pub fn filled(page: &str, info: &KindInfo) -> Result<String, crd::Error> {
     };
     let crd = serde_json::to_value(crd::polish(info)?).map_err(json)?;
     let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema");
+    Ok(with_tables(page, &|line| {
+        let part = part_of(line)?;
+        let root = schema.and_then(|schema| schema.pointer(&format!("/properties/{part}")));
+        Some(table(part, root.unwrap_or(&Value::Null)))
+    }))
+}
+
+/// The page of the metrics, with its tables as the list of series says.
+pub fn with_series(page: &str) -> String {
+    with_tables(page, &|line| {
+        let name = line.strip_prefix("<!-- series: ")?.strip_suffix(" -->")?;
+        Some(series::table(series::list(name)?))
+    })
+}
+
+/// The page with a table after each line for which there is one.
+fn with_tables(page: &str, table: &dyn Fn(&str) -> Option<String>) -> String {
     let mut filled = String::new();
     let mut is_inside = false;
     for line in page.lines() {
@@ -43,13 +65,12 @@ pub fn filled(page: &str, info: &KindInfo) -> Result<String, crd::Error> {
             filled.push_str(line);
             filled.push('\n');
         }
-        if let Some(part) = part_of(line) {
+        if let Some(table) = table(line) {
             is_inside = true;
-            let root = schema.and_then(|schema| schema.pointer(&format!("/properties/{part}")));
-            filled.push_str(&table(part, root.unwrap_or(&Value::Null)));
+            filled.push_str(&table);
         }
     }
-    Ok(filled)
+    filled
 }
 
 /// The part of an object whose table follows this line.
@@ -229,6 +250,16 @@ mod tests {
                 "{path} is stale: run make generate"
             );
         }
+    }
+
+    #[test]
+    fn the_tables_of_metrics_are_as_the_list_says() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(METRICS);
+        let page = std::fs::read_to_string(page).unwrap();
+        for list in ["operator", "deliveries"] {
+            assert!(page.contains(&format!("<!-- series: {list} -->")), "{list}");
+        }
+        assert!(with_series(&page) == page, "stale: run make generate");
     }
 
     #[test]

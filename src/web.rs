@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::cluster::watch::Queues;
 use crate::telemetry::metrics::Metrics;
 
 /// A process whose runtime has not beaten for this long is stuck, in seconds.
@@ -24,17 +25,19 @@ pub struct Health {
     beat: Arc<AtomicI64>,
     clock: Clock,
     metrics: Metrics,
+    queues: Arc<Queues>,
 }
 
 impl Health {
     /// Alive, not ready.
-    pub fn new(clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(clock: Clock, metrics: Metrics, queues: Arc<Queues>) -> Self {
         let beat = Arc::new(AtomicI64::new(clock.now().as_second()));
         Self {
             ready: Arc::new(AtomicBool::new(false)),
             beat,
             clock,
             metrics,
+            queues,
         }
     }
 
@@ -93,6 +96,10 @@ async fn readyz(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
+    for (kind, queue) in health.queues.iter() {
+        let (ready, oldest) = queue.waiting();
+        health.metrics.queue(*kind, ready, oldest);
+    }
     match health.metrics.text() {
         Ok(text) => {
             let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

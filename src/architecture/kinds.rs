@@ -177,7 +177,26 @@ fn every_reason_and_condition_is_explained() {
 }
 
 #[test]
-fn every_flag_and_metric_is_in_the_operations_page() {
+fn every_reason_that_is_told_is_explained() {
+    let pages = KINDS.iter().map(|info| info.kind.to_lowercase());
+    let pages: String = pages
+        .map(|kind| read(&format!("docs/reference/{kind}.md")))
+        .collect();
+    let mut told = BTreeSet::new();
+    for source in sources() {
+        for start in ["Why::normal(", "Why::warning("] {
+            let given = source.code.split(start).skip(1);
+            let words = given.filter_map(|given| given.trim_start().strip_prefix('"'));
+            told.extend(words.filter_map(|word| Some(word.split_once('"')?.0.to_owned())));
+        }
+    }
+    assert!(told.len() > 30, "{told:?}");
+    told.retain(|word| !pages.contains(&format!("`{word}`")));
+    assert!(told.is_empty(), "not in docs/reference: {told:?}");
+}
+
+#[test]
+fn every_flag_is_in_the_operations_page() {
     use clap::CommandFactory;
 
     let page = read("docs/operations.md");
@@ -194,21 +213,6 @@ fn every_flag_and_metric_is_in_the_operations_page() {
                 .filter(|word| !page.contains(word)),
         );
     }
-    let sources = sources();
-    let metrics = sources
-        .iter()
-        .find(|source| source.path == "telemetry/metrics.rs")
-        .unwrap();
-    // Names of series are the words with an underscore, and `leader`.
-    let names = metrics.code.split('"').skip(1).step_by(2);
-    let is_name = |text: &&str| {
-        *text == "leader"
-            || (text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
-    };
-    let names = names
-        .filter(is_name)
-        .map(|name| format!("`slipway_{name}`"));
-    missing.extend(names.filter(|word| !page.contains(word)));
     assert!(
         missing.is_empty(),
         "not in docs/operations.md: {missing:#?}"

@@ -33,8 +33,8 @@ fn run(config: Config) -> ExitCode {
     {
         return fail("a TLS provider is installed already");
     }
-    let traces = config.otlp_endpoint.is_some();
-    let guard = match trace::install(config.log_format, &config.log, traces) {
+    let endpoint = config.otlp_endpoint.as_deref();
+    let guard = match trace::install(config.log_format, &config.log, endpoint) {
         Ok(guard) => guard,
         Err(error) => return fail(&format!("cannot set up logs: {error}")),
     };
@@ -45,7 +45,7 @@ fn run(config: Config) -> ExitCode {
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone()));
-        operator::run(config, stop).await
+        operator::run(config, guard.changes(), stop).await
     });
     match result {
         Ok(()) => {

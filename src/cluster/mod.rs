@@ -32,6 +32,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Builder, Isolation};
 use crate::pipeline::trigger::event::Event;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Changes;
 use asked::Asked;
 use caches::Caches;
 use deliveries::Deliveries;
@@ -51,6 +52,7 @@ pub struct Cluster {
     http: fetch::Http,
     events: event::Events,
     metrics: Metrics,
+    changes: Changes,
     clock: Clock,
     images: Arc<StageImages>,
     namespace: Arc<str>,
@@ -125,6 +127,7 @@ impl Cluster {
             http,
             events,
             metrics,
+            changes: Changes::default(),
             clock,
             images: Arc::default(),
             namespace: Arc::from(""),
@@ -244,6 +247,17 @@ impl Cluster {
     #[must_use]
     pub fn with_freeze(self, frozen: Option<Frozen>) -> Self {
         Self { frozen, ..self }
+    }
+
+    /// The same handle, of an operator that traces the ways of changes.
+    #[must_use]
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes, ..self }
+    }
+
+    /// Where the ways of changes are traced to.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The same handle, with a client for evictions: one that does not try again by itself what is refused with 429.

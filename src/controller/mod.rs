@@ -140,6 +140,12 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// Counts what a status says for the first time: called once it was written, with what was on record before.
+    fn count(_cluster: &Cluster, _key: &Key, _before: &Value, _after: &Value) {}
+
+    /// The same of an action that was done.
+    fn count_action(_cluster: &Cluster, _seen: &Self::Observed, _action: &Action) {}
+
     /// The object's gauges, from its status; `None` when the object is gone.
     fn gauge(_cluster: &Cluster, _key: &Key, _status: Option<&Value>) {}
 }
@@ -317,6 +323,7 @@ impl<K: Kind> Worker<K> {
         for _ in 0..PASSES {
             let Some(object) = K::cache(&self.cluster).get(key) else {
                 K::gauge(&self.cluster, key, None);
+                self.cluster.metrics().action_failed(K::KIND, key, false);
                 self.fresh
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

@@ -141,6 +141,8 @@ impl<K: Kind> Worker<K> {
             is_waiting,
             result,
         } = self.apply(&record.key, seen, &plan.actions).await;
+        let metrics = self.cluster.metrics();
+        metrics.action_failed(K::KIND, &record.key, outcome.failure.is_some());
         let now = self.cluster.clock().now();
         let mut has_answers = false;
         let mut written = Ok(true);
@@ -196,7 +198,8 @@ impl<K: Kind> Worker<K> {
         }
         let news = K::news(seen, &record.status, status);
         record.target = self.cluster.write_status(&record.target, status).await?;
-        record.status = status.clone();
+        let before = std::mem::replace(&mut record.status, status.clone());
+        K::count(&self.cluster, &record.key, &before, status);
         self.pace.settled(&record.key);
         if let Some(why) = news {
             info!(about = %record.key, reason = why.reason, "{}", why.message);
@@ -303,6 +306,7 @@ impl<K: Kind> Worker<K> {
                     result: Err(error.into()),
                 };
             }
+            K::count_action(&self.cluster, seen, action);
             self.tell(seen, action).await;
         }
         let is_waiting = questions

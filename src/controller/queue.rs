@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -19,7 +20,8 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Key>,
+    /// In the order in which they came, with since when.
+    ready: VecDeque<(Key, Instant)>,
     queued: HashSet<Key>,
     working: HashSet<Key>,
     later: BTreeSet<(Instant, Key)>,
@@ -33,7 +35,7 @@ impl State {
         }
         // A key that is being worked on is queued again when it is done.
         if !self.working.contains(&key) {
-            self.ready.push_back(key);
+            self.ready.push_back((key, Instant::now()));
         }
     }
 
@@ -63,7 +65,7 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Key> {
-        let key = self.ready.pop_front()?;
+        let (key, _) = self.ready.pop_front()?;
         self.queued.remove(&key);
         self.working.insert(key.clone());
         // It is looked at now; whatever wants to look later says so again.
@@ -75,7 +77,7 @@ impl State {
 
     fn done(&mut self, key: &Key) {
         if self.working.remove(key) && self.queued.contains(key) {
-            self.ready.push_back(key.clone());
+            self.ready.push_back((key.clone(), Instant::now()));
         }
     }
 }
@@ -142,6 +144,13 @@ impl Queue {
         self.state().ready.len()
     }
 
+    /// Keys that are ready to be worked on, and how long the first of them has been so.
+    pub fn waiting(&self) -> (usize, Duration) {
+        let state = self.state();
+        let oldest = state.ready.front().map(|(_, since)| since.elapsed());
+        (state.ready.len(), oldest.unwrap_or_default())
+    }
+
     /// Whether nothing is ready.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -157,7 +166,6 @@ impl Queue {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::time::Duration;
 
     use super::*;
 
@@ -183,6 +191,20 @@ mod tests {
         assert_eq!(state.take(), None);
         state.done(&key("a"));
         assert_eq!(state.take(), Some(key("a")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_known_with_since_when() {
+        let queue = Queue::default();
+        assert_eq!(queue.waiting(), (0, Duration::ZERO));
+        queue.add(key("a"));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        queue.add(key("b"));
+        assert_eq!(queue.waiting(), (2, Duration::from_secs(3)));
+        assert_eq!(queue.next().await, key("a"));
+        assert_eq!(queue.waiting(), (1, Duration::ZERO));
+        queue.add(key("a"));
+        assert_eq!(queue.waiting().0, 1, "what is worked on waits for nobody");
     }
 
     #[test]

@@ -275,6 +275,20 @@ impl NotificationEvent {
             Self::IncidentOpened | Self::IncidentResolved => notification::Severity::Critical,
         }
     }
+
+    /// What CloudEvents call it. An interface: none is renamed.
+    pub const fn cloud_type(self) -> &'static str {
+        match self {
+            Self::PromotionSucceeded => "dev.slipway.promotion.succeeded",
+            Self::PromotionFailed => "dev.slipway.promotion.failed",
+            Self::RolledBack => "dev.slipway.environment.rolledback",
+            Self::ApprovalNeeded => "dev.slipway.promotion.approvalneeded",
+            Self::IncidentOpened => "dev.slipway.incident.opened",
+            Self::IncidentResolved => "dev.slipway.incident.resolved",
+            Self::GateOverridden => "dev.slipway.promotion.gateoverridden",
+            Self::FreezeBlocked => "dev.slipway.promotion.freezeblocked",
+        }
+    }
 }
 
 impl Default for RollbackRule {

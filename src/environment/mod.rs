@@ -46,6 +46,8 @@ use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
 use crate::promotion::audit;
+use crate::telemetry::change;
+use crate::telemetry::metrics::Promoted;
 
 /// The controller of Environments.
 pub struct EnvironmentKind;
@@ -147,10 +149,36 @@ impl Kind for EnvironmentKind {
         audit::told(&known.status, status)
     }
 
+    fn count_action(cluster: &Cluster, seen: &Self::Observed, action: &Action) {
+        let Action::Status { target, status } = action else {
+            return;
+        };
+        if let Some(known) = seen.promotion(&target.key.name) {
+            let promoted = Promoted {
+                kind: known.spec.kind,
+                created_at: known.created_at,
+                before: &known.status,
+                after: status,
+            };
+            cluster.metrics().promotion_written(&seen.key, &promoted);
+            if cluster.changes().are_wanted() {
+                let promotion = change::Promotion {
+                    key: &known.target.key,
+                    spec: &known.spec,
+                    created_at: known.created_at,
+                    before: &known.status,
+                };
+                let parts = change::of_promotion(promotion, status);
+                cluster.changes().send(parts);
+            }
+        }
+    }
+
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
         if status.is_none() {
             cluster.remotes.keep_only(key, &BTreeSet::new());
         }
+        cluster.metrics().environment(key, status);
         let slos = status.and_then(|status| status.get("slos")).cloned();
         let slos: Option<Vec<_>> = slos.and_then(|slos| serde_json::from_value(slos).ok());
         cluster.metrics().slos(key, &slos.unwrap_or_default());

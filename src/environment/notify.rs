@@ -135,6 +135,7 @@ pub fn message(event: NotificationEvent, about: &About, key: &str) -> Message {
     let environment = about.environment;
     Message {
         event: event.as_str(),
+        cloud_type: event.cloud_type(),
         severity: event.severity(),
         stage,
         subject: (

@@ -53,8 +53,8 @@ const MAX_TEMPLATE: u32 = 2048;
     bound(serialize = "E: Serialize", deserialize = "E: Deserialize<'de>")
 )]
 #[schemars(transform = schema::Rules(&[
-    ("[has(self.webhook), has(self.slack), has(self.teams), has(self.email), has(self.pagerDuty), has(self.alertmanager)].filter(is, is).size() == 1",
-     "a notification needs a receiver: set exactly one of webhook, slack, teams, email, pagerDuty, alertmanager"),
+    ("[has(self.webhook), has(self.slack), has(self.teams), has(self.email), has(self.pagerDuty), has(self.alertmanager), has(self.cloudEvents)].filter(is, is).size() == 1",
+     "a notification needs a receiver: set exactly one of webhook, slack, teams, email, pagerDuty, alertmanager, cloudEvents"),
     ("has(self.on) || has(self.minSeverity)",
      "a receiver that hears of nothing: set on to the events it is told about, or minSeverity to hear of all that matter so much"),
     ("!(has(self.pagerDuty) || has(self.alertmanager)) || has(self.on) && self.on.all(event, event in ['IncidentOpened', 'IncidentResolved', 'RunFailed', 'RunRecovered'])",
@@ -86,6 +86,9 @@ pub struct Notification<E> {
     /// An Alertmanager, which gets an alert that ends when it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alertmanager: Option<AlertReceiver>,
+    /// A program that takes events of CloudEvents 1.0 over HTTP, such as a broker or an event bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_events: Option<CloudEventSink>,
     /// The events that it is told about. Default: all that matter as much as `minSeverity` says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1), transform = schema::words::<16>)]
@@ -214,6 +217,45 @@ pub struct AlertReceiver {
     /// How it is reached.
     #[serde(flatten)]
     pub connection: Connection,
+}
+
+closed_set! {
+    /// How an event of CloudEvents is written into a request.
+    #[derive(Default)]
+    pub enum CloudEventMode {
+        /// Its attributes are header fields, and the body is the data.
+        #[default]
+        Binary,
+        /// All of it is in the body.
+        Structured,
+    }
+}
+
+/// Someone who takes events of CloudEvents.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[(
+    "has(self.url) != has(self.secretRef)",
+    "a receiver of CloudEvents has exactly one of url, secretRef",
+)]))]
+pub struct CloudEventSink {
+    /// URL that takes the events, without user or password. Example: `http://broker-ingress.knative-eventing/shop/default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::http_url)]
+    pub url: Option<String>,
+    /// Where the URL stands, if it is secret: a key of a Secret that carries the label `slipway.dev/use`.
+    /// Example: `{name: events, key: url}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKey>,
+    /// How an event is written: `Binary`, its attributes as header fields `ce-…` beside the data; `Structured`, all of it in one
+    /// JSON. Default `Binary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<CloudEventMode>,
+    /// A URL that stands in front of the path of the object in the attribute `source`, to tell clusters apart. Default: none.
+    /// Example: `https://cluster-a.example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::http_url)]
+    pub source: Option<String>,
 }
 
 impl<E: Copy + PartialEq> Notification<E> {

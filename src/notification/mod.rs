@@ -6,6 +6,7 @@
 
 pub mod alertmanager;
 pub mod api;
+pub mod cloud_events;
 pub mod email;
 pub mod pager_duty;
 pub mod slack;
@@ -49,6 +50,8 @@ pub enum Stage {
 pub struct Message {
     /// The event.
     pub event: &'static str,
+    /// What CloudEvents call it.
+    pub cloud_type: &'static str,
     /// How much it matters.
     pub severity: Severity,
     /// Whether something begins with it, or ends.
@@ -180,6 +183,9 @@ pub fn request<E>(
     if let Some(alertmanager) = &receiver.alertmanager {
         return Ok(alertmanager::request(alertmanager, message, namespace));
     }
+    if let Some(sink) = &receiver.cloud_events {
+        return cloud_events::request(sink, message, template, access);
+    }
     Err("it names no type of receiver that is known here".to_owned())
 }
 
@@ -202,6 +208,7 @@ pub fn type_of<E>(receiver: &Notification<E>) -> &'static str {
         ("email", receiver.email.is_some()),
         ("pagerDuty", receiver.pager_duty.is_some()),
         ("alertmanager", receiver.alertmanager.is_some()),
+        ("cloudEvents", receiver.cloud_events.is_some()),
     ];
     let found = all.iter().find(|(_, is_set)| *is_set);
     found.map_or("unknown", |(name, _)| name)

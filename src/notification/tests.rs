@@ -8,7 +8,7 @@ use crate::crd::validation;
 use crate::environment::api::NotificationEvent;
 
 /// What receivers take: see `tests/data/notification`.
-const RULES: [(&str, &str); 4] = [
+const RULES: [(&str, &str); 5] = [
     (
         "slack",
         include_str!("../../tests/data/notification/slack.json"),
@@ -25,6 +25,10 @@ const RULES: [(&str, &str); 4] = [
         "alertmanager",
         include_str!("../../tests/data/notification/alertmanager.json"),
     ),
+    (
+        "cloudEvents",
+        include_str!("../../tests/data/notification/cloud_events.json"),
+    ),
 ];
 
 fn receiver(type_: &str) -> Notification<NotificationEvent> {
@@ -40,19 +44,24 @@ fn receiver(type_: &str) -> Notification<NotificationEvent> {
             "address": "http://alertmanager.monitoring:9093/",
             "auth": {"bearer": {"name": "alertmanager", "key": "token"}},
         }),
+        "cloudEvents" => json!({
+            "url": "https://broker.example/shop", "mode": "Structured",
+            "source": "https://cluster-a.example/",
+        }),
         _ => key,
     };
     let on = ["IncidentOpened", "IncidentResolved"];
     serde_json::from_value(json!({"name": "team", type_: of, "on": on})).unwrap()
 }
 
-const TYPES: [&str; 6] = [
+const TYPES: [&str; 7] = [
     "webhook",
     "slack",
     "teams",
     "email",
     "pagerDuty",
     "alertmanager",
+    "cloudEvents",
 ];
 
 fn at(text: &str) -> Timestamp {
@@ -70,6 +79,7 @@ fn promoted() -> Message {
     ];
     Message {
         event: "PromotionSucceeded",
+        cloud_type: "dev.slipway.promotion.succeeded",
         severity: Severity::Info,
         stage: Stage::News,
         subject: ("Environment", "shop".into(), "production".into()),
@@ -92,6 +102,11 @@ fn incident(stage: Stage) -> Message {
         "IncidentResolved"
     } else {
         "IncidentOpened"
+    };
+    message.cloud_type = if stage == Stage::Ends {
+        "dev.slipway.incident.resolved"
+    } else {
+        "dev.slipway.incident.opened"
     };
     message.severity = Severity::Critical;
     message.stage = stage;
@@ -199,6 +214,92 @@ fn beginning_and_end_are_one_thing() {
     assert_eq!(begins[0]["startsAt"], ends[0]["startsAt"]);
     let end = |body: &Value| at(body[0]["endsAt"].as_str().unwrap());
     assert!(end(&begins) > end(&ends));
+}
+
+/// The event that a sink gets in either mode: attributes and data.
+fn cloud_event(sink: &Value, message: &Message) -> (BTreeMap<String, String>, Value) {
+    let receiver = json!({"name": "bus", "cloudEvents": sink, "minSeverity": "Info"});
+    let receiver: Notification<NotificationEvent> = serde_json::from_value(receiver).unwrap();
+    let request = request(&receiver, message, "shop").unwrap();
+    let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+    let type_ = request.headers["content-type"].as_str();
+    if sink["mode"] != "Structured" {
+        assert_eq!(type_, "application/json");
+        let fields = request.headers.iter();
+        let fields = fields.filter_map(|(name, value)| {
+            let name = name.strip_prefix("ce-")?.to_owned();
+            let is_plain = value.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+            assert!(is_plain && !value.contains('"'), "{name}: {value}");
+            let value = percent_encoding::percent_decode_str(value);
+            Some((name, value.decode_utf8().unwrap().into_owned()))
+        });
+        return (fields.collect(), body);
+    }
+    assert!(type_.starts_with("application/cloudevents+json"), "{type_}");
+    let mut event = body.as_object().unwrap().clone();
+    let data = event.remove("data").unwrap();
+    assert_eq!(event.remove("datacontenttype").unwrap(), "application/json");
+    let text = |value: Value| value.as_str().unwrap().to_owned();
+    let attributes = event.into_iter().map(|(name, value)| (name, text(value)));
+    (attributes.collect(), data)
+}
+
+#[test]
+fn both_modes_of_cloud_events_say_the_same() {
+    let mut message = incident(Stage::Begins);
+    message.key = "shop/production/bus/IncidentOpened/100 % \"häßlich\"\n".into();
+    let url = "https://broker.example/shop";
+    let binary = cloud_event(&json!({"url": url}), &message);
+    let structured = cloud_event(&json!({"url": url, "mode": "Structured"}), &message);
+    assert_eq!(binary, structured);
+    let (attributes, data) = binary;
+    assert_eq!(data, message.body);
+    let expected = [
+        ("id", message.key.as_str()),
+        ("severity", "critical"),
+        (
+            "source",
+            "/apis/slipway.dev/v1alpha1/namespaces/shop/environments/production",
+        ),
+        ("specversion", "1.0"),
+        ("subject", "production-shop-3f9c2e1-1"),
+        ("time", "2027-01-01T10:00:00Z"),
+        ("type", "dev.slipway.incident.opened"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(attributes, BTreeMap::from(expected));
+    message.subject.0 = "Pipeline";
+    let sink =
+        json!({"secretRef": {"name": "events", "key": "url"}, "source": "https://a.example/"});
+    let (attributes, _) = cloud_event(&sink, &message);
+    let source = "https://a.example/apis/slipway.dev/v1alpha1/namespaces/shop/pipelines/production";
+    assert_eq!(attributes["source"], source);
+}
+
+/// What is sent to a broker goes where metrics may come from, with a secret URL or an open one.
+#[test]
+fn cloud_events_go_only_where_the_operator_may_go() {
+    let request = rendered("cloudEvents", &promoted(), None);
+    let access = request.access.unwrap();
+    assert_eq!(access.purpose, Purpose::Notification);
+    assert!(access.needed().is_empty());
+}
+
+#[test]
+fn types_of_cloud_events_are_words_below_ours_and_of_one_event_each() {
+    use crate::pipeline::api::RunEvent;
+    let environments = NotificationEvent::ALL
+        .iter()
+        .map(|event| event.cloud_type());
+    let all = environments.chain(RunEvent::ALL.iter().map(|event| event.cloud_type()));
+    let mut known = std::collections::BTreeSet::new();
+    for type_ in all {
+        let words: Vec<&str> = type_.split('.').collect();
+        assert_eq!((words.len(), &words[..2]), (4, &["dev", "slipway"][..]));
+        let is_word = |word: &str| word.chars().all(|c| c.is_ascii_lowercase());
+        assert!(words.iter().all(|word| is_word(word)), "{type_}");
+        assert!(known.insert(type_), "{type_}");
+    }
 }
 
 /// Clocks differ, and what is over has to be over for the Alertmanager too.

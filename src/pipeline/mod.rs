@@ -30,6 +30,7 @@ use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
 use crate::model::action::Outcome;
+use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 
@@ -70,5 +71,11 @@ impl Kind for PipelineKind {
         now: Timestamp,
     ) -> Value {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
+        if status.is_none() {
+            cluster.metrics().forget_pipeline(key);
+        }
     }
 }

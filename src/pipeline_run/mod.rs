@@ -31,14 +31,17 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::cluster::cache::Cache;
 use crate::controller::{Kind, ReconcileError};
 use crate::model::action::Outcome;
+use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
+use crate::telemetry::change;
 
 /// The controller of PipelineRuns.
 pub struct PipelineRunKind;
@@ -84,5 +87,22 @@ impl Kind for PipelineRunKind {
         now: Timestamp,
     ) -> Value {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
+    }
+
+    fn count(cluster: &Cluster, key: &Key, before: &Value, after: &Value) {
+        if let Some(run) = cluster.caches.pipeline_runs.get(key) {
+            let pipeline = Key::new(&key.namespace, &run.spec.pipeline_ref.name);
+            cluster.metrics().run_written(&pipeline, before, after);
+            if let Some(created) = run.creation_timestamp()
+                && cluster.changes().are_wanted()
+            {
+                let run = change::Run {
+                    key,
+                    spec: &run.spec,
+                    created_at: created.0,
+                };
+                cluster.changes().send(change::of_run(run, before, after));
+            }
+        }
     }
 }

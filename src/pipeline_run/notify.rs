@@ -142,6 +142,7 @@ pub fn message(event: RunEvent, about: &About) -> Message {
     });
     Message {
         event: event.as_str(),
+        cloud_type: event.cloud_type(),
         severity: event.severity(),
         stage,
         subject: ("Pipeline", namespace.clone(), about.pipeline.to_owned()),

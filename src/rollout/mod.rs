@@ -84,6 +84,10 @@ impl Kind for RolloutKind {
         both.is_some_and(|(on_record, status)| status::has_same_essence(seen, &on_record, &status))
     }
 
+    fn count(cluster: &Cluster, key: &Key, before: &Value, after: &Value) {
+        cluster.metrics().rollout_written(key, before, after);
+    }
+
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
         let Some(status) = status else {
             return cluster.metrics().forget_rollout(key);

@@ -1,23 +1,41 @@
-//! Every Prometheus series, registered once. Labels come from closed sets or are object names. No I/O.
+//! Every Prometheus series, registered once, as [`series`] lists them. Labels come from closed sets or are object names. No I/O.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod delivery;
+mod dora;
+mod slo;
+
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Registry, TextEncoder,
 };
+use serde_json::Value;
 
-use crate::dora::Window;
-use crate::dora::api::{DoraShare, DoraSpan, DoraStatus, DoraWindow};
-use crate::environment::api::{SloState, SloStatus};
+use crate::dora::api::DoraStatus;
+use crate::environment::api::SloStatus;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
+use crate::telemetry::series::{self, Series};
+use delivery::DeliverySeries;
+use dora::DoraSeries;
+use slo::SloSeries;
+
+pub use delivery::Promoted;
 
 /// Buckets for reconciles and API requests: 1 ms to 10 s.
 const SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Buckets for plans: 0.1 ms to 50 ms.
+const PLANS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05];
+/// Buckets for what people wait for: ten seconds to a week.
+const SPANS: &[f64] = &[
+    10.0, 30.0, 60.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0, 259_200.0,
+    604_800.0,
 ];
 
 /// All series. Cloning clones handles.
@@ -29,114 +47,59 @@ pub struct Metrics {
     reconcile_errors: IntCounterVec,
     reconcile_panics: IntCounterVec,
     actions: IntCounterVec,
+    action_failed: IntGaugeVec,
+    queue_ready: IntGaugeVec,
+    queue_oldest: GaugeVec,
     kube_seconds: HistogramVec,
     watch_errors: IntCounterVec,
     watch_events: IntCounterVec,
     leader: IntGauge,
     plan_seconds: Histogram,
-    rollout_weight: IntGaugeVec,
-    rollout_phase: GaugeVec,
     webhooks: IntCounterVec,
-    incidents: IncidentSeries,
+    open_incidents: IntGaugeVec,
+    alert_deliveries: IntCounterVec,
+    deliveries: DeliverySeries,
     slos: SloSeries,
     dora: DoraSeries,
-}
-
-/// The series of figures of deliveries, in the order of [`DoraSeries::values`].
-#[derive(Clone, Debug)]
-struct DoraSeries([GaugeVec; 6]);
-
-/// The series of incidents.
-#[derive(Clone, Debug)]
-struct IncidentSeries {
-    open: IntGaugeVec,
-    deliveries: IntCounterVec,
-}
-
-/// The series of SLOs.
-#[derive(Clone, Debug)]
-struct SloSeries {
-    burn_rate: GaugeVec,
-    budget: GaugeVec,
-    state: GaugeVec,
-    /// Those that each Environment has.
-    known: Arc<Mutex<HashMap<Key, Vec<Shown>>>>,
-}
-
-/// What series an SLO has.
-#[derive(Clone, Debug)]
-struct Shown {
-    name: String,
-    windows: Vec<String>,
-    state: SloState,
 }
 
 impl Metrics {
     /// Registers every series in a registry of its own.
     ///
     /// # Errors
-    /// If two series share a name, which only a mistake in this file can cause.
+    /// If two series share a name, which only a mistake in the list can cause.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some("slipway".to_owned()), None)?;
-        let counter = |name, help, labels| counters(&registry, name, help, labels);
-        let seconds = |name, help, labels| histograms(&registry, name, help, labels);
-        let object = &["namespace", "name"];
-        let metrics = Self {
-            reconciles: counter(
-                "reconcile_total",
-                "Reconciles by outcome.",
-                &["kind", "outcome"],
-            )?,
-            reconcile_seconds: seconds(
-                "reconcile_duration_seconds",
-                "Time of a reconcile.",
-                &["kind"],
-            )?,
-            reconcile_errors: counter(
-                "reconcile_errors_total",
-                "Errors by name.",
-                &["kind", "reason"],
-            )?,
-            reconcile_panics: counter("reconcile_panics_total", "Panics, caught.", &["kind"])?,
-            actions: counter("actions_total", "Actions by verb.", &["kind", "verb"])?,
-            kube_seconds: seconds(
-                "kube_request_duration_seconds",
-                "Requests to the API server; code 0: no answer.",
-                &["op", "code"],
-            )?,
-            watch_errors: counter("watch_errors_total", "Watches interrupted.", &["kind"])?,
-            watch_events: counter("watch_events_total", "Watch events received.", &["kind"])?,
-            leader: IntGauge::new("leader", "1 while this process leads.")?,
-            plan_seconds: Histogram::with_opts(
-                HistogramOpts::new("plan_duration_seconds", "Time spent deciding.")
-                    .buckets(vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05]),
-            )?,
-            rollout_weight: IntGaugeVec::new(
-                Opts::new(
-                    "rollout_traffic_weight",
-                    "Percent of the traffic of the canary.",
-                ),
-                object,
-            )?,
-            rollout_phase: GaugeVec::new(
-                Opts::new("rollout_phase", "1 for the phase that the Rollout is in."),
-                &["namespace", "name", "phase"],
-            )?,
-            webhooks: counter(
-                "webhook_deliveries_total",
-                "What git providers sent, by what became of it.",
-                &["provider", "outcome"],
-            )?,
-            incidents: IncidentSeries::new(&registry)?,
+        let registry = Registry::new_custom(Some(series::PREFIX.to_owned()), None)?;
+        let build = int_gauges(&registry, &series::BUILD)?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let leader = IntGauge::with_opts(series::LEADER.opts())?;
+        registry.register(Box::new(leader.clone()))?;
+        let plans = HistogramOpts::from(series::PLAN_SECONDS.opts()).buckets(PLANS.to_vec());
+        let plan_seconds = Histogram::with_opts(plans)?;
+        registry.register(Box::new(plan_seconds.clone()))?;
+        let counter = |series: &Series| counters(&registry, series);
+        Ok(Self {
+            reconciles: counter(&series::RECONCILES)?,
+            reconcile_seconds: seconds(&registry, &series::RECONCILE_SECONDS)?,
+            reconcile_errors: counter(&series::RECONCILE_ERRORS)?,
+            reconcile_panics: counter(&series::RECONCILE_PANICS)?,
+            actions: counter(&series::ACTIONS)?,
+            action_failed: int_gauges(&registry, &series::ACTION_FAILED)?,
+            queue_ready: int_gauges(&registry, &series::QUEUE_READY)?,
+            queue_oldest: gauges(&registry, &series::QUEUE_OLDEST)?,
+            kube_seconds: seconds(&registry, &series::KUBE_SECONDS)?,
+            watch_errors: counter(&series::WATCH_ERRORS)?,
+            watch_events: counter(&series::WATCH_EVENTS)?,
+            leader,
+            plan_seconds,
+            webhooks: counter(&series::WEBHOOKS)?,
+            open_incidents: int_gauges(&registry, &series::OPEN_INCIDENTS)?,
+            alert_deliveries: counter(&series::ALERT_DELIVERIES)?,
+            deliveries: DeliverySeries::new(&registry)?,
             slos: SloSeries::new(&registry)?,
             dora: DoraSeries::new(&registry)?,
             registry: registry.clone(),
-        };
-        registry.register(Box::new(metrics.leader.clone()))?;
-        registry.register(Box::new(metrics.plan_seconds.clone()))?;
-        registry.register(Box::new(metrics.rollout_weight.clone()))?;
-        registry.register(Box::new(metrics.rollout_phase.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// A reconcile is over.
@@ -195,27 +158,66 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
+    /// Whether what an object needs cannot be done.
+    pub fn action_failed(&self, kind: ObjectKind, key: &Key, has_failed: bool) {
+        let labels = [kind.kind(), key.namespace.as_str(), key.name.as_str()];
+        if has_failed {
+            self.action_failed.with_label_values(&labels).set(1);
+        } else {
+            let _ = self.action_failed.remove_label_values(&labels);
+        }
+    }
+
+    /// How many objects wait for a worker, and how long the first of them has waited. Where nobody works, nothing waits.
+    pub fn queue(&self, kind: ObjectKind, ready: usize, oldest: Duration) {
+        let leads = self.leader.get() == 1;
+        let ready = i64::try_from(ready).unwrap_or(i64::MAX);
+        let labels = [kind.kind()];
+        let (ready, oldest) = if leads {
+            (ready, oldest.as_secs_f64())
+        } else {
+            (0, 0.0)
+        };
+        self.queue_ready.with_label_values(&labels).set(ready);
+        self.queue_oldest.with_label_values(&labels).set(oldest);
+    }
+
+    /// A run of this Pipeline has another status.
+    pub fn run_written(&self, pipeline: &Key, before: &Value, after: &Value) {
+        self.deliveries.run(pipeline, before, after);
+    }
+
+    /// A Pipeline is gone, and its series with it.
+    pub fn forget_pipeline(&self, key: &Key) {
+        self.deliveries.forget_pipeline(key);
+    }
+
+    /// A Promotion into this Environment has another status.
+    pub fn promotion_written(&self, environment: &Key, promoted: &Promoted<'_>) {
+        self.deliveries.promotion(environment, promoted);
+    }
+
+    /// Where an Environment is; nothing, where it is gone.
+    pub fn environment(&self, key: &Key, status: Option<&Value>) {
+        match status {
+            Some(status) => self.deliveries.environment(key, status),
+            None => self.deliveries.forget_environment(key),
+        }
+    }
+
     /// What a Rollout does with its traffic.
     pub fn rollout(&self, key: &Key, phase: &str, weight: u8) {
-        self.forget_rollout(key);
-        let object = [key.namespace.as_str(), key.name.as_str()];
-        self.rollout_weight
-            .with_label_values(&object)
-            .set(i64::from(weight));
-        self.rollout_phase
-            .with_label_values(&[object[0], object[1], phase])
-            .set(1.0);
+        self.deliveries.rollout(key, phase, weight);
+    }
+
+    /// A Rollout has another status.
+    pub fn rollout_written(&self, key: &Key, before: &Value, after: &Value) {
+        self.deliveries.rollout_written(key, before, after);
     }
 
     /// A Rollout is gone, and its series with it.
     pub fn forget_rollout(&self, key: &Key) {
-        let object = [key.namespace.as_str(), key.name.as_str()];
-        let _ = self.rollout_weight.remove_label_values(&object);
-        for phase in crate::rollout::api::Phase::ALL {
-            let _ = self
-                .rollout_phase
-                .remove_label_values(&[object[0], object[1], phase.as_str()]);
-        }
+        self.deliveries.forget_rollout(key);
     }
 
     /// How the SLOs of an Environment are; what it does not have any more goes.
@@ -232,15 +234,14 @@ impl Metrics {
     pub fn incidents(&self, key: &Key, open: Option<i64>) {
         let labels = [key.namespace.as_str(), key.name.as_str()];
         match open {
-            Some(open) => self.incidents.open.with_label_values(&labels).set(open),
-            None => drop(self.incidents.open.remove_label_values(&labels)),
+            Some(open) => self.open_incidents.with_label_values(&labels).set(open),
+            None => drop(self.open_incidents.remove_label_values(&labels)),
         }
     }
 
     /// An Alertmanager has sent something.
     pub fn delivered(&self, outcome: &'static str) {
-        let deliveries = &self.incidents.deliveries;
-        deliveries.with_label_values(&[outcome]).inc();
+        self.alert_deliveries.with_label_values(&[outcome]).inc();
     }
 
     /// A git provider has sent something.
@@ -261,186 +262,41 @@ impl Metrics {
     }
 }
 
-impl DoraSeries {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name, help| {
-            let labels = ["namespace", "environment", "window"];
-            let series = GaugeVec::new(Opts::new(name, help), &labels)?;
-            registry.register(Box::new(series.clone()))?;
-            Ok::<_, prometheus::Error>(series)
-        };
-        Ok(Self([
-            gauge(
-                "dora_deployments",
-                "Promotions forward that succeeded in the window.",
-            )?,
-            gauge("dora_deployments_per_day", "The same per day.")?,
-            gauge(
-                "dora_lead_time_seconds",
-                "Median time from a commit to its deployment.",
-            )?,
-            gauge(
-                "dora_change_failure_ratio",
-                "Share of the changes that failed.",
-            )?,
-            gauge(
-                "dora_recovery_time_seconds",
-                "Median time from a failure until something good served again.",
-            )?,
-            gauge(
-                "dora_rework_ratio",
-                "Share of the deployments that nobody had planned.",
-            )?,
-        ]))
-    }
-
-    fn values(shown: &DoraWindow) -> [Option<f64>; 6] {
-        let ratio = |text: &str| text.parse::<f64>().ok();
-        // Seconds of a window fit any number exactly.
-        let seconds = |seconds: u64| Some(f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)));
-        let share = |share: Option<&DoraShare>| share.and_then(|share| ratio(&share.ratio));
-        let span = |span: Option<&DoraSpan>| span.and_then(|span| seconds(span.median_seconds));
-        [
-            Some(f64::from(shown.frequency.deployments)),
-            ratio(&shown.frequency.per_day),
-            span(shown.lead_time.as_ref()),
-            share(shown.change_failures.as_ref()),
-            span(shown.recovery_time.as_ref()),
-            share(shown.rework.as_ref()),
-        ]
-    }
-
-    fn show(&self, key: &Key, dora: Option<&DoraStatus>) {
-        for window in Window::ALL {
-            let labels = [key.namespace.as_str(), key.name.as_str(), window.as_str()];
-            let mut all = dora.iter().flat_map(|dora| &dora.windows);
-            let shown = all.find(|shown| shown.window == window.as_str());
-            let values = shown.map_or([None; 6], Self::values);
-            for (series, value) in self.0.iter().zip(values) {
-                match value {
-                    Some(value) => series.with_label_values(&labels).set(value),
-                    None => drop(series.remove_label_values(&labels)),
-                }
-            }
-        }
-    }
+fn counters(registry: &Registry, series: &Series) -> Result<IntCounterVec, prometheus::Error> {
+    let made = IntCounterVec::new(series.opts(), &series.label_names())?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
-impl IncidentSeries {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let open = IntGaugeVec::new(
-            Opts::new(
-                "environment_open_incidents",
-                "Open incidents of the Promotions of an Environment.",
-            ),
-            &["namespace", "environment"],
-        )?;
-        registry.register(Box::new(open.clone()))?;
-        let deliveries = counters(
-            registry,
-            "alert_deliveries_total",
-            "What Alertmanagers sent, by what became of it.",
-            &["outcome"],
-        )?;
-        Ok(Self { open, deliveries })
-    }
+fn gauges(registry: &Registry, series: &Series) -> Result<GaugeVec, prometheus::Error> {
+    let made = GaugeVec::new(series.opts(), &series.label_names())?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
-impl SloSeries {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name, help, labels: &[&str]| {
-            let series = GaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(series.clone()))?;
-            Ok::<_, prometheus::Error>(series)
-        };
-        let slo = ["namespace", "environment", "slo"];
-        Ok(Self {
-            burn_rate: gauge(
-                "slo_burn_rate",
-                "How many times as fast as the objective allows the error budget burns.",
-                &["namespace", "environment", "slo", "window"],
-            )?,
-            budget: gauge(
-                "slo_error_budget_remaining_ratio",
-                "Share of the error budget that is left.",
-                &slo,
-            )?,
-            state: gauge(
-                "slo_state",
-                "1 for the state that the SLO is in.",
-                &["namespace", "environment", "slo", "state"],
-            )?,
-            known: Arc::default(),
-        })
-    }
-
-    fn show(&self, key: &Key, slos: &[SloStatus]) {
-        let object = [key.namespace.as_str(), key.name.as_str()];
-        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for old in all.remove(key).unwrap_or_default() {
-            let [namespace, name] = object;
-            let _ = self
-                .budget
-                .remove_label_values(&[namespace, name, &old.name]);
-            let state = [namespace, name, &old.name, old.state.as_str()];
-            let _ = self.state.remove_label_values(&state);
-            for window in &old.windows {
-                let series = [namespace, name, &old.name, window];
-                let _ = self.burn_rate.remove_label_values(&series);
-            }
-        }
-        if slos.is_empty() {
-            return;
-        }
-        all.insert(
-            key.clone(),
-            slos.iter().map(|slo| self.slo(object, slo)).collect(),
-        );
-    }
-
-    fn slo(&self, [namespace, environment]: [&str; 2], slo: &SloStatus) -> Shown {
-        let name = slo.name.as_str();
-        let number = |text: &str| text.parse::<f64>().ok();
-        if let Some(left) = slo.remaining_budget.as_deref().and_then(number) {
-            let labels = [namespace, environment, name];
-            self.budget.with_label_values(&labels).set(left);
-        }
-        let state = [namespace, environment, name, slo.state.as_str()];
-        self.state.with_label_values(&state).set(1.0);
-        for burn in &slo.burn_rates {
-            let labels = [namespace, environment, name, burn.window.as_str()];
-            let rate = number(&burn.rate).unwrap_or(f64::NAN);
-            self.burn_rate.with_label_values(&labels).set(rate);
-        }
-        let windows = slo.burn_rates.iter().map(|burn| burn.window.clone());
-        Shown {
-            name: name.to_owned(),
-            windows: windows.collect(),
-            state: slo.state,
-        }
-    }
+fn int_gauges(registry: &Registry, series: &Series) -> Result<IntGaugeVec, prometheus::Error> {
+    let made = IntGaugeVec::new(series.opts(), &series.label_names())?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let series = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(series.clone()))?;
-    Ok(series)
+/// A histogram of what machines do.
+fn seconds(registry: &Registry, series: &Series) -> Result<HistogramVec, prometheus::Error> {
+    histograms(registry, series, SECONDS)
+}
+
+/// A histogram of what people wait for.
+fn spans(registry: &Registry, series: &Series) -> Result<HistogramVec, prometheus::Error> {
+    histograms(registry, series, SPANS)
 }
 
 fn histograms(
     registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
+    series: &Series,
+    buckets: &[f64],
 ) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-    let series = HistogramVec::new(opts, labels)?;
-    registry.register(Box::new(series.clone()))?;
-    Ok(series)
+    let opts = HistogramOpts::from(series.opts()).buckets(buckets.to_vec());
+    let made = HistogramVec::new(opts, &series.label_names())?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }

@@ -1,4 +1,6 @@
 //! Logs, traces and metrics.
 
+pub mod change;
 pub mod metrics;
+pub mod series;
 pub mod trace;

@@ -1,6 +1,6 @@
 //! What the chart renders, and whether a cluster takes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -169,6 +169,7 @@ async fn the_api_server_takes_everything_that_is_rendered() {
             "extraVolumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
             "tolerations": [{ "operator": "Exists" }], "nodeSelector": { "kubernetes.io/os": "linux" },
             "otlpEndpoint": "http://collector:4318", "log": "debug",
+            "metrics": { "dashboards": { "enabled": true } },
         });
         for values in [json!({}), values] {
             for manifest in render(&space.name, &values).await.unwrap() {
@@ -372,6 +373,168 @@ async fn switches_switch() {
         of_kind(&off, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"],
         "mine"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn alerts_and_dashboards_are_shipped_where_they_are_wanted() {
+    let standard = render("ops", &json!({})).await.unwrap();
+    assert!(of_kind(&standard, "PrometheusRule").is_empty());
+    assert!(of_kind(&standard, "ConfigMap").is_empty());
+    let wanted = json!({ "metrics": {
+        "serviceMonitor": { "enabled": true },
+        "prometheusRule": {
+            "enabled": true, "labels": { "release": "monitoring" }, "runbooks": "https://wiki.example/slipway/",
+        },
+        "dashboards": { "enabled": true, "annotations": { "grafana_folder": "Slipway" } },
+    } });
+    let manifests = render("ops", &wanted).await.unwrap();
+    let monitor = of_kind(&manifests, "ServiceMonitor")[0];
+    assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], true);
+
+    let rule = of_kind(&manifests, "PrometheusRule")[0];
+    assert_eq!(rule["metadata"]["labels"]["release"], "monitoring");
+    let mut expected = Vec::new();
+    for file in ["operator", "deliveries"] {
+        let path = format!(
+            "{}/charts/slipway/alerts/{file}.yaml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        let given = "https://github.com/slipway-dev/slipway/blob/main/docs/runbooks/";
+        assert!(text.contains(given), "{file}");
+        let text = text.replace(given, "https://wiki.example/slipway/");
+        let rules: Value = serde_saphyr::from_str(&text).unwrap();
+        expected.extend(rules["groups"].as_array().unwrap().clone());
+    }
+    assert_eq!(rule["spec"]["groups"], Value::Array(expected));
+
+    let dashboards = of_kind(&manifests, "ConfigMap")[0];
+    assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "1");
+    let annotations = &dashboards["metadata"]["annotations"];
+    assert_eq!(annotations["grafana_folder"], "Slipway");
+    let data = dashboards["data"].as_object().unwrap();
+    let names: Vec<&String> = data.keys().collect();
+    assert_eq!(
+        names,
+        [
+            "slipway-deliveries.json",
+            "slipway-operator.json",
+            "slipway-slo.json"
+        ]
+    );
+    for (name, text) in data {
+        let dashboard: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        let uid = dashboard["uid"].as_str().unwrap();
+        assert_eq!(*name, format!("{uid}.json"));
+    }
+}
+
+/// Manifests by kind, namespace and name, without labels and the order of arguments.
+fn by_name(manifests: Vec<Value>) -> BTreeMap<String, Value> {
+    let named = manifests.into_iter().map(|mut manifest| {
+        let kind = manifest["kind"].to_string();
+        let metadata = manifest["metadata"].as_object_mut().unwrap();
+        metadata.remove("labels");
+        let key = format!(
+            "{kind} {:?} {}",
+            metadata.get("namespace"),
+            metadata["name"]
+        );
+        let args = manifest.pointer_mut("/spec/template/spec/containers/0/args");
+        if let Some(Value::Array(args)) = args {
+            args.sort_by_key(Value::to_string);
+        }
+        (key, manifest)
+    });
+    named.collect()
+}
+
+#[tokio::test]
+#[ignore = "needs helm and kubectl; run make test"]
+async fn overlays_of_kustomize_are_what_the_chart_renders() {
+    testbed::programs::ensure(&["kubectl"]).await.unwrap();
+    for (folder, values) in [
+        ("manifests", json!({})),
+        (
+            "kustomize/one-namespace",
+            json!({ "watchNamespaces": ["shop"] }),
+        ),
+        (
+            "kustomize/three-replicas",
+            json!({ "replicaCount": 3, "podDisruptionBudget": { "minAvailable": 2 } }),
+        ),
+    ] {
+        let built = Command::new(testbed::programs::path_of("kubectl").unwrap())
+            .args(["kustomize", folder])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{folder}: {said}");
+        let text = String::from_utf8(built.stdout).unwrap();
+        let built: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let built = by_name(built.into_iter().filter(Value::is_object).collect());
+        let rendered = by_name(render("slipway-system", &values).await.unwrap());
+        let names = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&built), names(&rendered), "{folder}");
+        for (name, manifest) in &built {
+            assert_eq!(manifest, &rendered[name], "{folder}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn helm_finds_nothing_wrong_with_the_chart() {
+    testbed::programs::ensure(&["helm"]).await.unwrap();
+    let linted = Command::new(testbed::programs::path_of("helm").unwrap())
+        .args(["lint", "--strict", "charts/slipway"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = [linted.stdout, linted.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(linted.status.success(), "{said}");
+}
+
+/// Every value of the chart can be checked, and every one that is checked is there for people to read.
+#[test]
+fn the_schema_of_values_knows_every_value_and_no_other() {
+    let read = |name: &str| {
+        let path = format!("{}/charts/slipway/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let values: Value = serde_saphyr::from_str(&read("values.yaml")).unwrap();
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut wrong = Vec::new();
+    compare("", &values, &schema, &mut wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What of values and their schema does not fit together, below a path.
+fn compare(path: &str, values: &Value, schema: &Value, wrong: &mut Vec<String>) {
+    let Some(known) = schema["properties"].as_object() else {
+        if schema["type"].is_null() && schema["enum"].is_null() && schema["anyOf"].is_null() {
+            wrong.push(format!("{path}: the schema takes anything"));
+        }
+        return;
+    };
+    if schema["additionalProperties"] != false {
+        wrong.push(format!("{path}: the schema takes other values"));
+    }
+    let there = values.as_object().unwrap();
+    // Helm gives every chart the values below `global`.
+    let known_here = known.keys().filter(|name| *name != "global");
+    for name in known_here.filter(|name| !there.contains_key(*name)) {
+        wrong.push(format!("{path}.{name} is not in values.yaml"));
+    }
+    for (name, value) in there {
+        match known.get(name) {
+            Some(schema) => compare(&format!("{path}.{name}"), value, schema, wrong),
+            None => wrong.push(format!("{path}.{name} is not in the schema")),
+        }
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod ledger; // a run whose operator is killed at every write; what is done at mo
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
 mod mirror; // an Environment whose Rollouts are in another cluster
+mod monitor; // metrics, alerts and dashboards, read by promtool
 mod operator; // the operator as a process, and the nodes that its pods run on
 mod pipeline; // a Pipeline, from a push to a Release, on scripted nodes
 mod plugin; // the kubectl plugin, as tests run it
@@ -38,6 +39,7 @@ mod process; // the operator as a process: election, health, start-up errors
 mod prometheus; // a real Prometheus, with a past
 mod provider; // what a run tells the provider of its repository
 mod receiver; // pods of stages that call the operator, with real tokens
+mod release; // what is packed for people, from programs that were built
 mod replay; // metrics of the past, read from a real Prometheus and judged
 mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes

@@ -1,5 +1,6 @@
 //! `env notify`: what the receivers of an Environment would be sent. Sends nothing. Talks to the API server.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::str::FromStr;
 
@@ -85,6 +86,9 @@ struct Sent {
     url: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<String>,
+    /// The header fields that have something of the message.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,9 +258,12 @@ fn sent(request: Request) -> Sent {
     let secrets = needed
         .into_iter()
         .map(|key| format!("{}/{}", key.name, key.key));
+    let mut headers = request.headers;
+    headers.retain(|name, _| name.starts_with("ce-"));
     Sent {
         url: request.url,
         secrets: secrets.collect(),
+        headers,
         body: request.body.map(|body| {
             let parsed = Value::from_str(&body);
             parsed.unwrap_or(Value::String(body))
@@ -289,6 +296,9 @@ fn text(all: &[Rendered]) -> String {
             let _ = writeln!(text, "  to {}", sent.url);
             if !sent.secrets.is_empty() {
                 let _ = writeln!(text, "  with Secrets {}", sent.secrets.join(", "));
+            }
+            for (name, value) in &sent.headers {
+                let _ = writeln!(text, "  {name}: {value}");
             }
             let body = sent.body.as_ref().map(|body| format!("{body:#}"));
             let mail = sent.mail.as_ref().map(|mail| {

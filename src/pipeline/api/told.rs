@@ -76,4 +76,15 @@ impl RunEvent {
             Self::RunSucceeded | Self::ReleaseMade | Self::ApprovalNeeded => Severity::Info,
         }
     }
+
+    /// What CloudEvents call it. An interface: none is renamed.
+    pub const fn cloud_type(self) -> &'static str {
+        match self {
+            Self::RunFailed => "dev.slipway.run.failed",
+            Self::RunRecovered => "dev.slipway.run.recovered",
+            Self::RunSucceeded => "dev.slipway.run.succeeded",
+            Self::ReleaseMade => "dev.slipway.release.made",
+            Self::ApprovalNeeded => "dev.slipway.run.approvalneeded",
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Receivers of every type, all of them real servers: each hears once of what it is to hear of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -30,9 +30,12 @@ const ARGS: &[&str] = &[
     "localhost,127.0.0.0/8,::1",
 ];
 
-/// Someone who takes whatever is posted: path and body of each request.
+/// Attributes of an event of CloudEvents.
+type Attributes = BTreeMap<String, String>;
+
+/// Someone who takes whatever is posted: path and body of each request, and its header fields that begin with `ce-`.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(String, Value)>>>);
+struct Heard(Arc<Mutex<Vec<(String, Value, Attributes)>>>);
 
 impl Heard {
     async fn listen() -> (Self, String) {
@@ -47,20 +50,33 @@ impl Heard {
     /// The different bodies that came to a path.
     fn at(&self, path: &str) -> Vec<Value> {
         let mut different: Vec<Value> = Vec::new();
-        for (to, body) in self.0.lock().unwrap().iter() {
+        for (to, body, _) in self.0.lock().unwrap().iter() {
             if to == path && !different.contains(body) {
                 different.push(body.clone());
             }
         }
         different
     }
+
+    /// The different events in binary mode that came to a path: their attributes and data.
+    fn events_at(&self, path: &str) -> BTreeSet<(Attributes, String)> {
+        let all = self.0.lock().unwrap();
+        let here = all.iter().filter(|(to, ..)| to == path);
+        here.map(|(_, data, attributes)| (attributes.clone(), data.to_string()))
+            .collect()
+    }
 }
 
 async fn hear(State(heard): State<Heard>, request: Request) {
     let path = request.uri().path().to_owned();
+    let fields = request.headers().iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("ce-")?;
+        Some((name.to_owned(), value.to_str().unwrap().to_owned()))
+    });
+    let fields = fields.collect();
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let body = serde_json::from_slice(&body.unwrap()).unwrap();
-    heard.0.lock().unwrap().push((path, body));
+    heard.0.lock().unwrap().push((path, body, fields));
 }
 
 fn receivers(url: &str, mail: u16) -> Value {
@@ -86,6 +102,11 @@ fn receivers(url: &str, mail: u16) -> Value {
             "secretRef": {"name": "told", "key": "routing-key"}, "url": format!("{url}/pagerduty"),
         }},
         {"name": "alerts", "alertmanager": {"address": format!("{url}/am")}, "on": both},
+        {"name": "bus", "cloudEvents": {"url": format!("{url}/bus")}, "on": all},
+        {"name": "structured", "on": all, "cloudEvents": {
+            "secretRef": {"name": "told", "key": "bus"}, "mode": "Structured",
+            "source": "https://cluster-a.example",
+        }},
         {"name": "lost", "slack": {"secretRef": {"name": "unlabelled", "key": "slack"}}, "on": all},
     ])
 }
@@ -93,7 +114,7 @@ fn receivers(url: &str, mail: u16) -> Value {
 async fn secrets(space: &Space, url: &str) {
     let values = json!({
         "slack": format!("{url}/slack"), "teams": format!("{url}/teams"), "password": PASSWORD, "ca.crt": CA,
-        "routing-key": ROUTING_KEY,
+        "routing-key": ROUTING_KEY, "bus": format!("{url}/structured"),
     });
     space.make_secret("told", values).await;
     let nobodys = json!({"slack": format!("{url}/nobodys")});
@@ -164,7 +185,8 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
             ];
             let pages = heard.at("/pagerduty").len() + heard.at("/am/api/v2/alerts").len();
             let hook = events(&heard.at("/hook"));
-            (counts == [4, 4, 4] && pages == 4 && hook == expected).then_some(())
+            let bus = [heard.events_at("/bus").len(), heard.at("/structured").len()];
+            (counts == [4, 4, 4] && pages == 4 && bus == [4, 4] && hook == expected).then_some(())
         })
         .await;
         shop.until_looked_again("staging").await;
@@ -179,10 +201,46 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
         let alerts = heard.at("/am/api/v2/alerts");
         assert_eq!(alerts[0][0]["labels"], alerts[1][0]["labels"]);
         assert_eq!(heard.at("/nobodys"), Vec::<Value>::new());
+        are_cloud_events(&heard, &space.name);
         no_secret_is_told(space, &shop, &url, &operator).await;
         let _ = std::fs::remove_file(&kubeconfig);
     })
     .await;
+}
+
+/// What the specification asks of an event is there in both modes, and both say the same.
+fn are_cloud_events(heard: &Heard, namespace: &str) {
+    let path = format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}/environments/staging");
+    let mut types = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    for (attributes, data) in heard.events_at("/bus") {
+        assert_eq!(attributes["specversion"], "1.0");
+        assert_eq!(attributes["source"], path);
+        assert!(!attributes["id"].is_empty() && !attributes["subject"].is_empty());
+        let time: Result<jiff::Timestamp, _> = attributes["time"].parse();
+        assert!(time.is_ok(), "{attributes:?}");
+        let data: Value = serde_json::from_str(&data).unwrap();
+        assert_eq!(data["key"], attributes["id"]);
+        types.insert(attributes["type"].clone());
+        assert!(ids.insert(attributes["id"].clone()), "{attributes:?}");
+    }
+    let structured = heard.at("/structured");
+    for event in &structured {
+        assert_eq!(event["specversion"], "1.0");
+        assert_eq!(event["datacontenttype"], "application/json");
+        assert_eq!(event["source"], format!("https://cluster-a.example{path}"));
+        assert_eq!(event["data"]["key"], event["id"]);
+    }
+    let told = structured.iter().map(|event| event["type"].as_str());
+    let told: BTreeSet<String> = told.map(|type_| type_.unwrap().to_owned()).collect();
+    let expected = [
+        "dev.slipway.environment.rolledback",
+        "dev.slipway.incident.opened",
+        "dev.slipway.incident.resolved",
+        "dev.slipway.promotion.succeeded",
+    ];
+    assert_eq!(types, BTreeSet::from(expected.map(str::to_owned)));
+    assert_eq!(told, types);
 }
 
 /// Nothing secret stands in the status, in Events or in the log, and the message for the Secret that may not be used says so.

@@ -30,6 +30,7 @@ fn receivers() -> Value {
         }},
         {"name": "oncall", "pagerDuty": key("routing"), "on": both},
         {"name": "alerts", "alertmanager": {"address": "http://alertmanager:9093"}, "on": both},
+        {"name": "bus", "cloudEvents": {"url": "https://bus.example/x"}, "on": all},
         {"name": "severe", "webhook": {"url": "https://severe.example/x"}, "minSeverity": "Critical"},
     ])
 }
@@ -76,7 +77,7 @@ fn every_receiver_hears_once_of_what_it_is_to_hear_of() {
     };
     let mut expected = events.map(str::to_owned);
     expected.sort_unstable();
-    for place in ["https://hooks.example", "webhook"] {
+    for place in ["https://hooks.example", "webhook", "https://bus.example"] {
         assert_eq!(sorted(place), expected, "{place}");
     }
     for (place, count) in [
