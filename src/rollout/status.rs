@@ -249,10 +249,17 @@ fn conditions(
     let is_ready = !is_failed
         && (matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
             || matches!(reason, "NoRelease" | "Restarting"));
-    let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested" | "ForeignService");
+    let takes_an_edit = matches!(
+        reason,
+        "InvalidSpec" | "FieldContested" | "ForeignService" | "DeploymentUnfit" | "GiveBackHeld"
+    );
+    // What does not run yet may wait for what is applied a moment later.
+    let is_awaited = seen.adoption.is_some() && phase == Phase::Pending;
+    let takes_an_edit = takes_an_edit || (reason == "DeploymentMissing" && !is_awaited);
     let is_stalled = phase == Phase::RolledBack || takes_an_edit || is_failed;
     let stable = plan.progress.progress.stable.as_ref();
-    let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
+    let wanted = seen.wanted.spec().filter(|_| !is_awaited);
+    let wanted = wanted.map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
     let is_sick = phase == Phase::Degraded && !takes_an_edit;
     let is_healthy = ready >= wanted.min(1) && !is_sick;

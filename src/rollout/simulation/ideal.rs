@@ -400,6 +400,7 @@ fn new_set(target: Target, body: &Value) -> Set {
         is_owned: true,
         images: images(body),
         template: None,
+        source: None,
         configs: BTreeSet::new(),
         replicas: 0,
         current: 0,
