@@ -64,8 +64,8 @@ pub use traffic::*;
      "with workloadRef pods are what the Deployment's template says and nothing is added: leave release and configs out, and gracefulShutdown out or Off"),
     ("!has(self.deletionPolicy) || self.deletionPolicy != (has(self.workloadRef) ? 'Orphan' : 'GiveBack')",
      "deletionPolicy GiveBack needs workloadRef, and with workloadRef Orphan is not possible, because the Deployment would take what is left as it is: use GiveBack there, and Orphan without it"),
-    ("has(self.workloadRef) == has(oldSelf.workloadRef)",
-     "workloadRef can be neither added nor taken away: delete the Rollout with deletionPolicy GiveBack, which gives the pods back, and create another one"),
+    ("has(self.workloadRef) == has(oldSelf.workloadRef) && (!has(self.workloadRef) || self.workloadRef.name == oldSelf.workloadRef.name)",
+     "workloadRef can be neither added nor taken away, nor name another Deployment: delete the Rollout with deletionPolicy GiveBack, which gives the pods back, and create another one"),
 ]))]
 pub struct RolloutSpec {
     /// Number of pods that serve. Also settable through `/scale`. A smaller number waits while two revisions share the
@@ -245,10 +245,6 @@ pub struct Selector {
 /// Names the Deployment whose pods are taken over.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::Rules(&[
-    ("self.kind == oldSelf.kind && self.name == oldSelf.name",
-     "workloadRef cannot name another Deployment; delete the Rollout with deletionPolicy GiveBack, and create one for the other"),
-]))]
 pub struct WorkloadReference {
     /// What it is; `Deployment` is the only kind that can be taken over. Example: `Deployment`.
     pub kind: WorkloadKind,
