@@ -140,8 +140,10 @@ async fn a_deployment_with_its_autoscaler_is_taken_over_and_given_back_under_loa
         let scale = async |kind: &ApiResource, least: usize| {
             let wanted = autoscaler(app, kind, least);
             let params = PatchParams::apply("people").force();
-            let applied = scalers.patch(NAME, &params, &Patch::Apply(&wanted));
-            applied.await.unwrap();
+            scalers
+                .patch(NAME, &params, &Patch::Apply(&wanted))
+                .await
+                .unwrap();
         };
         own_way_in(app).await;
         ask_for(app, Version::One, &json!({})).await;
