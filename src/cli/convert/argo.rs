@@ -8,7 +8,7 @@ mod traffic;
 use serde_json::{Value, json};
 
 use super::workflow::name as named;
-use super::written::{Written, copy, duration, list_at, text_at};
+use super::written::{Written, copy, duration, list_at, metadata, text_at};
 pub(super) use analysis::convert as template;
 
 /// The Rollout that does the same, as far as there is one. Templates come before it: its steps name their metrics.
@@ -48,7 +48,7 @@ pub(super) fn rollout(there: &Value, written: &mut Written) {
         blue_green_of(blue_green, &mut here, &path, written);
     }
     written.objects.push(json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name}, "spec": here,
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": metadata(there, &name), "spec": here,
     }));
 }
 

@@ -6,7 +6,7 @@ mod traffic;
 use serde_json::{Value, json};
 
 use super::workflow::name as named;
-use super::written::{Written, copy, duration, list_at, text_at};
+use super::written::{Written, copy, duration, list_at, metadata, text_at};
 pub(super) use metric::told_alone;
 
 /// The Rollout that does the same, as far as there is one. `templates` are the MetricTemplates of the file.
@@ -67,7 +67,7 @@ pub(super) fn canary(there: &Value, templates: &[Value], written: &mut Written) 
         _ => None,
     });
     written.objects.push(json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name}, "spec": here,
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": metadata(there, &name), "spec": here,
     }));
 }
 

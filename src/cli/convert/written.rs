@@ -1,6 +1,6 @@
 //! What comes out of a conversion: objects, and what was left out or changed on the way. No I/O.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Objects, and what people have to look at.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,15 @@ impl Written {
     }
 }
 
+/// Name and namespace of what becomes of an object.
+pub(super) fn metadata(there: &Value, name: &str) -> Value {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = there.pointer("/metadata/namespace") {
+        metadata["namespace"] = namespace.clone();
+    }
+    metadata
+}
+
 /// The text of a field.
 pub(super) fn text_at<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
     object.pointer(pointer)?.as_str()
@@ -94,8 +103,6 @@ pub(super) fn duration(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

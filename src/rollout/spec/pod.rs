@@ -80,15 +80,17 @@ pub(super) fn complete(
         }
     }
     if injected {
-        let path = "/spec/terminationGracePeriodSeconds";
-        let grace = template
-            .pointer(path)
-            .and_then(Value::as_u64)
-            .unwrap_or(GRACE_SECONDS);
-        let grace = grace + drain.as_secs().max(1);
-        set(template, &["spec", "terminationGracePeriodSeconds"], grace);
+        lengthen(template, drain);
     }
     found
+}
+
+/// A pod has as much longer to end as it goes on serving.
+fn lengthen(template: &mut Value, drain: Duration) {
+    let grace = template.pointer("/spec/terminationGracePeriodSeconds");
+    let grace = grace.and_then(Value::as_u64).unwrap_or(GRACE_SECONDS);
+    let grace = grace + drain.as_secs().max(1);
+    set(template, &["spec", "terminationGracePeriodSeconds"], grace);
 }
 
 fn check_labels(workload: &Workload, problems: &mut Vec<Invalid>) {

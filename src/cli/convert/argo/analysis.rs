@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::workflow::name as named;
-use super::super::written::{Written, copy, duration, list_at, text_at};
+use super::super::written::{Written, copy, duration, list_at, metadata, text_at};
 use super::condition;
 
 /// The AnalysisTemplate that measures the same.
@@ -41,7 +41,8 @@ pub(in super::super) fn convert(template: &Value, written: &mut Written) {
         spec.insert("args".to_owned(), args.into());
     }
     written.objects.push(json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": name}, "spec": spec,
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": metadata(template, &name),
+        "spec": spec,
     }));
 }
 
@@ -147,7 +148,8 @@ fn conditions(there: &Value, metric: &mut Value, path: &str, written: &mut Writt
         };
         metric[here] = condition.text.into();
         if condition.holds_without_data {
-            metric["noData"] = if here == "pass" { "Pass" } else { "Fail" }.into();
+            let counts_as = if here == "pass" { "Pass" } else { "Fail" };
+            metric["noData"] = counts_as.into();
         }
     }
     let is_judged = metric.get("pass").is_some() || metric.get("fail").is_some();
