@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::api::{GracefulShutdown, RolloutSpec, RolloutStatus, Selector};
 use super::observed::{Observed, Pod, Set, Wanted};
 use super::render::COMPONENT;
-use super::spec::Invalid;
+use super::spec::{Invalid, Spec};
 use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::model::label;
@@ -292,6 +292,25 @@ pub fn workload(
         selector: deployment.spec.selector.match_labels.clone(),
         replicas: Some(deployment.spec.replicas.unwrap_or(1)),
     }
+}
+
+/// Containers of pods that were taken over, or are to be, that lose requests when they end: where the traffic goes with the
+/// pods, and nothing lets them go on serving meanwhile.
+pub fn losses(spec: &Spec) -> Option<String> {
+    let containers = spec.template.pointer("/spec/containers")?.as_array()?;
+    let is_sudden = |container: &&Value| container.pointer("/lifecycle/preStop").is_none();
+    let sudden = containers.iter().filter(is_sudden);
+    let names: Vec<&str> = sudden
+        .filter_map(|container| container.get("name")?.as_str())
+        .collect();
+    let is_lossy = spec.is_adopted && spec.routing.is_none() && !names.is_empty();
+    is_lossy.then(|| {
+        format!(
+            "containers without lifecycle.preStop: {}; requests are lost when their pods end, as before; give each of them one in \
+             the Deployment (sleep: {{seconds: 10}}), or divide requests with spec.traffic",
+            names.join(", ")
+        )
+    })
 }
 
 /// The same spec with some pods in place of those of a Deployment: for whoever looks at strategy, traffic and analysis where

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::adopt;
 use super::api::{Change, Phase, Progress, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
 use super::plan::{self, Memory};
@@ -269,6 +270,7 @@ fn conditions(
     } else {
         "StableDown"
     };
+    let losses = seen.wanted.spec().and_then(adopt::losses);
     Conditions::new(&seen.status.conditions, seen.generation, now)
         .set("Ready", is_ready && is_healthy, reason, message)
         .set("Healthy", is_healthy, health, &pods)
@@ -276,6 +278,12 @@ fn conditions(
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
         .set_if("Completed", phase == Phase::Healthy, reason, message)
+        .set_if(
+            "LosesRequests",
+            losses.is_some(),
+            "NoPreStop",
+            losses.as_deref().unwrap_or_default(),
+        )
         .set_if(
             ACTION_FAILED,
             outcome.failure.is_some(),

@@ -195,6 +195,26 @@ fn what_is_taken_is_told_apart_by_its_own_label() {
 }
 
 #[test]
+fn containers_that_end_at_once_are_named_where_requests_go_with_the_pods() {
+    let mut spec = adopted(deployment(&json!({})));
+    let words = losses(&spec).unwrap();
+    assert!(
+        words.starts_with("containers without lifecycle.preStop: web;"),
+        "{words}"
+    );
+    let hook = json!({"sleep": {"seconds": 5}});
+    spec.template["spec"]["containers"][0]["lifecycle"] = json!({"preStop": hook});
+    assert_eq!(losses(&spec), None);
+    assert_eq!(
+        losses(&crate::rollout::testing::spec(
+            "1",
+            &json!({"gracefulShutdown": "Off"})
+        )),
+        None
+    );
+}
+
+#[test]
 fn the_older_of_two_rollouts_has_the_deployment() {
     let key = |name: &str| Key::new("shop", name);
     let (a, b) = (key("a"), key("b"));
