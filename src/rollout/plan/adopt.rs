@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::adopt::{Adoption, given_back, has_begun};
 use super::super::api::Phase;
-use super::super::observed::{Deletion, Observed, Set};
+use super::super::observed::{Deletion, Observed, Set, Wanted};
 use super::{Draft, Memory, remembered};
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
@@ -39,6 +39,10 @@ pub(super) fn adopt(seen: &Observed, now: Timestamp) -> Option<Plan<Memory>> {
             plan.wake_at(now + LOOK_AGAIN);
         }
         return Some(plan);
+    }
+    if !has_begun && matches!(seen.wanted, Wanted::Invalid(..)) {
+        // Nothing is taken over that could not be looked after then.
+        return None;
     }
     let actions = actions(seen, adoption, (!has_begun).then_some(now));
     if actions.is_empty() {

@@ -288,6 +288,16 @@ fn what_stands_in_the_way_is_named_and_nothing_is_touched() {
 }
 
 #[test]
+fn nothing_is_taken_over_by_a_spec_that_cannot_be() {
+    let mut seen = Cluster::new().observed();
+    let problem = crate::rollout::spec::Invalid::new("spec.strategy", "cannot be");
+    seen.wanted = Wanted::Invalid(vec![problem], None);
+    let plan = plan(&seen, NOW);
+    assert_eq!(reason(&plan), ("InvalidSpec", Phase::Degraded));
+    assert!(plan.actions.is_empty(), "{plan:#?}");
+}
+
+#[test]
 fn pods_get_their_labels_once_no_replica_set_is_left() {
     let mut cluster = Cluster::new();
     let stray = Stray {
