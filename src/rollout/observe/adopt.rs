@@ -91,7 +91,8 @@ async fn held(
     let selector: Vec<String> = labels
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    let found = cluster.list(ObjectKind::ReplicaSet, namespace, &selector.join(","));
+    let selector = selector.join(",");
+    let found = cluster.list(ObjectKind::ReplicaSet, namespace, &selector);
     let found = found.await.map_err(ReconcileError::Observe)?;
     let uid = deployment.uid().unwrap_or_default();
     let read = found.iter().filter_map(|set| Held::read(set, &uid));

@@ -79,6 +79,7 @@ impl World {
             samplers: BTreeMap::new(),
             decisions: Vec::new(),
             environment: None,
+            adoption: None,
         };
         Self {
             seen,
