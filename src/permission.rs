@@ -25,6 +25,9 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "patch", "delete"],
     ),
+    (ObjectKind::Deployment, "", WATCH),
+    (ObjectKind::Deployment, "finalizers", &["update"]),
+    (ObjectKind::HorizontalPodAutoscaler, "", &["list"]),
     (ObjectKind::AnalysisTemplate, "", WATCH),
     (ObjectKind::Environment, "", WATCH),
     (ObjectKind::Environment, "status", &["patch"]),
@@ -68,7 +71,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "",
         &["list", "watch", "create", "patch", "delete"],
     ),
-    (ObjectKind::Pod, "", WATCH),
+    (ObjectKind::Pod, "", &["list", "watch", "patch"]),
     (ObjectKind::Pod, "eviction", &["create"]),
     (
         ObjectKind::Service,

@@ -21,6 +21,7 @@ use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
+use crate::rollout::adopt::standing_in;
 use crate::rollout::api::Rollout;
 use crate::rollout::spec::{Around, Images, Spec};
 use crate::{pipeline, rollout};
@@ -139,7 +140,8 @@ fn check_rollout(name: &str, rollout: &Rollout, templates: &Templates) {
         templates: templates.clone(),
         ..Around::of(rollout)
     };
-    let spec = Spec::parse_with(&rollout.spec, &images, &around)
+    let raw = standing_in(&rollout.spec);
+    let spec = Spec::parse_with(&raw, &images, &around)
         .unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
     let plan = rollout::plan::plan(&rollout::testing::untouched(spec), NOW);
     let creates_pods = |action: &Action| matches!(action, Action::Create(manifest) if manifest.kind == ObjectKind::ReplicaSet);

@@ -95,7 +95,11 @@ pub fn any_objects(text: &str, kind: ObjectKind) -> Result<Vec<Value>, String> {
     Ok(of_kind(&all(text)?, kind))
 }
 
-fn all(text: &str) -> Result<Vec<Value>, String> {
+/// Every object.
+///
+/// # Errors
+/// A sentence for people: the text cannot be read.
+pub fn all(text: &str) -> Result<Vec<Value>, String> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))?;
     Ok(documents.into_iter().flat_map(members).collect())

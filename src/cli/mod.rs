@@ -77,7 +77,8 @@ pub enum Command {
     ///
     /// They are counted from what the operator writes down of every promotion, up to now. What is not known is shown as –.
     Dora(dora::Args),
-    /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
+    /// Write what does the same as a workflow file of GitHub Actions, or as objects of Argo Rollouts or Flagger, and what of it was
+    /// left out. Needs no cluster.
     Convert(convert::Args),
     /// Print a completion script for a shell.
     #[command(after_help = "It completes the program's own name, kubectl-slipway:

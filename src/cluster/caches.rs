@@ -30,7 +30,7 @@ use crate::environment::preview;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
-use crate::model::workload::{Job, Pod, ReplicaSet};
+use crate::model::workload::{Deployment, Job, Pod, ReplicaSet};
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::{PipelineRun, RunPhase};
 use crate::promotion::api::Promotion;
@@ -265,6 +265,8 @@ caches! {
     rollouts: Rollout = Rollout, All, by_preview, interests_of;
     /// ReplicaSets that carry our label.
     replica_sets: ReplicaSet = ReplicaSet, Ours, by_label_or_owner;
+    /// Deployments that Rollouts take over.
+    deployments: Deployment = Deployment, Named, no_parent;
     /// Pods that carry our label.
     pods: Pod = Pod, Ours, by_label_or_owner;
     /// Services that carry our label.
@@ -403,12 +405,16 @@ fn interests_of(rollout: &Rollout) -> Vec<Parent> {
     all
 }
 
-/// What a Rollout divides traffic with, and the ConfigMaps and Secrets that its revisions get copies of.
+/// What a Rollout divides traffic with, the ConfigMaps and Secrets that its revisions get copies of, and the Deployment that
+/// it takes over.
 fn named_by(rollout: &Rollout) -> Vec<Parent> {
     let namespace = rollout.namespace().unwrap_or_default();
     let objects = foreign::objects_of(rollout).into_iter();
     let configs = config::copied(&rollout.spec).into_iter();
+    let workload = rollout.spec.workload_ref.iter();
+    let workload = workload.map(|workload| (ObjectKind::Deployment, workload.name.clone()));
     objects
+        .chain(workload)
         .chain(configs.map(|named| (named.kind, named.name)))
         .map(|(kind, name)| Parent {
             kind,

@@ -182,6 +182,7 @@ watchable! {
         k8s_openapi::api::core::v1::Secret => secret_without_copy,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
+        crate::model::workload::Deployment,
         crate::model::workload::Job,
         crate::model::workload::Pod,
         crate::model::workload::ReplicaSet,
@@ -310,7 +311,11 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     /// Of an object of people's that we write into it matters who else does.
     fn is_of_people(&self, object: &K) -> bool {
         let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
-        may_be && !is_labelled(object) && self.kind != ObjectKind::EndpointSlice
+        let is_read_only = matches!(
+            self.kind,
+            ObjectKind::EndpointSlice | ObjectKind::Deployment
+        );
+        may_be && !is_labelled(object) && !is_read_only
     }
 
     /// Whether anybody needs the object. Slices are needed with the Service that they are of.

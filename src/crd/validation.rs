@@ -295,7 +295,10 @@ mod tests {
         let bad = json!({"spec": {"template": null, "selector": null}});
         assert_eq!(
             checked(&bad),
-            ["spec.selector: is needed", "spec.template: is needed"]
+            [
+                "spec: the pods come from exactly one of template and workloadRef: give template and selector, or name a \
+                 Deployment in workloadRef"
+            ]
         );
         assert_eq!(checked(&json!({"spec": null})), ["spec: is needed"]);
         assert_eq!(

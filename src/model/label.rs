@@ -42,6 +42,12 @@ pub const CONFIGS: &str = "slipway.dev/configs";
 pub const SECRETS: &str = "slipway.dev/secrets";
 /// On ReplicaSets: the id of the template that they wear, where an Environment decides which that is.
 pub const TEMPLATE: &str = "slipway.dev/template";
+/// On ReplicaSets that were taken over from a Deployment: a hash of their template as the Deployment has it.
+pub const SOURCE: &str = "slipway.dev/source";
+/// On ReplicaSets and pods of a Deployment, by Kubernetes: which template they are of.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+/// On ReplicaSets of a Deployment, by Kubernetes: which of its templates came when, counted from 1.
+pub const DEPLOYMENT_REVISION: &str = "deployment.kubernetes.io/revision";
 /// On routes: the cookie of the sessions that were asked for, as a server that does not know them keeps no trace.
 pub const SESSION: &str = "slipway.dev/session";
 

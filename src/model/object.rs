@@ -56,9 +56,13 @@ object_kinds! {
     Decision = ("slipway.dev", "v1alpha1", "decisions", "Decision"),
     /// The pods of one revision.
     ReplicaSet = ("apps", "v1", "replicasets", "ReplicaSet"),
+    /// What a Rollout takes over, read only.
+    Deployment = ("apps", "v1", "deployments", "Deployment"),
+    /// Who else scales a Deployment that is taken over, read only.
+    HorizontalPodAutoscaler = ("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     /// The spec that a PipelineRun runs.
     ControllerRevision = ("apps", "v1", "controllerrevisions", "ControllerRevision"),
-    /// Pods, read only.
+    /// Pods; only their labels are written, of those that are taken over.
     Pod = ("", "v1", "pods", "Pod"),
     /// What selects the pods of a revision.
     Service = ("", "v1", "services", "Service"),

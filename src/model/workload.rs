@@ -1,9 +1,10 @@
-//! Pods, Jobs and ReplicaSets as far as anybody reads them here. No I/O.
+//! Pods, Jobs, ReplicaSets and Deployments as far as anybody reads them here. No I/O.
 //!
 //! There are thousands of them in the caches, and most of each is a template that nobody reads: what is left out here takes
 //! neither memory nor the code that would read it. Whoever writes such an object names what changes in it, so nothing is lost.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{self as apps, ReplicaSetStatus};
@@ -12,6 +13,7 @@ use k8s_openapi::api::core::v1::{self as core, ContainerState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A pod: how it and its containers fare.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -150,6 +152,54 @@ pub struct Container {
     pub image: Option<String>,
 }
 
+/// A Deployment: the only one of these whose template is read. Only those that a Rollout names are kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Deployment {
+    /// Who it is.
+    pub metadata: ObjectMeta,
+    /// What is asked of it.
+    #[serde(default)]
+    pub spec: DeploymentSpec,
+    /// How it fares.
+    pub status: Option<DeploymentStatus>,
+}
+
+/// What is asked of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentSpec {
+    /// How many pods.
+    pub replicas: Option<i32>,
+    /// Whether it leaves its ReplicaSets as they are.
+    pub paused: Option<bool>,
+    /// Which pods are its own.
+    #[serde(default)]
+    pub selector: DeploymentSelector,
+    /// What they are made of.
+    #[serde(default)]
+    pub template: Value,
+}
+
+/// Which pods are a Deployment's own.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentSelector {
+    /// By the values of labels.
+    #[serde(default)]
+    pub match_labels: BTreeMap<String, String>,
+    /// By anything else.
+    #[serde(default)]
+    pub match_expressions: Vec<Value>,
+}
+
+/// How a Deployment fares.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct DeploymentStatus {
+    /// Pods of its ReplicaSets.
+    #[serde(default)]
+    pub replicas: i32,
+}
+
 /// Each is the kind that it is a part of.
 macro_rules! resources {
     ($($own:ty = $whole:ty;)*) => {
@@ -188,6 +238,7 @@ resources! {
     Pod = core::Pod;
     Job = batch::Job;
     ReplicaSet = apps::ReplicaSet;
+    Deployment = apps::Deployment;
 }
 
 #[cfg(test)]
@@ -225,6 +276,22 @@ mod tests {
         assert_eq!(Job::api_version(&()), "batch/v1");
         // A cached pod is a few hundred bytes, and what its containers say.
         assert!(size_of::<Pod>() < 800, "{}", size_of::<Pod>());
+    }
+
+    #[test]
+    fn of_a_deployment_the_template_is_all_there() {
+        let template =
+            json!({"metadata": {"labels": {"app": "a"}}, "spec": {"fieldOfTomorrow": 1}});
+        let deployment = json!({
+            "metadata": {"name": "a"},
+            "spec": {"paused": true, "selector": {"matchLabels": {"app": "a"}}, "template": template},
+            "status": {"observedGeneration": 1},
+        });
+        let read: Deployment = serde_json::from_value(deployment).unwrap();
+        assert_eq!(read.spec.template, template);
+        assert_eq!(read.spec.selector.match_labels["app"], "a");
+        assert_eq!((read.spec.paused, read.spec.replicas), (Some(true), None));
+        assert_eq!(read.status.unwrap().replicas, 0);
     }
 
     #[test]

@@ -55,18 +55,41 @@ pub use traffic::*;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.template) != has(self.workloadRef)",
+     "the pods come from exactly one of template and workloadRef: give template and selector, or name a Deployment in workloadRef"),
+    ("has(self.template) == has(self.selector)",
+     "selector goes with template: give both, or, with workloadRef, neither (the Deployment has them)"),
+    ("!has(self.workloadRef) || (!has(self.release) && !has(self.configs) && (!has(self.gracefulShutdown) || self.gracefulShutdown == 'Off'))",
+     "with workloadRef pods are what the Deployment's template says and nothing is added: leave release and configs out, and gracefulShutdown out or Off"),
+    ("!has(self.deletionPolicy) || self.deletionPolicy != (has(self.workloadRef) ? 'Orphan' : 'GiveBack')",
+     "deletionPolicy GiveBack needs workloadRef, and with workloadRef Orphan is not possible, because the Deployment would take what is left as it is: use GiveBack there, and Orphan without it"),
+    ("has(self.workloadRef) == has(oldSelf.workloadRef) && (!has(self.workloadRef) || self.workloadRef.name == oldSelf.workloadRef.name)",
+     "workloadRef can be neither added nor taken away, nor name another Deployment: delete the Rollout with deletionPolicy GiveBack, which gives the pods back, and create another one"),
+]))]
 pub struct RolloutSpec {
     /// Number of pods that serve. Also settable through `/scale`. A smaller number waits while two revisions share the
-    /// traffic (a weight above 0 and below 100); a larger one, and `0`, are followed at once. Default `1`. Example: `6`.
+    /// traffic (a weight above 0 and below 100); a larger one, and `0`, are followed at once. Default `1`, with `workloadRef`
+    /// what the Deployment asks for. Example: `6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]
     pub replicas: Option<i32>,
-    /// Labels that the template's pods carry and nobody else's do. Cannot be changed.
-    pub selector: Selector,
+    /// Labels that the template's pods carry and nobody else's do. Cannot be changed. Needed with `template`. Default: with
+    /// `workloadRef` those of the Deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
     /// The pods: a PodTemplateSpec, as in a Deployment. It is passed on as it is, so fields that are newer
-    /// than this operator work. Containers that take their image from a Release omit `image`.
+    /// than this operator work. Containers that take their image from a Release omit `image`. Default: with `workloadRef` that
+    /// of the Deployment.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     #[schemars(transform = schema::raw_object)]
     pub template: Value,
+    /// The Deployment whose pods the Rollout takes over, in place of `template` and `selector`: its ReplicaSets become the
+    /// Rollout's, no pod restarts, and from then on a change of its pod template is a change of the Rollout. It has to have
+    /// `spec.paused: true`, and nothing of it is ever written. Cannot be added or taken away. Default: none. Example:
+    /// `{kind: Deployment, name: api}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<WorkloadReference>,
     /// Takes images from the Release that an Environment wants. Default: images stand in the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseSource>,
@@ -76,7 +99,7 @@ pub struct RolloutSpec {
     pub configs: Option<Configs>,
     /// Whether containers that declare no preStop hook go on serving for `traffic.drain` after they were
     /// told to end, which is what makes updates lose no request: `Inject` adds a preStop sleep and lengthens
-    /// terminationGracePeriodSeconds by it, `Off` leaves the template as it is. Default `Inject`.
+    /// terminationGracePeriodSeconds by it, `Off` leaves the template as it is. Default `Inject`, with `workloadRef` `Off`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_shutdown: Option<GracefulShutdown>,
     /// Time a pod has to be ready before it counts. In seconds. Default `0`.
@@ -93,7 +116,8 @@ pub struct RolloutSpec {
     #[schemars(range(min = 0, max = 100))]
     pub revision_history_limit: Option<i32>,
     /// What becomes of the pods when the Rollout is deleted: `Delete` as with a Deployment, `Orphan` lets the
-    /// stable revision, its Services and its route go on serving without an owner. Default `Delete`.
+    /// stable revision, its Services and its route go on serving without an owner, `GiveBack` (with `workloadRef` only) gives
+    /// the ReplicaSets back to the Deployment. Default `Delete`, with `workloadRef` `GiveBack`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Holds a change where it is: no step, no weight, no scaling of the new revision. A way back is not held.
@@ -118,6 +142,16 @@ pub struct RolloutSpec {
 }
 
 impl RolloutSpec {
+    /// What becomes of the pods at the end.
+    pub fn policy_of_deletion(&self) -> DeletionPolicy {
+        let default = if self.workload_ref.is_some() {
+            DeletionPolicy::GiveBack
+        } else {
+            DeletionPolicy::Delete
+        };
+        self.deletion_policy.unwrap_or(default)
+    }
+
     /// The AnalysisTemplates that it names.
     pub fn template_names(&self) -> impl Iterator<Item = &str> {
         let templates = self.analysis.iter().flat_map(|of| &of.templates);
@@ -208,6 +242,30 @@ pub struct Selector {
     pub match_labels: BTreeMap<String, String>,
 }
 
+/// Names the Deployment whose pods are taken over.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadReference {
+    /// What it is; `Deployment` is the only kind that can be taken over. Example: `Deployment`.
+    pub kind: WorkloadKind,
+    /// Its name; it is in the namespace of the Rollout. Example: `api`.
+    #[schemars(transform = schema::record_name)]
+    pub name: String,
+    /// Gives back although the Deployment asks for another template or another number of pods than those that serve: once
+    /// somebody takes its pause away, it begins a rollout of its own, and its number of pods counts at once. Default `false`:
+    /// giving back waits until the two agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_rollout: Option<bool>,
+}
+
+closed_set! {
+    /// What can be taken over.
+    pub enum WorkloadKind {
+        /// A Deployment.
+        Deployment,
+    }
+}
+
 /// Where images come from.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -285,6 +343,8 @@ closed_set! {
         Delete,
         /// The stable ones go on serving.
         Orphan,
+        /// They go back to the Deployment that they were taken over from.
+        GiveBack,
     }
 }
 

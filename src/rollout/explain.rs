@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
+use super::adopt::standing_in;
 use super::api::{
     Change, DecisionOutcome, Ending, FailureReason, Phase, RevisionStatus, Risk, RiskLevel,
     Rollout, RolloutStatus, Stuck, Tally, Weights,
@@ -175,7 +176,8 @@ pub fn explain(rollout: &Rollout, templates: &Templates, now: Timestamp) -> Expl
         templates: templates.clone(),
         ..Around::of(rollout)
     };
-    let spec = Spec::parse_with(&rollout.spec, &placeholders(&rollout.spec), &around);
+    let raw = standing_in(&rollout.spec);
+    let spec = Spec::parse_with(&raw, &placeholders(&raw), &around);
     let is_auto = spec.as_ref().is_ok_and(|spec| spec.by_risk.is_some());
     let level = level_of(&status);
     let spec = spec.map(|spec| spec.at_risk(level));

@@ -4,6 +4,7 @@
 //! `observe` reads the caches → `plan` decides → `status` puts it on record → the driver carries it out.
 //! `plan` is where the thinking is; see `plan.rs` for its parts and `traffic/` for what a weight needs.
 
+pub mod adopt;
 pub mod api;
 pub mod binding;
 pub mod config;

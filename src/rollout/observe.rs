@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use super::adopt as adopted;
 use super::api::{DeletionPolicy, Progress, Rollout};
 use super::binding::{self, Binding};
 use super::config::{self, Named, Source, Sources};
@@ -31,6 +32,7 @@ use crate::traffic::foreign;
 use service::services;
 use traffic::{left, leftovers, routes};
 
+mod adopt;
 mod service;
 mod templates;
 mod traffic;
@@ -52,7 +54,10 @@ pub async fn observe(
     let sets = caches.replica_sets.children_of(ObjectKind::Rollout, &key);
     let sets: Vec<Set> = sets.iter().filter_map(|set| read_set(set)).collect();
     let pods = caches.pods.children_of(ObjectKind::Rollout, &key);
+    let pods: Vec<Pod> = pods.iter().filter_map(|pod| read_pod(pod)).collect();
+    let adoption = adopt::adoption(rollout, cluster, (&sets, &pods)).await?;
     let around = Around {
+        deployment: adoption.as_ref().and_then(|it| it.deployment.clone()),
         sources: sources(rollout, cluster).await?,
         templates: templates(rollout, cluster),
         ..Around::of(rollout)
@@ -60,39 +65,35 @@ pub async fn observe(
     let templates = templates::kept(cluster, &key);
     let asked = asked(rollout, cluster, &sets, (&around, &templates));
     let (burns, unknown) = burns(rollout, cluster);
+    let status = rollout.status.clone().unwrap_or_default();
+    let has_begun = adopted::has_begun(&status, &sets);
+    let loose = adoption.as_ref().and_then(|it| it.notice(has_begun));
     let mut observed = Observed {
         owner: OwnerReference {
             block_owner_deletion: Some(true),
             ..rollout.controller_owner_ref(&()).unwrap_or_default()
         },
         generation: rollout.metadata.generation.unwrap_or_default(),
-        created_at: rollout
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
+        created_at: created_at(rollout.as_ref()),
         deletion: deletion(rollout),
         deleted_at: rollout.metadata.deletion_timestamp.as_ref().map(|at| at.0),
-        wanted: asked.wanted,
+        wanted: adopted::known(asked.wanted, &sets),
         promotion: asked.promotion,
-        notice: asked.notice.or(unknown),
+        notice: asked.notice.or(unknown).or(loose),
         offer: asked.offer,
         recorded: templates::recorded(rollout, cluster),
         templates,
         risk: risk(rollout, cluster, &sets),
         burns,
-        status: rollout.status.clone().unwrap_or_default(),
+        status,
         sets,
-        pods: pods.iter().filter_map(|pod| read_pod(pod)).collect(),
+        pods,
         services: [None, None],
         hooks: BTreeMap::new(),
         samplers: BTreeMap::new(),
         decisions: decisions(cluster, &key),
-        environment: rollout
-            .spec
-            .release
-            .as_ref()
-            .map(|release| release.environment.name.clone()),
+        environment: environment(rollout),
+        adoption,
         routes: Vec::new(),
         left: Vec::new(),
         leftovers: Vec::new(),
@@ -238,14 +239,28 @@ fn decisions(cluster: &Cluster, key: &Key) -> Vec<Act> {
     Act::read_all(found.iter().map(AsRef::as_ref))
 }
 
+fn created_at<K: ResourceExt>(object: &K) -> Timestamp {
+    let created_at = object.creation_timestamp();
+    created_at.map_or(Timestamp::UNIX_EPOCH, |at| at.0)
+}
+
+/// The Environment that says what runs.
+fn environment(rollout: &Rollout) -> Option<String> {
+    let release = rollout.spec.release.as_ref()?;
+    Some(release.environment.name.clone())
+}
+
 fn deletion(rollout: &Rollout) -> Option<Deletion> {
     rollout.metadata.deletion_timestamp.as_ref()?;
-    let orphan = rollout.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Orphan
-        || rollout.finalizers().iter().any(|name| name == ORPHAN);
-    Some(if orphan {
-        Deletion::Orphan
+    let is_orphaned = rollout.finalizers().iter().any(|name| name == ORPHAN);
+    let leaving = if rollout.spec.workload_ref.is_some() {
+        Deletion::GiveBack
     } else {
-        Deletion::Delete
+        Deletion::Orphan
+    };
+    Some(match rollout.spec.policy_of_deletion() {
+        DeletionPolicy::Delete if !is_orphaned => Deletion::Delete,
+        DeletionPolicy::Delete | DeletionPolicy::Orphan | DeletionPolicy::GiveBack => leaving,
     })
 }
 
@@ -421,6 +436,7 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
         is_owned: is_ours(set),
         images,
         template: annotation(label::TEMPLATE).cloned(),
+        source: annotation(label::SOURCE).cloned(),
         configs: COPIES
             .iter()
             .filter_map(|(key, kind)| Some((*kind, annotation(key)?)))
@@ -448,11 +464,7 @@ fn read_pod(pod: &workload::Pod) -> Option<Pod> {
         .any(|c| c.type_ == "Ready" && c.status == "True");
     Some(Pod {
         name: pod.name_any(),
-        created_at: pod
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(Timestamp::UNIX_EPOCH, |at| at.0),
+        created_at: created_at(pod),
         uid: pod.uid().unwrap_or_default(),
         revision: Revision::from_label(revision),
         is_ready,

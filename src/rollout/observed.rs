@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use super::adopt::Adoption;
 use super::api::{FailureReason, RolloutStatus, Taken};
 use super::config::Named;
 use super::risk::RiskSignals;
@@ -76,6 +77,8 @@ pub struct Observed {
     pub decisions: Vec<Act>,
     /// The Environment that says what runs, where one does.
     pub environment: Option<String>,
+    /// The Deployment that it takes over, where it does.
+    pub adoption: Option<Adoption>,
 }
 
 /// A burn of an SLO, so fast that somebody is paged for it.
@@ -146,6 +149,18 @@ pub enum Deletion {
     Delete,
     /// Leaving the stable revision, its Services and its route.
     Orphan,
+    /// Giving its ReplicaSets back to the Deployment that they were taken over from.
+    GiveBack,
+}
+
+impl Deletion {
+    /// Whether pods go on serving.
+    pub fn leaves_pods(self) -> bool {
+        match self {
+            Self::Delete => false,
+            Self::Orphan | Self::GiveBack => true,
+        }
+    }
 }
 
 /// A ReplicaSet.
@@ -167,6 +182,8 @@ pub struct Set {
     pub images: BTreeMap<String, String>,
     /// Id of its template, where an Environment decided which that is.
     pub template: Option<String>,
+    /// Id of its template, where it was taken over from a Deployment.
+    pub source: Option<String>,
     /// Copies of ConfigMaps and Secrets that its pods read.
     pub configs: BTreeSet<Named>,
     /// Pods that it should have.
@@ -316,6 +333,11 @@ impl Observed {
     pub fn owned_routes(&self) -> impl Iterator<Item = &Target> {
         let traffic = self.owned_traffic();
         traffic.filter(|target| target.kind != ObjectKind::Service)
+    }
+
+    /// Whether pods are to go on serving when the Rollout, which goes, is gone.
+    pub fn is_leaving_pods(&self) -> bool {
+        self.deletion.is_some_and(Deletion::leaves_pods)
     }
 
     /// The ReplicaSet of a revision.

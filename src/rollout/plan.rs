@@ -1,6 +1,7 @@
 //! Decides what a Rollout does next. Pure: everything it knows is in `Observed` and `now`.
 //!
 //! The parts, in the order in which they are asked:
+//! - `adopt`: what of a Deployment is still to be taken over, before anything else;
 //! - `decision`: what people decided meanwhile;
 //! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
 //! - `change`: which revision is stable, and which is on its way;
@@ -19,6 +20,7 @@
 //!
 //! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
 
+mod adopt;
 mod change;
 mod config;
 mod contest;
@@ -114,6 +116,9 @@ pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<M
     if seen.deletion == Some(Deletion::Delete) {
         return delete(seen, now);
     }
+    if let Some(plan) = adopt::adopt(seen, now) {
+        return plan;
+    }
     match &seen.wanted {
         Wanted::Spec(spec) => plan_for(rules, seen, spec, now),
         Wanted::NoRelease(message) => {
@@ -175,7 +180,7 @@ fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
 /// Nothing is moved. What is to go on serving is let go as it is.
 fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
     let actions = match seen.deletion {
-        Some(Deletion::Orphan) => release(seen),
+        Some(Deletion::Orphan | Deletion::GiveBack) => release(seen),
         Some(Deletion::Delete) => Vec::new(),
         None => template::kept(seen).into_iter().collect(),
     };
@@ -345,15 +350,20 @@ impl<'a> Draft<'a> {
         if let Some(words) = self.words_of_size() {
             why.message = format!("{}; {words}", why.message);
         }
-        let is_leaving = self.seen.deletion == Some(Deletion::Orphan);
+        let is_leaving = self.seen.is_leaving_pods();
+        let gives_back = self.seen.deletion == Some(Deletion::GiveBack);
         let orphaned = is_leaving && self.is_back_at_stable();
         if orphaned {
-            self.let_go();
+            if gives_back {
+                self.give_back();
+            } else {
+                self.let_go();
+            }
             if self.seen.is_only(&self.stable) {
                 self.moves
                     .extend(foreign::put_back(self.seen, self.backends));
             }
-        } else if is_leaving && self.is_out_of_patience() {
+        } else if is_leaving && !gives_back && self.is_out_of_patience() {
             let actions = release(self.seen);
             return Plan {
                 finished: actions.is_empty(),
@@ -377,7 +387,8 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.deletions);
         actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
-        let finished = orphaned && self.seen.is_only(&self.stable) && actions.is_empty();
+        let is_done = actions.is_empty() && self.has_given_back();
+        let finished = orphaned && self.seen.is_only(&self.stable) && is_done;
         Plan {
             actions,
             progress: self.memory,

@@ -39,7 +39,12 @@ pub fn set_name(rollout: &str, revision: &Revision) -> String {
 
 /// A regular expression that matches the pods of a revision and no others.
 pub fn pods_pattern(rollout: &str, revision: &Revision) -> String {
-    format!("{}-[a-z0-9]{{5}}", set_name(rollout, revision))
+    pods_of(&set_name(rollout, revision))
+}
+
+/// The same by the name of their ReplicaSet, which need not be ours.
+pub fn pods_of(set: &str) -> String {
+    format!("{set}-[a-z0-9]{{5}}")
 }
 
 /// A regular expression that matches the pods of every revision.
@@ -80,7 +85,19 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         set(&mut template, &["metadata", "labels", key], value);
     }
     let mut selector = json!(spec.selector);
-    set(&mut selector, &[label::REVISION], spec.revision.as_str());
+    let key = if spec.is_adopted {
+        // The Deployment could not take back what is selected by anything but its own label.
+        label::POD_TEMPLATE_HASH
+    } else {
+        label::REVISION
+    };
+    set(&mut selector, &[key], spec.revision.as_str());
+    set(
+        &mut template,
+        &["metadata", "labels", key],
+        spec.revision.as_str(),
+    );
+    let labels = template.pointer("/metadata/labels").cloned();
     let rest = json!({"spec": {
         "replicas": replicas,
         "minReadySeconds": spec.min_ready_seconds,
@@ -95,6 +112,10 @@ pub fn replica_set(seen: &Observed, spec: &Spec, replicas: i32, ordinal: u64) ->
         &["metadata", "labels", label::REVISION],
         revision,
     );
+    if let (true, Some(labels)) = (spec.is_adopted, labels) {
+        // It takes back what has all of the labels of its template.
+        json_patch::merge(&mut manifest.body, &json!({"metadata": {"labels": labels}}));
+    }
     let manifest = manifest.annotated(&[(label::ORDINAL, ordinal.to_string())]);
     let manifest = manifest.annotated(&copies_read(spec));
     match &spec.worn {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::adopt::standing_in;
 use super::api::{FailureReason, Phase, RiskLevel, Rollout, RolloutSpec, Shape, StrategyType};
 use super::plan::Memory;
 use super::spec::{Around, Images, Invalid, Spec, Step};
@@ -102,7 +103,7 @@ pub fn simulate(
     templates: &Templates,
     level: RiskLevel,
 ) -> Result<Simulation, Vec<Invalid>> {
-    let raw = &rollout.spec;
+    let raw = &standing_in(&rollout.spec);
     let images = placeholders(raw);
     let around = Around {
         templates: templates.clone(),

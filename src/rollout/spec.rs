@@ -1,25 +1,25 @@
 //! From what people wrote to what the planner works on. After this there is no raw spec. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::adopt::{self, Workload};
 use super::api::{
-    DeletionPolicy, FailureReason, GracefulShutdown, Rollout, RolloutSpec, StableScale, Strategy,
-    StrategyType,
+    DeletionPolicy, FailureReason, Rollout, RolloutSpec, StableScale, Strategy, StrategyType,
 };
 use super::config::{self, Named, Snapshot, Sources};
 use super::template::Offer;
 use crate::analysis::template::Templates;
 pub use crate::model::invalid::Invalid;
-use crate::model::json::set;
 use crate::model::key::Key;
-use crate::model::label;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
+use crate::model::workload::Deployment;
 use crate::traffic::division::Division;
 pub use analysis::Analysis;
 use auto::Context;
@@ -30,12 +30,11 @@ pub use routing::Routing;
 mod analysis;
 mod auto;
 mod compile;
+mod pod;
 mod routing;
 
 /// Time for which a pod goes on serving while it ends, where nothing is said.
 const DRAIN: Duration = Duration::from_secs(30);
-/// What Kubernetes gives a pod to end, where the template says nothing.
-const GRACE_SECONDS: u64 = 30;
 
 /// A Rollout's spec that can be worked on.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +47,8 @@ pub struct Spec {
     pub template: Value,
     /// Identity of the template.
     pub revision: Revision,
+    /// Whether the pods are those of a Deployment, whose label tells its ReplicaSets apart.
+    pub is_adopted: bool,
     /// Images by container.
     pub images: BTreeMap<String, String>,
     /// Copies of ConfigMaps and Secrets that the template in the spec reads.
@@ -115,6 +116,8 @@ pub struct Around {
     pub sources: Sources,
     /// The AnalysisTemplates that it may name.
     pub templates: Templates,
+    /// The Deployment that it names.
+    pub deployment: Option<Arc<Deployment>>,
 }
 
 impl Around {
@@ -165,16 +168,23 @@ impl Spec {
     /// The same, with what it refers to.
     pub fn read_with(raw: &RolloutSpec, images: &Images, around: &Around) -> (Self, Vec<Invalid>) {
         let mut problems = Vec::new();
-        let replicas = raw.replicas.unwrap_or(1);
+        let deployment = around.deployment.as_deref();
+        let mut workload = adopt::workload(raw, deployment, &mut problems);
+        let replicas = raw.replicas.or(workload.replicas).unwrap_or(1);
         let strategy = raw.strategy.clone().unwrap_or_default();
         let (max_surge, max_unavailable) = budgets(
             strategy.max_surge.as_ref(),
             strategy.max_unavailable.as_ref(),
             replicas,
         );
+        let keep_old_for = strategy.keep_old_for.map(Duration::from);
         let drain = drain(raw);
-        let mut template = raw.template.clone();
-        let images = complete_template(&mut template, raw, images, drain, &mut problems);
+        let images = pod::complete(&mut workload, raw, images, drain, &mut problems);
+        let Workload {
+            mut template,
+            selector,
+            ..
+        } = workload;
         let analysis = analysis::parse(raw, around, &images, &mut problems);
         let routing = raw.traffic.as_ref().map(Routing::of);
         let context = Context {
@@ -189,7 +199,8 @@ impl Spec {
         let spec = Self {
             is_sound: problems.is_empty(),
             replicas,
-            selector: raw.selector.match_labels.clone(),
+            selector,
+            is_adopted: raw.workload_ref.is_some(),
             revision: Revision::of_template(&template),
             template,
             images,
@@ -199,7 +210,7 @@ impl Spec {
             min_ready_seconds: raw.min_ready_seconds.unwrap_or(0),
             progress_deadline: seconds(raw.progress_deadline_seconds.unwrap_or(600)),
             history_limit: usize::try_from(raw.revision_history_limit.unwrap_or(10)).unwrap_or(0),
-            deletion_policy: raw.deletion_policy.unwrap_or_default(),
+            deletion_policy: raw.policy_of_deletion(),
             is_paused: raw.paused.unwrap_or(false),
             max_surge,
             max_unavailable,
@@ -207,16 +218,9 @@ impl Spec {
             stable_scale: way.stable_scale,
             batch: way.batch,
             by_risk,
-            keep_old_for: strategy
-                .keep_old_for
-                .map(Duration::from)
-                .unwrap_or_default(),
+            keep_old_for: keep_old_for.unwrap_or_default(),
             rollback_on: rollback_on(raw),
-            rollback_window: raw
-                .rollback
-                .as_ref()
-                .and_then(|rollback| rollback.window.as_ref())
-                .map_or(0, |window| usize::try_from(window.revisions).unwrap_or(0)),
+            rollback_window: rollback_window(raw),
             routing,
             drain,
             analysis,
@@ -326,6 +330,12 @@ fn rollback_on(raw: &RolloutSpec) -> BTreeSet<FailureReason> {
     on.unwrap_or(FailureReason::ALL).iter().copied().collect()
 }
 
+fn rollback_window(raw: &RolloutSpec) -> usize {
+    let rollback = raw.rollback.as_ref();
+    let window = rollback.and_then(|rollback| rollback.window.as_ref());
+    window.map_or(0, |window| usize::try_from(window.revisions).unwrap_or(0))
+}
+
 fn stable_scale(strategy: &Strategy) -> StableScale {
     match strategy.type_.unwrap_or_default() {
         StrategyType::Canary | StrategyType::Auto => strategy.stable_scale.unwrap_or_default(),
@@ -382,104 +392,10 @@ fn budgets(
     }
 }
 
-/// Fills in images, labels and the preStop sleep; returns the images by container.
-fn complete_template(
-    template: &mut Value,
-    raw: &RolloutSpec,
-    images: &Images,
-    drain: Duration,
-    problems: &mut Vec<Invalid>,
-) -> BTreeMap<String, String> {
-    check_labels(template, raw, problems);
-    let inject = raw.graceful_shutdown.unwrap_or_default() == GracefulShutdown::Inject;
-    let path = "/spec/containers";
-    let Some(containers) = template.pointer_mut(path).and_then(Value::as_array_mut) else {
-        problems.push(Invalid::new(
-            "spec.template.spec.containers",
-            "at least one is needed",
-        ));
-        return BTreeMap::new();
-    };
-    let mut found = BTreeMap::new();
-    let mut injected = false;
-    for (index, container) in containers.iter_mut().enumerate() {
-        let path = format!("spec.template.spec.containers[{index}]");
-        if !container.is_object() {
-            let problem = "must be a container, with a name and an image";
-            problems.push(Invalid::new(path, problem));
-            continue;
-        }
-        let text = |key: &str| container.get(key)?.as_str().map(str::to_owned);
-        let name = text("name").unwrap_or_default();
-        match (images.get(&name), text("image")) {
-            (Some(_), Some(_)) => problems.push(Invalid::new(
-                format!("{path}.image"),
-                format!("{name} takes its image from the Release; leave `image` out"),
-            )),
-            (Some(image), None) => {
-                set(container, &["image"], image.as_str());
-            }
-            (None, Some(_)) => {}
-            (None, None) => problems.push(Invalid::new(
-                format!("{path}.image"),
-                "give an image, or name this container in spec.release.images",
-            )),
-        }
-        if let Some(image) = container.get("image").and_then(Value::as_str) {
-            found.insert(name, image.to_owned());
-        }
-        if inject && container.pointer("/lifecycle/preStop").is_none() {
-            let sleep = json!({"seconds": drain.as_secs().max(1)});
-            if set(container, &["lifecycle", "preStop", "sleep"], sleep) {
-                injected = true;
-            } else {
-                problems.push(Invalid::new(
-                    format!("{path}.lifecycle"),
-                    "must be an object",
-                ));
-            }
-        }
-    }
-    if injected {
-        let path = "/spec/terminationGracePeriodSeconds";
-        let grace = template
-            .pointer(path)
-            .and_then(Value::as_u64)
-            .unwrap_or(GRACE_SECONDS);
-        let grace = grace + drain.as_secs().max(1);
-        set(template, &["spec", "terminationGracePeriodSeconds"], grace);
-    }
-    found
-}
-
-fn check_labels(template: &mut Value, raw: &RolloutSpec, problems: &mut Vec<Invalid>) {
-    let path = "spec.template.metadata.labels";
-    for (key, value) in &raw.selector.match_labels {
-        let label = template
-            .pointer("/metadata/labels")
-            .and_then(|labels| labels.get(key));
-        if label.and_then(Value::as_str) != Some(value) {
-            problems.push(Invalid::new(
-                path,
-                format!("must have {key}: {value}, because spec.selector.matchLabels selects it"),
-            ));
-        }
-    }
-    for ours in [label::REVISION, label::ROLLOUT, label::COMPONENT] {
-        if template
-            .pointer("/metadata/labels")
-            .is_some_and(|labels| labels.get(ours).is_some())
-        {
-            problems.push(Invalid::new(
-                path,
-                format!("{ours} is set by Slipway; leave it out"),
-            ));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn raw(spec: &Value) -> RolloutSpec {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::adopt;
 use super::api::{Change, Phase, Progress, RevisionStatus, RolloutStatus, Tally, Weights};
 use super::observed::Observed;
 use super::plan::{self, Memory};
@@ -249,10 +250,17 @@ fn conditions(
     let is_ready = !is_failed
         && (matches!(phase, Phase::Healthy | Phase::Paused | Phase::Analysing)
             || matches!(reason, "NoRelease" | "Restarting"));
-    let takes_an_edit = matches!(reason, "InvalidSpec" | "FieldContested" | "ForeignService");
+    let takes_an_edit = matches!(
+        reason,
+        "InvalidSpec" | "FieldContested" | "ForeignService" | "DeploymentUnfit" | "GiveBackHeld"
+    );
+    // What does not run yet may wait for what is applied a moment later.
+    let is_awaited = seen.adoption.is_some() && phase == Phase::Pending;
+    let takes_an_edit = takes_an_edit || (reason == "DeploymentMissing" && !is_awaited);
     let is_stalled = phase == Phase::RolledBack || takes_an_edit || is_failed;
     let stable = plan.progress.progress.stable.as_ref();
-    let wanted = seen.wanted.spec().map_or(0, |spec| spec.replicas);
+    let wanted = seen.wanted.spec().filter(|_| !is_awaited);
+    let wanted = wanted.map_or(0, |spec| spec.replicas);
     let ready = stable.map_or(0, |stable| seen.ready(stable));
     let is_sick = phase == Phase::Degraded && !takes_an_edit;
     let is_healthy = ready >= wanted.min(1) && !is_sick;
@@ -262,6 +270,7 @@ fn conditions(
     } else {
         "StableDown"
     };
+    let losses = seen.wanted.spec().and_then(adopt::losses);
     Conditions::new(&seen.status.conditions, seen.generation, now)
         .set("Ready", is_ready && is_healthy, reason, message)
         .set("Healthy", is_healthy, health, &pods)
@@ -269,6 +278,12 @@ fn conditions(
         .set_if("Stalled", is_stalled, reason, message)
         .set_if("Paused", phase == Phase::Paused, reason, message)
         .set_if("Completed", phase == Phase::Healthy, reason, message)
+        .set_if(
+            "LosesRequests",
+            losses.is_some(),
+            "NoPreStop",
+            losses.as_deref().unwrap_or_default(),
+        )
         .set_if(
             ACTION_FAILED,
             outcome.failure.is_some(),

@@ -109,6 +109,7 @@ pub(crate) fn untouched(spec: impl Into<Arc<Spec>>) -> Observed {
         samplers: BTreeMap::new(),
         decisions: Vec::new(),
         environment: None,
+        adoption: None,
     }
 }
 
@@ -134,6 +135,7 @@ impl Observed {
             is_owned: true,
             images: [("web".to_owned(), "api".to_owned())].into(),
             template: None,
+            source: None,
             configs: BTreeSet::new(),
             replicas,
             current: replicas,

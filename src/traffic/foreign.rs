@@ -123,6 +123,8 @@ pub fn put_back(
         | ObjectKind::Promotion
         | ObjectKind::Decision
         | ObjectKind::ReplicaSet
+        | ObjectKind::Deployment
+        | ObjectKind::HorizontalPodAutoscaler
         | ObjectKind::ControllerRevision
         | ObjectKind::Pod
         | ObjectKind::EndpointSlice

@@ -16,6 +16,7 @@ mod film; // what a watch saw, and when
 mod stage; // the node, the operator on it, and the sample's images
 
 mod acceptance; // the whole of it, from commits to production; the longest, and first by its name
+mod adopt; // a Deployment that is taken over, and given back
 mod analysis; // slow answers, no answers, no requests, a value that flaps
 mod back; // ways back: aborts at each step, and the version before
 mod build; // images, built in pods: the same twice, and from a cache; and packages

@@ -13,6 +13,7 @@
     reason = "a test may fail loudly, and plays people and other controllers"
 )]
 
+mod adopt; // a Deployment that is taken over, and given back
 mod analysis; // what is measured of a Rollout, by each kind of analysis
 mod chart; // what the chart renders, and whether a cluster takes it
 mod cli; // the kubectl plugin, as a process

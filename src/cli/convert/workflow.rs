@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::written::Written;
 use super::{expression, job};
 use crate::model::invalid::Invalid;
 use crate::pipeline::api::PipelineSpec;
@@ -23,21 +24,13 @@ pub(super) struct Converted {
 }
 
 impl Converted {
-    /// Both, as one file: the report first, as comments.
+    /// Both, as one file.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        let head = match self.report.len() {
-            0 => "Nothing was left out.".to_owned(),
-            1 => "One thing to look at, which was left out or changed:".to_owned(),
-            count => format!("{count} things to look at, which were left out or changed:"),
+        let written = Written {
+            objects: vec![self.pipeline.clone()],
+            report: self.report.clone(),
         };
-        text.extend(["# ", &head, "\n"]);
-        for line in &self.report {
-            let line = line.replace(['\n', '\r'], " ");
-            text.extend(["# - ", &line, "\n"]);
-        }
-        text.push_str(&serde_saphyr::to_string(&self.pipeline).unwrap_or_default());
-        text
+        written.text()
     }
 }
 

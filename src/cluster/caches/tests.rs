@@ -102,6 +102,18 @@ async fn an_environment_wakes_the_rollouts_that_follow_it_and_the_next_environme
 }
 
 #[tokio::test]
+async fn a_deployment_wakes_the_rollout_that_takes_it_over() {
+    let caches = caches();
+    let spec = json!({"workloadRef": {"kind": "Deployment", "name": "web"}});
+    put(&caches.rollouts, &object("Rollout", "api", "1", &spec));
+    let mut deployment = object("Deployment", "web", "5", &json!({"paused": true}));
+    deployment["apiVersion"] = "apps/v1".into();
+    let (news, _) = put(&caches.deployments, &deployment);
+    caches.wake(ObjectKind::Deployment, &news);
+    assert_eq!(woken(&caches).await, ["Rollout/api"]);
+}
+
+#[tokio::test]
 async fn what_one_reconciler_makes_or_reads_anew_wakes_its_own() {
     let caches = caches();
     let mut made = environment("preview", &json!({"pipelines": ["other"]}));

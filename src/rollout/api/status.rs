@@ -93,7 +93,7 @@ pub struct RolloutStatus {
     /// What the operator remembers between two looks. Not an interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`, `Completed`, `ActionFailed`.
+    /// `Ready`, `Healthy`, and while they hold `Reconciling`, `Stalled`, `Paused`, `Completed`, `LosesRequests`, `ActionFailed`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,

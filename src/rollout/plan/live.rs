@@ -1,6 +1,6 @@
 //! How traffic is divided now: what Services and routes say together. No I/O.
 
-use super::super::observed::{Deletion, Observed};
+use super::super::observed::Observed;
 use super::super::spec::{Routing, Spec};
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
@@ -11,7 +11,7 @@ use crate::traffic::{Arrangement, Side};
 /// What objects of people's reach that have been given back already, by a Rollout that goes without its pods: whatever
 /// is left, and that is stable.
 fn given_back(seen: &Observed, stable: &Revision) -> Option<Revision> {
-    let is_leaving = seen.deletion == Some(Deletion::Orphan) && seen.is_only(stable);
+    let is_leaving = seen.is_leaving_pods() && seen.is_only(stable);
     is_leaving.then(|| stable.clone())
 }
 

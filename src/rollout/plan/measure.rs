@@ -81,7 +81,10 @@ impl Draft<'_> {
     fn subject(&self, revision: &Revision) -> Subject {
         let set = self.seen.set(revision);
         Subject {
-            pods: render::pods_pattern(&self.seen.key.name, revision),
+            pods: set.map_or_else(
+                || render::pods_pattern(&self.seen.key.name, revision),
+                |set| render::pods_of(&set.target.key.name),
+            ),
             revision: revision.to_string(),
             images: set.map(|set| set.images.clone()).unwrap_or_default(),
         }

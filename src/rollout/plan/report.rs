@@ -239,6 +239,9 @@ impl Draft<'_> {
             );
             return (Phase::Progressing, why);
         }
+        if self.seen.deletion == Some(Deletion::GiveBack) {
+            return self.phase_of_giving_back();
+        }
         let routing = self.spec.routing.as_ref();
         if let Some(words) =
             routing.and_then(|routing| foreign::obstacle(self.seen, routing, self.backends))

@@ -1,5 +1,6 @@
 //! Stories: what a person would tell about a Rollout, one behaviour each.
 
+mod adopt;
 mod analysis;
 mod auto;
 mod config;

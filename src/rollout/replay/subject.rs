@@ -17,6 +17,7 @@ use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::secret::SecretKey;
+use crate::rollout::adopt::standing_in;
 use crate::rollout::api::{FailureReason, Rollout, TemplateReference};
 use crate::rollout::render::{pods_of_any_revision, pods_pattern};
 use crate::rollout::simulation::placeholders;
@@ -108,7 +109,7 @@ impl Subject {
             ..Around::of(rollout)
         };
         let images = placeholders(&rollout.spec);
-        let spec = Spec::parse_with(&rollout.spec, &images, &around)?;
+        let spec = Spec::parse_with(&standing_in(&rollout.spec), &images, &around)?;
         let slos = rollout
             .spec
             .analysis

@@ -79,6 +79,7 @@ impl World {
             samplers: BTreeMap::new(),
             decisions: Vec::new(),
             environment: None,
+            adoption: None,
         };
         Self {
             seen,
@@ -400,6 +401,7 @@ fn new_set(target: Target, body: &Value) -> Set {
         is_owned: true,
         images: images(body),
         template: None,
+        source: None,
         configs: BTreeSet::new(),
         replicas: 0,
         current: 0,

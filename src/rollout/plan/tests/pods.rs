@@ -363,6 +363,7 @@ fn seen_set(set: &SimSet) -> Set {
         is_owned: true,
         images: BTreeMap::new(),
         template: None,
+        source: None,
         configs: BTreeSet::new(),
         replicas: set.replicas,
         current: set.current,

@@ -112,6 +112,7 @@ impl World {
             is_owned: true,
             images: BTreeMap::new(),
             template: None,
+            source: None,
             configs: BTreeSet::new(),
             replicas: set.replicas,
             current: i32::try_from(of_set.len()).unwrap(),

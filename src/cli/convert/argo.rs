@@ -1,0 +1,270 @@
+//! Rollouts of Argo Rollouts. No I/O.
+
+mod analysis;
+mod condition;
+mod step;
+mod traffic;
+
+use serde_json::{Value, json};
+
+use super::workflow::name as named;
+use super::written::{Written, copy, duration, list_at, metadata, text_at};
+pub(super) use analysis::convert as template;
+
+/// The Rollout that does the same, as far as there is one. Templates come before it: its steps name their metrics.
+pub(super) fn rollout(there: &Value, written: &mut Written) {
+    let name = named(text_at(there, "/metadata/name").unwrap_or("rollout"));
+    let (spec, path) = (&there["spec"], format!("Rollout {name}"));
+    let mut here = json!({});
+    let same = [
+        "replicas",
+        "minReadySeconds",
+        "progressDeadlineSeconds",
+        "revisionHistoryLimit",
+        "paused",
+    ];
+    copy(spec, &mut here, &same.map(|field| (field, field)));
+    if let Some(window) = spec.get("rollbackWindow") {
+        here["rollback"] = json!({"window": {"revisions": window["revisions"]}});
+    }
+    pods(spec, &mut here, &path, written);
+    let known = [
+        "selector",
+        "template",
+        "workloadRef",
+        "strategy",
+        "rollbackWindow",
+    ];
+    let known: Vec<&str> = known.into_iter().chain(same).collect();
+    written.tell_rest((spec, &path), &known, |field| match field {
+        "analysis" => Some("samples stand in status, and need no limit"),
+        "restartAt" => Some("make a Decision Restart"),
+        _ => None,
+    });
+    let strategy = &spec["strategy"];
+    if let Some(canary) = strategy.get("canary") {
+        canary_of(canary, &mut here, &path, written);
+    } else if let Some(blue_green) = strategy.get("blueGreen") {
+        blue_green_of(blue_green, &mut here, &path, written);
+    }
+    written.objects.push(json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "metadata": metadata(there, &name), "spec": here,
+    }));
+}
+
+/// Pods of its own, or those of a Deployment.
+fn pods(spec: &Value, here: &mut Value, path: &str, written: &mut Written) {
+    let reference = spec.get("workloadRef");
+    if let Some(reference) = reference.filter(|it| it["kind"] == "Deployment") {
+        here["workloadRef"] = json!({"kind": "Deployment", "name": reference["name"]});
+        written.tell(format!(
+            "{path}.workloadRef: the Deployment's own pods are taken over, so it needs pods again and spec.paused: true \
+             (docs/strategies/adoption.md); scaleDown has no equivalent"
+        ));
+        return;
+    }
+    if reference.is_some() {
+        written.tell(format!(
+            "{path}.workloadRef: only a Deployment can be named; give selector and template"
+        ));
+    }
+    copy(spec, here, &[("template", "template")]);
+    let selector = &spec["selector"];
+    here["selector"] = json!({"matchLabels": selector["matchLabels"]});
+    written.tell_rest(
+        (selector, &format!("{path}.selector")),
+        &["matchLabels"],
+        |_| None,
+    );
+}
+
+fn canary_of(canary: &Value, here: &mut Value, path: &str, written: &mut Written) {
+    let path = format!("{path}.canary");
+    let mut analysis = Analysis::default();
+    let mut strategy = json!({"type": "Canary"});
+    copy(
+        canary,
+        &mut strategy,
+        &[
+            ("maxSurge", "maxSurge"),
+            ("maxUnavailable", "maxUnavailable"),
+        ],
+    );
+    if canary["dynamicStableScale"] == true {
+        strategy["stableScale"] = "WithWeight".into();
+    }
+    if let Some(delay) = canary.get("scaleDownDelaySeconds").and_then(duration) {
+        strategy["keepOldFor"] = delay.into();
+    }
+    let steps = step::convert(list_at(canary, "/steps"), &path, &mut analysis, written);
+    if !steps.is_empty() {
+        strategy["steps"] = steps.into();
+    }
+    here["strategy"] = strategy;
+    if let Some(background) = canary.get("analysis") {
+        let begins = background["startingStep"].as_u64().unwrap_or(0);
+        analysis.refer(background, &path, written);
+        let weight = step::weight_before(list_at(canary, "/steps"), begins);
+        if weight > 0 {
+            analysis.start_at = Some(weight);
+        }
+    }
+    analysis.write(here);
+    traffic::convert(canary, here, &path, written);
+    if here.get("traffic").is_none()
+        && let Some(strategy) = here["strategy"].as_object_mut()
+        && strategy.remove("keepOldFor").is_some()
+    {
+        written.tell(format!(
+            "{path}.scaleDownDelaySeconds: without `traffic` pods of the old revision go as those of the new one come"
+        ));
+    }
+    let known = [
+        "maxSurge",
+        "maxUnavailable",
+        "dynamicStableScale",
+        "scaleDownDelaySeconds",
+        "steps",
+        "analysis",
+        "canaryService",
+        "stableService",
+        "trafficRouting",
+    ];
+    written.tell_rest((canary, &path), &known, |field| match field {
+        "abortScaleDownDelaySeconds" => Some("what is given up drains for traffic.drain, and goes"),
+        "pingPong" => Some("needs nothing: a Service is switched only while it carries no weight"),
+        "scaleDownDelayRevisionLimit" => Some("one revision is kept, for keepOldFor"),
+        _ => None,
+    });
+}
+
+fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Written) {
+    let path = format!("{path}.blueGreen");
+    let mut analysis = Analysis::default();
+    let mut blue_green = json!({});
+    if let Some(count) = there.get("previewReplicaCount") {
+        blue_green["previewReplicas"] = count.clone();
+    }
+    if there["autoPromotionEnabled"] == false {
+        blue_green["promote"] = json!({"mode": "Manual"});
+    } else if let Some(after) = there.get("autoPromotionSeconds").and_then(duration) {
+        blue_green["promote"] = json!({"mode": "Auto", "after": after});
+    }
+    for (field, step) in [
+        ("prePromotionAnalysis", "prePromotion"),
+        ("postPromotionAnalysis", "postPromotion"),
+    ] {
+        let Some(found) = there.get(field) else {
+            continue;
+        };
+        let metrics = analysis.refer(found, &format!("{path}.{field}"), written);
+        if !metrics.is_empty() {
+            blue_green[step] = json!([{"analyse": {"metrics": metrics}}]);
+        }
+    }
+    let mut strategy = json!({"type": "BlueGreen", "blueGreen": blue_green});
+    copy(
+        there,
+        &mut strategy,
+        &[("maxUnavailable", "maxUnavailable")],
+    );
+    let delay = there.get("scaleDownDelaySeconds").and_then(duration);
+    strategy["keepOldFor"] = delay.unwrap_or_else(|| "30s".to_owned()).into();
+    here["strategy"] = strategy;
+    analysis.write(here);
+    let mut services = json!({"stable": there["activeService"]});
+    copy(there, &mut services, &[("previewService", "canary")]);
+    here["traffic"] = json!({"services": services, "allowForeign": true});
+    written.tell(traffic::PORT);
+    let known = [
+        "previewReplicaCount",
+        "autoPromotionEnabled",
+        "autoPromotionSeconds",
+        "prePromotionAnalysis",
+        "postPromotionAnalysis",
+        "maxUnavailable",
+        "scaleDownDelaySeconds",
+        "activeService",
+        "previewService",
+    ];
+    written.tell_rest((there, &path), &known, |field| {
+        (field == "scaleDownDelayRevisionLimit").then_some("one revision is kept, for keepOldFor")
+    });
+}
+
+/// What is measured, in steps and in the background.
+#[derive(Debug, Default)]
+struct Analysis {
+    templates: Vec<Value>,
+    start_at: Option<u64>,
+}
+
+impl Analysis {
+    /// Names the templates of a step; their metrics, as far as they are known.
+    fn refer(&mut self, there: &Value, path: &str, written: &mut Written) -> Vec<String> {
+        let args: Value = list_at(there, "/args")
+            .iter()
+            .filter_map(|arg| {
+                let name = text_at(arg, "/name")?;
+                let value = super::workflow::text(arg.get("value").unwrap_or(&Value::Null));
+                if value.is_none() {
+                    written.tell(format!(
+                        "{path}: argument {name} comes from a field; {{{{canary.revision}}}} and the like may stand in metrics"
+                    ));
+                }
+                Some((named(name), Value::from(value?)))
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let mut metrics = Vec::new();
+        for template in list_at(there, "/templates") {
+            let Some(name) = text_at(template, "/templateName").map(named) else {
+                continue;
+            };
+            let known = analysis::metrics_of(&name, written);
+            if known.is_empty() {
+                written.tell(format!(
+                    "{path}: metrics of AnalysisTemplate {name} are not known here, so no step names them; they are measured in the \
+                     background. Convert it in the same file, before the Rollout"
+                ));
+            }
+            metrics.extend(known);
+            self.name(&name, &args, path, written);
+        }
+        metrics
+    }
+
+    /// Each template is measured once.
+    fn name(&mut self, name: &str, args: &Value, path: &str, written: &mut Written) {
+        let mut known = self.templates.iter_mut();
+        let Some(known) = known.find(|known| known["name"] == name) else {
+            let mut reference = json!({"name": name});
+            if args.as_object().is_some_and(|args| !args.is_empty()) {
+                reference["args"] = args.clone();
+            }
+            self.templates.push(reference);
+            return;
+        };
+        if args.as_object().is_none_or(|args| args.is_empty()) || known["args"] == *args {
+            return;
+        }
+        if known.get("args").is_some() {
+            written.tell(format!(
+                "{path}: AnalysisTemplate {name} is named with other arguments before, and is measured once, with those"
+            ));
+        } else {
+            known["args"] = args.clone();
+        }
+    }
+
+    fn write(self, here: &mut Value) {
+        if self.templates.is_empty() {
+            return;
+        }
+        let mut analysis = json!({"templates": self.templates});
+        if let Some(weight) = self.start_at {
+            analysis["startAt"] = json!({"weight": weight});
+        }
+        here["analysis"] = analysis;
+    }
+}

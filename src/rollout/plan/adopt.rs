@@ -1,0 +1,219 @@
+//! Where a Deployment is taken over: what comes before everything else, and what comes last when it is given back. No I/O.
+//!
+//! ```text
+//!              not paused, busy, an autoscaler …             paused
+//! Deployment's ────────── Pending ────────── ReplicaSets, history first ── labels of pods ── the Rollout's
+//!       └────────────────────── active ReplicaSet first, then history ── GiveBack ──────────────────┘
+//! ```
+//!
+//! A paused Deployment scales the newest of its ReplicaSets to its own number of pods. So it must never have old ones alone:
+//! what serves is the last that it loses, and the first that it gets back.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::adopt::{Adoption, given_back, has_begun};
+use super::super::api::Phase;
+use super::super::observed::{Deletion, Observed, Set, Wanted};
+use super::{Draft, Memory, remembered};
+use crate::model::action::Action;
+use crate::model::plan::{Plan, Why};
+
+/// How soon it is looked again for what no event tells of: autoscalers, and another Rollout that goes.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// What has to be done, or waited for, before anything else is decided.
+pub(super) fn adopt(seen: &Observed, now: Timestamp) -> Option<Plan<Memory>> {
+    let adoption = seen.adoption.as_ref()?;
+    if seen.deletion.is_some() {
+        return stranded(seen, adoption);
+    }
+    let has_begun = has_begun(&seen.status, &seen.sets);
+    if let Some((reason, message)) = obstacle(adoption, has_begun) {
+        let (phase, why) = if has_begun {
+            (Phase::Degraded, Why::warning(reason, message))
+        } else {
+            (Phase::Pending, Why::normal(reason, message))
+        };
+        let mut plan = Plan::idle(remembered(seen, phase), why);
+        if !adoption.autoscalers.is_empty() || adoption.rival.is_some() {
+            plan.wake_at(now + LOOK_AGAIN);
+        }
+        return Some(plan);
+    }
+    if !has_begun && matches!(seen.wanted, Wanted::Invalid(..)) {
+        // Nothing is taken over that could not be looked after then.
+        return None;
+    }
+    let actions = actions(seen, adoption, (!has_begun).then_some(now));
+    if actions.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "taking over what Deployment {} has: ReplicaSets, then labels of pods; none of them restarts",
+        adoption.name
+    );
+    Some(Plan {
+        actions,
+        ..Plan::idle(
+            remembered(seen, Phase::Progressing),
+            Why::normal("Adopting", text),
+        )
+    })
+}
+
+/// Why it cannot be taken over yet, or cannot be read any more, and what to do.
+fn obstacle(adoption: &Adoption, has_begun: bool) -> Option<(&'static str, String)> {
+    let name = &adoption.name;
+    let Some(deployment) = &adoption.deployment else {
+        let text = if has_begun {
+            format!(
+                "there is no Deployment {name} any more, so nobody says what pods are made of; those that serve go on, and \
+                 nothing moves: create it again, with spec.paused: true and the template that serves"
+            )
+        } else {
+            format!("there is no Deployment {name}; create it, with spec.paused: true")
+        };
+        return Some(("DeploymentMissing", text));
+    };
+    if has_begun {
+        return None;
+    }
+    if let Some(rival) = &adoption.rival {
+        let text = format!(
+            "Deployment {name} is named by Rollout {rival} as well, which is older and has it; delete one of the two"
+        );
+        return Some(("DeploymentTaken", text));
+    }
+    if !deployment.spec.selector.match_expressions.is_empty() {
+        let text = format!(
+            "Deployment {name} selects its pods by matchExpressions, and only matchLabels can be taken over; its selector \
+             cannot be changed, so it takes another Deployment"
+        );
+        return Some(("DeploymentUnfit", text));
+    }
+    if !adoption.is_paused() {
+        let text = format!(
+            "Deployment {name} still rolls out by itself; once what it runs is what should serve, set its spec.paused: true, \
+             in Git too, and its pods are taken over as they are"
+        );
+        return Some(("DeploymentNotPaused", text));
+    }
+    if adoption.held.iter().filter(|set| set.pods > 0).count() > 1 {
+        let text = format!(
+            "Deployment {name} was paused in the middle of a rollout, with pods of several ReplicaSets; let it finish \
+             (spec.paused: false), and pause it then"
+        );
+        return Some(("DeploymentBusy", text));
+    }
+    if !adoption.held.is_empty() && !adoption.autoscalers.is_empty() {
+        let text = format!(
+            "HorizontalPodAutoscaler {} still scales Deployment {name}; let its scaleTargetRef name this Rollout \
+             (apiVersion slipway.dev/v1alpha1, kind Rollout)",
+            adoption.autoscalers.join(", ")
+        );
+        return Some(("AutoscalerNotMoved", text));
+    }
+    None
+}
+
+/// ReplicaSets first, each by one write, old ones before what serves; then pods, each whatever becomes of the others.
+fn actions(seen: &Observed, adoption: &Adoption, promoted_at: Option<Timestamp>) -> Vec<Action> {
+    let mut held: Vec<_> = adoption.held.iter().collect();
+    held.sort_by_key(|set| (set.pods > 0, set.ordinal));
+    let last = held.len().saturating_sub(1);
+    let moves = held.into_iter().enumerate();
+    let mut moves: Vec<Action> = moves
+        .map(|(index, set)| set.taken(seen, promoted_at.filter(|_| index == last)))
+        .collect();
+    if moves.is_empty() && !adoption.strays.is_empty() {
+        let strays = adoption.strays.iter();
+        let told = strays.map(|stray| stray.told(&seen.key.name));
+        moves.push(Action::PatchEach(told.collect()));
+    }
+    moves
+}
+
+/// A Rollout that goes while there is no Deployment to give anything back to: it waits for one, unless it has nothing.
+fn stranded(seen: &Observed, adoption: &Adoption) -> Option<Plan<Memory>> {
+    if adoption.deployment.is_some() {
+        return None;
+    }
+    let text = format!(
+        "being deleted, and there is no Deployment {} to give the pods back to; create it, with spec.paused: true and the \
+         template that serves, or set deletionPolicy: Delete",
+        adoption.name
+    );
+    Some(Plan {
+        finished: seen.sets.is_empty(),
+        ..Plan::idle(
+            remembered(seen, Phase::Degraded),
+            Why::warning("GiveBackHeld", text),
+        )
+    })
+}
+
+impl Draft<'_> {
+    /// Gives the ReplicaSets back once nothing but stable has pods and the Deployment asks for what serves.
+    pub(super) fn give_back(&mut self) {
+        let adoption = self.seen.adoption.as_ref();
+        let deployment = adoption.and_then(|adoption| adoption.deployment.as_ref());
+        let Some(deployment) = deployment.filter(|_| self.words_against_giving_back().is_none())
+        else {
+            return;
+        };
+        if !self.seen.is_only(&self.stable) {
+            return;
+        }
+        // Each has one write, and what serves goes first.
+        self.sets.clear();
+        let mut sets: Vec<&Set> = self.seen.sets.iter().collect();
+        sets.sort_by_key(|set| (set.revision != self.stable, set.ordinal));
+        let given = sets.into_iter().map(|set| given_back(set, deployment));
+        self.moves.extend(given);
+    }
+
+    /// Whether nothing is left that should be the Deployment's.
+    pub(super) fn has_given_back(&self) -> bool {
+        self.seen.deletion != Some(Deletion::GiveBack) || self.seen.sets.is_empty()
+    }
+
+    /// Phase and sentence of a Rollout that gives its pods back.
+    pub(super) fn phase_of_giving_back(&self) -> (Phase, Why) {
+        if let Some(words) = self.words_against_giving_back() {
+            let text = format!("being deleted, and the pods cannot be given back yet: {words}");
+            return (Phase::Degraded, Why::warning("GiveBackHeld", text));
+        }
+        let text = "being deleted; its ReplicaSets go back to the Deployment, and no pod restarts";
+        (Phase::Progressing, Why::normal("GivingBack", text))
+    }
+
+    /// What the Deployment would make of its pods that is not what serves, and what to do about it.
+    fn words_against_giving_back(&self) -> Option<String> {
+        let adoption = self.seen.adoption.as_ref()?;
+        let deployment = adoption.deployment.as_ref()?;
+        // Once what serves is given back the rest has to follow.
+        let set = self.seen.set(&self.stable)?;
+        if adoption.accepts_rollout {
+            return None;
+        }
+        let name = &adoption.name;
+        let accept = "or set workloadRef.acceptRollout: true, and it does what it asks for";
+        if !adoption.is_paused() {
+            return Some(format!(
+                "Deployment {name} is not paused; set its spec.paused: true, so that it takes the pods as they are, {accept}"
+            ));
+        }
+        if self.spec.revision != self.stable {
+            return Some(format!(
+                "the template of Deployment {name} is not that of stable {}; make it that, {accept} once it is not paused",
+                self.stable
+            ));
+        }
+        let (asked, has) = (deployment.spec.replicas.unwrap_or(1), set.replicas);
+        (asked != has).then(|| {
+            format!(
+                "Deployment {name} asks for {asked} pods, and {has} serve; set its spec.replicas to {has}, {accept} at once"
+            )
+        })
+    }
+}
