@@ -4,6 +4,7 @@
 //! cluster) and hands it to something pure. What people see is made by its `render`.
 
 pub mod analysis;
+pub mod answer;
 pub mod cluster;
 pub mod convert;
 pub mod dora;
@@ -20,9 +21,9 @@ pub mod text;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+pub use answer::{Answer, End, ObjectOutput, Output};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use serde::Serialize;
 use text::{Palette, Tone};
 
 /// Tells what changes will do, and why things are where they are.
@@ -32,7 +33,7 @@ use text::{Palette, Tone};
     bin_name = "kubectl slipway",
     version,
     propagate_version = false,
-    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong; 3 what was tested is bad."
+    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong; 3 what was asked about has failed, was rolled back, or is bad; 4 it waits for a person; 5 it was not over in time."
 )]
 pub struct Args {
     /// What to do.
@@ -102,73 +103,6 @@ pub enum CompletionShell {
     Fish,
 }
 
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-    /// The same, as YAML.
-    Yaml,
-}
-
-impl Output {
-    /// What programs get; nothing where the answer is for people.
-    pub fn document<T: Serialize>(self, of: &T) -> Option<String> {
-        match self {
-            Self::Table => None,
-            Self::Json => Some(serde_json::to_string_pretty(of).unwrap_or_default() + "\n"),
-            Self::Yaml => Some(serde_saphyr::to_string(of).unwrap_or_default()),
-        }
-    }
-}
-
-/// What a verb has to say.
-#[derive(Debug, Default)]
-pub struct Answer {
-    /// The answer.
-    pub text: String,
-    /// What is wrong, a line each.
-    pub problems: Vec<String>,
-    /// How it ended.
-    pub end: End,
-}
-
-/// How a verb ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
-    /// All is well.
-    #[default]
-    Well,
-    /// The answer could not be had.
-    Failed,
-    /// The input is wrong.
-    Invalid,
-    /// There is an answer: what was tested is bad.
-    Bad,
-}
-
-impl Answer {
-    /// No answer, because the input is wrong, and how.
-    pub fn invalid(problems: Vec<String>) -> Self {
-        Self {
-            problems,
-            end: End::Invalid,
-            ..Self::default()
-        }
-    }
-
-    /// No answer, and why.
-    pub fn failed(problem: impl Into<String>) -> Self {
-        Self {
-            problems: vec![problem.into()],
-            end: End::Failed,
-            ..Self::default()
-        }
-    }
-}
-
 /// Does what waits for a cluster. A problem is no answer.
 fn in_runtime(work: impl Future<Output = Result<Answer, String>>) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -213,12 +147,7 @@ fn tell(answer: &Answer, no_color: bool) -> ExitCode {
             eprintln!("error: cannot write the answer: {error}");
             ExitCode::from(1)
         }
-        _ => ExitCode::from(match answer.end {
-            End::Well => 0,
-            End::Failed => 1,
-            End::Invalid => 2,
-            End::Bad => 3,
-        }),
+        _ => ExitCode::from(answer.end.code()),
     }
 }
 

@@ -6,21 +6,11 @@ use serde::Serialize;
 
 use super::table;
 use crate::cli::cluster::{Place, Server};
+use crate::cli::list::{self, Many};
 use crate::cli::text::Palette;
 use crate::cli::{Answer, Output};
 use crate::environment::api::Environment;
 use crate::promotion::api::Promotion;
-
-/// Which Environments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Where they are.
-    #[command(flatten)]
-    pub place: Place,
-    /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
-}
 
 /// Which Environment.
 #[derive(Debug, clap::Args)]
@@ -59,15 +49,11 @@ struct Described<'a> {
 }
 
 /// Lists them.
-pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String> {
-    let server = Server::at(&args.place).await?;
-    let mut all: Vec<Environment> = server.list("").await?;
-    all.sort_by_key(ResourceExt::name_any);
-    let document = args.output.document(&all);
-    Ok(Answer {
-        text: document.unwrap_or_else(|| table::list(&all, server.now(), palette)),
-        ..Answer::default()
-    })
+pub(super) async fn run(many: &Many, palette: Palette) -> Result<Answer, String> {
+    let server = Server::at(&many.place).await?;
+    let all: Vec<Environment> = list::by_name(&server, many).await?;
+    let table = table::list(&all, server.now(), many.output.is_wide());
+    Ok(list::shown(&all, table, many, palette))
 }
 
 /// Shows one.

@@ -10,6 +10,7 @@ mod testing;
 
 use clap::Subcommand;
 
+use super::list::Many;
 use super::text::Palette;
 use super::{Answer, in_runtime};
 
@@ -17,7 +18,7 @@ use super::{Answer, in_runtime};
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the Environments of a namespace: what runs, what comes next, and what it waits for.
-    List(list::Args),
+    List(Many),
     /// Show an Environment: what runs, gates, holds, SLOs, and its last Promotions.
     Describe(list::DescribeArgs),
     /// List the Promotions of an Environment, newest first: who asked, who approved, how it ended.

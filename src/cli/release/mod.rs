@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::cluster::{Place, Server};
 use super::text::Palette;
-use super::{Answer, Output, in_runtime, list};
+use super::{Answer, ObjectOutput, in_runtime, list};
 use crate::release::api::Release;
 use crate::release::notes::notes;
 
@@ -33,8 +33,8 @@ pub struct Args {
     #[command(flatten)]
     pub place: Place,
     /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = ObjectOutput::Table)]
+    pub output: ObjectOutput,
 }
 
 /// Whose notes.
