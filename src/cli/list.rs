@@ -63,6 +63,39 @@ where
     Ok(shown(&all, table, &args.many, palette))
 }
 
+/// Which object, or which objects.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// Name of one of them.
+    #[arg(conflicts_with_all = ["all_namespaces", "selector"])]
+    pub name: Option<String>,
+    /// Which ones.
+    #[command(flatten)]
+    pub many: Many,
+}
+
+/// Shows one, or all of them in the order of their names.
+pub(super) async fn get<K>(
+    args: &Get,
+    (columns, palette): (Columns<K>, Palette),
+) -> Result<Answer, String>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let server = Server::at(&args.many.place).await?;
+    let all: Vec<K> = match &args.name {
+        Some(name) => vec![server.get(name).await?],
+        None => by_name(&server, &args.many).await?,
+    };
+    let one = all.first().filter(|_| args.name.is_some());
+    if let Some(document) = one.and_then(|one| args.many.output.document(one)) {
+        return Ok(Answer::well(document));
+    }
+    let table = columns(&all, server.now(), args.many.output.is_wide());
+    Ok(shown(&all, table, &args.many, palette))
+}
+
 /// Reads them.
 ///
 /// # Errors

@@ -7,15 +7,20 @@ pub mod analysis;
 pub mod answer;
 pub mod cluster;
 pub mod convert;
+pub mod decide;
 pub mod dora;
 pub mod environment;
 pub mod file;
+pub mod follow;
 pub mod list;
 pub mod manifest;
 pub mod promotion;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod slo;
+pub mod standing;
+pub mod status;
 pub mod text;
 
 use std::io::{self, IsTerminal, Write};
@@ -56,19 +61,28 @@ fn is_set(text: &str) -> Result<bool, std::convert::Infallible> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Rollouts: what a change goes through, and why one is where it is.
+    /// Show all Environments, Rollouts and runs of a namespace in one overview.
+    Get(list::Many),
+    /// Say how things stand: under way, well, waiting for a person, or bad. The exit code says it too.
+    ///
+    /// Of several objects the worst counts: 3 where one has failed or gone back, else 4 where one waits for a person, else 0. With
+    /// --watch it waits until nothing is under way any more.
+    Status(status::Args),
+    /// Show the error budgets of Environments: what is left, and how fast it burns. Exit code 3 says that one burns, or is gone.
+    Slo(list::Get),
+    /// Rollouts: what a change goes through, where one is and why, and what people decide about it.
     #[command(subcommand)]
     Rollout(rollout::Verb),
     /// Analyses: what metrics of the past would have said.
     #[command(subcommand)]
     Analysis(analysis::Verb),
-    /// Environments: what runs where, what comes next, what went before, and the way back.
+    /// Environments: what runs where, what comes next, what went before, the way back, and what people decide about it.
     #[command(subcommand, name = "env", visible_alias = "environment")]
     Environment(environment::Verb),
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
-    /// Releases: what there is, what is in one, and what is new.
+    /// Releases: what there is, what is in one, what is new, and who has signed it.
     #[command(subcommand)]
     Release(release::Verb),
     /// Promotions: how one goes, and what became of its database.
@@ -119,6 +133,9 @@ pub fn run() -> ExitCode {
     let args = Args::parse();
     let palette = Palette::new(!args.no_color && io::stdout().is_terminal());
     let answer = match &args.command {
+        Command::Get(many) => in_runtime(status::get(many, palette)),
+        Command::Status(args) => status::run(args, palette),
+        Command::Slo(args) => slo::run(args, palette),
         Command::Rollout(verb) => rollout::run(verb, palette),
         Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Environment(verb) => environment::run(verb, palette),

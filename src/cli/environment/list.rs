@@ -1,12 +1,10 @@
-//! `env list`, `env describe` and `env history`: what Environments there are, how one is, and what it went through. Talks to
-//! the API server.
+//! `env describe` and `env history`: how an Environment is, and what it went through. Talks to the API server.
 
 use kube::ResourceExt;
 use serde::Serialize;
 
 use super::table;
 use crate::cli::cluster::{Place, Server};
-use crate::cli::list::{self, Many};
 use crate::cli::text::Palette;
 use crate::cli::{Answer, Output};
 use crate::environment::api::Environment;
@@ -46,14 +44,6 @@ pub struct HistoryArgs {
 struct Described<'a> {
     environment: &'a Environment,
     promotions: &'a [Promotion],
-}
-
-/// Lists them.
-pub(super) async fn run(many: &Many, palette: Palette) -> Result<Answer, String> {
-    let server = Server::at(&many.place).await?;
-    let all: Vec<Environment> = list::by_name(&server, many).await?;
-    let table = table::list(&all, server.now(), many.output.is_wide());
-    Ok(list::shown(&all, table, many, palette))
 }
 
 /// Shows one.

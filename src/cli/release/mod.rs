@@ -2,6 +2,7 @@
 
 pub mod report;
 pub mod table;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -20,6 +21,8 @@ pub enum Verb {
     Show(Args),
     /// Print what is new in a Release, as Markdown.
     Notes(NotesArgs),
+    /// Ask the registry who has signed the images of a Release, and check it: signatures, provenances and lists of contents.
+    Verify(verify::Args),
     /// Write the quality report of a Release: gates, tests, findings, statements about its images, promotions, and what an auditor asks.
     Report(report::Args),
 }
@@ -53,6 +56,7 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::List(args) => in_runtime(list::list(args, pipeline_of, (table::list, palette))),
         Verb::Show(args) => in_runtime(show(args, palette)),
         Verb::Notes(args) => in_runtime(tell(args)),
+        Verb::Verify(args) => in_runtime(verify::run(args, palette)),
         Verb::Report(args) => in_runtime(report::run(args)),
     }
 }

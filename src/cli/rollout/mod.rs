@@ -2,7 +2,6 @@
 
 pub mod decide;
 pub mod explain;
-pub mod list;
 pub mod plan;
 pub mod table;
 pub mod watch;
@@ -10,14 +9,14 @@ pub mod watch;
 use clap::Subcommand;
 
 use super::text::Palette;
-use super::{Answer, in_runtime};
+use super::{Answer, in_runtime, list};
 use crate::decision::api::DecisionAction;
 
 /// What to do with a Rollout.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the Rollouts of a namespace, or show one: where they are, and what they wait for.
-    Get(list::Args),
+    Get(list::Get),
     /// Watch a Rollout live: weights, pods, metrics, and how long it still takes.
     ///
     /// On a terminal it fills the screen, and q ends it; p, r, s, P and A ask, and then pause, resume, skip the step, promote or
@@ -61,7 +60,7 @@ pub enum Verb {
 pub fn run(verb: &Verb, palette: Palette) -> Answer {
     let decided = |args: &decide::Args, action| in_runtime(decide::run(args, action, None));
     match verb {
-        Verb::Get(args) => in_runtime(list::run(args, palette)),
+        Verb::Get(args) => in_runtime(list::get(args, (table::list, palette))),
         Verb::Watch(args) => in_runtime(watch::run(args, palette)),
         Verb::Plan(args) => plan::run(args, palette),
         Verb::Explain(args) => explain::run(args, palette),
