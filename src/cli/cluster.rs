@@ -128,20 +128,52 @@ impl Server {
     /// # Errors
     /// One clear sentence.
     pub async fn user(&self) -> Result<String, String> {
-        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let answer = self.review(&SelfSubjectReview::default()).await;
+        let answer =
+            answer.map_err(|why| format!("cannot ask {} who you are: {why}", self.address))?;
+        let info = answer.status.and_then(|status| status.user_info);
+        info.and_then(|info| info.username)
+            .ok_or_else(|| "the API server does not say who you are".to_owned())
+    }
+
+    /// Asks a question that is put as an object, of which nothing is stored.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn review<K>(&self, question: &K) -> Result<K, String>
+    where
+        K: Resource<DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "a review is a question, nothing is stored"
         )]
-        let answer = api
-            .create(&PostParams::default(), &SelfSubjectReview::default())
-            .await;
-        let answer = answer.map_err(|error| {
-            format!("cannot ask {} who you are: {}", self.address, chain(&error))
-        })?;
-        let info = answer.status.and_then(|status| status.user_info);
-        info.and_then(|info| info.username)
-            .ok_or_else(|| "the API server does not say who you are".to_owned())
+        let answer = api.create(&PostParams::default(), question).await;
+        answer.map_err(|error| chain(&error))
+    }
+
+    /// The version of the API server.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn version(&self) -> Result<String, String> {
+        let version = self.client.apiserver_version().await;
+        let version = version
+            .map_err(|error| explain(&error, "the version of the cluster", "", &self.address))?;
+        Ok(version.git_version)
+    }
+
+    /// The API groups that the API server has.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn groups(&self) -> Result<Vec<String>, String> {
+        let groups = self.client.list_api_groups().await;
+        let groups =
+            groups.map_err(|error| explain(&error, "the API groups", "", &self.address))?;
+        Ok(groups.groups.into_iter().map(|group| group.name).collect())
     }
 
     /// Makes an object, in the name of whoever runs this.
@@ -194,6 +226,19 @@ impl Server {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         self.listed(&api, labels, &self.namespace).await
+    }
+
+    /// Reads the objects with these labels in another namespace.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn list_in<K>(&self, namespace: &str, labels: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.listed(&api, labels, namespace).await
     }
 
     /// Reads the objects with these labels in all namespaces.

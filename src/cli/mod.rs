@@ -8,20 +8,24 @@ pub mod answer;
 pub mod cluster;
 pub mod convert;
 pub mod decide;
+pub mod doctor;
 pub mod dora;
 pub mod environment;
 pub mod file;
 pub mod follow;
+pub mod lint;
 pub mod list;
 pub mod manifest;
 pub mod promotion;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod simulate;
 pub mod slo;
 pub mod standing;
 pub mod status;
 pub mod text;
+pub mod version;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -92,6 +96,21 @@ pub enum Command {
     ///
     /// They are counted from what the operator writes down of every promotion, up to now. What is not known is shown as –.
     Dora(dora::Args),
+    /// Check objects in files as the API server and the operator would, and show every mistake where it stands. Needs no cluster.
+    ///
+    /// Fields, rules, conditions, steps and metrics are looked at; what a container does, only the cluster knows. Exit code 2 says that
+    /// something is wrong.
+    Lint(lint::Args),
+    /// Show what a change of a Rollout goes through while things happen: pods crash, samples are bad, people decide. Needs no cluster.
+    ///
+    /// It is rollout plan with --event. Exit code 3 says that the change is given up, or held for people.
+    Simulate(simulate::Args),
+    /// Show the version of this plugin, and of the operator.
+    Version(version::Args),
+    /// Look for what is missing, and say how to mend it: cluster, definitions, operator, rights, policies, routers, metrics, registries.
+    ///
+    /// Exit code 3 says that something is missing that is needed.
+    Doctor(doctor::Args),
     /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
     Convert(convert::Args),
     /// Print a completion script for a shell.
@@ -143,6 +162,10 @@ pub fn run() -> ExitCode {
         Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
         Command::Dora(args) => dora::run(args, palette),
+        Command::Lint(args) => lint::run(args, palette),
+        Command::Simulate(args) => simulate::run(args, palette),
+        Command::Version(args) => version::run(args),
+        Command::Doctor(args) => in_runtime(doctor::run(args, palette)),
         Command::Convert(args) => convert::run(args),
         Command::Completion { shell } => completion(*shell),
     };

@@ -2,7 +2,7 @@
 
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::cluster::{Place, Server};
 use crate::cli::text::Palette;
@@ -58,11 +58,11 @@ fn statement(word: &str) -> Result<AttestationKind, String> {
 pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
     let release: Release = server.get(&args.name).await?;
-    let rule = match rule(&server, args).await? {
+    let rule = match rule(&server, args).await {
         Ok(rule) => rule,
-        Err(problem) => return Ok(Answer::invalid(vec![problem])),
+        Err(answer) => return Ok(answer),
     };
-    let login = args.docker_config.as_ref().map(read).transpose()?;
+    let login = args.docker_config.as_deref().map(read).transpose()?;
     let mut verdicts: Vec<Verdict> = Vec::new();
     for image in &release.spec.images {
         let found = match &rule {
@@ -81,36 +81,33 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
 }
 
 /// Whose keys count, and what is wanted; nothing where only the record is asked for.
-async fn rule(
-    server: &Server,
-    args: &Args,
-) -> Result<Result<Option<RequireSigned>, String>, String> {
+async fn rule(server: &Server, args: &Args) -> Result<Option<RequireSigned>, Answer> {
     if args.recorded {
-        return Ok(Ok(None));
+        return Ok(None);
     }
+    let invalid = |problem: String| Answer::invalid(vec![problem]);
     if let Some(name) = &args.environment {
-        let environment: Environment = server.get(name).await?;
+        let environment: Environment = server.get(name).await.map_err(Answer::failed)?;
         let rule = environment.spec.protection.require_signed;
         let problem = || format!("Environment {name} asks for no signature: name keys with --key");
-        return Ok(rule.map(Some).ok_or_else(problem));
+        return rule.map(Some).ok_or_else(|| invalid(problem()));
     }
     let mut keys = Vec::new();
     for file in &args.keys {
-        let key = read(file)?;
-        if let Err(problem) = PublicKey::read(&key) {
-            return Ok(Err(format!("{}: {problem}", file.display())));
-        }
+        let key = read(file).map_err(Answer::failed)?;
+        PublicKey::read(&key)
+            .map_err(|problem| invalid(format!("{}: {problem}", file.display())))?;
         keys.push(key);
     }
-    Ok(Ok(Some(RequireSigned {
+    Ok(Some(RequireSigned {
         public_keys: keys,
         statements: args.statements.clone(),
         registry_secret_name: None,
         insecure_registry: Some(args.insecure_registry),
-    })))
+    }))
 }
 
-fn read(file: &PathBuf) -> Result<String, String> {
+fn read(file: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(file);
     text.map_err(|error| format!("cannot read {}: {error}", file.display()))
 }

@@ -117,14 +117,14 @@ pub(super) fn page(release: &str, verdicts: &[Verdict], palette: Palette) -> Str
         }));
     }
     text.push_str(&table.text(palette));
-    for verdict in verdicts {
-        if let Some(problem) = &verdict.problem {
-            let name = &verdict.image;
-            text.push_str(&format!(
-                "  {name}: it is not known who signed it: {problem}\n"
-            ));
-        }
-    }
+    let unknown = verdicts.iter().filter_map(|verdict| {
+        let problem = verdict.problem.as_ref()?;
+        let name = &verdict.image;
+        Some(format!(
+            "  {name}: it is not known who signed it: {problem}\n"
+        ))
+    });
+    text.extend(unknown);
     text
 }
 
