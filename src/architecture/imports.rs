@@ -61,6 +61,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/slo/", Layer::Core),
     ("cli/lint/", Layer::Core),
     ("cli/doctor/", Layer::Core),
+    ("cli/completion/", Layer::Core),
     ("cli/convert/", Layer::Core),
     ("cli/environment/table.rs", Layer::Core),
     ("cli/run/page.rs", Layer::Core),

@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod answer;
 pub mod cluster;
+pub mod completion;
 pub mod convert;
 pub mod decide;
 pub mod doctor;
@@ -31,8 +32,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 pub use answer::{Answer, End, ObjectOutput, Output};
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::{Parser, Subcommand};
+use completion::CompletionShell;
 use text::{Palette, Tone};
 
 /// Tells what changes will do, and why things are where they are.
@@ -113,27 +114,27 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Write the Pipeline that does what a workflow file of GitHub Actions does, and what of it was left out. Needs no cluster.
     Convert(convert::Args),
-    /// Print a completion script for a shell.
-    #[command(after_help = "It completes the program's own name, kubectl-slipway:
+    /// Print a completion script for a shell, or for kubectl.
+    #[command(
+        after_help = "For kubectl slipway, with the names of objects, wherever kubectl itself completes:
+
+  kubectl slipway completion kubectl > ~/.local/bin/kubectl_complete-slipway
+  chmod +x ~/.local/bin/kubectl_complete-slipway
+
+For the program's own name, kubectl-slipway:
 
   source <(kubectl slipway completion bash)
   kubectl slipway completion zsh > \"${fpath[1]}/_kubectl-slipway\"
-  kubectl slipway completion fish > ~/.config/fish/completions/kubectl-slipway.fish")]
+  kubectl slipway completion fish > ~/.config/fish/completions/kubectl-slipway.fish
+  kubectl slipway completion powershell | Out-String | Invoke-Expression"
+    )]
     Completion {
-        /// The shell.
+        /// The shell, or kubectl.
         shell: CompletionShell,
     },
-}
-
-/// Shells that there is a script for.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum CompletionShell {
-    /// The Bourne again shell.
-    Bash,
-    /// The Z shell.
-    Zsh,
-    /// The friendly interactive shell.
-    Fish,
+    /// What may come next on the command line, for kubectl.
+    #[command(hide = true)]
+    Complete(completion::Args),
 }
 
 /// Does what waits for a cluster. A problem is no answer.
@@ -167,7 +168,8 @@ pub fn run() -> ExitCode {
         Command::Version(args) => version::run(args),
         Command::Doctor(args) => in_runtime(doctor::run(args, palette)),
         Command::Convert(args) => convert::run(args),
-        Command::Completion { shell } => completion(*shell),
+        Command::Completion { shell } => completion::script(*shell),
+        Command::Complete(args) => completion::candidates(args),
     };
     tell(&answer, args.no_color)
 }
@@ -197,23 +199,10 @@ fn width() -> usize {
     size.map_or(100, |(width, _)| usize::from(width.0))
 }
 
-fn completion(shell: CompletionShell) -> Answer {
-    let shell = match shell {
-        CompletionShell::Bash => Shell::Bash,
-        CompletionShell::Zsh => Shell::Zsh,
-        CompletionShell::Fish => Shell::Fish,
-    };
-    let mut script = Vec::new();
-    let mut command = Args::command();
-    clap_complete::generate(shell, &mut command, "kubectl-slipway", &mut script);
-    Answer {
-        text: String::from_utf8_lossy(&script).into_owned(),
-        ..Answer::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -227,7 +216,7 @@ mod tests {
         command.build();
         let mut texts = vec![command.render_long_help().to_string()];
         let rollout = command.find_subcommand_mut("rollout").unwrap();
-        for verb in ["plan", "explain"] {
+        for verb in ["plan", "explain", "get", "watch", "undo"] {
             let verb = rollout.find_subcommand_mut(verb).unwrap();
             texts.push(verb.render_long_help().to_string());
         }
@@ -241,17 +230,6 @@ mod tests {
         let verb = environment.find_subcommand_mut("rollback").unwrap();
         texts.push(verb.render_long_help().to_string());
         insta::assert_snapshot!(texts.join("\n----\n"));
-    }
-
-    #[test]
-    fn every_shell_has_a_script() {
-        for shell in CompletionShell::value_variants() {
-            let script = completion(*shell).text;
-            assert!(script.contains("kubectl-slipway"), "{shell:?}");
-            for verb in ["explain", "analysis", "certificate-authority"] {
-                assert!(script.contains(verb), "{shell:?}: {verb}");
-            }
-        }
     }
 
     #[test]

@@ -294,7 +294,7 @@ fn rights(facts: &Facts) -> Line {
         return line(check, Mark::Ok, found, "");
     }
     let found = format!("in {namespace} you may not: {}", listed(&missing));
-    let mend = "ask for the ClusterRole slipway-view (to read), slipway-edit (to start runs) or slipway-admin (to decide)";
+    let mend = "ask for the ClusterRole slipway-viewer (to read), slipway-developer (to start runs and steer Rollouts) or slipway-approver (to approve)";
     line(check, Mark::Warn, found, mend)
 }
 
