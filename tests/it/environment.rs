@@ -11,7 +11,7 @@ mod promotion; // order, checks of the operator's, one Rollout after the other, 
 mod protection; // gates, and who lets a Release pass them
 mod sample; // samples of whole ways, played
 mod set; // Releases of several Pipelines that are promoted as one
-mod shop; // what these tests are about
+pub(crate) mod shop; // what these tests are about
 mod template; // templates that people edit
 
 use kube::ResourceExt;
