@@ -90,21 +90,8 @@ async fn show(
     palette: Palette,
 ) -> Result<Answer, String> {
     let server = Server::at(&args.many.place).await?;
-    let looks = async {
-        let mut looks = follow::looks();
-        loop {
-            looks.tick().await;
-            let lines = match &object {
-                Some((kind, name)) => vec![one(&server, *kind, name).await?],
-                None => all(&server, &args.many).await?,
-            };
-            let is_over = worst(&lines, Standing::Underway) != Some(Standing::Underway);
-            if is_over || !args.watch {
-                return Ok(lines);
-            }
-        }
-    };
-    let Some(lines) = args.patience.wait(looks).await? else {
+    let seen = seen(&server, args, object.as_ref());
+    let Some(lines) = args.patience.wait(seen).await? else {
         return Ok(Answer {
             problems: vec!["it was not over in time".to_owned()],
             end: End::Late,
@@ -119,6 +106,26 @@ async fn show(
         end,
         ..Answer::default()
     })
+}
+
+/// Looks once, or until nothing is under way.
+async fn seen(
+    server: &Server,
+    args: &Args,
+    object: Option<&(Kind, String)>,
+) -> Result<Vec<Line>, String> {
+    let mut looks = follow::looks();
+    loop {
+        looks.tick().await;
+        let lines = match object {
+            Some((kind, name)) => vec![one(server, *kind, name).await?],
+            None => all(server, &args.many).await?,
+        };
+        let is_over = worst(&lines, Standing::Underway) != Some(Standing::Underway);
+        if is_over || !args.watch {
+            return Ok(lines);
+        }
+    }
 }
 
 async fn one(server: &Server, kind: Kind, name: &str) -> Result<Line, String> {

@@ -16,8 +16,8 @@ use crate::environment::api::Environment;
 use crate::metric::{judge, provider};
 use crate::model::invalid::Invalid;
 use crate::model::object::ObjectKind;
-use crate::pipeline;
 use crate::pipeline::api::Pipeline;
+use crate::pipeline::spec;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
@@ -156,9 +156,7 @@ fn problems(object: &Value, (kind, version): (&str, &str), rules: &Rules) -> Vec
     let more = match kind {
         "Rollout" => typed(object, schema, |it: &Rollout| rollout(it, &rules.templates)),
         "AnalysisTemplate" => typed(object, schema, template),
-        "Pipeline" => typed(object, schema, |it: &Pipeline| {
-            pipeline::spec::problems(&it.spec)
-        }),
+        "Pipeline" => typed(object, schema, |it: &Pipeline| spec::problems(&it.spec)),
         "Environment" => typed(object, schema, environment),
         "PipelineRun" => typed(object, schema, |_: &PipelineRun| Vec::new()),
         "Release" => typed(object, schema, |_: &Release| Vec::new()),

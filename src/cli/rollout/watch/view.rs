@@ -128,6 +128,8 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::rollout::explain::testing::story;
 
@@ -155,11 +157,23 @@ mod tests {
     #[test]
     fn a_sample_is_kept_once() {
         let story = story("waits for approvals");
-        let rollout = story.rollout();
-        let mut view = View::new(&rollout, &Templates::new(), story.now());
-        let count = view.history.samples["success-rate"].len();
-        view.look(&rollout, &Templates::new(), story.now());
-        assert_eq!(view.history.samples["success-rate"].len(), count);
-        assert_eq!(view.history.weights, [25.0, 25.0]);
+        let mut rollout = story.rollout();
+        let mut sampled = |view: &mut Option<View>, seconds: i64| {
+            let at = story.now() + SignedDuration::from_secs(seconds);
+            let status = rollout.status.as_mut().unwrap();
+            for tally in &mut status.analysis {
+                (tally.at, tally.value) = (Some(at), Some("0.99".to_owned()));
+            }
+            match view {
+                Some(view) => view.look(&rollout, &Templates::new(), at),
+                None => *view = Some(View::new(&rollout, &Templates::new(), at)),
+            }
+            view.as_ref().unwrap().history.samples["success-rate"].len()
+        };
+        let mut view = None;
+        assert_eq!(sampled(&mut view, 1), 1);
+        assert_eq!(sampled(&mut view, 1), 1);
+        assert_eq!(sampled(&mut view, 31), 2);
+        assert_eq!(view.unwrap().history.weights, [25.0, 25.0, 25.0]);
     }
 }
