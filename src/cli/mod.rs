@@ -17,6 +17,7 @@ pub mod follow;
 pub mod lint;
 pub mod list;
 pub mod manifest;
+pub mod manual;
 pub mod promotion;
 pub mod release;
 pub mod rollout;
@@ -135,6 +136,9 @@ For the program's own name, kubectl-slipway:
     /// What may come next on the command line, for kubectl.
     #[command(hide = true)]
     Complete(completion::Args),
+    /// Write a manual page for each verb into a folder.
+    #[command(hide = true)]
+    Man(manual::Args),
 }
 
 /// Does what waits for a cluster. A problem is no answer.
@@ -169,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => in_runtime(doctor::run(args, palette)),
         Command::Convert(args) => convert::run(args),
         Command::Completion { shell } => completion::script(*shell),
+        Command::Man(args) => manual::run(args),
         Command::Complete(args) => completion::candidates(args),
     };
     tell(&answer, args.no_color)

@@ -275,3 +275,15 @@ async fn what_happens_to_a_change_is_simulated() {
     let usage = run(&[&simulate[..], &["--event", "90s=flood"]].concat()).await;
     assert_eq!(usage.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn every_verb_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = run(&["man", pages.to_str().unwrap()]).await;
+    assert_eq!(written.status.code(), Some(0), "{}", told(&written));
+    for page in ["kubectl-slipway.1", "kubectl-slipway-rollout-watch.1"] {
+        let text = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(text.contains(".TH"), "{page}: {text}");
+    }
+}
