@@ -375,8 +375,9 @@ impl Witness for Script<'_> {
     }
 
     fn due(&mut self, now: Timestamp) -> Option<What> {
-        let is_due = |(at, _): &mut (Timestamp, What)| *at <= now;
-        let (at, what) = self.expected.pop_front_if(is_due)?;
+        let next = self.expected.front().filter(|(at, _)| *at <= now);
+        let (at, what) = next.cloned()?;
+        self.expected.pop_front();
         self.push(at, Event::Happens, what.to_string());
         Some(what)
     }
