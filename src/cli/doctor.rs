@@ -79,7 +79,7 @@ async fn facts(server: &Server, home: &Home) -> Result<Facts, String> {
     let operators = home.operators(server).await;
     let account = operators.as_ref().ok().and_then(|all| all.first());
     let account = account.and_then(|operator| {
-        let pods = operator.spec.as_ref()?.template.spec.as_ref()?;
+        let pods = operator.spec.template.spec.as_ref()?;
         pods.service_account_name.clone()
     });
     let environments: Vec<Environment> = server.list("").await.unwrap_or_default();
@@ -117,7 +117,7 @@ fn operator(of: &k8s_openapi::api::apps::v1::Deployment) -> Operator {
         name: of.name_any(),
         version: version::of(of).map(str::to_owned),
         ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
-        wanted: of.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        wanted: of.spec.replicas.unwrap_or(1),
     }
 }
 

@@ -9,7 +9,7 @@ use super::environment;
 use super::follow::{self, Patience};
 use super::list::{self, Many};
 use super::rollout;
-use super::run;
+use super::run::table as runs_of;
 use super::standing::Standing;
 use super::text::{Cell, Palette, Table};
 use super::{Answer, End, in_runtime};
@@ -175,7 +175,7 @@ pub(super) async fn get(many: &Many, palette: Palette) -> Result<Answer, String>
         ),
         (
             "RUN",
-            run::table::list(&runs, now, is_wide),
+            runs_of::list(&runs, now, is_wide),
             runs.iter().map(ResourceExt::namespace).collect::<Vec<_>>(),
         ),
     ] {

@@ -14,7 +14,6 @@ use crate::cli::answer::End;
 use crate::cli::text::{Cell, Palette, Table, Tone};
 use crate::environment::api::{Environment, SloState};
 use crate::rollout::api::Rollout;
-use crate::schema::closed_set;
 
 /// The oldest Kubernetes that Slipway works on: 1.31.
 const OLDEST: (u32, u32) = (1, 31);
@@ -60,16 +59,15 @@ pub(super) struct Right {
     pub(super) is_given: Result<bool, String>,
 }
 
-closed_set! {
-    /// How something is.
-    pub enum Mark {
-        /// As it should be.
-        Ok,
-        /// Not as it should be, and things work all the same; or it is not known.
-        Warn,
-        /// Things do not work like this.
-        Fail,
-    }
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Mark {
+    /// As it should be.
+    Ok,
+    /// Not as it should be, and things work all the same; or it is not known.
+    Warn,
+    /// Things do not work like this.
+    Fail,
 }
 
 /// One thing that was looked at.

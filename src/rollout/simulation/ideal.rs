@@ -208,11 +208,12 @@ impl World {
     }
 
     /// Goes to the next time at which anything happens. False where nothing ever does.
+    #[cfg(test)]
     pub(in super::super) fn pass_time(&mut self, plan: &Plan<Memory>) -> bool {
         self.pass_time_until(plan, None)
     }
 
-    /// The same, but not beyond a time at which something else happens.
+    /// Goes to the next time at which anything happens, here or elsewhere. False where nothing ever does.
     pub(super) fn pass_time_until(
         &mut self,
         plan: &Plan<Memory>,
