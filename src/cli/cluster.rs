@@ -1,12 +1,13 @@
 //! One question to a cluster, the way kubectl would ask it. Talks to the API server.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{ListParams, ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, KubeconfigError};
+use kube::api::{ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -14,9 +15,9 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::cluster::client;
-use crate::decision::api::{Decision, DecisionAction, DecisionSpec, Target, TargetKind};
 use crate::error::chain;
 use crate::model::condition::truncate;
+use crate::model::span::rough;
 use crate::telemetry::metrics::Metrics;
 
 /// Longest wait for an answer.
@@ -24,15 +25,43 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest words of a server that are repeated, in bytes.
 const MAX_WORDS: usize = 512;
 
-/// Which cluster, and which namespace.
-#[derive(Debug, clap::Args)]
+/// Which cluster, which namespace, and as whom.
+#[derive(Debug, Default, clap::Args)]
 pub struct Place {
     /// Namespace; by default that of the context.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Cluster")]
     pub namespace: Option<String>,
     /// Context of the kubeconfig; by default the current one.
-    #[arg(long)]
+    #[arg(long, help_heading = "Cluster")]
     pub context: Option<String>,
+    /// Kubeconfig file; by default what KUBECONFIG names, or ~/.kube/config.
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// User to act as, if you may impersonate.
+    #[arg(long = "as", value_name = "USER", help_heading = "Cluster")]
+    pub as_user: Option<String>,
+    /// Group to act as; may be given several times.
+    #[arg(
+        long = "as-group",
+        value_name = "GROUP",
+        requires = "as_user",
+        help_heading = "Cluster"
+    )]
+    pub as_groups: Vec<String>,
+    /// Longest wait for each answer of the API server, such as 30s; by default 15s.
+    #[arg(long, value_name = "SPAN", value_parser = span, help_heading = "Cluster")]
+    pub request_timeout: Option<Duration>,
+}
+
+/// A span as people write it: `90s`, `5m`, `1h30m`.
+///
+/// # Errors
+/// What it should look like.
+pub fn span(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<kube::core::Duration>().ok();
+    let span = span.filter(|span| !span.is_negative());
+    let span = span.map(Duration::from).filter(|span| !span.is_zero());
+    span.ok_or_else(|| "write it as 90s, 5m or 1h30m".to_owned())
 }
 
 /// A cluster that can be asked.
@@ -42,6 +71,7 @@ pub struct Server {
     patient: Client,
     address: String,
     namespace: String,
+    patience: Duration,
     clock: Clock,
 }
 
@@ -61,12 +91,14 @@ impl Server {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let unusable = |error: kube::Error| format!("cannot use the kubeconfig: {}", chain(&error));
         let patient = client::connect_to_follow(config.clone()).map_err(unusable)?;
-        let client = client::connect_once(config, PATIENCE, metrics, clock.clone());
+        let patience = place.request_timeout.unwrap_or(PATIENCE);
+        let client = client::connect_once(config, patience, metrics, clock.clone());
         Ok(Self {
             client: client.map_err(unusable)?,
             patient,
             address: address.trim_end_matches('/').to_owned(),
             namespace,
+            patience,
             clock,
         })
     }
@@ -96,20 +128,52 @@ impl Server {
     /// # Errors
     /// One clear sentence.
     pub async fn user(&self) -> Result<String, String> {
-        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let answer = self.review(&SelfSubjectReview::default()).await;
+        let answer =
+            answer.map_err(|why| format!("cannot ask {} who you are: {why}", self.address))?;
+        let info = answer.status.and_then(|status| status.user_info);
+        info.and_then(|info| info.username)
+            .ok_or_else(|| "the API server does not say who you are".to_owned())
+    }
+
+    /// Asks a question that is put as an object, of which nothing is stored.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn review<K>(&self, question: &K) -> Result<K, String>
+    where
+        K: Resource<DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "a review is a question, nothing is stored"
         )]
-        let answer = api
-            .create(&PostParams::default(), &SelfSubjectReview::default())
-            .await;
-        let answer = answer.map_err(|error| {
-            format!("cannot ask {} who you are: {}", self.address, chain(&error))
-        })?;
-        let info = answer.status.and_then(|status| status.user_info);
-        info.and_then(|info| info.username)
-            .ok_or_else(|| "the API server does not say who you are".to_owned())
+        let answer = api.create(&PostParams::default(), question).await;
+        answer.map_err(|error| chain(&error))
+    }
+
+    /// The version of the API server.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn version(&self) -> Result<String, String> {
+        let version = self.client.apiserver_version().await;
+        let version = version
+            .map_err(|error| explain(&error, "the version of the cluster", "", &self.address))?;
+        Ok(version.git_version)
+    }
+
+    /// The API groups that the API server has.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn groups(&self) -> Result<Vec<String>, String> {
+        let groups = self.client.list_api_groups().await;
+        let groups =
+            groups.map_err(|error| explain(&error, "the API groups", "", &self.address))?;
+        Ok(groups.groups.into_iter().map(|group| group.name).collect())
     }
 
     /// Makes an object, in the name of whoever runs this.
@@ -121,12 +185,24 @@ impl Server {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned + Serialize,
     {
+        self.create_with(object, &PostParams::default()).await
+    }
+
+    /// The same; with a dry run the API server says what it would say, and nothing is made.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn create_with<K>(&self, object: &K, params: &PostParams) -> Result<K, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Serialize,
+    {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         #[expect(
             clippy::disallowed_methods,
             reason = "it is a person who writes here, not the operator"
         )]
-        let made = api.create(&PostParams::default(), object).await;
+        let made = api.create(params, object).await;
         made.map_err(|error| {
             let what = format!("a {} in {}", K::kind(&()), self.namespace);
             if let kube::Error::Api(status) = &error
@@ -137,42 +213,6 @@ impl Server {
             }
             explain(&error, &what, &K::plural(&()), &self.address)
         })
-    }
-
-    /// Decides something, in the name of whoever runs this: about what, and for which reason and of which Release.
-    ///
-    /// # Errors
-    /// One clear sentence.
-    pub async fn decide(
-        &self,
-        (kind, name): (TargetKind, &str),
-        action: DecisionAction,
-        (reason, release): (Option<String>, Option<String>),
-    ) -> Result<Decision, String> {
-        let verb = action.as_str().to_ascii_lowercase();
-        let decision = Decision {
-            metadata: ObjectMeta {
-                generate_name: Some(format!("{name}-{verb}-")),
-                ..ObjectMeta::default()
-            },
-            spec: DecisionSpec {
-                target: Target {
-                    kind,
-                    name: name.to_owned(),
-                },
-                action,
-                user: self.user().await?,
-                groups: Vec::new(),
-                reason,
-                release,
-                revision: None,
-                digest: None,
-                gates: Vec::new(),
-                version: None,
-                expires_at: None,
-            },
-        };
-        self.create(&decision).await
     }
 
     /// Reads the objects with these labels.
@@ -186,6 +226,19 @@ impl Server {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         self.listed(&api, labels, &self.namespace).await
+    }
+
+    /// Reads the objects with these labels in another namespace.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn list_in<K>(&self, namespace: &str, labels: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.listed(&api, labels, namespace).await
     }
 
     /// Reads the objects with these labels in all namespaces.
@@ -238,10 +291,10 @@ impl Server {
     {
         let server = &self.address;
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
-        let answer = tokio::time::timeout(PATIENCE, api.get(name)).await;
+        let answer = tokio::time::timeout(self.patience, api.get(name)).await;
         let answer = answer.map_err(|_| {
-            let seconds = PATIENCE.as_secs();
-            format!("no answer from the API server at {server} within {seconds} s")
+            let patience = rough(self.patience);
+            format!("no answer from the API server at {server} within {patience}")
         })?;
         match answer {
             Ok(object) => Ok(Some(object)),
@@ -269,18 +322,33 @@ fn names_object(status: &Status) -> bool {
 }
 
 async fn config(place: &Place) -> Result<Config, String> {
-    if let Some(context) = &place.context {
-        let options = KubeConfigOptions {
-            context: Some(context.clone()),
-            ..KubeConfigOptions::default()
-        };
-        let found = Config::from_kubeconfig(&options).await;
-        return found.map_err(|error| {
-            if let KubeconfigError::LoadContext(name) = error {
-                return format!("there is no context {name} in the kubeconfig");
-            }
-            no_cluster(&error)
-        });
+    let mut config = found(place).await?;
+    if let Some(user) = &place.as_user {
+        config.auth_info.impersonate = Some(user.clone());
+        let groups = place.as_groups.clone();
+        config.auth_info.impersonate_groups = (!groups.is_empty()).then_some(groups);
+    }
+    Ok(config)
+}
+
+async fn found(place: &Place) -> Result<Config, String> {
+    let options = KubeConfigOptions {
+        context: place.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let named = |error: KubeconfigError| {
+        if let KubeconfigError::LoadContext(name) = error {
+            return format!("there is no context {name} in the kubeconfig");
+        }
+        no_cluster(&error)
+    };
+    if let Some(file) = &place.kubeconfig {
+        let kubeconfig = Kubeconfig::read_from(file).map_err(named)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        return config.map_err(named);
+    }
+    if place.context.is_some() {
+        return Config::from_kubeconfig(&options).await.map_err(named);
     }
     Config::infer().await.map_err(|error| {
         let cause = std::error::Error::source(&error);
@@ -334,6 +402,14 @@ mod tests {
         let status: Status = serde_json::from_value(status).unwrap();
         let error = kube::Error::Api(Box::new(status));
         explain(&error, "Rollout shop/api", "rollouts", "https://k8s")
+    }
+
+    #[test]
+    fn a_span_is_written_as_in_a_spec() {
+        assert_eq!(span("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "-5s", "0s", "soon"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

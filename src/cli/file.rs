@@ -1,6 +1,7 @@
 //! Files that people name. Reads files and the standard input.
 
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -21,6 +22,35 @@ pub fn files(names: &[String]) -> Result<Vec<File>, String> {
         Ok(File { name, text })
     };
     names.iter().map(read).collect()
+}
+
+/// The names of files, where some of the names are folders: then those in them that are YAML or JSON, by name.
+///
+/// # Errors
+/// The first folder that cannot be read, or has none.
+pub fn in_folders(names: &[String]) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    for name in names {
+        if name == "-" || !Path::new(name).is_dir() {
+            all.push(name.clone());
+            continue;
+        }
+        let unreadable = |error| format!("cannot read {name}: {error}");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(name).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let extension = path.extension().and_then(|text| text.to_str());
+            if extension.is_some_and(|text| ["yaml", "yml", "json"].contains(&text)) {
+                found.push(path.display().to_string());
+            }
+        }
+        if found.is_empty() {
+            return Err(format!("there is no YAML or JSON in {name}"));
+        }
+        found.sort();
+        all.extend(found);
+    }
+    Ok(all)
 }
 
 fn content(name: &str) -> std::io::Result<String> {

@@ -4,25 +4,37 @@
 //! cluster) and hands it to something pure. What people see is made by its `render`.
 
 pub mod analysis;
+pub mod answer;
 pub mod cluster;
+pub mod completion;
 pub mod convert;
+pub mod decide;
+pub mod doctor;
 pub mod dora;
 pub mod environment;
 pub mod file;
+pub mod follow;
+pub mod lint;
 pub mod list;
 pub mod manifest;
+pub mod manual;
 pub mod promotion;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod simulate;
+pub mod slo;
+pub mod standing;
+pub mod status;
 pub mod text;
+pub mod version;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
-use serde::Serialize;
+pub use answer::{Answer, End, ObjectOutput, Output};
+use clap::{Parser, Subcommand};
+use completion::CompletionShell;
 use text::{Palette, Tone};
 
 /// Tells what changes will do, and why things are where they are.
@@ -32,7 +44,7 @@ use text::{Palette, Tone};
     bin_name = "kubectl slipway",
     version,
     propagate_version = false,
-    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong; 3 what was tested is bad."
+    after_help = "Exit codes: 0 all is well; 1 the answer could not be had; 2 the input is wrong; 3 what was asked about has failed, was rolled back, or is bad; 4 it waits for a person; 5 it was not over in time."
 )]
 pub struct Args {
     /// What to do.
@@ -55,19 +67,28 @@ fn is_set(text: &str) -> Result<bool, std::convert::Infallible> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Rollouts: what a change goes through, and why one is where it is.
+    /// Show all Environments, Rollouts and runs of a namespace in one overview.
+    Get(list::Many),
+    /// Say how things stand: under way, well, waiting for a person, or bad. The exit code says it too.
+    ///
+    /// Of several objects the worst counts: 3 where one has failed or gone back, else 4 where one waits for a person, else 0. With
+    /// --watch it waits until nothing is under way any more.
+    Status(status::Args),
+    /// Show the error budgets of Environments: what is left, and how fast it burns. Exit code 3 says that one burns, or is gone.
+    Slo(list::Get),
+    /// Rollouts: what a change goes through, where one is and why, and what people decide about it.
     #[command(subcommand)]
     Rollout(rollout::Verb),
     /// Analyses: what metrics of the past would have said.
     #[command(subcommand)]
     Analysis(analysis::Verb),
-    /// Environments: what runs where, what comes next, what went before, and the way back.
+    /// Environments: what runs where, what comes next, what went before, the way back, and what people decide about it.
     #[command(subcommand, name = "env", visible_alias = "environment")]
     Environment(environment::Verb),
     /// Runs of Pipelines: start and stop them, and read what they say.
     #[command(subcommand)]
     Run(run::Verb),
-    /// Releases: what there is, what is in one, and what is new.
+    /// Releases: what there is, what is in one, what is new, and who has signed it.
     #[command(subcommand)]
     Release(release::Verb),
     /// Promotions: how one goes, and what became of its database.
@@ -77,97 +98,48 @@ pub enum Command {
     ///
     /// They are counted from what the operator writes down of every promotion, up to now. What is not known is shown as –.
     Dora(dora::Args),
+    /// Check objects in files as the API server and the operator would, and show every mistake where it stands. Needs no cluster.
+    ///
+    /// Fields, rules, conditions, steps and metrics are looked at; what a container does, only the cluster knows. Exit code 2 says that
+    /// something is wrong.
+    Lint(lint::Args),
+    /// Show what a change of a Rollout goes through while things happen: pods crash, samples are bad, people decide. Needs no cluster.
+    ///
+    /// It is rollout plan with --event. Exit code 3 says that the change is given up, or held for people.
+    Simulate(simulate::Args),
+    /// Show the version of this plugin, and of the operator.
+    Version(version::Args),
+    /// Look for what is missing, and say how to mend it: cluster, definitions, operator, rights, policies, routers, metrics, registries.
+    ///
+    /// Exit code 3 says that something is missing that is needed.
+    Doctor(doctor::Args),
     /// Write what does the same as a workflow file of GitHub Actions, or as objects of Argo Rollouts or Flagger, and what of it was
     /// left out. Needs no cluster.
     Convert(convert::Args),
-    /// Print a completion script for a shell.
-    #[command(after_help = "It completes the program's own name, kubectl-slipway:
+    /// Print a completion script for a shell, or for kubectl.
+    #[command(
+        after_help = "For kubectl slipway, with the names of objects, wherever kubectl itself completes:
+
+  kubectl slipway completion kubectl > ~/.local/bin/kubectl_complete-slipway
+  chmod +x ~/.local/bin/kubectl_complete-slipway
+
+For the program's own name, kubectl-slipway:
 
   source <(kubectl slipway completion bash)
   kubectl slipway completion zsh > \"${fpath[1]}/_kubectl-slipway\"
-  kubectl slipway completion fish > ~/.config/fish/completions/kubectl-slipway.fish")]
+  kubectl slipway completion fish > ~/.config/fish/completions/kubectl-slipway.fish
+  kubectl slipway completion powershell | Out-String | Invoke-Expression"
+    )]
     Completion {
-        /// The shell.
+        /// The shell, or kubectl.
         shell: CompletionShell,
     },
-}
-
-/// Shells that there is a script for.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum CompletionShell {
-    /// The Bourne again shell.
-    Bash,
-    /// The Z shell.
-    Zsh,
-    /// The friendly interactive shell.
-    Fish,
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-    /// The same, as YAML.
-    Yaml,
-}
-
-impl Output {
-    /// What programs get; nothing where the answer is for people.
-    pub fn document<T: Serialize>(self, of: &T) -> Option<String> {
-        match self {
-            Self::Table => None,
-            Self::Json => Some(serde_json::to_string_pretty(of).unwrap_or_default() + "\n"),
-            Self::Yaml => Some(serde_saphyr::to_string(of).unwrap_or_default()),
-        }
-    }
-}
-
-/// What a verb has to say.
-#[derive(Debug, Default)]
-pub struct Answer {
-    /// The answer.
-    pub text: String,
-    /// What is wrong, a line each.
-    pub problems: Vec<String>,
-    /// How it ended.
-    pub end: End,
-}
-
-/// How a verb ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
-    /// All is well.
-    #[default]
-    Well,
-    /// The answer could not be had.
-    Failed,
-    /// The input is wrong.
-    Invalid,
-    /// There is an answer: what was tested is bad.
-    Bad,
-}
-
-impl Answer {
-    /// No answer, because the input is wrong, and how.
-    pub fn invalid(problems: Vec<String>) -> Self {
-        Self {
-            problems,
-            end: End::Invalid,
-            ..Self::default()
-        }
-    }
-
-    /// No answer, and why.
-    pub fn failed(problem: impl Into<String>) -> Self {
-        Self {
-            problems: vec![problem.into()],
-            end: End::Failed,
-            ..Self::default()
-        }
-    }
+    /// What may come next on the command line, for kubectl.
+    #[command(hide = true)]
+    Complete(completion::Args),
+    /// Write a manual page for each verb into a folder.
+    #[command(hide = true)]
+    Man(manual::Args),
 }
 
 /// Does what waits for a cluster. A problem is no answer.
@@ -186,6 +158,9 @@ pub fn run() -> ExitCode {
     let args = Args::parse();
     let palette = Palette::new(!args.no_color && io::stdout().is_terminal());
     let answer = match &args.command {
+        Command::Get(many) => in_runtime(status::get(many, palette)),
+        Command::Status(args) => status::run(args, palette),
+        Command::Slo(args) => slo::run(args, palette),
         Command::Rollout(verb) => rollout::run(verb, palette),
         Command::Analysis(verb) => analysis::run(verb, palette),
         Command::Environment(verb) => environment::run(verb, palette),
@@ -193,8 +168,14 @@ pub fn run() -> ExitCode {
         Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
         Command::Dora(args) => dora::run(args, palette),
+        Command::Lint(args) => lint::run(args, palette),
+        Command::Simulate(args) => simulate::run(args, palette),
+        Command::Version(args) => version::run(args),
+        Command::Doctor(args) => in_runtime(doctor::run(args, palette)),
         Command::Convert(args) => convert::run(args),
-        Command::Completion { shell } => completion(*shell),
+        Command::Completion { shell } => completion::script(*shell),
+        Command::Man(args) => manual::run(args),
+        Command::Complete(args) => completion::candidates(args),
     };
     tell(&answer, args.no_color)
 }
@@ -214,12 +195,7 @@ fn tell(answer: &Answer, no_color: bool) -> ExitCode {
             eprintln!("error: cannot write the answer: {error}");
             ExitCode::from(1)
         }
-        _ => ExitCode::from(match answer.end {
-            End::Well => 0,
-            End::Failed => 1,
-            End::Invalid => 2,
-            End::Bad => 3,
-        }),
+        _ => ExitCode::from(answer.end.code()),
     }
 }
 
@@ -229,23 +205,10 @@ fn width() -> usize {
     size.map_or(100, |(width, _)| usize::from(width.0))
 }
 
-fn completion(shell: CompletionShell) -> Answer {
-    let shell = match shell {
-        CompletionShell::Bash => Shell::Bash,
-        CompletionShell::Zsh => Shell::Zsh,
-        CompletionShell::Fish => Shell::Fish,
-    };
-    let mut script = Vec::new();
-    let mut command = Args::command();
-    clap_complete::generate(shell, &mut command, "kubectl-slipway", &mut script);
-    Answer {
-        text: String::from_utf8_lossy(&script).into_owned(),
-        ..Answer::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -259,7 +222,7 @@ mod tests {
         command.build();
         let mut texts = vec![command.render_long_help().to_string()];
         let rollout = command.find_subcommand_mut("rollout").unwrap();
-        for verb in ["plan", "explain"] {
+        for verb in ["plan", "explain", "get", "watch", "undo"] {
             let verb = rollout.find_subcommand_mut(verb).unwrap();
             texts.push(verb.render_long_help().to_string());
         }
@@ -273,17 +236,6 @@ mod tests {
         let verb = environment.find_subcommand_mut("rollback").unwrap();
         texts.push(verb.render_long_help().to_string());
         insta::assert_snapshot!(texts.join("\n----\n"));
-    }
-
-    #[test]
-    fn every_shell_has_a_script() {
-        for shell in CompletionShell::value_variants() {
-            let script = completion(*shell).text;
-            assert!(script.contains("kubectl-slipway"), "{shell:?}");
-            for verb in ["explain", "analysis", "certificate-authority"] {
-                assert!(script.contains(verb), "{shell:?}: {verb}");
-            }
-        }
     }
 
     #[test]

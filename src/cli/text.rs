@@ -37,6 +37,11 @@ impl Palette {
         Self { is_coloured }
     }
 
+    /// Whether tones become colours.
+    pub const fn is_coloured(self) -> bool {
+        self.is_coloured
+    }
+
     /// The text in its tone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
@@ -54,6 +59,39 @@ impl Palette {
     }
 }
 
+/// Bars by their height.
+pub const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A share from 0 to 1 as bars of ten, of which as many are filled.
+pub fn bar(share: f64) -> String {
+    let filled = (share.clamp(0.0, 1.0) * 10.0).round();
+    let marks = (1..=10_u8).map(|mark| {
+        if f64::from(mark) <= filled {
+            '█'
+        } else {
+            '░'
+        }
+    });
+    marks.collect()
+}
+
+/// Numbers as a line of bars, the largest the highest; nothing where there are none.
+pub fn sparks(of: &[f64]) -> String {
+    let most = of.iter().copied().fold(0.0_f64, f64::max);
+    let mark = |number: &f64| {
+        let height = if most > 0.0 {
+            number.max(0.0) / most * 7.0
+        } else {
+            0.0
+        };
+        let mark = (0..7_u8)
+            .take_while(|step| f64::from(*step) < height - 0.5)
+            .count();
+        BARS.get(mark).copied().unwrap_or('▁')
+    };
+    of.iter().map(mark).collect()
+}
+
 /// One cell of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
@@ -68,6 +106,11 @@ impl Cell {
             text: text.into(),
             tone,
         }
+    }
+
+    /// What stands above a column.
+    pub fn heading(text: &str) -> Self {
+        Self::new(Tone::Faint, text)
     }
 
     /// What it says.
@@ -120,6 +163,15 @@ pub fn took(from: Option<&Time>, to: Option<&Time>, now: Timestamp) -> String {
     from.map_or_else(String::new, |Time(from)| between(*from, to))
 }
 
+/// A time to come, seen from now; one that is there already is now.
+pub fn in_time(at: Timestamp, now: Timestamp) -> String {
+    if at <= now {
+        "now".to_owned()
+    } else {
+        format!("in {}", between(now, at))
+    }
+}
+
 /// The span from one time to a later one, in its two largest units.
 pub fn between(from: Timestamp, to: Timestamp) -> String {
     let seconds = u64::try_from(to.duration_since(from).as_secs());
@@ -131,18 +183,35 @@ pub fn between(from: Timestamp, to: Timestamp) -> String {
 pub struct Table {
     rows: Vec<Vec<Cell>>,
     /// Columns of numbers: they are aligned on the right.
-    numbers: &'static [usize],
+    numbers: Vec<usize>,
 }
 
 impl Table {
     /// A table with a heading per column; none when all are empty. `numbers` are the columns that are aligned on the right.
-    pub fn new(headings: &[&str], numbers: &'static [usize]) -> Self {
-        let headings = headings.iter().map(|text| Cell::new(Tone::Faint, *text));
+    pub fn new(headings: &[&str], numbers: &[usize]) -> Self {
+        let headings = headings.iter().map(|text| Cell::heading(text));
         let first: Vec<Cell> = headings.collect();
         let has_headings = first.iter().any(|cell| !cell.text.is_empty());
         Self {
             rows: has_headings.then_some(first).into_iter().collect(),
-            numbers,
+            numbers: numbers.to_vec(),
+        }
+    }
+
+    /// Puts a column in front of the others, its heading first.
+    pub fn in_front(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        for (row, cell) in self.rows.iter_mut().zip(cells) {
+            row.insert(0, cell);
+        }
+        for column in &mut self.numbers {
+            *column += 1;
+        }
+    }
+
+    /// Puts columns behind the others, a row of them for each that is there, the headings first.
+    pub fn behind<const N: usize>(&mut self, rows: impl IntoIterator<Item = [Cell; N]>) {
+        for (row, cells) in self.rows.iter_mut().zip(rows) {
+            row.extend(cells);
         }
     }
 
@@ -234,6 +303,30 @@ mod tests {
         assert_eq!(
             escaped("<a href=\"x\" title='y'>&\u{1b}[1m"),
             "&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp; [1m"
+        );
+    }
+
+    #[test]
+    fn shares_and_numbers_become_bars() {
+        assert_eq!(bar(0.62), "██████░░░░");
+        assert_eq!(bar(-0.5), "░░░░░░░░░░");
+        assert_eq!(bar(1.5), "██████████");
+        assert_eq!(sparks(&[0.0, 1.0, 7.0, 3.5]), "▁▂█▄");
+        assert_eq!(sparks(&[0.0, 0.0]), "▁▁");
+    }
+
+    #[test]
+    fn columns_are_put_in_front_and_behind() {
+        let mut table = Table::new(&["NAME", "COUNT"], &[1]);
+        table.row(["a".into(), "1".into()]);
+        table.in_front(["NAMESPACE".into(), "shop".into()]);
+        table.behind([["MORE".into()], ["x".into()]]);
+        assert_eq!(
+            table.lines(Palette::new(false)),
+            [
+                "  NAMESPACE  NAME  COUNT  MORE",
+                "  shop       a         1  x"
+            ]
         );
     }
 

@@ -5,6 +5,7 @@
 //! what the planner says, `script` writes down what can be seen of it. Pods are ready at once, the data plane takes in
 //! everything at once, every sample is good, every hook passes at once, and people say yes as soon as they are asked.
 
+mod happening;
 mod ideal;
 mod script;
 
@@ -23,6 +24,7 @@ use crate::analysis::template::Templates;
 use crate::decision::api::DecisionAction;
 use crate::model::json::set;
 use crate::model::plan::Plan;
+pub use happening::{Happening, What};
 pub(super) use ideal::World;
 use script::Script;
 pub use script::{Event, Row};
@@ -72,6 +74,9 @@ pub struct Simulation {
     /// How long it takes, without the time of pods, data plane and people.
     #[serde(rename = "tookSeconds", serialize_with = "seconds")]
     pub took: Duration,
+    /// Why it was given up, where that is what was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
     /// Why it does not end with the revision being stable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -103,6 +108,19 @@ pub fn simulate(
     templates: &Templates,
     level: RiskLevel,
 ) -> Result<Simulation, Vec<Invalid>> {
+    simulate_with(rollout, templates, level, &[])
+}
+
+/// The same, where all goes well but for what happens.
+///
+/// # Errors
+/// Everything that is wrong with the spec.
+pub fn simulate_with(
+    rollout: &Rollout,
+    templates: &Templates,
+    level: RiskLevel,
+    happenings: &[Happening],
+) -> Result<Simulation, Vec<Invalid>> {
     let raw = &standing_in(&rollout.spec);
     let images = placeholders(raw);
     let around = Around {
@@ -121,15 +139,15 @@ pub fn simulate(
     let all = FailureReason::ALL.iter().copied();
     let held_for = all.filter(|reason| !spec.rollback_on.contains(reason));
     let held_for = held_for.collect();
-    let mut problem = run(&mut world, &mut |_, _, _| ());
+    let mut problem = run(&mut world, &mut Calm);
     let mut script = Script::new(&spec, world.stable(), world.now());
+    script.expect(happenings);
     if problem.is_none() {
         world.want(spec.clone());
-        problem = run(&mut world, &mut |plan, world, at| {
-            script.note(plan, world, at);
-        });
+        problem = run(&mut world, &mut script);
     }
-    let (rows, most_pods, took) = script.finish(problem.is_none());
+    let given_up = script.given_up().filter(|_| !happenings.is_empty());
+    let (rows, most_pods, took) = script.finish(problem.is_none() && given_up.is_none());
     let strategy = raw.strategy.as_ref().and_then(|strategy| strategy.type_);
     let release = raw.release.as_ref();
     Ok(Simulation {
@@ -149,6 +167,7 @@ pub fn simulate(
         rows,
         most_pods,
         took,
+        given_up,
         problem,
     })
 }
@@ -203,17 +222,47 @@ fn injected(raw: &Value, spec: &Spec) -> Option<Injected> {
     })
 }
 
-/// Lets time pass until nothing is left to do. Shows every look of the planner to `note`, with the world as it was when
-/// it looked; says why it does not end, if it does not.
-fn run(
-    world: &mut World,
-    note: &mut dyn FnMut(&Plan<Memory>, &World, Timestamp),
-) -> Option<String> {
+/// What watches a run, and what happens in it.
+trait Witness {
+    /// Sees a look of the planner, with the world as it was when it looked.
+    fn note(&mut self, plan: &Plan<Memory>, world: &World, at: Timestamp);
+    /// Whether a change that is given up is an answer, and no mistake.
+    fn may_fail(&self) -> bool;
+    /// What happens by now, once.
+    fn due(&mut self, now: Timestamp) -> Option<What>;
+    /// When the next thing happens.
+    fn next(&self) -> Option<Timestamp>;
+}
+
+/// Nothing happens, and nobody watches.
+struct Calm;
+
+impl Witness for Calm {
+    fn note(&mut self, _: &Plan<Memory>, _: &World, _: Timestamp) {}
+
+    fn may_fail(&self) -> bool {
+        false
+    }
+
+    fn due(&mut self, _: Timestamp) -> Option<What> {
+        None
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// Lets time pass until nothing is left to do. Says why it does not end, if it does not.
+fn run(world: &mut World, witness: &mut impl Witness) -> Option<String> {
     for _ in 0..MAX_LOOKS {
+        while let Some(what) = witness.due(world.now()) {
+            world.suffer(&what);
+        }
         let plan = world.look();
-        note(&plan, world, world.now());
+        witness.note(&plan, world, world.now());
         let progress = &plan.progress.progress;
-        if let Some(failed) = &progress.failed {
+        if let Some(failed) = progress.failed.as_ref().filter(|_| !witness.may_fail()) {
             return Some(format!(
                 "even if all goes well, it is given up: {}: {}",
                 failed.reason, failed.message
@@ -222,11 +271,13 @@ fn run(
         if world.carry_out(&plan) || ask_people(world, &plan) {
             continue;
         }
-        let is_over = plan.wake.is_none() && plan.progress.shown.phase == Phase::Healthy;
-        if is_over && progress.change.is_none() {
+        let phase = plan.progress.shown.phase;
+        let is_settled = phase == Phase::Healthy || phase == Phase::RolledBack;
+        let next = witness.next();
+        if plan.wake.is_none() && is_settled && progress.change.is_none() && next.is_none() {
             return None;
         }
-        if !world.pass_time(&plan) {
+        if !world.pass_time_until(&plan, next) {
             return Some(format!("it does not go on: {}", plan.why.message));
         }
     }

@@ -1,5 +1,7 @@
 //! The kubectl plugin, as a process: a live Rollout is explained, files are planned, and exit codes tell how it went.
 
+mod decide; // people who look and decide
+
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -275,11 +277,58 @@ async fn version_and_completion_are_printed() {
         text(&version),
         format!("kubectl-slipway {}\n", env!("CARGO_PKG_VERSION"))
     );
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = run(&["completion", shell]).await;
         assert!(
             script.status.success() && text(&script).contains("explain"),
             "{shell}"
         );
+    }
+}
+
+#[tokio::test]
+async fn every_sample_is_as_it_has_to_be_and_mistakes_are_shown_where_they_stand() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
+    let shown = run(&["lint", "-f", folder.to_str().unwrap()]).await;
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown));
+    assert!(text(&shown).ends_with(": nothing is wrong\n"));
+    let wrong = "apiVersion: slipway.dev/v1alpha1\nkind: Rollout\nmetadata:\n  name: api\nspec:\n  replicas: many\n";
+    let mut command = plugin(&["lint", "-f", "-", "-o", "json"]);
+    let answer = fed(&mut command, wrong).await;
+    assert_eq!(answer.status.code(), Some(2));
+    let found: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let found = found.as_array().unwrap();
+    let replicas = found.iter().find(|one| one["path"] == "spec.replicas");
+    let replicas = replicas.unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(
+        (&replicas["line"], &replicas["column"]),
+        (&json!(6), &json!(3))
+    );
+}
+
+#[tokio::test]
+async fn what_happens_to_a_change_is_simulated() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples/rollout-production.yaml");
+    let simulate = ["simulate", "-f", file.to_str().unwrap()];
+    let calm = run(&simulate).await;
+    assert_eq!(calm.status.code(), Some(0), "{}", told(&calm));
+    let shown = run(&[&simulate[..], &["--event", "90s=crash"]].concat()).await;
+    let page = text(&shown);
+    assert_eq!(shown.status.code(), Some(3), "{page}{}", told(&shown));
+    assert!(page.contains("given up: CrashLoop: "), "{page}");
+    let usage = run(&[&simulate[..], &["--event", "90s=flood"]].concat()).await;
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn every_verb_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = run(&["man", pages.to_str().unwrap()]).await;
+    assert_eq!(written.status.code(), Some(0), "{}", told(&written));
+    for page in ["kubectl-slipway.1", "kubectl-slipway-rollout-watch.1"] {
+        let text = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(text.contains(".TH"), "{page}: {text}");
     }
 }

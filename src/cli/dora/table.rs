@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::text::{Cell, Palette, Table, Tone};
+use crate::cli::text::{BARS, Cell, Palette, Table, Tone};
 use crate::dora::Window;
 use crate::dora::api::{Band, DoraShare, DoraSpan, DoraWindow};
 use crate::dora::figures::figures;
@@ -16,8 +16,6 @@ use crate::model::span::rough;
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "–";
-/// Bars by their height.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// An Environment with what is written down of its promotions.
 #[derive(Clone, Debug)]

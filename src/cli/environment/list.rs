@@ -1,5 +1,4 @@
-//! `env list`, `env describe` and `env history`: what Environments there are, how one is, and what it went through. Talks to
-//! the API server.
+//! `env describe` and `env history`: how an Environment is, and what it went through. Talks to the API server.
 
 use kube::ResourceExt;
 use serde::Serialize;
@@ -10,17 +9,6 @@ use crate::cli::text::Palette;
 use crate::cli::{Answer, Output};
 use crate::environment::api::Environment;
 use crate::promotion::api::Promotion;
-
-/// Which Environments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Where they are.
-    #[command(flatten)]
-    pub place: Place,
-    /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
-}
 
 /// Which Environment.
 #[derive(Debug, clap::Args)]
@@ -56,18 +44,6 @@ pub struct HistoryArgs {
 struct Described<'a> {
     environment: &'a Environment,
     promotions: &'a [Promotion],
-}
-
-/// Lists them.
-pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String> {
-    let server = Server::at(&args.place).await?;
-    let mut all: Vec<Environment> = server.list("").await?;
-    all.sort_by_key(ResourceExt::name_any);
-    let document = args.output.document(&all);
-    Ok(Answer {
-        text: document.unwrap_or_else(|| table::list(&all, server.now(), palette)),
-        ..Answer::default()
-    })
 }
 
 /// Shows one.

@@ -1,5 +1,8 @@
 //! Verbs about Environments.
 
+pub mod decide;
+pub mod diff;
+pub mod difference;
 pub mod list;
 pub mod notify;
 pub mod rollback;
@@ -10,14 +13,17 @@ mod testing;
 
 use clap::Subcommand;
 
+use super::list as objects;
 use super::text::Palette;
 use super::{Answer, in_runtime};
+use crate::decision::api::DecisionAction;
 
 /// What to do with Environments.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List the Environments of a namespace: what runs, what comes next, and what it waits for.
-    List(list::Args),
+    /// List the Environments of a namespace, or show one in a line: what runs, what comes next, and what it waits for.
+    #[command(visible_alias = "list")]
+    Get(objects::Get),
     /// Show an Environment: what runs, gates, holds, SLOs, and its last Promotions.
     Describe(list::DescribeArgs),
     /// List the Promotions of an Environment, newest first: who asked, who approved, how it ended.
@@ -28,17 +34,42 @@ pub enum Verb {
     /// against a rollback. What is left is held until a Decision Resume names it. That takes the verb rollback on the
     /// Environment.
     Rollback(rollback::Args),
+    /// Bring a Release into an Environment: it is the next one, whatever is newer. Gates and approvals stay in its way.
+    Promote(decide::Args),
+    /// Agree to the promotion of a Release; by default of the one that comes next.
+    Approve(decide::Args),
+    /// Refuse the promotion of a Release; by default of the one that comes next.
+    Reject(decide::Args),
+    /// Stop promotions until a Resume: of all Releases, or of one.
+    Hold(decide::Args),
+    /// End a hold, a pin or a veto: all of them, or those of one Release.
+    Resume(decide::Args),
+    /// Stop the promotion that is under way, and go back.
+    Abort(decide::Args),
+    /// Try a promotion that has failed again.
+    Retry(decide::Args),
+    /// Show what would change if a Release came: its images beside those that run, and its commits.
+    Diff(diff::Args),
     /// Show what receivers of notifications would be sent of an event: of the newest Promotion, or of a sample. Nothing is sent.
     Notify(notify::Args),
 }
 
 /// Does it.
 pub fn run(verb: &Verb, palette: Palette) -> Answer {
+    let decided = |args: &decide::Args, action| in_runtime(decide::run(args, action));
     match verb {
-        Verb::List(args) => in_runtime(list::run(args, palette)),
+        Verb::Get(args) => in_runtime(objects::get(args, (table::list, palette))),
         Verb::Describe(args) => in_runtime(list::describe(args, palette)),
         Verb::History(args) => in_runtime(list::history(args, palette)),
         Verb::Rollback(args) => in_runtime(rollback::run(args)),
+        Verb::Promote(args) => decided(args, DecisionAction::Promote),
+        Verb::Approve(args) => decided(args, DecisionAction::Approve),
+        Verb::Reject(args) => decided(args, DecisionAction::Reject),
+        Verb::Hold(args) => decided(args, DecisionAction::Hold),
+        Verb::Resume(args) => decided(args, DecisionAction::Resume),
+        Verb::Abort(args) => decided(args, DecisionAction::Abort),
+        Verb::Retry(args) => decided(args, DecisionAction::Retry),
+        Verb::Diff(args) => in_runtime(diff::run(args, palette)),
         Verb::Notify(args) => in_runtime(notify::run(args)),
     }
 }

@@ -5,7 +5,8 @@ use kube::ResourceExt;
 use super::list::promotions;
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
-use crate::decision::api::{DecisionAction, TargetKind};
+use crate::cli::decide::{self, Made, about, decide};
+use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::environment::api::Environment;
 use crate::promotion::api::{Promotion, PromotionPhase};
 
@@ -20,12 +21,9 @@ pub struct Args {
     /// Name of the Release to go back to: one that has succeeded there; by default the last before what runs.
     #[arg(long)]
     pub to: Option<String>,
-    /// Why, for those who read it later.
-    #[arg(long)]
-    pub reason: Option<String>,
-    /// Only say where it would go back to.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// How it is decided. With --dry-run it is only said where it would go back to.
+    #[command(flatten)]
+    pub decide: decide::Args,
 }
 
 /// Makes the Decision.
@@ -42,22 +40,15 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         to.spec.release,
         to.name_any()
     );
-    if args.dry_run {
-        return Ok(Answer {
-            text: format!("{name} would go back {way}\n"),
-            ..Answer::default()
-        });
-    }
-    let target = (TargetKind::Environment, name.as_str());
-    let words = (args.reason.clone(), args.to.clone());
-    let made = server
-        .decide(target, DecisionAction::Rollback, words)
-        .await?;
-    let decision = made.name_any();
-    Ok(Answer {
-        text: format!("{name} goes back {way}, by Decision {decision}\n"),
-        ..Answer::default()
-    })
+    let spec = DecisionSpec {
+        release: args.to.clone(),
+        ..about(TargetKind::Environment, &name, DecisionAction::Rollback)
+    };
+    let text = match decide(&server, &args.decide, spec).await? {
+        Made::Nothing(_) => format!("{name} would go back {way}\n"),
+        Made::Decision(decision) => format!("{name} goes back {way}, by Decision {decision}\n"),
+    };
+    Ok(Answer::well(text))
 }
 
 /// What an Environment goes back from, and what to: the operator decides alike.

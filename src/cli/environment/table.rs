@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use crate::cli::promotion::table::{of_phase, of_step};
-use crate::cli::text::{Cell, Palette, Table, Tone, age, between, took};
+use crate::cli::text::{Cell, Palette, Table, Tone, age, in_time, took};
 use crate::environment::api::{
     CandidateGateState, Environment, EnvironmentPhase, EnvironmentStatus, SloState,
 };
@@ -15,7 +15,7 @@ use crate::promotion::api::{Promotion, PromotionPhase};
 const LAST: usize = 5;
 
 /// One line per Environment.
-pub fn list(environments: &[Environment], now: Timestamp, palette: Palette) -> String {
+pub fn list(environments: &[Environment], now: Timestamp, is_wide: bool) -> Table {
     let headings = ["NAME", "TIER", "PHASE", "CURRENT", "NEXT", "AGE", "MESSAGE"];
     let mut table = Table::new(&headings, &[]);
     for environment in environments {
@@ -34,7 +34,29 @@ pub fn list(environments: &[Environment], now: Timestamp, palette: Palette) -> S
             status.message.unwrap_or_default().into(),
         ]);
     }
-    table.text(palette)
+    if is_wide {
+        let headings = ["MODE", "ROLLOUTS", "HELD", "INCIDENTS"].map(Cell::heading);
+        table.behind(std::iter::once(headings).chain(environments.iter().map(more)));
+    }
+    table
+}
+
+/// What else there is to say of an Environment.
+fn more(environment: &Environment) -> [Cell; 4] {
+    let spec = &environment.spec;
+    let rollouts: Vec<&str> = spec.rollouts.iter().map(|one| one.name.as_str()).collect();
+    let status = environment.status.as_ref();
+    let holds = status.map_or(0, |status| status.holds.len());
+    let incidents = status.and_then(|status| status.open_incidents);
+    [
+        spec.promotion.mode.as_str().into(),
+        rollouts.join(", ").into(),
+        holds.to_string().into(),
+        incidents
+            .map(|count| count.to_string())
+            .unwrap_or_default()
+            .into(),
+    ]
 }
 
 /// An Environment, with its last Promotions.
@@ -214,21 +236,14 @@ fn table_of(promotions: &[&Promotion], now: Timestamp) -> Table {
     table
 }
 
-fn tone(phase: EnvironmentPhase) -> Tone {
+/// How a phase is meant.
+pub fn tone(phase: EnvironmentPhase) -> Tone {
     if phase == EnvironmentPhase::Steady {
         Tone::Good
     } else if phase == EnvironmentPhase::RollingBack {
         Tone::Bad
     } else {
         Tone::Warn
-    }
-}
-
-fn in_time(at: Timestamp, now: Timestamp) -> String {
-    if at <= now {
-        "now".to_owned()
-    } else {
-        format!("in {}", between(now, at))
     }
 }
 
@@ -269,7 +284,9 @@ mod tests {
 
     #[test]
     fn all_environments() {
-        insta::assert_snapshot!(list(&[environment()], now(), Palette::new(false)));
+        let text = |is_wide| list(&[environment()], now(), is_wide).text(Palette::new(false));
+        insta::assert_snapshot!(text(false));
+        insta::assert_snapshot!("all_environments_wide", text(true));
     }
 
     #[test]

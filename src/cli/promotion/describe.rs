@@ -3,7 +3,7 @@
 use super::table;
 use crate::cli::cluster::{Place, Server};
 use crate::cli::text::Palette;
-use crate::cli::{Answer, Output};
+use crate::cli::{Answer, ObjectOutput};
 use crate::promotion::api::Promotion;
 
 /// Which promotion.
@@ -15,8 +15,8 @@ pub struct Args {
     #[command(flatten)]
     pub place: Place,
     /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = ObjectOutput::Table)]
+    pub output: ObjectOutput,
 }
 
 /// Shows one.

@@ -2,12 +2,13 @@
 
 pub mod report;
 pub mod table;
+pub mod verify;
 
 use clap::Subcommand;
 
 use super::cluster::{Place, Server};
 use super::text::Palette;
-use super::{Answer, Output, in_runtime, list};
+use super::{Answer, ObjectOutput, in_runtime, list};
 use crate::release::api::Release;
 use crate::release::notes::notes;
 
@@ -20,6 +21,8 @@ pub enum Verb {
     Show(Args),
     /// Print what is new in a Release, as Markdown.
     Notes(NotesArgs),
+    /// Ask the registry who has signed the images of a Release, and check it: signatures, provenances and lists of contents.
+    Verify(verify::Args),
     /// Write the quality report of a Release: gates, tests, findings, statements about its images, promotions, and what an auditor asks.
     Report(report::Args),
 }
@@ -33,8 +36,8 @@ pub struct Args {
     #[command(flatten)]
     pub place: Place,
     /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = ObjectOutput::Table)]
+    pub output: ObjectOutput,
 }
 
 /// Whose notes.
@@ -53,6 +56,7 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::List(args) => in_runtime(list::list(args, pipeline_of, (table::list, palette))),
         Verb::Show(args) => in_runtime(show(args, palette)),
         Verb::Notes(args) => in_runtime(tell(args)),
+        Verb::Verify(args) => in_runtime(verify::run(args, palette)),
         Verb::Report(args) => in_runtime(report::run(args)),
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::text::{self, Cell, Palette, Table, Tone};
 use crate::release::api::{Release, ReleaseKind};
 
 /// One line per Release.
-pub fn list(releases: &[Release], now: Timestamp, palette: Palette) -> String {
+pub fn list(releases: &[Release], now: Timestamp, is_wide: bool) -> Table {
     let headings = ["NAME", "PIPELINE", "VERSION", "COMMIT", "AGE", "SUBJECT"];
     let mut table = Table::new(&headings, &[]);
     for release in releases {
@@ -23,7 +23,28 @@ pub fn list(releases: &[Release], now: Timestamp, palette: Palette) -> String {
             spec.commit.subject.as_str().into(),
         ]);
     }
-    table.text(palette)
+    if is_wide {
+        let headings = ["KIND", "REF", "AUTHOR", "RUN", "IMAGES"].map(Cell::heading);
+        table.behind(std::iter::once(headings).chain(releases.iter().map(more)));
+    }
+    table
+}
+
+/// What else there is to say of a Release.
+fn more(release: &Release) -> [Cell; 5] {
+    let spec = &release.spec;
+    let images: Vec<&str> = spec
+        .images
+        .iter()
+        .map(|image| image.name.as_str())
+        .collect();
+    [
+        spec.kind.as_str().into(),
+        spec.git_ref.as_str().into(),
+        spec.commit.author.as_str().into(),
+        spec.evidence.run.as_str().into(),
+        images.join(", ").into(),
+    ]
 }
 
 /// A Release with what is in it, and the evidence for it.
@@ -132,6 +153,8 @@ mod tests {
         let mut without = a_release();
         without.spec.version = None;
         let all = [a_release(), without];
-        insta::assert_snapshot!(list(&all, now(), Palette::new(false)));
+        let text = |is_wide| list(&all, now(), is_wide).text(Palette::new(false));
+        insta::assert_snapshot!(text(false));
+        insta::assert_snapshot!("all_releases_wide", text(true));
     }
 }

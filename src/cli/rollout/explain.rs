@@ -31,13 +31,19 @@ pub struct Args {
 async fn read(args: &Args) -> Result<(Rollout, Templates, Timestamp), String> {
     let server = Server::at(&args.place).await?;
     let rollout: Rollout = server.get(&args.name).await?;
+    let templates = templates(&server, &rollout).await?;
+    Ok((rollout, templates, server.now()))
+}
+
+/// The AnalysisTemplates that a Rollout names, as far as they are there.
+pub(super) async fn templates(server: &Server, rollout: &Rollout) -> Result<Templates, String> {
     let mut templates = Templates::new();
     for name in rollout.spec.template_names() {
         if let Some(template) = server.find::<AnalysisTemplate>(name).await? {
             templates.insert(name.to_owned(), Arc::new(template));
         }
     }
-    Ok((rollout, templates, server.now()))
+    Ok(templates)
 }
 
 /// Asks, and shows.

@@ -8,6 +8,7 @@ use crate::cli::manifest::{self, File, Schemas};
 use crate::cli::text::Palette;
 use crate::cli::{Answer, End, Output, file};
 use crate::rollout::api::RiskLevel;
+use crate::rollout::simulation::{Happening, Simulation};
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
@@ -26,14 +27,24 @@ pub struct Args {
 
 /// Reads, and shows.
 pub(super) fn run(args: &Args, palette: Palette) -> Answer {
+    run_with(args, &[], palette)
+}
+
+/// The same, where things happen meanwhile.
+pub(in crate::cli) fn run_with(args: &Args, happenings: &[Happening], palette: Palette) -> Answer {
     let read = file::schemas().and_then(|schemas| Ok((schemas, file::files(&args.filename)?)));
     match read {
-        Ok((schemas, files)) => shown(args, &schemas, &files, palette),
+        Ok((schemas, files)) => shown((args, happenings), &schemas, &files, palette),
         Err(problem) => Answer::failed(problem),
     }
 }
 
-fn shown(args: &Args, schemas: &Schemas, files: &[File], palette: Palette) -> Answer {
+fn shown(
+    (args, happenings): (&Args, &[Happening]),
+    schemas: &Schemas,
+    files: &[File],
+    palette: Palette,
+) -> Answer {
     let mut answer = Answer::default();
     let mut tell = |file: &File, problems: Vec<String>| {
         let problems = problems.into_iter();
@@ -49,7 +60,8 @@ fn shown(args: &Args, schemas: &Schemas, files: &[File], palette: Palette) -> An
     }
     let mut simulations = Vec::new();
     for file in files {
-        let (found, problems) = read::simulations(&file.text, schemas, &templates, args.risk);
+        let given = (args.risk, happenings);
+        let (found, problems) = read::simulations(&file.text, schemas, &templates, given);
         simulations.extend(found);
         tell(file, problems);
     }
@@ -57,10 +69,16 @@ fn shown(args: &Args, schemas: &Schemas, files: &[File], palette: Palette) -> An
         let problem = simulation.problem.as_ref()?;
         Some(format!("Rollout {}: {problem}", simulation.name))
     });
-    answer.problems.extend(endless);
-    if !answer.problems.is_empty() {
+    let endless: Vec<String> = endless.collect();
+    let is_given_up = |simulation: &Simulation| simulation.given_up.is_some();
+    // Where things happen to a change, that it does not get through is an answer.
+    let is_bad = !endless.is_empty() || simulations.iter().any(is_given_up);
+    if !answer.problems.is_empty() || (is_bad && happenings.is_empty()) {
         answer.end = End::Invalid;
+    } else if is_bad {
+        answer.end = End::Bad;
     }
+    answer.problems.extend(endless);
     let document = args.output.document(&simulations);
     answer.text = document.unwrap_or_else(|| render::table(&simulations, palette));
     answer

@@ -3,6 +3,7 @@
 use super::DecisionArgs;
 use crate::cli::Answer;
 use crate::cli::cluster::Server;
+use crate::cli::decide::{about, decide};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
@@ -19,12 +20,9 @@ pub(super) async fn run(args: &DecisionArgs, action: DecisionAction) -> Result<A
         let problem = format!("run {} waits no more: {}", args.name, phase.as_str());
         return Err(problem);
     }
-    let target = (TargetKind::PipelineRun, args.name.as_str());
-    let words = (args.reason.clone(), None);
-    server.decide(target, action, words).await?;
+    let spec = about(TargetKind::PipelineRun, &args.name, action);
+    let made = decide(&server, &args.decide, spec.clone()).await?;
     let sha = run.spec.sha.unwrap_or_default();
-    Ok(Answer {
-        text: format!("{}: run {} at {sha}\n", action.as_str(), args.name),
-        ..Answer::default()
-    })
+    let said = made.said(&spec);
+    Ok(Answer::well(format!("the commit is {sha}\n{said}")))
 }

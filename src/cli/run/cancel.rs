@@ -3,6 +3,7 @@
 use super::DecisionArgs;
 use crate::cli::Answer;
 use crate::cli::cluster::Server;
+use crate::cli::decide::{about, decide};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
@@ -15,11 +16,7 @@ pub(super) async fn run(args: &DecisionArgs) -> Result<Answer, String> {
         let problem = format!("run {} is over: {}", args.name, phase.as_str());
         return Err(problem);
     }
-    let target = (TargetKind::PipelineRun, args.name.as_str());
-    let words = (args.reason.clone(), None);
-    server.decide(target, DecisionAction::Cancel, words).await?;
-    Ok(Answer {
-        text: format!("run {} is to be cancelled\n", args.name),
-        ..Answer::default()
-    })
+    let spec = about(TargetKind::PipelineRun, &args.name, DecisionAction::Cancel);
+    let made = decide(&server, &args.decide, spec.clone()).await?;
+    Ok(Answer::well(made.said(&spec)))
 }

@@ -3,7 +3,7 @@
 use super::table;
 use crate::cli::cluster::{Place, Server};
 use crate::cli::text::Palette;
-use crate::cli::{Answer, Output, list};
+use crate::cli::{Answer, ObjectOutput, list};
 use crate::pipeline_run::api::PipelineRun;
 
 /// Which run.
@@ -15,8 +15,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     pub place: Place,
     /// How the answer is written.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = ObjectOutput::Table)]
+    pub output: ObjectOutput,
 }
 
 /// Lists them.

@@ -15,7 +15,7 @@ use clap::Subcommand;
 
 use super::cluster::Place;
 use super::text::Palette;
-use super::{Answer, in_runtime};
+use super::{Answer, decide, in_runtime};
 use crate::decision::api::DecisionAction;
 
 /// What to do with runs.
@@ -53,9 +53,9 @@ pub struct DecisionArgs {
     /// Where it is.
     #[command(flatten)]
     pub place: Place,
-    /// Why, for those who read it later.
-    #[arg(long)]
-    pub reason: Option<String>,
+    /// How it is decided.
+    #[command(flatten)]
+    pub decide: decide::Args,
 }
 
 /// Does it.

@@ -12,7 +12,7 @@ use crate::pipeline_run::api::{
 const SHORT: usize = 12;
 
 /// One line per run.
-pub fn list(runs: &[PipelineRun], now: Timestamp, palette: Palette) -> String {
+pub fn list(runs: &[PipelineRun], now: Timestamp, is_wide: bool) -> Table {
     let headings = [
         "NAME", "PIPELINE", "PHASE", "COMMIT", "AGE", "TOOK", "MESSAGE",
     ];
@@ -31,7 +31,25 @@ pub fn list(runs: &[PipelineRun], now: Timestamp, palette: Palette) -> String {
             status.message.unwrap_or_default().into(),
         ]);
     }
-    table.text(palette)
+    if is_wide {
+        let headings = ["REF", "TRIGGER", "ACTOR", "VERSION", "RELEASE"].map(Cell::heading);
+        table.behind(std::iter::once(headings).chain(runs.iter().map(more)));
+    }
+    table
+}
+
+/// What else there is to say of a run.
+fn more(run: &PipelineRun) -> [Cell; 5] {
+    let status = run.status.as_ref();
+    let version = status.and_then(|status| status.version.as_ref()?.number.clone());
+    let release = status.and_then(|status| status.release.clone());
+    [
+        run.spec.git_ref.as_str().into(),
+        run.spec.trigger.kind.as_str().into(),
+        run.spec.trigger.actor.as_str().into(),
+        version.unwrap_or_default().into(),
+        release.unwrap_or_default().into(),
+    ]
 }
 
 /// A run with its stages and gates.
@@ -128,7 +146,8 @@ fn row(stage: &StageStatus, now: Timestamp) -> [Cell; 4] {
     ]
 }
 
-const fn tone(phase: RunPhase) -> Tone {
+/// How a phase is meant.
+pub const fn tone(phase: RunPhase) -> Tone {
     match phase {
         RunPhase::Succeeded => Tone::Good,
         RunPhase::Failed | RunPhase::TimedOut => Tone::Bad,
@@ -180,6 +199,8 @@ mod tests {
 
     #[test]
     fn all_runs() {
-        insta::assert_snapshot!(list(&[a_run()], now(), Palette::new(false)));
+        let text = |is_wide| list(&[a_run()], now(), is_wide).text(Palette::new(false));
+        insta::assert_snapshot!(text(false));
+        insta::assert_snapshot!("all_runs_wide", text(true));
     }
 }

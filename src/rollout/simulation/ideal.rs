@@ -1,5 +1,7 @@
 //! An ideal cluster: what the planner wants done is done, and only time has to pass. No I/O.
 
+mod trouble;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -39,6 +41,10 @@ pub(in super::super) struct World {
     ready_since: BTreeMap<String, Timestamp>,
     /// Pods and Decisions so far, to tell them apart.
     count: u64,
+    /// Metrics whose samples are bad; nothing stands for all of them.
+    bad: Vec<Option<String>>,
+    /// The revision whose pods crash.
+    crashing: Option<Revision>,
 }
 
 impl World {
@@ -87,6 +93,8 @@ impl World {
             now: START,
             ready_since: BTreeMap::new(),
             count: 0,
+            bad: Vec::new(),
+            crashing: None,
         }
     }
 
@@ -201,12 +209,23 @@ impl World {
     }
 
     /// Goes to the next time at which anything happens. False where nothing ever does.
+    #[cfg(test)]
     pub(in super::super) fn pass_time(&mut self, plan: &Plan<Memory>) -> bool {
+        self.pass_time_until(plan, None)
+    }
+
+    /// Goes to the next time at which anything happens, here or elsewhere. False where nothing ever does.
+    pub(super) fn pass_time_until(
+        &mut self,
+        plan: &Plan<Memory>,
+        other: Option<Timestamp>,
+    ) -> bool {
         let seasoned = self
             .ready_since
             .values()
             .map(|since| self.seasoned_at(*since));
-        let next = seasoned.chain(plan.wake).filter(|at| *at > self.now).min();
+        let next = seasoned.chain(plan.wake).chain(other);
+        let next = next.filter(|at| *at > self.now).min();
         let Some(next) = next else { return false };
         self.now = next;
         self.settle();
@@ -289,21 +308,18 @@ impl World {
         }
     }
 
-    /// Every sample is good.
     fn measure(&mut self, key: &str) {
         let Some(name) = status::metric_of(key) else {
             return;
         };
-        let tallies = &mut self.seen.status.analysis;
+        let mut tallies = std::mem::take(&mut self.seen.status.analysis);
         if !tallies.iter().any(|tally| tally.name == name) {
             tallies.push(Tally::of(name));
         }
         for tally in tallies.iter_mut().filter(|tally| tally.name == name) {
-            for count in [&mut tally.passed, &mut tally.successes, &mut tally.taken] {
-                *count = count.saturating_add(1);
-            }
-            tally.at = Some(self.now);
+            self.sample(tally);
         }
+        self.seen.status.analysis = tallies;
     }
 
     /// Pods are there, and answer behind the Services that select them.
@@ -353,7 +369,7 @@ impl World {
         self.count += 1;
         let uid = format!("{revision}-{}", self.count);
         self.ready_since.insert(uid.clone(), self.now);
-        Pod {
+        let mut pod = Pod {
             name: uid.clone(),
             uid,
             created_at: self.now,
@@ -361,7 +377,9 @@ impl World {
             is_ready: true,
             is_ending: false,
             trouble: None,
-        }
+        };
+        self.strike(&mut pod);
+        pod
     }
 }
 

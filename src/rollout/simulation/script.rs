@@ -1,5 +1,6 @@
 //! Writes down what can be seen of a change: numbers of pods, the weight, and what is waited for. No I/O.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,10 +8,11 @@ use serde::{Serialize, Serializer};
 
 use super::super::plan::Memory;
 use super::super::spec::{Spec, Step};
-use super::World;
+use super::happening::{Happening, What};
+use super::{Witness, World};
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
-use crate::model::span::span;
+use crate::model::span::{after, span};
 use crate::model::weight::Weight;
 use crate::schema::closed_set;
 
@@ -23,6 +25,10 @@ closed_set! {
         Moves,
         /// Time, metrics or people are waited for.
         Waits,
+        /// Somebody decides something, or something goes wrong.
+        Happens,
+        /// The revision is given up.
+        GivenUp,
         /// The revision is stable.
         Promoted,
         /// Nothing is left to do.
@@ -98,6 +104,12 @@ pub(super) struct Script<'a> {
     waiting: Option<(Wait, usize)>,
     is_promoted: bool,
     most_pods: i32,
+    /// What is to happen, and when, the next one first.
+    expected: VecDeque<(Timestamp, What)>,
+    /// Whether anything was to happen at all.
+    is_troubled: bool,
+    /// Why the revision was given up.
+    given_up: Option<String>,
 }
 
 impl<'a> Script<'a> {
@@ -118,14 +130,47 @@ impl<'a> Script<'a> {
             waiting: None,
             is_promoted: false,
             most_pods: spec.replicas,
+            expected: VecDeque::new(),
+            is_troubled: false,
+            given_up: None,
         };
         script.push(start, Event::Begins, "a new revision is wanted".to_owned());
         script
     }
 
-    /// Takes note of one look.
-    pub(super) fn note(&mut self, plan: &Plan<Memory>, world: &World, at: Timestamp) {
+    /// What is to happen, from the beginning on.
+    pub(super) fn expect(&mut self, happenings: &[Happening]) {
+        let mut all: Vec<(Timestamp, What)> = happenings
+            .iter()
+            .map(|one| (after(self.start, one.after), one.what.clone()))
+            .collect();
+        all.sort_by_key(|(at, _)| *at);
+        self.is_troubled = !all.is_empty();
+        self.expected = all.into();
+    }
+
+    /// Why the revision was given up, if it was.
+    pub(super) fn given_up(&self) -> Option<String> {
+        self.given_up.clone()
+    }
+
+    /// Takes note of a revision that is given up, and of one that is tried again.
+    fn note_failure(&mut self, plan: &Plan<Memory>, at: Timestamp) {
+        let failed = plan.progress.progress.failed.as_ref();
+        let failed = failed.map(|failed| format!("{}: {}", failed.reason, failed.message));
+        if failed == self.given_up {
+            return;
+        }
+        if let Some(why) = &failed {
+            self.end_wait(at);
+            self.push(at, Event::GivenUp, format!("given up: {why}"));
+        }
+        self.given_up = failed;
+    }
+
+    fn take_note(&mut self, plan: &Plan<Memory>, world: &World, at: Timestamp) {
         let memory = &plan.progress;
+        self.note_failure(plan, at);
         self.note_moves(&self.scene_of(plan, world), at);
         if !self.is_promoted && memory.progress.stable.as_ref() == Some(&self.spec.revision) {
             self.note_promotion(at);
@@ -204,6 +249,9 @@ impl<'a> Script<'a> {
         let is_new = last.is_none_or(|row| row.step != self.step.and_then(number));
         if !is_new || self.is_promoted {
             return None;
+        }
+        if self.given_up.is_some() {
+            return Some("go back".to_owned());
         }
         let step = self.step.and_then(|step| self.spec.steps.get(step));
         Some(step.map_or_else(|| "take over".to_owned(), Step::to_string))
@@ -314,6 +362,28 @@ impl<'a> Script<'a> {
             canary_pods: canary,
             weight,
         });
+    }
+}
+
+impl Witness for Script<'_> {
+    fn note(&mut self, plan: &Plan<Memory>, world: &World, at: Timestamp) {
+        self.take_note(plan, world, at);
+    }
+
+    fn may_fail(&self) -> bool {
+        self.is_troubled
+    }
+
+    fn due(&mut self, now: Timestamp) -> Option<What> {
+        let next = self.expected.front().filter(|(at, _)| *at <= now);
+        let (at, what) = next.cloned()?;
+        self.expected.pop_front();
+        self.push(at, Event::Happens, what.to_string());
+        Some(what)
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.expected.front().map(|(at, _)| *at)
     }
 }
 

@@ -343,3 +343,61 @@ mod properties {
         }
     }
 }
+
+fn with(extra: &Value, events: &[&str]) -> Simulation {
+    let events: Vec<Happening> = events.iter().map(|text| text.parse().unwrap()).collect();
+    let templates = Templates::new();
+    simulate_with(&rollout(extra), &templates, RiskLevel::Medium, &events).unwrap()
+}
+
+fn events_of(simulation: &Simulation) -> Vec<Event> {
+    simulation.rows.iter().map(|row| row.event).collect()
+}
+
+#[test]
+fn pods_that_crash_take_the_change_back() {
+    let steps = json!({"steps": [{"setWeight": {"weight": 25}}, {"pause": {"for": "15m"}}]});
+    let simulation = with(&routed(&steps), &["5m=crash"]);
+    let why = simulation.given_up.as_ref().unwrap();
+    assert!(why.starts_with("CrashLoop: "), "{why}");
+    let events = events_of(&simulation);
+    let at = |event| events.iter().position(|one| *one == event).unwrap();
+    assert!(at(Event::Happens) < at(Event::GivenUp), "{events:?}");
+    assert!(!events.contains(&Event::Ends), "{events:?}");
+    let last = simulation.rows.last().unwrap();
+    assert_eq!(
+        (last.weight, last.canary_pods, last.stable_pods),
+        (Weight::ZERO, 0, 4)
+    );
+    assert_eq!(simulation.problem, None);
+}
+
+#[test]
+fn bad_samples_take_it_back_and_those_of_another_metric_do_not() {
+    let extra = json!({
+        "strategy": {"steps": [{"setWeight": {"weight": 25}}, {"analyse": {"for": "5m"}}]},
+        "analysis": {"interval": "30s", "metrics": [{
+            "name": "rate", "pass": "value >= 0.99",
+            "prometheus": {"address": "http://prometheus:9090", "query": "up"}}]},
+        "traffic": {"gatewayAPI": {"generate": {"parentRefs": [{"name": "web"}]}}},
+    });
+    let bad = with(&extra, &["1m=bad:rate"]);
+    let why = bad.given_up.as_ref().unwrap();
+    assert!(why.starts_with("AnalysisFailed: "), "{why}");
+    let good = with(&extra, &["1m=bad:other"]);
+    assert_eq!(
+        (good.given_up, good.rows.last().unwrap().weight),
+        (None, Weight::FULL)
+    );
+}
+
+#[test]
+fn a_pause_holds_the_change_until_somebody_resumes_it() {
+    let steps = json!({"steps": [{"setWeight": {"weight": 25}}, {"pause": {"for": "1m"}}]});
+    let calm = with(&routed(&steps), &[]);
+    let held = with(&routed(&steps), &["30s=pause", "10m=resume"]);
+    assert_eq!((&held.given_up, &held.problem), (&None, &None));
+    assert!(held.took >= Duration::from_mins(10), "{:?}", held.took);
+    assert!(calm.took < Duration::from_mins(2), "{:?}", calm.took);
+    assert_eq!(held.rows.last().unwrap().event, Event::Ends);
+}

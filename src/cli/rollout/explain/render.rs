@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
+use crate::cli::rollout::table::tone_of;
 use crate::cli::text::{Cell, Palette, Table, Tone};
 use crate::decision::api::DecisionAction;
 use crate::model::span::{moment, relative};
-use crate::rollout::api::{Ending, EndingResult, Phase, RevisionStatus, Risk};
+use crate::rollout::api::{Ending, EndingResult, RevisionStatus, Risk};
 use crate::rollout::explain::{Advice, Explanation, Judgement, StepLine, StepState};
 
 /// Endings that people are shown.
@@ -50,18 +51,6 @@ impl Page {
         self.lines.push(String::new());
         self.lines.push(self.palette.paint(Tone::Strong, heading));
         self.lines.extend(lines);
-    }
-}
-
-fn tone_of(phase: Phase) -> Tone {
-    match phase {
-        Phase::Healthy => Tone::Good,
-        Phase::Pending
-        | Phase::Progressing
-        | Phase::Paused
-        | Phase::Analysing
-        | Phase::Promoting => Tone::Warn,
-        Phase::RollingBack | Phase::RolledBack | Phase::Degraded => Tone::Bad,
     }
 }
 
@@ -327,25 +316,17 @@ fn how_to_decide(of: &Explanation) -> Vec<String> {
     let Explanation {
         namespace, name, ..
     } = of;
-    let prefix = format!("{name}-{}-", action.verb());
-    let groups = match groups.first() {
-        Some(group) => format!(", groups: [{group}]"),
-        None => String::new(),
-    };
-    let mut lines = vec![
+    let group = groups.first().map(|group| format!(" --group {group}"));
+    vec![
         String::new(),
-        "Each of these words is a Decision. To make the first one (kubectl auth whoami says who you are):"
+        "Each of these words is a verb of kubectl slipway rollout, and a Decision in your name. The first one:"
             .to_owned(),
-    ];
-    lines.extend([
-        "  kubectl create -f - <<END".to_owned(),
-        "  apiVersion: slipway.dev/v1alpha1".to_owned(),
-        "  kind: Decision".to_owned(),
-        format!("  metadata: {{generateName: {prefix}, namespace: {namespace}}}"),
-        format!("  spec: {{target: {{kind: Rollout, name: {name}}}, action: {action}, user: YOU{groups}}}"),
-        "  END".to_owned(),
-    ]);
-    lines
+        format!(
+            "  kubectl slipway rollout {} {name} -n {namespace}{}",
+            action.verb(),
+            group.unwrap_or_default()
+        ),
+    ]
 }
 
 #[cfg(test)]

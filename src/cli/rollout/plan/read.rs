@@ -7,15 +7,15 @@ use crate::cli::manifest::{self, Schemas, lines, read};
 use crate::model::invalid::Invalid;
 use crate::model::object::ObjectKind;
 use crate::rollout::api::{RiskLevel, Rollout};
-use crate::rollout::simulation::{Simulation, simulate};
+use crate::rollout::simulation::{Happening, Simulation, simulate_with};
 
-/// What changes of all Rollouts of a file go through, those with strategy `Auto` at this risk, and everything that is wrong
-/// with the others.
+/// What changes of all Rollouts of a file go through, those with strategy `Auto` at this risk, where these things
+/// happen, and everything that is wrong with the others.
 pub(super) fn simulations(
     text: &str,
     schemas: &Schemas,
     templates: &Templates,
-    level: RiskLevel,
+    (level, happenings): (RiskLevel, &[Happening]),
 ) -> (Vec<Simulation>, Vec<String>) {
     let kind = ObjectKind::Rollout;
     let objects = match manifest::objects(text, kind) {
@@ -33,7 +33,7 @@ pub(super) fn simulations(
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for object in &objects {
-        match one(object, schemas, templates, level) {
+        match one(object, schemas, templates, (level, happenings)) {
             Ok(simulation) => found.push(simulation),
             Err(wrong) => problems.extend(lines(kind, object, &wrong)),
         }
@@ -45,13 +45,13 @@ fn one(
     object: &Value,
     schemas: &Schemas,
     templates: &Templates,
-    level: RiskLevel,
+    (level, happenings): (RiskLevel, &[Happening]),
 ) -> Result<Simulation, Vec<Invalid>> {
     let (rollout, mut problems) = read::<Rollout>(object, &schemas.rollout);
     let Some(rollout) = rollout else {
         return Err(problems);
     };
-    match simulate(&rollout, templates, level) {
+    match simulate_with(&rollout, templates, level, happenings) {
         Ok(simulation) if problems.is_empty() => Ok(simulation),
         Ok(_) => Err(problems),
         Err(more) => {

@@ -114,6 +114,8 @@ fn cells(row: &Row) -> [Cell; 7] {
         Event::Begins | Event::Moves => Tone::Plain,
         Event::Waits if row.until.is_none() => Tone::Warn,
         Event::Waits => Tone::Faint,
+        Event::Happens => Tone::Strong,
+        Event::GivenUp => Tone::Bad,
         Event::Promoted | Event::Ends => Tone::Good,
     };
     let step = match (row.step, row.of) {

@@ -46,7 +46,7 @@ fn schemas() -> Schemas {
 fn told(text: &str, level: RiskLevel) -> String {
     let schemas = schemas();
     let (templates, mut problems) = templates(text, &schemas);
-    let (found, more) = simulations(text, &schemas, &templates, level);
+    let (found, more) = simulations(text, &schemas, &templates, (level, &[][..]));
     problems.extend(more);
     let palette = Palette::new(false);
     format!("{}{}", table(&found, palette), problems.join("\n"))
@@ -158,7 +158,8 @@ spec:
     spec: {containers: [{name: web, image: 'api:1'}]}
   strategy: {steps: [{pause: {for: 90s}}]}
 ";
-    let (found, _) = simulations(text, &schemas(), &Templates::new(), RiskLevel::Medium);
+    let given = (RiskLevel::Medium, &[][..]);
+    let (found, _) = simulations(text, &schemas(), &Templates::new(), given);
     insta::assert_snapshot!(Output::Json.document(&found).unwrap());
     let yaml = Output::Yaml.document(&found).unwrap();
     let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();

@@ -1,0 +1,237 @@
+//! How an object stands, for those who wait for it. No I/O.
+//!
+//! It is said of what the operator has looked at last. What it has not seen yet is under way.
+
+use crate::environment::api::{CandidateGateState, Environment, EnvironmentPhase};
+use crate::pipeline_run::api::{PipelineRun, RunPhase};
+use crate::promotion::api::{Promotion, PromotionPhase};
+use crate::rollout::api::{Phase, Rollout, RolloutStatus};
+use crate::schema::closed_set;
+
+use super::answer::End;
+use super::text::Tone;
+
+closed_set! {
+    /// How an object stands.
+    pub enum Standing {
+        /// It goes on by itself.
+        Underway,
+        /// It has come to a good end.
+        Well,
+        /// It waits for a person.
+        Waiting,
+        /// It has failed, or was rolled back.
+        Bad,
+    }
+}
+
+impl Standing {
+    /// How a verb ends that says so.
+    pub const fn end(self) -> End {
+        match self {
+            Self::Underway | Self::Well => End::Well,
+            Self::Waiting => End::Waiting,
+            Self::Bad => End::Bad,
+        }
+    }
+
+    /// How it is meant.
+    pub const fn tone(self) -> Tone {
+        match self {
+            Self::Underway => Tone::Plain,
+            Self::Well => Tone::Good,
+            Self::Waiting => Tone::Warn,
+            Self::Bad => Tone::Bad,
+        }
+    }
+}
+
+/// Of a Rollout.
+pub fn of_rollout(rollout: &Rollout) -> Standing {
+    let Some(status) = &rollout.status else {
+        return Standing::Underway;
+    };
+    if Some(status.observed_generation) != rollout.metadata.generation {
+        return Standing::Underway;
+    }
+    match status.phase.unwrap_or_default() {
+        Phase::Pending
+        | Phase::Progressing
+        | Phase::Analysing
+        | Phase::Promoting
+        | Phase::RollingBack => Standing::Underway,
+        Phase::Paused if goes_on(rollout, status) => Standing::Underway,
+        Phase::Paused => Standing::Waiting,
+        Phase::Healthy => Standing::Well,
+        Phase::RolledBack | Phase::Degraded => Standing::Bad,
+    }
+}
+
+/// Whether a pause ends by itself.
+fn goes_on(rollout: &Rollout, status: &RolloutStatus) -> bool {
+    let progress = status.progress.as_ref();
+    let is_stopped = progress.is_some_and(|progress| progress.paused.is_some());
+    let change = progress.and_then(|progress| progress.change.as_ref());
+    let is_stuck = change.is_some_and(|change| change.stuck.is_some());
+    let is_held = rollout.spec.paused.unwrap_or(false) || is_stopped || is_stuck;
+    let until = status.step.as_ref().and_then(|step| step.until);
+    !is_held && until.is_some()
+}
+
+/// Of an Environment.
+pub fn of_environment(environment: &Environment) -> Standing {
+    let Some(status) = &environment.status else {
+        return Standing::Underway;
+    };
+    if status.observed_generation != environment.metadata.generation {
+        return Standing::Underway;
+    }
+    match status.phase.unwrap_or_default() {
+        EnvironmentPhase::Migrating
+        | EnvironmentPhase::Promoting
+        | EnvironmentPhase::Verifying
+        | EnvironmentPhase::RollingBack => Standing::Underway,
+        EnvironmentPhase::Held => Standing::Waiting,
+        EnvironmentPhase::Pending => {
+            let gates = status.candidate.iter().flat_map(|next| &next.gates);
+            let open = gates.filter(|gate| !gate.state.lets_pass());
+            let open: Vec<_> = open.collect();
+            let asks = |name: &str| ["approvals", "hold"].contains(&name);
+            if open
+                .iter()
+                .any(|gate| gate.state == CandidateGateState::Failed)
+            {
+                Standing::Bad
+            } else if !open.is_empty() && open.iter().all(|gate| asks(&gate.name)) {
+                Standing::Waiting
+            } else {
+                Standing::Underway
+            }
+        }
+        EnvironmentPhase::Steady => {
+            let mut conditions = status.conditions.iter();
+            let last = conditions.find(|condition| condition.type_ == "LastPromotion");
+            if last.is_some_and(|last| last.status == "False") {
+                Standing::Bad
+            } else {
+                Standing::Well
+            }
+        }
+    }
+}
+
+/// Of a run.
+pub fn of_run(run: &PipelineRun) -> Standing {
+    let status = run.status.clone().unwrap_or_default();
+    match status.phase.unwrap_or_default() {
+        RunPhase::Queued | RunPhase::Running => {
+            let asks = run.spec.trigger.needs_approval == Some(true);
+            if asks && status.started_at.is_none() {
+                Standing::Waiting
+            } else {
+                Standing::Underway
+            }
+        }
+        RunPhase::Succeeded => Standing::Well,
+        RunPhase::Failed | RunPhase::TimedOut | RunPhase::Cancelled => Standing::Bad,
+    }
+}
+
+/// Of a Promotion.
+pub fn of_promotion(promotion: &Promotion) -> Standing {
+    let status = promotion.status.as_ref();
+    match status.and_then(|status| status.phase).unwrap_or_default() {
+        PromotionPhase::Pending
+        | PromotionPhase::Migrating
+        | PromotionPhase::Promoting
+        | PromotionPhase::Verifying => Standing::Underway,
+        PromotionPhase::AwaitingApproval => Standing::Waiting,
+        PromotionPhase::Succeeded | PromotionPhase::Superseded => Standing::Well,
+        PromotionPhase::Failed | PromotionPhase::RolledBack => Standing::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollout::explain::testing::{STORIES, story};
+
+    #[test]
+    fn every_story_of_a_rollout_stands_as_its_phase_says() {
+        for (name, tell) in STORIES {
+            let mut rollout = tell().rollout();
+            let status = rollout.status.clone().unwrap();
+            rollout.metadata.generation = Some(status.observed_generation);
+            let standing = of_rollout(&rollout);
+            let phase = status.phase.unwrap_or_default();
+            let expected = match phase {
+                Phase::Healthy => standing == Standing::Well,
+                Phase::RolledBack | Phase::Degraded => standing == Standing::Bad,
+                Phase::Paused => [Standing::Waiting, Standing::Underway].contains(&standing),
+                Phase::Pending
+                | Phase::Progressing
+                | Phase::Analysing
+                | Phase::Promoting
+                | Phase::RollingBack => standing == Standing::Underway,
+            };
+            assert!(expected, "{name}: {phase} is {standing}");
+        }
+    }
+
+    #[test]
+    fn a_pause_with_an_end_goes_on_and_one_without_waits_for_people() {
+        let mut rollout = story("pauses for a time").rollout();
+        rollout.metadata.generation = rollout.status.as_ref().map(|one| one.observed_generation);
+        assert_eq!(of_rollout(&rollout), Standing::Underway);
+        rollout.spec.paused = Some(true);
+        assert_eq!(of_rollout(&rollout), Standing::Waiting);
+        rollout.metadata.generation = Some(99);
+        assert_eq!(of_rollout(&rollout), Standing::Underway);
+    }
+
+    #[test]
+    fn an_environment_waits_for_people_only_if_nothing_else_stands_in_the_way() {
+        let environment = |gates: serde_json::Value| {
+            let environment = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
+                "metadata": {"name": "production", "generation": 2},
+                "spec": {"tier": "Production", "promotion": {"from": {"pipelines": ["shop"]}}},
+                "status": {"phase": "Pending", "observedGeneration": 2, "candidate": {"release": "shop-4", "gates": gates}},
+            });
+            of_environment(&serde_json::from_value(environment).unwrap())
+        };
+        let gate = |name: &str, state: &str| json!({"name": name, "state": state});
+        let approvals = gate("approvals", "Waiting");
+        assert_eq!(
+            environment(json!([gate("hold", "Passed"), approvals])),
+            Standing::Waiting
+        );
+        assert_eq!(
+            environment(json!([gate("freeze", "Waiting"), approvals])),
+            Standing::Underway
+        );
+        assert_eq!(
+            environment(json!([gate("source", "Failed"), approvals])),
+            Standing::Bad
+        );
+    }
+
+    #[test]
+    fn runs_end_well_or_not() {
+        let run = |phase: &str, asks: bool| {
+            let run = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "shop-7"},
+                "spec": {"pipelineRef": {"name": "shop"}, "ref": "refs/heads/main",
+                         "trigger": {"kind": "Manual", "actor": "alice", "needsApproval": asks}},
+                "status": {"phase": phase},
+            });
+            of_run(&serde_json::from_value(run).unwrap())
+        };
+        assert_eq!(run("Running", false), Standing::Underway);
+        assert_eq!(run("Queued", true), Standing::Waiting);
+        assert_eq!(run("Succeeded", false), Standing::Well);
+        assert_eq!(run("TimedOut", false), Standing::Bad);
+    }
+}
