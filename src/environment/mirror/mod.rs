@@ -256,7 +256,9 @@ fn mirrored(spec: &EnvironmentSpec) -> EnvironmentSpec {
         incidents: None,
         notifications: Vec::new(),
         previews: None,
+        image_tag: None,
         cluster: None,
+        write_back: None,
         deletion_policy: None,
         history: History::default(),
     }

@@ -34,7 +34,10 @@ impl Look {
                 push.is_some_and(PushTrigger::looks_at_files)
             }
             What::Tag => false,
-            What::PullRequest { .. } | What::Closed { .. } | What::Release { .. } => return None,
+            What::PullRequest { .. }
+            | What::Closed { .. }
+            | What::Labels { .. }
+            | What::Release { .. } => return None,
         };
         let from = last.filter(|last| looks_at_files && *last != sha);
         (from.is_some() || spec.looks_at_messages()).then(|| Self {
@@ -59,7 +62,8 @@ pub fn told(event: Event, told: Told) -> Event {
         what @ (What::Tag
         | What::Release { .. }
         | What::PullRequest { .. }
-        | What::Closed { .. }) => what,
+        | What::Closed { .. }
+        | What::Labels { .. }) => what,
     };
     Event {
         what,
