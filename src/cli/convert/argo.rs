@@ -5,10 +5,11 @@ mod condition;
 mod step;
 mod traffic;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::workflow::name as named;
 use super::written::{Written, copy, duration, list_at, metadata, text_at};
+use crate::model::json::set;
 pub(super) use analysis::convert as template;
 
 /// The Rollout that does the same, as far as there is one. Templates come before it: its steps name their metrics.
@@ -25,7 +26,11 @@ pub(super) fn rollout(there: &Value, written: &mut Written) {
     ];
     copy(spec, &mut here, &same.map(|field| (field, field)));
     if let Some(window) = spec.get("rollbackWindow") {
-        here["rollback"] = json!({"window": {"revisions": window["revisions"]}});
+        set(
+            &mut here,
+            &["rollback"],
+            json!({"window": {"revisions": window["revisions"]}}),
+        );
     }
     pods(spec, &mut here, &path, written);
     let known = [
@@ -56,7 +61,11 @@ pub(super) fn rollout(there: &Value, written: &mut Written) {
 fn pods(spec: &Value, here: &mut Value, path: &str, written: &mut Written) {
     let reference = spec.get("workloadRef");
     if let Some(reference) = reference.filter(|it| it["kind"] == "Deployment") {
-        here["workloadRef"] = json!({"kind": "Deployment", "name": reference["name"]});
+        set(
+            here,
+            &["workloadRef"],
+            json!({"kind": "Deployment", "name": reference["name"]}),
+        );
         written.tell(format!(
             "{path}.workloadRef: the Deployment's own pods are taken over, so it needs pods again and spec.paused: true \
              (docs/strategies/adoption.md); scaleDown has no equivalent"
@@ -70,7 +79,11 @@ fn pods(spec: &Value, here: &mut Value, path: &str, written: &mut Written) {
     }
     copy(spec, here, &[("template", "template")]);
     let selector = &spec["selector"];
-    here["selector"] = json!({"matchLabels": selector["matchLabels"]});
+    set(
+        here,
+        &["selector"],
+        json!({"matchLabels": selector["matchLabels"]}),
+    );
     written.tell_rest(
         (selector, &format!("{path}.selector")),
         &["matchLabels"],
@@ -91,16 +104,16 @@ fn canary_of(canary: &Value, here: &mut Value, path: &str, written: &mut Written
         ],
     );
     if canary["dynamicStableScale"] == true {
-        strategy["stableScale"] = "WithWeight".into();
+        set(&mut strategy, &["stableScale"], "WithWeight");
     }
     if let Some(delay) = canary.get("scaleDownDelaySeconds").and_then(duration) {
-        strategy["keepOldFor"] = delay.into();
+        set(&mut strategy, &["keepOldFor"], delay);
     }
     let steps = step::convert(list_at(canary, "/steps"), &path, &mut analysis, written);
     if !steps.is_empty() {
-        strategy["steps"] = steps.into();
+        set(&mut strategy, &["steps"], steps);
     }
-    here["strategy"] = strategy;
+    set(here, &["strategy"], strategy);
     if let Some(background) = canary.get("analysis") {
         let begins = background["startingStep"].as_u64().unwrap_or(0);
         analysis.refer(background, &path, written);
@@ -143,13 +156,9 @@ fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Writ
     let mut analysis = Analysis::default();
     let mut blue_green = json!({});
     if let Some(count) = there.get("previewReplicaCount") {
-        blue_green["previewReplicas"] = count.clone();
+        set(&mut blue_green, &["previewReplicas"], count.clone());
     }
-    if there["autoPromotionEnabled"] == false {
-        blue_green["promote"] = json!({"mode": "Manual"});
-    } else if let Some(after) = there.get("autoPromotionSeconds").and_then(duration) {
-        blue_green["promote"] = json!({"mode": "Auto", "after": after});
-    }
+    set_promotion(there, &mut blue_green);
     for (field, step) in [
         ("prePromotionAnalysis", "prePromotion"),
         ("postPromotionAnalysis", "postPromotion"),
@@ -159,7 +168,11 @@ fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Writ
         };
         let metrics = analysis.refer(found, &format!("{path}.{field}"), written);
         if !metrics.is_empty() {
-            blue_green[step] = json!([{"analyse": {"metrics": metrics}}]);
+            set(
+                &mut blue_green,
+                &[step],
+                json!([{"analyse": {"metrics": metrics}}]),
+            );
         }
     }
     let mut strategy = json!({"type": "BlueGreen", "blueGreen": blue_green});
@@ -169,12 +182,20 @@ fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Writ
         &[("maxUnavailable", "maxUnavailable")],
     );
     let delay = there.get("scaleDownDelaySeconds").and_then(duration);
-    strategy["keepOldFor"] = delay.unwrap_or_else(|| "30s".to_owned()).into();
-    here["strategy"] = strategy;
+    set(
+        &mut strategy,
+        &["keepOldFor"],
+        delay.unwrap_or_else(|| "30s".to_owned()),
+    );
+    set(here, &["strategy"], strategy);
     analysis.write(here);
     let mut services = json!({"stable": there["activeService"]});
     copy(there, &mut services, &[("previewService", "canary")]);
-    here["traffic"] = json!({"services": services, "allowForeign": true});
+    set(
+        here,
+        &["traffic"],
+        json!({"services": services, "allowForeign": true}),
+    );
     written.tell(traffic::PORT);
     let known = [
         "previewReplicaCount",
@@ -190,6 +211,17 @@ fn blue_green_of(there: &Value, here: &mut Value, path: &str, written: &mut Writ
     written.tell_rest((there, &path), &known, |field| {
         (field == "scaleDownDelayRevisionLimit").then_some("one revision is kept, for keepOldFor")
     });
+}
+
+/// Who says when it takes over.
+fn set_promotion(there: &Value, blue_green: &mut Value) {
+    let after = there.get("autoPromotionSeconds").and_then(duration);
+    let promote = match after {
+        _ if there["autoPromotionEnabled"] == false => json!({"mode": "Manual"}),
+        Some(after) => json!({"mode": "Auto", "after": after}),
+        None => return,
+    };
+    set(blue_green, &["promote"], promote);
 }
 
 /// What is measured, in steps and in the background.
@@ -214,7 +246,7 @@ impl Analysis {
                 }
                 Some((named(name), Value::from(value?)))
             })
-            .collect::<serde_json::Map<_, _>>()
+            .collect::<Map<_, _>>()
             .into();
         let mut metrics = Vec::new();
         for template in list_at(there, "/templates") {
@@ -240,12 +272,12 @@ impl Analysis {
         let Some(known) = known.find(|known| known["name"] == name) else {
             let mut reference = json!({"name": name});
             if args.as_object().is_some_and(|args| !args.is_empty()) {
-                reference["args"] = args.clone();
+                set(&mut reference, &["args"], args.clone());
             }
             self.templates.push(reference);
             return;
         };
-        if args.as_object().is_none_or(|args| args.is_empty()) || known["args"] == *args {
+        if args.as_object().is_none_or(Map::is_empty) || known["args"] == *args {
             return;
         }
         if known.get("args").is_some() {
@@ -253,7 +285,7 @@ impl Analysis {
                 "{path}: AnalysisTemplate {name} is named with other arguments before, and is measured once, with those"
             ));
         } else {
-            known["args"] = args.clone();
+            set(known, &["args"], args.clone());
         }
     }
 
@@ -263,8 +295,8 @@ impl Analysis {
         }
         let mut analysis = json!({"templates": self.templates});
         if let Some(weight) = self.start_at {
-            analysis["startAt"] = json!({"weight": weight});
+            set(&mut analysis, &["startAt"], json!({"weight": weight}));
         }
-        here["analysis"] = analysis;
+        set(here, &["analysis"], analysis);
     }
 }

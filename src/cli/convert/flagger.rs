@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::workflow::name as named;
 use super::written::{Written, copy, duration, list_at, metadata, text_at};
+use crate::model::json::set;
 pub(super) use metric::told_alone;
 
 /// The Rollout that does the same, as far as there is one. `templates` are the MetricTemplates of the file.
@@ -39,14 +40,15 @@ pub(super) fn canary(there: &Value, templates: &[Value], written: &mut Written) 
         // Without a router a Service is switched, and has no weights.
         here.remove("traffic");
     }
-    here["strategy"] = strategy(analysis, has_router, &format!("{path}.analysis"), written);
+    let steps = strategy(analysis, has_router, &format!("{path}.analysis"), written);
+    set(&mut here, &["strategy"], steps);
     let metrics = metric::convert(analysis, (spec, templates), &path, written);
     if !metrics.is_empty() {
         let mut measured = json!({"metrics": metrics});
         if let Some(interval) = analysis.get("interval").and_then(duration) {
-            measured["interval"] = interval.into();
+            set(&mut measured, &["interval"], interval);
         }
-        here["analysis"] = measured;
+        set(&mut here, &["analysis"], measured);
     }
     webhooks(analysis, &path, written);
     let known = [
@@ -78,7 +80,11 @@ fn target(spec: &Value, here: &mut Value, path: &str, written: &mut Written) {
         text_at(reference, "/kind").unwrap_or_default(),
         text_at(reference, "/name").unwrap_or_default(),
     );
-    here["workloadRef"] = json!({"kind": "Deployment", "name": target});
+    set(
+        here,
+        &["workloadRef"],
+        json!({"kind": "Deployment", "name": target}),
+    );
     if kind == "Deployment" {
         written.tell(format!(
             "{path}.targetRef: pods of Deployment {target} are taken over as they are, without {target}-primary: delete the Canary \

@@ -1,5 +1,6 @@
 //! What comes out of a conversion: objects, and what was left out or changed on the way. No I/O.
 
+use crate::model::json::set;
 use serde_json::{Value, json};
 
 /// Objects, and what people have to look at.
@@ -66,7 +67,7 @@ impl Written {
 pub(super) fn metadata(there: &Value, name: &str) -> Value {
     let mut metadata = json!({"name": name});
     if let Some(namespace) = there.pointer("/metadata/namespace") {
-        metadata["namespace"] = namespace.clone();
+        set(&mut metadata, &["namespace"], namespace.clone());
     }
     metadata
 }

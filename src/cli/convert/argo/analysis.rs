@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::workflow::name as named;
 use super::super::written::{Written, copy, duration, list_at, metadata, text_at};
 use super::condition;
+use crate::model::json::set;
 
 /// The AnalysisTemplate that measures the same.
 pub(in super::super) fn convert(template: &Value, written: &mut Written) {
@@ -49,7 +50,7 @@ pub(in super::super) fn convert(template: &Value, written: &mut Written) {
 /// Names of the metrics of a template that were converted.
 pub(super) fn metrics_of(template: &str, written: &Written) -> Vec<String> {
     let is_it = |object: &&Value| {
-        object["kind"] == "AnalysisTemplate" && object["metadata"]["name"] == template
+        object["kind"] == "AnalysisTemplate" && text_at(object, "/metadata/name") == Some(template)
     };
     let found = written.objects.iter().find(is_it);
     let metrics = found.map_or(&[][..], |found| list_at(found, "/spec/metrics"));
@@ -61,11 +62,18 @@ fn argument(arg: &Value, path: &str, written: &mut Written) -> Option<Value> {
     let name = named(text_at(arg, "/name")?);
     let mut converted = json!({"name": name});
     if let Some(value) = arg.get("value") {
-        converted["value"] = super::super::workflow::text(value)?.into();
+        set(
+            &mut converted,
+            &["value"],
+            super::super::workflow::text(value)?,
+        );
     } else if let Some(secret) = arg.pointer("/valueFrom/secretKeyRef") {
         written.tell_of_secret(text_at(secret, "/name").unwrap_or_default());
-        converted["valueFrom"] =
-            json!({"secretKeyRef": {"name": secret["name"], "key": secret["key"]}});
+        set(
+            &mut converted,
+            &["valueFrom"],
+            json!({"secretKeyRef": {"name": secret["name"], "key": secret["key"]}}),
+        );
     } else if arg.get("valueFrom").is_some() {
         written.tell(format!(
             "{path}: argument {name} comes from a field; the Rollout has to give it"
@@ -90,7 +98,7 @@ fn convert_metric(there: &Value, spec: &Value, path: &str, written: &mut Written
     let told = text_at(there, "/name").unwrap_or("metric");
     let (name, path) = (named(told), format!("{path}: metric {told}"));
     let mut metric = provider(&there["provider"], &path, written)?;
-    metric["name"] = name.into();
+    set(&mut metric, &["name"], name);
     let fields = [
         ("count", "count"),
         ("failureLimit", "failureLimit"),
@@ -100,7 +108,7 @@ fn convert_metric(there: &Value, spec: &Value, path: &str, written: &mut Written
     ];
     copy(there, &mut metric, &fields);
     if let Some(interval) = there.get("interval").and_then(duration) {
-        metric["interval"] = interval.into();
+        set(&mut metric, &["interval"], interval);
     }
     let known = [
         "name",
@@ -122,11 +130,11 @@ fn convert_metric(there: &Value, spec: &Value, path: &str, written: &mut Written
         .iter()
         .any(|entry| is_named(&entry))
     {
-        metric["dryRun"] = true.into();
+        set(&mut metric, &["dryRun"], true);
     }
     let retention = list_at(spec, "/measurementRetention").iter().find(is_named);
     if let Some(limit) = retention.and_then(|entry| entry["limit"].as_u64()) {
-        metric["retain"] = limit.min(20).into();
+        set(&mut metric, &["retain"], limit.min(20));
     }
     if metric.get("job").is_some() {
         return Some(metric);
@@ -146,10 +154,10 @@ fn conditions(there: &Value, metric: &mut Value, path: &str, written: &mut Writt
             ));
             return false;
         };
-        metric[here] = condition.text.into();
+        set(metric, &[here], condition.text);
         if condition.holds_without_data {
             let counts_as = if here == "pass" { "Pass" } else { "Fail" };
-            metric["noData"] = counts_as.into();
+            set(metric, &["noData"], counts_as);
         }
     }
     let is_judged = metric.get("pass").is_some() || metric.get("fail").is_some();
@@ -180,7 +188,7 @@ fn provider(there: &Value, path: &str, written: &mut Written) -> Option<Value> {
                 "apiKey": {"name": secret, "key": "api-key"}, "appKey": {"name": secret, "key": "app-key"},
             });
             if let Some(interval) = query.get("interval").and_then(duration) {
-                datadog["for"] = interval.into();
+                set(&mut datadog, &["for"], interval);
             }
             Some(json!({"datadog": datadog}))
         }
@@ -209,7 +217,7 @@ fn headers(query: &Value, into: &mut Value) {
         .map(|header| json!({"name": header["key"], "value": header["value"]}))
         .collect();
     if !headers.is_empty() {
-        into["headers"] = headers.into();
+        set(into, &["headers"], headers);
     }
 }
 
@@ -217,25 +225,27 @@ fn web(query: &Value, path: &str, written: &mut Written) -> Value {
     let url = text_at(query, "/url").unwrap_or_default();
     let mut web = json!({"url": url});
     if url.starts_with("http://") {
-        web["plainHttp"] = true.into();
+        set(&mut web, &["plainHttp"], true);
     }
     let body = query.get("jsonBody").map(Value::to_string);
     let body = body.or_else(|| text_at(query, "/body").map(str::to_owned));
     match text_at(query, "/method") {
         None | Some("GET") if body.is_none() => {}
-        None | Some("GET" | "POST") => web["method"] = "POST".into(),
+        None | Some("GET" | "POST") => {
+            set(&mut web, &["method"], "POST");
+        }
         Some(other) => written.tell(format!("{path}: method {other}: there are GET and POST")),
     }
     if let Some(body) = body {
-        web["body"] = body.into();
+        set(&mut web, &["body"], body);
     }
     if let Some(json_path) = text_at(query, "/jsonPath") {
-        web["path"] = json_path.trim_matches(['{', '}']).into();
+        set(&mut web, &["path"], json_path.trim_matches(['{', '}']));
     }
     headers(query, &mut web);
     let mut metric = json!({"web": web});
     if let Some(timeout) = query.get("timeoutSeconds").and_then(duration) {
-        metric["timeout"] = timeout.into();
+        set(&mut metric, &["timeout"], timeout);
     }
     let known = [
         "url",
@@ -264,7 +274,7 @@ fn job(query: &Value, path: &str, written: &mut Written) -> Option<Value> {
     let command: Vec<Value> = words.into_iter().flatten().cloned().collect();
     let mut job = json!({"image": container["image"]});
     if !command.is_empty() {
-        job["command"] = command.into();
+        set(&mut job, &["command"], command);
     }
     let (plain, others): (Vec<&Value>, Vec<&Value>) = list_at(container, "/env")
         .iter()
@@ -276,7 +286,7 @@ fn job(query: &Value, path: &str, written: &mut Written) -> Option<Value> {
         ));
     }
     if !plain.is_empty() {
-        job["env"] = json!(plain);
+        set(&mut job, &["env"], json!(plain));
     }
     written.tell_rest(
         (container, path),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::written::{Written, list_at, text_at};
+use crate::model::json::set;
 
 /// What no file of Argo's says.
 pub(super) const PORT: &str = "traffic: the port of the Services is not known here, and 80 without traffic.port and traffic.targetPort; \
@@ -17,7 +18,7 @@ pub(super) fn convert(canary: &Value, here: &mut Value, path: &str, written: &mu
     let mut services = json!({});
     for (there, side) in [("stableService", "stable"), ("canaryService", "canary")] {
         if let Some(name) = canary.get(there) {
-            services[side] = name.clone();
+            set(&mut services, &[side], name.clone());
         }
     }
     if routing.is_null() {
@@ -47,7 +48,7 @@ pub(super) fn convert(canary: &Value, here: &mut Value, path: &str, written: &mu
         return;
     }
     written.tell(PORT);
-    here["traffic"] = traffic;
+    set(here, &["traffic"], traffic);
 }
 
 fn one(kind: &str, router: &Value, traffic: &mut Value, path: &str, written: &mut Written) -> bool {
@@ -56,13 +57,17 @@ fn one(kind: &str, router: &Value, traffic: &mut Value, path: &str, written: &mu
         "nginx" => {
             let mut ingresses: Vec<Value> = list_at(router, "/stableIngresses").to_vec();
             ingresses.extend(router.get("stableIngress").cloned());
-            traffic["nginx"] = json!({"ingresses": ingresses});
+            set(traffic, &["nginx"], json!({"ingresses": ingresses}));
             let known = ["stableIngress", "stableIngresses"];
             written.tell_rest((router, &format!("{path}.nginx")), &known, |_| None);
             true
         }
         "traefik" => {
-            traffic["traefik"] = json!({"services": [router["weightedTraefikServiceName"]]});
+            set(
+                traffic,
+                &["traefik"],
+                json!({"services": [router["weightedTraefikServiceName"]]}),
+            );
             true
         }
         "plugins" => plugins(router, traffic, path, written),
@@ -88,19 +93,23 @@ fn istio(router: &Value, traffic: &mut Value, path: &str, written: &mut Written)
         written.tell_rest((there, &path), &["name", "routes"], |_| None);
         let mut service = json!({"name": there["name"]});
         if let Some(routes) = there.get("routes") {
-            service["routes"] = routes.clone();
+            set(&mut service, &["routes"], routes.clone());
         }
         services.push(service);
     }
     let mut istio = json!({"virtualServices": services});
     if let Some(rule) = router.get("destinationRule") {
-        istio["destinationRule"] = json!({
-            "name": rule["name"],
-            "stableSubset": text_at(rule, "/stableSubsetName").unwrap_or("stable"),
-            "canarySubset": text_at(rule, "/canarySubsetName").unwrap_or("canary"),
-        });
+        set(
+            &mut istio,
+            &["destinationRule"],
+            json!({
+                "name": rule["name"],
+                "stableSubset": text_at(rule, "/stableSubsetName").unwrap_or("stable"),
+                "canarySubset": text_at(rule, "/canarySubsetName").unwrap_or("canary"),
+            }),
+        );
     }
-    traffic["istio"] = istio;
+    set(traffic, &["istio"], istio);
     true
 }
 
@@ -113,7 +122,7 @@ fn plugins(router: &Value, traffic: &mut Value, path: &str, written: &mut Writte
             ));
             continue;
         }
-        let mut routes = json!({});
+        let mut named_here = json!({});
         for (one, many, here) in [
             ("/httpRoute", "/httpRoutes", "httpRoutes"),
             ("/grpcRoute", "/grpcRoutes", "grpcRoutes"),
@@ -124,12 +133,12 @@ fn plugins(router: &Value, traffic: &mut Value, path: &str, written: &mut Writte
             let named = named.chain(text_at(plugin, one));
             let named: Vec<Value> = named.map(|name| json!({"name": name})).collect();
             if !named.is_empty() {
-                routes[here] = named.into();
+                set(&mut named_here, &[here], named);
                 has_router = true;
             }
         }
         if has_router {
-            traffic["gatewayAPI"] = routes;
+            set(traffic, &["gatewayAPI"], named_here);
         }
     }
     has_router

@@ -198,7 +198,7 @@ fn metrics_of_argo_are_judged_by_the_same_conditions() {
 #[test]
 fn a_blue_green_of_argo_is_switched_by_its_services() {
     let written = converted(
-        r#"
+        r"
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: Search}
@@ -212,7 +212,7 @@ spec:
       autoPromotionEnabled: false
       scaleDownDelaySeconds: 600
       prePromotionAnalysis: {templates: [{templateName: elsewhere}]}
-"#,
+",
     );
     let spec = &written.objects[0]["spec"];
     assert_eq!(

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::workflow::name as named;
 use super::super::written::{Written, duration, list_at, text_at};
+use crate::model::json::set;
 
 /// Where Prometheus is, where nobody says it.
 const PROMETHEUS: &str = "http://prometheus.monitoring:9090";
@@ -48,16 +49,16 @@ pub(super) fn convert(
         let Some(mut metric) = source(there, templates, &place, written) else {
             continue;
         };
-        metric["name"] = named(told).into();
-        metric["failureLimit"] = limit.into();
+        set(&mut metric, &["name"], named(told));
+        set(&mut metric, &["failureLimit"], limit);
         if let Some(own) = own {
-            metric["interval"] = own.into();
+            set(&mut metric, &["interval"], own);
         }
         let Some(pass) = range(there) else {
             written.tell(format!("{path}: it has no range, so it was left out"));
             continue;
         };
-        metric["pass"] = pass.into();
+        set(&mut metric, &["pass"], pass);
         metrics.push(metric);
     }
     metrics
@@ -135,7 +136,7 @@ fn of_template(
     written: &mut Written,
 ) -> Option<Value> {
     let path = place.path;
-    let provider = &template["spec"]["provider"];
+    let provider = template.pointer("/spec/provider").unwrap_or(&Value::Null);
     let query = text_at(template, "/spec/query").unwrap_or_default();
     let query = filled(query, variables, place, written);
     let address = text_at(provider, "/address").unwrap_or(PROMETHEUS);
@@ -148,8 +149,11 @@ fn of_template(
             let mut metric = prometheus(address, &query, path, written);
             if let Some(secret) = secret {
                 let password = json!({"name": secret, "key": "password"});
-                metric["prometheus"]["auth"] =
-                    json!({"basic": {"username": "user", "password": password}});
+                set(
+                    &mut metric,
+                    &["prometheus", "auth"],
+                    json!({"basic": {"username": "user", "password": password}}),
+                );
                 written.tell(format!(
                     "{path}: who asks is not in a Secret but in prometheus.auth.basic.username"
                 ));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::written::{Written, duration, text_at};
+use crate::model::json::set;
 
 /// Writes how requests reach the pods; whether anything divides them.
 pub(super) fn convert(spec: &Value, here: &mut Value, path: &str, written: &mut Written) -> bool {
@@ -10,19 +11,19 @@ pub(super) fn convert(spec: &Value, here: &mut Value, path: &str, written: &mut 
     let provider = text_at(spec, "/provider").unwrap_or_default();
     let mut traffic = json!({});
     if let Some(port) = service.get("port") {
-        traffic["port"] = port.clone();
+        set(&mut traffic, &["port"], port.clone());
     }
     if let Some(port) = service.get("targetPort") {
-        traffic["targetPort"] = port.clone();
+        set(&mut traffic, &["targetPort"], port.clone());
     }
     let has_router = router(spec, provider, &mut traffic, (path, written));
     let affinity = spec.pointer("/analysis/sessionAffinity");
     if let (Some(affinity), true) = (affinity, traffic.pointer("/gatewayAPI/generate").is_some()) {
         let mut session = json!({"cookie": affinity["cookieName"]});
         if let Some(age) = affinity.get("maxAge").and_then(duration) {
-            session["maxAge"] = age.into();
+            set(&mut session, &["maxAge"], age);
         }
-        traffic["sessionAffinity"] = session;
+        set(&mut traffic, &["sessionAffinity"], session);
     } else if affinity.is_some() {
         written.tell(format!(
             "{path}.analysis.sessionAffinity: is for a generated route of the Gateway API"
@@ -34,7 +35,7 @@ pub(super) fn convert(spec: &Value, here: &mut Value, path: &str, written: &mut 
         "{path}.service: Services are called <rollout>-stable and <rollout>-canary; Service {apex}, which Flagger has made, goes with \
          the Canary: make one of your own for those who use that name"
     ));
-    here["traffic"] = traffic;
+    set(here, &["traffic"], traffic);
     let known = [
         "name",
         "port",
@@ -67,13 +68,13 @@ fn router(
     if let Some(parents) = service.get("gatewayRefs") {
         let mut generate = json!({"parentRefs": parents});
         if let Some(hosts) = service.get("hosts") {
-            generate["hostnames"] = hosts.clone();
+            set(&mut generate, &["hostnames"], hosts.clone());
         }
-        traffic["gatewayAPI"] = json!({"generate": generate});
+        set(traffic, &["gatewayAPI"], json!({"generate": generate}));
         return true;
     }
     if let Some(ingress) = text_at(spec, "/ingressRef/name") {
-        traffic["nginx"] = json!({"ingresses": [ingress]});
+        set(traffic, &["nginx"], json!({"ingresses": [ingress]}));
         written.tell(format!(
             "{path}.ingressRef: Ingress {ingress} has to lead to Service <rollout>-stable (docs/routers/nginx.md)"
         ));
@@ -83,16 +84,20 @@ fn router(
     let apex = apex.unwrap_or_default();
     match provider {
         "istio" => {
-            traffic["allowForeign"] = true.into();
-            traffic["istio"] = json!({"virtualServices": [{"name": apex}]});
+            set(traffic, &["allowForeign"], true);
+            set(
+                traffic,
+                &["istio"],
+                json!({"virtualServices": [{"name": apex}]}),
+            );
             written.tell(format!(
                 "{path}.provider: VirtualService {apex}, which Flagger has made, is yours to write (docs/routers/istio.md)"
             ));
             true
         }
         "traefik" => {
-            traffic["allowForeign"] = true.into();
-            traffic["traefik"] = json!({"services": [apex]});
+            set(traffic, &["allowForeign"], true);
+            set(traffic, &["traefik"], json!({"services": [apex]}));
             written.tell(format!(
                 "{path}.provider: TraefikService {apex}, which Flagger has made, is yours to write (docs/routers/traefik.md)"
             ));

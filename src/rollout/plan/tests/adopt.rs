@@ -258,7 +258,7 @@ fn what_stands_in_the_way_is_named_and_nothing_is_touched() {
             it.sets[2]["spec"]["replicas"] = 1.into();
         }),
         ("DeploymentTaken", |it| {
-            it.adoption.rival = Some("other".into())
+            it.adoption.rival = Some("other".into());
         }),
         ("AutoscalerNotMoved", |it| {
             it.adoption.autoscalers = vec!["api".into()];
