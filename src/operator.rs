@@ -111,8 +111,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Operator
         .with_stage_secrets(config.stage_secrets)
         .with_previews(config.previews.then(|| config.namespaces()))
         .with_freeze(config.frozen())
-        .with_clusters(config.clusters)
-        .with_tenants(config.tenancy)
+        .with_clusters(config.reaching())
         .with_evictor(evictor),
         health: Health::new(clock, metrics),
         queues: Arc::new(queues()),
