@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use crate::cluster::remote::Reaching;
 use crate::cluster::{ReceiverPlace, StageImages};
 use crate::environment::observed::Frozen;
 use crate::permission::Extra;
@@ -208,6 +209,15 @@ impl Config {
             takes_logs: self.stage_listen.is_some(),
             makes_previews: self.previews,
             reaches_clusters: self.clusters,
+        }
+    }
+
+    /// Whether other clusters are reached.
+    pub fn reaching(&self) -> Reaching {
+        match (self.clusters, self.tenancy) {
+            (false, _) => Reaching::Nothing,
+            (true, false) => Reaching::Clusters,
+            (true, true) => Reaching::AsAccounts,
         }
     }
 

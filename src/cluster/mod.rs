@@ -36,7 +36,7 @@ use crate::telemetry::trace::Changes;
 use asked::Asked;
 use caches::Caches;
 use deliveries::Deliveries;
-use remote::Remotes;
+use remote::{Reaching, Remotes};
 
 /// How long it is believed that the cluster has a kind.
 const SERVED_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -62,9 +62,7 @@ pub struct Cluster {
     /// Namespaces that previews may have, `""` for all; nothing where there are none to be.
     previews: Option<Arc<[String]>>,
     frozen: Option<Frozen>,
-    reaches_clusters: bool,
-    /// Whether it is for tenants: then nothing is done in another cluster but as a ServiceAccount.
-    has_tenants: bool,
+    reaching: Reaching,
     /// Kinds that the cluster has or does not have, and when that was so.
     served: Arc<Mutex<HashMap<ObjectKind, (bool, Timestamp)>>>,
     /// What was read by `refresh_once`: kind, namespace, selector.
@@ -136,8 +134,7 @@ impl Cluster {
             reads_stage_secrets: false,
             previews: None,
             frozen: None,
-            reaches_clusters: false,
-            has_tenants: false,
+            reaching: Reaching::default(),
             served: Arc::default(),
             refreshed: Arc::default(),
             caches: Caches::default(),
@@ -222,25 +219,13 @@ impl Cluster {
 
     /// The same handle, of an operator that reaches other clusters, or of one that does not.
     #[must_use]
-    pub fn with_clusters(self, reaches_clusters: bool) -> Self {
-        Self {
-            reaches_clusters,
-            ..self
-        }
-    }
-
-    /// The same handle, of an operator that acts for tenants as ServiceAccounts of theirs only, or of one that does not.
-    #[must_use]
-    pub fn with_tenants(self, has_tenants: bool) -> Self {
-        Self {
-            has_tenants,
-            ..self
-        }
+    pub fn with_clusters(self, reaching: Reaching) -> Self {
+        Self { reaching, ..self }
     }
 
     /// Whether other clusters are reached.
     pub fn reaches_clusters(&self) -> bool {
-        self.reaches_clusters
+        self.reaching != Reaching::Nothing
     }
 
     /// The same handle, of an operator that promotes nothing, or of one that does.

@@ -30,6 +30,18 @@ const CALL: Duration = Duration::from_secs(10);
 /// Digits of the hash that tells kubeconfigs apart.
 const DIGITS: usize = 32;
 
+/// Whether other clusters are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reaching {
+    /// They are not.
+    #[default]
+    Nothing,
+    /// They are, as whoever the kubeconfig says.
+    Clusters,
+    /// They are, for tenants: as ServiceAccounts of theirs only.
+    AsAccounts,
+}
+
 /// Other clusters that Environments are in. Cloning clones the handle.
 #[derive(Clone, Default)]
 pub struct Remotes(Arc<Inner>);
@@ -128,18 +140,18 @@ impl Cluster {
                 return Ok(State::Away(trouble, text));
             }
         };
-        Ok(room.look(of, rollouts))
+        Ok(room.look(of, &rollouts))
     }
 
     async fn room_at(
         &self,
         place: &Place,
     ) -> Result<Result<Arc<Room>, (Trouble, String)>, Box<kube::Error>> {
-        if !self.reaches_clusters {
+        if !self.reaches_clusters() {
             let text = "this operator reaches no other clusters; set clusters.enabled: true in the values of its chart";
             return Ok(Err((Trouble::ClustersOff, text.to_owned())));
         }
-        if self.has_tenants && place.account.is_none() {
+        if self.reaching == Reaching::AsAccounts && place.account.is_none() {
             let text = "this operator acts for tenants as ServiceAccounts of theirs only (tenancy.enabled in the values of its chart); \
                         name one in spec.cluster.serviceAccountName";
             return Ok(Err((Trouble::NoServiceAccount, text.to_owned())));

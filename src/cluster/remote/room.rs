@@ -150,7 +150,7 @@ impl Room {
     }
 
     /// What is known here, for an Environment that lists these Rollouts.
-    pub(super) fn look(&self, of: &Key, rollouts: BTreeSet<String>) -> State {
+    pub(super) fn look(&self, of: &Key, rollouts: &BTreeSet<String>) -> State {
         let mut inside = self.inside();
         let before = inside.named.insert(of.clone(), rollouts.clone());
         if before.is_none() {
