@@ -20,6 +20,9 @@ const MAX_MESSAGE: usize = 1024;
 /// Condition that says whether the alerts of SLOs would be heard.
 const ALERTS_READY: &str = "AlertsReady";
 
+/// Whether the alerts of SLOs would be heard, a word and a sentence, where that is known.
+type Alerts = Option<(bool, &'static str, String)>;
+
 /// Everything that an Environment says about itself.
 pub fn status(
     seen: &Observed,
@@ -124,11 +127,7 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    (message, alerts, written): (
-        &str,
-        Option<(bool, &'static str, String)>,
-        Option<&WriteBackStatus>,
-    ),
+    (message, alerts, written): (&str, Alerts, Option<&WriteBackStatus>),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;

@@ -451,14 +451,14 @@ pub(crate) mod tests {
         assert_eq!(entry_of(&tree, "link"), None);
         assert_eq!(entry_of(&tree, "pipeline"), None);
 
-        let three = "3".repeat(40);
-        let new = with_entry(&tree, "pipeline.yaml", &three).unwrap();
+        let other = "3".repeat(40);
+        let new = with_entry(&tree, "pipeline.yaml", &other).unwrap();
         assert_eq!(
             entry_of(&new, "pipeline.yaml"),
-            Some((ObjectType::Blob, three.clone()))
+            Some((ObjectType::Blob, other.clone()))
         );
         assert_eq!(entry_of(&new, ".slipway"), entry_of(&tree, ".slipway"));
-        assert_eq!(with_entry(&tree, "pipeline", &three), None);
+        assert_eq!(with_entry(&tree, "pipeline", &other), None);
         assert_eq!(with_entry(&tree, "pipeline.yaml", "no hash"), None);
     }
 

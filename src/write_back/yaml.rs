@@ -146,10 +146,12 @@ impl Entry {
 
     fn end(&self, text: &str) -> usize {
         let colon = self.colon(text);
-        match &self.value {
-            Node::Scalar(nothing) if is_empty(text, nothing) => colon,
-            value => value.end(text).max(colon),
+        if let Node::Scalar(nothing) = &self.value
+            && is_empty(text, nothing)
+        {
+            return colon;
         }
+        self.value.end(text).max(colon)
     }
 }
 
@@ -477,17 +479,20 @@ fn column_bytes(text: &str, at: usize) -> usize {
 }
 
 /// The text with one more item in a list.
-pub fn with_item(text: &str, list: &Sequence, item: &Tree) -> String {
-    let Some(last) = list.items.last() else {
-        return spliced(text, list.span.clone(), &format!("[{}]", item.flow()));
+pub fn with_item(text: &str, sequence: &Sequence, item: &Tree) -> String {
+    let Some(last) = sequence.items.last() else {
+        return spliced(text, sequence.span.clone(), &format!("[{}]", item.flow()));
     };
     let end = last.end(text);
-    if list.is_flow {
+    if sequence.is_flow {
         return spliced(text, end..end, &format!(", {}", item.flow()));
     }
-    let first = list.items.first().map_or(list.span.start, Node::start);
+    let first = sequence
+        .items
+        .first()
+        .map_or(sequence.span.start, Node::start);
     let before = text.get(..first).unwrap_or_default();
-    let dash = before.rfind('-').unwrap_or(list.span.start);
+    let dash = before.rfind('-').unwrap_or(sequence.span.start);
     let all = Tree::List(vec![item.clone()]);
     with_lines(text, end, &all.lines(column(text, dash), line_end(text)))
 }

@@ -246,10 +246,10 @@ where
                 open
             }
             (None, Some(make)) => {
-                let made = (self.ask)(make.clone()).await;
-                let made = provider::body(&made).map_err(refused)?;
-                let made: Value = serde_json::from_slice(made).unwrap_or_default();
-                found(pull, &made).ok_or_else(no_provider)?
+                let reply = (self.ask)(make.clone()).await;
+                let body = provider::body(&reply).map_err(refused)?;
+                let entry: Value = serde_json::from_slice(body).unwrap_or_default();
+                found(pull, &entry).ok_or_else(no_provider)?
             }
             (None, None) => return Ok(Some(Answer::Declined)),
         };
@@ -348,7 +348,8 @@ fn no_provider() -> Trouble {
 
 /// What a repository says against it.
 fn trouble(error: SourceError) -> Trouble {
-    let reason = match error.kind {
+    let SourceError { kind, message } = error;
+    let reason = match kind {
         SourceErrorKind::Timeout | SourceErrorKind::Unreachable | SourceErrorKind::Server => {
             "Unreachable"
         }
@@ -360,7 +361,7 @@ fn trouble(error: SourceError) -> Trouble {
         | SourceErrorKind::Definition => "Refused",
     };
     let ours = "writeBack.repository.credentials";
-    let message = error.message.replace("source.git.credentials", ours);
+    let message = message.replace("source.git.credentials", ours);
     Trouble::new(reason, message)
 }
 
@@ -371,8 +372,9 @@ fn refused(refusal: provider::Refusal) -> Trouble {
     } else {
         "Refused"
     };
+    let provider::Refusal { message, .. } = refusal;
     let ours = "writeBack.repository.provider";
-    let message = refusal.message.replace("source.git.provider", ours);
+    let message = message.replace("source.git.provider", ours);
     Trouble::new(reason, message)
 }
 

@@ -29,9 +29,9 @@ pub fn dossier(seen: &Observed, caches: &Caches) -> Option<Dossier> {
     for name in &waiting {
         let mut at = Some(name.clone());
         for _ in 0..TREND {
-            let found = at.and_then(|name| caches.releases.get(&key(&name)));
+            let found = at.take().and_then(|name| caches.releases.get(&key(&name)));
             let Some(found) = found else { break };
-            at = found.spec.previous.clone();
+            at.clone_from(&found.spec.previous);
             releases.insert(found.name_any(), found.as_ref().clone());
         }
     }
