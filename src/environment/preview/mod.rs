@@ -88,7 +88,7 @@ struct Draft<'a> {
     said: Option<(bool, &'static str, String)>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft<'_> {
     /// Brings what stays to the commit that it is to show. Which of them is the first changes with time, so that one that the
     /// server refuses keeps no other back for good.
     fn keep(&mut self) {

@@ -215,6 +215,6 @@ fn held_by(namespace: &DynamicObject) -> Option<String> {
         })?;
         found.get("message")?.as_str()
     };
-    let message = HELD.iter().find_map(|type_| said(&type_))?;
+    let message = HELD.iter().find_map(said)?;
     Some(message.to_owned())
 }
