@@ -59,9 +59,12 @@ async fn gitops(args: &[&str], objects: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-/// Every version of our objects in a namespace, from now on, by kind, name and resource version.
+/// Versions of objects, by kind, name and resource version.
+type Versions = BTreeMap<(String, String, String), Value>;
+
+/// Every version of our objects in a namespace, from now on.
 struct Recorder {
-    seen: Arc<Mutex<BTreeMap<(String, String, String), Value>>>,
+    seen: Arc<Mutex<Versions>>,
     tasks: Vec<AbortHandle>,
 }
 
