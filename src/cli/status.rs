@@ -189,7 +189,7 @@ pub(super) async fn get(many: &Many, palette: Palette) -> Result<Answer, String>
         section(&mut text, kind, &table, palette);
     }
     if text.is_empty() {
-        text = "there are no Environments, Rollouts or runs here\n".to_owned();
+        text.push_str("there are no Environments, Rollouts or runs here\n");
     }
     Ok(Answer::well(text))
 }

@@ -164,15 +164,15 @@ impl<'a> Position<'a> {
         );
         walk.is_file = is_path || ["file", "filename", "keys", "docker_config"].contains(&id);
         walk.names = match (id, self.path.first().copied()) {
-            ("release", _) => Some(Names::Releases),
+            ("release", _) | ("to", Some("env")) | ("name", Some("release")) => {
+                Some(Names::Releases)
+            }
+            ("environment", _) | ("name", Some("env" | "slo" | "dora")) => {
+                Some(Names::Environments)
+            }
+            ("retry_of", _) | ("name", Some("run")) => Some(Names::Runs),
             ("pipeline", _) => Some(Names::Pipelines),
-            ("environment", _) => Some(Names::Environments),
-            ("retry_of", _) => Some(Names::Runs),
-            ("to", Some("env")) => Some(Names::Releases),
             ("name", Some("rollout")) => Some(Names::Rollouts),
-            ("name", Some("env" | "slo" | "dora")) => Some(Names::Environments),
-            ("name", Some("run")) => Some(Names::Runs),
-            ("name", Some("release")) => Some(Names::Releases),
             ("name", Some("promotion")) => Some(Names::Promotions),
             _ => None,
         };

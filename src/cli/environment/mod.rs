@@ -42,7 +42,7 @@ pub enum Verb {
     Reject(decide::Args),
     /// Stop promotions until a Resume: of all Releases, or of one.
     Hold(decide::Args),
-    /// End a hold, a pin or a veto: all of them, or those of one Release.
+    /// End a hold of everything, and pins; or what was decided about one Release: a hold, a pin, a veto.
     Resume(decide::Args),
     /// Stop the promotion that is under way, and go back.
     Abort(decide::Args),

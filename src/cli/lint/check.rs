@@ -92,15 +92,15 @@ pub(super) fn findings(file: &File, rules: &Rules) -> (Vec<Finding>, usize) {
     };
     let (mut found, mut count) = (Vec::new(), 0);
     for object in documents.iter().flat_map(members) {
-        let value = object.value.value();
+        let value = &object.value.value();
         let kind = value["kind"].as_str().unwrap_or_default();
         let version = value["apiVersion"].as_str().unwrap_or_default();
         if version.split('/').next() != Some(GROUP) {
             continue;
         }
         count += 1;
-        let name = name_of(&value).unwrap_or("without a name");
-        for wrong in problems(&value, (kind, version), rules) {
+        let name = name_of(value).unwrap_or("without a name");
+        for wrong in problems(value, (kind, version), rules) {
             let at = locate(object, &wrong.path, &file.text);
             found.push(finding(file, at, (kind, name), wrong));
         }
@@ -144,7 +144,7 @@ fn problems(object: &Value, (kind, version): (&str, &str), rules: &Rules) -> Vec
         let problem = format!("there is no {kind} in {GROUP}; there are: {known}");
         return vec![Invalid::new("kind", problem)];
     };
-    let wanted = ObjectKind::own(kind).map(|kind| kind.api_version());
+    let wanted = ObjectKind::own(kind).map(ObjectKind::api_version);
     if let Some(wanted) = wanted.filter(|wanted| wanted != version) {
         return vec![Invalid::new("apiVersion", format!("must be {wanted}"))];
     }

@@ -35,7 +35,7 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
     let server = Server::at(&args.place).await?;
     let is_live = io::stdout().is_terminal() && io::stdin().is_terminal() && !args.lines;
     let standing = if is_live {
-        let shown = screen::show(&server, &args.name, palette);
+        let shown = Box::pin(screen::show(&server, &args.name, palette));
         let shown = args.patience.wait(shown).await;
         screen::leave();
         shown?

@@ -92,7 +92,7 @@ mod tests {
     fn what_happens_is_written_with_its_time() {
         let of = |text: &str| text.parse::<Happening>();
         let crash = Happening {
-            after: Duration::from_secs(300),
+            after: Duration::from_mins(5),
             what: What::Crash,
         };
         assert_eq!(of("5m=crash"), Ok(crash));

@@ -291,7 +291,11 @@ impl<'a> Script<'a> {
             return (self.is_promoted && kept).then(|| (Wait::Drain, self.drain()));
         };
         if plan.why.reason == "Paused" {
-            let text = "held by spec.paused, until somebody sets it to false";
+            let text = if progress.paused.is_some() {
+                "held, until a Decision Resume"
+            } else {
+                "held by spec.paused, until somebody sets it to false"
+            };
             return Some((Wait::Held, text.to_owned()));
         }
         let index = usize::try_from(change.step).ok()?;

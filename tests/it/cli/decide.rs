@@ -20,7 +20,6 @@ async fn asked(space: &Space, args: &[&str], code: i32) -> String {
     let all = [args, &["-n", &space.name]].concat();
     let shown: Output = ask(&all).await;
     let page = text(&shown);
-    println!("$ kubectl slipway {}\n{page}", args.join(" "));
     assert_eq!(
         shown.status.code(),
         Some(code),
@@ -56,8 +55,8 @@ async fn a_rollout_is_listed_watched_and_steered() {
             last.contains("Paused step 2/2, 25 % to the canary"),
             "{watched}"
         );
-        let list = asked(space, &["rollout", "get"], 0).await;
-        assert!(list.contains("Paused") && list.contains("2/2"), "{list}");
+        let table = asked(space, &["rollout", "get"], 0).await;
+        assert!(table.contains("Paused") && table.contains("2/2"), "{table}");
         let wide = asked(space, &["rollout", "get", "api", "-o", "wide"], 0).await;
         assert!(
             wide.contains("STRATEGY") && wide.contains("web=greeter:1"),

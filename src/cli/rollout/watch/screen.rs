@@ -50,7 +50,8 @@ pub(super) async fn show(
                 let spec = about(TargetKind::Rollout, name, action);
                 let made = decide(server, &decide::Args::default(), spec.clone()).await;
                 let said = made.map(|made| made.said(&spec));
-                view.notice = said.unwrap_or_else(|problem| problem).trim_end().to_owned();
+                let said = said.unwrap_or_else(|problem| problem);
+                said.trim_end().clone_into(&mut view.notice);
             }
         }
     }

@@ -14,7 +14,9 @@ impl World {
             What::Crash => {
                 self.crashing = Some(self.spec.revision.clone());
                 let mut pods = std::mem::take(&mut self.seen.pods);
-                pods.iter_mut().for_each(|pod| self.strike(pod));
+                for pod in &mut pods {
+                    self.strike(pod);
+                }
                 self.seen.pods = pods;
                 self.settle();
             }
