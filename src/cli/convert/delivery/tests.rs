@@ -211,10 +211,17 @@ spec:
       previewReplicaCount: 2
       autoPromotionEnabled: false
       scaleDownDelaySeconds: 600
-      prePromotionAnalysis: {templates: [{templateName: elsewhere}]}
+      prePromotionAnalysis: {templates: [{templateName: ready}]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: ready}
+spec:
+  metrics:
+  - {name: ready, successCondition: result == 1, provider: {web: {url: 'https://search.example/ready'}}}
 ",
     );
-    let spec = &written.objects[0]["spec"];
+    let spec = &written.objects[1]["spec"];
     assert_eq!(
         spec["workloadRef"],
         json!({"kind": "Deployment", "name": "search"})
@@ -222,7 +229,8 @@ spec:
     let strategy = &spec["strategy"];
     assert_eq!(strategy["keepOldFor"], "600s");
     assert_eq!(strategy["blueGreen"]["promote"]["mode"], "Manual");
-    assert_eq!(strategy["blueGreen"].get("prePromotion"), None);
+    let looked = json!([{"analyse": {"metrics": ["ready"]}}]);
+    assert_eq!(strategy["blueGreen"]["prePromotion"], looked);
     assert_eq!(
         spec["traffic"]["services"],
         json!({"stable": "search", "canary": "search-preview"})
