@@ -134,6 +134,35 @@ pub struct PromotionSpec {
     pub version: Option<String>,
 }
 
+impl PromotionSpec {
+    /// Whether it brings another template of some Rollout than another promotion. Of a Rollout that one of them brings none
+    /// for, as before templates were brought, nothing is known.
+    pub fn has_other_templates(&self, other: &Self) -> bool {
+        let is_other = |own: &TemplateRef| {
+            let mut theirs = other.templates.iter();
+            theirs.any(|theirs| theirs.name == own.name && theirs.id != own.id)
+        };
+        self.templates.iter().any(is_other)
+    }
+
+    /// Whether it brings other images or templates than another promotion: only then is it a way back from that.
+    pub fn differs_from(&self, other: &Self) -> bool {
+        self.images != other.images || self.has_other_templates(other)
+    }
+
+    /// Whether its migrations removed what Releases before its own needed, as its status says.
+    pub fn has_contracted(&self, status: &PromotionStatus) -> bool {
+        let known = status.migrations.as_ref();
+        let contract = known.and_then(|known| known.phase(MigrationPhase::Contract));
+        let has_begun = contract.is_some_and(|phase| phase.state != StepState::Pending);
+        let was_lost = status.reason.as_deref() == Some(LOST);
+        self.kind == PromotionKind::Contract && (has_begun || was_lost)
+    }
+}
+
+/// The reason of a promotion whose status was lost.
+pub const LOST: &str = "StatusLost";
+
 /// A pod template of a Rollout, by its id.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

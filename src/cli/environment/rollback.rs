@@ -46,36 +46,47 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     };
     let text = match decide(&server, &args.decide, spec).await? {
         Made::Nothing(_) => format!("{name} would go back {way}\n"),
+        // Without a name in the Decision the operator looks for the Release when it follows it.
+        Made::Decision(decision) if args.to.is_none() => {
+            format!("{name} was asked to go back, as it stands {way}, by Decision {decision}\n")
+        }
         Made::Decision(decision) => format!("{name} goes back {way}, by Decision {decision}\n"),
     };
     Ok(Answer::well(text))
 }
 
-/// What an Environment goes back from, and what to: the operator decides alike.
+/// What an Environment goes back from, and what to: as the operator decides, of what the records say.
 fn way_back<'a>(
-    promotions: &'a [Promotion],
+    all: &'a [Promotion],
     to: Option<&str>,
 ) -> Result<(&'a Promotion, &'a Promotion), String> {
-    let status = |promotion: &Promotion| promotion.status.clone().unwrap_or_default();
-    let from = promotions
+    let (alone, promotions): (Vec<_>, Vec<_>) = all
         .iter()
-        .rposition(|promotion| status(promotion).started_at.is_some());
-    let from = from.ok_or("nothing was ever promoted there")?;
-    let (earlier, rest) = promotions.split_at(from);
-    let running = rest.first().ok_or("nothing was ever promoted there")?;
-    let is_good = |promotion: &&Promotion| {
-        status(promotion).phase == Some(PromotionPhase::Succeeded)
-            && promotion.spec.images != running.spec.images
+        .partition(|promotion| promotion.spec.kind.is_of_database());
+    let has_started = |promotion: &&Promotion| {
+        let status = promotion.status.as_ref();
+        status.is_some_and(|status| status.started_at.is_some())
     };
+    let from = promotions.iter().rposition(has_started);
+    let (earlier, rest) = promotions.split_at(from.unwrap_or(promotions.len()));
+    let running = *rest.first().ok_or("nothing was ever promoted there")?;
+    let is_good = |promotion: &&Promotion| {
+        let status = promotion.status.as_ref();
+        status.and_then(|status| status.phase) == Some(PromotionPhase::Succeeded)
+    };
+    let is_other = |promotion: &&Promotion| promotion.spec.differs_from(&running.spec);
     let found = match to {
         None => earlier
             .iter()
+            .copied()
             .filter(|promotion| promotion.spec.pipeline == running.spec.pipeline)
-            .rfind(is_good),
+            .rfind(|promotion| is_good(promotion) && is_other(promotion)),
         Some(release) => promotions
             .iter()
+            .copied()
             .filter(|promotion| promotion.spec.release == release)
-            .rfind(is_good),
+            .rfind(is_good)
+            .filter(is_other),
     };
     let found = found.ok_or_else(|| match to {
         None => "there is no other Release that succeeded there to go back to".to_owned(),
@@ -83,6 +94,18 @@ fn way_back<'a>(
             format!("{release} has not succeeded there, or is what runs: look at env history")
         }
     })?;
+    let is_contracted = |other: &&Promotion| {
+        let is_later = other.spec.number > found.spec.number;
+        let status = other.status.as_ref();
+        let has_contracted = status.is_some_and(|status| other.spec.has_contracted(status));
+        is_later && other.spec.release != found.spec.release && has_contracted
+    };
+    if alone.iter().any(is_contracted) {
+        return Err(format!(
+            "a contract has removed what {} needs of the database: promote a repaired Release",
+            found.spec.release
+        ));
+    }
     Ok((running, found))
 }
 
@@ -107,5 +130,46 @@ mod tests {
         let told = way_back(&all[..1], None).unwrap_err();
         assert!(told.starts_with("there is no other Release"), "{told}");
         assert!(way_back(&[], None).is_err());
+    }
+
+    /// Another promotion after these.
+    fn more(all: &mut Vec<Promotion>, number: u32, kind: &str, status: serde_json::Value) {
+        let mut more = all[1].clone();
+        more.metadata.name = Some(format!("production-{number}"));
+        more.spec.number = Some(number);
+        more.spec.release = format!("shop-{number}");
+        more.spec.kind = serde_json::from_value(kind.into()).unwrap();
+        more.status = Some(serde_json::from_value(status).unwrap());
+        all.push(more);
+    }
+
+    #[test]
+    fn migrations_alone_are_no_promotions_and_a_contract_bars_the_way() {
+        let mut all = promotions();
+        let migrated =
+            serde_json::json!({"phase": "Succeeded", "startedAt": "2026-11-26T11:00:00Z"});
+        more(&mut all, 4, "Migrate", migrated);
+        let (from, to) = way_back(&all, None).unwrap();
+        assert_eq!(
+            (from.name_any(), to.name_any()),
+            ("production-3".into(), "production-2".into())
+        );
+        let lost = serde_json::json!({"phase": "Superseded", "reason": "StatusLost"});
+        more(&mut all, 5, "Contract", lost);
+        let told = way_back(&all, None).unwrap_err();
+        assert!(told.starts_with("a contract has removed"), "{told}");
+    }
+
+    #[test]
+    fn other_templates_of_the_same_images_are_a_way_back() {
+        let mut all = promotions();
+        all.truncate(2);
+        all[1].spec.images = all[0].spec.images.clone();
+        assert!(way_back(&all, None).is_err());
+        for (one, id) in all.iter_mut().zip(["old", "new"]) {
+            let template = serde_json::json!({"name": "api", "id": id});
+            one.spec.templates = vec![serde_json::from_value(template).unwrap()];
+        }
+        assert_eq!(way_back(&all, None).unwrap().1.name_any(), "production-1");
     }
 }

@@ -285,9 +285,7 @@ impl Draft<'_> {
             None => self.history.good_before(running),
             Some(name) => {
                 let good = self.history.good_release(name);
-                good.filter(|entry| {
-                    entry.images() != running.images() || entry.has_other_templates(running)
-                })
+                good.filter(|entry| entry.differs_from(running))
             }
         };
         let Some(to) = to else {

@@ -12,12 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Act, Followed, Moment, Observed, Record};
-use super::keep::LOST;
 use super::rulings::SLIPWAY;
 use crate::decision::api::DecisionAction;
-use crate::promotion::api::{
-    MigrationPhase, PromotionKind, PromotionPhase, StepState, TemplateRef,
-};
+use crate::promotion::api::{PromotionKind, PromotionPhase, TemplateRef};
 use crate::release::api::ImageRef;
 use crate::release::order::Order;
 
@@ -58,14 +55,16 @@ impl<'a> Entry<'a> {
         &self.record.spec.templates
     }
 
+    /// Whether it brings other images or templates than another promotion.
+    pub(super) fn differs_from(&self, other: &Entry) -> bool {
+        self.record.spec.differs_from(&other.record.spec)
+    }
+
     /// Whether it brings another template of some Rollout than another promotion. Of a Rollout that one of them brings none
     /// for, as before templates were brought, nothing is known.
     pub(super) fn has_other_templates(&self, other: &Entry) -> bool {
-        let is_other = |own: &TemplateRef| {
-            let mut theirs = other.templates().iter();
-            theirs.any(|theirs| theirs.name == own.name && theirs.id != own.id)
-        };
-        self.templates().iter().any(is_other)
+        let other = &other.record.spec;
+        self.record.spec.has_other_templates(other)
     }
 
     /// Whether it brings templates alone.
@@ -84,12 +83,9 @@ impl<'a> Entry<'a> {
 
     /// Whether its migrations removed what Releases before its own needed. What is not known of a contract may have been done.
     pub(super) fn has_contracted(&self) -> bool {
-        let status = &self.record.status;
-        let known = status.migrations.as_ref();
-        let contract = known.and_then(|known| known.phase(MigrationPhase::Contract));
-        let has_begun = contract.is_some_and(|phase| phase.state != StepState::Pending);
-        let was_lost = self.is_recovered || status.reason.as_deref() == Some(LOST);
-        self.record.spec.kind == PromotionKind::Contract && (has_begun || was_lost)
+        let Record { spec, status, .. } = self.record;
+        let was_lost = self.is_recovered && spec.kind == PromotionKind::Contract;
+        was_lost || spec.has_contracted(status)
     }
 
     /// Whether it ended badly: it failed or was refused, or the Environment went back from it.
@@ -195,9 +191,7 @@ impl<'a> History<'a> {
 
     /// The last Promotion before another one that succeeded with other images or templates.
     pub(super) fn good_before(&self, from: &Entry<'a>) -> Option<&Entry<'a>> {
-        self.before(from, |entry| {
-            entry.images() != from.images() || entry.has_other_templates(from)
-        })
+        self.before(from, |entry| entry.differs_from(from))
     }
 
     fn before(

@@ -17,7 +17,7 @@ use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::{audit, incident};
 
 /// Reason of a record whose status was lost.
-pub(super) const LOST: &str = "StatusLost";
+pub(super) use crate::promotion::api::LOST;
 
 impl<'a> Draft<'a> {
     /// Writes records again that were lost. Nothing else is done before they are there.
