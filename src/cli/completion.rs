@@ -168,9 +168,13 @@ mod tests {
         let manifest: serde_json::Value = serde_saphyr::from_str(manifest).unwrap();
         assert_eq!(manifest["metadata"]["name"], "slipway");
         let platforms = manifest["spec"]["platforms"].as_array().unwrap();
-        assert_eq!(platforms.len(), 4);
-        for platform in platforms {
+        for (platform, arch) in platforms.iter().zip(["amd64", "arm64"]) {
             assert_eq!(platform["bin"], "kubectl-slipway");
+            let archive = format!("/slipway-@VERSION@-linux-{arch}.tar.gz");
+            assert!(platform["uri"].as_str().unwrap().ends_with(&archive));
+            let from = format!("{arch}/kubectl-slipway");
+            assert_eq!(platform["files"][0]["from"], from);
         }
+        assert_eq!(platforms.len(), 2);
     }
 }

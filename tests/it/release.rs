@@ -22,6 +22,7 @@ fn pack(folder: &Path, out: &str) -> std::path::PathBuf {
         std::fs::create_dir_all(&folder).unwrap();
         // A time of its own, each time.
         std::fs::write(folder.join("slipway"), arch).unwrap();
+        std::fs::write(folder.join("kubectl-slipway"), arch).unwrap();
     }
     let mut packed = Command::new("./release.sh");
     packed
@@ -39,6 +40,28 @@ fn sums(out: &Path) -> Vec<String> {
     let sums = std::fs::read_to_string(out.join("SHA256SUMS")).unwrap();
     let lines = sums.lines().filter(|line| !line.ends_with(".cdx.json"));
     lines.map(str::to_owned).collect()
+}
+
+/// What the manifest for krew names is there, with that digest, and has the program in it.
+fn krew_finds_what_is_packed(out: &Path) {
+    let manifest = std::fs::read_to_string(out.join("slipway.yaml")).unwrap();
+    assert!(!manifest.contains('@'), "{manifest}");
+    let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();
+    let platforms = manifest["spec"]["platforms"].as_array().unwrap();
+    assert_eq!(platforms.len(), 2);
+    for platform in platforms {
+        let archive = platform["uri"]
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap();
+        let line = format!("{}  {archive}", platform["sha256"].as_str().unwrap());
+        assert!(sums(out).contains(&line), "{line}");
+        let program = platform["files"][0]["from"].as_str().unwrap();
+        let list = ["-tzf", archive, program];
+        ran(Command::new("tar").args(list).current_dir(out));
+    }
 }
 
 #[tokio::test]
@@ -84,6 +107,7 @@ async fn what_is_released_is_the_same_each_time_listed_and_signed() {
             "{name}"
         );
     }
+    krew_finds_what_is_packed(&out);
     let check = ["-c", "--strict", "SHA256SUMS"];
     ran(Command::new("sha256sum").args(check).current_dir(&out));
 
