@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -73,6 +74,8 @@ pub struct Server {
     namespace: String,
     patience: Duration,
     clock: Clock,
+    /// Whether the last read failed by what may pass.
+    may_pass: AtomicBool,
 }
 
 impl Server {
@@ -100,12 +103,23 @@ impl Server {
             namespace,
             patience,
             clock,
+            may_pass: AtomicBool::new(false),
         })
     }
 
     /// The server's time, as of its last answer.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether the last read failed by what may pass: the API server could not be reached, or had too much to do.
+    pub fn may_pass(&self) -> bool {
+        self.may_pass.load(Ordering::Relaxed)
+    }
+
+    /// Remembers whether a read failed by what may pass.
+    fn note(&self, may_pass: bool) {
+        self.may_pass.store(may_pass, Ordering::Relaxed);
     }
 
     /// The namespace that is asked about.
@@ -260,6 +274,7 @@ impl Server {
         K: Clone + Debug + DeserializeOwned,
     {
         let list = api.list(&ListParams::default().labels(labels)).await;
+        self.note(list.as_ref().is_err_and(passes));
         let list = list.map_err(|error| {
             let what = format!("{} of {of}", K::plural(&()));
             explain(&error, &what, &K::plural(&()), &self.address)
@@ -292,6 +307,11 @@ impl Server {
         let server = &self.address;
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let answer = tokio::time::timeout(self.patience, api.get(name)).await;
+        self.note(
+            answer
+                .as_ref()
+                .map_or(true, |answer| answer.as_ref().is_err_and(passes)),
+        );
         let answer = answer.map_err(|_| {
             let patience = rough(self.patience);
             format!("no answer from the API server at {server} within {patience}")
@@ -312,6 +332,15 @@ impl Server {
 
     fn what<K: Resource<DynamicType = ()>>(&self, name: &str) -> String {
         format!("{} {}/{name}", K::kind(&()), self.namespace)
+    }
+}
+
+/// Whether what failed may do better a moment later.
+fn passes(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
     }
 }
 
@@ -402,6 +431,20 @@ mod tests {
         let status: Status = serde_json::from_value(status).unwrap();
         let error = kube::Error::Api(Box::new(status));
         explain(&error, "Rollout shop/api", "rollouts", "https://k8s")
+    }
+
+    #[test]
+    fn an_api_server_that_is_busy_may_do_better_and_one_that_refuses_will_not() {
+        let passes = |code: u16| {
+            let status =
+                serde_json::json!({"status": "Failure", "message": "", "reason": "", "code": code});
+            let status: Status = serde_json::from_value(status).unwrap();
+            passes(&kube::Error::Api(Box::new(status)))
+        };
+        assert!([429, 500, 503].into_iter().all(passes));
+        assert!(![401, 403, 404].into_iter().any(passes));
+        let error = std::io::Error::other("reset");
+        assert!(super::passes(&kube::Error::Service(error.into())));
     }
 
     #[test]

@@ -47,6 +47,37 @@ pub fn looks() -> tokio::time::Interval {
     looks
 }
 
+/// Looks that may fail one after the other before nobody waits any more: for so long an API server may be away.
+const LOST_LOOKS: u32 = 60;
+
+/// Bears it that an API server is away for a while.
+#[derive(Debug, Default)]
+pub struct Losses(u32);
+
+impl Losses {
+    /// The answer to a look; nothing where it was lost, and the next one may do better. `may_pass` says so of an error.
+    ///
+    /// # Errors
+    /// The error, if it is final, or one too many.
+    pub fn bear<T>(
+        &mut self,
+        answer: Result<T, String>,
+        may_pass: bool,
+    ) -> Result<Option<T>, String> {
+        match answer {
+            Ok(answer) => {
+                self.0 = 0;
+                Ok(Some(answer))
+            }
+            Err(_) if may_pass && self.0 < LOST_LOOKS => {
+                self.0 += 1;
+                Ok(None)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
 /// Looks at an object until `check` has found what it looks for.
 ///
 /// # Errors
@@ -60,11 +91,33 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned,
 {
-    let mut looks = looks();
+    let (mut looks, mut losses) = (looks(), Losses::default());
     loop {
         looks.tick().await;
-        if let Some(found) = check(&server.get(name).await?) {
+        let answer = server.get(name).await;
+        let seen = losses.bear(answer, server.may_pass())?;
+        if let Some(found) = seen.and_then(|seen| check(&seen)) {
             return Ok(found);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_borne_for_a_while_and_what_is_final_is_not() {
+        let lost = || Err::<(), _>("no answer".to_owned());
+        let mut losses = Losses::default();
+        for _ in 0..LOST_LOOKS {
+            assert_eq!(losses.bear(lost(), true), Ok(None));
+        }
+        assert_eq!(losses.bear(Ok(()), false), Ok(Some(())));
+        for _ in 0..LOST_LOOKS {
+            assert_eq!(losses.bear(lost(), true), Ok(None));
+        }
+        assert!(losses.bear(lost(), true).is_err());
+        assert!(Losses::default().bear(lost(), false).is_err());
     }
 }

@@ -114,12 +114,16 @@ async fn seen(
     args: &Args,
     object: Option<&(Kind, String)>,
 ) -> Result<Vec<Line>, String> {
-    let mut looks = follow::looks();
+    let (mut looks, mut losses) = (follow::looks(), follow::Losses::default());
     loop {
         looks.tick().await;
-        let lines = match object {
-            Some((kind, name)) => vec![one(server, *kind, name).await?],
-            None => all(server, &args.many).await?,
+        let answer = match object {
+            Some((kind, name)) => one(server, *kind, name).await.map(|line| vec![line]),
+            None => all(server, &args.many).await,
+        };
+        let may_pass = args.watch && server.may_pass();
+        let Some(lines) = losses.bear(answer, may_pass)? else {
+            continue;
         };
         let is_over = worst(&lines, Standing::Underway) != Some(Standing::Underway);
         if is_over || !args.watch {
