@@ -187,6 +187,8 @@ fn tell(answer: &Answer, no_color: bool) -> ExitCode {
         .and_then(|()| out.flush());
     let palette = Palette::new(!no_color && io::stderr().is_terminal());
     for problem in &answer.problems {
+        // Some are several lines.
+        let problem = problem.replace(|one: char| one.is_control() && one != '\n', " ");
         eprintln!("{} {problem}", palette.paint(Tone::Bad, "error:"));
     }
     match written {

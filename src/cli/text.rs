@@ -103,7 +103,7 @@ impl Cell {
     /// A text in a tone.
     pub fn new(tone: Tone, text: impl Into<String>) -> Self {
         Self {
-            text: text.into(),
+            text: plain(&text.into()),
             tone,
         }
     }
@@ -133,6 +133,11 @@ impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Self::new(Tone::Plain, text)
     }
+}
+
+/// Text that does nothing to a terminal, and stays in its line.
+pub fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// Text that HTML shows as it is, also within an attribute.
@@ -304,6 +309,12 @@ mod tests {
             escaped("<a href=\"x\" title='y'>&\u{1b}[1m"),
             "&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp; [1m"
         );
+    }
+
+    #[test]
+    fn what_a_cluster_says_does_nothing_to_a_terminal() {
+        let cell = Cell::from("a\u{1b}[2Jb\nc\u{9b}");
+        assert_eq!(cell.text(), "a [2Jb c ");
     }
 
     #[test]

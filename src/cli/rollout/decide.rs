@@ -64,7 +64,8 @@ pub(super) async fn run(
         Made::Decision(name) if args.wait => name,
         Made::Decision(_) | Made::Nothing(_) => return Ok(Answer::well(said)),
     };
-    let check = |rollout: &Rollout| outcome::of(rollout, decision, action);
+    let mut known = None;
+    let check = |rollout: &Rollout| outcome::of(rollout, (decision, action), &mut known);
     let ended = follow::until(&server, &args.name, check);
     Ok(match args.patience.wait(ended).await? {
         Some((words, end)) => Answer {

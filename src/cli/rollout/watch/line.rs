@@ -1,5 +1,6 @@
 //! Where a Rollout is, in one line. No I/O.
 
+use crate::cli::text::plain;
 use crate::rollout::api::Rollout;
 
 /// Where it is, how traffic and pods are, and why.
@@ -24,7 +25,7 @@ pub(super) fn of(rollout: &Rollout) -> String {
         }
     }
     match status.message {
-        Some(message) => format!("{line}: {message}"),
+        Some(message) => format!("{line}: {}", plain(&message)),
         None => line,
     }
 }
