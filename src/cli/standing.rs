@@ -1,6 +1,7 @@
 //! How an object stands, for those who wait for it. No I/O.
 //!
-//! It is said of what the operator has looked at last. What it has not seen yet is under way.
+//! It is said of what the operator has looked at last. A spec that it has not seen yet is under way; a Decision that it has not
+//! seen yet is not known here.
 
 use crate::environment::api::{CandidateGateState, Environment, EnvironmentPhase};
 use crate::pipeline_run::api::{PipelineRun, RunPhase};
@@ -125,8 +126,7 @@ pub fn of_run(run: &PipelineRun) -> Standing {
     let status = run.status.clone().unwrap_or_default();
     match status.phase.unwrap_or_default() {
         RunPhase::Queued | RunPhase::Running => {
-            let asks = run.spec.trigger.needs_approval == Some(true);
-            if asks && status.started_at.is_none() {
+            if waits_for_approval(run) {
                 Standing::Waiting
             } else {
                 Standing::Underway
@@ -135,6 +135,17 @@ pub fn of_run(run: &PipelineRun) -> Standing {
         RunPhase::Succeeded => Standing::Well,
         RunPhase::Failed | RunPhase::TimedOut | RunPhase::Cancelled => Standing::Bad,
     }
+}
+
+/// Whether a run waits until somebody approves it. One that was not looked at yet will.
+pub fn waits_for_approval(run: &PipelineRun) -> bool {
+    let status = run.status.clone().unwrap_or_default();
+    let mut conditions = status.conditions.iter();
+    let ready = conditions.find(|condition| condition.type_ == "Ready");
+    run.spec.trigger.needs_approval == Some(true)
+        && !status.phase.unwrap_or_default().is_finished()
+        && status.started_at.is_none()
+        && ready.is_none_or(|ready| ready.reason == "AwaitingApproval")
 }
 
 /// Of a Promotion.
@@ -216,6 +227,24 @@ mod tests {
             environment(json!([gate("source", "Failed"), approvals])),
             Standing::Bad
         );
+    }
+
+    #[test]
+    fn a_run_that_was_approved_waits_for_its_turn_and_no_more_for_a_person() {
+        let run = |reason: &str| {
+            let run = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "shop-7"},
+                "spec": {"pipelineRef": {"name": "shop"}, "ref": "refs/heads/main",
+                         "trigger": {"kind": "Manual", "actor": "alice", "needsApproval": true}},
+                "status": {"phase": "Queued", "conditions": [{
+                    "type": "Ready", "status": "False", "reason": reason, "message": "",
+                    "lastTransitionTime": "2026-11-26T10:00:00Z",
+                }]},
+            });
+            of_run(&serde_json::from_value(run).unwrap())
+        };
+        assert_eq!(run("AwaitingApproval"), Standing::Waiting);
+        assert_eq!(run("Queued"), Standing::Underway);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::DecisionArgs;
 use crate::cli::Answer;
 use crate::cli::cluster::Server;
 use crate::cli::decide::{about, decide};
+use crate::cli::standing::waits_for_approval;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
@@ -14,9 +15,8 @@ pub(super) async fn run(args: &DecisionArgs, action: DecisionAction) -> Result<A
     if run.spec.trigger.needs_approval != Some(true) {
         return Err(format!("run {} needs no approval", args.name));
     }
-    let status = run.status.unwrap_or_default();
-    let phase = status.phase.unwrap_or_default();
-    if phase.is_finished() || status.started_at.is_some() {
+    if !waits_for_approval(&run) {
+        let phase = run.status.unwrap_or_default().phase.unwrap_or_default();
         let problem = format!("run {} waits no more: {}", args.name, phase.as_str());
         return Err(problem);
     }
