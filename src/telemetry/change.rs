@@ -201,8 +201,8 @@ pub fn of_promotion(promotion: Promotion<'_>, after: &Value) -> Vec<Part> {
     let spec = promotion.spec;
     let trace = Trace::of(spec.commit.as_deref(), namespace, &spec.release);
     let what = format!("promotion/{namespace}/{name}");
-    let release = of_release(namespace, &spec.release);
-    let mut whole = trace.part(&what, Some(&release), (promotion.created_at, finished));
+    let above = above(namespace, spec);
+    let mut whole = trace.part(&what, above.as_deref(), (promotion.created_at, finished));
     whole.name = format!("promotion {}", spec.environment);
     whole.attributes = vec![
         ("k8s.namespace.name", namespace.clone()),
@@ -223,6 +223,16 @@ pub fn of_promotion(promotion: Promotion<'_>, after: &Value) -> Vec<Part> {
     }
     parts.extend(steps(&trace, &what, &status));
     parts
+}
+
+/// What a Promotion hangs below: its Release. A set has no span of its own, and no name tells which member is of its commit, so
+/// it hangs below the commit, if it has one.
+fn above(namespace: &str, spec: &PromotionSpec) -> Option<String> {
+    if spec.members.is_empty() {
+        Some(of_release(namespace, &spec.release))
+    } else {
+        spec.commit.as_deref().map(of_commit)
+    }
 }
 
 /// The steps of a Promotion that were done: Rollouts, smoke tests.
@@ -374,6 +384,21 @@ mod tests {
         assert_eq!(parts[0].failure.as_deref(), Some("why"));
         let parts = promotion_parts(&json!({}), &promoted("Superseded"), Some(SHA));
         assert_eq!(parts[0].failure, None);
+    }
+
+    #[test]
+    fn a_set_hangs_below_its_commit() {
+        let spec = |commit: Option<&str>| -> PromotionSpec {
+            let spec = json!({
+                "environment": "live", "release": "store-1", "pipeline": "store", "images": [], "commit": commit,
+                "kind": "Promote", "attempt": 1, "requestedBy": "slipway", "members": [
+                    {"pipeline": "web", "release": "web-91ac02"}, {"pipeline": "shop", "release": "shop-3f9c2e1b0d"},
+                ],
+            });
+            serde_json::from_value(spec).unwrap()
+        };
+        assert_eq!(above("shop", &spec(Some(SHA))), Some(of_commit(SHA)));
+        assert_eq!(above("shop", &spec(None)), None);
     }
 
     /// A set of Releases without a commit of its own.
