@@ -144,6 +144,7 @@ const ERROR: Label = words(
     &[
         "Conflict",
         "ForeignObject",
+        "ClusterAway",
         "ApiError",
         "Observe",
         "Deadline",
@@ -154,7 +155,7 @@ const ERROR: Label = words(
 const VERB: Label = words(
     "verb",
     &[
-        "apply", "create", "patch", "status", "delete", "evict", "fetch",
+        "apply", "create", "patch", "status", "delete", "evict", "mirror", "fetch",
     ],
 );
 const OP: Label = names("op", "what was asked");
