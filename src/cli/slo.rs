@@ -5,7 +5,7 @@ pub mod table;
 use super::cluster::Server;
 use super::list::{self, Get};
 use super::text::Palette;
-use super::{Answer, in_runtime};
+use super::{Answer, ObjectOutput, in_runtime};
 use crate::environment::api::Environment;
 
 /// Shows them.
@@ -20,7 +20,13 @@ async fn show(args: &Get, palette: Palette) -> Result<Answer, String> {
         None => list::by_name(&server, &args.many).await?,
     };
     let rows = table::rows(&environments);
-    let document = args.many.output.document(&rows);
+    let document = match args.many.output {
+        // What has a name is the Environment.
+        ObjectOutput::Name => args.many.output.document(&environments),
+        ObjectOutput::Table | ObjectOutput::Wide | ObjectOutput::Json | ObjectOutput::Yaml => {
+            args.many.output.document(&rows)
+        }
+    };
     let is_wide = args.many.output.is_wide();
     let shown = || table::page(&rows, (server.now(), is_wide), palette);
     Ok(Answer {

@@ -35,13 +35,13 @@ pub struct Args {
     #[arg(long = "statement", value_name = "KIND", value_parser = statement)]
     pub statements: Vec<AttestationKind>,
     /// Only say what the Release has on record; ask no registry, and check nothing.
-    #[arg(long, conflicts_with_all = ["keys", "environment"], required_unless_present_any = ["keys", "environment"])]
+    #[arg(long, conflicts_with_all = ["keys", "environment", "statements"], required_unless_present_any = ["keys", "environment"])]
     pub recorded: bool,
     /// Docker's config.json with the login for the registry.
     #[arg(long, value_name = "FILE")]
     pub docker_config: Option<PathBuf>,
-    /// Reach the registry over http.
-    #[arg(long)]
+    /// Reach the registry over http. An Environment says so itself.
+    #[arg(long, conflicts_with_all = ["environment", "recorded"])]
     pub insecure_registry: bool,
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
