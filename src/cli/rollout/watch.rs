@@ -36,11 +36,18 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
     let is_live = io::stdout().is_terminal() && io::stdin().is_terminal() && !args.lines;
     let standing = if is_live {
         let shown = Box::pin(screen::show(&server, &args.name, palette));
-        let shown = args.patience.wait(shown).await;
-        screen::leave();
-        shown?
+        args.patience.wait(shown).await?
     } else {
         args.patience.wait(lines(&server, args)).await?
+    };
+    let standing = match standing {
+        Some(standing) => Some(standing),
+        // One that is over is shown until the person has seen enough.
+        None => server
+            .get(&args.name)
+            .await
+            .ok()
+            .and_then(|last| over(&last)),
     };
     Ok(match standing {
         Some(standing) => Answer {
@@ -53,6 +60,12 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
             ..Answer::default()
         },
     })
+}
+
+/// How it stands, if it is over.
+fn over(rollout: &Rollout) -> Option<Standing> {
+    let standing = of_rollout(rollout);
+    (standing != Standing::Underway).then_some(standing)
 }
 
 /// A line per change, until it is over.
@@ -69,8 +82,7 @@ async fn lines(server: &Server, args: &Args) -> Result<Standing, String> {
             }
             last = line;
         }
-        let standing = of_rollout(rollout);
-        (standing != Standing::Underway).then_some(standing)
+        over(rollout)
     };
     follow::until(server, &args.name, check).await
 }

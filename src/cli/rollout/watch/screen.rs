@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Interval;
 
 use super::frame;
 use super::view::{Press, View};
@@ -10,7 +11,7 @@ use crate::cli::decide::{self, about, decide};
 use crate::cli::follow;
 use crate::cli::rollout::explain;
 use crate::cli::standing::{Standing, of_rollout};
-use crate::cli::text::Palette;
+use crate::cli::text::{Palette, plain};
 use crate::decision::api::TargetKind;
 use crate::rollout::api::Rollout;
 
@@ -25,20 +26,22 @@ pub(super) async fn show(
     let mut view = View::new(&rollout, &templates, server.now());
     let unusable = |error: std::io::Error| format!("cannot use the terminal: {error}");
     let mut terminal = ratatui::try_init().map_err(unusable)?;
+    let _taken = Taken;
     let mut keys = keys();
-    let mut looks = follow::looks();
+    let mut look = Box::pin(seen(follow::looks(), server, name));
     loop {
         let drawn = terminal.draw(|frame| frame::draw(frame, &view, palette));
         drawn.map_err(unusable)?;
         let press = tokio::select! {
-            _ = looks.tick() => {
-                match server.get(name).await {
+            (looks, answer) = &mut look => {
+                match answer {
                     Ok(seen) => {
                         rollout = seen;
                         view.look(&rollout, &templates, server.now());
                     }
-                    Err(problem) => view.notice = problem,
+                    Err(problem) => view.notice = plain(&problem),
                 }
+                look = Box::pin(seen(looks, server, name));
                 Press::Nothing
             }
             key = keys.recv() => key.map_or(Press::Quit, |key| view.press(key)),
@@ -57,9 +60,23 @@ pub(super) async fn show(
     }
 }
 
-/// Gives the terminal back.
-pub(super) fn leave() {
-    ratatui::restore();
+/// A terminal that was taken; it is given back, however that ends.
+struct Taken;
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// The next look. Keys are heard meanwhile.
+async fn seen(
+    mut looks: Interval,
+    server: &Server,
+    name: &str,
+) -> (Interval, Result<Rollout, String>) {
+    looks.tick().await;
+    (looks, server.get(name).await)
 }
 
 /// Keys as they are pressed. Reading them blocks, so it has a thread of its own, which ends with the process.
