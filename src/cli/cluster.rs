@@ -337,11 +337,13 @@ impl Server {
 
 /// Whether what failed may do better a moment later.
 fn passes(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
-        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
-        _ => false,
+    if let kube::Error::Api(status) = error {
+        return status.code == 429 || status.code >= 500;
     }
+    matches!(
+        error,
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_)
+    )
 }
 
 /// A kind that is not there is another 404 than an object that is not: a plain one, or one that names no object.

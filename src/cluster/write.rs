@@ -460,6 +460,47 @@ fn same_owner(found: &DynamicObject, wanted: &DynamicObject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::action::Action;
+    use crate::model::place::Mirroring;
+    use crate::model::secret::SecretKey;
+    use crate::telemetry::series::{self, Series};
+
+    #[test]
+    fn what_fails_and_what_is_done_is_on_the_lists_of_the_metrics() {
+        let words = |series: &Series, name: &str| {
+            let label = series.labels.iter().find(|label| label.name == name);
+            label.unwrap().words().unwrap()
+        };
+        let (kind, key) = (ObjectKind::Rollout, Key::new("shop", "api"));
+        let kubeconfig = SecretKey {
+            name: "there".into(),
+            key: "kubeconfig".into(),
+        };
+        let place = Place {
+            home: "shop".into(),
+            kubeconfig,
+            context: None,
+            namespace: "shop".into(),
+            account: None,
+        };
+        let foreign = WriteError::Foreign {
+            kind,
+            key: key.clone(),
+        };
+        let away = WriteError::Away {
+            place: Box::new(place.clone()),
+        };
+        let failed = kube::Error::TlsRequired;
+        let refused = WriteError::of("apply", kind, &key, failed);
+        for error in [foreign, away, refused] {
+            let reasons = words(&series::RECONCILE_ERRORS, "reason");
+            assert!(reasons.contains(&error.name()), "{error}");
+        }
+        let body = json!({});
+        let what = Mirroring::Make(Manifest { kind, key, body });
+        let mirror = Action::Mirror { place, what };
+        assert!(words(&series::ACTIONS, "verb").contains(&mirror.verb()));
+    }
 
     fn refusal(causes: &Value) -> Status {
         let status = json!({
