@@ -117,8 +117,8 @@ pub async fn run(
         .with_stage_secrets(config.stage_secrets)
         .with_previews(config.previews.then(|| config.namespaces()))
         .with_freeze(config.frozen())
-            .with_clusters(config.reaching())
-            .with_changes(changes)
+        .with_clusters(config.reaching())
+        .with_changes(changes)
         .with_evictor(evictor),
         health: Health::new(clock, metrics, Arc::clone(&queues)),
         queues,

@@ -9,6 +9,7 @@ use crate::decision::api::{Decision, DecisionAction, DecisionSpec, Target, Targe
 
 /// Why, in whose name, and whether in earnest.
 #[derive(Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Why, for those who read it later.
     #[arg(long)]

@@ -12,6 +12,7 @@
 pub mod alert;
 pub mod api;
 pub mod calendar;
+pub mod followed;
 pub mod migration;
 pub mod mirror;
 pub mod notify;

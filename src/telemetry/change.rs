@@ -269,7 +269,7 @@ mod tests {
 
     fn run_parts(before: &Value, after: &Value) -> Vec<Part> {
         let spec = json!({
-            "pipelineRef": {"name": "shop"}, "trigger": {"kind": "Push"}, "ref": "refs/heads/main", "sha": SHA,
+            "pipelineRef": {"name": "shop"}, "trigger": {"kind": "Push", "actor": "jane"}, "ref": "refs/heads/main", "sha": SHA,
         });
         let spec: PipelineRunSpec = serde_json::from_value(spec).unwrap();
         let run = Run {

@@ -12,6 +12,7 @@ use crate::rollout::simulation::{Happening, Simulation};
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// File with Rollouts and the AnalysisTemplates that they name, among other objects or not; `-` for the standard
     /// input. May be given several times.

@@ -2,6 +2,7 @@
 
 use super::super::mirror::Hidden;
 use super::{Draft, Said};
+use crate::model::condition;
 
 impl Draft<'_> {
     /// Why nothing can be told of the Rollouts; nothing where it can.
@@ -14,6 +15,7 @@ impl Draft<'_> {
         let mut conditions = self.seen.status.conditions.iter();
         let known = conditions.find(|condition| condition.type_ == "Healthy")?;
         let said = Said::new(&known.reason, known.message.clone());
-        Some((known.status == "True", said))
+        let is_healthy = condition::is_true(&self.seen.status.conditions, &known.type_);
+        Some((is_healthy, said))
     }
 }

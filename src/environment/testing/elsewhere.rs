@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::api::Environment;
+use super::super::followed;
 use super::super::mirror::{Live, Sight, State, Trouble};
-use super::super::observe;
 use super::super::observed::Observed;
 use super::{NS, World};
 use crate::model::key::Key;
@@ -42,7 +42,7 @@ impl World {
         let is_known = |sight: &Sight| matches!(sight.state, State::Known(_));
         if target.as_ref().is_some_and(is_known) {
             let find = |name: &str| self.caches.rollouts.get(&Key::new(NS, name));
-            seen.rollouts = observe::bound(&seen.key, &seen.spec, find);
+            seen.rollouts = followed::bound(&seen.key, &seen.spec, find);
         }
         (seen.mirror.left, seen.mirror.target) = (left, target);
     }

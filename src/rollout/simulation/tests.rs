@@ -375,7 +375,7 @@ fn pods_that_crash_take_the_change_back() {
 #[test]
 fn bad_samples_take_it_back_and_those_of_another_metric_do_not() {
     let extra = json!({
-        "strategy": {"steps": [{"setWeight": {"weight": 25}}, {"analyse": {"for": "5m"}}]},
+        "strategy": {"steps": [{"setWeight": {"weight": 25}}, {"analyse": {"metrics": ["rate"], "for": "5m"}}]},
         "analysis": {"interval": "30s", "metrics": [{
             "name": "rate", "pass": "value >= 0.99",
             "prometheus": {"address": "http://prometheus:9090", "query": "up"}}]},

@@ -325,7 +325,8 @@ async fn what_others_push_meanwhile_stays_and_what_got_lost_is_found() {
     assert!(is_new, "it is ours, whatever became of the answer");
     server.state(|state| {
         assert_eq!((&state.refs["refs/heads/main"], state.pushes), (&commit, 4));
-        state.others = vec!["4"; TRIES];
+        state.others = vec!["4", "5", "6", "7"];
+        assert_eq!(state.others.len(), TRIES);
     });
     assert_eq!(reason(server.change(&digest("d")).await), "Conflict");
     server.state(|state| state.is_protected = true);
