@@ -56,8 +56,9 @@ fn tells(request: &Request) -> bool {
     let mut access = request.access.iter();
     let is_measured = access.any(|access| access.purpose == Purpose::Metrics);
     let is_post = request.method != "GET" && !is_measured;
+    let is_put = request.tagged.as_ref().is_some_and(|it| it.to.is_some());
     let is_several = request.kept.is_some() || request.change.is_some();
-    request.mail.is_some() || is_several || is_post
+    request.mail.is_some() || is_several || is_post || is_put
 }
 
 impl Exchanges {

@@ -164,6 +164,20 @@ pub struct Deployment {
     pub status: Option<DeploymentStatus>,
 }
 
+impl Deployment {
+    /// Whether it is asked to leave its ReplicaSets as they are.
+    pub fn is_asked_to_pause(&self) -> bool {
+        self.spec.paused == Some(true)
+    }
+
+    /// Whether it leaves them as they are: its controller has seen that it is asked to, and is in the middle of nothing.
+    pub fn is_paused(&self) -> bool {
+        let status = self.status.as_ref();
+        let seen = status.and_then(|status| status.observed_generation);
+        self.is_asked_to_pause() && seen.unwrap_or(0) >= self.metadata.generation.unwrap_or(0)
+    }
+}
+
 /// What is asked of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -194,7 +208,10 @@ pub struct DeploymentSelector {
 
 /// How a Deployment fares.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DeploymentStatus {
+    /// The generation that its controller has seen last.
+    pub observed_generation: Option<i64>,
     /// Pods of its ReplicaSets.
     #[serde(default)]
     pub replicas: i32,

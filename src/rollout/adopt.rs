@@ -49,12 +49,13 @@ impl Adoption {
     /// Whether the Deployment leaves its ReplicaSets as they are.
     pub fn is_paused(&self) -> bool {
         let deployment = self.deployment.as_ref();
-        deployment.is_some_and(|deployment| deployment.spec.paused == Some(true))
+        deployment.is_some_and(|deployment| deployment.is_paused())
     }
 
     /// What people have to know although everything goes on.
     pub fn notice(&self, has_begun: bool) -> Option<String> {
-        let is_loose = has_begun && self.deployment.is_some() && !self.is_paused();
+        let deployment = self.deployment.as_ref();
+        let is_loose = has_begun && deployment.is_some_and(|it| !it.is_asked_to_pause());
         is_loose.then(|| {
             format!(
                 "Deployment {} is not paused any more, and makes pods of its own beside these; set its spec.paused: true, and \
@@ -180,7 +181,7 @@ pub fn may_hold(deployment: &Deployment, status: Option<&RolloutStatus>, sets: &
         .status
         .as_ref()
         .is_some_and(|status| status.replicas > 0);
-    deployment.spec.paused == Some(true) && (!is_known || has_pods)
+    deployment.is_paused() && (!is_known || has_pods)
 }
 
 /// Whether a Rollout runs pods: from then on it serves whatever becomes of the Deployment.

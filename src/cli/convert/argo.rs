@@ -234,6 +234,13 @@ struct Analysis {
 impl Analysis {
     /// Names the templates of a step; their metrics, as far as they are known.
     fn refer(&mut self, there: &Value, path: &str, written: &mut Written) -> Vec<String> {
+        written.tell_rest(
+            (there, path),
+            &["templates", "args", "startingStep"],
+            |field| {
+                (field == "dryRun").then_some("set dryRun of those metrics in the AnalysisTemplate")
+            },
+        );
         let args: Value = list_at(there, "/args")
             .iter()
             .filter_map(|arg| {

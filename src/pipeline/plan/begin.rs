@@ -24,6 +24,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Time between two questions about a pull request.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// Time between two questions to a registry that has not told what it was asked.
+const ASK_IN_VAIN: SignedDuration = SignedDuration::from_mins(1);
 /// How long a provider is asked about one. Then it counts as from another repository.
 const GIVE_UP_ASKING: SignedDuration = SignedDuration::from_mins(2);
 /// Time between two questions about one that has a preview, or waits for it.
@@ -295,7 +297,10 @@ impl<'a> Begin<'a> {
             } else {
                 let request = image::request(trigger, &seen.key.namespace);
                 let every = SignedDuration::try_from(trigger.interval());
-                let every = every.unwrap_or(SignedDuration::MAX).max(ASK_AGAIN);
+                let mut every = every.unwrap_or(SignedDuration::MAX).max(ASK_AGAIN);
+                if record.digest.is_none() || record.message.is_some() {
+                    every = every.min(ASK_IN_VAIN);
+                }
                 self.ask(image::question(&record), request, every);
             }
             records.push(record);

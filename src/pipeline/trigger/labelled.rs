@@ -74,8 +74,11 @@ pub fn told(
         without,
         at: Time(whole(at)),
     });
-    let surplus = known.len().saturating_sub(KEPT);
-    known.drain(..surplus);
+    // Those without any of the labels give way first: nothing is shown of them.
+    while known.len() > KEPT {
+        let without = known.iter().position(|one| one.labels.is_empty());
+        known.remove(without.unwrap_or(0));
+    }
 }
 
 /// Whether what an event says of this is on record.
@@ -182,6 +185,10 @@ mod tests {
             told(&mut known, number, (labels.as_slice(), &asked()), NOW);
         }
         assert_eq!((known.len(), known[0].number), (KEPT, 21));
+        for number in 200..=400 {
+            told(&mut known, number, ([].as_slice(), &asked()), NOW);
+        }
+        assert_eq!((known.len(), known[0].number), (KEPT, 21), "they stay");
         let many = (0..20).map(|number| number.to_string());
         assert_eq!(wanted(many).len(), WANTED);
     }

@@ -34,8 +34,10 @@ pub(super) async fn adoption(
     let is_open = known
         .as_ref()
         .is_some_and(|known| !is_going && may_hold(known, status, sets));
-    if known.is_none() || is_open {
-        // Nobody keeps one before somebody names it; and whether it is paused is asked again before anything is taken.
+    let gives_back = is_going && !sets.is_empty();
+    if known.is_none() || is_open || gives_back {
+        // Nobody keeps one before somebody names it; and whether it is paused is asked again before anything is taken
+        // or given back.
         let read = cluster.read_named(ObjectKind::Deployment, &key).await;
         read.map_err(ReconcileError::Observe)?;
     }

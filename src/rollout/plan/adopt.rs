@@ -20,22 +20,26 @@ use crate::model::plan::{Plan, Why};
 
 /// How soon it is looked again for what no event tells of: autoscalers, and another Rollout that goes.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// Reason of what waits because it would have pods end at once.
+const REPLICAS_DIFFER: &str = "ReplicasDiffer";
 
 /// What has to be done, or waited for, before anything else is decided.
 pub(super) fn adopt(seen: &Observed, now: Timestamp) -> Option<Plan<Memory>> {
     let adoption = seen.adoption.as_ref()?;
-    if seen.deletion.is_some() {
-        return stranded(seen, adoption);
-    }
     let has_begun = has_begun(&seen.status, &seen.sets);
-    if let Some((reason, message)) = obstacle(adoption, has_begun) {
+    if seen.deletion.is_some() {
+        return stranded(seen, adoption).or_else(|| undone(seen, adoption, has_begun));
+    }
+    let surplus = || surplus(seen, adoption).filter(|_| !has_begun);
+    if let Some((reason, message)) = obstacle(adoption, has_begun).or_else(surplus) {
         let (phase, why) = if has_begun {
             (Phase::Degraded, Why::warning(reason, message))
         } else {
             (Phase::Pending, Why::normal(reason, message))
         };
         let mut plan = Plan::idle(remembered(seen, phase), why);
-        if !adoption.autoscalers.is_empty() || adoption.rival.is_some() {
+        let is_unseen = !adoption.autoscalers.is_empty() || reason == REPLICAS_DIFFER;
+        if is_unseen || adoption.rival.is_some() {
             plan.wake_at(now + LOOK_AGAIN);
         }
         return Some(plan);
@@ -91,6 +95,12 @@ fn obstacle(adoption: &Adoption, has_begun: bool) -> Option<(&'static str, Strin
         );
         return Some(("DeploymentUnfit", text));
     }
+    if deployment.is_asked_to_pause() && !adoption.is_paused() {
+        let text = format!(
+            "spec.paused: true of Deployment {name} has not been seen by the controller of Deployments yet; that is waited for"
+        );
+        return Some(("DeploymentNotPaused", text));
+    }
     if !adoption.is_paused() {
         let text = format!(
             "Deployment {name} still rolls out by itself; once what it runs is what should serve, set its spec.paused: true, \
@@ -114,6 +124,19 @@ fn obstacle(adoption: &Adoption, has_begun: bool) -> Option<(&'static str, Strin
         return Some(("AutoscalerNotMoved", text));
     }
     None
+}
+
+/// Why what serves cannot be taken over with the number of pods that is asked for: those beyond it would end at once.
+fn surplus(seen: &Observed, adoption: &Adoption) -> Option<(&'static str, String)> {
+    let asked = seen.wanted.spec()?.replicas;
+    let serving = adoption.held.iter().map(|set| set.pods).max()?;
+    (serving > asked).then(|| {
+        let text = format!(
+            "{serving} pods of Deployment {} serve, and this Rollout asks for {asked}; set its spec.replicas to {serving}: an              autoscaler that names it goes on from there",
+            adoption.name
+        );
+        (REPLICAS_DIFFER, text)
+    })
 }
 
 /// ReplicaSets first, each by one write, old ones before what serves; then pods, each whatever becomes of the others.
@@ -148,6 +171,22 @@ fn stranded(seen: &Observed, adoption: &Adoption) -> Option<Plan<Memory>> {
         ..Plan::idle(
             remembered(seen, Phase::Degraded),
             Why::warning("GiveBackHeld", text),
+        )
+    })
+}
+
+/// A Rollout that goes before it has what serves: what it has is history, and goes back as it came.
+fn undone(seen: &Observed, adoption: &Adoption, has_begun: bool) -> Option<Plan<Memory>> {
+    let is_it = seen.deletion == Some(Deletion::GiveBack) && !has_begun;
+    let deployment = adoption.deployment.as_ref().filter(|_| is_it)?;
+    let sets = seen.sets.iter();
+    let text = "being deleted before all was taken over; what was goes back to the Deployment";
+    Some(Plan {
+        finished: seen.sets.is_empty(),
+        actions: sets.map(|set| given_back(set, deployment)).collect(),
+        ..Plan::idle(
+            remembered(seen, Phase::Progressing),
+            Why::normal("GivingBack", text),
         )
     })
 }

@@ -1,5 +1,6 @@
 //! AnalysisTemplates of Argo Rollouts, of a namespace or of the cluster. No I/O.
 
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::super::workflow::name as named;
@@ -22,6 +23,16 @@ pub(in super::super) fn convert(template: &Value, written: &mut Written) {
         (field == "templates")
             .then_some("a template names no others here; name each of them in the Rollout")
     });
+    for entry in list_at(spec, "/dryRun") {
+        let metrics = list_at(spec, "/metrics").iter();
+        let mut names = metrics.filter_map(|metric| text_at(metric, "/name"));
+        if !names.any(|name| covers(entry, name)) {
+            let pattern = text_at(entry, "/metricName").unwrap_or_default();
+            written.tell(format!(
+                "{path}.dryRun: `{pattern}` is the name of no metric"
+            ));
+        }
+    }
     let args: Vec<Value> = list_at(spec, "/args")
         .iter()
         .filter_map(|arg| argument(arg, &path, written))
@@ -125,11 +136,8 @@ fn convert_metric(there: &Value, spec: &Value, path: &str, written: &mut Written
         (field == "initialDelay")
             .then_some("stands in analysis.initialDelay of the Rollout, for all metrics")
     });
-    let is_named = |entry: &&Value| entry["metricName"] == told;
-    if list_at(spec, "/dryRun")
-        .iter()
-        .any(|entry| is_named(&entry))
-    {
+    let is_named = |entry: &&Value| covers(entry, told);
+    if list_at(spec, "/dryRun").iter().any(|it| is_named(&it)) {
         set(&mut metric, &["dryRun"], true);
     }
     let retention = list_at(spec, "/measurementRetention").iter().find(is_named);
@@ -140,6 +148,13 @@ fn convert_metric(there: &Value, spec: &Value, path: &str, written: &mut Written
         return Some(metric);
     }
     conditions(there, &mut metric, &path, written).then_some(metric)
+}
+
+/// Whether an entry of a template is about a metric: it names metrics by a regular expression.
+fn covers(entry: &Value, metric: &str) -> bool {
+    let pattern = text_at(entry, "/metricName").unwrap_or_default();
+    let pattern = Regex::new(pattern).ok().filter(|_| !pattern.is_empty());
+    pattern.is_some_and(|pattern| pattern.is_match(metric))
 }
 
 /// Whether it says when a sample is good, or when it is bad.

@@ -414,3 +414,35 @@ fn what_is_of_neither_is_not_known() {
         &json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"})
     ));
 }
+
+#[test]
+fn dry_runs_of_argo_name_metrics_by_regular_expressions_and_what_is_lost_is_told() {
+    let written = converted(
+        "
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: watch}
+spec:
+  dryRun: [{metricName: 'slow-.*'}, {metricName: gone}]
+  metrics:
+  - {name: slow-reads, successCondition: 'result[0] < 1', provider: {prometheus: {address: 'http://p', query: up}}}
+  - {name: errors, successCondition: 'result[0] < 1', provider: {prometheus: {address: 'http://p', query: up}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template: {metadata: {labels: {app: api}}, spec: {containers: [{name: web, image: web}]}}
+  strategy:
+    canary:
+      analysis: {templates: [{templateName: watch}], dryRun: [{metricName: errors}]}
+      steps: [{setWeight: 20}]
+",
+    );
+    let metrics = &written.objects[0]["spec"]["metrics"];
+    assert_eq!(metrics[0]["dryRun"], true);
+    assert_eq!(metrics[1].get("dryRun"), None);
+    told(&written, "`gone` is the name of no metric");
+    told(&written, "dryRun: set dryRun of those metrics");
+}

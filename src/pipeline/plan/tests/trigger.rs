@@ -747,3 +747,18 @@ fn labels_that_are_delivered_are_noted_where_previews_ask_for_them() {
     seen.spec.suspend = true;
     assert_eq!(plan(&seen, NOW).progress.labelled, noted.progress.labelled);
 }
+
+#[test]
+fn a_registry_that_fails_is_asked_again_after_a_minute() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h"});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let is_asked = |seen: &Observed, after: i64| {
+        let plan = plan(seen, NOW + SignedDuration::from_secs(after));
+        let mut actions = plan.actions.iter();
+        actions.any(|it| matches!(it, Action::Fetch { key, .. } if key.starts_with("image ")))
+    };
+    let (failed, _) = tagged(seen, Err("connection refused"));
+    assert!(!is_asked(&failed, 59) && is_asked(&failed, 60));
+    let (known, _) = tagged(failed, Ok('1'));
+    assert!(!is_asked(&known, 3599) && is_asked(&known, 3600));
+}

@@ -241,10 +241,18 @@ fn a_template_of_before_is_the_replica_set_of_before() {
 #[test]
 fn what_stands_in_the_way_is_named_and_nothing_is_touched() {
     type Change = fn(&mut Cluster);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 8] = [
         ("DeploymentMissing", |it| it.deployment = Value::Null),
         ("DeploymentNotPaused", |it| {
             it.deployment["spec"]["paused"] = false.into();
+        }),
+        ("DeploymentNotPaused", |it| {
+            it.deployment["metadata"]["generation"] = 3.into();
+            it.deployment["status"] = json!({"replicas": 6, "observedGeneration": 2});
+        }),
+        ("ReplicasDiffer", |it| {
+            // A Rollout without a number has the Deployment's.
+            it.deployment["spec"]["replicas"] = 4.into();
         }),
         ("DeploymentUnfit", |it| {
             let selector = &mut it.deployment["spec"]["selector"];
@@ -271,7 +279,10 @@ fn what_stands_in_the_way_is_named_and_nothing_is_touched() {
         let plan = plan(&seen, NOW);
         assert_eq!(reason(&plan), (expected, Phase::Pending));
         assert!(plan.actions.is_empty(), "{plan:#?}");
-        let is_watched = !matches!(expected, "DeploymentTaken" | "AutoscalerNotMoved");
+        let is_watched = !matches!(
+            expected,
+            "DeploymentTaken" | "AutoscalerNotMoved" | "ReplicasDiffer"
+        );
         assert_eq!(plan.wake.is_none(), is_watched, "{expected}");
         let status = status::status(&seen, &plan, &Outcome::default(), NOW);
         let holds = |type_: &str| {
@@ -407,4 +418,20 @@ fn what_was_never_taken_over_is_left_alone() {
         let plan = plan(&cluster.observed(), NOW);
         assert!(plan.finished && plan.actions.is_empty(), "{plan:#?}");
     }
+}
+
+#[test]
+fn a_rollout_that_goes_half_way_in_begins_no_change() {
+    let mut cluster = Cluster::new();
+    cluster.look(1);
+    cluster.deletion = Some(Deletion::GiveBack);
+    cluster.deployment["spec"]["template"] = template("0");
+    let (back, _) = cluster.look(usize::MAX);
+    assert_eq!(reason(&back), ("GivingBack", Phase::Progressing));
+    assert_eq!(back.actions.len(), 1, "{back:#?}");
+    let rest = cluster.settle();
+    assert!(rest.finished && rest.progress.progress.stable.is_none());
+    let owners = cluster.sets.iter();
+    let mut owners = owners.map(|set| &set["metadata"]["ownerReferences"][0]["uid"]);
+    assert!(owners.all(|owner| owner == "d"), "{:#?}", cluster.sets);
 }
