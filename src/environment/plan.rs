@@ -170,7 +170,10 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     if seen.is_mirror {
         let why = Why::normal("Mirror", "another cluster decides what runs here");
-        return Plan::idle(Memory::default(), why);
+        let mut plan = Plan::idle(Memory::default(), why);
+        // A finalizer from before it was one holds it up no longer.
+        plan.finished = seen.is_deleted;
+        return plan;
     }
     let mut draft = Draft::new(seen, now);
     if seen.is_deleted {
@@ -181,8 +184,18 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     if !seen.mirror.is_unknown() {
         draft.decide();
     }
-    let plan = with_tags(seen, now, with_previews(seen, now, draft.finish()));
-    with_mirror(seen, now, with_write_back(seen, now, plan))
+    let (may_ask, late) = (draft.is_quiet, std::mem::take(&mut draft.late));
+    let plan = draft.finish();
+    // Nothing that comes of it would be kept: the status stays as it is.
+    if seen.mirror.is_unknown() && seen.status.observed_generation == Some(seen.generation) {
+        return with_mirror(seen, now, plan);
+    }
+    // The first action that is refused ends a pass. So what promotions need comes first, and what only informs last; questions
+    // are never refused.
+    let plan = with_tags(seen, now, with_write_back(seen, now, may_ask, plan));
+    let mut plan = with_mirror(seen, now, plan);
+    plan.actions.extend(late);
+    with_previews(seen, now, plan)
 }
 
 /// Tags follow what it has, after everything else.
@@ -195,9 +208,13 @@ fn with_tags(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Me
     plan
 }
 
-/// What runs is written back when nothing about it is left to do.
-fn with_write_back(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
-    let may_ask = plan.actions.iter().all(is_question);
+/// What runs is written back when nothing is left to do about promotions.
+fn with_write_back(
+    seen: &Observed,
+    now: Timestamp,
+    may_ask: bool,
+    mut plan: Plan<Memory>,
+) -> Plan<Memory> {
     let outlook = write_back::plan(seen, &plan.progress.current, may_ask, now);
     plan.actions.extend(outlook.action);
     if let Some(at) = outlook.wake {
@@ -207,7 +224,7 @@ fn with_write_back(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> P
     plan
 }
 
-/// What is done in another cluster comes last of all: one that refuses it keeps nothing else back.
+/// What is done in another cluster comes after what promotions need here, and before what they do not need.
 fn with_mirror(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
     let record = seen.status.mirror.as_ref();
     if seen.mirror.is_local() {
@@ -288,6 +305,10 @@ struct Draft<'a> {
     /// Alerts that are on record, or will be with this plan.
     alerts: Vec<AlertStatus>,
     actions: Vec<Action>,
+    /// What may be refused without harm to promotions.
+    late: Vec<Action>,
+    /// Nothing is left to do about promotions.
+    is_quiet: bool,
     outbox: Outbox,
     wake: Option<Timestamp>,
     /// What else people should know.
@@ -312,6 +333,8 @@ impl<'a> Draft<'a> {
             history,
             gates: Gates::default(),
             actions: Vec::new(),
+            late: Vec::new(),
+            is_quiet: false,
             outbox: Outbox::new(seen.status.outbox.clone()),
             wake: None,
             notices: Vec::new(),
@@ -327,12 +350,14 @@ impl<'a> Draft<'a> {
         }
         if self.hidden().is_some() {
             // What was last seen of the Rollouts is no ground for a verdict. What is not about them goes on.
+            self.is_quiet = true;
             self.send();
             self.ask();
             self.keep_rules();
             return;
         }
         if let Some(name) = self.unknown_rollout() {
+            self.is_quiet = true;
             self.notice(format!("waits until it is known what Rollout {name} runs"));
             return;
         }
@@ -361,14 +386,14 @@ impl<'a> Draft<'a> {
             self.create(&wish);
         }
         self.keep_incidents();
-        let is_quiet = self.actions.iter().all(is_question);
+        self.is_quiet = self.actions.iter().all(is_question);
         self.prune();
         self.send();
         // What waits for other servers comes last, and what they may refuse after that.
         self.ask();
         self.keep_rules();
         // A page that cannot be written holds nothing up.
-        if is_quiet {
+        if self.is_quiet {
             self.keep_ledger();
         }
     }

@@ -43,8 +43,14 @@ impl fmt::Display for Place {
 pub enum Mirroring {
     /// Server-side apply of one that is not there. What somebody else has made meanwhile is left as it is.
     Make(Manifest),
-    /// Server-side apply of one that is ours.
-    Keep(Manifest),
+    /// Merges into one that is ours what puts its spec right, only if it still is at the version that the plan has seen. What
+    /// somebody has added is taken off, which no apply would do.
+    Keep {
+        /// The mirror, with the version that the plan was made on.
+        target: Target,
+        /// What is merged.
+        change: serde_json::Value,
+    },
     /// Its status, only if it still is at the version that the plan has seen.
     Tell {
         /// The mirror, with the version that the plan was made on.

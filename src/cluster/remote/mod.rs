@@ -210,7 +210,7 @@ impl Cluster {
             let there = room.there();
             match what {
                 Mirroring::Make(manifest) => there.apply_first(manifest).await,
-                Mirroring::Keep(manifest) => there.apply(manifest).await,
+                Mirroring::Keep { target, change } => there.patch(target, change).await,
                 Mirroring::Tell { target, status } => {
                     there.write_status(target, status).await.map(|_| ())
                 }

@@ -291,8 +291,18 @@ impl Room {
                 Ok(event) => self.take(event, number),
                 Err(error) => {
                     debug!(place = %self.place, error = chain(&error), "watch interrupted");
-                    if self.inside().health == Health::Well {
+                    let mut inside = self.inside();
+                    // What was listed before it broke says nothing of what is now.
+                    let was_listed = inside.listed == Some(inside.wanted);
+                    let was_well = inside.health == Health::Well;
+                    inside.wanted += u64::from(was_listed);
+                    drop(inside);
+                    if was_well {
                         self.ask();
+                    }
+                    // It is begun anew, in a while. One that has listed nothing yet tries again by itself.
+                    if was_listed {
+                        return;
                     }
                 }
             }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::api::{
     Deployed, EnvironmentPhase, EnvironmentSpec, EnvironmentStatus, History, MirrorStatus,
@@ -202,7 +202,8 @@ fn enter(of: Subject<'_>, target: &Sight, told: &Told<'_>, now: Timestamp) -> Ou
     }
 }
 
-/// The next thing that is done to it: it is made, its spec is put right, its status is told.
+/// The next thing that is done to it: it is made, its status is told, its spec is put right. A spec that
+/// does not become right, as where the definition there lacks a field, holds nothing up.
 fn kept(
     of: Subject<'_>,
     live: Option<&Live>,
@@ -217,16 +218,40 @@ fn kept(
     if live.is_going {
         return None;
     }
-    if live.spec != wanted {
-        return Some(Mirroring::Keep(manifest(of, &wanted)));
-    }
     let status = status_of(of, live, told, now);
     let before = serde_json::to_value(&live.status).unwrap_or_default();
     let after = serde_json::to_value(status).unwrap_or_default();
-    (essence(&before) != essence(&after)).then(|| Mirroring::Tell {
+    if essence(&before) != essence(&after) {
+        return Some(Mirroring::Tell {
+            target: live.target.clone(),
+            status: after,
+        });
+    }
+    let before = serde_json::to_value(&live.spec).unwrap_or_default();
+    let after = serde_json::to_value(&wanted).unwrap_or_default();
+    correction(&before, &after).map(|change| Mirroring::Keep {
         target: live.target.clone(),
-        status: after,
+        change: json!({"spec": change}),
     })
+}
+
+/// What has to be merged into one value to make it another; nothing where they are the same.
+fn correction(before: &Value, after: &Value) -> Option<Value> {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return (before != after).then(|| after.clone());
+    };
+    let mut change = Map::new();
+    for (name, value) in new {
+        let old = old.get(name).unwrap_or(&Value::Null);
+        if let Some(part) = correction(old, value) {
+            change.insert(name.clone(), part);
+        }
+    }
+    let gone = old
+        .iter()
+        .filter(|(name, value)| !new.contains_key(*name) && !value.is_null());
+    change.extend(gone.map(|(name, _)| (name.clone(), Value::Null)));
+    (!change.is_empty()).then_some(Value::Object(change))
 }
 
 /// The spec of a mirror: what Rollouts read, and nothing that anything would come of.

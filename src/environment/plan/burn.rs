@@ -179,7 +179,7 @@ impl<'a> Draft<'a> {
             .iter()
             .filter(|live| live.is_ours && !is_wanted(live))
         {
-            self.actions.push(Action::Delete {
+            self.late.push(Action::Delete {
                 target: stale.target.clone(),
                 orphan: false,
             });
@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
                 ));
             }
             Some(live) if json::covers(&live.body, &wanted.body) => {}
-            Some(_) | None => self.actions.push(Action::Apply(wanted)),
+            Some(_) | None => self.late.push(Action::Apply(wanted)),
         }
     }
 }

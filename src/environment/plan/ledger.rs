@@ -26,11 +26,11 @@ impl<'a> Draft<'a> {
             Upkeep::Rest => {}
             Upkeep::Write(lines) => {
                 let page = render::ledger(self.seen, &lines);
-                self.actions.push(Action::Create(page));
+                self.late.push(Action::Create(page));
             }
             Upkeep::Drop(index) => {
                 let page = self.seen.ledger.get(index);
-                self.actions.extend(page.map(|page| Action::Delete {
+                self.late.extend(page.map(|page| Action::Delete {
                     target: page.target.clone(),
                     orphan: false,
                 }));

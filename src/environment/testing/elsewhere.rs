@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::super::api::Environment;
 use super::super::followed;
 use super::super::mirror::{Live, Sight, State, Trouble};
@@ -78,7 +80,15 @@ impl World {
                 assert!(!self.elsewhere.live.contains_key(name), "{name} is there");
                 self.mirror_as(manifest);
             }
-            Mirroring::Keep(manifest) => self.mirror_as(manifest),
+            Mirroring::Keep { target, change } => {
+                let live = self.elsewhere.live.get_mut(&target.key.name).unwrap();
+                assert_eq!(live.target, *target, "put right on an old version");
+                let mut whole = json!({"spec": live.spec});
+                json_patch::merge(&mut whole, change);
+                live.spec = serde_json::from_value(whole["spec"].take()).unwrap();
+                live.generation += 1;
+                live.target.resource_version = self.elsewhere.writes.to_string();
+            }
             Mirroring::Tell { target, status } => {
                 let live = self.elsewhere.live.get_mut(&target.key.name).unwrap();
                 assert_eq!(live.target, *target, "told on an old version");

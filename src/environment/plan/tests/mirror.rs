@@ -189,9 +189,14 @@ fn what_somebody_edits_in_a_mirror_is_put_right() {
     let mut world = running(1);
     let mirror = world.elsewhere.live.get_mut("production").unwrap();
     mirror.spec.rollouts.clear();
+    mirror.spec.promotion.from.environments = vec!["staging".to_owned()];
     mirror.status.desired.clear();
     world.settle();
     let mirror = &world.elsewhere.live["production"];
+    assert!(
+        mirror.spec.promotion.from.environments.is_empty(),
+        "what was added is taken off"
+    );
     assert_eq!(mirror.spec.rollouts[0].name, "production-api");
     assert_eq!(mirror.status.desired[0].release, "shop-1");
 }
