@@ -59,9 +59,8 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let (promotions, migrations): (Vec<_>, Vec<_>) = records.into_iter().partition(is_promotion);
     let spec = environment.spec.clone();
     let sources = spec.promotion.from.environments.iter();
-    let sources: Vec<Source> = sources
-        .map(|name| read_source(caches, &key, name))
-        .collect();
+    let sources = sources.map(|name| read_source(caches, &key, name));
+    let sources: Vec<Source> = sources.collect();
     let (releases, alone) = releases(caches, environment, &sources, &promotions);
     let mut seen = Observed {
         owner: environment.controller_owner_ref(&()).unwrap_or_default(),
