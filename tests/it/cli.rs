@@ -251,6 +251,7 @@ async fn what_receivers_would_be_sent_is_shown_and_not_sent() {
         "email",
         "pagerDuty",
         "alertmanager",
+        "cloudEvents",
         "webhook",
     ];
     assert_eq!(types, expected);

@@ -284,6 +284,14 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
+/// The definitions of the Gateway API, for clusters of a story's own.
+pub(crate) async fn gateway_api() -> Vec<Value> {
+    let text = testbed::gateway_api_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let is_definition = |document: &Value| document["kind"] == "CustomResourceDefinition";
+    documents.into_iter().filter(is_definition).collect()
+}
+
 /// The manifests that are installed: `manifests/install.yaml`.
 pub(crate) fn rendered_chart() -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("manifests/install.yaml");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Client, ResourceExt};
 use serde_json::json;
 use slipway::environment::api::{Environment, EnvironmentStatus};
 use slipway::rollout::api::Phase;
@@ -37,15 +37,16 @@ impl Far {
         let plane = tokio::time::timeout(PATIENCE, start).await.unwrap();
         let plane = plane.unwrap();
         let client = plane.client().unwrap();
-        for crd in slipway::crd::all().unwrap() {
-            let manifest = serde_json::to_value(&crd).unwrap();
+        let ours = slipway::crd::all().unwrap();
+        let ours = ours.iter().map(|crd| serde_json::to_value(crd).unwrap());
+        for manifest in cluster::gateway_api().await.into_iter().chain(ours) {
             let params = PatchParams::apply("slipway-tests");
             cluster::apply_with(&client, &manifest, &params)
                 .await
                 .unwrap();
             let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-            let name = crd.name_any();
-            let established = await_condition(crds, &name, conditions::is_crd_established());
+            let name = manifest["metadata"]["name"].as_str().unwrap();
+            let established = await_condition(crds, name, conditions::is_crd_established());
             let established = tokio::time::timeout(SOON, established).await.unwrap();
             established.unwrap();
         }

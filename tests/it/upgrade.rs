@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::ControlPlane;
 use testbed::scripted::{Rules, ScriptedNodes};
 
-use crate::cluster::{Space, wait_for};
+use crate::cluster::{self, Space, wait_for};
 use crate::environment::Shop;
 use crate::rollout::SOON;
 
@@ -105,11 +105,12 @@ async fn was_done_once(shop: &Shop, releases: usize) {
 #[tokio::test]
 #[ignore = "needs the programs of a control plane; run make test"]
 async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_none_twice() {
-    let cluster = ControlPlane::start_another("upgrade").await.unwrap();
-    let client = cluster.client().unwrap();
+    let plane = ControlPlane::start_another("upgrade").await.unwrap();
+    let client = plane.client().unwrap();
     let nodes = ScriptedNodes::start(client.clone(), 4, Rules::default())
         .await
         .unwrap();
+    install(&client, &cluster::gateway_api().await).await;
     install(&client, &current()).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let shops = serde_json::from_value(json!({"metadata": {"name": "shops"}})).unwrap();
@@ -122,7 +123,7 @@ async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_no
         name: "shops".to_owned(),
     };
     let shop = Shop::staging_and_production(&space).await;
-    let operator = shop.operator_through(cluster.kubeconfig_path());
+    let operator = shop.operator_through(plane.kubeconfig_path());
     shop.release(1).await;
     shop.until_told("production", &["Promote shop-1 AwaitingApproval"])
         .await;
@@ -160,7 +161,7 @@ async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_no
     install(&client, &current()).await;
     until_kept(&space, true).await;
     operator.kill().await;
-    let _operator = shop.operator_through(cluster.kubeconfig_path());
+    let _operator = shop.operator_through(plane.kubeconfig_path());
     nodes.set_rule(&smoke, "exit=0").unwrap();
     shop.until_told("production", &second).await;
     shop.until_runs("production", 2).await;

@@ -13,6 +13,8 @@ use crate::pipeline::api::ConcurrencyPolicy;
 
 /// How long somebody has time to approve a run.
 const GIVE_UP_APPROVAL: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long after its first status a run certainly hears of its Pipeline.
+const LISTENS_FROM: SignedDuration = SignedDuration::from_secs(1);
 
 impl<'a> Draft<'a> {
     /// Whether the run may begin, as far as people and other runs are concerned.
@@ -107,7 +109,10 @@ impl<'a> Draft<'a> {
         } else {
             format!("waiting for its turn after {}", before.join(", "))
         };
-        self.wait(Why::normal("AwaitingTurn", message), None);
+        // It hears of its Pipeline once its group is on record: what the Pipeline says before that is looked at once more.
+        let is_on_record = self.next.concurrency_group == self.seen.status.concurrency_group;
+        let again = (!is_on_record).then_some(LISTENS_FROM);
+        self.wait(Why::normal("AwaitingTurn", message), again);
         false
     }
 

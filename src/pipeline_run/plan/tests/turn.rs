@@ -73,6 +73,10 @@ fn a_run_begins_when_its_pipeline_lets_it_in() {
         Some("refs/heads/main")
     );
     assert!(waiting.actions.is_empty());
+    // What its Pipeline said before it was listened to is looked at once more, and then it is listened to.
+    assert_eq!(waiting.wake, Some(NOW + SignedDuration::from_secs(1)));
+    seen.status.concurrency_group = waiting.progress.concurrency_group;
+    assert_eq!(plan(&seen, NOW).wake, None);
     seen.pipeline.as_mut().unwrap().admitted = vec!["api-1".into()];
     assert_eq!(created(&plan(&seen, NOW)).len(), 1);
     // Once begun it goes on, whatever its Pipeline says.
