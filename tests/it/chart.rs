@@ -307,7 +307,7 @@ async fn switches_switch() {
     let trusting = policies
         .iter()
         .filter(|policy| policy.to_string().contains(hub));
-    assert_eq!(trusting.count(), 1, "of records alone");
+    assert_eq!(trusting.count(), 2, "of records, and of what protects them");
 
     assert!(!arguments(&standard).contains("--freeze"));
     let frozen = with(
