@@ -22,7 +22,8 @@ use reqwest::redirect;
 use super::Cluster;
 use crate::error::chain;
 use crate::model::access::{Access, Purpose};
-use crate::model::action::{Reply, Request};
+use crate::model::action::{Errand, Reply, Request};
+use crate::model::mail::Mail;
 use crate::model::secret::SecretKey;
 use egress::{Egress, Guard};
 use kept::Turns;
@@ -178,36 +179,35 @@ impl Cluster {
     /// Sends an HTTP request that a pure provider rendered. What is secret in it is filled in here, and taken out of what
     /// comes back.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, String> {
-        if let Some(question) = &request.changed {
-            return in_time(request, self.changed(question)).await;
-        }
-        match (&request.kept, &request.change) {
-            (Some(kept), _) => self.keep(kept).await,
-            (None, Some(change)) => self.change(change).await,
-            (None, None) => self.fetch_one(request).await,
+        match request.errand.as_deref() {
+            // Each of the requests of these two has a limit of its own.
+            Some(Errand::Kept(kept)) => self.keep(kept).await,
+            Some(Errand::Change(change)) => self.change(change).await,
+            Some(Errand::Changed(question)) => in_time(request, self.changed(question)).await,
+            Some(Errand::Signed(question)) => in_time(request, self.signed(question)).await,
+            Some(Errand::Tagged(question)) => in_time(request, self.tagged(question)).await,
+            Some(Errand::Probe(probe)) => {
+                let now = self.clock().now();
+                in_time(request, self.http.probe(request, probe, now)).await
+            }
+            Some(Errand::Mail(mail)) => in_time(request, self.mail(request, mail)).await,
+            None => self.fetch_one(request).await,
         }
     }
 
+    async fn mail(&self, request: &Request, mail: &Mail) -> Result<Reply, String> {
+        let access = request.access.as_deref().cloned().unwrap_or_default();
+        let secrets = self.secrets(&access).await?;
+        let posted = self.http.post(mail, &access, &secrets).await;
+        posted.map_err(|error| secrets.redact(&error))
+    }
+
     async fn fetch_one(&self, request: &Request) -> Result<Reply, String> {
-        if let Some(question) = &request.signed {
-            return in_time(request, self.signed(question)).await;
-        }
-        if let Some(question) = &request.tagged {
-            return in_time(request, self.tagged(question)).await;
-        }
-        if let Some(probe) = &request.probe {
-            let now = self.clock().now();
-            return in_time(request, self.http.probe(request, probe, now)).await;
-        }
         let Some(access) = &request.access else {
             return self.http.send(request).await;
         };
         in_time(request, async {
             let secrets = self.secrets(access).await?;
-            if let Some(mail) = &request.mail {
-                let posted = self.http.post(mail, access, &secrets).await;
-                return posted.map_err(|error| secrets.redact(&error));
-            }
             let now = self.clock().now();
             self.http.measure(request, access, &secrets, now).await
         })

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::queue::Queue;
 use crate::model::access::Purpose;
-use crate::model::action::{Reply, Request};
+use crate::model::action::{Errand, Reply, Request};
 use crate::model::key::Key;
 
 /// How long a reconcile waits for answers. Most come sooner, and then there is no second reconcile for them.
@@ -55,10 +55,12 @@ impl Exchange {
 fn tells(request: &Request) -> bool {
     let mut access = request.access.iter();
     let is_measured = access.any(|access| access.purpose == Purpose::Metrics);
-    let is_post = request.method != "GET" && !is_measured;
-    let is_put = request.tagged.as_ref().is_some_and(|it| it.to.is_some());
-    let is_several = request.kept.is_some() || request.change.is_some();
-    request.mail.is_some() || is_several || is_post || is_put
+    match request.errand.as_deref() {
+        Some(Errand::Kept(_) | Errand::Change(_) | Errand::Mail(_)) => true,
+        Some(Errand::Tagged(question)) => question.to.is_some(),
+        Some(Errand::Signed(_) | Errand::Probe(_) | Errand::Changed(_)) => false,
+        None => request.method != "GET" && !is_measured,
+    }
 }
 
 impl Exchanges {

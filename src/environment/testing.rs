@@ -28,7 +28,7 @@ use super::slo::{self, Answers};
 use super::{EnvironmentKind, observe, plan, probe, status};
 use crate::cluster::caches::Caches;
 use crate::controller::Kind;
-use crate::model::action::{Action, Outcome, Reply, Request};
+use crate::model::action::{Action, Errand, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -398,7 +398,7 @@ impl World {
                 } else if key.starts_with(probe::PREFIX) {
                     self.check_stillness(&name);
                     self.visited(&name)
-                } else if let Some(question) = &request.signed {
+                } else if let Some(Errand::Signed(question)) = request.errand.as_deref() {
                     let known = self.signed.as_ref().map(|known| {
                         let found = known.get(&question.digest);
                         Finding::reply(found.map_or(&[], Vec::as_slice))
@@ -414,7 +414,7 @@ impl World {
                         body: said.to_string().into_bytes(),
                     });
                     said.ok_or_else(|| "cannot reach others.example".to_owned())
-                } else if let Some(change) = &request.change {
+                } else if let Some(Errand::Change(change)) = request.errand.as_deref() {
                     self.repository.reply(change)
                 } else {
                     self.sent.push(request.clone());

@@ -284,6 +284,7 @@ mod tests {
 
     use super::*;
     use crate::git::object::tests::{answer as object_answer, id_of, line};
+    use crate::model::action::Errand;
 
     /// What a repository has, by hash.
     type Objects = BTreeMap<String, (ObjectType, Vec<u8>)>;
@@ -327,7 +328,10 @@ mod tests {
     ) -> (Result<Told, SourceError>, usize) {
         let git = serde_json::from_value(json!({"url": "https://git.example/a.git"})).unwrap();
         let request = request(&git, "ns", None, (from, to));
-        let mut walk = Walk::of(&request.changed.unwrap());
+        let Some(Errand::Changed(question)) = request.errand.as_deref() else {
+            panic!("{request:?}");
+        };
+        let mut walk = Walk::of(question);
         let mut count = 0;
         while let Some(request) = walk.ask() {
             count += 1;

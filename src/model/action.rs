@@ -122,24 +122,43 @@ pub struct Request {
     pub ca_bundle: Option<String>,
     /// What the shell has to fill in. For metrics, a request that has it goes only where they may come from.
     pub access: Option<Box<Access>>,
-    /// What is asked of a registry, which takes several exchanges; then `url` only says where.
-    pub signed: Option<Box<SignedQuestion>>,
-    /// What is asked of a registry about a tag; then `url` only says where.
-    pub tagged: Option<Box<TagQuestion>>,
-    /// What is tried instead of a request; then `url` only says where.
-    pub probe: Option<Box<Probe>>,
-    /// What is kept up to date with a server, which takes several exchanges; then `url` only says where.
-    pub kept: Option<Box<Kept>>,
-    /// What is to be found out about commits of a repository, which takes several exchanges; then `url` only says where.
-    pub changed: Option<Box<Changed>>,
-    /// What is handed to a mail server instead; then `url` only says where.
-    pub mail: Option<Box<Mail>>,
-    /// A file of a repository that is changed, which takes several exchanges; then `url` only says where.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub change: Option<Box<Change>>,
+    /// What is done in its place; then `url` only says where.
+    pub errand: Option<Box<Errand>>,
+}
+
+/// What is done in the place of one HTTP request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Errand {
+    /// A registry is asked for the signatures of an image, in several exchanges.
+    Signed(SignedQuestion),
+    /// A registry is asked about a tag, or given one, in several exchanges.
+    Tagged(TagQuestion),
+    /// Something is tried.
+    Probe(Probe),
+    /// One text is kept up to date with a server, in several exchanges.
+    Kept(Kept),
+    /// It is found out about commits of a repository, in several exchanges.
+    Changed(Changed),
+    /// Something is handed to a mail server.
+    Mail(Mail),
+    /// A file of a repository is changed, in several exchanges.
+    Change(Change),
 }
 
 impl Request {
+    /// What is handed to a mail server in its place.
+    pub fn mail(&self) -> Option<&Mail> {
+        match self.errand.as_deref()? {
+            Errand::Mail(mail) => Some(mail),
+            Errand::Signed(_)
+            | Errand::Tagged(_)
+            | Errand::Probe(_)
+            | Errand::Kept(_)
+            | Errand::Changed(_)
+            | Errand::Change(_) => None,
+        }
+    }
+
     /// A GET without headers.
     pub fn get(url: String, timeout: Duration) -> Self {
         let headers = BTreeMap::new();
@@ -152,35 +171,17 @@ impl Request {
             timeout,
             ca_bundle: None,
             access: None,
-            signed: None,
-            tagged: None,
-            probe: None,
-            kept: None,
-            changed: None,
-            mail: None,
-            change: None,
+            errand: None,
         }
     }
 
     /// A POST with a body.
     pub fn post(url: String, content_type: &str, body: String, timeout: Duration) -> Self {
-        let headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
         Self {
             method: "POST",
-            url,
-            headers,
+            headers: BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]),
             body: Some(body),
-            bytes: None,
-            timeout,
-            ca_bundle: None,
-            access: None,
-            signed: None,
-            tagged: None,
-            probe: None,
-            kept: None,
-            changed: None,
-            mail: None,
-            change: None,
+            ..Self::get(url, timeout)
         }
     }
 
@@ -189,7 +190,7 @@ impl Request {
         let url = format!("smtp://{}:{}", mail.host, mail.port);
         Self {
             access: Some(Box::new(access)),
-            mail: Some(Box::new(mail)),
+            errand: Some(Box::new(Errand::Mail(mail))),
             ..Self::get(url, timeout)
         }
     }
@@ -198,7 +199,7 @@ impl Request {
     pub fn for_probe(probe: Probe, timeout: Duration) -> Self {
         let url = probe.url();
         Self {
-            probe: Some(Box::new(probe)),
+            errand: Some(Box::new(Errand::Probe(probe))),
             ..Self::get(url, timeout)
         }
     }
@@ -207,7 +208,7 @@ impl Request {
     pub fn for_kept(kept: Kept) -> Self {
         let (url, timeout) = (kept.list.url.clone(), kept.list.timeout);
         Self {
-            kept: Some(Box::new(kept)),
+            errand: Some(Box::new(Errand::Kept(kept))),
             ..Self::get(url, timeout)
         }
     }
@@ -216,7 +217,7 @@ impl Request {
     pub fn for_changed(changed: Changed, timeout: Duration) -> Self {
         let url = changed.ask.url.clone();
         Self {
-            changed: Some(Box::new(changed)),
+            errand: Some(Box::new(Errand::Changed(changed))),
             ..Self::get(url, timeout)
         }
     }
@@ -225,7 +226,7 @@ impl Request {
     pub fn for_change(change: Change) -> Self {
         let (url, timeout) = (change.repository.url.clone(), change.repository.timeout);
         Self {
-            change: Some(Box::new(change)),
+            errand: Some(Box::new(Errand::Change(change))),
             ..Self::get(url, timeout)
         }
     }
@@ -234,7 +235,7 @@ impl Request {
     pub fn for_signed(question: SignedQuestion, timeout: Duration) -> Self {
         let url = registry_url(&question.repository, question.is_insecure);
         Self {
-            signed: Some(Box::new(question)),
+            errand: Some(Box::new(Errand::Signed(question))),
             ..Self::get(url, timeout)
         }
     }
@@ -243,7 +244,7 @@ impl Request {
     pub fn for_tagged(question: TagQuestion, timeout: Duration) -> Self {
         let url = registry_url(&question.repository, question.is_insecure);
         Self {
-            tagged: Some(Box::new(question)),
+            errand: Some(Box::new(Errand::Tagged(question))),
             ..Self::get(url, timeout)
         }
     }

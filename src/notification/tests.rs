@@ -145,7 +145,7 @@ fn shown(request: &Request) -> String {
         let body: Value = serde_json::from_str(body).unwrap();
         writeln!(text, "{}", serde_json::to_string_pretty(&body).unwrap()).unwrap();
     }
-    if let Some(mail) = &request.mail {
+    if let Some(mail) = request.mail() {
         writeln!(
             text,
             "{:?} from {} to {:?}\n{} {}\n{}\n\n{}",
@@ -342,7 +342,8 @@ fn a_template_takes_the_place_of_the_text_and_its_values_stay_text() {
         "{slack}"
     );
     assert!(!slack.contains("pay later"), "{slack}");
-    let mail = rendered("email", &message, Some(template)).mail.unwrap();
+    let posted = rendered("email", &message, Some(template));
+    let mail = posted.mail().unwrap();
     assert_eq!(mail.text, "*shop-3f9c2e1*: <!channel> fixed");
     let receiver = Notification {
         template: Some("{{relase}}".into()),

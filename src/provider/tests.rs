@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::testing::{SHA, answer, at, of, provider, sent};
 use super::*;
+use crate::model::action::Errand;
 use crate::model::kept::{Kept, Look, Owner};
 
 const ALL: &[ProviderType] = ProviderType::ALL;
@@ -37,7 +38,10 @@ fn kept(provider: &Provider, body: &str) -> Kept {
         body,
         is_made: true,
     };
-    *provider.keep_comment(7, &comment).kept.unwrap()
+    match *provider.keep_comment(7, &comment).errand.unwrap() {
+        Errand::Kept(kept) => kept,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::git::changes::{self, Walk};
-use slipway::model::action::{Reply, Request};
+use slipway::model::action::{Errand, Reply, Request};
 use slipway::pipeline::api::GitSource;
 use slipway::pipeline_run::api::{
     Bump, Commit, PipelineRun, PipelineRunStatus, RunPhase, TriggerKind,
@@ -576,7 +576,10 @@ async fn gitea_understands_all_that_it_is_asked_and_is_understood() {
 
     // What a commit says and changes, by git's own protocol.
     let question = changes::request(&source, "shop", None, (Some(&main), &head));
-    let mut walk = Walk::of(&question.changed.unwrap());
+    let Some(Errand::Changed(question)) = question.errand.as_deref() else {
+        panic!("{question:?}");
+    };
+    let mut walk = Walk::of(question);
     while let Some(request) = walk.ask() {
         walk.take(&send(request, "").await);
     }

@@ -253,6 +253,7 @@ fn rendered(
 }
 
 fn sent(request: Request) -> Sent {
+    let mail = request.mail().cloned();
     let access = request.access.map(|access| access.needed());
     let needed = access.unwrap_or_default();
     let secrets = needed
@@ -268,7 +269,7 @@ fn sent(request: Request) -> Sent {
             let parsed = Value::from_str(&body);
             parsed.unwrap_or(Value::String(body))
         }),
-        mail: request.mail.map(|mail| *mail),
+        mail,
     }
 }
 

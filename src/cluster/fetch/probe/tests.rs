@@ -23,9 +23,8 @@ fn now() -> Timestamp {
 async fn probed(http: &Http, probe: Probe, ca: Option<&str>) -> Result<(), String> {
     let request = Request {
         ca_bundle: ca.map(str::to_owned),
-        ..Request::for_probe(probe, Duration::from_secs(5))
+        ..Request::for_probe(probe.clone(), Duration::from_secs(5))
     };
-    let probe = request.probe.clone().unwrap();
     http.probe(&request, &probe, now()).await.map(drop)
 }
 

@@ -41,7 +41,7 @@ fn sent(world: &World) -> BTreeMap<String, Vec<String>> {
     for request in &world.sent {
         let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("null")).unwrap();
         let place = request.url.split('/').take(3).collect::<Vec<_>>().join("/");
-        let what = match (&request.mail, body["event_action"].as_str()) {
+        let what = match (request.mail(), body["event_action"].as_str()) {
             (Some(mail), _) => mail.subject.clone(),
             (None, Some(action)) => action.to_owned(),
             (None, None) if body.is_array() => "alert".to_owned(),

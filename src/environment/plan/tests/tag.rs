@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::environment::api::TaggedImage;
 use crate::environment::testing::{Nature, World, digest};
+use crate::model::action::Errand;
 use crate::model::object::ObjectKind;
 
 /// Staging, whose images get a tag.
@@ -20,7 +21,10 @@ fn put(world: &World) -> Vec<String> {
     let asked = world
         .sent
         .iter()
-        .filter_map(|request| request.tagged.as_ref());
+        .filter_map(|request| match request.errand.as_deref() {
+            Some(Errand::Tagged(question)) => Some(question),
+            _ => None,
+        });
     let put = asked.map(|question| {
         assert_eq!(
             (question.tag.as_str(), question.repository.as_str()),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::action::Errand;
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::trigger::event::Event;
 use crate::pipeline::trigger::{mark, poll};
@@ -285,7 +286,9 @@ fn tagged(mut seen: Observed, answer: Result<char, &str>) -> (Observed, Plan<Mem
     let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
         panic!("{:?}", asking.actions);
     };
-    let question = request.tagged.as_ref().unwrap();
+    let Some(Errand::Tagged(question)) = request.errand.as_deref() else {
+        panic!("{request:?}");
+    };
     assert_eq!(
         (question.repository.as_str(), question.tag.as_str()),
         ("registry.example:5000/base", "3")
@@ -547,7 +550,9 @@ fn looked(mut seen: Observed, from: Option<&str>, answer: Result<Value, &str>) -
     let [Action::Fetch { key, request }] = asking.actions.as_slice() else {
         panic!("{:?}", asking.actions);
     };
-    let question = request.changed.as_ref().unwrap();
+    let Some(Errand::Changed(question)) = request.errand.as_deref() else {
+        panic!("{request:?}");
+    };
     assert_eq!(
         (question.from.as_deref(), question.to.clone()),
         (from, sha('b'))

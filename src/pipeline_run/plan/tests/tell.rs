@@ -1,7 +1,8 @@
 //! What the provider of the repository is told.
 
 use super::*;
-use crate::model::action::Request;
+use crate::model::action::{Errand, Request};
+use crate::model::kept::Kept;
 use crate::outbox::api::OutboxState;
 use crate::pipeline_run::testing::commit;
 use crate::provider::api::ProviderType;
@@ -30,11 +31,19 @@ fn of_pull(change: &Value) -> Observed {
     then(seen)
 }
 
+/// What a request keeps up to date.
+fn kept(request: &Request) -> &Kept {
+    match request.errand.as_deref() {
+        Some(Errand::Kept(kept)) => kept,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The comment that is sent: its text, and whether it is made where it is not there.
 fn comment(plan: &Plan<PipelineRunStatus>) -> Option<(String, bool)> {
     plan.actions.iter().find_map(|action| match action {
         Action::Fetch { key, request } if key == "comment" => {
-            let kept = request.kept.as_ref().unwrap();
+            let kept = kept(request);
             let body = kept.change.body.as_deref().unwrap();
             let body: Value = serde_json::from_str(body).unwrap();
             let text = body["body"].as_str().unwrap().to_owned();
@@ -196,7 +205,7 @@ fn the_newest_run_of_a_pull_request_keeps_its_comment_up_to_date() {
     let first = plan(&seen, NOW);
     let (text, is_made) = comment(&first).unwrap();
     assert!(is_made && text.contains("in progress"), "{text}");
-    let kept = sent(&first, "comment").unwrap().kept.unwrap();
+    let kept = kept(&sent(&first, "comment").unwrap()).clone();
     assert!(text.starts_with(&kept.marker));
     let at = "https://git.example/api/v1/repos/shop/api/issues/7/comments";
     assert_eq!(kept.make.unwrap().url, at);
