@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::api::{ObjectMeta, PostParams};
 
 use super::cluster::Server;
-use crate::decision::api::{Decision, DecisionAction, DecisionSpec, Target, TargetKind};
+use crate::decision::api::{Decision, DecisionSpec};
 
 /// Why, in whose name, and whether in earnest.
 #[derive(Debug, Default, clap::Args)]
@@ -36,26 +36,6 @@ pub enum DryRun {
     Client,
     /// The API server: rights, rules, and admission policies.
     Server,
-}
-
-/// What is decided about what, before it is said by whom and why.
-pub fn about(kind: TargetKind, name: &str, action: DecisionAction) -> DecisionSpec {
-    DecisionSpec {
-        target: Target {
-            kind,
-            name: name.to_owned(),
-        },
-        action,
-        user: String::new(),
-        groups: Vec::new(),
-        reason: None,
-        release: None,
-        revision: None,
-        digest: None,
-        gates: Vec::new(),
-        version: None,
-        expires_at: None,
-    }
 }
 
 /// What became of it.
@@ -118,10 +98,11 @@ pub async fn decide(server: &Server, args: &Args, spec: DecisionSpec) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::api::{DecisionAction, TargetKind};
 
     #[test]
     fn what_was_decided_is_said_in_a_line() {
-        let spec = about(TargetKind::Rollout, "api", DecisionAction::Skip);
+        let spec = DecisionSpec::about(TargetKind::Rollout, "api", DecisionAction::Skip);
         let said = [
             Made::Decision("api-skip-x1".to_owned()),
             Made::Nothing(DryRun::Client),

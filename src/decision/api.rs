@@ -122,6 +122,28 @@ pub struct DecisionSpec {
     pub expires_at: Option<Time>,
 }
 
+impl DecisionSpec {
+    /// What is decided about what, before it is said by whom and why.
+    pub fn about(kind: TargetKind, name: &str, action: DecisionAction) -> Self {
+        Self {
+            target: Target {
+                kind,
+                name: name.to_owned(),
+            },
+            action,
+            user: String::new(),
+            groups: Vec::new(),
+            reason: None,
+            release: None,
+            revision: None,
+            digest: None,
+            gates: Vec::new(),
+            version: None,
+            expires_at: None,
+        }
+    }
+}
+
 /// The object that a Decision is about.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::api::{AlertStatus, Incidents};
 use crate::model::condition::truncate;
+use crate::model::span::whole_second;
 use crate::notification::alertmanager::OWN;
 
 /// Alerts that are kept.
@@ -109,14 +110,14 @@ impl Delivered {
     }
 
     fn start(&self) -> Timestamp {
-        whole(self.starts_at)
+        whole_second(self.starts_at)
     }
 
     /// When it ended; nothing, while it fires.
     fn end(&self) -> Option<Timestamp> {
         match self.status {
             DeliveredState::Firing => None,
-            DeliveredState::Resolved => Some(whole(self.ends_at).max(self.start())),
+            DeliveredState::Resolved => Some(whole_second(self.ends_at).max(self.start())),
         }
     }
 
@@ -143,11 +144,6 @@ impl Delivered {
             promotion: None,
         }
     }
-}
-
-/// Statuses hold whole seconds.
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn key(fingerprint: &str, start: Timestamp) -> String {

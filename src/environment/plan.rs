@@ -77,6 +77,7 @@ use crate::dora::record::Ledger;
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
 use crate::model::span::after;
+use crate::model::span::whole_second;
 use crate::outbox::Outbox;
 use crate::promotion::api::{PromotionSpec, TemplateRef};
 use crate::release::order::Order;
@@ -167,7 +168,7 @@ impl Said {
 /// Decides what an Environment does next.
 pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
     // Records keep whole seconds; a plan that counted finer would not recognise its own.
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = whole_second(now);
     if seen.is_mirror {
         let why = Why::normal("Mirror", "another cluster decides what runs here");
         let mut plan = Plan::idle(Memory::default(), why);
@@ -201,10 +202,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
 /// Tags follow what it has, after everything else.
 fn with_tags(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<Memory> {
     let outlook = tag::plan(seen, &plan.progress.current, now);
-    plan.actions.extend(outlook.actions);
-    if let Some(at) = outlook.wake {
-        plan.wake_at(at);
-    }
+    plan.add(outlook.actions, outlook.wake);
     plan
 }
 
@@ -216,10 +214,7 @@ fn with_write_back(
     mut plan: Plan<Memory>,
 ) -> Plan<Memory> {
     let outlook = write_back::plan(seen, &plan.progress.current, may_ask, now);
-    plan.actions.extend(outlook.action);
-    if let Some(at) = outlook.wake {
-        plan.wake_at(at);
-    }
+    plan.add(outlook.action, outlook.wake);
     plan.progress.write_back = outlook.status;
     plan
 }
@@ -245,10 +240,7 @@ fn with_mirror(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Plan<
         phase: plan.progress.shown.phase,
     };
     let outlook = mirror::plan(of, &told, now);
-    plan.actions.extend(outlook.actions);
-    if let Some(at) = outlook.wake {
-        plan.wake_at(at);
-    }
+    plan.add(outlook.actions, outlook.wake);
     if let Some(notice) = outlook.notice {
         plan.why = Why::warning(plan.why.reason, format!("{}; {notice}", plan.why.message));
     }
@@ -276,10 +268,7 @@ fn with_previews(seen: &Observed, now: Timestamp, mut plan: Plan<Memory>) -> Pla
         checks: &seen.checks,
     };
     let outlook = preview::plan(of, now);
-    plan.actions.extend(outlook.actions);
-    if let Some(at) = outlook.wake {
-        plan.wake_at(at);
-    }
+    plan.add(outlook.actions, outlook.wake);
     plan.progress.previews = outlook.shown;
     if previews.blocked.is_some() {
         // Nothing is known of them: they are shown as they were.

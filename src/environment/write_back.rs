@@ -23,6 +23,7 @@ use crate::model::action::{Action, Reply, Request};
 use crate::model::change::{Answer, Trouble};
 use crate::model::condition::truncate;
 use crate::model::plan::Why;
+use crate::model::span::whole_second;
 use crate::outbox;
 use crate::provider::api::ProviderType;
 use wanted::Wanted;
@@ -106,7 +107,7 @@ pub fn taken(
     reply: &Result<Reply, String>,
     now: Timestamp,
 ) -> WriteBackStatus {
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = whole_second(now);
     let mut status = status.clone();
     let url = |commit: &str| {
         let spec = seen.spec.write_back.as_ref()?;

@@ -127,6 +127,7 @@ pub struct Request {
 }
 
 /// What is done in the place of one HTTP request.
+#[expect(clippy::large_enum_variant, reason = "a request has it in a box")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Errand {
     /// A registry is asked for the signatures of an image, in several exchanges.

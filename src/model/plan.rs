@@ -37,6 +37,14 @@ impl<P> Plan<P> {
         }
     }
 
+    /// Adds what another part of the same object wants, after what is there.
+    pub fn add(&mut self, actions: impl IntoIterator<Item = Action>, wake: Option<Timestamp>) {
+        self.actions.extend(actions);
+        if let Some(at) = wake {
+            self.wake_at(at);
+        }
+    }
+
     /// The earlier of the wake-up so far and `at`.
     pub fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |known| known.min(at)));

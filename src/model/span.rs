@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+/// The second that a point of time is in: the API server keeps no finer ones, and what counted finer would not know its own
+/// records again.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// A span as people write it in a spec: `15m`, `1h30m`, `1m30s`, `500ms`; `0s` for none.
 pub fn span(of: Duration) -> String {
     let seconds = of.as_secs();

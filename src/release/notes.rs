@@ -147,6 +147,11 @@ mod tests {
         .unwrap()
     }
 
+    fn commits(subjects: &[&str]) -> Vec<Commit> {
+        let all = subjects.iter().enumerate();
+        all.map(|(at, subject)| commit(at, subject)).collect()
+    }
+
     #[test]
     fn commits_stand_below_what_they_do() {
         let subjects = [
@@ -158,11 +163,7 @@ mod tests {
             "feat: pay now",
             "wip: x",
         ];
-        let changes: Vec<Commit> = subjects
-            .iter()
-            .enumerate()
-            .map(|(at, subject)| commit(at, subject))
-            .collect();
+        let changes = commits(&subjects);
         let breaking = [Breaking {
             sha: changes[0].sha.clone(),
             text: "cash is gone".into(),
@@ -188,11 +189,7 @@ mod tests {
             "feat: pay later",
             "Revert \"feat: old\"",
         ];
-        let changes: Vec<Commit> = subjects
-            .iter()
-            .enumerate()
-            .map(|(at, subject)| commit(at, subject))
-            .collect();
+        let changes = commits(&subjects);
         let breaking = [Breaking {
             sha: changes[2].sha.clone(),
             text: "cash is gone".into(),

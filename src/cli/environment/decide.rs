@@ -2,7 +2,7 @@
 
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
-use crate::cli::decide::{self, about, decide};
+use crate::cli::decide::{self, decide};
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::environment::api::Environment;
 use crate::release::api::Release;
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &Args, action: DecisionAction) -> Result<Answer, S
         .map(|release| format!("Release {release}\n"));
     let spec = DecisionSpec {
         release,
-        ..about(TargetKind::Environment, &args.name, action)
+        ..DecisionSpec::about(TargetKind::Environment, &args.name, action)
     };
     let made = decide(&server, &args.decide, spec.clone()).await?;
     let said = said.unwrap_or_default();

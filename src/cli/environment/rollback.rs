@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::list::promotions;
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
-use crate::cli::decide::{self, Made, about, decide};
+use crate::cli::decide::{self, Made, decide};
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::environment::api::Environment;
 use crate::promotion::api::{Promotion, PromotionPhase};
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     );
     let spec = DecisionSpec {
         release: args.to.clone(),
-        ..about(TargetKind::Environment, &name, DecisionAction::Rollback)
+        ..DecisionSpec::about(TargetKind::Environment, &name, DecisionAction::Rollback)
     };
     let text = match decide(&server, &args.decide, spec).await? {
         Made::Nothing(_) => format!("{name} would go back {way}\n"),

@@ -4,7 +4,7 @@
 mod outcome;
 
 use crate::cli::cluster::{Place, Server};
-use crate::cli::decide::{self, Made, about, decide};
+use crate::cli::decide::{self, Made, decide};
 use crate::cli::follow::{self, Patience};
 use crate::cli::{Answer, End};
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
@@ -56,7 +56,7 @@ pub(super) async fn run(
     let _: Rollout = server.get(&args.name).await?;
     let spec = DecisionSpec {
         revision,
-        ..about(TargetKind::Rollout, &args.name, action)
+        ..DecisionSpec::about(TargetKind::Rollout, &args.name, action)
     };
     let made = decide(&server, &args.decide, spec.clone()).await?;
     let said = made.said(&spec);

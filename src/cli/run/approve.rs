@@ -3,9 +3,9 @@
 use super::DecisionArgs;
 use crate::cli::Answer;
 use crate::cli::cluster::Server;
-use crate::cli::decide::{about, decide};
+use crate::cli::decide::decide;
 use crate::cli::standing::waits_for_approval;
-use crate::decision::api::{DecisionAction, TargetKind};
+use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
 /// Makes the Decision.
@@ -20,7 +20,7 @@ pub(super) async fn run(args: &DecisionArgs, action: DecisionAction) -> Result<A
         let problem = format!("run {} waits no more: {}", args.name, phase.as_str());
         return Err(problem);
     }
-    let spec = about(TargetKind::PipelineRun, &args.name, action);
+    let spec = DecisionSpec::about(TargetKind::PipelineRun, &args.name, action);
     let made = decide(&server, &args.decide, spec.clone()).await?;
     let sha = run.spec.sha.unwrap_or_default();
     let said = made.said(&spec);

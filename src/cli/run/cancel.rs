@@ -3,8 +3,8 @@
 use super::DecisionArgs;
 use crate::cli::Answer;
 use crate::cli::cluster::Server;
-use crate::cli::decide::{about, decide};
-use crate::decision::api::{DecisionAction, TargetKind};
+use crate::cli::decide::decide;
+use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::pipeline_run::api::PipelineRun;
 
 /// Makes the Decision.
@@ -16,7 +16,7 @@ pub(super) async fn run(args: &DecisionArgs) -> Result<Answer, String> {
         let problem = format!("run {} is over: {}", args.name, phase.as_str());
         return Err(problem);
     }
-    let spec = about(TargetKind::PipelineRun, &args.name, DecisionAction::Cancel);
+    let spec = DecisionSpec::about(TargetKind::PipelineRun, &args.name, DecisionAction::Cancel);
     let made = decide(&server, &args.decide, spec.clone()).await?;
     Ok(Answer::well(made.said(&spec)))
 }

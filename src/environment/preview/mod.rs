@@ -34,6 +34,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
 use crate::model::label;
+use crate::model::span::whole_second;
 use crate::rollout::api::Phase;
 pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
 use space::{ENFORCE, RESTRICTED};
@@ -50,7 +51,7 @@ const TURN: i64 = 10;
 
 /// Decides what to do about previews.
 pub fn plan(of: Subject<'_>, now: Timestamp) -> Outlook {
-    let now = whole(now);
+    let now = whole_second(now);
     let mut draft = Draft {
         of,
         now,
@@ -313,7 +314,7 @@ impl Draft<'_> {
             author: run.author.clone(),
             applied,
             at: Some(Time(self.now)),
-            started_at: Some(Time(whole(run.started_at))),
+            started_at: Some(Time(whole_second(run.started_at))),
             keep: self.of.spec.destroy() == PreviewDestroy::Never,
             fork: run.is_fork,
             seeded: None,
@@ -333,11 +334,6 @@ impl Draft<'_> {
     fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
     }
-}
-
-/// Records keep whole seconds.
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn later(at: Timestamp, span: SignedDuration) -> Timestamp {

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::ClosedPullRequest;
 use super::event::{Event, What};
+use crate::model::span::whole_second;
 
 /// How many are kept.
 const KEPT: usize = 500;
@@ -20,7 +21,7 @@ pub fn taken_in(
     match &event.what {
         What::Closed { number } => {
             if !all.iter().any(|closed| closed.number == *number) {
-                let at = Time(whole(event.at.unwrap_or(now)));
+                let at = Time(whole_second(event.at.unwrap_or(now)));
                 let number = *number;
                 all.push(ClosedPullRequest { number, at });
             }
@@ -46,11 +47,6 @@ pub fn opened(known: &mut Vec<ClosedPullRequest>, number: u64, found_at: Timesta
 /// Whether what an event says of this is on record.
 pub fn is_taken_in(known: &[ClosedPullRequest], event: &Event, now: Timestamp) -> bool {
     taken_in(known, event, now) == known
-}
-
-/// Statuses have whole seconds.
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::LabelledPullRequest;
 use super::event::{Event, What};
+use crate::model::span::whole_second;
 
 /// How many pull requests are kept.
 const KEPT: usize = 100;
@@ -37,7 +38,7 @@ pub fn taken_in(
         }
         What::Push { .. } | What::Tag | What::Release { .. } => return all,
     };
-    let at = whole(event.at.unwrap_or(now));
+    let at = whole_second(event.at.unwrap_or(now));
     // A delivery from before the last change, that comes again, changes nothing.
     let is_older = |one: &LabelledPullRequest| one.number == number && one.at.0 > at;
     let labels = event.labels.as_ref();
@@ -72,7 +73,7 @@ pub fn told(
         number,
         labels: has,
         without,
-        at: Time(whole(at)),
+        at: Time(whole_second(at)),
     });
     // Those without any of the labels give way first: nothing is shown of them.
     while known.len() > KEPT {
@@ -89,11 +90,6 @@ pub fn is_taken_in(
     now: Timestamp,
 ) -> bool {
     taken_in(known, event, wanted, now) == known
-}
-
-/// Statuses have whole seconds.
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! ones were followed is remembered, and what they led to is part of what is remembered anyway: a step that is done, a
 //! change that was given up. Where all memory was lost, only those are followed again that say what is to stay.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::super::api::{
     Decided, DecisionOutcome, EndingResult, Failure, FailureReason, Hold, Undo,
@@ -15,6 +15,7 @@ use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
 use crate::model::condition::truncate;
 use crate::model::revision::Revision;
+use crate::model::span::whole_second;
 
 /// Decisions that are remembered.
 const REMEMBERED: usize = 20;
@@ -63,9 +64,7 @@ impl Draft<'_> {
     /// A namesake that was there before may have been meant.
     fn is_meant(&self, act: &Act) -> bool {
         let until = act.spec.expires_at.as_ref();
-        let created = Timestamp::from_second(self.seen.created_at.as_second());
-        act.at >= created.unwrap_or(self.seen.created_at)
-            && until.is_none_or(|until| until.0 > self.now)
+        act.at >= whole_second(self.seen.created_at) && until.is_none_or(|until| until.0 > self.now)
     }
 
     fn remember(&mut self, act: &Act, result: String) {
@@ -244,8 +243,7 @@ impl Draft<'_> {
         let Some(change) = &mut self.memory.progress.change else {
             return nothing_to("approve");
         };
-        let started_at = Timestamp::from_second(change.step_started_at.as_second());
-        if started_at.is_ok_and(|started_at| act.at < started_at) {
+        if act.at < whole_second(change.step_started_at) {
             return "no effect: made before the step began".to_owned();
         }
         if !is_entitled {

@@ -18,7 +18,7 @@ use super::super::spec::Spec;
 use super::super::status;
 use crate::check;
 use crate::decision::act::Act;
-use crate::decision::api::{DecisionAction, DecisionSpec, Target as DecisionTarget, TargetKind};
+use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::model::action::{Action, Outcome};
 use crate::model::key::Key;
 use crate::model::label;
@@ -160,20 +160,9 @@ impl World {
             at,
             version: self.count,
             spec: DecisionSpec {
-                target: DecisionTarget {
-                    kind: TargetKind::Rollout,
-                    name: self.seen.key.name.clone(),
-                },
-                action,
                 user: user.to_owned(),
                 groups: groups.to_vec(),
-                reason: None,
-                release: None,
-                revision: None,
-                digest: None,
-                gates: Vec::new(),
-                version: None,
-                expires_at: None,
+                ..DecisionSpec::about(TargetKind::Rollout, &self.seen.key.name, action)
             },
         });
     }

@@ -7,12 +7,12 @@ use tokio::time::Interval;
 use super::frame;
 use super::view::{Press, View};
 use crate::cli::cluster::Server;
-use crate::cli::decide::{self, about, decide};
+use crate::cli::decide::{self, decide};
 use crate::cli::follow;
 use crate::cli::rollout::explain;
 use crate::cli::standing::{Standing, of_rollout};
 use crate::cli::text::{Palette, plain};
-use crate::decision::api::TargetKind;
+use crate::decision::api::{DecisionSpec, TargetKind};
 use crate::rollout::api::Rollout;
 
 /// Shows it until the person has seen enough; says how it stood then.
@@ -50,7 +50,7 @@ pub(super) async fn show(
             Press::Quit => return Ok(of_rollout(&rollout)),
             Press::Nothing => {}
             Press::Decide(action) => {
-                let spec = about(TargetKind::Rollout, name, action);
+                let spec = DecisionSpec::about(TargetKind::Rollout, name, action);
                 let made = decide(server, &decide::Args::default(), spec.clone()).await;
                 let said = made.map(|made| made.said(&spec));
                 let said = said.unwrap_or_else(|problem| problem);
