@@ -57,26 +57,6 @@ fn autoscaler(app: &App, kind: &ApiResource, least: usize) -> Value {
     })
 }
 
-/// A Service that selects the pods of every revision, and a route to it.
-async fn own_way_in(app: &App) {
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": NAME, "namespace": app.namespace},
-        "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": 8080}]},
-    });
-    let route = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-        "metadata": {"name": NAME, "namespace": app.namespace},
-        "spec": {
-            "parentRefs": [{"name": "slipway", "namespace": "gateway-system"}],
-            "hostnames": [app.host()],
-            "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
-        },
-    });
-    app.apply(ObjectKind::Service, &service).await;
-    app.apply(ObjectKind::HttpRoute, &route).await;
-}
-
 /// Pods by uid, each with how often its containers were started again; those that are ending do not count.
 async fn pods(app: &App) -> BTreeMap<String, i32> {
     let pods: Api<Pod> = Api::namespaced(app.client.clone(), &app.namespace);
@@ -145,7 +125,9 @@ async fn a_deployment_with_its_autoscaler_is_taken_over_and_given_back_under_loa
                 .await
                 .unwrap();
         };
-        own_way_in(app).await;
+        for (kind, manifest) in app.own_way_in() {
+            app.apply(kind, &manifest).await;
+        }
         ask_for(app, Version::One, &json!({})).await;
         scale(&its, REPLICAS).await;
         until_rolled_out(app, REPLICAS).await;

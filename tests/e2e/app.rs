@@ -136,6 +136,28 @@ impl App {
         })
     }
 
+    /// A Service that selects the pods of every revision, and a route to it.
+    pub(crate) fn own_way_in(&self) -> [(ObjectKind, Value); 2] {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": 8080}]},
+        });
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": {
+                "parentRefs": [{"name": "slipway", "namespace": "gateway-system"}],
+                "hostnames": [self.host()],
+                "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
+            },
+        });
+        [
+            (ObjectKind::Service, service),
+            (ObjectKind::HttpRoute, route),
+        ]
+    }
+
     /// Applies a manifest as people do.
     pub(crate) async fn apply(&self, kind: ObjectKind, manifest: &Value) {
         let name = manifest["metadata"]["name"].as_str().unwrap();

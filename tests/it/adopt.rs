@@ -146,6 +146,14 @@ async fn owners(api: &Subject) -> BTreeSet<String> {
     owners.map(|owner| owner.kind).collect()
 }
 
+async fn until_gone(api: &Subject) {
+    wait_for("the Rollout is gone", SOON, async || {
+        let found = api.api.get_opt("api").await.ok()?;
+        found.is_none().then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_deployment_is_taken_over_changed_and_given_back_without_a_pod_that_restarts() {
@@ -204,11 +212,7 @@ async fn a_deployment_is_taken_over_changed_and_given_back_without_a_pod_that_re
             .delete("api", &DeleteParams::default())
             .await
             .unwrap();
-        wait_for("the Rollout is gone", SOON, async || {
-            let found = api.api.get_opt("api").await.ok()?;
-            found.is_none().then_some(())
-        })
-        .await;
+        until_gone(&api).await;
         assert_eq!(owners(&api).await, only("Deployment"));
         workload.edit(json!({"paused": false})).await;
         workload.until_rolled_out().await;
@@ -251,11 +255,7 @@ async fn what_the_deployment_asks_for_has_to_be_what_serves_before_it_is_given_b
             "{message}"
         );
         workload.edit(json!({"replicas": 4})).await;
-        wait_for("the Rollout is gone", SOON, async || {
-            let found = api.api.get_opt("api").await.ok()?;
-            found.is_none().then_some(())
-        })
-        .await;
+        until_gone(&api).await;
         assert_eq!(owners(&api).await, only("Deployment"));
         workload.edit(json!({"paused": false})).await;
         workload.until_rolled_out().await;

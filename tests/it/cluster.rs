@@ -245,27 +245,17 @@ async fn install(client: &Client) {
     for crd in slipway::crd::all().unwrap() {
         apply(client, &serde_json::to_value(&crd).unwrap()).await;
     }
-    let routers = testbed::router_crds().await.unwrap();
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&routers).unwrap();
-    let kinds = documents
-        .into_iter()
-        .filter(|document| document["kind"] == "CustomResourceDefinition");
-    let kinds: Vec<Value> = kinds.collect();
+    let kinds = router_kinds().await;
     for crd in &kinds {
         apply(client, crd).await;
     }
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let own = slipway::crd::all().unwrap();
     let names = own.iter().map(ResourceExt::name_any);
     let others = kinds
         .iter()
         .filter_map(|crd| crd["metadata"]["name"].as_str());
     for name in names.chain(others.map(str::to_owned)) {
-        let established = await_condition(crds.clone(), &name, conditions::is_crd_established());
-        tokio::time::timeout(SOON, established)
-            .await
-            .expect("established in time")
-            .unwrap();
+        until_established(client, &name).await;
     }
     let manifests: Vec<Value> = rendered_chart()
         .into_iter()
@@ -284,12 +274,22 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The definitions of the Gateway API, for clusters of a story's own.
-pub(crate) async fn gateway_api() -> Vec<Value> {
-    let text = testbed::gateway_api_crds().await.unwrap();
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+/// Definitions of everything that carries weights.
+pub(crate) async fn router_kinds() -> Vec<Value> {
+    let routers = testbed::router_crds().await.unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&routers).unwrap();
     let is_definition = |document: &Value| document["kind"] == "CustomResourceDefinition";
     documents.into_iter().filter(is_definition).collect()
+}
+
+/// Waits until the API server serves a kind.
+pub(crate) async fn until_established(client: &Client, name: &str) {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let established = await_condition(crds, name, conditions::is_crd_established());
+    tokio::time::timeout(SOON, established)
+        .await
+        .expect("established in time")
+        .unwrap();
 }
 
 /// The manifests that are installed: `manifests/install.yaml`.

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use slipway::environment::api::{Environment, EnvironmentStatus};
@@ -39,16 +37,13 @@ impl Far {
         let client = plane.client().unwrap();
         let ours = slipway::crd::all().unwrap();
         let ours = ours.iter().map(|crd| serde_json::to_value(crd).unwrap());
-        for manifest in cluster::gateway_api().await.into_iter().chain(ours) {
+        for manifest in cluster::router_kinds().await.into_iter().chain(ours) {
             let params = PatchParams::apply("slipway-tests");
             cluster::apply_with(&client, &manifest, &params)
                 .await
                 .unwrap();
-            let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
             let name = manifest["metadata"]["name"].as_str().unwrap();
-            let established = await_condition(crds, name, conditions::is_crd_established());
-            let established = tokio::time::timeout(SOON, established).await.unwrap();
-            established.unwrap();
+            cluster::until_established(&client, name).await;
         }
         let wanted = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
         let namespaces: Api<Namespace> = Api::all(client.clone());

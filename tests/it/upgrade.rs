@@ -5,7 +5,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 use testbed::ControlPlane;
 use testbed::scripted::{Rules, ScriptedNodes};
@@ -56,11 +55,7 @@ async fn install(client: &Client, definitions: &[Value]) {
     for crd in definitions {
         let name = crd["metadata"]["name"].as_str().unwrap();
         crds.patch(name, &params, &Patch::Apply(crd)).await.unwrap();
-        let established = await_condition(crds.clone(), name, conditions::is_crd_established());
-        tokio::time::timeout(SOON, established)
-            .await
-            .unwrap()
-            .unwrap();
+        cluster::until_established(client, name).await;
     }
 }
 
@@ -110,7 +105,7 @@ async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_no
     let nodes = ScriptedNodes::start(client.clone(), 4, Rules::default())
         .await
         .unwrap();
-    install(&client, &cluster::gateway_api().await).await;
+    install(&client, &cluster::router_kinds().await).await;
     install(&client, &current()).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let shops = serde_json::from_value(json!({"metadata": {"name": "shops"}})).unwrap();

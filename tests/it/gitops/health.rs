@@ -19,6 +19,7 @@ use crate::environment::{Shop, after};
 use crate::operator::Operator;
 use crate::pipeline::{self, tested};
 use crate::rollout::{SOON, kubectl_waits, manifest};
+use crate::trigger::decide;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -168,14 +169,6 @@ async fn until(space: &Space, kind: &str, name: &str, phase: &str, reason: &str)
     .await;
 }
 
-async fn decide(space: &Space, action: &str, kind: &str, name: &str) {
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
-        "spec": {"target": {"kind": kind, "name": name}, "action": action, "user": "olga", "reason": "because"},
-    });
-    create(space, "Decision", decision).await;
-}
-
 /// A Rollout of two pods with a name of its own, whose pods do as the script says.
 fn rollout(name: &str, script: &str, spec: &Value) -> Value {
     let labels = json!({"app": name});
@@ -228,7 +221,7 @@ async fn every_version_of_a_rollout_reads_as_the_page_says() {
         patch(space, "Rollout", "shop", edited("greeter:2", well)).await;
         patch(space, "Rollout", "left", edited("greeter:2", "crash-loop")).await;
         until(space, "Rollout", "shop", "Paused", "PauseStep").await;
-        decide(space, "Resume", "Rollout", "shop").await;
+        decide(space, ("Rollout", "shop"), "Resume").await;
         until(space, "Rollout", "shop", "Healthy", "").await;
         until(space, "Rollout", "left", "Paused", "FailureHeld").await;
 
@@ -397,7 +390,7 @@ async fn every_version_of_a_pipeline_and_its_runs_reads_as_the_page_says() {
         subject.patch(json!({"timeout": "2s"})).await;
         let sha = subject.push("Take long as well").await;
         let next = run_of(&subject, &sha, RunPhase::Queued).await;
-        decide(space, "Cancel", "PipelineRun", &long).await;
+        decide(space, ("PipelineRun", &long), "Cancel").await;
         until(space, "PipelineRun", &long, "Cancelled", "").await;
         until(space, "PipelineRun", &next, "TimedOut", "").await;
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::scripted::{ScriptedGateway, routes};
@@ -12,6 +11,7 @@ use super::{Folder, Tool, argocd_cm, gitops};
 use crate::cluster::{Space, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::trigger::decide;
 
 fn route(annotations: &Value) -> Value {
     let backend = |name: &str, weight: u8| json!({"name": name, "port": 80, "weight": weight});
@@ -36,19 +36,6 @@ async fn until_weight(space: &Space, expected: i64) {
         (weight(space).await == Some(expected)).then_some(())
     })
     .await;
-}
-
-async fn decide(space: &Space, action: &str) {
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga"},
-    });
-    let decision: DynamicObject = serde_json::from_value(decision).unwrap();
-    let made = space
-        .api("Decision")
-        .create(&PostParams::default(), &decision)
-        .await;
-    made.unwrap();
 }
 
 /// A tool takes 25 % back twice; the Rollout, once it has given in.
@@ -110,13 +97,13 @@ async fn weights_that_flux_takes_back_are_left_to_people_and_ssa_if_not_present_
             "route",
             &route(&json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"})),
         );
-        decide(space, "Resume").await;
+        decide(space, ("Rollout", "api"), "Resume").await;
         until_weight(space, 25).await;
         rollout.until_phase(Phase::Paused).await;
         let results = folder.sync().await;
         assert!(results[0].ends_with(": skipped"), "{results:?}");
         assert_eq!(weight(space).await, Some(25));
-        decide(space, "Resume").await;
+        decide(space, ("Rollout", "api"), "Resume").await;
         rollout.until_promoted(&first).await;
         assert_eq!(weight(space).await, Some(0), "as people wrote it");
     })
@@ -139,7 +126,7 @@ async fn weights_that_argo_cd_takes_back_are_left_to_people_and_the_way_back_is_
         );
         assert_eq!(read(space).await, (json!("Failed"), json!("Degraded")));
 
-        decide(space, "Abort").await;
+        decide(space, ("Rollout", "api"), "Abort").await;
         let back = rollout.until_phase(Phase::RolledBack).await;
         assert_eq!(stable(&back), first);
     })
