@@ -10,10 +10,11 @@ mod weight; // tools that take weights back, and such as leave them alone
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use kube::ResourceExt;
+use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use slipway::kinds::KINDS;
@@ -22,7 +23,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::AbortHandle;
 
-use crate::cluster::{Space, kubeconfig_path};
+use crate::cluster::{Space, kubeconfig_path, wait_for};
+use crate::rollout::SOON;
 
 /// What people put into their argocd-cm.
 fn argocd_cm() -> String {
@@ -92,9 +94,27 @@ impl Recorder {
         Self { seen, tasks }
     }
 
-    fn versions(&self) -> Vec<Value> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.values().cloned().collect()
+    /// All of them, the newest of each object included: a watch may tell of it a moment after others have read it.
+    async fn versions(&self, space: &Space) -> Vec<Value> {
+        wait_for("the watches to catch up", SOON, async || {
+            for info in KINDS {
+                let there = space.api(info.kind).list(&ListParams::default()).await;
+                for object in there.unwrap() {
+                    let version = object.resource_version().unwrap_or_default();
+                    let key = (info.kind.to_owned(), object.name_any(), version);
+                    if !self.seen().contains_key(&key) {
+                        return None;
+                    }
+                }
+            }
+            Some(())
+        })
+        .await;
+        self.seen().values().cloned().collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Versions> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -103,8 +103,8 @@ impl Version {
 }
 
 /// Compares what the tools say of all versions with the table; the phases and reasons that were among them, as `kind word`.
-async fn agree(recorder: &Recorder) -> BTreeSet<String> {
-    let objects = recorder.versions();
+async fn agree(space: &Space, recorder: &Recorder) -> BTreeSet<String> {
+    let objects = recorder.versions(space).await;
     let read = gitops(&["kstatus"], &objects).await;
     let said = gitops(&["health", &argocd_cm()], &objects).await;
     assert_eq!((read.len(), said.len()), (objects.len(), objects.len()));
@@ -232,7 +232,7 @@ async fn every_version_of_a_rollout_reads_as_the_page_says() {
         // What was given up before stays the phase.
         until(space, "Rollout", "shop", "RolledBack", "InvalidSpec").await;
 
-        let seen = agree(&recorder).await;
+        let seen = agree(space, &recorder).await;
         let phases: Vec<&str> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
         had(&seen, "Rollout", &phases);
         let apart = ["not looked at", "FailureHeld", "InvalidSpec", "ImagePull"];
@@ -328,7 +328,7 @@ async fn every_version_of_an_environment_and_its_promotions_reads_as_the_page_sa
             .await
             .unwrap();
 
-        let seen = agree(&recorder).await;
+        let seen = agree(space, &recorder).await;
         let phases: Vec<&str> = PromotionPhase::ALL
             .iter()
             .map(|phase| phase.as_str())
@@ -402,7 +402,7 @@ async fn every_version_of_a_pipeline_and_its_runs_reads_as_the_page_says() {
         subject.patch(json!({"suspend": false})).await;
         until(space, "Pipeline", "api", "", "SourceRefused").await;
 
-        let seen = agree(&recorder).await;
+        let seen = agree(space, &recorder).await;
         let phases: Vec<&str> = RunPhase::ALL.iter().map(|phase| phase.as_str()).collect();
         had(&seen, "PipelineRun", &phases);
         had(
