@@ -74,6 +74,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/release/report/", Layer::Core),
     ("cli/dora/", Layer::Core),
     ("cli/cluster.rs", Layer::Shell),
+    ("cli/cluster/", Layer::Shell),
+    ("cli/right.rs", Layer::Shell),
     ("cli/", Layer::Process),
     ("lib.rs", Layer::Process),
     ("*/observe.rs", Layer::Shell),

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod manual;
 pub mod promotion;
 pub mod release;
+pub mod right;
 pub mod rollout;
 pub mod run;
 pub mod simulate;
