@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
-use kube::api::{ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -360,6 +360,21 @@ impl Server {
         }
     }
 
+    /// Reads one object of a kind that is only known by now.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn object(&self, of: &ApiResource, name: &str) -> Result<DynamicObject, String> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, of);
+        let answer = api.get(name).await;
+        self.note(&answer);
+        answer.map_err(|error| {
+            let what = format!("{} {}/{name}", of.kind, self.namespace);
+            explain(&error, &what, &of.plural, &self.address)
+        })
+    }
+
     fn what<K: Resource<DynamicType = ()>>(&self, name: &str) -> String {
         format!("{} {}/{name}", K::kind(&()), self.namespace)
     }
@@ -378,11 +393,10 @@ fn passes(error: &kube::Error) -> bool {
 
 /// The status of HTTP that says the same.
 fn code(error: &kube::Error) -> u16 {
-    match error {
-        kube::Error::Api(status) => status.code,
-        error if passes(error) => 503,
-        _ => 502,
+    if let kube::Error::Api(status) = error {
+        return status.code;
     }
+    if passes(error) { 503 } else { 502 }
 }
 
 /// A kind that is not there is another 404 than an object that is not: a plain one, or one that names no object.
