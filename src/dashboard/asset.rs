@@ -8,7 +8,7 @@ use super::page::{INDEX, NOT_BUILT, cache_control, content_type, etag, is_known}
 
 /// What `make ui` builds.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/ui/dist"]
+#[folder = "ui/dist"]
 #[allow_missing = true]
 struct Files;
 
