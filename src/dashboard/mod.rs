@@ -18,6 +18,8 @@ pub mod page;
 pub mod pod;
 mod problem;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod told;
 pub mod topic;
 
