@@ -86,7 +86,7 @@ pub enum Which<'a> {
 /// One clear sentence.
 pub async fn summary(server: &Server, which: Which<'_>, window: Window) -> Result<Summary, String> {
     let pages = format!("{}={LEDGER}", label::COMPONENT);
-    let of_tier = |mut all: Vec<Environment>, tier| {
+    let of_tier = |mut all: Vec<Environment>, tier: Tier| {
         all.retain(|environment| environment.spec.tier == tier);
         all
     };

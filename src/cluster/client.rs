@@ -55,11 +55,9 @@ pub fn connect_to_follow(mut config: Config) -> Result<Client, kube::Error> {
 }
 
 /// The way to a cluster without the means to log in there: nothing is asked in the name of this process.
-pub fn without_login(config: Config) -> Config {
-    Config {
-        auth_info: AuthInfo::default(),
-        ..config
-    }
+pub fn without_login(mut config: Config) -> Config {
+    config.auth_info = AuthInfo::default();
+    config
 }
 
 /// The same way to a cluster, in the name of whoever has this `Authorization` header.

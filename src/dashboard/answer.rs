@@ -297,7 +297,7 @@ async fn may(
         return Err(Problem::new(404, format!("there are no {plural} here")));
     }
     let kind = asked::target(&plural);
-    let actions = kind.map_or(&[][..], TargetKind::actions);
+    let actions = kind.map(TargetKind::actions).unwrap_or_default();
     let answers = actions.iter().copied();
     let answers = answers.map(|action| allowed(&server, action, (&plural, &name)));
     let answers = join_all(answers);

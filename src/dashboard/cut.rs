@@ -171,7 +171,7 @@ fn metadata(of: Option<&Value>) -> Value {
 
 fn spec(kind: ObjectKind, spec: &Map<String, Value>) -> Map<String, Value> {
     let shown = SPECS.iter().find(|(of, _)| *of == kind);
-    let mut cut = only(spec, shown.map_or(&[], |(_, fields)| fields));
+    let mut cut = only(spec, shown.map(|(_, fields)| *fields).unwrap_or_default());
     keep(&mut cut, "strategy", &["type"]);
     keep(&mut cut, "evidence", &["run", "tests"]);
     cut

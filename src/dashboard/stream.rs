@@ -132,13 +132,16 @@ impl Telling {
             let part = tokio::select! {
                 heard = hear.recv() => {
                     let Some(heard) = heard else {
-                        let _ = sender.send(batch.flush()).await;
                         return End::Over;
                     };
-                    let is_lost = heard == Heard::Lost;
+                    let (is_lost, is_end) = (heard == Heard::Lost, heard.is_end());
                     batch.take(heard);
                     if is_lost {
                         return End::Lost;
+                    }
+                    if is_end {
+                        let _ = sender.send(batch.flush()).await;
+                        return End::Over;
                     }
                     continue;
                 }

@@ -10,6 +10,9 @@ use super::topic::Topic;
 /// What there is where a kind cannot be told of.
 const NOTHING: &str = "-";
 
+/// What there is where whoever looks is not known any more.
+const UNKNOWN: &str = "Unauthorized";
+
 /// What a watch says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
@@ -50,11 +53,18 @@ pub struct Trouble {
     pub message: String,
 }
 
+impl Heard {
+    /// Whether there is nothing to tell any more: the API server does not know whoever looks.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Trouble(_, trouble) if trouble.reason == UNKNOWN)
+    }
+}
+
 impl Trouble {
     /// What a status of HTTP says of it.
     pub fn of(code: u16, message: String) -> Self {
         let reason = match code {
-            401 => "Unauthorized",
+            401 => UNKNOWN,
             403 => "Forbidden",
             404 => "NotFound",
             _ => "Unavailable",

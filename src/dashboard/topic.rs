@@ -9,7 +9,7 @@ use crate::model::object::ObjectKind;
 const MAX_NAME: usize = 253;
 
 /// A kind that may be watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// A kind of ours.
     Own(ObjectKind),
