@@ -23,13 +23,20 @@ const METADATA: &[&str] = &[
 const SPECS: &[(ObjectKind, &[&str])] = &[
     (
         ObjectKind::Rollout,
-        &["replicas", "paused", "release", "workloadRef", "strategy"],
+        &[
+            "replicas",
+            "paused",
+            "release",
+            "workloadRef",
+            "strategy",
+            "traffic",
+        ],
     ),
     (
         ObjectKind::Environment,
         &["tier", "promotion", "rollouts", "cluster"],
     ),
-    (ObjectKind::Pipeline, &["suspend", "source"]),
+    (ObjectKind::Pipeline, &["suspend", "source", "stages"]),
     (
         ObjectKind::PipelineRun,
         &[
@@ -109,7 +116,16 @@ const LONG: &[&str] = &[
 /// What lists show of each stage of a run.
 const STAGE: &[&str] = &["name", "type", "phase", "startedAt", "finishedAt"];
 /// What lists show of each SLO.
-const SLO: &[&str] = &["name", "state", "remainingBudget"];
+const SLO: &[&str] = &["name", "state", "remainingBudget", "burnRates"];
+/// What lists show of each Release in an Environment.
+const DEPLOYED: &[&str] = &[
+    "pipeline",
+    "release",
+    "promotion",
+    "members",
+    "since",
+    "failedAt",
+];
 
 /// The object as it is, but for what only machines read.
 pub fn whole(mut object: Value) -> Value {
@@ -145,6 +161,9 @@ pub fn cut(topic: Topic, object: Value) -> Value {
         status.retain(|key, _| !LONG.contains(&key.as_str()));
         reduce(&mut status, "stages", STAGE);
         reduce(&mut status, "slos", SLO);
+        for field in ["desired", "current", "lastGood"] {
+            reduce(&mut status, field, DEPLOYED);
+        }
         cut.insert("status".to_owned(), Value::Object(status));
     }
     let mut cut = Value::Object(cut);
@@ -173,7 +192,12 @@ fn spec(kind: ObjectKind, spec: &Map<String, Value>) -> Map<String, Value> {
     let shown = SPECS.iter().find(|(of, _)| *of == kind);
     let mut cut = only(spec, shown.map(|(_, fields)| *fields).unwrap_or_default());
     keep(&mut cut, "strategy", &["type"]);
-    keep(&mut cut, "evidence", &["run", "tests"]);
+    keep(&mut cut, "traffic", &[]);
+    reduce(&mut cut, "stages", &["name", "type", "needs"]);
+    keep(&mut cut, "evidence", &["run", "tests", "gates"]);
+    if let Some(Value::Object(evidence)) = cut.get_mut("evidence") {
+        reduce(evidence, "gates", &["name", "result"]);
+    }
     cut
 }
 
@@ -232,7 +256,7 @@ mod tests {
             "spec": {
                 "replicas": 4, "template": {"spec": {"containers": [{"name": "web"}]}},
                 "strategy": {"type": "Canary", "steps": [{"setWeight": {"weight": 10}}]},
-                "release": {"environment": {"name": "production"}},
+                "release": {"environment": {"name": "production"}}, "traffic": {"gatewayApi": {}},
             },
             "status": {
                 "observedGeneration": 3, "phase": "Paused", "message": "é".repeat(400),
@@ -253,7 +277,10 @@ mod tests {
                 "name": "api", "namespace": "shop", "uid": "u1", "generation": 3,
                 "creationTimestamp": "2026-11-01T00:00:00Z", "labels": {"slipway.dev/preview": "7"},
             },
-            "spec": {"replicas": 4, "strategy": {"type": "Canary"}, "release": {"environment": {"name": "production"}}},
+            "spec": {
+                "replicas": 4, "strategy": {"type": "Canary"}, "traffic": {},
+                "release": {"environment": {"name": "production"}},
+            },
             "status": {
                 "observedGeneration": 3, "phase": "Paused", "message": message,
                 "weights": {"stable": 90, "canary": 10, "observed": true},
@@ -282,13 +309,25 @@ mod tests {
         );
         assert_eq!(run["spec"], json!({"ref": "refs/heads/main"}));
         let environment = json!({"metadata": {"name": "eu"}, "spec": {"tier": "Production", "protection": {"approvals": {}}},
-            "status": {"slos": [{"name": "a", "state": "Met", "burnRates": [1], "remainingBudget": "0.5"}]}});
+            "status": {"slos": [{"name": "a", "state": "Met", "message": "m", "remainingBudget": "0.5"}],
+                "current": [{"pipeline": "api", "release": "api-1", "images": [{"name": "api"}]}]}});
         let environment = cut(Topic::Own(ObjectKind::Environment), environment);
         assert_eq!(
             environment["status"]["slos"],
             json!([{"name": "a", "state": "Met", "remainingBudget": "0.5"}])
         );
         assert_eq!(environment["spec"], json!({"tier": "Production"}));
+        assert_eq!(
+            environment["status"]["current"],
+            json!([{"pipeline": "api", "release": "api-1"}])
+        );
+        let release = json!({"metadata": {"name": "api-1"}, "spec": {"pipeline": "api", "changelog": "…",
+            "evidence": {"run": "api-1", "reports": [], "gates": [{"name": "tests", "result": "Passed", "measured": "12"}]}}});
+        let release = cut(Topic::Own(ObjectKind::Release), release);
+        assert_eq!(
+            release["spec"],
+            json!({"pipeline": "api", "evidence": {"run": "api-1", "gates": [{"name": "tests", "result": "Passed"}]}})
+        );
     }
 
     #[test]
