@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a watch lasts before it is begun anew, in seconds, and how long it may be silent.
 const LASTS: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(295);
+/// How long what is too old right away is left alone.
+const LATER: Duration = Duration::from_secs(1);
+/// What the API server says of a version that is too old.
+const GONE: u16 = 410;
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
 /// Time between two looks whether what was not allowed is.
@@ -168,6 +172,16 @@ struct Watch {
     speak: Sender<Heard>,
 }
 
+/// How a watch fares.
+struct State {
+    /// How far it has told; nothing, where it has to list first.
+    version: Option<String>,
+    /// What it has complained about.
+    trouble: Option<Trouble>,
+    /// How often it has failed in a row.
+    attempt: u32,
+}
+
 /// Why a watch does not go on.
 enum Failure {
     /// Nobody listens.
@@ -209,62 +223,72 @@ impl Watch {
 
     /// Says what is there and what becomes of it, from a version on where there is one.
     async fn run(self, from: Option<String>) {
-        let (mut version, mut trouble, mut attempt) = (from, None, 0);
-        if let Some(version) = version.clone()
+        let is_resumed = from.is_some();
+        let mut state = State {
+            version: from,
+            trouble: None,
+            attempt: 0,
+        };
+        if let Some(version) = state.version.clone()
             && self.say(Heard::Synced(self.topic, version)).await.is_err()
         {
             return;
         }
         loop {
-            let failure = match self.go_on(&mut version, &mut trouble).await {
-                Ok(()) => {
-                    attempt = 0;
-                    continue;
-                }
+            let failure = match self.go_on(&mut state).await {
+                Ok(()) => continue,
                 Err(Failure::Unheard) => return,
                 Err(failure) => failure,
             };
             let (code, message) = failure.told();
-            if code == 410 {
-                let _ = self.say(Heard::Lost).await;
+            if code == GONE {
+                // Where even what was just listed is too old, it is better to come again later.
+                if is_resumed || timeout(LATER, self.speak.closed()).await.is_err() {
+                    let _ = self.say(Heard::Lost).await;
+                }
                 return;
             }
-            let new = Trouble::of(code, message);
-            if trouble.as_ref() != Some(&new) {
-                trouble = Some(new.clone());
-                let said = self.say(Heard::Trouble(self.topic, new)).await;
-                if said.is_err() || code == 401 {
-                    return;
-                }
+            if self
+                .complain(&mut state, Trouble::of(code, message))
+                .await
+                .is_err()
+            {
+                return;
             }
             let delay = match code {
                 403 | 404 => REFUSED,
-                _ => backoff(attempt, 128),
+                _ => backoff(state.attempt, 128),
             };
-            attempt = attempt.saturating_add(1);
+            state.attempt = state.attempt.saturating_add(1);
             if timeout(delay, self.speak.closed()).await.is_ok() {
                 return;
             }
         }
     }
 
+    /// Tells of a trouble once. A connection that is only lost is none yet.
+    async fn complain(&self, state: &mut State, trouble: Trouble) -> Result<(), Failure> {
+        let is_slight = trouble.may_pass() && state.attempt == 0;
+        if is_slight || state.trouble.as_ref() == Some(&trouble) {
+            return Ok(());
+        }
+        state.trouble = Some(trouble.clone());
+        self.say(Heard::Trouble(self.topic, trouble)).await
+    }
+
     /// Lists, where nothing is known yet, and watches until that ends.
-    async fn go_on(
-        &self,
-        version: &mut Option<String>,
-        trouble: &mut Option<Trouble>,
-    ) -> Result<(), Failure> {
-        let mut at = match version.take() {
+    async fn go_on(&self, state: &mut State) -> Result<(), Failure> {
+        let mut at = match state.version.take() {
             Some(known) => known,
             None => {
                 let listed = self.list().await?;
-                *trouble = None;
+                state.trouble = None;
                 self.say(Heard::Synced(self.topic, listed.clone())).await?;
                 listed
             }
         };
-        let watched = self.watch(&mut at, trouble).await;
-        *version = Some(at);
+        let watched = self.watch(&mut at, state).await;
+        state.version = Some(at);
         watched
     }
 
@@ -287,16 +311,13 @@ impl Watch {
         }
     }
 
-    async fn watch(
-        &self,
-        version: &mut String,
-        trouble: &mut Option<Trouble>,
-    ) -> Result<(), Failure> {
+    async fn watch(&self, version: &mut String, state: &mut State) -> Result<(), Failure> {
         let mut params = WatchParams::default().timeout(LASTS);
         params.field_selector.clone_from(&self.fields);
         let begun = timeout(PATIENCE, self.api.watch(&params, version)).await;
         let mut events = std::pin::pin!(begun.map_err(|_| Failure::Late)??);
-        if trouble.take().is_some() {
+        state.attempt = 0;
+        if state.trouble.take().is_some() {
             self.say(Heard::Synced(self.topic, version.clone())).await?;
         }
         loop {
@@ -365,7 +386,7 @@ impl Failure {
     fn told(&self) -> (u16, String) {
         let error = match self {
             Self::Kube(error) => error.as_ref(),
-            Self::Half => return (410, "a list broke off".to_owned()),
+            Self::Half => return (GONE, "a list broke off".to_owned()),
             Self::Unheard | Self::Late => {
                 return (504, "the API server does not answer".to_owned());
             }
@@ -374,7 +395,7 @@ impl Failure {
             return (503, chain(error));
         };
         let is_old = status.reason == "Expired";
-        let code = if is_old { 410 } else { status.code };
+        let code = if is_old { GONE } else { status.code };
         (code, status.message.clone())
     }
 }

@@ -12,6 +12,8 @@ const NOTHING: &str = "-";
 
 /// What there is where whoever looks is not known any more.
 const UNKNOWN: &str = "Unauthorized";
+/// What there is where the API server does not answer.
+const UNAVAILABLE: &str = "Unavailable";
 
 /// What a watch says.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,9 +69,14 @@ impl Trouble {
             401 => UNKNOWN,
             403 => "Forbidden",
             404 => "NotFound",
-            _ => "Unavailable",
+            _ => UNAVAILABLE,
         };
         Self { reason, message }
+    }
+
+    /// Whether it may be over in a moment.
+    pub fn may_pass(&self) -> bool {
+        self.reason == UNAVAILABLE
     }
 }
 
