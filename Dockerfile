@@ -1,5 +1,6 @@
 # The operator's image, around a program that is built already:
 #
+#   make ui                                  # the pages of the dashboard; without it they are left out
 #   cargo build --release --bin slipway
 #   install -D target/release/slipway dist/amd64/slipway
 #   docker build -t slipway .
@@ -11,5 +12,5 @@ FROM ${BASE}
 ARG TARGETARCH=amd64
 COPY --chmod=0755 dist/${TARGETARCH}/slipway /usr/local/bin/slipway
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 8092
 ENTRYPOINT ["/usr/local/bin/slipway"]

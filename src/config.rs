@@ -94,6 +94,20 @@ pub struct Config {
         global = true
     )]
     pub log_total_mib: u32,
+    /// Address that serves the dashboard to people who bring a token of Kubernetes; it is not served without it. Takes no right: it does what
+    /// they may do.
+    #[cfg(feature = "dashboard")]
+    #[arg(long, env = "SLIPWAY_DASHBOARD_LISTEN", global = true)]
+    pub dashboard_listen: Option<SocketAddr>,
+    /// Service of this operator's namespace that hands logs out, for the dashboard.
+    #[cfg(feature = "dashboard")]
+    #[arg(
+        long,
+        env = "SLIPWAY_RECEIVER",
+        default_value = "slipway-receiver",
+        global = true
+    )]
+    pub receiver_service: String,
     /// Objects of one kind that are worked on at the same time.
     #[arg(long, env = "SLIPWAY_WORKERS", default_value_t = 16, global = true)]
     pub workers: usize,

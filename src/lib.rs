@@ -24,6 +24,8 @@ pub mod cluster;
 pub mod config;
 pub mod controller;
 pub mod crd;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod decision;
 pub mod dora;
 pub mod environment;

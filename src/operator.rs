@@ -12,12 +12,16 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::archive::Archive;
+#[cfg(feature = "dashboard")]
+use crate::cli::{cluster::Server, run::archive::Keeper};
 use crate::clock::Clock;
 use crate::cluster::fetch::egress::Egress;
 use crate::cluster::watch::{Queues, Watches, wait_for_sync};
 use crate::cluster::{Cluster, client, fetch, preflight, sweep};
 use crate::config::Config;
 use crate::controller::queue::Queue;
+#[cfg(feature = "dashboard")]
+use crate::dashboard::{self, Door};
 use crate::kinds::{self, KINDS};
 use crate::leader::{self, Candidate};
 use crate::model::object::ObjectKind;
@@ -46,6 +50,9 @@ pub enum OperatorError {
     /// The list of hosts that metrics may come from.
     #[error("cannot use --metric-hosts: {0}")]
     MetricHosts(String),
+    /// The way to the cluster for the dashboard.
+    #[error("cannot serve the dashboard: {0}")]
+    Dashboard(String),
     /// Something is missing in the cluster.
     #[error(transparent)]
     Preflight(#[from] preflight::PreflightError),
@@ -94,6 +101,8 @@ pub async fn run(
     let clock = Clock::default();
     let metrics = Metrics::new()?;
     let lease_client = client::connect_for_lease(kube_config.clone(), leader::CALL).map_err(bad)?;
+    #[cfg(feature = "dashboard")]
+    let nobody = kube_config.clone();
     let evictor = kube_config.clone();
     let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
     let evictor = evictor.map_err(bad)?;
@@ -127,6 +136,8 @@ pub async fn run(
         stop: stop.child_token(),
         config,
     };
+    #[cfg(feature = "dashboard")]
+    process.show(nobody).await?;
     let result = process.run(lease_client).await;
     if matches!(result, Err(OperatorError::LostLead)) {
         return result;
@@ -237,6 +248,32 @@ impl Process {
         self.tasks.spawn(async move {
             if let Err(error) = receiver.serve(listener, stop).await {
                 warn!(%error, "logs of stages are no longer taken");
+            }
+        });
+        Ok(())
+    }
+
+    /// Serves the dashboard, where that is wanted. Nothing there is asked in the name of this process, so standbys serve it too.
+    #[cfg(feature = "dashboard")]
+    async fn show(&self, config: kube::Config) -> Result<(), OperatorError> {
+        let Some(address) = self.config.dashboard_listen else {
+            return Ok(());
+        };
+        let server = Server::without_login(config).map_err(OperatorError::Dashboard)?;
+        let listener = listen(address).await?;
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "serving the dashboard");
+        }
+        let keeper = Keeper {
+            operator_namespace: self.config.namespace.clone(),
+            receiver: self.config.receiver_service.clone(),
+            service_account: "default".to_owned(),
+        };
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = dashboard::serve(listener, (server, Door::Cluster), keeper, stop).await;
+            if let Err(error) = served {
+                warn!(%error, "the dashboard is no longer served");
             }
         });
         Ok(())

@@ -1,14 +1,15 @@
 //! One question to a cluster, the way kubectl would ask it. Talks to the API server.
 
+mod place;
+
 use std::fmt::Debug;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -20,50 +21,14 @@ use crate::error::chain;
 use crate::model::condition::truncate;
 use crate::model::span::rough;
 use crate::telemetry::metrics::Metrics;
+pub use place::{Place, context, span};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest words of a server that are repeated, in bytes.
 const MAX_WORDS: usize = 512;
-
-/// Which cluster, which namespace, and as whom.
-#[derive(Debug, Default, clap::Args)]
-pub struct Place {
-    /// Namespace; by default that of the context.
-    #[arg(short, long, help_heading = "Cluster")]
-    pub namespace: Option<String>,
-    /// Context of the kubeconfig; by default the current one.
-    #[arg(long, help_heading = "Cluster")]
-    pub context: Option<String>,
-    /// Kubeconfig file; by default what KUBECONFIG names, or ~/.kube/config.
-    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
-    pub kubeconfig: Option<PathBuf>,
-    /// User to act as, if you may impersonate.
-    #[arg(long = "as", value_name = "USER", help_heading = "Cluster")]
-    pub as_user: Option<String>,
-    /// Group to act as; may be given several times.
-    #[arg(
-        long = "as-group",
-        value_name = "GROUP",
-        requires = "as_user",
-        help_heading = "Cluster"
-    )]
-    pub as_groups: Vec<String>,
-    /// Longest wait for each answer of the API server, such as 30s; by default 15s.
-    #[arg(long, value_name = "SPAN", value_parser = span, help_heading = "Cluster")]
-    pub request_timeout: Option<Duration>,
-}
-
-/// A span as people write it: `90s`, `5m`, `1h30m`.
-///
-/// # Errors
-/// What it should look like.
-pub fn span(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<kube::core::Duration>().ok();
-    let span = span.filter(|span| !span.is_negative());
-    let span = span.map(Duration::from).filter(|span| !span.is_zero());
-    span.ok_or_else(|| "write it as 90s, 5m or 1h30m".to_owned())
-}
+/// What stands for an answer that did not come in time, as in HTTP.
+const LATE: u16 = 504;
 
 /// A cluster that can be asked.
 pub struct Server {
@@ -76,6 +41,8 @@ pub struct Server {
     clock: Clock,
     /// Whether the last read failed by what may pass.
     may_pass: AtomicBool,
+    /// The status of HTTP that the last question failed with; 0 where it did not.
+    failed_with: AtomicU16,
 }
 
 impl Server {
@@ -84,17 +51,29 @@ impl Server {
     /// # Errors
     /// One clear sentence.
     pub async fn at(place: &Place) -> Result<Self, String> {
-        let config = config(place).await?;
-        let address = config.cluster_url.to_string();
+        let config = place::config(place).await?;
         let namespace = place.namespace.as_ref();
         let namespace = namespace.unwrap_or(&config.default_namespace).clone();
+        let patience = place.request_timeout.unwrap_or(PATIENCE);
+        Self::of(config, namespace, patience)
+    }
+
+    /// The cluster that nobody is logged in to: [`Self::as_bearer`] asks it.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub fn without_login(config: Config) -> Result<Self, String> {
+        Self::of(client::without_login(config), String::new(), PATIENCE)
+    }
+
+    fn of(config: Config, namespace: String, patience: Duration) -> Result<Self, String> {
+        let address = config.cluster_url.to_string();
         let clock = Clock::default();
         let metrics = Metrics::new().map_err(|error| chain(&error))?;
         // Where one is installed already it is this one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let unusable = |error: kube::Error| format!("cannot use the kubeconfig: {}", chain(&error));
         let patient = client::connect_to_follow(config.clone()).map_err(unusable)?;
-        let patience = place.request_timeout.unwrap_or(PATIENCE);
         let client = client::connect_once(config, patience, metrics, clock.clone());
         Ok(Self {
             client: client.map_err(unusable)?,
@@ -104,7 +83,34 @@ impl Server {
             patience,
             clock,
             may_pass: AtomicBool::new(false),
+            failed_with: AtomicU16::new(0),
         })
+    }
+
+    /// The same cluster, asked about another namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            patient: self.patient.clone(),
+            address: self.address.clone(),
+            namespace: namespace.to_owned(),
+            patience: self.patience,
+            clock: self.clock.clone(),
+            may_pass: AtomicBool::new(false),
+            failed_with: AtomicU16::new(0),
+        }
+    }
+
+    /// The same cluster, asked in the name of whoever has this token: the value of an `Authorization` header.
+    #[must_use]
+    pub fn as_bearer(&self, authorization: &HeaderValue) -> Self {
+        let ours = |of: &Client| client::in_the_name_of(of, authorization);
+        Self {
+            client: ours(&self.client),
+            patient: ours(&self.patient),
+            ..self.in_namespace(&self.namespace)
+        }
     }
 
     /// The server's time, as of its last answer.
@@ -117,9 +123,19 @@ impl Server {
         self.may_pass.load(Ordering::Relaxed)
     }
 
-    /// Remembers whether a read failed by what may pass.
-    fn note(&self, may_pass: bool) {
-        self.may_pass.store(may_pass, Ordering::Relaxed);
+    /// The status of HTTP that the last question failed with, if it did.
+    pub fn failed_with(&self) -> Option<u16> {
+        let code = self.failed_with.load(Ordering::Relaxed);
+        (code != 0).then_some(code)
+    }
+
+    /// Remembers how a question went.
+    fn note<T>(&self, answer: &Result<T, kube::Error>) {
+        let error = answer.as_ref().err();
+        self.may_pass
+            .store(error.is_some_and(passes), Ordering::Relaxed);
+        self.failed_with
+            .store(error.map_or(0, code), Ordering::Relaxed);
     }
 
     /// The namespace that is asked about.
@@ -142,12 +158,22 @@ impl Server {
     /// # Errors
     /// One clear sentence.
     pub async fn user(&self) -> Result<String, String> {
+        self.whoami()
+            .await?
+            .username
+            .ok_or_else(|| "the API server does not say who you are".to_owned())
+    }
+
+    /// The same, with the groups.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn whoami(&self) -> Result<UserInfo, String> {
         let answer = self.review(&SelfSubjectReview::default()).await;
         let answer =
             answer.map_err(|why| format!("cannot ask {} who you are: {why}", self.address))?;
         let info = answer.status.and_then(|status| status.user_info);
-        info.and_then(|info| info.username)
-            .ok_or_else(|| "the API server does not say who you are".to_owned())
+        Ok(info.unwrap_or_default())
     }
 
     /// Asks a question that is put as an object, of which nothing is stored.
@@ -165,6 +191,7 @@ impl Server {
             reason = "a review is a question, nothing is stored"
         )]
         let answer = api.create(&PostParams::default(), question).await;
+        self.note(&answer);
         answer.map_err(|error| chain(&error))
     }
 
@@ -217,6 +244,7 @@ impl Server {
             reason = "it is a person who writes here, not the operator"
         )]
         let made = api.create(params, object).await;
+        self.note(&made);
         made.map_err(|error| {
             let what = format!("a {} in {}", K::kind(&()), self.namespace);
             if let kube::Error::Api(status) = &error
@@ -274,7 +302,7 @@ impl Server {
         K: Clone + Debug + DeserializeOwned,
     {
         let list = api.list(&ListParams::default().labels(labels)).await;
-        self.note(list.as_ref().is_err_and(passes));
+        self.note(&list);
         let list = list.map_err(|error| {
             let what = format!("{} of {of}", K::plural(&()));
             explain(&error, &what, &K::plural(&()), &self.address)
@@ -292,7 +320,10 @@ impl Server {
         K: Clone + Debug + DeserializeOwned,
     {
         let found = self.find(name).await?;
-        found.ok_or_else(|| format!("there is no {}", self.what::<K>(name)))
+        found.ok_or_else(|| {
+            self.failed_with.store(404, Ordering::Relaxed);
+            format!("there is no {}", self.what::<K>(name))
+        })
     }
 
     /// Reads one object, which need not be there.
@@ -307,18 +338,17 @@ impl Server {
         let server = &self.address;
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let answer = tokio::time::timeout(self.patience, api.get(name)).await;
-        self.note(
-            answer
-                .as_ref()
-                .map_or(true, |answer| answer.as_ref().is_err_and(passes)),
-        );
         let answer = answer.map_err(|_| {
+            self.may_pass.store(true, Ordering::Relaxed);
+            self.failed_with.store(LATE, Ordering::Relaxed);
             let patience = rough(self.patience);
             format!("no answer from the API server at {server} within {patience}")
         })?;
+        self.note(&answer);
         match answer {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
+                self.failed_with.store(0, Ordering::Relaxed);
                 Ok(None)
             }
             Err(error) => Err(explain(
@@ -328,6 +358,21 @@ impl Server {
                 server,
             )),
         }
+    }
+
+    /// Reads one object of a kind that is only known by now.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub async fn object(&self, of: &ApiResource, name: &str) -> Result<DynamicObject, String> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, of);
+        let answer = api.get(name).await;
+        self.note(&answer);
+        answer.map_err(|error| {
+            let what = format!("{} {}/{name}", of.kind, self.namespace);
+            explain(&error, &what, &of.plural, &self.address)
+        })
     }
 
     fn what<K: Resource<DynamicType = ()>>(&self, name: &str) -> String {
@@ -346,52 +391,18 @@ fn passes(error: &kube::Error) -> bool {
     )
 }
 
+/// The status of HTTP that says the same.
+fn code(error: &kube::Error) -> u16 {
+    if let kube::Error::Api(status) = error {
+        return status.code;
+    }
+    if passes(error) { 503 } else { 502 }
+}
+
 /// A kind that is not there is another 404 than an object that is not: a plain one, or one that names no object.
 fn names_object(status: &Status) -> bool {
     let details = status.details.as_ref();
     details.is_some_and(|of| !of.name.is_empty())
-}
-
-async fn config(place: &Place) -> Result<Config, String> {
-    let mut config = found(place).await?;
-    if let Some(user) = &place.as_user {
-        config.auth_info.impersonate = Some(user.clone());
-        let groups = place.as_groups.clone();
-        config.auth_info.impersonate_groups = (!groups.is_empty()).then_some(groups);
-    }
-    Ok(config)
-}
-
-async fn found(place: &Place) -> Result<Config, String> {
-    let options = KubeConfigOptions {
-        context: place.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let named = |error: KubeconfigError| {
-        if let KubeconfigError::LoadContext(name) = error {
-            return format!("there is no context {name} in the kubeconfig");
-        }
-        no_cluster(&error)
-    };
-    if let Some(file) = &place.kubeconfig {
-        let kubeconfig = Kubeconfig::read_from(file).map_err(named)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        return config.map_err(named);
-    }
-    if place.context.is_some() {
-        return Config::from_kubeconfig(&options).await.map_err(named);
-    }
-    Config::infer().await.map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        no_cluster(cause.unwrap_or(&error))
-    })
-}
-
-fn no_cluster(error: &dyn std::error::Error) -> String {
-    format!(
-        "no cluster to ask: {}; set KUBECONFIG, or name a context with --context",
-        chain(error)
-    )
 }
 
 /// What an error means to somebody who asked for an object.
@@ -447,14 +458,6 @@ mod tests {
         assert!(![401, 403, 404].into_iter().any(passes));
         let error = std::io::Error::other("reset");
         assert!(super::passes(&kube::Error::Service(error.into())));
-    }
-
-    #[test]
-    fn a_span_is_written_as_in_a_spec() {
-        assert_eq!(span("1m30s"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "-5s", "0s", "soon"] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -72,27 +72,38 @@ pub async fn decide(server: &Server, args: &Args, spec: DecisionSpec) -> Result<
     if args.dry_run == Some(DryRun::Client) {
         return Ok(Made::Nothing(DryRun::Client));
     }
+    let spec = DecisionSpec {
+        user: server.user().await?,
+        groups: args.groups.clone(),
+        reason: args.reason.clone(),
+        ..spec
+    };
+    let is_dry = args.dry_run.is_some();
+    let name = make(server, spec, is_dry).await?;
+    Ok(match args.dry_run {
+        Some(how) => Made::Nothing(how),
+        None => Made::Decision(name),
+    })
+}
+
+/// Makes a Decision that says who decides, and returns its name; in a dry run the API server only checks it.
+///
+/// # Errors
+/// One clear sentence.
+pub async fn make(server: &Server, spec: DecisionSpec, is_dry: bool) -> Result<String, String> {
     let decision = Decision {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-{}-", spec.target.name, spec.action.verb())),
             ..ObjectMeta::default()
         },
-        spec: DecisionSpec {
-            user: server.user().await?,
-            groups: args.groups.clone(),
-            reason: args.reason.clone(),
-            ..spec
-        },
+        spec,
     };
     let params = PostParams {
-        dry_run: args.dry_run.is_some(),
+        dry_run: is_dry,
         ..PostParams::default()
     };
     let made = server.create_with(&decision, &params).await?;
-    Ok(match args.dry_run {
-        Some(how) => Made::Nothing(how),
-        None => Made::Decision(made.name_any()),
-    })
+    Ok(made.name_any())
 }
 
 #[cfg(test)]

@@ -6,15 +6,13 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
-    SubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 
 use super::cluster::{Place, Server};
+use super::right::{attributes, may};
 use super::text::Palette;
 use super::version::{self, Home};
 use super::{Answer, Output};
@@ -121,31 +119,13 @@ fn operator(of: &k8s_openapi::api::apps::v1::Deployment) -> Operator {
     }
 }
 
-fn attributes(namespace: &str, (verb, group, resource): (&str, &str, &str)) -> ResourceAttributes {
-    ResourceAttributes {
-        namespace: Some(namespace.to_owned()),
-        verb: Some(verb.to_owned()),
-        group: Some(group.to_owned()),
-        resource: Some(resource.to_owned()),
-        ..ResourceAttributes::default()
-    }
-}
-
 /// What whoever runs this may do.
 async fn rights(server: &Server) -> Vec<Right> {
     let ask = |(verb, resource): (&'static str, &'static str)| async move {
         let of = attributes(server.namespace(), (verb, GROUP, resource));
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(of),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
-        let answer = server.review(&review).await;
         Right {
             what: format!("{verb} {resource}"),
-            is_given: answer.map(|answer| answer.status.is_some_and(|status| status.allowed)),
+            is_given: may(server, of).await,
         }
     };
     futures::stream::iter(RIGHTS)

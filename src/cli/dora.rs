@@ -56,29 +56,58 @@ pub fn run(args: &Args, palette: Palette) -> Answer {
 
 async fn show(args: &Args, palette: Palette) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
-    let pages = format!("{}={LEDGER}", label::COMPONENT);
-    let (mut environments, pages): (Vec<Environment>, Vec<ControllerRevision>) =
-        if args.all_namespaces {
-            let environments = server.list_everywhere("").await?;
-            (environments, server.list_everywhere(&pages).await?)
-        } else if let Some(name) = &args.name {
-            let environment = server.get(name).await?;
-            (vec![environment], server.list(&pages).await?)
-        } else {
-            (server.list("").await?, server.list(&pages).await?)
-        };
-    if args.name.is_none() {
-        environments.retain(|environment| environment.spec.tier == args.tier);
-    }
-    environments.sort_by_key(|one| (one.namespace(), one.name_any()));
-    let all = environments.iter();
-    let all: Vec<Subject> = all.map(|one| subject(one, &pages)).collect();
-    let summary = Summary::of(&all, args.window, server.now());
+    let which = match &args.name {
+        Some(name) => Which::Named(name),
+        None if args.all_namespaces => Which::Everywhere(args.tier),
+        None => Which::Here(args.tier),
+    };
+    let summary = summary(&server, which, args.window).await?;
     let document = args.output.document(&summary);
     Ok(Answer {
         text: document.unwrap_or_else(|| table::show(&summary, palette)),
         ..Answer::default()
     })
+}
+
+/// Of which Environments.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// Of this one.
+    Named(&'a str),
+    /// Of those of a tier in the namespace.
+    Here(Tier),
+    /// Of those of a tier in all namespaces.
+    Everywhere(Tier),
+}
+
+/// Their figures, up to now.
+///
+/// # Errors
+/// One clear sentence.
+pub async fn summary(server: &Server, which: Which<'_>, window: Window) -> Result<Summary, String> {
+    let pages = format!("{}={LEDGER}", label::COMPONENT);
+    let of_tier = |mut all: Vec<Environment>, tier: Tier| {
+        all.retain(|environment| environment.spec.tier == tier);
+        all
+    };
+    let (mut environments, pages): (Vec<Environment>, Vec<ControllerRevision>) = match which {
+        Which::Everywhere(tier) => {
+            let all = of_tier(server.list_everywhere("").await?, tier);
+            (all, server.list_everywhere(&pages).await?)
+        }
+        Which::Here(tier) => {
+            let all = of_tier(server.list("").await?, tier);
+            (all, server.list(&pages).await?)
+        }
+        Which::Named(name) => {
+            let environment = server.get(name).await?;
+            (vec![environment], server.list(&pages).await?)
+        }
+    };
+    environments.sort_by_key(|one| (one.namespace(), one.name_any()));
+    let all = environments.iter();
+    let all: Vec<Subject> = all.map(|one| subject(one, &pages)).collect();
+    Ok(Summary::of(&all, window, server.now()))
 }
 
 /// An Environment with what is written down of its promotions.

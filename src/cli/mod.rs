@@ -8,6 +8,8 @@ pub mod answer;
 pub mod cluster;
 pub mod completion;
 pub mod convert;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod decide;
 pub mod doctor;
 pub mod dora;
@@ -20,6 +22,7 @@ pub mod manifest;
 pub mod manual;
 pub mod promotion;
 pub mod release;
+pub mod right;
 pub mod rollout;
 pub mod run;
 pub mod simulate;
@@ -98,6 +101,12 @@ pub enum Command {
     ///
     /// They are counted from what the operator writes down of every promotion, up to now. What is not known is shown as –.
     Dora(dora::Args),
+    /// Show everything in a browser: what runs where, what moves, what waits and why, and decide about it.
+    ///
+    /// It serves pages on this machine, to whoever has the address that it prints, and does there what your kubeconfig may do. It ends with
+    /// Ctrl-C.
+    #[cfg(feature = "dashboard")]
+    Dashboard(dashboard::Args),
     /// Check objects in files as the API server and the operator would, and show every mistake where it stands. Needs no cluster.
     ///
     /// Fields, rules, conditions, steps and metrics are looked at; what a container does, only the cluster knows. Exit code 2 says that
@@ -168,6 +177,8 @@ pub fn run() -> ExitCode {
         Command::Release(verb) => release::run(verb, palette),
         Command::Promotion(verb) => promotion::run(verb, palette),
         Command::Dora(args) => dora::run(args, palette),
+        #[cfg(feature = "dashboard")]
+        Command::Dashboard(args) => dashboard::run(args),
         Command::Lint(args) => lint::run(args, palette),
         Command::Simulate(args) => simulate::run(args, palette),
         Command::Version(args) => version::run(args),

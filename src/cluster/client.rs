@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use jiff::Timestamp;
 use kube::client::{Body, ClientBuilder};
+use kube::config::AuthInfo;
 use kube::{Client, Config};
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
@@ -51,6 +52,23 @@ pub fn connect_to_follow(mut config: Config) -> Result<Client, kube::Error> {
     config.default_retry = false;
     config.read_timeout = None;
     Client::try_from(config)
+}
+
+/// The way to a cluster without the means to log in there: nothing is asked in the name of this process.
+pub fn without_login(mut config: Config) -> Config {
+    config.auth_info = AuthInfo::default();
+    config
+}
+
+/// The same way to a cluster, in the name of whoever has this `Authorization` header.
+pub fn in_the_name_of(client: &Client, authorization: &HeaderValue) -> Client {
+    let (inner, authorization) = (client.clone(), authorization.clone());
+    let named = service_fn(move |mut request: Request<Body>| {
+        let (inner, headers) = (inner.clone(), request.headers_mut());
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+        async move { inner.send(request).await }
+    });
+    Client::new(named, client.default_namespace())
 }
 
 fn build(config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {

@@ -213,9 +213,63 @@ closed_set! {
     }
 }
 
+impl TargetKind {
+    /// What can be decided about it, as the rules of the kind have it.
+    pub const fn actions(self) -> &'static [DecisionAction] {
+        use DecisionAction::{
+            Abort, Approve, Cancel, Hold, LinkIncident, Migrate, Override, Pause, Pin, Promote,
+            Reject, Restart, Resume, Retry, Rollback, Skip, Undo, Veto,
+        };
+        match self {
+            Self::Environment => &[
+                Approve,
+                Reject,
+                Promote,
+                Abort,
+                Retry,
+                Rollback,
+                Hold,
+                Resume,
+                Pin,
+                Veto,
+                Override,
+                Migrate,
+                LinkIncident,
+            ],
+            Self::Rollout => &[
+                Approve, Reject, Promote, Skip, Pause, Resume, Abort, Retry, Undo, Restart,
+            ],
+            Self::Pipeline => &[Pause, Resume],
+            Self::PipelineRun => &[Approve, Reject, Cancel, Retry],
+            Self::Promotion => &[Approve, Reject, Abort, Retry, LinkIncident],
+        }
+    }
+}
+
 impl DecisionAction {
     /// The RBAC verb that a user needs on the target.
     pub fn verb(self) -> String {
         self.as_str().to_ascii_lowercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_decided_is_what_the_rules_let_pass() {
+        let definition = serde_json::to_string(&Decision::crd()).unwrap();
+        for kind in TargetKind::ALL {
+            let actions = kind.actions().iter().map(|action| format!("'{action}'"));
+            let actions: Vec<String> = actions.collect();
+            let rule = format!(
+                "self.target.kind != '{kind}' || self.action in [{}]",
+                actions.join(", ")
+            );
+            assert!(definition.contains(&rule), "no rule says: {rule}");
+        }
     }
 }

@@ -169,7 +169,7 @@ async fn the_api_server_takes_everything_that_is_rendered() {
             "extraVolumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
             "tolerations": [{ "operator": "Exists" }], "nodeSelector": { "kubernetes.io/os": "linux" },
             "otlpEndpoint": "http://collector:4318", "log": "debug",
-            "metrics": { "dashboards": { "enabled": true } },
+            "metrics": { "dashboards": { "enabled": true } }, "dashboard": { "enabled": true },
         });
         for values in [json!({}), values] {
             for manifest in render(&space.name, &values).await.unwrap() {
@@ -373,6 +373,52 @@ async fn switches_switch() {
         of_kind(&off, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"],
         "mine"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn the_dashboard_is_served_where_it_is_wanted_and_takes_no_right() {
+    let with = async |values: Value| render("ops", &values).await.unwrap();
+    let standard = with(json!({ "networkPolicy": { "enabled": true } })).await;
+    let wanted = json!({ "networkPolicy": { "enabled": true, "dashboardFrom": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }] },
+        "dashboard": { "enabled": true, "port": 9000 }, "fullnameOverride": "mine" });
+    let serving = with(wanted).await;
+    let service = |manifests: &[Value], name: &str| {
+        let services = of_kind(manifests, "Service");
+        let mut found = services
+            .into_iter()
+            .filter(|one| one["metadata"]["name"] == *name);
+        found.next().cloned()
+    };
+    assert_eq!(service(&standard, "slipway-dashboard"), None);
+    let found = service(&serving, "mine-dashboard").unwrap();
+    assert_eq!(found["spec"]["ports"][0]["port"], 9000);
+    assert_eq!(found["spec"]["ports"][0]["targetPort"], "dashboard");
+    let container = |manifests: &[Value]| {
+        let deployment = of_kind(manifests, "Deployment")[0];
+        deployment["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    assert!(!container(&standard).to_string().contains("dashboard"));
+    let args = container(&serving)["args"].to_string();
+    assert!(args.contains("--dashboard-listen=0.0.0.0:9000"), "{args}");
+    assert!(args.contains("--receiver-service=mine-receiver"), "{args}");
+    let ports = container(&serving)["ports"].clone();
+    assert!(ports.to_string().contains("\"dashboard\""), "{ports}");
+    let policy = &of_kind(&serving, "NetworkPolicy")[0]["spec"]["ingress"];
+    let rules_of_it = policy.as_array().unwrap().iter();
+    let mut rules_of_it = rules_of_it.filter(|rule| rule["ports"][0]["port"] == "dashboard");
+    assert_eq!(
+        rules_of_it.next().unwrap()["from"][0]["ipBlock"]["cidr"],
+        "10.0.0.0/8"
+    );
+    let policy = of_kind(&standard, "NetworkPolicy")[0].to_string();
+    assert!(!policy.contains("dashboard"), "{policy}");
+    let rights = |manifests: &[Value]| {
+        let all = rules(manifests).into_iter();
+        let all = all.map(|(_, verbs, resources)| format!("{verbs:?} {resources:?}"));
+        all.collect::<BTreeSet<String>>()
+    };
+    assert_eq!(rights(&serving), rights(&standard));
 }
 
 #[tokio::test]

@@ -76,6 +76,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ printf "%s-receiver" (include "slipway.fullname" . | trunc 54) }}
 {{- end -}}
 
+{{/* Name of the Service of the dashboard. */}}
+{{- define "slipway.dashboard" -}}
+{{ printf "%s-dashboard" (include "slipway.fullname" . | trunc 53) }}
+{{- end -}}
+
 {{/* Binding of a policy: everywhere, or in the watched namespaces only. */}}
 {{- define "slipway.policy.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1

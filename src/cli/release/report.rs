@@ -12,7 +12,7 @@ use crate::environment::api::Environment;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
-use crate::release::report::{Records, report};
+use crate::release::report::{Records, Report, report};
 
 /// Of which Release, and how it is written.
 #[derive(Debug, clap::Args)]
@@ -41,11 +41,28 @@ pub enum Form {
 /// Writes it.
 pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
+    let report = of(&server, &args.name).await?;
+    let text = match args.output {
+        Form::Markdown => markdown::page(&report),
+        Form::Html => html::page(&report),
+        Form::Json => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
+    };
+    Ok(Answer {
+        text,
+        ..Answer::default()
+    })
+}
+
+/// The report of a Release.
+///
+/// # Errors
+/// One clear sentence.
+pub async fn of(server: &Server, name: &str) -> Result<Report, String> {
     let promotions: Vec<Promotion> = server.list("").await?;
-    if let Some(words) = told_of_set(&args.name, &promotions) {
+    if let Some(words) = told_of_set(name, &promotions) {
         return Err(words);
     }
-    let release: Release = server.get(&args.name).await?;
+    let release: Release = server.get(name).await?;
     let run: Option<PipelineRun> = server.find(&release.spec.evidence.run).await?;
     let releases: Vec<Release> = server.list("").await?;
     let environments: Vec<Environment> = server.list("").await?;
@@ -56,16 +73,7 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         promotions: &promotions,
         environments: &environments,
     };
-    let report = report(&records, server.now());
-    let text = match args.output {
-        Form::Markdown => markdown::page(&report),
-        Form::Html => html::page(&report),
-        Form::Json => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
-    };
-    Ok(Answer {
-        text,
-        ..Answer::default()
-    })
+    Ok(report(&records, server.now()))
 }
 
 /// What is said of a name that is that of a set: it is no object, its members are.

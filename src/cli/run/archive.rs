@@ -25,7 +25,7 @@ const TRIES: u32 = 40;
 const MAX_WORDS: usize = 512;
 
 /// Where the operator is, and in whose name it is asked.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Keeper {
     /// Namespace of the operator.
     #[arg(long, default_value = "slipway-system", env = "SLIPWAY_NAMESPACE")]

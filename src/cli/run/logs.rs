@@ -8,8 +8,8 @@ use futures::stream::FuturesUnordered;
 use futures::{AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use kube::api::{Api, LogParams};
-use kube::{Client, ResourceExt};
 use tokio::time::interval;
 
 use super::archive::{Archive, Keeper};
@@ -64,9 +64,36 @@ enum Origin {
 pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String> {
     let server = Server::at(&args.place).await?;
     let run: PipelineRun = server.get(&args.name).await?;
+    let problems = read(&server, &run, args, (&Screen, palette)).await;
+    let end = if problems.is_empty() {
+        End::Well
+    } else {
+        End::Failed
+    };
+    Ok(Answer {
+        problems,
+        end,
+        ..Answer::default()
+    })
+}
+
+/// Who is told what a log says.
+pub trait Listener: Sync {
+    /// Hears a line. The error is empty where nobody listens any more.
+    fn hear(&self, prefix: &str, line: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// Tells a listener what there is of a run, and returns what is wrong. Nothing is, where nobody listens any more.
+pub async fn read<L: Listener>(
+    server: &Server,
+    run: &PipelineRun,
+    args: &Args,
+    (listener, palette): (&L, Palette),
+) -> Vec<String> {
     let mut show = Show {
         args,
-        server: &server,
+        server,
+        listener,
         palette,
         shown: BTreeSet::new(),
         problems: Vec::new(),
@@ -74,12 +101,12 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
     let done = if args.follow {
         show.follow().await
     } else {
-        show.once(&run).await
+        show.once(run).await
     };
     match done {
         Ok(()) => {}
         // Whoever reads has read enough.
-        Err(problem) if problem.is_empty() => return Ok(Answer::default()),
+        Err(problem) if problem.is_empty() => return Vec::new(),
         Err(problem) => show.problems.push(problem),
     }
     if show.shown.is_empty() && show.problems.is_empty() {
@@ -89,28 +116,44 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
         );
         show.problems.push(problem);
     }
-    let end = if show.problems.is_empty() {
-        End::Well
-    } else {
-        End::Failed
-    };
-    Ok(Answer {
-        problems: show.problems,
-        end,
-        ..Answer::default()
-    })
+    show.problems
 }
 
-struct Show<'a> {
+/// The standard output.
+struct Screen;
+
+impl Listener for Screen {
+    async fn hear(&self, prefix: &str, line: &[u8]) -> Result<(), String> {
+        let mut out = io::stdout().lock();
+        let written = out
+            .write_all(&whole(prefix, line))
+            .and_then(|()| out.flush());
+        written.map_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                return String::new();
+            }
+            format!("cannot write the log: {error}")
+        })
+    }
+}
+
+/// A line as it is shown.
+pub fn whole(prefix: &str, line: &[u8]) -> Vec<u8> {
+    let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+    [prefix.as_bytes(), line, end].concat()
+}
+
+struct Show<'a, L> {
     args: &'a Args,
     server: &'a Server,
+    listener: &'a L,
     palette: Palette,
     /// Pods whose log was shown.
     shown: BTreeSet<String>,
     problems: Vec<String>,
 }
 
-impl<'a> Show<'a> {
+impl<'a, L: Listener> Show<'a, L> {
     /// Shows all that is there, in the order in which it began.
     async fn once(&mut self, run: &PipelineRun) -> Result<(), String> {
         let pods = if self.args.kept {
@@ -152,14 +195,7 @@ impl<'a> Show<'a> {
     }
 
     async fn say_live(&mut self, about: &About, prefix: &str) -> Result<(), String> {
-        live(
-            self.server.patient_client(),
-            self.server,
-            about,
-            prefix,
-            false,
-        )
-        .await?;
+        live(self.server, about, (self.listener, prefix), false).await?;
         self.shown.insert(about.pod.clone());
         Ok(())
     }
@@ -189,9 +225,9 @@ impl<'a> Show<'a> {
                 }
                 is_news = true;
                 let prefix = self.prefix(&about, self.args.stage.is_some());
-                let (client, server) = (self.server.patient_client(), self.server);
+                let (server, listener) = (self.server, self.listener);
                 running.push(async move {
-                    let done = live(client, server, &about, &prefix, true).await;
+                    let done = live(server, &about, (listener, &prefix), true).await;
                     (about.pod, done)
                 });
             }
@@ -242,13 +278,13 @@ impl<'a> Show<'a> {
             for piece in part.split_inclusive(|byte| *byte == b'\n') {
                 line.extend_from_slice(piece);
                 if line.ends_with(b"\n") {
-                    say(prefix, &line)?;
+                    self.listener.hear(prefix, &line).await?;
                     line.clear();
                 }
             }
         }
         if !line.is_empty() {
-            say(prefix, &line)?;
+            self.listener.hear(prefix, &line).await?;
         }
         self.shown.insert(about.pod.clone());
         Ok(())
@@ -270,14 +306,13 @@ impl<'a> Show<'a> {
 }
 
 /// Shows what a pod says: the fetching of the commit, then the stage.
-async fn live(
-    client: Client,
+async fn live<L: Listener>(
     server: &Server,
     about: &About,
-    prefix: &str,
+    (listener, prefix): (&L, &str),
     follow: bool,
 ) -> Result<(), String> {
-    let pods: Api<Pod> = Api::namespaced(client, server.namespace());
+    let pods: Api<Pod> = Api::namespaced(server.patient_client(), server.namespace());
     let mut tick = interval(LOOK);
     for container in [SOURCE, MAIN] {
         let params = LogParams {
@@ -297,7 +332,7 @@ async fn live(
                         if !matches!(read, Ok(count) if count > 0) {
                             break;
                         }
-                        say(prefix, &line)?;
+                        listener.hear(prefix, &line).await?;
                         line.clear();
                     }
                     break;
@@ -324,23 +359,6 @@ async fn is_over(server: &Server, pod: &str) -> Result<bool, String> {
     };
     let phase = pod.status.and_then(|status| status.phase);
     Ok(matches!(phase.as_deref(), Some("Succeeded" | "Failed")))
-}
-
-/// One line. The error is empty where nobody reads any more.
-fn say(prefix: &str, line: &[u8]) -> Result<(), String> {
-    let mut out = io::stdout().lock();
-    let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
-    let written = out
-        .write_all(prefix.as_bytes())
-        .and_then(|()| out.write_all(line))
-        .and_then(|()| out.write_all(end))
-        .and_then(|()| out.flush());
-    written.map_err(|error| {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return String::new();
-        }
-        format!("cannot write the log: {error}")
-    })
 }
 
 /// Which stage a pod is of.
