@@ -154,3 +154,23 @@ function leads(lanes: Lane[], lane: Lane, places: { environment: string; place: 
     return later.from.includes(name) && (isThere || (place !== undefined && later.depth > lane.depth && leads(lanes, later, places)))
   })
 }
+
+/** Where Releases are, by their keys: the Environments that have them, get them, wait with them, or hold them. */
+export function whereRuns(environments: readonly Environment[]): Map<string, { environment: string; place: Exclude<Place, 'none' | 'passed'> }[]> {
+  const all = new Map<string, { environment: string; place: Exclude<Place, 'none' | 'passed'> }[]>()
+  for (const environment of environments) {
+    const status = environment.status
+    const deployed = [...(status?.current ?? []), ...(status?.desired ?? [])].flatMap((one) => [one.release, ...(one.members ?? []).map((member) => member.release)])
+    const waiting = [status?.candidate?.release, ...(status?.candidate?.members ?? []).map((member) => member.release), ...(status?.holds ?? []).map((hold) => hold.release)]
+    for (const release of new Set([...deployed, ...waiting])) {
+      if (!release) continue
+      const here = place(environment, release)
+      if (here === 'none' || here === 'passed') continue
+      const key = `${environment.metadata.namespace}/${release}`
+      const list = all.get(key) ?? []
+      list.push({ environment: environment.metadata.name, place: here })
+      all.set(key, list)
+    }
+  }
+  return all
+}
