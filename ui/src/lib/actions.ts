@@ -112,7 +112,7 @@ export function usefulOnEnvironment(environment: Environment): Set<Action> {
     if (open.some((gate) => gate.name === 'approvals')) useful.add('Approve')
     if (open.some((gate) => !['hold', 'source', 'signature', 'approvals'].includes(gate.name))) useful.add('Override')
   }
-  if (status?.holds?.length || status?.pins?.length || status?.phase === 'Held') useful.add('Resume')
+  if (status?.holds?.some((hold) => !hold.release) || status?.pins?.length || status?.phase === 'Held') useful.add('Resume')
   if (status?.phase === 'Promoting' || status?.phase === 'Verifying' || status?.phase === 'Migrating') useful.add('Abort').add('Rollback')
   return useful
 }

@@ -57,7 +57,7 @@ function asked(environment: Environment): [string, string][] {
   const rules: [string, string | undefined][] = [
     ['hold', 'Nothing is held, vetoed, or pinned to another Release.'],
     ['source', sources(environment)],
-    ['signature', protection.requireSigned && `Somebody has signed ${all(protection.requireSigned.statements ?? ['Signature'])} of every image.`],
+    ['signature', protection.requireSigned && `${(protection.requireSigned.statements ?? ['Signature']).join(' and ')} of every image ${(protection.requireSigned.statements ?? []).length > 1 ? 'are' : 'is'} signed with a key that counts.`],
     ['evidence', protection.evidence?.length ? `Its run has measured enough: ${all(protection.evidence.map((one) => one.name))}.` : undefined],
     ['freeze', protection.freezes?.length ? freezes(protection.freezes) : undefined],
     ['error-budget', protection.errorBudget && budget(protection.errorBudget)],
@@ -127,9 +127,11 @@ export function burnDown(slo: Slo, period: string | undefined, now: number): Bur
   points.push({ at: now, left })
   // A shorter window cannot have burned more than a longer one that contains it.
   for (let index = points.length - 2; index >= 0; index -= 1) points[index]!.left = Math.max(points[index]!.left, points[index + 1]!.left)
-  const coming = rates.find((one) => one.seconds === 3600) ?? [...rates].reverse().find((one) => one.seconds > 3600) ?? rates[0]
-  const rate = coming?.rate
-  const endsAt = rate && rate > 0 && left > 0 ? now + (left * whole * 1000) / rate : undefined
+  const counts = rates.find((one) => one.seconds === 3600) ?? [...rates].reverse().find((one) => one.seconds > 3600) ?? rates[0]
+  const rate = counts?.rate
+  const coming = rate && rate > 0 && left > 0 ? now + (left * whole * 1000) / rate : undefined
+  // Beyond the period the budget comes back as fast as it goes.
+  const endsAt = coming !== undefined && coming - now < whole * 1000 ? coming : undefined
   return { left, points, rate, endsAt }
 }
 

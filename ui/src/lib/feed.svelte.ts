@@ -1,4 +1,5 @@
 // What pages see of a stream: objects that are there, told to Svelte at most once per frame. Talks to the server.
+import { untrack } from 'svelte'
 import { world } from './api'
 import { listen, type State } from './connection'
 import type { Kind, Thing } from './kinds'
@@ -163,12 +164,15 @@ export function useFeed(query: () => Query): { readonly feed: Feed } {
   const feed = $derived(feedOf(query()))
   $effect(() => {
     const held = feed
-    const release = held.hold()
-    const leave = line.add(held)
-    return () => {
-      leave()
-      release()
-    }
+    // What is written here is no reason to do it again.
+    return untrack(() => {
+      const release = held.hold()
+      const leave = line.add(held)
+      return () => {
+        leave()
+        release()
+      }
+    })
   })
   return {
     get feed() {

@@ -149,5 +149,5 @@ export function figure(of: string | number | undefined): string {
   return String(Number(value.toPrecision(4)))
 }
 
-/** Words of a sentence, with the first letter large. */
-export const sentence = (text: string): string => (text ? text[0]!.toUpperCase() + text.slice(1) : text)
+/** Words of a sentence, with the first letter large; a name at its beginning is left as it is. */
+export const sentence = (text: string): string => (/^[a-z]+[ ,:;.]/.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text)

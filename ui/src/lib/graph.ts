@@ -6,20 +6,25 @@ export interface Node {
   name: string
   /** From left to right. */
   layer: number
-  /** From top to bottom. */
-  row: number
+  /** From top to bottom, in heights of a stage with the gap below it. */
+  top: number
 }
 
-export interface Edge {
+interface Edge {
   from: string
   to: string
 }
 
+/** A line, and where it passes by. */
+export interface Way extends Edge {
+  via: { layer: number; top: number }[]
+}
+
 export interface Graph {
   nodes: Node[]
-  edges: Edge[]
+  edges: Way[]
   layers: number
-  rows: number
+  height: number
 }
 
 /** The name under which the gates stand among the stages. */
@@ -90,7 +95,62 @@ function reduced(all: Edge[]): Edge[] {
   return [...unique.values()].filter(isShown)
 }
 
-/** Lays stages out. Rows follow what a stage needs, so that lines cross as little as is cheap to see to. */
+/** The room of a stage, and that of a line that passes by, in heights of a stage with the gap below it. */
+const PASSING = 0.36
+
+interface Slot {
+  name: string
+  height: number
+  from: string[]
+}
+
+/** Every stage in its layer; an edge over several layers has a slot of its own in each that it passes, so that no line runs behind a stage. */
+function slots(names: string[], shown: Edge[], at: Map<string, number>): { columns: Slot[][]; passes: Map<Edge, string[]> } {
+  const columns: Slot[][] = []
+  const before = new Map<string, string[]>(names.map((name) => [name, []]))
+  const passes = new Map<Edge, string[]>()
+  const passing: [number, Slot][] = []
+  shown.forEach((edge, index) => {
+    let from = edge.from
+    const through: string[] = []
+    for (let layer = (at.get(edge.from) ?? 0) + 1; layer < (at.get(edge.to) ?? 0); layer += 1) {
+      const name = ` ${index} ${layer}`
+      passing.push([layer, { name, height: PASSING, from: [from] }])
+      through.push(name)
+      from = name
+    }
+    before.get(edge.to)?.push(from)
+    passes.set(edge, through)
+  })
+  for (const name of names) (columns[at.get(name) ?? 0] ??= []).push({ name, height: 1, from: before.get(name) ?? [] })
+  for (const [layer, slot] of passing) (columns[layer] ??= []).push(slot)
+  return { columns: Array.from(columns, (column) => column ?? []), passes }
+}
+
+/** From top to bottom: each slot beside what leads to it, as far as the order of the Pipeline leaves that open. */
+function placed(columns: Slot[][]): { tops: Map<string, number>; height: number } {
+  const tops = new Map<string, number>()
+  let height = 1
+  for (const column of columns) {
+    const weights = new Map(
+      column.map((slot, index) => {
+        const above = slot.from.map((name) => tops.get(name)).filter((top) => top !== undefined)
+        return [slot.name, { index, weight: above.length === 0 ? Number.POSITIVE_INFINITY : above.reduce((sum, top) => sum + top, 0) / above.length }]
+      }),
+    )
+    const weightOf = (slot: Slot) => weights.get(slot.name)!
+    column.sort((a, b) => (weightOf(a).weight === weightOf(b).weight ? weightOf(a).index - weightOf(b).index : weightOf(a).weight - weightOf(b).weight))
+    let top = 0
+    for (const slot of column) {
+      tops.set(slot.name, top)
+      top += slot.height
+    }
+    height = Math.max(height, top)
+  }
+  return { tops, height }
+}
+
+/** Lays stages out: layers by what they need, rows so that lines cross as little as is cheap to see to. */
 export function layout(stages: Needs[], hasGates: boolean): Graph {
   const names = stages.map((stage) => stage.name)
   const all = edges(stages, hasGates)
@@ -101,21 +161,12 @@ export function layout(stages: Needs[], hasGates: boolean): Graph {
   const always = stages.filter((stage) => stage.always)
   for (const stage of always) at.set(stage.name, Math.max(at.get(stage.name) ?? 0, last + (always.length < stages.length ? 1 : 0)))
   const shown = reduced(all)
-  const rows = new Map<string, number>()
-  const columns: string[][] = []
-  for (const name of names) (columns[at.get(name) ?? 0] ??= []).push(name)
-  for (const column of columns) {
-    const weight = (name: string): number => {
-      const from = shown.filter((edge) => edge.to === name).map((edge) => rows.get(edge.from) ?? 0)
-      return from.length === 0 ? Number.POSITIVE_INFINITY : from.reduce((sum, row) => sum + row, 0) / from.length
-    }
-    const order = new Map((column ?? []).map((name, index) => [name, { weight: weight(name), index }]))
-    const sorted = [...(column ?? [])].sort((a, b) => {
-      const [left, right] = [order.get(a)!, order.get(b)!]
-      return left.weight === right.weight ? left.index - right.index : left.weight - right.weight
-    })
-    sorted.forEach((name, row) => rows.set(name, row))
-  }
-  const nodes = names.map((name) => ({ name, layer: at.get(name) ?? 0, row: rows.get(name) ?? 0 }))
-  return { nodes, edges: shown, layers: columns.length, rows: Math.max(1, ...columns.map((column) => column?.length ?? 0)) }
+  const { columns, passes } = slots(names, shown, at)
+  const { tops, height } = placed(columns)
+  const nodes = names.map((name) => ({ name, layer: at.get(name) ?? 0, top: tops.get(name) ?? 0 }))
+  const ways = shown.map((edge) => ({
+    ...edge,
+    via: (passes.get(edge) ?? []).map((name, index) => ({ layer: (at.get(edge.from) ?? 0) + 1 + index, top: tops.get(name) ?? 0 })),
+  }))
+  return { nodes, edges: ways, layers: columns.length, height }
 }

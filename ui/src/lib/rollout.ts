@@ -160,8 +160,8 @@ export interface Measured {
 function verdict(metric: Metric | undefined, status: MetricStatus | undefined): Pick<Measured, 'verdict' | 'tone'> {
   if (!status || (status.taken ?? status.passed + status.failed + status.inconclusive + status.noData + status.errors) === 0) return { verdict: 'Not measured', tone: 'idle' }
   if (status.failed > (metric?.failureLimit ?? 0)) return { verdict: 'Bad', tone: 'bad' }
-  if (status.passed >= (metric?.minSamples ?? 1)) return { verdict: 'Good', tone: status.failed > 0 ? 'wait' : 'good' }
-  return { verdict: 'Undecided', tone: status.failed > 0 ? 'wait' : 'busy' }
+  if (status.passed >= (metric?.minSamples ?? 1)) return { verdict: 'Good', tone: 'good' }
+  return { verdict: 'Undecided', tone: 'busy' }
 }
 
 /** What is measured; metrics of templates are known by what was found alone. */
