@@ -98,7 +98,7 @@ export function moment(text: string | null | undefined): string {
 }
 
 /** A share of 100, with the space that does not break. */
-export const percent = (of: number): string => `${Number.isInteger(of) ? of : of.toFixed(1)} %`
+export const percent = (of: number): string => `${Number.isInteger(of) ? of : of.toFixed(1)}\u00a0%`
 
 /** A ratio of 1 as a percentage, with as many digits as matter. */
 export function ratio(of: string | number | undefined): string {
