@@ -99,6 +99,11 @@ describe('a connection', () => {
     expect(states.filter((state) => state.kind === 'lost')).toHaveLength(1)
   })
 
+  it('that breaks after it has held is not waited for longer each time', async () => {
+    const { waits } = await play([() => body(': here\n\n', 'breaks'), () => body(': here\n\n', 'breaks')], 60_000)
+    expect(waits).toEqual([1000, 1000])
+  })
+
   it('ends the session when the token does not count', async () => {
     const { signedOut, waits } = await play([() => new Response('', { status: 401 })])
     expect(signedOut).toBe(1)

@@ -51,7 +51,9 @@ export async function listen(query: Query, ears: Ears, world: World, signal: Abo
     const began = world.now()
     const end = await once(query, heard, world, signal, id)
     if (signal.aborted || end.kind === 'stop') break
-    if (end.kind === 'ended' && world.now() - began > LONG) continue
+    const hasHeld = world.now() - began > LONG
+    if (hasHeld) attempt = 0
+    if (hasHeld && end.kind === 'ended') continue
     attempt += 1
     const wait = (end.kind === 'broken' ? end.after : undefined) ?? backoff(attempt, world.chance())
     ears.state({ kind: 'lost', until: world.now() + wait })
