@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest'
+import { hits, Lines, pieces, plain } from './logs'
+
+it('a line is what a terminal shows of it in the end', () => {
+  expect(plain('\u001b[32mok\u001b[0m \u001b]8;;https://x\u0007link\u001b]8;;\u0007')).toBe('ok link')
+  expect(plain('10 %\r50 %\rdone\r')).toBe('done')
+  expect(plain('a\u0000b\tc')).toBe('ab\tc')
+})
+
+it('lines are whole however they come', () => {
+  const lines = new Lines()
+  for (const piece of ['one\ntw', 'o\nth', 'ree']) lines.push(piece)
+  expect(lines.all()).toEqual(['one', 'two', 'three'])
+})
+
+it('of too many lines the last ones are kept, and the rest counted', () => {
+  const lines = new Lines(3)
+  lines.push('1\n2\n3\n4\n5\n')
+  expect(lines.all()).toEqual(['3', '4', '5'])
+  expect(lines.dropped).toBe(2)
+})
+
+it('what is looked for is found, whatever its case', () => {
+  expect(pieces('Error: an error', 'ERROR').map((piece) => [piece.text, piece.isHit])).toEqual([
+    ['Error', true],
+    [': an ', false],
+    ['error', true],
+  ])
+  expect(pieces('nothing', 'x')).toEqual([{ text: 'nothing', isHit: false }])
+  expect(pieces('', 'x')).toEqual([{ text: '', isHit: false }])
+  expect(hits(['a', 'Bad', 'b'], 'b')).toEqual([1, 2])
+  expect(hits(['a'], '')).toEqual([])
+})
