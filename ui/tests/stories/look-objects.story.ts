@@ -1,0 +1,112 @@
+import { choose, expect, heading, open, test, world } from '../test.ts'
+
+const { namespace } = world
+
+test('the overview has Environments in their order, and what is in trouble before the rest', async ({ page }) => {
+  await open(page, world.lead, '#/')
+  await choose(page, namespace)
+  const main = page.getByRole('main')
+  const links = main.getByRole('link')
+  await expect(links.filter({ hasText: 'production' }).first()).toBeVisible()
+  const texts = await links.allInnerTexts()
+  const first = (words: RegExp) => texts.findIndex((text) => words.test(text))
+  expect(first(/^staging\b/), texts.join()).toBeLessThan(first(/^production\b/))
+  // What waits, and why.
+  await expect(main.getByText('approvals').first()).toBeVisible()
+  const rows = main.getByRole('table').last().getByRole('row')
+  await expect(rows.filter({ hasText: 'checkout' })).toBeVisible()
+  const order = await rows.allInnerTexts()
+  const at = (words: RegExp) => order.findIndex((row) => words.test(row))
+  expect(at(/\bcheckout\b/), order.join()).toBeLessThan(at(/\bstaging-api\b/))
+  const filter = main.getByRole('searchbox').or(main.getByRole('textbox')).first()
+  await filter.fill('check')
+  await expect(rows.filter({ hasText: 'staging-api' })).toHaveCount(0)
+  await expect(rows.filter({ hasText: 'checkout' })).toBeVisible()
+  await main.getByRole('link', { name: 'checkout' }).first().click()
+  await heading(page, 'Rollout checkout')
+})
+
+test('a Rollout says where its traffic goes, what it measures, and why and until when it waits', async ({ page }) => {
+  await open(page, world.lead, `#/rollouts/${namespace}/api`)
+  await heading(page, 'Rollout api')
+  const main = page.getByRole('main')
+  await expect(main.getByText('PauseStep').first()).toBeVisible()
+  await expect(main.getByText(/\b25\s?%/).first()).toBeVisible()
+  // A picture is not for everybody: the same is in a table.
+  await expect(main.locator('canvas').first()).toBeVisible()
+  await expect(main.getByRole('table').first()).toBeAttached()
+  // The step that ends by itself is counted down.
+  const countdown = main.getByText(/\b\d+\s?(m|min)\b/).first()
+  await expect(countdown).toBeVisible()
+  await expect(main.getByText('errors').first()).toBeVisible()
+  await expect(main.getByText('value < 0.1').first()).toBeVisible()
+  // Four pods of the version that serves, one of the new one.
+  await expect(main.getByText(/api-[0-9a-z]+-[0-9a-z]{5}/)).toHaveCount(5)
+  await expect(main.getByText('Pausing').or(main.getByText(/pausing until/)).first()).toBeVisible()
+})
+
+test('a Rollout that went back says what was bad', async ({ page }) => {
+  await open(page, world.lead, `#/rollouts/${namespace}/checkout`)
+  await heading(page, 'Rollout checkout')
+  const main = page.getByRole('main')
+  await expect(main.getByText('RolledBack').first()).toBeVisible()
+  await expect(main.getByText(/AnalysisFailed/).first()).toBeVisible()
+  await expect(main.getByText(/samples are bad|last value/).first()).toBeVisible()
+})
+
+test('a run has its stages in their order, what they found, and what the gates made of it', async ({ page }) => {
+  await open(page, world.lead, '#/runs')
+  await heading(page, 'Runs')
+  await choose(page, namespace)
+  await page.getByRole('main').getByRole('link', { name: world.run }).first().click()
+  await heading(page, `Run ${world.run}`)
+  const main = page.getByRole('main')
+  for (const words of ['unit', 'image', 'tests', 'Succeeded']) {
+    await expect(main.getByText(words, { exact: true }).first(), words).toBeVisible()
+  }
+  await page.goto(`${world.cluster}#/runs/${namespace}/${world.failedRun}`)
+  await heading(page, `Run ${world.failedRun}`)
+  await expect(main.getByText('Failed').first()).toBeVisible()
+  await expect(main.getByText(/2 of 12|2 failed/).first()).toBeVisible()
+  await page.goto(`${world.cluster}#/runs/${namespace}/${world.waitingRun}`)
+  await heading(page, `Run ${world.waitingRun}`)
+  await expect(main.getByText(/approve/i).first()).toBeVisible()
+})
+
+test('a Release has digests, commit and evidence, and says where it is', async ({ page }) => {
+  await open(page, world.lead, '#/releases')
+  await heading(page, 'Releases')
+  await choose(page, namespace)
+  await page.getByRole('main').getByRole('link', { name: 'shop-1' }).first().click()
+  await heading(page, 'Release shop-1')
+  const main = page.getByRole('main')
+  await expect(main.getByText(/sha256:0101/).first()).toBeVisible()
+  await expect(main.getByText('Alice').first()).toBeVisible()
+  await expect(main.getByRole('link', { name: 'production' }).first()).toBeVisible()
+})
+
+test('an Environment has its protection rule by rule, its history, and what waits', async ({ page }) => {
+  await open(page, world.lead, `#/environments/${namespace}/production`)
+  await heading(page, 'Environment production')
+  const main = page.getByRole('main')
+  for (const words of ['hold', 'source', 'approvals']) {
+    await expect(main.getByText(words, { exact: true }).first(), words).toBeVisible()
+  }
+  await expect(main.getByText(/0 of 1/).first()).toBeVisible()
+  await expect(main.getByText('shop-2').first()).toBeVisible()
+  await expect(main.getByText('Succeeded').first()).toBeVisible()
+})
+
+test('the figures of deliveries are there for a week, a month and a quarter', async ({ page }) => {
+  await open(page, world.lead, '#/dora')
+  await heading(page, 'Delivery')
+  await choose(page, namespace)
+  const main = page.getByRole('main')
+  await expect(main.getByText('production').first()).toBeVisible()
+  for (const days of ['7', '30', '90']) {
+    const asked = page.waitForResponse((response) => response.url().includes(`days=${days}`))
+    const button = main.getByRole('button', { name: new RegExp(`^${days}\\b`) })
+    await button.or(main.getByRole('radio', { name: new RegExp(`^${days}\\b`) })).first().click()
+    expect((await asked).status()).toBe(200)
+  }
+})
