@@ -11,7 +11,7 @@ const pages: [string, string, string, string][] = [
   ['releases', '#/releases', 'Releases', 'shop-2'],
   ['release', `#/releases/${namespace}/shop-2`, 'Release shop-2', 'sha256:0202'],
   ['environment', `#/environments/${namespace}/production`, 'Environment production', 'approvals'],
-  ['delivery', '#/dora', 'Delivery', 'staging'],
+  ['delivery', '#/dora', 'Delivery', 'production'],
 ]
 
 for (const [name, route, title, words] of pages) {
