@@ -40,11 +40,13 @@ unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
-# a fourth makes hundreds of Jobs.
+# a fourth makes hundreds of Jobs. A browser takes all of the machine: its stories come after the others.
 api() {
     local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=(); fi
-    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --test-threads=8 "${long[@]}" &&
+    local first=$cargo' test --test it -- --include-ignored'
+    "$testbed" run --control-plane -- bash -c \
+        "$first --test-threads=8 --skip dashboard::browser ${long[*]} && $first --nocapture dashboard::browser" &&
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
@@ -65,7 +67,7 @@ node() {
 pictures() {
     export -f e2e
     SLIPWAY_TEST_FULL=1 cargo=$cargo "$testbed" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::' &&
-        "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored dashboard::browser::
+        "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --nocapture dashboard::browser
 }
 # The node itself, and its second data plane, with the operator on it too.
 testbed() {
