@@ -1,28 +1,30 @@
 import { choose, expect, heading, open, test, world } from '../test.ts'
 
 const { namespace } = world
+const here = `?namespace=${namespace}`
 
 test('the overview has Environments in their order, and what is in trouble before the rest', async ({ page }) => {
   await open(page, world.lead, '#/')
+  await heading(page, 'Overview')
   await choose(page, namespace)
   const main = page.getByRole('main')
-  const links = main.getByRole('link')
-  await expect(links.filter({ hasText: 'production' }).first()).toBeVisible()
-  const texts = await links.allInnerTexts()
-  const first = (words: RegExp) => texts.findIndex((text) => words.test(text))
-  expect(first(/^staging\b/), texts.join()).toBeLessThan(first(/^production\b/))
-  // What waits, and why.
-  await expect(main.getByText('approvals').first()).toBeVisible()
-  const rows = main.getByRole('table').last().getByRole('row')
-  await expect(rows.filter({ hasText: 'checkout' })).toBeVisible()
+  const lane = (name: string) => main.getByRole('article', { name: `Environment ${namespace}/${name}` })
+  await expect(lane('staging')).toContainText('1.1.0')
+  const production = lane('production')
+  await expect(production).toContainText('1.0.0')
+  // What waits, and what for.
+  await expect(production).toContainText('approvals')
+  const [before, after] = await Promise.all([lane('staging').boundingBox(), production.boundingBox()])
+  expect(before!.x, 'staging comes first').toBeLessThan(after!.x)
+  const rows = main.getByRole('table', { name: 'Rollouts', exact: true }).getByRole('row')
+  await expect(rows.filter({ hasText: 'staging-api' })).toBeVisible()
   const order = await rows.allInnerTexts()
   const at = (words: RegExp) => order.findIndex((row) => words.test(row))
-  expect(at(/\bcheckout\b/), order.join()).toBeLessThan(at(/\bstaging-api\b/))
-  const filter = main.getByRole('searchbox').or(main.getByRole('textbox')).first()
-  await filter.fill('check')
+  expect(at(/\/checkout\b/), order.join()).toBeLessThan(at(/\/staging-api\b/))
+  expect(at(/\/api\b/), order.join()).toBeLessThan(at(/\/staging-api\b/))
+  await main.getByRole('searchbox', { name: 'Filter Rollouts' }).fill('check')
   await expect(rows.filter({ hasText: 'staging-api' })).toHaveCount(0)
-  await expect(rows.filter({ hasText: 'checkout' })).toBeVisible()
-  await main.getByRole('link', { name: 'checkout' }).first().click()
+  await rows.getByRole('link', { name: `${namespace}/checkout` }).click()
   await heading(page, 'Rollout checkout')
 })
 
@@ -55,9 +57,8 @@ test('a Rollout that went back says what was bad', async ({ page }) => {
 })
 
 test('a run has its stages in their order, what they found, and what the gates made of it', async ({ page }) => {
-  await open(page, world.lead, '#/runs')
+  await open(page, world.lead, `#/runs${here}`)
   await heading(page, 'Runs')
-  await choose(page, namespace)
   await page.getByRole('main').getByRole('link', { name: world.run }).first().click()
   await heading(page, `Run ${world.run}`)
   const main = page.getByRole('main')
@@ -74,9 +75,8 @@ test('a run has its stages in their order, what they found, and what the gates m
 })
 
 test('a Release has digests, commit and evidence, and says where it is', async ({ page }) => {
-  await open(page, world.lead, '#/releases')
+  await open(page, world.lead, `#/releases${here}`)
   await heading(page, 'Releases')
-  await choose(page, namespace)
   await page.getByRole('main').getByRole('link', { name: 'shop-1' }).first().click()
   await heading(page, 'Release shop-1')
   const main = page.getByRole('main')
@@ -98,9 +98,8 @@ test('an Environment has its protection rule by rule, its history, and what wait
 })
 
 test('the figures of deliveries are there for a week, a month and a quarter', async ({ page }) => {
-  await open(page, world.lead, '#/dora')
+  await open(page, world.lead, `#/dora${here}`)
   await heading(page, 'Delivery')
-  await choose(page, namespace)
   const main = page.getByRole('main')
   await expect(main.getByText('production').first()).toBeVisible()
   for (const days of ['7', '30', '90']) {

@@ -1,25 +1,24 @@
-import { barriers, choose, expect, heading, open, overflow, picture, test, world } from '../test.ts'
+import { barriers, expect, heading, open, overflow, picture, test, world } from '../test.ts'
 
 const { namespace, run } = world
+const here = `?namespace=${namespace}`
 const pages: [string, string, string, string][] = [
   // name of its picture, route, heading, something that is there once data is
-  ['overview', '#/', 'Overview', 'production'],
+  ['overview', `#/${here}`, 'Overview', 'production'],
   ['rollout', `#/rollouts/${namespace}/api`, 'Rollout api', 'Paused'],
   ['rollback', `#/rollouts/${namespace}/checkout`, 'Rollout checkout', 'RolledBack'],
-  ['runs', '#/runs', 'Runs', run],
+  ['runs', `#/runs${here}`, 'Runs', run],
   ['run', `#/runs/${namespace}/${run}`, `Run ${run}`, 'unit'],
-  ['releases', '#/releases', 'Releases', 'shop-2'],
+  ['releases', `#/releases${here}`, 'Releases', 'shop-2'],
   ['release', `#/releases/${namespace}/shop-2`, 'Release shop-2', 'sha256:0202'],
   ['environment', `#/environments/${namespace}/production`, 'Environment production', 'approvals'],
-  ['delivery', '#/dora', 'Delivery', 'production'],
+  ['delivery', `#/dora${here}`, 'Delivery', 'production'],
 ]
 
 for (const [name, route, title, words] of pages) {
   test(`${title.split(' ')[0]}: ${name} can be read in light and dark, on a desk and on a phone`, async ({ page }) => {
     await page.emulateMedia({ colorScheme: 'light' })
     await open(page, world.lead, route)
-    await heading(page, title)
-    await choose(page, namespace)
     await heading(page, title)
     const main = page.getByRole('main')
     await expect(main.getByText(words).first()).toBeVisible()
