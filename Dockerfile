@@ -1,5 +1,6 @@
 # The operator's image, around a program that is built already:
 #
+#   make ui    # the dashboard's pages; without them it says so
 #   cargo build --release --bin slipway
 #   install -D target/release/slipway dist/amd64/slipway
 #   docker build -t slipway .

@@ -35,7 +35,9 @@ build() {
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 # What the dashboard serves, and its unit tests; the stories of the API server look at it with a browser.
-ui() { ui/build.sh && ui/node.sh npm --prefix ui/tests ci --no-audit --no-fund; }
+ui() {
+    ui/build.sh && ui/node.sh npm --prefix ui/tests ci --no-audit --no-fund && ui/node.sh npm --prefix ui/tests run check
+}
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
