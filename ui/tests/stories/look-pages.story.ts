@@ -9,7 +9,7 @@ const pages: [string, string, string, string][] = [
   ['rollback', `#/rollouts/${namespace}/checkout`, 'Rollout checkout', 'RolledBack'],
   ['runs', `#/runs${here}`, 'Runs', run],
   ['run', `#/runs/${namespace}/${run}`, `Run ${run}`, 'unit'],
-  ['releases', `#/releases${here}`, 'Releases', 'shop-2'],
+  ['releases', `#/releases${here}`, 'Releases', '1.1.0'],
   ['release', `#/releases/${namespace}/shop-2`, 'Release shop-2', 'sha256:0202'],
   ['environment', `#/environments/${namespace}/production`, 'Environment production', 'approvals'],
   ['delivery', `#/dora${here}`, 'Delivery', 'production'],
