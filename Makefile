@@ -41,17 +41,21 @@ generate: ## Write what is generated: crds/, the chart's copies, manifests/insta
 verify: generate ## Check that what is generated is up to date
 	git diff --exit-code -- crds charts manifests docs
 
+.PHONY: ui
+ui: ## Build the dashboard's user interface into ui/dist, and run its unit tests; an operator built without it says so
+	ui/build.sh
+
 .PHONY: test
-test: ## Run all tests: unit, API server, end to end on a node; prints times per part
-	tests/run.sh unit worlds api node
+test: ## Run all tests: unit, API server, browser, end to end on a node; prints times per part
+	tests/run.sh ui unit worlds api node
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing
 	tests/run.sh unit worlds
 
 .PHONY: test-api
-test-api: ## Run the tests that need an API server: one of the testbed's, or SLIPWAY_TEST_KUBECONFIG
-	tests/run.sh api
+test-api: ## Run the tests that need an API server: one of the testbed's, or SLIPWAY_TEST_KUBECONFIG; the browser's among them
+	tests/run.sh ui api
 
 .PHONY: test-node
 test-node: ## Run the end-to-end tests on a node that runs pods
@@ -59,11 +63,11 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 
 .PHONY: e2e-full
 e2e-full: ## Run everything, with the long versions of the randomised tests
-	SLIPWAY_TEST_FULL=1 tests/run.sh unit worlds api node testbed
+	SLIPWAY_TEST_FULL=1 tests/run.sh ui unit worlds api node testbed
 
 .PHONY: pictures
 pictures: ## Draw docs/pictures anew, from real runs
-	SLIPWAY_PICTURES=$(CURDIR)/docs/pictures tests/run.sh pictures
+	SLIPWAY_PICTURES=$(CURDIR)/docs/pictures tests/run.sh ui pictures
 
 .PHONY: bench-rollout
 bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals; COUNT=… or AT_REST=…
@@ -105,7 +109,7 @@ down: ## Remove the cluster that `make up` started
 	$(TESTBED) down
 
 .PHONY: release
-release: ## Build what is released into dist/release: programs, chart, SBOM, checksums; ARCHES="amd64 arm64", SIGNING_KEY=… signs
+release: ui ## Build what is released into dist/release: programs, chart, SBOM, checksums; ARCHES="amd64 arm64", SIGNING_KEY=… signs
 	$(TESTBED) build syft
 	./release.sh build dist $(or $(ARCHES),amd64)
 	SYFT="$(TESTBED) exec syft --" ./release.sh pack dist dist/release
@@ -113,3 +117,4 @@ release: ## Build what is released into dist/release: programs, chart, SBOM, che
 .PHONY: clean
 clean: ## Remove what was built here; the cache of programs stays
 	$(CARGO) clean
+	rm -rf ui/dist ui/node_modules ui/tests/node_modules

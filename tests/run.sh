@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (unit, worlds, api, node, testbed, pictures), prints a summary with times and with
+# Runs the parts of the tests that are named (ui, unit, worlds, api, node, testbed, pictures), prints a summary with times and with
 # the first words of what failed, and fails if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -34,15 +34,21 @@ build() {
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
+# What the dashboard serves, and its unit tests; the stories of the API server look at it with a browser.
+ui() {
+    ui/build.sh && ui/node.sh npm --prefix ui/tests ci --no-audit --no-fund && ui/node.sh npm --prefix ui/tests run check
+}
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
-# a fourth makes hundreds of Jobs.
+# a fourth makes hundreds of Jobs. A browser takes all of the machine: its stories come after the others.
 api() {
     local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=(); fi
-    "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --test-threads=8 "${long[@]}" &&
+    local first=$cargo' test --test it -- --include-ignored'
+    "$testbed" run --control-plane -- bash -c \
+        "$first --test-threads=8 --skip dashboard::browser ${long[*]} && $first --nocapture dashboard::browser" &&
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
 }
@@ -62,7 +68,8 @@ node() {
 # The stories that docs/pictures shows.
 pictures() {
     export -f e2e
-    SLIPWAY_TEST_FULL=1 cargo=$cargo "$testbed" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::'
+    SLIPWAY_TEST_FULL=1 cargo=$cargo "$testbed" run --node -- bash -c 'e2e 1 canary:: strategy:: router:: change::a_newer ratio::' &&
+        "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --nocapture dashboard::browser
 }
 # The node itself, and its second data plane, with the operator on it too.
 testbed() {
@@ -73,24 +80,27 @@ testbed() {
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
 has_worlds= has_api= needs_node=
+# The user interface comes before everything that embeds or serves it.
+before=() after=()
 for name in "$@"; do
+    if [[ $name == ui ]]; then before+=(ui); else after+=("$name"); fi
     case $name in
-        unit) ;;
+        ui | unit) ;;
         api) has_api=1 ;;
         worlds) has_worlds=1 ;;
         node | testbed | pictures) needs_node=1 ;;
         *)
-            echo "unknown part $name: unit, worlds, api, node, testbed or pictures" >&2
+            echo "unknown part $name: ui, unit, worlds, api, node, testbed or pictures" >&2
             exit 2
             ;;
     esac
 done
 printf 'random cases: PROPTEST_RNG_SEED=%s SLIPWAY_WORLDS=%s\n' "$PROPTEST_RNG_SEED" "$SLIPWAY_WORLDS"
-part build build
+parts=("${before[@]}" build "${after[@]}")
 # One after the other: what is measured in requests that are lost has the machine for itself.
-for name in "$@"; do part "$name" "$name"; done
+for name in "${parts[@]}"; do part "$name" "$name"; done
 printf '\n=== summary\n'
-for name in build "$@"; do
+for name in "${parts[@]}"; do
     if [[ -e $results/$name ]]; then cat "$results/$name"; fi
 done
 ! grep -q FAILED "$results"/*

@@ -73,6 +73,17 @@ pub(crate) fn kubeconfig_path() -> PathBuf {
     PathBuf::from(path)
 }
 
+/// A kubeconfig of somebody else, for one test: `change` makes of the user with all rights who it is.
+pub(crate) fn kubeconfig_of(who: &str, space: &Space, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let text = std::fs::read_to_string(kubeconfig_path()).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    change(&mut kubeconfig["users"][0]["user"]);
+    let path = std::env::temp_dir().join(format!("{who}-{}.yaml", space.name));
+    // It has the credentials of the cluster of the tests, as the one that it is made from.
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    path
+}
+
 /// How to reach the cluster that the tests run against, with all rights.
 pub(crate) async fn config() -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig_path()).unwrap();
@@ -92,11 +103,20 @@ pub(crate) async fn with_guarded_namespace(test: impl AsyncFnOnce(&Space)) {
     in_namespace(json!({ (GUARDED): "true" }), test).await;
 }
 
+/// The same, in a namespace that people will see the name of.
+pub(crate) async fn with_guarded_namespace_called(name: &str, test: impl AsyncFnOnce(&Space)) {
+    in_namespace_called(name, json!({ (GUARDED): "true" }), test).await;
+}
+
 /// The same, in a namespace with labels.
 pub(crate) async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) {
+    in_namespace_called("test", labels, test).await;
+}
+
+async fn in_namespace_called(name: &str, labels: Value, test: impl AsyncFnOnce(&Space)) {
     let client = client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let wanted = json!({ "metadata": { "generateName": "test-", "labels": labels } });
+    let wanted = json!({ "metadata": { "generateName": format!("{name}-"), "labels": labels } });
     let wanted = serde_json::from_value(wanted).unwrap();
     let name = namespaces
         .create(&PostParams::default(), &wanted)

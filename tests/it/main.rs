@@ -21,6 +21,7 @@ mod cluster;
 mod compare; // comparisons with stable, with a scripted Prometheus
 mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
+mod dashboard; // what the dashboard answers to whom, and how it is in a browser
 mod definition; // what a repository adds to its Pipeline, with a real git server
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write

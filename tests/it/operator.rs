@@ -99,6 +99,11 @@ impl Operator {
         self.address_of("taking logs of stages").await
     }
 
+    /// Where it serves the dashboard.
+    pub(crate) async fn dashboard_address(&self) -> String {
+        self.address_of("serving the dashboard").await
+    }
+
     async fn address_of(&self, what: &str) -> String {
         let address = async || {
             let log = self.log();

@@ -2,8 +2,8 @@
 //!
 //! Every test runs in a namespace in which the policies hold. Users get their rights by RBAC, as people do.
 
-mod count;
-mod decision;
+pub(crate) mod count;
+pub(crate) mod decision;
 mod protection;
 mod record;
 
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use crate::cluster::{SOON, Space, wait_for};
 
-const ADMIN: &str = "slipway-admin";
-const APPROVER: &str = "slipway-approver";
+pub(crate) const ADMIN: &str = "slipway-admin";
+pub(crate) const APPROVER: &str = "slipway-approver";
 pub(crate) const DEVELOPER: &str = "slipway-developer";
-const VIEWER: &str = "slipway-viewer";
+pub(crate) const VIEWER: &str = "slipway-viewer";
 
 /// Binds a role of the chart to a user, and waits until it holds.
 pub(crate) async fn bind(space: &Space, user: &str, cluster_role: &str) {
@@ -46,7 +46,7 @@ pub(crate) async fn grant(space: &Space, user: &str, verbs: &[&str], resources: 
     permitted(space, user, verbs[0], resources[0]).await;
 }
 
-async fn bind_to(space: &Space, user: &str, name: &str, role: &Value) {
+pub(crate) async fn bind_to(space: &Space, user: &str, name: &str, role: &Value) {
     let bindings: Api<RoleBinding> = Api::namespaced(space.client.clone(), &space.name);
     let binding = json!({
         "metadata": { "name": name.replace([':', '@'], "-") },
@@ -60,7 +60,7 @@ async fn bind_to(space: &Space, user: &str, name: &str, role: &Value) {
         .unwrap();
 }
 
-async fn permitted(space: &Space, user: &str, verb: &str, resource: &str) {
+pub(crate) async fn permitted(space: &Space, user: &str, verb: &str, resource: &str) {
     let reviews: Api<SubjectAccessReview> = Api::all(space.client.clone());
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review = json!({ "spec": { "user": user, "resourceAttributes": {
@@ -78,7 +78,7 @@ async fn permitted(space: &Space, user: &str, verb: &str, resource: &str) {
     .await;
 }
 
-fn object(kind: &str, name: &str, spec: &Value) -> DynamicObject {
+pub(crate) fn object(kind: &str, name: &str, spec: &Value) -> DynamicObject {
     let value = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
     });

@@ -1,35 +1,25 @@
 //! Approvals by real users, past the admission policies, counted by an operator that acts as the chart's does.
 
-use std::path::PathBuf;
-
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::{
     APPROVER, assert_refused, bind, bind_to, environment_spec, object, permitted, release_spec,
 };
-use crate::cluster::{OPERATOR, SOON, Space, kubeconfig_path, wait_for, with_guarded_namespace};
+use crate::cluster::{OPERATOR, SOON, Space, kubeconfig_of, wait_for, with_guarded_namespace};
 use crate::operator::Operator;
 
-/// A kubeconfig with which one is the operator's service account.
-fn kubeconfig_of_the_operator(space: &Space) -> PathBuf {
-    let text = std::fs::read_to_string(kubeconfig_path()).unwrap();
-    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
-    let user = &mut kubeconfig["users"][0]["user"];
-    user["as"] = json!(OPERATOR);
-    user["as-groups"] = json!(["system:authenticated", "system:serviceaccounts"]);
-    let path = std::env::temp_dir().join(format!("operator-{}.yaml", space.name));
-    // It has the credentials of the cluster of the tests, as the one that it is made from.
-    std::fs::write(&path, kubeconfig.to_string()).unwrap();
-    path
-}
-
-async fn operate(space: &Space) -> Operator {
+/// An operator that acts as the chart's does, where the admission policies hold.
+pub(crate) async fn operate(space: &Space, args: &[&str]) -> Operator {
     let all = json!({"kind": "ClusterRole", "name": "cluster-admin"});
     bind_to(space, OPERATOR, "operator", &all).await;
     permitted(space, OPERATOR, "create", "promotions").await;
-    let kubeconfig = kubeconfig_of_the_operator(space);
-    Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"])
+    let kubeconfig = kubeconfig_of("operator", space, |user| {
+        user["as"] = json!(OPERATOR);
+        user["as-groups"] = json!(["system:authenticated", "system:serviceaccounts"]);
+    });
+    let args = [&["--no-leader-election"][..], args].concat();
+    Operator::start_with(&space.name, &kubeconfig, &args)
 }
 
 /// Somebody of these groups approves of the Release, and names those groups.
@@ -85,7 +75,7 @@ async fn approvals_of_real_users_count_as_the_protection_says() {
         let environments = space.api("Environment");
         let production = object("Environment", "production", &spec);
         environments.create(&PostParams::default(), &production).await.unwrap();
-        let _operator = operate(space).await;
+        let _operator = operate(space, &[]).await;
         let mut release = object("Release", "api-1", &release_spec());
         release.metadata.labels = Some([("slipway.dev/pipeline".into(), "api".into())].into());
         let releases = space.api_as(OPERATOR, &[], "Release").await;

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::cluster::{OPERATOR, Space, api_of, config, with_guarded_namespace};
 
-fn decision(user: &str, kind: &str, name: &str, action: &str) -> Value {
+/// A Decision that fits wherever its action does.
+pub(crate) fn decision(user: &str, kind: &str, name: &str, action: &str) -> Value {
     let mut spec = json!({
         "target": { "kind": kind, "name": name }, "action": action, "user": user, "release": "api-1",
         "reason": "because",
