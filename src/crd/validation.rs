@@ -30,6 +30,14 @@ pub fn problems(object: &Value, schema: &Value) -> Vec<Invalid> {
     found
 }
 
+/// What is wrong with a part of an object, by the schema of that part.
+#[cfg(test)]
+pub(crate) fn problems_of_part(part: &Value, schema: &Value, path: &str) -> Vec<Invalid> {
+    let mut found = Vec::new();
+    check(part, schema, path, &mut found);
+    found
+}
+
 fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Invalid>) {
     // The API server drops a null before it looks.
     if value.is_null() {
