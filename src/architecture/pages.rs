@@ -112,6 +112,32 @@ fn the_site_has_every_page_once() {
     assert!(missing.is_empty(), "add to docs/SUMMARY.md: {missing:#?}");
 }
 
+#[test]
+fn every_test_that_the_page_about_security_names_exists() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let is_test = |word: &&str| {
+        let is_word = word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        is_word && word.contains('_')
+    };
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let mut paths = Vec::new();
+    for folder in ["src", "tests"] {
+        collect(&root().join(folder), "rs", &mut paths);
+    }
+    let code: String = paths
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let missing: Vec<&str> = named
+        .into_iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
 /// Every block of YAML, with the page that it is in.
 fn yaml() -> Vec<(String, Block)> {
     let pages = pages().into_iter().flat_map(|(path, text)| {
