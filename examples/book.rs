@@ -66,7 +66,7 @@ fn check(site: &Path) -> Result<()> {
             let file = site.join(&target.path);
             let leads = match &target.anchor {
                 Some(anchor) if file.is_file() => has_anchor(&read(&file)?, anchor),
-                _ => file.exists(),
+                Some(_) | None => file.exists(),
             };
             if !leads {
                 wrong.push(format!("{here}: {link}"));

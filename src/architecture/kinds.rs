@@ -245,6 +245,7 @@ const NO_REASONS: &[&str] = &[
 /// Words in CamelCase between backticks.
 fn marked(text: &str) -> BTreeSet<String> {
     let quoted = text.split('`').skip(1).step_by(2);
+    let quoted = quoted.filter(|word| !word.contains('"'));
     let quoted: Vec<String> = quoted.map(|word| format!("\"{word}\"")).collect();
     let code = quoted.join(" ");
     words(&code).into_iter().map(str::to_owned).collect()

@@ -50,7 +50,7 @@ fn yaml_of(folder: &str) -> Vec<(String, String)> {
     files
 }
 
-pub(super) fn documents(name: &str, text: &str) -> Vec<Value> {
+fn documents(name: &str, text: &str) -> Vec<Value> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
     documents.into_iter().filter(Value::is_object).collect()
