@@ -47,7 +47,7 @@ const FRAGMENTS: &[(&str, &str)] = &[
 ];
 
 /// Every page, by its path, in order.
-fn pages() -> Vec<(String, String)> {
+pub(super) fn pages() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     for folder in PAGES {
         collect(&root().join(folder), "md", &mut paths);
