@@ -7,6 +7,8 @@ export SLIPWAY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway
 TOOLS := $(SLIPWAY_CACHE)/tools
 DENY_VERSION := 0.20.0
 DENY := $(TOOLS)/bin/cargo-deny
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(TOOLS)/bin/mdbook
 TESTBED := $(CARGO) run --quiet -p testbed --bin testbed --
 export INSTA_UPDATE ?= no
 
@@ -44,6 +46,16 @@ verify: generate ## Check that what is generated is up to date
 .PHONY: ui
 ui: ## Build the dashboard's user interface into ui/dist, and run its unit tests; an operator built without it says so
 	ui/build.sh
+
+.PHONY: docs
+docs: $(MDBOOK) ## Build the documentation as a site, into target/docs, and follow every link in it that does not leave it
+	rm -rf target/docs
+	$(CARGO) build --quiet --example book
+	$(MDBOOK) build
+	$(CARGO) run --quiet --example book -- check target/docs
+
+$(MDBOOK):
+	$(CARGO) install --locked --quiet --root $(TOOLS) --no-default-features --features search mdbook@$(MDBOOK_VERSION)
 
 .PHONY: test
 test: ## Run all tests: unit, API server, browser, end to end on a node; prints times per part

@@ -4,6 +4,8 @@
 mod imports;
 mod kinds;
 mod monitoring;
+mod outputs;
+mod pages;
 mod samples;
 mod scenarios;
 
@@ -39,7 +41,7 @@ impl Source {
 /// Every source file that is no test, in the order of paths.
 fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
-    collect(&root().join("src"), &mut paths);
+    collect(&root().join("src"), "rs", &mut paths);
     paths.sort();
     let below = root().join("src");
     let sources = paths.into_iter().map(|path| {
@@ -54,12 +56,12 @@ fn sources() -> Vec<Source> {
     sources.filter(|source| !is_test(&source.path)).collect()
 }
 
-fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, extension: &str, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(&path, extension, into);
+        } else if path.extension().is_some_and(|found| found == extension) {
             into.push(path);
         }
     }

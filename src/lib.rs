@@ -16,6 +16,7 @@ pub mod analysis;
 #[cfg(test)]
 mod architecture;
 pub mod archive;
+pub mod book;
 pub mod chart;
 pub mod check;
 pub mod cli;

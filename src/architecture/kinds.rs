@@ -147,6 +147,12 @@ fn words(code: &str) -> BTreeSet<&str> {
     texts.filter(is_word).collect()
 }
 
+/// Whether a file of a folder decides.
+fn decides(path: &str, folder: &str) -> bool {
+    let inner = &path[folder.len()..];
+    inner == "status.rs" || inner.starts_with("plan") || inner.starts_with("step/")
+}
+
 #[test]
 fn every_reason_and_condition_is_explained() {
     let mut missing = Vec::new();
@@ -157,10 +163,7 @@ fn every_reason_and_condition_is_explained() {
         else {
             continue;
         };
-        let inner = &source.path[folder.len()..];
-        let decides =
-            inner == "status.rs" || inner.starts_with("plan") || inner.starts_with("step/");
-        if !decides {
+        if !decides(&source.path, folder) {
             continue;
         }
         let text: String = pages
@@ -176,12 +179,8 @@ fn every_reason_and_condition_is_explained() {
     assert!(missing.is_empty(), "not in docs/reference: {missing:#?}");
 }
 
-#[test]
-fn every_reason_that_is_told_is_explained() {
-    let pages = KINDS.iter().map(|info| info.kind.to_lowercase());
-    let pages: String = pages
-        .map(|kind| read(&format!("docs/reference/{kind}.md")))
-        .collect();
+/// Every word that a plan gives as the reason of what it does.
+fn told() -> BTreeSet<String> {
     let mut told = BTreeSet::new();
     for source in sources() {
         for start in ["Why::normal(", "Why::warning("] {
@@ -191,8 +190,98 @@ fn every_reason_that_is_told_is_explained() {
         }
     }
     assert!(told.len() > 30, "{told:?}");
+    told
+}
+
+#[test]
+fn every_reason_that_is_told_is_explained() {
+    let pages = KINDS.iter().map(|info| info.kind.to_lowercase());
+    let pages: String = pages
+        .map(|kind| read(&format!("docs/reference/{kind}.md")))
+        .collect();
+    let mut told = told();
     told.retain(|word| !pages.contains(&format!("`{word}`")));
     assert!(told.is_empty(), "not in docs/reference: {told:?}");
+}
+
+/// Words in the code that decides, and in the pages' parts about conditions, that are no reasons: what people may say, what they are
+/// told by messages, what may stand in a spec.
+const NO_REASONS: &[&str] = &[
+    "Abort",
+    "Alert",
+    "Approve",
+    "ApprovalNeeded",
+    "Auto",
+    "BlueGreen",
+    "Canary",
+    "Cancel",
+    "Commit",
+    "Decision",
+    "Failure",
+    "High",
+    "Hold",
+    "InOrder",
+    "Inject",
+    "Latest",
+    "Migrate",
+    "Newest",
+    "Off",
+    "Preview",
+    "Promote",
+    "PromotionFailed",
+    "PromotionSucceeded",
+    "Reject",
+    "Restart",
+    "Resume",
+    "Retry",
+    "Rollback",
+    "Rolling",
+    "Rollout",
+    "Skip",
+    "Veto",
+    "WithWeight",
+];
+
+/// Words in CamelCase between backticks.
+fn marked(text: &str) -> BTreeSet<String> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let quoted = quoted.filter(|word| !word.contains('"'));
+    let quoted: Vec<String> = quoted.map(|word| format!("\"{word}\"")).collect();
+    let code = quoted.join(" ");
+    words(&code).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_reason_and_condition_has_an_entry_in_troubleshooting() {
+    let mut reasons = told();
+    for source in sources() {
+        let folder = REASONS
+            .iter()
+            .find(|(folder, _)| source.path.starts_with(folder));
+        if folder.is_some_and(|(folder, _)| decides(&source.path, folder)) {
+            reasons.extend(words(&source.code).into_iter().map(str::to_owned));
+        }
+    }
+    for page in REASONS.iter().flat_map(|(_, pages)| pages.iter()) {
+        let page = read(&format!("docs/reference/{page}.md"));
+        let conditions = page.split("\n## Conditions").nth(1).unwrap();
+        reasons.extend(marked(conditions.split("\n## ").next().unwrap()));
+    }
+    reasons.retain(|word| !NO_REASONS.contains(&word.as_str()));
+    let page = read("docs/troubleshooting.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
+    let first: String = rows.filter_map(|row| row.split(" | ").next()).collect();
+    let entries = marked(&first);
+    let missing: Vec<&String> = reasons.difference(&entries).collect();
+    assert!(
+        missing.is_empty(),
+        "add to docs/troubleshooting.md: {missing:#?}"
+    );
+    let unknown: Vec<&String> = entries.difference(&reasons).collect();
+    assert!(
+        unknown.is_empty(),
+        "nothing says these of docs/troubleshooting.md: {unknown:#?}"
+    );
 }
 
 #[test]

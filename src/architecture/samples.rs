@@ -91,7 +91,7 @@ fn compare(wanted: &Value, read: &Value, path: &str, lost: &mut String) {
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
-fn check(name: &str, object: &Value, templates: &Templates) {
+pub(super) fn check(name: &str, object: &Value, templates: &Templates) {
     let kind = object["kind"]
         .as_str()
         .unwrap_or_else(|| panic!("{name}: no kind"));
@@ -113,7 +113,7 @@ fn check(name: &str, object: &Value, templates: &Templates) {
 }
 
 /// The AnalysisTemplates of a file, by name.
-fn templates_in(documents: &[Value]) -> Templates {
+pub(super) fn templates_in(documents: &[Value]) -> Templates {
     let templates = documents
         .iter()
         .filter(|it| it["kind"] == "AnalysisTemplate");
@@ -178,20 +178,13 @@ fn check_template(name: &str, template: &AnalysisTemplate) {
     }
 }
 
-/// The blocks of YAML in a page.
-fn blocks(page: &str) -> Vec<&str> {
-    let parts = page.split("```yaml\n").skip(1);
-    parts.filter_map(|part| part.split("```").next()).collect()
-}
-
 #[test]
 fn every_metric_of_the_page_is_accepted_and_every_source_has_one() {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
-    let metrics = blocks(&page)
-        .into_iter()
-        .filter(|block| block.starts_with("- "));
-    let metrics: Vec<Value> = metrics
-        .flat_map(|block| serde_saphyr::from_str::<Vec<Value>>(block).unwrap())
+    let blocks = crate::book::blocks(&page).into_iter();
+    let metrics: Vec<Value> = blocks
+        .filter(|block| block.text.starts_with("- "))
+        .flat_map(|block| serde_saphyr::from_str::<Vec<Value>>(&block.text).unwrap())
         .collect();
     let template = serde_json::json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "AnalysisTemplate",
