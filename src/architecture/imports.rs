@@ -67,6 +67,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("cli/completion/", Layer::Core),
     ("cli/convert/", Layer::Core),
     ("cli/environment/table.rs", Layer::Core),
+    ("cli/environment/outcome.rs", Layer::Core),
     ("cli/run/page.rs", Layer::Core),
     ("cli/run/table.rs", Layer::Core),
     ("cli/promotion/table.rs", Layer::Core),
