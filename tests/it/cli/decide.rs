@@ -80,6 +80,7 @@ async fn a_rollout_is_listed_watched_and_steered() {
         let watch = ["status", "rollout/api", "--watch", "--timeout", "30s"];
         asked(space, &watch, 4).await;
         asked(space, &["rollout", "resume", "api"], 0).await;
+        asked(space, &watch, 4).await;
 
         // Nothing is decided by who only tries, and nobody waits for ever.
         let dry = asked(space, &["rollout", "abort", "api", "--dry-run=server"], 0).await;
@@ -130,7 +131,7 @@ async fn decided(space: &Space, args: &[&str], code: i32) -> String {
 /// Pins, vetoes and their like: what counts at once, what is refused, and what nothing comes of.
 async fn people_rule(space: &Space) {
     let said = decided(space, &["env", "pin", "production", "shop-1"], 0).await;
-    assert!(said.contains("\nit counts; Steady: "), "{said}");
+    assert!(said.contains("\nit counts; Held: "), "{said}");
     let shown = asked(space, &["env", "describe", "production", "-o", "json"], 0).await;
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let status = &shown["environment"]["status"];
