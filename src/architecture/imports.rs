@@ -45,6 +45,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("reference.rs", Layer::Kinds),
     ("bin/", Layer::Process),
     ("operator.rs", Layer::Process),
+    ("operator/", Layer::Process),
     ("cluster/preflight.rs", Layer::Process),
     ("cli/text.rs", Layer::Core),
     ("cli/answer.rs", Layer::Core),
