@@ -41,7 +41,12 @@ worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --
 # a fourth makes hundreds of Jobs.
 api() {
     local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=(); fi
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then
+        long=()
+        # The version before, for the story that upgrades and goes back in the middle of a canary.
+        SLIPWAY_PREVIOUS=$(CARGO=$cargo tests/previous.sh) || return
+        export SLIPWAY_PREVIOUS
+    fi
     "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --test-threads=8 "${long[@]}" &&
         env -u SLIPWAY_TEST_KUBECONFIG \
             "$cargo" test --workspace --test control_plane --test scripted -- --include-ignored # of clusters of its own
