@@ -4,6 +4,7 @@
 mod imports;
 mod kinds;
 mod monitoring;
+mod outputs;
 mod reasons;
 mod samples;
 mod scenarios;
