@@ -24,7 +24,13 @@ use crate::rollout::{SOON, Subject, manifest, routed, stable};
 const NEWER: &[(&str, &[&str])] = &[
     (
         "environments",
-        &["dora", "openIncidents", "previews", "candidate"],
+        &[
+            "dora",
+            "openIncidents",
+            "previews",
+            "candidate",
+            "decided",
+        ],
     ),
     ("promotions", &["incidents"]),
     ("rollouts", &["risk", "lastDecision"]),
