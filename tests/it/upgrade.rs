@@ -24,13 +24,7 @@ use crate::rollout::{SOON, Subject, manifest, routed, stable};
 const NEWER: &[(&str, &[&str])] = &[
     (
         "environments",
-        &[
-            "dora",
-            "openIncidents",
-            "previews",
-            "candidate",
-            "decided",
-        ],
+        &["dora", "openIncidents", "previews", "candidate", "decided"],
     ),
     ("promotions", &["incidents"]),
     ("rollouts", &["risk", "lastDecision"]),
