@@ -30,7 +30,7 @@ impl Fresh {
     pub fn awaits_rollout(&self, rollout: &Rollout) -> bool {
         let status = rollout.status.as_ref();
         let progress = status.and_then(|status| status.progress.as_ref());
-        let names = progress.map_or(&[][..], |progress| &progress.decided);
+        let names = progress.map_or(&[][..], |progress| progress.decided.as_slice());
         let is_known = |name: &str| names.iter().any(|decided| decided.name == name);
         self.awaits(TargetKind::Rollout, rollout, is_known)
     }
@@ -38,7 +38,7 @@ impl Fresh {
     /// Whether an Environment has still to take one in.
     pub fn awaits_environment(&self, environment: &Environment) -> bool {
         let status = environment.status.as_ref();
-        let names = status.map_or(&[][..], |status| &status.decided);
+        let names = status.map_or(&[][..], |status| status.decided.as_slice());
         let is_known = |name: &str| names.iter().any(|decided| decided.name == name);
         self.awaits(TargetKind::Environment, environment, is_known)
     }

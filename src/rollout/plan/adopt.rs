@@ -166,7 +166,7 @@ fn surplus(seen: &Observed, adoption: &Adoption) -> Option<(&'static str, String
     let serving = adoption.held.iter().map(|set| set.pods).max()?;
     (serving > asked).then(|| {
         let text = format!(
-            "{serving} pods of Deployment {} serve, and this Rollout asks for {asked}; set its spec.replicas to {serving}: an              autoscaler that names it goes on from there",
+            "{serving} pods of Deployment {} serve, and this Rollout asks for {asked}; set its spec.replicas to {serving}: an autoscaler that names it goes on from there",
             adoption.name
         );
         (REPLICAS_DIFFER, text)
