@@ -51,7 +51,7 @@ pub enum Verb {
     Retry(decide::Args),
     /// Stay at a Release: no other one of its Pipeline comes until a Resume.
     Pin(decide::Args),
-    /// Never promote a Release; one that is under way goes back. Takes a reason.
+    /// Never promote a Release; a promotion of it that has not started ends. Takes a reason.
     Veto(decide::Args),
     /// Let a Release pass gates that stand against it; by default the one that comes next. Takes a reason.
     ///
