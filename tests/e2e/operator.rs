@@ -108,7 +108,7 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         ready(app).await;
         let mut extra = in_steps();
         // Long enough for it to be gone before the pause is over.
-        extra["strategy"]["steps"][1] = json!({"pause": {"for": "15s"}});
+        extra["strategy"]["steps"][1] = json!({"pause": {"for": "20s"}});
         extra["strategy"]["steps"][3] = json!({"pause": {"for": "1s"}});
         app.start(Version::One, &extra).await;
         let (film, route) = (app.film().await, app.film_route().await);
