@@ -155,7 +155,7 @@ async fn an_uninstall_lets_go_and_what_serves_goes_on() {
         let mut retire = slipway(space, &["retire", "--deployment", "slipway"]).spawn().unwrap();
         wait_for("the operator is to end", SOON, async || {
             let deployment = deployments.get("slipway").await.ok()?;
-            (deployment.spec?.replicas == Some(0)).then_some(())
+            (deployment.spec.replicas == Some(0)).then_some(())
         })
         .await;
         assert!(!api.api.get("api").await.unwrap().finalizers().is_empty());

@@ -193,7 +193,7 @@ impl Made {
         let sets: Api<ReplicaSet> = Api::namespaced(space.client.clone(), &space.name);
         let sets = sets.list(&ListParams::default()).await.unwrap();
         let template = |set: &ReplicaSet| {
-            let spec = set.spec.as_ref().unwrap();
+            let spec = &set.spec;
             json!({"labels": set.labels(), "selector": spec.selector, "template": spec.template})
         };
         let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
