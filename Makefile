@@ -36,7 +36,7 @@ $(DENY):
 .PHONY: generate
 generate: ## Write what is generated: crds/, the chart's copies, manifests/install.yaml, the tables of docs/reference
 	$(CARGO) run --quiet --example generate
-	$(TESTBED) exec helm -- template slipway charts/slipway --namespace slipway-system > manifests/install.yaml.new
+	$(TESTBED) exec helm -- template slipway charts/slipway --namespace slipway-system --no-hooks > manifests/install.yaml.new
 	mv manifests/install.yaml.new manifests/install.yaml
 
 .PHONY: verify

@@ -6,6 +6,7 @@ mod kinds;
 mod monitoring;
 mod outputs;
 mod pages;
+mod reasons;
 mod samples;
 mod scenarios;
 

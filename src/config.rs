@@ -29,6 +29,33 @@ pub struct Args {
 pub enum Command {
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Check that an installation works: definitions, somebody who leads, and readiness. Takes the right to get the Lease.
+    Check(Ready),
+    /// Before an uninstall: wait for what is being deleted, end the operator, and take the finalizer off every object, so that
+    /// none waits for an operator that is gone.
+    Retire(Retire),
+}
+
+/// What is to be checked of an installation.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Ready {
+    /// URL at which the operator says that it is ready, such as http://slipway.slipway-system.svc:8080/readyz.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Seconds after which what is missing then is told.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub within_seconds: u64,
+}
+
+/// How an operator is retired.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Retire {
+    /// Deployment of the operator, in its own namespace, which is scaled to none.
+    #[arg(long, value_name = "NAME")]
+    pub deployment: Option<String>,
+    /// Seconds that what is being deleted is given.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub settle_seconds: u64,
 }
 
 /// Settings of the operator. Each flag can be set by the environment variable that is named with it.

@@ -1,5 +1,8 @@
 //! The operator process, from start to end: connect, check, watch, elect, work, hand over.
 
+pub mod ready;
+pub mod retire;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +81,22 @@ pub enum OperatorError {
     /// Somebody else leads now.
     #[error("the lead was lost; ending, so that nothing is written twice")]
     LostLead,
+    /// What a check of an installation misses.
+    #[error("the operator is not ready: {0}")]
+    NotReady(String),
+    /// A read or a write before an uninstall.
+    #[error("failed to {what}")]
+    Retire {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
+    /// What would wait for an operator that is gone.
+    #[error(
+        "{0} objects still have the finalizer slipway.dev/cleanup; the log has the reasons; run it again, or take it off by hand"
+    )]
+    Unreleased(usize),
     /// A mistake in the metrics.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -85,6 +104,12 @@ pub enum OperatorError {
 
 /// How long an eviction may take.
 const EVICTION: Duration = Duration::from_secs(15);
+
+/// The cluster that is configured.
+async fn configured() -> Result<kube::Config, OperatorError> {
+    let config = kube::Config::infer().await;
+    config.map_err(|error| OperatorError::NoConfig(Box::new(error)))
+}
 
 /// Runs the operator until `stop`. The ways of changes are traced to where `changes` sends them.
 ///
@@ -95,8 +120,7 @@ pub async fn run(
     changes: Changes,
     stop: CancellationToken,
 ) -> Result<(), OperatorError> {
-    let kube_config = kube::Config::infer().await;
-    let kube_config = kube_config.map_err(|error| OperatorError::NoConfig(Box::new(error)))?;
+    let kube_config = configured().await?;
     let bad = |error| OperatorError::BadConfig(Box::new(error));
     let clock = Clock::default();
     let metrics = Metrics::new()?;

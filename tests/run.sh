@@ -30,7 +30,7 @@ build() {
     if [[ -n $has_api ]]; then "$testbed" build promtool gitea gitops syft || return; fi
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
-    "$testbed" build syft gitea || return
+    "$testbed" build syft gitea gitops || return
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
@@ -45,7 +45,12 @@ worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --
 # a fourth makes hundreds of Jobs. A browser takes all of the machine: its stories come after the others.
 api() {
     local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=(); fi
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then
+        long=()
+        # The version before, for the story that upgrades and goes back in the middle of a canary.
+        SLIPWAY_PREVIOUS=$(CARGO=$cargo tests/previous.sh) || return
+        export SLIPWAY_PREVIOUS
+    fi
     local first=$cargo' test --test it -- --include-ignored'
     "$testbed" run --control-plane -- bash -c \
         "$first --test-threads=8 --skip dashboard::browser ${long[*]} && $first --nocapture dashboard::browser" &&
@@ -59,7 +64,7 @@ node() {
     local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::database:: operator::uninstalled operator::when_its_pod'
     long+=' slo::a_promotion slo::a_change compare::a_canary_as_ill analysis::no_requests analysis::a_value_that_flaps'
     long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
-    long+=' library:: migrate::alembic'
+    long+=' library:: migrate::alembic gitops::a_service'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \

@@ -133,14 +133,24 @@ fn golden() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Whether the lines stand in a golden file, in this order.
+/// A line without the time of day, which golden output has not.
+fn timeless(line: &str) -> &str {
+    let is_time = |word: &str| word.len() == 8 && word.split(':').count() == 3;
+    match line.split_once(' ') {
+        Some((time, rest)) if is_time(time) => rest,
+        Some(_) | None => line,
+    }
+}
+
+/// Whether the lines stand in a golden file, in this order. `…` stands for lines that are left out.
 fn is_in(lines: &[String], golden: &[String]) -> bool {
     let mut rest = golden.iter();
     let mut lines = lines
         .iter()
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty());
-    lines.all(|line| rest.any(|golden| golden == line))
+        .map(|line| timeless(line.trim()))
+        .filter(|line| !line.is_empty() && *line != "…");
+    // Lines of several stories have the name of theirs in front.
+    lines.all(|line| rest.any(|golden| golden.ends_with(line)))
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use slipway::config::{Args, Command, Config};
+use slipway::config::{Args, Command, Config, Ready, Retire};
 use slipway::error::chain;
-use slipway::operator::{self, OperatorError};
+use slipway::operator::{self, OperatorError, ready, retire};
 use slipway::telemetry::trace;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +15,17 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Some(Command::Crds) => print_crds(),
-        None => run(args.config),
+        Some(Command::Check(wanted)) => run(args.config, Work::Check(wanted)),
+        Some(Command::Retire(wanted)) => run(args.config, Work::Retire(wanted)),
+        None => run(args.config, Work::Operate),
     }
+}
+
+/// What needs a cluster.
+enum Work {
+    Operate,
+    Check(Ready),
+    Retire(Retire),
 }
 
 fn print_crds() -> ExitCode {
@@ -26,7 +35,7 @@ fn print_crds() -> ExitCode {
     }
 }
 
-fn run(config: Config) -> ExitCode {
+fn run(config: Config, work: Work) -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()
@@ -45,7 +54,11 @@ fn run(config: Config) -> ExitCode {
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone()));
-        operator::run(config, guard.changes(), stop).await
+        match work {
+            Work::Operate => operator::run(config, guard.changes(), stop).await,
+            Work::Check(wanted) => ready::run(&config, &wanted).await,
+            Work::Retire(wanted) => retire::run(&config, &wanted).await,
+        }
     });
     match result {
         Ok(()) => {

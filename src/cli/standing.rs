@@ -1,7 +1,7 @@
 //! How an object stands, for those who wait for it. No I/O.
 //!
 //! It is said of what the operator has looked at last. A spec that it has not seen yet is under way; a Decision that it has not
-//! seen yet is not known here.
+//! seen yet is not known here, but to those who wait ([`super::status::decided`]).
 
 use crate::environment::api::{CandidateGateState, Environment, EnvironmentPhase};
 use crate::pipeline_run::api::{PipelineRun, RunPhase};

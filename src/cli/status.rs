@@ -1,5 +1,6 @@
 //! `status` and `get`: how Environments, Rollouts and runs stand, all together or one of them. Talks to the API server.
 
+pub mod decided;
 pub mod overview;
 
 use kube::ResourceExt;
@@ -13,10 +14,12 @@ use super::run::table as runs_of;
 use super::standing::Standing;
 use super::text::{Cell, Palette, Table};
 use super::{Answer, End, in_runtime};
+use crate::decision::api::Decision;
 use crate::environment::api::Environment;
 use crate::pipeline_run::api::PipelineRun;
 use crate::promotion::api::Promotion;
 use crate::rollout::api::Rollout;
+use decided::Fresh;
 use overview::{Line, newest, page, worst};
 
 /// Runs that an overview shows, the newest first.
@@ -117,9 +120,12 @@ async fn seen(
     let (mut looks, mut losses) = (follow::looks(), follow::Losses::default());
     loop {
         looks.tick().await;
+        let fresh = fresh(server, args).await;
         let answer = match object {
-            Some((kind, name)) => one(server, *kind, name).await.map(|line| vec![line]),
-            None => all(server, &args.many).await,
+            Some((kind, name)) => one(server, *kind, name, &fresh)
+                .await
+                .map(|line| vec![line]),
+            None => all(server, &args.many, &fresh).await,
         };
         let may_pass = args.watch && server.may_pass();
         let Some(lines) = losses.bear(answer, may_pass)? else {
@@ -132,23 +138,44 @@ async fn seen(
     }
 }
 
-async fn one(server: &Server, kind: Kind, name: &str) -> Result<Line, String> {
+/// What was decided lately, for who waits for what comes of it. Who may not read Decisions waits for none.
+async fn fresh(server: &Server, args: &Args) -> Fresh {
+    let decisions: Result<Vec<Decision>, String> = match (args.watch, args.many.all_namespaces) {
+        (false, _) => return Fresh::default(),
+        (true, true) => server.list_everywhere("").await,
+        (true, false) => server.list("").await,
+    };
+    Fresh::of(decisions.unwrap_or_default(), server.now())
+}
+
+async fn one(server: &Server, kind: Kind, name: &str, fresh: &Fresh) -> Result<Line, String> {
     Ok(match kind {
-        Kind::Environment => Line::from(&server.get::<Environment>(name).await?),
-        Kind::Rollout => Line::from(&server.get::<Rollout>(name).await?),
+        Kind::Environment => of_environment(&server.get(name).await?, fresh),
+        Kind::Rollout => of_rollout(&server.get(name).await?, fresh),
         Kind::Run => Line::from(&server.get::<PipelineRun>(name).await?),
         Kind::Promotion => Line::from(&server.get::<Promotion>(name).await?),
     })
 }
 
-async fn all(server: &Server, many: &Many) -> Result<Vec<Line>, String> {
+async fn all(server: &Server, many: &Many, fresh: &Fresh) -> Result<Vec<Line>, String> {
     let environments: Vec<Environment> = list::by_name(server, many).await?;
     let rollouts: Vec<Rollout> = list::by_name(server, many).await?;
     let runs: Vec<PipelineRun> = list::read(server, many).await?;
-    let mut lines: Vec<Line> = environments.iter().map(Line::from).collect();
-    lines.extend(rollouts.iter().map(Line::from));
+    let environments = environments.iter().map(|one| of_environment(one, fresh));
+    let mut lines: Vec<Line> = environments.collect();
+    lines.extend(rollouts.iter().map(|one| of_rollout(one, fresh)));
     lines.extend(newest(&runs).into_iter().map(Line::from));
     Ok(lines)
+}
+
+fn of_environment(environment: &Environment, fresh: &Fresh) -> Line {
+    let line = Line::from(environment);
+    line.underway_if(fresh.awaits_environment(environment))
+}
+
+fn of_rollout(rollout: &Rollout, fresh: &Fresh) -> Line {
+    let line = Line::from(rollout);
+    line.underway_if(fresh.awaits_rollout(rollout))
 }
 
 /// Shows all of them in one overview, a table for each kind.

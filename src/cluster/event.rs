@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::error::chain;
 use crate::model::condition::truncate;
 use crate::model::plan::{Severity, Why};
+use crate::model::reason;
 
 /// Longest note that the API server takes.
 const MAX_NOTE: usize = 1024;
@@ -45,6 +46,14 @@ impl Events {
 
     /// Publishes a reason as an event about an object. A lost event is not worth a retry.
     pub async fn publish(&self, about: &ObjectReference, why: &Why) {
+        let kind = about.kind.as_deref().unwrap_or_default();
+        if !reason::is_known(kind, why.reason) {
+            warn!(
+                kind,
+                reason = why.reason,
+                "an event whose reason is not on the list of reasons; this is a bug"
+            );
+        }
         let event = Event {
             type_: match why.severity {
                 Severity::Normal => EventType::Normal,

@@ -53,7 +53,11 @@ pub async fn check(
     permissions(client, namespaces, extra).await
 }
 
-async fn crds(client: &Client) -> Result<(), PreflightError> {
+/// Checks that our kinds are there.
+///
+/// # Errors
+/// Those that are not.
+pub async fn crds(client: &Client) -> Result<(), PreflightError> {
     let wanted = KINDS.iter().map(|kind| kind.plural);
     let known = match client
         .list_api_group_resources("slipway.dev/v1alpha1")

@@ -1,15 +1,16 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use serde_json::Value;
 
-use super::api::{EnvironmentStatus, RulesKind, RulesRef, WriteBackStatus};
-use super::observed::Observed;
+use super::api::{EnvironmentStatus, RulesKind, RulesRef, TakenIn, WriteBackStatus};
+use super::observed::{Act, Observed};
 use super::plan::{MISSING, Memory, Said, WAITING};
 use super::slo::{self, Answer, Slos};
 use super::{render, tag, write_back};
+use crate::decision::api::TargetKind;
 use crate::model::action::Outcome;
 use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
@@ -17,6 +18,8 @@ use crate::model::plan::Plan;
 
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 1024;
+/// Decisions that are shown as taken in.
+const MAX_DECIDED: usize = 8;
 /// Condition that says whether the alerts of SLOs would be heard.
 const ALERTS_READY: &str = "AlertsReady";
 
@@ -72,6 +75,7 @@ pub fn status(
         pins: memory.pins.clone(),
         templates: memory.templates.clone(),
         policy: memory.policy.clone(),
+        decided: decided(seen),
         alerts: memory.alerts.clone(),
         open_incidents: memory.shown.incidents.as_ref().map(|(count, _)| *count),
         slos: judged.into_iter().map(|judged| judged.status).collect(),
@@ -83,6 +87,21 @@ pub fn status(
         write_back: written,
         outbox: outbox.entries().to_vec(),
     }
+}
+
+/// The last Decisions about it that the plan knew of, in the order in which they were made.
+fn decided(seen: &Observed) -> Vec<TakenIn> {
+    let is_own = |act: &&Act| act.spec.target.kind == TargetKind::Environment;
+    let own: Vec<&Act> = seen.decisions.iter().filter(is_own).collect();
+    let from = own.len().saturating_sub(MAX_DECIDED);
+    let last = own.into_iter().skip(from);
+    last.map(|act| TakenIn {
+        name: act.name.clone(),
+        action: act.spec.action,
+        user: act.spec.user.clone(),
+        at: Time(act.at),
+    })
+    .collect()
 }
 
 /// Where the rules of its SLOs are. Where it is not known, or being removed, it is where it was.

@@ -32,6 +32,7 @@ use crate::model::action::{Action, Errand, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::reason;
 use crate::provider::Provider;
 use crate::supply::finding::Finding;
 
@@ -379,6 +380,7 @@ impl World {
             plan.wake.is_none_or(|wake| wake > seconds(self.now)),
             "{plan:?}"
         );
+        assert!(reason::is_known("Environment", plan.why.reason), "{plan:?}");
         let before = serde_json::to_value(&environment.status).unwrap();
         let intended = status::status(&seen, &plan, &Outcome::default(), self.now);
         let intended = serde_json::to_value(intended).unwrap();

@@ -71,6 +71,13 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
         .any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
+/// Since when the condition has been true, if it is.
+pub fn true_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
+    let mut conditions = conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_)?;
+    (found.status == "True").then_some(found.last_transition_time.0)
+}
+
 /// Since when the condition has been false, if it is.
 pub fn false_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
     let mut conditions = conditions.iter();

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod object;
 pub mod place;
 pub mod plan;
+pub mod reason;
 pub mod probe;
 pub mod revision;
 pub mod secret;

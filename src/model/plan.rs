@@ -54,7 +54,7 @@ impl<P> Plan<P> {
 /// Reason and message: condition, event, log line and metric label all come from this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
-    /// A word from the kind's closed list of reasons, in CamelCase.
+    /// A word from the kind's closed list of reasons ([`super::reason::EVENTS`]), in CamelCase.
     pub reason: &'static str,
     /// What happened, what it means, what to do next; with "until when" where there is a time.
     pub message: String,

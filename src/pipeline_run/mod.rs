@@ -96,10 +96,14 @@ impl Kind for PipelineRunKind {
             if let Some(created) = run.creation_timestamp()
                 && cluster.changes().are_wanted()
             {
+                let made = after.get("release").and_then(Value::as_str);
+                let made = made.map(|name| Key::new(&key.namespace, name));
+                let made = made.and_then(|made| cluster.caches.releases.get(&made));
                 let run = change::Run {
                     key,
                     spec: &run.spec,
                     created_at: created.0,
+                    maker: made.as_ref().map(|made| made.spec.evidence.run.as_str()),
                 };
                 cluster.changes().send(change::of_run(run, before, after));
             }

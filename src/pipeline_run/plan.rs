@@ -462,7 +462,8 @@ fn running(status: &PipelineRunStatus) -> Why {
     Why::normal("Running", message)
 }
 
-const fn reason(kind: FailureKind) -> &'static str {
+/// What a failure is called.
+pub(crate) const fn reason(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Test => "TestFailed",
         FailureKind::Lint => "LintFailed",

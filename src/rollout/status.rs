@@ -252,7 +252,12 @@ fn conditions(
             || matches!(reason, "NoRelease" | "Restarting"));
     let takes_an_edit = matches!(
         reason,
-        "InvalidSpec" | "FieldContested" | "ForeignService" | "DeploymentUnfit" | "GiveBackHeld"
+        "InvalidSpec"
+            | "FieldContested"
+            | "ForeignService"
+            | "DeploymentUnfit"
+            | "PodsNotTaken"
+            | "GiveBackHeld"
     );
     // What does not run yet may wait for what is applied a moment later.
     let is_awaited = seen.adoption.is_some() && phase == Phase::Pending;

@@ -84,9 +84,12 @@ pub struct Run<'a> {
     pub spec: &'a PipelineRunSpec,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The run that its Release says it was made by, where there is one.
+    pub maker: Option<&'a str>,
 }
 
-/// The parts of a run that has just ended: its commit, itself, its stages, and the Release that it made. Nothing, if it has
+/// The parts of a run that has just ended: its commit, itself, its stages, and the Release that it made: of several runs that
+/// come to the same Release, the one that the Release names. Nothing, if it has
 /// not, or had before.
 pub fn of_run(run: Run<'_>, before: &Value, after: &Value) -> Vec<Part> {
     let read = |status: &Value| PipelineRunStatus::deserialize(status).unwrap_or_default();
@@ -127,7 +130,8 @@ pub fn of_run(run: Run<'_>, before: &Value, after: &Value) -> Vec<Part> {
     whole.failure = (phase != RunPhase::Succeeded).then_some(message);
     parts.push(whole);
     parts.extend(stages(&trace, &what, &status));
-    if let Some(release) = made {
+    let is_maker = run.maker.is_none_or(|maker| maker == name);
+    if let Some(release) = made.filter(|_| is_maker) {
         let id = of_release(namespace, release);
         let mut part = trace.part(&id, Some(&what), (finished, finished));
         part.attributes = vec![
@@ -268,14 +272,19 @@ mod tests {
     }
 
     fn run_parts(before: &Value, after: &Value) -> Vec<Part> {
+        run_parts_of("shop-3f9c2e1b0d", None, before, after)
+    }
+
+    fn run_parts_of(name: &str, maker: Option<&str>, before: &Value, after: &Value) -> Vec<Part> {
         let spec = json!({
             "pipelineRef": {"name": "shop"}, "trigger": {"kind": "Push", "actor": "jane"}, "ref": "refs/heads/main", "sha": SHA,
         });
         let spec: PipelineRunSpec = serde_json::from_value(spec).unwrap();
         let run = Run {
-            key: &Key::new("shop", "shop-3f9c2e1b0d"),
+            key: &Key::new("shop", name),
             spec: &spec,
             created_at: at(10),
+            maker,
         };
         of_run(run, before, after)
     }
@@ -369,6 +378,18 @@ mod tests {
         let (moving, done) = (json!({"phase": "Promoting"}), promoted("Succeeded"));
         assert!(promotion_parts(&done, &done, Some(SHA)).is_empty());
         assert!(promotion_parts(&moving, &moving, Some(SHA)).is_empty());
+    }
+
+    #[test]
+    fn of_two_runs_the_release_hangs_below_the_one_that_made_it() {
+        let after = over("Succeeded");
+        let of = |name: &str| run_parts_of(name, Some("shop-2"), &Value::Null, &after);
+        let releases = |parts: &[Part]| {
+            let all = parts.iter().filter(|part| part.name == "release");
+            all.map(|part| part.parent).collect::<Vec<_>>()
+        };
+        assert_eq!(releases(&of("shop-2")), [Some(span("run/shop/shop-2"))]);
+        assert!(releases(&of("shop-3")).is_empty());
     }
 
     #[test]

@@ -108,7 +108,7 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         ready(app).await;
         let mut extra = in_steps();
         // Long enough for it to be gone before the pause is over.
-        extra["strategy"]["steps"][1] = json!({"pause": {"for": "10s"}});
+        extra["strategy"]["steps"][1] = json!({"pause": {"for": "20s"}});
         extra["strategy"]["steps"][3] = json!({"pause": {"for": "1s"}});
         app.start(Version::One, &extra).await;
         let (film, route) = (app.film().await, app.film_route().await);
@@ -122,6 +122,8 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         eprintln!("uninstalled within {:?}", start.elapsed());
         let left = app.now().await;
         assert!(pauses_at(&left, 20), "{}", left["status"]["message"]);
+        let finalizers = &left["metadata"]["finalizers"];
+        assert!(finalizers.is_null(), "nothing waits for it: {finalizers}");
         let pods = app.pods().await;
         let wanted = load.stats().answered + u64::from(rate());
         load.until(SOON, |stats| stats.answered >= wanted)
@@ -131,6 +133,9 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         let start = Instant::now();
         app.stage.install(&[]).await;
         eprintln!("installed again within {:?}", start.elapsed());
+        app.stage
+            .helm(&["test", RELEASE, "--namespace", NAMESPACE])
+            .await;
         app.until_healthy().await;
         app.until_pods(REPLICAS).await;
         nothing_rolled_back(&film);

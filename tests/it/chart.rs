@@ -17,8 +17,19 @@ use crate::cluster::{
 
 const WRITING: &[&str] = &["create", "update", "patch"];
 
-/// Renders the chart; the error is what helm says.
+fn is_hook(manifest: &Value) -> bool {
+    manifest["metadata"]["annotations"]["helm.sh/hook"].is_string()
+}
+
+/// Renders what the chart installs; the error is what helm says.
 async fn render(namespace: &str, values: &Value) -> Result<Vec<Value>, String> {
+    let mut manifests = rendered(namespace, values).await?;
+    manifests.retain(|manifest| !is_hook(manifest));
+    Ok(manifests)
+}
+
+/// Renders all of the chart, hooks of `helm test` and `helm uninstall` included.
+pub(crate) async fn rendered(namespace: &str, values: &Value) -> Result<Vec<Value>, String> {
     testbed::programs::ensure(&["helm"]).await.unwrap();
     let mut helm = Command::new(testbed::programs::path_of("helm").unwrap())
         .args([
@@ -172,7 +183,7 @@ async fn the_api_server_takes_everything_that_is_rendered() {
             "metrics": { "dashboards": { "enabled": true } }, "dashboard": { "enabled": true },
         });
         for values in [json!({}), values] {
-            for manifest in render(&space.name, &values).await.unwrap() {
+            for manifest in rendered(&space.name, &values).await.unwrap() {
                 let what = format!("{} {}", manifest["kind"], manifest["metadata"]["name"]);
                 let params = PatchParams { dry_run: true, ..PatchParams::apply("test").force() };
                 let result = apply_with(&space.client, &manifest, &params.validation_strict()).await;
@@ -237,6 +248,111 @@ async fn with_namespaces_the_operator_has_rights_in_these_only() {
         [0]["args"]
         .clone();
     assert!(words(&arguments).contains(&"--watch-namespace=shop,blog"));
+}
+
+/// Kinds of the whole cluster.
+const OF_CLUSTER: &[&str] = &[
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+];
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn an_installation_of_some_namespaces_has_nothing_of_the_whole_cluster() {
+    let with = |receiver: bool| {
+        json!({
+            "watchNamespaces": ["shop", "blog"], "rbac": { "namespaced": true },
+            "receiver": { "enabled": receiver }, "crds": { "install": false }, "admissionPolicies": { "enabled": false },
+        })
+    };
+    let manifests = rendered("ops", &with(false)).await.unwrap();
+    for kind in OF_CLUSTER {
+        assert!(of_kind(&manifests, kind).is_empty(), "{kind}");
+    }
+    let is_operator = |role: &&&Value| role["metadata"]["name"] == "slipway";
+    let roles = of_kind(&manifests, "Role");
+    let places: Vec<&Value> = roles
+        .iter()
+        .filter(is_operator)
+        .map(|role| &role["metadata"]["namespace"])
+        .collect();
+    assert_eq!(places, ["shop", "blog"]);
+    let people = roles
+        .iter()
+        .filter(|role| role["metadata"]["name"] == "slipway-approver");
+    assert_eq!(people.count(), 2);
+    let bindings = of_kind(&manifests, "RoleBinding");
+    assert!(bindings.iter().all(|one| one["roleRef"]["kind"] == "Role"));
+    // What it may do there is what it may do elsewhere.
+    let standard = render("ops", &json!({})).await.unwrap();
+    let everywhere = of_kind(&standard, "ClusterRole");
+    let everywhere = everywhere
+        .iter()
+        .find(|role| role["metadata"]["name"] == "slipway");
+    let here = roles
+        .iter()
+        .find(|role| role["metadata"]["name"] == "slipway");
+    assert_eq!(here.unwrap()["rules"], everywhere.unwrap()["rules"]);
+
+    for (values, words) in [
+        (json!({ "rbac": { "namespaced": true } }), "watchNamespaces"),
+        (with(true), "receiver.enabled: false"),
+    ] {
+        let refused = render("ops", &values).await.unwrap_err();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs helm; run make test"]
+async fn hooks_check_an_installation_and_let_go_before_it_is_removed() {
+    let manifests = rendered("ops", &json!({})).await.unwrap();
+    let hooks: Vec<&Value> = manifests.iter().filter(|one| is_hook(one)).collect();
+    let of = |event: &str, kind: &str| {
+        let mut all = hooks.iter();
+        let is_it = |one: &&&Value| {
+            one["kind"] == *kind && one["metadata"]["annotations"]["helm.sh/hook"] == *event
+        };
+        (*all
+            .find(is_it)
+            .unwrap_or_else(|| panic!("no {kind} of {event}")))
+        .clone()
+    };
+    let service = of_kind(&manifests, "Service")[0];
+    let address = format!(
+        "--url=http://{}.ops.svc:8080/readyz",
+        service["metadata"]["name"].as_str().unwrap()
+    );
+    let pod = of("test", "Pod");
+    let args = pod["spec"]["containers"][0]["args"].clone();
+    assert!(words(&args).contains(&address.as_str()), "{args}");
+    let rules = of("test", "Role")["rules"].clone();
+    assert_eq!(rules.as_array().unwrap().len(), 1);
+    assert_eq!(words(&rules[0]["resources"]), ["leases"]);
+    assert_eq!(words(&rules[0]["verbs"]), ["get"]);
+
+    let job = of("pre-delete", "Job");
+    let template = &job["spec"]["template"];
+    let args = words(&template["spec"]["containers"][0]["args"]);
+    assert!(args.contains(&"--deployment=slipway"), "{args:?}");
+    assert_eq!(template["spec"]["serviceAccountName"], "slipway");
+    let rules = of("pre-delete", "Role")["rules"].clone();
+    assert_eq!(words(&rules[0]["resources"]), ["deployments/scale"]);
+
+    // Neither is one of the operator's pods.
+    let labels = &of_kind(&manifests, "Deployment")[0]["spec"]["selector"]["matchLabels"];
+    for pod in [&pod["metadata"]["labels"], &template["metadata"]["labels"]] {
+        let mut labels = labels.as_object().unwrap().iter();
+        assert!(labels.any(|(name, value)| pod[name] != *value), "{pod}");
+    }
+    // What is applied without helm has none: they would run at once.
+    assert!(!rendered_chart().iter().any(is_hook));
+
+    let off = json!({ "helmTest": { "enabled": false }, "uninstall": { "enabled": false } });
+    assert!(!rendered("ops", &off).await.unwrap().iter().any(is_hook));
 }
 
 #[tokio::test]

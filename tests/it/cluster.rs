@@ -41,6 +41,23 @@ pub(crate) struct Space {
     pub(crate) name: String,
 }
 
+impl Space {
+    /// Every Event of the operator has a reason that is on the list of them.
+    async fn check_events(&self) {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let of_ours = |event: &&Event| event.reporting_component.as_deref() == Some("slipway");
+        for event in events.items.iter().filter(of_ours) {
+            let kind = event.involved_object.kind.as_deref().unwrap_or_default();
+            let reason = event.reason.as_deref().unwrap_or_default();
+            assert!(
+                slipway::model::reason::is_known(kind, reason),
+                "an Event about a {kind} has the reason {reason}, which is not in model/reason.rs"
+            );
+        }
+    }
+}
+
 /// Client with all rights.
 pub(crate) async fn client() -> Client {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
@@ -124,7 +141,11 @@ async fn in_namespace_called(name: &str, labels: Value, test: impl AsyncFnOnce(&
         .unwrap()
         .name_any();
     let space = Space { client, name };
-    let result = AssertUnwindSafe(test(&space)).catch_unwind().await;
+    let whole = async {
+        test(&space).await;
+        space.check_events().await;
+    };
+    let result = AssertUnwindSafe(whole).catch_unwind().await;
     if result.is_err() {
         space.dump().await;
     }

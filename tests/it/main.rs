@@ -27,6 +27,7 @@ mod environment; // Environments on scripted nodes: promotion, approval, the way
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
 mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of
+mod install; // what comes with an installation: rights in one namespace, its check, and the way out
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs

@@ -28,6 +28,17 @@ impl Operator {
 
     /// Starts one that talks to the API server that `kubeconfig` names.
     pub(crate) fn start_with(namespace: &str, kubeconfig: &Path, args: &[&str]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_slipway"));
+        Self::start_program(program, namespace, kubeconfig, args)
+    }
+
+    /// The same with a program, which may be one of another version.
+    pub(crate) fn start_program(
+        program: &Path,
+        namespace: &str,
+        kubeconfig: &Path,
+        args: &[&str],
+    ) -> Self {
         nodes();
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let log = std::env::temp_dir().join(format!(
@@ -35,7 +46,7 @@ impl Operator {
             std::process::id()
         ));
         let file = std::fs::File::create(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
+        let child = Command::new(program)
             .args(["--watch-namespace", namespace, "--namespace", namespace])
             .args(["--listen", "127.0.0.1:0"])
             .args(args)

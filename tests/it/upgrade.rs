@@ -1,23 +1,30 @@
-//! Definitions that are replaced by older ones, and by those of now again, while promotions are under way. On a cluster of its
-//! own: definitions are everybody's.
+//! Definitions that are replaced by older ones, and by those of now again, while promotions are under way: on a cluster of its
+//! own, because definitions are everybody's. And an operator that is replaced by another one in the middle of a canary.
 
-use k8s_openapi::api::core::v1::Namespace;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use slipway::rollout::api::{Phase, RolloutStatus};
 use testbed::ControlPlane;
-use testbed::scripted::{Rules, ScriptedNodes};
+use testbed::scripted::{Rules, ScriptedGateway, ScriptedNodes};
 
-use crate::cluster::{self, Space, wait_for};
+use crate::cluster::{self, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::environment::Shop;
-use crate::rollout::SOON;
+use crate::operator::Operator;
+use crate::rollout::{SOON, Subject, manifest, routed, stable};
 
 /// What an earlier version did not have: these fields, which the API server then drops from what is written.
 const NEWER: &[(&str, &[&str])] = &[
     (
         "environments",
-        &["dora", "openIncidents", "previews", "candidate"],
+        &["dora", "openIncidents", "previews", "candidate", "decided"],
     ),
     ("promotions", &["incidents"]),
     ("rollouts", &["risk", "lastDecision"]),
@@ -165,4 +172,125 @@ async fn older_definitions_and_those_of_now_again_lose_no_promotion_and_begin_no
     // Figures that were dropped are counted again from the records.
     let counted = |status: &slipway::environment::api::EnvironmentStatus| status.dora.is_some();
     shop.until("production", "figures again", counted).await;
+}
+
+/// The operator of the version before, where one was built (`tests/previous.sh`); else that of now, which then is another process
+/// and no other version.
+fn before() -> PathBuf {
+    let built = std::env::var_os("SLIPWAY_PREVIOUS").map(PathBuf::from);
+    built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_slipway")))
+}
+
+/// What a Rollout has made, by uid: what of it must not change.
+#[derive(Debug, PartialEq)]
+struct Made {
+    sets: BTreeMap<String, Value>,
+    pods: BTreeMap<String, Value>,
+}
+
+impl Made {
+    async fn read(space: &Space) -> Self {
+        let sets: Api<ReplicaSet> = Api::namespaced(space.client.clone(), &space.name);
+        let sets = sets.list(&ListParams::default()).await.unwrap();
+        let template = |set: &ReplicaSet| {
+            let spec = &set.spec;
+            json!({"labels": set.labels(), "selector": spec.selector, "template": spec.template})
+        };
+        let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
+        let pods = pods.list(&ListParams::default()).await.unwrap();
+        let of_pod = |pod: &Pod| json!({"labels": pod.labels(), "annotations": pod.annotations(), "spec": pod.spec});
+        Self {
+            sets: sets
+                .iter()
+                .map(|set| (set.uid().unwrap(), template(set)))
+                .collect(),
+            pods: pods
+                .iter()
+                .map(|pod| (pod.uid().unwrap(), of_pod(pod)))
+                .collect(),
+        }
+    }
+
+    /// The same ReplicaSets as before, to the byte, and every pod that was there.
+    fn goes_on_from(&self, before: &Self) {
+        assert_eq!(self.sets, before.sets, "ReplicaSets");
+        for (uid, pod) in &before.pods {
+            assert_eq!(self.pods.get(uid), Some(pod), "pod {uid}");
+        }
+    }
+}
+
+/// Has another operator lead from now on.
+async fn replaced(operator: Operator, by: &Path, space: &Space) -> Operator {
+    assert_eq!(operator.end().await, Some(0));
+    let next = Operator::start_program(by, &space.name, &kubeconfig_path(), &[]);
+    next.until_logged("leading").await;
+    next
+}
+
+/// Waits for a pause at this step.
+async fn until_paused_at(api: &Subject, index: u32) -> RolloutStatus {
+    api.until(&format!("paused at step {index}"), |status| {
+        let step = status.step.as_ref();
+        status.phase == Some(Phase::Paused) && step.is_some_and(|step| step.index == index)
+    })
+    .await
+}
+
+async fn resume(space: &Space, name: &str) {
+    let decision = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
+        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Resume", "user": "people"},
+    });
+    let decision = serde_json::from_value(decision).unwrap();
+    let made = space
+        .api("Decision")
+        .create(&PostParams::default(), &decision)
+        .await;
+    made.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_of_another_version_goes_on_with_a_canary_and_makes_no_replica_set() {
+    with_namespace(async |space| {
+        let (now, before) = (PathBuf::from(env!("CARGO_BIN_EXE_slipway")), before());
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let mut extra = routed();
+        extra["spec"]["strategy"] = json!({"steps": [
+            {"setWeight": {"weight": 25}}, {"pause": {}}, {"setWeight": {"weight": 50}}, {"pause": {}},
+            {"setWeight": {"weight": 75}}, {"pause": {}},
+        ]});
+        let operator = Operator::start_program(&before, &space.name, &kubeconfig_path(), &[]);
+        let api = Subject::create(space, &manifest("greeter:1", &extra)).await;
+        let healthy = api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let paused = until_paused_at(&api, 2).await;
+        let first = Made::read(space).await;
+        assert_eq!(first.sets.len(), 2);
+
+        // The upgrade finds what there is, and leaves it as it is until somebody says go on.
+        let operator = replaced(operator, &now, space).await;
+        resume(space, "first").await;
+        until_paused_at(&api, 4).await;
+        let second = Made::read(space).await;
+        second.goes_on_from(&first);
+
+        // So does the way back,
+        let operator = replaced(operator, &before, space).await;
+        resume(space, "second").await;
+        let last = until_paused_at(&api, 6).await;
+        let third = Made::read(space).await;
+        third.goes_on_from(&second);
+        assert_eq!(stable(&last), stable(&paused));
+
+        // and the next upgrade, to the end.
+        let _operator = replaced(operator, &now, space).await;
+        resume(space, "third").await;
+        let done = api.until_promoted(&stable(&healthy)).await;
+        assert_eq!(done.history.len(), 1, "{:?}", done.history);
+        let end = Made::read(space).await;
+        assert_eq!(end.sets, first.sets, "ReplicaSets");
+    })
+    .await;
 }

@@ -36,6 +36,90 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* Rules of the operator, by what it is to do. */}}
+{{- define "slipway.rules" -}}
+{{ .Files.Get "files/rules.yaml" | trim }}
+{{- if .Values.secretSnapshots.enabled }}
+{{ .Files.Get "files/rules-secrets.yaml" | trim }}
+{{- end }}
+{{- if or .Values.analysis.secrets.enabled .Values.stages.secrets.enabled .Values.alerts.enabled .Values.clusters.enabled }}
+{{ .Files.Get "files/rules-metric-secrets.yaml" | trim }}
+{{- end }}
+{{- if .Values.clusters.enabled }}
+{{ .Files.Get "files/rules-clusters.yaml" | trim }}
+{{- end }}
+{{- if .Values.previews.enabled }}
+{{- if .Values.watchNamespaces }}
+{{- fail "previews.enabled needs an operator that watches every namespace: leave watchNamespaces empty" }}
+{{- end }}
+{{ .Files.Get "files/rules-previews.yaml" | trim }}
+{{- end }}
+{{- end -}}
+
+{{/* Rights in some namespaces and nowhere else take values that need no others. */}}
+{{- define "slipway.namespaced.check" -}}
+{{- if .Values.rbac.namespaced -}}
+{{- if not .Values.watchNamespaces -}}
+{{- fail "rbac.namespaced takes watchNamespaces: the namespaces in which the operator has rights" -}}
+{{- end -}}
+{{- if .Values.receiver.enabled -}}
+{{- fail "rbac.namespaced takes receiver.enabled: false: to review tokens is a right of the whole cluster" -}}
+{{- end -}}
+{{- if .Values.admissionPolicies.hubs -}}
+{{- fail "rbac.namespaced takes no admissionPolicies.hubs: their ClusterRole is one of the whole cluster" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of what a hook makes: no selector of the operator finds it. */}}
+{{- define "slipway.hookLabels" -}}
+{{- $labels := include "slipway.labels" .root | fromYaml -}}
+{{- toYaml (set $labels "app.kubernetes.io/component" .component) -}}
+{{- end -}}
+
+{{/* What the pods of hooks have in common with those of the operator. */}}
+{{- define "slipway.hookPod" -}}
+serviceAccountName: {{ .account }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* And their containers. */}}
+{{- define "slipway.hookContainer" -}}
+image: {{ include "slipway.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+{{- with .Values.extraEnv }}
+{{ toYaml . | indent 2 }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Name of the operator's ServiceAccount. */}}
 {{- define "slipway.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}

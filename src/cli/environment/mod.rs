@@ -5,6 +5,7 @@ pub mod diff;
 pub mod difference;
 pub mod list;
 pub mod notify;
+mod outcome;
 pub mod rollback;
 pub mod table;
 
@@ -48,6 +49,17 @@ pub enum Verb {
     Abort(decide::Args),
     /// Try a promotion that has failed again.
     Retry(decide::Args),
+    /// Stay at a Release: no other one of its Pipeline comes until a Resume.
+    Pin(decide::Args),
+    /// Never promote a Release; a promotion of it that has not started ends. Takes a reason.
+    Veto(decide::Args),
+    /// Let a Release pass gates that stand against it; by default the one that comes next. Takes a reason.
+    ///
+    /// The hold, the source, signatures and approvals cannot be passed like this. How many people it takes is in the protection of
+    /// the Environment.
+    Override(decide::OverrideArgs),
+    /// Bring the database to a version, without promoting anything.
+    Migrate(decide::MigrateArgs),
     /// Show what would change if a Release came: its images beside those that run, and its commits.
     Diff(diff::Args),
     /// Show what receivers of notifications would be sent of an event: of the newest Promotion, or of a sample. Nothing is sent.
@@ -69,6 +81,10 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::Resume(args) => decided(args, DecisionAction::Resume),
         Verb::Abort(args) => decided(args, DecisionAction::Abort),
         Verb::Retry(args) => decided(args, DecisionAction::Retry),
+        Verb::Pin(args) => decided(args, DecisionAction::Pin),
+        Verb::Veto(args) => decided(args, DecisionAction::Veto),
+        Verb::Override(args) => in_runtime(decide::overrule(args)),
+        Verb::Migrate(args) => in_runtime(decide::migrate(args)),
         Verb::Diff(args) => in_runtime(diff::run(args, palette)),
         Verb::Notify(args) => in_runtime(notify::run(args)),
     }

@@ -2,10 +2,13 @@
 
 use kube::ResourceExt;
 
+use super::decide::waited;
 use super::list::promotions;
+use super::outcome::Wait;
 use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
 use crate::cli::decide::{self, Made, decide};
+use crate::cli::follow::Patience;
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::environment::api::Environment;
 use crate::promotion::api::{Promotion, PromotionPhase};
@@ -24,6 +27,12 @@ pub struct Args {
     /// How it is decided. With --dry-run it is only said where it would go back to.
     #[command(flatten)]
     pub decide: decide::Args,
+    /// Wait until it is back, or waits for a person.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub wait: bool,
+    /// How long.
+    #[command(flatten)]
+    pub patience: Patience,
 }
 
 /// Makes the Decision.
@@ -44,7 +53,8 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         release: args.to.clone(),
         ..DecisionSpec::about(TargetKind::Environment, &name, DecisionAction::Rollback)
     };
-    let text = match decide(&server, &args.decide, spec).await? {
+    let made = decide(&server, &args.decide, spec).await?;
+    let text = match &made {
         Made::Nothing(_) => format!("{name} would go back {way}\n"),
         // Without a name in the Decision the operator looks for the Release when it follows it.
         Made::Decision(decision) if args.to.is_none() => {
@@ -52,7 +62,16 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         }
         Made::Decision(decision) => format!("{name} goes back {way}, by Decision {decision}\n"),
     };
-    Ok(Answer::well(text))
+    let decision = match &made {
+        Made::Decision(name) if args.wait => name,
+        Made::Decision(_) | Made::Nothing(_) => return Ok(Answer::well(text)),
+    };
+    let wait = Wait {
+        decision,
+        action: DecisionAction::Rollback,
+        subject: None,
+    };
+    waited(&server, &name, (&wait, &args.patience), text).await
 }
 
 /// What an Environment goes back from, and what to: as the operator decides, of what the records say.

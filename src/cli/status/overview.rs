@@ -40,6 +40,17 @@ pub struct Name {
     pub namespace: String,
 }
 
+impl Line {
+    /// The same, under way where something is still to be taken in.
+    #[must_use]
+    pub fn underway_if(mut self, is_awaited: bool) -> Self {
+        if is_awaited {
+            self.standing = Standing::Underway;
+        }
+        self
+    }
+}
+
 fn line<K: kube::Resource<DynamicType = ()>>(
     object: &K,
     kind: &'static str,

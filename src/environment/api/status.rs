@@ -11,6 +11,7 @@ use super::protection::Policy;
 use super::slo::{RulesRef, SloStatus};
 use super::tag::TaggedImage;
 use super::write_back::WriteBackStatus;
+use crate::decision::api::DecisionAction;
 use crate::dora::api::DoraStatus;
 use crate::outbox::api::OutboxEntry;
 use crate::promotion::api::TemplateRef;
@@ -88,6 +89,11 @@ pub struct EnvironmentStatus {
     /// The protection that approvals are bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// Decisions about it that this status has taken in, latest last; at most 8, the oldest go first. What came of each is in
+    /// the records of Promotions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<8>)]
+    pub decided: Vec<TakenIn>,
     /// How its SLOs are, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<10>)]
@@ -126,6 +132,22 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_entry_key::<128>)]
     pub outbox: Vec<OutboxEntry>,
+}
+
+/// A Decision that was taken in.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenIn {
+    /// Its name. Example: `production-approve-x7k2p`.
+    #[schemars(transform = schema::record_name)]
+    pub name: String,
+    /// What was decided.
+    pub action: DecisionAction,
+    /// By whom.
+    #[schemars(transform = schema::some_text::<256>)]
+    pub user: String,
+    /// When it was made.
+    pub at: Time,
 }
 
 /// A Release in an Environment.

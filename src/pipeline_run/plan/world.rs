@@ -15,6 +15,7 @@ use crate::model::action::Outcome;
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
+use crate::model::reason::is_known;
 use crate::pipeline::testing::NOW;
 
 /// How the pods of a stage, or of a cell of it, fare.
@@ -153,6 +154,8 @@ impl World {
             "{:?}",
             plan.wake
         );
+        let reason = plan.why.reason;
+        assert!(is_known("PipelineRun", reason), "{reason}");
         if matches!(crash, Crash::BeforeStatus) {
             return (false, None);
         }

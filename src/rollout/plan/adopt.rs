@@ -16,10 +16,15 @@ use super::super::api::Phase;
 use super::super::observed::{Deletion, Observed, Set, Wanted};
 use super::{Draft, Memory, remembered};
 use crate::model::action::Action;
+use crate::model::condition::{self, ACTION_FAILED};
 use crate::model::plan::{Plan, Why};
 
 /// How soon it is looked again for what no event tells of: autoscalers, and another Rollout that goes.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long the labels of a pod may be refused before people are told what to do.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// Pods that are named.
+const MAX_NAMES: usize = 5;
 /// Reason of what waits because it would have pods end at once.
 const REPLICAS_DIFFER: &str = "ReplicasDiffer";
 
@@ -52,17 +57,46 @@ pub(super) fn adopt(seen: &Observed, now: Timestamp) -> Option<Plan<Memory>> {
     if actions.is_empty() {
         return None;
     }
-    let text = format!(
-        "taking over what Deployment {} has: ReplicaSets, then labels of pods; none of them restarts",
-        adoption.name
-    );
+    let (phase, why) = match refused(seen, adoption, now) {
+        Some(text) => (Phase::Degraded, Why::warning("PodsNotTaken", text)),
+        None => {
+            let text = format!(
+                "taking over what Deployment {} has: ReplicaSets, then labels of pods; none of them restarts",
+                adoption.name
+            );
+            (Phase::Progressing, Why::normal("Adopting", text))
+        }
+    };
     Some(Plan {
         actions,
-        ..Plan::idle(
-            remembered(seen, Phase::Progressing),
-            Why::normal("Adopting", text),
-        )
+        ..Plan::idle(remembered(seen, phase), why)
     })
+}
+
+/// Which pods do not get their labels, once that has been refused for a while, and what to do. It is tried on.
+fn refused(seen: &Observed, adoption: &Adoption, now: Timestamp) -> Option<String> {
+    let since = condition::true_since(&seen.status.conditions, ACTION_FAILED)?;
+    let is_lasting = adoption.held.is_empty() && now.duration_since(since) >= REFUSED_FOR;
+    if !is_lasting || adoption.strays.is_empty() {
+        return None;
+    }
+    let pods = adoption.strays.iter();
+    let names: Vec<&str> = pods
+        .map(|pod| pod.target.key.name.as_str())
+        .take(MAX_NAMES)
+        .collect();
+    let rest = adoption.strays.len() - names.len();
+    let more = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "the API server refuses the labels by which pods of this Rollout are found, and no change begins before all have them: pod {}{more}; \
+         let whatever refuses it (a policy or a webhook, most likely) allow a change of labels, or delete these pods: the pods that come \
+         for them have the labels from the start",
+        names.join(", ")
+    ))
 }
 
 /// Why it cannot be taken over yet, or cannot be read any more, and what to do.
@@ -132,7 +166,7 @@ fn surplus(seen: &Observed, adoption: &Adoption) -> Option<(&'static str, String
     let serving = adoption.held.iter().map(|set| set.pods).max()?;
     (serving > asked).then(|| {
         let text = format!(
-            "{serving} pods of Deployment {} serve, and this Rollout asks for {asked}; set its spec.replicas to {serving}: an              autoscaler that names it goes on from there",
+            "{serving} pods of Deployment {} serve, and this Rollout asks for {asked}; set its spec.replicas to {serving}: an autoscaler that names it goes on from there",
             adoption.name
         );
         (REPLICAS_DIFFER, text)

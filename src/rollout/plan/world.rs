@@ -34,6 +34,7 @@ use crate::model::action::{Action, Eviction, Outcome, Reply};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::reason;
 use crate::model::revision::Revision;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
@@ -260,6 +261,7 @@ impl World {
         let now = later(self.now - self.behind);
         let plan = plan_with(self.habits.rules, &seen, now);
         assert!(plan.wake.is_none_or(|wake| wake > now), "{plan:?}");
+        assert!(reason::is_known("Rollout", plan.why.reason), "{plan:?}");
         let intended = status::status(&seen, &plan, &Outcome::default(), now);
         self.status = std::mem::take(&mut seen.status);
         self.decisions = std::mem::take(&mut seen.decisions);

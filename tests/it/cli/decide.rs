@@ -75,6 +75,13 @@ async fn a_rollout_is_listed_watched_and_steered() {
         let status: Value = serde_json::from_str(&status).unwrap();
         assert_eq!(status[0]["standing"], "Waiting");
 
+        // A Decision that was made a moment ago counts for who waits.
+        asked(space, &["rollout", "pause", "api"], 0).await;
+        let watch = ["status", "rollout/api", "--watch", "--timeout", "30s"];
+        asked(space, &watch, 4).await;
+        asked(space, &["rollout", "resume", "api"], 0).await;
+        asked(space, &watch, 4).await;
+
         // Nothing is decided by who only tries, and nobody waits for ever.
         let dry = asked(space, &["rollout", "abort", "api", "--dry-run=server"], 0).await;
         assert!(dry.contains("the API server would take it"), "{dry}");
@@ -115,6 +122,37 @@ async fn a_rollout_is_listed_watched_and_steered() {
     .await;
 }
 
+/// Decides in the namespace, and waits for what comes of it.
+async fn decided(space: &Space, args: &[&str], code: i32) -> String {
+    let wait = ["--wait", "--timeout", "40s"];
+    asked(space, &[args, &wait].concat(), code).await
+}
+
+/// Pins, vetoes and their like: what counts at once, what is refused, and what nothing comes of.
+async fn people_rule(space: &Space) {
+    let said = decided(space, &["env", "pin", "production", "shop-1"], 0).await;
+    assert!(said.contains("\nit counts; Held: "), "{said}");
+    let shown = asked(space, &["env", "describe", "production", "-o", "json"], 0).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let status = &shown["environment"]["status"];
+    assert_eq!(status["pins"][0]["release"], "shop-1", "{shown}");
+    let last = status["decided"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["action"], "Pin", "{shown}");
+    decided(space, &["env", "resume", "production"], 0).await;
+
+    asked(space, &["env", "pin", "production"], 2).await;
+    asked(space, &["env", "veto", "production", "shop-1"], 2).await;
+    let why = ["--reason", "leaks"];
+    let veto = ["env", "veto", "production", "shop-9"];
+    asked(space, &[&veto[..], &why].concat(), 1).await;
+    let overrule = ["env", "override", "production", "--gate", "soak"];
+    asked(space, &[&overrule[..], &why].concat(), 2).await;
+    let of = [&overrule[..], &["shop-1", "--dry-run=server"], &why].concat();
+    asked(space, &of, 0).await;
+    let migrated = decided(space, &["env", "migrate", "production"], 1).await;
+    assert!(migrated.contains("it cannot be followed: "), "{migrated}");
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_environment_is_compared_approved_held_and_resumed() {
@@ -147,9 +185,10 @@ async fn an_environment_is_compared_approved_held_and_resumed() {
 
         asked(space, &["env", "promote", "production"], 2).await;
         asked(space, &["env", "promote", "production", "shop-9"], 1).await;
-        let said = asked(space, &["env", "approve", "production"], 0).await;
+        let said = decided(space, &["env", "approve", "production"], 0).await;
         assert!(
-            said.starts_with("Release shop-1\nApprove of Environment production: Decision "),
+            said.starts_with("Release shop-1\nApprove of Environment production: Decision ")
+                && said.contains("\nPromotion production-") && said.contains(": Succeeded: "),
             "{said}"
         );
         shop.until_runs("production", 1).await;
@@ -158,17 +197,26 @@ async fn an_environment_is_compared_approved_held_and_resumed() {
             list.contains("ROLLOUTS") && list.contains("production"),
             "{list}"
         );
+        // What was decided a moment ago counts for who waits.
         asked(
             space,
             &["env", "hold", "production", "--reason", "Friday"],
             0,
         )
         .await;
-        shop.until_phase("production", EnvironmentPhase::Held).await;
-        asked(space, &["status", "environment", "production"], 4).await;
+        let watch = ["status", "env/production", "--watch", "--timeout", "30s"];
+        asked(space, &watch, 4).await;
         asked(space, &["env", "resume", "production"], 0).await;
+        asked(space, &watch, 0).await;
         shop.until_phase("production", EnvironmentPhase::Steady)
             .await;
+        people_rule(space).await;
+        shop.release(2).await;
+        shop.until("production", "asks people", asks).await;
+        decided(space, &["env", "approve", "production"], 0).await;
+        let back = decided(space, &["env", "rollback", "production"], 0).await;
+        assert!(back.contains(": Succeeded: "), "{back}");
+        shop.until_left("production", 2).await;
         let overview = asked(space, &["get", "-o", "name"], 0).await;
         assert!(
             overview.contains("environment.slipway.dev/production\n"),

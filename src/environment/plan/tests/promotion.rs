@@ -380,3 +380,21 @@ fn rollouts_that_wait_for_each_other_are_named() {
     let status = world.status("staging");
     assert_eq!(status.phase, Some(EnvironmentPhase::Promoting));
 }
+
+#[test]
+fn what_people_decided_is_on_record_once_it_was_taken_in() {
+    let mut world = running(1);
+    let mut hold = || world.decide("bob", "Hold", "production", &json!({}));
+    let names: Vec<String> = (0..9).map(|_| hold()).collect();
+    let known = |world: &World| -> Vec<String> {
+        let decided = world.status("production").decided.into_iter();
+        decided.map(|taken| taken.name).collect()
+    };
+    assert!(
+        !known(&world).contains(&names[8]),
+        "it was not looked at yet"
+    );
+    world.settle();
+    assert_eq!(known(&world), names[1..], "the last of them");
+    assert_eq!(world.status("staging").decided, []);
+}

@@ -332,6 +332,49 @@ fn pods_get_their_labels_once_no_replica_set_is_left() {
 }
 
 #[test]
+fn a_pod_whose_labels_are_refused_is_named_and_takes_people() {
+    let mut cluster = Cluster::taken();
+    let stray = |name: &str| Stray {
+        target: Target {
+            kind: ObjectKind::Pod,
+            key: Key::new("shop", name),
+            uid: name.into(),
+            resource_version: "1".into(),
+        },
+        revision: Revision::from_label("hash2"),
+    };
+    cluster.adoption.strays = vec![stray("api-hash2-x"), stray("api-hash2-y")];
+    let failed = |seconds: i64| {
+        let failed = json!({
+            "type": "ActionFailed", "status": "True", "reason": "ActionFailed", "message": "denied",
+            "lastTransitionTime": (NOW - jiff::SignedDuration::from_secs(seconds)).to_string(),
+        });
+        vec![serde_json::from_value(failed).unwrap()]
+    };
+    cluster.status.conditions = failed(29);
+    let early = plan(&cluster.observed(), NOW);
+    assert_eq!(reason(&early), ("Adopting", Phase::Progressing));
+
+    cluster.status.conditions = failed(30);
+    let seen = cluster.observed();
+    let late = plan(&seen, NOW);
+    assert_eq!(reason(&late), ("PodsNotTaken", Phase::Degraded));
+    let message = &late.why.message;
+    assert!(
+        message.contains("pod api-hash2-x, api-hash2-y; let"),
+        "{message}"
+    );
+    assert_eq!(late.actions.len(), 1, "and it is tried on");
+    let status = status::status(&seen, &late, &Outcome::default(), NOW);
+    assert!(status.conditions.iter().any(|it| it.type_ == "Stalled"));
+
+    // Once they are gone, or may be changed, nothing holds it.
+    cluster.adoption.strays.clear();
+    let rest = plan(&cluster.observed(), NOW);
+    assert_eq!(reason(&rest), ("Healthy", Phase::Healthy));
+}
+
+#[test]
 fn a_deployment_that_goes_later_takes_nothing_with_it() {
     let mut cluster = Cluster::taken();
     cluster.deployment = Value::Null;
