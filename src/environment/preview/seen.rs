@@ -65,6 +65,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Its images.
     pub images: Vec<ImageRef>,
+    /// Its packages.
+    pub packages: Vec<ImageRef>,
 }
 
 /// A Rollout in a preview.
