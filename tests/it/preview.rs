@@ -1,5 +1,7 @@
 //! Previews of pull requests on scripted nodes: opened, pushed to, closed; queued; and what is never deleted.
 
+mod rendered; // manifests of the run's own
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -111,6 +113,8 @@ impl<'a> Review<'a> {
             "--no-leader-election",
             "--previews",
             "--stage-secrets",
+            "--metric-hosts",
+            "127.0.0.0/8",
             "--watch-namespace",
             &all,
         ];
@@ -128,6 +132,16 @@ impl<'a> Review<'a> {
 
     /// The same, with more about what started it.
     async fn passed_as(&self, number: u64, digit: char, trigger: &Value) {
+        self.passed_with(number, digit, (trigger, None)).await;
+    }
+
+    /// The same, with something else that it made.
+    async fn passed_with(
+        &self,
+        number: u64,
+        digit: char,
+        (trigger, made): (&Value, Option<Value>),
+    ) {
         let name = format!("api-{number}-{digit}");
         let sha = digit.to_string().repeat(40);
         let mut run = json!({
@@ -140,12 +154,13 @@ impl<'a> Review<'a> {
         json_patch::merge(&mut run["spec"]["trigger"], trigger);
         self.create("PipelineRun", run).await;
         let now = jiff::Timestamp::now();
+        let image = json!({
+            "name": "api", "kind": "Image", "ref": "registry.example/api",
+            "digest": format!("sha256:{}", digit.to_string().repeat(64)),
+        });
+        let artifacts: Vec<Value> = std::iter::once(image).chain(made).collect();
         let status = json!({"status": {
-            "phase": "Succeeded", "sha": sha, "startedAt": now, "finishedAt": now,
-            "artifacts": [{
-                "name": "api", "kind": "Image", "ref": "registry.example/api",
-                "digest": format!("sha256:{}", digit.to_string().repeat(64)),
-            }],
+            "phase": "Succeeded", "sha": sha, "startedAt": now, "finishedAt": now, "artifacts": artifacts,
         }});
         let runs = self.space.api("PipelineRun");
         let patch = Patch::Merge(&status);
