@@ -897,6 +897,18 @@ fn only_pull_requests_with_the_label_have_one_and_it_goes_with_the_label() {
 }
 
 #[test]
+fn a_label_that_is_not_looked_for_is_said_and_not_waited_for() {
+    let mut world = World::new(&json!({"match": {"labels": ["zebra"]}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Queued)]);
+    world.seen.unasked.insert("zebra".to_owned());
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Failed);
+    assert!(item.message.unwrap().contains("more than 8"));
+    assert!(world.seen.spaces.is_empty());
+}
+
+#[test]
 fn when_many_lose_their_label_at_once_none_goes_before_its_time_is_over() {
     let mut world = World::new(&json!({
         "match": {"labels": ["preview"]}, "limits": {"closedAtOnce": 1}, "ttl": {"max": "5h"},
