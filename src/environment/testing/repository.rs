@@ -28,7 +28,8 @@ impl Repository {
     }
 
     fn answer(&mut self, change: &Change) -> Answer {
-        let text = edit::apply(&change.edit, &self.file).unwrap();
+        let edit = &change.files.first().unwrap().edit;
+        let text = edit::apply(edit, &self.file).unwrap();
         let commit = |count: usize| format!("{count:040x}");
         let is_new = text != self.file;
         let Some(pull) = &change.pull else {
