@@ -76,6 +76,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
         rollouts: bound(&key, &spec, |name| here(caches, &key, &spec, name)),
         checks: checks(caches, &key),
+        cluster_name: None,
         runner: None,
         answers: Answers::new(),
         delivered: Vec::new(),

@@ -55,14 +55,15 @@ pub struct WriteBack {
     /// `Commit` pushes to the branch; `PullRequest` keeps one pull request into it up to date. Default `Commit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<WriteBackMode>,
-    /// First line of the commit, and title of the pull request; `{{release}}`, `{{environment}}` and `{{namespace}}` are filled
-    /// in. Default `{{environment}} runs {{release}}`, and with mode `Commit` ` [skip ci]` behind it. Example:
+    /// First line of the commit, and title of the pull request; `{{release}}`, `{{environment}}`, `{{namespace}}` and `{{cluster}}` are
+    /// filled in. Default `{{environment}} runs {{release}}`, and with mode `Commit` ` [skip ci]` behind it. Example:
     /// `chore: {{release}} is in {{environment}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = title)]
     pub title: Option<String>,
-    /// Branch that the pull request brings; `{{environment}}` and `{{namespace}}` are filled in. Nobody else pushes there.
-    /// Default `slipway/{{namespace}}/{{environment}}`.
+    /// Branch that the pull request brings; `{{environment}}`, `{{namespace}}` and `{{cluster}}`, the name that the operator was given
+    /// for its cluster, are filled in. Nobody else pushes there. Default `slipway/{{namespace}}/{{environment}}`, or
+    /// `slipway/{{cluster}}/{{namespace}}/{{environment}}` where the cluster has a name. Example: `deploy/{{environment}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = branch_template)]
     pub pull_request_branch: Option<String>,

@@ -22,6 +22,8 @@ use crate::release::api::ImageRef;
 
 /// How long is waited for one answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// What stands for the name of a cluster that has none.
+const NO_NAME: &str = "cluster";
 /// Longest tag.
 const MAX_TAG: usize = 128;
 
@@ -52,6 +54,11 @@ impl<'a> Wanted<'a> {
             && !others.is_empty()
         {
             fields.insert("others".to_owned(), json!(others));
+        }
+        if let (Some(fields), Some(name), WriteBackMode::PullRequest) =
+            (place.as_object_mut(), &seen.cluster_name, spec.mode())
+        {
+            fields.insert("cluster".to_owned(), json!(name));
         }
         let content = short_hash(place.to_string().as_bytes(), 32);
         Some(Self {
@@ -99,10 +106,15 @@ impl<'a> Wanted<'a> {
         let url = source.url.trim_end_matches('/').to_owned();
         let bare = Request::get(url, TIMEOUT);
         let title = self.title(seen);
-        let marker = format!("Slipway-Environment: {}", seen.key);
+        let cluster = seen.cluster_name.as_ref();
+        let origin = cluster.map_or_else(String::new, |name| format!("{name}/"));
+        let marker = format!("Slipway-Environment: {origin}{}", seen.key);
         let pull = self.provider(seen, ca_bundle.clone()).map(|provider| {
             let branch = spec.pull_request_branch.as_deref();
-            let branch = branch.unwrap_or("slipway/{{namespace}}/{{environment}}");
+            let branch = branch.unwrap_or(match cluster {
+                None => "slipway/{{namespace}}/{{environment}}",
+                Some(_) => "slipway/{{cluster}}/{{namespace}}/{{environment}}",
+            });
             let mut pull = provider.keep_pull(&KeptPull {
                 branch: &self.filled(branch, seen),
                 base: spec.repository.branch(),
@@ -156,6 +168,10 @@ impl<'a> Wanted<'a> {
     fn filled(&self, template: &str, seen: &Observed) -> String {
         template
             .replace("{{release}}", &self.newest.release)
+            .replace(
+                "{{cluster}}",
+                seen.cluster_name.as_deref().unwrap_or(NO_NAME),
+            )
             .replace("{{environment}}", &seen.key.name)
             .replace("{{namespace}}", &seen.key.namespace)
     }
