@@ -383,6 +383,7 @@ impl World {
             plan.wake.is_none_or(|wake| wake > seconds(self.now)),
             "{plan:?}"
         );
+        self.elsewhere.note_order(&plan.actions);
         let before = serde_json::to_value(&environment.status).unwrap();
         let intended = status::status(&seen, &plan, &Outcome::default(), self.now);
         let intended = serde_json::to_value(intended).unwrap();

@@ -285,6 +285,23 @@ fn clusters_with_names_share_no_branch_and_know_their_own_commits() {
 }
 
 #[test]
+fn nothing_is_written_while_something_is_more_urgent() {
+    let mut world = shop(&json!({}));
+    world.repository.outage = Some("away".into());
+    world.release(1, Nature::Good);
+    world.settle();
+    let key = crate::model::key::Key::new("shop", "staging");
+    let environment = world.caches.environments.get(&key).unwrap();
+    let seen = crate::environment::observe::observe(&environment, &world.caches);
+    let current = seen.status.current.clone();
+    let later = world.now + SignedDuration::from_hours(1);
+    assert!(plan(&seen, &current, true, later).action.is_some());
+    let busy = plan(&seen, &current, false, later);
+    let state = busy.status.map(|status| status.state);
+    assert_eq!((busy.action, state), (None, Some(WriteBackState::Pending)));
+}
+
+#[test]
 fn several_files_are_one_change() {
     let files = json!([
         {"kustomize": {"path": "eu/kustomization.yaml"}},
