@@ -4,6 +4,7 @@
 
 mod count;
 mod decision;
+mod hub; // operators of other clusters
 mod protection;
 mod record;
 
