@@ -254,7 +254,7 @@ fn enter(of: Subject<'_>, target: &Sight, told: &Told<'_>, now: Timestamp) -> Ou
         State::Known(_) | State::Unknown | State::Away(..) => None,
     };
     let live = match &target.state {
-        State::Known(Some(live)) if hidden.is_none() => Some(live.as_ref()),
+        State::Known(Some(live)) if hidden.is_none() => Some(&**live),
         State::Known(_) | State::Unknown | State::Away(..) => None,
     };
     let lacks = live
