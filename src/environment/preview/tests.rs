@@ -444,6 +444,29 @@ fn nothing_goes_because_a_list_is_empty() {
 }
 
 #[test]
+fn a_pull_request_that_is_opened_again_keeps_its_preview_or_gets_another() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    let uid = world.seen.spaces[0].target.uid.clone();
+    world.seen.closed.insert(7, at(1));
+    world.now = at(2);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    // In time.
+    world.seen.closed.remove(&7);
+    world.now = at(30);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.seen.spaces[0].target.uid, uid);
+    world.seen.closed.insert(7, at(31));
+    world.now = at(60);
+    assert_eq!(world.phases(), []);
+    // Too late for that.
+    world.seen.closed.remove(&7);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_ne!(world.seen.spaces[0].target.uid, uid);
+}
+
+#[test]
 fn a_preview_that_is_too_old_goes_and_stays_away_until_there_is_a_new_commit() {
     let mut world = World::new(&json!({"ttl": {"max": "2h"}}));
     world.seen.runs.push(run(7, 'a', 0));
