@@ -16,7 +16,7 @@ pub mod copy;
 mod going;
 pub mod idle;
 pub mod orphan;
-mod rendered;
+pub mod rendered;
 mod report;
 mod run;
 pub mod seed;

@@ -153,7 +153,7 @@ fn question(namespace: &str, wanted: &RenderedManifests, package: &ImageRef) -> 
 ///
 /// # Errors
 /// Says of the first that may not be why.
-fn read(text: &str, wanted: &RenderedManifests, namespace: &str) -> Result<Vec<Value>, String> {
+pub fn read(text: &str, wanted: &RenderedManifests, namespace: &str) -> Result<Vec<Value>, String> {
     let budget = serde_saphyr::budget! { max_nodes: MAX_NODES, max_aliases: MAX_ALIASES };
     let options = serde_saphyr::options! { budget: budget, with_snippet: false };
     let documents: Result<Vec<Value>, _> = serde_saphyr::from_multiple_with_options(text, options);
