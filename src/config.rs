@@ -179,6 +179,10 @@ pub struct Config {
     /// rights to get Secrets and to patch Environments, for their finalizer.
     #[arg(long, env = "SLIPWAY_CLUSTERS", global = true)]
     pub clusters: bool,
+    /// What the cluster is called, where other clusters have namespaces and Environments of the same names and write to the same
+    /// repository: small letters, digits and dashes, at most 52.
+    #[arg(long, env = "SLIPWAY_CLUSTER_NAME", value_parser = cluster_name, global = true)]
+    pub cluster_name: Option<String>,
     /// Act for tenants as ServiceAccounts of theirs only: in other clusters, where Environments have to name one.
     #[arg(long, env = "SLIPWAY_TENANCY", global = true)]
     pub tenancy: bool,
@@ -289,6 +293,18 @@ impl Config {
 }
 
 /// An isolation that is one: `Auto` is what is taken of this list.
+fn cluster_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let has_ends = !text.starts_with('-') && !text.ends_with('-');
+    if has_ends && (1..=52).contains(&text.len()) && text.bytes().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "must be small letters, digits and dashes between them, at most 52, such as prod-eu"
+            .to_owned(),
+    )
+}
+
 fn isolation(word: &str) -> Result<Isolation, String> {
     let all = Isolation::ALL.iter().copied();
     let mut known = all.filter(|isolation| *isolation != Isolation::Auto);

@@ -3,6 +3,8 @@
 //! Each function takes any bytes, and fails when what must hold does not. `fuzz/` has a target for each; a short run with
 //! the same functions is part of the tests.
 
+use crate::environment::api::{CopyKind, RenderedManifests};
+use crate::environment::preview::rendered;
 use crate::git::object::{self, ObjectType};
 use crate::git::{changes, refs};
 use crate::model::action::Reply;
@@ -180,6 +182,32 @@ pub fn definition(data: &[u8]) {
         assert!(whole.stages.starts_with(&own.stages), "{text}");
         assert!(whole.stages.len() <= 32, "{text}");
         assert_eq!(whole.triggers, own.triggers);
+    }
+}
+
+/// The manifests that a run has rendered.
+///
+/// # Panics
+/// If what must hold does not.
+pub fn rendered(data: &[u8]) {
+    let wanted = RenderedManifests {
+        package: "manifests".to_owned(),
+        kinds: CopyKind::ALL.to_vec(),
+        registry_secret_name: None,
+        insecure_registry: None,
+    };
+    let text = String::from_utf8_lossy(data);
+    let Ok(objects) = rendered::read(&text, &wanted, "shop-review-pr-7") else {
+        return;
+    };
+    for object in objects {
+        let text = |field: &str| object.pointer(field).and_then(serde_json::Value::as_str);
+        let kind = text("/kind").unwrap_or_default();
+        assert!(CopyKind::ALL.iter().any(|known| known.as_str() == kind));
+        let place = text("/metadata/namespace").unwrap_or("shop-review-pr-7");
+        assert_eq!(place, "shop-review-pr-7");
+        let name = text("/metadata/name").unwrap_or_default();
+        assert!(!name.is_empty() && !name.contains('/'), "{name}");
     }
 }
 

@@ -145,6 +145,7 @@ pub async fn run(
         )
         .with_images(config.images())
         .with_namespace(&config.namespace)
+        .with_name(config.cluster_name.as_deref())
         .with_secret_snapshots(config.secret_snapshots)
         .with_metric_secrets(config.metric_secrets)
         .with_stage_secrets(config.stage_secrets)

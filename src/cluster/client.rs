@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use jiff::Timestamp;
 use kube::client::{Body, ClientBuilder};
 use kube::config::AuthInfo;
 use kube::{Client, Config};
-use tower::{Layer, Service, service_fn};
+use tower::{BoxError, Layer, Service, service_fn};
 
+use super::fetch::egress::Egress;
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,6 +28,25 @@ const READ_TIMEOUT: Duration = Duration::from_secs(295);
 pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
     build(config, metrics, clock)
+}
+
+/// A client of another cluster: every request looks the server's name up, and is sent only where the list of hosts lets it go.
+///
+/// # Errors
+/// If the configuration has unusable certificates.
+pub(in crate::cluster) fn connect_guarded(
+    mut config: Config,
+    metrics: Metrics,
+    gate: Gate,
+) -> Result<Client, kube::Error> {
+    config.read_timeout = Some(READ_TIMEOUT);
+    let observe = Observe {
+        metrics,
+        // Its clock is its own.
+        clock: Clock::default(),
+    };
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&gate).with_layer(&observe).build())
 }
 
 /// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
@@ -85,6 +106,59 @@ pub fn connect_for_lease(mut config: Config, timeout: Duration) -> Result<Client
     config.connect_timeout = Some(timeout);
     config.read_timeout = Some(timeout);
     Client::try_from(config)
+}
+
+/// Lets requests to a server pass where its name leads to an address that the list of hosts lets through, now.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Gate {
+    /// The list.
+    pub(in crate::cluster) egress: Arc<Egress>,
+    /// Name or address of the server.
+    pub(in crate::cluster) host: String,
+    /// Its port.
+    pub(in crate::cluster) port: u16,
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            inner,
+            gate: self.clone(),
+        }
+    }
+}
+
+/// What is behind a gate.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Gated<S> {
+    inner: S,
+    gate: Gate,
+}
+
+impl<S, B> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Gate { egress, host, port } = self.gate.clone();
+        // Nothing is sent before it is polled.
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            egress.resolve(&host, port).await?;
+            answer.await
+        })
+    }
 }
 
 #[derive(Clone)]
@@ -156,4 +230,38 @@ fn date<B>(response: &Response<B>) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text)
         .ok()
         .map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_reaches_a_server_whose_name_leads_where_requests_may_not_go() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ask = async |allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
+            let gate = Gate {
+                egress: Arc::new(Egress::parse(&allowed).unwrap()),
+                host: "localhost".to_owned(),
+                port,
+            };
+            let url = format!("http://localhost:{port}").parse().unwrap();
+            let mut config = Config::new(url);
+            config.default_retry = false;
+            let client = connect_guarded(config, Metrics::new().unwrap(), gate).unwrap();
+            let asked =
+                tokio::time::timeout(Duration::from_millis(500), client.apiserver_version());
+            asked.await
+        };
+        let refused = ask(&[]).await.unwrap().unwrap_err();
+        let text = crate::error::chain(&refused);
+        assert!(text.contains("where requests may not go"), "{text}");
+        assert!(listener.accept().now_or_never().is_none(), "nobody came");
+        let _ = ask(&["localhost", "127.0.0.0/8", "::1"]).await;
+        assert!(listener.accept().now_or_never().is_some(), "somebody did");
+    }
 }

@@ -5,6 +5,7 @@ mod changed;
 pub mod egress;
 mod kept;
 mod mail;
+mod package;
 mod probe;
 mod secret;
 mod signed;
@@ -186,6 +187,7 @@ impl Cluster {
             Some(Errand::Changed(question)) => in_time(request, self.changed(question)).await,
             Some(Errand::Signed(question)) => in_time(request, self.signed(question)).await,
             Some(Errand::Tagged(question)) => in_time(request, self.tagged(question)).await,
+            Some(Errand::Package(question)) => in_time(request, self.package(question)).await,
             Some(Errand::Probe(probe)) => {
                 let now = self.clock().now();
                 in_time(request, self.http.probe(request, probe, now)).await

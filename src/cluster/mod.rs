@@ -56,6 +56,7 @@ pub struct Cluster {
     clock: Clock,
     images: Arc<StageImages>,
     namespace: Arc<str>,
+    name: Option<Arc<str>>,
     copies_secrets: bool,
     reads_secrets: bool,
     reads_stage_secrets: bool,
@@ -129,6 +130,7 @@ impl Cluster {
             clock,
             images: Arc::default(),
             namespace: Arc::from(""),
+            name: None,
             copies_secrets: false,
             reads_secrets: false,
             reads_stage_secrets: false,
@@ -161,6 +163,18 @@ impl Cluster {
             namespace: namespace.into(),
             ..self
         }
+    }
+
+    /// The same handle, on a cluster that people call so.
+    #[must_use]
+    pub fn with_name(self, name: Option<&str>) -> Self {
+        let name = name.map(Into::into);
+        Self { name, ..self }
+    }
+
+    /// What people call the cluster, if anything.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The operator's own namespace.

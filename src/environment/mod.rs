@@ -93,6 +93,7 @@ impl Kind for EnvironmentKind {
         seen.delivered = cluster.deliveries.of(&seen.key);
         seen.frozen = cluster.frozen();
         seen.runner.clone_from(&cluster.images().runner);
+        seen.cluster_name = cluster.name().map(str::to_owned);
         observe::slos(&mut seen, cluster).await?;
         observe::provider::providers(&mut seen, cluster).await?;
         observe::provider::write_back(&mut seen, cluster).await?;

@@ -43,20 +43,9 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     let key = Key::of(environment.as_ref());
     let uid = environment.uid().unwrap_or_default();
     let all = caches.promotions.children_of(ObjectKind::Environment, &key);
-    // A namesake's records that are about to go with it count for nothing but their names.
-    let ours = all
-        .iter()
-        .filter(|promotion| is_ours(promotion.as_ref(), &uid));
-    let mut records: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
-    records.sort_by_key(|record| {
-        (
-            record.spec.number,
-            record.created_at,
-            record.target.key.name.clone(),
-        )
-    });
     let is_promotion = |record: &Record| !record.spec.kind.is_of_database();
-    let (promotions, migrations): (Vec<_>, Vec<_>) = records.into_iter().partition(is_promotion);
+    let records = records(&all, &uid).into_iter();
+    let (promotions, migrations): (Vec<_>, Vec<_>) = records.partition(is_promotion);
     let spec = environment.spec.clone();
     let sources = spec.promotion.from.environments.iter();
     let sources = sources.map(|name| read_source(caches, &key, name));
@@ -76,6 +65,7 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
         decisions: decisions(caches, &key, promotions.iter().chain(&migrations)),
         rollouts: bound(&key, &spec, |name| here(caches, &key, &spec, name)),
         checks: checks(caches, &key),
+        cluster_name: None,
         runner: None,
         answers: Answers::new(),
         delivered: Vec::new(),
@@ -101,6 +91,22 @@ pub fn observe(environment: &Arc<Environment>, caches: &Caches) -> Observed {
     set::unite(&mut seen, &alone);
     seen.dossier = dossier::dossier(&seen, caches);
     seen
+}
+
+/// The records of an Environment, in their order. A namesake's, that are about to go with it, count for nothing but their names.
+fn records(all: &[Arc<Promotion>], uid: &str) -> Vec<Record> {
+    let ours = all
+        .iter()
+        .filter(|promotion| is_ours(promotion.as_ref(), uid));
+    let mut records: Vec<Record> = ours.map(|promotion| read_promotion(promotion)).collect();
+    records.sort_by_key(|record| {
+        (
+            record.spec.number,
+            record.created_at,
+            record.target.key.name.clone(),
+        )
+    });
+    records
 }
 
 /// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.

@@ -73,6 +73,8 @@ pub struct Observed {
     pub rollouts: Vec<Bound>,
     /// Jobs of smoke tests, by name.
     pub checks: BTreeMap<String, Check>,
+    /// What people call the cluster, where that tells it from others.
+    pub cluster_name: Option<String>,
     /// Image of the runner, where the operator has one.
     pub runner: Option<String>,
     /// What Prometheus answered about its SLOs, as long as this process has run.

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) others: BTreeMap<String, Value>,
     /// Who hosts the repositories of Pipelines.
     pub(crate) providers: BTreeMap<String, Result<Provider, String>>,
+    /// What people call the cluster.
+    pub(crate) cluster_name: Option<String>,
     /// Why the operator promotes nothing.
     pub(crate) frozen: Option<Frozen>,
     /// The repository that what runs is written back to.
@@ -177,6 +179,7 @@ impl World {
             signed: Some(BTreeMap::new()),
             others: BTreeMap::new(),
             providers: BTreeMap::new(),
+            cluster_name: None,
             frozen: None,
             repository: Repository::default(),
             agreed_at: None,
@@ -369,6 +372,7 @@ impl World {
         seen.delivered = self.delivered.get(&name).cloned().unwrap_or_default();
         seen.answers = self.answers.get(&name).cloned().unwrap_or_default();
         seen.frozen.clone_from(&self.frozen);
+        seen.cluster_name.clone_from(&self.cluster_name);
         seen.providers.clone_from(&self.providers);
         seen.runner = Some("runner:1".to_owned());
         if !seen.spec.slos.is_empty() || seen.status.rules.is_some() {
@@ -381,6 +385,7 @@ impl World {
             "{plan:?}"
         );
         assert!(reason::is_known("Environment", plan.why.reason), "{plan:?}");
+        self.elsewhere.note_order(&plan.actions);
         let before = serde_json::to_value(&environment.status).unwrap();
         let intended = status::status(&seen, &plan, &Outcome::default(), self.now);
         let intended = serde_json::to_value(intended).unwrap();

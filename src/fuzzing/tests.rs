@@ -84,6 +84,11 @@ fn reports_of_any_bytes_stay_within_bounds() {
 }
 
 #[test]
+fn rendered_manifests_of_any_bytes_stay_in_their_namespace() {
+    run("rendered", rendered);
+}
+
+#[test]
 fn last_words_of_any_bytes_stay_within_bounds() {
     run("termination_message", termination_message);
 }

@@ -12,6 +12,7 @@ use super::changed::Changed;
 use super::kept::Kept;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
+use super::package::PackageQuestion;
 use super::place::{Mirroring, Place};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
@@ -134,6 +135,8 @@ pub enum Errand {
     Signed(SignedQuestion),
     /// A registry is asked about a tag, or given one, in several exchanges.
     Tagged(TagQuestion),
+    /// A registry is asked for the files of a package, in several exchanges.
+    Package(PackageQuestion),
     /// Something is tried.
     Probe(Probe),
     /// One text is kept up to date with a server, in several exchanges.
@@ -153,6 +156,7 @@ impl Request {
             Errand::Mail(mail) => Some(mail),
             Errand::Signed(_)
             | Errand::Tagged(_)
+            | Errand::Package(_)
             | Errand::Probe(_)
             | Errand::Kept(_)
             | Errand::Changed(_)
@@ -237,6 +241,15 @@ impl Request {
         let url = registry_url(&question.repository, question.is_insecure);
         Self {
             errand: Some(Box::new(Errand::Signed(question))),
+            ..Self::get(url, timeout)
+        }
+    }
+
+    /// A question for the manifests in a package. It goes only where metrics may come from.
+    pub fn for_package(question: PackageQuestion, timeout: Duration) -> Self {
+        let url = registry_url(&question.repository, question.is_insecure);
+        Self {
+            errand: Some(Box::new(Errand::Package(question))),
             ..Self::get(url, timeout)
         }
     }

@@ -1,4 +1,4 @@
-//! A change of one file of a repository, pushed without a checkout, and the pull request that asks for it. No I/O.
+//! A change of files of a repository in one commit, pushed without a checkout, and the pull request that asks for it. No I/O.
 //!
 //! What was read of a repository is worth nothing after a crash: it is read again, and a file that says what it should is left
 //! alone. So all of it is one exchange, and no plan ever remembers what it is about to push.
@@ -12,12 +12,10 @@ use super::action::Request;
 pub struct Change {
     /// Carries what the repository wants to see of whoever asks; its URL is that of the repository.
     pub repository: Request,
-    /// Short name of the branch whose file is changed.
+    /// Short name of the branch whose files are changed.
     pub branch: String,
-    /// The file.
-    pub path: String,
-    /// What it is to say.
-    pub edit: Edit,
+    /// The files, and what they are to say; all of them get it by one commit, or none does.
+    pub files: Vec<FileEdit>,
     /// Who makes the commit.
     pub author: Person,
     /// When, in seconds since 1970: so the same change of the same commit is the same commit.
@@ -28,6 +26,15 @@ pub struct Change {
     pub marker: String,
     /// The pull request that asks for it; nothing where the branch itself gets the commit.
     pub pull: Option<Pull>,
+}
+
+/// A file that is to say something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileEdit {
+    /// Where it is.
+    pub path: String,
+    /// What it is to say.
+    pub edit: Edit,
 }
 
 /// Who makes a commit.

@@ -14,6 +14,7 @@ pub mod label;
 pub mod mail;
 pub mod manifest;
 pub mod object;
+pub mod package;
 pub mod place;
 pub mod plan;
 pub mod reason;

@@ -18,6 +18,8 @@ const DOCKER: [&str; 2] = [
 ];
 /// Media type of a configuration that says nothing.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Annotation of a file of an artifact that says what it is called.
+pub const TITLE: &str = "org.opencontainers.image.title";
 /// What stands in such a configuration.
 pub const EMPTY_CONFIG: &[u8] = b"{}";
 /// Most artifacts that are listed for one image.

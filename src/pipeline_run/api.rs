@@ -116,9 +116,9 @@ impl PipelineRunSpec {
         self.trigger.kind == TriggerKind::PullRequest || !self.is_of_repository()
     }
 
-    /// Whether whoever made the commit could push to the repository. Only such a run gets Secrets.
-    pub fn is_trusted(&self) -> bool {
-        let own = self.trigger.pull_request.as_ref();
+    /// Whether whoever made the commit of a run that was started so could push to the repository. Only such a run gets Secrets.
+    pub fn is_trusted(&self, trigger: &Trigger) -> bool {
+        let own = trigger.pull_request.as_ref();
         self.is_of_repository() || own.is_some_and(|pull_request| !pull_request.fork)
     }
 
@@ -306,6 +306,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<253>)]
     pub revision: Option<String>,
+    /// What started the run that this one tries again; where that one tried another again, the first of them. What the run pushes,
+    /// and whether it gets Secrets, follows from it. Absent in a run that tries none again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Trigger>,
     /// Where the repository's own part of the definition was read, where the Pipeline takes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<RunDefinition>,

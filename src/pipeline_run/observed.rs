@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::api::{PipelineRunSpec, PipelineRunStatus, RunPhase};
+use super::api::{PipelineRunSpec, PipelineRunStatus, RunPhase, Trigger};
 use super::definition;
 use crate::cluster::StageImages;
 use crate::environment::api::PreviewStatus;
@@ -288,6 +288,24 @@ pub fn question(status: &PipelineRunStatus, git_ref: &str, spec: &PipelineSpec) 
 }
 
 impl Observed {
+    /// What started the run, or the first of those of which each tries the one before again: the commit and the spec are the same,
+    /// and what people say of a run of theirs is nothing to go by.
+    pub fn trigger(&self) -> &Trigger {
+        match (&self.status.origin, &self.origin) {
+            (Some(known), _) => known,
+            (None, Origin::Found(tried)) => {
+                let first = tried.status.origin.as_ref();
+                first.unwrap_or(&tried.spec.trigger)
+            }
+            (None, Origin::None | Origin::Missing(_)) => &self.spec.trigger,
+        }
+    }
+
+    /// Whether whoever made the commit could push to the repository.
+    pub fn is_trusted(&self) -> bool {
+        self.spec.is_trusted(self.trigger())
+    }
+
     /// What the repository is asked, as far as that is on record.
     pub fn question(&self, spec: &PipelineSpec) -> String {
         question(&self.status, &self.spec.git_ref, spec)

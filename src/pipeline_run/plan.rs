@@ -110,8 +110,8 @@ impl Draft<'_> {
             return None;
         }
         let mut spec = self.settle_spec()?;
-        if !self.seen.spec.is_trusted() {
-            let is_approved = self.seen.spec.trigger.needs_approval == Some(true);
+        if !self.seen.is_trusted() {
+            let is_approved = self.seen.trigger().needs_approval == Some(true);
             spec = outside::without_secrets(spec, is_approved);
         }
         if self.settle_inputs(&spec) && self.settle_commit(&spec) {

@@ -123,7 +123,7 @@ fn heads(
     if let Some(known) = &mut status.definition {
         let rule = spec.definition.as_ref();
         let brings_own = rule.is_some_and(|rule| rule.from() == DefinitionSource::Commit);
-        known.sha = if brings_own && seen.spec.is_trusted() {
+        known.sha = if brings_own && seen.is_trusted() {
             status.sha.clone()
         } else {
             let branch = format!("refs/heads/{}", spec.source.git.branch);

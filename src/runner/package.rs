@@ -16,6 +16,7 @@ use super::registry::{self, Trouble};
 use super::report::{PackageReport, StageReport, clean};
 use super::task::{PUSH_SECONDS, PackageItem, PackagesTask};
 use super::{Folders, glob, say};
+pub(super) use crate::oci::manifest::TITLE;
 use crate::oci::manifest::{Descriptor, EMPTY_CONFIG, MANIFEST, artifact_manifest};
 use crate::pipeline::api::PackageType;
 use crate::pipeline_run::api::FailureKind;
@@ -24,8 +25,6 @@ use crate::pipeline_run::api::FailureKind;
 pub(super) const MAX_FILES: usize = 16;
 /// Largest file.
 pub(super) const MAX_BYTES: u64 = 128 << 20;
-/// How registries know the name of a file.
-pub(super) const TITLE: &str = "org.opencontainers.image.title";
 /// How they know the version of what is in there.
 const VERSION: &str = "org.opencontainers.image.version";
 

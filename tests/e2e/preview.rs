@@ -1,8 +1,8 @@
 //! A pull request as people see it: its URL answers with its commit, with the next one after a push, and with nothing once it is
 //! closed.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use slipway::environment::preview::name_of;
@@ -143,6 +143,21 @@ async fn until_shown(app: &App, version: Version, digit: char) {
     .await;
 }
 
+/// Whether there are routes in a namespace.
+async fn has_routes(app: &App, namespace: &str) -> bool {
+    let kind = ObjectKind::HttpRoute.api_resource();
+    let routes: Api<DynamicObject> = Api::namespaced_with(app.client.clone(), namespace, &kind);
+    let routes = routes.list(&ListParams::default()).await.unwrap();
+    !routes.items.is_empty()
+}
+
+/// Whether volumes of pods are mounted on the node, which is this machine.
+fn has_mounts(uids: &[String]) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    uids.iter()
+        .any(|uid| mounts.contains(&format!("/pods/{uid}/")))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn a_pull_request_answers_at_its_url_until_it_is_closed() {
@@ -164,6 +179,12 @@ async fn a_pull_request_answers_at_its_url_until_it_is_closed() {
         let now = namespaces.get(&name).await.unwrap().uid();
         assert_eq!(now, uid, "updated in place");
 
+        let pods: Api<Pod> = Api::namespaced(app.client.clone(), &name);
+        let pods = pods.list(&ListParams::default()).await.unwrap();
+        let uids: Vec<String> = pods.items.iter().filter_map(ResourceExt::uid).collect();
+        assert!(!uids.is_empty() && has_routes(app, &name).await);
+        assert!(has_mounts(&uids), "the pods have volumes");
+
         let at = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
         let closed = json!({"closed": [{"number": NUMBER, "at": at}]});
         records.set(ObjectKind::Pipeline, NAME, &closed).await;
@@ -173,6 +194,37 @@ async fn a_pull_request_answers_at_its_url_until_it_is_closed() {
                 (None, None) => Ok(()),
                 (found, preview) => Err(format!("{:?} {preview:?}", found.map(|one| one.status))),
             }
+        })
+        .await;
+        assert!(!has_routes(app, &name).await, "a route is left");
+        let volumes: Api<PersistentVolume> = Api::all(app.client.clone());
+        let volumes = volumes.list(&ListParams::default()).await.unwrap();
+        let claims = volumes
+            .items
+            .into_iter()
+            .filter_map(|volume| volume.spec?.claim_ref);
+        let mut claims = claims.filter(|claim| claim.namespace.as_ref() == Some(&name));
+        assert_eq!(claims.next(), None, "a volume is left");
+        wait_for(
+            "no volume of its pods is left on the node",
+            SOON,
+            async || {
+                (!has_mounts(&uids))
+                    .then_some(())
+                    .ok_or_else(|| format!("{uids:?}"))
+            },
+        )
+        .await;
+        // Whoever asks for it finds nothing any more.
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let gateway = format!("http://{}/", app.stage.node.gateway());
+        let host = format!("pr-{NUMBER}.{}", app.host());
+        wait_for("its URL leads nowhere", SOON, async || {
+            let answer = http.get(&gateway).header("host", &host).send().await;
+            let status = answer.map_err(|error| error.to_string())?.status();
+            (status == 404)
+                .then_some(())
+                .ok_or_else(|| status.to_string())
         })
         .await;
     })

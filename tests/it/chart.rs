@@ -397,12 +397,16 @@ async fn switches_switch() {
     assert!(arguments(&measuring).contains("--metric-hosts=prometheus.monitoring,10.0.0.0/8"));
 
     assert!(!arguments(&standard).contains("--clusters"));
-    let of_tenants = json!({ "clusters": { "enabled": true }, "tenancy": { "enabled": true } });
+    let of_tenants = json!({
+        "clusters": { "enabled": true }, "tenancy": { "enabled": true }, "clusterName": "prod-eu",
+    });
     let reaching = with(of_tenants).await;
     assert!(reads_secrets(&reaching) && arguments(&reaching).contains("--clusters"));
     assert!(
         arguments(&reaching).contains("--tenancy") && !arguments(&standard).contains("--tenancy")
     );
+    assert!(arguments(&reaching).contains("--cluster-name=prod-eu"));
+    assert!(!arguments(&standard).contains("--cluster-name"));
     let may_patch = |manifests: &[Value]| {
         let rules = rules(manifests);
         let mut rules = rules.iter().filter(|(role, ..)| role == "slipway");

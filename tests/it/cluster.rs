@@ -26,6 +26,9 @@ use tokio::sync::OnceCell;
 /// The user that the chart's policies know as the operator.
 pub(crate) const OPERATOR: &str = "system:serviceaccount:slipway-system:slipway";
 
+/// A user that the policies know as the operator of another cluster.
+pub(crate) const HUB: &str = "system:serviceaccount:shop:slipway-hub";
+
 /// Label of namespaces in which the admission policies hold.
 const GUARDED: &str = "slipway.dev/test-guarded";
 
@@ -301,6 +304,7 @@ async fn install(client: &Client) {
     let manifests: Vec<Value> = rendered_chart()
         .into_iter()
         .filter(is_policy_or_role)
+        .map(|manifest| with_hub(&manifest))
         .collect();
     let version = format!("version-{:016x}", hash(&manifests));
     for manifest in manifests {
@@ -349,6 +353,13 @@ fn is_policy_or_role(manifest: &Value) -> bool {
         "ValidatingAdmissionPolicyBinding",
     ];
     kinds.iter().any(|kind| manifest["kind"] == *kind)
+}
+
+/// Puts a user where `admissionPolicies.hubs` stands, which is empty in what is installed.
+fn with_hub(manifest: &Value) -> Value {
+    let hubs = format!("variables.user in ['{HUB}']");
+    let text = manifest.to_string().replace("variables.user in []", &hubs);
+    serde_json::from_str(&text).unwrap()
 }
 
 fn guarded_only(mut manifest: Value) -> Value {

@@ -6,6 +6,7 @@ mod dora; // figures of deliveries, whatever is lost
 mod gitops; // tools that apply again and again, and delete
 mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
+mod mail; // emails, to a server of others
 mod notify; // receivers of every type, and an operator that dies
 mod promotion; // order, checks of the operator's, one Rollout after the other, and the way back
 mod protection; // gates, and who lets a Release pass them

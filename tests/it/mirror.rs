@@ -120,8 +120,10 @@ async fn a_release_is_promoted_into_a_second_cluster_though_that_is_cut_off_mean
         far.shop.rollout("production-api", "production").await;
 
         promoted(&shop, &far).await;
+        edited(&far).await;
         cut_off_and_back(&shop, &far).await;
         rotated(space, &shop, &kubeconfig).await;
+        renamed(space, &shop, &far, &kubeconfig).await;
         left(&shop, &far).await;
     }))
     .await;
@@ -141,6 +143,46 @@ async fn promoted(shop: &Shop, far: &Far) {
     assert_eq!(far.shop.records("production").await.len(), 0);
     let here = shop.rollouts.get_opt("production-api").await.unwrap();
     assert!(here.is_none(), "the Rollout is there only");
+}
+
+/// Somebody edits the mirror by hand: it is put right, and nothing else comes of it.
+async fn edited(far: &Far) {
+    let before = far.mirror("production").await.unwrap();
+    let change = json!({"spec": {
+        "rollouts": [], "promotion": {"from": {"pipelines": ["shop"]}, "mode": "Auto"},
+    }});
+    let (params, change) = (PatchParams::default(), Patch::Merge(change));
+    let edited = far.shop.environments.patch("production", &params, &change);
+    assert_ne!(edited.await.unwrap().spec, before.spec);
+    // It is asked for every twenty seconds.
+    wait_for("the mirror is put right", 2 * SOON, async || {
+        let mirror = far.mirror("production").await?;
+        (mirror.spec == before.spec).then_some(())
+    })
+    .await;
+    let mirror = far.mirror("production").await.unwrap();
+    assert_eq!(mirror.uid(), before.uid());
+    assert_eq!(far.shop.records("production").await.len(), 0);
+}
+
+/// Another Secret with the same kubeconfig: the mirror stays the one that it is, and is told on.
+async fn renamed(space: &Space, shop: &Shop, far: &Far, kubeconfig: &Kubeconfig) {
+    let before = far.mirror("production").await.unwrap();
+    let text = serde_saphyr::to_string(kubeconfig).unwrap();
+    space
+        .make_secret("fleet", json!({"kubeconfig": text}))
+        .await;
+    let way = json!({"cluster": {"kubeconfigSecretRef": {"name": "fleet"}}});
+    shop.edit("production", &way).await;
+    let is_known = |status: &EnvironmentStatus| {
+        let mirror = status.mirror.as_ref();
+        let way = mirror.map(|mirror| mirror.kubeconfig_secret_ref.name.as_str());
+        way == Some("fleet") && reason(status, "ClusterReady") == Some("Mirrored")
+    };
+    shop.until("production", "the other way there", is_known)
+        .await;
+    let mirror = far.mirror("production").await.unwrap();
+    assert_eq!(mirror.uid(), before.uid());
 }
 
 /// In the middle of a promotion the second cluster is out of reach. Staging goes on, production waits, and then it goes on too.

@@ -4,6 +4,7 @@
 
 pub(crate) mod count;
 pub(crate) mod decision;
+mod hub; // operators of other clusters
 mod protection;
 mod record;
 

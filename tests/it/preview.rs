@@ -1,5 +1,13 @@
 //! Previews of pull requests on scripted nodes: opened, pushed to, closed; queued; and what is never deleted.
 
+mod rendered; // manifests of the run's own
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -9,6 +17,8 @@ use slipway::environment::api::{EnvironmentStatus, PreviewPhase, PreviewStatus};
 use slipway::environment::preview::name_of;
 use slipway::model::key::Key;
 use testbed::proxy::{Fault, Match, What};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 use crate::cluster::{SOON, Space, api_of, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::{proxied, stride};
@@ -111,6 +121,8 @@ impl<'a> Review<'a> {
             "--no-leader-election",
             "--previews",
             "--stage-secrets",
+            "--metric-hosts",
+            "127.0.0.0/8",
             "--watch-namespace",
             &all,
         ];
@@ -128,6 +140,16 @@ impl<'a> Review<'a> {
 
     /// The same, with more about what started it.
     async fn passed_as(&self, number: u64, digit: char, trigger: &Value) {
+        self.passed_with(number, digit, (trigger, None)).await;
+    }
+
+    /// The same, with something else that it made.
+    async fn passed_with(
+        &self,
+        number: u64,
+        digit: char,
+        (trigger, made): (&Value, Option<Value>),
+    ) {
         let name = format!("api-{number}-{digit}");
         let sha = digit.to_string().repeat(40);
         let mut run = json!({
@@ -140,12 +162,13 @@ impl<'a> Review<'a> {
         json_patch::merge(&mut run["spec"]["trigger"], trigger);
         self.create("PipelineRun", run).await;
         let now = jiff::Timestamp::now();
+        let image = json!({
+            "name": "api", "kind": "Image", "ref": "registry.example/api",
+            "digest": format!("sha256:{}", digit.to_string().repeat(64)),
+        });
+        let artifacts: Vec<Value> = std::iter::once(image).chain(made).collect();
         let status = json!({"status": {
-            "phase": "Succeeded", "sha": sha, "startedAt": now, "finishedAt": now,
-            "artifacts": [{
-                "name": "api", "kind": "Image", "ref": "registry.example/api",
-                "digest": format!("sha256:{}", digit.to_string().repeat(64)),
-            }],
+            "phase": "Succeeded", "sha": sha, "startedAt": now, "finishedAt": now, "artifacts": artifacts,
         }});
         let runs = self.space.api("PipelineRun");
         let patch = Patch::Merge(&status);
@@ -539,6 +562,59 @@ async fn a_database_is_filled_once_before_anything_of_the_run_is_there() {
         assert_eq!((all.len(), all[0].uid()), (1, uid));
         review.closed(&[7]).await;
         review.until_gone(7).await;
+    })
+    .await;
+}
+
+async fn answer(State(idle): State<Arc<String>>, question: String) -> Json<Value> {
+    let is_its = question.contains(idle.as_str());
+    let value = json!({"metric": {}, "value": [0, "0"]});
+    let values: Vec<Value> = is_its.then_some(value).into_iter().collect();
+    Json(json!({"status": "success", "data": {"resultType": "vector", "result": values}}))
+}
+
+/// A Prometheus that has counted nothing in one namespace, and knows nothing of any other.
+async fn prometheus(idle: String) -> (String, AbortHandle) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = Router::new().route("/api/v1/query", post(answer));
+    let service = service.with_state(Arc::new(idle));
+    let serving = async move { axum::serve(listener, service).await };
+    (url, tokio::spawn(serving).abort_handle())
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn one_that_nobody_asks_for_goes_and_comes_back_with_a_commit_and_silence_ends_none() {
+    with_namespace(async |space| {
+        let review = Review::new(space, &json!({})).await;
+        let (url, task) = prometheus(review.namespace(7)).await;
+        let idle = json!({"after": "2s", "query": "sum(requests{namespace=\"{{namespace}}\"})"});
+        let metrics = json!({"prometheus": {"address": url}});
+        let spec = json!({"spec": {"metrics": metrics, "previews": {"idle": idle}}});
+        let environments = space.api("Environment");
+        let change = Patch::Merge(&spec);
+        environments
+            .patch("review", &PatchParams::default(), &change)
+            .await
+            .unwrap();
+        let _operator = review.operator(&kubeconfig_path());
+        review.passed(7, 'a').await;
+        review.passed(8, 'a').await;
+        let is_idle = |item: &PreviewStatus| item.phase == PreviewPhase::Idle;
+        let item = review.until("nobody asks for it", 7, is_idle).await;
+        assert!(item.message.is_some());
+        review.until_gone(7).await;
+        review.until("it stays away", 7, is_idle).await;
+        review.until_ready(8, 'a').await;
+        assert_eq!(review.all().await, [review.namespace(8)]);
+        // The answer of then says nothing of the next commit.
+        review.passed(7, 'b').await;
+        review.until_ready(7, 'b').await;
+        review.closed(&[7, 8]).await;
+        review.until_gone(7).await;
+        review.until_gone(8).await;
+        task.abort();
     })
     .await;
 }

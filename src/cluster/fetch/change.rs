@@ -1,8 +1,10 @@
-//! Changes a file of a repository: reads it, and where it does not say what it should, pushes one commit; and looks after the
+//! Changes files of a repository: reads them, and where one does not say what it should, pushes one commit; and looks after the
 //! pull request that asks for it. Talks to the network.
 //!
 //! Changes of one repository take turns, and one that has begun goes on to its end even if nobody waits for it any more: what
 //! it has pushed is found by the next one. A push that comes too late, because somebody else has pushed meanwhile, begins anew.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -11,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::git::object::{self, ObjectType};
 use crate::git::push::{self, Move, Object};
 use crate::model::action::{Reply, Request};
-use crate::model::change::{Answer, Change, FoundPull, Pull, Trouble};
+use crate::model::change::{Answer, Change, FileEdit, FoundPull, Pull, Trouble};
 use crate::model::kept::{ID, PAGES};
 use crate::pipeline::api::{SourceError, SourceErrorKind};
 use crate::provider;
@@ -80,10 +82,12 @@ struct Now<'a> {
     head: String,
     /// The commit of the branch of the pull request.
     own: Option<String>,
-    /// The file of the branch.
-    file: File<'a>,
-    /// What it is to say.
-    text: String,
+    /// What the files are to say, by their paths.
+    texts: BTreeMap<&'a str, String>,
+    /// The folder at the top that has them so.
+    tree: String,
+    /// What has to be pushed for that; nothing where the branch has it.
+    objects: Vec<Object>,
 }
 
 impl<'a, A, F> Work<'a, A>
@@ -93,8 +97,16 @@ where
 {
     /// All of it, once; nothing where somebody else was faster.
     async fn attempt(&self) -> Result<Option<Answer>, Trouble> {
+        let pull = self.change.pull.as_ref();
+        if let Some(pull) = pull.filter(|pull| pull.branch == self.change.branch) {
+            let message = format!(
+                "{} is the branch that the pull request goes into; name another one in writeBack.pullRequestBranch",
+                pull.branch
+            );
+            return Err(Trouble::new("Refused", message));
+        }
         let now = self.now().await?;
-        let says_so = now.text == now.file.text;
+        let says_so = now.objects.is_empty();
         match &self.change.pull {
             None if says_so => Ok(Some(Answer::Written {
                 commit: now.head,
@@ -130,32 +142,57 @@ where
             );
             Trouble::new("NotFound", message)
         })?;
-        let file = self.file(&head).await?;
-        let text = edit::apply(&change.edit, &file.text).map_err(|problem| {
-            let message = format!("{} cannot be changed: {problem}", change.path);
-            Trouble::new("NotEditable", message)
-        })?;
+        let mut tree = self.tree(&head).await?;
+        let mut objects: Vec<Object> = Vec::new();
+        let mut texts = BTreeMap::new();
+        for FileEdit { path, edit } in &change.files {
+            let file = self.file(&tree, path, &objects).await?;
+            let text = edit::apply(edit, &file.text).map_err(|problem| {
+                let message = format!("{path} cannot be changed: {problem}");
+                Trouble::new("NotEditable", message)
+            })?;
+            if text != file.text {
+                let changed = file.with(&text).ok_or_else(broken)?;
+                tree = changed.last().ok_or_else(broken)?.id();
+                objects.extend(changed);
+            }
+            texts.insert(path.as_str(), text);
+        }
         Ok(Now {
             own: change.pull.as_ref().and_then(|pull| of(&pull.branch)),
             head,
-            file,
-            text,
+            texts,
+            tree,
+            objects,
         })
     }
 
-    /// The file of a commit.
-    async fn file(&self, commit: &str) -> Result<File<'a>, Trouble> {
-        let path = self.change.path.as_str();
+    /// The folder at the top of a commit.
+    async fn tree(&self, commit: &str) -> Result<String, Trouble> {
         let content = self.read((ObjectType::Commit, commit)).await?;
         let tree = object::tree_of(&content);
-        let tree = tree.ok_or_else(|| Trouble::new("Refused", "the answer is no commit"))?;
+        tree.ok_or_else(|| Trouble::new("Refused", "the answer is no commit"))
+    }
+
+    /// A file below a folder, of which something may be new and nowhere but here.
+    async fn file<'p>(
+        &self,
+        tree: &str,
+        path: &'p str,
+        new: &[Object],
+    ) -> Result<File<'p>, Trouble> {
         let lost = |problem: String| {
             let message = format!("{path} {problem}; correct the path, or push the file");
             Trouble::new("NotFound", message)
         };
-        let mut way = Way::new(&tree, path).map_err(lost)?;
+        let mut way = Way::new(tree, path).map_err(lost)?;
         loop {
-            let content = self.read(way.next()).await?;
+            let next = way.next();
+            let known = new.iter().find(|object| object.id() == next.1);
+            let content = match known {
+                Some(object) => object.content.clone(),
+                None => self.read(next).await?,
+            };
             match way.follow(content).map_err(lost)? {
                 Turn::More(next) => way = next,
                 Turn::Here(file) => return Ok(file),
@@ -185,15 +222,14 @@ where
         now: &Now<'a>,
     ) -> Result<Option<String>, Trouble> {
         let change = self.change;
-        let broken = || {
-            Trouble::new(
-                "Refused",
-                "the folders of the repository are not understood",
-            )
-        };
-        let mut objects: Vec<Object> = now.file.with(&now.text).ok_or_else(broken)?;
-        let tree = objects.last().ok_or_else(broken)?.id();
-        let commit = push::commit(&tree, &now.head, &change.author, change.at, &change.message);
+        let mut objects = now.objects.clone();
+        let commit = push::commit(
+            &now.tree,
+            &now.head,
+            &change.author,
+            change.at,
+            &change.message,
+        );
         let id = commit.id();
         objects.push(commit);
         let git_ref = format!("refs/heads/{to}");
@@ -256,11 +292,16 @@ where
         Ok(Some(Answer::Proposed { commit, pull }))
     }
 
-    /// Whether a commit of the pull request's branch has the file as it is to be. One that has not, and is somebody else's, is
+    /// Whether a commit of the pull request's branch has the files as they are to be. One that has not, and is somebody else's, is
     /// left alone.
     async fn brings(&self, own: &str, now: &Now<'a>) -> Result<bool, Trouble> {
-        let file = self.file(own).await?;
-        if file.id == File::id_with(&now.text) {
+        let tree = self.tree(own).await?;
+        let mut has_all = true;
+        for (path, text) in &now.texts {
+            let file = self.file(&tree, path, &[]).await?;
+            has_all &= file.id == File::id_with(text);
+        }
+        if has_all {
             return Ok(true);
         }
         let content = self.read((ObjectType::Commit, own)).await?;
@@ -339,6 +380,11 @@ fn found(pull: &Pull, entry: &Value) -> Option<FoundPull> {
         title: text(places.title),
         body: text(places.body),
     })
+}
+
+fn broken() -> Trouble {
+    let message = "the folders of the repository are not understood";
+    Trouble::new("Refused", message)
 }
 
 fn no_provider() -> Trouble {

@@ -210,7 +210,10 @@ impl Cluster {
             let there = room.there();
             match what {
                 Mirroring::Make(manifest) => there.apply_first(manifest).await,
-                Mirroring::Keep { target, change } => there.patch(target, change).await,
+                Mirroring::Keep { target, change } => {
+                    let kept = there.patch(target, change).await;
+                    kept.map(|()| room.merged(target, change))
+                }
                 Mirroring::Tell { target, status } => {
                     there.write_status(target, status).await.map(|_| ())
                 }

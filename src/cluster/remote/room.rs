@@ -14,16 +14,17 @@ use futures::{Stream, StreamExt};
 use kube::api::{DynamicObject, ListParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::CALL;
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::cluster::caches::Caches;
-use crate::cluster::fetch::egress::Egress;
+use crate::cluster::client::{self, Gate};
 use crate::cluster::watch::Watchable;
-use crate::cluster::{Cluster, client};
 use crate::environment::api::Environment;
 use crate::environment::mirror::kubeconfig::Reach;
 use crate::environment::mirror::{Live, State, Trouble};
@@ -52,9 +53,6 @@ pub(super) struct Room {
     there: Cluster,
     /// Who is woken.
     hub: Caches,
-    egress: Arc<Egress>,
-    host: String,
-    port: u16,
     inside: Mutex<Inside>,
     /// Has the cluster asked now.
     asked: Notify,
@@ -75,6 +73,8 @@ struct Inside {
     wanted: u64,
     listed: Option<u64>,
     failures: u32,
+    /// What was merged into mirrors without effect, by their names, and at which version.
+    vain: BTreeMap<String, (String, Value)>,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -96,19 +96,20 @@ impl Room {
         let (host, port) = (reach.host.clone(), reach.port);
         let config = config(reach, &place);
         let metrics = hub.metrics().clone();
-        // Its clock is its own.
-        let client = client::connect(config, metrics.clone(), Clock::default());
+        let http = hub.http.clone();
+        let gate = Gate {
+            egress: Arc::clone(http.egress()),
+            host,
+            port,
+        };
+        let client = client::connect_guarded(config, metrics.clone(), gate);
         let client = client
             .map_err(|_| "its certificates, its key or its token cannot be used".to_owned())?;
-        let http = hub.http.clone();
         Ok(Self {
-            egress: Arc::clone(http.egress()),
             there: Cluster::new(client, http, metrics, Clock::default()),
             hub: hub.caches.clone(),
             place,
             mark,
-            host,
-            port,
             inside: Mutex::default(),
             asked: Notify::new(),
             renewed: Notify::new(),
@@ -168,7 +169,8 @@ impl Room {
             Health::Well if is_listed && inside.known.contains(&of.name) => {
                 let key = Key::new(self.place.namespace.as_str(), of.name.as_str());
                 let found = self.there.caches.environments.get(&key);
-                State::Known(found.map(|found| Box::new(live(&found))))
+                let vain = inside.vain.get(&of.name);
+                State::Known(found.map(|found| Box::new(live(&found, vain))))
             }
             Health::Well | Health::Unknown => State::Unknown,
         }
@@ -202,14 +204,13 @@ impl Room {
 
     /// Asks for the mirrors, and whether Rollouts may be listed.
     async fn probe(&self, names: &BTreeSet<String>) -> Result<(), (Trouble, String)> {
-        let found = self.egress.resolve(&self.host, self.port).await;
-        found.map_err(|error| (Trouble::Unreachable, error.to_string()))?;
         let (kind, namespace) = (ObjectKind::Environment, self.place.namespace.as_str());
         let mirrors = self.there.list(kind, namespace, label::MIRROR_OF).await;
         let mirrors = mirrors.map_err(|error| trouble(&error))?;
         let mut missing = names.clone();
         for mirror in mirrors.iter().filter(|one| names.contains(&one.name_any())) {
             missing.remove(&mirror.name_any());
+            self.notice(mirror);
             self.there.remember(kind, mirror);
         }
         // What is no mirror may have the name of one.
@@ -226,6 +227,33 @@ impl Room {
         let rollouts: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
         let one = rollouts.list(&ListParams::default().limit(1)).await;
         one.map(|_| ()).map_err(|error| trouble(&error))
+    }
+
+    /// Has the Environment of a mirror looked at that somebody has changed since it was seen last.
+    fn notice(&self, mirror: &DynamicObject) {
+        let key = Key::new(self.place.namespace.as_str(), mirror.name_any());
+        let known = self.there.caches.environments.get(&key);
+        let version = known.and_then(|known| known.resource_version());
+        if version.is_some() && version != mirror.resource_version() {
+            let inside = self.inside();
+            let named = inside.named.keys().filter(|of| of.name == key.name);
+            let all: Vec<Key> = named.cloned().collect();
+            drop(inside);
+            self.wake(&all);
+        }
+    }
+
+    /// Notes what was merged into a mirror, if nothing came of it: the definition there does not have what it is about. Until the
+    /// mirror changes, it would be in vain again.
+    pub(super) fn merged(&self, target: &Target, change: &Value) {
+        let found = self.there.caches.environments.get(&target.key);
+        let version = found.and_then(|found| found.resource_version());
+        let mut inside = self.inside();
+        inside.vain.remove(&target.key.name);
+        if version.as_ref() == Some(&target.resource_version) {
+            let vain = (target.resource_version.clone(), change.clone());
+            inside.vain.insert(target.key.name.clone(), vain);
+        }
     }
 
     /// Takes in how the cluster is, and tells how long to wait before it is asked again.
@@ -371,8 +399,11 @@ fn config(reach: Reach, place: &Place) -> kube::Config {
     config
 }
 
-fn live(found: &Environment) -> Live {
+fn live(found: &Environment, vain: Option<&(String, Value)>) -> Live {
+    let is_of_now =
+        |known: &&(String, Value)| found.metadata.resource_version.as_ref() == Some(&known.0);
     Live {
+        vain: vain.filter(is_of_now).map(|(_, change)| change.clone()),
         target: Target::of(ObjectKind::Environment, found),
         generation: found.metadata.generation.unwrap_or_default(),
         of: found.labels().get(label::MIRROR_OF).cloned(),
@@ -409,4 +440,28 @@ fn trouble(error: &kube::Error) -> (Trouble, String) {
         return (trouble, status.message.clone());
     }
     (Trouble::Unreachable, chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn each_error_is_called_what_people_can_do_about_it() {
+        let told = |code: u16| {
+            let status = Status::failure("because", "").with_code(code);
+            trouble(&kube::Error::Api(Box::new(status)))
+        };
+        let because = |trouble: Trouble| (trouble, "because".to_owned());
+        assert_eq!(told(401), because(Trouble::Unauthorized));
+        assert_eq!(told(403), because(Trouble::Forbidden));
+        assert_eq!(told(404), because(Trouble::NotInstalled));
+        assert_eq!(told(500), because(Trouble::Unreachable));
+        let broken = kube::Error::Service("connection reset".into());
+        let (trouble, text) = trouble(&broken);
+        assert_eq!(trouble, Trouble::Unreachable);
+        assert!(text.contains("connection reset"), "{text}");
+    }
 }

@@ -62,6 +62,10 @@ pub struct MirrorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
     pub service_account_name: Option<String>,
+    /// Its uid there, by which it is known again where only the way to it has another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<64>)]
+    pub uid: Option<String>,
     /// Since when it is to go, because the spec names another place, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving_since: Option<Time>,
@@ -75,8 +79,14 @@ impl MirrorStatus {
             context: place.context.clone(),
             namespace: place.namespace.clone(),
             service_account_name: place.account.clone(),
+            uid: None,
             leaving_since: None,
         }
+    }
+
+    /// Whether it is at that place.
+    pub fn is_at(&self, place: &Place) -> bool {
+        self.place(&place.home) == *place
     }
 
     /// The place, for an Environment of namespace `home`.

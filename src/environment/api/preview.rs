@@ -15,7 +15,7 @@ use crate::schema::{self, closed_set};
 pub const NUMBER: &str = "{{pr.number}}";
 
 closed_set! {
-    /// Kinds that are copied into previews.
+    /// Kinds that previews consist of.
     pub enum CopyKind {
         /// What pods read.
         ConfigMap,
@@ -51,17 +51,31 @@ closed_set! {
 }
 
 /// A preview for each open pull request whose run passed: a namespace of its own, into which objects of the Environment's
-/// namespace are copied, with the images of that run. Takes `previews.enabled` in the values of the operator's chart.
+/// namespace are copied, or manifests that the run has rendered are applied, with the images of that run. Takes `previews.enabled` in
+/// the values of the operator's chart.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.copy) == has(self.selector)",
+     "copy says which kinds are copied, and selector which objects of them: set both, or neither and rendered"),
+    ("has(self.copy) != has(self.rendered)",
+     "a preview is copied or rendered: set copy and selector, or rendered, one of the two"),
+    ("!has(self.rendered) || !has(self.match) || !has(self.match.forks) || self.match.forks == 'Never'",
+     "runs of pull requests from other repositories push no packages, so that there is nothing rendered of them: leave match.forks out"),
+]))]
 pub struct Previews {
     /// The Pipeline, in the same namespace, whose runs of pull requests are shown. Example: `shop`.
     #[schemars(transform = schema::name)]
     pub pipeline: String,
     /// Kinds of objects that are copied: `ConfigMap`, `Service`, `Rollout`, `HTTPRoute`. Nothing else is, above all no Secret.
-    /// Example: `[Rollout, Service, HTTPRoute]`.
+    /// Default: none; then `rendered` says what there is. Example: `[Rollout, Service, HTTPRoute]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1), transform = schema::words::<8>)]
     pub copy: Vec<CopyKind>,
+    /// Manifests that a stage of the run has rendered, with kustomize, Helm or anything else, in the place of copies. Default: objects
+    /// are copied. Example: `{package: manifests, kinds: [Rollout, Service, HTTPRoute]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<RenderedManifests>,
     /// Which pull requests have a preview. Default: all of those from the repository itself.
     #[serde(
         default,
@@ -69,7 +83,9 @@ pub struct Previews {
         skip_serializing_if = "PreviewMatch::is_empty"
     )]
     pub which: PreviewMatch,
-    /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Example: `{preview: shop}`.
+    /// Labels of the objects that are copied, 1 to 8; objects that another one owns are not. Default: none; then `rendered` says
+    /// what there is. Example: `{preview: shop}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = schema::some_text_map::<8>)]
     pub selector: BTreeMap<String, String>,
     /// Where a preview answers, with `{{pr.number}}` for the number of the pull request; its host becomes that of the
@@ -103,6 +119,29 @@ pub struct Previews {
     /// Who may connect to the pods of a preview. Default: everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<PreviewNetwork>,
+}
+
+/// Manifests that a run has rendered: a package of one of its stages, whose YAML files are applied in the namespace of the preview.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RenderedManifests {
+    /// The package, by its name in `stages[].packages` of the Pipeline, which has to be pushed on pull requests, too. What of its files ends
+    /// with `.yaml`, `.yml` or `.json` counts, 256 KiB and 64 objects at most. Example: `manifests`.
+    #[schemars(transform = schema::name)]
+    pub package: String,
+    /// Kinds of objects that it may have: `ConfigMap`, `Service`, `Rollout`, `HTTPRoute`. One of any other kind, or for another
+    /// namespace, is refused, and the preview with it. Example: `[Rollout, Service, HTTPRoute]`.
+    #[schemars(length(min = 1), transform = schema::words::<8>)]
+    pub kinds: Vec<CopyKind>,
+    /// Name of a Secret of type `kubernetes.io/dockerconfigjson`, with the label `slipway.dev/use`, that has the login for the
+    /// registry. The operator must be allowed to read Secrets (`analysis.secrets.enabled` in the values of its chart).
+    /// Default: none. Example: `registry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::record_name)]
+    pub registry_secret_name: Option<String>,
+    /// Reaches the registry over http, for one inside the cluster. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_registry: Option<bool>,
 }
 
 /// Which pull requests have a preview.
@@ -367,6 +406,12 @@ impl PreviewSeed {
 }
 
 impl Previews {
+    /// Kinds of objects that a preview may consist of.
+    pub fn kinds(&self) -> &[CopyKind] {
+        let rendered = self.rendered.as_ref();
+        rendered.map_or(&self.copy, |rendered| &rendered.kinds)
+    }
+
     /// Whether previews are removed.
     pub fn destroy(&self) -> PreviewDestroy {
         self.destroy.unwrap_or(PreviewDestroy::Always)

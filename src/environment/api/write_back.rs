@@ -23,13 +23,15 @@ closed_set! {
     }
 }
 
-/// Writes what runs into a file of a repository, after a promotion has succeeded and after a way back. It tells Git; what runs
+/// Writes what runs into files of a repository, after a promotion has succeeded and after a way back. It tells Git; what runs
 /// does not depend on it. Takes `stages.secrets.enabled` in the values of the operator's chart where the repository takes a login.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("has(self.kustomize) != has(self.helmValues)",
-     "writeBack writes one file: set kustomize or helmValues, one of the two"),
+    ("(has(self.kustomize) ? 1 : 0) + (has(self.helmValues) ? 1 : 0) + (has(self.files) ? 1 : 0) == 1",
+     "writeBack writes one file, or a list of files: set kustomize, helmValues or files, one of the three"),
+    ("!has(self.pullRequestBranch) || self.pullRequestBranch != (has(self.repository.branch) ? self.repository.branch : 'main')",
+     "pullRequestBranch is the branch that the pull request goes into: name another one, or leave it out"),
     ("!has(self.mode) || self.mode != 'PullRequest' || has(self.repository.provider)",
      "mode PullRequest needs somebody who has pull requests: set writeBack.repository.provider, or mode: Commit"),
     ("!has(self.pullRequestBranch) || has(self.mode) && self.mode == 'PullRequest'",
@@ -45,17 +47,23 @@ pub struct WriteBack {
     /// Values of a Helm chart. Example: `{path: values-production.yaml, keys: {api: {digest: image.digest}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helm_values: Option<HelmValuesFile>,
+    /// Several files, 1 to 8, that are written with one commit: all of them, or none. Default: none; then `kustomize` or `helmValues`
+    /// is the one file. Example: `[{kustomize: {path: eu/kustomization.yaml}}, {kustomize: {path: us/kustomization.yaml}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1), transform = schema::list::<8>)]
+    pub files: Vec<WriteBackFile>,
     /// `Commit` pushes to the branch; `PullRequest` keeps one pull request into it up to date. Default `Commit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<WriteBackMode>,
-    /// First line of the commit, and title of the pull request; `{{release}}`, `{{environment}}` and `{{namespace}}` are filled
-    /// in. Default `{{environment}} runs {{release}}`, and with mode `Commit` ` [skip ci]` behind it. Example:
+    /// First line of the commit, and title of the pull request; `{{release}}`, `{{environment}}`, `{{namespace}}` and `{{cluster}}` are
+    /// filled in. Default `{{environment}} runs {{release}}`, and with mode `Commit` ` [skip ci]` behind it. Example:
     /// `chore: {{release}} is in {{environment}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = title)]
     pub title: Option<String>,
-    /// Branch that the pull request brings; `{{environment}}` and `{{namespace}}` are filled in. Nobody else pushes there.
-    /// Default `slipway/{{namespace}}/{{environment}}`.
+    /// Branch that the pull request brings; `{{environment}}`, `{{namespace}}` and `{{cluster}}`, the name that the operator was given
+    /// for its cluster, are filled in. Nobody else pushes there. Default `slipway/{{namespace}}/{{environment}}`, or
+    /// `slipway/{{cluster}}/{{namespace}}/{{environment}}` where the cluster has a name. Example: `deploy/{{environment}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = branch_template)]
     pub pull_request_branch: Option<String>,
@@ -93,6 +101,23 @@ pub struct WriteBackRepository {
     /// Who hosts the repository, where there are to be pull requests, or links to commits. Default: nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<GitProvider>,
+}
+
+/// One of several files.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.kustomize) != has(self.helmValues)",
+     "a file is of kustomize, or has values of Helm: set kustomize or helmValues, one of the two"),
+]))]
+pub struct WriteBackFile {
+    /// A file of kustomize: its `images` get `newName` and `digest`, and lose `newTag`. Default: none. Example:
+    /// `{path: overlays/production/kustomization.yaml}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kustomize: Option<KustomizeFile>,
+    /// Values of a Helm chart. Default: none. Example: `{path: values-production.yaml, keys: {api: {digest: image.digest}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm_values: Option<HelmValuesFile>,
 }
 
 /// A file of kustomize.
@@ -223,6 +248,18 @@ pub struct WriteBackPull {
 }
 
 impl WriteBack {
+    /// The files that are written.
+    pub fn files(&self) -> Vec<WriteBackFile> {
+        if !self.files.is_empty() {
+            return self.files.clone();
+        }
+        let one = WriteBackFile {
+            kustomize: self.kustomize.clone(),
+            helm_values: self.helm_values.clone(),
+        };
+        vec![one]
+    }
+
     /// How what runs gets into the branch.
     pub fn mode(&self) -> WriteBackMode {
         self.mode.unwrap_or_default()

@@ -43,6 +43,8 @@ pub use seen::{Hidden, Live, Seen, Sight, State, Trouble};
 
 /// How long a mirror that is to go is tried to be reached.
 const GIVE_UP: Duration = Duration::from_mins(5);
+/// How long another way to the same namespace may take to answer before the mirror is taken away where it was.
+const RECOGNISE: Duration = Duration::from_mins(2);
 /// How often the Secret is read, and the mirror looked at, when nothing else calls for it.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// The same while the cluster is away.
@@ -113,7 +115,12 @@ pub fn label_of(key: &Key) -> String {
 
 /// Decides what to do about the mirror: first it leaves where it is not to be, then it is kept where it is to be.
 pub fn plan(of: Subject<'_>, told: &Told<'_>, now: Timestamp) -> Outlook {
-    if let (Some(left), Some(record)) = (&of.seen.left, of.record) {
+    if let (Some(left), Some(record)) = (&of.seen.left, of.record)
+        && !is_where_it_was(of, left, record)
+    {
+        if may_be_where_it_was(of, left, record, now) {
+            return await_target(of, record, now);
+        }
         let outlook = leave(of, left, record, now);
         if outlook.shown.record.is_some() || of.seen.target.is_none() {
             return outlook;
@@ -122,6 +129,65 @@ pub fn plan(of: Subject<'_>, told: &Told<'_>, now: Timestamp) -> Outlook {
     match &of.seen.target {
         Some(target) => enter(of, target, told, now),
         None => Outlook::default(),
+    }
+}
+
+/// The uid of the mirror that is left, as far as it is known.
+fn uid_left<'a>(of: Subject<'a>, left: &'a Sight, record: &'a MirrorStatus) -> Option<&'a str> {
+    let seen = match &left.state {
+        State::Known(Some(live)) if live.is_of(of.key) => Some(live.target.uid.as_str()),
+        State::Known(_) | State::Unknown | State::Away(..) => None,
+    };
+    seen.or(record.uid.as_deref())
+}
+
+/// Whether the mirror that is where it is to be is the one that was left: only the way there has another name, a Secret, a context or
+/// a ServiceAccount.
+fn is_where_it_was(of: Subject<'_>, left: &Sight, record: &MirrorStatus) -> bool {
+    let target = of.seen.target.as_ref().map(|target| &target.state);
+    let Some(State::Known(Some(live))) = target else {
+        return false;
+    };
+    live.is_of(of.key) && uid_left(of, left, record) == Some(live.target.uid.as_str())
+}
+
+/// Whether that may turn out yet: the same namespace is to be asked, and has not answered.
+fn may_be_where_it_was(
+    of: Subject<'_>,
+    left: &Sight,
+    record: &MirrorStatus,
+    now: Timestamp,
+) -> bool {
+    let Some(target) = &of.seen.target else {
+        return false;
+    };
+    let is_open = match &target.state {
+        State::Unknown | State::Away(..) => true,
+        State::Known(_) => false,
+    };
+    let since = record.leaving_since.as_ref().map_or(now, |since| since.0);
+    is_open
+        && target.place.namespace == left.place.namespace
+        && uid_left(of, left, record).is_some()
+        && now < after(since, RECOGNISE)
+}
+
+/// Leaves the mirror alone until its place has answered.
+fn await_target(of: Subject<'_>, record: &MirrorStatus, now: Timestamp) -> Outlook {
+    let since = record.leaving_since.clone().unwrap_or(Time(now));
+    let until = after(since.0, RECOGNISE);
+    let hidden = of.seen.hidden(of.key);
+    Outlook {
+        actions: Vec::new(),
+        wake: Some(until.min(after(now, LOOK_AGAIN_SOON))),
+        shown: Shown {
+            record: Some(MirrorStatus {
+                leaving_since: Some(since),
+                ..record.clone()
+            }),
+            said: hidden.map(|hidden| (false, hidden.reason, hidden.message)),
+        },
+        notice: None,
     }
 }
 
@@ -187,15 +253,43 @@ fn enter(of: Subject<'_>, target: &Sight, told: &Told<'_>, now: Timestamp) -> Ou
         }
         State::Known(_) | State::Unknown | State::Away(..) => None,
     };
+    let live = match &target.state {
+        State::Known(Some(live)) if hidden.is_none() => Some(&**live),
+        State::Known(_) | State::Unknown | State::Away(..) => None,
+    };
+    let lacks = live
+        .and_then(|live| live.vain.as_ref())
+        .map_or_else(String::new, |vain| {
+            let fields = vain.pointer("/spec").and_then(Value::as_object);
+            let fields: Vec<&str> = fields
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(String::as_str)
+                .collect();
+            format!(
+                "; the definitions there are older and do not take all of {}",
+                fields.join(", ")
+            )
+        });
     let said = match hidden {
         Some(hidden) => (false, hidden.reason, hidden.message),
-        None => (true, "Mirrored", format!("mirrored in {}", target.place)),
+        None => {
+            let text = format!("mirrored in {}{lacks}", target.place);
+            (true, "Mirrored", text)
+        }
     };
+    // One that is out of sight is the one that was seen there.
+    let known = of.record.filter(|known| known.is_at(&target.place));
+    let uid = live.map(|live| live.target.uid.clone());
+    let uid = uid.or_else(|| known.and_then(|known| known.uid.clone()));
     Outlook {
         actions: mirroring.into_iter().collect(),
         wake: Some(after(now, pause)),
         shown: Shown {
-            record: Some(MirrorStatus::at(&target.place)),
+            record: Some(MirrorStatus {
+                uid,
+                ..MirrorStatus::at(&target.place)
+            }),
             said: Some(said),
         },
         notice: None,
@@ -229,9 +323,11 @@ fn kept(
     }
     let before = serde_json::to_value(&live.spec).unwrap_or_default();
     let after = serde_json::to_value(&wanted).unwrap_or_default();
-    correction(&before, &after).map(|change| Mirroring::Keep {
+    let change = correction(&before, &after).map(|change| json!({"spec": change}));
+    let change = change.filter(|change| live.vain.as_ref() != Some(change));
+    change.map(|change| Mirroring::Keep {
         target: live.target.clone(),
-        change: json!({"spec": change}),
+        change,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What one reconcile sees of another cluster. No I/O.
 
+use serde_json::Value;
+
 use super::super::api::{EnvironmentSpec, EnvironmentStatus};
 use super::label_of;
 use crate::model::key::Key;
@@ -46,6 +48,8 @@ pub struct Live {
     pub of: Option<String>,
     /// Whether it is being deleted.
     pub is_going: bool,
+    /// What was merged into its spec as it is now, and did not change it: the definition there does not have that.
+    pub vain: Option<Value>,
     /// Its spec.
     pub spec: EnvironmentSpec,
     /// Its status.

@@ -31,6 +31,7 @@ fn mirror(of: &str) -> State {
         generation: 1,
         of: Some(of.to_owned()),
         is_going: false,
+        vain: None,
         spec: mirrored(&spec()),
         status: EnvironmentStatus::default(),
     })))

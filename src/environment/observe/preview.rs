@@ -15,6 +15,7 @@ use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::pipeline::observe::wanted_labels;
 use crate::pipeline_run::observe::secrets;
 
 /// Why there can be none where it is not known what there is.
@@ -63,7 +64,14 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let status = status.unwrap_or_default();
     let labels = status.labelled.into_iter();
     let closed = status.closed.iter();
+    let asked = wanted_labels(&pipeline, cluster);
+    let unasked = spec
+        .which
+        .labels
+        .iter()
+        .filter(|label| !asked.contains(*label));
     let mut seen = Seen {
+        unasked: unasked.cloned().collect(),
         pod_security: preview::pod_security_of(&home),
         closed: closed.map(|one| (one.number, one.at.0)).collect(),
         labels: labels.map(|one| (one.number, one)).collect(),

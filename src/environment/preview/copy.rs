@@ -1,5 +1,5 @@
-//! What is copied into a preview: objects of the template's namespace, with the images of a run, the host of the preview, and
-//! without anything that ties them to where they come from. No I/O.
+//! What a preview consists of: objects of the template's namespace, or those that the run has rendered, with the images of the run, the
+//! host of the preview, and without anything that ties them to where they come from. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -91,33 +91,39 @@ pub fn hash(copies: &[Manifest]) -> String {
     short_hash(text.as_bytes(), DIGITS)
 }
 
-/// Everything that a preview of a run consists of, in the order in which it is applied.
+/// Everything that a preview of a run consists of, made of these templates, in the order in which it is applied.
 ///
 /// # Errors
 /// Says what is missing.
-pub fn copies(of: Subject<'_>, run: &Run) -> Result<Vec<Manifest>, String> {
-    let all = of.seen.templates.iter().filter(|object| is_copied(object));
-    let mut templates: Vec<(CopyKind, &str, &Value)> = all
+pub fn copies(of: Subject<'_>, run: &Run, templates: &[Value]) -> Result<Vec<Manifest>, String> {
+    let all = templates.iter().filter(|object| is_copied(object));
+    let mut found: Vec<(CopyKind, &str, &Value)> = all
         .filter_map(|object| Some((kind_of(object)?, name(object)?, object)))
-        .filter(|(kind, ..)| of.spec.copy.contains(kind))
+        .filter(|(kind, ..)| of.spec.kinds().contains(kind))
         .collect();
-    if templates.is_empty() {
-        return Err(
-            "nothing in the Environment's namespace carries the labels of previews.selector and may be copied"
-                .to_owned(),
-        );
+    if found.is_empty() {
+        let text = match &of.spec.rendered {
+            None => {
+                "nothing in the Environment's namespace carries the labels of previews.selector and may be copied".to_owned()
+            }
+            Some(rendered) => format!(
+                "package {} has no manifests: its files have to end with .yaml, .yml or .json",
+                rendered.package
+            ),
+        };
+        return Err(text);
     }
-    templates.sort_by_key(|(kind, name, _)| (*kind, *name));
+    found.sort_by_key(|(kind, name, _)| (*kind, *name));
     let to = Destination::new(of, run);
-    let mut made = to.bounds();
-    for (kind, name, template) in templates {
+    let mut made = to.bounds(templates);
+    for (kind, name, template) in found {
         made.push(to.copy(kind, name, template)?);
     }
     Ok(made)
 }
 
 /// Whether a copy takes images of the run, or leads to what does.
-pub fn is_of_run(of: Subject<'_>, copy: &Manifest) -> bool {
+pub fn is_of_run(templates: &[Value], copy: &Manifest) -> bool {
     let takes_images = |template: &Value| {
         let images = template.pointer("/spec/release/images");
         let images = images.and_then(Value::as_object);
@@ -127,16 +133,16 @@ pub fn is_of_run(of: Subject<'_>, copy: &Manifest) -> bool {
         kind_of(template) == Some(CopyKind::Rollout)
             && name(template) == Some(copy.key.name.as_str())
     };
-    let mut templates = of.seen.templates.iter();
+    let mut templates = templates.iter();
     copy.kind == ObjectKind::HttpRoute
         || copy.kind == ObjectKind::Rollout && templates.find(is_its).is_some_and(takes_images)
 }
 
-fn name(object: &Value) -> Option<&str> {
+pub(super) fn name(object: &Value) -> Option<&str> {
     object.pointer("/metadata/name")?.as_str()
 }
 
-fn kind_of(object: &Value) -> Option<CopyKind> {
+pub(super) fn kind_of(object: &Value) -> Option<CopyKind> {
     let kind = object.get("kind")?.as_str()?;
     CopyKind::ALL
         .iter()
@@ -145,7 +151,7 @@ fn kind_of(object: &Value) -> Option<CopyKind> {
 }
 
 /// What another object owns, and what we have made ourselves, is made again where it is needed.
-fn is_copied(object: &Value) -> bool {
+pub(super) fn is_copied(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences");
     let owners = owners.and_then(Value::as_array);
     let labels = object.pointer("/metadata/labels");
@@ -180,7 +186,7 @@ impl<'a> Destination<'a> {
     }
 
     /// What keeps a preview within its bounds.
-    fn bounds(&self) -> Vec<Manifest> {
+    fn bounds(&self, templates: &[Value]) -> Vec<Manifest> {
         let mut made = Vec::new();
         let spec = self.of.spec;
         let quota = spec.resources.as_ref().map(|resources| &resources.quota);
@@ -188,7 +194,7 @@ impl<'a> Destination<'a> {
             let rest = json!({"spec": {"hard": quota}});
             made.push(self.manifest(ObjectKind::ResourceQuota, BOUNDS, &Map::new(), rest));
         }
-        if let Some(limit) = self.limit() {
+        if let Some(limit) = self.limit(templates) {
             let rest = json!({"spec": {"limits": [limit]}});
             made.push(self.manifest(ObjectKind::LimitRange, BOUNDS, &Map::new(), rest));
         }
@@ -208,10 +214,10 @@ impl<'a> Destination<'a> {
 
     /// What containers that name no limits get: what people say, else enough memory for most, so that one that leaks takes no node
     /// down. Where one asks for memory and names no limit, a limit below that would keep its pods out: then there is none.
-    fn limit(&self) -> Option<Map<String, Value>> {
+    fn limit(&self, templates: &[Value]) -> Option<Map<String, Value>> {
         let resources = self.of.spec.resources.clone().unwrap_or_default();
         let (mut limits, mut requests) = (resources.default_limits, resources.default_requests);
-        if limits.is_empty() && !self.asks_without_limit() {
+        if limits.is_empty() && !self.asks_without_limit(templates) {
             limits.insert(MEMORY.to_owned(), LIMIT.to_owned());
             requests.insert(MEMORY.to_owned(), REQUEST.to_owned());
         }
@@ -229,12 +235,12 @@ impl<'a> Destination<'a> {
     }
 
     /// Whether people have said how much memory is asked for, and not how much it may be.
-    fn asks_without_limit(&self) -> bool {
+    fn asks_without_limit(&self, templates: &[Value]) -> bool {
         let defaults = self.of.spec.resources.as_ref();
         let said =
             defaults.is_some_and(|resources| resources.default_requests.contains_key("memory"));
-        let templates = self.of.seen.templates.iter();
-        let rollouts = templates.filter(|object| kind_of(object) == Some(CopyKind::Rollout));
+        let rollouts = templates.iter();
+        let rollouts = rollouts.filter(|object| kind_of(object) == Some(CopyKind::Rollout));
         let mut containers = rollouts.flat_map(|rollout| {
             ["containers", "initContainers"]
                 .iter()
@@ -335,6 +341,11 @@ impl<'a> Destination<'a> {
     fn relocate(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
+                // One that names no hosts would answer for those of everybody.
+                if fields.contains_key("parentRefs") {
+                    let own = json!([host(&self.url)]);
+                    fields.insert("hostnames".to_owned(), own);
+                }
                 for (field, value) in fields {
                     match (field.as_str(), &mut *value) {
                         ("hostnames", names) => *names = json!([host(&self.url)]),

@@ -16,6 +16,7 @@ pub mod copy;
 mod going;
 pub mod idle;
 pub mod orphan;
+pub mod rendered;
 mod report;
 mod run;
 pub mod seed;
@@ -37,7 +38,7 @@ use crate::model::label;
 use crate::model::span::whole_second;
 use crate::rollout::api::Phase;
 pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
-use space::{ENFORCE, RESTRICTED};
+use space::{BASELINE, ENFORCE, RESTRICTED};
 pub use space::{Record, Space, name_of, owner_of, pod_security_of, selector_of, space};
 
 /// Why there are none where the operator makes none, which stays so for as long as it runs.
@@ -204,9 +205,17 @@ impl Draft<'_> {
                 "there is a namespace {namespace} that belongs to somebody else; delete it, or rename the Environment"
             ))
         } else {
-            copy::copies(self.of, run).err()
+            self.obstacle(run)
         };
         problem.map(|problem| (PreviewPhase::Failed, problem))
+    }
+
+    /// What keeps a run from being shown that is known before there is a namespace.
+    fn obstacle(&self, run: &Run) -> Option<String> {
+        match &self.of.spec.rendered {
+            Some(wanted) => rendered::package(run, wanted).err(),
+            None => copy::copies(self.of, run, &self.of.seen.templates).err(),
+        }
     }
 
     /// Authors of the previews that take room: of every namespace that is there, also one that goes, and of those that this plan
@@ -225,20 +234,28 @@ impl Draft<'_> {
 
     /// One step of a preview towards a run: everything is applied, and then noted. At most one preview is filled by one plan.
     fn advance(&mut self, space: &Space, run: &Run) -> PreviewStatus {
-        let copies = match copy::copies(self.of, run) {
+        let mark = match rendered::mark(self.of, run) {
+            Ok(mark) => mark,
+            Err(problem) => return self.item(run, PreviewPhase::Failed, &problem),
+        };
+        // What was rendered is the same for ever: it is not read again.
+        if mark.is_some() && self.record_of(space, run, mark.clone()) == space.record {
+            return self.state_of(space, &run.name);
+        }
+        let templates = match self.templates(run) {
+            Ok(templates) => templates,
+            Err((phase, text)) => return self.item_towards(space, run, (phase, &text)),
+        };
+        let copies = match copy::copies(self.of, run, &templates) {
             Ok(copies) => copies,
             Err(problem) => return self.item(run, PreviewPhase::Failed, &problem),
         };
-        let mut record = self.record(run, Some(copy::hash(&copies)));
-        record.author.clone_from(&space.record.author);
-        record.seeded.clone_from(&space.record.seeded);
-        if record.run == space.record.run {
-            record.at.clone_from(&space.record.at);
-        }
+        let applied = mark.unwrap_or_else(|| copy::hash(&copies));
+        let mut record = self.record_of(space, run, Some(applied));
         if record == space.record {
             return self.state_of(space, &run.name);
         }
-        if let Some(item) = self.seed(space, run, &copies) {
+        if let Some(item) = self.seed(space, run, (&templates, &copies)) {
             return item;
         }
         record.seeded = self.seeded(space, run);
@@ -249,28 +266,24 @@ impl Draft<'_> {
                 change: record.patch(),
             });
         }
-        let expires_at = self.shown_expiry(space);
-        PreviewStatus {
-            expires_at,
-            author: Some(space.record.author.clone()),
-            ..self.item(run, PreviewPhase::Updating, "its objects are applied")
-        }
+        let text = "its objects are applied";
+        self.item_towards(space, run, (PreviewPhase::Updating, text))
     }
 
     /// How a preview is that has everything.
     fn state_of(&self, space: &Space, run: &str) -> PreviewStatus {
-        let none = Vec::new();
-        let rollouts = self.of.seen.rollouts.get(&space.target.key.name);
-        let rollouts = rollouts.unwrap_or(&none);
+        let there = self.of.seen.rollouts.get(&space.target.key.name);
+        // Others have left the template, or what was rendered, since.
+        let of_run = there.into_iter().flatten().filter(|live| live.run == run);
+        let rollouts: Vec<&Live> = of_run.collect();
         let of_templates = copy::rollouts(&self.of.seen.templates);
         let mut missing = of_templates
             .iter()
             .filter(|name| !rollouts.iter().any(|live| live.name == **name));
         for live in rollouts {
-            let is_followed = live.run == run && live.is_current;
             match live.phase {
-                Phase::Healthy if is_followed => {}
-                Phase::RolledBack | Phase::Degraded if is_followed => {
+                Phase::Healthy if live.is_current => {}
+                Phase::RolledBack | Phase::Degraded if live.is_current => {
                     let text = format!("Rollout {}: {}", live.name, live.message);
                     return self.item_of(space, PreviewPhase::Failed, &text);
                 }
@@ -307,6 +320,17 @@ impl Draft<'_> {
         (!stays).then(|| Time(expires_at.min(closes_at)))
     }
 
+    /// What a namespace is to say of itself that shows a run, with this applied.
+    fn record_of(&self, space: &Space, run: &Run, applied: Option<String>) -> Record {
+        let mut record = self.record(run, applied);
+        record.author.clone_from(&space.record.author);
+        record.seeded.clone_from(&space.record.seeded);
+        if record.run == space.record.run {
+            record.at.clone_from(&space.record.at);
+        }
+        record
+    }
+
     fn record(&self, run: &Run, applied: Option<String>) -> Record {
         Record {
             run: run.name.clone(),
@@ -321,10 +345,14 @@ impl Draft<'_> {
         }
     }
 
-    /// What pods may do in a preview: what they may where it is copied from, and of another repository's commits no more than is
-    /// safe with anybody's.
+    /// What pods may do in a preview: what they may where it is copied from; where the commit itself says what they are, not what
+    /// takes a node over; and of another repository's commits no more than is safe with anybody's.
     fn pod_security(&self, is_fork: bool) -> BTreeMap<String, String> {
         let mut labels = self.of.seen.pod_security.clone();
+        let is_bounded = labels.get(ENFORCE).is_some_and(|level| level == RESTRICTED);
+        if self.of.spec.rendered.is_some() && !is_bounded {
+            labels.insert(ENFORCE.to_owned(), BASELINE.to_owned());
+        }
         if is_fork {
             labels.insert(ENFORCE.to_owned(), RESTRICTED.to_owned());
         }

@@ -27,6 +27,20 @@ impl Draft<'_> {
         }
     }
 
+    /// A preview that is on its way to a run.
+    pub(super) fn item_towards(
+        &self,
+        space: &Space,
+        run: &Run,
+        (phase, message): (PreviewPhase, &str),
+    ) -> PreviewStatus {
+        PreviewStatus {
+            expires_at: self.shown_expiry(space),
+            author: Some(space.record.author.clone()),
+            ..self.item(run, phase, message)
+        }
+    }
+
     /// A preview as its namespace tells.
     pub(super) fn item_of(
         &self,

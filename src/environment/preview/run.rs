@@ -25,8 +25,14 @@ impl Run {
             return None;
         }
         let created = run.metadata.creation_timestamp.as_ref()?.0;
-        let images = status.artifacts.iter();
-        let images = images.filter(|made| made.kind == ArtifactKind::Image);
+        let made = |kind: ArtifactKind| -> Vec<ImageRef> {
+            let made = status.artifacts.iter().filter(|made| made.kind == kind);
+            let made = made.map(|made| ImageRef {
+                name: made.name.clone(),
+                reference: made.pinned(),
+            });
+            made.collect()
+        };
         let origin = origin(run, all)?;
         let trigger = &origin.spec.trigger;
         let pull_request = trigger.pull_request.as_ref()?;
@@ -41,12 +47,8 @@ impl Run {
             is_approved: trigger.needs_approval == Some(true) && has_begun,
             started_at: run.spec.trigger.started_by().unwrap_or(created),
             finished_at: status.finished_at.as_ref().map(|at| at.0),
-            images: images
-                .map(|made| ImageRef {
-                    name: made.name.clone(),
-                    reference: made.pinned(),
-                })
-                .collect(),
+            images: made(ArtifactKind::Image),
+            packages: made(ArtifactKind::Package),
         })
     }
 }

@@ -48,7 +48,7 @@ impl Draft<'_> {
         &mut self,
         space: &Space,
         run: &Run,
-        copies: &[Manifest],
+        (templates, copies): (&[Value], &[Manifest]),
     ) -> Option<PreviewStatus> {
         let seed = self.of.spec.seed.as_ref()?;
         if space.record.seeded.is_some() && space.record.seeded == self.seeded(space, run) {
@@ -82,7 +82,7 @@ impl Draft<'_> {
             }
             None => {
                 if self.fill.is_empty() {
-                    let of_run = |made: &&Manifest| !copy::is_of_run(self.of, made);
+                    let of_run = |made: &&Manifest| !copy::is_of_run(templates, made);
                     let first = copies.iter().filter(of_run).cloned();
                     self.fill = first.map(Action::Apply).collect();
                     self.fill.push(Action::Create(job));
@@ -91,12 +91,7 @@ impl Draft<'_> {
                 (PreviewPhase::Updating, text)
             }
         };
-        let expires_at = self.shown_expiry(space);
-        Some(PreviewStatus {
-            expires_at,
-            author: Some(space.record.author.clone()),
-            ..self.item(run, phase, &text)
-        })
+        Some(self.item_towards(space, run, (phase, &text)))
     }
 
     /// # Errors

@@ -28,6 +28,8 @@ pub struct Seen {
     pub closed: BTreeMap<u64, Timestamp>,
     /// Which labels pull requests have, as far as somebody told.
     pub labels: BTreeMap<u64, LabelledPullRequest>,
+    /// Labels that pull requests have to carry and that are not looked for, because previews ask for too many.
+    pub unasked: BTreeSet<String>,
     /// What pods may do in the namespace of the Environment, by its labels: as much as they may in previews.
     pub pod_security: BTreeMap<String, String>,
     /// What is known of the Secrets that the seed names; nothing where it was not looked.
@@ -65,6 +67,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Its images.
     pub images: Vec<ImageRef>,
+    /// Its packages.
+    pub packages: Vec<ImageRef>,
 }
 
 /// A Rollout in a preview.

@@ -20,6 +20,8 @@ const DIGITS: usize = 20;
 const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 /// The one that pods are held to.
 pub(super) const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// The level that keeps pods from taking their node over.
+pub(super) const BASELINE: &str = "baseline";
 /// The level that is safe with anybody's pods.
 pub(super) const RESTRICTED: &str = "restricted";
 /// Conditions of a namespace that is being deleted which say what keeps it.

@@ -12,7 +12,7 @@ use super::super::slo::{Answer, Answers};
 use super::orphan::sweep;
 use super::*;
 use crate::check::Outcome;
-use crate::model::action::Reply;
+use crate::model::action::{Errand, Reply};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::{Manifest, Target};
@@ -55,6 +55,7 @@ fn run(number: u64, sha: char, minutes: i64) -> Run {
             name: "api".to_owned(),
             reference: format!("registry.example/api@sha256:{}", sha.to_string().repeat(64)),
         }],
+        packages: Vec::new(),
     }
 }
 
@@ -114,6 +115,8 @@ struct World {
     answers: Answers,
     /// How Jobs end.
     verdict: Outcome,
+    /// What the registry has of every package, or why it does not answer.
+    package: Result<String, String>,
     jobs: Vec<Manifest>,
     checks: BTreeMap<String, Check>,
 }
@@ -135,6 +138,7 @@ impl World {
             requests: None,
             answers: Answers::new(),
             verdict: Outcome::Passed,
+            package: Err("the registry does not answer".to_owned()),
             jobs: Vec::new(),
             checks: BTreeMap::new(),
         }
@@ -193,6 +197,16 @@ impl World {
         self.answers.insert(question.to_owned(), answer);
     }
 
+    fn hand_out(&mut self, question: &str) {
+        let reply = self.package.clone().map(|text| Reply {
+            status: 200,
+            body: text.into_bytes(),
+        });
+        let at = self.now;
+        self.answers
+            .insert(question.to_owned(), Answer { at, reply });
+    }
+
     /// Does up to `most` actions, one after the other, as a process that is killed then.
     fn act(&mut self, actions: &[Action], most: usize) -> usize {
         let done = actions.len().min(most);
@@ -206,7 +220,13 @@ impl World {
     fn do_one(&mut self, action: &Action) {
         match action {
             Action::Create(made) if made.kind == ObjectKind::Job => self.make_job(made),
-            Action::Fetch { key, .. } => self.answer(key),
+            Action::Fetch { key, request } => {
+                if let Some(Errand::Package(_)) = request.errand.as_deref() {
+                    self.hand_out(key);
+                } else {
+                    self.answer(key);
+                }
+            }
             Action::Create(made) => {
                 let mut object: kube::api::DynamicObject =
                     serde_json::from_value(made.body.clone()).unwrap();
@@ -421,6 +441,29 @@ fn nothing_goes_because_a_list_is_empty() {
     world.seen.blocked = Some(("PreviewsOff", "off".to_owned()));
     assert_eq!(world.look().actions, []);
     assert_eq!(world.seen.spaces.len(), 1);
+}
+
+#[test]
+fn a_pull_request_that_is_opened_again_keeps_its_preview_or_gets_another() {
+    let mut world = World::new(&json!({}));
+    world.seen.runs.push(run(7, 'a', 0));
+    world.settle();
+    let uid = world.seen.spaces[0].target.uid.clone();
+    world.seen.closed.insert(7, at(1));
+    world.now = at(2);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    // In time.
+    world.seen.closed.remove(&7);
+    world.now = at(30);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.seen.spaces[0].target.uid, uid);
+    world.seen.closed.insert(7, at(31));
+    world.now = at(60);
+    assert_eq!(world.phases(), []);
+    // Too late for that.
+    world.seen.closed.remove(&7);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_ne!(world.seen.spaces[0].target.uid, uid);
 }
 
 #[test]
@@ -877,6 +920,18 @@ fn only_pull_requests_with_the_label_have_one_and_it_goes_with_the_label() {
 }
 
 #[test]
+fn a_label_that_is_not_looked_for_is_said_and_not_waited_for() {
+    let mut world = World::new(&json!({"match": {"labels": ["zebra"]}}));
+    world.seen.runs.push(run(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Queued)]);
+    world.seen.unasked.insert("zebra".to_owned());
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Failed);
+    assert!(item.message.unwrap().contains("more than 8"));
+    assert!(world.seen.spaces.is_empty());
+}
+
+#[test]
 fn when_many_lose_their_label_at_once_none_goes_before_its_time_is_over() {
     let mut world = World::new(&json!({
         "match": {"labels": ["preview"]}, "limits": {"closedAtOnce": 1}, "ttl": {"max": "5h"},
@@ -1163,4 +1218,137 @@ fn containers_that_name_no_limits_get_some_unless_that_would_keep_them_out() {
     let containers = large.seen.templates[0].pointer_mut("/spec/template/spec/containers/0");
     containers.unwrap()["resources"] = json!({"requests": {"memory": "2Gi"}});
     assert_eq!(limit(&mut large), None);
+}
+
+/// A preview of what the run has rendered with Helm or the like.
+fn rendered(extra: &Value) -> World {
+    let wanted = json!({"package": "manifests", "kinds": ["Rollout", "ConfigMap"], "registrySecretName": "registry"});
+    let mut all = json!({"rendered": wanted});
+    json_patch::merge(&mut all, extra);
+    let mut world = World::new(&all);
+    world.spec.copy.clear();
+    world.spec.selector.clear();
+    world.seen.templates.clear();
+    world
+}
+
+fn with_package(number: u64, sha: char, minutes: i64) -> Run {
+    let digest = sha.to_string().repeat(64);
+    let package = ImageRef {
+        name: "manifests".to_owned(),
+        reference: format!("registry.example/manifests@sha256:{digest}"),
+    };
+    Run {
+        packages: vec![package],
+        ..run(number, sha, minutes)
+    }
+}
+
+/// What Helm prints, in short, with a Rollout of this name.
+fn chart(name: &str) -> String {
+    let mut rollout = templates().remove(0);
+    rollout["apiVersion"] = "slipway.dev/v1alpha1".into();
+    rollout["metadata"] = json!({"name": name, "labels": {"helm.sh/chart": "shop-1"}});
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"url": "http://shop.example.com/x"},
+    });
+    format!("---\n{rollout}\n---\n{config}\n---\n")
+}
+
+#[test]
+fn what_the_run_has_rendered_is_shown_as_what_is_copied() {
+    let mut world = rendered(&json!({}));
+    world.seen.runs.push(with_package(7, 'a', 0));
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Updating);
+    let text = item.message.unwrap();
+    assert!(
+        text.contains("package manifests: the registry does not answer"),
+        "{text}"
+    );
+    assert_eq!(world.applied, [], "nothing is guessed");
+    assert_eq!(world.look().wake, Some(NOW + SignedDuration::from_secs(30)));
+
+    world.package = Ok(chart("api"));
+    world.now = at(1);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let labels = &world.seen.spaces[0].pod_security;
+    assert_eq!(
+        labels[ENFORCE], BASELINE,
+        "the commit says what its pods are"
+    );
+    let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
+    let expected = [
+        ObjectKind::LimitRange,
+        ObjectKind::ConfigMap,
+        ObjectKind::Rollout,
+    ];
+    assert_eq!(kinds, expected);
+    let rollout = &world.applied[2].body;
+    let container = &rollout["spec"]["template"]["spec"]["containers"][0];
+    let image = format!("registry.example/api@sha256:{}", "a".repeat(64));
+    assert_eq!(container["image"], image);
+    assert_eq!(
+        container["env"][0]["value"],
+        "https://pr-7.preview.example.com"
+    );
+    assert_eq!(rollout["metadata"]["namespace"], "shop-review-pr-7");
+    assert_eq!(rollout["metadata"]["labels"].get("helm.sh/chart"), None);
+
+    // A registry that is away, and a process that has forgotten everything, change nothing.
+    world.answers.clear();
+    world.package = Err("gone".to_owned());
+    world.now = at(60);
+    assert_eq!(world.phases(), [(7, Ready)]);
+    assert_eq!(world.applied.len(), 3);
+
+    // The next commit is another package; a Rollout that it does not have keeps nothing back.
+    world.package = Ok(chart("web"));
+    world.seen.runs.push(with_package(7, 'b', 61));
+    world.now = at(61);
+    let before = world.seen.rollouts["shop-review-pr-7"].clone();
+    world.settle();
+    let there = world.seen.rollouts.get_mut("shop-review-pr-7").unwrap();
+    there.extend(before);
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!((item.phase, item.sha), (Ready, Some("b".repeat(40))));
+}
+
+#[test]
+fn what_was_rendered_and_may_not_be_there_is_refused_whole() {
+    let mut world = rendered(&json!({}));
+    let secret = "\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: key}\n";
+    world.package = Ok(chart("api") + secret);
+    world.seen.runs.push(with_package(7, 'a', 0));
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Failed);
+    let text = item.message.unwrap();
+    assert!(
+        text.contains("Secret key, and previews.rendered.kinds does not allow that"),
+        "{text}"
+    );
+    assert_eq!(world.applied, []);
+
+    world.package = Ok("\n---\n".to_owned());
+    world.seen.runs.push(with_package(7, 'b', 1));
+    world.now = at(1);
+    let text = world.settle().shown.items[0].message.clone().unwrap();
+    assert!(text.contains("has no manifests"), "{text}");
+
+    world.seen.runs.push(run(7, 'c', 2));
+    world.now = at(2);
+    let text = world.settle().shown.items[0].message.clone().unwrap();
+    assert!(text.contains("made no package manifests"), "{text}");
+}
+
+#[test]
+fn a_database_is_filled_before_the_rollouts_that_were_rendered() {
+    let seed = json!({"image": "seed:1", "command": ["seed"]});
+    let mut world = rendered(&json!({"seed": seed}));
+    world.package = Ok(chart("api"));
+    world.verdict = Outcome::Running;
+    world.seen.runs.push(with_package(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Updating)]);
+    let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
+    assert_eq!(kinds, [ObjectKind::LimitRange, ObjectKind::ConfigMap]);
 }

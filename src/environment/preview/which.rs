@@ -84,6 +84,14 @@ impl<'a> Draft<'a> {
                 let text = format!("its pull request has no label {label} (match.labels)");
                 Some((PreviewPhase::Skipped, text))
             }
+            Labelled::Untold(label) if self.of.seen.unasked.contains(label) => {
+                let text = format!(
+                    "label {label} is not looked for: all previews of Pipeline {} together ask for more than 8; ask for fewer \
+                     (match.labels)",
+                    self.of.spec.pipeline
+                );
+                Some((PreviewPhase::Failed, text))
+            }
             Labelled::Untold(label) => {
                 let text = format!(
                     "waits until somebody tells whether its pull request has the label {label}: a delivery, or the provider"

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::api::Environment;
+use super::super::api::{Environment, EnvironmentSpec};
 use super::super::followed;
 use super::super::mirror::{Live, Sight, State, Trouble};
 use super::super::observed::Observed;
 use super::{NS, World};
+use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::{Manifest, Target};
@@ -25,8 +26,30 @@ pub(crate) struct Elsewhere {
     pub(crate) is_unknown: bool,
     /// The Environments in it.
     pub(crate) live: BTreeMap<String, Live>,
+    /// A field that the definitions there do not have: where it would be, and its name.
+    pub(crate) lacks: Option<(&'static str, &'static str)>,
+    /// Plans that do something about promotions and about a mirror.
+    pub(crate) together: usize,
     /// What was done to mirrors.
     pub(crate) writes: usize,
+}
+
+impl Elsewhere {
+    /// The first action that is refused ends a pass: so what promotions need comes before the other cluster, and what only informs
+    /// after it.
+    pub(super) fn note_order(&mut self, actions: &[Action]) {
+        let is_mirror = |action: &Action| matches!(action, Action::Mirror { .. });
+        let Some(at) = actions.iter().position(is_mirror) else {
+            return;
+        };
+        let is_record = |action: &Action| matches!(action, Action::Status { .. });
+        let last = actions.iter().rposition(is_record);
+        assert!(last.is_none_or(|last| last < at), "{actions:?}");
+        self.together += usize::from(last.is_some());
+        let only_informs = |action: &Action| matches!(action, Action::Apply(made) if made.kind == ObjectKind::PrometheusRule);
+        let first = actions.iter().position(only_informs);
+        assert!(first.is_none_or(|first| first > at), "{actions:?}");
+    }
 }
 
 impl World {
@@ -37,8 +60,8 @@ impl World {
         let known = seen.status.mirror.as_ref().map(|known| known.place(NS));
         let left = known.filter(|known| wanted.as_ref() != Some(known));
         let sight = |place: Place| Sight {
+            state: self.state_of(&place, &seen.key.name),
             place,
-            state: self.state_of(&seen.key.name),
         };
         let (left, target) = (left.map(sight), wanted.map(sight));
         let is_known = |sight: &Sight| matches!(sight.state, State::Known(_));
@@ -49,13 +72,17 @@ impl World {
         (seen.mirror.left, seen.mirror.target) = (left, target);
     }
 
-    fn state_of(&self, name: &str) -> State {
+    fn state_of(&self, place: &Place, name: &str) -> State {
         if self.elsewhere.is_unknown {
             return State::Unknown;
         }
         match self.elsewhere.trouble {
             Some(trouble) => State::Away(trouble, "nobody answers".to_owned()),
-            None => State::Known(self.elsewhere.live.get(name).cloned().map(Box::new)),
+            None => {
+                let found = self.elsewhere.live.get(name);
+                let found = found.filter(|live| live.target.key.namespace == place.namespace);
+                State::Known(found.cloned().map(Box::new))
+            }
         }
     }
 
@@ -85,7 +112,17 @@ impl World {
                 assert_eq!(live.target, *target, "put right on an old version");
                 let mut whole = json!({"spec": live.spec});
                 json_patch::merge(&mut whole, change);
-                live.spec = serde_json::from_value(whole["spec"].take()).unwrap();
+                if let Some((parent, field)) = self.elsewhere.lacks {
+                    let parent = whole["spec"].pointer_mut(parent).unwrap();
+                    parent.as_object_mut().unwrap().remove(field);
+                }
+                let spec: EnvironmentSpec = serde_json::from_value(whole["spec"].take()).unwrap();
+                if spec == live.spec {
+                    live.vain = Some(change.clone());
+                    return;
+                }
+                live.spec = spec;
+                live.vain = None;
                 live.generation += 1;
                 live.target.resource_version = self.elsewhere.writes.to_string();
             }
@@ -93,6 +130,7 @@ impl World {
                 let live = self.elsewhere.live.get_mut(&target.key.name).unwrap();
                 assert_eq!(live.target, *target, "told on an old version");
                 live.status = serde_json::from_value(status.clone()).unwrap();
+                live.vain = None;
                 live.target.resource_version = self.elsewhere.writes.to_string();
             }
             Mirroring::Remove(target) => {
@@ -116,6 +154,7 @@ impl World {
             generation: known.as_ref().map_or(1, |known| known.generation + 1),
             of: labels[label::MIRROR_OF].as_str().map(str::to_owned),
             is_going: false,
+            vain: None,
             spec: serde_json::from_value(manifest.body["spec"].clone()).unwrap(),
             status: known.map(|known| known.status).unwrap_or_default(),
         };

@@ -11,6 +11,10 @@ pub(crate) struct Repository {
     pub(crate) file: String,
     /// Messages of the commits that changed it, or would if the pull request were merged.
     pub(crate) commits: Vec<String>,
+    /// The branch of the last pull request that was asked for.
+    pub(crate) branch: String,
+    /// The files of the last change that was asked for.
+    pub(crate) paths: Vec<String>,
     /// Why it does not answer.
     pub(crate) outage: Option<String>,
     /// What the open pull request would make of the file.
@@ -28,7 +32,13 @@ impl Repository {
     }
 
     fn answer(&mut self, change: &Change) -> Answer {
-        let text = edit::apply(&change.edit, &self.file).unwrap();
+        let paths = change.files.iter().map(|file| file.path.clone());
+        self.paths = paths.collect();
+        if let Some(pull) = &change.pull {
+            self.branch.clone_from(&pull.branch);
+        }
+        let edit = &change.files.first().unwrap().edit;
+        let text = edit::apply(edit, &self.file).unwrap();
         let commit = |count: usize| format!("{count:040x}");
         let is_new = text != self.file;
         let Some(pull) = &change.pull else {

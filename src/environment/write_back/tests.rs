@@ -266,6 +266,60 @@ fn words_of_people_are_filled_in_and_another_place_is_written_anew() {
 }
 
 #[test]
+fn clusters_with_names_share_no_branch_and_know_their_own_commits() {
+    let mut world = asking();
+    world.cluster_name = Some("prod-eu".to_owned());
+    world.release(1, Nature::Good);
+    world.settle();
+    let message = &world.repository.commits[0];
+    assert!(
+        message.ends_with("Slipway-Environment: prod-eu/shop/staging\n"),
+        "{message}"
+    );
+    assert_eq!(world.repository.branch, "slipway/prod-eu/shop/staging");
+    let before = status(&world).content;
+    world.cluster_name = Some("prod-us".to_owned());
+    world.settle();
+    assert_ne!(status(&world).content, before);
+    assert_eq!(world.repository.branch, "slipway/prod-us/shop/staging");
+}
+
+#[test]
+fn nothing_is_written_while_something_is_more_urgent() {
+    let mut world = shop(&json!({}));
+    world.repository.outage = Some("away".into());
+    world.release(1, Nature::Good);
+    world.settle();
+    let key = crate::model::key::Key::new("shop", "staging");
+    let environment = world.caches.environments.get(&key).unwrap();
+    let seen = crate::environment::observe::observe(&environment, &world.caches);
+    let current = seen.status.current.clone();
+    let later = world.now + SignedDuration::from_hours(1);
+    assert!(plan(&seen, &current, true, later).action.is_some());
+    let busy = plan(&seen, &current, false, later);
+    let state = busy.status.map(|status| status.state);
+    assert_eq!((busy.action, state), (None, Some(WriteBackState::Pending)));
+}
+
+#[test]
+fn several_files_are_one_change() {
+    let files = json!([
+        {"kustomize": {"path": "eu/kustomization.yaml"}},
+        {"helmValues": {"path": "values.yaml", "keys": {"web": {"tag": "tag"}}}},
+        {"helmValues": {"path": "us/values.yaml", "keys": {"api": {"digest": "image.digest"}}}},
+    ]);
+    let mut world = shop(&json!({"kustomize": null, "files": files}));
+    world.release(1, Nature::Good);
+    world.settle();
+    assert_eq!(
+        world.repository.paths,
+        ["eu/kustomization.yaml", "us/values.yaml"]
+    );
+    assert_eq!(world.repository.commits.len(), 1);
+    assert!(says(&world, 1));
+}
+
+#[test]
 fn people_hear_once_of_each_turn() {
     let mut world = shop(&json!({}));
     world.release(1, Nature::Good);

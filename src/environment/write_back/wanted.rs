@@ -1,4 +1,4 @@
-//! What a file is to say, as a change of a repository. Pure.
+//! What files are to say, as a change of a repository. Pure.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::super::api::{
-    Deployed, HelmKeys, HelmValuesFile, KustomizeFile, WriteBack, WriteBackMode, WriteBackState,
-    WriteBackStatus,
+    Deployed, HelmKeys, HelmValuesFile, KustomizeFile, WriteBack, WriteBackFile, WriteBackMode,
+    WriteBackState, WriteBackStatus,
 };
 use super::super::observed::Observed;
 use crate::git::refs;
 use crate::model::action::Request;
-use crate::model::change::{Change, Edit, ImageEdit, Person, ValueEdit};
+use crate::model::change::{Change, Edit, FileEdit, ImageEdit, Person, ValueEdit};
 use crate::model::condition::truncate;
 use crate::model::key::short_hash;
 use crate::provider::{KeptPull, Provider};
@@ -22,13 +22,15 @@ use crate::release::api::ImageRef;
 
 /// How long is waited for one answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// What stands for the name of a cluster that has none.
+const NO_NAME: &str = "cluster";
 /// Longest tag.
 const MAX_TAG: usize = 128;
 
 /// What is to be written, and because of what.
 pub(super) struct Wanted<'a> {
     spec: &'a WriteBack,
-    edit: Edit,
+    files: Vec<FileEdit>,
     newest: &'a Deployed,
     /// Hash of what is to be written, and where.
     pub(super) content: String,
@@ -39,23 +41,29 @@ impl<'a> Wanted<'a> {
     pub(super) fn of(seen: &'a Observed, current: &'a [Deployed]) -> Option<Self> {
         let spec = seen.spec.write_back.as_ref()?;
         let newest = current.iter().max_by_key(|deployed| deployed.since.0)?;
-        let edit = match (&spec.kustomize, &spec.helm_values) {
-            (Some(file), _) => kustomize(file, current),
-            (None, Some(file)) => values(file, current),
-            (None, None) => return None,
-        };
-        if edit.is_empty() {
-            return None;
-        }
+        let files = spec.files();
+        let edits = files.iter().filter_map(|file| edit(file, current));
+        let files: Vec<FileEdit> = edits.filter(|file| !file.edit.is_empty()).collect();
+        let first = files.first()?;
         // What words commits have, and who makes them, calls for no new one.
-        let place = json!({
-            "edit": edit, "url": spec.repository.url, "branch": spec.repository.branch(), "path": path_of(spec),
+        let mut place = json!({
+            "edit": first.edit, "url": spec.repository.url, "branch": spec.repository.branch(), "path": first.path,
             "mode": spec.mode(), "own": spec.pull_request_branch,
         });
+        if let (Some(fields), [_, others @ ..]) = (place.as_object_mut(), files.as_slice())
+            && !others.is_empty()
+        {
+            fields.insert("others".to_owned(), json!(others));
+        }
+        if let (Some(fields), Some(name), WriteBackMode::PullRequest) =
+            (place.as_object_mut(), &seen.cluster_name, spec.mode())
+        {
+            fields.insert("cluster".to_owned(), json!(name));
+        }
         let content = short_hash(place.to_string().as_bytes(), 32);
         Some(Self {
             spec,
-            edit,
+            files,
             newest,
             content,
         })
@@ -98,10 +106,15 @@ impl<'a> Wanted<'a> {
         let url = source.url.trim_end_matches('/').to_owned();
         let bare = Request::get(url, TIMEOUT);
         let title = self.title(seen);
-        let marker = format!("Slipway-Environment: {}", seen.key);
+        let cluster = seen.cluster_name.as_ref();
+        let origin = cluster.map_or_else(String::new, |name| format!("{name}/"));
+        let marker = format!("Slipway-Environment: {origin}{}", seen.key);
         let pull = self.provider(seen, ca_bundle.clone()).map(|provider| {
             let branch = spec.pull_request_branch.as_deref();
-            let branch = branch.unwrap_or("slipway/{{namespace}}/{{environment}}");
+            let branch = branch.unwrap_or(match cluster {
+                None => "slipway/{{namespace}}/{{environment}}",
+                Some(_) => "slipway/{{cluster}}/{{namespace}}/{{environment}}",
+            });
             let mut pull = provider.keep_pull(&KeptPull {
                 branch: &self.filled(branch, seen),
                 base: spec.repository.branch(),
@@ -115,8 +128,7 @@ impl<'a> Wanted<'a> {
         Change {
             repository: refs::to_repository(bare, &source, namespace, ca_bundle),
             branch: spec.repository.branch().to_owned(),
-            path: path_of(spec).to_owned(),
-            edit: self.edit.clone(),
+            files: self.files.clone(),
             author: Person {
                 name: author.map_or("Slipway", |by| by.name.as_str()).to_owned(),
                 email: author
@@ -156,6 +168,10 @@ impl<'a> Wanted<'a> {
     fn filled(&self, template: &str, seen: &Observed) -> String {
         template
             .replace("{{release}}", &self.newest.release)
+            .replace(
+                "{{cluster}}",
+                seen.cluster_name.as_deref().unwrap_or(NO_NAME),
+            )
             .replace("{{environment}}", &seen.key.name)
             .replace("{{namespace}}", &seen.key.namespace)
     }
@@ -186,7 +202,7 @@ impl<'a> Wanted<'a> {
         } = self.newest;
         let environment = &seen.key.name;
         let mut text = format!(
-            "`{release}` runs in `{environment}` (Promotion `{promotion}`). This brings the file in step; what runs does not wait for it.\n\n"
+            "`{release}` runs in `{environment}` (Promotion `{promotion}`). This brings Git in step; what runs does not wait for it.\n\n"
         );
         for image in images {
             let _ = writeln!(text, "- `{}`: `{}`", image.name, image.reference);
@@ -195,10 +211,17 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn path_of(spec: &WriteBack) -> &str {
-    let kustomize = spec.kustomize.as_ref().map(|file| file.path.as_str());
-    let values = spec.helm_values.as_ref().map(|file| file.path.as_str());
-    kustomize.or(values).unwrap_or_default()
+/// What one file is to say.
+fn edit(file: &WriteBackFile, current: &[Deployed]) -> Option<FileEdit> {
+    let (path, edit) = match (&file.kustomize, &file.helm_values) {
+        (Some(file), _) => (&file.path, kustomize(file, current)),
+        (None, Some(file)) => (&file.path, values(file, current)),
+        (None, None) => return None,
+    };
+    Some(FileEdit {
+        path: path.clone(),
+        edit,
+    })
 }
 
 /// Repository and digest of an image.

@@ -72,6 +72,7 @@ impl Draft<'_> {
                 if is_same && has_ended && status.revision.is_some() {
                     self.next.revision.clone_from(&status.revision);
                     self.next.sha.clone_from(&status.sha);
+                    self.next.origin = Some(self.seen.trigger().clone());
                     return true;
                 }
                 let name = &origin.name;

@@ -49,7 +49,7 @@ impl Draft<'_> {
         let is_of_branch = run.git_ref == format!("refs/heads/{}", spec.source.git.branch);
         let brings_own = match rule.from() {
             DefinitionSource::DefaultBranch => is_of_branch,
-            DefinitionSource::Commit => run.is_trusted(),
+            DefinitionSource::Commit => self.seen.is_trusted(),
         };
         if self.next.sha.is_none() {
             self.next.sha.clone_from(&run.sha);

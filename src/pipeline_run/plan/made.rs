@@ -11,7 +11,7 @@ use crate::runner::report::PackageReport;
 impl Draft<'_> {
     /// Why there is nothing to do for a stage whose turn has come, if so.
     pub(super) fn lacks(&self, spec: &PipelineSpec, stage: &Stage) -> Option<String> {
-        if stage.type_.is_after_gates() && !self.seen.spec.is_trusted() {
+        if stage.type_.is_after_gates() && !self.seen.is_trusted() {
             let why = "not started, because the commit is from another repository, or may be: nothing of it is signed, tagged or released";
             return Some(why.to_owned());
         }

@@ -239,16 +239,16 @@ impl Draft<'_> {
         let by_hand = run.trigger.kind == TriggerKind::Manual;
         // A run whose parameters are wrong has no stages.
         let params = param::settle(&spec.params, &run.params, by_hand).unwrap_or_default();
+        let trigger = self.seen.trigger();
         let facts = Facts {
-            event: run.trigger.kind,
+            event: trigger.kind,
             git_ref: &run.git_ref,
             sha: self.next.sha.as_deref().unwrap_or_default(),
             actor: &run.trigger.actor,
             pipeline: &run.pipeline_ref.name,
-            trigger: run.trigger.name.as_deref().unwrap_or_default(),
+            trigger: trigger.name.as_deref().unwrap_or_default(),
             environment: run.environment.as_deref().unwrap_or_default(),
-            base: run
-                .trigger
+            base: trigger
                 .pull_request
                 .as_ref()
                 .and_then(|pull_request| pull_request.base.as_deref())

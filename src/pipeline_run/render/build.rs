@@ -65,7 +65,7 @@ pub(super) fn fill(
             .chain(&build.mirrors)
             .cloned()
             .collect(),
-        pushes: build.pushes_on(seen.spec.trigger.kind),
+        pushes: build.pushes_on(seen.trigger().kind),
         insecure: build.insecure_registry(),
         reproducible: build.is_reproducible(),
         cache: cache(seen, spec, (build, platform)),

@@ -101,6 +101,8 @@ const FAMILIES: &[Family] = &[
     plain("gitops", &[("gitops", ".")]),
     // A registry with the referrers API, which Debian's has not.
     plain("oci-registry", &[("oci-registry", ".")]),
+    // A mail server made of a library of others.
+    plain("mail", &[("mail-server", ".")]),
     // Checks what Stages of type Sign have signed, and lists what is in images.
     plain(
         "cosign",

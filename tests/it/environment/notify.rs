@@ -1,14 +1,18 @@
-//! Receivers of every type, all of them real servers: each hears once of what it is to hear of.
+//! Receivers of every type, all of them real servers: each hears once of what it is to hear of, and takes nothing that its
+//! published rules do not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use k8s_openapi::api::core::v1::Event;
+use axum::http::StatusCode;
+use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use slipway::crd::validation;
+use slipway::model::invalid::Invalid;
 use testbed::mail::MailServer;
 use testbed::proxy::{Fault, Match, What};
 use tokio::net::TcpListener;
@@ -28,6 +32,24 @@ const ARGS: &[&str] = &[
     "--metric-secrets",
     "--metric-hosts",
     "localhost,127.0.0.0/8,::1",
+];
+
+/// What receivers take, by the path that they are asked at.
+const RULES: [(&str, &str); 5] = [
+    ("/slack", include_str!("../../data/notification/slack.json")),
+    ("/teams", include_str!("../../data/notification/teams.json")),
+    (
+        "/pagerduty",
+        include_str!("../../data/notification/pager_duty.json"),
+    ),
+    (
+        "/am/api/v2/alerts",
+        include_str!("../../data/notification/alertmanager.json"),
+    ),
+    (
+        "/structured",
+        include_str!("../../data/notification/cloud_events.json"),
+    ),
 ];
 
 /// Attributes of an event of CloudEvents.
@@ -67,7 +89,19 @@ impl Heard {
     }
 }
 
-async fn hear(State(heard): State<Heard>, request: Request) {
+/// What is wrong with a body by the rules of whoever is asked at a path; slack has two, since its URL changes.
+fn problems(path: &str, body: &Value) -> Vec<Invalid> {
+    let mut rules = RULES.iter();
+    let Some((_, rules)) = rules.find(|(known, _)| path.starts_with(known)) else {
+        return Vec::new();
+    };
+    let rules: Value = serde_json::from_str(rules).unwrap();
+    let schema = json!({"type": "object", "properties": {"spec": rules}});
+    validation::problems(&json!({"spec": body}), &schema)
+}
+
+/// As the services do, it refuses what it does not understand; that never counts as heard.
+async fn hear(State(heard): State<Heard>, request: Request) -> StatusCode {
     let path = request.uri().path().to_owned();
     let fields = request.headers().iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("ce-")?;
@@ -76,7 +110,13 @@ async fn hear(State(heard): State<Heard>, request: Request) {
     let fields = fields.collect();
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
     let body = serde_json::from_slice(&body.unwrap()).unwrap();
+    let problems = problems(&path, &body);
+    if !problems.is_empty() {
+        eprintln!("{path} takes no such thing: {problems:?} {body}");
+        return StatusCode::BAD_REQUEST;
+    }
     heard.0.lock().unwrap().push((path, body, fields));
+    StatusCode::OK
 }
 
 fn receivers(url: &str, mail: u16) -> Value {
@@ -157,6 +197,12 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
         shop.environment("staging", &told).await;
         shop.release(1).await;
         shop.until_runs("staging", 1).await;
+        // Somebody gives the channel another URL: what comes from now on goes there.
+        wait_for("the first message", SOON, async || {
+            (heard.at("/slack").len() == 1).then_some(())
+        })
+        .await;
+        rotate(space, &format!("{url}/slack-new")).await;
         shop.release_plays(2, "crash-loop");
         let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
         // Somewhere between the end of the promotion, the way back and the messages about them.
@@ -179,7 +225,7 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
         let expected = BTreeSet::from(expected.map(str::to_owned));
         wait_for("everybody has heard of everything", SOON, async || {
             let counts = [
-                heard.at("/slack").len(),
+                heard.at("/slack").len() + heard.at("/slack-new").len(),
                 heard.at("/teams").len(),
                 subjects(&mail).len(),
             ];
@@ -191,7 +237,10 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
         .await;
         shop.until_looked_again("staging").await;
         assert_eq!(heard.at("/hook").len(), 4);
-        assert_eq!(heard.at("/slack").len(), 4);
+        assert_eq!(
+            (heard.at("/slack").len(), heard.at("/slack-new").len()),
+            (1, 3)
+        );
         assert_eq!(subjects(&mail).len(), 4, "{:?}", subjects(&mail));
         let pages = heard.at("/pagerduty");
         assert_eq!(pages[0]["event_action"], "trigger");
@@ -206,6 +255,16 @@ async fn every_receiver_hears_once_of_a_promotion_and_the_way_back_though_the_op
         let _ = std::fs::remove_file(&kubeconfig);
     })
     .await;
+}
+
+async fn rotate(space: &Space, url: &str) {
+    let secrets: Api<Secret> = Api::namespaced(space.client.clone(), &space.name);
+    let change = json!({"stringData": {"slack": url}});
+    let change = Patch::Merge(&change);
+    secrets
+        .patch("told", &PatchParams::default(), &change)
+        .await
+        .unwrap();
 }
 
 /// What the specification asks of an event is there in both modes, and both say the same.

@@ -204,15 +204,21 @@ impl Server {
     }
 }
 
-fn digest(value: &str) -> Change {
-    Change {
-        repository: Request::get(URL.into(), Duration::from_secs(1)),
-        branch: "main".into(),
-        path: "shop/values.yaml".into(),
+fn says(path: &str, value: &str) -> FileEdit {
+    FileEdit {
+        path: path.into(),
         edit: Edit::Values(vec![ValueEdit {
             key: "digest".into(),
             value: value.into(),
         }]),
+    }
+}
+
+fn digest(value: &str) -> Change {
+    Change {
+        repository: Request::get(URL.into(), Duration::from_secs(1)),
+        branch: "main".into(),
+        files: vec![says("shop/values.yaml", value)],
         author: Person {
             name: "Slipway".into(),
             email: "slipway@localhost".into(),
@@ -344,7 +350,7 @@ async fn what_others_push_meanwhile_stays_and_what_got_lost_is_found() {
 async fn a_file_or_a_branch_that_is_not_there_is_named() {
     let server = Server::new();
     let lost = Change {
-        path: "shop/other.yaml".into(),
+        files: vec![says("shop/other.yaml", "b")],
         ..digest("b")
     };
     assert_eq!(reason(server.change(&lost).await), "NotFound");
@@ -355,6 +361,49 @@ async fn a_file_or_a_branch_that_is_not_there_is_named() {
     assert_eq!(reason(server.change(&lost).await), "NotFound");
     server.state(|state| drop(state.commit("main", "digest: {a: 1}\n", "1")));
     assert_eq!(reason(server.change(&digest("b")).await), "NotEditable");
+    assert_eq!(server.state(|state| state.pushes), 0);
+}
+
+#[tokio::test]
+async fn several_files_say_it_with_one_commit_or_none_does() {
+    let server = Server::new();
+    server.state(|state| drop(state.commit("main", "digest: a # now\n", "digest: a\n")));
+    let both = Change {
+        files: vec![says("shop/values.yaml", "b"), says("z", "b")],
+        ..digest("b")
+    };
+    let (_, is_new) = written(&server.change(&both).await);
+    assert!(is_new);
+    let now = server.state(|state| {
+        (
+            state.values("main"),
+            state.file("main", &["z"]),
+            state.pushes,
+        )
+    });
+    assert_eq!(now, ("digest: b # now\n".into(), "digest: b\n".into(), 1));
+    assert!(!written(&server.change(&both).await).1, "once");
+    let one_is_lost = Change {
+        files: vec![says("shop/values.yaml", "c"), says("shop/other.yaml", "c")],
+        ..digest("c")
+    };
+    assert_eq!(reason(server.change(&one_is_lost).await), "NotFound");
+    server.state(|state| {
+        assert_eq!(
+            (state.values("main").as_str(), state.pushes),
+            ("digest: b # now\n", 1)
+        )
+    });
+}
+
+#[tokio::test]
+async fn a_pull_request_into_its_own_branch_is_refused() {
+    let server = Server::new();
+    let mut change = proposed("b");
+    if let Some(pull) = &mut change.pull {
+        pull.branch = change.branch.clone();
+    }
+    assert_eq!(reason(server.change(&change).await), "Refused");
     assert_eq!(server.state(|state| state.pushes), 0);
 }
 

@@ -63,6 +63,12 @@ fn a_release_is_promoted_into_another_cluster_by_a_mirror_that_nothing_else_come
 }
 
 #[test]
+fn what_promotions_need_is_done_before_anything_elsewhere() {
+    let world = running(1);
+    assert!(world.elsewhere.together > 0, "the order was looked at");
+}
+
+#[test]
 fn a_release_that_fails_there_is_gone_back_from() {
     let mut world = running(1);
     world.release(2, Nature::Good);
@@ -199,6 +205,60 @@ fn what_somebody_edits_in_a_mirror_is_put_right() {
     );
     assert_eq!(mirror.spec.rollouts[0].name, "production-api");
     assert_eq!(mirror.status.desired[0].release, "shop-1");
+}
+
+#[test]
+fn another_name_of_the_way_there_makes_no_other_mirror() {
+    let mut world = running(1);
+    let (before, writes) = (
+        world.elsewhere.live["production"].clone(),
+        world.elsewhere.writes,
+    );
+    let cluster = json!({
+        "kubeconfigSecretRef": {"name": "fleet"}, "context": "eu", "serviceAccountName": "hub",
+    });
+    world.edit("production", &json!({"cluster": cluster}));
+    // Until that has answered, nothing is taken away.
+    world.elsewhere.is_unknown = true;
+    world.reconcile("production");
+    assert_eq!(world.elsewhere.live["production"], before);
+    let left = world.status("production").mirror.unwrap();
+    assert_eq!(left.kubeconfig_secret_ref.name, "prod-eu");
+    world.elsewhere.is_unknown = false;
+    world.settle();
+    assert_eq!(world.elsewhere.live["production"], before);
+    assert_eq!(world.elsewhere.writes, writes);
+    let now = world.status("production").mirror.unwrap();
+    assert_eq!(now.kubeconfig_secret_ref.name, "fleet");
+    assert_eq!(
+        (now.uid.as_deref(), now.leaving_since),
+        (Some("there-production"), None)
+    );
+    assert_eq!(reason(&world, "ClusterReady").unwrap(), "True Mirrored");
+}
+
+#[test]
+fn what_the_definitions_there_do_not_have_is_merged_once_and_said() {
+    let mut world = running(1);
+    world.elsewhere.lacks = Some(("/promotion", "templateChanges"));
+    let writes = world.elsewhere.writes;
+    world.edit(
+        "production",
+        &json!({"promotion": {"templateChanges": "Gate"}}),
+    );
+    world.settle();
+    assert_eq!(world.elsewhere.writes, writes + 1);
+    assert_eq!(world.writes_at_rest(&["staging", "production"]), 0);
+    assert_eq!(world.elsewhere.writes, writes + 1, "once");
+    let conditions = world.status("production").conditions;
+    let mut ready = conditions
+        .into_iter()
+        .filter(|one| one.type_ == "ClusterReady");
+    let text = ready.next().unwrap().message;
+    assert!(
+        text.contains("older and do not take all of promotion"),
+        "{text}"
+    );
 }
 
 #[test]

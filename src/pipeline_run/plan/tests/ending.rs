@@ -4,6 +4,9 @@ use super::*;
 use crate::pipeline_run::api::{SkipReason, StopKind};
 use crate::pipeline_run::observed::{Origin, Tried};
 
+/// How a Job names the login of a Build stage here.
+const LOGIN: &str = r#""secretName":"registry""#;
+
 fn script(name: &str, extra: &Value) -> Value {
     let mut stage = json!({"name": name, "type": "Custom", "image": "i", "run": "true"});
     json_patch::merge(&mut stage, extra);
@@ -223,6 +226,87 @@ fn a_run_can_take_over_what_another_one_has_done() {
     let done = plan(&over(again, "api-2-clean-1", 0), NOW);
     assert_eq!(done.progress.phase, Some(RunPhase::Succeeded));
     assert_eq!(done.progress.tests.unwrap().total, 3);
+}
+
+/// A run of a pull request that failed, and the one that somebody started to try it again.
+fn retried(pull_request: &Value, stages: &Value) -> Observed {
+    let mut first = running(stages);
+    let told = json!({
+        "kind": "PullRequest", "actor": "github:alice", "name": "pr", "needsApproval": pull_request["fork"], "pullRequest": pull_request,
+    });
+    first.spec.trigger = serde_json::from_value(told).unwrap();
+    first.spec.git_ref = "refs/pull/7/head".into();
+    let first = then(first);
+    let mut again = first.clone();
+    again.key.name = "api-2".into();
+    again.status = PipelineRunStatus::default();
+    let by_hand = json!({"kind": "Manual", "actor": "bob@example.com"});
+    again.spec.trigger = serde_json::from_value(by_hand).unwrap();
+    again.spec.retry_of = Some(crate::pipeline_run::api::RunRef {
+        name: "api-1".into(),
+    });
+    again.origin = Origin::Found(Box::new(Tried {
+        name: "api-1".into(),
+        spec: first.spec.clone(),
+        status: PipelineRunStatus {
+            phase: Some(RunPhase::Failed),
+            sha: Some(sha('a')),
+            stages: Vec::new(),
+            ..first.status
+        },
+    }));
+    again
+}
+
+#[test]
+fn a_pull_request_that_is_tried_again_is_what_it_was_and_not_what_somebody_started() {
+    let build = json!({"image": "registry.example/api", "pushOn": ["PullRequest"], "pushSecretRef": {"name": "registry"}});
+    let stages = json!([
+        {"name": "image", "type": "Build", "build": build},
+        script("unit", &json!({"when": "event == 'PullRequest' && base == 'main'"})),
+    ]);
+    let again = retried(
+        &json!({"number": 7, "base": "main", "fork": false}),
+        &stages,
+    );
+    let next = plan(&again, NOW);
+    assert_eq!(names(&next), ["api-2-image-1", "api-2-unit-1"]);
+    let job = created(&next)[0].body.to_string();
+    assert!(job.contains("pushes\\\":true"), "it is pushed: {job}");
+    assert!(job.contains(LOGIN), "with the login: {job}");
+    let origin = next.progress.origin.as_ref().unwrap();
+    assert_eq!(origin.actor, "github:alice");
+
+    // And so is one that tries this one again, whoever is still there.
+    let mut third = again.clone();
+    third.key.name = "api-3".into();
+    third.origin = Origin::Found(Box::new(Tried {
+        name: "api-2".into(),
+        spec: again.spec.clone(),
+        status: PipelineRunStatus {
+            phase: Some(RunPhase::Failed),
+            stages: Vec::new(),
+            ..next.progress
+        },
+    }));
+    let mut third = then(third);
+    third.origin = Origin::Missing("api-2".into());
+    assert_eq!(third.trigger().kind, TriggerKind::PullRequest);
+    assert!(third.is_trusted());
+}
+
+#[test]
+fn a_pull_request_from_elsewhere_gets_no_secrets_by_being_tried_again() {
+    let build = json!({"image": "registry.example/api", "pushOn": ["PullRequest"], "pushSecretRef": {"name": "registry"}});
+    let stages = json!([{"name": "image", "type": "Build", "build": build}]);
+    let again = retried(&json!({"number": 7, "fork": true}), &stages);
+    assert!(!again.is_trusted());
+    let next = plan(&again, NOW);
+    let job = created(&next)[0].body.to_string();
+    assert!(
+        !job.contains("pushes\\\":true") && !job.contains(LOGIN),
+        "{job}"
+    );
 }
 
 #[test]

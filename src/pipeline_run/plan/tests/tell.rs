@@ -299,7 +299,7 @@ fn code_of_others_gets_a_comment_and_no_token() {
     seen.spec.trigger.kind = TriggerKind::PullRequest;
     seen.spec.trigger.pull_request =
         serde_json::from_value(json!({"number": 7, "fork": true})).unwrap();
-    assert!(!seen.spec.is_trusted());
+    assert!(!seen.is_trusted());
     let plan = plan(&seen, NOW);
     assert!(comment(&plan).is_some());
     let jobs = plan

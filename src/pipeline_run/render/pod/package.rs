@@ -30,7 +30,7 @@ pub(super) fn add(
     let pushed = stage
         .packages
         .iter()
-        .filter(|package| package.pushes_on(seen.spec.trigger.kind));
+        .filter(|package| package.pushes_on(seen.trigger().kind));
     let packages: Vec<PackageItem> = pushed
         .map(|package| PackageItem {
             subject: logins.subject(&to_be_made(package), package.into()),

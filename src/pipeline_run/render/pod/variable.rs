@@ -134,7 +134,7 @@ fn some(
     at: At<'_>,
 ) -> impl Iterator<Item = (&'static str, String)> {
     let git_ref = seen.spec.git_ref.as_str();
-    let trigger = &seen.spec.trigger;
+    let trigger = seen.trigger();
     let pull_request = trigger.pull_request.as_ref();
     let version = version::of_run(spec, git_ref, at.run);
     let all = [
