@@ -60,6 +60,8 @@ pub enum What {
     Push {
         /// Files that they change, where all of them are known.
         files: Option<Vec<String>>,
+        /// The commit that the branch was at before, where that is told.
+        before: Option<String>,
     },
     /// A tag was pushed.
     Tag,
