@@ -478,7 +478,7 @@ async fn twenty_pushes_to_gitea_are_run_one_by_one_or_the_newest_only() {
 }
 
 /// Sends what a provider renders as the operator does; the reply.
-async fn send(request: Request, token: &str) -> Result<Reply, String> {
+pub(crate) async fn send(request: Request, token: &str) -> Result<Reply, String> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
     let mut sent = http.request(method, &request.url);

@@ -23,6 +23,7 @@ mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
 mod definition; // what a repository adds to its Pipeline, with a real git server
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
+mod exchange; // GitHub and GitLab, by what they publish of their APIs
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
 mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of

@@ -19,6 +19,8 @@ use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::pipeline::Subject;
 
 pub(crate) const TOKEN: &str = "a-token-of-gitea";
+/// Ref of pull request 7.
+const PULL: &str = "refs/pull/7/head";
 /// Login of the user whose token it is.
 const ROBOT: &str = "robot";
 
@@ -206,11 +208,11 @@ async fn release(
     (StatusCode::CREATED, Json(body))
 }
 
-/// A run of pull request 7, started by hand.
-async fn pull(subject: &Subject, name: &str, sha: &str) {
+/// A run of a pull request, started by hand: its ref and commit.
+pub(crate) async fn pull(subject: &Subject, name: &str, (git_ref, sha): (&str, &str)) {
     let run = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
-        "spec": {"pipelineRef": {"name": "api"}, "ref": "refs/pull/7/head", "sha": sha,
+        "spec": {"pipelineRef": {"name": "api"}, "ref": git_ref, "sha": sha,
                  "trigger": {"kind": "Manual", "actor": "alice"}},
     });
     let run = serde_json::from_value(run).unwrap();
@@ -335,7 +337,7 @@ async fn a_pull_request_has_one_comment_that_each_run_brings_up_to_date() {
         gitea.0.lock().unwrap().comments.push(mallory.clone());
         let sha = subject.push("Add the shop").await;
         let _operator = subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
-        pull(&subject, "first", &sha).await;
+        pull(&subject, "first", (PULL, &sha)).await;
         let status = pulled(&subject, "first").await;
         assert!(status.outbox.iter().any(|entry| entry.key == "comment"));
         let [text] = &gitea.comments()[..] else {
@@ -348,7 +350,7 @@ async fn a_pull_request_has_one_comment_that_each_run_brings_up_to_date() {
         );
 
         subject.plays("python", "exit=1,after=100ms");
-        pull(&subject, "second", &sha).await;
+        pull(&subject, "second", (PULL, &sha)).await;
         pulled(&subject, "second").await;
         let [text] = &gitea.comments()[..] else {
             panic!("{:?}", gitea.comments());
@@ -377,7 +379,7 @@ async fn an_operator_that_dies_before_it_notes_the_comment_makes_no_second_one()
         let start = || subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
         gitea.is_mute(true);
         let operator = start();
-        pull(&subject, "first", &sha).await;
+        pull(&subject, "first", (PULL, &sha)).await;
         // The provider has it, and the operator does not know: it waits for the answer until it dies.
         wait_for("a comment", SOON, async || {
             (gitea.made() == 1).then_some(())

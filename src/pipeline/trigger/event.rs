@@ -192,6 +192,8 @@ impl<'a> Payload<'a> {
     pub(super) fn time(self, path: &str) -> Option<Timestamp> {
         match self.0.pointer(path)? {
             Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
+            // As GitLab tells of some.
+            Value::String(text) if text.ends_with(" UTC") => text.replace(" UTC", "Z").parse().ok(),
             Value::String(text) => text.parse().ok(),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }

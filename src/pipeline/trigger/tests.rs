@@ -9,6 +9,8 @@ use super::*;
 use crate::pipeline::api::{PipelineStatus, ScheduleTrigger};
 use crate::pipeline::testing::{NOW, sha, spec_json};
 
+mod described;
+
 fn spec(triggers: &Value) -> PipelineSpec {
     let mut spec = spec_json();
     spec["triggers"] = triggers.clone();
@@ -462,7 +464,7 @@ fn polling_starts_what_is_new_and_nothing_that_was_there() {
     );
     assert_eq!(status.pending[1].sha, sha('f'));
     // Who pushes again and again does not put off the end of waiting for what nobody tells.
-    let later = NOW + jiff::SignedDuration::from_mins(1);
+    let later = NOW + SignedDuration::from_mins(1);
     after[1].1 = 'a';
     after[6].1 = 'a';
     poll::take_in(&mut status, &spec, &refs(&after), later).unwrap();
