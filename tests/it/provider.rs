@@ -13,14 +13,18 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::outbox::api::OutboxState;
 use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
+use testbed::proxy::{Fault, Match, What};
 use tokio::net::TcpListener;
 
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::fault::{proxied, stride};
 use crate::pipeline::Subject;
 
 pub(crate) const TOKEN: &str = "a-token-of-gitea";
 /// Ref of pull request 7.
 const PULL: &str = "refs/pull/7/head";
+/// Writes of a run of a pull request from its beginning to its end: a few more than there are.
+const WRITES: u64 = 36;
 /// Login of the user whose token it is.
 const ROBOT: &str = "robot";
 
@@ -65,6 +69,11 @@ impl Gitea {
         (gitea, url)
     }
 
+    /// Nobody has said anything yet.
+    fn forget(&self) {
+        *self.0.lock().unwrap() = Told::default();
+    }
+
     fn breaks(&self, is_broken: bool) {
         self.0.lock().unwrap().is_broken = is_broken;
     }
@@ -97,7 +106,7 @@ impl Gitea {
     }
 
     /// What people see of a commit: of each context the newest state.
-    fn shown(&self, sha: &str) -> BTreeMap<String, String> {
+    pub(crate) fn shown(&self, sha: &str) -> BTreeMap<String, String> {
         let told = self.0.lock().unwrap();
         let of_commit = told.statuses.iter().filter(|(commit, _)| commit == sha);
         let text = |status: &Value, name: &str| status[name].as_str().unwrap().to_owned();
@@ -394,6 +403,57 @@ async fn an_operator_that_dies_before_it_notes_the_comment_makes_no_second_one()
         };
         assert!(text.contains("api: passed"), "{text}");
         assert_eq!(gitea.made(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_leaves_one_comment_and_every_status() {
+    with_namespace(async |space| {
+        let (gitea, url) = Gitea::listen().await;
+        let subject = hosted(space, &url).await;
+        let sha = subject.push("Add the shop").await;
+        let (proxy, path) = proxied(space).await;
+        let start = || subject.operator_with(&path, &["--stage-secrets"]);
+        let first = start();
+        let (run, _) = subject.ended(&sha).await;
+        told(&subject, &run).await;
+        first.kill().await;
+        let mut killed = 0;
+        for after in (1..=WRITES).step_by(stride(7)) {
+            gitea.forget();
+            let name = format!("killed-after-{after}");
+            let mut operator = start();
+            let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
+            let injected = proxy.inject(kill.nth(after));
+            pull(&subject, &name, (PULL, &sha)).await;
+            tokio::select! {
+                _ = operator.ended() => {}
+                _ = pulled(&subject, &name) => {}
+            }
+            injected.remove();
+            if injected.hits() > 0 {
+                operator = start();
+            }
+            killed += injected.hits();
+            let status = pulled(&subject, &name).await;
+            assert_eq!(
+                status.phase,
+                Some(RunPhase::Succeeded),
+                "{name}: {status:?}"
+            );
+            let [text] = &gitea.comments()[..] else {
+                panic!("{name}: {:?}", gitea.comments());
+            };
+            let is_right = text.contains("api: passed") && text.contains(&format!("run `{name}`"));
+            assert!(is_right, "{text}");
+            assert_eq!(gitea.made(), 1, "{name}");
+            assert_eq!(gitea.shown(&sha), all("success"), "{name}");
+            operator.kill().await;
+        }
+        assert!(killed > 0, "none of the writes was made");
+        std::fs::remove_file(&path).unwrap();
     })
     .await;
 }
