@@ -227,7 +227,7 @@ fn learn(
     }
     let sha = refs::head_of(&refs, &seen.git_ref())?;
     let is_behind = seen.head().is_some_and(|head| !is_dealt_with(seen, head));
-    if seen.head() != Some(&sha) && (!is_behind || status.head_found_at.is_none()) {
+    if seen.head() != Some(sha.as_str()) && (!is_behind || status.head_found_at.is_none()) {
         status.head_found_at = Some(Time(now));
     }
     status.last_observed_sha = Some(sha);
