@@ -205,7 +205,8 @@ async fn what_is_self_made_foreign_or_late_counts_for_nothing() {
             says(user, json!({"action": "Approve"})).await;
         }
         let change = kube::api::Patch::Merge(json!({"spec": {"history": {"promotions": 51}}}));
-        let patched = environments.patch("production", &kube::api::PatchParams::default(), &change);
+        let params = kube::api::PatchParams::default();
+        let patched = environments.patch("production", &params, &change);
         let generation = patched.await.unwrap().metadata.generation;
         let now = wait_for("another look", SOON, async || {
             let now = environments.get("production").await.ok()?;
