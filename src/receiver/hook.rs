@@ -33,7 +33,7 @@ use crate::pipeline::api::Pipeline;
 use crate::pipeline::observe::wanted_labels;
 use crate::pipeline::render;
 use crate::pipeline::trigger::event::{self, Event, Provider, Told};
-use crate::pipeline::trigger::{Verdict, closed, judge, labelled, mark};
+use crate::pipeline::trigger::{Verdict, beneath, closed, judge, labelled, mark};
 
 /// Where git providers deliver.
 pub const PATH: &str = "/hooks/git/{namespace}/{pipeline}";
@@ -52,6 +52,9 @@ const BURST: f64 = 100.0;
 const RATE: f64 = 10.0;
 /// How old a delivery may be by its own word.
 const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+/// What becomes of a push that changes nothing of interest, on top of one that nobody has told of.
+const LEFT_TO_POLLING: &str = "it changes none of the files of the trigger, and what was there before it was not told: polling \
+                               looks at both";
 /// What those hear who have not shown that they may deliver.
 const UNKNOWN: &str = "there is no such Pipeline that takes deliveries signed with this token\n";
 
@@ -209,15 +212,23 @@ impl Receiver {
             let what = "noted that the pull request is over, or its labels".to_owned();
             return Ok(Some(Taken::Ignored(what)));
         }
-        let mark = mark(&event.git_ref, event.identity());
-        if !status.is_some_and(|status| status.seen.contains(&mark)) {
-            return Ok(None);
+        let is_noted = |event: &Event| {
+            let mark = mark(&event.git_ref, event.identity());
+            status.is_some_and(|status| status.seen.contains(&mark))
+        };
+        let runs = &self.cluster.caches.pipeline_runs;
+        if !is_noted(event) {
+            let below = beneath(&pipeline.spec, event).filter(|(before, start)| {
+                let run = render::started_key(key, &pipeline.spec, start);
+                !is_noted(before) && runs.get(&run).is_none()
+            });
+            return Ok(below.map(|_| Taken::Ignored(LEFT_TO_POLLING.to_owned())));
         }
         Ok(match judge(&pipeline.spec, event) {
             Verdict::Skip(why) | Verdict::Irrelevant(why) => Some(Taken::Ignored(why)),
             Verdict::Start(start) => {
                 let run = render::started_key(key, &pipeline.spec, &start);
-                let exists = self.cluster.caches.pipeline_runs.get(&run).is_some();
+                let exists = runs.get(&run).is_some();
                 (exists || !event.renews).then_some(Taken::Started(run.name))
             }
         })

@@ -38,7 +38,7 @@ pub(crate) async fn release(app: &App, number: u32, version: Version) {
     let (repository, digest) = pinned(app, version).await;
     let commit = json!({
         "sha": format!("{number:040x}"), "author": "olga", "email": "o@example.com", "subject": "a change",
-        "committedAt": format!("2026-01-01T00:00:{number:02}Z"),
+        "committedAt": format!("2026-01-01T00:{:02}:{:02}Z", number / 60, number % 60),
     });
     let previous = (number > 1).then(|| format!("shop-{}", number - 1));
     let release = json!({

@@ -28,7 +28,7 @@ use crate::operator::Operator;
 use crate::pipeline::{Subject, tested};
 use crate::provider::told;
 use crate::trigger::{
-    TOKEN, all_run_one_by_one, only_the_newest_runs, runs, set_token, takes_the_label,
+    TOKEN, all_run_one_by_one, decide, only_the_newest_runs, runs, set_token, takes_the_label,
 };
 
 /// A repository at Gitea, a Pipeline of it, and who speaks for the operator there.
@@ -129,7 +129,12 @@ impl Forge {
 
     /// Pushes a commit; from now on, stages fetch that one.
     async fn push(&self, branch: &str, message: &str, bump: Bump) -> String {
-        let (repository, files) = (&self.subject.repository, [("app", message)]);
+        self.push_as(branch, message, message, bump).await
+    }
+
+    /// The same, with what is in its file.
+    async fn push_as(&self, branch: &str, message: &str, content: &str, bump: Bump) -> String {
+        let (repository, files) = (&self.subject.repository, [("app", content)]);
         let sha = repository.prepare(branch, message, &files).await.unwrap();
         let commit = Commit {
             sha: sha.clone(),
@@ -477,8 +482,72 @@ async fn twenty_pushes_to_gitea_are_run_one_by_one_or_the_newest_only() {
     .await;
 }
 
+/// A version that people take back, here at first and then in Git.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_is_reverted_in_git_is_a_release_with_the_images_of_before() {
+    Box::pin(with_namespace(async |space| {
+        let forge = Box::pin(Forge::new(space)).await;
+        let subject = &forge.subject;
+        let environments = space.api("Environment");
+        let live = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "live"},
+            "spec": {"tier": "Staging", "promotion": {"from": {"pipelines": ["api"]}}},
+        });
+        let live = serde_json::from_value(live).unwrap();
+        environments.create(&PostParams::default(), &live).await.unwrap();
+        let first = forge.push("main", "feat: begin", Bump::Minor).await;
+        let _operator = forge.operator();
+        forge
+            .create(&json!({
+                "triggers": [{"name": "main", "push": {}}, {"name": "pr", "pullRequest": {}}],
+                "release": {"version": {"initial": "1.0.0"}},
+            }))
+            .await;
+        let released = async |sha: &str| {
+            let (_, status) = forge.ended(TriggerKind::Push, sha).await;
+            assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
+            let name = status.release.unwrap();
+            let made = subject.releases.get(&name).await.unwrap().spec;
+            (name, made)
+        };
+        let is_live = async |release: &str| {
+            wait_for(&format!("live runs {release}"), SOON, async || {
+                let live = environments.get("live").await.ok()?;
+                (live.data["status"]["current"][0]["release"] == release).then_some(())
+            })
+            .await;
+        };
+        let (good, of_good) = released(&first).await;
+        is_live(&good).await;
+        subject.builds('8');
+        let greets = forge.push("main", "feat: greet", Bump::Minor).await;
+        let (left, of_left) = released(&greets).await;
+        assert_eq!(of_left.version.as_deref(), Some("1.1.0"));
+        is_live(&left).await;
+        // At once, as long as Git still asks for it.
+        decide(space, ("Environment", "live"), "Rollback").await;
+        is_live(&good).await;
+
+        // What `git revert` makes: the files of before, and these words.
+        subject.builds('9');
+        let words = "Revert \"feat: greet\"";
+        let back = forge.push_as("main", words, "feat: begin", Bump::Patch).await;
+        let (again, of_again) = released(&back).await;
+        assert_eq!(of_again.version.as_deref(), Some("1.1.1"));
+        assert_eq!(of_again.commit.sha, back);
+        assert_eq!(of_again.images[0].digest, of_good.images[0].digest);
+        assert_ne!(of_left.images[0].digest, of_good.images[0].digest);
+        let notes = of_again.changelog.unwrap();
+        assert!(notes.contains("### Reverts") && notes.contains("feat: greet"), "{notes}");
+        is_live(&again).await;
+        assert_eq!(forge.shown(&back).await, all(&CONTEXTS[..3], "success"));
+    }))
+    .await;
+}
+
 /// Sends what a provider renders as the operator does; the reply.
-async fn send(request: Request, token: &str) -> Result<Reply, String> {
+pub(crate) async fn send(request: Request, token: &str) -> Result<Reply, String> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
     let mut sent = http.request(method, &request.url);

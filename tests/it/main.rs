@@ -24,6 +24,7 @@ mod crd; // what the API server accepts and refuses, kind by kind
 mod dashboard; // what the dashboard answers to whom, and how it is in a browser
 mod definition; // what a repository adds to its Pipeline, with a real git server
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
+mod exchange; // GitHub and GitLab, by what they publish of their APIs
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
 mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of

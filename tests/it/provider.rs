@@ -13,12 +13,18 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::outbox::api::OutboxState;
 use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
+use testbed::proxy::{Fault, Match, What};
 use tokio::net::TcpListener;
 
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
+use crate::fault::{proxied, stride};
 use crate::pipeline::Subject;
 
 pub(crate) const TOKEN: &str = "a-token-of-gitea";
+/// Ref of pull request 7.
+const PULL: &str = "refs/pull/7/head";
+/// Writes of a run of a pull request from its beginning to its end: a few more than there are.
+const WRITES: u64 = 36;
 /// Login of the user whose token it is.
 const ROBOT: &str = "robot";
 
@@ -63,6 +69,11 @@ impl Gitea {
         (gitea, url)
     }
 
+    /// Nobody has said anything yet.
+    fn forget(&self) {
+        *self.0.lock().unwrap() = Told::default();
+    }
+
     fn breaks(&self, is_broken: bool) {
         self.0.lock().unwrap().is_broken = is_broken;
     }
@@ -95,7 +106,7 @@ impl Gitea {
     }
 
     /// What people see of a commit: of each context the newest state.
-    fn shown(&self, sha: &str) -> BTreeMap<String, String> {
+    pub(crate) fn shown(&self, sha: &str) -> BTreeMap<String, String> {
         let told = self.0.lock().unwrap();
         let of_commit = told.statuses.iter().filter(|(commit, _)| commit == sha);
         let text = |status: &Value, name: &str| status[name].as_str().unwrap().to_owned();
@@ -206,11 +217,11 @@ async fn release(
     (StatusCode::CREATED, Json(body))
 }
 
-/// A run of pull request 7, started by hand.
-async fn pull(subject: &Subject, name: &str, sha: &str) {
+/// A run of a pull request, started by hand: its ref and commit.
+pub(crate) async fn pull(subject: &Subject, name: &str, (git_ref, sha): (&str, &str)) {
     let run = json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
-        "spec": {"pipelineRef": {"name": "api"}, "ref": "refs/pull/7/head", "sha": sha,
+        "spec": {"pipelineRef": {"name": "api"}, "ref": git_ref, "sha": sha,
                  "trigger": {"kind": "Manual", "actor": "alice"}},
     });
     let run = serde_json::from_value(run).unwrap();
@@ -335,7 +346,7 @@ async fn a_pull_request_has_one_comment_that_each_run_brings_up_to_date() {
         gitea.0.lock().unwrap().comments.push(mallory.clone());
         let sha = subject.push("Add the shop").await;
         let _operator = subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
-        pull(&subject, "first", &sha).await;
+        pull(&subject, "first", (PULL, &sha)).await;
         let status = pulled(&subject, "first").await;
         assert!(status.outbox.iter().any(|entry| entry.key == "comment"));
         let [text] = &gitea.comments()[..] else {
@@ -348,7 +359,7 @@ async fn a_pull_request_has_one_comment_that_each_run_brings_up_to_date() {
         );
 
         subject.plays("python", "exit=1,after=100ms");
-        pull(&subject, "second", &sha).await;
+        pull(&subject, "second", (PULL, &sha)).await;
         pulled(&subject, "second").await;
         let [text] = &gitea.comments()[..] else {
             panic!("{:?}", gitea.comments());
@@ -377,7 +388,7 @@ async fn an_operator_that_dies_before_it_notes_the_comment_makes_no_second_one()
         let start = || subject.operator_with(&kubeconfig_path(), &["--stage-secrets"]);
         gitea.is_mute(true);
         let operator = start();
-        pull(&subject, "first", &sha).await;
+        pull(&subject, "first", (PULL, &sha)).await;
         // The provider has it, and the operator does not know: it waits for the answer until it dies.
         wait_for("a comment", SOON, async || {
             (gitea.made() == 1).then_some(())
@@ -392,6 +403,57 @@ async fn an_operator_that_dies_before_it_notes_the_comment_makes_no_second_one()
         };
         assert!(text.contains("api: passed"), "{text}");
         assert_eq!(gitea.made(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_killed_after_any_write_leaves_one_comment_and_every_status() {
+    with_namespace(async |space| {
+        let (gitea, url) = Gitea::listen().await;
+        let subject = hosted(space, &url).await;
+        let sha = subject.push("Add the shop").await;
+        let (proxy, path) = proxied(space).await;
+        let start = || subject.operator_with(&path, &["--stage-secrets"]);
+        let first = start();
+        let (run, _) = subject.ended(&sha).await;
+        told(&subject, &run).await;
+        first.kill().await;
+        let mut killed = 0;
+        for after in (1..=WRITES).step_by(stride(7)) {
+            gitea.forget();
+            let name = format!("killed-after-{after}");
+            let mut operator = start();
+            let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
+            let injected = proxy.inject(kill.nth(after));
+            pull(&subject, &name, (PULL, &sha)).await;
+            tokio::select! {
+                _ = operator.ended() => {}
+                _ = pulled(&subject, &name) => {}
+            }
+            injected.remove();
+            if injected.hits() > 0 {
+                operator = start();
+            }
+            killed += injected.hits();
+            let status = pulled(&subject, &name).await;
+            assert_eq!(
+                status.phase,
+                Some(RunPhase::Succeeded),
+                "{name}: {status:?}"
+            );
+            let [text] = &gitea.comments()[..] else {
+                panic!("{name}: {:?}", gitea.comments());
+            };
+            let is_right = text.contains("api: passed") && text.contains(&format!("run `{name}`"));
+            assert!(is_right, "{text}");
+            assert_eq!(gitea.made(), 1, "{name}");
+            assert_eq!(gitea.shown(&sha), all("success"), "{name}");
+            operator.kill().await;
+        }
+        assert!(killed > 0, "none of the writes was made");
+        std::fs::remove_file(&path).unwrap();
     })
     .await;
 }

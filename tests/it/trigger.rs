@@ -533,6 +533,56 @@ async fn what_polling_finds_is_left_out_by_its_files_or_its_message() {
     .await;
 }
 
+/// A delivery that is lost, and one after it that changes nothing of interest.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn a_delivery_that_is_left_out_hides_none_that_was_lost() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        set_token(space).await;
+        let first = subject.push("Begin").await;
+        let operator = subject.operator_with(&kubeconfig_path(), LISTEN);
+        let trigger = json!({"name": "api", "push": {"branches": ["**"], "paths": ["api/**"]}});
+        subject
+            .create(&hooked(&json!({ "triggers": [trigger] })))
+            .await;
+        let sender = Sender::to(space, &operator).await;
+        let deliver = async |before: &str, sha: &str, path: &str| {
+            let mut body = push("main", sha, "More");
+            body["before"] = before.into();
+            body["commits"][0]["added"] = json!([path]);
+            sender.deliver("push", &body).await
+        };
+        let commit = async |path: &str| {
+            let files = [(path, path)];
+            let commit = subject.repository.commit("main", path, &files);
+            commit.await.unwrap()
+        };
+        let said = deliver(&"1".repeat(40), &first, "api/main.rs").await;
+        assert!(said.starts_with("started"), "{said}");
+        let words = commit("README.md").await;
+        let said = deliver(&first, &words, "README.md").await;
+        assert!(said.contains("none of the files"), "{said}");
+        assert!(!said.contains("polling"), "{said}");
+        let lost = commit("api/lost.rs").await;
+        let more = commit("docs/more.md").await;
+        let said = deliver(&lost, &more, "docs/more.md").await;
+        assert!(said.contains("polling looks at both"), "{said}");
+        subject
+            .patch(json!({"polling": {"interval": "200ms"}}))
+            .await;
+        let shas = wait_for("the run of both", SOON, async || {
+            let all = runs(&subject).await;
+            let shas: Vec<_> = all.into_iter().filter_map(|run| run.spec.sha).collect();
+            (shas.len() > 1).then_some(shas)
+        })
+        .await;
+        assert_eq!(shas.len(), 2, "{shas:?}");
+        assert!(shas.contains(&first) && shas.contains(&more), "{shas:?}");
+    })
+    .await;
+}
+
 /// A real registry, and an operator that is not there when the tag moves.
 #[tokio::test]
 #[ignore = "needs a kube-apiserver and docker-registry; run make test"]

@@ -353,7 +353,7 @@ async fn what_fails_to_be_published_is_not_tried_again_and_makes_no_release() {
     .await;
 }
 
-/// From the commit to the Release. What the one pod of the Release stage does at last is done here: one tag, and one commit.
+/// From the commit to the Release, and what its provider is told. What the one pod of the Release stage does at last is done here: one tag, and one commit.
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_killed_after_any_write_pushes_one_tag() {
@@ -364,17 +364,22 @@ async fn an_operator_killed_after_any_write_pushes_one_tag() {
         let begin = subject.repository.commit("main", "chore: begin", &begin);
         begin.await.unwrap();
         let (proxy, kubeconfig) = proxied(space).await;
+        let (gitea, url) = Gitea::listen().await;
         let mut expected = Box::pin(shop.push("feat: sell", Bump::Minor, "1.0.0")).await;
-        shop.create().await;
+        shop.create_hosted(&url).await;
         // Undisturbed at first, which tells how many writes there are.
         let (mut after, mut writes) = (u64::MAX, 0);
         for number in 1.. {
             let mut operator = shop.operator_at(&kubeconfig);
             let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
             let injected = proxy.inject(kill.nth(after));
+            let all_told = async {
+                let (run, _) = shop.released(&expected).await;
+                told(subject, &run).await
+            };
             tokio::select! {
                 _ = operator.ended() => {}
-                _ = shop.released(&expected) => {}
+                _ = all_told => {}
             }
             injected.remove();
             if injected.hits() > 0 {
@@ -382,6 +387,13 @@ async fn an_operator_killed_after_any_write_pushes_one_tag() {
             }
             let (run, _) = shop.released(&expected).await;
             shop.release(&run, &expected).await;
+            told(subject, &run).await;
+            let shown = gitea.shown(&expected.commit.sha);
+            let is_good = shown.values().all(|state| state == "success");
+            assert!(is_good && shown.len() == 5, "after {after}: {shown:?}");
+            let releases = gitea.releases().into_iter();
+            let own = releases.filter(|tag| *tag == expected.task.tag);
+            assert_eq!(own.count(), 1, "releases, killed after write {after}");
             let tag = format!("refs/tags/{}", expected.task.tag);
             let tagged = subject.repository.resolve(&tag).await.unwrap();
             assert_eq!(tagged.as_ref(), Some(&expected.made), "after {after}");

@@ -49,6 +49,9 @@ pub struct PipelineStatus {
     /// When the branch was last asked for; written only when the answer changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_polled_at: Option<Time>,
+    /// When the head of the branch was found, or the first of several since the last one that had a run or was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_found_at: Option<Time>,
     /// Why the branch could not be read when it was last asked for; absent when it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_error: Option<SourceError>,

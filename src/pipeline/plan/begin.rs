@@ -9,7 +9,9 @@ use super::super::api::{PendingRef, ScheduleStatus, StageType};
 use super::super::observed::Observed;
 use super::super::render;
 use super::super::trigger::event::{Event, What};
-use super::super::trigger::{Start, Verdict, closed, image, judge, labelled, mark, poll, schedule};
+use super::super::trigger::{
+    Start, Verdict, beneath, closed, image, judge, labelled, mark, poll, schedule,
+};
 use super::Memory;
 use crate::git::changes;
 use crate::git::refs::tag_of;
@@ -73,7 +75,9 @@ impl<'a> Begin<'a> {
         if self.exists(&key) || self.is_done(&event) {
             return;
         }
-        let found_at = seen.status.last_polled_at.as_ref();
+        let status = &seen.status;
+        let found_at = status.head_found_at.as_ref();
+        let found_at = found_at.or(status.last_polled_at.as_ref());
         let found_at = found_at.map_or(self.now, |Time(at)| *at);
         // The first head of a branch always has a run.
         let is_known =
@@ -99,6 +103,7 @@ impl<'a> Begin<'a> {
             self.memory.labelled = labelled::taken_in(known, event, wanted, self.now);
             match judge(&seen.spec, event) {
                 Verdict::Irrelevant(_) => {}
+                Verdict::Skip(_) if self.is_left_to_polling(event) => {}
                 // Else polling would start it.
                 Verdict::Skip(_) => poll::note(&mut self.memory.seen, mark),
                 Verdict::Start(start) => {
@@ -111,6 +116,14 @@ impl<'a> Begin<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a push that changes nothing of interest came on top of one that nobody has told of: polling looks at all that was
+    /// changed since the last run.
+    fn is_left_to_polling(&self, event: &Event) -> bool {
+        beneath(&self.seen.spec, event).is_some_and(|(before, start)| {
+            !self.exists(&self.key(&start)) && !self.is_done(&before)
+        })
     }
 
     /// What polling has found.
@@ -301,7 +314,7 @@ impl<'a> Begin<'a> {
                 if record.digest.is_none() || record.message.is_some() {
                     every = every.min(ASK_IN_VAIN);
                 }
-                self.ask(image::question(&record), request, every);
+                self.ask(image::question(&seen.spec, &record), request, every);
             }
             records.push(record);
         }

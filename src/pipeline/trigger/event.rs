@@ -60,6 +60,8 @@ pub enum What {
     Push {
         /// Files that they change, where all of them are known.
         files: Option<Vec<String>>,
+        /// The commit that the branch was at before, where that is told.
+        before: Option<String>,
     },
     /// A tag was pushed.
     Tag,
@@ -190,6 +192,8 @@ impl<'a> Payload<'a> {
     pub(super) fn time(self, path: &str) -> Option<Timestamp> {
         match self.0.pointer(path)? {
             Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
+            // As GitLab tells of some.
+            Value::String(text) if text.ends_with(" UTC") => text.replace(" UTC", "Z").parse().ok(),
             Value::String(text) => text.parse().ok(),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }

@@ -41,7 +41,10 @@ fn push(provider: Provider, body: Payload<'_>) -> Result<Told, String> {
         let is_whole = body.sha("/before").is_some() && !body.is("/created") && !body.is("/forced");
         let files = body.files(body.number("/total_commits"));
         let files = files.filter(|_| is_whole && !has_too_many(body));
-        What::Push { files }
+        What::Push {
+            files,
+            before: body.sha("/before"),
+        }
     } else if git_ref.starts_with("refs/tags/") {
         What::Tag
     } else {

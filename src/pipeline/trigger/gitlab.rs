@@ -23,11 +23,12 @@ fn push(body: Payload<'_>) -> Result<Told, String> {
         What::Tag
     } else if git_ref.starts_with("refs/heads/") {
         let total = body.number("/total_commits_count");
-        let is_new = body.sha("/before").is_none();
+        let before = body.sha("/before");
         // It does not say that a push was forced, and tells of the commits that were not there before.
         let files = total.and_then(|total| body.files(Some(total)));
         What::Push {
-            files: files.filter(|_| !is_new),
+            files: files.filter(|_| before.is_some()),
+            before,
         }
     } else {
         return Ok(Told::Nothing("neither a branch nor a tag".to_owned()));

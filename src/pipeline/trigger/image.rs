@@ -43,9 +43,19 @@ pub fn record(known: &[ImageStatus], name: &str, rule: String) -> ImageStatus {
     })
 }
 
-/// The question of a record, as answers are told apart.
-pub fn question(record: &ImageStatus) -> String {
-    format!("image {} {}", record.name, record.rule)
+/// The question of a record, as answers are told apart: with another login, or another way to the registry, it is asked at once.
+pub fn question(spec: &PipelineSpec, record: &ImageStatus) -> String {
+    let mut rules = spec.triggers.iter();
+    let rule = rules.find(|rule| rule.name == record.name);
+    let trigger = rule.and_then(|rule| rule.image.as_ref());
+    let login = trigger.and_then(|trigger| trigger.pull_secret_ref.as_ref());
+    let login = login.map_or("nobody", |secret| secret.name.as_str());
+    let is_insecure = trigger.is_some_and(|trigger| trigger.insecure_registry == Some(true));
+    let scheme = if is_insecure { "http" } else { "https" };
+    format!(
+        "image {} {} as {login} over {scheme}",
+        record.name, record.rule
+    )
 }
 
 /// Asks the registry which digest the tag names.

@@ -58,7 +58,10 @@ impl Look {
 /// The event with what was found out about its commit.
 pub fn told(event: Event, told: Told) -> Event {
     let what = match event.what {
-        What::Push { .. } => What::Push { files: told.files },
+        What::Push { before, .. } => What::Push {
+            files: told.files,
+            before,
+        },
         what @ (What::Tag
         | What::Release { .. }
         | What::PullRequest { .. }

@@ -81,7 +81,7 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
     }
     for rule in spec.triggers() {
         let found = match (&event.what, &rule) {
-            (What::Push { files }, rule) => rule
+            (What::Push { files, .. }, rule) => rule
                 .push
                 .as_ref()
                 .and_then(|push| judge_push(spec, push, event, files.as_deref())),
@@ -115,6 +115,35 @@ pub fn judge(spec: &PipelineSpec, event: &Event) -> Verdict {
         return Verdict::Start(Box::new(start(&rule.name, event, found == Ok(Asks::Yes))));
     }
     Verdict::Irrelevant(format!("no trigger is about {}", event.git_ref))
+}
+
+/// What a push came on top of, and the run of that, where nothing but the files that it changes keeps the push from one. As long as
+/// that is not dealt with, a delivery before it was lost, and what that one changes counts too.
+pub fn beneath(spec: &PipelineSpec, event: &Event) -> Option<(Event, Box<Start>)> {
+    let What::Push {
+        before: Some(before),
+        ..
+    } = &event.what
+    else {
+        return None;
+    };
+    let whatever_it_changes = Event {
+        what: What::Push {
+            files: None,
+            before: None,
+        },
+        ..event.clone()
+    };
+    let before = poll::event_of(&event.git_ref, before)?;
+    let (Verdict::Skip(_), Verdict::Start(_)) =
+        (judge(spec, event), judge(spec, &whatever_it_changes))
+    else {
+        return None;
+    };
+    let Verdict::Start(start) = judge(spec, &before) else {
+        return None;
+    };
+    Some((before, start))
 }
 
 /// Whether somebody has to approve a run.

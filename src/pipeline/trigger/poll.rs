@@ -56,7 +56,10 @@ pub fn event_of(git_ref: &str, sha: &str) -> Option<Event> {
     };
     let pull_request = number("refs/pull/").or_else(|| number("refs/merge-requests/"));
     let what = if git_ref.starts_with("refs/heads/") {
-        What::Push { files: None }
+        What::Push {
+            files: None,
+            before: None,
+        }
     } else if git_ref.starts_with("refs/tags/") {
         What::Tag
     } else {
@@ -177,7 +180,10 @@ pub fn take_in(
     if status.observed_triggers.as_ref() == Some(&of) {
         let is_there =
             |known: &PendingRef| found.contains(&(known.git_ref.as_str(), known.sha.as_str()));
-        status.pending.retain(is_there);
+        let (there, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut status.pending)
+            .into_iter()
+            .partition(is_there);
+        status.pending = there;
         for (git_ref, sha) in found {
             let is_seen = status.seen.contains(&mark(git_ref, sha));
             let is_known = |known: &PendingRef| known.git_ref == git_ref && known.sha == sha;
@@ -186,7 +192,7 @@ pub fn take_in(
                 status.pending.push(PendingRef {
                     git_ref: git_ref.to_owned(),
                     sha: sha.to_owned(),
-                    at: Time(now),
+                    at: waits_since(&gone, git_ref).unwrap_or(Time(now)),
                     pull_request: None,
                     draft: None,
                     looked_into: None,
@@ -202,6 +208,14 @@ pub fn take_in(
     }
     forget(&mut status.seen, &marks);
     Ok(())
+}
+
+/// Since when a branch has waited at a commit that it has left: who pushes again and again does not put off the end of that.
+fn waits_since(gone: &[PendingRef], git_ref: &str) -> Option<Time> {
+    let mut gone = gone.iter();
+    let known = gone.find(|known| known.git_ref == git_ref)?;
+    let is_branch = git_ref.starts_with("refs/heads/");
+    is_branch.then(|| known.at.clone())
 }
 
 /// Whether there is room for one more. Drafts may wait for weeks, and give way; they are found again.

@@ -9,6 +9,8 @@ use super::*;
 use crate::pipeline::api::{PipelineStatus, ScheduleTrigger};
 use crate::pipeline::testing::{NOW, sha, spec_json};
 
+mod described;
+
 fn spec(triggers: &Value) -> PipelineSpec {
     let mut spec = spec_json();
     spec["triggers"] = triggers.clone();
@@ -88,7 +90,8 @@ fn a_push_says_the_same_whoever_tells_of_it() {
         assert_eq!(
             event.what,
             What::Push {
-                files: Some(vec!["a.rs".into()])
+                files: Some(vec!["a.rs".into()]),
+                before: Some(sha('a')),
             },
             "{actor}"
         );
@@ -460,6 +463,21 @@ fn polling_starts_what_is_new_and_nothing_that_was_there() {
         ["refs/pull/2/head", "refs/heads/next"]
     );
     assert_eq!(status.pending[1].sha, sha('f'));
+    // Who pushes again and again does not put off the end of waiting for what nobody tells.
+    let later = NOW + SignedDuration::from_mins(1);
+    after[1].1 = 'a';
+    after[6].1 = 'a';
+    poll::take_in(&mut status, &spec, &refs(&after), later).unwrap();
+    let since = |git_ref: &str| {
+        let mut pending = status.pending.iter();
+        pending.find(|known| known.git_ref == git_ref).unwrap().at.0
+    };
+    assert_eq!(since("refs/heads/next"), NOW);
+    assert_eq!(
+        since("refs/pull/2/head"),
+        later,
+        "its provider is asked anew"
+    );
     // Other triggers begin anew.
     let mut other = spec.clone();
     other.triggers.truncate(2);

@@ -551,7 +551,7 @@ fn attestations(run: &Value) -> Vec<String> {
     kinds
 }
 
-fn said_of_failure(run: &Value) -> String {
+pub(super) fn said_of_failure(run: &Value) -> String {
     let parts = [
         "/status/message",
         "/status/failure/hint",
@@ -566,6 +566,6 @@ fn answers(stats: &Stats, version: &str) -> u64 {
     stats.revisions.get(version).copied().unwrap_or(0)
 }
 
-fn short(commit: &str) -> &str {
+pub(super) fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
 }

@@ -18,6 +18,8 @@ pub enum Fate {
 pub struct Story {
     /// The versions in their order.
     pub versions: Vec<Version>,
+    /// The pull request that waits for its review.
+    pub review: Review,
     /// The load, from before the second version to the end.
     pub load: Summary,
     /// Version whose answers came at the very end, and only its.
@@ -73,6 +75,21 @@ pub struct Version {
     pub took: Duration,
 }
 
+/// What was seen of a pull request.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// Its number.
+    pub number: u64,
+    /// Whether its run made a Release.
+    pub has_release: bool,
+    /// What the git provider shows of its commit: context and state.
+    pub statuses: Vec<[String; 2]>,
+    /// What the operator has written there.
+    pub comments: Vec<String>,
+    /// How long that took.
+    pub took: Duration,
+}
+
 /// How a promotion ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -121,6 +138,7 @@ impl Story {
     /// What was not as it should have been; empty when the story held.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.versions.iter().flat_map(Version::problems).collect();
+        problems.extend(self.review.problems());
         let stats = &self.load.stats;
         if stats.lost > 0 {
             problems.push(format!(
@@ -159,6 +177,29 @@ impl Story {
             ));
         }
         problems
+    }
+}
+
+impl Review {
+    fn problems(&self) -> Vec<String> {
+        let is_good = |body: &String| {
+            body.contains("greeter: passed") && body.contains("**Tests**: 16 of 16 passed")
+        };
+        let are_good = self.statuses.iter().all(|[_, is]| is == "success");
+        let checks = [
+            (!self.has_release, "its run made a Release".to_owned()),
+            (
+                !self.statuses.is_empty() && are_good,
+                format!("its commit at Gitea: {:?}", self.statuses),
+            ),
+            (
+                self.comments.len() == 1 && self.comments.iter().all(is_good),
+                format!("its comments: {:?}", self.comments),
+            ),
+        ];
+        let failed = checks.into_iter().filter(|(holds, _)| !holds);
+        let failed = failed.map(|(_, problem)| format!("the pull request: {problem}"));
+        failed.collect()
     }
 }
 
@@ -326,6 +367,13 @@ pub(super) mod tests {
                 version("2.0.0", Fate::Stays, &[20, 50, 100]),
                 version("3.0.0", Fate::GoesBack, &[20, 0]),
             ],
+            review: Review {
+                number: 1,
+                has_release: false,
+                statuses: vec![["slipway/greeter".to_owned(), "success".to_owned()]],
+                comments: vec!["### greeter: passed\n\n**Tests**: 16 of 16 passed\n".to_owned()],
+                took: Duration::from_secs(20),
+            },
             load: Summary {
                 url: "http://10.244.0.1:8000/".to_owned(),
                 rate: 60,
@@ -350,7 +398,7 @@ pub(super) mod tests {
     #[test]
     fn whatever_is_otherwise_is_told() {
         type Change = fn(&mut Story);
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 20] = [
             ("1 of 9000 requests were lost", |s| {
                 s.load.stats.lost = 1;
                 s.load.stats.answered -= 1;
@@ -368,6 +416,16 @@ pub(super) mod tests {
             ("1.0.0: gates", |s| s.versions[0].gates.clear()),
             ("3.0.0: its commit at Gitea: [[", |s| {
                 s.versions[2].statuses[0][1].clear();
+            }),
+            ("the pull request: its run made", |s| {
+                s.review.has_release = true;
+            }),
+            ("the pull request: its commit at Gitea: [[", |s| {
+                s.review.statuses[0][1] = "pending".to_owned();
+            }),
+            ("the pull request: its comments: [\"", |s| {
+                let again = s.review.comments[0].clone();
+                s.review.comments.push(again);
             }),
             ("2.0.0: beside its image: [\"Provenance\", \"SBOM\"]", |s| {
                 s.versions[1].attestations.pop();

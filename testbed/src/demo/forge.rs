@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::kubectl::Kubectl;
 use super::stage::{DEVELOPER, FORGE, NAMESPACE};
-use super::world::{list, text};
+use super::world::{list, number, text};
 use crate::gitea::{Api, token_in};
 use crate::{operator, process, wait};
 
@@ -35,7 +35,7 @@ impl Forge {
         let gateway: SocketAddr = gateway.parse().context("the gateway has no address")?;
         let [dana, _] = DEVELOPER;
         let token = account(admin, dana, &["--admin"]).await?;
-        let scopes = "--access-token-scopes=write:repository,write:issue";
+        let scopes = "--access-token-scopes=write:repository,write:issue,read:user";
         let robot = account(admin, ROBOT, &[scopes]).await?;
         let http = reqwest::Client::builder().no_proxy();
         let forge = Self {
@@ -69,7 +69,7 @@ impl Forge {
         Ok(forge)
     }
 
-    /// The repository, in which the operator may write, and the webhook that tells it of pushes.
+    /// The repository, in which the operator may write, and the webhook that tells it of pushes and pull requests.
     async fn repository(&self, hook: &str) -> Result<()> {
         let [dana, _] = DEVELOPER;
         let repository = json!({"name": "greeter", "default_branch": "main"});
@@ -84,7 +84,7 @@ impl Forge {
             operator::NAMESPACE
         );
         let hook = json!({
-            "type": "gitea", "active": true, "events": ["push"],
+            "type": "gitea", "active": true, "events": ["push", "pull_request", "pull_request_sync"],
             "config": {"url": receiver, "content_type": "json", "secret": hook},
         });
         self.ask(Method::POST, &format!("{of_it}/hooks"), &hook)
@@ -115,6 +115,30 @@ impl Forge {
             shown.sort();
             let is_over = shown.len() > stages && shown.iter().all(|[_, state]| state != "pending");
             Ok(is_over.then_some(shown))
+        })
+        .await
+    }
+
+    /// Asks for a branch to be merged; the number of the pull request.
+    pub(crate) async fn open(&self, branch: &str, title: &str) -> Result<u64> {
+        let [dana, _] = DEVELOPER;
+        let path = format!("repos/{dana}/greeter/pulls");
+        let pull = json!({"title": title, "head": branch, "base": "main"});
+        let opened = self.ask(Method::POST, &path, &pull).await?;
+        number(&opened, "/number").context("a pull request without number")
+    }
+
+    /// The operator's comments on a pull request, once the one about a run tells of its end.
+    pub(crate) async fn comments(&self, pull: u64, run: &str) -> Result<Vec<String>> {
+        let [dana, _] = DEVELOPER;
+        let path = format!("repos/{dana}/greeter/issues/{pull}/comments");
+        wait::until("Gitea to have a comment", PATIENCE, || async {
+            let all = self.ask(Method::GET, &path, &Value::Null).await?;
+            let own = list(&all, "").iter();
+            let own = own.filter(|comment| text(comment, "/user/login") == ROBOT);
+            let own: Vec<String> = own.map(|one| text(one, "/body").to_owned()).collect();
+            let tells = |body: &String| body.contains(run) && !body.contains("in progress");
+            Ok(own.iter().any(tells).then_some(own))
         })
         .await
     }

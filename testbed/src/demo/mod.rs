@@ -8,6 +8,7 @@ mod forge;
 mod key;
 mod kubectl;
 mod repository;
+mod review;
 mod stage;
 mod table;
 mod teller;
@@ -28,7 +29,7 @@ use crate::node::Node;
 use crate::operator::{self, Programs};
 
 pub use self::facts::{
-    BACK_WITHIN, FIRST_WEIGHT, Fate, Outcome, Requests, Story, Version, Violation,
+    BACK_WITHIN, FIRST_WEIGHT, Fate, Outcome, Requests, Review, Story, Version, Violation,
 };
 pub use self::teller::Teller;
 
@@ -117,6 +118,8 @@ async fn play(
     };
     let mut versions = vec![chapter(first, None).tell().await?];
 
+    let review = review::tell(&stage, teller).await?;
+
     teller.title("Load");
     let load = start_load(&stage).await?;
     let before = calibrate(&load, teller).await?;
@@ -133,6 +136,7 @@ async fn play(
     }
     Ok(Story {
         versions,
+        review,
         load: summary,
         serves_at_the_end,
         took: started.elapsed(),
@@ -187,6 +191,14 @@ async fn last_answers(load: &Load) -> Result<Option<String>> {
 pub fn tell_end(story: &Story, teller: &Teller) -> bool {
     teller.title("What was seen");
     teller.text(&format!("\n{}\n", table::render(story)));
+    let review = &story.review;
+    teller.text(&format!(
+        "pull request {}: {} statuses and {} comment at Gitea, in {:.1} s\n",
+        review.number,
+        review.statuses.len(),
+        review.comments.len(),
+        review.took.as_secs_f64()
+    ));
     let stats = &story.load.stats;
     let latency = &story.load.latency;
     teller.text(&format!(

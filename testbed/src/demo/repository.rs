@@ -45,11 +45,23 @@ impl Repository {
 
     /// Commits everything and pushes it; gives the commit.
     pub(crate) async fn push(&self, message: &str) -> Result<String> {
+        self.push_to("main", message).await
+    }
+
+    /// The same on a new branch; what comes after it is on `main` again, without it.
+    pub(crate) async fn push_aside(&self, branch: &str, message: &str) -> Result<String> {
+        self.git(&["switch", "-q", "-c", branch]).await?;
+        let commit = self.push_to(branch, message).await?;
+        self.git(&["switch", "-q", "main"]).await?;
+        Ok(commit)
+    }
+
+    async fn push_to(&self, branch: &str, message: &str) -> Result<String> {
         self.git(&["add", "-A"]).await?;
         self.git(&["commit", "-q", "-m", message]).await?;
         let [url, resolve] = &self.remote;
         wait::until("Gitea takes the commit", PATIENCE, || async {
-            self.git(&["-c", resolve, "push", "-q", url, "main"])
+            self.git(&["-c", resolve, "push", "-q", url, branch])
                 .await
                 .map(Some)
         })

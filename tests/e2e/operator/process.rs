@@ -213,7 +213,8 @@ impl Operator {
             .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command
-            .args(["--watch-namespace", namespace, "--namespace", namespace])
+            // Where its ServiceAccount may hold Leases of databases.
+            .args(["--watch-namespace", namespace, "--namespace", NAMESPACE])
             .args(["--no-leader-election", "--listen", "127.0.0.1:0"])
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())

@@ -29,14 +29,20 @@ async fn approve(
     member_of: &[&str],
     in_the_name_of: &[&str],
 ) -> kube::Result<()> {
+    let more = json!({"action": "Approve", "groups": in_the_name_of});
+    say(space, (user, member_of), &more).await
+}
+
+/// Somebody of these groups decides about the Release in production.
+async fn say(space: &Space, (user, member_of): (&str, &[&str]), more: &Value) -> kube::Result<()> {
     let decisions = space.api_as(user, member_of, "Decision").await;
-    let spec = json!({
-        "target": {"kind": "Environment", "name": "production"}, "action": "Approve", "release": "api-1",
-        "user": user, "groups": in_the_name_of,
+    let mut spec = json!({
+        "target": {"kind": "Environment", "name": "production"}, "release": "api-1", "user": user,
     });
+    json_patch::merge(&mut spec, more);
     let mut decision = object("Decision", "", &spec);
     decision.metadata.name = None;
-    decision.metadata.generate_name = Some("approve-".to_owned());
+    decision.metadata.generate_name = Some("d-".to_owned());
     decisions
         .create(&PostParams::default(), &decision)
         .await
@@ -122,6 +128,87 @@ async fn approvals_of_real_users_count_as_the_protection_says() {
         assert_eq!(users, ["alice", "carol"]);
         assert_eq!(approvals[0]["groups"], json!(["leads"]));
         assert_eq!(done.data["spec"]["requestedBy"], "slipway");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_is_self_made_foreign_or_late_counts_for_nothing() {
+    with_guarded_namespace(async |space| {
+        let mut spec = environment_spec();
+        spec["promotion"]["mode"] = json!("Manual");
+        spec["protection"] = json!({"approvals": {"required": 2, "preventSelfApproval": true}});
+        let environments = space.api("Environment");
+        let params = PostParams::default();
+        let production = object("Environment", "production", &spec);
+        environments.create(&params, &production).await.unwrap();
+        let _operator = operate(space).await;
+        let mut release = object("Release", "api-1", &release_spec());
+        release.metadata.labels = Some([("slipway.dev/pipeline".into(), "api".into())].into());
+        let releases = space.api_as(OPERATOR, &[], "Release").await;
+        releases.create(&params, &release).await.unwrap();
+        for user in ["alice", "bob", "carol"] {
+            bind(space, user, APPROVER).await;
+        }
+        another_second().await;
+        let says = async |user: &str, more: Value| say(space, (user, &[]), &more).await.unwrap();
+
+        says("carol", json!({"action": "Promote"})).await;
+        until_says(space, "0 of 2 approvals").await;
+        says("carol", json!({"action": "Approve"})).await;
+        until_says(
+            space,
+            "that of carol does not count, who asked for the promotion",
+        )
+        .await;
+        let other = format!("sha256:{}", "b".repeat(64));
+        says("bob", json!({"action": "Approve", "digest": other})).await;
+        until_says(
+            space,
+            "that of bob does not count, which names another digest",
+        )
+        .await;
+        let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
+        let soon = soon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        says("alice", json!({"action": "Approve", "expiresAt": soon})).await;
+        until_says(space, "1 of 2 approvals (alice)").await;
+        until_says(space, "that of alice does not count, which ended at").await;
+
+        // What is refused stays so, whoever agrees afterwards.
+        says("bob", json!({"action": "Reject", "reason": "not today"})).await;
+        let promotions = space.api("Promotion");
+        let record = async || {
+            let all = promotions
+                .list(&kube::api::ListParams::default())
+                .await
+                .ok()?;
+            let [record] = &all.items[..] else {
+                panic!("{} promotions", all.items.len());
+            };
+            let status = &record.data["status"];
+            (status["phase"] == "Failed").then(|| status["reason"].clone())
+        };
+        let refused = wait_for("a promotion that is refused", SOON, async || record().await).await;
+        assert_eq!(refused, "Rejected");
+        for user in ["alice", "bob"] {
+            says(user, json!({"action": "Approve"})).await;
+        }
+        let change = kube::api::Patch::Merge(json!({"spec": {"history": {"promotions": 51}}}));
+        let params = kube::api::PatchParams::default();
+        let patched = environments.patch("production", &params, &change);
+        let generation = patched.await.unwrap().metadata.generation;
+        let now = wait_for("another look", SOON, async || {
+            let now = environments.get("production").await.ok()?;
+            (now.data["status"]["observedGeneration"].as_i64() == generation).then_some(now)
+        })
+        .await;
+        assert_eq!(record().await, Some(json!("Rejected")));
+        assert!(
+            now.data["status"]["current"][0].is_null(),
+            "{}",
+            now.data["status"]
+        );
     })
     .await;
 }

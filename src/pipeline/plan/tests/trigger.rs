@@ -595,6 +595,78 @@ fn what_polling_finds_is_left_out_for_its_message_or_its_files() {
     }
 }
 
+/// A push that was delivered, what it came on top of, and the file that it changes.
+fn delivered(before: char, digit: char, file: &str) -> Event {
+    Event {
+        what: What::Push {
+            files: Some(vec![file.to_owned()]),
+            before: Some(sha(before)),
+        },
+        ..event("refs/heads/main", digit)
+    }
+}
+
+#[test]
+fn a_push_that_changes_nothing_of_interest_hides_none_that_was_lost() {
+    let triggers = json!([{"name": "api", "push": {"paths": ["api/**"]}}]);
+    let mut seen = moved(&triggers);
+    // On top of what has its run, and of what was left out itself.
+    seen.events = vec![
+        delivered('a', 'c', "README.md"),
+        delivered('c', 'b', "README.md"),
+    ];
+    let told = plan(&seen, NOW);
+    let main = |digit: char| mark("refs/heads/main", &sha(digit));
+    assert_eq!(told.progress.seen, [main('c'), main('b')]);
+    // On top of one that nobody has told of: polling looks at both.
+    seen.events = vec![delivered('c', 'b', "README.md")];
+    let since = sha('a');
+    let both = json!({"message": "More", "files": ["README.md", "api/main.rs"]});
+    let found = looked(seen.clone(), Some(&since), Ok(both));
+    let next = plan(&found, NOW);
+    assert_eq!((made(&next).len(), next.progress.seen.len()), (1, 0));
+    assert_eq!(made(&next)[0]["sha"], sha('b'));
+    let words = json!({"message": "More", "files": ["README.md", "LICENSE"]});
+    let neither = looked(seen.clone(), Some(&since), Ok(words));
+    assert_eq!(neither.status.seen, [main('b')]);
+    assert_eq!(made(&plan(&neither, NOW)).len(), 0);
+    // What counts by itself, or says that it does not, needs nobody to look.
+    seen.events = vec![delivered('c', 'b', "api/main.rs")];
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+    seen.events = vec![Event {
+        message: Some("Bump [skip ci]".into()),
+        ..delivered('c', 'b', "api/main.rs")
+    }];
+    assert_eq!(plan(&seen, NOW).progress.seen, [main('b')]);
+}
+
+#[test]
+fn a_branch_that_is_pushed_to_again_and_again_does_not_wait_forever_for_who_cannot_tell() {
+    let triggers = json!([{"name": "api", "push": {"paths": ["api/**"]}}]);
+    let polled_at = |mut seen: Observed, digit: char, seconds: i64| {
+        let now = NOW + SignedDuration::from_secs(seconds);
+        let outcome = answer(&seen, digit);
+        seen.status = status(&seen, &plan(&seen, now), &outcome, now);
+        seen.polled_at = Some(now);
+        let next = plan(&seen, now);
+        (seen, next)
+    };
+    let mut seen = with(&json!({ "triggers": triggers }));
+    for (digit, seconds) in [('b', 0), ('c', 100), ('d', 119)] {
+        let next;
+        (seen, next) = polled_at(seen, digit, seconds);
+        assert_eq!(made(&next).len(), 0, "{digit}");
+        assert_eq!(seen.status.head_found_at.as_ref().unwrap().0, NOW);
+    }
+    let (seen, next) = polled_at(seen, 'e', 120);
+    assert_eq!(made(&next).len(), 1, "nobody could tell for two minutes");
+    // And the next one has a time of its own.
+    let (seen, next) = polled_at(settled(seen, &next), 'f', 121);
+    let found_at = seen.status.head_found_at.unwrap().0;
+    assert_eq!(found_at, NOW + SignedDuration::from_secs(121));
+    assert_eq!(made(&next).len(), 0);
+}
+
 #[test]
 fn without_anything_that_could_leave_it_out_nobody_looks() {
     let mut seen = moved(&json!([{"name": "all", "push": {}}]));
@@ -751,6 +823,18 @@ fn labels_that_are_delivered_are_noted_where_previews_ask_for_them() {
     assert_eq!((noted.progress.labelled.len(), made(&noted).len()), (1, 0));
     seen.spec.suspend = true;
     assert_eq!(plan(&seen, NOW).progress.labelled, noted.progress.labelled);
+}
+
+#[test]
+fn another_login_for_a_registry_is_tried_at_once() {
+    let trigger = json!({"reference": "registry.example:5000/base:3", "interval": "1h"});
+    let seen = with(&json!({"triggers": [{"name": "base", "image": trigger}]}));
+    let (mut seen, rest) = tagged(seen, Ok('1'));
+    assert_eq!(rest.actions.len(), 0);
+    let image = seen.spec.triggers[0].image.as_mut().unwrap();
+    image.pull_secret_ref = Some(serde_json::from_value(json!({"name": "pull"})).unwrap());
+    let verbs = verbs(&plan(&seen, NOW));
+    assert_eq!(verbs, ["fetch"]);
 }
 
 #[test]
