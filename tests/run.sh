@@ -38,9 +38,9 @@ unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
-# a fourth makes hundreds of Jobs.
+# a fourth makes hundreds of Jobs, and a fifth fetches clients of registries.
 api() {
-    local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
+    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long=(); fi
     "$testbed" run --control-plane -- "$cargo" test --test it -- --include-ignored --test-threads=8 "${long[@]}" &&
         env -u SLIPWAY_TEST_KUBECONFIG \
