@@ -162,7 +162,8 @@ fn stages() -> Vec<Stage> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples/pipeline-published.yaml");
     let sample = std::fs::read_to_string(path).unwrap();
-    let pipeline: Pipeline = serde_saphyr::from_str(&sample).unwrap();
+    let sample: Value = serde_saphyr::from_str(&sample).unwrap();
+    let pipeline: Pipeline = serde_json::from_value(sample).unwrap();
     assert_eq!(pipeline.meta().name.as_deref(), Some("parcels"));
     pipeline.spec.stages
 }
