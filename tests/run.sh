@@ -42,9 +42,9 @@ unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
-# a fourth makes hundreds of Jobs. A browser takes all of the machine: its stories come after the others.
+# a fourth makes hundreds of Jobs, and a fifth fetches clients of registries. A browser takes all of the machine: its stories come after the others.
 api() {
-    local long=(--skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
+    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then
         long=()
         # The version before, for the story that upgrades and goes back in the middle of a canary.

@@ -247,7 +247,7 @@ impl<K: ResourceExt + Clone> State<K> {
     fn put(&mut self, object: K, relations: Relations<K>) -> News {
         let key = Key::of(&object);
         let uid = object.uid().unwrap_or_default();
-        if self.gone.covers(&key, &uid, version(&object)) {
+        if self.gone.covers(&uid, version(&object)) {
             return News::default();
         }
         if let Some(known) = self.objects.get(&key)
@@ -280,7 +280,7 @@ impl<K: ResourceExt + Clone> State<K> {
             return News::default();
         };
         if let Some(version) = up_to {
-            self.gone.add(key, old.uid().unwrap_or_default(), version);
+            self.gone.add(old.uid().unwrap_or_default(), version);
         }
         News {
             changed: vec![key.clone()],
@@ -301,20 +301,20 @@ impl<K: ResourceExt + Clone> State<K> {
     }
 }
 
-/// Objects that are gone, so that news from before they went does not bring them back. Only the latest are
+/// Objects that are gone, by their uid, so that news from before they went does not bring them back. Only the latest are
 /// kept: such news comes within seconds, and pods come and go for years.
 #[derive(Debug, Default)]
 struct Tombstones {
-    by_uid: HashMap<(Key, String), u64>,
-    order: VecDeque<(Key, String)>,
+    by_uid: HashMap<Arc<str>, u64>,
+    order: VecDeque<Arc<str>>,
 }
 
 impl Tombstones {
     const KEPT: usize = 4096;
 
-    fn add(&mut self, key: &Key, uid: String, version: u64) {
-        let grave = (key.clone(), uid);
-        if self.by_uid.insert(grave.clone(), version).is_none() {
+    fn add(&mut self, uid: String, version: u64) {
+        let grave: Arc<str> = uid.into();
+        if self.by_uid.insert(Arc::clone(&grave), version).is_none() {
             self.order.push_back(grave);
         }
         if self.order.len() > Self::KEPT
@@ -324,8 +324,8 @@ impl Tombstones {
         }
     }
 
-    fn covers(&self, key: &Key, uid: &str, version: u64) -> bool {
-        let known = self.by_uid.get(&(key.clone(), uid.to_owned()));
+    fn covers(&self, uid: &str, version: u64) -> bool {
+        let known = self.by_uid.get(uid);
         known.is_some_and(|gone| version <= *gone)
     }
 }

@@ -1,10 +1,14 @@
 //! Kubernetes Events: one each time an object's reason changes. Talks to the API server.
+//!
+//! They are words, and nobody waits for them: they are sent in the order in which they were said, one after the other, beside
+//! the work.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::error::chain;
@@ -19,33 +23,33 @@ const MAX_NOTE: usize = 1024;
 /// in a crowd that is a tenth of all the memory that there is.
 const REMEMBERED: usize = 256;
 
+/// Events that wait to be sent at most; what is said beyond them is lost.
+const WAITING: usize = 1024;
+
 /// Publishes events.
 #[derive(Clone)]
 pub struct Events {
     client: Client,
-    /// The recorder, and how much it has said.
-    recorder: Arc<Mutex<(Recorder, usize)>>,
+    said: Arc<OnceLock<mpsc::Sender<Said>>>,
+}
+
+/// An event, and what it is about.
+struct Said {
+    event: Event,
+    about: ObjectReference,
 }
 
 impl Events {
     /// Events that are reported by us.
     pub fn new(client: Client) -> Self {
-        let recorder = Arc::new(Mutex::new((recorder(&client), 0)));
-        Self { client, recorder }
-    }
-
-    fn recorder(&self) -> Recorder {
-        // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
-        let mut known = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        known.1 += 1;
-        if known.1 > REMEMBERED {
-            *known = (recorder(&self.client), 0);
+        Self {
+            client,
+            said: Arc::default(),
         }
-        known.0.clone()
     }
 
-    /// Publishes a reason as an event about an object. A lost event is not worth a retry.
-    pub async fn publish(&self, about: &ObjectReference, why: &Why) {
+    /// Has a reason published as an event about an object. A lost event is not worth a retry.
+    pub fn publish(&self, about: ObjectReference, why: &Why) {
         let kind = about.kind.as_deref().unwrap_or_default();
         if !reason::is_known(kind, why.reason) {
             warn!(
@@ -64,16 +68,33 @@ impl Events {
             action: why.reason.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder().publish(&event, about).await {
-            debug!(
-                error = chain(&error),
-                reason = why.reason,
-                "event not published"
-            );
+        // The first one has the others sent.
+        let said = self.said.get_or_init(|| {
+            let (sender, said) = mpsc::channel(WAITING);
+            tokio::spawn(send(self.client.clone(), said));
+            sender
+        });
+        if said.try_send(Said { event, about }).is_err() {
+            debug!(reason = why.reason, "event not published: too many wait");
         }
     }
 }
 
-fn recorder(client: &Client) -> Recorder {
+/// Sends what is said, until nobody can say anything any more.
+async fn send(client: Client, mut said: mpsc::Receiver<Said>) {
+    let (mut recorder, mut count) = (a_recorder(&client), 0);
+    while let Some(Said { event, about }) = said.recv().await {
+        if count == REMEMBERED {
+            (recorder, count) = (a_recorder(&client), 0);
+        }
+        count += 1;
+        if let Err(error) = recorder.publish(&event, &about).await {
+            let (error, reason) = (chain(&error), &event.reason);
+            debug!(error, reason, "event not published");
+        }
+    }
+}
+
+fn a_recorder(client: &Client) -> Recorder {
     Recorder::new(client.clone(), Reporter::from("slipway"))
 }

@@ -24,6 +24,7 @@ use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::object::ObjectKind;
+use crate::model::workload::Pod;
 use crate::rollout::config;
 use crate::telemetry::metrics::Metrics;
 
@@ -184,8 +185,12 @@ watchable! {
         k8s_openapi::api::discovery::v1::EndpointSlice,
         crate::model::workload::Deployment,
         crate::model::workload::Job,
-        crate::model::workload::Pod,
+        Pod => pod_of_what_is_read,
         crate::model::workload::ReplicaSet,
+}
+
+fn pod_of_what_is_read(pod: &mut Pod) {
+    pod.slim();
 }
 
 /// Whether a Rollout has made it. What it has made as a copy is never read again.
@@ -345,7 +350,12 @@ fn pruned<K: ResourceExt + Watchable>(
 ) -> Event<K> {
     let prune = |mut object: K| {
         if !keeps_managers(&object) {
-            object.managed_fields_mut().clear();
+            // An empty list would keep the room for those that were in it.
+            object.meta_mut().managed_fields = None;
+        }
+        // A list that is read grows by more than it needs.
+        if let Some(owners) = &mut object.meta_mut().owner_references {
+            owners.shrink_to_fit();
         }
         object
             .annotations_mut()

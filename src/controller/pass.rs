@@ -156,7 +156,7 @@ impl<K: Kind> Worker<K> {
         if is_news {
             // Words come last: what they are about, a way back above all, does not wait for them.
             let about = object.object_ref(&());
-            self.cluster.events().publish(&about, &plan.why).await;
+            self.cluster.events().publish(about, &plan.why);
         }
         written?;
         let has_no_answer = outcome.replies.is_empty();
@@ -204,7 +204,7 @@ impl<K: Kind> Worker<K> {
         if let Some(why) = news {
             info!(about = %record.key, reason = why.reason, "{}", why.message);
             let about = record.target.reference();
-            self.cluster.events().publish(&about, &why).await;
+            self.cluster.events().publish(about, &why);
         }
         Ok(true)
     }
@@ -307,7 +307,7 @@ impl<K: Kind> Worker<K> {
                 };
             }
             K::count_action(&self.cluster, seen, action);
-            self.tell(seen, action).await;
+            self.tell(seen, action);
         }
         let is_waiting = questions
             .iter()
@@ -320,7 +320,7 @@ impl<K: Kind> Worker<K> {
     }
 
     /// Tells what an action means that was done.
-    async fn tell(&self, seen: &K::Observed, action: &Action) {
+    fn tell(&self, seen: &K::Observed, action: &Action) {
         let Action::Status { target, .. } = action else {
             return;
         };
@@ -330,7 +330,7 @@ impl<K: Kind> Worker<K> {
         info!(about = %target.key, reason = why.reason, "{}", why.message);
         if is_event {
             let about = target.reference();
-            self.cluster.events().publish(&about, &why).await;
+            self.cluster.events().publish(about, &why);
         }
     }
 

@@ -61,7 +61,48 @@ pub struct ContainerStatus {
     /// What it does.
     pub state: Option<ContainerState>,
     /// What it did before it was started again.
-    pub last_state: Option<ContainerState>,
+    pub last_state: Option<Box<ContainerState>>,
+}
+
+/// What of a pod's conditions is read.
+const READ: [&str; 3] = ["Ready", "DisruptionTarget", SCHEDULED];
+/// Of a pod that a node has it is not read any more.
+const SCHEDULED: &str = "PodScheduled";
+
+impl Pod {
+    /// Drops what nobody reads, and the room that lists were given to grow. In a crowd pods are most of what is cached, and
+    /// this is half of them.
+    pub fn slim(&mut self) {
+        let metadata = &mut self.metadata;
+        (metadata.annotations, metadata.finalizers) = (None, None);
+        metadata.generate_name = None;
+        let Some(status) = &mut self.status else {
+            return;
+        };
+        let has_node = status.start_time.is_some();
+        if let Some(conditions) = &mut status.conditions {
+            conditions.retain(|Condition { type_, .. }| {
+                READ.contains(&type_.as_str()) && !(has_node && type_ == SCHEDULED)
+            });
+        }
+        fit(&mut status.conditions);
+        for containers in [
+            &mut status.init_container_statuses,
+            &mut status.container_statuses,
+        ] {
+            for container in containers.iter_mut().flatten() {
+                let last = container.last_state.take();
+                container.last_state = last.filter(|state| state.terminated.is_some());
+            }
+            fit(containers);
+        }
+    }
+}
+
+fn fit<T>(list: &mut Option<Vec<T>>) {
+    if let Some(list) = list {
+        list.shrink_to_fit();
+    }
 }
 
 /// What holds of an object.
@@ -293,6 +334,57 @@ mod tests {
         assert_eq!(Job::api_version(&()), "batch/v1");
         // A cached pod is a few hundred bytes, and what its containers say.
         assert!(size_of::<Pod>() < 800, "{}", size_of::<Pod>());
+        let each = size_of::<ContainerStatus>();
+        assert!(each < 320, "{each}");
+    }
+
+    #[test]
+    fn a_slim_pod_has_what_is_read_and_no_room_to_grow() {
+        let condition = |type_: &str| json!({"type": type_, "status": "True"});
+        let container = |name: &str, last: Value| json!({"name": name, "lastState": last});
+        let died = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let pod = json!({
+            "metadata": {
+                "name": "a-x2k4f", "namespace": "ns", "uid": "u", "generateName": "a-",
+                "annotations": {"a": "b"}, "labels": {"app": "a"},
+            },
+            "status": {
+                "startTime": "2026-01-01T00:00:00Z",
+                "conditions": [
+                    condition("PodReadyToStartContainers"), condition("Initialized"), condition("Ready"),
+                    condition("ContainersReady"), condition("PodScheduled"), condition("DisruptionTarget"),
+                ],
+                "containerStatuses": [container("main", died), container("other", json!({}))],
+            },
+        });
+        let mut pod: Pod = serde_json::from_value(pod).unwrap();
+        pod.slim();
+        let metadata = &pod.metadata;
+        assert_eq!(
+            (&metadata.annotations, &metadata.generate_name),
+            (&None, &None)
+        );
+        assert_eq!(metadata.labels.as_ref().unwrap()["app"], "a");
+        let status = pod.status.as_ref().unwrap();
+        let conditions = status.conditions.as_ref().unwrap();
+        let types: Vec<&str> = conditions.iter().map(|one| one.type_.as_str()).collect();
+        assert_eq!(types, ["Ready", "DisruptionTarget"]);
+        assert_eq!(conditions.capacity(), 2);
+        let containers = status.container_statuses.as_ref().unwrap();
+        let last = containers[0].last_state.as_ref().unwrap();
+        assert_eq!(last.terminated.as_ref().unwrap().exit_code, 137);
+        assert_eq!(containers[1].last_state, None);
+    }
+
+    #[test]
+    fn why_no_node_takes_a_pod_is_kept() {
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
+        let pod = json!({"metadata": {}, "status": {"conditions": [condition]}});
+        let mut pod: Pod = serde_json::from_value(pod).unwrap();
+        let whole = pod.clone();
+        pod.slim();
+        assert_eq!(pod, whole);
     }
 
     #[test]

@@ -73,6 +73,10 @@ impl Kind for PipelineKind {
         serde_json::to_value(status::status(seen, plan, outcome, now)).unwrap_or_default()
     }
 
+    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        status::essence(on_record) == status::essence(status)
+    }
+
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {
         if status.is_none() {
             cluster.metrics().forget_pipeline(key);

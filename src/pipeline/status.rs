@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 
 use super::api::{PipelineStatus, SourceError};
 use super::observed::Observed;
@@ -75,6 +76,25 @@ pub fn status(
         let question = image::question(&seen.spec, record);
         if let Some(reply) = outcome.replies.get(&question) {
             image::learn(record, reply);
+        }
+    }
+    status
+}
+
+/// Of a status, what may not wait: all but the sentences, and which runs and Release are the last ones. Every run of a crowd
+/// changes those several times, and nothing stands on them.
+pub fn essence(status: &Value) -> Value {
+    let mut status = status.clone();
+    let Some(fields) = status.as_object_mut() else {
+        return status;
+    };
+    for field in ["message", "lastRun", "lastSuccessful", "latestRelease"] {
+        fields.remove(field);
+    }
+    let conditions = fields.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        if let Some(condition) = condition.as_object_mut() {
+            condition.remove("message");
         }
     }
     status

@@ -225,6 +225,8 @@ pub struct Pod {
     pub has_node: bool,
     /// Whether nothing in it runs any more.
     pub is_over: bool,
+    /// Whether it is over, and every container in it that has an end of its own ended well.
+    pub has_succeeded: bool,
     /// Why it is over, as far as Kubernetes says: `Evicted`, `DeadlineExceeded`, `NodeLost`, …
     pub reason: String,
     /// The same in words.

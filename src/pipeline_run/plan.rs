@@ -13,8 +13,8 @@
 //!
 //! The parts: `definition` takes in what the repository adds to its Pipeline, `begin` lists the stages, `stage` moves them, `cells` says what those of a matrix are together, `attempt`
 //! makes and follows a single Job, `made` takes in what it has made, `turn` lets a run begin, `stop` ends one before its time, `conclude` judges, `retry` has a run tried again,
-//! `tell` keeps the provider of the repository up to date, `notify` tells people;
-//! this file does what comes before.
+//! `tell` keeps the provider of the repository up to date, `notify` tells people, `report` says
+//! how it stands in one sentence; this file does what comes before.
 
 mod attempt;
 mod begin;
@@ -24,6 +24,7 @@ mod definition;
 mod made;
 mod notify;
 mod preview;
+mod report;
 mod retry;
 mod stage;
 mod stop;
@@ -31,6 +32,7 @@ mod tell;
 mod turn;
 mod version;
 
+pub use report::report;
 pub(super) use version::uses_version;
 
 use std::collections::BTreeSet;
@@ -38,9 +40,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::api::{
-    Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, StopKind, TriggerKind,
-};
+use super::api::{Failure, FailureKind, PipelineRunStatus, RunPhase, StagePhase, TriggerKind};
 use super::observed::{Job, JobState, Observed, Snapshot, question};
 use super::{outside, param, render};
 use crate::git::object::{self, ObjectType};
@@ -309,7 +309,10 @@ impl Draft<'_> {
             true
         });
         let is_leftover = |job: &&Job| {
+            // One whose pod is over is over as soon as Kubernetes has counted that.
+            let is_as_good_as_over = job.pod.as_ref().is_some_and(|pod| pod.has_succeeded);
             job.state == JobState::Active
+                && !is_as_good_as_over
                 && !job.is_ending
                 && !wanted.contains(&job.target.key.name)
         };
@@ -384,109 +387,6 @@ impl Draft<'_> {
             wake: self.wake,
             ..Plan::idle(next, why)
         }
-    }
-}
-
-/// What people read of a run that waits for nothing, or is over. Follows from the status alone, so that
-/// it never changes once the run is over.
-pub fn report(status: &PipelineRunStatus) -> Why {
-    let phase = status.phase.unwrap_or_default();
-    match phase {
-        RunPhase::Queued | RunPhase::Running => running(status),
-        RunPhase::Succeeded => {
-            let message = status.release.as_ref().map_or_else(
-                || "every stage and gate passed; no Release was to be made".to_owned(),
-                |release| format!("every stage and gate passed; made Release {release}"),
-            );
-            Why::normal("Succeeded", message)
-        }
-        RunPhase::Cancelled => {
-            let stop = status.stopping.as_ref();
-            let said = stop.map_or_else(|| "stopped by a person".to_owned(), turn::said);
-            let message = format!("{said}; make a new run");
-            Why::warning("Cancelled", message)
-        }
-        RunPhase::Failed | RunPhase::TimedOut => {
-            let Some(failure) = &status.failure else {
-                return Why::warning("Failed", "failed");
-            };
-            let hint = failure.hint.as_deref().unwrap_or("failed");
-            let message = match (&failure.stage, &failure.cell) {
-                (Some(stage), Some(cell)) => format!("stage {stage}, {cell}: {hint}"),
-                (Some(stage), None) => format!("stage {stage}: {hint}"),
-                (None, _) => hint.to_owned(),
-            };
-            Why::warning(reason(failure.kind), message)
-        }
-    }
-}
-
-fn running(status: &PipelineRunStatus) -> Why {
-    let parts: Vec<String> = status
-        .stages
-        .iter()
-        .filter_map(|stage| match stage.phase {
-            StagePhase::Running => {
-                let what = stage.message.as_deref().unwrap_or("running");
-                Some(format!("{}: {what}", stage.name))
-            }
-            StagePhase::Pending
-            | StagePhase::Succeeded
-            | StagePhase::Failed
-            | StagePhase::Skipped
-            | StagePhase::Cancelled
-            | StagePhase::TimedOut => None,
-        })
-        .collect();
-    let left = status
-        .stages
-        .iter()
-        .filter(|stage| stage.phase == StagePhase::Pending)
-        .count();
-    let message = match (parts.is_empty(), left) {
-        (true, _) => "starting".to_owned(),
-        (false, 0) => parts.join("; "),
-        (false, left) => format!("{}; {left} more after that", parts.join("; ")),
-    };
-    let message = match &status.stopping {
-        None => message,
-        Some(stop) if stop.kind == StopKind::TimedOut => {
-            format!("taking too long, stopping; {message}")
-        }
-        Some(stop) if stop.kind == StopKind::Cancelled => {
-            let by = stop.by.as_deref().unwrap_or("a person");
-            format!("being stopped by {by}; {message}")
-        }
-        Some(stop) => format!("{}, stopping; {message}", turn::said(stop)),
-    };
-    Why::normal("Running", message)
-}
-
-/// What a failure is called.
-pub(crate) const fn reason(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Test => "TestFailed",
-        FailureKind::Lint => "LintFailed",
-        FailureKind::Scan => "ScanFailed",
-        FailureKind::Benchmark => "BenchmarkFailed",
-        FailureKind::Smoke => "SmokeFailed",
-        FailureKind::Migrate => "MigrateFailed",
-        FailureKind::Script => "ScriptFailed",
-        FailureKind::Build => "BuildFailed",
-        FailureKind::Gate => "GateFailed",
-        FailureKind::Infra => "InfrastructureFailed",
-        FailureKind::Timeout => "TimedOut",
-        FailureKind::OutOfMemory => "OutOfMemory",
-        FailureKind::Evicted => "Evicted",
-        FailureKind::Clone => "CloneFailed",
-        FailureKind::Service => "ServiceFailed",
-        FailureKind::Registry => "RegistryFailed",
-        FailureKind::Publish => "PublishFailed",
-        FailureKind::Preview => "PreviewFailed",
-        FailureKind::Isolation => "IsolationRefused",
-        FailureKind::Platform => "PlatformUnsupported",
-        FailureKind::Config => "ConfigurationFailed",
-        FailureKind::Definition => "DefinitionFailed",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::api::{PipelineRunStatus, RunPhase, StagePhase};
@@ -10,7 +11,7 @@ use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
-use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError};
+use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError, StageType};
 
 /// Longest message of a status.
 const MAX_MESSAGE: usize = 1024;
@@ -63,30 +64,57 @@ pub fn status(
     answered(seen, status, outcome)
 }
 
-/// Of a status, what may not wait: all but the sentences about what is going on, and what pods that are there tell of the
-/// commit, which is on record with the end of a stage. Pods come and go in bursts, and each write of what they do costs more
-/// than the plan.
+/// Of a status, what may not wait: all but the sentences about what is going on, what pods that are there tell of the
+/// commit, which is on record with the end of a stage, and since when the Jobs are there of what may be done twice. Pods come
+/// and go in bursts, and each write of what they do costs more than the plan.
 pub fn essence(status: &Value) -> Value {
     let mut status = status.clone();
-    let mut forget = |list: &str, is_meant: fn(&Map<String, Value>) -> bool| {
-        let items = status.get_mut(list).and_then(Value::as_array_mut);
-        let items = items.into_iter().flatten();
-        for item in items.filter_map(Value::as_object_mut) {
-            if is_meant(item) {
-                item.remove("message");
-            }
-        }
+    let Some(fields) = status.as_object_mut() else {
+        return status;
     };
-    forget("conditions", |_| true);
-    forget("stages", |stage| {
-        stage.get("phase").and_then(Value::as_str) == Some(StagePhase::Running.as_str())
-    });
-    if let Some(fields) = status.as_object_mut() {
-        for field in ["message", "commit", "changes"] {
-            fields.remove(field);
-        }
+    for field in ["message", "commit", "changes"] {
+        fields.remove(field);
+    }
+    for condition in items(fields, "conditions") {
+        condition.remove("message");
+    }
+    for stage in items(fields, "stages") {
+        forget_what_goes_on(stage);
     }
     status
+}
+
+/// Leaves out of a stage, and of its cells, what only informs as long as they run.
+fn forget_what_goes_on(stage: &mut Map<String, Value>) {
+    let type_ = stage.get("type").map(StageType::deserialize);
+    let is_at_most_once = !matches!(type_, Some(Ok(type_)) if !type_.is_at_most_once());
+    let forget = |part: &mut Map<String, Value>| {
+        // That the Job of something that must never be done twice was there is on record at once: if it is missing
+        // afterwards, it is not made again.
+        if is_running(part) && !is_at_most_once {
+            part.remove("startedAt");
+        }
+    };
+    for cell in items(stage, "cells") {
+        forget(cell);
+    }
+    if is_running(stage) {
+        stage.remove("message");
+    }
+    forget(stage);
+}
+
+fn is_running(part: &Map<String, Value>) -> bool {
+    part.get("phase").and_then(Value::as_str) == Some(StagePhase::Running.as_str())
+}
+
+/// The objects of a list.
+fn items<'a>(
+    fields: &'a mut Map<String, Value>,
+    list: &str,
+) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    let all = fields.get_mut(list).and_then(Value::as_array_mut);
+    all.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// Takes in the answer of the repository, to the question that the plan has put down.
@@ -154,5 +182,35 @@ mod tests {
         assert_ne!(with("good", "Failed", 1), with("bad", "Failed", 1));
         let told = |subject: &str| essence(&json!({"commit": {"subject": subject}}));
         assert_eq!(told("Make it faster"), essence(&json!({})));
+    }
+
+    #[test]
+    fn since_when_a_job_is_there_may_wait_unless_it_must_not_be_made_twice() {
+        let with = |type_: &str, phase: &str, started: bool| {
+            let mut stage = json!({"name": "s", "type": type_, "phase": phase});
+            let mut cell = json!({"name": "a", "phase": phase});
+            if started {
+                stage["startedAt"] = "2026-11-26T10:00:00Z".into();
+                cell["startedAt"] = "2026-11-26T10:00:00Z".into();
+            }
+            stage["cells"] = json!([cell]);
+            essence(&json!({"stages": [stage]}))
+        };
+        assert_eq!(
+            with("Test", "Running", true),
+            with("Test", "Running", false)
+        );
+        assert_ne!(
+            with("Test", "Succeeded", true),
+            with("Test", "Succeeded", false)
+        );
+        for once in ["Migrate", "Sign", "Publish"] {
+            assert_ne!(with(once, "Running", true), with(once, "Running", false));
+        }
+        // What an older operator, or a newer one, calls something else is not taken lightly.
+        assert_ne!(
+            with("Unheard", "Running", true),
+            with("Unheard", "Running", false)
+        );
     }
 }

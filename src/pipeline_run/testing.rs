@@ -174,6 +174,7 @@ impl Job {
         self = self.running();
         if let Some(pod) = &mut self.pod {
             pod.is_over = true;
+            pod.has_succeeded = exit_code == 0;
             let ended = Ended {
                 exit_code,
                 reason: String::new(),

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dora;
+mod rollout;
 mod slo;
 
 #[cfg(test)]

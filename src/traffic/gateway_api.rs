@@ -301,12 +301,14 @@ pub fn acknowledged(route: &DynamicObject) -> Result<bool, String> {
                 return Ok(false);
             }
             if condition["status"] != "True" {
-                let gateway = parent.pointer("/parentRef/name").and_then(Value::as_str);
+                let told = |key: &str| parent["parentRef"][key].as_str();
+                // Of a mesh it is a Service.
+                let (kind, name) = (told("kind").unwrap_or("Gateway"), told("name"));
                 let reason = condition["reason"].as_str().unwrap_or("no reason");
                 let message = condition["message"].as_str().unwrap_or_default();
                 return Err(format!(
-                    "Gateway {} does not take the route: {reason}: {message}",
-                    gateway.unwrap_or("?")
+                    "{kind} {} does not take the route: {reason}: {message}",
+                    name.unwrap_or("?")
                 ));
             }
         }

@@ -235,7 +235,7 @@ fn config(address: &str, folder: &Path, files: &Path) -> Result<String> {
         ("indexer", "ISSUE_INDEXER_TYPE = db"),
         ("session", "PROVIDER = memory"),
         ("actions", "ENABLED = false"),
-        ("packages", "ENABLED = false"),
+        ("packages", "ENABLED = true"),
         ("log", "MODE = console\nLEVEL = Warn"),
     ] {
         write!(text, "\n[{section}]\n{lines}\n")?;

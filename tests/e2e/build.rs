@@ -128,13 +128,15 @@ impl<'a> Workshop<'a> {
     /// For how long the pod of a stage was there.
     async fn took(&self, stage: &Value) -> Duration {
         let jobs: Api<Job> = Api::namespaced(self.app.client.clone(), &self.app.namespace);
-        let job = jobs.get(stage["job"].as_str().unwrap()).await.unwrap();
-        let status = job.status.unwrap();
-        let (start, end) = (
-            status.start_time.unwrap().0,
-            status.completion_time.unwrap().0,
-        );
-        Duration::try_from(Timestamp::duration_since(end, start)).unwrap()
+        let name = stage["job"].as_str().unwrap();
+        // A run goes on before its Job is counted.
+        let (start, end) = wait_for("a Job that is counted", RUN, async || {
+            let status = jobs.get(name).await.unwrap().status.unwrap_or_default();
+            let times = status.start_time.zip(status.completion_time);
+            times.ok_or_else(|| format!("{name} has no end"))
+        })
+        .await;
+        Duration::try_from(Timestamp::duration_since(end.0, start.0)).unwrap()
     }
 }
 

@@ -42,6 +42,7 @@ mod preview; // previews of pull requests, on scripted nodes
 mod process; // the operator as a process: election, health, start-up errors
 mod prometheus; // a real Prometheus, with a past
 mod provider; // what a run tells the provider of its repository
+mod publish; // what is handed out, to registries of packages
 mod receiver; // pods of stages that call the operator, with real tokens
 mod release; // what is packed for people, from programs that were built
 mod replay; // metrics of the past, read from a real Prometheus and judged

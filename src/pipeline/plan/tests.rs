@@ -2,7 +2,7 @@
 
 use super::super::api::{SourceError, SourceErrorKind};
 use super::super::observed::{Authorities, Pause};
-use super::super::status::status;
+use super::super::status::{essence, status};
 use super::super::testing::{NOW, a_pipeline, sha};
 use super::*;
 use crate::model::action::{Outcome, Reply};
@@ -39,6 +39,29 @@ fn polled(mut seen: Observed, outcome: &Outcome) -> Observed {
     seen.status = status(&seen, &plan, outcome, NOW);
     seen.polled_at = Some(NOW);
     seen
+}
+
+#[test]
+fn which_run_is_the_last_one_may_wait_and_what_polling_finds_may_not() {
+    let base = serde_json::json!({
+        "message": "a", "lastRun": {"name": "api-1"}, "lastSuccessful": "api-1", "latestRelease": "api-3f9c",
+        "lastObservedSha": sha('a'), "admitted": ["api-1"],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "Watching", "message": "a"}],
+    });
+    let with = |path: &str| {
+        let mut status = base.clone();
+        *status.pointer_mut(path).unwrap() = "other".into();
+        essence(&status) == essence(&base)
+    };
+    let may_wait = [
+        "/message",
+        "/lastRun/name",
+        "/lastSuccessful",
+        "/latestRelease",
+    ];
+    assert!(may_wait.into_iter().all(with) && with("/conditions/0/message"));
+    let at_once = ["/lastObservedSha", "/admitted/0", "/conditions/0/reason"];
+    assert!(!at_once.into_iter().any(with));
 }
 
 #[test]

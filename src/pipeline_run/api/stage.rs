@@ -86,7 +86,7 @@ pub struct StageStatus {
     /// When the attempt starts, while it has to wait for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
-    /// When the Job of its attempt was made; absent while the Job is being made.
+    /// When the Job of its attempt was made; absent while the Job is being made, and for a moment after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it ended.
@@ -171,7 +171,7 @@ pub struct CellStatus {
     /// When the attempt starts, while it has to wait for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
-    /// When the Job of its attempt was made; absent while the Job is being made.
+    /// When the Job of its attempt was made; absent while the Job is being made, and for a moment after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it ended.

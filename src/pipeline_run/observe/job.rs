@@ -98,6 +98,7 @@ fn read_pod(pod: &workload::Pod) -> Pod {
         leaving_at: leaving_at.map(|Time(at)| *at),
         has_node: is_scheduled || status.start_time.is_some() || is_over,
         is_over,
+        has_succeeded: phase == "Succeeded",
         reason: status.reason.clone().unwrap_or_default(),
         message: status.message.clone().unwrap_or_default(),
         is_disrupted: disrupted,
@@ -128,7 +129,7 @@ fn service(container: &ContainerStatus) -> Option<(String, Service)> {
     if OUR_CONTAINERS.contains(&container.name.as_str()) {
         return None;
     }
-    let ends = [&container.state, &container.last_state];
+    let ends = [container.state.as_ref(), container.last_state.as_deref()];
     let last_end = ends
         .into_iter()
         .flatten()

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::observed::{Service, Trouble};
+use super::super::observed::{Ended, Service, Trouble};
 use super::super::testing::{a_job, built, tested};
 use super::*;
 use crate::pipeline::api::{SourceError, SourceErrorKind};
@@ -39,6 +39,28 @@ fn a_pod_that_the_watch_has_not_shown_yet_is_waited_for() {
     );
     let late = judge(&a_stage(StageType::Test), &job, NOW + LATE_POD);
     assert!(matches!(late, Verdict::Over(ending) if ending.phase == StagePhase::Succeeded));
+}
+
+#[test]
+fn a_pod_that_has_succeeded_is_the_verdict_before_its_job_is_counted() {
+    let done = a_job("j").over(NOW, 0, tested(5, 0));
+    let uncounted = Job {
+        state: JobState::Active,
+        ..done.clone()
+    };
+    assert_eq!(
+        over(StageType::Test, &uncounted),
+        over(StageType::Test, &done)
+    );
+    // One that has failed may be replaced: that is for the Job to say.
+    let failed = Job {
+        state: JobState::Active,
+        ..a_job("j").over(NOW, 1, tested(5, 1))
+    };
+    assert!(matches!(
+        judge(&a_stage(StageType::Test), &failed, NOW),
+        Verdict::Wait(..)
+    ));
 }
 
 #[test]

@@ -11,12 +11,13 @@ use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::rollout::RolloutSeries;
 use super::{counters, gauges, int_gauges, spans};
 use crate::environment::api::{Candidate, CandidateGateState, EnvironmentPhase};
 use crate::model::key::Key;
 use crate::pipeline_run::api::{PipelineRunStatus, RunPhase};
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionStatus};
-use crate::rollout::api::{Ending, EndingResult, Phase};
+use crate::rollout::api::Ending;
 use crate::telemetry::series;
 
 /// The series of deliveries.
@@ -31,9 +32,7 @@ pub(super) struct DeliverySeries {
     gate_waiting: IntGaugeVec,
     /// The gates that each Environment has a series of.
     gates: Arc<Mutex<HashMap<Key, HashSet<String>>>>,
-    rollout_weight: IntGaugeVec,
-    rollout_phase: GaugeVec,
-    changes: IntCounterVec,
+    rollouts: RolloutSeries,
     change_seconds: HistogramVec,
 }
 
@@ -61,9 +60,7 @@ impl DeliverySeries {
             environment_phase: gauges(registry, &series::ENVIRONMENT_PHASE)?,
             gate_waiting: int_gauges(registry, &series::GATE_WAITING)?,
             gates: Arc::default(),
-            rollout_weight: int_gauges(registry, &series::ROLLOUT_WEIGHT)?,
-            rollout_phase: gauges(registry, &series::ROLLOUT_PHASE)?,
-            changes: counters(registry, &series::CHANGES)?,
+            rollouts: RolloutSeries::new(registry)?,
             change_seconds: spans(registry, &series::CHANGE_SECONDS)?,
         })
     }
@@ -188,37 +185,12 @@ impl DeliverySeries {
 
     /// What a Rollout does with its traffic.
     pub(super) fn rollout(&self, key: &Key, phase: &str, weight: u8) {
-        let object = [key.namespace.as_str(), key.name.as_str()];
-        self.hide_rollout(object);
-        self.rollout_weight
-            .with_label_values(&object)
-            .set(i64::from(weight));
-        self.rollout_phase
-            .with_label_values(&[object[0], object[1], phase])
-            .set(1.0);
-        for result in EndingResult::ALL {
-            // As with promotions.
-            let labels = [object[0], object[1], result.as_str()];
-            self.changes.with_label_values(&labels);
-        }
-    }
-
-    fn hide_rollout(&self, object: [&str; 2]) {
-        let _ = self.rollout_weight.remove_label_values(&object);
-        for phase in Phase::ALL {
-            let labels = [object[0], object[1], phase.as_str()];
-            let _ = self.rollout_phase.remove_label_values(&labels);
-        }
+        self.rollouts.show(key, phase, weight);
     }
 
     /// A Rollout is gone.
     pub(super) fn forget_rollout(&self, key: &Key) {
-        let object = [key.namespace.as_str(), key.name.as_str()];
-        self.hide_rollout(object);
-        for result in EndingResult::ALL {
-            let labels = [object[0], object[1], result.as_str()];
-            let _ = self.changes.remove_label_values(&labels);
-        }
+        self.rollouts.forget(key);
     }
 
     /// A Rollout has another status.
@@ -231,9 +203,8 @@ impl DeliverySeries {
         let known = history(before);
         let ended = history(after).into_iter();
         for ending in ended.filter(|ending| !known.contains(ending)) {
+            self.rollouts.ended(key, ending.result);
             let result = ending.result.as_str();
-            let labels = [key.namespace.as_str(), key.name.as_str(), result];
-            self.changes.with_label_values(&labels).inc();
             let seconds = self.change_seconds.with_label_values(&[result]);
             seconds.observe(between(ending.started_at, ending.finished_at));
         }

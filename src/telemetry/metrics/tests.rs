@@ -207,6 +207,35 @@ fn what_is_counted_begins_with_zero() {
 }
 
 #[test]
+fn a_rollout_is_in_one_phase_and_its_endings_stay() {
+    let metrics = Metrics::new().unwrap();
+    metrics.rollout(&key(), "Progressing", 20);
+    metrics.rollout_written(&key(), &Value::Null, &rolled(&[("a", "Promoted")]));
+    metrics.rollout(&key(), "Healthy", 0);
+    let text = text(&metrics);
+    let lines = |series: &str| -> Vec<&str> {
+        let lines = text.lines();
+        lines.filter(|line| line.starts_with(series)).collect()
+    };
+    assert_eq!(
+        lines("slipway_rollout_phase{"),
+        [r#"slipway_rollout_phase{name="api",namespace="shop",phase="Healthy"} 1"#]
+    );
+    assert_eq!(
+        lines("slipway_rollout_traffic_weight{"),
+        [r#"slipway_rollout_traffic_weight{name="api",namespace="shop"} 0"#]
+    );
+    assert_eq!(
+        lines("slipway_rollout_changes_total{"),
+        [
+            r#"slipway_rollout_changes_total{name="api",namespace="shop",result="Promoted"} 1"#,
+            r#"slipway_rollout_changes_total{name="api",namespace="shop",result="RolledBack"} 0"#,
+            r#"slipway_rollout_changes_total{name="api",namespace="shop",result="Superseded"} 0"#,
+        ]
+    );
+}
+
+#[test]
 fn series_of_an_object_go_with_it() {
     let metrics = filled();
     metrics.environment(&key(), None);

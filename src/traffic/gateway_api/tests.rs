@@ -239,6 +239,31 @@ fn a_gateway_that_the_route_has_left_has_no_say() {
     assert_eq!(acknowledged(&live), Ok(true));
 }
 
+/// A mesh takes routes whose parent is a Service, and reports on them as a Gateway does. As linkerd writes it.
+#[test]
+fn a_route_of_a_mesh_is_driven_there_and_back_and_the_mesh_answers_for_it() {
+    let parent = json!({"group": "core", "kind": "Service", "name": "api", "port": 80});
+    let pair = json!([{"name": "api-stable", "port": 80, "weight": 100},
+                      {"name": "api-canary", "port": 80, "weight": 0}]);
+    let spec = json!({"parentRefs": [parent], "rules": [{"backendRefs": pair}]});
+    let before = json!({"spec": spec});
+    let after = shifted(&before, &Division::of(weight(25)));
+    assert_eq!(read_division(&after), Division::of(weight(25)));
+    assert_eq!(shifted(&after, &Division::NONE), before);
+    let told = |generation, status| {
+        let mut live = reported(generation, status);
+        live.data["spec"] = spec.clone();
+        live.data["status"]["parents"][0]["parentRef"] = parent.clone();
+        acknowledged(&live)
+    };
+    assert_eq!((told(3, "True"), told(2, "True")), (Ok(true), Ok(false)));
+    let refusal = told(3, "False").unwrap_err();
+    assert!(
+        refusal.starts_with("Service api does not take the route"),
+        "{refusal}"
+    );
+}
+
 #[test]
 fn only_the_latest_generation_counts_as_acknowledged() {
     assert_eq!(acknowledged(&reported(3, "True")), Ok(true));

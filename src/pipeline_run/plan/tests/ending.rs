@@ -61,6 +61,24 @@ fn a_condition_that_holds_runs_the_stage() {
     assert_eq!(names(&plan(&running(&stages), NOW)), ["api-1-a-1"]);
 }
 
+#[test]
+fn what_comes_next_does_not_wait_until_a_job_is_counted_and_the_job_is_left_alone() {
+    let stages = json!([
+        script("a", &json!({})),
+        script("b", &json!({"needs": ["a"]}))
+    ]);
+    let seen = then(running(&stages));
+    let uncounted = |known: Job| Job {
+        state: JobState::Active,
+        ..known.over(NOW, 0, tested(1, 0))
+    };
+    let next = plan(&with_job(seen, "api-1-a-1", uncounted), NOW);
+    assert_eq!(stage(&next.progress, "a").phase, StagePhase::Succeeded);
+    assert_eq!(names(&next), ["api-1-b-1"]);
+    let mut actions = next.actions.iter();
+    assert!(!actions.any(|action| matches!(action, Action::Delete { .. })));
+}
+
 fn with_cleanup() -> Observed {
     running(&json!([
         script("a", &json!({})),

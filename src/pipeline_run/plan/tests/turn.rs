@@ -1,6 +1,6 @@
 //! Stories of runs that wait: for approval, for their turn; and of those that do less than the whole.
 
-use super::super::super::api::{PullRequest, SkipReason};
+use super::super::super::api::{PullRequest, SkipReason, StopKind};
 use super::*;
 use crate::pipeline::api::Concurrency;
 use crate::pipeline_run::observed::{Answer, Peer};
