@@ -69,7 +69,7 @@ fn what_fails_a_run_and_what_ails_pods_have_reasons() {
     assert!(reasons.all(|reason| is_known("Rollout", reason)));
     let mut reasons = FailureKind::ALL
         .iter()
-        .map(|kind| crate::pipeline_run::plan::reason(*kind));
+        .map(|kind| crate::pipeline_run::plan::report::reason(*kind));
     assert!(reasons.all(|reason| is_known("PipelineRun", reason)));
 }
 

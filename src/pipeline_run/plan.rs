@@ -24,7 +24,7 @@ mod definition;
 mod made;
 mod notify;
 mod preview;
-mod report;
+pub(crate) mod report;
 mod retry;
 mod stage;
 mod stop;
