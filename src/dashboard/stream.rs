@@ -173,7 +173,7 @@ struct Watch {
 }
 
 /// How a watch fares.
-struct State {
+struct Fare {
     /// How far it has told; nothing, where it has to list first.
     version: Option<String>,
     /// What it has complained about.
@@ -224,7 +224,7 @@ impl Watch {
     /// Says what is there and what becomes of it, from a version on where there is one.
     async fn run(self, from: Option<String>) {
         let is_resumed = from.is_some();
-        let mut state = State {
+        let mut state = Fare {
             version: from,
             trouble: None,
             attempt: 0,
@@ -267,7 +267,7 @@ impl Watch {
     }
 
     /// Tells of a trouble once. A connection that is only lost is none yet.
-    async fn complain(&self, state: &mut State, trouble: Trouble) -> Result<(), Failure> {
+    async fn complain(&self, state: &mut Fare, trouble: Trouble) -> Result<(), Failure> {
         let is_slight = trouble.may_pass() && state.attempt == 0;
         if is_slight || state.trouble.as_ref() == Some(&trouble) {
             return Ok(());
@@ -277,7 +277,7 @@ impl Watch {
     }
 
     /// Lists, where nothing is known yet, and watches until that ends.
-    async fn go_on(&self, state: &mut State) -> Result<(), Failure> {
+    async fn go_on(&self, state: &mut Fare) -> Result<(), Failure> {
         let mut at = match state.version.take() {
             Some(known) => known,
             None => {
@@ -311,7 +311,7 @@ impl Watch {
         }
     }
 
-    async fn watch(&self, version: &mut String, state: &mut State) -> Result<(), Failure> {
+    async fn watch(&self, version: &mut String, state: &mut Fare) -> Result<(), Failure> {
         let mut params = WatchParams::default().timeout(LASTS);
         params.field_selector.clone_from(&self.fields);
         let begun = timeout(PATIENCE, self.api.watch(&params, version)).await;
