@@ -90,7 +90,10 @@ export const path = {
   object: (plural: string, namespace: string, name: string) => `api/v1/objects/${encoded(plural, namespace, name)}`,
   may: (plural: string, namespace: string, name: string) => `api/v1/may/${encoded(plural, namespace, name)}`,
   pods: (namespace: string, rollout: string) => `api/v1/pods/${encoded(namespace, rollout)}`,
-  logs: (namespace: string, run: string, stage: string, cell?: string) => `api/v1/logs/${encoded(namespace, run, stage)}${cell ? `?cell=${encodeURIComponent(cell)}` : ''}`,
+  logs: (namespace: string, run: string, stage: string, cell: string | undefined, follows: boolean) => {
+    const query = new URLSearchParams({ ...(cell ? { cell } : {}), ...(follows ? { follow: 'true' } : {}) }).toString()
+    return `api/v1/logs/${encoded(namespace, run, stage)}${query ? `?${query}` : ''}`
+  },
   report: (namespace: string, release: string) => `api/v1/report/${encoded(namespace, release)}`,
   slo: (namespace: string, environment: string) => `api/v1/slo/${encoded(namespace, environment)}`,
   runPage: (namespace: string, run: string) => `api/v1/page/${encoded(namespace, run)}`,

@@ -62,9 +62,26 @@ async function play(answers: (() => Response | Promise<Response>)[], lasts = 0, 
 describe('a connection', () => {
   it('resumes after what it heard last', async () => {
     const { news, asked, at } = await play([() => body(put('api', 7), 'breaks'), () => body(put('web', 8), 'breaks')])
-    expect(news.map((one) => one.type === 'put' && one.object.metadata.name)).toEqual(['api', 'web'])
+    expect(news.map((one) => (one.type === 'put' ? one.object.metadata.name : one.type))).toEqual(['reset', 'api', 'web'])
     expect(asked.map((headers) => headers['Last-Event-ID'])).toEqual([undefined, '7'])
     expect(at).toBe('8')
+  })
+
+  it('resumes after an id that came alone', async () => {
+    const { asked, news } = await play([() => body(`${put('api', 7)}: keep-alive\nid: 9\n\n`, 'breaks'), () => body('', 'breaks')])
+    expect(asked.map((headers) => headers['Last-Event-ID'])).toEqual([undefined, '9'])
+    expect(news).toHaveLength(2)
+  })
+
+  it('does not count an event that came in half', async () => {
+    const { asked } = await play([() => body(`${put('api', 7)}id: 8\nevent: put\ndata: {`, 'breaks'), () => body('', 'breaks')])
+    expect(asked[1]?.['Last-Event-ID']).toBe('7')
+  })
+
+  it('that cannot be resumed tells everything anew', async () => {
+    const say = 'event: synced\ndata: {"kind":"Rollout"}\n\n'
+    const { news } = await play([() => body(say, 'breaks'), () => body(say, 'breaks')])
+    expect(news.map((one) => one.type)).toEqual(['reset', 'synced', 'reset', 'synced'])
   })
 
   it('goes on where another one was', async () => {

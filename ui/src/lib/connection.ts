@@ -38,7 +38,7 @@ export async function listen(query: Query, ears: Ears, world: World, signal: Abo
   const heard: Ears = {
     ...ears,
     news: (news) => {
-      attempt = 0
+      if (news.some((one) => one.type !== 'reset')) attempt = 0
       ears.news(news)
     },
     at: (next) => {
@@ -85,6 +85,8 @@ async function once(query: Query, ears: Ears, world: World, signal: AbortSignal,
       return { kind: 'broken', ...(after > 0 ? { after: after * 1000 } : {}) }
     }
     ears.state({ kind: 'open' })
+    // Without an id everything is told anew: what is not told is gone.
+    if (!id) ears.news([{ type: 'reset' }])
     await each(response.body, ears, heard)
     return { kind: 'ended' }
   } catch {
@@ -100,6 +102,7 @@ async function each(body: ReadableStream<Uint8Array>, ears: Ears, heard: () => v
   const reader = body.getReader()
   const decoder = new TextDecoder()
   const frames = new Frames()
+  let id: string | undefined
   for (;;) {
     const { done, value } = await reader.read()
     if (done) return
@@ -107,8 +110,7 @@ async function each(body: ReadableStream<Uint8Array>, ears: Ears, heard: () => v
     const all = frames.push(decoder.decode(value, { stream: true }))
     const news = all.map(read).filter((one) => one !== undefined)
     if (news.length > 0) ears.news(news)
-    const last = all.findLast((frame) => frame.id !== undefined)
-    if (last?.id !== undefined) ears.at(last.id)
+    if (frames.id !== undefined && frames.id !== id) ears.at((id = frames.id))
   }
 }
 

@@ -38,6 +38,10 @@ export class Lines {
     return this.#rest ? [...this.#lines, plain(this.#rest)] : [...this.#lines]
   }
 
+  get size(): number {
+    return this.#lines.length
+  }
+
   /** Lines before the first that is kept. */
   get dropped(): number {
     return this.#dropped

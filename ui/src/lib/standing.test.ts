@@ -8,6 +8,8 @@ it('a Rollout that pauses for a time goes on by itself, one that does not waits 
   expect(ofRollout(rollout('api', { phase: 'Paused', step: { ...step, until: '2027-01-15T08:10:00Z' } }))).toBe('busy')
   expect(ofRollout(rollout('api', { phase: 'Paused', step }))).toBe('wait')
   expect(ofRollout(rollout('api', { phase: 'Paused', step: { ...step, until: '2027-01-15T08:10:00Z' }, progress: { paused: { by: 'olga' } } as never }))).toBe('wait')
+  const held = { conditions: [{ type: 'Ready', status: 'True', reason: 'Paused', message: '', lastTransitionTime: '2027-01-15T08:00:00Z' }] }
+  expect(ofRollout(rollout('api', { phase: 'Paused', step: { ...step, until: '2027-01-15T08:10:00Z' }, ...held }))).toBe('wait')
   expect(ofRollout(rollout('api', { phase: 'Degraded' }))).toBe('bad')
 })
 

@@ -80,7 +80,9 @@ export function ofRollout(rollout: Rollout): Tone {
   // The spec has changed, and the operator has not looked yet: what is bad may be mended by it, what waits goes on waiting.
   if (isNews(rollout) && phase !== 'Paused') return 'busy'
   if (phase !== 'Paused') return ROLLOUT[phase] ?? 'idle'
-  const isHeld = rollout.spec?.paused || rollout.status?.progress?.paused || rollout.status?.progress?.change?.stuck
+  // Lists get no progress; the reason says the same.
+  const reason = condition(rollout.status?.conditions, 'Ready')?.reason
+  const isHeld = rollout.spec?.paused || rollout.status?.progress?.paused || rollout.status?.progress?.change?.stuck || reason === 'Paused' || reason === 'FailureHeld'
   return rollout.status?.step?.until && !isHeld ? 'busy' : 'wait'
 }
 

@@ -14,6 +14,12 @@ export class Frames {
   #event = ''
   #data: string[] = []
   #id: string | undefined
+  #heard: string | undefined
+
+  /** The id of the last frame that is whole, be it one that says nothing else: up to there everything has been heard. */
+  get id(): string | undefined {
+    return this.#heard
+  }
 
   /** The frames that end in this piece. */
   push(piece: string): Frame[] {
@@ -43,6 +49,7 @@ export class Frames {
   }
 
   #end(): Frame | undefined {
+    this.#heard = this.#id
     const frame: Frame | undefined =
       this.#data.length > 0 || this.#event ? { event: this.#event || 'message', data: this.#data.join('\n'), ...(this.#id === undefined ? {} : { id: this.#id }) } : undefined
     this.#event = ''
