@@ -1,4 +1,4 @@
-import { choose, expect, heading, open, test, world } from '../test.ts'
+import { choose, expect, heading, open, test, world, why } from '../test.ts'
 
 const { namespace } = world
 const here = `?namespace=${namespace}`
@@ -32,7 +32,7 @@ test('a Rollout says where its traffic goes, what it measures, and why and until
   await open(page, world.lead, `#/rollouts/${namespace}/api`)
   await heading(page, 'Rollout api')
   const main = page.getByRole('main')
-  await expect(main.getByText('PauseStep').first()).toBeVisible()
+  await expect(why(page)).toContainText('PauseStep')
   await expect(main.getByText(/\b25\s?%/).first()).toBeVisible()
   // A picture is not for everybody: the same is in a table.
   await expect(main.locator('canvas').first()).toBeVisible()
