@@ -38,7 +38,10 @@ test('a Rollout says where its traffic goes, what it measures, and why and until
   await expect(main.locator('canvas').first()).toBeVisible()
   await expect(main.getByRole('table', { name: 'Traffic over time' })).toContainText(/25\s?%/)
   // The step that ends by itself is counted down.
-  await expect(why(page)).toContainText(/\b5\d ?m\b/)
+  const timer = why(page).getByRole('timer')
+  await expect(timer).toContainText(/\b5\d ?m/)
+  const before = await timer.innerText()
+  await expect(timer).not.toHaveText(before)
   await expect(main.getByText('errors').first()).toBeVisible()
   await expect(main.getByText('value < 0.1').first()).toBeVisible()
   // Four pods of the version that serves, one of the new one.
