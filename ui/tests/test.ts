@@ -12,7 +12,7 @@ export const REFUSED = /the server responded with a status of 40[134]/
 
 interface Options {
   /** Complaints of the browser that a story expects. */
-  tolerated: RegExp[]
+  tolerated: RegExp
 }
 
 interface Fixtures {
@@ -22,7 +22,7 @@ interface Fixtures {
 
 /** A story fails with the first complaint of the browser: errors, what the policy of content forbids, what goes elsewhere. */
 export const test = plain.extend<Options & Fixtures>({
-  tolerated: [[], { option: true }],
+  tolerated: [/^$/, { option: true }],
   complaints: [
     async ({ page, tolerated }, use) => {
       const complaints: string[] = []
@@ -43,7 +43,7 @@ export const test = plain.extend<Options & Fixtures>({
         })
       })
       await use(complaints)
-      const left = complaints.filter((complaint) => !tolerated.some((pattern) => pattern.test(complaint)))
+      const left = complaints.filter((complaint) => !tolerated.test(complaint))
       expect(left, 'the browser complains').toEqual([])
     },
     { auto: true },
@@ -70,6 +70,11 @@ export async function heading(page: Page, name: string): Promise<Locator> {
   await expect(one).toHaveText(name)
   await expect(page).toHaveTitle(`${name} · Slipway`)
   return one
+}
+
+/** The part of a Rollout's page that says why it is where it is. */
+export function why(page: Page): Locator {
+  return page.getByRole('region', { name: 'Why' })
 }
 
 /** Looks at one namespace only. */

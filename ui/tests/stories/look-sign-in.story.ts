@@ -1,7 +1,7 @@
 import { REFUSED, expect, heading, open, picture, signIn, test, world } from '../test.ts'
 
 test.describe('in the cluster', () => {
-  test.use({ tolerated: [REFUSED] })
+  test.use({ tolerated: REFUSED })
 
   test('a token is asked for, a wrong one is refused in words, and a deep link is kept', async ({ page, context }) => {
     await page.goto(`${world.cluster}#/rollouts/${world.namespace}/api`)
