@@ -103,9 +103,12 @@ async fn held(
 
 /// A kind that a cluster does not have, or that this operator may not read, has no objects of ours.
 fn none_where_missing(error: Box<kube::Error>) -> Result<Vec<DynamicObject>, Box<kube::Error>> {
-    match error.as_ref() {
-        kube::Error::Api(status) if matches!(status.code, 403 | 404) => Ok(Vec::new()),
-        _ => Err(error),
+    let is_missing =
+        matches!(error.as_ref(), kube::Error::Api(status) if matches!(status.code, 403 | 404));
+    if is_missing {
+        Ok(Vec::new())
+    } else {
+        Err(error)
     }
 }
 
@@ -236,7 +239,7 @@ async fn let_go(cluster: &Cluster, rollout: &DynamicObject) -> Result<(), WriteE
 mod tests {
     use super::*;
 
-    fn rollout(spec: Value) -> DynamicObject {
+    fn rollout(spec: &Value) -> DynamicObject {
         let object = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout",
             "metadata": {"name": "api", "namespace": "shop"}, "spec": spec,
@@ -256,7 +259,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(keeps_serving(&rollout(spec.clone())), expected, "{spec}");
+            assert_eq!(keeps_serving(&rollout(&spec)), expected, "{spec}");
         }
     }
 

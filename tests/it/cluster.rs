@@ -45,19 +45,23 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Every Event of the operator has a reason that is on the list of them.
-    async fn check_events(&self) {
+    /// Reasons of Events of the operator that are not on the list of them.
+    async fn unknown_reasons(&self) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
-        let events = events.list(&ListParams::default()).await.unwrap();
-        let of_ours = |event: &&Event| event.reporting_component.as_deref() == Some("slipway");
-        for event in events.items.iter().filter(of_ours) {
-            let kind = event.involved_object.kind.as_deref().unwrap_or_default();
-            let reason = event.reason.as_deref().unwrap_or_default();
-            assert!(
-                slipway::model::reason::is_known(kind, reason),
-                "an Event about a {kind} has the reason {reason}, which is not in model/reason.rs"
-            );
-        }
+        let events = events.list(&ListParams::default()).await;
+        let of_ours = |event: &Event| event.reporting_component.as_deref() == Some("slipway");
+        let named = |event: Event| {
+            let kind = event.involved_object.kind.unwrap_or_default();
+            let reason = event.reason.unwrap_or_default();
+            let is_known = slipway::model::reason::is_known(&kind, &reason);
+            (!is_known).then(|| format!("{kind} {reason}"))
+        };
+        let events = events.map_or_else(|_| Vec::new(), |list| list.items);
+        events
+            .into_iter()
+            .filter(of_ours)
+            .filter_map(named)
+            .collect()
     }
 }
 
@@ -144,11 +148,8 @@ async fn in_namespace_called(name: &str, labels: Value, test: impl AsyncFnOnce(&
         .unwrap()
         .name_any();
     let space = Space { client, name };
-    let whole = async {
-        test(&space).await;
-        space.check_events().await;
-    };
-    let result = AssertUnwindSafe(whole).catch_unwind().await;
+    let result = AssertUnwindSafe(test(&space)).catch_unwind().await;
+    let unknown = space.unknown_reasons().await;
     if result.is_err() {
         space.dump().await;
     }
@@ -156,10 +157,16 @@ async fn in_namespace_called(name: &str, labels: Value, test: impl AsyncFnOnce(&
         .delete(&space.name, &DeleteParams::background())
         .await;
     match result {
-        Ok(()) => assert!(
-            !matches!(deleted, Err(error) if !is_gone(&error)),
-            "namespace not deleted"
-        ),
+        Ok(()) => {
+            assert!(
+                !matches!(deleted, Err(error) if !is_gone(&error)),
+                "namespace not deleted"
+            );
+            assert!(
+                unknown.is_empty(),
+                "Events with reasons that are not in model/reason.rs: {unknown:?}"
+            );
+        }
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn overrule(args: &OverrideArgs) -> Result<Answer, String> {
         gates: args.gates.clone(),
         ..DecisionSpec::about(TargetKind::Environment, &args.common.name, action)
     };
-    make(&args.common, spec).await
+    Box::pin(make(&args.common, spec)).await
 }
 
 /// Migrates its database.
@@ -76,13 +76,13 @@ pub(super) async fn migrate(args: &MigrateArgs) -> Result<Answer, String> {
         version: args.version.clone(),
         ..DecisionSpec::about(TargetKind::Environment, &args.common.name, action)
     };
-    make(&args.common, spec).await
+    Box::pin(make(&args.common, spec)).await
 }
 
 /// Makes the Decision.
 pub(super) async fn run(args: &Args, action: DecisionAction) -> Result<Answer, String> {
     let spec = DecisionSpec::about(TargetKind::Environment, &args.name, action);
-    make(args, spec).await
+    Box::pin(make(args, spec)).await
 }
 
 async fn make(args: &Args, spec: DecisionSpec) -> Result<Answer, String> {

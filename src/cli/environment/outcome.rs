@@ -196,7 +196,7 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    fn environment(status: Value) -> Environment {
+    fn environment(status: &Value) -> Environment {
         let environment = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
             "metadata": {"name": "production", "generation": 1},
@@ -209,7 +209,7 @@ mod tests {
     fn seen(mut status: Value) -> Environment {
         status["observedGeneration"] = json!(1);
         status["decided"] = json!([{"name": "mine", "action": "Approve", "user": "alice", "at": "2026-11-26T10:00:00Z"}]);
-        environment(status)
+        environment(&status)
     }
 
     fn promotions(phase: &str) -> Vec<Promotion> {
@@ -226,21 +226,21 @@ mod tests {
         }
     }
 
-    fn end(found: Found) -> Option<End> {
+    fn end(found: &Found) -> Option<End> {
         match found {
-            Found::Ended(_, end) => Some(end),
+            Found::Ended(_, end) => Some(*end),
             Found::Unseen | Found::Nothing | Found::Underway => None,
         }
     }
 
     #[test]
     fn nothing_is_said_before_it_is_taken_in() {
-        let old = environment(json!({"phase": "Steady", "observedGeneration": 1}));
+        let old = environment(&json!({"phase": "Steady", "observedGeneration": 1}));
         let hold = wait(DecisionAction::Hold);
         assert_eq!(of(&old, &[], &hold), Found::Unseen);
-        let held = seen(json!({"phase": "Held", "message": "held by alice: Friday"}));
+        let stopped = seen(json!({"phase": "Held", "message": "held by alice: Friday"}));
         let told = "it counts; Held: held by alice: Friday".to_owned();
-        assert_eq!(of(&held, &[], &hold), Found::Ended(told, End::Well));
+        assert_eq!(of(&stopped, &[], &hold), Found::Ended(told, End::Well));
     }
 
     #[test]
@@ -256,13 +256,13 @@ mod tests {
             ("Superseded", Some(End::Bad)),
         ] {
             let found = of(&moving, &promotions(phase), &approve);
-            assert_eq!(end(found), expected, "{phase}");
+            assert_eq!(end(&found), expected, "{phase}");
         }
         let abort = wait(DecisionAction::Abort);
         let found = of(&moving, &promotions("RolledBack"), &abort);
-        assert_eq!(end(found), Some(End::Well));
+        assert_eq!(end(&found), Some(End::Well));
         let found = of(&moving, &promotions("Succeeded"), &abort);
-        assert_eq!(end(found), Some(End::Bad));
+        assert_eq!(end(&found), Some(End::Bad));
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         all[1].spec.decision = Some("mine".to_owned());
         // It is there, so the Decision was taken in, whatever the status says yet.
         let found = of(
-            &environment(json!({})),
+            &environment(&json!({})),
             &all,
             &wait(DecisionAction::Rollback),
         );
@@ -293,7 +293,7 @@ mod tests {
         let approve = wait(DecisionAction::Approve);
         let all = promotions("AwaitingApproval");
         let found = of(&seen(gates("Waiting")), &all, &approve);
-        assert_eq!(end(found), Some(End::Waiting));
+        assert_eq!(end(&found), Some(End::Waiting));
         let found = of(&seen(gates("Passed")), &all, &approve);
         assert_eq!(found, Found::Underway);
         let mut other = gates("Waiting");
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_decision_is_about_the_last_promotion_that_is_not_over() {
-        let about = |action, release: Option<&str>| DecisionSpec {
+        let decided = |action, release: Option<&str>| DecisionSpec {
             release: release.map(str::to_owned),
             ..DecisionSpec::about(
                 crate::decision::api::TargetKind::Environment,
@@ -332,12 +332,15 @@ mod tests {
             )
         };
         let all = promotions("Pending");
-        let approve = about(DecisionAction::Approve, Some("shop-3"));
+        let approve = decided(DecisionAction::Approve, Some("shop-3"));
         assert_eq!(subject(&approve, &all).as_deref(), Some("production-3"));
-        let other = about(DecisionAction::Approve, Some("shop-2"));
+        let other = decided(DecisionAction::Approve, Some("shop-2"));
         assert_eq!(subject(&other, &all), None);
-        let abort = about(DecisionAction::Abort, None);
+        let abort = decided(DecisionAction::Abort, None);
         assert_eq!(subject(&abort, &all).as_deref(), Some("production-3"));
-        assert_eq!(subject(&about(DecisionAction::Rollback, None), &all), None);
+        assert_eq!(
+            subject(&decided(DecisionAction::Rollback, None), &all),
+            None
+        );
     }
 }

@@ -77,7 +77,7 @@ mod tests {
         Fresh::of(vec![decision], "2026-11-26T10:00:00Z".parse().unwrap())
     }
 
-    fn environment(status: Value) -> Environment {
+    fn environment(status: &Value) -> Environment {
         let environment = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
             "metadata": {"name": "production", "namespace": "shop"},
@@ -93,15 +93,15 @@ mod tests {
             "production",
             "2026-11-26T09:59:59Z",
         ));
-        assert!(fresh.awaits_environment(&environment(json!({}))));
+        assert!(fresh.awaits_environment(&environment(&json!({}))));
         let taken = json!({"name": "mine", "action": "Abort", "user": "alice", "at": "2026-11-26T09:59:59Z"});
-        assert!(!fresh.awaits_environment(&environment(json!({"decided": [taken]}))));
+        assert!(!fresh.awaits_environment(&environment(&json!({"decided": [taken]}))));
     }
 
     #[test]
     fn one_about_something_else_or_of_long_ago_is_not_awaited() {
         let at = "2026-11-26T09:59:59Z";
-        let here = environment(json!({}));
+        let here = environment(&json!({}));
         for other in [
             decision("Rollout", "production", at),
             decision("Environment", "staging", at),

@@ -57,15 +57,14 @@ pub(super) fn adopt(seen: &Observed, now: Timestamp) -> Option<Plan<Memory>> {
     if actions.is_empty() {
         return None;
     }
-    let (phase, why) = match refused(seen, adoption, now) {
-        Some(text) => (Phase::Degraded, Why::warning("PodsNotTaken", text)),
-        None => {
-            let text = format!(
-                "taking over what Deployment {} has: ReplicaSets, then labels of pods; none of them restarts",
-                adoption.name
-            );
-            (Phase::Progressing, Why::normal("Adopting", text))
-        }
+    let (phase, why) = if let Some(text) = refused(seen, adoption, now) {
+        (Phase::Degraded, Why::warning("PodsNotTaken", text))
+    } else {
+        let text = format!(
+            "taking over what Deployment {} has: ReplicaSets, then labels of pods; none of them restarts",
+            adoption.name
+        );
+        (Phase::Progressing, Why::normal("Adopting", text))
     };
     Some(Plan {
         actions,
