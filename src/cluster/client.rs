@@ -37,7 +37,7 @@ pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Cli
 pub(in crate::cluster) fn connect_guarded(
     mut config: Config,
     metrics: Metrics,
-    gate: Gate,
+    gate: &Gate,
 ) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
     let observe = Observe {
@@ -46,7 +46,7 @@ pub(in crate::cluster) fn connect_guarded(
         clock: Clock::default(),
     };
     let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&gate).with_layer(&observe).build())
+    Ok(builder.with_layer(gate).with_layer(&observe).build())
 }
 
 /// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
@@ -252,7 +252,7 @@ mod tests {
             let url = format!("http://localhost:{port}").parse().unwrap();
             let mut config = Config::new(url);
             config.default_retry = false;
-            let client = connect_guarded(config, Metrics::new().unwrap(), gate).unwrap();
+            let client = connect_guarded(config, Metrics::new().unwrap(), &gate).unwrap();
             let asked =
                 tokio::time::timeout(Duration::from_millis(500), client.apiserver_version());
             asked.await

@@ -102,7 +102,7 @@ impl Room {
             host,
             port,
         };
-        let client = client::connect_guarded(config, metrics.clone(), gate);
+        let client = client::connect_guarded(config, metrics.clone(), &gate);
         let client = client
             .map_err(|_| "its certificates, its key or its token cannot be used".to_owned())?;
         Ok(Self {

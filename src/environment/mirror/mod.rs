@@ -271,13 +271,14 @@ fn enter(of: Subject<'_>, target: &Sight, told: &Told<'_>, now: Timestamp) -> Ou
                 fields.join(", ")
             )
         });
-    let said = match hidden {
-        Some(hidden) => (false, hidden.reason, hidden.message),
-        None => {
-            let text = format!("mirrored in {}{lacks}", target.place);
-            (true, "Mirrored", text)
-        }
+    let good = || {
+        (
+            true,
+            "Mirrored",
+            format!("mirrored in {}{lacks}", target.place),
+        )
     };
+    let said = hidden.map_or_else(good, |hidden| (false, hidden.reason, hidden.message));
     // One that is out of sight is the one that was seen there.
     let known = of.record.filter(|known| known.is_at(&target.place));
     let uid = live.map(|live| live.target.uid.clone());

@@ -64,14 +64,8 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     let status = status.unwrap_or_default();
     let labels = status.labelled.into_iter();
     let closed = status.closed.iter();
-    let asked = wanted_labels(&pipeline, cluster);
-    let unasked = spec
-        .which
-        .labels
-        .iter()
-        .filter(|label| !asked.contains(*label));
     let mut seen = Seen {
-        unasked: unasked.cloned().collect(),
+        unasked: unasked(&pipeline, spec, cluster),
         pod_security: preview::pod_security_of(&home),
         closed: closed.map(|one| (one.number, one.at.0)).collect(),
         labels: labels.map(|one| (one.number, one)).collect(),
@@ -94,6 +88,13 @@ async fn read(key: &Key, spec: &Previews, cluster: &Cluster) -> Result<Seen, Rec
     seen.unwatched = names.filter(|name| !cluster.previews_in(name)).collect();
     seen.taken = taken(key, &seen, cluster).await?;
     Ok(seen)
+}
+
+/// Labels that pull requests have to carry and that nobody looks for.
+fn unasked(pipeline: &Key, spec: &Previews, cluster: &Cluster) -> BTreeSet<String> {
+    let asked = wanted_labels(pipeline, cluster);
+    let all = spec.which.labels.iter().cloned();
+    all.filter(|label| !asked.contains(label)).collect()
 }
 
 /// Names of previews to be that others have.

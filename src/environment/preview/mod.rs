@@ -280,7 +280,7 @@ impl Draft<'_> {
         let mut missing = of_templates
             .iter()
             .filter(|name| !rollouts.iter().any(|live| live.name == **name));
-        for live in rollouts {
+        for live in &rollouts {
             match live.phase {
                 Phase::Healthy if live.is_current => {}
                 Phase::RolledBack | Phase::Degraded if live.is_current => {

@@ -125,12 +125,11 @@ impl<'a> Draft<'a> {
             return Ok(reply);
         }
         let due = answer.map(|answer| later(answer.at, ASK_AGAIN));
-        match due.filter(|due| *due > self.now) {
-            Some(due) => self.wake_at(due),
-            None => {
-                let request = question(&self.of.key.namespace, wanted, package);
-                self.questions.push(Action::Fetch { key, request });
-            }
+        if let Some(due) = due.filter(|due| *due > self.now) {
+            self.wake_at(due);
+        } else {
+            let request = question(&self.of.key.namespace, wanted, package);
+            self.questions.push(Action::Fetch { key, request });
         }
         let problem = answer.and_then(|answer| answer.reply.as_ref().err());
         Err(problem.map_or_else(|| "asks the registry for it".to_owned(), Clone::clone))

@@ -76,14 +76,12 @@ impl World {
         if self.elsewhere.is_unknown {
             return State::Unknown;
         }
-        match self.elsewhere.trouble {
-            Some(trouble) => State::Away(trouble, "nobody answers".to_owned()),
-            None => {
-                let found = self.elsewhere.live.get(name);
-                let found = found.filter(|live| live.target.key.namespace == place.namespace);
-                State::Known(found.cloned().map(Box::new))
-            }
+        if let Some(trouble) = self.elsewhere.trouble {
+            return State::Away(trouble, "nobody answers".to_owned());
         }
+        let found = self.elsewhere.live.get(name);
+        let found = found.filter(|live| live.target.key.namespace == place.namespace);
+        State::Known(found.cloned().map(Box::new))
     }
 
     /// The Environment that a Rollout follows: where that is in the other cluster, its mirror.

@@ -392,7 +392,7 @@ async fn several_files_say_it_with_one_commit_or_none_does() {
         assert_eq!(
             (state.values("main").as_str(), state.pushes),
             ("digest: b # now\n", 1)
-        )
+        );
     });
 }
 
