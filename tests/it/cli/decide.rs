@@ -188,7 +188,8 @@ async fn an_environment_is_compared_approved_held_and_resumed() {
         let said = decided(space, &["env", "approve", "production"], 0).await;
         assert!(
             said.starts_with("Release shop-1\nApprove of Environment production: Decision ")
-                && said.contains("\nPromotion production-") && said.contains(": Succeeded: "),
+                && said.contains("\nPromotion production-")
+                && said.contains(": Succeeded: "),
             "{said}"
         );
         shop.until_runs("production", 1).await;
