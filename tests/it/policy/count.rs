@@ -143,7 +143,7 @@ async fn what_is_self_made_foreign_or_late_counts_for_nothing() {
         let params = PostParams::default();
         let production = object("Environment", "production", &spec);
         environments.create(&params, &production).await.unwrap();
-        let _operator = operate(space).await;
+        let _operator = operate(space, &[]).await;
         let mut release = object("Release", "api-1", &release_spec());
         release.metadata.labels = Some([("slipway.dev/pipeline".into(), "api".into())].into());
         let releases = space.api_as(OPERATOR, &[], "Release").await;
