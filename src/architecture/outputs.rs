@@ -12,13 +12,17 @@ use crate::cli::{self, Args, Command};
 /// Pages, and commands in them whose output is compared with nothing: they need a cluster, or files that the page does not show.
 const NOT_COMPARED: &[(&str, &str)] = &[
     ("docs/clusters.md", "kubectl -n shop get senv production-eu"),
+    ("docs/dashboard.md", "kubectl slipway dashboard"),
     (
         "docs/get-started.md",
         "curl -H 'host: hello.example.com' http://10.244.0.1:8000/",
     ),
     ("docs/kubectl-slipway.md", "kubectl slipway --version"),
-    ("docs/kubectl-slipway.md", "kubectl slipway status"),
-    ("docs/kubectl-slipway.md", "echo $?"),
+    (
+        "docs/kubectl-slipway.md",
+        "kubectl slipway env approve production --wait --timeout 30m",
+    ),
+    ("docs/kubectl-slipway.md", "head -6 rollout.yaml"),
     (
         "docs/kubectl-slipway.md",
         "kubectl slipway rollout plan -f bad.yaml",
@@ -29,17 +33,12 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ),
     (
         "docs/kubectl-slipway.md",
-        "kubectl slipway rollout watch api --lines",
-    ),
-    (
-        "docs/kubectl-slipway.md",
         "kubectl slipway run logs greeter-4k2v9",
     ),
     (
         "docs/kubectl-slipway.md",
         "kubectl slipway lint -f rollout.yaml",
     ),
-    ("docs/kubectl-slipway.md", "kubectl slipway doctor"),
     (
         "docs/promotion.md",
         "kubectl slipway env rollback production --dry-run",
