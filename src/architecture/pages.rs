@@ -340,11 +340,17 @@ fn mistakes_in_fragments_are_found() {
     assert_eq!(wrong("retry: {infra: x}", "Pipeline spec.stages[]"), 1);
     assert_eq!(wrong("{a: 1}", "Pipelien"), 1);
     assert_eq!(
-        wrong("previews: {idle: {after: 4h}}", "Environment spec"),
+        wrong(
+            "previews: {idle: {after: 4h, query: x}}",
+            "Environment spec"
+        ),
         1
     );
     assert_eq!(
-        wrong("previews: {idle: {after: 4h}}", "Environment spec.previews"),
+        wrong(
+            "previews: {idle: {after: 4h, query: x}}",
+            "Environment spec.previews"
+        ),
         0
     );
 }

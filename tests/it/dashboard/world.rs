@@ -215,8 +215,11 @@ async fn everywhere(space: &Space, user: &str, roles: &[&str]) {
 async fn chain(space: &Space, figures: &Figures) {
     let shop = Shop::new(space);
     shop.environment("staging", &json!({})).await;
+    // People of these stories sign in by tokens of service accounts.
+    let approver = format!("system:serviceaccount:{}:approver", space.name);
+    let approvals = json!({"required": 1, "allowServiceAccounts": [approver]});
     let guarded = json!({
-        "tier": "Production", "protection": {"approvals": {"required": 1}}, "promotion": after("staging"),
+        "tier": "Production", "protection": {"approvals": approvals}, "promotion": after("staging"),
         "slos": [figures.slo()],
     });
     shop.environment("production", &guarded).await;
