@@ -123,7 +123,7 @@ async fn send(client: Client, mut said: mpsc::Receiver<Said>, lost: Lost) {
             // In a namespace that goes, say, none is taken.
             Ok(Err(error @ kube::Error::Api(_))) => {
                 let (error, reason) = (chain(&error), &event.reason);
-                debug!(error, reason, "the API server takes an Event not");
+                debug!(error, reason, "the API server does not take an Event");
             }
             Ok(Err(error)) => lost.one(&event.reason, &chain(&error)),
             Err(_) => lost.one(&event.reason, "the API server does not answer in time"),
