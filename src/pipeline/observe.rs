@@ -103,7 +103,7 @@ pub async fn refresh(pipeline: &Arc<Pipeline>, cluster: &Cluster) -> Result<(), 
 }
 
 /// Commits that need no run any more: those that have a Release, and those that were made for one.
-fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String> {
+pub fn released(releases: &[Arc<Release>], runs: &[Arc<PipelineRun>]) -> Vec<String> {
     let made = releases.iter().flat_map(|release| {
         let commit = std::iter::once(&release.spec.commit.sha);
         commit.chain(&release.spec.published)

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use super::api::{PendingRef, PipelineSpec, PipelineStatus};
 use super::trigger::event::Event;
 use super::trigger::look::Look;
+use super::trigger::mark;
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::pipeline_run::api::RunPhase;
@@ -174,6 +175,20 @@ impl Observed {
         let runs = self.runs.iter();
         let mut own = runs.filter(|run| run.git_ref == git_ref && run.is_whole);
         own.find_map(|run| run.sha.as_deref())
+    }
+
+    /// Whether a commit of the branch has a run, or was left out.
+    pub fn is_dealt_with(&self, sha: &str) -> bool {
+        let mut runs = self.runs.iter();
+        self.status.seen.contains(&mark(&self.git_ref(), sha))
+            || self.released.iter().any(|released| released == sha)
+            || runs.any(|run| run.git_ref == self.git_ref() && run.sha.as_deref() == Some(sha))
+    }
+
+    /// Whether there is a commit that has neither.
+    pub fn has_waiting(&self) -> bool {
+        let is_behind = self.head().is_some_and(|head| !self.is_dealt_with(head));
+        is_behind || !self.status.pending.is_empty()
     }
 
     /// The head of the branch when it was last asked for. That of another branch or repository is none.

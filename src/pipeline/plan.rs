@@ -9,6 +9,7 @@ mod begin;
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use super::api::{
@@ -45,6 +46,8 @@ pub struct Memory {
     pub seen: Vec<String>,
     /// Refs at new commits that have no run yet.
     pub pending: Vec<PendingRef>,
+    /// Since when the head of the branch waits, or the first of several; nothing while nobody looks at what waits.
+    pub head_found_at: Option<Time>,
     /// Pull requests that were closed.
     pub closed: Vec<ClosedPullRequest>,
     /// Which labels pull requests have.
@@ -124,6 +127,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
         }
     };
     let mut begin = begin::Begin::new(seen, memory, now);
+    begin.look();
     begin.head();
     begin.told();
     begin.pending();
@@ -257,6 +261,11 @@ fn remember(seen: &Observed) -> Memory {
             .or_else(|| seen.status.last_successful.clone()),
         seen: seen.status.seen.clone(),
         pending: seen.status.pending.clone(),
+        head_found_at: seen
+            .status
+            .head_found_at
+            .clone()
+            .filter(|_| !seen.has_waiting()),
         closed: seen.status.closed.clone(),
         labelled: seen.status.labelled.clone(),
         schedules: seen.status.schedules.clone(),

@@ -55,7 +55,7 @@ pub fn status(
         last_observed_ref: seen.status.last_observed_ref.clone(),
         looked_into: seen.status.looked_into.clone(),
         last_polled_at: seen.status.last_polled_at.clone(),
-        head_found_at: seen.status.head_found_at.clone(),
+        head_found_at: plan.progress.head_found_at.clone(),
         source_error: seen.status.source_error.clone(),
         observed_triggers: seen.status.observed_triggers.clone(),
         seen: plan.progress.seen.clone(),
@@ -227,14 +227,6 @@ fn answered(
     after
 }
 
-/// Whether a commit of the branch has a run, or was left out.
-fn is_dealt_with(seen: &Observed, sha: &str) -> bool {
-    let mut runs = seen.runs.iter();
-    seen.status.seen.contains(&mark(&seen.git_ref(), sha))
-        || seen.released.iter().any(|released| released == sha)
-        || runs.any(|run| run.git_ref == seen.git_ref() && run.sha.as_deref() == Some(sha))
-}
-
 fn learn(
     seen: &Observed,
     status: &mut PipelineStatus,
@@ -246,8 +238,8 @@ fn learn(
         poll::take_in(status, &seen.spec, &refs, now)?;
     }
     let sha = refs::head_of(&refs, &seen.git_ref())?;
-    let is_behind = seen.head().is_some_and(|head| !is_dealt_with(seen, head));
-    if seen.head() != Some(sha.as_str()) && (!is_behind || status.head_found_at.is_none()) {
+    let is_behind = seen.head().is_some_and(|head| !seen.is_dealt_with(head));
+    if seen.head() != Some(sha.as_str()) && !is_behind {
         status.head_found_at = Some(Time(now));
     }
     status.last_observed_sha = Some(sha);

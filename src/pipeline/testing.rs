@@ -1,6 +1,7 @@
 //! Builders for tests: a Pipeline as people write it, and what is around it.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::api::{PipelineSpec, PipelineStatus, SourceError};
@@ -76,6 +77,7 @@ impl Observed {
         self.status.looked_into = Some(sha(digit));
         self.status.last_observed_url = Some(self.spec.source.git.url.clone());
         self.status.last_observed_ref = Some(self.git_ref());
+        self.status.head_found_at = Some(Time(NOW));
         self.polled_at = Some(NOW - SignedDuration::from_secs(seconds_ago));
         self
     }

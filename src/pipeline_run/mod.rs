@@ -76,8 +76,9 @@ impl Kind for PipelineRunKind {
         plan::plan(seen, now)
     }
 
-    fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
-        status::essence(on_record) == status::essence(status)
+    fn has_same_essence(seen: &Self::Observed, on_record: &Value, status: &Value) -> bool {
+        let spec = seen.snapshot.spec();
+        status::essence(spec, on_record) == status::essence(spec, status)
     }
 
     fn status(

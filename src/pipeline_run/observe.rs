@@ -63,6 +63,7 @@ pub async fn observe(
         snapshot,
         origin,
         jobs: job::jobs(&key, cluster),
+        gone: BTreeMap::new(),
         releases: caches
             .releases
             .children_of(ObjectKind::Pipeline, &pipeline_key),
@@ -87,6 +88,7 @@ pub async fn observe(
         status,
         key,
     };
+    seen.gone = job::gone(&seen, cluster);
     look_around(&mut seen, &pipeline_key, cluster);
     ask_outside(&mut seen, cluster).await?;
     Ok(seen)

@@ -44,6 +44,8 @@ pub struct Observed {
     pub origin: Origin,
     /// Its Jobs by name.
     pub jobs: BTreeMap<String, Job>,
+    /// Jobs of it that this process has seen and that are gone, by name: since when it had known them.
+    pub gone: BTreeMap<String, Timestamp>,
     /// All Releases of the Pipeline.
     pub releases: Vec<Arc<Release>>,
     /// Other runs of the Pipeline in which tests were flaky.
@@ -153,6 +155,16 @@ pub enum Snapshot {
     Unreadable(String),
     /// There.
     Taken(Box<PipelineSpec>),
+}
+
+impl Snapshot {
+    /// The spec, where it is there.
+    pub fn spec(&self) -> Option<&PipelineSpec> {
+        match self {
+            Self::Missing | Self::Unreadable(_) => None,
+            Self::Taken(spec) => Some(spec),
+        }
+    }
 }
 
 /// The run that another one tries again.

@@ -1,7 +1,6 @@
 //! The whole status, from scratch. Pure.
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::api::{PipelineRunStatus, RunPhase, StagePhase};
@@ -11,7 +10,7 @@ use crate::git::refs;
 use crate::model::action::{Outcome, Reply};
 use crate::model::condition::{Conditions, truncate};
 use crate::model::plan::Plan;
-use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError, StageType};
+use crate::pipeline::api::{DefinitionSource, PipelineSpec, SourceError};
 
 /// Longest message of a status.
 const MAX_MESSAGE: usize = 1024;
@@ -65,9 +64,9 @@ pub fn status(
 }
 
 /// Of a status, what may not wait: all but the sentences about what is going on, what pods that are there tell of the
-/// commit, which is on record with the end of a stage, and since when the Jobs are there of what may be done twice. Pods come
-/// and go in bursts, and each write of what they do costs more than the plan.
-pub fn essence(status: &Value) -> Value {
+/// commit, which is on record with the end of a stage, and since when the Jobs are there of what the spec lets be done again if
+/// it is lost. Pods come and go in bursts, and each write of what they do costs more than the plan.
+pub fn essence(spec: Option<&PipelineSpec>, status: &Value) -> Value {
     let mut status = status.clone();
     let Some(fields) = status.as_object_mut() else {
         return status;
@@ -79,19 +78,23 @@ pub fn essence(status: &Value) -> Value {
         condition.remove("message");
     }
     for stage in items(fields, "stages") {
-        forget_what_goes_on(stage);
+        forget_what_goes_on(spec, stage);
     }
     status
 }
 
 /// Leaves out of a stage, and of its cells, what only informs as long as they run.
-fn forget_what_goes_on(stage: &mut Map<String, Value>) {
-    let type_ = stage.get("type").map(StageType::deserialize);
-    let is_at_most_once = !matches!(type_, Some(Ok(type_)) if !type_.is_at_most_once());
+fn forget_what_goes_on(spec: Option<&PipelineSpec>, stage: &mut Map<String, Value>) {
+    let name = stage.get("name").and_then(Value::as_str);
+    let may_be_repeated = spec.is_some_and(|spec| {
+        let mut stages = spec.stages.iter();
+        let known = stages.find(|stage| Some(stage.name.as_str()) == name);
+        known.is_some_and(|stage| spec.retry(stage).infra > 0)
+    });
     let forget = |part: &mut Map<String, Value>| {
-        // That the Job of something that must never be done twice was there is on record at once: if it is missing
-        // afterwards, it is not made again.
-        if is_running(part) && !is_at_most_once {
+        // That the Job was there of something that must not be done twice is on record at once: if it is missing
+        // afterwards, it is not made again, not even by another process.
+        if is_running(part) && may_be_repeated {
             part.remove("startedAt");
         }
     };
@@ -166,51 +169,55 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pipeline::testing::spec_json;
 
     #[test]
     fn only_sentences_about_what_goes_on_may_wait() {
         let with = |message: &str, phase: &str, attempt: u32| {
-            essence(&json!({
+            let status = json!({
                 "message": message,
                 "conditions": [{"type": "Ready", "reason": "Running", "message": message}],
                 "stages": [{"name": "unit", "phase": phase, "message": message, "attempt": attempt}],
-            }))
+            });
+            essence(None, &status)
         };
         let starting = with("its pod is starting", "Running", 1);
         assert_eq!(starting, with("running", "Running", 1));
         assert_ne!(starting, with("running", "Running", 2));
         assert_ne!(with("good", "Failed", 1), with("bad", "Failed", 1));
-        let told = |subject: &str| essence(&json!({"commit": {"subject": subject}}));
-        assert_eq!(told("Make it faster"), essence(&json!({})));
+        let told = |subject: &str| essence(None, &json!({"commit": {"subject": subject}}));
+        assert_eq!(told("Make it faster"), essence(None, &json!({})));
     }
 
     #[test]
     fn since_when_a_job_is_there_may_wait_unless_it_must_not_be_made_twice() {
-        let with = |type_: &str, phase: &str, started: bool| {
-            let mut stage = json!({"name": "s", "type": type_, "phase": phase});
+        let mut whole = spec_json();
+        whole["stages"] = json!([
+            {"name": "unit", "type": "Test", "image": "i", "run": "true"},
+            {"name": "load", "type": "Test", "image": "i", "run": "true", "retry": {"infra": 0, "app": 1}},
+            {"name": "schema", "type": "Migrate", "image": "i", "run": "true"},
+        ]);
+        let spec: PipelineSpec = serde_json::from_value(whole).unwrap();
+        let with = |name: &str, phase: &str, started: bool| {
+            let mut stage = json!({"name": name, "phase": phase});
             let mut cell = json!({"name": "a", "phase": phase});
             if started {
                 stage["startedAt"] = "2026-11-26T10:00:00Z".into();
                 cell["startedAt"] = "2026-11-26T10:00:00Z".into();
             }
             stage["cells"] = json!([cell]);
-            essence(&json!({"stages": [stage]}))
+            json!({"stages": [stage]})
         };
-        assert_eq!(
-            with("Test", "Running", true),
-            with("Test", "Running", false)
-        );
-        assert_ne!(
-            with("Test", "Succeeded", true),
-            with("Test", "Succeeded", false)
-        );
-        for once in ["Migrate", "Sign", "Publish"] {
-            assert_ne!(with(once, "Running", true), with(once, "Running", false));
+        let may_wait = |spec: Option<&PipelineSpec>, name: &str, phase: &str| {
+            let [one, other] = [true, false].map(|started| with(name, phase, started));
+            essence(spec, &one) == essence(spec, &other)
+        };
+        assert!(may_wait(Some(&spec), "unit", "Running"));
+        assert!(!may_wait(Some(&spec), "unit", "Succeeded"));
+        // Of a stage that nobody knows it is not taken lightly.
+        for once in ["load", "schema", "unheard"] {
+            assert!(!may_wait(Some(&spec), once, "Running"), "{once}");
         }
-        // What an older operator, or a newer one, calls something else is not taken lightly.
-        assert_ne!(
-            with("Unheard", "Running", true),
-            with("Unheard", "Running", false)
-        );
+        assert!(!may_wait(None, "unit", "Running"));
     }
 }

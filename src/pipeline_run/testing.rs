@@ -70,6 +70,7 @@ pub(crate) fn a_run() -> Observed {
         snapshot: Snapshot::Missing,
         origin: Origin::None,
         jobs: BTreeMap::new(),
+        gone: BTreeMap::new(),
         releases: Vec::new(),
         flaky: Vec::new(),
         versioned: Vec::new(),

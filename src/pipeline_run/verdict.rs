@@ -77,12 +77,12 @@ pub struct Ending {
 pub fn judge(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
     let type_ = stage.type_;
     let pod = job.pod.as_ref();
+    // That it is counted at its Job takes Kubernetes a second, and what comes next need not wait for that. Nor does it count what
+    // becomes of the Job in that second: one whose deadline passes then fails, though its work is done.
+    if pod.is_some_and(|pod| pod.has_succeeded) {
+        return Verdict::Over(Box::new(completed(stage, pod)));
+    }
     let over_at = match &job.state {
-        // Its Job cannot end in another way any more. That it is counted there takes Kubernetes a second, and what comes
-        // next need not wait for that.
-        JobState::Active if pod.is_some_and(|pod| pod.has_succeeded) => {
-            return Verdict::Over(Box::new(completed(stage, pod)));
-        }
         JobState::Active => return judge_active(stage, job, now),
         JobState::Complete(at) | JobState::Failed(at, ..) => *at,
     };

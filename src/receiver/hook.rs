@@ -30,7 +30,7 @@ use crate::cluster::Cluster;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 use crate::pipeline::api::Pipeline;
-use crate::pipeline::observe::wanted_labels;
+use crate::pipeline::observe::{released, wanted_labels};
 use crate::pipeline::render;
 use crate::pipeline::trigger::event::{self, Event, Provider, Told};
 use crate::pipeline::trigger::{Verdict, beneath, closed, judge, labelled, mark};
@@ -220,7 +220,7 @@ impl Receiver {
         if !is_noted(event) {
             let below = beneath(&pipeline.spec, event).filter(|(before, start)| {
                 let run = render::started_key(key, &pipeline.spec, start);
-                !is_noted(before) && runs.get(&run).is_none()
+                !is_noted(before) && runs.get(&run).is_none() && !self.is_released(key, before)
             });
             return Ok(below.map(|_| Taken::Ignored(LEFT_TO_POLLING.to_owned())));
         }
@@ -232,6 +232,15 @@ impl Receiver {
                 (exists || !event.renews).then_some(Taken::Started(run.name))
             }
         })
+    }
+
+    /// Whether a commit has a Release, or was pushed for one: the plan takes such a one as dealt with, too.
+    fn is_released(&self, key: &Key, event: &Event) -> bool {
+        let caches = &self.cluster.caches;
+        let releases = caches.releases.children_of(ObjectKind::Pipeline, key);
+        let runs = caches.pipeline_runs.children_of(ObjectKind::Pipeline, key);
+        let mut commits = released(&releases, &runs).into_iter();
+        commits.any(|sha| Some(&sha) == event.sha.as_ref())
     }
 }
 

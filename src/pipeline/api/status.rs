@@ -49,7 +49,9 @@ pub struct PipelineStatus {
     /// When the branch was last asked for; written only when the answer changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_polled_at: Option<Time>,
-    /// When the head of the branch was found, or the first of several since the last one that had a run or was left out.
+    /// When the head of the branch was found, or the first of several since the last one that had a run or was left out; later, if
+    /// nobody could look at it before. Absent while a commit waits and nobody looks: while the Pipeline is suspended or paused, or a
+    /// run pushes commits of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_found_at: Option<Time>,
     /// Why the branch could not be read when it was last asked for; absent when it could.
@@ -109,7 +111,8 @@ pub struct PendingRef {
     /// The commit.
     #[schemars(transform = schema::text::<64>)]
     pub sha: String,
-    /// When it was found.
+    /// When it was found; later, if nobody could look at it before: while the Pipeline is suspended or paused, or a run pushes
+    /// commits of its own.
     pub at: Time,
     /// What the git provider says of the pull request. Absent where it is none, was not asked, or did not answer: then it counts as
     /// from another repository.

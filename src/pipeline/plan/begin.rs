@@ -57,6 +57,23 @@ impl<'a> Begin<'a> {
         }
     }
 
+    /// What waits is looked at from now on, if it was not: the time until that is given up must not pass while no run is
+    /// started, or this process was not there.
+    pub(super) fn look(&mut self) {
+        let seen = self.seen;
+        if self.is_publishing() || !seen.has_waiting() {
+            return;
+        }
+        let since = seen.status.head_found_at.as_ref();
+        let since = since.filter(|_| seen.polled_at.is_some());
+        if since.is_none() {
+            for found in &mut self.memory.pending {
+                found.at = Time(self.now);
+            }
+        }
+        self.memory.head_found_at = Some(since.cloned().unwrap_or(Time(self.now)));
+    }
+
     /// The run of the head of the branch, unless it is there or its work is done.
     pub(super) fn head(&mut self) {
         let seen = self.seen;
@@ -75,14 +92,18 @@ impl<'a> Begin<'a> {
         if self.exists(&key) || self.is_done(&event) {
             return;
         }
-        let status = &seen.status;
-        let found_at = status.head_found_at.as_ref();
-        let found_at = found_at.or(status.last_polled_at.as_ref());
-        let found_at = found_at.map_or(self.now, |Time(at)| *at);
+        let time = |at: Option<&Time>| at.map(|Time(at)| *at);
+        let found_at = time(self.memory.head_found_at.as_ref()).unwrap_or(self.now);
+        // A delivery has its time from this head on, however long others have waited before it; but what else is found does not
+        // put it off for ever.
+        let latest = found_at.checked_add(GIVE_UP_ASKING);
+        let latest = latest.unwrap_or(Timestamp::MAX);
+        let polled_at = time(seen.status.last_polled_at.as_ref()).unwrap_or(found_at);
+        let told_from = polled_at.min(latest);
         // The first head of a branch always has a run.
         let is_known =
             seen.last_run_of(&git_ref).is_none() || seen.status.looked_into.as_deref() == Some(sha);
-        if self.is_late(found_at) && (is_known || !self.looks_into(&event, &start, found_at)) {
+        if self.is_late(told_from) && (is_known || !self.looks_into(&event, &start, found_at)) {
             self.create(&start, 0);
         }
     }
@@ -132,12 +153,15 @@ impl<'a> Begin<'a> {
         if self.is_publishing() {
             return;
         }
-        let mut pending = seen.status.pending.iter();
-        if pending.any(|found| poll::to_be_told(found).is_some()) {
+        let pending = self.memory.pending.clone();
+        if pending
+            .iter()
+            .any(|found| poll::to_be_told(found).is_some())
+        {
             self.provider = seen.provider();
         }
         let every = super::interval(seen).max(ASK_AGAIN);
-        for (index, found) in seen.status.pending.iter().enumerate() {
+        for (index, found) in pending.iter().enumerate() {
             let event = poll::event_of_found(found, self.unknown(found).is_some());
             let verdict = event.map(|event| (judge(&seen.spec, &event), event));
             let mark = mark(&found.git_ref, &found.sha);

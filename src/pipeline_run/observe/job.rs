@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::super::observed::{Ended, Job, JobState, Pod, Service, Trouble};
+use super::super::api::RunPhase;
+use super::super::observed::{Ended, Job, JobState, Observed, Pod, Service, Trouble};
 use super::created;
 use crate::cluster::Cluster;
 use crate::model::key::Key;
@@ -15,9 +17,6 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{self, ContainerStatus};
 use crate::pipeline::api::OUR_CONTAINERS;
-
-/// Label with which the Job controller marks pods.
-const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 /// The Jobs of a run, by name.
 pub(super) fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
@@ -34,12 +33,38 @@ pub(super) fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
         .collect()
 }
 
+/// Jobs of a run that this process has seen and that are gone: since when it had known them. That a Job was there may wait to be
+/// put on record, and what somebody deletes in the meantime must not be taken for something that was never made.
+pub(super) fn gone(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, Timestamp> {
+    let (asked, kind) = (&cluster.asked, ObjectKind::PipelineRun);
+    if seen.status.phase.is_some_and(RunPhase::is_finished) {
+        asked.forget(kind, &seen.key);
+        return BTreeMap::new();
+    }
+    // Another run may have had its name.
+    let prefix = format!("Job of {}: ", seen.owner.uid);
+    let known = asked.of(kind, &seen.key);
+    let new = seen.jobs.keys().map(|name| format!("{prefix}{name}"));
+    let new = new.filter(|name| !known.contains_key(name));
+    let new = new.map(|name| (name, None));
+    asked.note(kind, &seen.key, new, cluster.clock().now());
+    let of_it = known.into_iter().filter_map(|(name, known)| {
+        let name = name.strip_prefix(&prefix)?;
+        Some((name.to_owned(), known.at))
+    });
+    of_it
+        .filter(|(name, _)| !seen.jobs.contains_key(name))
+        .collect()
+}
+
 /// What a Job and its pods say.
 fn read_job(job: &workload::Job, pods: &[Arc<workload::Pod>]) -> Job {
-    let name = job.name_any();
-    let of_job = pods
-        .iter()
-        .filter(|pod| pod.labels().get(JOB_NAME) == Some(&name));
+    // By its uid: those of another one of that name, which was deleted, may still be there.
+    let of_job = pods.iter().filter(|pod| {
+        let mut owners = pod.owner_references().iter();
+        let owner = owners.find(|owner| owner.controller == Some(true));
+        owner.is_some_and(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+    });
     let newest = of_job.max_by_key(|pod| (created(pod.as_ref()), pod.name_any()));
     Job {
         target: Target::of(ObjectKind::Job, job),
@@ -172,5 +197,40 @@ fn end_of(state: &ContainerStateTerminated) -> Ended {
         exit_code: state.exit_code,
         reason: state.reason.clone().unwrap_or_default(),
         message: state.message.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_of_a_job_that_was_deleted_says_nothing_of_another_one_of_its_name() {
+        let pod = |owner: &str, at: &str, phase: &str| -> Arc<workload::Pod> {
+            let pod = json!({
+                "metadata": {
+                    "name": format!("api-1-unit-1-{owner}"), "creationTimestamp": at,
+                    "labels": {"batch.kubernetes.io/job-name": "api-1-unit-1"},
+                    "ownerReferences": [
+                        {"apiVersion": "batch/v1", "kind": "Job", "name": "api-1-unit-1", "uid": owner, "controller": true},
+                    ],
+                },
+                "status": {"phase": phase},
+            });
+            Arc::new(serde_json::from_value(pod).unwrap())
+        };
+        let job = json!({
+            "metadata": {
+                "name": "api-1-unit-1", "namespace": "shop", "uid": "new", "creationTimestamp": "2026-11-26T10:00:00Z",
+            },
+        });
+        let job: workload::Job = serde_json::from_value(job).unwrap();
+        let old = pod("old", "2026-11-26T10:00:01Z", "Succeeded");
+        assert_eq!(read_job(&job, std::slice::from_ref(&old)).pod, None);
+        let own = pod("new", "2026-11-26T10:00:00Z", "Running");
+        let read = read_job(&job, &[old, own]).pod;
+        assert!(read.is_some_and(|pod| !pod.has_succeeded));
     }
 }

@@ -98,7 +98,12 @@ impl Draft<'_> {
         }
         let attempt = status.attempt.unwrap_or(1);
         let seen = self.seen;
-        let Some(job) = seen.jobs.get(&part.job(&seen.key.name, attempt)) else {
+        let name = part.job(&seen.key.name, attempt);
+        let Some(job) = seen.jobs.get(&name) else {
+            // It was there, and that is not on record yet.
+            if let Some(at) = seen.gone.get(&name) {
+                status.started_at.get_or_insert(Time(*at));
+            }
             return self.job_is_missing(part, status, attempt);
         };
         status.started_at.get_or_insert(Time(job.created_at));

@@ -282,6 +282,19 @@ fn a_job_that_is_deleted_by_hand_is_never_run_again() {
 }
 
 #[test]
+fn a_job_that_is_deleted_before_it_is_on_record_that_it_was_there_is_not_made_again_and_again() {
+    let mut seen = then(begun());
+    assert_eq!(stage(&seen.status, "unit").started_at, None);
+    seen.gone.insert(UNIT.to_owned(), NOW);
+    let early = plan(&seen, NOW);
+    assert!(created(&early).is_empty());
+    assert_eq!(early.wake, Some(NOW + CACHE_LAG));
+    let late = plan(&seen, NOW + CACHE_LAG);
+    assert!(created(&late).is_empty());
+    assert_eq!(late.progress.phase, Some(RunPhase::Failed));
+}
+
+#[test]
 fn a_job_that_was_announced_and_not_made_is_made() {
     let seen = then(begun());
     assert_eq!(stage(&seen.status, "unit").started_at, None);

@@ -161,7 +161,9 @@ impl World {
         }
         // What only informs may wait for the next write, as long as there is something else to do.
         let next = status(&self.seen, &plan, &Outcome::default(), self.now);
-        let essence = |status: &PipelineRunStatus| essence(&serde_json::to_value(status).unwrap());
+        let spec = self.seen.snapshot.spec();
+        let essence =
+            |status: &PipelineRunStatus| essence(spec, &serde_json::to_value(status).unwrap());
         if plan.actions.is_empty() || essence(&self.seen.status) != essence(&next) {
             self.seen.status = next;
         }

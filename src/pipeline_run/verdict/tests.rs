@@ -52,6 +52,17 @@ fn a_pod_that_has_succeeded_is_the_verdict_before_its_job_is_counted() {
         over(StageType::Test, &uncounted),
         over(StageType::Test, &done)
     );
+    // Its deadline has passed before the pod was counted.
+    let state = JobState::Failed(
+        NOW,
+        "DeadlineExceeded".into(),
+        "it was active too long".into(),
+    );
+    let late = Job {
+        state,
+        ..done.clone()
+    };
+    assert_eq!(over(StageType::Test, &late), over(StageType::Test, &done));
     // One that has failed may be replaced: that is for the Job to say.
     let failed = Job {
         state: JobState::Active,

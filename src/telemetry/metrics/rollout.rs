@@ -95,7 +95,12 @@ impl Collector for RolloutSeries {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let (mut weights, mut phases, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-        for (Key { namespace, name }, known) in self.known().iter() {
+        // Every plan of a Rollout takes the lock: what is known is copied under it, and becomes series after that.
+        let all: Vec<(Key, Known)> = {
+            let known = self.known();
+            known.iter().map(|(key, of)| (key.clone(), *of)).collect()
+        };
+        for (Key { namespace, name }, known) in &all {
             if let Some(now) = known.now {
                 let weight = f64::from(now.weight);
                 let labels = [namespace.as_str(), name];

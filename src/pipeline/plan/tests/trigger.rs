@@ -668,6 +668,64 @@ fn a_branch_that_is_pushed_to_again_and_again_does_not_wait_forever_for_who_cann
 }
 
 #[test]
+fn what_has_waited_while_nobody_looked_is_looked_at_before_it_is_run() {
+    let mut seen =
+        moved(&json!([{"name": "all", "push": {"branches": ["**"], "paths": ["api/**"]}}]));
+    let found = json!([{"ref": "refs/heads/next", "sha": sha('b'), "at": NOW}]);
+    seen.status.pending = serde_json::from_value(found).unwrap();
+    assert_eq!(made(&plan(&seen, NOW)).len(), 0);
+    let mut paused = seen.clone();
+    paused.pause = Some(Pause {
+        by: "alice".into(),
+        until: None,
+    });
+    let mut suspended = seen.clone();
+    suspended.spec.suspend = true;
+    let mut publishing = seen.clone();
+    publishing.runs[0].is_publishing = true;
+    // Another process has begun to look, and this one was not there.
+    let mut restarted = seen.clone();
+    restarted.polled_at = None;
+    for (index, mut after) in [paused, suspended, publishing, restarted]
+        .into_iter()
+        .enumerate()
+    {
+        if index < 3 {
+            let rest = plan(&after, NOW);
+            after.status = status(&after, &rest, &Outcome::default(), NOW);
+            assert_eq!(after.status.head_found_at, None, "{index}");
+            after.polled_at = Some(NOW);
+        }
+        (after.pause, after.spec.suspend) = (None, false);
+        after.runs[0].is_publishing = false;
+        let later = NOW + SignedDuration::from_hours(1);
+        let next = plan(&after, later);
+        assert_eq!(made(&next).len(), 0, "{index}");
+        after.status = status(&after, &next, &Outcome::default(), later);
+        after.polled_at = Some(later);
+        let since = after.status.head_found_at.as_ref().unwrap().0;
+        assert_eq!((since, after.status.pending[0].at.0), (later, later));
+        let end = later + SignedDuration::from_mins(2);
+        assert_eq!(made(&plan(&after, end)).len(), 2, "{index}");
+    }
+}
+
+#[test]
+fn a_delivery_has_its_time_however_long_others_have_waited_before_it() {
+    let time = |seconds: i64| Some(Time(NOW + SignedDuration::from_secs(seconds)));
+    let mut seen = hooked().at('b', 0);
+    seen.status.head_found_at = time(-60);
+    seen.status.last_polled_at = time(0);
+    let soon = NOW + SignedDuration::from_secs(10);
+    let early = plan(&seen, NOW);
+    assert_eq!((made(&early).len(), early.wake), (0, Some(soon)));
+    assert_eq!(made(&plan(&seen, soon)).len(), 1);
+    // What is found beside it does not put it off for ever.
+    seen.status.head_found_at = time(-130);
+    assert_eq!(made(&plan(&seen, NOW)).len(), 1);
+}
+
+#[test]
 fn without_anything_that_could_leave_it_out_nobody_looks() {
     let mut seen = moved(&json!([{"name": "all", "push": {}}]));
     seen.spec.skip_commands = Some(Vec::new());
