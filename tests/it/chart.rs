@@ -354,6 +354,16 @@ async fn hooks_check_an_installation_and_let_go_before_it_is_removed() {
     assert_eq!(template["spec"]["serviceAccountName"], "slipway");
     let rules = of("pre-delete", "Role")["rules"].clone();
     assert_eq!(words(&rules[0]["resources"]), ["deployments/scale"]);
+    // What reached other clusters once may have left its finalizer, with and without the right to do so now.
+    let rules = of("pre-delete", "ClusterRole")["rules"].clone();
+    assert_eq!(words(&rules[0]["resources"]), ["environments"]);
+    assert_eq!(words(&rules[0]["verbs"]), ["patch"]);
+    let some = json!({ "watchNamespaces": ["shop", "pay"], "rbac": { "namespaced": true } });
+    let some = rendered("ops", &some).await.unwrap();
+    let some: Vec<&Value> = some.iter().filter(|one| is_hook(one)).collect();
+    assert!(some.iter().all(|one| one["kind"] != "ClusterRole"));
+    let mut bound = some.iter().filter(|one| one["kind"] == "RoleBinding");
+    assert!(bound.any(|one| one["metadata"]["namespace"] == "pay"));
 
     // Neither is one of the operator's pods.
     let labels = &of_kind(&manifests, "Deployment")[0]["spec"]["selector"]["matchLabels"];
