@@ -358,7 +358,9 @@ async fn hooks_check_an_installation_and_let_go_before_it_is_removed() {
     let rules = of("pre-delete", "ClusterRole")["rules"].clone();
     assert_eq!(words(&rules[0]["resources"]), ["environments"]);
     assert_eq!(words(&rules[0]["verbs"]), ["patch"]);
-    let some = json!({ "watchNamespaces": ["shop", "pay"], "rbac": { "namespaced": true } });
+    let some = json!({
+        "watchNamespaces": ["shop", "pay"], "rbac": { "namespaced": true }, "receiver": { "enabled": false },
+    });
     let some = rendered("ops", &some).await.unwrap();
     let some: Vec<&Value> = some.iter().filter(|one| is_hook(one)).collect();
     assert!(some.iter().all(|one| one["kind"] != "ClusterRole"));
