@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
 use super::{OperatorError, configured};
@@ -168,10 +168,9 @@ async fn end(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Opera
 
 /// Takes the finalizer off everything.
 async fn release_all(cluster: &Cluster, namespaces: &[String]) -> Result<(), OperatorError> {
-    for round in 0..ROUNDS {
-        if round > 0 {
-            sleep(LOOK).await;
-        }
+    let mut looks = interval(LOOK);
+    for _ in 0..ROUNDS {
+        looks.tick().await;
         let held = held(cluster, namespaces).await?;
         if held.is_empty() {
             return Ok(());
