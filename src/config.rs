@@ -292,7 +292,7 @@ impl Config {
     }
 }
 
-/// An isolation that is one: `Auto` is what is taken of this list.
+/// A name of a cluster that can stand in names of branches and in labels.
 fn cluster_name(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let has_ends = !text.starts_with('-') && !text.ends_with('-');
@@ -305,6 +305,7 @@ fn cluster_name(text: &str) -> Result<String, String> {
     )
 }
 
+/// An isolation that is one: `Auto` is what is taken of this list.
 fn isolation(word: &str) -> Result<Isolation, String> {
     let all = Isolation::ALL.iter().copied();
     let mut known = all.filter(|isolation| *isolation != Isolation::Auto);

@@ -92,6 +92,11 @@ pub enum OperatorError {
         /// The cause.
         source: Box<kube::Error>,
     },
+    /// Who should have ended, or somebody else, keeps the Lease.
+    #[error(
+        "an operator keeps the Lease though Deployment {0} has no replicas, and nothing was let go; end what else runs with this Lease, and run it again"
+    )]
+    StillLed(String),
     /// What would wait for an operator that is gone.
     #[error(
         "{0} objects still have the finalizer slipway.dev/cleanup; the log has the reasons; run it again, or take it off by hand"

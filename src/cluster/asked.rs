@@ -18,6 +18,10 @@ use crate::model::object::ObjectKind;
 /// Questions that are remembered per object, more than any asks again and again: an Environment about ten SLOs and fifty previews.
 /// The oldest answers are forgotten first.
 const KEPT: usize = 160;
+/// Bytes of answers that are kept per object, and from how many on an answer counts as large. Of large ones the oldest are forgotten
+/// first, and the newest never: what somebody pushes to a registry is not to fill the memory.
+const KEPT_BYTES: usize = 2 << 20;
+const LARGE: usize = 64 << 10;
 
 type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Answered>>;
 
@@ -28,6 +32,16 @@ pub struct Answered {
     pub at: Timestamp,
     /// What was answered, where it is kept.
     pub reply: Option<Result<Reply, String>>,
+}
+
+impl Answered {
+    fn size(&self) -> usize {
+        match &self.reply {
+            Some(Ok(reply)) => reply.body.len(),
+            Some(Err(problem)) => problem.len(),
+            None => 0,
+        }
+    }
 }
 
 /// When questions were last answered. Cloning clones the handle.
@@ -67,9 +81,19 @@ impl Asked {
         let known = answers.entry((kind, key.clone())).or_default();
         known.extend(questions.map(|(question, reply)| (question, Answered { at, reply })));
         while known.len() > KEPT {
-            let oldest = known.iter().min_by_key(|(_, answered)| answered.at);
-            let Some(oldest) = oldest.map(|(question, _)| question.clone()) else {
-                return;
+            let Some(oldest) = oldest(known.iter()) else {
+                break;
+            };
+            known.remove(&oldest);
+        }
+        while known.values().map(Answered::size).sum::<usize>() > KEPT_BYTES {
+            let large: Vec<_> = known
+                .iter()
+                .filter(|(_, answered)| answered.size() > LARGE)
+                .collect();
+            let is_alone = large.len() < 2;
+            let Some(oldest) = oldest(large.into_iter()).filter(|_| !is_alone) else {
+                break;
             };
             known.remove(&oldest);
         }
@@ -84,6 +108,12 @@ impl Asked {
     fn answers(&self) -> MutexGuard<'_, Answers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The question whose answer is the oldest.
+fn oldest<'a>(known: impl Iterator<Item = (&'a String, &'a Answered)>) -> Option<String> {
+    let oldest = known.min_by_key(|(_, answered)| answered.at);
+    oldest.map(|(question, _)| question.clone())
 }
 
 #[cfg(test)]
@@ -115,5 +145,30 @@ mod tests {
         assert_eq!(asked.at(KIND, &key, "39"), None);
         assert!(asked.at(KIND, &key, "40").is_some());
         assert!(asked.at(KIND, &key, "199").is_some());
+    }
+
+    #[test]
+    fn large_answers_are_forgotten_before_they_fill_the_memory_and_small_ones_stay() {
+        let (asked, key) = (Asked::default(), Key::new("ns", "a"));
+        let note = |question: &str, size: usize, second: i64| {
+            let body = vec![b'x'; size];
+            let reply = Ok(Reply { status: 200, body });
+            let answer = [(question.to_owned(), Some(reply))];
+            let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+            asked.note(KIND, &key, answer.into_iter(), at);
+        };
+        note("small", 1 << 10, 0);
+        for number in 1..=20 {
+            note(&number.to_string(), 256 << 10, number);
+        }
+        let kept = asked.of(KIND, &key);
+        assert!(kept.values().map(Answered::size).sum::<usize>() <= KEPT_BYTES);
+        assert!(kept.contains_key("small") && kept.contains_key("20"));
+        assert!(!kept.contains_key("1") && kept.len() > 5);
+        note("huge", 3 << 20, 21);
+        assert!(
+            asked.at(KIND, &key, "huge").is_some(),
+            "or it were asked again at once"
+        );
     }
 }

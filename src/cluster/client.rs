@@ -108,7 +108,8 @@ pub fn connect_for_lease(mut config: Config, timeout: Duration) -> Result<Client
     Client::try_from(config)
 }
 
-/// Lets requests to a server pass where its name leads to an address that the list of hosts lets through, now.
+/// Lets requests to a server pass where its name leads to addresses that the list of hosts lets through, now, and to no other: which of
+/// them is taken is for whoever connects to say, who looks the name up again.
 #[derive(Clone, Debug)]
 pub(in crate::cluster) struct Gate {
     /// The list.
@@ -155,7 +156,7 @@ where
         // Nothing is sent before it is polled.
         let answer = self.inner.call(request);
         Box::pin(async move {
-            egress.resolve(&host, port).await?;
+            egress.lets_all(&host, port).await?;
             answer.await
         })
     }

@@ -24,6 +24,8 @@ pub struct Change {
     pub message: String,
     /// A line of the message, by which a commit is known to be of this origin.
     pub marker: String,
+    /// The commit that is known to be of this origin whatever it says: it was made before the origin had this name.
+    pub known: Option<String>,
     /// The pull request that asks for it; nothing where the branch itself gets the commit.
     pub pull: Option<Pull>,
 }

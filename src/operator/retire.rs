@@ -66,8 +66,7 @@ pub async fn run(config: &Config, wanted: &Retire) -> Result<(), OperatorError> 
     let identity = format!("{}_retire_{}", config.identity, std::process::id());
     let mut candidate = Candidate::new(lease, &config.namespace, &config.lease, identity, clock);
     if timeout(END, candidate.win()).await.is_err() {
-        warn!("another operator leads, and looks after what is here: nothing is let go");
-        return Ok(());
+        return led_by_another(wanted);
     }
     let done = tokio::select! {
         done = release_all(&cluster, &namespaces) => done,
@@ -75,6 +74,15 @@ pub async fn run(config: &Config, wanted: &Retire) -> Result<(), OperatorError> 
     };
     candidate.release().await;
     done
+}
+
+/// Somebody else leads: well where nothing was to end, and else an operator that will not, so that nothing may be removed.
+fn led_by_another(wanted: &Retire) -> Result<(), OperatorError> {
+    if let Some(deployment) = &wanted.deployment {
+        return Err(OperatorError::StillLed(deployment.clone()));
+    }
+    warn!("another operator leads, and looks after what is here: nothing is let go");
+    Ok(())
 }
 
 fn failed(what: &'static str) -> impl Fn(Box<kube::Error>) -> OperatorError {
@@ -160,7 +168,9 @@ async fn end(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Opera
 
 /// Takes the finalizer off everything.
 async fn release_all(cluster: &Cluster, namespaces: &[String]) -> Result<(), OperatorError> {
+    let mut looks = interval(LOOK);
     for _ in 0..ROUNDS {
+        looks.tick().await;
         let held = held(cluster, namespaces).await?;
         if held.is_empty() {
             return Ok(());
@@ -261,6 +271,17 @@ mod tests {
         ] {
             assert_eq!(keeps_serving(&rollout(&spec)), expected, "{spec}");
         }
+    }
+
+    #[test]
+    fn an_operator_that_was_to_end_and_leads_is_an_error() {
+        let of = |deployment: Option<&str>| Retire {
+            deployment: deployment.map(str::to_owned),
+            settle_seconds: 1,
+        };
+        assert!(led_by_another(&of(None)).is_ok());
+        let error = led_by_another(&of(Some("slipway"))).unwrap_err();
+        assert!(error.to_string().contains("Deployment slipway"), "{error}");
     }
 
     #[test]

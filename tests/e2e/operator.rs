@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Client;
 use kube::api::{Api, DeleteParams};
-use serde_json::json;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use slipway::model::object::ObjectKind;
 
 use crate::app::{
     App, REPLICAS, SOON, in_steps, is_phase, nothing_lost, pauses_at, rate, wait_for, weight_of,
@@ -116,6 +117,7 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         let asked = Instant::now();
         app.ask_for(Version::Two, &extra).await;
         app.until_paused_at(20).await;
+        app.apply(ObjectKind::Environment, &was_elsewhere()).await;
         let args = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"];
         let start = Instant::now();
         app.stage.helm(&args).await;
@@ -124,6 +126,8 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         assert!(pauses_at(&left, 20), "{}", left["status"]["message"]);
         let finalizers = &left["metadata"]["finalizers"];
         assert!(finalizers.is_null(), "nothing waits for it: {finalizers}");
+        let environment = app.api(ObjectKind::Environment).get("far").await.unwrap();
+        assert!(environment.finalizers().is_empty(), "nor for that");
         let pods = app.pods().await;
         let wanted = load.stats().answered + u64::from(rate());
         load.until(SOON, |stats| stats.answered >= wanted)
@@ -145,6 +149,15 @@ async fn uninstalled_in_the_middle_of_a_canary_and_installed_again_it_goes_on() 
         ready(app).await;
     })
     .await;
+}
+
+/// An Environment with the finalizer from when the operator reached other clusters, which it does no more.
+fn was_elsewhere() -> Value {
+    json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
+        "metadata": {"name": "far", "finalizers": ["slipway.dev/cleanup"]},
+        "spec": {"promotion": {"from": {"pipelines": ["nothing"]}}},
+    })
 }
 
 fn pods(app: &App) -> Api<Pod> {

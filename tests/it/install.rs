@@ -220,6 +220,17 @@ async fn what_was_being_deleted_without_an_operator_is_let_go_and_its_namespace_
         operator.kill().await;
         let retired = slipway(space, &args).output().await.unwrap();
         assert_eq!(retired.status.code(), Some(0), "{}", said(&retired));
+        // A namespace that goes waits for its pods first, as long as they may take: here it is to wait for nothing but objects.
+        let sets: Api<ReplicaSet> = Api::namespaced(space.client.clone(), &space.name);
+        sets.delete_collection(&delete, &ListParams::default()).await.unwrap();
+        let all: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
+        wait_for("no pod is there", SOON, async || {
+            let at_once = DeleteParams::default().grace_period(0);
+            all.delete_collection(&at_once, &ListParams::default()).await.ok()?;
+            let left = all.list(&ListParams::default()).await.ok()?;
+            left.items.is_empty().then_some(())
+        })
+        .await;
         let namespaces: Api<Namespace> = Api::all(space.client.clone());
         namespaces.delete(&space.name, &delete).await.unwrap();
         wait_for("the namespace is gone", SOON, async || {

@@ -84,9 +84,11 @@ struct Now<'a> {
     own: Option<String>,
     /// What the files are to say, by their paths.
     texts: BTreeMap<&'a str, String>,
+    /// The folder at the top, as the branch has it.
+    before: String,
     /// The folder at the top that has them so.
     tree: String,
-    /// What has to be pushed for that; nothing where the branch has it.
+    /// What has to be pushed for that.
     objects: Vec<Object>,
 }
 
@@ -106,7 +108,7 @@ where
             return Err(Trouble::new("Refused", message));
         }
         let now = self.now().await?;
-        let says_so = now.objects.is_empty();
+        let says_so = now.tree == now.before;
         match &self.change.pull {
             None if says_so => Ok(Some(Answer::Written {
                 commit: now.head,
@@ -142,7 +144,8 @@ where
             );
             Trouble::new("NotFound", message)
         })?;
-        let mut tree = self.tree(&head).await?;
+        let before = self.tree(&head).await?;
+        let mut tree = before.clone();
         let mut objects: Vec<Object> = Vec::new();
         let mut texts = BTreeMap::new();
         for FileEdit { path, edit } in &change.files {
@@ -162,6 +165,7 @@ where
             own: change.pull.as_ref().and_then(|pull| of(&pull.branch)),
             head,
             texts,
+            before,
             tree,
             objects,
         })
@@ -303,6 +307,9 @@ where
         }
         if has_all {
             return Ok(true);
+        }
+        if self.change.known.as_deref() == Some(own) {
+            return Ok(false);
         }
         let content = self.read((ObjectType::Commit, own)).await?;
         let text = String::from_utf8_lossy(&content);

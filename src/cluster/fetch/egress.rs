@@ -105,17 +105,35 @@ impl Egress {
         port: u16,
     ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let found = tokio::net::lookup_host((host, port)).await?;
-        let found: Vec<SocketAddr> = found.collect();
-        let (may, not): (Vec<_>, Vec<_>) = found.into_iter().partition(|at| self.lets(at.ip()));
+        let (may, not): (Vec<_>, Vec<_>) = found.partition(|at| self.lets(at.ip()));
         if let (true, Some(address)) = (may.is_empty(), not.first()) {
-            let ip = address.ip();
-            let refusal = format!(
-                "{host} is {ip}, where requests may not go; {}",
-                advice(&ip.to_string())
-            );
-            return Err(refusal.into());
+            return Err(refusal(host, *address).into());
         }
         Ok(may)
+    }
+
+    /// Whether all addresses that a name has may be reached, for whoever does not choose among them.
+    ///
+    /// # Errors
+    /// Names one that may not.
+    pub(in crate::cluster) async fn lets_all(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let found = tokio::net::lookup_host((host, port)).await?;
+        self.all_of(host, found).map_err(Into::into)
+    }
+
+    fn all_of(
+        &self,
+        host: &str,
+        mut found: impl Iterator<Item = SocketAddr>,
+    ) -> Result<(), String> {
+        match found.find(|at| !self.lets(at.ip())) {
+            Some(address) => Err(refusal(host, address)),
+            None => Ok(()),
+        }
     }
 
     fn names_network_of(&self, address: IpAddr) -> bool {
@@ -128,6 +146,14 @@ impl Egress {
     fn lets(&self, address: IpAddr) -> bool {
         self.names_network_of(address) || !is_near(address)
     }
+}
+
+fn refusal(host: &str, address: SocketAddr) -> String {
+    let ip = address.ip();
+    format!(
+        "{host} is {ip}, where requests may not go; {}",
+        advice(&ip.to_string())
+    )
 }
 
 fn advice(host: &str) -> String {
@@ -292,6 +318,21 @@ mod tests {
         let testing = of(&["*", "127.0.0.0/8"]);
         assert!(testing.lets("127.0.0.1".parse().unwrap()));
         assert!(!testing.lets("169.254.169.254".parse().unwrap()));
+    }
+
+    #[test]
+    fn one_address_that_may_not_be_reached_is_enough_where_another_chooses() {
+        let egress = Egress::default();
+        let all = |addresses: &[&str]| {
+            let found = addresses.iter().map(|address| address.parse().unwrap());
+            egress.all_of("cluster.example", found)
+        };
+        assert_eq!(all(&["10.0.0.1:6443", "[2001:db8::1]:6443"]), Ok(()));
+        let told = all(&["10.0.0.1:6443", "169.254.169.254:6443"]).unwrap_err();
+        assert!(
+            told.contains("cluster.example is 169.254.169.254"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub struct RenderedManifests {
     #[schemars(transform = schema::name)]
     pub package: String,
     /// Kinds of objects that it may have: `ConfigMap`, `Service`, `Rollout`, `HTTPRoute`. One of any other kind, or for another
-    /// namespace, is refused, and the preview with it. Example: `[Rollout, Service, HTTPRoute]`.
+    /// namespace, is refused, and the preview with it; so are pods that set a priority, a node or a scheduler. Example: `[Rollout, Service, HTTPRoute]`.
     #[schemars(length(min = 1), transform = schema::words::<8>)]
     pub kinds: Vec<CopyKind>,
     /// Name of a Secret of type `kubernetes.io/dockerconfigjson`, with the label `slipway.dev/use`, that has the login for the
@@ -275,7 +275,7 @@ pub struct PreviewLimits {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewResources {
-    /// `hard` of its ResourceQuota; at most 32 entries. Default: no quota. Example: `{pods: "20", limits.memory: 4Gi}`.
+    /// `hard` of its ResourceQuota; at most 32 entries. Default: no quota, or 50 pods where `rendered` says what there is. Example: `{pods: "20", limits.memory: 4Gi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = schema::text_map::<32>)]
     pub quota: BTreeMap<String, String>,

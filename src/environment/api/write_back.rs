@@ -30,6 +30,8 @@ closed_set! {
 #[schemars(transform = schema::Rules(&[
     ("(has(self.kustomize) ? 1 : 0) + (has(self.helmValues) ? 1 : 0) + (has(self.files) ? 1 : 0) == 1",
      "writeBack writes one file, or a list of files: set kustomize, helmValues or files, one of the three"),
+    ("!has(self.files) || self.files.all(a, self.files.exists_one(b, (has(a.kustomize) ? a.kustomize.path : has(a.helmValues) ? a.helmValues.path : '') == (has(b.kustomize) ? b.kustomize.path : has(b.helmValues) ? b.helmValues.path : '')))",
+     "each file is written once: name another path, or put all images of the file into one entry"),
     ("!has(self.pullRequestBranch) || self.pullRequestBranch != (has(self.repository.branch) ? self.repository.branch : 'main')",
      "pullRequestBranch is the branch that the pull request goes into: name another one, or leave it out"),
     ("!has(self.mode) || self.mode != 'PullRequest' || has(self.repository.provider)",

@@ -19,6 +19,8 @@ const DIGITS: usize = 16;
 const BOUNDS: &str = "preview";
 /// Memory that a container may take where nobody says how much.
 const LIMIT: &str = "1Gi";
+/// Pods of a preview that is rendered, where nobody says how many.
+const PODS: &str = "50";
 /// What it is called.
 const MEMORY: &str = "memory";
 /// Memory that is set aside for it.
@@ -189,8 +191,14 @@ impl<'a> Destination<'a> {
     fn bounds(&self, templates: &[Value]) -> Vec<Manifest> {
         let mut made = Vec::new();
         let spec = self.of.spec;
-        let quota = spec.resources.as_ref().map(|resources| &resources.quota);
-        if let Some(quota) = quota.filter(|quota| !quota.is_empty()) {
+        let resources = spec.resources.as_ref();
+        let quota = resources.map(|resources| resources.quota.clone());
+        let mut quota = quota.unwrap_or_default();
+        if quota.is_empty() && spec.rendered.is_some() {
+            // The commit says how many there are.
+            quota.insert("pods".to_owned(), PODS.to_owned());
+        }
+        if !quota.is_empty() {
             let rest = json!({"spec": {"hard": quota}});
             made.push(self.manifest(ObjectKind::ResourceQuota, BOUNDS, &Map::new(), rest));
         }
@@ -213,7 +221,8 @@ impl<'a> Destination<'a> {
     }
 
     /// What containers that name no limits get: what people say, else enough memory for most, so that one that leaks takes no node
-    /// down. Where one asks for memory and names no limit, a limit below that would keep its pods out: then there is none.
+    /// down. Where one asks for memory and names no limit, a limit below that would keep its pods out: then there is none, unless the
+    /// commit itself says what is asked for.
     fn limit(&self, templates: &[Value]) -> Option<Map<String, Value>> {
         let resources = self.of.spec.resources.clone().unwrap_or_default();
         let (mut limits, mut requests) = (resources.default_limits, resources.default_requests);
@@ -254,7 +263,8 @@ impl<'a> Destination<'a> {
                 .pointer(&format!("/resources/{what}/memory"))
                 .is_some()
         };
-        said || containers.any(|one| names(one, "requests") && !names(one, "limits"))
+        let is_bounded = self.of.spec.rendered.is_some();
+        said || !is_bounded && containers.any(|one| names(one, "requests") && !names(one, "limits"))
     }
 
     /// Texts are replaced first: what comes from the run and from the URL stays as it is.

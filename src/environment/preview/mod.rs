@@ -250,6 +250,11 @@ impl Draft<'_> {
             Ok(copies) => copies,
             Err(problem) => return self.item(run, PreviewPhase::Failed, &problem),
         };
+        if self.of.spec.rendered.is_some()
+            && let Err(problem) = rendered::would_be_taken(&copies)
+        {
+            return self.item_towards(space, run, (PreviewPhase::Failed, &problem));
+        }
         let applied = mark.unwrap_or_else(|| copy::hash(&copies));
         let mut record = self.record_of(space, run, Some(applied));
         if record == space.record {

@@ -6,19 +6,26 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::super::api::{CopyKind, PreviewPhase, RenderedManifests};
 use super::copy::{is_copied, kind_of, name};
 use super::{Draft, Run, Subject, idle, later, name_of};
+use crate::crd::validation;
 use crate::model::action::{Action, Reply, Request};
+use crate::model::invalid::sentence;
 use crate::model::key::short_hash;
+use crate::model::manifest::Manifest;
+use crate::model::object::ObjectKind;
 use crate::model::package::PackageQuestion;
 use crate::model::secret::SecretKey;
 use crate::release::api::ImageRef;
+use crate::rollout::api::Rollout;
 
 /// Objects that a package may have.
 const MAX_OBJECTS: usize = 64;
@@ -29,6 +36,18 @@ const MAX_ALIASES: usize = 256;
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(30);
+/// What is answered where a registry does not have a package.
+const GONE: u16 = 404;
+/// What pods say of where they run and whom they push aside: that is for those to say whose nodes they are.
+const OF_NODES: [&str; 5] = [
+    "nodeName",
+    "priority",
+    "priorityClassName",
+    "runtimeClassName",
+    "schedulerName",
+];
+/// Taints of nodes that no preview is to be put up with.
+const OF_CONTROL_PLANES: &str = "node-role.kubernetes.io/";
 /// Key in a Secret with the login for registries.
 const LOGIN: &str = ".dockerconfigjson";
 /// Digits of what tells what was applied.
@@ -102,7 +121,9 @@ impl<'a> Draft<'a> {
         let namespace = name_of(self.of.key, run.number);
         let read = match reply.status {
             200 => read(&body, wanted, &namespace),
-            404 => Err("the registry does not have it any more; push a commit".to_owned()),
+            GONE => {
+                Err("the registry does not have it; it is asked again, or push a commit".to_owned())
+            }
             _ => Err(body.into_owned()),
         };
         let read = read.map_err(|problem| failed(format!("package {about}: {problem}")))?;
@@ -121,7 +142,9 @@ impl<'a> Draft<'a> {
         let login = wanted.registry_secret_name.as_deref().unwrap_or_default();
         let key = format!("{}rendered/{login}/{}", idle::PREFIX, package.reference);
         let answer = self.of.answers.get(&key);
-        if let Some(Ok(reply)) = answer.map(|answer| &answer.reply) {
+        let reply = answer.and_then(|answer| answer.reply.as_ref().ok());
+        // What a registry has is the same for ever; what it has not may come back.
+        if let Some(reply) = reply.filter(|reply| reply.status != GONE) {
             return Ok(reply);
         }
         let due = answer.map(|answer| later(answer.at, ASK_AGAIN));
@@ -130,6 +153,9 @@ impl<'a> Draft<'a> {
         } else {
             let request = question(&self.of.key.namespace, wanted, package);
             self.questions.push(Action::Fetch { key, request });
+        }
+        if let Some(reply) = reply {
+            return Ok(reply);
         }
         let problem = answer.and_then(|answer| answer.reply.as_ref().err());
         Err(problem.map_or_else(|| "asks the registry for it".to_owned(), Clone::clone))
@@ -214,6 +240,9 @@ fn may_be_there<'a>(
             "has Service {name} of type {type_}, and may have it of type ClusterIP only"
         ));
     }
+    if let Some(problem) = reaches_for_nodes(object) {
+        return Err(format!("has {said} {name}, whose pods {problem}"));
+    }
     if !is_copied(object) {
         return Err(format!(
             "has {said} {name}, which others make or own: take out its ownerReferences and labels of Slipway's"
@@ -221,6 +250,65 @@ fn may_be_there<'a>(
     }
     Ok((kind, name))
 }
+
+/// What pods ask for that would push others aside, in other namespaces too, or put them where nobody's code has business.
+fn reaches_for_nodes(object: &Value) -> Option<String> {
+    let pod = object.pointer("/spec/template/spec")?;
+    let set = OF_NODES.iter().find(|field| pod.get(**field).is_some());
+    if let Some(field) = set {
+        return Some(format!("set {field}: leave it out"));
+    }
+    let tolerations = pod.get("tolerations").and_then(Value::as_array);
+    let is_wide = |toleration: &&Value| {
+        let key = toleration.get("key").and_then(Value::as_str);
+        key.is_none_or(|key| key.is_empty() || key.starts_with(OF_CONTROL_PLANES))
+    };
+    tolerations.into_iter().flatten().find(is_wide).map(|_| {
+        "tolerate every node, or those of the control plane: name the taints of others in tolerations".to_owned()
+    })
+}
+
+/// Says of the first Rollout or `ConfigMap` that the API server would refuse why, so that none of them is applied.
+///
+/// # Errors
+/// See above.
+pub(super) fn would_be_taken(copies: &[Manifest]) -> Result<(), String> {
+    for copy in copies {
+        let problem = if copy.kind == ObjectKind::Rollout {
+            let wrong = validation::problems(&copy.body, &SCHEMA);
+            (!wrong.is_empty()).then(|| sentence(&wrong))
+        } else if copy.kind == ObjectKind::ConfigMap {
+            no_text(&copy.body)
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            let (kind, name) = (copy.kind.kind(), &copy.key.name);
+            return Err(format!("{kind} {name}: {problem}"));
+        }
+    }
+    Ok(())
+}
+
+/// What of a `ConfigMap` is no text, as all of it has to be.
+fn no_text(body: &Value) -> Option<String> {
+    ["data", "binaryData"].iter().find_map(|field| {
+        let all = body.get(*field).filter(|all| !all.is_null())?;
+        let Some(all) = all.as_object() else {
+            return Some(format!("{field} has to be a map of texts"));
+        };
+        let mut wrong = all.iter().filter(|(_, value)| !value.is_string());
+        let (key, _) = wrong.next()?;
+        Some(format!("{field}.{key} has to be a text: quote it"))
+    })
+}
+
+/// The schema of Rollouts.
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut crd = serde_json::to_value(Rollout::crd()).unwrap_or_default();
+    let schema = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema");
+    schema.map(Value::take).unwrap_or_default()
+});
 
 /// Whether an object can have a name; what is none could lead to another one.
 fn is_name(text: &str) -> bool {
@@ -305,6 +393,32 @@ mod tests {
             })
             .collect();
         assert!(refused(&many.join("\n---\n")).contains("65 objects"));
+    }
+
+    #[test]
+    fn pods_that_push_others_aside_or_go_where_they_like_are_refused() {
+        let wanted = json!({"package": "manifests", "kinds": ["Rollout"]});
+        let wanted: RenderedManifests = serde_json::from_value(wanted).unwrap();
+        let of = |pod: Value| {
+            let rollout = json!({
+                "apiVersion": ObjectKind::Rollout.api_version(), "kind": "Rollout", "metadata": {"name": "api"},
+                "spec": {"template": {"spec": pod}},
+            });
+            read(&rollout.to_string(), &wanted, "shop-review-pr-7")
+        };
+        for pod in [
+            json!({"priorityClassName": "system-cluster-critical"}),
+            json!({"priority": 1_000_000}),
+            json!({"nodeName": "control-plane-1"}),
+            json!({"schedulerName": "mine"}),
+            json!({"runtimeClassName": "host"}),
+            json!({"tolerations": [{"operator": "Exists"}]}),
+            json!({"tolerations": [{"key": "spot"}, {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]}),
+        ] {
+            let said = of(pod.clone()).unwrap_err();
+            assert!(said.contains("Rollout api, whose pods"), "{pod}: {said}");
+        }
+        assert!(of(json!({"tolerations": [{"key": "spot", "operator": "Exists"}]})).is_ok());
     }
 
     #[test]

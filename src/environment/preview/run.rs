@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::Run;
 use crate::pipeline::api::StageType;
-use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase};
+use crate::pipeline_run::api::{ArtifactKind, PipelineRun, RunPhase, StagePhase, Trigger};
 use crate::release::api::ImageRef;
 
 /// Runs of which each tries the one before again, at most.
@@ -34,9 +34,8 @@ impl Run {
             made.collect()
         };
         let origin = origin(run, all)?;
-        let trigger = &origin.spec.trigger;
+        let trigger = origin.trigger;
         let pull_request = trigger.pull_request.as_ref()?;
-        let has_begun = origin.status.as_ref()?.started_at.is_some();
         Some(Self {
             name: run.name_any(),
             number: pull_request.number,
@@ -44,7 +43,7 @@ impl Run {
             author: trigger.actor.clone(),
             is_fork: pull_request.fork,
             // One that waits for approval does not begin.
-            is_approved: trigger.needs_approval == Some(true) && has_begun,
+            is_approved: trigger.needs_approval == Some(true) && origin.has_begun,
             started_at: run.spec.trigger.started_by().unwrap_or(created),
             finished_at: status.finished_at.as_ref().map(|at| at.0),
             images: made(ArtifactKind::Image),
@@ -53,24 +52,44 @@ impl Run {
     }
 }
 
-/// The run that was started by what a provider told of a pull request: the run itself, or the one that it tries again, whole and at
-/// the same commit. What a person says of a pull request is nothing to go by.
-fn origin<'a>(run: &'a PipelineRun, all: &'a [Arc<PipelineRun>]) -> Option<&'a PipelineRun> {
+/// What a provider told of a pull request, and what became of it.
+struct Origin<'a> {
+    trigger: &'a Trigger,
+    /// Whether the run that it started began. Where that one is gone it is not known, and one that began is not guessed.
+    has_begun: bool,
+}
+
+/// What started the run, by a provider's word: the run itself, or the one that it tries again, whole and at the same commit; of one that
+/// is gone, what a run that tried it again has on record. What a person says of a pull request is nothing to go by.
+fn origin<'a>(run: &'a PipelineRun, all: &'a [Arc<PipelineRun>]) -> Option<Origin<'a>> {
     let mut origin = run;
     for _ in 0..RETRIES {
         let Some(before) = &origin.spec.retry_of else {
             break;
         };
-        let found = all.iter().find(|one| one.name_any() == before.name)?;
+        if !origin.spec.stages.is_empty() {
+            return None;
+        }
+        let Some(found) = all.iter().find(|one| one.name_any() == before.name) else {
+            let trigger = origin.status.as_ref()?.origin.as_ref()?;
+            return Some(Origin {
+                trigger,
+                has_begun: false,
+            });
+        };
         let is_same = found.spec.git_ref == run.spec.git_ref
             && found.spec.pipeline_ref == run.spec.pipeline_ref
             && sha(found) == sha(run);
-        if !is_same || !origin.spec.stages.is_empty() {
+        if !is_same {
             return None;
         }
         origin = found;
     }
-    Some(origin)
+    let begun = origin.status.as_ref()?.started_at.as_ref();
+    Some(Origin {
+        trigger: &origin.spec.trigger,
+        has_begun: begun.is_some(),
+    })
 }
 
 fn sha(run: &PipelineRun) -> Option<&str> {
@@ -135,6 +154,30 @@ mod tests {
         assert_eq!(Run::read(&other, &all), None);
         let gone = again("api-6", "api-0", &json!({}));
         assert_eq!(Run::read(&gone, &all), None);
+    }
+
+    #[test]
+    fn one_whose_first_run_is_gone_is_known_by_what_is_on_record() {
+        let known = json!({"status": {"origin": told(true, true)}});
+        let all = [
+            again("api-2", "api-1", &known),
+            again("api-3", "api-2", &json!({})),
+        ];
+        for run in &all {
+            let read = Run::read(run, &all).unwrap();
+            assert_eq!((read.number, read.author.as_str()), (7, "github:alice"));
+            assert!(
+                read.is_fork && !read.is_approved,
+                "approved by nobody that is known"
+            );
+        }
+        let few = json!({"spec": {"stages": ["unit"]}});
+        let few = again(
+            "api-4",
+            "api-1",
+            &json!({"spec": few["spec"], "status": known["status"]}),
+        );
+        assert_eq!(Run::read(&few, &all), None);
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn templates() -> Vec<Value> {
             "containers": [{"name": "web", "env": [{"name": "HOST", "value": "https://shop.example.com"}]}, {"name": "proxy", "image": "p:1"}],
             "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}],
         }},
-        "traffic": {"gatewayApi": {"generate": {"hostnames": ["shop.example.com"], "parentRefs": [{"name": "gate"}]}}},
+        "traffic": {"gatewayAPI": {"generate": {"hostnames": ["shop.example.com"], "parentRefs": [{"name": "gate"}]}}},
     });
     let mut config = object("ConfigMap", "settings", Value::Null);
     config["data"] = json!({"url": "http://shop.example.com/x"});
@@ -117,6 +117,8 @@ struct World {
     verdict: Outcome,
     /// What the registry has of every package, or why it does not answer.
     package: Result<String, String>,
+    /// Whether it has none of them.
+    is_gone: bool,
     jobs: Vec<Manifest>,
     checks: BTreeMap<String, Check>,
 }
@@ -139,6 +141,7 @@ impl World {
             answers: Answers::new(),
             verdict: Outcome::Passed,
             package: Err("the registry does not answer".to_owned()),
+            is_gone: false,
             jobs: Vec::new(),
             checks: BTreeMap::new(),
         }
@@ -198,8 +201,9 @@ impl World {
     }
 
     fn hand_out(&mut self, question: &str) {
+        let status = if self.is_gone { 404 } else { 200 };
         let reply = self.package.clone().map(|text| Reply {
-            status: 200,
+            status,
             body: text.into_bytes(),
         });
         let at = self.now;
@@ -379,7 +383,7 @@ fn what_is_copied_is_cut_loose_from_where_it_comes_from() {
     assert_eq!(*aliases, json!(["db"]));
     assert_eq!(rollout["spec"].get("release"), None);
     assert_eq!(rollout["spec"].get("strategy"), None);
-    let generated = &rollout["spec"]["traffic"]["gatewayApi"]["generate"];
+    let generated = &rollout["spec"]["traffic"]["gatewayAPI"]["generate"];
     let parents = json!([{"name": "gate", "namespace": "shop"}]);
     assert_eq!(
         *generated,
@@ -1279,12 +1283,14 @@ fn what_the_run_has_rendered_is_shown_as_what_is_copied() {
     );
     let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
     let expected = [
+        ObjectKind::ResourceQuota,
         ObjectKind::LimitRange,
         ObjectKind::ConfigMap,
         ObjectKind::Rollout,
     ];
     assert_eq!(kinds, expected);
-    let rollout = &world.applied[2].body;
+    assert_eq!(world.applied[0].body["spec"]["hard"]["pods"], "50");
+    let rollout = &world.applied[3].body;
     let container = &rollout["spec"]["template"]["spec"]["containers"][0];
     let image = format!("registry.example/api@sha256:{}", "a".repeat(64));
     assert_eq!(container["image"], image);
@@ -1300,7 +1306,7 @@ fn what_the_run_has_rendered_is_shown_as_what_is_copied() {
     world.package = Err("gone".to_owned());
     world.now = at(60);
     assert_eq!(world.phases(), [(7, Ready)]);
-    assert_eq!(world.applied.len(), 3);
+    assert_eq!(world.applied.len(), 4);
 
     // The next commit is another package; a Rollout that it does not have keeps nothing back.
     world.package = Ok(chart("web"));
@@ -1350,5 +1356,65 @@ fn a_database_is_filled_before_the_rollouts_that_were_rendered() {
     world.seen.runs.push(with_package(7, 'a', 0));
     assert_eq!(world.phases(), [(7, Updating)]);
     let kinds: Vec<ObjectKind> = world.applied.iter().map(|made| made.kind).collect();
-    assert_eq!(kinds, [ObjectKind::LimitRange, ObjectKind::ConfigMap]);
+    let expected = [
+        ObjectKind::ResourceQuota,
+        ObjectKind::LimitRange,
+        ObjectKind::ConfigMap,
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn what_the_server_would_refuse_of_a_package_fails_its_preview_before_anything_is_applied() {
+    for (from, to, says) in [
+        (
+            r#""replicas":2"#,
+            r#""replicas":"two""#,
+            "Rollout api: spec.replicas",
+        ),
+        (
+            r#""data":{"#,
+            r#""data":{"port":80,"#,
+            "ConfigMap settings: data.port has to be a text",
+        ),
+    ] {
+        let mut world = rendered(&json!({}));
+        let chart = chart("api");
+        assert!(chart.contains(from), "{chart}");
+        world.package = Ok(chart.replace(from, to));
+        world.seen.runs.push(with_package(7, 'a', 0));
+        let item = world.settle().shown.items[0].clone();
+        let text = item.message.unwrap();
+        assert_eq!(item.phase, Failed, "{text}");
+        assert!(text.contains(says), "{text}");
+        assert_eq!(world.applied, []);
+    }
+}
+
+#[test]
+fn a_package_that_a_registry_does_not_have_is_asked_for_again() {
+    let mut world = rendered(&json!({}));
+    world.package = Ok(chart("api"));
+    world.is_gone = true;
+    world.seen.runs.push(with_package(7, 'a', 0));
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Failed);
+    let text = item.message.unwrap();
+    assert!(text.contains("the registry does not have it"), "{text}");
+    assert_eq!(world.look().wake, Some(NOW + SignedDuration::from_secs(30)));
+    world.is_gone = false;
+    world.now = at(1);
+    assert_eq!(world.phases(), [(7, Ready)]);
+}
+
+#[test]
+fn what_is_rendered_is_bounded_whatever_it_asks_for() {
+    let mut world = rendered(&json!({}));
+    let asks = r#""name":"proxy","resources":{"requests":{"memory":"2Gi"}}"#;
+    world.package = Ok(chart("api").replace(r#""name":"proxy""#, asks));
+    world.seen.runs.push(with_package(7, 'a', 0));
+    assert_eq!(world.phases(), [(7, Ready)]);
+    let limit = &world.applied[1];
+    assert_eq!(limit.kind, ObjectKind::LimitRange);
+    assert_eq!(limit.body["spec"]["limits"][0]["default"]["memory"], "1Gi");
 }

@@ -25,6 +25,14 @@ fn asking() -> World {
     shop(&json!({"mode": "PullRequest", "repository": {"provider": provider}}))
 }
 
+/// Lets everybody act for a while: who looks at an open pull request never rests.
+fn act(world: &mut World) {
+    for _ in 0..40 {
+        world.settle_once();
+        world.tick(1);
+    }
+}
+
 fn says(world: &World, number: u32) -> bool {
     let file = format!(
         "# Ours.\nimages:\n- name: api # it\n  newName: registry.example/api\n  digest: {}\n",
@@ -176,10 +184,7 @@ fn a_pull_request_is_looked_at_until_it_is_merged() {
         }
     };
     world.release(1, Nature::Good);
-    for _ in 0..40 {
-        world.settle_once();
-        world.tick(1);
-    }
+    act(&mut world);
     let asked = status(&world);
     assert_eq!(asked.state, WriteBackState::Proposed, "{asked:?}");
     assert_eq!(asked.pull_request.unwrap().number, 7);
@@ -201,10 +206,7 @@ fn a_pull_request_is_looked_at_until_it_is_merged() {
 
     // The next one is closed by people, and not opened again.
     world.release(2, Nature::Good);
-    for _ in 0..40 {
-        world.settle_once();
-        world.tick(1);
-    }
+    act(&mut world);
     assert_eq!(status(&world).state, WriteBackState::Proposed);
     world.repository.proposed = None;
     look(&mut world);
@@ -270,7 +272,7 @@ fn clusters_with_names_share_no_branch_and_know_their_own_commits() {
     let mut world = asking();
     world.cluster_name = Some("prod-eu".to_owned());
     world.release(1, Nature::Good);
-    world.settle();
+    act(&mut world);
     let message = &world.repository.commits[0];
     assert!(
         message.ends_with("Slipway-Environment: prod-eu/shop/staging\n"),
@@ -279,7 +281,7 @@ fn clusters_with_names_share_no_branch_and_know_their_own_commits() {
     assert_eq!(world.repository.branch, "slipway/prod-eu/shop/staging");
     let before = status(&world).content;
     world.cluster_name = Some("prod-us".to_owned());
-    world.settle();
+    act(&mut world);
     assert_ne!(status(&world).content, before);
     assert_eq!(world.repository.branch, "slipway/prod-us/shop/staging");
 }

@@ -138,6 +138,11 @@ impl<'a> Wanted<'a> {
             at: self.newest.since.0.as_second(),
             message: format!("{title}\n\n{}{marker}\n", self.trailers()),
             marker,
+            known: seen
+                .status
+                .write_back
+                .as_ref()
+                .and_then(|known| known.commit.clone()),
             pull,
         }
     }

@@ -226,6 +226,7 @@ fn digest(value: &str) -> Change {
         at: 1_800_000_000,
         message: format!("production runs {value}\n\nSlipway-Environment: shop/production\n"),
         marker: "Slipway-Environment: shop/production".into(),
+        known: None,
         pull: None,
     }
 }
@@ -394,6 +395,36 @@ async fn several_files_say_it_with_one_commit_or_none_does() {
             ("digest: b # now\n", 1)
         );
     });
+}
+
+#[tokio::test]
+async fn what_is_said_twice_and_comes_out_as_it_was_is_no_commit() {
+    let server = Server::new();
+    let twice = Change {
+        files: vec![says("shop/values.yaml", "b"), says("shop/values.yaml", "a")],
+        ..digest("a")
+    };
+    assert!(!written(&server.change(&twice).await).1);
+    assert_eq!(server.state(|state| state.pushes), 0);
+}
+
+#[tokio::test]
+async fn a_commit_from_before_the_cluster_had_a_name_is_taken_over() {
+    let server = Server::new();
+    let Answer::Proposed { commit, .. } = server.change(&proposed("b")).await else {
+        panic!("no pull request");
+    };
+    let mut named = proposed("c");
+    named.marker = "Slipway-Environment: prod-eu/shop/production".into();
+    let theirs = server.change(&named).await;
+    assert_eq!(
+        reason(theirs),
+        "Conflict",
+        "another cluster's, as far as is known"
+    );
+    named.known = Some(commit);
+    assert_eq!(pull(&server.change(&named).await), 1);
+    server.state(|state| assert_eq!(state.values(OWN), "digest: c # now\n"));
 }
 
 #[tokio::test]
