@@ -1,5 +1,5 @@
 // What there is to see of a Rollout: its steps, the way of its traffic, what is measured. No I/O.
-import { clock, count, duration, instant, percent } from './format'
+import { clock, count, duration, instant, lasting, percent } from './format'
 import { condition, type KubeEvent, type Metric, type MetricStatus, type RawStep, type Rollout } from './kinds'
 import type { Tone } from './standing'
 
@@ -16,8 +16,8 @@ const list = (of: readonly string[] | undefined): string => (of ?? []).join(', '
 /** A step in words. */
 export function said(step: RawStep): { kind: string; text: string } {
   if (step.setWeight) return { kind: 'setWeight', text: `${percent(step.setWeight.weight)} of the traffic to canary` }
-  if (step.pause) return { kind: 'pause', text: step.pause.for ? `pause for ${step.pause.for}` : 'pause until somebody resumes' }
-  if (step.analyse) return { kind: 'analyse', text: `analyse ${list(step.analyse.metrics)}${step.analyse.for ? ` for ${step.analyse.for}` : ''}` }
+  if (step.pause) return { kind: 'pause', text: step.pause.for ? `pause for ${lasting(step.pause.for)}` : 'pause until somebody resumes' }
+  if (step.analyse) return { kind: 'analyse', text: `analyse ${list(step.analyse.metrics)}${step.analyse.for ? ` for ${lasting(step.analyse.for)}` : ''}` }
   if (step.scale) return { kind: 'scale', text: `${step.scale.canary} pods of canary` }
   if (step.route) {
     const all = [...(step.route.headers ?? []), ...(step.route.cookies ?? [])].map((match) => `${match.name}=${match.value}`)
