@@ -22,7 +22,7 @@ async fn people_look_and_decide() {
         Box::pin(with_namespace(async |elsewhere| {
             Box::pin(with_namespace(async |crowd| {
                 let start = Instant::now();
-                let world = World::build(space, elsewhere, crowd).await;
+                let world = Box::pin(World::build(space, elsewhere, crowd)).await;
                 println!("the world took {:?}", start.elapsed());
                 tell(&world).await;
                 decided(space, &world).await;
@@ -40,6 +40,10 @@ fn left(name: &str) -> PathBuf {
 }
 
 /// Has the browser tell its stories.
+#[expect(
+    clippy::print_stdout,
+    reason = "what a story failed of is in what the browser's tests say"
+)]
 async fn tell(world: &World) {
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
     assert!(ui.join("dist/index.html").is_file(), "run make ui");

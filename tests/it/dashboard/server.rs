@@ -199,7 +199,7 @@ impl Events {
         match listened {
             Ok(true) => all,
             Ok(false) => panic!("{what}: the stream ended after {all:#?}"),
-            Err(_) => panic!("{what}: not told within {SOON:?}, but {all:#?}"),
+            Err(late) => panic!("{what}: not told within {SOON:?} ({late}), but {all:#?}"),
         }
     }
 

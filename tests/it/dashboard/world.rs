@@ -215,12 +215,11 @@ async fn everywhere(space: &Space, user: &str, roles: &[&str]) {
 async fn chain(space: &Space, figures: &Figures) {
     let shop = Shop::new(space);
     shop.environment("staging", &json!({})).await;
-    // People of these stories sign in by tokens of service accounts.
+    // Who has a token here is a service account.
     let approver = format!("system:serviceaccount:{}:approver", space.name);
-    let approvals = json!({"required": 1, "allowServiceAccounts": [approver]});
     let guarded = json!({
-        "tier": "Production", "protection": {"approvals": approvals}, "promotion": after("staging"),
-        "slos": [figures.slo()],
+        "tier": "Production", "promotion": after("staging"), "slos": [figures.slo()],
+        "protection": {"approvals": {"required": 1, "allowServiceAccounts": [approver]}},
     });
     shop.environment("production", &guarded).await;
     bind(space, "olga", APPROVER).await;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { consequence, ordered, possibleOnRun, releasesFor, usefulOnEnvironment, usefulOnRollout, usefulOnRun, wish } from './actions'
+import { consequence, ordered, possibleOnRun, releasesFor, resumed, usefulOnEnvironment, usefulOnRollout, usefulOnRun, wish } from './actions'
 import type { Action, Target } from './kinds'
 import { deployed, environment, release, rollout, run } from './testing'
 
@@ -62,10 +62,29 @@ it('what would do something to an Environment or a run now', () => {
 })
 
 it('the likely Release comes first', () => {
-  const of = environment('live', [], { current: [deployed('r1')], lastGood: [deployed('r0')], candidate: { release: 'r2', gates: [] }, holds: [{ release: 'r9', by: 'x', reason: '', at: '' }] })
+  const of = environment('live', [], { current: [deployed('r1')], lastGood: [deployed('r0')], candidate: { release: 'r2', gates: [] } })
   const all = ['r1', 'r2', 'r3'].map((name, index) => release(name, `2027-01-1${index}T00:00:00Z`))
   expect(releasesFor('Approve', of, all)).toEqual(['r2', 'r3', 'r1'])
   expect(releasesFor('Pin', of, all)[0]).toBe('r1')
   expect(releasesFor('Rollback', of, all)[0]).toBe('r0')
-  expect(releasesFor('Resume', of, all)[0]).toBe('r9')
+})
+
+it('what a Resume ends is listed, and nothing else', () => {
+  const hold = (release: string | undefined, by: string, reason: string) => ({ ...(release ? { release } : {}), by, reason, at: '2027-01-15T08:00:00Z' })
+  const all = ['r1', 'r2'].map((name) => release(name, '2027-01-10T00:00:00Z'))
+  const none = environment('live', [])
+  expect(releasesFor('Resume', none, all)).toEqual([])
+  expect(resumed(none, '')).toBe('Nothing is held that would end by this.')
+
+  const one = environment('live', [], { holds: [hold('r9', 'slipway', 'it failed')] })
+  expect(releasesFor('Resume', one, all)).toEqual(['r9'])
+  expect(resumed(one, 'r9')).toBe('Ends the hold of Release r9 by slipway (it failed).')
+  expect(resumed(one, '')).toBe('Nothing is held that would end by this.')
+
+  const both = environment('live', [], { holds: [hold('r9', 'slipway', 'it failed'), hold(undefined, 'olga', '')], pins: [hold('r1', 'ben', 'for the fair')] })
+  // The hold of everything is what one is there for.
+  expect(releasesFor('Resume', both, all)).toEqual(['', 'r9', 'r1'])
+  expect(resumed(both, '')).toBe('Ends the hold of everything by olga, and the pin to Release r1 by ben (for the fair). Another one stays.')
+  expect(resumed(both, 'r9')).toBe('Ends the hold of Release r9 by slipway (it failed). 2 others stay.')
+  expect(resumed(both, 'r2')).toBe('Nothing of Release r2 is held.')
 })

@@ -1,5 +1,5 @@
 // What people may decide, and what follows from it. No I/O.
-import type { Action, Environment, Release, Rollout, Run, Target } from './kinds'
+import type { Action, Environment, Hold, Release, Rollout, Run, Target } from './kinds'
 import { openGates, waitsForApproval } from './standing'
 
 /** What a Decision is asked for besides its reason. */
@@ -133,7 +133,7 @@ export function possibleOnRun(run: Run, actions: readonly Action[]): Action[] {
   return actions.filter((action) => (action === 'Retry' ? isOver : action === 'Cancel' ? !isOver : action === 'Approve' || action === 'Reject' ? isAsked : true))
 }
 
-/** The Releases that may be named with an action, the likely one first. */
+/** The Releases that may be named with an action, the likely one first. An empty name is none in particular. */
 export function releasesFor(action: Action, environment: Environment, releases: readonly Release[]): string[] {
   const status = environment.status
   const candidate = status?.candidate?.release
@@ -142,15 +142,32 @@ export function releasesFor(action: Action, environment: Environment, releases: 
     .filter((one) => one.metadata.namespace === environment.metadata.namespace)
     .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
     .map((one) => one.metadata.name)
+  if (action === 'Resume') {
+    const held = [...(status?.holds ?? []), ...(status?.pins ?? [])].map((one) => one.release ?? '')
+    // What holds everything comes first, whatever else is held.
+    return [...new Set(held)].sort((a, b) => Number(a !== '') - Number(b !== ''))
+  }
   const first =
-    action === 'Resume'
-      ? [...(status?.holds ?? []), ...(status?.pins ?? [])].map((hold) => hold.release)
-      : action === 'Pin' || action === 'LinkIncident'
-        ? current
-        : action === 'Rollback'
-          ? (status?.lastGood ?? []).map((one) => one.release)
-          : [candidate]
+    action === 'Pin' || action === 'LinkIncident'
+      ? current
+      : action === 'Rollback'
+        ? (status?.lastGood ?? []).map((one) => one.release)
+        : [candidate]
   return [...new Set([...first, ...newest].filter((name): name is string => Boolean(name)))].slice(0, 60)
+}
+
+/** Which holds and pins end with a Resume of this Release, or of none in particular. */
+export function resumed(environment: Environment, release: string): string {
+  const { holds = [], pins = [] } = environment.status ?? {}
+  const why = (one: Hold) => ` by ${one.by}${one.reason ? ` (${one.reason})` : ''}`
+  const ended = [
+    ...holds.filter((hold) => (hold.release ?? '') === release).map((hold) => `the hold of ${hold.release ? `Release ${hold.release}` : 'everything'}${why(hold)}`),
+    // Without a Release it is about the Environment, which then stays at none.
+    ...pins.filter((pin) => release === '' || pin.release === release).map((pin) => `the pin to Release ${pin.release}${why(pin)}`),
+  ]
+  const rest = holds.length + pins.length - ended.length
+  if (ended.length === 0) return release ? `Nothing of Release ${release} is held.` : 'Nothing is held that would end by this.'
+  return `Ends ${ended.join(', and ')}.${rest > 0 ? ` ${rest === 1 ? 'Another one stays' : `${rest} others stay`}.` : ''}`
 }
 
 /** The body of `POST api/v1/decisions`. */

@@ -48,9 +48,18 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await response.json()) as T
 }
 
-/** Sends JSON. */
+/** Longest wait for the answer to what was sent, in milliseconds. */
+const PATIENCE = 60_000
+
+/** Sends JSON. Without an answer it is not known whether it was taken. */
 export async function post<T>(path: string, body: unknown): Promise<T> {
-  const response = await checked(await ask(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }))
+  const signal = AbortSignal.timeout(PATIENCE)
+  const sent = ask(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal })
+  const response = await checked(
+    await sent.catch((error: unknown) => {
+      throw signal.aborted ? new Refused(0, 'Timeout', 'The server does not answer. It may have taken it nevertheless: see what comes of it before you try again.') : error
+    }),
+  )
   return (await response.json().catch(() => ({}))) as T
 }
 

@@ -84,6 +84,19 @@ describe('a connection', () => {
     expect(news.map((one) => one.type)).toEqual(['reset', 'synced', 'reset', 'synced'])
   })
 
+  it('that breaks while everything is told anew is told all of it again', async () => {
+    const reset = 'event: reset\ndata: {}\n\n'
+    for (const before of [() => body(put('api', 7), 'breaks'), () => body('', 'breaks')]) {
+      const { asked, news, at } = await play([before, () => body(`${reset}event: put\ndata: {}\n\n`, 'breaks'), () => body('', 'breaks')], 0, '5')
+      expect(asked.at(-1)?.['Last-Event-ID']).toBeUndefined()
+      expect(news.filter((one) => one.type === 'reset')).toHaveLength(2)
+      expect(at).toBeUndefined()
+    }
+    // All in one piece, and with the same id as before.
+    const { asked } = await play([() => body(`${put('api', 7)}${reset}`, 'breaks'), () => body(put('api', 7), 'breaks'), () => body('', 'breaks')])
+    expect(asked.map((headers) => headers['Last-Event-ID'])).toEqual([undefined, undefined, '7'])
+  })
+
   it('goes on where another one was', async () => {
     const { asked } = await play([() => body('', 'breaks')], 0, '41')
     expect(asked[0]?.['Last-Event-ID']).toBe('41')
@@ -127,12 +140,23 @@ describe('a connection', () => {
     expect(waits).toEqual([])
   })
 
-  it('that is refused says so for each kind, and does not insist', async () => {
-    const { news, states } = await play([() => Response.json({ reason: 'Forbidden', message: 'you may not' }, { status: 403 })])
+  it('that is refused says so for each kind, and asks again after a while', async () => {
+    const no = () => Response.json({ reason: 'Forbidden', message: 'you may not' }, { status: 403 })
+    const { news, states, waits } = await play([no])
     expect(news).toEqual([
       { type: 'trouble', kind: 'Rollout', reason: 'Forbidden', message: 'you may not' },
       { type: 'trouble', kind: 'Event', reason: 'Forbidden', message: 'you may not' },
     ])
-    expect(states.at(-1)?.kind).toBe('refused')
+    expect(states.map((state) => state.kind)).toEqual(['connecting', 'refused', 'closed'])
+    expect((await play([no, no])).waits).toEqual([30_000, 30_000])
+    expect(waits).toEqual([30_000])
+  })
+
+  it('is broken by a refusal that is not of the server', async () => {
+    const others = [() => new Response('<h1>404</h1>', { status: 404 }), () => Response.json({ message: 'no route' }, { status: 404 }), () => Response.json(null, { status: 403 })]
+    const { news, states, waits } = await play([...others, () => body(put('api', 1), 'breaks')])
+    expect(waits).toEqual([1000, 2000, 4000, 1000])
+    expect(states.map((state) => state.kind)).not.toContain('refused')
+    expect(news.map((one) => one.type)).toEqual(['reset', 'put'])
   })
 })

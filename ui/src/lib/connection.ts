@@ -1,16 +1,16 @@
 // Keeps a stream open: reads it, resumes it, tries again. What touches the network and the clock is handed in.
-import { PLURAL } from './kinds'
+import { kindsOf } from './kinds'
 import { address, backoff, Frames, read, type News, type Query } from './stream'
 
 /** How a connection is. */
-export type State = { kind: 'connecting' } | { kind: 'open' } | { kind: 'lost'; until: number } | { kind: 'refused' } | { kind: 'closed' }
+export type State = { kind: 'connecting' } | { kind: 'open' } | { kind: 'lost'; until: number } | { kind: 'refused'; until: number } | { kind: 'closed' }
 
 /** Who listens. */
 export interface Ears {
   news(news: News[]): void
   state(state: State): void
-  /** The id of the last frame: where a later connection goes on. */
-  at(id: string): void
+  /** The id of the last frame: where a later connection goes on. None while everything is told anew. */
+  at(id: string | undefined): void
   /** The token does not count any more. */
   signOut(): void
 }
@@ -28,8 +28,10 @@ export interface World {
 const SILENCE = 45_000
 /** A connection that has held for so long and ends in peace is taken up again without a word. */
 const LONG = 5_000
+/** Time before a server that refuses is asked again: what it refuses may be allowed by then. */
+const REFUSED = 30_000
 
-type End = { kind: 'ended' } | { kind: 'broken'; after?: number } | { kind: 'stop' }
+type End = { kind: 'ended' } | { kind: 'broken'; after?: number } | { kind: 'refused' } | { kind: 'stop' }
 
 /** Listens until the signal says no more. */
 export async function listen(query: Query, ears: Ears, world: World, signal: AbortSignal, from?: string): Promise<void> {
@@ -39,6 +41,8 @@ export async function listen(query: Query, ears: Ears, world: World, signal: Abo
     ...ears,
     news: (news) => {
       if (news.some((one) => one.type !== 'reset')) attempt = 0
+      // Of what is told anew only a part may come: it cannot be gone on from what was told before.
+      if (hasReset(news)) heard.at(undefined)
       ears.news(news)
     },
     at: (next) => {
@@ -55,8 +59,9 @@ export async function listen(query: Query, ears: Ears, world: World, signal: Abo
     if (hasHeld) attempt = 0
     if (hasHeld && end.kind === 'ended') continue
     attempt += 1
-    const wait = (end.kind === 'broken' ? end.after : undefined) ?? backoff(attempt, world.chance())
-    ears.state({ kind: 'lost', until: world.now() + wait })
+    const isRefused = end.kind === 'refused'
+    const wait = isRefused ? REFUSED : ((end.kind === 'broken' ? end.after : undefined) ?? backoff(attempt, world.chance()))
+    ears.state({ kind: isRefused ? 'refused' : 'lost', until: world.now() + wait })
     await world.wait(wait, signal)
   }
   if (signal.aborted) ears.state({ kind: 'closed' })
@@ -79,7 +84,8 @@ async function once(query: Query, ears: Ears, world: World, signal: AbortSignal,
       ears.signOut()
       return { kind: 'stop' }
     }
-    if (response.status >= 400 && response.status < 500 && response.status !== 429 && response.status !== 408) return await refused(response, query, ears)
+    const isNo = response.status >= 400 && response.status < 500 && response.status !== 429 && response.status !== 408
+    if (isNo && (await isRefusal(response, query, ears))) return { kind: 'refused' }
     if (!response.ok || !response.body) {
       const after = Number(response.headers.get('Retry-After'))
       return { kind: 'broken', ...(after > 0 ? { after: after * 1000 } : {}) }
@@ -110,17 +116,19 @@ async function each(body: ReadableStream<Uint8Array>, ears: Ears, heard: () => v
     const all = frames.push(decoder.decode(value, { stream: true }))
     const news = all.map(read).filter((one) => one !== undefined)
     if (news.length > 0) ears.news(news)
+    if (hasReset(news)) id = undefined
     if (frames.id !== undefined && frames.id !== id) ears.at((id = frames.id))
   }
 }
 
-/** The whole stream is refused: each kind says so. */
-async function refused(response: Response, query: Query, ears: Ears): Promise<End> {
-  const said = (await response.json().catch(() => ({}))) as { reason?: string; message?: string }
-  const reason = said.reason ?? String(response.status)
-  const message = said.message ?? `the server answered with ${response.status}`
-  const kinds = Object.entries(PLURAL).filter(([, plural]) => query.kinds.includes(plural))
-  ears.news(kinds.map(([kind]) => ({ type: 'trouble', kind, reason, message })))
-  ears.state({ kind: 'refused' })
-  return { kind: 'stop' }
+const hasReset = (news: readonly News[]): boolean => news.some((one) => one.type === 'reset')
+
+/** Whether it is the server that refuses the whole stream: each kind says so then. What stands in between has other words. */
+async function isRefusal(response: Response, query: Query, ears: Ears): Promise<boolean> {
+  const said = (await response.json().catch(() => undefined)) as { reason?: unknown; message?: unknown } | null | undefined
+  if (typeof said?.reason !== 'string') return false
+  const { reason } = said
+  const message = typeof said.message === 'string' ? said.message : `the server answered with ${response.status}`
+  ears.news(kindsOf(query.kinds).map((kind) => ({ type: 'trouble', kind, reason, message })))
+  return true
 }

@@ -1,5 +1,5 @@
 // What an Environment asks before something comes in, rule by rule, and what its SLOs have used up. No I/O.
-import { count, duration, ratio } from './format'
+import { count, duration, lasting, ratio } from './format'
 import type { CandidateGate, Environment, Slo } from './kinds'
 
 /** A rule, what it asks, and what it says of the candidate. */
@@ -41,7 +41,7 @@ function approvals(of: NonNullable<Protection['approvals']>): string {
     `${count(of.required ?? 1, 'person agrees', 'people agree')}`,
     from.length > 0 ? `of ${from.join(', ')}` : '',
     not.length > 0 ? `not counting ${not.join(' and ')}` : '',
-    of.validFor ? `an approval counts for ${of.validFor}` : '',
+    of.validFor ? `an approval counts for ${lasting(of.validFor)}` : '',
   ].filter(Boolean)
   return `${parts.join(', ')}.`
 }
@@ -61,7 +61,7 @@ function asked(environment: Environment): [string, string][] {
     ['evidence', protection.evidence?.length ? `Its run has measured enough: ${all(protection.evidence.map((one) => one.name))}.` : undefined],
     ['freeze', protection.freezes?.length ? freezes(protection.freezes) : undefined],
     ['error-budget', protection.errorBudget && budget(protection.errorBudget)],
-    ['soak', protection.soak && `It has run well for ${protection.soak.duration} in every Environment before this one.`],
+    ['soak', protection.soak && `It has run well for ${lasting(protection.soak.duration)} in every Environment before this one.`],
     ...(protection.gates ?? []).map((gate): [string, string] => [gate.name, otherSystem(gate)]),
     ['approvals', protection.approvals && approvals(protection.approvals)],
   ]

@@ -2,8 +2,9 @@
 import { untrack } from 'svelte'
 import { world } from './api'
 import { listen, type State } from './connection'
-import type { Kind, Thing } from './kinds'
+import { kindsOf, type Kind, type Thing } from './kinds'
 import { session } from './session.svelte'
+import type { Stale } from './stale'
 import { Store, type Trouble } from './store'
 import { address, type News, type Query } from './stream'
 
@@ -39,6 +40,11 @@ export class Feed {
     return this.#holders > 0
   }
 
+  /** Ends it for good, whoever holds it. */
+  end(): void {
+    this.#stop?.abort()
+  }
+
   /** Tries again now. */
   again(): void {
     this.#stop?.abort()
@@ -49,6 +55,7 @@ export class Feed {
     const stop = new AbortController()
     this.#stop = stop
     const isMine = () => this.#stop === stop
+    const token = session.token
     void listen(
       this.query,
       {
@@ -59,7 +66,8 @@ export class Feed {
         at: (id) => {
           if (isMine()) this.#id = id
         },
-        signOut: () => session.refuse(),
+        // Somebody else may have signed in meanwhile.
+        signOut: () => token === session.token && session.refuse(),
       },
       world,
       stop.signal,
@@ -104,6 +112,14 @@ export class Feed {
     void this.#ticks[kind]
     return this.#store.trouble(kind)
   }
+
+  /** Kinds of which something is shown and nothing more is told. */
+  get stale(): Stale[] {
+    return kindsOf(this.query.kinds).flatMap((kind) => {
+      const trouble = this.trouble(kind)
+      return trouble && this.list(kind).length > 0 ? [{ kind, trouble }] : []
+    })
+  }
 }
 
 const feeds = new Map<string, Feed>()
@@ -128,6 +144,7 @@ export function feedOf(query: Query): Feed {
 
 /** Forgets everything, as when another person signs in. */
 export function forget(): void {
+  for (const feed of feeds.values()) feed.end()
   feeds.clear()
 }
 
@@ -142,10 +159,21 @@ class Line {
     }
   }
 
-  /** Until when the next try waits, while a connection is lost. */
+  /** Until when the next try waits, while a connection is lost or refused. */
   get lostUntil(): number | undefined {
-    const all = this.#states.map((feed) => feed.state).filter((state) => state.kind === 'lost')
-    return all.length > 0 ? Math.min(...all.map((state) => (state.kind === 'lost' ? state.until : 0))) : undefined
+    const all = this.#states.flatMap(({ state }) => (state.kind === 'lost' || state.kind === 'refused' ? [state.until] : []))
+    return all.length > 0 ? Math.min(...all) : undefined
+  }
+
+  /** Whether the server answers, and refuses. */
+  get isRefused(): boolean {
+    return this.#states.some((feed) => feed.state.kind === 'refused') && !this.#states.some((feed) => feed.state.kind === 'lost')
+  }
+
+  /** What is shown and not told of any more though the connection holds; of each kind once. */
+  get stale(): Stale[] {
+    const all = new Map(this.#states.flatMap((feed) => feed.stale).map((one) => [one.kind, one]))
+    return [...all.values()]
   }
 
   get isOpen(): boolean {
@@ -153,7 +181,7 @@ class Line {
   }
 
   again(): void {
-    for (const feed of this.#states) if (feed.state.kind === 'lost') feed.again()
+    for (const feed of this.#states) if (feed.state.kind === 'lost' || feed.state.kind === 'refused') feed.again()
   }
 }
 

@@ -72,3 +72,8 @@ it('a sentence begins with a large letter, a name does not', () => {
   expect(format.sentence('stage unit runs')).toBe('Stage unit runs')
   expect(format.sentence('shop-91ac02 waits')).toBe('shop-91ac02 waits')
 })
+
+it('a duration is told in its largest units, where nothing of it is lost', () => {
+  expect(['604800s', '3600s', '5400s', '15m', '0s'].map(format.lasting)).toEqual(['7d', '1h', '1h30m', '15m', '0s'])
+  expect(['1h1m1s', '500ms', 'soon'].map(format.lasting)).toEqual(['1h1m1s', '500ms', 'soon'])
+})

@@ -61,6 +61,13 @@ export function duration(text: string | undefined): number | undefined {
   return sum
 }
 
+/** A duration as people write it, whatever the API server has made of it: `604800s` is `7d`. */
+export function lasting(text: string): string {
+  const milliseconds = duration(text)
+  const words = span(milliseconds ?? 0)
+  return milliseconds !== undefined && duration(words) === milliseconds ? words : text
+}
+
 /** What is left of a wait, and how much of it is over, from 0 to 1. */
 export interface Left {
   text: string

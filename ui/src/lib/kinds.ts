@@ -94,6 +94,9 @@ export const PLURAL = {
 
 export type Kind = keyof typeof PLURAL
 
+/** The kinds that have these plural names. */
+export const kindsOf = (plurals: readonly string[]): Kind[] => (Object.keys(PLURAL) as Kind[]).filter((kind) => plurals.includes(PLURAL[kind]))
+
 /** The key of an object among those of its kind. */
 export const keyOf = (of: { metadata: { namespace?: string; name: string } }): string => `${of.metadata.namespace ?? ''}/${of.metadata.name}`
 

@@ -20,6 +20,19 @@ it('of too many lines the last ones are kept, and the rest counted', () => {
   expect(lines.dropped).toBe(2)
 })
 
+it('of a line without an end the beginning is kept, or what a progress bar says last', () => {
+  const lines = new Lines()
+  for (let piece = 0; piece < 20; piece += 1) lines.push('x'.repeat(10_000))
+  expect(lines.all()).toEqual([`${'x'.repeat(65_535)}…`])
+  lines.push('y\nnext\n')
+  expect(lines.all()).toEqual([`${'x'.repeat(65_535)}…`, 'next'])
+  for (let percent = 0; percent < 100; percent += 1) lines.push(`${percent} % ${'#'.repeat(1_000)}\r`)
+  lines.push('done\n')
+  expect(lines.all().at(-1)).toBe('done')
+  lines.push(`${'z'.repeat(70_000)}\nlast`)
+  expect(lines.all().slice(-2)).toEqual([`${'z'.repeat(65_535)}…`, 'last'])
+})
+
 it('what is looked for is found, whatever its case', () => {
   expect(pieces('Error: an error', 'ERROR').map((piece) => [piece.text, piece.isHit])).toEqual([
     ['Error', true],

@@ -11,7 +11,20 @@ export function plain(line: string): string {
   return (parts.at(-1) ?? '').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')
 }
 
-/** The lines of a text that comes in pieces; at most `most` of them, the last ones. */
+/** Longest line that is kept, in characters. */
+const LONGEST = 65_536
+
+/** A line with what comes to it. One that is too long keeps what is still in sight of it, and of that the beginning. */
+function grown(line: string, more: string): string {
+  const all = line + more
+  if (all.length <= LONGEST) return all
+  const text = all.replace(/\r+$/, '')
+  const end = text.length < all.length ? '\r' : ''
+  const seen = text.slice(text.lastIndexOf('\r') + 1)
+  return (seen.length > LONGEST ? `${seen.slice(0, LONGEST - 1)}…` : seen) + end
+}
+
+/** The lines of a text that comes in pieces; at most `most` of them, the last ones, and the beginning of one that has no end. */
 export class Lines {
   #rest = ''
   #lines: string[] = []
@@ -23,9 +36,12 @@ export class Lines {
   }
 
   push(piece: string): void {
-    const parts = (this.#rest + piece).split('\n')
-    this.#rest = parts.pop() ?? ''
-    for (const part of parts) this.#lines.push(plain(part))
+    const [first = '', ...parts] = piece.split('\n')
+    this.#rest = grown(this.#rest, first)
+    for (const part of parts) {
+      this.#lines.push(plain(this.#rest))
+      this.#rest = grown('', part)
+    }
     const over = this.#lines.length - this.#most
     if (over > 0) {
       this.#lines.splice(0, over)

@@ -1,6 +1,9 @@
 // What is asked for once, or again and again, for a component. Talks to the server through api.ts.
 import { get, Refused } from './api'
 
+/** Longest wait after an answer that did not come, in milliseconds. */
+const SOON = 10_000
+
 /** An answer, the last one that came; and what was wrong with the last question. */
 export class Resource<T> {
   data = $state.raw<T | undefined>()
@@ -36,7 +39,8 @@ export class Resource<T> {
           this.error = error instanceof Refused ? error : new Refused(0, 'Unreadable', 'The answer of the server cannot be read.')
         }
         this.isLoading = false
-        if (pause) timer = setTimeout(() => void ask(), document.hidden ? pause * 5 : pause)
+        const next = pause && this.error && !this.error.isForbidden ? Math.min(pause, SOON) : pause
+        if (next) timer = setTimeout(() => void ask(), document.hidden ? next * 5 : next)
       }
       this.isLoading = true
       void ask()

@@ -62,6 +62,19 @@ describe('traffic over time', () => {
     expect(traffic(now, [], watched([], now, NOW), NOW).map((point) => point.canary)).toEqual([0, 10])
   })
 
+  it('is that of the beginning of a step that only waits', () => {
+    const of = (reason: string) =>
+      rollout('api', {
+        ...at(2, 4),
+        weights: { stable: 75, canary: 25, observed: true },
+        progress: { change: { startedAt: '2027-01-15T07:30:00Z' } } as never,
+        conditions: [{ type: 'Ready', status: 'True', reason, message: '', lastTransitionTime: '2027-01-15T07:55:00Z' }],
+      })
+    const told = (reason: string) => traffic(of(reason), [], watched([], of(reason), NOW), NOW).map((point) => [new Date(point.at).toISOString().slice(11, 16), point.canary])
+    expect(told('PauseStep')).toEqual([['07:30', 0], ['07:55', 25], ['08:00', 25]])
+    expect(told('SetWeightStep')).toEqual([['07:30', 0], ['08:00', 25]])
+  })
+
   it('is remembered only where it changes, and not without end', () => {
     const now = (canary: number) => rollout('api', { weights: { stable: 100 - canary, canary, observed: true } })
     const one = watched([], now(10), 1)

@@ -1,5 +1,5 @@
 // What there is to see of a Rollout: its steps, the way of its traffic, what is measured. No I/O.
-import { clock, count, duration, instant, percent } from './format'
+import { clock, count, duration, instant, lasting, percent } from './format'
 import { condition, type KubeEvent, type Metric, type MetricStatus, type RawStep, type Rollout } from './kinds'
 import type { Tone } from './standing'
 
@@ -16,8 +16,8 @@ const list = (of: readonly string[] | undefined): string => (of ?? []).join(', '
 /** A step in words. */
 export function said(step: RawStep): { kind: string; text: string } {
   if (step.setWeight) return { kind: 'setWeight', text: `${percent(step.setWeight.weight)} of the traffic to canary` }
-  if (step.pause) return { kind: 'pause', text: step.pause.for ? `pause for ${step.pause.for}` : 'pause until somebody resumes' }
-  if (step.analyse) return { kind: 'analyse', text: `analyse ${list(step.analyse.metrics)}${step.analyse.for ? ` for ${step.analyse.for}` : ''}` }
+  if (step.pause) return { kind: 'pause', text: step.pause.for ? `pause for ${lasting(step.pause.for)}` : 'pause until somebody resumes' }
+  if (step.analyse) return { kind: 'analyse', text: `analyse ${list(step.analyse.metrics)}${step.analyse.for ? ` for ${lasting(step.analyse.for)}` : ''}` }
   if (step.scale) return { kind: 'scale', text: `${step.scale.canary} pods of canary` }
   if (step.route) {
     const all = [...(step.route.headers ?? []), ...(step.route.cookies ?? [])].map((match) => `${match.name}=${match.value}`)
@@ -98,6 +98,9 @@ export function latestFirst(events: readonly KubeEvent[]): KubeEvent[] {
   return [...events].sort((a, b) => (instant(eventAt(b)) ?? 0) - (instant(eventAt(a)) ?? 0))
 }
 
+/** Why a step waits that leaves the weight as it is. */
+const WAITS = new Set(['PauseStep', 'ApproveStep', 'AnalyseStep', 'RunStep'])
+
 /**
  * The way of the traffic: what Events tell of the time before this page looked, then what it has seen itself, up to now.
  * Only where something changes there is a point; the last one is of now.
@@ -112,6 +115,9 @@ export function traffic(rollout: Rollout, events: readonly KubeEvent[], seen: re
   }
   const began = instant(rollout.status?.progress?.change?.startedAt)
   if (began !== undefined && began < firstSeen && !points.some((point) => point.at <= began)) points.push({ at: began, canary: 0 })
+  // Who may not see Events knows at least that what was seen first has been so since this step began.
+  const step = instant(rollout.status?.step?.startedAt)
+  if (seen[0] && step !== undefined && step < firstSeen && WAITS.has(condition(rollout.status?.conditions, 'Ready')?.reason ?? '')) points.push({ at: step, canary: seen[0].canary })
   points.sort((a, b) => a.at - b.at)
   points.push(...seen)
   const changes = points.filter((point, index) => index === 0 || point.canary !== points[index - 1]?.canary)

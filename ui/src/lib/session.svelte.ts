@@ -34,8 +34,11 @@ class Session {
     if (brought) {
       // Neither the history nor whoever looks over a shoulder keeps it.
       history.replaceState(null, '', `${location.pathname}${location.search}#/`)
+      // In the cluster nobody is signed in as somebody else by a link.
+      if (this.token && this.about?.mode === 'Cluster') return
+      this.problem = undefined
       this.#keep(brought)
-    } else this.token = kept()
+    } else this.token ??= kept()
   }
 
   signIn(token: string): void {
@@ -66,6 +69,8 @@ class Session {
   }
 
   #keep(token: string): void {
+    // Pages wait for what the server says to the new one: nothing of the former person stays.
+    if (token !== this.token) this.signOut()
     this.token = token
     try {
       sessionStorage.setItem(KEY, token)

@@ -23,6 +23,16 @@ describe('frames', () => {
     expect(synced?.id).toBe('7')
   })
 
+  it('forget their id with what is told anew', () => {
+    const frames = new Frames()
+    frames.push(`${TEXT}event: reset\ndata: {}\n\n`)
+    expect(frames.id).toBeUndefined()
+    frames.push('event: put\ndata: {}\n\n')
+    expect(frames.id).toBeUndefined()
+    frames.push('id: 9\nevent: synced\ndata: {}\n\n')
+    expect(frames.id).toBe('9')
+  })
+
   it('that are not over yet are none', () => {
     expect(new Frames().push('event: put\ndata: {}\n')).toEqual([])
     expect(new Frames().push(': keep-alive\n\n')).toEqual([])

@@ -49,6 +49,8 @@ export class Frames {
   }
 
   #end(): Frame | undefined {
+    // What comes before it counts no more.
+    if (this.#event === 'reset') this.#id = undefined
     this.#heard = this.#id
     const frame: Frame | undefined =
       this.#data.length > 0 || this.#event ? { event: this.#event || 'message', data: this.#data.join('\n'), ...(this.#id === undefined ? {} : { id: this.#id }) } : undefined
