@@ -73,14 +73,14 @@ async fn show(args: &Args) -> Result<Answer, String> {
         page = Page::write(&std::env::temp_dir(), &opened).ok();
         page.iter().for_each(Page::open);
     }
-    let served = serve(
+    let serving = serve(
         listener,
         (server, door),
         args.keeper.clone(),
         CancellationToken::new(),
     );
     tokio::select! {
-        served = served => served.map_err(|error| format!("the dashboard has ended: {error}"))?,
+        ended = serving => ended.map_err(|error| format!("the dashboard has ended: {error}"))?,
         // Streams that are open end with the program.
         _ = tokio::signal::ctrl_c() => {}
     }
@@ -105,9 +105,9 @@ impl Page {
             .open(&path)?;
         let page = Self(path);
         // Nothing in the address means anything in a page.
-        write!(
+        writeln!(
             file,
-            "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; url={address}\"><a href=\"{address}\">Slipway</a>\n"
+            "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; url={address}\"><a href=\"{address}\">Slipway</a>"
         )?;
         Ok(page)
     }

@@ -296,14 +296,13 @@ impl Watch {
 
     /// Lists, where nothing is known yet, and watches until that ends.
     async fn go_on(&self, state: &mut Fare) -> Result<(), Failure> {
-        let mut at = match state.version.take() {
-            Some(known) => known,
-            None => {
-                let listed = self.list().await?;
-                state.trouble = None;
-                self.say(Heard::Synced(self.topic, listed.clone())).await?;
-                listed
-            }
+        let mut at = if let Some(known) = state.version.take() {
+            known
+        } else {
+            let listed = self.list().await?;
+            state.trouble = None;
+            self.say(Heard::Synced(self.topic, listed.clone())).await?;
+            listed
         };
         let watched = self.watch(&mut at, state).await;
         state.version = Some(at);
@@ -511,7 +510,7 @@ mod tests {
         let (sender, mut parts) = mpsc::channel(64);
         let running = tokio::spawn(telling.run(sender));
         let mut told = String::new();
-        let soon = timeout(Duration::from_secs(60), async {
+        let soon = timeout(Duration::from_mins(1), async {
             while let Some(part) = parts.recv().await {
                 told.push_str(&part);
             }
@@ -529,7 +528,7 @@ mod tests {
         let (sender, mut parts) = mpsc::channel(64);
         let running = tokio::spawn(telling.run(sender));
         let mut told = String::new();
-        let all = timeout(Duration::from_secs(60), async {
+        let all = timeout(Duration::from_mins(1), async {
             while let Some(part) = parts.recv().await {
                 told.push_str(&part);
             }

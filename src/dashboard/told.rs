@@ -247,9 +247,9 @@ impl Batch {
         if id.is_none() || id == self.told {
             return String::new();
         }
-        let line = id.iter().map(|id| format!("id: {id}\n")).collect();
+        let line = id.as_ref().map(|id| format!("id: {id}\n"));
         self.told = id;
-        line
+        line.unwrap_or_default()
     }
 }
 
