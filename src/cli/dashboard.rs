@@ -1,7 +1,10 @@
 //! `dashboard`: the pages of the dashboard, for whoever runs this. Talks to the API server, and serves on this machine.
 
+use std::fs::{OpenOptions, remove_file};
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use aws_lc_rs::rand;
@@ -64,36 +67,73 @@ async fn show(args: &Args) -> Result<Answer, String> {
     let mut out = io::stdout();
     let said = writeln!(out, "{opened}").and_then(|()| out.flush());
     said.map_err(|error| format!("cannot print the address: {error}"))?;
+    let mut page = None;
     if out.is_terminal() && !args.no_open {
-        open(&opened);
+        // Whoever has no browser has the address.
+        page = Page::write(&std::env::temp_dir(), &opened).ok();
+        page.iter().for_each(Page::open);
     }
-    let served = serve(
+    let serving = serve(
         listener,
         (server, door),
         args.keeper.clone(),
         CancellationToken::new(),
     );
     tokio::select! {
-        served = served => served.map_err(|error| format!("the dashboard has ended: {error}"))?,
+        ended = serving => ended.map_err(|error| format!("the dashboard has ended: {error}"))?,
         // Streams that are open end with the program.
         _ = tokio::signal::ctrl_c() => {}
     }
+    drop(page);
     Ok(Answer::default())
 }
 
-/// Opens the address in a browser, if there is one. Whoever has none has the address.
-fn open(address: &str) {
-    let nothing = || Stdio::null();
-    let _ = Command::new(OPENER)
-        .arg(address)
-        .stdin(nothing())
-        .stdout(nothing())
-        .stderr(nothing())
-        .spawn();
+/// A page that leads to the address, for the browser of whoever runs this alone: others see command lines. It is gone when this is dropped.
+struct Page(PathBuf);
+
+impl Page {
+    fn write(folder: &Path, address: &str) -> io::Result<Self> {
+        let mut random = [0; 32];
+        rand::fill(&mut random).map_err(io::Error::other)?;
+        let name = Secret::of(random);
+        let path = folder.join(format!("slipway-dashboard-{}.html", name.as_str()));
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        let page = Self(path);
+        // Nothing in the address means anything in a page.
+        writeln!(
+            file,
+            "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; url={address}\"><a href=\"{address}\">Slipway</a>"
+        )?;
+        Ok(page)
+    }
+
+    /// Opens it in a browser, if there is one.
+    fn open(&self) {
+        let nothing = || Stdio::null();
+        let _ = Command::new(OPENER)
+            .arg(&self.0)
+            .stdin(nothing())
+            .stdout(nothing())
+            .stderr(nothing())
+            .spawn();
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let _ = remove_file(&self.0);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use clap::Parser;
 
     use super::*;
@@ -115,5 +155,20 @@ mod tests {
         assert_eq!((shop.port, shop.no_open), (8001, true));
         assert!(args("-A").unwrap().all_namespaces);
         assert!(args("-A -n shop").is_err());
+    }
+
+    #[test]
+    fn the_page_that_leads_there_is_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = "http://127.0.0.1:8001/#token=abc";
+        let page = Page::write(folder.path(), address).unwrap();
+        let mode = page.0.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text = std::fs::read_to_string(&page.0).unwrap();
+        assert!(text.contains(&format!("url={address}\"")), "{text}");
+        let path = page.0.clone();
+        assert!(!path.to_string_lossy().contains("abc"));
+        drop(page);
+        assert!(!path.exists());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -14,12 +15,13 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
 
 use super::asked::{self, Asked};
 use super::guard::REPORT_POLICY;
 use super::problem::Problem;
 use super::topic::{Topic, is_name};
-use super::{Caller, Dashboard, Door, cut, pod, stream, text};
+use super::{Caller, Dashboard, Door, SLOW, cut, pod, stream, text};
 use crate::cli::cluster::{Place, Server};
 use crate::cli::dora::{self, Which};
 use crate::cli::run::{logs, page};
@@ -34,8 +36,11 @@ use crate::pipeline_run::api::PipelineRun;
 
 /// Longest body, in bytes.
 const MAX_BODY: usize = 64 << 10;
-/// Lines of a log that wait for whoever reads them.
-const LINES: usize = 256;
+/// Pieces of a log that wait for whoever reads them, and their longest, in bytes.
+const PIECES: usize = 16;
+const LONGEST: usize = 32 << 10;
+/// Longest wait for a body.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What was asked for in a query.
 type Fields = Query<HashMap<String, String>>;
@@ -172,6 +177,8 @@ async fn figures(
         Some(namespace) => (at(&server, namespace, namespace)?, Which::Here(tier)),
         None => (server, Which::Everywhere(tier)),
     };
+    // It lists a lot. The turn ends with the answer.
+    let _turn = dashboard.0.lists.acquire().await;
     let summary = dora::summary(&server, which, window).await;
     let summary = summary.map_err(|message| dashboard.problem(&server, message, 502))?;
     Ok(Json(summary).into_response())
@@ -231,10 +238,12 @@ async fn run_page(
 struct Pipe(Sender<Vec<u8>>);
 
 impl logs::Listener for Pipe {
+    const LONGEST: usize = LONGEST;
+
     async fn hear(&self, prefix: &str, line: &[u8]) -> Result<(), String> {
-        let sent = self.0.send(logs::whole(prefix, line)).await;
+        let sent = timeout(SLOW, self.0.send(logs::whole(prefix, line))).await;
         // Nobody reads any more.
-        sent.map_err(|_| String::new())
+        sent.map_err(|_| String::new())?.map_err(|_| String::new())
     }
 }
 
@@ -243,8 +252,12 @@ async fn log(
     Caller(server): Caller,
     Path((namespace, run, stage)): Path<(String, String, String)>,
     Query(fields): Fields,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (found, server) = run_of(&dashboard, &server, (&namespace, &run)).await?;
+    let place = dashboard
+        .place(&dashboard.0.logs, &server, &headers)
+        .await?;
     // Who may not see pods is told before there is any text.
     let of_run = format!("{}={run}", label::PIPELINE_RUN);
     let pods: Result<Vec<Pod>, String> = server.list(&of_run).await;
@@ -259,20 +272,30 @@ async fn log(
         kept: false,
         keeper: dashboard.0.keeper.clone(),
     };
-    let (sender, lines) = mpsc::channel(LINES);
+    let (sender, lines) = mpsc::channel(PIECES);
     let stop = dashboard.0.stop.clone();
     tokio::spawn(async move {
         let pipe = Pipe(sender);
-        let plain = Palette::new(false);
-        let read = logs::read(&server, &found, &args, (&pipe, plain));
-        let problems = stop.run_until_cancelled(read).await;
-        for problem in problems.unwrap_or_default() {
-            let line = format!("error: {problem}\n");
-            let _ = pipe.0.send(line.into_bytes()).await;
-        }
+        stop.run_until_cancelled(tell(&server, &found, &args, &pipe))
+            .await;
+        drop(place);
     });
     let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((fields, streamed(lines)).into_response())
+}
+
+/// Tells what a log says, for as long as somebody reads.
+async fn tell(server: &Server, run: &PipelineRun, args: &logs::Args, pipe: &Pipe) {
+    let read = logs::read(server, run, args, (pipe, Palette::new(false)));
+    let problems = tokio::select! {
+        problems = read => problems,
+        // A stage that is silent would not notice.
+        () = pipe.0.closed() => return,
+    };
+    for problem in problems {
+        let line = format!("error: {problem}\n");
+        let _ = timeout(SLOW, pipe.0.send(line.into_bytes())).await;
+    }
 }
 
 /// A body of what comes, as it comes.
@@ -339,7 +362,8 @@ async fn decisions(
         let words = "the content type must be application/json";
         return Err(Problem::new(415, words));
     }
-    let body = axum::body::to_bytes(body, MAX_BODY).await;
+    let body = timeout(PATIENCE, axum::body::to_bytes(body, MAX_BODY)).await;
+    let body = body.map_err(|_| Problem::new(408, "the Decision does not come"))?;
     let body = body.map_err(|_| Problem::new(413, "a Decision is shorter than that"))?;
     let asked = Asked::read(&body).map_err(|message| Problem::new(400, message))?;
     let server = server.in_namespace(&asked.namespace);

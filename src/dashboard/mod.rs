@@ -7,16 +7,19 @@
 //!
 //! - [`topic`], [`cut`], [`told`]: what a stream tells, and how; [`stream`] watches for it;
 //! - [`asked`], [`pod`]: what goes in and out elsewhere; [`answer`] answers;
-//! - [`guard`], [`page`]: who may ask, and what browsers may do.
+//! - [`guard`], [`page`]: who may ask, and what browsers may do;
+//! - [`connection`], [`room`]: how much of it at the same time.
 
 mod answer;
 pub mod asked;
 mod asset;
+mod connection;
 pub mod cut;
 pub mod guard;
 pub mod page;
 pub mod pod;
 mod problem;
+mod room;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -24,6 +27,7 @@ pub mod told;
 pub mod topic;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
@@ -38,11 +42,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::cluster::Server;
 use crate::cli::run::archive::Keeper;
+use connection::BOUNDS;
 use guard::{CONTENT_POLICY, Secret, bearer, is_local};
 use problem::Problem;
+use room::{Place, Room};
 
-/// Streams at the same time, of everybody together.
+/// Streams at the same time, of everybody together and of each.
 const STREAMS: usize = 64;
+const OWN_STREAMS: usize = 16;
+/// Logs that are read at the same time, of everybody together and of each.
+const LOGS: usize = 32;
+const OWN_LOGS: usize = 8;
+/// Lists at the same time: what is listed is in memory as a whole.
+const LISTS: usize = 4;
+/// How long whoever reads may take for what is told next.
+const SLOW: Duration = Duration::from_secs(30);
 
 /// Whom it serves.
 pub enum Door {
@@ -69,14 +83,16 @@ struct Inner {
     door: Door,
     port: u16,
     keeper: Keeper,
-    streams: Arc<Semaphore>,
+    streams: Arc<Room>,
+    logs: Arc<Room>,
+    lists: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 /// Serves until `stop`: a cluster, to whom the door lets in. What the operator keeps of logs, `keeper` hands out.
 ///
 /// # Errors
-/// If the listener breaks.
+/// If the listener has no address.
 pub async fn serve(
     listener: TcpListener,
     (server, door): (Server, Door),
@@ -88,12 +104,13 @@ pub async fn serve(
         door,
         port: listener.local_addr()?.port(),
         keeper,
-        streams: Arc::new(Semaphore::new(STREAMS)),
+        streams: Room::new(STREAMS, OWN_STREAMS),
+        logs: Room::new(LOGS, OWN_LOGS),
+        lists: Arc::new(Semaphore::new(LISTS)),
         stop: stop.clone(),
     }));
-    axum::serve(listener, router(dashboard))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    connection::serve(listener, router(dashboard), BOUNDS, stop).await;
+    Ok(())
 }
 
 fn router(dashboard: Dashboard) -> Router {
@@ -173,6 +190,31 @@ impl Dashboard {
                 Ok(self.0.server.as_bearer(&authorization))
             }
         }
+    }
+
+    /// A place for what lasts, for whoever asks. Who is not known is told so; any other trouble is told by what lasts.
+    async fn place(
+        &self,
+        room: &Arc<Room>,
+        server: &Server,
+        headers: &HeaderMap,
+    ) -> Result<Place, Problem> {
+        let words = "too many pages are open at the same time; this one is tried again";
+        let full = || Problem::new(503, words);
+        if room.is_full() {
+            return Err(full());
+        }
+        let user = match server.whoami().await {
+            Ok(info) => info.username,
+            Err(message) if server.failed_with() == Some(401) => {
+                return Err(self.problem(server, message, 401));
+            }
+            Err(_) => None,
+        };
+        // Where nobody says who it is, each token is somebody.
+        let token = || bearer(text(headers, header::AUTHORIZATION)).map(str::to_owned);
+        let who = user.or_else(token).unwrap_or_default();
+        room.enter(&who).ok_or_else(full)
     }
 
     /// What the API server has said, to whoever was asked in the name of; `code` counts where it has said nothing bad itself.

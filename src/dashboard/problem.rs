@@ -44,6 +44,7 @@ fn reason(code: u16) -> &'static str {
         403 => "Forbidden",
         404 => "NotFound",
         405 => "MethodNotAllowed",
+        408 => "RequestTimeout",
         409 => "Conflict",
         410 => "Expired",
         413 => "RequestEntityTooLarge",

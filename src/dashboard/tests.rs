@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::guard::Secret;
-use super::{Dashboard, Door, Inner, STREAMS, router};
+use super::room::Room;
+use super::{Dashboard, Door, Inner, LISTS, LOGS, OWN_LOGS, OWN_STREAMS, STREAMS, router};
 use crate::cli::cluster::Server;
 use crate::cli::run::archive::Keeper;
 
@@ -35,7 +36,9 @@ fn dashboard(door: Door) -> Dashboard {
             receiver: "slipway-receiver".to_owned(),
             service_account: "default".to_owned(),
         },
-        streams: Arc::new(Semaphore::new(STREAMS)),
+        streams: Room::new(STREAMS, OWN_STREAMS),
+        logs: Room::new(LOGS, OWN_LOGS),
+        lists: Arc::new(Semaphore::new(LISTS)),
         stop: CancellationToken::new(),
     }))
 }
@@ -198,11 +201,32 @@ async fn only_a_decision_is_taken_for_one() {
 async fn more_pages_than_there_is_room_for_come_again() {
     let dashboard = local();
     let room = Arc::clone(&dashboard.0.streams);
-    let all = u32::try_from(STREAMS).unwrap();
-    let taken = room.try_acquire_many_owned(all).unwrap();
+    let enter = |who: usize| room.enter(&who.to_string()).unwrap();
+    let taken: Vec<_> = (0..STREAMS).map(enter).collect();
     let one_more = ask("/api/v1/stream?kinds=rollouts", Some(secret().as_str()));
     let answer = answer(&dashboard, one_more).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()[header::RETRY_AFTER], "5");
     drop(taken);
+}
+
+#[tokio::test]
+async fn one_alone_does_not_keep_the_others_out() {
+    let dashboard = local();
+    // The cluster does not answer, so it is the secret that says who it is.
+    let enter = |_| dashboard.0.streams.enter(secret().as_str()).unwrap();
+    let taken: Vec<_> = (0..OWN_STREAMS).map(enter).collect();
+    let ask = || ask("/api/v1/stream?kinds=rollouts", Some(secret().as_str()));
+    let said = answer(&dashboard, ask()).await;
+    assert_eq!(said.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(taken);
+    assert_eq!(answer(&dashboard, ask()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let dashboard = local();
+    let body = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let said = problem(&dashboard, decide("application/json", body)).await;
+    assert_eq!(said, is(408, "RequestTimeout"));
 }

@@ -1,6 +1,6 @@
 //! What a stream tells, as Server-Sent Events: put together for a moment, and with ids that say how far everything was told. No I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -59,6 +59,23 @@ impl Heard {
     /// Whether there is nothing to tell any more: the API server does not know whoever looks.
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Trouble(_, trouble) if trouble.reason == UNKNOWN)
+    }
+
+    /// Keeps the kinds that are not told of, for more than a moment.
+    pub fn note_refusal(&self, refused: &mut BTreeSet<Topic>) {
+        match self {
+            Self::Trouble(topic, trouble) if !trouble.may_pass() => {
+                refused.insert(*topic);
+            }
+            Self::Put { topic, .. }
+            | Self::Gone { topic, .. }
+            | Self::Synced(topic, _)
+            | Self::Quiet(topic, _)
+            | Self::Trouble(topic, _) => {
+                refused.remove(topic);
+            }
+            Self::Lost => refused.clear(),
+        }
     }
 }
 
@@ -230,9 +247,9 @@ impl Batch {
         if id.is_none() || id == self.told {
             return String::new();
         }
-        let line = id.iter().map(|id| format!("id: {id}\n")).collect();
+        let line = id.as_ref().map(|id| format!("id: {id}\n"));
         self.told = id;
-        line
+        line.unwrap_or_default()
     }
 }
 

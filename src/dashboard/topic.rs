@@ -70,7 +70,7 @@ pub struct Wish {
     pub namespace: Option<String>,
     /// About which name; about all where there is none.
     pub name: Option<String>,
-    /// Objects as they are, and not only what lists show.
+    /// The object as it is, and not only what lists show.
     pub is_whole: bool,
 }
 
@@ -97,6 +97,9 @@ impl Wish {
         }
         if wish.topics.is_empty() {
             return Err("name what is to be told, as kinds=rollouts,environments".to_owned());
+        }
+        if wish.is_whole && (wish.namespace.is_none() || wish.name.is_none()) {
+            return Err("whole=true takes the namespace and the name of one object".to_owned());
         }
         Ok(wish)
     }
@@ -174,6 +177,13 @@ mod tests {
             vec![("kinds", "rollouts"), ("namespace", "shop,x=y")],
             vec![("kinds", "rollouts"), ("name", "../../secrets")],
             vec![("kinds", "rollouts"), ("watch", "true")],
+            vec![("kinds", "rollouts"), ("whole", "true")],
+            vec![
+                ("kinds", "rollouts"),
+                ("whole", "true"),
+                ("namespace", "shop"),
+            ],
+            vec![("kinds", "rollouts"), ("whole", "true"), ("name", "api")],
         ] {
             assert!(Wish::read(wrong.clone()).is_err(), "{wrong:?}");
         }

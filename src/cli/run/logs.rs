@@ -1,15 +1,16 @@
 //! `run logs`: what stages say, from their pods, and what they have said, from the operator. Talks to the API server.
 
+mod live;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, LogParams};
 use tokio::time::interval;
 
 use super::archive::{Archive, Keeper};
@@ -17,10 +18,9 @@ use crate::archive::{About, Entry};
 use crate::cli::cluster::{Place, Server};
 use crate::cli::text::{Palette, Tone};
 use crate::cli::{Answer, End};
-use crate::error::chain;
 use crate::model::label;
 use crate::pipeline_run::api::{PipelineRun, StagePhase};
-use crate::pipeline_run::render::{MAIN, SOURCE};
+use live::live;
 
 /// Time between two looks at what is followed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub struct Args {
     /// Where it is.
     #[command(flatten)]
     pub place: Place,
-    /// Go on until the run is over.
+    /// Go on until the run is over, or the stage that is named.
     #[arg(short, long)]
     pub follow: bool,
     /// Only this stage.
@@ -79,6 +79,9 @@ pub(super) async fn run(args: &Args, palette: Palette) -> Result<Answer, String>
 
 /// Who is told what a log says.
 pub trait Listener: Sync {
+    /// Longest line that it hears as one, in bytes: a longer one comes in pieces, each as a line of its own.
+    const LONGEST: usize;
+
     /// Hears a line. The error is empty where nobody listens any more.
     fn hear(&self, prefix: &str, line: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
 }
@@ -123,6 +126,8 @@ pub async fn read<L: Listener>(
 struct Screen;
 
 impl Listener for Screen {
+    const LONGEST: usize = usize::MAX;
+
     async fn hear(&self, prefix: &str, line: &[u8]) -> Result<(), String> {
         let mut out = io::stdout().lock();
         let written = out
@@ -200,7 +205,7 @@ impl<'a, L: Listener> Show<'a, L> {
         Ok(())
     }
 
-    /// Shows what is said until the run is over.
+    /// Shows what is said until nothing more comes.
     async fn follow(&mut self) -> Result<(), String> {
         let mut running = FuturesUnordered::new();
         let mut tick = interval(LOOK);
@@ -231,8 +236,7 @@ impl<'a, L: Listener> Show<'a, L> {
                     (about.pod, done)
                 });
             }
-            let phase = run.status.as_ref().and_then(|status| status.phase);
-            if phase.unwrap_or_default().is_finished() && running.is_empty() && !is_news {
+            if is_done(&run, self.args) && running.is_empty() && !is_news {
                 break run;
             }
         };
@@ -275,9 +279,10 @@ impl<'a, L: Listener> Show<'a, L> {
                 break;
             }
             offset += part.len() as u64;
-            for piece in part.split_inclusive(|byte| *byte == b'\n') {
+            let pieces = part.split_inclusive(|byte| *byte == b'\n');
+            for piece in pieces.flat_map(|piece| piece.chunks(L::LONGEST)) {
                 line.extend_from_slice(piece);
-                if line.ends_with(b"\n") {
+                if line.ends_with(b"\n") || line.len() >= L::LONGEST {
                     self.listener.hear(prefix, &line).await?;
                     line.clear();
                 }
@@ -305,62 +310,6 @@ impl<'a, L: Listener> Show<'a, L> {
     }
 }
 
-/// Shows what a pod says: the fetching of the commit, then the stage.
-async fn live<L: Listener>(
-    server: &Server,
-    about: &About,
-    (listener, prefix): (&L, &str),
-    follow: bool,
-) -> Result<(), String> {
-    let pods: Api<Pod> = Api::namespaced(server.patient_client(), server.namespace());
-    let mut tick = interval(LOOK);
-    for container in [SOURCE, MAIN] {
-        let params = LogParams {
-            container: Some(container.to_owned()),
-            follow,
-            ..LogParams::default()
-        };
-        loop {
-            tick.tick().await;
-            match pods.log_stream(&about.pod, &params).await {
-                Ok(stream) => {
-                    let mut stream = std::pin::pin!(stream);
-                    let mut line = Vec::new();
-                    loop {
-                        let read = stream.read_until(b'\n', &mut line).await;
-                        // A pod that goes takes the connection along.
-                        if !matches!(read, Ok(count) if count > 0) {
-                            break;
-                        }
-                        listener.hear(prefix, &line).await?;
-                        line.clear();
-                    }
-                    break;
-                }
-                Err(kube::Error::Api(status)) if status.code == 400 => {
-                    // It has not begun, and may never.
-                    if !follow || is_over(server, &about.pod).await? {
-                        return Ok(());
-                    }
-                }
-                Err(kube::Error::Api(status)) => {
-                    return Err(format!("pod {}: {}", about.pod, status.message));
-                }
-                Err(error) => return Err(format!("pod {}: {}", about.pod, chain(&error))),
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn is_over(server: &Server, pod: &str) -> Result<bool, String> {
-    let Some(pod) = server.find::<Pod>(pod).await? else {
-        return Ok(true);
-    };
-    let phase = pod.status.and_then(|status| status.phase);
-    Ok(matches!(phase.as_deref(), Some("Succeeded" | "Failed")))
-}
-
 /// Which stage a pod is of.
 fn about(pod: &Pod) -> Option<About> {
     let labels = pod.labels();
@@ -384,6 +333,16 @@ fn fits(about: &About, args: &Args) -> bool {
     let is_cell = args.cell.is_none() || about.cell == args.cell;
     let is_attempt = args.attempt.is_none_or(|attempt| about.attempt == attempt);
     is_stage && is_cell && is_attempt
+}
+
+/// Whether nothing of what is asked for comes any more.
+fn is_done(run: &PipelineRun, args: &Args) -> bool {
+    let Some(status) = &run.status else {
+        return false;
+    };
+    let mut stages = status.stages.iter();
+    let stage = stages.find(|stage| Some(&stage.name) == args.stage.as_ref());
+    status.phase.unwrap_or_default().is_finished() || stage.is_some_and(|one| one.phase.is_over())
 }
 
 /// Whether a stage has begun that no pod is there of.
@@ -486,5 +445,25 @@ mod tests {
             picked(&live, &[], "--attempt 1"),
             [("unit-1-x".into(), Origin::Pod)]
         );
+    }
+
+    #[test]
+    fn a_stage_is_followed_until_it_is_over() {
+        let run: PipelineRun = serde_json::from_value(serde_json::json!({
+            "apiVersion": "slipway.dev/v1alpha1",
+            "kind": "PipelineRun",
+            "metadata": {"name": "shop-7"},
+            "spec": {"pipelineRef": {"name": "shop"}, "trigger": {"kind": "Push", "actor": "slipway"},
+                     "ref": "refs/heads/main", "sha": "a".repeat(40)},
+            "status": {"phase": "Running", "stages": [
+                {"name": "unit", "type": "Test", "phase": "Succeeded"},
+                {"name": "image", "type": "Build", "phase": "Running"},
+            ]},
+        }))
+        .unwrap();
+        assert!(is_done(&run, &args("-f --stage unit")));
+        for goes_on in ["-f", "-f --stage image", "-f --stage later"] {
+            assert!(!is_done(&run, &args(goes_on)), "{goes_on}");
+        }
     }
 }
