@@ -1,10 +1,5 @@
 //! Builds anew what embeds the page when the page was built anew. Only programs for release do: the others read it from the disk.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "that is how a build script talks to cargo"
-)]
-
 use std::path::Path;
 
 fn main() {

@@ -301,8 +301,8 @@ impl Process {
         };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = dashboard::serve(listener, (server, Door::Cluster), keeper, stop).await;
-            if let Err(error) = served {
+            let ended = dashboard::serve(listener, (server, Door::Cluster), keeper, stop).await;
+            if let Err(error) = ended {
                 warn!(%error, "the dashboard is no longer served");
             }
         });

@@ -78,7 +78,11 @@ fn every_link_leads_to_a_file_and_a_heading_that_there_are() {
             count += 1;
             let file = root().join(&target.path);
             let leads = match &target.anchor {
-                Some(anchor) if target.path.ends_with(".md") => {
+                Some(anchor)
+                    if std::path::Path::new(&target.path)
+                        .extension()
+                        .is_some_and(|end| end == "md") =>
+                {
                     let page = std::fs::read_to_string(&file).unwrap_or_default();
                     book::anchors(&page).contains(anchor)
                 }

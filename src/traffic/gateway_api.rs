@@ -301,7 +301,11 @@ pub fn acknowledged(route: &DynamicObject) -> Result<bool, String> {
                 return Ok(false);
             }
             if condition["status"] != "True" {
-                let told = |key: &str| parent["parentRef"][key].as_str();
+                let told = |key: &str| {
+                    parent
+                        .pointer(&format!("/parentRef/{key}"))
+                        .and_then(Value::as_str)
+                };
                 // Of a mesh it is a Service.
                 let (kind, name) = (told("kind").unwrap_or("Gateway"), told("name"));
                 let reason = condition["reason"].as_str().unwrap_or("no reason");

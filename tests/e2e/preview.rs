@@ -158,6 +158,21 @@ fn has_mounts(uids: &[String]) -> bool {
         .any(|uid| mounts.contains(&format!("/pods/{uid}/")))
 }
 
+/// Whoever asks for it finds nothing any more.
+async fn leads_nowhere(app: &App) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let gateway = format!("http://{}/", app.stage.node.gateway());
+    let host = format!("pr-{NUMBER}.{}", app.host());
+    wait_for("its URL leads nowhere", SOON, async || {
+        let answer = http.get(&gateway).header("host", &host).send().await;
+        let status = answer.map_err(|error| error.to_string())?.status();
+        (status == 404)
+            .then_some(())
+            .ok_or_else(|| status.to_string())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn a_pull_request_answers_at_its_url_until_it_is_closed() {
@@ -215,18 +230,7 @@ async fn a_pull_request_answers_at_its_url_until_it_is_closed() {
             },
         )
         .await;
-        // Whoever asks for it finds nothing any more.
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let gateway = format!("http://{}/", app.stage.node.gateway());
-        let host = format!("pr-{NUMBER}.{}", app.host());
-        wait_for("its URL leads nowhere", SOON, async || {
-            let answer = http.get(&gateway).header("host", &host).send().await;
-            let status = answer.map_err(|error| error.to_string())?.status();
-            (status == 404)
-                .then_some(())
-                .ok_or_else(|| status.to_string())
-        })
-        .await;
+        leads_nowhere(app).await;
     })
     .await;
 }
