@@ -11,8 +11,8 @@ use super::server::{Events, Local, Page, Told};
 use crate::cluster::{SOON, Space, config, kubeconfig_path, wait_for, with_namespace};
 use crate::rollout::{Subject, manifest};
 
-/// Most streams that one server has at a time.
-const MOST: usize = 64;
+/// Most streams that one server has for one user at a time.
+const MOST: usize = 16;
 
 /// A Rollout with a long template, which nobody follows.
 async fn a_long_one(space: &Space, name: &str) -> Api<Rollout> {
