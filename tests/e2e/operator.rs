@@ -156,7 +156,7 @@ fn was_elsewhere() -> Value {
     json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Environment",
         "metadata": {"name": "far", "finalizers": ["slipway.dev/cleanup"]},
-        "spec": {"promotion": {"from": {"pipelines": ["nothing"]}}},
+        "spec": {"tier": "Staging", "promotion": {"from": {"pipelines": ["nothing"]}}},
     })
 }
 
