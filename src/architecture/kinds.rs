@@ -182,15 +182,21 @@ fn every_reason_and_condition_is_explained() {
     assert!(missing.is_empty(), "not in docs/reference: {missing:#?}");
 }
 
+/// Every word that code gives as the reason of what it does, each time that it does.
+pub(super) fn given(code: &str) -> Vec<&str> {
+    let starts = ["Why::normal(", "Why::warning("].into_iter();
+    let given = starts.flat_map(|start| code.split(start).skip(1));
+    let words = given.filter_map(|given| given.trim_start().strip_prefix('"'));
+    words
+        .filter_map(|word| Some(word.split_once('"')?.0))
+        .collect()
+}
+
 /// Every word that a plan gives as the reason of what it does.
 fn told() -> BTreeSet<String> {
     let mut told = BTreeSet::new();
     for source in sources() {
-        for start in ["Why::normal(", "Why::warning("] {
-            let given = source.code.split(start).skip(1);
-            let words = given.filter_map(|given| given.trim_start().strip_prefix('"'));
-            told.extend(words.filter_map(|word| Some(word.split_once('"')?.0.to_owned())));
-        }
+        told.extend(given(&source.code).into_iter().map(str::to_owned));
     }
     assert!(told.len() > 30, "{told:?}");
     told

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::kinds::given;
 use super::{root, sources};
 use crate::model::reason::{EVENTS, is_known};
 use crate::pipeline_run::api::FailureKind;
@@ -23,15 +24,11 @@ fn every_reason_that_code_gives_is_on_the_list() {
     for source in sources() {
         let mut folders = FOLDERS.iter();
         let folder = folders.find(|(folder, _)| source.path.starts_with(folder));
-        for start in ["Why::normal(", "Why::warning("] {
-            let given = source.code.split(start).skip(1);
-            let words = given.filter_map(|given| given.trim_start().strip_prefix('"'));
-            for word in words.filter_map(|word| Some(word.split_once('"')?.0)) {
-                let kind = folder.map_or("?", |(_, kind)| *kind);
-                found += 1;
-                if !is_known(kind, word) {
-                    unknown.push(format!("{}: {kind} {word}", source.path));
-                }
+        for word in given(&source.code) {
+            let kind = folder.map_or("?", |(_, kind)| *kind);
+            found += 1;
+            if !is_known(kind, word) {
+                unknown.push(format!("{}: {kind} {word}", source.path));
             }
         }
     }

@@ -123,6 +123,22 @@ impl End {
 }
 
 impl Answer {
+    /// What was said of a Decision, and how that about which it was ended, if it did in time.
+    pub fn after(said: String, ended: Option<(String, End)>, about: &str) -> Self {
+        match ended {
+            Some((words, end)) => Self {
+                text: format!("{said}{words}\n"),
+                end,
+                ..Self::default()
+            },
+            None => Self {
+                text: said,
+                problems: vec![format!("{about} was not there in time")],
+                end: End::Late,
+            },
+        }
+    }
+
     /// An answer, and all is well.
     pub fn well(text: impl Into<String>) -> Self {
         Self {

@@ -17,7 +17,7 @@ use crate::model::action::{Eviction, Outcome};
 use crate::model::json::set;
 use crate::model::key::Key;
 use crate::model::label::{self, SLIPWAY};
-use crate::model::manifest::{Manifest, Target};
+use crate::model::manifest::{Manifest, Target, controller_of};
 use crate::model::object::ObjectKind;
 use crate::model::place::Place;
 
@@ -447,14 +447,8 @@ fn has_labels(found: &DynamicObject, wanted: &DynamicObject) -> bool {
 
 /// Whether the object that is there belongs to the controller that wanted to create it.
 fn same_owner(found: &DynamicObject, wanted: &DynamicObject) -> bool {
-    let owner = |object: &DynamicObject| {
-        let owners = object.metadata.owner_references.iter().flatten();
-        owners
-            .into_iter()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| owner.uid.clone())
-    };
-    owner(found) == owner(wanted)
+    let [found, wanted] = [found, wanted].map(|object| controller_of(object).map(|of| &of.uid));
+    found == wanted
 }
 
 #[cfg(test)]

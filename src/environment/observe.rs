@@ -30,7 +30,7 @@ use crate::controller::ReconcileError;
 use crate::dora::record;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, controller_of};
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Job, Pod};
 use crate::pipeline::secret::Secrets;
@@ -193,10 +193,9 @@ fn rules_of<K: ResourceExt + serde::Serialize>(
     object: &K,
     owner: &str,
 ) -> LiveRules {
-    let mut owners = object.owner_references().iter();
     LiveRules {
         target: Target::of(kind, object),
-        is_ours: owners.any(|of| of.controller == Some(true) && of.uid == owner),
+        is_ours: controller_of(object).is_some_and(|of| of.uid == owner),
         body: serde_json::to_value(object).unwrap_or_default(),
     }
 }

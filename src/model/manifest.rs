@@ -119,10 +119,15 @@ impl Target {
     }
 }
 
+/// Who owns an object as its controller; it has one at most.
+pub fn controller_of<K: kube::ResourceExt>(object: &K) -> Option<&OwnerReference> {
+    let mut owners = object.owner_references().iter();
+    owners.find(|owner| owner.controller == Some(true))
+}
+
 /// Whether an object of ours owns it as its controller. What people name may have a controller of its own.
 pub fn is_ours<K: kube::ResourceExt>(object: &K) -> bool {
-    let mut owners = object.owner_references().iter();
-    owners.any(|owner| owner.controller == Some(true) && owner.api_version.starts_with(GROUP))
+    controller_of(object).is_some_and(|owner| owner.api_version.starts_with(GROUP))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::cluster::review::Account;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::manifest::controller_of;
 use crate::model::workload::Pod;
 
 /// How long it is believed what the API server said of a token.
@@ -201,6 +202,5 @@ fn about(pod: &Pod) -> Option<About> {
 }
 
 fn controller<'a, K: ResourceExt>(object: &'a K, kind: &str) -> Option<&'a OwnerReference> {
-    let mut owners = object.owner_references().iter();
-    owners.find(|owner| owner.controller == Some(true) && owner.kind == kind)
+    controller_of(object).filter(|owner| owner.kind == kind)
 }

@@ -21,7 +21,7 @@ use super::spec::{Invalid, Spec};
 use crate::model::action::Action;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, controller_of};
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;
 use crate::model::workload::Deployment;
@@ -84,8 +84,7 @@ pub struct Held {
 impl Held {
     /// A ReplicaSet as the server has it, if it is of this Deployment.
     pub fn read(set: &DynamicObject, deployment: &str) -> Option<Self> {
-        let mut owners = set.owner_references().iter();
-        let owner = owners.find(|owner| owner.controller == Some(true))?;
+        let owner = controller_of(set)?;
         let revision = set.labels().get(label::POD_TEMPLATE_HASH)?;
         let ordinal = set.annotations().get(label::DEPLOYMENT_REVISION);
         let count = |path: &str| set.data.pointer(path).and_then(Value::as_i64).unwrap_or(0);

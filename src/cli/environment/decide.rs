@@ -130,18 +130,8 @@ pub(super) async fn waited(
     (wait, patience): (&Wait<'_>, &Patience),
     said: String,
 ) -> Result<Answer, String> {
-    Ok(match patience.wait(until_over(server, name, wait)).await? {
-        Some((words, end)) => Answer {
-            text: format!("{said}{words}\n"),
-            end,
-            ..Answer::default()
-        },
-        None => Answer {
-            text: said,
-            problems: vec![format!("Environment {name} was not there in time")],
-            end: End::Late,
-        },
-    })
+    let ended = patience.wait(until_over(server, name, wait)).await?;
+    Ok(Answer::after(said, ended, &format!("Environment {name}")))
 }
 
 async fn until_over(server: &Server, name: &str, wait: &Wait<'_>) -> Result<(String, End), String> {

@@ -3,10 +3,10 @@
 
 mod outcome;
 
+use crate::cli::Answer;
 use crate::cli::cluster::{Place, Server};
 use crate::cli::decide::{self, Made, decide};
 use crate::cli::follow::{self, Patience};
-use crate::cli::{Answer, End};
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::rollout::api::Rollout;
 
@@ -67,16 +67,7 @@ pub(super) async fn run(
     let mut known = None;
     let check = |rollout: &Rollout| outcome::of(rollout, (decision, action), &mut known);
     let ended = follow::until(&server, &args.name, check);
-    Ok(match args.patience.wait(ended).await? {
-        Some((words, end)) => Answer {
-            text: format!("{said}{words}\n"),
-            end,
-            ..Answer::default()
-        },
-        None => Answer {
-            text: said,
-            problems: vec![format!("Rollout {} was not there in time", args.name)],
-            end: End::Late,
-        },
-    })
+    let ended = args.patience.wait(ended).await?;
+    let about = format!("Rollout {}", args.name);
+    Ok(Answer::after(said, ended, &about))
 }

@@ -13,7 +13,7 @@ use super::super::observed::{Ended, Job, JobState, Observed, Pod, Service, Troub
 use super::created;
 use crate::cluster::Cluster;
 use crate::model::key::Key;
-use crate::model::manifest::Target;
+use crate::model::manifest::{Target, controller_of};
 use crate::model::object::ObjectKind;
 use crate::model::workload::{self, ContainerStatus};
 use crate::pipeline::api::OUR_CONTAINERS;
@@ -61,8 +61,7 @@ pub(super) fn gone(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, Times
 fn read_job(job: &workload::Job, pods: &[Arc<workload::Pod>]) -> Job {
     // By its uid: those of another one of that name, which was deleted, may still be there.
     let of_job = pods.iter().filter(|pod| {
-        let mut owners = pod.owner_references().iter();
-        let owner = owners.find(|owner| owner.controller == Some(true));
+        let owner = controller_of(pod.as_ref());
         owner.is_some_and(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
     });
     let newest = of_job.max_by_key(|pod| (created(pod.as_ref()), pod.name_any()));
