@@ -225,10 +225,17 @@ fn config(address: &str, folder: &Path, files: &Path) -> Result<String> {
     );
     for (section, lines) in [
         ("server", server.as_str()),
-        ("database", "DB_TYPE = sqlite3\nSQLITE_JOURNAL_MODE = WAL"),
+        // Of half a second each, a machine that is busy elsewhere would make refusals.
+        (
+            "database",
+            "DB_TYPE = sqlite3\nSQLITE_JOURNAL_MODE = WAL\nSQLITE_TIMEOUT = 60000",
+        ),
         ("security", "INSTALL_LOCK = true"),
         ("service", "DISABLE_REGISTRATION = true"),
-        ("webhook", "ALLOWED_HOST_LIST = loopback,private"),
+        (
+            "webhook",
+            "ALLOWED_HOST_LIST = loopback,private\nDELIVER_TIMEOUT = 60",
+        ),
         // In the order of the pushes, as on a server that has one processor.
         ("queue.push_update", "MAX_WORKERS = 1"),
         ("queue.webhook_sender", "MAX_WORKERS = 1"),
