@@ -14,7 +14,7 @@ use crate::control_plane::unique;
 use crate::git::Repository;
 use crate::settings::Settings;
 use crate::site::Site;
-use crate::{process, programs};
+use crate::{process, programs, wait};
 
 /// Long enough for a machine that is busy building something else.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -154,6 +154,15 @@ impl Gitea {
         self.api.ask(method, path, body).await
     }
 
+    /// Waits until a commit that was pushed to a repository has had its turn: see [`Api::has_taken`].
+    ///
+    /// # Errors
+    ///
+    /// Gitea refuses, or does not come to it in time.
+    pub async fn has_taken(&self, name: &str, sha: &str) -> Result<()> {
+        self.api.has_taken(name, sha).await
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.site.path("logs/gitea.log")).unwrap_or_default()
@@ -175,6 +184,23 @@ impl Api {
             request.json(body)
         };
         answer(request).await.with_context(|| path.to_owned())
+    }
+
+    /// Waits until a commit that was pushed to a repository, such as `shop/api`, has had its turn. Gitea queues what git has taken:
+    /// only then does it know a new branch, and tell the webhooks that are there at that time.
+    ///
+    /// # Errors
+    ///
+    /// Gitea refuses, or does not come to it in time.
+    pub(crate) async fn has_taken(&self, name: &str, sha: &str) -> Result<()> {
+        let path = format!("repos/{name}/activities/feeds?limit=50");
+        wait::until("Gitea to deal with a push", PATIENCE, || async {
+            let feed = self.ask(Method::GET, &path, &Value::Null).await?;
+            let acts = feed.as_array().into_iter().flatten();
+            let mut told = acts.filter_map(|act| act.get("content")?.as_str());
+            Ok(told.any(|content| content.contains(sha)).then_some(()))
+        })
+        .await
     }
 }
 

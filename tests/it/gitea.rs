@@ -152,6 +152,8 @@ impl Forge {
         let script = format!("exit=0,after=50ms,message={}", report.encode());
         self.subject.plays("runner", &script);
         repository.push(branch).await.unwrap();
+        // So that webhooks which are made later hear of none before.
+        self.gitea.has_taken("shop/api", &sha).await.unwrap();
         sha
     }
 
@@ -618,6 +620,7 @@ async fn gitea_understands_all_that_it_is_asked_and_is_understood() {
     // Pull requests and comments.
     let head = repository.commit("greet", "feat: greet", &[("b", "2")]);
     let head = head.await.unwrap();
+    gitea.has_taken("shop/api", &head).await.unwrap();
     let pull = json!({"title": "feat: greet", "head": "greet", "base": "main"});
     gitea
         .ask(Method::POST, "repos/shop/api/pulls", &pull)

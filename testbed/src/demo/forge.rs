@@ -119,9 +119,12 @@ impl Forge {
         .await
     }
 
-    /// Asks for a branch to be merged; the number of the pull request.
-    pub(crate) async fn open(&self, branch: &str, title: &str) -> Result<u64> {
+    /// Asks for a branch to be merged, once the commit at its head has had its turn; the number of the pull request.
+    pub(crate) async fn open(&self, branch: &str, commit: &str, title: &str) -> Result<u64> {
         let [dana, _] = DEVELOPER;
+        self.api
+            .has_taken(&format!("{dana}/greeter"), commit)
+            .await?;
         let path = format!("repos/{dana}/greeter/pulls");
         let pull = json!({"title": title, "head": branch, "base": "main"});
         let opened = self.ask(Method::POST, &path, &pull).await?;

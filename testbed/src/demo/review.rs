@@ -24,7 +24,7 @@ pub(crate) async fn tell(stage: &Stage, teller: &Teller) -> Result<Review> {
     teller.title("A pull request");
     stage.repository.write("GREETING", "good day\n")?;
     let commit = stage.repository.push_aside(BRANCH, SUBJECT).await?;
-    let number = stage.forge.open(BRANCH, SUBJECT).await?;
+    let number = stage.forge.open(BRANCH, &commit, SUBJECT).await?;
     let at = short(&commit);
     teller.good(&format!(
         "dana opens pull request {number}: {at} \"{SUBJECT}\""
