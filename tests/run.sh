@@ -19,7 +19,7 @@ part() {
     printf '\n=== %s\n' "$name"
     "$@" 2>&1 | tee "$results/$name.log" || result=FAILED
     printf '%-8s %6ds  %s\n' "$name" $((SECONDS - start)) "$result" > "$results/$name"
-    if [[ $result == FAILED ]]; then grep -A2 -h "panicked at" "$results/$name.log" >> "$results/$name"; fi
+    if [[ $result == FAILED ]]; then grep -A6 -h "panicked at" "$results/$name.log" >> "$results/$name"; fi
     rm "$results/$name.log"
 }
 
