@@ -6,7 +6,7 @@
 //! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
 //! - `change`: which revision is stable, and which is on its way;
 //! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
-//! - `step/`: whether the step that is being done is done;
+//! - `advance`: whether the step that is being done is done, as `step/` says of its kind, and which comes next;
 //! - `hook`: the Job of the step that is being done;
 //! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
 //! - `live`: how traffic is divided now;
@@ -21,6 +21,7 @@
 //! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
 
 mod adopt;
+mod advance;
 mod change;
 mod config;
 mod contest;
@@ -62,7 +63,7 @@ use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
-use crate::model::span::after;
+use crate::model::span::{after, earliest};
 use crate::model::weight::Weight;
 use crate::traffic::router::Backends;
 use contest::Contested;
@@ -464,7 +465,7 @@ impl<'a> Draft<'a> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 
     fn wait_for(&mut self, what: impl Into<String>) {
