@@ -76,8 +76,8 @@ use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
-use crate::model::span::after;
 use crate::model::span::whole_second;
+use crate::model::span::{after, earliest};
 use crate::outbox::Outbox;
 use crate::promotion::api::{PromotionSpec, TemplateRef};
 use crate::release::order::Order;
@@ -444,7 +444,7 @@ impl<'a> Draft<'a> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 
     fn notice(&mut self, text: String) {

@@ -26,6 +26,7 @@ use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
+use crate::model::span::later;
 use crate::traffic::gateway_api::Generated;
 use crate::traffic::router::{Route, Router};
 
@@ -224,7 +225,7 @@ impl World {
     /// When a pod that has been ready since then counts as available.
     fn seasoned_at(&self, since: Timestamp) -> Timestamp {
         let span = SignedDuration::from_secs(i64::from(self.spec.min_ready_seconds));
-        since.checked_add(span).unwrap_or(Timestamp::MAX)
+        later(since, span)
     }
 
     fn create(&mut self, manifest: &Manifest) {
