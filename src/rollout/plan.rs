@@ -18,7 +18,7 @@
 //! - `measure`: which metrics are due;
 //! - `report`: the phase and the sentence that people read.
 //!
-//! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
+//! Deletion (`deletion`), a spec that cannot be used and a missing Release are settled before.
 
 mod adopt;
 mod advance;
@@ -26,6 +26,7 @@ mod change;
 mod config;
 mod contest;
 mod decision;
+mod deletion;
 mod divide;
 mod failure;
 mod foreign;
@@ -55,18 +56,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, StepStatus, Tally};
-use super::config::Named;
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
 use crate::model::key::Key;
-use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
 use crate::model::span::{after, earliest};
 use crate::model::weight::Weight;
 use crate::traffic::router::Backends;
 use contest::Contested;
+use deletion::Leaving;
 use live::Live;
 pub(super) use restart::noted;
 use risk::Levels;
@@ -102,8 +102,6 @@ pub struct Shown {
     pub canary: Option<Revision>,
 }
 
-/// How long a Rollout that goes tries to put objects of people's back.
-const PUT_BACK: std::time::Duration = std::time::Duration::from_mins(1);
 /// Changes that are kept in `status.history`.
 const HISTORY: usize = 10;
 
@@ -115,7 +113,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
 /// The same with some traffic rules taken out: tests show that each of them is needed.
 pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<Memory> {
     if seen.deletion == Some(Deletion::Delete) {
-        return delete(seen, now);
+        return deletion::delete(seen, now);
     }
     if let Some(plan) = adopt::adopt(seen, now) {
         return plan;
@@ -149,19 +147,6 @@ fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<
     Draft::new(rules, seen, (&levels, &backends), now).finish()
 }
 
-/// Objects of people's are put back first, if that can be done in good time.
-fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
-    let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
-    let actions = Some(foreign::put_back(seen, &seen.backends())).filter(|_| is_in_time);
-    let actions = actions.unwrap_or_default();
-    let why = Why::normal("Deleting", "being deleted, with its pods");
-    Plan {
-        finished: actions.is_empty(),
-        actions,
-        ..Plan::idle(remembered(seen, Phase::Pending), why)
-    }
-}
-
 /// What is there is held, and goes back if it has to; people are told what to edit.
 fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
     let mut memory = plan.progress;
@@ -181,7 +166,7 @@ fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
 /// Nothing is moved. What is to go on serving is let go as it is.
 fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
     let actions = match seen.deletion {
-        Some(Deletion::Orphan | Deletion::GiveBack) => release(seen),
+        Some(Deletion::Orphan | Deletion::GiveBack) => deletion::let_all_go(seen),
         Some(Deletion::Delete) => Vec::new(),
         None => template::kept(seen).into_iter().collect(),
     };
@@ -189,33 +174,6 @@ fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
         finished: seen.deletion.is_some() && actions.is_empty(),
         actions,
         ..Plan::idle(memory, why)
-    }
-}
-
-/// Takes the owner off everything that serves, whatever it is.
-fn release(seen: &Observed) -> Vec<Action> {
-    let serving = seen
-        .sets
-        .iter()
-        .filter(|set| set.is_owned && set.replicas > 0);
-    let sets = serving.map(|set| &set.target);
-    let traffic = sets.chain(seen.owned_traffic());
-    traffic.chain(kept_copies(seen)).map(disown).collect()
-}
-
-/// Copies of ConfigMaps and Secrets that what goes on serving still reads.
-fn kept_copies(seen: &Observed) -> impl Iterator<Item = &Target> {
-    let serving = seen.sets.iter().filter(|set| set.replicas > 0);
-    let read: BTreeSet<&Named> = serving.flat_map(|set| &set.configs).collect();
-    let copies = seen.snapshots.iter().filter(|copy| copy.is_owned);
-    let kept = copies.filter(move |copy| read.contains(&copy.named()));
-    kept.map(|copy| &copy.target)
-}
-
-fn disown(target: &Target) -> Action {
-    Action::Patch {
-        target: target.clone(),
-        change: json!({"metadata": {"ownerReferences": null}}),
     }
 }
 
@@ -351,21 +309,9 @@ impl<'a> Draft<'a> {
         if let Some(words) = self.words_of_size() {
             why.message = format!("{}; {words}", why.message);
         }
-        let is_leaving = self.seen.is_leaving_pods();
-        let gives_back = self.seen.deletion == Some(Deletion::GiveBack);
-        let orphaned = is_leaving && self.is_back_at_stable();
-        if orphaned {
-            if gives_back {
-                self.give_back();
-            } else {
-                self.let_go();
-            }
-            if self.seen.is_only(&self.stable) {
-                self.moves
-                    .extend(foreign::put_back(self.seen, self.backends));
-            }
-        } else if is_leaving && !gives_back && self.is_out_of_patience() {
-            let actions = release(self.seen);
+        let leaving = self.leave();
+        if leaving == Leaving::Late {
+            let actions = deletion::let_all_go(self.seen);
             return Plan {
                 finished: actions.is_empty(),
                 actions,
@@ -389,7 +335,8 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
         let is_done = actions.is_empty() && self.has_given_back();
-        let finished = orphaned && self.seen.is_only(&self.stable) && is_done;
+        let is_back = leaving == Leaving::Back;
+        let finished = is_back && self.seen.is_only(&self.stable) && is_done;
         Plan {
             actions,
             progress: self.memory,
@@ -424,28 +371,6 @@ impl<'a> Draft<'a> {
             .iter()
             .filter(|set| set.revision != *revision);
         self.spec.routing.is_some() || others.all(|set| set.replicas == 0 && set.current == 0)
-    }
-
-    /// Whether somebody who deleted the Rollout has waited for long enough for stable to take everything back.
-    fn is_out_of_patience(&mut self) -> bool {
-        let patience = self.spec.progress_deadline;
-        let Some(end) = self.seen.deleted_at.map(|at| after(at, patience)) else {
-            return false;
-        };
-        if end > self.now {
-            self.wake_at(end);
-        }
-        end <= self.now
-    }
-
-    /// Takes the owner off everything that is to go on serving.
-    fn let_go(&mut self) {
-        let disowned = json!({"metadata": {"ownerReferences": null}});
-        if let Some(set) = self.seen.set(&self.stable).filter(|set| set.is_owned) {
-            self.change_set(set, &disowned);
-        }
-        self.moves.extend(self.seen.owned_traffic().map(disown));
-        self.moves.extend(kept_copies(self.seen).map(disown));
     }
 
     /// Merges a change into the one write that a ReplicaSet gets.
