@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::action::Outcome;
+
 /// Abnormal: what a plan wanted to do did not succeed; the message says why.
 pub const ACTION_FAILED: &str = "ActionFailed";
 /// Longest message of a condition, in bytes.
@@ -56,6 +58,14 @@ impl<'a> Conditions<'a> {
         } else {
             self
         }
+    }
+
+    /// Sets what is shown while an action that failed was not done yet, for every kind the same: the driver reads it.
+    #[must_use]
+    pub fn set_failure(self, outcome: &Outcome) -> Self {
+        let failure = outcome.failure.as_deref();
+        let said = failure.unwrap_or_default();
+        self.set_if(ACTION_FAILED, failure.is_some(), ACTION_FAILED, said)
     }
 
     /// The conditions, in the order in which they were set.
