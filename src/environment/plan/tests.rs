@@ -22,6 +22,13 @@ use serde_json::json;
 use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::{self, Nature, World};
 use crate::model::object::ObjectKind;
+use crate::promotion::api::PromotionStatus;
+
+/// How the last promotion of production is.
+fn last(world: &World) -> PromotionStatus {
+    let all = world.promotions_of("production");
+    all.last().unwrap().status.clone().unwrap()
+}
 
 fn running(number: u32) -> World {
     let mut world = World::shop();

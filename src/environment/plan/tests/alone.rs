@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::World;
+use super::{World, last};
 use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::{Nature, Play, migrations};
 use crate::model::object::ObjectKind;
@@ -39,11 +39,6 @@ fn say(world: &mut World, user: &str, action: &str, rest: &Value) {
 fn migrate(world: &mut World, number: u32) {
     say(world, "alice", "Migrate", &json!({}));
     say(world, "bob", "Approve", &about(number));
-}
-
-fn last(world: &World) -> PromotionStatus {
-    let all = world.promotions_of("production");
-    all.last().unwrap().status.clone().unwrap()
 }
 
 fn told_last(world: &World) -> String {

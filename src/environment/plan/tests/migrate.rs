@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::World;
+use super::{World, last};
 use crate::environment::testing::{Nature, Play, migrations};
 use crate::model::object::ObjectKind;
-use crate::promotion::api::{MigrationStatus, PromotionStatus};
+use crate::promotion::api::MigrationStatus;
 
 const ALL: [&str; 5] = ["validate", "backup", "restore-test", "run", "verify"];
 
@@ -23,11 +23,6 @@ fn approve(world: &mut World, number: u32) {
     let release = json!({"release": format!("shop-{number}")});
     world.decide("alice", "Approve", "production", &release);
     world.settle();
-}
-
-fn last(world: &World) -> PromotionStatus {
-    let all = world.promotions_of("production");
-    all.last().unwrap().status.clone().unwrap()
 }
 
 fn left(world: &World) -> MigrationStatus {
