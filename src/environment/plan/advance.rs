@@ -14,11 +14,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{NotificationEvent, RollbackCause};
 use super::freeze::FREEZE;
-use super::gates::{APPROVALS, Gates};
+use super::gate::{APPROVALS, Gates};
 use super::history::Entry;
 use super::migrated::begin;
-use super::rollouts::{Answer, rollout_steps};
-use super::rulings::SLIPWAY;
+use super::rollout::{Answer, rollout_steps};
+use super::ruling::SLIPWAY;
 use super::{Draft, after, shown};
 use crate::model::action::Action;
 use crate::model::condition::truncate;

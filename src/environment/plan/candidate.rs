@@ -9,7 +9,7 @@ use super::super::observed::{Act, Moment, Observed};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
-use super::rulings::{SLIPWAY, retried, wished_until};
+use super::ruling::{SLIPWAY, retried, wished_until};
 use crate::decision::api::DecisionAction;
 use crate::model::condition::truncate;
 use crate::promotion::api::{PromotionKind, PromotionSpec, TemplateRef};

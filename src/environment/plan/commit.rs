@@ -9,7 +9,7 @@ use super::super::api::{CommitStatuses, ExternalGate};
 use super::super::observed::GATE;
 use super::Draft;
 use super::external::{MAX_PROBLEM, Said};
-use super::gates::Gates;
+use super::gate::Gates;
 use super::history::Entry;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::condition::truncate;

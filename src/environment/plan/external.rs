@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::super::api::{ExternalGate, ObjectCondition, Unknown};
 use super::super::observed::{Check, GATE};
 use super::super::render;
-use super::gates::{Gates, HOLD, gate};
+use super::gate::{Gates, HOLD, gate};
 use super::history::Entry;
 use super::overrule::Overruled;
 use super::smoke::LEAST;

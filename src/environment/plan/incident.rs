@@ -15,7 +15,7 @@ use super::advance::Cause;
 use super::candidate::Wish;
 use super::history::Entry;
 use super::migrated::{FAILED, STUCK};
-use super::rulings::wished_until;
+use super::ruling::wished_until;
 use super::{Draft, Said, after};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;

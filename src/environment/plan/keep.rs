@@ -9,7 +9,7 @@ use super::Draft;
 use super::contract::gave_way;
 use super::history::Entry;
 use super::migrated::STUCK;
-use super::rulings::{SLIPWAY, WISH_VALID_FOR, wished_until};
+use super::ruling::{SLIPWAY, WISH_VALID_FOR, wished_until};
 use crate::model::action::Action;
 use crate::model::json::set;
 use crate::model::span::later;

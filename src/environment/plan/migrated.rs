@@ -8,7 +8,7 @@ use super::super::render;
 use super::advance::set;
 use super::history::Entry;
 use super::migrate::Waits;
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use super::{Draft, Said};
 use crate::model::action::Action;
 use crate::model::condition::truncate;

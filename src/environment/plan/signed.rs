@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::api::{CandidateGate, RequireSigned};
 use super::super::observed::SIGNED;
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use super::history::Entry;
 use crate::model::action::{Action, Request};
 use crate::model::secret::SecretKey;

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{CandidateGate, Deployed, Severity, SloState, SoakLoss};
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use super::history::Entry;
 use crate::model::span::{later, moment};
 
