@@ -16,7 +16,6 @@ use super::super::api::{NotificationEvent, RollbackCause};
 use super::freeze::FREEZE;
 use super::gate::{APPROVALS, Gates};
 use super::history::Entry;
-use super::migrated::begin;
 use super::rollout::{Answer, rollout_steps};
 use super::ruling::SLIPWAY;
 use super::{Draft, after, shown};
@@ -408,6 +407,14 @@ impl<'a> Draft<'a> {
         let release = self.order.get(entry.release());
         known.or_else(|| release.map(|release| release.spec.commit.sha.as_str()))
     }
+}
+
+/// The promotion starts to change what runs.
+pub(super) fn begin(status: &mut PromotionStatus, release: &str, now: Timestamp) {
+    status.started_at = Some(Time(now));
+    let message = format!("{release} is what should run from now on");
+    audit::append(&mut status.audit, now, SLIPWAY, &message);
+    set(status, PromotionPhase::Promoting, "Started", &message);
 }
 
 pub(super) fn set(
