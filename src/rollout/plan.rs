@@ -2,23 +2,26 @@
 //!
 //! The parts, in the order in which they are asked:
 //! - `adopt`: what of a Deployment is still to be taken over, before anything else;
-//! - `decision`: what people decided meanwhile;
+//! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
+//! - `live`: how traffic is divided now;
 //! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
+//! - `decision`: what people decided meanwhile;
 //! - `change`: which revision is stable, and which is on its way;
 //! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
 //! - `advance`: whether the step that is being done is done, as `step/` says of its kind, and which comes next;
 //! - `hook`: the Job of the step that is being done;
-//! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
-//! - `live`: how traffic is divided now;
-//! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
+//! - `foreign`: what of people's is put back, because the spec does not name it any more;
+//! - `shift`: the one next move of Services (`select`) and route (`divide`) towards the wanted split, and whether it is safe;
+//!   `contest`: whether somebody else writes there too;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `config`: copies of ConfigMaps and Secrets;
 //! - `template`: templates that an Environment may take in;
 //! - `restart`: which pod goes next, because a person wants new ones;
-//! - `measure`: which metrics are due;
-//! - `report`: the phase and the sentence that people read.
+//! - `measure`: which metrics are due, and those that a Job measures (`job`);
+//! - `report`: the phase and the sentence that people read;
+//! - `deletion`: what becomes of the pods of a Rollout that is being deleted.
 //!
-//! Deletion (`deletion`), a spec that cannot be used and a missing Release are settled before.
+//! A spec that cannot be used and a missing Release are settled before, in this file.
 
 mod adopt;
 mod advance;
