@@ -11,6 +11,7 @@
 //! - `advance`: whether the step that is being done is done, as `step/` says of its kind, and which comes next;
 //! - `hook`: the Job of the step that is being done;
 //! - `foreign`: what of people's is put back, because the spec does not name it any more;
+//! - `object`: Services and routes that are missing, or not as they should be;
 //! - `shift`: the one next move of Services (`select`) and route (`divide`) towards the wanted split, and whether it is safe;
 //!   `contest`: whether somebody else writes there too;
 //! - `scale`: how many pods each revision has, and the only place that says so;
@@ -37,6 +38,7 @@ mod hook;
 mod job;
 mod live;
 mod measure;
+mod object;
 mod report;
 mod restart;
 mod risk;

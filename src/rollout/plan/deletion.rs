@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::api::Phase;
 use super::super::config::Named;
 use super::super::observed::{Deletion, Observed};
+use super::object::patch;
 use super::{Draft, Memory, after, foreign, remembered};
 use crate::model::action::Action;
 use crate::model::manifest::Target;
@@ -61,10 +62,7 @@ fn kept_copies(seen: &Observed) -> impl Iterator<Item = &Target> {
 }
 
 fn disown(target: &Target) -> Action {
-    Action::Patch {
-        target: target.clone(),
-        change: json!({"metadata": {"ownerReferences": null}}),
-    }
+    patch(target, json!({"metadata": {"ownerReferences": null}}))
 }
 
 impl Draft<'_> {
