@@ -9,6 +9,7 @@ mod pages;
 mod reasons;
 mod samples;
 mod scenarios;
+mod walk;
 
 use std::path::{Path, PathBuf};
 

@@ -2,13 +2,13 @@
 //!
 //! The parts, in the order in which they are asked:
 //! - `history`: what the Promotions say: which one is active, what runs, what is good;
-//! - `rulings`: which Releases are held, by people or because they failed;
+//! - `ruling`: which Releases are held, by people or because they failed;
 //! - `candidate`: which Release comes next, because a person asked; `source`: by the spec, and whether it may still come;
-//! - `gates`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external` (`dossier` is what it may show), `commit`,
-//!   `approval`); `sprung`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
+//! - `gate`: what must hold before it starts, each in a room of its own (`signed`, `evidence`, `freeze`, `budget`, `soak`, `external` (`dossier` is what it may show), `commit`,
+//!   `approval`); `git_ref`: what the Release was built from; `policy`: since when that has been asked for; `overrule`: who lets a Release pass all the same;
 //! - `member`: what a promotion consists of, where it is of a set;
 //! - `template`: what of it are the templates of Rollouts;
-//! - `rollouts`: whether it runs; `hidden`: whether that can be told, where they are in another cluster;
+//! - `rollout`: whether it runs; `hidden`: whether that can be told, where they are in another cluster;
 //! - `advance`: how the active promotion goes on, or ends; `before`: what ends it before it has started; `migrate` and `migrated`: its
 //!   database; `smoke`: its smoke tests, `validate`: their reports;
 //! - `contract`: migrations that are asked for alone; `alone`: how they go;
@@ -33,7 +33,8 @@ mod dossier;
 mod evidence;
 mod external;
 mod freeze;
-mod gates;
+mod gate;
+mod git_ref;
 mod hidden;
 mod history;
 mod incident;
@@ -45,13 +46,12 @@ mod migrated;
 mod overrule;
 mod policy;
 mod report;
-mod rollouts;
-mod rulings;
+mod rollout;
+mod ruling;
 mod signed;
 mod smoke;
 mod soak;
 mod source;
-mod sprung;
 mod template;
 mod validate;
 
@@ -76,16 +76,15 @@ use crate::dora::api::DoraStatus;
 use crate::dora::record::Ledger;
 use crate::model::action::Action;
 use crate::model::plan::{Plan, Why};
-use crate::model::span::after;
-use crate::model::span::whole_second;
+use crate::model::span::{after, earliest, whole_second};
 use crate::outbox::Outbox;
 use crate::promotion::api::{PromotionSpec, TemplateRef};
 use crate::release::order::Order;
 use candidate::Wish;
-use gates::Gates;
+use gate::Gates;
 use history::History;
 pub(super) use report::{MISSING, WAITING};
-use rulings::Rulings;
+use ruling::Rulings;
 
 /// What is remembered, all of it visible in the status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -444,7 +443,7 @@ impl<'a> Draft<'a> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 
     fn notice(&mut self, text: String) {

@@ -18,6 +18,7 @@ use super::api::{Burn, BurnRate, Severity, SloState, SloStatus};
 use super::observed::Observed;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::condition::truncate;
+use crate::model::span::{due_again, earliest};
 use crate::slo::formula::{self, Counts};
 use crate::slo::query::{self, Labels, STEP};
 use crate::slo::reading::Reading;
@@ -100,9 +101,8 @@ impl<'a> Slos<'a> {
         for slo in Self::read(self.seen).into_iter().flatten() {
             for (key, every, request) in self.questions_of(&slo, now) {
                 let answered = self.seen.answers.get(&key).map(|answer| answer.at);
-                let due = answered.map(|at| at.checked_add(every).unwrap_or(Timestamp::MAX));
-                match due.filter(|due| *due > now) {
-                    Some(due) => next = Some(next.map_or(due, |known| known.min(due))),
+                match due_again(answered, every, now) {
+                    Some(due) => next = earliest(next, due),
                     None => asked.push(Action::Fetch { key, request }),
                 }
             }

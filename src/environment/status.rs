@@ -39,10 +39,7 @@ pub fn status(
         return seen.status.clone();
     }
     let memory = &plan.progress;
-    let message = match &outcome.failure {
-        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
-        None => plan.why.message.clone(),
-    };
+    let message = outcome.told_after(&plan.why.message);
     let message = truncate(&message, MAX_MESSAGE).to_owned();
     let mut outbox = memory.outbox.clone();
     for (key, reply) in &outcome.replies {
@@ -64,7 +61,7 @@ pub fn status(
     });
     EnvironmentStatus {
         observed_generation: Some(seen.generation),
-        conditions: conditions(seen, plan, (&message, alerts, written.as_ref()), now),
+        conditions: conditions(seen, plan, (outcome, alerts, written.as_ref()), now),
         phase: Some(memory.shown.phase),
         message: Some(message),
         desired: memory.desired.clone(),
@@ -146,11 +143,12 @@ pub fn essence(status: &Value) -> Value {
 fn conditions(
     seen: &Observed,
     plan: &Plan<Memory>,
-    (message, alerts, written): (&str, Alerts, Option<&WriteBackStatus>),
+    (outcome, alerts, written): (&Outcome, Alerts, Option<&WriteBackStatus>),
     now: Timestamp,
 ) -> Vec<Condition> {
     let shown = &plan.progress.shown;
     let reason = plan.why.reason;
+    let message = outcome.told_after(&plan.why.message);
     let is_waiting = reason == WAITING || shown.is_hidden && reason != MISSING;
     let is_stalled = reason == MISSING;
     let of = |said: &Option<Said>| said.clone().unwrap_or_default();
@@ -159,9 +157,9 @@ fn conditions(
     let is_open = incident.is_some();
     let incident = incident.unwrap_or_default();
     let mut conditions = Conditions::new(&seen.status.conditions, seen.generation, now)
-        .set("Ready", !is_waiting && !is_stalled, reason, message)
-        .set_if("Reconciling", is_waiting, reason, message)
-        .set_if("Stalled", is_stalled, reason, message);
+        .set("Ready", !is_waiting && !is_stalled, reason, &message)
+        .set_if("Reconciling", is_waiting, reason, &message)
+        .set_if("Stalled", is_stalled, reason, &message);
     if let Some((is_good, said)) = &shown.health {
         conditions = conditions.set("Healthy", *is_good, &said.reason, &said.message);
     }
@@ -201,6 +199,7 @@ fn conditions(
         )
         .set_if("Held", shown.held.is_some(), &held.reason, &held.message)
         .set_if("IncidentOpen", is_open, &incident.reason, &incident.message)
+        .set_failure(outcome)
         .build()
 }
 
@@ -224,4 +223,31 @@ fn with_parts<'a>(
         conditions = conditions.set(write_back::WRITTEN_BACK, is_good, &reason, &text);
     }
     conditions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+
+    #[test]
+    fn what_the_server_refused_is_a_condition_until_it_is_done() {
+        let mut world = World::shop();
+        world.settle();
+        assert_eq!(world.condition("staging", "ActionFailed"), None);
+        let refused = world.status_after("staging", Some("quota exceeded"));
+        let mut failed = refused.conditions.iter();
+        let failed = failed.find(|condition| condition.type_ == "ActionFailed");
+        assert_eq!(failed.unwrap().message, "quota exceeded");
+        let message = refused.message.unwrap();
+        assert!(
+            message.ends_with("; last try failed: quota exceeded"),
+            "{message}"
+        );
+        let done = world.status_after("staging", None);
+        assert!(
+            done.conditions
+                .iter()
+                .all(|condition| condition.type_ != "ActionFailed")
+        );
+    }
 }

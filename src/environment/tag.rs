@@ -10,6 +10,7 @@ use super::observed::Observed;
 use crate::model::action::{Action, Outcome, Request};
 use crate::model::condition::truncate;
 use crate::model::secret::SecretKey;
+use crate::model::span::{due_again, earliest};
 use crate::model::tagged::TagQuestion;
 
 /// What every question of these begins with.
@@ -53,9 +54,8 @@ pub fn plan(seen: &Observed, current: &[Deployed], now: Timestamp) -> Outlook {
         }
         let key = question(seen, rule, reference);
         let answer = seen.answers.get(&key);
-        let due = answer.and_then(|answer| answer.at.checked_add(ASK_AGAIN).ok());
-        match due.filter(|due| *due > now) {
-            Some(due) => outlook.wake = outlook.wake.into_iter().chain([due]).min(),
+        match due_again(answer.map(|answer| answer.at), ASK_AGAIN, now) {
+            Some(due) => outlook.wake = earliest(outlook.wake, due),
             None => outlook
                 .actions
                 .extend(put(seen, rule, reference).map(|request| Action::Fetch { key, request })),

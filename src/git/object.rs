@@ -10,9 +10,7 @@ use std::io::Read;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use flate2::read::ZlibDecoder;
 
-use super::refs::{
-    Packet, Packets, TIMEOUT, broken, check_status, problem, to_repository, unreachable,
-};
+use super::refs::{Packet, Packets, TIMEOUT, broken, check_status, to_repository, unreachable};
 use crate::model::action::{Reply, Request};
 use crate::model::condition::truncate;
 use crate::pipeline::api::{GitSource, SourceError, SourceErrorKind};
@@ -145,7 +143,7 @@ fn pack(body: &[u8]) -> Result<Vec<u8>, SourceError> {
     if is_pack {
         return Ok(pack);
     }
-    Err(problem(
+    Err(SourceError::new(
         SourceErrorKind::Protocol,
         "the server does not hand out single files: it has to speak version 2 of git's protocol and to allow filters (git config \
          uploadpack.allowFilter true)",
@@ -155,7 +153,7 @@ fn pack(body: &[u8]) -> Result<Vec<u8>, SourceError> {
 fn refused(error: &[u8]) -> SourceError {
     let error = String::from_utf8_lossy(error);
     let message = format!("the server says: {}", truncate(error.trim_end(), 256));
-    problem(SourceErrorKind::Server, message)
+    SourceError::new(SourceErrorKind::Server, message)
 }
 
 /// What is in a pack of one object.
@@ -186,13 +184,13 @@ fn only_object(pack: &[u8], type_: ObjectType) -> Result<Vec<u8>, SourceError> {
     read.map_err(|_| broken())?;
     if content.len() > MAX_OBJECT {
         let message = "what was asked for is larger than 1 MiB";
-        return Err(problem(SourceErrorKind::Protocol, message));
+        return Err(SourceError::new(SourceErrorKind::Protocol, message));
     }
     Ok(content)
 }
 
 fn not_alone() -> SourceError {
-    problem(
+    SourceError::new(
         SourceErrorKind::Protocol,
         "the server does not answer with the one object that it was asked for; it has to allow filters (git config \
          uploadpack.allowFilter true)",

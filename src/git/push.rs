@@ -13,7 +13,7 @@ use flate2::write::ZlibEncoder;
 
 use super::object::{ObjectType, id_of};
 use super::refs::{
-    PUSH_SERVICE, Packet, Packets, TIMEOUT, broken, check_status, listed, problem, unreachable,
+    PUSH_SERVICE, Packet, Packets, TIMEOUT, broken, check_status, listed, unreachable,
 };
 use crate::model::action::{Reply, Request};
 use crate::model::change::Person;
@@ -179,7 +179,7 @@ fn refused(why: &str, said: &str) -> SourceError {
         said => format!("{why}: {said}"),
     };
     let message: String = message.chars().filter(|c| !c.is_control()).collect();
-    problem(SourceErrorKind::Protocol, truncate(&message, MAX_SAID))
+    SourceError::new(SourceErrorKind::Protocol, truncate(&message, MAX_SAID))
 }
 
 /// The report of a push, and what the server says to people beside it.

@@ -129,14 +129,7 @@ pub fn head_of(refs: &[(String, String)], git_ref: &str) -> Result<String, Sourc
     } else {
         format!("the repository has no branch {branch}; push it, or change the branch")
     };
-    Err(problem(SourceErrorKind::NoBranch, message))
-}
-
-pub(super) fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
-    SourceError {
-        kind,
-        message: message.into(),
-    }
+    Err(SourceError::new(SourceErrorKind::NoBranch, message))
 }
 
 pub(super) fn unreachable(error: &str) -> SourceError {
@@ -145,7 +138,7 @@ pub(super) fn unreachable(error: &str) -> SourceError {
     } else {
         SourceErrorKind::Unreachable
     };
-    problem(kind, truncate(error, 512))
+    SourceError::new(kind, truncate(error, 512))
 }
 
 pub(super) fn check_status(status: u16) -> Result<(), SourceError> {
@@ -176,7 +169,10 @@ pub(super) fn check_status(status: u16) -> Result<(), SourceError> {
             "the server refuses the request; check the URL",
         ),
     };
-    Err(problem(kind, format!("HTTP status {status}: {message}")))
+    Err(SourceError::new(
+        kind,
+        format!("HTTP status {status}: {message}"),
+    ))
 }
 
 fn not_git(body: &[u8]) -> SourceError {
@@ -192,11 +188,11 @@ fn not_git(body: &[u8]) -> SourceError {
     } else {
         "the answer is not git's; check the URL"
     };
-    problem(SourceErrorKind::Protocol, message)
+    SourceError::new(SourceErrorKind::Protocol, message)
 }
 
 pub(super) fn broken() -> SourceError {
-    problem(
+    SourceError::new(
         SourceErrorKind::Server,
         "the answer is cut off or damaged; the server is asked again",
     )
@@ -251,7 +247,7 @@ fn parse_ref(line: &[u8]) -> Result<Option<(&str, &str)>, SourceError> {
     if let Some(error) = line.strip_prefix(b"ERR ") {
         let error = String::from_utf8_lossy(error);
         let message = format!("the server says: {}", truncate(&error, 256));
-        return Err(problem(SourceErrorKind::Server, message));
+        return Err(SourceError::new(SourceErrorKind::Server, message));
     }
     // Capabilities follow the first name after a zero byte.
     let line = line.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -297,3 +297,13 @@ pub struct Outcome {
     /// Why the actions stopped before their end, as a sentence for people.
     pub failure: Option<String>,
 }
+
+impl Outcome {
+    /// A sentence about a plan, and why its actions stopped, where they did.
+    pub fn told_after(&self, said: &str) -> String {
+        match &self.failure {
+            Some(failure) => format!("{said}; last try failed: {failure}"),
+            None => said.to_owned(),
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::action::Outcome;
+
 /// Abnormal: what a plan wanted to do did not succeed; the message says why.
 pub const ACTION_FAILED: &str = "ActionFailed";
 /// Longest message of a condition, in bytes.
@@ -58,6 +60,14 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Sets what is shown while an action that failed was not done yet, for every kind the same: the driver reads it.
+    #[must_use]
+    pub fn set_failure(self, outcome: &Outcome) -> Self {
+        let failure = outcome.failure.as_deref();
+        let said = failure.unwrap_or_default();
+        self.set_if(ACTION_FAILED, failure.is_some(), ACTION_FAILED, said)
+    }
+
     /// The conditions, in the order in which they were set.
     pub fn build(self) -> Vec<Condition> {
         self.after
@@ -97,6 +107,14 @@ pub fn truncate(text: &str, limit: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+/// The beginning of what somebody else has said: on one line, without control characters, in at most `limit` bytes.
+pub fn one_line(text: &str, limit: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line: String = words.join(" ");
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    truncate(&line, limit).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +142,11 @@ mod tests {
     fn text_is_cut_at_a_character() {
         assert_eq!(truncate("aé", 2), "a");
         assert_eq!(truncate("aé", 3), "aé");
+    }
+
+    #[test]
+    fn what_others_say_is_told_on_one_line() {
+        assert_eq!(one_line(" a\n\tb\u{7} c ", 10), "a b c");
+        assert_eq!(one_line("a b c", 3), "a b");
     }
 }

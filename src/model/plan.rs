@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::action::Action;
+use super::span::earliest;
 
 /// Everything one reconcile intends. Comparable and serialisable, so that tests can hold it in hand.
 ///
@@ -47,7 +48,7 @@ impl<P> Plan<P> {
 
     /// The earlier of the wake-up so far and `at`.
     pub fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 }
 

@@ -48,17 +48,46 @@ fn join(parts: impl Iterator<Item = (u64, &'static str)>) -> String {
     text
 }
 
-/// A point in time, and a span later.
+/// A point in time, and a span later; the end of time where that is beyond it.
 pub fn after(at: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    later(
+        at,
+        SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX),
+    )
+}
+
+/// The same for a span that may be negative.
+pub fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
+/// When something is due again that is done once in so long, unless that is now; `last` is when it was done, if it ever was.
+pub fn due_again(
+    last: Option<Timestamp>,
+    every: SignedDuration,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    last.map(|last| later(last, every)).filter(|due| *due > now)
+}
+
+/// The earlier of two points in time, of which there may have been none so far.
+pub fn earliest(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(at, |known| known.min(at)))
+}
+
+/// A point in time as objects have it, to the second: `2027-01-15T08:15:00Z`.
+pub fn exact(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The time of day of it: `08:15:00Z`.
+pub fn time_of_day(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
 }
 
 /// A point in time, both ways: `2027-01-15T08:15:00Z (in 12m)`.
 pub fn moment(at: Timestamp, now: Timestamp) -> String {
-    // To the second: that is what objects have.
-    let exact = at.strftime("%Y-%m-%dT%H:%M:%SZ");
-    format!("{exact} ({})", relative(at, now))
+    format!("{} ({})", exact(at), relative(at, now))
 }
 
 /// A point in time, seen from now: `in 12m`, `5m20s ago`, `now`.
@@ -97,6 +126,32 @@ mod tests {
     }
 
     #[test]
+    fn no_span_leads_beyond_the_end_of_time() {
+        assert_eq!(after(NOW, Duration::MAX), Timestamp::MAX);
+        assert_eq!(later(NOW, SignedDuration::MAX), Timestamp::MAX);
+        assert_eq!(
+            later(NOW, SignedDuration::from_secs(-1)).as_second(),
+            1_799_999_999
+        );
+    }
+
+    #[test]
+    fn what_was_never_done_is_due_now() {
+        let minute = SignedDuration::from_mins(1);
+        assert_eq!(due_again(None, minute, NOW), None);
+        assert_eq!(due_again(Some(NOW), minute, NOW), Some(NOW + minute));
+        assert_eq!(due_again(Some(NOW), minute, NOW + minute), None);
+    }
+
+    #[test]
+    fn the_earlier_one_counts() {
+        let soon = NOW + SignedDuration::from_secs(1);
+        assert_eq!(earliest(None, soon), Some(soon));
+        assert_eq!(earliest(Some(NOW), soon), Some(NOW));
+        assert_eq!(earliest(Some(soon), NOW), Some(NOW));
+    }
+
+    #[test]
     fn a_point_in_time_is_told_both_ways() {
         let at = |seconds| NOW + SignedDuration::from_secs(seconds);
         assert_eq!(moment(at(740), NOW), "2027-01-15T08:12:20Z (in 12m20s)");
@@ -104,5 +159,6 @@ mod tests {
         assert_eq!(relative(at(-93_784), NOW), "1d2h ago");
         assert_eq!(relative(at(3600), NOW), "in 1h");
         assert_eq!(relative(NOW, NOW), "now");
+        assert_eq!(time_of_day(NOW), "08:00:00Z");
     }
 }

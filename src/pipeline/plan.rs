@@ -23,6 +23,7 @@ use crate::model::action::Action;
 use crate::model::invalid;
 use crate::model::key::Key;
 use crate::model::plan::{Plan, Why};
+use crate::model::span::later;
 use crate::pipeline_run::api::RunPhase;
 use crate::pipeline_run::render::snapshot_name;
 
@@ -147,7 +148,7 @@ fn watch(seen: &Observed, memory: Memory, now: Timestamp) -> Plan<Memory> {
         wake,
         ..Plan::idle(memory, why)
     };
-    let due = seen.polled_at.map(|at| after(at, interval(seen)));
+    let due = seen.polled_at.map(|at| later(at, interval(seen)));
     match due {
         Some(due) if due > now => plan.wake_at(due),
         _ => plan.actions.push(Action::Fetch {
@@ -163,10 +164,6 @@ fn interval(seen: &Observed) -> SignedDuration {
     SignedDuration::try_from(interval)
         .unwrap_or(SignedDuration::MAX)
         .max(MIN_INTERVAL)
-}
-
-fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run

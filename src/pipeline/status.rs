@@ -25,10 +25,7 @@ pub fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) -> PipelineStatus {
-    let message = match &outcome.failure {
-        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
-        None => plan.why.message.clone(),
-    };
+    let message = outcome.told_after(&plan.why.message);
     let reason = plan.why.reason;
     let is_ready = matches!(reason, "Watching" | "Suspended" | "Paused");
     let is_stalled = matches!(reason, "InvalidSpec" | "NoCaBundle" | "SourceRefused");
@@ -37,12 +34,7 @@ pub fn status(
         .set("Ready", is_ready, reason, &message)
         .set_if("Reconciling", is_moving, reason, &message)
         .set_if("Stalled", is_stalled, reason, &message)
-        .set_if(
-            "ActionFailed",
-            outcome.failure.is_some(),
-            "ActionFailed",
-            outcome.failure.as_deref().unwrap_or_default(),
-        )
+        .set_failure(outcome)
         .build();
     let status = PipelineStatus {
         observed_generation: Some(seen.generation),

@@ -49,6 +49,7 @@ use crate::model::action::Action;
 use crate::model::invalid;
 use crate::model::object::ObjectKind;
 use crate::model::plan::{Plan, Why};
+use crate::model::span::earliest;
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline::{secret, spec};
 
@@ -344,7 +345,7 @@ impl Draft<'_> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 
     /// Notes the first failure. Later ones are most often its consequences.

@@ -22,10 +22,7 @@ pub fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) -> PipelineRunStatus {
-    let message = match &outcome.failure {
-        Some(failure) => format!("{}; last try failed: {failure}", plan.why.message),
-        None => plan.why.message.clone(),
-    };
+    let message = outcome.told_after(&plan.why.message);
     let mut status = plan.progress.clone();
     let phase = status.phase.unwrap_or_default();
     let reason = plan.why.reason;
@@ -45,12 +42,7 @@ pub fn status(
         .set("Ready", is_ready, reason, &message)
         .set_if("Reconciling", !is_ready && !is_stalled, reason, &message)
         .set_if("Stalled", is_stalled, reason, &message)
-        .set_if(
-            "ActionFailed",
-            outcome.failure.is_some(),
-            "ActionFailed",
-            outcome.failure.as_deref().unwrap_or_default(),
-        )
+        .set_failure(outcome)
         .build();
     status.message = Some(truncate(&message, MAX_MESSAGE).to_owned());
     if let Some(failure) = &mut status.failure {

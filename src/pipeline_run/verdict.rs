@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::api::{Attestation, FailedTest, FailureKind, ReportSummary, StagePhase, TestCounts};
 use super::observed::{Job, JobState, Pod};
 use super::render::{MAIN, PACKAGES, SOURCE};
+use crate::model::span::after;
 use crate::pipeline::api::{Stage, StageType};
 use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tail};
 
@@ -169,8 +170,7 @@ fn judge_pending(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
         (None, None) => "its pod is being made".to_owned(),
     };
     let limit = stage.pending_timeout();
-    let span = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
-    let until = job.created_at.checked_add(span).unwrap_or(Timestamp::MAX);
+    let until = after(job.created_at, limit);
     if now < until {
         return Verdict::Wait(waiting, Some(until));
     }

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::action::Reply;
-use crate::model::condition::truncate;
+use crate::model::condition::{one_line, truncate};
 
 /// Longest part of an answer that is told, in bytes.
 const MAX_EXCERPT: usize = 200;
@@ -138,7 +138,7 @@ fn words(body: &[u8]) -> String {
     };
     let both = [of(&general), of(&particular)];
     let both: Vec<String> = both.into_iter().flatten().collect();
-    cut(&both.join(": "))
+    one_line(&both.join(": "), MAX_EXCERPT)
 }
 
 /// A text, a list of them, or, as GitLab has it, such a list for each field.
@@ -154,14 +154,6 @@ fn said(value: &Value) -> Option<String> {
         Value::Object(fields) => fields.values().all(are_texts).then(|| value.to_string()),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
-}
-
-/// On one line, and short.
-fn cut(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ");
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    truncate(&line, MAX_EXCERPT).to_owned()
 }
 
 #[cfg(test)]

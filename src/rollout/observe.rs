@@ -8,14 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::adopt as adopted;
-use super::api::{DeletionPolicy, Progress, Rollout};
-use super::binding::{self, Binding};
-use super::config::{self, Named, Source, Sources};
-use super::observed::{Deletion, Hook, Observed, Owned, Pod, Set, SloBurn, Trouble, Wanted};
+use super::api::{DeletionPolicy, Rollout};
+use super::binding;
+use super::config::Named;
+use super::observed::{Deletion, Hook, Observed, Pod, Set, SloBurn, Trouble};
 use super::render::COPIES;
 use super::risk::RiskSignals;
-use super::spec::{Around, Images, Invalid, Spec};
-use super::template::{self, Kept, Offer};
+use super::spec::Around;
 use crate::analysis::template::Templates;
 use crate::check;
 use crate::cluster::Cluster;
@@ -29,20 +28,20 @@ use crate::model::revision::Revision;
 use crate::model::trouble;
 use crate::model::workload::{self, Job, ReplicaSet};
 use crate::traffic::foreign;
+use config::{snapshots, sources};
 use service::services;
 use traffic::{left, leftovers, routes};
+use wanted::asked;
 
 mod adopt;
+mod config;
 mod service;
 mod templates;
 mod traffic;
+mod wanted;
 
 /// The finalizer with which `kubectl delete --cascade=orphan` asks to leave the children alone.
 const ORPHAN: &str = "orphan";
-
-/// What is said of a Rollout that keeps its template for others.
-const BEHIND: &str =
-    "its template comes once the Rollouts that it depends on in its Environment are healthy";
 
 /// Reads everything a plan may need.
 pub async fn observe(
@@ -108,26 +107,6 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// What is in the ConfigMaps and Secrets of which revisions get copies.
-async fn sources(rollout: &Rollout, cluster: &Cluster) -> Result<Sources, ReconcileError> {
-    let namespace = rollout.namespace().unwrap_or_default();
-    let mut sources = Sources::new();
-    for named in config::copied(&rollout.spec) {
-        let key = Key::new(namespace.clone(), named.name.clone());
-        let source = if named.kind == ObjectKind::Secret && !cluster.copies_secrets() {
-            Source::Forbidden
-        } else if let Some(known) = source(named.kind, &key, cluster) {
-            known
-        } else {
-            let read = cluster.read_named(named.kind, &key).await;
-            read.map_err(ReconcileError::Observe)?;
-            source(named.kind, &key, cluster).unwrap_or(Source::Missing)
-        };
-        sources.insert(named, source);
-    }
-    Ok(sources)
-}
-
 /// The AnalysisTemplates that it names, as far as they are there.
 fn templates(rollout: &Rollout, cluster: &Cluster) -> Templates {
     let namespace = rollout.namespace().unwrap_or_default();
@@ -137,52 +116,6 @@ fn templates(rollout: &Rollout, cluster: &Cluster) -> Templates {
         Some((name.to_owned(), template))
     };
     rollout.spec.template_names().filter_map(find).collect()
-}
-
-/// What is known of a ConfigMap or a Secret.
-fn source(kind: ObjectKind, key: &Key, cluster: &Cluster) -> Option<Source> {
-    let caches = &cluster.caches;
-    if kind == ObjectKind::Secret {
-        let found = caches.secrets.get(key)?;
-        let type_ = found.type_.as_deref().unwrap_or("Opaque");
-        let data = serde_json::to_value(&found.data).unwrap_or_default();
-        let uid = found.uid().unwrap_or_default();
-        return Some(fit(found.as_ref(), || Source::of_secret(&uid, type_, data)));
-    }
-    let found = caches.config_maps.get(key)?;
-    let data = serde_json::to_value(&found.data).unwrap_or_default();
-    let binary_data = serde_json::to_value(&found.binary_data).unwrap_or_default();
-    Some(fit(found.as_ref(), || {
-        Source::of_config_map(data, binary_data)
-    }))
-}
-
-/// A copy is not copied again: what is in it is not even known.
-fn fit<K: ResourceExt>(object: &K, read: impl FnOnce() -> Source) -> Source {
-    if object.labels().contains_key(label::COMPONENT) {
-        return Source::Unfit("a copy that Slipway has made".to_owned());
-    }
-    read()
-}
-
-fn snapshots(cluster: &Cluster, key: &Key) -> Vec<Owned> {
-    let caches = &cluster.caches;
-    let maps = caches.config_maps.children_of(ObjectKind::Rollout, key);
-    let secrets = caches.secrets.children_of(ObjectKind::Rollout, key);
-    let maps = maps
-        .iter()
-        .map(|copy| owned(ObjectKind::ConfigMap, copy.as_ref()));
-    let secrets = secrets
-        .iter()
-        .map(|copy| owned(ObjectKind::Secret, copy.as_ref()));
-    maps.chain(secrets).collect()
-}
-
-fn owned<K: ResourceExt>(kind: ObjectKind, copy: &K) -> Owned {
-    Owned {
-        target: Target::of(kind, copy),
-        is_owned: is_ours(copy),
-    }
 }
 
 /// Reads what a move of traffic depends on from the server into the caches: what carries our label, and what of people's
@@ -264,81 +197,6 @@ fn deletion(rollout: &Rollout) -> Option<Deletion> {
     })
 }
 
-/// What is to run, and who asks for it.
-struct Asked {
-    wanted: Wanted,
-    promotion: Option<String>,
-    notice: Option<String>,
-    offer: Option<Offer>,
-}
-
-impl Asked {
-    fn of(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            promotion: None,
-            notice: None,
-            offer: None,
-        }
-    }
-}
-
-fn asked(
-    rollout: &Rollout,
-    cluster: &Cluster,
-    sets: &[Set],
-    (around, templates): (&Around, &[Kept]),
-) -> Asked {
-    let Some(source) = &rollout.spec.release else {
-        return Asked::of(parse(rollout, &Images::new(), around));
-    };
-    let key = Key::of(rollout);
-    let environment = Key::new(key.namespace, source.environment.name.clone());
-    let environment = cluster.caches.environments.get(&environment);
-    let environment = environment.as_deref();
-    let last = binding::last_asked(source, rollout.status.as_ref(), sets);
-    let offer = templates::offer(rollout, source, (around, environment, templates));
-    let asked = match binding::bind(&key.name, source, environment, last) {
-        Binding::Images {
-            images,
-            promotion,
-            notice,
-        } => {
-            let last = binding::last_set(rollout.status.as_ref(), sets);
-            let kept = last.and_then(|set| set.template.as_deref());
-            let taken_in = environment.and_then(|it| template::taken_in(it, &key.name));
-            let waits = environment.is_some_and(|it| binding::waits(&key.name, it));
-            let worn = match (&notice, environment) {
-                (None, Some(_)) => taken_in.map(|id| kept.filter(|_| waits).unwrap_or(id)),
-                // What keeps its images keeps its template too.
-                _ => kept,
-            };
-            let is_behind = notice.is_none() && worn != taken_in;
-            let behind = is_behind.then(|| BEHIND.to_owned());
-            let wanted = parse(rollout, &images, around);
-            let dresser = templates::Dresser {
-                rollout,
-                images: &images,
-                last: last.map(|set| &set.images),
-                templates,
-                offer: offer.as_ref(),
-            };
-            let (wanted, undressed) = dresser.dress(wanted, worn);
-            Asked {
-                promotion,
-                notice: notice.or(behind).or(undressed),
-                ..Asked::of(wanted)
-            }
-        }
-        Binding::Nothing(why) => Asked::of(Wanted::NoRelease(why)),
-        Binding::Invalid(problem) => {
-            let (spec, _) = Spec::read_with(&rollout.spec, &Images::new(), around);
-            Asked::of(invalid(vec![problem], spec, rollout))
-        }
-    };
-    Asked { offer, ..asked }
-}
-
 /// Burns of the SLOs that the analysis names, and what to do about a name that its Environment does not know.
 fn burns(rollout: &Rollout, cluster: &Cluster) -> (Vec<SloBurn>, Option<String>) {
     let analysis = rollout.spec.analysis.as_ref();
@@ -389,25 +247,6 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
         .iter()
         .flat_map(|release| std::iter::once(&release.spec.commit).chain(&release.spec.changes));
     signals.with_subjects(commits.map(|commit| commit.subject.as_str()))
-}
-
-fn parse(rollout: &Rollout, images: &Images, around: &Around) -> Wanted {
-    let (spec, problems) = Spec::read_with(&rollout.spec, images, around);
-    if problems.is_empty() {
-        return Wanted::Spec(spec.into());
-    }
-    invalid(problems, spec, rollout)
-}
-
-/// What was asked for last is held, whatever the template says now.
-fn invalid(problems: Vec<Invalid>, spec: Spec, rollout: &Rollout) -> Wanted {
-    let progress = rollout
-        .status
-        .as_ref()
-        .and_then(|status| status.progress.as_ref());
-    let asked = progress.and_then(Progress::asked);
-    let held = asked.map(|revision| Box::new(spec.holding(revision.clone())));
-    Wanted::Invalid(problems, held)
 }
 
 fn read_set(set: &ReplicaSet) -> Option<Set> {

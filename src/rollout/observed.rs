@@ -286,6 +286,46 @@ pub struct ForeignService {
 }
 
 impl Observed {
+    /// A Rollout that was just made, and that nobody has looked at yet.
+    pub fn untouched(key: Key, spec: Arc<Spec>, created_at: Timestamp) -> Self {
+        Self {
+            key,
+            owner: OwnerReference {
+                api_version: ObjectKind::Rollout.api_version(),
+                controller: Some(true),
+                ..OwnerReference::default()
+            },
+            generation: 1,
+            created_at,
+            deletion: None,
+            deleted_at: None,
+            wanted: Wanted::Spec(spec),
+            promotion: None,
+            notice: None,
+            burns: Vec::new(),
+            risk: RiskSignals::default(),
+            status: RolloutStatus {
+                observed_generation: -1,
+                ..RolloutStatus::default()
+            },
+            sets: Vec::new(),
+            pods: Vec::new(),
+            services: [None, None],
+            routes: Vec::new(),
+            left: Vec::new(),
+            leftovers: Vec::new(),
+            snapshots: Vec::new(),
+            templates: Vec::new(),
+            recorded: Vec::new(),
+            offer: None,
+            hooks: BTreeMap::new(),
+            samplers: BTreeMap::new(),
+            decisions: Vec::new(),
+            environment: None,
+            adoption: None,
+        }
+    }
+
     /// Names of the two Services.
     pub fn backends(&self) -> Backends {
         let routing = self.wanted.spec().and_then(|spec| spec.routing.as_ref());

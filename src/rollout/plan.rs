@@ -2,29 +2,35 @@
 //!
 //! The parts, in the order in which they are asked:
 //! - `adopt`: what of a Deployment is still to be taken over, before anything else;
-//! - `decision`: what people decided meanwhile;
-//! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
-//! - `change`: which revision is stable, and which is on its way;
-//! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
-//! - `step/`: whether the step that is being done is done;
-//! - `hook`: the Job of the step that is being done;
 //! - `size`: how many pods there are to be, where `spec.replicas` goes down in the middle of a change;
 //! - `live`: how traffic is divided now;
-//! - `shift`: the one next move of Services and route towards the wanted split, and whether it is safe;
+//! - `risk`: with strategy `Auto`, how risky the change is, and which steps it gets for that;
+//! - `decision`: what people decided meanwhile;
+//! - `change`: which revision is stable, and which is on its way;
+//! - `failure`: whether that has failed, and whether it goes back for it or stays where it is;
+//! - `advance`: whether the step that is being done is done, as `step/` says of its kind, and which comes next;
+//! - `hook`: the Job of the step that is being done;
+//! - `foreign`: what of people's is put back, because the spec does not name it any more;
+//! - `object`: Services and routes that are missing, or not as they should be;
+//! - `shift`: the one next move of Services (`select`) and route (`divide`) towards the wanted split, and whether it is safe;
+//!   `contest`: whether somebody else writes there too;
 //! - `scale`: how many pods each revision has, and the only place that says so;
 //! - `config`: copies of ConfigMaps and Secrets;
 //! - `template`: templates that an Environment may take in;
 //! - `restart`: which pod goes next, because a person wants new ones;
-//! - `measure`: which metrics are due;
-//! - `report`: the phase and the sentence that people read.
+//! - `measure`: which metrics are due, and those that a Job measures (`job`);
+//! - `report`: the phase and the sentence that people read;
+//! - `deletion`: what becomes of the pods of a Rollout that is being deleted.
 //!
-//! Deletion, a spec that cannot be used and a missing Release are settled before, in this file.
+//! A spec that cannot be used and a missing Release are settled before, in this file.
 
 mod adopt;
+mod advance;
 mod change;
 mod config;
 mod contest;
 mod decision;
+mod deletion;
 mod divide;
 mod failure;
 mod foreign;
@@ -32,6 +38,7 @@ mod hook;
 mod job;
 mod live;
 mod measure;
+mod object;
 mod report;
 mod restart;
 mod risk;
@@ -54,18 +61,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::api::{DecisionOutcome, Ending, Phase, Progress, Risk, StepStatus, Tally};
-use super::config::Named;
 use super::observed::{Deletion, Observed, Set, Wanted};
 use super::spec::Spec;
 use crate::model::action::Action;
 use crate::model::key::Key;
-use crate::model::manifest::Target;
 use crate::model::plan::{Plan, Why};
 use crate::model::revision::Revision;
-use crate::model::span::after;
+use crate::model::span::{after, earliest};
 use crate::model::weight::Weight;
 use crate::traffic::router::Backends;
 use contest::Contested;
+use deletion::Leaving;
 use live::Live;
 pub(super) use restart::noted;
 use risk::Levels;
@@ -101,8 +107,6 @@ pub struct Shown {
     pub canary: Option<Revision>,
 }
 
-/// How long a Rollout that goes tries to put objects of people's back.
-const PUT_BACK: std::time::Duration = std::time::Duration::from_mins(1);
 /// Changes that are kept in `status.history`.
 const HISTORY: usize = 10;
 
@@ -114,7 +118,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan<Memory> {
 /// The same with some traffic rules taken out: tests show that each of them is needed.
 pub(super) fn plan_with(rules: Rules, seen: &Observed, now: Timestamp) -> Plan<Memory> {
     if seen.deletion == Some(Deletion::Delete) {
-        return delete(seen, now);
+        return deletion::delete(seen, now);
     }
     if let Some(plan) = adopt::adopt(seen, now) {
         return plan;
@@ -148,19 +152,6 @@ fn plan_for(rules: Rules, seen: &Observed, spec: &Spec, now: Timestamp) -> Plan<
     Draft::new(rules, seen, (&levels, &backends), now).finish()
 }
 
-/// Objects of people's are put back first, if that can be done in good time.
-fn delete(seen: &Observed, now: Timestamp) -> Plan<Memory> {
-    let is_in_time = seen.deleted_at.is_none_or(|at| now < after(at, PUT_BACK));
-    let actions = Some(foreign::put_back(seen, &seen.backends())).filter(|_| is_in_time);
-    let actions = actions.unwrap_or_default();
-    let why = Why::normal("Deleting", "being deleted, with its pods");
-    Plan {
-        finished: actions.is_empty(),
-        actions,
-        ..Plan::idle(remembered(seen, Phase::Pending), why)
-    }
-}
-
 /// What is there is held, and goes back if it has to; people are told what to edit.
 fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
     let mut memory = plan.progress;
@@ -180,7 +171,7 @@ fn told_invalid(plan: Plan<Memory>, problems: &str) -> Plan<Memory> {
 /// Nothing is moved. What is to go on serving is let go as it is.
 fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
     let actions = match seen.deletion {
-        Some(Deletion::Orphan | Deletion::GiveBack) => release(seen),
+        Some(Deletion::Orphan | Deletion::GiveBack) => deletion::let_all_go(seen),
         Some(Deletion::Delete) => Vec::new(),
         None => template::kept(seen).into_iter().collect(),
     };
@@ -188,33 +179,6 @@ fn without_spec(seen: &Observed, memory: Memory, why: Why) -> Plan<Memory> {
         finished: seen.deletion.is_some() && actions.is_empty(),
         actions,
         ..Plan::idle(memory, why)
-    }
-}
-
-/// Takes the owner off everything that serves, whatever it is.
-fn release(seen: &Observed) -> Vec<Action> {
-    let serving = seen
-        .sets
-        .iter()
-        .filter(|set| set.is_owned && set.replicas > 0);
-    let sets = serving.map(|set| &set.target);
-    let traffic = sets.chain(seen.owned_traffic());
-    traffic.chain(kept_copies(seen)).map(disown).collect()
-}
-
-/// Copies of ConfigMaps and Secrets that what goes on serving still reads.
-fn kept_copies(seen: &Observed) -> impl Iterator<Item = &Target> {
-    let serving = seen.sets.iter().filter(|set| set.replicas > 0);
-    let read: BTreeSet<&Named> = serving.flat_map(|set| &set.configs).collect();
-    let copies = seen.snapshots.iter().filter(|copy| copy.is_owned);
-    let kept = copies.filter(move |copy| read.contains(&copy.named()));
-    kept.map(|copy| &copy.target)
-}
-
-fn disown(target: &Target) -> Action {
-    Action::Patch {
-        target: target.clone(),
-        change: json!({"metadata": {"ownerReferences": null}}),
     }
 }
 
@@ -350,21 +314,9 @@ impl<'a> Draft<'a> {
         if let Some(words) = self.words_of_size() {
             why.message = format!("{}; {words}", why.message);
         }
-        let is_leaving = self.seen.is_leaving_pods();
-        let gives_back = self.seen.deletion == Some(Deletion::GiveBack);
-        let orphaned = is_leaving && self.is_back_at_stable();
-        if orphaned {
-            if gives_back {
-                self.give_back();
-            } else {
-                self.let_go();
-            }
-            if self.seen.is_only(&self.stable) {
-                self.moves
-                    .extend(foreign::put_back(self.seen, self.backends));
-            }
-        } else if is_leaving && !gives_back && self.is_out_of_patience() {
-            let actions = release(self.seen);
+        let leaving = self.leave();
+        if leaving == Leaving::Late {
+            let actions = deletion::let_all_go(self.seen);
             return Plan {
                 finished: actions.is_empty(),
                 actions,
@@ -388,7 +340,8 @@ impl<'a> Draft<'a> {
         actions.append(&mut self.evictions);
         actions.append(&mut self.corrections);
         let is_done = actions.is_empty() && self.has_given_back();
-        let finished = orphaned && self.seen.is_only(&self.stable) && is_done;
+        let is_back = leaving == Leaving::Back;
+        let finished = is_back && self.seen.is_only(&self.stable) && is_done;
         Plan {
             actions,
             progress: self.memory,
@@ -425,28 +378,6 @@ impl<'a> Draft<'a> {
         self.spec.routing.is_some() || others.all(|set| set.replicas == 0 && set.current == 0)
     }
 
-    /// Whether somebody who deleted the Rollout has waited for long enough for stable to take everything back.
-    fn is_out_of_patience(&mut self) -> bool {
-        let patience = self.spec.progress_deadline;
-        let Some(end) = self.seen.deleted_at.map(|at| after(at, patience)) else {
-            return false;
-        };
-        if end > self.now {
-            self.wake_at(end);
-        }
-        end <= self.now
-    }
-
-    /// Takes the owner off everything that is to go on serving.
-    fn let_go(&mut self) {
-        let disowned = json!({"metadata": {"ownerReferences": null}});
-        if let Some(set) = self.seen.set(&self.stable).filter(|set| set.is_owned) {
-            self.change_set(set, &disowned);
-        }
-        self.moves.extend(self.seen.owned_traffic().map(disown));
-        self.moves.extend(kept_copies(self.seen).map(disown));
-    }
-
     /// Merges a change into the one write that a ReplicaSet gets.
     fn change_set(&mut self, set: &Set, change: &Value) {
         let merged = self
@@ -464,7 +395,7 @@ impl<'a> Draft<'a> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
 
     fn wait_for(&mut self, what: impl Into<String>) {

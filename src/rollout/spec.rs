@@ -274,26 +274,12 @@ impl Spec {
         self.division_at(step).weight
     }
 
-    /// What the canary should get while it does this step: each step sets one thing, and the others stay. Past the end
-    /// it is all of the traffic, and nothing on top of it.
+    /// What the canary should get while it does this step. Past the end it is all of the traffic, and nothing on top of it.
     pub fn division_at(&self, step: usize) -> Division {
         if step >= self.steps.len() {
             return Division::of(Weight::FULL);
         }
-        let mut division = Division::NONE;
-        for step in self.steps.iter().take(step + 1) {
-            match step {
-                Step::SetWeight(weight) => division.weight = *weight,
-                Step::Route(route) => division.route.clone_from(route),
-                Step::Mirror(share) => division.mirror = *share,
-                Step::Scale(_)
-                | Step::Pause(_)
-                | Step::Analyse { .. }
-                | Step::Approve { .. }
-                | Step::Run { .. } => {}
-            }
-        }
-        division
+        division_after(self.steps.iter().take(step + 1))
     }
 
     /// The pods that the canary should have besides those that its weight needs, while it does this step.
@@ -314,6 +300,24 @@ impl Spec {
         });
         counts.into_iter().next().unwrap_or(0)
     }
+}
+
+/// What the canary has once these steps are done: each sets one thing, and the others stay.
+fn division_after<'s>(steps: impl Iterator<Item = &'s Step>) -> Division {
+    let mut division = Division::NONE;
+    for step in steps {
+        match step {
+            Step::SetWeight(weight) => division.weight = *weight,
+            Step::Route(route) => division.route.clone_from(route),
+            Step::Mirror(share) => division.mirror = *share,
+            Step::Scale(_)
+            | Step::Pause(_)
+            | Step::Analyse { .. }
+            | Step::Approve { .. }
+            | Step::Run { .. } => {}
+        }
+    }
+    division
 }
 
 fn drain(raw: &RolloutSpec) -> Duration {

@@ -9,7 +9,7 @@ use super::observed::Observed;
 use super::plan::{self, Memory};
 use crate::metric::{judge, provider};
 use crate::model::action::Outcome;
-use crate::model::condition::{ACTION_FAILED, Conditions, truncate};
+use crate::model::condition::{Conditions, truncate};
 use crate::model::label;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
@@ -40,9 +40,7 @@ pub fn status(
     if let Some(notice) = &seen.notice {
         message = format!("{message}; {notice}");
     }
-    if let Some(failure) = &outcome.failure {
-        message = format!("{message}; last try failed: {failure}");
-    }
+    message = outcome.told_after(&message);
     truncate_to(&mut message, MAX_MESSAGE);
     // An autoscaler looks at pods that serve: a preview, or what drains, would make the others look idle.
     let canary = shown.canary.as_ref().filter(|_| weight > Weight::ZERO);
@@ -289,12 +287,7 @@ fn conditions(
             "NoPreStop",
             losses.as_deref().unwrap_or_default(),
         )
-        .set_if(
-            ACTION_FAILED,
-            outcome.failure.is_some(),
-            ACTION_FAILED,
-            outcome.failure.as_deref().unwrap_or_default(),
-        )
+        .set_failure(outcome)
         .build()
 }
 

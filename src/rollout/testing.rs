@@ -1,17 +1,16 @@
 //! Builders for tests: a Rollout's spec through the real parser, and what can be seen of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, TypeMeta};
 use serde_json::{Value, json};
 
 use super::api::{FailureReason, RolloutSpec, RolloutStatus};
 use super::observed::{Observed, Pod, Service, Set, Trouble, Wanted};
 use super::render;
-use super::risk::RiskSignals;
 use super::spec::{Images, Routing, Spec};
 use crate::model::json::object;
 use crate::model::key::Key;
@@ -74,43 +73,10 @@ pub(crate) fn revision(version: &str, extra: &Value) -> Revision {
 
 /// A Rollout that nobody has looked at yet.
 pub(crate) fn untouched(spec: impl Into<Arc<Spec>>) -> Observed {
-    Observed {
-        key: Key::new("shop", "api"),
-        owner: OwnerReference {
-            api_version: ObjectKind::Rollout.api_version(),
-            uid: "r".into(),
-            controller: Some(true),
-            ..Default::default()
-        },
-        generation: 1,
-        created_at: NOW - SignedDuration::from_hours(1),
-        deletion: None,
-        deleted_at: None,
-        wanted: Wanted::Spec(spec.into()),
-        promotion: None,
-        notice: None,
-        burns: Vec::new(),
-        risk: RiskSignals::default(),
-        status: RolloutStatus {
-            observed_generation: -1,
-            ..RolloutStatus::default()
-        },
-        sets: Vec::new(),
-        pods: Vec::new(),
-        services: [None, None],
-        routes: Vec::new(),
-        left: Vec::new(),
-        leftovers: Vec::new(),
-        snapshots: Vec::new(),
-        templates: Vec::new(),
-        recorded: Vec::new(),
-        offer: None,
-        hooks: BTreeMap::new(),
-        samplers: BTreeMap::new(),
-        decisions: Vec::new(),
-        environment: None,
-        adoption: None,
-    }
+    let created_at = NOW - SignedDuration::from_hours(1);
+    let mut seen = Observed::untouched(Key::new("shop", "api"), spec.into(), created_at);
+    seen.owner.uid = "r".to_owned();
+    seen
 }
 
 fn target(kind: ObjectKind, name: &str) -> Target {

@@ -62,7 +62,7 @@ impl<'a> Git<'a> {
     pub async fn bare(folder: &'a Path, task: &'a SourceTask) -> Result<Self, SourceError> {
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)
-            .map_err(|error| problem(SourceErrorKind::Protocol, error.to_string()))?;
+            .map_err(|error| SourceError::new(SourceErrorKind::Protocol, error.to_string()))?;
         let git = Self::new(folder, task);
         git.call(&["init", "-q", "--bare"]).await?;
         Ok(git)
@@ -103,11 +103,11 @@ impl<'a> Git<'a> {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(error)) => {
                 let message = format!("cannot run git: {error}; the runner's image needs it");
-                Err(problem(SourceErrorKind::Protocol, message))
+                Err(SourceError::new(SourceErrorKind::Protocol, message))
             }
             Err(_) => {
                 let message = format!("no end within {} s", LIMIT.as_secs());
-                Err(problem(SourceErrorKind::Timeout, message))
+                Err(SourceError::new(SourceErrorKind::Timeout, message))
             }
         }
     }
@@ -150,7 +150,7 @@ impl Git<'_> {
             return Ok(());
         };
         let password = std::fs::read_to_string(&login.password_file).map_err(|error| {
-            problem(
+            SourceError::new(
                 SourceErrorKind::Auth,
                 format!("the password cannot be read: {error}"),
             )
@@ -200,13 +200,6 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{host}/")
 }
 
-fn problem(kind: SourceErrorKind, message: impl Into<String>) -> SourceError {
-    SourceError {
-        kind,
-        message: message.into(),
-    }
-}
-
 /// What git's words mean, most telling first.
 fn explain(said: &str, sha: &str) -> SourceError {
     use SourceErrorKind as Kind;
@@ -221,7 +214,7 @@ fn explain(said: &str, sha: &str) -> SourceError {
         let message = format!(
             "the repository does not hand out commit {sha}; it may have been replaced by a forced push"
         );
-        return problem(Kind::NotFound, message);
+        return SourceError::new(Kind::NotFound, message);
     } else if has(&[
         "Authentication failed",
         "could not read Username",
@@ -267,7 +260,7 @@ fn explain(said: &str, sha: &str) -> SourceError {
     };
     let last = said.lines().rfind(|line| !line.trim().is_empty());
     let last = clean(last.unwrap_or_default(), 300);
-    problem(kind, format!("{meaning} ({last})"))
+    SourceError::new(kind, format!("{meaning} ({last})"))
 }
 
 #[cfg(test)]

@@ -124,8 +124,5 @@ async fn is_unchanged(
 }
 
 fn local(error: &io::Error) -> SourceError {
-    SourceError {
-        kind: SourceErrorKind::Protocol,
-        message: error.to_string(),
-    }
+    SourceError::new(SourceErrorKind::Protocol, error.to_string())
 }

@@ -144,10 +144,7 @@ async fn check_out(task: &SourceTask, folders: &Folders) -> Result<Commit, Sourc
 }
 
 fn local(message: &str) -> SourceError {
-    SourceError {
-        kind: SourceErrorKind::Protocol,
-        message: message.to_owned(),
-    }
+    SourceError::new(SourceErrorKind::Protocol, message)
 }
 
 async fn log(git: &Git<'_>, range: &[&str]) -> Result<Vec<Commit>, SourceError> {

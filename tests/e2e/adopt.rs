@@ -45,18 +45,6 @@ fn rollout(app: &App) -> Value {
     })
 }
 
-fn autoscaler(app: &App, kind: &ApiResource, least: usize) -> Value {
-    json!({
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": NAME, "namespace": app.namespace},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": kind.api_version, "kind": kind.kind, "name": NAME},
-            "minReplicas": least, "maxReplicas": REPLICAS + 1,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
-        },
-    })
-}
-
 /// Pods by uid, each with how often its containers were started again; those that are ending do not count.
 async fn pods(app: &App) -> BTreeMap<String, i32> {
     let pods: Api<Pod> = Api::namespaced(app.client.clone(), &app.namespace);
@@ -118,7 +106,7 @@ async fn a_deployment_with_its_autoscaler_is_taken_over_and_given_back_under_loa
         let scalers: Api<HorizontalPodAutoscaler> =
             Api::namespaced(app.client.clone(), &app.namespace);
         let scale = async |kind: &ApiResource, least: usize| {
-            let wanted = autoscaler(app, kind, least);
+            let wanted = app.autoscaler(kind, (least, REPLICAS + 1));
             let params = PatchParams::apply("people").force();
             scalers
                 .patch(NAME, &params, &Patch::Apply(&wanted))

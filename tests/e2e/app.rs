@@ -193,6 +193,29 @@ impl App {
             .unwrap();
     }
 
+    /// Has a Pipeline run, as a person; `more` of the spec says of what ref or commit, and with what.
+    pub(crate) async fn run_by_hand(&self, name: &str, pipeline: &str, more: &Value) {
+        let mut run = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
+            "spec": {"pipelineRef": {"name": pipeline}, "trigger": {"kind": "Manual", "actor": "admin"}},
+        });
+        json_patch::merge(&mut run["spec"], more);
+        self.apply(ObjectKind::PipelineRun, &run).await;
+    }
+
+    /// An autoscaler of an object with the name of the app, which has this many pods at least and at most.
+    pub(crate) fn autoscaler(&self, of: &ApiResource, (least, most): (usize, usize)) -> Value {
+        json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": of.api_version, "kind": of.kind, "name": NAME},
+                "minReplicas": least, "maxReplicas": most,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+            },
+        })
+    }
+
     /// Waits until it pauses with this share on the canary, in percent.
     pub(crate) async fn until_paused_at(&self, percent: u64) -> Value {
         let what = format!("{percent} % to canary, pausing");
@@ -423,11 +446,18 @@ pub(crate) fn pauses_at(rollout: &Value, percent: u64) -> bool {
 
 /// Whether a condition holds.
 pub(crate) fn is_true(rollout: &Value, condition: &str) -> bool {
+    has_condition(rollout, condition, |known| known["status"] == "True")
+}
+
+/// Whether a condition is there, and as `check` says.
+pub(crate) fn has_condition(
+    rollout: &Value,
+    condition: &str,
+    check: impl Fn(&Value) -> bool,
+) -> bool {
     let conditions = rollout["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|c| c["type"] == condition && c["status"] == "True")
-    })
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|known| known["type"] == condition && check(known))
 }
 
 /// The canary's share that a route asks for, in percent.

@@ -81,16 +81,8 @@ impl<'a> Workshop<'a> {
 
     /// The same, of another branch or a tag.
     async fn again_at(&self, git_ref: &str, sha: &str) {
-        let run = json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "again"},
-            "spec": {
-                "pipelineRef": {"name": "shop"}, "ref": git_ref, "sha": sha,
-                "trigger": {"kind": "Manual", "actor": "admin"},
-            },
-        });
-        let run = serde_json::from_value(run).unwrap();
-        let runs = self.app.api(ObjectKind::PipelineRun);
-        runs.create(&PostParams::default(), &run).await.unwrap();
+        let more = json!({"ref": git_ref, "sha": sha});
+        self.app.run_by_hand("again", "shop", &more).await;
     }
 
     /// The run of a commit that was started so, once it is over.

@@ -112,18 +112,6 @@ async fn edited_and_taken_back(kind: ObjectKind) {
     .await;
 }
 
-fn autoscaler(app: &App, least: usize) -> Value {
-    json!({
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": NAME, "namespace": app.namespace},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "slipway.dev/v1alpha1", "kind": "Rollout", "name": NAME},
-            "minReplicas": least, "maxReplicas": least + 1,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
-        },
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node; run make test"]
 async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
@@ -136,7 +124,8 @@ async fn an_autoscaler_raises_the_size_in_the_middle_of_a_change() {
         app.until_paused_at(20).await;
         let scalers: Api<HorizontalPodAutoscaler> =
             Api::namespaced(app.client.clone(), &app.namespace);
-        let wanted = autoscaler(app, REPLICAS + 2);
+        let kind = ObjectKind::Rollout.api_resource();
+        let wanted = app.autoscaler(&kind, (REPLICAS + 2, REPLICAS + 3));
         let params = PatchParams::apply("people").force();
         scalers
             .patch(NAME, &params, &Patch::Apply(&wanted))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
-use kube::api::{Api, EvictParams, ListParams, PostParams};
+use kube::api::{Api, EvictParams, ListParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use testbed::proxy::{Fault, Injected, Match, Proxy, What};
@@ -225,16 +225,8 @@ async fn a_registry_that_does_not_answer_is_waited_for_and_told_from_a_build_tha
 
 /// A run of a commit that is known.
 async fn by_hand(app: &App, sha: &Value) {
-    let run = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "mine"},
-        "spec": {
-            "pipelineRef": {"name": "api"}, "ref": "refs/heads/main", "sha": sha,
-            "trigger": {"kind": "Manual", "actor": "admin"},
-        },
-    });
-    let run = serde_json::from_value(run).unwrap();
-    let runs = app.api(ObjectKind::PipelineRun);
-    runs.create(&PostParams::default(), &run).await.unwrap();
+    let more = json!({"ref": "refs/heads/main", "sha": sha});
+    app.run_by_hand("mine", "api", &more).await;
 }
 
 /// The node cannot pull what a stage runs in, because the registry answers 503: that says nothing about the commit.

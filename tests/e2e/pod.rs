@@ -182,14 +182,8 @@ async fn secret(app: &App, name: &str, key: &str, value: &str, is_labelled: bool
 }
 
 async fn by_hand(app: &App, name: &str, params: &Value) {
-    let run = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
-        "spec": {
-            "pipelineRef": {"name": "shop"}, "trigger": {"kind": "Manual", "actor": "admin"},
-            "ref": "refs/heads/main", "params": params,
-        },
-    });
-    app.apply(ObjectKind::PipelineRun, &run).await;
+    let more = json!({"ref": "refs/heads/main", "params": params});
+    app.run_by_hand(name, "shop", &more).await;
 }
 
 /// The status of a run, once it has ended like this.

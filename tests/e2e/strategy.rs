@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::app::{REPLICAS, SOON, is_phase, nothing_lost, wait_for, weight_of, with_app};
+use crate::app::{
+    REPLICAS, SOON, has_condition, is_phase, nothing_lost, wait_for, weight_of, with_app,
+};
 use crate::stage::Version;
 
 fn strategy(strategy: &Value) -> Value {
@@ -12,11 +14,7 @@ fn strategy(strategy: &Value) -> Value {
 }
 
 fn has_reason(rollout: &Value, reason: &str) -> bool {
-    let conditions = rollout["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|c| c["type"] == "Ready" && c["reason"] == reason)
-    })
+    has_condition(rollout, "Ready", |ready| ready["reason"] == reason)
 }
 
 /// Pods that the ReplicaSets should have, in all.

@@ -79,32 +79,24 @@ pub(crate) async fn keep_key(app: &App, private: &str) {
 
 /// Waits until the status of an Environment says so.
 async fn until_told(app: &App, name: &str, says: &str) {
-    wait_for(says, SOON, async || {
-        let all = list(app, ObjectKind::Environment).await;
-        let own = all
-            .iter()
-            .find(|own| own["metadata"]["name"] == name)
-            .unwrap();
-        let status = own["status"].to_string();
-        if status.contains(says) {
-            Ok(())
-        } else {
-            Err(status)
-        }
-    })
-    .await;
+    until(app, name, says, |status| status.to_string().contains(says)).await;
 }
 
 /// Waits until a Release runs in an Environment.
 async fn until_promoted(app: &App, name: &str, release: &Value) {
-    wait_for("the signed Release is promoted", SOON, async || {
-        let all = list(app, ObjectKind::Environment).await;
-        let own = all
-            .iter()
-            .find(|own| own["metadata"]["name"] == name)
-            .unwrap();
-        let status = &own["status"];
-        if status["current"][0]["release"] == *release {
+    let what = "the signed Release is promoted";
+    until(app, name, what, |status| {
+        status["current"][0]["release"] == *release
+    })
+    .await;
+}
+
+/// Waits until the status of an Environment is as `check` says.
+async fn until(app: &App, name: &str, what: &str, check: impl Fn(&Value) -> bool) {
+    wait_for(what, SOON, async || {
+        let environment = app.api(ObjectKind::Environment).get(name).await.unwrap();
+        let status = &environment.data["status"];
+        if check(status) {
             Ok(())
         } else {
             Err(status.to_string())

@@ -12,12 +12,12 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::rollout::api::{EndingResult, Phase, RolloutStatus};
 use testbed::scripted::ScriptedGateway;
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::cluster::{Space, with_namespace};
 use crate::operator::Operator;
 use crate::rollout::{Subject, manifest, routed, stable};
+use crate::server::serve;
 
 /// What a scripted server of metrics has been told, and asked.
 #[derive(Default)]
@@ -41,13 +41,11 @@ impl Metrics {
         let app = Router::new()
             .route("/api/v1/query", post(answer))
             .with_state(Arc::clone(&script));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move { axum::serve(listener, app).await });
+        let (address, task) = serve(app).await;
         Self {
             address,
             script,
-            task: task.abort_handle(),
+            task,
         }
     }
 

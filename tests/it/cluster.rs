@@ -137,16 +137,18 @@ pub(crate) async fn in_namespace(labels: Value, test: impl AsyncFnOnce(&Space)) 
     in_namespace_called("test", labels, test).await;
 }
 
+/// Makes a namespace, whose name begins so; its name.
+async fn made_namespace(namespaces: &Api<Namespace>, name: &str, labels: &Value) -> String {
+    let wanted = json!({ "metadata": { "generateName": format!("{name}-"), "labels": labels } });
+    let wanted = serde_json::from_value(wanted).unwrap();
+    let made = namespaces.create(&PostParams::default(), &wanted).await;
+    made.unwrap().name_any()
+}
+
 async fn in_namespace_called(name: &str, labels: Value, test: impl AsyncFnOnce(&Space)) {
     let client = client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let wanted = json!({ "metadata": { "generateName": format!("{name}-"), "labels": labels } });
-    let wanted = serde_json::from_value(wanted).unwrap();
-    let name = namespaces
-        .create(&PostParams::default(), &wanted)
-        .await
-        .unwrap()
-        .name_any();
+    let name = made_namespace(&namespaces, name, &labels).await;
     let space = Space { client, name };
     let result = AssertUnwindSafe(test(&space)).catch_unwind().await;
     let unknown = space.unknown_reasons().await;
@@ -211,6 +213,20 @@ impl Space {
         kind: &str,
     ) -> Api<DynamicObject> {
         api_of(&client_of(user, groups).await, &self.name, kind)
+    }
+
+    /// Decides something about an object, as somebody with all rights.
+    pub(crate) async fn decide(&self, (kind, name): (&str, &str), action: &str) {
+        let decision = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
+            "spec": {"target": {"kind": kind, "name": name}, "action": action, "user": "alice"},
+        });
+        let decision = serde_json::from_value(decision).unwrap();
+        let decisions = self.api("Decision");
+        decisions
+            .create(&PostParams::default(), &decision)
+            .await
+            .unwrap();
     }
 
     /// Makes a Secret that may be used.
@@ -419,14 +435,8 @@ pub(crate) async fn apply_with(
 /// The API server reads new policies a moment after they are written.
 async fn policies_hold(client: &Client, version: &str) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let wanted =
-        json!({ "metadata": { "generateName": "test-", "labels": { (GUARDED): "true" } } });
-    let wanted = serde_json::from_value(wanted).unwrap();
-    let name = namespaces
-        .create(&PostParams::default(), &wanted)
-        .await
-        .unwrap()
-        .name_any();
+    let labels = json!({ (GUARDED): "true" });
+    let name = made_namespace(&namespaces, "test", &labels).await;
     let params = PostParams {
         dry_run: true,
         ..PostParams::default()

@@ -1,6 +1,5 @@
 //! Comparisons of the canary with stable, on scripted nodes and with a scripted Prometheus.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,12 +10,12 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use slipway::rollout::api::Phase;
 use testbed::scripted::ScriptedGateway;
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::cluster::with_namespace;
 use crate::operator::Operator;
 use crate::rollout::{Subject, manifest, routed};
+use crate::server::serve;
 
 /// Errors per second of both sides, of a hundred requests, and what a second of the canary takes.
 #[derive(Debug, Default)]
@@ -40,13 +39,10 @@ impl Metrics {
             stable: stable.into(),
             canary_requests: 100.into(),
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let service = Router::new()
             .route("/api/v1/query_range", post(answer))
             .with_state(Arc::clone(&script));
-        let serving = async move { axum::serve(listener, service).await };
-        let task = tokio::spawn(serving).abort_handle();
+        let (url, task) = serve(service).await;
         Self { script, url, task }
     }
 }

@@ -14,8 +14,8 @@ mod sample; // samples of whole ways, played
 mod set; // Releases of several Pipelines that are promoted as one
 pub(crate) mod shop; // what these tests are about
 mod template; // templates that people edit
-mod trace;
-mod write_back; // what runs, written back to Git // the way of a change, as a collector of traces sees it
+mod trace; // the way of a change, as a collector of traces sees it
+mod write_back; // what runs, written back to Git
 
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};

@@ -20,12 +20,12 @@ use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
 use slipway::provider::{
     CommitState, CommitStatus, KeptComment, KeptPull, Provider, ProviderRelease, RefusalKind,
 };
-use tokio::net::TcpListener;
 
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::gitea::send;
 use crate::pipeline::{Subject, tested};
 use crate::provider::{TOKEN, pull};
+use crate::server::serve;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/provider");
 /// The commit that the exchanges are about.
@@ -248,12 +248,10 @@ impl Player {
     /// Plays `github` or `gitlab`. The address of its API.
     async fn listen(provider: &str) -> (Self, String) {
         let player = Self(Arc::new(Mutex::new(Script::of(provider))));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(answer).with_state(player.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, _) = serve(app).await;
         let path = if provider == "gitlab" { "/api/v4" } else { "" };
-        (player, format!("http://{address}{path}"))
+        (player, format!("{url}{path}"))
     }
 
     fn refused(&self) -> Vec<String> {

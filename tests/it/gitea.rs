@@ -28,7 +28,7 @@ use crate::operator::Operator;
 use crate::pipeline::{Subject, tested};
 use crate::provider::told;
 use crate::trigger::{
-    TOKEN, all_run_one_by_one, decide, only_the_newest_runs, runs, set_token, takes_the_label,
+    TOKEN, all_run_one_by_one, only_the_newest_runs, runs, set_token, takes_the_label,
 };
 
 /// A repository at Gitea, a Pipeline of it, and who speaks for the operator there.
@@ -528,7 +528,7 @@ async fn what_is_reverted_in_git_is_a_release_with_the_images_of_before() {
         assert_eq!(of_left.version.as_deref(), Some("1.1.0"));
         is_live(&left).await;
         // At once, as long as Git still asks for it.
-        decide(space, ("Environment", "live"), "Rollback").await;
+        space.decide(("Environment", "live"), "Rollback").await;
         is_live(&good).await;
 
         // What `git revert` makes: the files of before, and these words.

@@ -17,7 +17,7 @@ mod adopt; // a Deployment that is taken over, and given back
 mod analysis; // what is measured of a Rollout, by each kind of analysis
 mod chart; // what the chart renders, and whether a cluster takes it
 mod cli; // the kubectl plugin, as a process
-mod cluster;
+mod cluster; // the cluster that all of them run against: clients, namespaces, waiting
 mod compare; // comparisons with stable, with a scripted Prometheus
 mod config; // Secrets that go with a revision
 mod crd; // what the API server accepts and refuses, kind by kind
@@ -50,6 +50,7 @@ mod restart; // a Rollout whose pods somebody wants new
 mod rollout; // a Rollout on scripted nodes
 mod router; // routers of several kinds at once, on their real definitions
 mod sample; // what is shown to people as an example
+mod server; // servers on this machine, which play what is outside of a cluster
 mod slo; // the rules of SLOs, evaluated by Prometheus
 mod stage; // stages with a matrix, conditions, retries, and what runs always, on scripted nodes
 mod supply; // what is signed, in real registries

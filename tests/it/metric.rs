@@ -18,6 +18,7 @@ use crate::cluster::{Space, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::prometheus::{PASSWORD, Prometheus};
 use crate::rollout::{SOON, Subject, manifest, stable};
+use crate::server::serve;
 
 /// A Rollout that measures in the background, at 25 % and until somebody says something else.
 fn measuring(metrics: &Value) -> Value {
@@ -204,8 +205,6 @@ async fn what_metrics_may_not_use_is_named_with_what_to_set() {
 
 /// A server that takes down what it is asked, and answers with it and a 1; its address, and what it was asked.
 async fn scribe() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&asked);
     let answer = async move |uri: Uri, headers: HeaderMap, body: String| {
@@ -220,9 +219,8 @@ async fn scribe() -> (String, Arc<Mutex<Vec<String>>>) {
         };
         (status, json!({"value": 1, "error": asked}).to_string())
     };
-    let app = axum::Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (address, asked)
+    let (url, _) = serve(axum::Router::new().fallback(answer)).await;
+    (url.replace("http://", ""), asked)
 }
 
 /// A template with an argument from a Secret, in a header field and a body, and in a query that is refused.

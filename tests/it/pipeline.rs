@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use slipway::pipeline::api::{Pipeline, PipelineStatus, SourceErrorKind};
@@ -417,13 +417,7 @@ async fn a_decision_stops_a_run_and_its_pods() {
             runs.then(|| run.name_any())
         })
         .await;
-        let cancel: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "stop"},
-            "spec": {"target": {"kind": "PipelineRun", "name": run}, "action": "Cancel", "user": "alice"},
-        }))
-        .unwrap();
-        let params = PostParams::default();
-        space.api("Decision").create(&params, &cancel).await.unwrap();
+        space.decide(("PipelineRun", &run), "Cancel").await;
         let (_, status) = subject.ended(&sha).await;
         assert_eq!(status.phase, Some(RunPhase::Cancelled));
         wait_for("its Job is gone", SOON, async || {
@@ -466,6 +460,67 @@ async fn a_repository_that_is_down_or_refuses_is_told_and_comes_back() {
             .await;
         let (_, status) = subject.ended(&sha).await;
         assert_eq!(status.phase, Some(RunPhase::Succeeded));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn decisions_try_a_run_again_and_pause_a_pipeline() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let report = tested(12, 2).encode();
+        subject.plays("python", &format!("exit=1,after=50ms,message={report}"));
+        let first = subject.push("Begin").await;
+        let _operator = subject.operator(&kubeconfig_path());
+        subject.create(&json!({})).await;
+        let (failed, status) = subject.ended(&first).await;
+        assert_eq!(status.phase, Some(RunPhase::Failed), "{status:?}");
+
+        let report = tested(12, 0).encode();
+        subject.plays("python", &format!("exit=0,after=50ms,message={report}"));
+        space.decide(("PipelineRun", &failed), "Retry").await;
+        let again = wait_for("the run that tries it again is over", SOON, async || {
+            let runs = subject.list(&subject.runs).await;
+            let of_it = |run: &PipelineRun| {
+                let origin = run.spec.retry_of.as_ref();
+                origin.is_some_and(|origin| origin.name == failed)
+            };
+            let found: Vec<_> = runs.into_iter().filter(of_it).collect();
+            assert!(found.len() <= 1, "{found:?}");
+            let run = found.into_iter().next()?;
+            let phase = run.status.as_ref()?.phase?;
+            phase.is_finished().then_some(run)
+        })
+        .await;
+        let status = again.status.clone().unwrap();
+        assert_eq!(status.phase, Some(RunPhase::Succeeded), "{status:?}");
+        assert_eq!(again.spec.trigger.actor, "alice");
+        wait_for("that it is noted", SOON, async || {
+            let status = subject.runs.get(&failed).await.ok()?.status?;
+            (status.retries.len() == 1).then_some(())
+        })
+        .await;
+
+        space.decide(("Pipeline", "api"), "Pause").await;
+        subject
+            .until("a paused Pipeline", |status| status.paused_by.is_some())
+            .await;
+        let second = subject.push("Go on").await;
+        let asked = subject.git.requests();
+        space.decide(("Pipeline", "api"), "Resume").await;
+        let (name, _) = subject.ended(&second).await;
+        assert!(subject.git.requests() > asked);
+        let runs = subject.runs.list(&ListParams::default()).await.unwrap();
+        let names: Vec<String> = runs.iter().map(ResourceExt::name_any).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names.contains(&name));
+        let shown: Value = json!(
+            subject
+                .until("a Pipeline that goes on", |s| s.paused_by.is_none())
+                .await
+        );
+        assert!(shown.get("pausedBy").is_none());
     })
     .await;
 }

@@ -2,11 +2,11 @@
 //!
 //! Every test runs in a namespace in which the policies hold. Users get their rights by RBAC, as people do.
 
-pub(crate) mod count;
-pub(crate) mod decision;
+pub(crate) mod count; // approvals, counted by an operator
+pub(crate) mod decision; // who may decide what, and for whom
 mod hub; // operators of other clusters
-mod protection;
-mod record;
+mod protection; // who may change what protects an Environment
+mod record; // who may write Releases, Promotions and statuses
 
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};

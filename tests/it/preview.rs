@@ -2,7 +2,6 @@
 
 mod rendered; // manifests of the run's own
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -17,12 +16,12 @@ use slipway::environment::api::{EnvironmentStatus, PreviewPhase, PreviewStatus};
 use slipway::environment::preview::name_of;
 use slipway::model::key::Key;
 use testbed::proxy::{Fault, Match, What};
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::cluster::{SOON, Space, api_of, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::{proxied, stride};
 use crate::operator::{Operator, nodes};
+use crate::server::serve;
 
 /// Pull requests of these tests have numbers up to this.
 const MOST: u64 = 9;
@@ -575,12 +574,8 @@ async fn answer(State(idle): State<Arc<String>>, question: String) -> Json<Value
 
 /// A Prometheus that has counted nothing in one namespace, and knows nothing of any other.
 async fn prometheus(idle: String) -> (String, AbortHandle) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let service = Router::new().route("/api/v1/query", post(answer));
-    let service = service.with_state(Arc::new(idle));
-    let serving = async move { axum::serve(listener, service).await };
-    (url, tokio::spawn(serving).abort_handle())
+    serve(service.with_state(Arc::new(idle))).await
 }
 
 #[tokio::test]

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use slipway::outbox::api::OutboxState;
 use slipway::pipeline_run::api::{PipelineRunStatus, RunPhase};
 use testbed::proxy::{Fault, Match, What};
-use tokio::net::TcpListener;
 
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::{proxied, stride};
 use crate::pipeline::Subject;
+use crate::server::serve;
 
 pub(crate) const TOKEN: &str = "a-token-of-gitea";
 /// Ref of pull request 7.
@@ -53,8 +53,6 @@ struct Told {
 impl Gitea {
     pub(crate) async fn listen() -> (Self, String) {
         let gitea = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/api/v1/repos/shop/api/statuses/{sha}", post(hear))
             .route("/api/v1/user", get(who))
@@ -65,8 +63,8 @@ impl Gitea {
             .route("/api/v1/repos/shop/api/issues/comments/{id}", patch(change))
             .route("/api/v1/repos/shop/api/releases", post(release))
             .with_state(gitea.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (gitea, url)
+        let (url, _) = serve(app).await;
+        (gitea, format!("{url}/api/v1"))
     }
 
     /// Nobody has said anything yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use slipway::rollout::api::{Phase, RolloutStatus};
@@ -34,13 +34,7 @@ async fn restart(space: &Space, newest: Timestamp) {
         (Timestamp::now() >= next).then_some(())
     })
     .await;
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "restart"},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Restart", "user": "alice"},
-    });
-    let decision: DynamicObject = serde_json::from_value(decision).unwrap();
-    let api = space.api("Decision");
-    api.create(&PostParams::default(), &decision).await.unwrap();
+    space.decide(("Rollout", "api"), "Restart").await;
 }
 
 fn is_over(status: &RolloutStatus) -> bool {

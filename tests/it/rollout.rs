@@ -280,20 +280,20 @@ async fn a_failure_that_is_left_to_people_holds_the_canary_until_they_decide() {
         let held = api.until_phase(Phase::Paused).await;
         let reason = |type_: &str| {
             let mut conditions = held.conditions.iter();
-            conditions.find(|c| c.type_ == type_).map(|c| (c.status.as_str(), c.reason.as_str()))
+            conditions
+                .find(|c| c.type_ == type_)
+                .map(|c| (c.status.as_str(), c.reason.as_str()))
         };
         assert_eq!(reason("Stalled"), Some(("True", "FailureHeld")));
         assert_eq!(reason("Ready"), Some(("False", "FailureHeld")));
-        assert!(held.message.as_ref().unwrap().contains("CrashLoop"), "{:?}", held.message);
+        assert!(
+            held.message.as_ref().unwrap().contains("CrashLoop"),
+            "{:?}",
+            held.message
+        );
         let canary = held.canary.unwrap();
         assert!(canary.replicas > 0, "its pods stay, to be looked at");
-        let decision = json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "back"},
-            "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Abort", "user": "alice"},
-        });
-        let decision = serde_json::from_value(decision).unwrap();
-        let decisions = space.api("Decision");
-        decisions.create(&PostParams::default(), &decision).await.unwrap();
+        space.decide(("Rollout", "api"), "Abort").await;
         let back = api.until_phase(Phase::RolledBack).await;
         assert_eq!(stable(&back), stable(&first));
         api.until_alone(&stable(&first)).await;

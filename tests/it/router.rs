@@ -135,19 +135,6 @@ async fn selected(space: &Space) -> [Vec<String>; 2] {
     selected
 }
 
-async fn decide(space: &Space, action: &str, name: &str) {
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": action, "user": "olga"},
-    });
-    let decision = serde_json::from_value(decision).unwrap();
-    let decisions = space.api("Decision");
-    decisions
-        .create(&PostParams::default(), &decision)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
@@ -183,7 +170,7 @@ async fn four_routers_divide_alike_and_keep_what_is_not_theirs() {
             let new = both(&status.await.canary.unwrap().revision);
             assert_eq!(weights(space).await, [weight; 4], "all routers agree");
             assert_eq!(selected(space).await, [old.clone(), new]);
-            decide(space, "Resume", &format!("resume-{weight}")).await;
+            space.decide(("Rollout", "api"), "Resume").await;
         }
         let second = rollout.until_promoted(&stable(&first)).await;
         let new = both(&stable(&second));
@@ -222,7 +209,7 @@ async fn a_router_that_refuses_does_not_keep_the_others_from_going_back() {
 
         let route = Match::writes().path("/httproutes/web");
         let refused = proxy.inject(Fault::new(route, What::Status(403)).always());
-        decide(space, "Abort", "abort").await;
+        space.decide(("Rollout", "api"), "Abort").await;
         wait_for("the others to go back", SOON, async || {
             (weights(space).await == [25, 0, 0, 0]).then_some(())
         })
@@ -278,7 +265,7 @@ async fn what_leaves_the_spec_in_the_middle_is_put_back_and_the_rest_goes_on() {
                     status.phase == Some(Phase::Paused) && canary == Some(weight)
                 })
                 .await;
-            decide(space, "Resume", &format!("resume-{weight}")).await;
+            space.decide(("Rollout", "api"), "Resume").await;
         }
         rollout.until_promoted(&stable(&first)).await;
         assert_eq!(weights(space).await, [0; 4]);
@@ -455,7 +442,7 @@ async fn a_route_of_grpc_is_made_with_methods_headers_and_copies() {
         assert_eq!(added["matches"][0]["method"]["service"], "shop.Cart");
         assert_eq!(driven["backendRefs"][1]["weight"], 25);
         assert_eq!(driven["filters"][0]["requestMirror"]["percent"], 20);
-        decide(space, "Resume", "resume").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         rollout.until_promoted(&stable(&first)).await;
 
         let route = json!({"kind": "HTTPRoute", "matches": null});

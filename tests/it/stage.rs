@@ -1,7 +1,7 @@
 //! Stages on scripted nodes: a matrix, conditions, attempts that are replaced, what runs always, and runs that are tried again.
 
 use kube::ResourceExt;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use slipway::pipeline_run::api::{
     CellStatus, PipelineRun, PipelineRunStatus, RunPhase, SkipReason, StagePhase, StageStatus,
@@ -146,29 +146,42 @@ async fn a_cancelled_run_stops_its_pods_and_still_cleans_up() {
             script(&subject, "clean", &json!({"always": true})),
         ]);
         let sha = subject.push("Never ends").await;
-        subject.create(&json!({"spec": {"stages": stages, "gates": null}})).await;
+        subject
+            .create(&json!({"spec": {"stages": stages, "gates": null}}))
+            .await;
         let (run, _) = until(&subject, "a running stage", |status| {
-            status.stages.first().is_some_and(|stage| stage.message.as_deref() == Some("running"))
+            status
+                .stages
+                .first()
+                .is_some_and(|stage| stage.message.as_deref() == Some("running"))
         })
         .await;
-        let cancel: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": "stop"},
-            "spec": {"target": {"kind": "PipelineRun", "name": run}, "action": "Cancel", "user": "alice"},
-        }))
-        .unwrap();
-        space.api("Decision").create(&PostParams::default(), &cancel).await.unwrap();
+        space.decide(("PipelineRun", &run), "Cancel").await;
         let (_, status) = subject.ended(&sha).await;
         assert_eq!(status.phase, Some(RunPhase::Cancelled), "{status:?}");
         assert_eq!(stage(&status, "endless").phase, StagePhase::Cancelled);
-        assert_eq!(stage(&status, "later").skipped_because, Some(SkipReason::Stopped));
+        assert_eq!(
+            stage(&status, "later").skipped_because,
+            Some(SkipReason::Stopped)
+        );
         assert_eq!(stage(&status, "clean").phase, StagePhase::Succeeded);
         let jobs = subject.list(&subject.jobs).await;
-        let job = jobs.iter().find(|job| job.name_any().ends_with("-clean-1")).unwrap();
+        let job = jobs
+            .iter()
+            .find(|job| job.name_any().ends_with("-clean-1"))
+            .unwrap();
         let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
         let env = pod.containers[0].env.as_ref().unwrap();
-        let result = env.iter().find(|env| env.name == "SLIPWAY_RUN_RESULT").unwrap();
+        let result = env
+            .iter()
+            .find(|env| env.name == "SLIPWAY_RUN_RESULT")
+            .unwrap();
         assert_eq!(result.value.as_deref(), Some("Cancelled"));
-        assert!(!jobs.iter().any(|job| job.name_any().ends_with("-endless-1")));
+        assert!(
+            !jobs
+                .iter()
+                .any(|job| job.name_any().ends_with("-endless-1"))
+        );
     })
     .await;
 }

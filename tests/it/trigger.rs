@@ -133,21 +133,6 @@ pub(crate) async fn runs(subject: &Subject) -> Vec<PipelineRun> {
         .items
 }
 
-/// Makes a Decision on an object.
-pub(crate) async fn decide(space: &Space, (kind, name): (&str, &str), action: &str) {
-    let decision: DynamicObject = serde_json::from_value(json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"generateName": "d-"},
-        "spec": {"target": {"kind": kind, "name": name}, "action": action, "user": "alice"},
-    }))
-    .unwrap();
-    let params = PostParams::default();
-    space
-        .api("Decision")
-        .create(&params, &decision)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn a_delivery_is_one_run_and_what_is_not_signed_is_refused_and_counted() {
@@ -367,12 +352,12 @@ async fn a_commit_of_another_repository_waits_for_approval_and_gets_no_secret() 
         };
         let refused = deliver("mallory/api").await;
         waits(&refused).await;
-        decide(space, ("PipelineRun", &refused), "Reject").await;
+        space.decide(("PipelineRun", &refused), "Reject").await;
         let fork = deliver("mallory/api").await;
         waits(&fork).await;
         let jobs = subject.list(&subject.jobs).await;
         assert!(!jobs.iter().any(|job| job.name_any().starts_with(&fork)));
-        decide(space, ("PipelineRun", &fork), "Approve").await;
+        space.decide(("PipelineRun", &fork), "Approve").await;
         let env_of = async |run: &str| {
             let job = wait_for("its Job", SOON, async || {
                 let jobs = subject.list(&subject.jobs).await;

@@ -237,19 +237,6 @@ async fn until_paused_at(api: &Subject, index: u32) -> RolloutStatus {
     .await
 }
 
-async fn resume(space: &Space, name: &str) {
-    let decision = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Decision", "metadata": {"name": name},
-        "spec": {"target": {"kind": "Rollout", "name": "api"}, "action": "Resume", "user": "people"},
-    });
-    let decision = serde_json::from_value(decision).unwrap();
-    let made = space
-        .api("Decision")
-        .create(&PostParams::default(), &decision)
-        .await;
-    made.unwrap();
-}
-
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_of_another_version_goes_on_with_a_canary_and_makes_no_replica_set() {
@@ -271,14 +258,14 @@ async fn an_operator_of_another_version_goes_on_with_a_canary_and_makes_no_repli
 
         // The upgrade finds what there is, and leaves it as it is until somebody says go on.
         let operator = replaced(operator, &now, space).await;
-        resume(space, "first").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         until_paused_at(&api, 4).await;
         let second = Made::read(space).await;
         second.goes_on_from(&first);
 
         // So does the way back,
         let operator = replaced(operator, &before, space).await;
-        resume(space, "second").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         let last = until_paused_at(&api, 6).await;
         let third = Made::read(space).await;
         third.goes_on_from(&second);
@@ -286,7 +273,7 @@ async fn an_operator_of_another_version_goes_on_with_a_canary_and_makes_no_repli
 
         // and the next upgrade, to the end.
         let _operator = replaced(operator, &now, space).await;
-        resume(space, "third").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         let done = api.until_promoted(&stable(&healthy)).await;
         assert_eq!(done.history.len(), 1, "{:?}", done.history);
         let end = Made::read(space).await;

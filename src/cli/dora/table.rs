@@ -12,7 +12,7 @@ use crate::dora::figures::figures;
 use crate::dora::record::Ledger;
 use crate::dora::tally::{self, Day, Tally};
 use crate::environment::api::Tier;
-use crate::model::span::rough;
+use crate::model::span::{exact, rough};
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "–";
@@ -110,7 +110,7 @@ impl Summary {
 
 /// A table, and a picture of the days.
 pub fn show(summary: &Summary, palette: Palette) -> String {
-    let at = summary.at.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let at = exact(summary.at);
     let mut text = format!("Deliveries of the {} until {at}\n", summary.window);
     if summary.environments.is_empty() {
         text.push_str("  there is no such Environment\n");

@@ -48,7 +48,7 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `Healthy`, `LastPromotion`, where there are SLOs `AlertsReady`, where there are migrations `MigrationsHealthy`, where there are previews `PreviewsReady`, where it is in another cluster `ClusterReady`, where what runs is written back `WrittenBack`, and while they are true `Reconciling`,
-    /// `Stalled`, `PromotionPending`, `Promoting`, `Held` and `IncidentOpen`.
+    /// `Stalled`, `PromotionPending`, `Promoting`, `Held`, `IncidentOpen` and `ActionFailed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::conditions)]
     pub conditions: Vec<Condition>,

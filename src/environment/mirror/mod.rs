@@ -37,7 +37,7 @@ use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::place::Mirroring;
-use crate::model::span::after;
+use crate::model::span::{after, exact};
 use crate::promotion::api::TemplateRef;
 pub use seen::{Hidden, Live, Seen, Sight, State, Trouble};
 
@@ -217,7 +217,7 @@ fn leave(of: Subject<'_>, left: &Sight, record: &MirrorStatus, now: Timestamp) -
             ..Outlook::default()
         };
     }
-    let end = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let end = exact(until);
     let text = format!(
         "its mirror in {} is to go: {why}; at {end} it is left there",
         left.place

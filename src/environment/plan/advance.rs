@@ -14,11 +14,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{NotificationEvent, RollbackCause};
 use super::freeze::FREEZE;
-use super::gates::{APPROVALS, Gates};
+use super::gate::{APPROVALS, Gates};
 use super::history::Entry;
-use super::migrated::begin;
-use super::rollouts::{Answer, rollout_steps};
-use super::rulings::SLIPWAY;
+use super::rollout::{Answer, rollout_steps};
+use super::ruling::SLIPWAY;
 use super::{Draft, after, shown};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
@@ -408,6 +407,14 @@ impl<'a> Draft<'a> {
         let release = self.order.get(entry.release());
         known.or_else(|| release.map(|release| release.spec.commit.sha.as_str()))
     }
+}
+
+/// The promotion starts to change what runs.
+pub(super) fn begin(status: &mut PromotionStatus, release: &str, now: Timestamp) {
+    status.started_at = Some(Time(now));
+    let message = format!("{release} is what should run from now on");
+    audit::append(&mut status.audit, now, SLIPWAY, &message);
+    set(status, PromotionPhase::Promoting, "Started", &message);
 }
 
 pub(super) fn set(

@@ -6,10 +6,10 @@
 use super::super::api::NotificationEvent;
 use super::Draft;
 use super::advance::set;
-use super::gates::{APPROVALS, HOLD};
+use super::gate::{APPROVALS, HOLD};
 use super::history::Entry;
 use super::overrule::Override;
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use crate::model::action::Action;
 use crate::promotion::api::{
     Approval, MigrationPhase, MigrationStatus, PromotionKind, PromotionPhase, StepState,

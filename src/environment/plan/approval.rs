@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Approvals, CandidateGate};
 use super::super::observed::Act;
-use super::gates::{APPROVALS, gate, has_digest};
+use super::gate::{APPROVALS, gate, has_digest};
 use super::history::Entry;
 use super::{Draft, after, shown};
 use crate::decision::api::DecisionAction;

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::Draft;
 use super::candidate::Wish;
 use super::history::Entry;
-use super::rulings::{SLIPWAY, VETOED};
+use super::ruling::{SLIPWAY, VETOED};
 use crate::decision::api::DecisionAction;
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 

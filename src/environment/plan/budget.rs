@@ -2,7 +2,7 @@
 
 use super::super::api::{CandidateGate, ErrorBudget, SloState, SloStatus, Unknown};
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 
 /// Name of the gate.
 pub(super) const BUDGET: &str = "error-budget";

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::api::{PromotionMode, RollbackCause};
@@ -10,7 +9,7 @@ use super::super::observed::{Act, Moment, Observed};
 use super::super::render;
 use super::Draft;
 use super::history::Entry;
-use super::rulings::{SLIPWAY, WISH_VALID_FOR, retried};
+use super::ruling::{SLIPWAY, retried, wished_until};
 use crate::decision::api::DecisionAction;
 use crate::model::condition::truncate;
 use crate::promotion::api::{PromotionKind, PromotionSpec, TemplateRef};
@@ -187,9 +186,7 @@ impl Draft<'_> {
     }
 
     fn is_valid(&self, act: &Act) -> bool {
-        let expires_at = act.spec.expires_at.as_ref().map(|at| at.0);
-        let latest = act.at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
-        act.at >= self.seen.created_at && self.now < expires_at.unwrap_or(latest)
+        act.at >= self.seen.created_at && self.now < wished_until(act)
     }
 
     fn fulfil(&self, act: &Act) -> Result<Option<Wish>, String> {

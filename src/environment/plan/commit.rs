@@ -3,16 +3,17 @@
 //! The provider is the one that the Release's Pipeline names. Of a set each commit is asked about. What was not said yet is no
 //! failure: it is waited for, and told apart from what was said and is none of a success.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::super::api::{CommitStatuses, ExternalGate};
 use super::super::observed::GATE;
 use super::Draft;
 use super::external::{MAX_PROBLEM, Said};
-use super::gates::Gates;
+use super::gate::Gates;
 use super::history::Entry;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::condition::truncate;
+use crate::model::span::due_again;
 use crate::provider::{CommitState, CommitStatus, PAGE};
 use crate::release::api::Release;
 
@@ -104,8 +105,7 @@ impl<'a> Draft<'a> {
     ) -> Option<&'a Result<Reply, String>> {
         let interval = SignedDuration::try_from(rule.interval()).unwrap_or(SignedDuration::MAX);
         let answer = self.seen.answers.get(&key);
-        let due = answer.map(|answer| answer.at.checked_add(interval).unwrap_or(Timestamp::MAX));
-        if let Some(due) = due.filter(|due| *due > self.now) {
+        if let Some(due) = due_again(answer.map(|answer| answer.at), interval, self.now) {
             gates.ask_again(due);
         } else {
             let request = request();

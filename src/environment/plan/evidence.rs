@@ -2,7 +2,7 @@
 
 use super::super::api::{CandidateGate, CandidateGateState, EvidenceRule};
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use super::history::Entry;
 use crate::gate::{self, Evidence};
 use crate::pipeline::api::{Gate, StageType};

@@ -5,12 +5,12 @@
 
 use std::time;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::super::api::{ExternalGate, ObjectCondition, Unknown};
 use super::super::observed::{Check, GATE};
 use super::super::render;
-use super::gates::{Gates, HOLD, gate};
+use super::gate::{Gates, HOLD, gate};
 use super::history::Entry;
 use super::overrule::Overruled;
 use super::smoke::LEAST;
@@ -24,6 +24,7 @@ use crate::metric::placeholder;
 use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::{Action, Request};
 use crate::model::condition::{self, truncate};
+use crate::model::span::due_again;
 
 /// What texts of a gate may have in them.
 const PLACEHOLDERS: &str =
@@ -200,8 +201,7 @@ impl<'a> Draft<'a> {
         );
         let interval = SignedDuration::try_from(rule.interval()).unwrap_or(SignedDuration::MAX);
         let answer = self.seen.answers.get(&key);
-        let due = answer.map(|answer| answer.at.checked_add(interval).unwrap_or(Timestamp::MAX));
-        if let Some(due) = due.filter(|due| *due > self.now) {
+        if let Some(due) = due_again(answer.map(|answer| answer.at), interval, self.now) {
             gates.ask_again(due);
         } else {
             let Some(request) = self.asks(&metric, rule) else {

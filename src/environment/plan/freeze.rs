@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::api::{CandidateGate, Freeze, FreezeKind};
 use super::super::calendar::{self, At, Window};
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use crate::model::span::moment;
 
 /// Name of the gate.

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, Hold};
 use super::super::observed::{Act, Followed, Moment, Observed, Record};
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use crate::decision::api::DecisionAction;
 use crate::promotion::api::{PromotionKind, PromotionPhase, TemplateRef};
 use crate::release::api::ImageRef;

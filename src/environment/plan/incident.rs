@@ -15,7 +15,7 @@ use super::advance::Cause;
 use super::candidate::Wish;
 use super::history::Entry;
 use super::migrated::{FAILED, STUCK};
-use super::rulings::WISH_VALID_FOR;
+use super::ruling::wished_until;
 use super::{Draft, Said, after};
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;
@@ -264,9 +264,7 @@ impl<'a> Draft<'a> {
     /// Whether a Decision says that a promotion caused an incident: the one that it names, the last of the Release that it
     /// names, or the last that had started by then.
     fn is_about(&self, act: &Act, entry: &Entry) -> bool {
-        let latest = act.at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
-        let expires = act.spec.expires_at.as_ref().map_or(latest, |at| at.0);
-        if act.spec.action != DecisionAction::LinkIncident || self.now >= expires {
+        if act.spec.action != DecisionAction::LinkIncident || self.now >= wished_until(act) {
             return false;
         }
         if act.spec.target.kind == TargetKind::Promotion {

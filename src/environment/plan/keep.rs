@@ -1,6 +1,5 @@
 //! Keeping the records: writing again what was lost, pruning what is too many, sending what is due. No I/O.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{Deployed, NotificationEvent};
@@ -10,9 +9,10 @@ use super::Draft;
 use super::contract::gave_way;
 use super::history::Entry;
 use super::migrated::STUCK;
-use super::rulings::{SLIPWAY, WISH_VALID_FOR};
+use super::ruling::{SLIPWAY, WISH_VALID_FOR, wished_until};
 use crate::model::action::Action;
 use crate::model::json::set;
+use crate::model::span::later;
 use crate::promotion::api::{PromotionKind, PromotionPhase, PromotionSpec};
 use crate::promotion::{audit, incident};
 
@@ -181,11 +181,7 @@ impl<'a> Draft<'a> {
     fn answers_a_person(&self, entry: &Entry) -> bool {
         entry.record.spec.decision.as_ref().is_some_and(|decision| {
             let act = self.seen.decisions.iter().find(|act| act.name == *decision);
-            let until = |at: Timestamp| at.checked_add(WISH_VALID_FOR).unwrap_or(Timestamp::MAX);
-            act.is_some_and(|act| {
-                let expires = act.spec.expires_at.as_ref().map(|at| at.0);
-                self.now < expires.map_or(until(act.at), |expires| expires.max(until(act.at)))
-            })
+            act.is_some_and(|act| self.now < wished_until(act).max(later(act.at, WISH_VALID_FOR)))
         })
     }
 

@@ -12,7 +12,7 @@ use super::super::observed::Check;
 use super::super::render;
 use super::advance::set;
 use super::history::Entry;
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use super::{Draft, after};
 use crate::model::action::Action;
 use crate::pipeline::secret;

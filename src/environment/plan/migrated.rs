@@ -5,15 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::api::NotificationEvent;
 use super::super::migration::{Machine, word};
 use super::super::render;
-use super::advance::set;
+use super::advance::{begin, set};
 use super::history::Entry;
 use super::migrate::Waits;
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use super::{Draft, Said};
 use crate::model::action::Action;
 use crate::model::condition::truncate;
 use crate::promotion::api::{
-    MigrationPhase, MigrationState, MigrationStatus, PromotionPhase, PromotionStatus, StepState,
+    MigrationPhase, MigrationState, MigrationStatus, PromotionPhase, StepState,
 };
 use crate::promotion::audit;
 
@@ -213,14 +213,6 @@ impl<'a> Draft<'a> {
         }
         Some((is_good, Said::new(reason, text)))
     }
-}
-
-/// The promotion starts to change what runs.
-pub(super) fn begin(status: &mut PromotionStatus, release: &str, now: jiff::Timestamp) {
-    status.started_at = Some(Time(now));
-    let message = format!("{release} is what should run from now on");
-    audit::append(&mut status.audit, now, SLIPWAY, &message);
-    set(status, PromotionPhase::Promoting, "Started", &message);
 }
 
 /// How the migrations ended, what that means and what to do.

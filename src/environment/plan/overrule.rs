@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::api::{CandidateGate, CandidateGateState};
 use super::super::observed::Act;
 use super::Draft;
-use super::gates::has_digest;
+use super::gate::has_digest;
 use super::history::Entry;
 use crate::decision::api::DecisionAction;
 use crate::model::condition::truncate;

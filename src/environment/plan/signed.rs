@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::api::{CandidateGate, RequireSigned};
 use super::super::observed::SIGNED;
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use super::history::Entry;
 use crate::model::action::{Action, Request};
 use crate::model::secret::SecretKey;
 use crate::model::signed::SignedQuestion;
+use crate::model::span::{due_again, earliest};
 use crate::pipeline_run::api::AttestationKind;
 use crate::release::api::ImageRef;
 use crate::supply::finding::Finding;
@@ -85,11 +86,8 @@ impl<'a> Draft<'a> {
                 Err(error) => format!("it is not known who signed image {name}: {error}"),
             },
         };
-        let due = answer.map(|answer| answer.at + ASK_AGAIN);
-        match due.filter(|due| *due > self.now) {
-            Some(due) => {
-                signed.again_at = Some(signed.again_at.map_or(due, |known| known.min(due)));
-            }
+        match due_again(answer.map(|answer| answer.at), ASK_AGAIN, self.now) {
+            Some(due) => signed.again_at = earliest(signed.again_at, due),
             None => signed.questions.push(Action::Fetch {
                 key,
                 request: self.question(rule, repository, digest),

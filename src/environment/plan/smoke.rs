@@ -13,7 +13,7 @@ use super::super::probe::{self, Question};
 use super::super::render;
 use super::advance::{Cause, first_failed, put_step, set};
 use super::history::Entry;
-use super::rollouts::Answer;
+use super::rollout::Answer;
 use super::{Draft, after, shown, validate};
 use crate::check::api::CheckJob;
 use crate::check::{GRACE, Outcome};

@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::api::{CandidateGate, Deployed, Severity, SloState, SoakLoss};
 use super::Draft;
-use super::gates::gate;
+use super::gate::gate;
 use super::history::Entry;
-use crate::model::span::moment;
+use crate::model::span::{later, moment};
 
 /// Name of the gate.
 pub(super) const SOAK: &str = "soak";
@@ -41,9 +41,7 @@ impl<'a> Draft<'a> {
                 SoakLoss::Pause => clock.before,
             };
             let left = needed.saturating_sub(before);
-            let end = clock
-                .since
-                .map(|since| since.checked_add(left).unwrap_or(Timestamp::MAX));
+            let end = clock.since.map(|since| later(since, left));
             match end {
                 Some(end) if end <= self.now => {}
                 Some(end) => {

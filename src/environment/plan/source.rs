@@ -8,7 +8,7 @@ use super::super::observed::{Good, Source};
 use super::advance::Cause;
 use super::candidate::Wish;
 use super::history::Entry;
-use super::rulings::SLIPWAY;
+use super::ruling::SLIPWAY;
 use super::{Draft, after};
 use crate::promotion::api::{IncidentSource, PromotionPhase};
 use crate::promotion::incident;

@@ -22,14 +22,26 @@ use serde_json::json;
 use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::{self, Nature, World};
 use crate::model::object::ObjectKind;
+use crate::promotion::api::PromotionStatus;
+
+/// How the last promotion of production is.
+fn last(world: &World) -> PromotionStatus {
+    let all = world.promotions_of("production");
+    all.last().unwrap().status.clone().unwrap()
+}
+
+/// Somebody approves a Release for production, and everybody acts.
+fn approve(world: &mut World, user: &str, number: u32) {
+    let release = json!({"release": format!("shop-{number}")});
+    world.decide(user, "Approve", "production", &release);
+    world.settle();
+}
 
 fn running(number: u32) -> World {
     let mut world = World::shop();
     world.release(number, Nature::Good);
     world.settle();
-    let release = json!({"release": format!("shop-{number}")});
-    world.decide("alice", "Approve", "production", &release);
-    world.settle();
+    approve(&mut world, "alice", number);
     assert_eq!(world.serves("production-api"), Some(number));
     world
 }
@@ -58,13 +70,7 @@ fn staging_takes_a_release_by_itself_and_production_after_an_approval() {
     );
     assert_eq!(world.serves("production-api"), None);
 
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-1"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 1);
     assert_eq!(world.told("production"), ["Promote shop-1 Succeeded"]);
     assert_eq!(world.serves("production-api"), Some(1));
     assert_eq!(world.status("production").last_good[0].release, "shop-1");
@@ -88,13 +94,7 @@ fn the_person_who_asked_cannot_approve() {
         "production",
         &json!({"release": "shop-2"}),
     );
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 2);
     assert_eq!(
         world.told("production")[1],
         "Promote shop-2 AwaitingApproval"
@@ -104,13 +104,7 @@ fn the_person_who_asked_cannot_approve() {
         message.contains("that of alice does not count, who asked for the promotion"),
         "{message}"
     );
-    world.decide(
-        "bob",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "bob", 2);
     assert_eq!(world.serves("production-api"), Some(2));
     let approvals = world.promotions_of("production")[1]
         .status
@@ -140,13 +134,7 @@ fn two_approvals_come_from_two_people() {
     world.settle();
     let message = world.message("production");
     assert!(message.contains("1 of 2 approvals (alice)"), "{message}");
-    world.decide(
-        "bob",
-        "Approve",
-        "production",
-        &json!({"release": "shop-1"}),
-    );
-    world.settle();
+    approve(&mut world, "bob", 1);
     assert_eq!(world.serves("production-api"), Some(1));
 }
 
@@ -213,13 +201,7 @@ fn a_refused_release_is_not_tried_again_and_the_next_one_is() {
     world.release(2, Nature::Good);
     world.settle();
     world.decide("bob", "Reject", "production", &json!({"release": "shop-2"}));
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 2);
     assert_eq!(world.told("production")[1], "Promote shop-2 Failed");
     assert_eq!(
         world.status("production").holds[0].release.as_deref(),
@@ -248,13 +230,7 @@ fn a_newer_release_takes_the_place_of_one_that_waits() {
             "Promote shop-3 AwaitingApproval"
         ]
     );
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 2);
     assert_eq!(
         world.serves("production-api"),
         Some(1),
@@ -354,13 +330,7 @@ fn approvals_of_an_attempt_that_failed_do_not_count_for_the_next() {
     world.release(2, Nature::Good);
     world.settle();
     world.set_nature(2, Nature::Breaks);
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 2);
     assert_eq!(world.serves("production-api"), Some(1));
     world.set_nature(2, Nature::Good);
     world.decide("alice", "Retry", "production", &json!({}));
@@ -371,13 +341,7 @@ fn approvals_of_an_attempt_that_failed_do_not_count_for_the_next() {
         "Promote shop-2 AwaitingApproval",
         "{told:?}"
     );
-    world.decide(
-        "bob",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "bob", 2);
     assert_eq!(world.serves("production-api"), Some(2));
 }
 
@@ -921,13 +885,7 @@ fn people_are_told_once_and_again_until_it_arrives() {
         (&json!("ApprovalNeeded"), &json!("shop-1"))
     );
     let sent = world.sent.len();
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-1"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 1);
     assert_eq!(world.sent.len(), sent + 1);
     assert!(
         world.sent[sent]

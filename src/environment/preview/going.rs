@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{PreviewDestroy, PreviewPhase};
 use super::which::Labelled;
-use super::{Draft, Space, later};
+use super::{Draft, Space};
 use crate::model::action::Action;
-use crate::model::span::{after, span};
+use crate::model::span::{after, later, span};
 
 /// How soon a namespace that is going is looked at again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::api::{PreviewIdle, PreviewPhase};
-use super::{Draft, Run, Space, copy, later};
+use super::{Draft, Run, Space, copy};
 use crate::analysis::api::provider::PrometheusQuery;
 use crate::metric::Sample;
 use crate::metric::provider::{Credentials, prometheus};
 use crate::model::action::Action;
-use crate::model::span::after;
+use crate::model::span::{after, due_again, later};
 
 /// Questions about previews begin with this.
 pub const PREFIX: &str = "preview/";
@@ -38,8 +38,7 @@ impl Draft<'_> {
         let query = self.query(rule, space)?;
         let key = format!("{PREFIX}{}/{}", space.number, query.query);
         let answer = self.of.answers.get(&key);
-        let due = answer.map(|answer| later(answer.at, EVERY));
-        match due.filter(|due| *due > self.now) {
+        match due_again(answer.map(|answer| answer.at), EVERY, self.now) {
             Some(due) => self.wake_at(due),
             None if self.questions.len() < AT_ONCE => {
                 let credentials = Credentials {

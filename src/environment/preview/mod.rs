@@ -35,7 +35,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::api::{PreviewDestroy, PreviewPhase, PreviewStatus};
 use crate::model::action::Action;
 use crate::model::label;
-use crate::model::span::whole_second;
+use crate::model::span::{earliest, later, whole_second};
 use crate::rollout::api::Phase;
 pub use seen::{Live, Outlook, Run, Seen, Shown, Subject};
 use space::{BASELINE, ENFORCE, RESTRICTED};
@@ -365,10 +365,6 @@ impl Draft<'_> {
     }
 
     fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        self.wake = earliest(self.wake, at);
     }
-}
-
-fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

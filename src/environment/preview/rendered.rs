@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::super::api::{CopyKind, PreviewPhase, RenderedManifests};
 use super::copy::{is_copied, kind_of, name};
-use super::{Draft, Run, Subject, idle, later, name_of};
+use super::{Draft, Run, Subject, idle, name_of};
 use crate::crd::validation;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::invalid::sentence;
@@ -24,6 +24,7 @@ use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
 use crate::model::package::PackageQuestion;
 use crate::model::secret::SecretKey;
+use crate::model::span::due_again;
 use crate::release::api::ImageRef;
 use crate::rollout::api::Rollout;
 
@@ -147,8 +148,7 @@ impl<'a> Draft<'a> {
         if let Some(reply) = reply.filter(|reply| reply.status != GONE) {
             return Ok(reply);
         }
-        let due = answer.map(|answer| later(answer.at, ASK_AGAIN));
-        if let Some(due) = due.filter(|due| *due > self.now) {
+        if let Some(due) = due_again(answer.map(|answer| answer.at), ASK_AGAIN, self.now) {
             self.wake_at(due);
         } else {
             let request = question(&self.of.key.namespace, wanted, package);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::api::{MigrationVariable, PreviewPhase, PreviewSeed, PreviewStatus, SeedEvery};
 use super::super::migration::secrets_of;
 use super::super::render::add_env;
-use super::{BLOCKED, Draft, Run, Space, copy, later};
+use super::{BLOCKED, Draft, Run, Space, copy};
 use crate::check::api::CheckJob;
 use crate::check::{self, Outcome, Place};
 use crate::model::action::Action;
@@ -19,6 +19,7 @@ use crate::model::key::{Key, MAX_LABEL, short_hash, suffixed};
 use crate::model::label;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
+use crate::model::span::later;
 use crate::pipeline::secret::{Named, refusal_of};
 
 /// Digits of what tells Jobs of a preview apart.

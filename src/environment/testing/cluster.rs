@@ -13,6 +13,7 @@ use crate::model::action::{Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::span::exact;
 use crate::pipeline_run::api::{Latency, ReportSummary};
 use crate::rollout::api::Rollout;
 use crate::rollout::binding::{self, Binding};
@@ -259,7 +260,7 @@ impl World {
                 let mut pod = waiting_pod(&object);
                 pod["status"] = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
                 self.put(ObjectKind::Pod, &name, pod);
-                let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                let at = exact(self.now);
                 object["status"] = json!({"conditions": [{
                     "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": at,
                 }]});
@@ -284,11 +285,7 @@ impl World {
 fn rendered(rollout: &Rollout, model: &Model, phase: &str) -> Value {
     let revision = |images: &BTreeMap<String, String>| json!({"revision": "r", "images": images, "replicas": 1, "ready": 1});
     let is_ready = phase == "Healthy";
-    let since = model
-        .unready_since
-        .unwrap_or(NOW)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string();
+    let since = exact(model.unready_since.unwrap_or(NOW));
     let condition = |type_: &str, is_true: bool| {
         let status = if is_true { "True" } else { "False" };
         json!({"type": type_, "status": status, "reason": phase, "message": "m", "lastTransitionTime": since})

@@ -11,6 +11,7 @@ use super::World;
 use super::cluster::pod_of;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::model::span::exact;
 
 /// What a phase of migrations does, where it does not do well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl World {
             );
         }
         let type_ = if code == 0 { "Complete" } else { "Failed" };
-        let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let at = exact(self.now);
         let condition = json!({
             "type": type_, "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": at,
         });

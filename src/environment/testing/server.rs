@@ -6,10 +6,11 @@ use super::{Crash, NS, World};
 use crate::model::action::Action;
 use crate::model::manifest::Manifest;
 use crate::model::object::ObjectKind;
+use crate::model::span::exact;
 
 impl World {
     pub(super) fn put(&mut self, kind: ObjectKind, name: &str, mut object: Value) {
-        let created = self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let created = exact(self.now);
         object["apiVersion"] = kind.api_version().into();
         object["kind"] = kind.kind().into();
         object["metadata"]["namespace"] = NS.into();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::action::Reply;
-use crate::model::condition::truncate;
+use crate::model::condition::one_line;
 
 /// Longest part of an answer that is told, in bytes.
 const MAX_EXCERPT: usize = 200;
@@ -86,10 +86,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 /// On one line, and short.
 pub(super) fn cut(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    truncate(&line, MAX_EXCERPT).to_owned()
+    one_line(text, MAX_EXCERPT)
 }
 
 /// A number, as JSON has it or as a text.

@@ -249,6 +249,16 @@ pub struct SourceError {
     pub message: String,
 }
 
+impl SourceError {
+    /// Of a kind, with what happened and what to do.
+    pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
 /// A run in one line.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -18,6 +18,7 @@ use crate::git::refs::tag_of;
 use crate::model::action::{Action, Request};
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::span::{due_again, earliest, later};
 use crate::pipeline_run::api::TriggerKind;
 use crate::provider::Provider;
 
@@ -96,8 +97,7 @@ impl<'a> Begin<'a> {
         let found_at = time(self.memory.head_found_at.as_ref()).unwrap_or(self.now);
         // A delivery has its time from this head on, however long others have waited before it; but what else is found does not
         // put it off for ever.
-        let latest = found_at.checked_add(GIVE_UP_ASKING);
-        let latest = latest.unwrap_or(Timestamp::MAX);
+        let latest = later(found_at, GIVE_UP_ASKING);
         let polled_at = time(seen.status.last_polled_at.as_ref()).unwrap_or(found_at);
         let told_from = polled_at.min(latest);
         // The first head of a branch always has a run.
@@ -195,8 +195,7 @@ impl<'a> Begin<'a> {
 
     /// Number of the pull request that the provider is asked about, before it is known what a ref that polling found is.
     fn unknown(&self, found: &PendingRef) -> Option<u64> {
-        let until = found.at.0.checked_add(GIVE_UP_ASKING);
-        let has_time = self.now < until.unwrap_or(Timestamp::MAX);
+        let has_time = self.now < later(found.at.0, GIVE_UP_ASKING);
         self.provider.as_ref().filter(|_| has_time)?;
         poll::to_be_told(found)
     }
@@ -242,8 +241,7 @@ impl<'a> Begin<'a> {
     /// waited for.
     fn looks_into(&mut self, event: &Event, start: &Start, found_at: Timestamp) -> bool {
         let seen = self.seen;
-        let until = found_at.checked_add(GIVE_UP_ASKING);
-        let has_time = self.now < until.unwrap_or(Timestamp::MAX);
+        let has_time = self.now < later(found_at, GIVE_UP_ASKING);
         let look = seen.look(event, &start.trigger).filter(|_| has_time);
         let (Some(look), Ok(bundle)) = (look, seen.authorities.bundle()) else {
             return false;
@@ -260,11 +258,9 @@ impl<'a> Begin<'a> {
 
     /// Asks a question, unless it was answered a moment ago. Tells whether it is asked now.
     fn ask(&mut self, key: String, request: Request, every: SignedDuration) -> bool {
-        let asked = self.seen.asked.get(&key);
-        let due = asked.and_then(|at| at.checked_add(every).ok());
-        let due = due.filter(|due| *due > self.now);
+        let due = due_again(self.seen.asked.get(&key).copied(), every, self.now);
         match due {
-            Some(due) => self.wake = self.wake.into_iter().chain([due]).min(),
+            Some(due) => self.wake = earliest(self.wake, due),
             None => self.actions.push(Action::Fetch { key, request }),
         }
         due.is_none()
@@ -382,10 +378,10 @@ impl<'a> Begin<'a> {
         if self.seen.spec.webhook.is_none() {
             return true;
         }
-        let until = found_at.checked_add(GRACE).unwrap_or(Timestamp::MAX);
+        let until = later(found_at, GRACE);
         let is_late = until <= self.now;
         if !is_late {
-            self.wake = self.wake.into_iter().chain([until]).min();
+            self.wake = earliest(self.wake, until);
         }
         is_late
     }

@@ -26,6 +26,7 @@ use crate::model::object::ObjectKind;
 use crate::pipeline::api::{Isolation, SourceError, SourceErrorKind};
 use crate::pipeline::secret::{Facts, Secrets};
 use crate::pipeline::testing::{NOW, sha, spec};
+use crate::runner::task::VARIABLE;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -45,6 +46,25 @@ fn names(plan: &Plan<PipelineRunStatus>) -> Vec<&str> {
         .iter()
         .map(|manifest| manifest.key.name.as_str())
         .collect()
+}
+
+/// What is in the pod of a Job that a plan makes.
+fn pod_of<'a>(plan: &'a Plan<PipelineRunStatus>, name: &str) -> &'a Value {
+    let created = created(plan);
+    let job = created.iter().find(|job| job.key.name == name).unwrap();
+    &job.body["spec"]["template"]["spec"]
+}
+
+/// The main container of the first Job that a plan makes.
+fn main_of(plan: &Plan<PipelineRunStatus>) -> &Value {
+    &created(plan)[0].body["spec"]["template"]["spec"]["containers"][0]
+}
+
+/// What a container is told to do.
+fn told(container: &Value) -> Value {
+    let env = container["env"].as_array().unwrap();
+    let task = env.iter().find(|env| env["name"] == VARIABLE).unwrap();
+    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
 }
 
 /// The snapshot is there.
@@ -561,7 +581,7 @@ fn an_isolation_that_the_operator_does_not_allow_fails_the_run_before_anything_i
         job.over(NOW, 0, tested(12, 0))
     });
     let plan = super::plan(&auto, NOW);
-    let container = &created(&plan)[0].body["spec"]["template"]["spec"]["containers"][0];
+    let container = main_of(&plan);
     assert_eq!(container["securityContext"]["runAsUser"], 1000);
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Delivery, Findings, Records};
 use crate::environment::api::Tier;
+use crate::model::span::exact;
 use crate::pipeline_run::api::{AttestationKind, FindingCategory, GateResult, Severity};
 use crate::promotion::api::{PromotionKind, PromotionPhase};
 use crate::schema::closed_set;
@@ -287,9 +288,7 @@ fn deployed(deliveries: &[Delivery]) -> Check {
         return check(question, answer, detail, Vec::new());
     };
     let at = first.finished_at.as_ref();
-    let at = at.map_or_else(String::new, |at| {
-        format!(" at {}", at.0.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    });
+    let at = at.map_or_else(String::new, |at| format!(" at {}", exact(at.0)));
     let places = listed(good.iter().map(|one| one.environment.as_str()));
     let evidence = good
         .iter()

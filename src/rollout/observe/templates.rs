@@ -6,7 +6,7 @@ use super::super::api::{ReleaseSource, Rollout};
 use super::super::observed::Wanted;
 use super::super::spec::{Around, Images, Invalid, Spec};
 use super::super::template::{Kept, Offer};
-use super::invalid;
+use super::wanted::invalid;
 use crate::cluster::Cluster;
 use crate::environment::api::Environment;
 use crate::model::key::Key;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::api::Change;
 use super::Draft;
-use super::shift::patch;
+use super::object::patch;
 use crate::model::action::Action;
 use crate::model::manifest::Target;
 use crate::model::revision::Revision;

@@ -6,7 +6,6 @@ use super::super::api::{StepStatus, Tally};
 use super::super::render;
 use super::super::spec::{Analysis, Step};
 use super::Draft;
-use super::report::clock;
 use crate::analysis::api::provider::Source;
 use crate::metric::judge::{self, Verdict};
 use crate::metric::placeholder::{Sides, Subject};
@@ -14,7 +13,7 @@ use crate::metric::provider::{self, Credentials, Window};
 use crate::model::action::Action;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
-use crate::model::span::after;
+use crate::model::span::{after, time_of_day};
 use crate::model::weight::Weight;
 
 impl Draft<'_> {
@@ -175,9 +174,9 @@ impl Draft<'_> {
     pub(super) fn words_of_end(&self, step: Option<&StepStatus>) -> String {
         let until = step.and_then(|step| step.until);
         match (until, self.present_step()) {
-            (Some(until), _) if until > self.now => format!(" until {}", clock(until)),
+            (Some(until), _) if until > self.now => format!(" until {}", time_of_day(until)),
             (Some(earliest), Some(Step::Analyse { .. })) => {
-                let end = clock(self.end_of_patience(earliest));
+                let end = time_of_day(self.end_of_patience(earliest));
                 format!("; without a verdict until {end} it fails")
             }
             (Some(_) | None, _) => String::new(),

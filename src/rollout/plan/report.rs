@@ -1,168 +1,22 @@
-//! Doing the steps, and the phase and the sentence that people read. No I/O.
+//! The phase and the sentence that people read. No I/O.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::super::api::{Change, FailureReason, Phase, StepStatus};
+use super::super::api::{Failure, FailureReason, Phase, StepStatus};
 use super::super::observed::{Deletion, Set};
 use super::super::spec::Step;
-use super::super::step::{Progress, analyse, approve, divide, pause, run, scale};
 use super::restart::RESTARTING;
 use super::{Draft, after, foreign};
 use crate::model::condition;
 use crate::model::plan::Why;
+use crate::model::revision::Revision;
+use crate::model::span::time_of_day;
 use crate::model::weight::Weight;
-use crate::traffic::Side;
-use crate::traffic::division::Division;
 
 /// How soon it is looked again whether another Rollout has let go of a Service.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl Draft<'_> {
-    /// Goes on to the next step as long as the present one is done.
-    pub(super) fn advance_steps(&mut self) {
-        if self.is_held() {
-            return;
-        }
-        while let Some(progress) = self.current_step() {
-            match progress {
-                Progress::Done => self.next_step(),
-                Progress::Failed { reason, message } => {
-                    let words = self.words_of_data_plane();
-                    return self.fail(reason, &format!("{message}{words}"));
-                }
-                Progress::Wait { for_what, until } => {
-                    if let Some(until) = until {
-                        self.wake_at(until);
-                    }
-                    let words = self.words_of_data_plane();
-                    self.wait_for(format!("{for_what}{words}"));
-                    return;
-                }
-            }
-        }
-        self.watch_deadline();
-    }
-
-    /// What the data plane has against the route, or people's objects against the step, to be added to a sentence.
-    fn words_of_data_plane(&self) -> String {
-        let refusal = self.live.refusal.clone();
-        refusal
-            .or_else(|| self.obstacle(&self.wanted_division()))
-            .map(|words| format!(" ({words})"))
-            .unwrap_or_default()
-    }
-
-    /// After the last step only pods and data plane can be waited for, and not for ever.
-    fn watch_deadline(&mut self) {
-        let Some(change) = self.change() else { return };
-        let deadline = self.deadline(change);
-        let has_all = self.live.share_of(&change.revision) == Weight::FULL;
-        if has_all && (self.is_past_return(change) || self.is_stable_down(change)) {
-            // Nothing else would serve in its place.
-            return;
-        }
-        if self.now >= deadline {
-            let waiting = self.words_of_data_plane();
-            let message = format!("all steps are done, but it did not take over in time{waiting}");
-            return self.fail(FailureReason::ProgressDeadline, &message);
-        }
-        self.wake_at(deadline);
-    }
-
-    /// Whether all steps are done.
-    pub(super) fn are_steps_done(&self) -> bool {
-        self.change()
-            .is_some_and(|change| self.position(change) >= self.spec.steps.len())
-    }
-
-    pub(super) fn next_step(&mut self) {
-        if let Some(change) = &mut self.memory.progress.change {
-            change.step += 1;
-        }
-        self.enter_step();
-        self.leave_trail();
-    }
-
-    fn current_step(&self) -> Option<Progress> {
-        let change = self.change()?;
-        let started_at = change.step_started_at;
-        Some(match self.spec.steps.get(self.position(change))? {
-            Step::SetWeight(weight) => self.divide(change, format!("{weight} to canary")),
-            Step::Mirror(share) => self.divide(change, format!("copies of {share} to canary")),
-            step @ Step::Route(_) => self.divide(change, format!("{step} to canary")),
-            Step::Scale(wanted) => {
-                let answering = self.seen.answering(Side::Canary, &change.revision);
-                scale::advance(answering, *wanted, self.deadline(change), self.now)
-            }
-            Step::Pause(span) => {
-                let until = span.map(|span| after(started_at, span));
-                pause::advance(until, self.now)
-            }
-            Step::Run { name, timeout, .. } => {
-                let (outcome, deadline) = self.hook_state(started_at, *timeout);
-                run::advance(name, outcome, deadline, self.now)
-            }
-            Step::Approve { required, groups } => {
-                approve::advance(&change.approvals, *required, groups, &self.seen.key.name)
-            }
-            Step::Analyse {
-                metrics,
-                for_at_least,
-                ..
-            } => {
-                let earliest = after(started_at, *for_at_least);
-                let seen = analyse::Seen {
-                    are_good: self.are_good(metrics),
-                    counts: self.counts_of(metrics),
-                    earliest,
-                    latest: self.end_of_patience(earliest),
-                };
-                analyse::advance(seen, self.now)
-            }
-        })
-    }
-
-    fn divide(&self, change: &Change, wanted: String) -> Progress {
-        let division = self.wanted_division();
-        let seen = divide::Seen {
-            wanted,
-            has_pods: self.has_pods_for(&change.revision, &division),
-            is_shifted: self.is_shifted(&division),
-            is_acknowledged: self.live.acknowledged,
-        };
-        divide::advance(&seen, self.deadline(change), self.now)
-    }
-
-    /// Whether traffic is divided as the step asks: by the routes, or by the numbers of pods.
-    fn is_shifted(&self, division: &Division) -> bool {
-        let Some(change) = self.change() else {
-            return false;
-        };
-        if self.spec.routing.is_some() {
-            let live = self.live.arrangement.as_ref();
-            return live.is_some_and(|live| {
-                let on_top = (&live.division.route, live.division.mirror);
-                live.canary == change.revision
-                    && live.share_of(&change.revision) == division.weight
-                    && on_top == (&division.route, division.mirror)
-            });
-        }
-        let counts = self.counts(division.weight);
-        self.seen.sets.iter().all(|set| {
-            let is_canary = set.revision == change.revision;
-            let wanted = if is_canary {
-                counts.canary
-            } else if set.revision == self.stable {
-                counts.stable
-            } else {
-                0
-            };
-            // Sick pods of stable are what the change may be there to cure.
-            let is_there = !is_canary || set.available >= wanted;
-            set.replicas == wanted && set.current == wanted && is_there
-        })
-    }
-
     /// Fills in what is shown, and says why.
     pub(super) fn report(&mut self) -> Why {
         let canary = self.shown_canary();
@@ -187,7 +41,7 @@ impl Draft<'_> {
         why
     }
 
-    fn shown_canary(&self) -> Option<crate::model::revision::Revision> {
+    fn shown_canary(&self) -> Option<Revision> {
         let progress = &self.memory.progress;
         let change = progress
             .change
@@ -267,12 +121,8 @@ impl Draft<'_> {
         self.phase_at_rest()
     }
 
-    fn phase_after_failure(
-        &mut self,
-        share: Weight,
-        failed: &super::super::api::Failure,
-    ) -> (Phase, Why) {
-        let super::super::api::Failure {
+    fn phase_after_failure(&mut self, share: Weight, failed: &Failure) -> (Phase, Why) {
+        let Failure {
             revision,
             reason,
             message,
@@ -402,7 +252,7 @@ impl Draft<'_> {
         } else {
             format!(": {lacking}")
         };
-        let until = clock(self.deadline(change));
+        let until = time_of_day(self.deadline(change));
         format!("{said}{which}; without progress until {until} it is given up")
     }
 
@@ -490,9 +340,4 @@ impl Draft<'_> {
         self.wake_at(deadline);
         (Phase::Progressing, Why::normal("WaitingForPods", text))
     }
-}
-
-/// Time of day, to the second, as people read it in a message.
-pub(super) fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M:%SZ").to_string()
 }

@@ -15,7 +15,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::api::{Phase, Progress, Refusal, Restart};
 use super::super::observed::{Pod, Set};
 use super::super::spec::Step;
-use super::report::clock;
 use super::{Draft, after};
 use crate::decision::act::Act;
 use crate::decision::api::DecisionAction;
@@ -26,6 +25,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::plan::Why;
 use crate::model::revision::Revision;
+use crate::model::span::time_of_day;
 use crate::model::weight::Weight;
 use crate::traffic::Side;
 
@@ -291,7 +291,7 @@ impl<'a> Draft<'a> {
 }
 
 fn words_of(refused: &Refusal) -> String {
-    let until = clock(refused.until);
+    let until = time_of_day(refused.until);
     format!(
         "the next one may not go now: {}; tried again at {until}",
         refused.message

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::render;
 use super::Draft;
-use super::shift::patch;
+use super::object::patch;
 use crate::model::label;
 use crate::model::object::ObjectKind;
 use crate::model::revision::Revision;

@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::super::api::{RolloutStatus, Tally};
+use super::super::api::Tally;
 use super::super::observed::{Hook, Observed, Pod, Service, Set, Wanted};
 use super::super::plan::{self, Memory};
-use super::super::risk::RiskSignals;
 use super::super::spec::Spec;
 use super::super::status;
 use crate::check;
@@ -26,6 +24,7 @@ use crate::model::manifest::{Manifest, Target};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
 use crate::model::revision::Revision;
+use crate::model::span::later;
 use crate::traffic::gateway_api::Generated;
 use crate::traffic::router::{Route, Router};
 
@@ -51,42 +50,7 @@ impl World {
     /// A Rollout that nobody has looked at yet.
     pub(in super::super) fn new(key: Key, spec: Spec) -> Self {
         let spec = with_ideal_routers(spec);
-        let seen = Observed {
-            burns: Vec::new(),
-            key,
-            owner: OwnerReference {
-                api_version: ObjectKind::Rollout.api_version(),
-                controller: Some(true),
-                ..OwnerReference::default()
-            },
-            generation: 1,
-            created_at: START,
-            deletion: None,
-            deleted_at: None,
-            wanted: Wanted::Spec(spec.clone().into()),
-            promotion: None,
-            notice: None,
-            risk: RiskSignals::default(),
-            status: RolloutStatus {
-                observed_generation: -1,
-                ..RolloutStatus::default()
-            },
-            sets: Vec::new(),
-            pods: Vec::new(),
-            services: [None, None],
-            routes: Vec::new(),
-            left: Vec::new(),
-            leftovers: Vec::new(),
-            snapshots: Vec::new(),
-            templates: Vec::new(),
-            recorded: Vec::new(),
-            offer: None,
-            hooks: BTreeMap::new(),
-            samplers: BTreeMap::new(),
-            decisions: Vec::new(),
-            environment: None,
-            adoption: None,
-        };
+        let seen = Observed::untouched(key, Arc::new(spec.clone()), START);
         Self {
             seen,
             spec: Box::new(spec),
@@ -224,7 +188,7 @@ impl World {
     /// When a pod that has been ready since then counts as available.
     fn seasoned_at(&self, since: Timestamp) -> Timestamp {
         let span = SignedDuration::from_secs(i64::from(self.spec.min_ready_seconds));
-        since.checked_add(span).unwrap_or(Timestamp::MAX)
+        later(since, span)
     }
 
     fn create(&mut self, manifest: &Manifest) {

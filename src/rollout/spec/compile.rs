@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::super::api::{
     Approve, BlueGreen, Check, PromoteMode, RouteMatch, Step as RawStep, Strategy, StrategyType,
 };
-use super::{Analysis, Invalid, Routing, pods};
+use super::{Analysis, Invalid, Routing, division_after, pods};
 use crate::check::api::CheckJob;
 use crate::model::key::short_hash;
 use crate::model::span::span;
@@ -213,18 +213,7 @@ impl<'a> Compiler<'a> {
         if metrics.is_empty() {
             return;
         }
-        let weights = self.steps.iter().rev();
-        let mut weights = weights.filter_map(|step| match step {
-            Step::SetWeight(weight) => Some(*weight),
-            Step::Scale(_)
-            | Step::Route(_)
-            | Step::Mirror(_)
-            | Step::Pause(_)
-            | Step::Analyse { .. }
-            | Step::Approve { .. }
-            | Step::Run { .. } => None,
-        });
-        if weights.next().unwrap_or_default() < analysis.start_at {
+        if division_after(self.steps.iter()).weight < analysis.start_at {
             self.steps.push(Step::SetWeight(Weight::FULL));
         }
         self.steps.push(Step::Analyse {

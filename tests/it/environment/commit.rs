@@ -9,11 +9,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use kube::api::PatchParams;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::shop::Shop;
 use crate::cluster::{Space, apply_with, kubeconfig_path, with_namespace};
 use crate::operator::Operator;
+use crate::server::serve;
 
 const TOKEN: &str = "a-token-of-gitea";
 
@@ -24,13 +24,11 @@ struct Gitea(Arc<Mutex<Vec<Value>>>);
 impl Gitea {
     async fn listen() -> (Self, String) {
         let gitea = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/api/v1/repos/shop/shop/commits/{sha}/status", get(answer))
             .with_state(gitea.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (gitea, url)
+        let (url, _) = serve(app).await;
+        (gitea, format!("{url}/api/v1"))
     }
 
     fn say(&self, status: &str) {

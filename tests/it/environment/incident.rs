@@ -12,12 +12,12 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use slipway::promotion::api::Incident;
 use testbed::proxy::{Fault, Match, What};
-use tokio::net::TcpListener;
 
 use super::shop::{Shop, status_of};
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::proxied;
 use crate::operator::Operator;
+use crate::server::serve;
 
 const TOKEN: &str = "a-token-of-alertmanager";
 const ALONE: &[&str] = &["--no-leader-election", "--alert-listen", "127.0.0.1:0"];
@@ -30,13 +30,11 @@ struct Told(Arc<Mutex<Vec<(String, String)>>>);
 impl Told {
     async fn listen() -> (Self, String) {
         let told = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/", post(hear))
             .with_state(told.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (told, url)
+        let (url, _) = serve(app).await;
+        (told, format!("{url}/"))
     }
 
     /// The events, without those that were said again under the same key.

@@ -15,12 +15,12 @@ use slipway::crd::validation;
 use slipway::model::invalid::Invalid;
 use testbed::mail::MailServer;
 use testbed::proxy::{Fault, Match, What};
-use tokio::net::TcpListener;
 
 use super::shop::Shop;
 use crate::cluster::{SOON, Space, wait_for, with_namespace};
 use crate::fault::proxied;
 use crate::operator::Operator;
+use crate::server::serve;
 
 const CA: &str = include_str!("../../data/tls/ca.crt");
 const SERVER: &str = include_str!("../../data/tls/server.crt");
@@ -62,10 +62,8 @@ struct Heard(Arc<Mutex<Vec<(String, Value, Attributes)>>>);
 impl Heard {
     async fn listen() -> (Self, String) {
         let heard = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(hear).with_state(heard.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, _) = serve(app).await;
         (heard, url)
     }
 

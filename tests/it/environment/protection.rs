@@ -8,11 +8,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use slipway::environment::api::EnvironmentStatus;
-use tokio::net::TcpListener;
 
 use super::shop::{Shop, after, status_of};
 use crate::cluster::{kubeconfig_path, with_namespace};
 use crate::operator::Operator;
+use crate::server::serve;
 
 /// A system of change requests: what it answers, and how often it was asked.
 #[derive(Clone)]
@@ -21,12 +21,10 @@ struct Changes(Arc<Mutex<(&'static str, usize)>>);
 impl Changes {
     async fn listen() -> (Self, String) {
         let changes = Self(Arc::new(Mutex::new(("pending", 0))));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/{release}", get(answer))
             .with_state(changes.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, _) = serve(app).await;
         (changes, url)
     }
 

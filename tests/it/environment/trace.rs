@@ -18,12 +18,12 @@ use prost::Message;
 use serde_json::json;
 use slipway::environment::api::EnvironmentPhase;
 use slipway::pipeline_run::api::RunPhase;
-use tokio::net::TcpListener;
 
 use super::shop::Shop;
 use crate::cluster::{SOON, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::pipeline::Subject;
+use crate::server::serve;
 
 /// Takes traces over OTLP, and keeps the spans of changes.
 #[derive(Clone, Default)]
@@ -32,12 +32,10 @@ struct Collector(Arc<Mutex<Vec<Span>>>);
 impl Collector {
     async fn listen() -> (Self, String) {
         let collector = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/v1/traces", post(take))
             .with_state(collector.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, _) = serve(app).await;
         (collector, url)
     }
 

@@ -19,7 +19,6 @@ use crate::environment::{Shop, after};
 use crate::operator::Operator;
 use crate::pipeline::{self, tested};
 use crate::rollout::{SOON, kubectl_waits, manifest};
-use crate::trigger::decide;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -221,7 +220,7 @@ async fn every_version_of_a_rollout_reads_as_the_page_says() {
         patch(space, "Rollout", "shop", edited("greeter:2", well)).await;
         patch(space, "Rollout", "left", edited("greeter:2", "crash-loop")).await;
         until(space, "Rollout", "shop", "Paused", "PauseStep").await;
-        decide(space, ("Rollout", "shop"), "Resume").await;
+        space.decide(("Rollout", "shop"), "Resume").await;
         until(space, "Rollout", "shop", "Healthy", "").await;
         until(space, "Rollout", "left", "Paused", "FailureHeld").await;
 
@@ -390,7 +389,7 @@ async fn every_version_of_a_pipeline_and_its_runs_reads_as_the_page_says() {
         subject.patch(json!({"timeout": "2s"})).await;
         let sha = subject.push("Take long as well").await;
         let next = run_of(&subject, &sha, RunPhase::Queued).await;
-        decide(space, ("PipelineRun", &long), "Cancel").await;
+        space.decide(("PipelineRun", &long), "Cancel").await;
         until(space, "PipelineRun", &long, "Cancelled", "").await;
         until(space, "PipelineRun", &next, "TimedOut", "").await;
 

@@ -11,7 +11,6 @@ use super::{Folder, Tool, argocd_cm, gitops};
 use crate::cluster::{Space, wait_for, with_namespace};
 use crate::operator::Operator;
 use crate::rollout::{SOON, Subject, manifest, stable};
-use crate::trigger::decide;
 
 fn route(annotations: &Value) -> Value {
     let backend = |name: &str, weight: u8| json!({"name": name, "port": 80, "weight": weight});
@@ -97,13 +96,13 @@ async fn weights_that_flux_takes_back_are_left_to_people_and_ssa_if_not_present_
             "route",
             &route(&json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"})),
         );
-        decide(space, ("Rollout", "api"), "Resume").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         until_weight(space, 25).await;
         rollout.until_phase(Phase::Paused).await;
         let results = folder.sync().await;
         assert!(results[0].ends_with(": skipped"), "{results:?}");
         assert_eq!(weight(space).await, Some(25));
-        decide(space, ("Rollout", "api"), "Resume").await;
+        space.decide(("Rollout", "api"), "Resume").await;
         rollout.until_promoted(&first).await;
         assert_eq!(weight(space).await, Some(0), "as people wrote it");
     })
@@ -126,7 +125,7 @@ async fn weights_that_argo_cd_takes_back_are_left_to_people_and_the_way_back_is_
         );
         assert_eq!(read(space).await, (json!("Failed"), json!("Degraded")));
 
-        decide(space, ("Rollout", "api"), "Abort").await;
+        space.decide(("Rollout", "api"), "Abort").await;
         let back = rollout.until_phase(Phase::RolledBack).await;
         assert_eq!(stable(&back), first);
     })

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::plot::plot;
 use crate::analysis::api::SampleResult;
 use crate::cli::text::{Cell, Palette, Table, Tone};
-use crate::model::span::span;
+use crate::model::span::{exact, span};
 use crate::rollout::api::FailureReason;
 use crate::rollout::explain::Judgement;
 use crate::rollout::replay::{End, Outcome, Replay, Replayed, Taken};
@@ -79,10 +79,6 @@ impl Times {
     }
 }
 
-fn whole(at: Timestamp) -> String {
-    at.strftime("%FT%H:%M:%SZ").to_string()
-}
-
 fn title(replay: &Replay) -> String {
     let Replay {
         kind,
@@ -94,7 +90,7 @@ fn title(replay: &Replay) -> String {
     } = replay;
     let slash = if namespace.is_empty() { "" } else { "/" };
     let length = Duration::try_from(to.duration_since(*from)).unwrap_or_default();
-    let (from, to, length) = (whole(*from), whole(*to), span(length));
+    let (from, to, length) = (exact(*from), exact(*to), span(length));
     format!("{kind} {namespace}{slash}{name}, {from} to {to} ({length})")
 }
 
@@ -106,7 +102,7 @@ fn sentence(replay: &Replay, palette: Palette) -> String {
         at,
         message,
     } = &replay.end;
-    let at = whole(*at);
+    let at = exact(*at);
     let (tone, words) = match (outcome, reason) {
         (Outcome::Promoted, _) if replay.left_out.is_empty() => {
             (Tone::Good, "would have been promoted".to_owned())
@@ -120,7 +116,7 @@ fn sentence(replay: &Replay, palette: Palette) -> String {
                 Outcome::Held => "been held for people",
                 Outcome::Promoted | Outcome::RolledBack => "gone back",
             };
-            let to = whole(replay.to);
+            let to = exact(replay.to);
             let words = format!("no verdict by {to}: would have waited, and {then} without one");
             // A template does not know how long its Rollouts wait.
             let until = if at == to {

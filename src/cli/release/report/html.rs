@@ -5,6 +5,7 @@
 
 use super::section::{Section, sections, title};
 use crate::cli::text::escaped;
+use crate::model::span::exact;
 use crate::release::report::Report;
 
 /// What it looks like. Wide tables scroll; on paper there are no borders but lines.
@@ -22,7 +23,7 @@ thead th{background:#f0f0f0}tbody th{font-weight:600}\
 /// The report.
 pub fn page(report: &Report) -> String {
     let title = escaped(&title(report));
-    let made = report.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let made = exact(report.generated_at);
     let parts = sections(report);
     let body: String = parts.iter().map(written).collect();
     format!(

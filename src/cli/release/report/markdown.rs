@@ -4,11 +4,12 @@
 //! written so that it stays text.
 
 use super::section::{Section, sections, title};
+use crate::model::span::exact;
 use crate::release::report::Report;
 
 /// The report.
 pub fn page(report: &Report) -> String {
-    let made = report.generated_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let made = exact(report.generated_at);
     let mut text = format!(
         "# {}\n\nMade {made} from the records of the cluster, in the form `{}`.\n",
         plain(&title(report)),

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::model::span::exact;
 use crate::pipeline_run::api::Severity;
 use crate::release::report::{Delivery, Report};
 
@@ -94,9 +95,7 @@ fn unknown() -> String {
 }
 
 fn at(at: Option<&Time>) -> String {
-    at.map_or_else(unknown, |at| {
-        at.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-    })
+    at.map_or_else(unknown, |at| exact(at.0))
 }
 
 fn about(report: &Report) -> Section {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use testbed::mail::MailServer;
 
-use super::super::egress::Egress;
+use super::super::tests::open;
 use super::*;
 use crate::model::action::Request;
 use crate::model::secret::SecretKey;
@@ -12,11 +12,6 @@ const CA: &str = include_str!("../../../../tests/data/tls/ca.crt");
 const SERVER: &str = include_str!("../../../../tests/data/tls/server.crt");
 const KEY: &str = include_str!("../../../../tests/data/tls/server.key");
 const PASSWORD: &str = "a-password-of-mail";
-
-fn open() -> Http {
-    let hosts = ["*".to_owned(), "127.0.0.0/8".to_owned()];
-    Http::new(Egress::parse(&hosts).unwrap())
-}
 
 fn key(key: &str) -> SecretKey {
     SecretKey::new("mail", key)

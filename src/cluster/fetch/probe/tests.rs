@@ -3,18 +3,13 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::super::egress::Egress;
+use super::super::tests::open;
 use super::*;
 
 const CA: &str = include_str!("../../../../tests/data/tls/ca.crt");
 const SERVER: &str = include_str!("../../../../tests/data/tls/server.crt");
 const KEY: &str = include_str!("../../../../tests/data/tls/server.key");
 const DAY: Duration = Duration::from_hours(24);
-
-fn open() -> Http {
-    let hosts = ["*".to_owned(), "127.0.0.0/8".to_owned()];
-    Http::new(Egress::parse(&hosts).unwrap())
-}
 
 fn now() -> Timestamp {
     "2027-01-01T00:00:00Z".parse().unwrap()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::World;
+use super::{World, approve, last};
 use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::{Nature, Play, migrations};
 use crate::model::object::ObjectKind;
@@ -18,7 +18,7 @@ fn shop_with(releases: u32) -> World {
     for number in 1..=releases {
         world.release(number, Nature::Good);
         world.settle();
-        say(&mut world, "alice", "Approve", &about(number));
+        approve(&mut world, "alice", number);
     }
     let served = (releases > 0).then_some(releases);
     assert_eq!(world.serves("production-api"), served);
@@ -38,12 +38,7 @@ fn say(world: &mut World, user: &str, action: &str, rest: &Value) {
 /// Somebody asks for the migrations of what runs, and somebody else agrees.
 fn migrate(world: &mut World, number: u32) {
     say(world, "alice", "Migrate", &json!({}));
-    say(world, "bob", "Approve", &about(number));
-}
-
-fn last(world: &World) -> PromotionStatus {
-    let all = world.promotions_of("production");
-    all.last().unwrap().status.clone().unwrap()
+    approve(world, "bob", number);
 }
 
 fn told_last(world: &World) -> String {
@@ -175,7 +170,7 @@ fn who_lets_migrations_pass_a_freeze_is_announced() {
         .filter(|body| body.contains("GateOverridden"))
         .collect();
     assert_eq!(sent.len(), 1, "{sent:?}");
-    say(&mut world, "bob", "Approve", &about(1));
+    approve(&mut world, "bob", 1);
     assert_eq!(told_last(&world), "Migrate shop-1 Succeeded");
     assert_eq!(events(last(&world)), ["olga"], "once");
 }
@@ -186,7 +181,7 @@ fn what_is_under_way_keeps_the_lock_of_the_database_that_it_began_with() {
     world.plays.insert("run", Play::Hang);
     world.release(1, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(1));
+    approve(&mut world, "alice", 1);
     let held = world.names(ObjectKind::Lease);
     let renamed = json!({"migrations": {"database": "another-db"}});
     world.edit("production", &renamed);
@@ -204,7 +199,7 @@ fn what_is_under_way_keeps_the_lock_of_the_database_that_it_began_with() {
     world.plays.insert("run", Play::Hang);
     world.release(2, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(2));
+    approve(&mut world, "alice", 2);
     let held = world.names(ObjectKind::Lease);
     assert!(held[0].contains("another-db"), "{held:?}");
 }
@@ -214,7 +209,7 @@ fn who_waits_for_one_database_and_is_told_of_another_takes_that() {
     let mut world = shop_with(0);
     world.release(1, Nature::Good);
     somebody_else_has_it(&mut world);
-    say(&mut world, "alice", "Approve", &about(1));
+    approve(&mut world, "alice", 1);
     let message = world.message("production");
     assert!(message.contains("migrates the database"), "{message}");
     let renamed = json!({"migrations": {"database": "another-db"}});
@@ -233,7 +228,7 @@ fn who_waits_for_a_database_that_is_not_migrated_any_more_goes_on() {
     world.plays.insert("validate", Play::Hang);
     world.release(1, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(1));
+    approve(&mut world, "alice", 1);
     assert_eq!(world.holders().len(), 1);
     world.edit("production", &json!({"migrations": null}));
     world.settle();
@@ -283,7 +278,7 @@ fn nothing_goes_back_past_a_contract() {
     world.edit("staging", &json!({"smokeTests": null}));
     world.release(3, Nature::FailsSmoke);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(3));
+    approve(&mut world, "alice", 3);
     assert_eq!(told_last(&world), "Rollback shop-2 Succeeded");
 }
 
@@ -293,7 +288,7 @@ fn a_database_that_migrations_failed_on_is_an_incident_until_it_is_well() {
     world.plays.insert("run", Play::Exit(3));
     world.release(2, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(2));
+    approve(&mut world, "alice", 2);
     let taken_back = last(&world);
     assert_eq!(taken_back.reason.as_deref(), Some("MigrationFailed"));
     assert_eq!(taken_back.incidents.len(), 1);
@@ -306,13 +301,13 @@ fn a_database_that_migrations_failed_on_is_an_incident_until_it_is_well() {
     world.plays.insert("run", Play::Vanish);
     world.release(3, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(3));
+    approve(&mut world, "alice", 3);
     assert_eq!(last(&world).reason.as_deref(), Some("MigrationStuck"));
     assert_eq!(world.status("production").open_incidents, Some(1));
     // Somebody looks, and has the rest done.
     world.plays.clear();
     say(&mut world, "alice", "Migrate", &about(3));
-    say(&mut world, "bob", "Approve", &about(3));
+    approve(&mut world, "bob", 3);
     assert_eq!(world.status("production").open_incidents, None);
     let stuck = world.promotions_of("production").remove(2).status.unwrap();
     assert!(stuck.incidents[0].resolved_at.is_some());
@@ -324,7 +319,7 @@ fn what_was_refused_before_it_began_is_no_incident() {
     world.plays.insert("backup", Play::Exit(1));
     world.release(2, Nature::Good);
     world.settle();
-    say(&mut world, "alice", "Approve", &about(2));
+    approve(&mut world, "alice", 2);
     assert_eq!(last(&world).reason.as_deref(), Some("MigrationRefused"));
     assert_eq!(last(&world).incidents, []);
 }

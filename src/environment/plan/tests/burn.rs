@@ -249,13 +249,7 @@ fn what_waits_gives_way_to_the_way_back() {
     );
     world.release(2, Nature::Good);
     world.settle();
-    world.decide(
-        "bob",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    super::approve(&mut world, "bob", 2);
     world.release(3, Nature::Good);
     for _ in 0..12 {
         world.settle_once();

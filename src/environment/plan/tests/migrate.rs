@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::World;
+use super::{World, last};
 use crate::environment::testing::{Nature, Play, migrations};
 use crate::model::object::ObjectKind;
-use crate::promotion::api::{MigrationStatus, PromotionStatus};
+use crate::promotion::api::MigrationStatus;
 
 const ALL: [&str; 5] = ["validate", "backup", "restore-test", "run", "verify"];
 
@@ -20,14 +20,7 @@ fn bring(world: &mut World, number: u32) {
 
 fn approve(world: &mut World, number: u32) {
     world.settle();
-    let release = json!({"release": format!("shop-{number}")});
-    world.decide("alice", "Approve", "production", &release);
-    world.settle();
-}
-
-fn last(world: &World) -> PromotionStatus {
-    let all = world.promotions_of("production");
-    all.last().unwrap().status.clone().unwrap()
+    super::approve(world, "alice", number);
 }
 
 fn left(world: &World) -> MigrationStatus {
@@ -320,21 +313,9 @@ fn by_hand_it_is_shown_what_is_pending_before_people_agree() {
     assert_eq!(world.ledger, ["validate"]);
     let message = world.message("production");
     assert!(message.contains("pending: V2__prices.sql"), "{message}");
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-1"}),
-    );
-    world.settle();
+    super::approve(&mut world, "alice", 1);
     assert_eq!(world.ledger, ["validate"], "not by who asked for it");
-    world.decide(
-        "bob",
-        "Approve",
-        "production",
-        &json!({"release": "shop-1"}),
-    );
-    world.settle();
+    super::approve(&mut world, "bob", 1);
     assert_eq!(world.ledger, ALL);
     let promotions = world.promotions_of("production");
     assert_eq!(promotions[1].spec.version.as_deref(), Some("9"));

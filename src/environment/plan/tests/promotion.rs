@@ -2,16 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::running;
+use super::{approve, running};
 use crate::environment::api::EnvironmentPhase;
 use crate::environment::testing::{Nature, World};
 use crate::model::object::ObjectKind;
-
-fn approve(world: &mut World, number: u32) {
-    let release = json!({"release": format!("shop-{number}")});
-    world.decide("alice", "Approve", "production", &release);
-    world.settle();
-}
 
 fn steps(world: &World, environment: &str) -> Vec<String> {
     let last = world.promotions_of(environment).pop().unwrap();
@@ -35,7 +29,7 @@ fn in_order_each_release_has_its_turn() {
         "it does not give way, though shop-4 runs in staging"
     );
     for number in 2..=4 {
-        approve(&mut world, number);
+        approve(&mut world, "alice", number);
         assert_eq!(world.serves("production-api"), Some(number));
     }
     assert_eq!(
@@ -98,7 +92,7 @@ fn what_has_waited_for_too_long_keeps_its_place() {
         world.told("production").last().unwrap(),
         "Promote shop-4 AwaitingApproval"
     );
-    approve(&mut world, 4);
+    approve(&mut world, "alice", 4);
     assert_eq!(world.serves("production-api"), Some(4));
     assert_eq!(
         world.told("production").last().unwrap(),
@@ -172,7 +166,7 @@ fn revoked(causes: &Value, is_running: bool) -> World {
     world.release(2, Nature::Good);
     world.settle();
     if is_running {
-        approve(&mut world, 2);
+        approve(&mut world, "alice", 2);
         assert_eq!(world.serves("production-api"), Some(2));
     }
     world.decide("bob", "Rollback", "staging", &json!({}));
@@ -184,7 +178,7 @@ fn revoked(causes: &Value, is_running: bool) -> World {
 #[test]
 fn what_is_left_before_does_not_come_any_more() {
     let mut world = revoked(&json!(["RolloutFailed"]), false);
-    approve(&mut world, 2);
+    approve(&mut world, "alice", 2);
     let message = world.message("production");
     let told = "shop-2 does not run in staging any more";
     assert!(message.contains(told), "{message}");
@@ -219,7 +213,7 @@ fn what_was_left_before_long_after_stays() {
     world.edit("production", &rule);
     world.release(2, Nature::Good);
     world.settle();
-    approve(&mut world, 2);
+    approve(&mut world, "alice", 2);
     world.tick(7200);
     world.decide("bob", "Rollback", "staging", &json!({}));
     world.settle();
@@ -257,7 +251,7 @@ fn an_environment_that_is_made_again_goes_on_from_its_records() {
     world.release(2, Nature::Good);
     world.settle();
     world.set_nature(2, Nature::FailsSmoke);
-    approve(&mut world, 2);
+    approve(&mut world, "alice", 2);
     let told = world.told("production");
     assert_eq!(
         told[1..],
@@ -279,13 +273,7 @@ fn an_environment_that_is_made_again_goes_on_from_its_records() {
     assert_eq!(world.runs("production"), runs);
     assert_eq!(world.status("production").holds.len(), holds);
     world.decide("bob", "Retry", "production", &json!({}));
-    world.decide(
-        "alice",
-        "Approve",
-        "production",
-        &json!({"release": "shop-2"}),
-    );
-    world.settle();
+    approve(&mut world, "alice", 2);
     let again = &world.promotions_of("production")[3];
     assert_eq!(again.spec.release, "shop-2");
     assert_eq!((again.spec.number, again.spec.attempt), (Some(4), 2));

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::approve;
 use crate::environment::api::{CandidateGateState, EnvironmentPhase};
 use crate::environment::observed::Frozen;
 use crate::environment::testing::{NOW, Nature, World};
@@ -44,10 +45,6 @@ fn runs(world: &World, number: u32) {
         "{}",
         world.message("production")
     );
-}
-
-fn approve(world: &mut World, user: &str, number: u32) {
-    say(world, user, "Approve", number, &json!({}));
 }
 
 fn say(world: &mut World, user: &str, action: &str, number: u32, rest: &Value) {
@@ -195,7 +192,7 @@ fn groups_bring_their_minimum_and_nobody_else_counts() {
         1,
         &json!({"groups": ["developers"]}),
     );
-    say(&mut world, "carol", "Approve", 1, &json!({}));
+    approve(&mut world, "carol", 1);
     waits(
         &world,
         "waits for approvals: 0 of 1 from group leads (dave, carol)",

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::approve;
 use crate::environment::testing::{FIRST, Nature, World};
 use crate::model::object::ObjectKind;
 
@@ -16,12 +17,6 @@ fn dressed() -> World {
     approve(&mut world, "alice", 1);
     assert_eq!(world.serves(ROLLOUT), Some(1));
     world
-}
-
-fn approve(world: &mut World, user: &str, number: u32) {
-    let release = json!({"release": format!("shop-{number}")});
-    world.decide(user, "Approve", "production", &release);
-    world.settle();
 }
 
 fn edit(world: &mut World, id: &str) {

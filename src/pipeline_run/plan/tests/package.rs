@@ -5,7 +5,7 @@ use super::super::super::render::{PACKAGES, SOURCE};
 use super::*;
 use crate::pipeline_run::api::{Artifact, ArtifactKind, FailureKind, SkipReason};
 use crate::runner::report::{PackageReport, SourceReport, StageReport};
-use crate::runner::task::{PackagesTask, TRANSIENT, TagTask, VARIABLE};
+use crate::runner::task::{PackagesTask, TRANSIENT, TagTask};
 
 const WHEEL: &str = "api-1-wheel-1";
 
@@ -41,27 +41,15 @@ fn left(job: Job, exit_code: i32, report: StageReport) -> Job {
     })
 }
 
-fn pod_spec<'a>(plan: &'a Plan<PipelineRunStatus>, name: &str) -> &'a Value {
-    let created = created(plan);
-    let job = created.iter().find(|job| job.key.name == name).unwrap();
-    &job.body["spec"]["template"]["spec"]
-}
-
 fn container<'a>(pod: &'a Value, list: &str, name: &str) -> &'a Value {
     let mut containers = pod[list].as_array().unwrap().iter();
     containers.find(|one| one["name"] == name).unwrap()
 }
 
-fn told(container: &Value) -> Value {
-    let env = container["env"].as_array().unwrap();
-    let task = env.iter().find(|env| env["name"] == VARIABLE).unwrap();
-    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
-}
-
 #[test]
 fn what_pushes_packages_has_the_login_and_the_script_has_not() {
     let plan = plan(&library(), NOW);
-    let pod = pod_spec(&plan, WHEEL);
+    let pod = pod_of(&plan, WHEEL);
     let packages = container(pod, "initContainers", PACKAGES);
     let task: PackagesTask = serde_json::from_value(told(packages)).unwrap();
     assert_eq!(
@@ -83,7 +71,7 @@ fn a_package_is_signed_and_released() {
     let made = &seen.status.artifacts[0];
     assert_eq!((made.kind, made.size), (ArtifactKind::Package, Some(1234)));
     let signs = plan(&seen, NOW);
-    let sign = pod_spec(&signs, "api-1-sign-1");
+    let sign = pod_of(&signs, "api-1-sign-1");
     let subject = &told(&sign["containers"][0])["images"][0];
     assert_eq!(subject["digest"], json!(digest('7')));
     let parameters = &subject["provenance"]["buildDefinition"]["externalParameters"];
@@ -168,11 +156,7 @@ fn a_run_that_does_not_push_has_no_package() {
         spec.stages[0].packages[0].push_on = Some(Vec::new());
     }
     let begun = plan(&seen, NOW);
-    assert!(
-        !pod_spec(&begun, WHEEL)
-            .to_string()
-            .contains("slipway-login")
-    );
+    assert!(!pod_of(&begun, WHEEL).to_string().contains("slipway-login"));
     let seen = then(seen);
     let seen = then(with_job(seen, WHEEL, |job| {
         job.over(NOW, 0, StageReport::default())
@@ -198,7 +182,7 @@ fn a_stage_runs_the_image_of_its_run_by_digest() {
     let seen = then(tried_out());
     let seen = with_job(seen, IMAGE, |job| job.over(NOW, 0, built('9')));
     let next = plan(&seen, NOW);
-    let pod = pod_spec(&next, "api-1-smoke-1");
+    let pod = pod_of(&next, "api-1-smoke-1");
     let image = format!("registry.example/shop/api@{}", digest('9'));
     assert_eq!(container(pod, "containers", "main")["image"], json!(image));
     assert_eq!(
@@ -273,7 +257,7 @@ fn partly() -> Observed {
 #[test]
 fn a_stage_is_left_out_when_nothing_has_changed_that_it_is_about() {
     let begun = plan(&partly(), NOW);
-    let source = container(pod_spec(&begun, "api-1-web-1"), "initContainers", SOURCE);
+    let source = container(pod_of(&begun, "api-1-web-1"), "initContainers", SOURCE);
     let asked = &told(source)["older"];
     assert_eq!(*asked, json!({"since": sha('0'), "globs": ["web/**"]}));
     let unchanged = |pod: &mut Pod| {
@@ -301,7 +285,7 @@ fn without_a_release_everything_has_changed() {
     let mut seen = partly();
     seen.releases.clear();
     let begun = plan(&seen, NOW);
-    let source = container(pod_spec(&begun, "api-1-web-1"), "initContainers", SOURCE);
+    let source = container(pod_of(&begun, "api-1-web-1"), "initContainers", SOURCE);
     assert_eq!(told(source).get("older"), None);
 }
 
@@ -320,7 +304,7 @@ fn tagged(git_ref: &str) -> Observed {
 #[test]
 fn a_run_of_a_version_writes_its_tags_and_another_run_does_not() {
     let next = plan(&tagged("refs/tags/v1.2.3"), NOW);
-    let task = told(&pod_spec(&next, "api-1-tags-1")["containers"][0]);
+    let task = told(&pod_of(&next, "api-1-tags-1")["containers"][0]);
     let task: TagTask = serde_json::from_value(task).unwrap();
     assert_eq!(task.names, ["1.2.3"]);
     let versioned = task.versioned.unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runner::report::StageReport;
-use crate::runner::task::{IndexTask, TagTask, VARIABLE};
+use crate::runner::task::{IndexTask, TagTask};
 
 /// A build for two platforms, and its tags.
 fn both() -> Observed {
@@ -18,19 +18,6 @@ fn cell(number: u32) -> String {
     format!("api-1-image-{number}-1")
 }
 
-fn pod<'a>(plan: &'a Plan<PipelineRunStatus>, name: &str) -> &'a Value {
-    let created = created(plan);
-    let job = created.iter().find(|job| job.key.name == name).unwrap();
-    &job.body["spec"]["template"]["spec"]
-}
-
-/// What the main container of a pod is told.
-fn told(pod: &Value) -> Value {
-    let env = pod["containers"][0]["env"].as_array().unwrap();
-    let task = env.iter().find(|env| env["name"] == VARIABLE).unwrap();
-    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
-}
-
 /// Both platforms are built.
 fn built_both() -> Observed {
     let seen = then(both());
@@ -43,9 +30,12 @@ fn each_platform_is_built_by_a_job_on_a_node_of_its_own() {
     let plan = plan(&both(), NOW);
     assert_eq!(names(&plan), [cell(1), cell(2)], "the index has to wait");
     for (number, processor) in [(1, "amd64"), (2, "arm64")] {
-        let pod = pod(&plan, &cell(number));
+        let pod = pod_of(&plan, &cell(number));
         assert_eq!(pod["nodeSelector"]["kubernetes.io/arch"], processor);
-        assert_eq!(told(pod)["platform"], format!("linux/{processor}"));
+        assert_eq!(
+            told(&pod["containers"][0])["platform"],
+            format!("linux/{processor}")
+        );
     }
 }
 
@@ -58,7 +48,7 @@ fn the_index_is_made_of_what_all_platforms_have_pushed_and_is_the_artifact() {
     let seen = built_both();
     let joining = plan(&seen, NOW);
     assert_eq!(names(&joining), [cell(3)]);
-    let pod = pod(&joining, &cell(3));
+    let pod = pod_of(&joining, &cell(3));
     assert_eq!(
         pod["containers"][0]["image"],
         "registry.example/slipway/runner"
@@ -67,7 +57,7 @@ fn the_index_is_made_of_what_all_platforms_have_pushed_and_is_the_artifact() {
         pod["containers"][0]["securityContext"]["runAsNonRoot"],
         true
     );
-    let task: IndexTask = serde_json::from_value(told(pod)).unwrap();
+    let task: IndexTask = serde_json::from_value(told(&pod["containers"][0])).unwrap();
     let parts: Vec<(&str, &str)> = task
         .parts
         .iter()
@@ -104,7 +94,10 @@ fn an_index_whose_job_was_not_made_is_told_the_same_again() {
     let first = plan(&built_both(), NOW);
     let again = plan(&seen, NOW);
     assert_eq!(names(&again), [cell(3)]);
-    assert_eq!(told(pod(&first, &cell(3))), told(pod(&again, &cell(3))));
+    assert_eq!(
+        told(&pod_of(&first, &cell(3))["containers"][0]),
+        told(&pod_of(&again, &cell(3))["containers"][0])
+    );
 }
 
 #[test]
@@ -131,8 +124,8 @@ fn tags_are_written_once_everything_has_passed_in_every_repository() {
     let seen = with_job(seen, &cell(3), |job| job.over(NOW, 0, built('3')));
     let plan = plan(&seen, NOW);
     assert_eq!(names(&plan), ["api-1-tags-1"]);
-    let pod = pod(&plan, "api-1-tags-1");
-    let task: TagTask = serde_json::from_value(told(pod)).unwrap();
+    let pod = pod_of(&plan, "api-1-tags-1");
+    let task: TagTask = serde_json::from_value(told(&pod["containers"][0])).unwrap();
     assert_eq!(task.names, ["main", "v-aaaaaaa"]);
     let repositories: Vec<&str> = task
         .images

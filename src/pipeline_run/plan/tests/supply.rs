@@ -36,10 +36,7 @@ fn listed() -> Observed {
 
 /// What a Job is asked to do.
 fn task_of(plan: &Plan<PipelineRunStatus>) -> Value {
-    let env = &created(plan)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
-    let mut env = env.as_array().unwrap().iter();
-    let task = env.find(|env| env["name"] == "SLIPWAY_TASK").unwrap();
-    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
+    told(main_of(plan))
 }
 
 #[test]

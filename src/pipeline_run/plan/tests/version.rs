@@ -7,7 +7,7 @@ use crate::pipeline_run::api::{Bump, Commit, SkipReason};
 use crate::provider::api::ProviderType;
 use crate::release::api::Release;
 use crate::runner::report::{SourceReport, StageReport};
-use crate::runner::task::{ReleaseTask, TagTask, VARIABLE};
+use crate::runner::task::{ReleaseTask, TagTask};
 
 const BUILD: &str = "api-1-image-1";
 const TAGS: &str = "api-1-tags-1";
@@ -64,10 +64,7 @@ fn number(seen: &Observed) -> Option<&str> {
 }
 
 fn task_of<T: serde::de::DeserializeOwned>(plan: &Plan<PipelineRunStatus>) -> T {
-    let env = &created(plan)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
-    let mut env = env.as_array().unwrap().iter();
-    let task = env.find(|env| env["name"] == VARIABLE).unwrap();
-    serde_json::from_str(&task["value"].as_str().unwrap().replace("$$", "$")).unwrap()
+    serde_json::from_value(told(main_of(plan))).unwrap()
 }
 
 fn rival(name: &str, seconds: i64, has_begun: bool) -> Versioned {
@@ -97,8 +94,7 @@ fn what_cannot_be_taken_back_comes_last_and_the_release_has_it_all() {
     let seen = with_job(seen, TAGS, |job| job.over(NOW, 0, StageReport::default()));
     let uploads = plan(&seen, NOW);
     assert_eq!(names(&uploads), [UPLOAD]);
-    let env = &created(&uploads)[0].body["spec"]["template"]["spec"]["containers"][0]["env"];
-    let mut env = env.as_array().unwrap().iter();
+    let mut env = main_of(&uploads)["env"].as_array().unwrap().iter();
     assert!(env.any(|env| env["name"] == "SLIPWAY_VERSION" && env["value"] == "1.0.0"));
     let seen = with_job(then(seen), UPLOAD, |job| {
         job.over(NOW, 0, StageReport::default())

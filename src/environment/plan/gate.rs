@@ -13,6 +13,7 @@ use super::history::Entry;
 use super::overrule::Override;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::action::Action;
+use crate::model::span::earliest;
 use crate::promotion::api::Approval;
 
 /// What the gates say of a promotion.
@@ -53,7 +54,7 @@ impl Gates {
 
     /// That something is asked again at that time.
     pub(super) fn ask_again(&mut self, at: Timestamp) {
-        self.again_at = Some(self.again_at.map_or(at, |known| known.min(at)));
+        self.again_at = earliest(self.again_at, at);
     }
 }
 

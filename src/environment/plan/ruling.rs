@@ -15,6 +15,7 @@ use super::history::{Entry, History};
 use super::migrated::STUCK;
 use crate::decision::api::{DecisionAction, TargetKind};
 use crate::model::condition::truncate;
+use crate::model::span::later;
 use crate::promotion::api::{MigrationState, PromotionPhase};
 use crate::release::api::ReleaseRef;
 use crate::release::order::Order;
@@ -392,6 +393,12 @@ fn by_us(seen: &Observed, release: Option<&str>, reason: String, at: Timestamp) 
         is_silent: release.is_some() && !seen.spec.rollback.hold_after,
         until: None,
     }
+}
+
+/// Until when a wish counts: as long as its Decision says, or for a week.
+pub(super) fn wished_until(act: &Act) -> Timestamp {
+    let expires_at = act.spec.expires_at.as_ref().map(|at| at.0);
+    expires_at.unwrap_or_else(|| later(act.at, WISH_VALID_FOR))
 }
 
 /// The Promotion that a Decision Retry is about: the one that it names, the last of the Release that it

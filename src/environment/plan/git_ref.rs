@@ -1,10 +1,10 @@
-//! What a Release was built from: whether it may come here from there, and whether that makes it a hotfix. No I/O.
+//! The branch or tag that a Release was built from: whether it may come here from there, and whether that makes it a hotfix. No I/O.
 
 use kube::ResourceExt;
 
 use super::super::api::{CandidateGate, CandidateGateState, HotfixExemption};
 use super::Draft;
-use super::gates::{Gates, gate};
+use super::gate::{Gates, gate};
 use super::history::Entry;
 use crate::release::api::ReleaseKind;
 
