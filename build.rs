@@ -1,10 +1,17 @@
 //! Builds anew what embeds the page when the page was built anew. Only programs for release do: the others read it from the disk.
+//! Packs the relocations of the operator that is released.
 
+use std::env::var;
 use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let is_release = std::env::var_os("PROFILE").is_some_and(|profile| profile == "release");
+    let is = |name: &str, value: &str| var(name).is_ok_and(|it| it == value);
+    let is_release = is("PROFILE", "release");
+    // A tenth of the size: all of them are read at the start, and would stay in memory.
+    if is_release && is("CARGO_CFG_TARGET_ARCH", "x86_64") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+        println!("cargo::rustc-link-arg-bin=slipway=-Wl,-z,pack-relative-relocs");
+    }
     // A path that is not there would be a reason to build anew each time.
     let known = ["ui/dist", "ui"].into_iter();
     let known = known.filter(|path| is_release && Path::new(path).is_dir());
