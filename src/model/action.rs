@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -276,6 +277,15 @@ pub struct Reply {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// A [`Reply`], or why there is none, that is kept: everybody who looks at it shares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// When it came.
+    pub at: Timestamp,
+    /// What came.
+    pub reply: Result<Reply, String>,
 }
 
 /// What the API server said to an eviction.

@@ -1,5 +1,7 @@
 //! Stories of previews, and what holds whatever is seen.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,11 +10,11 @@ use super::super::api::PreviewPhase::{
 };
 use super::super::api::{Environment, PreviewForks, Previews, PrometheusServer};
 use super::super::observed::Check;
-use super::super::slo::{Answer, Answers};
+use super::super::slo::Answers;
 use super::orphan::sweep;
 use super::*;
 use crate::check::Outcome;
-use crate::model::action::{Errand, Reply};
+use crate::model::action::{Answer, Errand, Reply};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::{Manifest, Target};
@@ -197,7 +199,7 @@ impl World {
             at: self.now,
             reply: Ok(reply),
         };
-        self.answers.insert(question.to_owned(), answer);
+        self.answers.insert(question.to_owned(), Arc::new(answer));
     }
 
     fn hand_out(&mut self, question: &str) {
@@ -207,8 +209,8 @@ impl World {
             body: text.into_bytes(),
         });
         let at = self.now;
-        self.answers
-            .insert(question.to_owned(), Answer { at, reply });
+        let answer = Arc::new(Answer { at, reply });
+        self.answers.insert(question.to_owned(), answer);
     }
 
     /// Does up to `most` actions, one after the other, as a process that is killed then.
@@ -1058,7 +1060,7 @@ fn an_answer_from_before_its_last_update_says_nothing() {
     world.answer("preview/7/requests");
     // Asked at the beginning, and the update came after it.
     let answer = world.answers.get_mut("preview/7/requests").unwrap();
-    answer.at = at(59);
+    Arc::make_mut(answer).at = at(59);
     world.now = at(60);
     assert!(
         world.look().actions.is_empty(),
