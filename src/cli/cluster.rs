@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::cluster::client;
+use crate::cluster::{client, page};
 use crate::error::chain;
 use crate::model::condition::truncate;
 use crate::model::span::rough;
@@ -301,13 +301,12 @@ impl Server {
         K: Resource<DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned,
     {
-        let list = api.list(&ListParams::default().labels(labels)).await;
+        let list = page::list(api, &ListParams::default().labels(labels)).await;
         self.note(&list);
-        let list = list.map_err(|error| {
+        list.map_err(|error| {
             let what = format!("{} of {of}", K::plural(&()));
             explain(&error, &what, &K::plural(&()), &self.address)
-        })?;
-        Ok(list.items)
+        })
     }
 
     /// Reads one object.

@@ -11,7 +11,7 @@ use kube::core::response::StatusCause;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{Cluster, page};
 use crate::error::{Class, Classify, chain};
 use crate::model::action::{Eviction, Outcome};
 use crate::model::json::set;
@@ -397,8 +397,8 @@ impl Cluster {
         } else {
             self.api(kind, &Key::new(namespace, ""))
         };
-        let list = api.list(&ListParams::default().labels(selector)).await;
-        Ok(list.map_err(Box::new)?.items)
+        let list = page::list(&api, &ListParams::default().labels(selector)).await;
+        list.map_err(Box::new)
     }
 
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
