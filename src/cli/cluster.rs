@@ -131,11 +131,25 @@ impl Server {
 
     /// Remembers how a question went.
     fn note<T>(&self, answer: &Result<T, kube::Error>) {
-        let error = answer.as_ref().err();
+        self.note_end(answer.as_ref().err());
+    }
+
+    fn note_end(&self, error: Option<&kube::Error>) {
         self.may_pass
             .store(error.is_some_and(passes), Ordering::Relaxed);
         self.failed_with
             .store(error.map_or(0, code), Ordering::Relaxed);
+    }
+
+    /// What an error means of a question that was put through [`Self::client`]. It counts as if it had been asked here.
+    pub fn told(&self, error: &kube::Error, what: &str, plural: &str) -> String {
+        self.note_end(Some(error));
+        explain(error, what, plural, &self.address)
+    }
+
+    /// Longest wait for an answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The namespace that is asked about.
@@ -432,6 +446,89 @@ fn answered(status: &Status, what: &str, plural: &str, server: &str) -> String {
             let words = truncate(&status.message, MAX_WORDS);
             format!("cannot read {what}: {words}")
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! An API server that says what it is told to say.
+
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use axum::body::{Body, Bytes};
+    use futures::StreamExt;
+    use http::{Request, Response};
+    use serde_json::Value;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// One answer.
+    pub(crate) struct Said {
+        code: u16,
+        body: Vec<u8>,
+        hangs: bool,
+    }
+
+    impl Said {
+        /// A document, whole.
+        pub(crate) fn whole(code: u16, body: &Value) -> Self {
+            Self::text(code, format!("{body}\n").as_bytes())
+        }
+
+        /// A text, whole.
+        pub(crate) fn text(code: u16, body: &[u8]) -> Self {
+            let hangs = false;
+            let body = body.to_vec();
+            Self { code, body, hangs }
+        }
+
+        /// The beginning of a body, after which nothing more comes, and no end either.
+        pub(crate) fn hangs(body: &[u8]) -> Self {
+            let said = Self::text(200, body);
+            Self {
+                hangs: true,
+                ..said
+            }
+        }
+    }
+
+    /// A server that gives these answers, one after the other, and the paths that it was asked for. Whoever asks more often waits for ever.
+    pub(crate) fn scripted(answers: Vec<Said>) -> (Server, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let service = service_fn(move |request: Request<kube::client::Body>| {
+            told.lock().unwrap().push(request.uri().to_string());
+            let said = answers.lock().unwrap().next();
+            async move {
+                let Some(said) = said else {
+                    return std::future::pending().await;
+                };
+                let first = Ok::<_, Infallible>(Bytes::from(said.body));
+                let first = futures::stream::iter([first]);
+                let body = if said.hangs {
+                    Body::from_stream(first.chain(futures::stream::pending()))
+                } else {
+                    Body::from_stream(first)
+                };
+                let answer = Response::builder().status(said.code).body(body);
+                Ok::<_, Infallible>(answer.unwrap())
+            }
+        });
+        let client = Client::new(service, "shop");
+        let server = Server {
+            patient: client.clone(),
+            client,
+            address: "https://k8s".to_owned(),
+            namespace: "shop".to_owned(),
+            patience: PATIENCE,
+            clock: Clock::default(),
+            may_pass: AtomicBool::new(false),
+            failed_with: AtomicU16::new(0),
+        };
+        (server, asked)
     }
 }
 
