@@ -73,7 +73,7 @@ impl Server {
         // Where one is installed already it is this one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let unusable = |error: kube::Error| format!("cannot use the kubeconfig: {}", chain(&error));
-        let patient = client::connect_to_follow(config.clone()).map_err(unusable)?;
+        let patient = client::connect_to_follow(config.clone(), patience).map_err(unusable)?;
         let client = client::connect_once(config, patience, metrics, clock.clone());
         Ok(Self {
             client: client.map_err(unusable)?,
@@ -494,14 +494,22 @@ pub(crate) mod testing {
         }
     }
 
-    /// A server that gives these answers, one after the other, and the paths that it was asked for. Whoever asks more often waits for ever.
-    pub(crate) fn scripted(answers: Vec<Said>) -> (Server, Arc<Mutex<Vec<String>>>) {
+    /// These answers, one after the other.
+    pub(crate) fn in_turn(answers: Vec<Said>) -> impl FnMut(&str) -> Option<Said> + Send {
+        let mut answers = answers.into_iter();
+        move |_| answers.next()
+    }
+
+    /// A server that answers so, and the paths that it was asked for. Whoever gets no answer waits for ever.
+    pub(crate) fn scripted(
+        mut answer: impl FnMut(&str) -> Option<Said> + Send + 'static,
+    ) -> (Server, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&asked);
-        let answers = Arc::new(Mutex::new(answers.into_iter()));
         let service = service_fn(move |request: Request<kube::client::Body>| {
-            told.lock().unwrap().push(request.uri().to_string());
-            let said = answers.lock().unwrap().next();
+            let uri = request.uri().to_string();
+            let said = answer(&uri);
+            told.lock().unwrap().push(uri);
             async move {
                 let Some(said) = said else {
                     return std::future::pending().await;

@@ -107,12 +107,14 @@ pub fn connect_once(
     build(config, metrics, clock)
 }
 
-/// A client for what a person follows: an answer may take as long as it takes, and be silent meanwhile.
+/// A client for what a person follows: a connection is there within `timeout`, and then an answer may take as long as it takes. How long it
+/// may be silent is for whoever reads it to say, and to watch over.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.
-pub fn connect_to_follow(mut config: Config) -> Result<Client, kube::Error> {
+pub fn connect_to_follow(mut config: Config, timeout: Duration) -> Result<Client, kube::Error> {
     config.default_retry = false;
+    config.connect_timeout = Some(timeout);
     config.read_timeout = None;
     Client::try_from(config)
 }

@@ -208,7 +208,7 @@ mod tests {
 
     use super::super::until;
     use super::*;
-    use crate::cli::cluster::testing::{Said, scripted};
+    use crate::cli::cluster::testing::{Said, in_turn, scripted};
 
     fn object(version: &str, word: &str) -> Value {
         let metadata = json!({"name": "api", "namespace": "shop", "resourceVersion": version});
@@ -230,11 +230,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_list_and_then_what_changes_is_all_that_is_asked_for() {
-        let (server, asked) = scripted(vec![
+        let (server, asked) = scripted(in_turn(vec![
             list(&[object("1", "begun")]),
             event("MODIFIED", &object("2", "goes")),
             event("MODIFIED", &object("3", "done")),
-        ]);
+        ]));
         let mut seen = Vec::new();
         let done = until(&server, "api", |object: &ConfigMap| {
             let word = word(object)?.to_owned();
@@ -253,11 +253,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_hangs_is_noticed_and_begun_anew() {
-        let (server, asked) = scripted(vec![
+        let (server, asked) = scripted(in_turn(vec![
             list(&[object("1", "begun")]),
             Said::hangs(b""),
             event("MODIFIED", &object("2", "done")),
-        ]);
+        ]));
         let done = until(&server, "api", |object: &ConfigMap| {
             (word(object) == Some("done")).then_some(())
         });
@@ -273,11 +273,11 @@ mod tests {
                 "message": "not now"});
             Said::whole(code, &status)
         };
-        let (server, _) = scripted(vec![
+        let (server, _) = scripted(in_turn(vec![
             status(503),
             list(&[object("1", "begun")]),
             event("DELETED", &object("2", "begun")),
-        ]);
+        ]));
         let mut all: Followed<'_, ConfigMap> = Followed::one(&server, "api");
         all.change().await.unwrap();
         assert!(all.trouble().unwrap().contains("not now"));
@@ -288,7 +288,7 @@ mod tests {
         all.change().await.unwrap();
         let told = all.only("api").unwrap_err();
         assert_eq!(told, "there is no ConfigMap shop/api");
-        let (server, _) = scripted(vec![status(403)]);
+        let (server, _) = scripted(in_turn(vec![status(403)]));
         let refused = until(&server, "api", |_: &ConfigMap| None::<()>).await;
         assert_eq!(
             refused.unwrap_err(),
