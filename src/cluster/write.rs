@@ -222,6 +222,15 @@ impl Cluster {
             .await
     }
 
+    /// What the server would say to [`Self::apply`]; nothing is stored.
+    pub async fn would_take(&self, manifest: &Manifest) -> Result<(), Box<kube::Error>> {
+        let Manifest { kind, key, body } = manifest;
+        let params = PatchParams::apply(SLIPWAY).force().dry_run();
+        let api = self.api(*kind, key);
+        let taken = api.patch(&key.name, &params, &Patch::Apply(body)).await;
+        taken.map(|_| ()).map_err(Box::new)
+    }
+
     async fn apply_with(
         &self,
         manifest: &Manifest,

@@ -19,6 +19,9 @@ use super::probe::Probe;
 use super::signed::SignedQuestion;
 use super::tagged::TagQuestion;
 
+/// Where the API server is, in words: who asks it knows the way.
+const API_SERVER: &str = "https://kubernetes.default.svc";
+
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Action {
@@ -148,6 +151,8 @@ pub enum Errand {
     Mail(Mail),
     /// A file of a repository is changed, in several exchanges.
     Change(Change),
+    /// The API server is asked whether it would take objects, of which nothing is stored. 200 says so, and 422 why it would not.
+    Rehearsal(Vec<Manifest>),
 }
 
 impl Request {
@@ -161,7 +166,8 @@ impl Request {
             | Errand::Probe(_)
             | Errand::Kept(_)
             | Errand::Changed(_)
-            | Errand::Change(_) => None,
+            | Errand::Change(_)
+            | Errand::Rehearsal(_) => None,
         }
     }
 
@@ -252,6 +258,14 @@ impl Request {
         Self {
             errand: Some(Box::new(Errand::Package(question))),
             ..Self::get(url, timeout)
+        }
+    }
+
+    /// A question for whether the API server would take objects.
+    pub fn for_rehearsal(objects: Vec<Manifest>, timeout: Duration) -> Self {
+        Self {
+            errand: Some(Box::new(Errand::Rehearsal(objects))),
+            ..Self::get(API_SERVER.to_owned(), timeout)
         }
     }
 
