@@ -42,6 +42,7 @@ pub(super) async fn live<L: Listener>(
             losses: Losses::default(),
             doubt: None,
             is_told: false,
+            was_there: false,
         };
         if !log.read(&mut pod).await? {
             break;
@@ -110,12 +111,16 @@ struct Log<'a, L> {
     doubt: Option<Timestamp>,
     /// That the connection was lost was said, and nothing has come since.
     is_told: bool,
+    /// A connection was there.
+    was_there: bool,
 }
 
 impl<L: Listener> Log<'_, L> {
     /// Passes on all that it says; where its pod is followed, as long as it says something. Whether another container may come after it.
     async fn read(&mut self, pod: &mut Option<Followed<'_, Pod>>) -> Result<bool, String> {
-        self.until_begun(pod).await?;
+        if !self.until_begun(pod).await? {
+            return Ok(false);
+        }
         let (mut looks, mut was_whole) = (looks(), false);
         loop {
             look(&mut looks, pod).await?;
@@ -134,14 +139,14 @@ impl<L: Listener> Log<'_, L> {
                 Ending::Gone(words) => return Err(words),
                 Ending::Whole => was_whole = true,
                 Ending::Absent => {}
-                Ending::Silent if pod.is_some() => {
+                Ending::Silent if !is_over => {
                     was_whole = false;
                     self.doubt = Some(self.server.now());
                 }
-                Ending::Silent => self.tell("nothing came for a minute").await?,
+                Ending::Silent => self.lose("nothing came for a minute").await?,
                 Ending::Lost(why) => {
                     was_whole = false;
-                    self.tell(&why).await?;
+                    self.lose(&why).await?;
                 }
             }
         }
@@ -156,11 +161,20 @@ impl<L: Listener> Log<'_, L> {
         Some(state(known.get(self.pod), self.container))
     }
 
-    async fn until_begun(&self, pod: &mut Option<Followed<'_, Pod>>) -> Result<(), String> {
-        while matches!(self.state(pod.as_ref()), None | Some(State::Waits)) {
+    /// Waits until it has begun; not, where its pod goes before that.
+    async fn until_begun(&self, pod: &mut Option<Followed<'_, Pod>>) -> Result<bool, String> {
+        let mut has_waited = false;
+        loop {
+            match self.state(pod.as_ref()) {
+                None => {}
+                Some(State::Waits) => has_waited = true,
+                Some(State::Runs | State::Over) => break,
+            }
             change(pod).await?;
         }
-        Ok(())
+        let known = pod.as_ref().and_then(Followed::known);
+        let is_gone = known.is_some_and(|known| !known.contains_key(self.pod));
+        Ok(!(has_waited && is_gone))
     }
 
     /// Reads a connection to its end, and hears of the pod meanwhile.
@@ -188,7 +202,10 @@ impl<L: Listener> Log<'_, L> {
         };
         // A container that says nothing is answered nothing, not even that it is there.
         let stream = match timeout(SILENCE, pods.log_stream(self.pod, &params)).await {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(stream)) => {
+                self.was_there = true;
+                stream
+            }
             Ok(Err(error)) => return self.refused(&error),
             Err(_) => return Ok(Ending::Silent),
         };
@@ -205,25 +222,23 @@ impl<L: Listener> Log<'_, L> {
         }
     }
 
-    /// What it means that a log is not handed out.
-    fn refused(&mut self, error: &kube::Error) -> Result<Ending, String> {
+    /// What it means that a log is not handed out. One that was never there is not waited for.
+    fn refused(&self, error: &kube::Error) -> Result<Ending, String> {
         let words = self
             .server
             .told(error, &format!("pod {}", self.pod), "pods");
         match self.server.failed_with() {
-            Some(400) => return Ok(Ending::Absent),
-            Some(404) => return Ok(Ending::Gone(words)),
-            Some(_) | None => {}
+            Some(400) => Ok(Ending::Absent),
+            Some(404) => Ok(Ending::Gone(words)),
+            Some(_) | None if self.was_there && self.server.may_pass() => Ok(Ending::Lost(words)),
+            Some(_) | None => Err(words),
         }
-        let lost: Result<(), String> = Err(words.clone());
-        self.losses.bear(lost, self.server.may_pass())?;
-        Ok(Ending::Lost(words))
     }
 
     async fn hear(&mut self, said: &[u8]) -> Result<(), String> {
-        self.losses = Losses::default();
         let pieces = self.bookmark.take(said);
         if !pieces.is_empty() {
+            self.losses = Losses::default();
             self.is_told = false;
             let opened = self.doubt.take();
             let first = self.bookmark.first_new();
@@ -241,8 +256,10 @@ impl<L: Listener> Log<'_, L> {
         Ok(())
     }
 
-    /// Says that it is opened again, once until something comes.
-    async fn tell(&mut self, why: &str) -> Result<(), String> {
+    /// Bears it that a connection is lost, and says that it is opened again, once until something comes.
+    async fn lose(&mut self, why: &str) -> Result<(), String> {
+        let lost: Result<(), String> = Err(format!("pod {}: {why}", self.pod));
+        self.losses.bear(lost, true)?;
         if std::mem::replace(&mut self.is_told, true) {
             return Ok(());
         }
