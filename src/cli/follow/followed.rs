@@ -72,8 +72,11 @@ where
         loop {
             match self.events.next().await {
                 Some(Ok(event)) => {
-                    self.trouble = None;
-                    self.losses = Losses::default();
+                    // That a list begins says nothing of the server.
+                    if !matches!(event, Event::Init) {
+                        self.trouble = None;
+                        self.losses = Losses::default();
+                    }
                     if self.known.take(event) {
                         return Ok(());
                     }
@@ -288,6 +291,10 @@ mod tests {
         all.change().await.unwrap();
         let told = all.only("api").unwrap_err();
         assert_eq!(told, "there is no ConfigMap shop/api");
+        let (server, asked) = scripted(move |_| Some(status(503)));
+        let lost = until(&server, "api", |_: &ConfigMap| None::<()>).await;
+        assert!(lost.unwrap_err().contains("not now"), "it is given up");
+        assert_eq!(asked.lock().unwrap().len(), 61);
         let (server, _) = scripted(in_turn(vec![status(403)]));
         let refused = until(&server, "api", |_: &ConfigMap| None::<()>).await;
         assert_eq!(
