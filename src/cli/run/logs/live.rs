@@ -357,7 +357,8 @@ mod tests {
         .into_iter();
         let (server, asked) = scripted(move |_| logs.next());
         let ear = Ear::default();
-        let read = live(&server, &about(), (&ear, "> "), false);
+        let about = about();
+        let read = live(&server, &about, (&ear, "> "), false);
         assert_eq!(timeout(SILENCE * 3, read).await, Ok(Ok(())));
         let lines = ear.lines.into_inner().unwrap();
         assert_eq!(lines, ["> cloned\n", "> one\n", "> two\n", "> three\n"]);
@@ -404,7 +405,8 @@ mod tests {
             Some(Said::whole(200, &list))
         });
         let ear = Ear::default();
-        let read = live(&server, &about(), (&ear, ""), true);
+        let about = about();
+        let read = live(&server, &about, (&ear, ""), true);
         assert_eq!(timeout(SILENCE * 10, read).await, Ok(Ok(())));
         let lines = ear.lines.into_inner().unwrap();
         assert_eq!(lines, ["cloned\n", "one\n", "two\n", "three\n"]);
