@@ -1,6 +1,8 @@
 //! One question to a cluster, the way kubectl would ask it. Talks to the API server.
 
 mod place;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -16,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::cluster::client;
+use crate::cluster::{client, page};
 use crate::error::chain;
 use crate::model::condition::truncate;
 use crate::model::span::rough;
@@ -73,7 +75,7 @@ impl Server {
         // Where one is installed already it is this one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let unusable = |error: kube::Error| format!("cannot use the kubeconfig: {}", chain(&error));
-        let patient = client::connect_to_follow(config.clone()).map_err(unusable)?;
+        let patient = client::connect_to_follow(config.clone(), patience).map_err(unusable)?;
         let client = client::connect_once(config, patience, metrics, clock.clone());
         Ok(Self {
             client: client.map_err(unusable)?,
@@ -131,11 +133,25 @@ impl Server {
 
     /// Remembers how a question went.
     fn note<T>(&self, answer: &Result<T, kube::Error>) {
-        let error = answer.as_ref().err();
+        self.note_end(answer.as_ref().err());
+    }
+
+    fn note_end(&self, error: Option<&kube::Error>) {
         self.may_pass
             .store(error.is_some_and(passes), Ordering::Relaxed);
         self.failed_with
             .store(error.map_or(0, code), Ordering::Relaxed);
+    }
+
+    /// What an error means of a question that was put through [`Self::client`]. It counts as if it had been asked here.
+    pub fn told(&self, error: &kube::Error, what: &str, plural: &str) -> String {
+        self.note_end(Some(error));
+        explain(error, what, plural, &self.address)
+    }
+
+    /// Longest wait for an answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The namespace that is asked about.
@@ -301,13 +317,12 @@ impl Server {
         K: Resource<DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned,
     {
-        let list = api.list(&ListParams::default().labels(labels)).await;
+        let list = page::list(api, &ListParams::default().labels(labels)).await;
         self.note(&list);
-        let list = list.map_err(|error| {
+        list.map_err(|error| {
             let what = format!("{} of {of}", K::plural(&()));
             explain(&error, &what, &K::plural(&()), &self.address)
-        })?;
-        Ok(list.items)
+        })
     }
 
     /// Reads one object.

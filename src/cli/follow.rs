@@ -1,4 +1,6 @@
-//! Looks at an object again and again, until it is as somebody waits for. Talks to the API server.
+//! Follows an object until it is as somebody waits for. Talks to the API server.
+
+mod followed;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,8 +11,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::cluster::{Server, span};
+pub use followed::Followed;
 
-/// Time between two looks.
+/// Time between two looks, where they are of several kinds, and between two tries.
 pub const LOOK: Duration = Duration::from_secs(1);
 
 /// How long it is waited.
@@ -78,7 +81,7 @@ impl Losses {
     }
 }
 
-/// Looks at an object until `check` has found what it looks for.
+/// Follows an object until `check` has found what it looks for.
 ///
 /// # Errors
 /// One clear sentence; also if the object is gone.
@@ -89,14 +92,12 @@ pub async fn until<K, T>(
 ) -> Result<T, String>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    K: Clone + Debug + DeserializeOwned,
+    K: Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let (mut looks, mut losses) = (looks(), Losses::default());
+    let mut followed = Followed::one(server, name);
     loop {
-        looks.tick().await;
-        let answer = server.get(name).await;
-        let seen = losses.bear(answer, server.may_pass())?;
-        if let Some(found) = seen.and_then(|seen| check(&seen)) {
+        followed.change().await?;
+        if let Some(found) = followed.only(name)?.and_then(&mut check) {
             return Ok(found);
         }
     }

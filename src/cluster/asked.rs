@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::model::action::Reply;
+use crate::model::action::{Answer, Reply};
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
 
@@ -26,17 +26,38 @@ const LARGE: usize = 64 << 10;
 type Answers = HashMap<(ObjectKind, Key), BTreeMap<String, Answered>>;
 
 /// A question that was answered.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    /// When.
-    pub at: Timestamp,
-    /// What was answered, where it is kept.
-    pub reply: Option<Result<Reply, String>>,
+#[derive(Debug)]
+enum Answered {
+    /// When, and no more.
+    At(Timestamp),
+    /// With an answer that is kept.
+    With(Arc<Answer>),
 }
 
 impl Answered {
+    fn new(at: Timestamp, reply: Option<Result<Reply, String>>) -> Self {
+        match reply {
+            Some(reply) => Self::With(Arc::new(Answer { at, reply })),
+            None => Self::At(at),
+        }
+    }
+
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::At(at) => *at,
+            Self::With(answer) => answer.at,
+        }
+    }
+
+    fn kept(&self) -> Option<&Arc<Answer>> {
+        match self {
+            Self::At(_) => None,
+            Self::With(answer) => Some(answer),
+        }
+    }
+
     fn size(&self) -> usize {
-        match &self.reply {
+        match self.kept().map(|answer| &answer.reply) {
             Some(Ok(reply)) => reply.body.len(),
             Some(Err(problem)) => problem.len(),
             None => 0,
@@ -53,16 +74,27 @@ impl Asked {
     pub fn at(&self, kind: ObjectKind, key: &Key, question: &str) -> Option<Timestamp> {
         let answers = self.answers();
         let answered = answers.get(&(kind, key.clone()))?.get(question)?;
-        Some(answered.at)
+        Some(answered.at())
     }
 
-    /// Every question of an object that was answered.
-    pub fn of(&self, kind: ObjectKind, key: &Key) -> BTreeMap<String, Answered> {
+    /// Every question of an object that was answered, and when.
+    pub fn times(&self, kind: ObjectKind, key: &Key) -> BTreeMap<String, Timestamp> {
         let answers = self.answers();
-        answers
-            .get(&(kind, key.clone()))
-            .cloned()
-            .unwrap_or_default()
+        let of_it = answers.get(&(kind, key.clone())).into_iter().flatten();
+        of_it
+            .map(|(question, answered)| (question.clone(), answered.at()))
+            .collect()
+    }
+
+    /// The answers to questions of an object that are kept. Nothing of them is copied.
+    pub fn kept(&self, kind: ObjectKind, key: &Key) -> BTreeMap<String, Arc<Answer>> {
+        let answers = self.answers();
+        let of_it = answers.get(&(kind, key.clone())).into_iter().flatten();
+        of_it
+            .filter_map(|(question, answered)| {
+                Some((question.clone(), Arc::clone(answered.kept()?)))
+            })
+            .collect()
     }
 
     /// Notes that questions were answered, and that what they changed is on record; with the answers that are kept.
@@ -79,7 +111,7 @@ impl Asked {
             return;
         }
         let known = answers.entry((kind, key.clone())).or_default();
-        known.extend(questions.map(|(question, reply)| (question, Answered { at, reply })));
+        known.extend(questions.map(|(question, reply)| (question, Answered::new(at, reply))));
         while known.len() > KEPT {
             let Some(oldest) = oldest(known.iter()) else {
                 break;
@@ -112,7 +144,7 @@ impl Asked {
 
 /// The question whose answer is the oldest.
 fn oldest<'a>(known: impl Iterator<Item = (&'a String, &'a Answered)>) -> Option<String> {
-    let oldest = known.min_by_key(|(_, answered)| answered.at);
+    let oldest = known.min_by_key(|(_, answered)| answered.at());
     oldest.map(|(question, _)| question.clone())
 }
 
@@ -133,6 +165,21 @@ mod tests {
         assert_eq!(asked.at(KIND, &Key::new("ns", "b"), "head"), None);
         asked.forget(KIND, &key);
         assert_eq!(asked.at(KIND, &key, "head"), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_kept_is_shared_by_all_who_look_at_it() {
+        let (asked, key, now) = (Asked::default(), Key::new("ns", "a"), Timestamp::UNIX_EPOCH);
+        let body = vec![b'x'; LARGE];
+        let reply = Ok(Reply { status: 200, body });
+        let answers = [("large".to_owned(), Some(reply)), ("head".to_owned(), None)];
+        asked.note(KIND, &key, answers.into_iter(), now);
+        let look = || asked.kept(KIND, &key);
+        let (first, second) = (look(), look());
+        assert!(Arc::ptr_eq(&first["large"], &second["large"]));
+        assert_eq!(first.len(), 1, "of others only the time is known");
+        let times = asked.times(KIND, &key);
+        assert_eq!(times.into_keys().collect::<Vec<_>>(), ["head", "large"]);
     }
 
     #[test]
@@ -161,8 +208,9 @@ mod tests {
         for number in 1..=20 {
             note(&number.to_string(), 256 << 10, number);
         }
-        let kept = asked.of(KIND, &key);
-        assert!(kept.values().map(Answered::size).sum::<usize>() <= KEPT_BYTES);
+        let kept = asked.kept(KIND, &key);
+        let size = |answer: &Arc<Answer>| answer.reply.as_ref().map_or(0, |reply| reply.body.len());
+        assert!(kept.values().map(size).sum::<usize>() <= KEPT_BYTES);
         assert!(kept.contains_key("small") && kept.contains_key("20"));
         assert!(!kept.contains_key("1") && kept.len() > 5);
         note("huge", 3 << 20, 21);

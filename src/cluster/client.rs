@@ -1,17 +1,25 @@
 //! The client: read timeout, user agent, request metrics, and the API server's clock. Talks to the API server.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, Response, header};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
-use kube::client::{Body, ClientBuilder};
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::config::AuthInfo;
 use kube::{Client, Config};
-use tower::{BoxError, Layer, Service, service_fn};
+use tower::retry::RetryLayer;
+use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
 
 use super::fetch::egress::Egress;
 use crate::clock::Clock;
@@ -30,23 +38,57 @@ pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Cli
     build(config, metrics, clock)
 }
 
-/// A client of another cluster: every request looks the server's name up, and is sent only where the list of hosts lets it go.
+/// A client of another cluster: each connection goes to an address that the list of hosts has let through, and to no other.
 ///
 /// # Errors
 /// If the configuration has unusable certificates.
 pub(in crate::cluster) fn connect_guarded(
-    mut config: Config,
+    config: Config,
     metrics: Metrics,
-    gate: &Gate,
+    egress: &Arc<Egress>,
 ) -> Result<Client, kube::Error> {
-    config.read_timeout = Some(READ_TIMEOUT);
+    let egress = Arc::clone(egress);
+    let addresses = service_fn(move |name: Name| {
+        let egress = Arc::clone(&egress);
+        async move {
+            let found = egress.resolve(name.as_str(), 0).await?;
+            Ok::<_, BoxError>(found.into_iter())
+        }
+    });
+    connect_by(config, metrics, addresses)
+}
+
+/// The stack of kube's own clients, on connections to the addresses that this finds for a name. There is no way around it by a proxy.
+fn connect_by<R>(config: Config, metrics: Metrics, addresses: R) -> Result<Client, kube::Error>
+where
+    R: Service<Name, Error = BoxError> + Clone + Send + Sync + 'static,
+    R::Response: Iterator<Item = SocketAddr>,
+    R::Future: Send,
+{
+    // Where one is installed already it is this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut http = HttpConnector::new_with_resolver(addresses);
+    http.enforce_http(false);
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(http)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(Some(READ_TIMEOUT));
+    let wire = legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let tries_again = config.default_retry;
+    let tries_again = tries_again.then(|| RetryLayer::new(RetryPolicy::server_retry()));
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(tries_again)
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(wire);
     let observe = Observe {
         metrics,
         // Its clock is its own.
         clock: Clock::default(),
     };
-    let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(gate).with_layer(&observe).build())
+    let builder = ClientBuilder::new(service, config.default_namespace);
+    Ok(builder.with_layer(&observe).build())
 }
 
 /// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
@@ -65,12 +107,14 @@ pub fn connect_once(
     build(config, metrics, clock)
 }
 
-/// A client for what a person follows: an answer may take as long as it takes, and be silent meanwhile.
+/// A client for what a person follows: a connection is there within `timeout`, and then an answer may take as long as it takes. How long it
+/// may be silent is for whoever reads it to say, and to watch over.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.
-pub fn connect_to_follow(mut config: Config) -> Result<Client, kube::Error> {
+pub fn connect_to_follow(mut config: Config, timeout: Duration) -> Result<Client, kube::Error> {
     config.default_retry = false;
+    config.connect_timeout = Some(timeout);
     config.read_timeout = None;
     Client::try_from(config)
 }
@@ -106,60 +150,6 @@ pub fn connect_for_lease(mut config: Config, timeout: Duration) -> Result<Client
     config.connect_timeout = Some(timeout);
     config.read_timeout = Some(timeout);
     Client::try_from(config)
-}
-
-/// Lets requests to a server pass where its name leads to addresses that the list of hosts lets through, now, and to no other: which of
-/// them is taken is for whoever connects to say, who looks the name up again.
-#[derive(Clone, Debug)]
-pub(in crate::cluster) struct Gate {
-    /// The list.
-    pub(in crate::cluster) egress: Arc<Egress>,
-    /// Name or address of the server.
-    pub(in crate::cluster) host: String,
-    /// Its port.
-    pub(in crate::cluster) port: u16,
-}
-
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated {
-            inner,
-            gate: self.clone(),
-        }
-    }
-}
-
-/// What is behind a gate.
-#[derive(Clone, Debug)]
-pub(in crate::cluster) struct Gated<S> {
-    inner: S,
-    gate: Gate,
-}
-
-impl<S, B> Service<Request<Body>> for Gated<S>
-where
-    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Gate { egress, host, port } = self.gate.clone();
-        // Nothing is sent before it is polled.
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            egress.lets_all(&host, port).await?;
-            answer.await
-        })
-    }
 }
 
 #[derive(Clone)]
@@ -235,25 +225,33 @@ fn date<B>(response: &Response<B>) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
+    fn egress(allowed: &[&str]) -> Arc<Egress> {
+        let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
+        Arc::new(Egress::parse(&allowed).unwrap())
+    }
+
+    fn config(host: &str, port: u16) -> Config {
+        let mut config = Config::new(format!("http://{host}:{port}").parse().unwrap());
+        config.default_retry = false;
+        config
+    }
+
     #[tokio::test]
     async fn nothing_reaches_a_server_whose_name_leads_where_requests_may_not_go() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let ask = async |allowed: &[&str]| {
-            let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
-            let gate = Gate {
-                egress: Arc::new(Egress::parse(&allowed).unwrap()),
-                host: "localhost".to_owned(),
-                port,
-            };
-            let url = format!("http://localhost:{port}").parse().unwrap();
-            let mut config = Config::new(url);
-            config.default_retry = false;
-            let client = connect_guarded(config, Metrics::new().unwrap(), &gate).unwrap();
+            let config = config("localhost", port);
+            let metrics = Metrics::new().unwrap();
+            let client = connect_guarded(config, metrics, &egress(allowed)).unwrap();
             let asked =
                 tokio::time::timeout(Duration::from_millis(500), client.apiserver_version());
             asked.await
@@ -264,5 +262,45 @@ mod tests {
         assert!(listener.accept().now_or_never().is_none(), "nobody came");
         let _ = ask(&["localhost", "127.0.0.0/8", "::1"]).await;
         assert!(listener.accept().now_or_never().is_some(), "somebody did");
+    }
+
+    /// Answers once and hangs up.
+    async fn answer(listener: &TcpListener) {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 4096];
+        assert!(socket.read(&mut asked).await.unwrap() > 0);
+        let body = r#"{"major": "1", "minor": "31", "gitVersion": "v1.31.0", "gitCommit": "", "gitTreeState": "",
+            "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+        let length = body.len();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+        let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_a_moment_later_leads_nobody_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let egress = egress(&["*", "127.0.0.1"]);
+        let looks = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&looks);
+        // First it leads where it may, and from then on to another address of this machine.
+        let addresses = service_fn(move |name: Name| {
+            let last = 1 + count.fetch_add(1, Ordering::Relaxed);
+            let at: SocketAddr = format!("127.0.0.{last}:0").parse().unwrap();
+            let found = egress.among(name.as_str(), std::iter::once(at));
+            let found = found.map(Vec::into_iter).map_err(BoxError::from);
+            std::future::ready(found)
+        });
+        let config = config("cluster.example", port);
+        let client = connect_by(config, Metrics::new().unwrap(), addresses).unwrap();
+        let (version, ()) = tokio::join!(client.apiserver_version(), answer(&listener));
+        assert_eq!(version.unwrap().git_version, "v1.31.0");
+        let times = looks.load(Ordering::Relaxed);
+        assert_eq!(times, 1, "what was checked is what is connected to");
+        let refused = client.apiserver_version().await.unwrap_err();
+        let text = crate::error::chain(&refused);
+        assert!(text.contains("cluster.example is 127.0.0.2"), "{text}");
+        assert!(listener.accept().now_or_never().is_none(), "nobody came");
     }
 }

@@ -7,6 +7,7 @@ mod kept;
 mod mail;
 mod package;
 mod probe;
+mod rehearsal;
 mod secret;
 mod signed;
 mod sigv4;
@@ -192,6 +193,7 @@ impl Cluster {
                 let now = self.clock().now();
                 in_time(request, self.http.probe(request, probe, now)).await
             }
+            Some(Errand::Rehearsal(objects)) => in_time(request, self.rehearse(objects)).await,
             Some(Errand::Mail(mail)) => in_time(request, self.mail(request, mail)).await,
             None => self.fetch_one(request).await,
         }

@@ -11,6 +11,7 @@ pub mod client;
 pub mod deliveries;
 pub mod event;
 pub mod fetch;
+pub mod page;
 pub mod preflight;
 pub mod remote;
 pub mod review;
@@ -367,12 +368,13 @@ impl Cluster {
     ) -> Result<(), Box<kube::Error>> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource());
-        let list = match api.list(&ListParams::default().labels(selector)).await {
+        let of_label = ListParams::default().labels(selector);
+        let list = match page::list(&api, &of_label).await {
             Ok(list) => list,
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
             Err(error) => return Err(Box::new(error)),
         };
-        for object in list.items {
+        for object in list {
             self.remember(kind, &object);
         }
         Ok(())

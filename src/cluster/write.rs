@@ -11,7 +11,7 @@ use kube::core::response::StatusCause;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{Cluster, page};
 use crate::error::{Class, Classify, chain};
 use crate::model::action::{Eviction, Outcome};
 use crate::model::json::set;
@@ -222,6 +222,15 @@ impl Cluster {
             .await
     }
 
+    /// What the server would say to [`Self::apply`]; nothing is stored.
+    pub async fn would_take(&self, manifest: &Manifest) -> Result<(), Box<kube::Error>> {
+        let Manifest { kind, key, body } = manifest;
+        let params = PatchParams::apply(SLIPWAY).force().dry_run();
+        let api = self.api(*kind, key);
+        let taken = api.patch(&key.name, &params, &Patch::Apply(body)).await;
+        taken.map(|_| ()).map_err(Box::new)
+    }
+
     async fn apply_with(
         &self,
         manifest: &Manifest,
@@ -397,8 +406,8 @@ impl Cluster {
         } else {
             self.api(kind, &Key::new(namespace, ""))
         };
-        let list = api.list(&ListParams::default().labels(selector)).await;
-        Ok(list.map_err(Box::new)?.items)
+        let list = page::list(&api, &ListParams::default().labels(selector)).await;
+        list.map_err(Box::new)
     }
 
     pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {

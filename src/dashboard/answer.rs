@@ -245,6 +245,11 @@ impl logs::Listener for Pipe {
         // Nobody reads any more.
         sent.map_err(|_| String::new())?.map_err(|_| String::new())
     }
+
+    async fn note(&self, prefix: &str, words: &str) -> Result<(), String> {
+        let line = format!("slipway: {words}\n");
+        logs::Listener::hear(self, prefix, line.as_bytes()).await
+    }
 }
 
 async fn log(

@@ -20,7 +20,7 @@ use super::followed::bound;
 use super::observed::{
     Act, Check, Clock, Good, LiveRules, Lock, Observed, Page, Record, Rules, Sets, Source,
 };
-use super::slo::{Answer, Answers};
+use super::slo::Answers;
 use super::{mirror as mirroring, render, set};
 use crate::check;
 use crate::cluster::Cluster;
@@ -112,12 +112,7 @@ fn records(all: &[Arc<Promotion>], uid: &str) -> Vec<Record> {
 /// Adds what others answered: of its SLOs, of signatures, of checks; and what has the rules of its SLOs.
 pub async fn slos(seen: &mut Observed, cluster: &Cluster) -> Result<(), ReconcileError> {
     let known = seen.status.rules.as_ref().map(|rules| rules.kind);
-    let answered = cluster.asked.of(ObjectKind::Environment, &seen.key);
-    let kept = answered.into_iter().filter_map(|(question, answered)| {
-        let (at, reply) = (answered.at, answered.reply?);
-        Some((question, Answer { at, reply }))
-    });
-    seen.answers = kept.collect();
+    seen.answers = cluster.asked.kept(ObjectKind::Environment, &seen.key);
     if seen.spec.slos.is_empty() && known.is_none() {
         return Ok(());
     }

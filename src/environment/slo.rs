@@ -10,13 +10,14 @@ mod blame;
 mod rehearsal;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::api::{Burn, BurnRate, Severity, SloState, SloStatus};
 use super::observed::Observed;
-use crate::model::action::{Action, Reply, Request};
+use crate::model::action::{Action, Answer, Request};
 use crate::model::condition::truncate;
 use crate::model::span::{due_again, earliest};
 use crate::slo::formula::{self, Counts};
@@ -42,17 +43,8 @@ const SOME: f64 = 2.0;
 /// Longest message of an SLO, in bytes.
 const MAX_MESSAGE: usize = 500;
 
-/// An answer that was given to this process.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub reply: Result<Reply, String>,
-}
-
-/// Answers by their questions.
-pub type Answers = BTreeMap<String, Answer>;
+/// Answers that were given to this process, by their questions. They are shared with whoever keeps them: there may be megabytes of them.
+pub type Answers = BTreeMap<String, Arc<Answer>>;
 
 /// What the answers say of one SLO.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -323,7 +315,7 @@ const SERIES: &str = "series";
 /// An answer that is not too old to say anything.
 fn fresh<'a>(answers: &'a Answers, key: &str, now: Timestamp) -> Option<&'a Answer> {
     let answer = answers.get(key)?;
-    (now.duration_since(answer.at) < STALE).then_some(answer)
+    (now.duration_since(answer.at) < STALE).then_some(answer.as_ref())
 }
 
 /// Numbers over the period.

@@ -1,5 +1,7 @@
 //! The whole status, from scratch. Pure.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -8,10 +10,10 @@ use serde_json::Value;
 use super::api::{EnvironmentStatus, RulesKind, RulesRef, TakenIn, WriteBackStatus};
 use super::observed::{Act, Observed};
 use super::plan::{MISSING, Memory, Said, WAITING};
-use super::slo::{self, Answer, Slos};
+use super::slo::{self, Slos};
 use super::{render, tag, write_back};
 use crate::decision::api::TargetKind;
-use crate::model::action::Outcome;
+use crate::model::action::{Answer, Outcome};
 use crate::model::condition::{self, Conditions, truncate};
 use crate::model::object::ObjectKind;
 use crate::model::plan::Plan;
@@ -45,12 +47,13 @@ pub fn status(
     for (key, reply) in &outcome.replies {
         outbox.record(key, reply, now);
     }
-    let answered = outcome.replies.iter().map(|(question, reply)| {
-        let reply = reply.clone();
-        (question.clone(), Answer { at: now, reply })
-    });
+    let replies = outcome.replies.iter();
+    let of_slos = replies.filter(|(question, _)| question.starts_with(slo::PREFIX));
     let mut answers = seen.answers.clone();
-    answers.extend(answered.filter(|(question, _)| question.starts_with(slo::PREFIX)));
+    answers.extend(of_slos.map(|(question, reply)| {
+        let reply = reply.clone();
+        (question.clone(), Arc::new(Answer { at: now, reply }))
+    }));
     let slos = Slos::new(seen, memory.watches.clone(), false);
     let judged = slos.judge(&answers, now);
     let alerts = slos.alerts(&answers, now);

@@ -16,6 +16,7 @@ mod turn; // who acts when
 mod view; // what stories look at
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -28,7 +29,7 @@ use super::slo::{self, Answers};
 use super::{EnvironmentKind, observe, plan, probe, status};
 use crate::cluster::caches::Caches;
 use crate::controller::Kind;
-use crate::model::action::{Action, Errand, Outcome, Reply, Request};
+use crate::model::action::{Action, Answer, Errand, Outcome, Reply, Request};
 use crate::model::key::Key;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
@@ -447,7 +448,7 @@ impl World {
         let kept = kept.filter(|(key, _)| EnvironmentKind::keeps_answer(key));
         let at = self.now;
         let answers = self.answers.entry(name).or_default();
-        answers.extend(kept.map(|(key, reply)| (key, slo::Answer { at, reply })));
+        answers.extend(kept.map(|(key, reply)| (key, Arc::new(Answer { at, reply }))));
         Ok((plan.actions.len(), plan.wake))
     }
 }

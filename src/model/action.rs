@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +18,9 @@ use super::place::{Mirroring, Place};
 use super::probe::Probe;
 use super::signed::SignedQuestion;
 use super::tagged::TagQuestion;
+
+/// Where the API server is, in words: who asks it knows the way.
+const API_SERVER: &str = "https://kubernetes.default.svc";
 
 /// One thing that a plan wants done. Actions run in order; after a failed one none is run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -147,6 +151,8 @@ pub enum Errand {
     Mail(Mail),
     /// A file of a repository is changed, in several exchanges.
     Change(Change),
+    /// The API server is asked whether it would take objects, of which nothing is stored. 200 says so, and 422 why it would not.
+    Rehearsal(Vec<Manifest>),
 }
 
 impl Request {
@@ -160,7 +166,8 @@ impl Request {
             | Errand::Probe(_)
             | Errand::Kept(_)
             | Errand::Changed(_)
-            | Errand::Change(_) => None,
+            | Errand::Change(_)
+            | Errand::Rehearsal(_) => None,
         }
     }
 
@@ -254,6 +261,14 @@ impl Request {
         }
     }
 
+    /// A question for whether the API server would take objects.
+    pub fn for_rehearsal(objects: Vec<Manifest>, timeout: Duration) -> Self {
+        Self {
+            errand: Some(Box::new(Errand::Rehearsal(objects))),
+            ..Self::get(API_SERVER.to_owned(), timeout)
+        }
+    }
+
     /// A question for the digest of a tag. It goes only where metrics may come from.
     pub fn for_tagged(question: TagQuestion, timeout: Duration) -> Self {
         let url = registry_url(&question.repository, question.is_insecure);
@@ -276,6 +291,15 @@ pub struct Reply {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// A [`Reply`], or why there is none, that is kept: everybody who looks at it shares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// When it came.
+    pub at: Timestamp,
+    /// What came.
+    pub reply: Result<Reply, String>,
 }
 
 /// What the API server said to an eviction.

@@ -81,9 +81,7 @@ pub async fn observe(
     seen.polled_at = cluster
         .asked
         .at(ObjectKind::Pipeline, &seen.key, &seen.question());
-    let asked = cluster.asked.of(ObjectKind::Pipeline, &seen.key);
-    let asked = asked.into_iter();
-    seen.asked = asked.map(|(what, answered)| (what, answered.at)).collect();
+    seen.asked = cluster.asked.times(ObjectKind::Pipeline, &seen.key);
     Ok(seen)
 }
 

@@ -5,7 +5,7 @@ use super::list::promotions;
 use super::outcome::{self, Found, Wait};
 use crate::cli::cluster::{Place, Server};
 use crate::cli::decide::{self, Made, decide};
-use crate::cli::follow::{self, Patience};
+use crate::cli::follow::{self, Followed, Patience};
 use crate::cli::{Answer, End};
 use crate::decision::api::{DecisionAction, DecisionSpec, TargetKind};
 use crate::environment::api::Environment;
@@ -135,20 +135,31 @@ pub(super) async fn waited(
 }
 
 async fn until_over(server: &Server, name: &str, wait: &Wait<'_>) -> Result<(String, End), String> {
+    let mut environment: Followed<'_, Environment> = Followed::one(server, name);
+    let mut records: Followed<'_, Promotion> = Followed::labelled(server, "");
     let (mut looks, mut losses) = (follow::looks(), follow::Losses::default());
-    let mut quiet = 0;
+    let (mut quiet, mut is_quiet, mut is_lost) = (0, false, false);
     loop {
-        looks.tick().await;
+        // What they are is read once one of them is not what it was; that nothing comes is known by the clock.
+        tokio::select! {
+            changed = environment.change() => changed?,
+            changed = records.change() => changed?,
+            _ = looks.tick(), if is_quiet || is_lost => quiet += u32::from(is_quiet),
+        }
         let answer = both(server, name).await;
-        let Some((environment, promotions)) = losses.bear(answer, server.may_pass())? else {
+        let seen = losses.bear(answer, server.may_pass())?;
+        is_lost = seen.is_none();
+        let Some((environment, promotions)) = seen else {
             continue;
         };
-        match outcome::of(&environment, &promotions, wait) {
+        let found = outcome::of(&environment, &promotions, wait);
+        is_quiet = found == Found::Nothing;
+        match found {
             Found::Ended(words, end) => return Ok((words, end)),
             Found::Nothing if quiet >= QUIET_LOOKS => {
                 return Ok((outcome::NOTHING.to_owned(), End::Failed));
             }
-            Found::Nothing => quiet += 1,
+            Found::Nothing => {}
             Found::Unseen | Found::Underway => quiet = 0,
         }
     }

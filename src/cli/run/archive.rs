@@ -21,6 +21,8 @@ use crate::receiver::stage::READER_AUDIENCE;
 const TOKEN_SECONDS: i64 = 600;
 /// How often an answer is asked for that may be better the next time: each call comes to any replica, and one leads.
 const TRIES: u32 = 40;
+/// How often a connection may be lost in between: each waits as long as an answer may take.
+const LOST: u32 = 3;
 /// Longest words of a server that are repeated, in bytes.
 const MAX_WORDS: usize = 512;
 
@@ -112,10 +114,18 @@ impl<'a> Archive<'a> {
 
     async fn get(&self, rest: &str) -> Result<Vec<u8>, String> {
         let mut tick = interval(Duration::from_millis(250));
-        let mut last = String::new();
+        let (mut last, mut lost) = (String::new(), 0);
         for _ in 0..TRIES {
             tick.tick().await;
-            let (status, body) = self.get_once(rest).await?;
+            let (status, body) = match self.get_once(rest).await {
+                Ok(answer) => answer,
+                // What was not heard of a part is asked for again.
+                Err(why) if lost < LOST => {
+                    (last, lost) = (why, lost + 1);
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
             if status == StatusCode::OK {
                 return Ok(body);
             }

@@ -1,29 +1,26 @@
 //! `run logs`: what stages say, from their pods, and what they have said, from the operator. Talks to the API server.
 
+mod bookmark;
 mod live;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use tokio::time::interval;
 
 use super::archive::{Archive, Keeper};
 use crate::archive::{About, Entry};
 use crate::cli::cluster::{Place, Server};
+use crate::cli::follow::Followed;
 use crate::cli::text::{Palette, Tone};
 use crate::cli::{Answer, End};
 use crate::model::label;
 use crate::pipeline_run::api::{PipelineRun, StagePhase};
 use live::live;
-
-/// Time between two looks at what is followed.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Which logs.
 #[derive(Debug, clap::Args)]
@@ -84,6 +81,9 @@ pub trait Listener: Sync {
 
     /// Hears a line. The error is empty where nobody listens any more.
     fn hear(&self, prefix: &str, line: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Hears how the connection fares, which is no part of the log. The error is as that of a line.
+    fn note(&self, prefix: &str, words: &str) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Tells a listener what there is of a run, and returns what is wrong. Nothing is, where nobody listens any more.
@@ -139,6 +139,12 @@ impl Listener for Screen {
             }
             format!("cannot write the log: {error}")
         })
+    }
+
+    async fn note(&self, prefix: &str, words: &str) -> Result<(), String> {
+        // Who does not see it misses nothing of the log.
+        let _ = writeln!(io::stderr(), "{prefix}slipway: {words}");
+        Ok(())
     }
 }
 
@@ -208,27 +214,31 @@ impl<'a, L: Listener> Show<'a, L> {
     /// Shows what is said until nothing more comes.
     async fn follow(&mut self) -> Result<(), String> {
         let mut running = FuturesUnordered::new();
-        let mut tick = interval(LOOK);
-        let mut followed = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut runs: Followed<'_, PipelineRun> = Followed::one(self.server, &self.args.name);
+        let mut pods: Followed<'_, Pod> = Followed::labelled(self.server, &self.of_run());
         let run: PipelineRun = loop {
             tokio::select! {
-                Some((pod, done)) = running.next() => {
-                    match done {
-                        Ok(()) => drop(self.shown.insert(pod)),
-                        Err(problem) if String::is_empty(&problem) => return Err(problem),
-                        Err(problem) => self.problems.push(problem),
-                    }
-                    continue;
-                }
-                _ = tick.tick() => {}
+                Some((pod, done)) = running.next() => match done {
+                    Ok(()) => drop(self.shown.insert(pod)),
+                    Err(problem) if String::is_empty(&problem) => return Err(problem),
+                    Err(problem) => self.problems.push(problem),
+                },
+                changed = runs.change() => changed?,
+                changed = pods.change() => changed?,
             }
-            let run: PipelineRun = self.server.get(&self.args.name).await?;
-            let mut is_news = false;
-            for about in self.pods().await?.iter().filter_map(about) {
-                if !fits(&about, self.args) || !followed.insert(about.pod.clone()) {
+            let run = runs.only(&self.args.name)?;
+            let known = pods.known().into_iter().flatten();
+            let mut known: Vec<About> = known.filter_map(|(_, pod)| about(pod)).collect();
+            let done = run.filter(|run| running.is_empty() && is_done(run, self.args));
+            if done.is_some() {
+                // What is heard of pods may be behind what is heard of their run.
+                known = self.pods().await?.iter().filter_map(about).collect();
+            }
+            for about in known {
+                if !fits(&about, self.args) || !seen.insert(about.pod.clone()) {
                     continue;
                 }
-                is_news = true;
                 let prefix = self.prefix(&about, self.args.stage.is_some());
                 let (server, listener) = (self.server, self.listener);
                 running.push(async move {
@@ -236,12 +246,12 @@ impl<'a, L: Listener> Show<'a, L> {
                     (about.pod, done)
                 });
             }
-            if is_done(&run, self.args) && running.is_empty() && !is_news {
-                break run;
+            if let Some(run) = done.filter(|_| running.is_empty()) {
+                break run.clone();
             }
         };
         drop(running);
-        // Pods that came and went between two looks.
+        // Pods that came and went before they were heard of.
         if !self.args.kept && self.shown.is_empty() {
             return self.once(&run).await;
         }
@@ -249,8 +259,11 @@ impl<'a, L: Listener> Show<'a, L> {
     }
 
     async fn pods(&self) -> Result<Vec<Pod>, String> {
-        let of_run = format!("{}={}", label::PIPELINE_RUN, self.args.name);
-        self.server.list(&of_run).await
+        self.server.list(&self.of_run()).await
+    }
+
+    fn of_run(&self) -> String {
+        format!("{}={}", label::PIPELINE_RUN, self.args.name)
     }
 
     /// What the operator keeps; why not becomes a problem.

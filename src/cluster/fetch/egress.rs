@@ -105,34 +105,22 @@ impl Egress {
         port: u16,
     ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let found = tokio::net::lookup_host((host, port)).await?;
-        let (may, not): (Vec<_>, Vec<_>) = found.partition(|at| self.lets(at.ip()));
-        if let (true, Some(address)) = (may.is_empty(), not.first()) {
-            return Err(refusal(host, *address).into());
-        }
-        Ok(may)
+        self.among(host, found).map_err(Into::into)
     }
 
-    /// Whether all addresses that a name has may be reached, for whoever does not choose among them.
+    /// Those of the addresses that a name has that may be reached: whoever connects goes to one of them, and does not look again.
     ///
     /// # Errors
-    /// Names one that may not.
-    pub(in crate::cluster) async fn lets_all(
+    /// There is none.
+    pub(in crate::cluster) fn among(
         &self,
         host: &str,
-        port: u16,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let found = tokio::net::lookup_host((host, port)).await?;
-        self.all_of(host, found).map_err(Into::into)
-    }
-
-    fn all_of(
-        &self,
-        host: &str,
-        mut found: impl Iterator<Item = SocketAddr>,
-    ) -> Result<(), String> {
-        match found.find(|at| !self.lets(at.ip())) {
-            Some(address) => Err(refusal(host, address)),
-            None => Ok(()),
+        found: impl Iterator<Item = SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, String> {
+        let (may, not): (Vec<_>, Vec<_>) = found.partition(|at| self.lets(at.ip()));
+        match not.first() {
+            Some(address) if may.is_empty() => Err(refusal(host, *address)),
+            Some(_) | None => Ok(may),
         }
     }
 
@@ -321,14 +309,18 @@ mod tests {
     }
 
     #[test]
-    fn one_address_that_may_not_be_reached_is_enough_where_another_chooses() {
+    fn of_the_addresses_of_a_name_those_remain_that_may_be_reached() {
         let egress = Egress::default();
-        let all = |addresses: &[&str]| {
+        let among = |addresses: &[&str]| {
             let found = addresses.iter().map(|address| address.parse().unwrap());
-            egress.all_of("cluster.example", found)
+            let left = egress.among("cluster.example", found)?;
+            Ok::<_, String>(left.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
-        assert_eq!(all(&["10.0.0.1:6443", "[2001:db8::1]:6443"]), Ok(()));
-        let told = all(&["10.0.0.1:6443", "169.254.169.254:6443"]).unwrap_err();
+        let both = ["10.0.0.1:6443", "[2001:db8::1]:6443"];
+        assert_eq!(among(&both).unwrap(), both);
+        let one = among(&["169.254.169.254:6443", "10.0.0.1:6443"]);
+        assert_eq!(one.unwrap(), ["10.0.0.1:6443"]);
+        let told = among(&["169.254.169.254:6443"]).unwrap_err();
         assert!(
             told.contains("cluster.example is 169.254.169.254"),
             "{told}"

@@ -23,7 +23,7 @@ use super::CALL;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::caches::Caches;
-use crate::cluster::client::{self, Gate};
+use crate::cluster::client;
 use crate::cluster::watch::Watchable;
 use crate::environment::api::Environment;
 use crate::environment::mirror::kubeconfig::Reach;
@@ -93,16 +93,10 @@ impl Room {
         mark: String,
         reach: Reach,
     ) -> Result<Self, String> {
-        let (host, port) = (reach.host.clone(), reach.port);
         let config = config(reach, &place);
         let metrics = hub.metrics().clone();
         let http = hub.http.clone();
-        let gate = Gate {
-            egress: Arc::clone(http.egress()),
-            host,
-            port,
-        };
-        let client = client::connect_guarded(config, metrics.clone(), &gate);
+        let client = client::connect_guarded(config, metrics.clone(), http.egress());
         let client = client
             .map_err(|_| "its certificates, its key or its token cannot be used".to_owned())?;
         Ok(Self {

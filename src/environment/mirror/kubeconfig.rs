@@ -13,10 +13,6 @@ use serde_json::Value;
 pub struct Reach {
     /// The API server.
     pub server: Uri,
-    /// Its name or address, without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
     /// Certificates to trust, in DER; the system's where there are none.
     pub trusted: Option<Vec<Vec<u8>>>,
     /// The name that its certificate has to have, where that is another.
@@ -40,11 +36,8 @@ pub fn read(text: &str, context: Option<&str>) -> Result<Reach, String> {
     let (cluster, user) = chosen(whole, context)?;
     refuse_cluster(&cluster)?;
     refuse_user(&user)?;
-    let (server, host, port) = server(&cluster)?;
     Ok(Reach {
-        server,
-        host,
-        port,
+        server: server(&cluster)?,
         trusted: trusted(&cluster)?,
         server_name: cluster.tls_server_name,
         user,
@@ -141,8 +134,8 @@ fn instead(name: &str) -> String {
     format!("{name} is a path to a file, and none is read here: put what is in it into {name}-data")
 }
 
-/// The API server, with host and port. Without TLS only an address of its own will do, which nobody can make lead elsewhere.
-fn server(cluster: &Cluster) -> Result<(Uri, String, u16), String> {
+/// The API server. Without TLS only an address of its own will do, which nobody can make lead elsewhere.
+fn server(cluster: &Cluster) -> Result<Uri, String> {
     let text = cluster.server.as_deref().unwrap_or_default();
     let wrong = || {
         "its server is no URL that can be used: https:// with a host, without user and password"
@@ -154,24 +147,19 @@ fn server(cluster: &Cluster) -> Result<(Uri, String, u16), String> {
         return Err(wrong());
     }
     let host = uri.host().unwrap_or_default();
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
-    let port = match uri.scheme_str() {
-        Some("https") => 443,
-        Some("http") if host.parse::<std::net::IpAddr>().is_ok() => 80,
-        Some("http") => {
-            let text = "its server is a name without TLS, which may lead anywhere: use https://";
-            return Err(text.to_owned());
-        }
-        Some(_) | None => return Err(wrong()),
-    };
-    let port = uri.port_u16().unwrap_or(port);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
         return Err(wrong());
     }
-    Ok((uri, host, port))
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if host.parse::<std::net::IpAddr>().is_ok() => Ok(uri),
+        Some("http") => {
+            let text = "its server is a name without TLS, which may lead anywhere: use https://";
+            Err(text.to_owned())
+        }
+        Some(_) | None => Err(wrong()),
+    }
 }
 
 fn trusted(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, String> {
@@ -228,7 +216,7 @@ mod tests {
     #[test]
     fn a_whole_one_is_read_by_its_context() {
         let reach = read(&sound().to_string(), None).ok().unwrap();
-        assert_eq!((reach.host.as_str(), reach.port), ("eu.example.com", 6443));
+        assert_eq!(reach.server, "https://eu.example.com:6443");
         assert!(reach.user.token.is_some() && reach.trusted.is_none());
         let yaml = serde_saphyr::to_string(&sound()).unwrap();
         assert!(read(&yaml, Some("eu")).is_ok(), "as YAML too");
@@ -334,7 +322,7 @@ mod tests {
         let mut near = sound();
         near["clusters"][0]["cluster"]["server"] = json!("http://127.0.0.1:8080");
         let reach = read(&near.to_string(), None).ok().unwrap();
-        assert_eq!((reach.host.as_str(), reach.port), ("127.0.0.1", 8080));
+        assert_eq!(reach.server, "http://127.0.0.1:8080");
     }
 
     #[test]

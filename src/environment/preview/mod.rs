@@ -255,10 +255,14 @@ impl Draft<'_> {
         {
             return self.item_towards(space, run, (PreviewPhase::Failed, &problem));
         }
+        let is_rendered = mark.is_some();
         let applied = mark.unwrap_or_else(|| copy::hash(&copies));
         let mut record = self.record_of(space, run, Some(applied));
         if record == space.record {
             return self.state_of(space, &run.name);
+        }
+        if is_rendered && let Some((phase, text)) = self.rehearse(run, &copies) {
+            return self.item_towards(space, run, (phase, &text));
         }
         if let Some(item) = self.seed(space, run, (&templates, &copies)) {
             return item;

@@ -14,8 +14,8 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::super::api::{CopyKind, PreviewPhase, RenderedManifests};
-use super::copy::{is_copied, kind_of, name};
-use super::{Draft, Run, Subject, idle, name_of};
+use super::copy::{self, is_copied, kind_of, name};
+use super::{Draft, Run, Subject, idle, later, name_of};
 use crate::crd::validation;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::invalid::sentence;
@@ -35,8 +35,12 @@ const MAX_NODES: usize = 65_536;
 const MAX_ALIASES: usize = 256;
 /// How soon a registry is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
-/// How long it may take to answer.
+/// How long it may take to answer, or the API server.
 const LIMIT: Duration = Duration::from_secs(30);
+/// For how long the API server is believed that it would take objects.
+const TAKEN_FOR: SignedDuration = SignedDuration::from_mins(5);
+/// Questions for that begin with this.
+const REHEARSAL: &str = "preview/rehearsal/";
 /// What is answered where a registry does not have a package.
 const GONE: u16 = 404;
 /// What pods say of where they run and whom they push aside: that is for those to say whose nodes they are.
@@ -160,6 +164,53 @@ impl<'a> Draft<'a> {
         let problem = answer.and_then(|answer| answer.reply.as_ref().err());
         Err(problem.map_or_else(|| "asks the registry for it".to_owned(), Clone::clone))
     }
+
+    /// Why a preview is not filled yet: the API server has said that it would refuse one of the objects, or has not said anything. Asks
+    /// for one preview at a time, where it is time to.
+    pub(super) fn rehearse(
+        &mut self,
+        run: &Run,
+        copies: &[Manifest],
+    ) -> Option<(PreviewPhase, String)> {
+        let key = format!("{REHEARSAL}{}/{}", run.number, copy::hash(copies));
+        let answer = self.of.answers.get(&key);
+        let (lasts, found) = match answer.map(|answer| &answer.reply) {
+            Some(Ok(reply)) if reply.status == 200 => (TAKEN_FOR, None),
+            Some(Ok(reply)) => {
+                let problem = String::from_utf8_lossy(&reply.body).into_owned();
+                (ASK_AGAIN, Some((PreviewPhase::Failed, problem)))
+            }
+            Some(Err(problem)) => {
+                let text =
+                    format!("asks the API server whether it would take its objects: {problem}");
+                (ASK_AGAIN, Some((PreviewPhase::Updating, text)))
+            }
+            None => (ASK_AGAIN, None),
+        };
+        if let Some(due) = answer
+            .map(|answer| later(answer.at, lasts))
+            .filter(|due| *due > self.now)
+        {
+            if found.is_some() {
+                self.wake_at(due);
+            }
+            return found;
+        }
+        if !self.questions.iter().any(is_rehearsal) {
+            let of_package = copies.iter().filter(|made| kind_of(&made.body).is_some());
+            let request = Request::for_rehearsal(of_package.cloned().collect(), LIMIT);
+            self.questions.push(Action::Fetch { key, request });
+        }
+        let asks = || {
+            let text = "asks the API server whether it would take its objects";
+            (PreviewPhase::Updating, text.to_owned())
+        };
+        Some(found.unwrap_or_else(asks))
+    }
+}
+
+fn is_rehearsal(action: &Action) -> bool {
+    matches!(action, Action::Fetch { key, .. } if key.starts_with(REHEARSAL))
 }
 
 fn question(namespace: &str, wanted: &RenderedManifests, package: &ImageRef) -> Request {

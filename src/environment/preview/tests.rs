@@ -1,5 +1,7 @@
 //! Stories of previews, and what holds whatever is seen.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,11 +10,11 @@ use super::super::api::PreviewPhase::{
 };
 use super::super::api::{Environment, PreviewForks, Previews, PrometheusServer};
 use super::super::observed::Check;
-use super::super::slo::{Answer, Answers};
+use super::super::slo::Answers;
 use super::orphan::sweep;
 use super::*;
 use crate::check::Outcome;
-use crate::model::action::{Errand, Reply};
+use crate::model::action::{Answer, Errand, Reply};
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::manifest::{Manifest, Target};
@@ -119,6 +121,8 @@ struct World {
     package: Result<String, String>,
     /// Whether it has none of them.
     is_gone: bool,
+    /// What the API server would refuse of what was rendered, or why it does not say.
+    refuses: Result<Option<String>, String>,
     jobs: Vec<Manifest>,
     checks: BTreeMap<String, Check>,
 }
@@ -142,6 +146,7 @@ impl World {
             verdict: Outcome::Passed,
             package: Err("the registry does not answer".to_owned()),
             is_gone: false,
+            refuses: Ok(None),
             jobs: Vec::new(),
             checks: BTreeMap::new(),
         }
@@ -197,7 +202,7 @@ impl World {
             at: self.now,
             reply: Ok(reply),
         };
-        self.answers.insert(question.to_owned(), answer);
+        self.answers.insert(question.to_owned(), Arc::new(answer));
     }
 
     fn hand_out(&mut self, question: &str) {
@@ -207,8 +212,21 @@ impl World {
             body: text.into_bytes(),
         });
         let at = self.now;
-        self.answers
-            .insert(question.to_owned(), Answer { at, reply });
+        let answer = Arc::new(Answer { at, reply });
+        self.answers.insert(question.to_owned(), answer);
+    }
+
+    fn rehearse(&mut self, question: &str, objects: &[Manifest]) {
+        let is_ours =
+            |made: &Manifest| matches!(made.kind, ObjectKind::Rollout | ObjectKind::ConfigMap);
+        assert!(!objects.is_empty() && objects.iter().all(is_ours));
+        let reply = self.refuses.clone().map(|refusal| Reply {
+            status: if refusal.is_some() { 422 } else { 200 },
+            body: refusal.unwrap_or_default().into_bytes(),
+        });
+        let at = self.now;
+        let answer = Arc::new(Answer { at, reply });
+        self.answers.insert(question.to_owned(), answer);
     }
 
     /// Does up to `most` actions, one after the other, as a process that is killed then.
@@ -227,6 +245,8 @@ impl World {
             Action::Fetch { key, request } => {
                 if let Some(Errand::Package(_)) = request.errand.as_deref() {
                     self.hand_out(key);
+                } else if let Some(Errand::Rehearsal(objects)) = request.errand.as_deref() {
+                    self.rehearse(key, objects);
                 } else {
                     self.answer(key);
                 }
@@ -1058,7 +1078,7 @@ fn an_answer_from_before_its_last_update_says_nothing() {
     world.answer("preview/7/requests");
     // Asked at the beginning, and the update came after it.
     let answer = world.answers.get_mut("preview/7/requests").unwrap();
-    answer.at = at(59);
+    Arc::make_mut(answer).at = at(59);
     world.now = at(60);
     assert!(
         world.look().actions.is_empty(),
@@ -1389,6 +1409,39 @@ fn what_the_server_would_refuse_of_a_package_fails_its_preview_before_anything_i
         assert!(text.contains(says), "{text}");
         assert_eq!(world.applied, []);
     }
+}
+
+#[test]
+fn what_only_the_server_knows_is_asked_before_anything_is_applied() {
+    let mut world = rendered(&json!({}));
+    world.package = Ok(chart("api"));
+    world.refuses = Err("no answer".to_owned());
+    world.seen.runs.push(with_package(7, 'a', 0));
+    world.seen.runs.push(with_package(8, 'a', 0));
+    let items = world.settle().shown.items;
+    for item in &items {
+        assert_eq!(item.phase, Updating);
+        let text = item.message.as_deref().unwrap();
+        assert!(text.contains("whether it would take its objects: no answer"));
+    }
+    assert_eq!((world.applied.len(), items.len()), (0, 2));
+    assert_eq!(world.look().wake, Some(NOW + SignedDuration::from_secs(30)));
+
+    let refusal = "ConfigMap settings: data: Too long: may not be more than 1048576 bytes";
+    world.refuses = Ok(Some(refusal.to_owned()));
+    world.now = at(1);
+    let outlook = world.look();
+    let asked = outlook.actions.iter();
+    let asked = asked.filter(|action| matches!(action, Action::Fetch { .. }));
+    assert_eq!(asked.count(), 1, "one preview at a time");
+    let item = world.settle().shown.items[0].clone();
+    assert_eq!(item.phase, Failed);
+    assert_eq!(item.message.as_deref(), Some(refusal));
+    assert_eq!(world.applied, []);
+
+    world.refuses = Ok(None);
+    world.now = at(2);
+    assert_eq!(world.phases(), [(7, Ready), (8, Ready)]);
 }
 
 #[test]

@@ -43,14 +43,14 @@ pub(super) fn gone(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, Times
     }
     // Another run may have had its name.
     let prefix = format!("Job of {}: ", seen.owner.uid);
-    let known = asked.of(kind, &seen.key);
+    let known = asked.times(kind, &seen.key);
     let new = seen.jobs.keys().map(|name| format!("{prefix}{name}"));
     let new = new.filter(|name| !known.contains_key(name));
     let new = new.map(|name| (name, None));
     asked.note(kind, &seen.key, new, cluster.clock().now());
-    let of_it = known.into_iter().filter_map(|(name, known)| {
+    let of_it = known.into_iter().filter_map(|(name, at)| {
         let name = name.strip_prefix(&prefix)?;
-        Some((name.to_owned(), known.at))
+        Some((name.to_owned(), at))
     });
     of_it
         .filter(|(name, _)| !seen.jobs.contains_key(name))

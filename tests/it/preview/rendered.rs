@@ -112,9 +112,22 @@ async fn what_a_stage_has_rendered_is_shown_and_what_may_not_be_there_is_refused
         let all = secrets.list(&ListParams::default()).await.unwrap();
         assert_eq!(all.items.len(), 0);
 
-        review.closed(&[7, 8]).await;
-        review.until_gone(7).await;
-        review.until_gone(8).await;
+        // What only the API server knows is found before anything is applied, whichever kind it is of.
+        let wrong = service().replace("port: 80", "port: 99999");
+        let package = push(&server, &[("chart.yaml", printed("red")), ("service.yml", wrong)]).await;
+        review.passed_with(9, 'a', (&none, Some(package))).await;
+        let is_refused = |item: &PreviewStatus| {
+            let text = item.message.as_deref().unwrap_or_default();
+            item.phase == PreviewPhase::Failed && text.contains("Service web: spec.ports[0].port: Invalid value")
+        };
+        let refused = review.until("a port that there is not", 9, is_refused).await;
+        let maps: Api<ConfigMap> = Api::namespaced(space.client.clone(), &refused.namespace);
+        assert!(maps.get_opt("settings").await.unwrap().is_none());
+
+        review.closed(&[7, 8, 9]).await;
+        for number in [7, 8, 9] {
+            review.until_gone(number).await;
+        }
     })
     .await;
 }

@@ -2,13 +2,12 @@
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::Interval;
 
 use super::frame;
 use super::view::{Press, View};
 use crate::cli::cluster::Server;
 use crate::cli::decide::{self, decide};
-use crate::cli::follow;
+use crate::cli::follow::{self, Followed};
 use crate::cli::rollout::explain;
 use crate::cli::standing::{Standing, of_rollout};
 use crate::cli::text::{Palette, plain};
@@ -28,20 +27,26 @@ pub(super) async fn show(
     let mut terminal = ratatui::try_init().map_err(unusable)?;
     let _taken = Taken;
     let mut keys = keys();
-    let mut look = Box::pin(seen(follow::looks(), server, name));
+    let mut followed: Followed<'_, Rollout> = Followed::one(server, name);
+    let mut looks = follow::looks();
     loop {
         let drawn = terminal.draw(|frame| frame::draw(frame, &view, palette));
         drawn.map_err(unusable)?;
         let press = tokio::select! {
-            (looks, answer) = &mut look => {
-                match answer {
-                    Ok(seen) => {
-                        rollout = seen;
-                        view.look(&rollout, &templates, server.now());
-                    }
+            changed = followed.change() => {
+                match changed.and_then(|()| followed.only(name)) {
+                    Ok(Some(seen)) => rollout = seen.clone(),
+                    Ok(None) => {}
                     Err(problem) => view.notice = plain(&problem),
                 }
-                look = Box::pin(seen(looks, server, name));
+                if let Some(trouble) = followed.trouble() {
+                    view.notice = plain(trouble);
+                }
+                Press::Nothing
+            }
+            // How long something still takes changes by itself.
+            _ = looks.tick() => {
+                view.look(&rollout, &templates, server.now());
                 Press::Nothing
             }
             key = keys.recv() => key.map_or(Press::Quit, |key| view.press(key)),
@@ -67,16 +72,6 @@ impl Drop for Taken {
     fn drop(&mut self) {
         ratatui::restore();
     }
-}
-
-/// The next look. Keys are heard meanwhile.
-async fn seen(
-    mut looks: Interval,
-    server: &Server,
-    name: &str,
-) -> (Interval, Result<Rollout, String>) {
-    looks.tick().await;
-    (looks, server.get(name).await)
 }
 
 /// Keys as they are pressed. Reading them blocks, so it has a thread of its own, which ends with the process.
