@@ -44,10 +44,10 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
     let storage = spec.cache_storage.as_ref();
     if let Some(registry) = storage.and_then(|storage| storage.registry.as_ref()) {
         let path = "spec.cacheStorage.registry";
-        for login in &registry.pull_secret_ref {
+        if let Some(login) = &registry.pull_secret_ref {
             found.whole(&format!("{path}.pullSecretRef"), &login.name);
         }
-        for login in &registry.push_secret_ref {
+        if let Some(login) = &registry.push_secret_ref {
             found.whole(&format!("{path}.pushSecretRef"), &login.name);
         }
     }

@@ -78,7 +78,7 @@ closed_set! {
 }
 
 /// Where archives of caches are: in a volume or in a registry.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
     ("has(self.claimName) != has(self.registry)",

@@ -47,7 +47,7 @@ pub(super) enum Store {
     /// In a folder, that of a volume.
     Volume,
     /// In a registry; on their way there and back they are in the folder.
-    Registry(Shelf),
+    Registry(Box<Shelf>),
 }
 
 impl Store {
@@ -55,7 +55,7 @@ impl Store {
     pub(super) fn open(task: &FoldersTask, silence: Duration) -> Result<Self, Trouble> {
         let shelf = task.registry.as_ref();
         let shelf = shelf.map(|place| Shelf::open(place, silence)).transpose()?;
-        Ok(shelf.map_or(Self::Volume, Self::Registry))
+        Ok(shelf.map_or(Self::Volume, |shelf| Self::Registry(Box::new(shelf))))
     }
 
     /// The archives of a cache, the one used last at the end.
