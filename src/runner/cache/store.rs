@@ -53,9 +53,11 @@ pub(super) enum Store {
 impl Store {
     /// Opens it. A registry may say nothing for so long.
     pub(super) fn open(task: &FoldersTask, silence: Duration) -> Result<Self, Trouble> {
-        let shelf = task.registry.as_ref();
-        let shelf = shelf.map(|place| Shelf::open(place, silence)).transpose()?;
-        Ok(shelf.map_or(Self::Volume, |shelf| Self::Registry(Box::new(shelf))))
+        let remote = task.registry.as_ref();
+        let remote = remote
+            .map(|place| Shelf::open(place, silence))
+            .transpose()?;
+        Ok(remote.map_or(Self::Volume, |remote| Self::Registry(Box::new(remote))))
     }
 
     /// The archives of a cache, the one used last at the end.
@@ -66,7 +68,7 @@ impl Store {
     ) -> Result<Vec<Kept>, Trouble> {
         match self {
             Self::Volume => Ok(volume::kept(&places.archives(cache))),
-            Self::Registry(shelf) => Ok(shelf.kept(cache).await?),
+            Self::Registry(remote) => Ok(remote.kept(cache).await?),
         }
     }
 
@@ -79,9 +81,9 @@ impl Store {
     ) -> Result<PathBuf, Trouble> {
         let folder = places.archives(cache);
         let path = volume::path(&folder, &archive.key);
-        if let Self::Registry(shelf) = self {
+        if let Self::Registry(remote) = self {
             fs::create_dir_all(&folder)?;
-            shelf.bring(cache, archive, &path).await?;
+            remote.bring(cache, archive, &path).await?;
         }
         Ok(path)
     }
@@ -100,8 +102,8 @@ impl Store {
     pub(super) async fn used(&self, cache: &CacheItem, key: &str) {
         match self {
             Self::Volume => {}
-            Self::Registry(shelf) => {
-                let _ = shelf.used(cache, key).await;
+            Self::Registry(remote) => {
+                let _ = remote.used(cache, key).await;
             }
         }
     }
@@ -118,7 +120,7 @@ impl Store {
                 volume::put(&places.archives(cache), key, part, cache.max_bytes)?;
                 Ok(())
             }
-            Self::Registry(shelf) => Ok(shelf.put(cache, key, part).await?),
+            Self::Registry(remote) => Ok(remote.put(cache, key, part).await?),
         }
     }
 }
