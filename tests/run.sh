@@ -27,7 +27,7 @@ part() {
 build() {
     "$cargo" test --workspace --no-run --quiet || return
     if [[ -n $has_worlds ]]; then worlds --no-run --quiet || return; fi
-    if [[ -n $has_api ]]; then "$testbed" build promtool gitea gitops syft mail-server || return; fi
+    if [[ -n $has_api ]]; then "$testbed" build promtool gitea gitops syft mail-server oci-registry cue-registry || return; fi
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
     "$testbed" build syft gitea gitops || return

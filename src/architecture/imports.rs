@@ -101,6 +101,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("archive.rs", Layer::Shell),
     ("archive/", Layer::Shell),
     ("oci/client.rs", Layer::Shell),
+    ("oci/client/", Layer::Shell),
     ("oci/wire.rs", Layer::Shell),
     ("runner/task.rs", Layer::Core),
     ("runner/task/", Layer::Core),

@@ -43,9 +43,15 @@ pub const MAX_NAME: usize = 253;
 
 /// The first `digits` hexadecimal digits of the SHA-256 of `content`.
 pub fn short_hash(content: &[u8], digits: usize) -> String {
-    let digest = Sha256::digest(content);
-    let all = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    all.take(digits).map(hex).collect()
+    let mut all = hexadecimal(&Sha256::digest(content));
+    all.truncate(digits);
+    all
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(hex).collect()
 }
 
 fn hex(nibble: u8) -> char {

@@ -3,12 +3,14 @@
 //! What may work the next time (no connection, 429, 5xx) is tried again here, a few times and for some seconds. Nothing that a
 //! registry answers is believed without its digest, and nothing is read without a limit.
 
+mod file;
+
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, StatusCode, Url};
 use serde::Deserialize;
 
 use super::login::Login;
@@ -22,6 +24,8 @@ use super::wire::{Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
 static DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Largest manifest or index that is read: that of the specification.
 const MAX_MANIFEST: usize = 4 << 20;
+/// What content is while it is on its way.
+const CONTENT: &str = "application/octet-stream";
 /// How long is waited before the next try.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
@@ -263,7 +267,7 @@ impl Registry {
         }
         let answer = self.wire.expect_success("a manifest", answer)?;
         if manifest::is_digest(reference) {
-            self.check(reference, &answer.body)?;
+            self.check(reference, &digest_of(&answer.body))?;
         }
         let type_ = answer.field(&CONTENT_TYPE).unwrap_or_default();
         let type_ = type_.split(';').next().unwrap_or_default().trim();
@@ -310,18 +314,32 @@ impl Registry {
         let request = self.wire.request(Method::GET, &url)?;
         let answer = self.wire.send(request, limit).await?;
         let body = self.wire.expect_success("content", answer)?.body;
-        self.check(digest, &body)?;
+        self.check(digest, &digest_of(&body))?;
         Ok(body)
     }
 
     async fn upload(&self, digest: &str, bytes: &[u8]) -> Result<()> {
+        let Some(place) = self.place_for(digest).await? else {
+            return Ok(());
+        };
+        let request = self.wire.request(Method::PUT, place.as_str())?;
+        let request = request.header(CONTENT_TYPE, CONTENT);
+        let done = self
+            .wire
+            .send(request.body(bytes.to_vec()), MAX_TOKEN)
+            .await?;
+        self.wire.expect_success("the content", done).map(drop)
+    }
+
+    /// Where content is to be put; nothing where it is there already.
+    async fn place_for(&self, digest: &str) -> Result<Option<Url>> {
         let url = self.wire.repository.url(&format!("blobs/{digest}"));
         let known = self
             .wire
             .send(self.wire.request(Method::HEAD, &url)?, MAX_TOKEN)
             .await?;
         if known.status.is_success() {
-            return Ok(());
+            return Ok(None);
         }
         let url = self.wire.repository.url("blobs/uploads/");
         let begun = self
@@ -336,22 +354,16 @@ impl Registry {
             return Err(self.wire.protocol("does not say where to put the content"));
         };
         place.query_pairs_mut().append_pair("digest", digest);
-        let request = self.wire.request(Method::PUT, place.as_str())?;
-        let request = request.header(CONTENT_TYPE, "application/octet-stream");
-        let done = self
-            .wire
-            .send(request.body(bytes.to_vec()), MAX_TOKEN)
-            .await?;
-        self.wire.expect_success("the content", done).map(drop)
+        Ok(Some(place))
     }
 
-    fn check(&self, digest: &str, bytes: &[u8]) -> Result<()> {
-        if digest_of(bytes) == digest {
+    fn check(&self, wanted: &str, found: &str) -> Result<()> {
+        if found == wanted {
             return Ok(());
         }
         Err(self
             .wire
-            .protocol(&format!("answers with something else than {digest}")))
+            .protocol(&format!("answers with something else than {wanted}")))
     }
 
     /// Tries until it works, or will not.

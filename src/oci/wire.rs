@@ -1,5 +1,7 @@
 //! One exchange with a registry: who we are, how much is read, what an answer means. Talks to the network.
 
+use std::io;
+
 use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, WWW_AUTHENTICATE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
@@ -58,6 +60,9 @@ impl RegistryError {
 }
 
 pub(super) type Result<T> = std::result::Result<T, RegistryError>;
+
+/// Takes what comes, part by part.
+pub(super) type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 
 /// Says why a URL may not be asked.
 pub type Guard = Box<dyn Fn(&Url) -> std::result::Result<(), String> + Send + Sync>;
@@ -136,12 +141,36 @@ impl Wire {
         self.exchange(again, Some(authorization), limit).await
     }
 
+    /// Sends a request as who we have told to be before, and hands on what is in the answer, if it is what was asked for.
+    pub(super) async fn receive(
+        &self,
+        request: RequestBuilder,
+        limit: u64,
+        sink: Sink<'_>,
+    ) -> Result<Answer> {
+        let known = self.authorization.lock().await.clone();
+        let response = self.respond(request, known).await?;
+        if response.status().is_success() {
+            return self.hand_on(response, limit, sink).await;
+        }
+        self.read(response, MAX_TOKEN).await
+    }
+
     async fn exchange(
         &self,
         request: RequestBuilder,
         authorization: Option<String>,
         limit: usize,
     ) -> Result<Answer> {
+        let response = self.respond(request, authorization).await?;
+        self.read(response, limit).await
+    }
+
+    async fn respond(
+        &self,
+        request: RequestBuilder,
+        authorization: Option<String>,
+    ) -> Result<Response> {
         let (client, request) = request.build_split();
         let mut request = request.map_err(|error| self.unreachable(error))?;
         if let Some(may_go) = &self.may_go {
@@ -160,7 +189,7 @@ impl Wire {
             let message = format!("{} answers {status}", self.repository.host);
             return Err(RegistryError::new(Problem::Server, message));
         }
-        self.read(response, limit).await
+        Ok(response)
     }
 
     /// Whether a URL leads to the registry itself. Content may have to be put on another server, to which a signed URL says
@@ -176,19 +205,35 @@ impl Wire {
     }
 
     async fn read(&self, response: Response, limit: usize) -> Result<Answer> {
-        let mut answer = Answer {
+        let mut body = Vec::new();
+        let mut keep = |part: &[u8]| -> io::Result<()> {
+            body.extend_from_slice(part);
+            Ok(())
+        };
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let answer = self.hand_on(response, limit, &mut keep).await?;
+        Ok(Answer { body, ..answer })
+    }
+
+    /// Hands on what is in an answer; the answer without it.
+    async fn hand_on(&self, response: Response, limit: u64, sink: Sink<'_>) -> Result<Answer> {
+        let answer = Answer {
             url: response.url().clone(),
             status: response.status(),
             headers: response.headers().clone(),
             body: Vec::new(),
         };
+        let mut left = limit;
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| self.unreachable(error))?;
-            if answer.body.len() + chunk.len() > limit {
-                return Err(self.protocol(&format!("answers with more than {limit} bytes")));
-            }
-            answer.body.extend_from_slice(&chunk);
+            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            left = left
+                .checked_sub(length)
+                .ok_or_else(|| self.protocol(&format!("answers with more than {limit} bytes")))?;
+            sink(&chunk).map_err(|error| {
+                self.protocol(&format!("answers with what cannot be kept: {error}"))
+            })?;
         }
         Ok(answer)
     }

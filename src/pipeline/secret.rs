@@ -41,6 +41,16 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
         found.key("spec.source.git.credentials", &credentials.password());
     }
     found.variables("spec.defaults", &spec.defaults.env);
+    let storage = spec.cache_storage.as_ref();
+    if let Some(registry) = storage.and_then(|storage| storage.registry.as_ref()) {
+        let path = "spec.cacheStorage.registry";
+        if let Some(login) = &registry.pull_secret_ref {
+            found.whole(&format!("{path}.pullSecretRef"), &login.name);
+        }
+        if let Some(login) = &registry.push_secret_ref {
+            found.whole(&format!("{path}.pushSecretRef"), &login.name);
+        }
+    }
     for (index, stage) in spec.stages.iter().enumerate() {
         let path = format!("spec.stages[{index}]");
         found.variables(&path, &stage.env);
@@ -200,6 +210,18 @@ mod tests {
         assert_eq!(keys("index"), ["conf", "token"]);
         assert_eq!(keys("registry"), [""; 0]);
         assert_eq!(named["index"].path, "spec.defaults.env[B]");
+    }
+
+    #[test]
+    fn logins_of_caches_are_secrets_like_others() {
+        let mut spec = spec();
+        let storage = json!({"registry": {"repository": "r.example/caches",
+            "pullSecretRef": {"name": "read"}, "pushSecretRef": {"name": "write"}}});
+        spec.cache_storage = serde_json::from_value(storage).unwrap();
+        let named = named(&spec);
+        let path = |name: &str| named[name].path.as_str();
+        assert_eq!(path("read"), "spec.cacheStorage.registry.pullSecretRef");
+        assert_eq!(path("write"), "spec.cacheStorage.registry.pushSecretRef");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::pipeline::api::{CacheExport, CacheSave, EnvVar, PipelineSpec};
 
 /// The spec for a run of code that comes from elsewhere. Where somebody has approved the commit its images go where people want those.
 ///
-/// What is left of Secrets is what fetches the commit and pulls images: neither is seen by a script.
+/// What is left of Secrets is what fetches the commit, pulls images and takes caches: none of them is seen by a script.
 pub fn without_secrets(mut spec: PipelineSpec, is_approved: bool) -> PipelineSpec {
     let is_plain =
         |variable: &EnvVar| variable.secret_ref.is_none() && variable.secret_file.is_none();
@@ -19,6 +19,10 @@ pub fn without_secrets(mut spec: PipelineSpec, is_approved: bool) -> PipelineSpe
     }
     for cache in &mut spec.caches {
         cache.save = Some(CacheSave::Never);
+    }
+    let storage = spec.cache_storage.as_mut();
+    if let Some(registry) = storage.and_then(|storage| storage.registry.as_mut()) {
+        registry.push_secret_ref = None;
     }
     for stage in &mut spec.stages {
         stage.env.retain(is_plain);
@@ -54,7 +58,8 @@ mod tests {
             "source": {"git": {"url": "https://git.example/a", "credentials": {"secretName": "git"}}},
             "serviceAccountName": "deployer",
             "defaults": {"pod": {"serviceAccountName": "deployer"}, "env": [{"name": "A", "value": "1"}, {"name": "B", "secretRef": key}]},
-            "cacheStorage": {"claimName": "ci"},
+            "cacheStorage": {"registry": {
+                "repository": "r.example/caches", "pullSecretRef": {"name": "read"}, "pushSecretRef": {"name": "push"}}},
             "caches": [{"name": "pip", "paths": ["/p"], "save": "Always"}],
             "stages": [
                 {"name": "unit", "type": "Test", "image": "i", "run": "true", "caches": ["pip"],
@@ -74,10 +79,10 @@ mod tests {
             ("forks.example/a", 0)
         );
         assert!(build.pushes_on(TriggerKind::PullRequest) && build.push_secret_ref.is_none());
-        assert_eq!(secret::named(&approved).into_keys().count(), 2);
+        assert_eq!(secret::named(&approved).into_keys().count(), 3);
         let spec = without_secrets(spec, false);
         let left: Vec<String> = secret::named(&spec).into_keys().collect();
-        assert_eq!(left, ["git", "pull"]);
+        assert_eq!(left, ["git", "pull", "read"]);
         assert_eq!((spec.defaults.env.len(), spec.stages[0].env.len()), (1, 1));
         assert!(spec.stages[0].packages.is_empty());
         let text = serde_json::to_string(&spec).unwrap();

@@ -185,7 +185,7 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
             return Ok(0);
         }
         Command::Restore => {
-            cache::restore(&parse(task)?, folders, &args.places());
+            cache::restore(&parse(task)?, folders, &args.places()).await;
             return Ok(0);
         }
         Command::Caches => {

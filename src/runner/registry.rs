@@ -1,6 +1,7 @@
 //! The registry of an image: opened with the login that is mounted into the pod. Talks to the operating system.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::pipeline_run::api::FailureKind;
 /// How long a registry may take to answer at all.
 const CONNECT: Duration = Duration::from_secs(20);
 /// How long it may say nothing in the middle of an answer.
-const SILENCE: Duration = Duration::from_mins(1);
+pub(super) const SILENCE: Duration = Duration::from_mins(1);
 /// File of a login.
 const LOGIN_FILE: &str = "config.json";
 
@@ -65,6 +66,12 @@ impl From<RegistryError> for Trouble {
     }
 }
 
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::new(FailureKind::Infra, error.to_string())
+    }
+}
+
 /// Lets work on registries take so many seconds.
 ///
 /// # Errors
@@ -105,6 +112,14 @@ pub(super) fn finished(done: Result<StageReport, Trouble>) -> (StageReport, u8) 
 /// # Errors
 /// When the login cannot be read, or no certificates are there to check the registry against.
 pub fn open(subject: &Subject) -> Result<Registry, Trouble> {
+    open_patiently(subject, SILENCE)
+}
+
+/// The same, where the registry may say nothing for so long: while it is given what is large, it does not.
+///
+/// # Errors
+/// As those of [`open`].
+pub fn open_patiently(subject: &Subject, silence: Duration) -> Result<Registry, Trouble> {
     let Subject {
         repository,
         insecure,
@@ -112,7 +127,7 @@ pub fn open(subject: &Subject) -> Result<Registry, Trouble> {
         ..
     } = subject;
     let repository = Repository::parse(repository, *insecure).ok_or_else(|| {
-        let message = format!("{repository} is no repository; change build.image");
+        let message = format!("{repository} is no repository; name one without tag or digest");
         Trouble::new(FailureKind::Config, message)
     })?;
     let login = match login {
@@ -124,7 +139,7 @@ pub fn open(subject: &Subject) -> Result<Registry, Trouble> {
     let mut client = Client::builder()
         .user_agent(concat!("slipway-runner/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE);
+        .read_timeout(silence);
     if *insecure {
         // An image without certificates will do then.
         client = client.tls_certs_only([]);

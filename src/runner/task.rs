@@ -72,6 +72,10 @@ pub struct GitLogin {
 pub struct FoldersTask {
     /// The caches.
     pub caches: Vec<CacheItem>,
+    /// Where archives are, if they are not in the volume: the repository, and as its name whose they are, the namespace and the
+    /// name of the Pipeline; the digest says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Subject>,
 }
 
 /// One cache of a stage.

@@ -49,6 +49,7 @@ async fn a_stage_has_its_services_secrets_parameters_and_caches_in_a_restricted_
         let debian = image::base::debian(registry).await.unwrap();
         waits_for_a_label(app, &git, &debian).await;
         gives_parameters_and_finds_what_was_kept(app).await;
+        keeps_in_a_registry_too(app, registry).await;
         tells_of_a_service_that_does_not_start(app, &debian).await;
         let runs = app.api(ObjectKind::PipelineRun);
         let runs = runs.list(&ListParams::default()).await.unwrap();
@@ -103,6 +104,27 @@ async fn gives_parameters_and_finds_what_was_kept(app: &App) {
     let refused = ended(app, "loud", "Failed").await;
     let hint = refused["failure"]["hint"].as_str().unwrap();
     assert!(hint.contains("match the pattern"), "{refused}");
+}
+
+/// Nothing is there at first, and then what the run before has kept.
+async fn keeps_in_a_registry_too(app: &App, registry: &str) {
+    let place = json!({"repository": format!("{registry}/shop/caches"), "insecureRegistry": true});
+    let storage = json!({"claimName": null, "registry": place});
+    let patch = json!({"spec": {"cacheStorage": storage}});
+    let pipelines = app.api(ObjectKind::Pipeline);
+    pipelines
+        .patch("shop", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+    by_hand(app, "filling", &json!([])).await;
+    ended(app, "filling", "Succeeded").await;
+    by_hand(
+        app,
+        "finding",
+        &json!([{"name": "LEVEL", "value": "again"}]),
+    )
+    .await;
+    ended(app, "finding", "Succeeded").await;
 }
 
 async fn tells_of_a_service_that_does_not_start(app: &App, debian: &str) {

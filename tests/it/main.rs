@@ -15,6 +15,7 @@
 
 mod adopt; // a Deployment that is taken over, and given back
 mod analysis; // what is measured of a Rollout, by each kind of analysis
+mod cache; // caches of stages in real registries
 mod chart; // what the chart renders, and whether a cluster takes it
 mod cli; // the kubectl plugin, as a process
 mod cluster; // the cluster that all of them run against: clients, namespaces, waiting

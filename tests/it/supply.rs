@@ -28,8 +28,8 @@ use tokio::process::{Child, Command};
 
 /// A registry on a port of its own, gone with the value.
 pub(crate) struct Server {
-    address: String,
-    folder: TempDir,
+    pub(crate) address: String,
+    pub(crate) folder: TempDir,
     _child: Child,
 }
 
@@ -49,10 +49,10 @@ impl Server {
         Self::start(command, address, folder).await
     }
 
-    /// One that has it.
-    async fn with_referrers() -> Self {
-        testbed::programs::ensure(&["oci-registry"]).await.unwrap();
-        let program = testbed::programs::path_of("oci-registry").unwrap();
+    /// One that has it: `oci-registry` or `cue-registry`, of different makers.
+    pub(crate) async fn with_referrers(program: &str) -> Self {
+        testbed::programs::ensure(&[program]).await.unwrap();
+        let program = testbed::programs::path_of(program).unwrap();
         let address = free_address();
         let mut command = Command::new(program);
         command.arg(&address);
@@ -250,18 +250,16 @@ async fn a_registry_without_the_referrers_api_lists_signatures_under_a_tag() {
 #[tokio::test]
 #[ignore = "needs a registry of the testbed; run make test"]
 async fn a_registry_with_the_referrers_api_needs_no_tag() {
-    let server = Server::with_referrers().await;
-    signs_and_is_found(&server).await;
-    let image = server.push_image().await;
-    let registry = server.registry();
-    assert_eq!(
-        registry
-            .manifest(&referrers_tag(&image.digest))
-            .await
-            .unwrap(),
-        None
-    );
-    assert_eq!(registry.referrers(&image.digest).await.unwrap().len(), 2);
+    for program in ["oci-registry", "cue-registry"] {
+        let server = Server::with_referrers(program).await;
+        signs_and_is_found(&server).await;
+        let image = server.push_image().await;
+        let registry = server.registry();
+        let tag = referrers_tag(&image.digest);
+        assert_eq!(registry.manifest(&tag).await.unwrap(), None, "{program}");
+        let referrers = registry.referrers(&image.digest).await.unwrap();
+        assert_eq!(referrers.len(), 2, "{program}");
+    }
 }
 
 /// Mirrors are other registries, and who reads them knows nothing of the first one.

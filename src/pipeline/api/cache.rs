@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::RegistryLogin;
 use crate::schema::{self, closed_set};
 
 /// Folders that are kept from one run to the next, as archives told apart by a key. Losing one costs time, and nothing else.
@@ -76,14 +77,57 @@ closed_set! {
     }
 }
 
-/// Where archives of caches are.
+/// Where archives of caches are: in a volume or in a registry.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.claimName) != has(self.registry)",
+     "caches are in one place: set claimName or registry"),
+]))]
 pub struct CacheStorage {
     /// Name of a PersistentVolumeClaim of the same namespace. Every Pipeline has a folder of its own in it.
-    /// Stages on several nodes need one of mode `ReadWriteMany`. Example: `ci-caches`.
+    /// Stages on several nodes need one of mode `ReadWriteMany`. Default: none, and `registry` is set. Example: `ci-caches`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::record_name)]
-    pub claim_name: String,
+    pub claim_name: Option<String>,
+    /// A registry that has them as artifacts, wherever stages run. Default: none, and `claimName` is set.
+    /// Example: `{repository: registry.example/shop/caches, pushSecretRef: {name: registry}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<CacheRegistry>,
+}
+
+/// A repository of a registry with archives of caches. Containers of Slipway's own have the logins, and no script does.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheRegistry {
+    /// The repository, without tag or digest. Every cache of a Pipeline has a tag of its own there,
+    /// `caches-<pipeline>-<cache>-<hash>`. Example: `registry.example/shop/caches`.
+    #[schemars(transform = schema::repository)]
+    pub repository: String,
+    /// Speaks http, for registries inside the cluster. Default `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_registry: Option<bool>,
+    /// Login that takes archives. Runs of another repository's commit have this one only. Default: `pushSecretRef`, where a run may
+    /// have that, or none. Example: `{name: registry-read}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret_ref: Option<RegistryLogin>,
+    /// Login that keeps archives, for runs that keep any. Default: none. Example: `{name: registry}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_secret_ref: Option<RegistryLogin>,
+}
+
+impl CacheRegistry {
+    /// Whether it is spoken to over http.
+    pub fn insecure_registry(&self) -> bool {
+        self.insecure_registry.unwrap_or(false)
+    }
+
+    /// The login that takes archives.
+    pub fn pull_login(&self) -> Option<&RegistryLogin> {
+        self.pull_secret_ref
+            .as_ref()
+            .or(self.push_secret_ref.as_ref())
+    }
 }
 
 impl Cache {

@@ -11,8 +11,13 @@ pub(super) fn check(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
         check_param(param, &format!("spec.params[{index}]"), problems);
     }
     check_variables(&spec.defaults.env, "spec.defaults", problems);
-    if spec.cache_storage.is_none() && !spec.caches.is_empty() {
-        let problem = "caches need a place: set it to a PersistentVolumeClaim";
+    let storage = spec.cache_storage.as_ref();
+    if storage.is_none() && !spec.caches.is_empty() {
+        let problem = "caches need a place: set it to a PersistentVolumeClaim or a registry";
+        problems.push(Invalid::new("spec.cacheStorage", problem));
+    }
+    if storage.is_some_and(|place| place.claim_name.is_some() == place.registry.is_some()) {
+        let problem = "caches are in one place: set claimName or registry";
         problems.push(Invalid::new("spec.cacheStorage", problem));
     }
     for (index, stage) in spec.stages.iter().enumerate() {
@@ -171,6 +176,13 @@ mod tests {
         assert!(said(&stage(&json!({"caches": ["pip"]}))).contains("no cache is called pip"));
         let caches = json!({"caches": [{"name": "pip", "paths": ["a"]}]});
         assert!(said(&caches).contains("spec.cacheStorage"));
+        let place = |storage: &Value| said(&json!({"cacheStorage": storage}));
+        let registry = json!({"registry": {"repository": "registry.example/caches"}});
+        assert_eq!(place(&registry), "");
+        let both = json!({"claimName": "c", "registry": registry["registry"]});
+        for wrong in [json!({}), both] {
+            assert!(place(&wrong).contains("in one place"), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::api::{Artifact, ArtifactKind};
+use super::super::outside::without_secrets;
 use super::super::testing::{a_run, digest};
 use super::*;
 use crate::pipeline::api::{CacheSave, EnvVar};
@@ -328,6 +329,45 @@ fn only_runs_of_the_branch_keep_caches_unless_all_may() {
     assert!(keeps(&other, &spec));
     spec.caches[0].save = Some(CacheSave::Never);
     assert!(!keeps(&a_run(), &spec));
+}
+
+#[test]
+fn logins_of_caches_in_a_registry_are_where_archives_are_taken_and_kept_and_nowhere_else() {
+    let mut spec = full();
+    let storage = json!({"registry": {"repository": "registry.example/shop/caches",
+        "pullSecretRef": {"name": "read"}, "pushSecretRef": {"name": "write"}}});
+    spec.cache_storage = serde_json::from_value(storage).unwrap();
+    let pod = pod_of(&a_run(), &spec, 0);
+    let volume = |name: &str| {
+        let volumes = pod["volumes"].as_array().unwrap();
+        let mut found = volumes.iter().filter(|volume| volume["name"] == name);
+        let volume = found.next().unwrap();
+        assert_eq!(found.next(), None, "{name} is there once");
+        volume.clone()
+    };
+    assert_eq!(volume("storage")["emptyDir"], json!({}));
+    assert_eq!(volume("restore-login")["secret"]["secretName"], "read");
+    assert_eq!(volume("caches-login")["secret"]["secretName"], "write");
+    for container in containers(&pod) {
+        let text = container.to_string();
+        let is = |name: &str| container["name"] == name;
+        assert_eq!(text.contains("restore-login"), is("restore"), "{text}");
+        assert_eq!(text.contains("caches-login"), is("caches"), "{text}");
+        let has_task = text.contains("registry.example/shop/caches");
+        assert_eq!(has_task, is("restore") || is("caches"), "{text}");
+    }
+    // Code of others is run with the login that takes archives, and without any where that one is all there is.
+    let pod = pod_of(&a_run(), &without_secrets(spec.clone(), false), 0).to_string();
+    assert!(pod.contains("restore-login") && !pod.contains("\"write\""));
+    let storage = spec.cache_storage.as_mut().unwrap();
+    storage.registry.as_mut().unwrap().pull_secret_ref = None;
+    let pod = pod_of(&a_run(), &spec, 0).to_string();
+    assert!(pod.contains("restore-login") && !pod.contains("\"read\""));
+    let pod = pod_of(&a_run(), &without_secrets(spec, false), 0).to_string();
+    assert!(
+        pod.contains("slipway-storage") && !pod.contains("-login"),
+        "{pod}"
+    );
 }
 
 #[test]

@@ -1,7 +1,14 @@
 //! Caches with real files.
 
+use std::os::unix::fs::PermissionsExt;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::super::tests::Folder;
+use super::archive::ENDING;
 use super::*;
+use crate::runner::task::Subject;
 
 struct Bench {
     folder: Folder,
@@ -24,18 +31,12 @@ impl Bench {
         fs::write(self.folder.folders().checkout().join(path), text).unwrap();
     }
 
-    fn restore(&self, cache: &CacheItem) {
-        let task = FoldersTask {
-            caches: vec![cache.clone()],
-        };
-        restore(&task, &self.folder.folders(), &self.places);
+    async fn restore(&self, cache: &CacheItem) {
+        restore(&task(cache), &self.folder.folders(), &self.places).await;
     }
 
-    fn save(&self, cache: &CacheItem) {
-        let task = FoldersTask {
-            caches: vec![cache.clone()],
-        };
-        save_all(&task, &self.places);
+    async fn save(&self, cache: &CacheItem) {
+        save_all(&task(cache), &self.places).await;
     }
 
     fn put(&self, cache: &CacheItem, path: &str, text: &str) {
@@ -53,6 +54,13 @@ impl Bench {
     }
 }
 
+fn task(cache: &CacheItem) -> FoldersTask {
+    FoldersTask {
+        caches: vec![cache.clone()],
+        registry: None,
+    }
+}
+
 fn pip() -> CacheItem {
     CacheItem {
         name: "pip".into(),
@@ -65,16 +73,16 @@ fn pip() -> CacheItem {
     }
 }
 
-#[test]
-fn what_was_kept_is_there_in_the_next_run() {
+#[tokio::test]
+async fn what_was_kept_is_there_in_the_next_run() {
     let bench = Bench::new("cache");
     let cache = pip();
     bench.source("requirements.txt", "a==1");
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     bench.put(&cache, "deep/wheel", "one");
     std::os::unix::fs::symlink("deep/wheel", bench.places.folder(&cache, 0).join("link")).unwrap();
-    bench.save(&cache);
-    bench.restore(&cache);
+    bench.save(&cache).await;
+    bench.restore(&cache).await;
     assert_eq!(bench.get(&cache, "deep/wheel").as_deref(), Some("one"));
     assert_eq!(bench.get(&cache, "link").as_deref(), Some("one"));
     let mode = fs::metadata(bench.places.folder(&cache, 0).join("deep/wheel")).unwrap();
@@ -85,42 +93,42 @@ fn what_was_kept_is_there_in_the_next_run() {
     );
     // What fits exactly is not packed again.
     bench.put(&cache, "more", "two");
-    bench.save(&cache);
-    bench.restore(&cache);
+    bench.save(&cache).await;
+    bench.restore(&cache).await;
     assert_eq!(bench.get(&cache, "more"), None);
     assert_eq!(bench.kept(&cache), 1);
 }
 
-#[test]
-fn where_none_fits_the_newest_one_for_the_same_variables_is_taken() {
+#[tokio::test]
+async fn where_none_fits_the_newest_one_for_the_same_variables_is_taken() {
     let bench = Bench::new("newest");
     let cache = pip();
     bench.source("requirements.txt", "a==1");
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     bench.put(&cache, "wheel", "one");
-    bench.save(&cache);
+    bench.save(&cache).await;
     bench.source("requirements.txt", "a==2");
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     assert_eq!(bench.get(&cache, "wheel").as_deref(), Some("one"));
-    bench.save(&cache);
+    bench.save(&cache).await;
     assert_eq!(bench.kept(&cache), 2, "one for each content");
     let other = CacheItem {
         values: vec![("PYTHON".into(), "3.13".into())],
         ..pip()
     };
-    bench.restore(&other);
+    bench.restore(&other).await;
     assert_eq!(bench.get(&other, "wheel"), None);
     let strict = CacheItem {
         newest: false,
         ..pip()
     };
     bench.source("requirements.txt", "a==3");
-    bench.restore(&strict);
+    bench.restore(&strict).await;
     assert_eq!(bench.get(&strict, "wheel"), None);
 }
 
-#[test]
-fn what_is_too_large_is_not_kept_and_the_oldest_go_first() {
+#[tokio::test]
+async fn what_is_too_large_is_not_kept_and_the_oldest_go_first() {
     let bench = Bench::new("large");
     // Random text does not shrink.
     let mut seed = 1_u64;
@@ -137,49 +145,51 @@ fn what_is_too_large_is_not_kept_and_the_oldest_go_first() {
     };
     for number in 0..4 {
         bench.source("requirements.txt", &number.to_string());
-        bench.restore(&CacheItem {
-            newest: false,
-            ..cache.clone()
-        });
+        bench
+            .restore(&CacheItem {
+                newest: false,
+                ..cache.clone()
+            })
+            .await;
         bench.put(&cache, "noise", &noise());
-        bench.save(&cache);
+        bench.save(&cache).await;
     }
     assert_eq!(bench.kept(&cache), 2, "as many as fit");
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     assert!(bench.get(&cache, "noise").is_some(), "the newest stays");
     bench.source("requirements.txt", "large");
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     for number in 0..4 {
         bench.put(&cache, &number.to_string(), &noise());
     }
-    bench.save(&cache);
+    bench.save(&cache).await;
     assert_eq!(bench.kept(&cache), 2, "and no half of it is left");
 }
 
-#[test]
-fn a_run_that_may_not_keep_does_not() {
+#[tokio::test]
+async fn a_run_that_may_not_keep_does_not() {
     let bench = Bench::new("forbidden");
     let cache = CacheItem {
         saves: false,
         ..pip()
     };
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     bench.put(&cache, "wheel", "bad");
-    bench.save(&cache);
+    bench.save(&cache).await;
     assert_eq!(bench.kept(&cache), 0);
 }
 
-#[test]
-fn a_broken_archive_and_one_that_climbs_are_no_trouble() {
+#[tokio::test]
+async fn a_broken_archive_and_one_that_climbs_are_no_trouble() {
     let bench = Bench::new("broken");
     let cache = pip();
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     let key = key(&cache, &bench.folder.folders().checkout());
     let folder = bench.places.archives(&cache);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{key}{ENDING}"));
     fs::write(&path, "no archive").unwrap();
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     assert!(bench.places.folder(&cache, 1).is_dir(), "empty, and there");
 
     let mut header = tar::Header::new_gnu();
@@ -194,9 +204,41 @@ fn a_broken_archive_and_one_that_climbs_are_no_trouble() {
     ));
     builder.append(&header, &b"bad"[..]).unwrap();
     builder.into_inner().and_then(GzEncoder::finish).unwrap();
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     assert!(!bench.places.caches.join("climbed").exists());
     assert!(!bench.folder.folders().workspace.join("climbed").exists());
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_takes_the_caches_and_nothing_else() {
+    let bench = Bench::new("away");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let npm = CacheItem {
+        name: "npm".into(),
+        ..pip()
+    };
+    let task = FoldersTask {
+        caches: vec![pip(), npm],
+        registry: Some(Subject {
+            image: "shop/api".into(),
+            repository: format!("{address}/shop/caches"),
+            digest: String::new(),
+            insecure: true,
+            login: None,
+        }),
+    };
+    restore(&task, &bench.folder.folders(), &bench.places).await;
+    for cache in &task.caches {
+        assert!(bench.places.folder(cache, 1).is_dir(), "empty, and there");
+        bench.put(cache, "wheel", "one");
+    }
+    save_all(&task, &bench.places).await;
+    for cache in &task.caches {
+        assert_eq!(bench.get(cache, "wheel").as_deref(), Some("one"));
+        assert_eq!(bench.kept(cache), 0, "nothing is left on the way there");
+    }
 }
 
 #[test]
@@ -233,12 +275,10 @@ fn keys_tell_apart_what_differs() {
 async fn the_two_containers_find_each_other() {
     let bench = Bench::new("handshake");
     let cache = pip();
-    bench.restore(&cache);
+    bench.restore(&cache).await;
     bench.put(&cache, "wheel", "one");
     let folders = bench.folder.folders();
-    let task = FoldersTask {
-        caches: vec![cache.clone()],
-    };
+    let task = task(&cache);
     let mut stop = Stop::listen().unwrap();
     tokio::select! {
         () = keep(task, &folders, &bench.places, &mut stop) => panic!("it stays until the pod ends"),

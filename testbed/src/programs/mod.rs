@@ -99,8 +99,9 @@ const FAMILIES: &[Family] = &[
     plain("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
     // Reads, applies and prunes as Argo CD and Flux do: their libraries, without them.
     plain("gitops", &[("gitops", ".")]),
-    // A registry with the referrers API, which Debian's has not.
+    // Registries with the referrers API, which Debian's has not, by two who have never seen each other's.
     plain("oci-registry", &[("oci-registry", ".")]),
+    plain("cue-registry", &[("cue-registry", ".")]),
     // A mail server made of a library of others.
     plain("mail", &[("mail-server", ".")]),
     // Checks what Stages of type Sign have signed, and lists what is in images.
