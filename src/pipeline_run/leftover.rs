@@ -13,12 +13,14 @@ use super::api::{ArtifactKind, PipelineRun, PipelineRunStatus, RunPhase};
 use super::{tag, version};
 use crate::model::action::Reply;
 use crate::oci::manifest::{is_digest, referrers_tag};
-use crate::pipeline::api::{Build, LeftoverReason, PipelineSpec, Stage, Tag};
+use crate::pipeline::api::{Build, Builder, LeftoverReason, PipelineSpec, Stage, Tag};
 use crate::promotion::api::Promotion;
 use crate::release::api::Release;
 
 /// What of a tag stays with one commit.
 const STAYS: [&str; 2] = ["{{sha}}", "{{shortSha}}"];
+/// What the tags begin with that Buildah pushes to.
+const PUSHED_AS: &str = "build-";
 /// What a digest begins with, and how many digits follow.
 const BEGIN: &str = "sha256:";
 const DIGITS: usize = 64;
@@ -53,8 +55,19 @@ pub struct Left {
     pub digests: BTreeSet<String>,
     /// Tags that a run of the same commit and ref gives the image, once it has passed.
     pub tags: Vec<String>,
+    /// What a tag is called, or begins with before a platform, by which the build itself has pushed because it cannot push without.
+    pub pushed_as: Option<String>,
     /// The commit.
     pub sha: String,
+}
+
+impl Left {
+    /// Whether a tag is only there because the build could not push without one.
+    pub fn is_of_build(&self, tag: &str) -> bool {
+        let own = self.pushed_as.as_deref();
+        let rest = own.and_then(|own| tag.strip_prefix(own));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
 }
 
 /// Whether a run may have left something that was never released: it has not passed, or was of a pull request.
@@ -99,10 +112,14 @@ pub fn left(run: &PipelineRun, spec: &PipelineSpec) -> Vec<Left> {
             let names = tag::names(&own.names, &run.spec.git_ref, sha, number.as_ref());
             names.fixed
         });
+        let tags: Vec<String> = tags.collect();
+        let is_taken = tags.iter().any(|tag| tag.starts_with(PUSHED_AS));
+        let has_tag = build.builder() == Builder::Buildah && !is_taken;
         Some(Left {
             places: places(build),
             digests,
-            tags: tags.collect(),
+            tags,
+            pushed_as: has_tag.then(|| format!("{PUSHED_AS}{sha}")),
             sha: sha.clone(),
         })
     };

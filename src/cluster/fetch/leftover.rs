@@ -223,6 +223,7 @@ async fn look(registry: &Registry, left: &Left, named: &Named) -> Result<There, 
     let tags = tags.ok_or_else(|| too_many(registry, &format!("{MAX_TAGS} tags")))?;
     let (lists, mut tags): (BTreeSet<String>, BTreeSet<String>) =
         tags.into_iter().partition(|tag| leftover::is_list(tag));
+    tags.retain(|tag| !left.is_of_build(tag));
     // Not every registry lets everybody list them.
     tags.extend(left.tags.iter().cloned());
     let mut open = behind(registry, &tags.into_iter().collect::<Vec<_>>()).await?;

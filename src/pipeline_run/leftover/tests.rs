@@ -49,6 +49,7 @@ fn left_of(digits: &[char]) -> Left {
         places: places.into(),
         digests: set(digits),
         tags: vec!["main".to_owned(), "3f9c2e1".to_owned()],
+        pushed_as: None,
         sha: SHA.to_owned(),
     }
 }
@@ -76,6 +77,34 @@ fn a_run_that_failed_leaves_its_image_in_every_place() {
     let found = left(&run(&['1'], &json!({})), &spec(&json!({})));
     assert_eq!(found, [left_of(&['1'])]);
     assert_eq!(found[0].places[1].registry(), "backup.example");
+}
+
+#[test]
+fn a_tag_that_buildah_cannot_do_without_is_no_use_of_an_image() {
+    let of = |names: &Value| {
+        let mut whole = serde_json::to_value(spec(&json!({"tag": {"names": names}}))).unwrap();
+        whole["stages"][0]["build"]["builder"] = "Buildah".into();
+        let found = left(
+            &run(&['1'], &json!({})),
+            &serde_json::from_value(whole).unwrap(),
+        );
+        found.into_iter().next().unwrap()
+    };
+    let own = of(&json!(["{{sha}}"]));
+    for (tag, is_of_build) in [
+        (format!("build-{SHA}"), true),
+        (format!("build-{SHA}-linux-arm64"), true),
+        (format!("build-{SHA}0"), false),
+        (format!("build-{}", "a".repeat(40)), false),
+        (SHA.to_owned(), false),
+    ] {
+        assert_eq!(own.is_of_build(&tag), is_of_build, "{tag}");
+        assert!(!left_of(&['1']).is_of_build(&tag), "BuildKit leaves none");
+        assert!(
+            !of(&json!(["build-{{sha}}"])).is_of_build(&tag),
+            "it is a tag of people's"
+        );
+    }
 }
 
 #[test]
