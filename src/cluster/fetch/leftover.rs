@@ -186,7 +186,7 @@ impl Cluster {
 }
 
 /// All objects of a cache.
-fn all<K>(cache: &Cache<K>) -> impl Iterator<Item = Arc<K>> {
+fn all<K: ResourceExt + Clone>(cache: &Cache<K>) -> impl Iterator<Item = Arc<K>> {
     let keys = cache.keys().into_iter();
     keys.filter_map(|key| cache.get(&key))
 }

@@ -50,7 +50,7 @@ closed_set! {
 }
 
 /// A registry in which what runs have left stays.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptLeftovers {
     /// The registry, as it stands in front of images. Example: `registry.example:5000`.
