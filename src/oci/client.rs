@@ -299,18 +299,16 @@ impl Registry {
         let answer = self.wire.send(request, MAX_TOKEN).await?;
         let digest = answer.field(&DIGEST);
         let digest = digest.filter(|digest| manifest::is_digest(digest));
-        match digest.filter(|_| answer.status.is_success()) {
-            Some(digest) => Ok(Some(Descriptor {
+        if let Some(digest) = digest.filter(|_| answer.status.is_success()) {
+            return Ok(Some(Descriptor {
                 media_type: type_of(&answer),
                 digest: digest.to_owned(),
                 ..Descriptor::default()
-            })),
-            // Not every registry says so without the manifest.
-            None => {
-                let found = self.read_manifest(reference).await?;
-                Ok(found.map(|found| found.descriptor()))
-            }
+            }));
         }
+        // Not every registry says so without the manifest.
+        let found = self.read_manifest(reference).await?;
+        Ok(found.map(|found| found.descriptor()))
     }
 
     async fn remove(&self, digest: &str) -> Result<bool> {

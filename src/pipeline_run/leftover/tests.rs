@@ -241,21 +241,21 @@ fn what_another_object_names_stays() {
     };
     add("a run", &|named| named.add_run(&run(&['1'], &other)));
     add("a platform", &|named| {
-        named.add_run(&run(&[], &json!({"status": {"stages": stages}})))
+        named.add_run(&run(&[], &json!({"status": {"stages": stages}})));
     });
     add("an artifact", &|named| {
-        named.add_run(&run(&[], &json!({"status": {"attestations": attested}})))
+        named.add_run(&run(&[], &json!({"status": {"attestations": attested}})));
     });
     add("a trigger", &|named| {
         named.add_run(&run(
             &[],
             &json!({"spec": {"trigger": {"kind": "Image", "image": image}}}),
-        ))
+        ));
     });
     add("a Release", &|named| named.add_release(&release));
     add("a promotion", &|named| named.add_promotion(&promotion));
     add("an object", &|named| {
-        named.add_object(&json!({"image": [format!("sha256:12 {}x", digest('1'))]}))
+        named.add_object(&json!({"image": [format!("sha256:12 {}x", digest('1'))]}));
     });
     for (what, named) in cases {
         assert_eq!(
