@@ -71,8 +71,8 @@ async fn what_a_failed_run_has_left_goes_with_it_unless_a_tag_names_it_or_the_re
             subject: Some(nobody_needs.clone()),
         };
         let note = server.registry().put_artifact(&note).await.unwrap();
-        let list = referrers_tag(&nobody_needs.digest);
-        assert!(has(&server, &list).await, "it has no referrers API");
+        let references = referrers_tag(&nobody_needs.digest);
+        assert!(has(&server, &references).await, "it has no referrers API");
         // As a run in another cluster does that has passed.
         let passed_elsewhere = server.push_as("other-3f9c2e1", "second").await;
         let newest = server.push_untagged("third").await;
@@ -83,7 +83,7 @@ async fn what_a_failed_run_has_left_goes_with_it_unless_a_tag_names_it_or_the_re
         fails(&subject, &passed_elsewhere).await;
         let last = fails(&subject, &newest).await;
         only(&subject, &last).await;
-        for gone in [&nobody_needs.digest, &note.digest, &list] {
+        for gone in [&nobody_needs.digest, &note.digest, &references] {
             assert!(!has(&server, gone).await, "{gone} is still there");
         }
         for kept in [&passed_elsewhere.digest, &newest.digest] {
