@@ -4,6 +4,7 @@ mod change;
 mod changed;
 pub mod egress;
 mod kept;
+mod leftover;
 mod mail;
 mod package;
 mod probe;
@@ -189,6 +190,7 @@ impl Cluster {
             Some(Errand::Signed(question)) => in_time(request, self.signed(question)).await,
             Some(Errand::Tagged(question)) => in_time(request, self.tagged(question)).await,
             Some(Errand::Package(question)) => in_time(request, self.package(question)).await,
+            Some(Errand::Leftovers(question)) => in_time(request, self.leftovers(question)).await,
             Some(Errand::Probe(probe)) => {
                 let now = self.clock().now();
                 in_time(request, self.http.probe(request, probe, now)).await

@@ -11,6 +11,7 @@ use super::access::Access;
 use super::change::Change;
 use super::changed::Changed;
 use super::kept::Kept;
+use super::leftover::LeftoverQuestion;
 use super::mail::Mail;
 use super::manifest::{Manifest, Target};
 use super::package::PackageQuestion;
@@ -141,6 +142,8 @@ pub enum Errand {
     Tagged(TagQuestion),
     /// A registry is asked for the files of a package, in several exchanges.
     Package(PackageQuestion),
+    /// Registries are asked what still needs what a run has left there, and to delete the rest, in several exchanges.
+    Leftovers(LeftoverQuestion),
     /// Something is tried.
     Probe(Probe),
     /// One text is kept up to date with a server, in several exchanges.
@@ -163,6 +166,7 @@ impl Request {
             Errand::Signed(_)
             | Errand::Tagged(_)
             | Errand::Package(_)
+            | Errand::Leftovers(_)
             | Errand::Probe(_)
             | Errand::Kept(_)
             | Errand::Changed(_)
@@ -266,6 +270,14 @@ impl Request {
         Self {
             errand: Some(Box::new(Errand::Rehearsal(objects))),
             ..Self::get(API_SERVER.to_owned(), timeout)
+        }
+    }
+
+    /// That what a run has left in registries goes. It goes only where metrics may come from.
+    pub fn for_leftovers(question: LeftoverQuestion, timeout: Duration) -> Self {
+        Self {
+            errand: Some(Box::new(Errand::Leftovers(question))),
+            ..Self::get(String::new(), timeout)
         }
     }
 

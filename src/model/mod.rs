@@ -11,6 +11,7 @@ pub mod json;
 pub mod kept;
 pub mod key;
 pub mod label;
+pub mod leftover;
 pub mod mail;
 pub mod manifest;
 pub mod object;

@@ -37,7 +37,9 @@ pub const EVENTS: &[(&str, &[&str])] = &[
         "Pipeline",
         &[
             "Deleting",
+            "DeletionRefused",
             "InvalidSpec",
+            "LeftoversUnclear",
             "NoCaBundle",
             "Paused",
             "Resolving",

@@ -18,7 +18,7 @@ use super::manifest::{
     self, Artifact, Descriptor, EMPTY_CONFIG, INDEX, Index, MANIFEST, MAX_REFERRERS, digest_of,
 };
 use super::repository::Repository;
-use super::wire::{Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
+use super::wire::{Answer, Guard, MAX_TOKEN, Problem, RegistryError, Result, Wire};
 
 /// Where registries say which digest something has.
 static DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -95,7 +95,14 @@ impl Registry {
 
     /// The tags of the repository, at most some thousands; none where there is no such repository.
     pub async fn tags(&self) -> Result<Vec<String>> {
-        self.tried(|| self.read_tags().boxed()).await
+        let (tags, _) = self.tried(|| self.read_tags().boxed()).await?;
+        Ok(tags)
+    }
+
+    /// All tags of the repository; nothing where there are more than `most`, or more than the registry lists.
+    pub async fn all_tags(&self, most: usize) -> Result<Option<Vec<String>>> {
+        let (tags, is_whole) = self.tried(|| self.read_tags().boxed()).await?;
+        Ok((is_whole && tags.len() <= most).then_some(tags))
     }
 
     /// The manifest of a tag or digest; nothing where there is none.
@@ -105,7 +112,19 @@ impl Registry {
 
     /// The digest that a tag names, as the registry says; nothing where there is none.
     pub async fn digest(&self, tag: &str) -> Result<Option<String>> {
-        self.tried(|| self.read_digest(tag).boxed()).await
+        let named = self.named(tag).await?;
+        Ok(named.map(|named| named.digest))
+    }
+
+    /// What a tag or digest names, as the registry says: its digest, and of what type it is where that is told; nothing where there
+    /// is none.
+    pub async fn named(&self, reference: &str) -> Result<Option<Descriptor>> {
+        self.tried(|| self.read_name(reference).boxed()).await
+    }
+
+    /// Deletes what a digest names, and with it every tag that names it. Tells whether there was anything.
+    pub async fn delete(&self, digest: &str) -> Result<bool> {
+        self.tried(|| self.remove(digest).boxed()).await
     }
 
     /// Puts a manifest under a tag or its digest. Tells whether the registry has listed it with its subject.
@@ -233,28 +252,29 @@ impl Registry {
         Ok(Some(found))
     }
 
-    async fn read_tags(&self) -> Result<Vec<String>> {
+    /// The tags, and whether these are all.
+    async fn read_tags(&self) -> Result<(Vec<String>, bool)> {
         #[derive(Deserialize)]
         struct Tags {
             tags: Option<Vec<String>>,
         }
         let mut url = self.wire.repository.url("tags/list?n=1000");
         let mut found = Vec::new();
-        for _ in 0..MAX_PAGES {
+        for page in 0..MAX_PAGES {
             let request = self.wire.request(Method::GET, &url)?;
             let answer = self.wire.send(request, MAX_MANIFEST).await?;
             if answer.status == StatusCode::NOT_FOUND {
-                break;
+                return Ok((found, page == 0));
             }
             let answer = self.wire.expect_success("the tags", answer)?;
             let tags: Tags = self.wire.parse(&answer.body)?;
             found.extend(tags.tags.unwrap_or_default());
             match answer.next_page() {
                 Some(next) => url = next.into(),
-                None => break,
+                None => return Ok((found, true)),
             }
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     async fn read_manifest(&self, reference: &str) -> Result<Option<Manifest>> {
@@ -269,27 +289,42 @@ impl Registry {
         if manifest::is_digest(reference) {
             self.check(reference, &digest_of(&answer.body))?;
         }
-        let type_ = answer.field(&CONTENT_TYPE).unwrap_or_default();
-        let type_ = type_.split(';').next().unwrap_or_default().trim();
         Ok(Some(Manifest {
-            media_type: type_.to_owned(),
+            media_type: type_of(&answer),
             digest: digest_of(&answer.body),
             bytes: answer.body,
         }))
     }
 
-    async fn read_digest(&self, tag: &str) -> Result<Option<String>> {
-        let url = self.wire.repository.url(&format!("manifests/{tag}"));
+    async fn read_name(&self, reference: &str) -> Result<Option<Descriptor>> {
+        let url = self.wire.repository.url(&format!("manifests/{reference}"));
         let request = self.wire.request(Method::HEAD, &url)?;
         let request = request.header(ACCEPT, manifest::accepted());
         let answer = self.wire.send(request, MAX_TOKEN).await?;
         let digest = answer.field(&DIGEST);
         let digest = digest.filter(|digest| manifest::is_digest(digest));
-        match digest.filter(|_| answer.status.is_success()) {
-            Some(digest) => Ok(Some(digest.to_owned())),
-            // Not every registry says so without the manifest.
-            None => Ok(self.read_manifest(tag).await?.map(|found| found.digest)),
+        if let Some(digest) = digest.filter(|_| answer.status.is_success()) {
+            return Ok(Some(Descriptor {
+                media_type: type_of(&answer),
+                digest: digest.to_owned(),
+                ..Descriptor::default()
+            }));
         }
+        // Not every registry says so without the manifest.
+        let found = self.read_manifest(reference).await?;
+        Ok(found.map(|found| found.descriptor()))
+    }
+
+    async fn remove(&self, digest: &str) -> Result<bool> {
+        let url = self.wire.repository.url(&format!("manifests/{digest}"));
+        let request = self.wire.request(Method::DELETE, &url)?;
+        let answer = self.wire.send(request, MAX_TOKEN).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        self.wire
+            .expect_success("the deletion of a manifest", answer)?;
+        Ok(true)
     }
 
     async fn write_manifest(
@@ -381,4 +416,11 @@ impl Registry {
         }
         ask().await
     }
+}
+
+/// The media type of an answer, without what follows it.
+fn type_of(answer: &Answer) -> String {
+    let type_ = answer.field(&CONTENT_TYPE).unwrap_or_default();
+    let type_ = type_.split(';').next().unwrap_or_default();
+    type_.trim().to_owned()
 }

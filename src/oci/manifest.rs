@@ -30,6 +30,17 @@ pub fn accepted() -> String {
     [MANIFEST, INDEX, DOCKER[0], DOCKER[1]].join(", ")
 }
 
+/// Whether a media type says that something lists no manifests.
+pub fn is_single(media_type: &str) -> bool {
+    media_type == MANIFEST || media_type == DOCKER[0]
+}
+
+/// The manifests that an index lists; none where it is no index.
+pub fn listed(bytes: &[u8]) -> Vec<Descriptor> {
+    let index: Option<Index> = serde_json::from_slice(bytes).ok();
+    index.map(|index| index.manifests).unwrap_or_default()
+}
+
 /// `sha256:…` of some bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", short_hash(bytes, 64))

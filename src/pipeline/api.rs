@@ -14,6 +14,7 @@ mod pod;
 mod quarantine;
 mod release;
 mod report;
+mod retention;
 mod source;
 mod stage;
 mod status;
@@ -43,6 +44,7 @@ pub use pod::*;
 pub use quarantine::*;
 pub use release::*;
 pub use report::*;
+pub use retention::*;
 pub use source::*;
 pub use stage::*;
 pub use status::*;
@@ -210,6 +212,10 @@ pub struct Retention {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::duration)]
     pub max_age: Option<Duration>,
+    /// What goes from registries with a run. Default: images that were never released and have no tag.
+    /// Example: `{untagged: Keep}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryRetention>,
 }
 
 fn run_timeout() -> Duration {
@@ -230,6 +236,7 @@ impl Default for Retention {
             succeeded: kept_succeeded(),
             failed: kept_failed(),
             max_age: None,
+            registry: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod condition;
 pub mod definition;
+pub mod leftover;
 pub mod matrix;
 pub mod observe;
 pub mod observed;
@@ -32,7 +33,7 @@ use crate::controller::{Kind, ReconcileError};
 use crate::model::action::Outcome;
 use crate::model::key::Key;
 use crate::model::object::ObjectKind;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, Why};
 
 /// The controller of Pipelines.
 pub struct PipelineKind;
@@ -75,6 +76,10 @@ impl Kind for PipelineKind {
 
     fn has_same_essence(_: &Self::Observed, on_record: &Value, status: &Value) -> bool {
         status::essence(on_record) == status::essence(status)
+    }
+
+    fn news(_: &Self::Observed, before: &Value, after: &Value) -> Option<Why> {
+        leftover::news(before, after)
     }
 
     fn gauge(cluster: &Cluster, key: &Key, status: Option<&Value>) {

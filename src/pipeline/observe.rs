@@ -22,6 +22,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::pipeline_run::api::{PipelineRun, PipelineRunStatus, StagePhase};
+use crate::pipeline_run::leftover;
 use crate::release::api::Release;
 use crate::release::order::Order;
 
@@ -227,6 +228,7 @@ fn read_run(run: &PipelineRun, cluster: &Cluster) -> Run {
         release: status.and_then(|status| status.release.clone()),
         revision: status.and_then(|status| status.revision.clone()),
         is_publishing: status.is_some_and(is_publishing),
+        has_leftovers: leftover::may_leave(run),
     }
 }
 

@@ -133,6 +133,8 @@ pub struct Run {
     pub has_started: bool,
     /// Whether it waits for somebody to approve it.
     pub awaits_approval: bool,
+    /// Whether it may have left something in registries that was never released.
+    pub has_leftovers: bool,
 }
 
 impl Observed {

@@ -17,7 +17,7 @@ use super::api::{
 };
 use super::observed::{Observed, Run};
 use super::trigger::{closed, labelled, mark, turn};
-use super::{render, spec};
+use super::{leftover, render, spec};
 use crate::git::refs;
 use crate::model::action::Action;
 use crate::model::invalid;
@@ -168,8 +168,38 @@ fn interval(seen: &Observed) -> SignedDuration {
 
 /// Runs beyond the retention, and snapshots that no run follows. The run of the head stays: without it the head would be run
 /// again. So do the failures whose end is still to be told, and those of Releases that somebody has or is to get, with their logs, those that previews need, and the snapshot of the spec as it is now, which the
-/// next run follows.
+/// next run follows. What a run has left in registries is asked about before the run goes.
 fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
+    let mut asked = Vec::new();
+    let mut targets = Vec::new();
+    for run in beyond(seen, now) {
+        // One after the other: what two of them have left is needed until one of them is gone.
+        match leftover::ask(seen, run, now) {
+            Some(question) => asked.push(question),
+            None => targets.push(&run.target),
+        }
+    }
+    asked.truncate(1);
+    let current = snapshot_name(&seen.key.name, &seen.spec);
+    let followed = seen.runs.iter().filter_map(|run| run.revision.as_ref());
+    let followed: BTreeSet<&String> = followed.chain([&current]).collect();
+    // A run that follows none yet may be about to follow one that was the newest when it looked.
+    let mut runs_now = seen.runs.iter();
+    let are_settled = runs_now.all(|run| run.revision.is_some() || run.phase.is_finished());
+    let revisions = seen
+        .revisions
+        .iter()
+        .filter(|revision| are_settled && !followed.contains(&revision.key.name));
+    let deletions = targets.into_iter().chain(revisions).take(DELETIONS);
+    let deletions = deletions.map(|target| Action::Delete {
+        target: target.clone(),
+        orphan: false,
+    });
+    deletions.chain(asked).collect()
+}
+
+/// Runs beyond the retention that nobody needs.
+fn beyond(seen: &Observed, now: Timestamp) -> Vec<&Run> {
     let retention = &seen.spec.retention;
     let head = seen.head().map(|sha| render::run_key(seen, sha));
     let oldest = retention.max_age.and_then(|age| {
@@ -194,8 +224,7 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
         *count > kept || is_old
     };
     let runs = seen.runs.iter().filter(is_beyond);
-    let runs = runs
-        .filter(|run| Some(&run.target.key) != head.as_ref())
+    runs.filter(|run| Some(&run.target.key) != head.as_ref())
         .filter(|run| !unrecovered.contains(&run.target.key))
         .filter(|run| {
             run.release
@@ -203,23 +232,6 @@ fn prune(seen: &Observed, now: Timestamp) -> Vec<Action> {
                 .is_none_or(|name| !seen.in_use.contains(name))
         })
         .filter(|run| !seen.previewed.contains(&run.target.key.name))
-        .map(|run| &run.target);
-    let current = snapshot_name(&seen.key.name, &seen.spec);
-    let followed = seen.runs.iter().filter_map(|run| run.revision.as_ref());
-    let followed: BTreeSet<&String> = followed.chain([&current]).collect();
-    // A run that follows none yet may be about to follow one that was the newest when it looked.
-    let mut runs_now = seen.runs.iter();
-    let are_settled = runs_now.all(|run| run.revision.is_some() || run.phase.is_finished());
-    let revisions = seen
-        .revisions
-        .iter()
-        .filter(|revision| are_settled && !followed.contains(&revision.key.name));
-    runs.chain(revisions)
-        .take(DELETIONS)
-        .map(|target| Action::Delete {
-            target: target.clone(),
-            orphan: false,
-        })
         .collect()
 }
 

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use super::api::{PipelineStatus, SourceError};
+use super::leftover;
 use super::observed::Observed;
 use super::plan::Memory;
 use super::trigger::event::Event;
@@ -58,6 +59,7 @@ pub fn status(
         images: plan.progress.images.clone(),
         admitted: plan.progress.admitted.clone(),
         paused_by: plan.progress.paused_by.clone(),
+        leftovers: leftover::status(seen, outcome, now),
         message: Some(truncate(&message, MAX_MESSAGE).to_owned()),
     };
     let mut status = answered(seen, status, outcome, now);

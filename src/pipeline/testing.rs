@@ -109,6 +109,7 @@ impl Observed {
             started_by: NOW - SignedDuration::from_secs(seconds_ago),
             has_started: phase != RunPhase::Queued,
             awaits_approval: false,
+            has_leftovers: false,
         };
         self.runs.push(run);
         self.runs

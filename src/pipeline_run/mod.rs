@@ -10,6 +10,7 @@ pub mod changelog;
 pub mod comment;
 pub mod definition;
 pub mod fit;
+pub mod leftover;
 pub mod notify;
 pub mod observe;
 pub mod observed;

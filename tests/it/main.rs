@@ -31,6 +31,7 @@ mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told o
 mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of
 mod install; // what comes with an installation: rights in one namespace, its check, and the way out
 mod ledger; // a run whose operator is killed at every write; what is done at most once is done once
+mod leftover; // what runs leave in registries, and what of it goes with them
 mod lost; // a run whose node is gone
 mod metric; // where metrics come from: Prometheus behind TLS, servers that hang, Jobs
 mod mirror; // an Environment whose Rollouts are in another cluster

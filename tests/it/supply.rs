@@ -34,12 +34,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Debian's, which has no referrers API.
+    /// Debian's, which has no referrers API, and deletes nothing.
     pub(crate) async fn debian() -> Self {
+        Self::debian_with("").await
+    }
+
+    /// The same, which deletes what it is told to.
+    pub(crate) async fn debian_that_deletes() -> Self {
+        Self::debian_with("delete: {enabled: true}, ").await
+    }
+
+    async fn debian_with(storage: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let address = free_address();
         let config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{{storage}filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
             folder.path().join("data").display()
         );
         let file = folder.path().join("config.yaml");
@@ -94,6 +103,15 @@ impl Server {
 
     /// The same under a tag; of another author it is another image.
     pub(crate) async fn push_as(&self, tag: &str, author: &str) -> Descriptor {
+        self.push(Some(tag), author).await
+    }
+
+    /// The same by its digest, as builds push.
+    pub(crate) async fn push_untagged(&self, author: &str) -> Descriptor {
+        self.push(None, author).await
+    }
+
+    async fn push(&self, tag: Option<&str>, author: &str) -> Descriptor {
         let registry = self.registry();
         let config = json!({
             "architecture": "amd64", "os": "linux", "author": author, "rootfs": {"type": "layers", "diff_ids": []},
@@ -104,11 +122,11 @@ impl Server {
         let manifest =
             json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
         let manifest = manifest.to_string().into_bytes();
-        registry
-            .put_manifest(tag, MANIFEST, &manifest)
-            .await
-            .unwrap();
-        Descriptor::of(MANIFEST, &manifest)
+        let image = Descriptor::of(MANIFEST, &manifest);
+        let reference = tag.unwrap_or(&image.digest);
+        let put = registry.put_manifest(reference, MANIFEST, &manifest);
+        put.await.unwrap();
+        image
     }
 
     /// A new key, as a file where a Sign stage finds it, and its public key.

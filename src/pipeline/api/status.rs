@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::KeptLeftovers;
 use crate::pipeline_run::api::{PullRequest, RunPhase};
 use crate::schema::{self, closed_set};
 
@@ -94,6 +95,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<256>)]
     pub paused_by: Option<String>,
+    /// Registries in which what runs have left stays, and why; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = super::retention::by_registry)]
+    pub leftovers: Vec<KeptLeftovers>,
     /// Where it is and what it waits for, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::text::<1024>)]

@@ -375,6 +375,46 @@ proptest! {
 }
 
 #[test]
+fn what_a_run_has_left_is_asked_about_before_it_goes_one_run_after_the_other() {
+    let asked = |plan: &Plan<Memory>| -> Vec<String> {
+        let keys = plan.actions.iter().filter_map(|action| match action {
+            Action::Fetch { key, .. } => Some(key.clone()),
+            _ => None,
+        });
+        keys.collect()
+    };
+    let mut seen = a_pipeline().at('a', 0);
+    seen.spec.retention.failed = 1;
+    let mut seen = seen
+        .with_run('b', RunPhase::Failed, 100)
+        .with_run('c', RunPhase::Failed, 200)
+        .with_run('d', RunPhase::Failed, 300)
+        .with_run('e', RunPhase::Failed, 400);
+    for run in &mut seen.runs {
+        run.has_leftovers = run.target.uid != "uid-e";
+    }
+    let first = plan(&seen, NOW);
+    let question = asked(&first);
+    assert_eq!((deleted(&first), question.len()), (vec!["uid-e"], 1));
+    // Whatever was answered.
+    seen.asked.insert(question[0].clone(), NOW);
+    let second = plan(&seen, NOW);
+    assert_eq!(deleted(&second), ["uid-c", "uid-e"]);
+    assert_ne!(asked(&second), question);
+    assert_eq!(asked(&second).len(), 1);
+
+    seen.spec.suspend = true;
+    assert_eq!(asked(&plan(&seen, NOW)).len(), 1);
+    seen.spec.retention.registry =
+        serde_json::from_value(serde_json::json!({"untagged": "Keep"})).unwrap();
+    let plan = plan(&seen, NOW);
+    assert_eq!(
+        (deleted(&plan), asked(&plan).len()),
+        (vec!["uid-c", "uid-d", "uid-e"], 0)
+    );
+}
+
+#[test]
 fn a_commit_that_a_run_pushes_starts_no_other() {
     let mut seen = a_pipeline().at('b', 0).with_run('a', RunPhase::Running, 10);
     seen.runs[0].is_publishing = true;

@@ -66,6 +66,7 @@ fn settled(mut seen: Observed, plan: &Plan<Memory>) -> Observed {
                 started_by: serde_json::from_value(spec["trigger"]["at"].clone()).unwrap(),
                 has_started: false,
                 awaits_approval: spec["trigger"]["needsApproval"] == true,
+                has_leftovers: false,
             },
         );
     }
