@@ -181,10 +181,8 @@ impl Service {
         })?;
         let said = [output.stdout, output.stderr].concat();
         let said = self.mask.text(&String::from_utf8_lossy(&said));
-        let mut last = "it said nothing";
         for line in said.lines().filter(|line| !line.trim().is_empty()) {
             say(&format!("cosign: {line}"));
-            last = line;
         }
         if output.status.success() {
             return Ok(());
@@ -192,9 +190,19 @@ impl Service {
         Err(infra(format!(
             "cosign {verb} with {uri} failed ({}): {}",
             output.status,
-            clean(last, MAX_WORDS)
+            reason(&said)
         )))
     }
+}
+
+/// Why cosign has failed: what it says last, which may be of several lines.
+fn reason(said: &str) -> String {
+    let last = said.trim_end().lines().next_back().unwrap_or_default();
+    let last = said
+        .rsplit_once("error during command execution:")
+        .map_or(last, |(_, reason)| reason);
+    let words: Vec<&str> = last.split_whitespace().collect();
+    clean(&words.join(" "), MAX_WORDS)
 }
 
 #[cfg(test)]
@@ -291,6 +299,17 @@ mod tests {
         }
         task.secrets = vec![SecretSource::Variable("SLIPWAY_NO_SUCH_VARIABLE".into())];
         assert_eq!(refused(&task, &folder).await.kind, FailureKind::Config);
+    }
+
+    #[test]
+    fn the_reason_is_what_was_said_last() {
+        let said = "Error: reading key\nmain.go:74: error during command execution: reading key: \n\nCode: 403. Errors:\n\n* permission denied\n";
+        assert_eq!(
+            reason(said),
+            "reading key: Code: 403. Errors: * permission denied"
+        );
+        assert_eq!(reason("one\ntwo\n\n"), "two");
+        assert_eq!(reason(""), "");
     }
 
     #[tokio::test]
