@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::control_plane::unique;
@@ -71,32 +72,44 @@ impl Vault {
         &self.url
     }
 
-    /// Makes a key that signs, ECDSA on P-256, and a token that may sign with it and do nothing else.
+    /// Makes a key that signs, ECDSA on P-256: its public key in PEM, and a token that may sign with it and do nothing else.
     ///
     /// # Errors
     ///
     /// Vault refuses.
-    pub async fn make_key(&self, name: &str) -> Result<String> {
-        let key = json!({"type": "ecdsa-p256"});
-        self.write(&format!("transit/keys/{name}"), &key).await?;
+    pub async fn make_key(&self, name: &str) -> Result<(String, String)> {
+        let key = format!("transit/keys/{name}");
+        self.write(&key, &json!({"type": "ecdsa-p256"})).await?;
         let policy = format!(
-            r#"path "transit/keys/{name}" {{ capabilities = ["read"] }}
+            r#"path "{key}" {{ capabilities = ["read"] }}
                path "transit/sign/{name}/*" {{ capabilities = ["update"] }}"#
         );
-        let policy = json!({ "policy": policy });
         let place = format!("sys/policies/acl/sign-{name}");
-        self.write(&place, &policy).await?;
+        self.write(&place, &json!({ "policy": policy })).await?;
         let wanted = json!({"policies": [format!("sign-{name}")], "no_default_policy": true});
         let made = self.write("auth/token/create", &wanted).await?;
         let token = made.pointer("/auth/client_token").and_then(Value::as_str);
-        Ok(token.context("Vault gives no token")?.to_owned())
+        let token = token.context("Vault gives no token")?.to_owned();
+        let shown = self.ask(Method::GET, &key, &Value::Null).await?;
+        let public = shown.pointer("/data/keys/1/public_key");
+        let public = public.and_then(Value::as_str);
+        let public = public.context("Vault shows no public key")?.to_owned();
+        Ok((public, token))
     }
 
-    /// Writes something as the one who may do everything.
     async fn write(&self, path: &str, body: &Value) -> Result<Value> {
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// Asks something as the one who may do everything; no body is null.
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}/v1/{path}", self.url);
-        let request = self.http.post(&url).header("X-Vault-Token", ROOT);
-        let answer = request.json(body).send().await?;
+        let mut request = self.http.request(method, &url);
+        request = request.header("X-Vault-Token", ROOT);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;
         ensure!(status.is_success(), "{url} answers {status}: {text}");
