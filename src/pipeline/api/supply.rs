@@ -34,8 +34,8 @@ pub struct Sign {
     /// Example: `{name: cosign}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_ref: Option<SigningKeyRef>,
-    /// A key that stays in a key service, which signs with it; the stage's `env` has the login. Default: none, and `keyRef` is
-    /// set. Example: `{uri: "hashivault://cosign", image: "registry.example/ci/cosign:v3.1.1"}`.
+    /// A key that stays in a key service, which signs with it; the stage's `env` has the login, and `defaults.env` is not for it.
+    /// Default: none, and `keyRef` is set. Example: `{uri: "hashivault://cosign", image: "registry.example/ci/cosign:v3.1.1"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms: Option<KeyService>,
     /// Signs how the image was built as well: an SLSA v1 provenance of what the operator has observed. Default `true`.
