@@ -1,7 +1,7 @@
 //! What signs: a private key in the pod, or a key in a key service, which the program `cosign` asks. Talks to the operating
 //! system.
 //!
-//! cosign signs texts of ours and sees no registry: it takes the login for the key service, and gives signatures.
+//! cosign signs texts of ours and is told of no registry: it takes the login for the key service, and gives signatures.
 
 use std::ffi::OsStr;
 use std::fmt;
