@@ -254,9 +254,10 @@ async fn what_a_key_service_signs_is_found_as_what_a_key_in_a_file_signs() {
     let with = server.service(&shows, &signs);
     let (image, message) = signs_with(&server, &with, &public).await;
     assert!(message.contains("of hashivault://cosign"), "{message}");
-    let tag = server.registry().manifest(&simple::tag(&image.digest));
-    let manifest: ArtifactManifest =
-        serde_json::from_slice(&tag.await.unwrap().unwrap().bytes).unwrap();
+    let registry = server.registry();
+    let manifest = registry.manifest(&simple::tag(&image.digest)).await;
+    let manifest = manifest.unwrap().unwrap();
+    let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
     let text = simple::text(&server.name(), &image.digest);
     let public = PublicKey::read(&public).unwrap();
     assert!(simple::is_signed(&manifest.layers, &text, &public));
@@ -270,7 +271,7 @@ async fn what_a_key_service_signs_is_found_as_what_a_key_in_a_file_signs() {
     let task = task(&server, &image, &with);
     let (report, code) = sign::run(&task, &server.folders()).await;
     assert_eq!((report.failure, code), (Some(FailureKind::Infra), 1));
-    let referrers = server.registry().referrers(&image.digest).await.unwrap();
+    let referrers = registry.referrers(&image.digest).await.unwrap();
     assert!(referrers.is_empty(), "{referrers:?}");
 }
 
