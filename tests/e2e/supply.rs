@@ -1,5 +1,6 @@
 //! What is built is listed and signed, and an Environment takes only that. The long version has cosign check everything.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -183,11 +184,11 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
 async fn a_key_service_signs_with_a_key_that_never_leaves_it() {
     with_app(async |app| {
         let registry = app.stage.node.registry();
-        let bridge = registry.rsplit_once(':').unwrap().0.parse().unwrap();
+        let bridge: Ipv4Addr = registry.rsplit_once(':').unwrap().0.parse().unwrap();
         let vault = Vault::start_on(bridge).await.unwrap();
         let (public, token) = vault.make_key("cosign").await.unwrap();
         keep(app, "vault", &json!({ "token": token })).await;
-        let git = GitServer::start_on(bridge).await.unwrap();
+        let git = GitServer::start_on(bridge.into()).await.unwrap();
         let repository = git.create("signed").await.unwrap();
         let statements = json!(["Signature", "Provenance", "SBOM"]);
         let trusting = environment("trusting", &public, &statements);
