@@ -385,6 +385,16 @@ pub fn image(schema: &mut Schema) {
     set(schema, "pattern", r"^\S+$");
 }
 
+/// The name of a key in a key service, as cosign has them.
+pub fn key_uri(schema: &mut Schema) {
+    set(schema, "maxLength", 512);
+    rule(
+        schema,
+        r"self.matches('^(awskms|gcpkms|azurekms|hashivault|openbao)://\\S+$')",
+        "must begin with awskms://, gcpkms://, azurekms://, hashivault:// or openbao://; a private key in a Secret is keyRef",
+    );
+}
+
 /// A URL for HTTP.
 pub fn http_url(schema: &mut Schema) {
     set(schema, "maxLength", 1024);

@@ -31,7 +31,7 @@ build() {
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
     "$testbed" build syft gitea gitops || return
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign || return; fi
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign vault || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 # What the dashboard serves, and its unit tests; the stories of the API server look at it with a browser.
@@ -42,9 +42,9 @@ unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+
 # Optimised a little: ten thousand take a minute then.
 worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
-# a fourth makes hundreds of Jobs, and a fifth fetches clients of registries. A browser takes all of the machine: its stories come after the others.
+# a fourth makes hundreds of Jobs, a fifth fetches clients of registries, and a sixth takes programs that are built for it. A browser takes all of the machine: its stories come after the others.
 api() {
-    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest)
+    local long=(--skip publish:: --skip slo::prometheus_computes --skip slo::what_is_left --skip slo::rules_are_kept --skip stage::the_largest --skip supply::cosign_signs)
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then
         long=()
         # The version before, for the story that upgrades and goes back in the middle of a canary.
@@ -64,7 +64,7 @@ node() {
     local long='back::aborted_at_each_step sick:: strategy::stable_goes operator::process:: operator::database:: operator::when_its_pod'
     long+=' slo::a_promotion slo::a_change compare::a_canary_as_ill analysis::no_requests analysis::a_value_that_flaps'
     long+=' fault::a_re build::the_same_commit change::the_size change::a_newer config::an_autoscaler strategy::people_hold'
-    long+=' library:: migrate::alembic gitops::a_service'
+    long+=' library:: migrate::alembic gitops::a_service supply::a_key_service'
     local at_once=3
     if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then long= at_once=2; fi
     cargo=$cargo at_once=$at_once skipped=${long:+--skip ${long// / --skip }} "$testbed" run --node -- bash -c \

@@ -79,8 +79,8 @@ pub fn named(spec: &PipelineSpec) -> BTreeMap<String, Named> {
             let path = format!("{path}.release.credentials");
             found.key(&path, &credentials.password());
         }
-        if let Some(sign) = &stage.sign {
-            found.key(&format!("{path}.sign.keyRef"), &sign.key_ref.private_key());
+        if let Some(key) = stage.sign.as_ref().and_then(|sign| sign.key_ref.as_ref()) {
+            found.key(&format!("{path}.sign.keyRef"), &key.private_key());
         }
     }
     found.0
@@ -222,6 +222,26 @@ mod tests {
         let path = |name: &str| named[name].path.as_str();
         assert_eq!(path("read"), "spec.cacheStorage.registry.pullSecretRef");
         assert_eq!(path("write"), "spec.cacheStorage.registry.pushSecretRef");
+    }
+
+    #[test]
+    fn a_key_in_a_secret_is_one_and_a_key_service_takes_what_logs_in() {
+        let named_by = |stage: serde_json::Value| {
+            let spec =
+                json!({"source": {"git": {"url": "https://git.example/a"}}, "stages": [stage]});
+            named(&serde_json::from_value(spec).unwrap())
+        };
+        let stage = json!({"name": "sign", "type": "Sign", "sign": {"keyRef": {"name": "cosign"}}});
+        assert!(named_by(stage)["cosign"].keys.contains("cosign.key"));
+        let mut stage = json!({
+            "name": "sign", "type": "Sign", "sign": {"kms": {"uri": "hashivault://cosign", "image": "i"}},
+            "env": [{"name": "VAULT_TOKEN", "secretRef": {"name": "vault", "key": "token"}}],
+        });
+        let named = named_by(stage.clone());
+        assert_eq!(named["vault"].path, "spec.stages[0].env[VAULT_TOKEN]");
+        // By its service account it may need none.
+        stage["env"] = json!([]);
+        assert!(named_by(stage).is_empty());
     }
 
     #[test]

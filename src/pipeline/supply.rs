@@ -21,11 +21,8 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
     }
     let named: Vec<&str> = stage.images().iter().map(String::as_str).collect();
     let images = if named.is_empty() { &built } else { &named };
-    if stage.type_ == StageType::Sign && stage.sign.is_none() {
-        problems.push(Invalid::new(
-            path(".sign"),
-            "a Sign stage needs sign: the key",
-        ));
+    if stage.type_ == StageType::Sign {
+        problems.extend(key_problem(stage, path));
     }
     let field = if stage.type_ == StageType::Sign {
         ".sign.images"
@@ -56,6 +53,18 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
         }
     }
     problems
+}
+
+/// What is wrong with the key of a stage that signs.
+fn key_problem(stage: &Stage, path: &dyn Fn(&str) -> String) -> Option<Invalid> {
+    let Some(sign) = &stage.sign else {
+        return Some(Invalid::new(
+            path(".sign"),
+            "a Sign stage needs sign: the key",
+        ));
+    };
+    let problem = "takes one key: set keyRef for a private key in a Secret, or kms for one that stays in a key service";
+    (sign.key_ref.is_some() == sign.kms.is_some()).then(|| Invalid::new(path(".sign"), problem))
 }
 
 /// The stages that a stage needs, directly or over others.
@@ -111,6 +120,23 @@ mod tests {
         ] {
             let said = said(&stages);
             assert!(said.contains(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_signed_by_one_key() {
+        let kms = json!({"uri": "hashivault://cosign", "image": "r.example/cosign"});
+        let key = json!({"name": "cosign"});
+        for (sign, is_good) in [
+            (json!({"keyRef": key}), true),
+            (json!({"kms": kms}), true),
+            (json!({"keyRef": key, "kms": kms}), false),
+            (json!({}), false),
+        ] {
+            let stage = json!({"name": "sign", "type": "Sign", "sign": sign});
+            let said = said(&json!([build("a"), stage]));
+            assert_eq!(said.is_empty(), is_good, "{said}");
+            assert_eq!(said.contains("takes one key"), !is_good, "{said}");
         }
     }
 

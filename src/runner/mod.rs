@@ -205,7 +205,7 @@ async fn act(args: &Args, folders: &Folders) -> io::Result<u8> {
         Command::Tag => told(tag::run(&parse(task)?).await),
         Command::Release => told(release::run(&parse(task)?, folders).await),
         Command::Sbom => told(sbom::run(&parse(task)?, folders, &mut Stop::listen()?).await),
-        Command::Sign => told(sign::run(&parse(task)?).await),
+        Command::Sign => told(sign::run(&parse(task)?, folders).await),
         Command::Claim => told(claim::run(&parse(task)?).await),
     };
     write_report(&args.report, &report);

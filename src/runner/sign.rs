@@ -1,43 +1,45 @@
 //! Signs images and what is known about them, stores that beside them, and reads it back. Talks to the network.
 //!
-//! Its pod runs no code of people's: nothing of the repository is in it, and what it signs is what the operator has observed.
+//! Its pod runs no code of the repository: what it signs is what the operator has observed. Whatever signs, a key in the pod or
+//! a key service, gets texts of ours and gives their signatures; what is stored, and read back, is the same.
+
+mod signer;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::registry::{self, Trouble};
 use super::report::{AttestationReport, StageReport};
-use super::say;
-use super::task::{KEY_FILE, PASSWORD_FILE, SignTask, Signed, Subject};
+use super::task::{SignTask, Signed, Subject};
+use super::{Folders, say};
 use crate::oci::client::Registry;
 use crate::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST};
 use crate::pipeline_run::api::{AttestationKind, FailureKind};
-use crate::supply::key::{PublicKey, SigningKey};
+use crate::supply::key::PublicKey;
 use crate::supply::statement::{self, Statement};
 use crate::supply::{envelope, simple};
+use signer::Signer;
 
 /// Largest list of what is in an image that is signed.
 pub(super) const MAX_SBOM: usize = 32 << 20;
 
 /// Signs; the report and the container's exit code.
-pub async fn run(task: &SignTask) -> (StageReport, u8) {
-    registry::finished(registry::within(task.timeout_seconds, sign_all(task)).await)
+pub async fn run(task: &SignTask, folders: &Folders) -> (StageReport, u8) {
+    registry::finished(registry::within(task.timeout_seconds, sign_all(task, folders)).await)
 }
 
-async fn sign_all(task: &SignTask) -> Result<StageReport, Trouble> {
-    let key = read_key(Path::new(&task.key))?;
+async fn sign_all(task: &SignTask, folders: &Folders) -> Result<StageReport, Trouble> {
+    let signer = Signer::open(&task.with, &folders.workspace).await?;
     let mut made = Vec::new();
     let mut elsewhere = 0;
     for image in &task.images {
         let said = said_of(image).await?;
         for mirror in &image.mirrors {
-            sign(task, &key, mirror, &said).await?;
+            sign(task, &signer, mirror, &said).await?;
             elsewhere += 1;
         }
-        made.extend(sign(task, &key, &image.subject, &said).await?);
+        made.extend(sign(task, &signer, &image.subject, &said).await?);
     }
     let count = task.images.len();
     let noun = if count == 1 { "image" } else { "images" };
@@ -46,26 +48,12 @@ async fn sign_all(task: &SignTask) -> Result<StageReport, Trouble> {
         1 => " and a mirror".to_owned(),
         _ => format!(" and {elsewhere} mirrors"),
     };
-    let message = format!(
-        "signed {count} {noun}{mirrors} with key {}, and read it back",
-        key.public().fingerprint()
-    );
+    let message = format!("signed {count} {noun}{mirrors} with {signer}, and read it back");
     Ok(StageReport {
         message: Some(message),
         attestations: made,
         ..StageReport::default()
     })
-}
-
-fn read_key(folder: &Path) -> Result<SigningKey, Trouble> {
-    let config = |message: String| Trouble::new(FailureKind::Config, message);
-    let text = fs::read_to_string(folder.join(KEY_FILE))
-        .map_err(|error| config(format!("cannot read the private key: {error}")))?;
-    let password = fs::read_to_string(folder.join(PASSWORD_FILE)).unwrap_or_default();
-    // `echo password | base64` has a line break that nobody means.
-    let password = password.trim_end_matches(['\r', '\n']);
-    SigningKey::read(&text, password.as_bytes())
-        .map_err(|message| config(format!("the private key cannot be used: {message}")))
 }
 
 /// What is said about an image: kinds and predicates. The list of what is in it is read where it was made.
@@ -88,7 +76,7 @@ async fn said_of(image: &Signed) -> Result<Vec<(AttestationKind, Value)>, Troubl
 /// Signs what is said of an image in one repository.
 async fn sign(
     task: &SignTask,
-    key: &SigningKey,
+    signer: &Signer,
     subject: &Subject,
     said: &[(AttestationKind, Value)],
 ) -> Result<Vec<AttestationReport>, Trouble> {
@@ -101,8 +89,8 @@ async fn sign(
     for (kind, predicate) in said {
         let kind = *kind;
         let statement = Statement::new(kind, &name, &subject.digest, predicate.clone());
-        let stored = store(&registry, &manifest, key, &statement, kind).await?;
-        check(&registry, &manifest, &key.public(), &stored, kind).await?;
+        let stored = store(&registry, &manifest, signer, &statement, kind).await?;
+        check(&registry, &manifest, signer.public(), &stored, kind).await?;
         say(&format!(
             "slipway: {kind} of {name}@{} is {}",
             subject.digest, stored.digest
@@ -117,26 +105,25 @@ async fn sign(
         }
     }
     if task.signature_tag {
-        put_tag(&registry, key, &subject.digest).await?;
+        put_tag(&registry, signer, &subject.digest).await?;
     }
     Ok(made)
 }
 
 /// Puts a signature under its tag, beside those that others have put there, and reads it back.
-async fn put_tag(registry: &Registry, key: &SigningKey, digest: &str) -> Result<(), Trouble> {
+async fn put_tag(registry: &Registry, signer: &Signer, digest: &str) -> Result<(), Trouble> {
     let name = registry.repository().name();
     let (tag, text) = (simple::tag(digest), simple::text(&name, digest));
     let mut layers = layers_of(registry, &tag).await?;
-    if !simple::is_signed(&layers, &text, &key.public()) {
-        let layer = simple::layer(&text, key);
-        layers.push(layer.map_err(|message| Trouble::new(FailureKind::Infra, message))?);
+    if !simple::is_signed(&layers, &text, signer.public()) {
+        layers.push(simple::layer(&text, &signer.sign(&text).await?));
         let (config, manifest) = simple::manifest(&layers);
         registry.put_blob(simple::TEXT, &text).await?;
         registry.put_blob(simple::CONFIG, &config).await?;
         registry.put_manifest(&tag, MANIFEST, &manifest).await?;
         layers = layers_of(registry, &tag).await?;
     }
-    if !simple::is_signed(&layers, &text, &key.public()) {
+    if !simple::is_signed(&layers, &text, signer.public()) {
         let message = format!("{name} took tag {tag}, but the signature is not in it");
         return Err(Trouble::new(FailureKind::Registry, message));
     }
@@ -156,12 +143,13 @@ async fn layers_of(registry: &Registry, tag: &str) -> Result<Vec<Descriptor>, Tr
 async fn store(
     registry: &Registry,
     image: &Descriptor,
-    key: &SigningKey,
+    signer: &Signer,
     statement: &Statement,
     kind: AttestationKind,
 ) -> Result<Descriptor, Trouble> {
-    let bundle = envelope::seal(&statement.bytes(), key);
-    let content = bundle.map_err(|message| Trouble::new(FailureKind::Infra, message))?;
+    let statement = statement.bytes();
+    let signature = signer.sign(&envelope::signed_text(&statement)).await?;
+    let content = envelope::seal(&statement, &signature, signer.public());
     let annotations = [
         (envelope::CONTENT, envelope::DSSE),
         (envelope::PREDICATE_TYPE, statement::predicate_type(kind)),

@@ -66,7 +66,7 @@ mod tests {
         let said = |key, digest| {
             let kind = AttestationKind::Signature;
             let statement = Statement::new(kind, "r.example/a", digest, json!({}));
-            let bundle = envelope::seal(&statement.bytes(), key).unwrap();
+            let bundle = envelope::testing::sealed(&statement.bytes(), key);
             Finding::of(&bundle, &keys, DIGEST, "sha256:cc")
         };
         let found = said(&known, DIGEST).unwrap();

@@ -1,9 +1,9 @@
 //! What proves where an image comes from: statements about it, signed by a key, as Sigstore's tools write and read them.
 //!
 //! A statement (in-toto) says something about a digest: that somebody signs for it, how it was built (SLSA), what is in it
-//! (CycloneDX). `envelope` signs one (DSSE) and packs it as a Sigstore bundle, which lies in the registry as an artifact that
+//! (CycloneDX). `envelope` packs one with its signature (DSSE) as a Sigstore bundle, which lies in the registry as an artifact that
 //! refers to the image; `key` reads and uses keys; `statement` makes and reads what is signed; `simple` is the older form of a signature. All of it is pure: who fetches
-//! and stores is in `oci/`, and the private key is in no process but the one of a Sign stage.
+//! and stores is in `oci/`, and the private key is in no process but the one of a Sign stage, or stays in a key service.
 
 pub mod envelope;
 pub mod finding;

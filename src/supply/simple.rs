@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::key::{PublicKey, SigningKey};
+use super::key::PublicKey;
 use crate::oci::manifest::{Descriptor, MANIFEST, referrers_tag};
 
 /// Media type of the signed text.
@@ -35,16 +35,13 @@ pub fn text(repository: &str, digest: &str) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
-/// Signs a text: the layer that carries it.
-///
-/// # Errors
-/// When it cannot be signed.
-pub fn layer(text: &[u8], key: &SigningKey) -> Result<Descriptor, String> {
-    let signature = STANDARD.encode(key.sign(text)?);
-    Ok(Descriptor {
+/// The layer that carries a text and its signature.
+pub fn layer(text: &[u8], signature: &[u8]) -> Descriptor {
+    let signature = STANDARD.encode(signature);
+    Descriptor {
         annotations: BTreeMap::from([(SIGNATURE.to_owned(), signature)]),
         ..Descriptor::of(TEXT, text)
-    })
+    }
 }
 
 /// Whether one of these layers carries this text, signed by this key.
@@ -77,16 +74,21 @@ pub fn manifest(layers: &[Descriptor]) -> (Vec<u8>, Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::SigningKey;
     use super::super::key::testing::key;
     use super::*;
     use crate::oci::manifest::ArtifactManifest;
+
+    fn signed(text: &[u8], key: &SigningKey) -> Descriptor {
+        layer(text, &key.sign(text).unwrap())
+    }
 
     #[test]
     fn a_text_counts_for_its_digest_and_its_key() {
         let (ours, theirs) = (key(), key());
         let digest = format!("sha256:{}", "a".repeat(64));
         let meant = text("registry.example/shop/api", &digest);
-        let layers = [layer(&meant, &ours).unwrap()];
+        let layers = [signed(&meant, &ours)];
         assert!(is_signed(&layers, &meant, &ours.public()));
         assert!(!is_signed(&layers, &meant, &theirs.public()));
         let other = text("registry.example/shop/api", "sha256:b");
@@ -99,7 +101,7 @@ mod tests {
     fn a_second_signature_stands_beside_the_first() {
         let (ours, theirs) = (key(), key());
         let meant = text("registry.example/shop/api", "sha256:a");
-        let layers = [&theirs, &ours].map(|key| layer(&meant, key).unwrap());
+        let layers = [&theirs, &ours].map(|key| signed(&meant, key));
         let (config, bytes) = manifest(&layers);
         let read: ArtifactManifest = serde_json::from_slice(&bytes).unwrap();
         for key in [ours, theirs] {

@@ -5,7 +5,7 @@
 //! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
 //! - [`gitea::Gitea`]: a real git provider. [`git`]: a git server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
-//! - [`mail`]: a mail server that keeps what it is sent. [`bench`]: what the operator costs.
+//! - [`mail`]: a mail server that keeps what it is sent. [`vault::Vault`]: a key service. [`bench`]: what the operator costs.
 //! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
@@ -32,6 +32,7 @@ pub mod proxy;
 pub mod scripted;
 pub mod settings;
 mod site;
+pub mod vault;
 pub mod wait;
 
 pub mod cli;

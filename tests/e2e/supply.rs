@@ -1,5 +1,6 @@
 //! What is built is listed and signed, and an Environment takes only that. The long version has cosign check everything.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::supply::key::SigningKey;
 use testbed::git::GitServer;
+use testbed::image;
+use testbed::vault::Vault;
 
 use crate::app::{App, SOON, is_full, wait_for, with_app};
 
@@ -63,9 +66,14 @@ async fn list(app: &App, kind: ObjectKind) -> Vec<Value> {
 
 /// Puts the private key where stages of the namespace find it.
 pub(crate) async fn keep_key(app: &App, private: &str) {
+    keep(app, "cosign", &json!({"cosign.key": private})).await;
+}
+
+/// Makes a Secret that stages may use.
+async fn keep(app: &App, name: &str, data: &Value) {
     let secret = json!({
-        "metadata": {"name": "cosign", "labels": {"slipway.dev/use": "pipelines"}},
-        "stringData": {"cosign.key": private},
+        "metadata": {"name": name, "labels": {"slipway.dev/use": "pipelines"}},
+        "stringData": data,
     });
     let secrets: Api<Secret> = Api::namespaced(app.client.clone(), &app.namespace);
     secrets
@@ -157,6 +165,56 @@ async fn what_is_built_is_signed_and_an_environment_takes_nothing_else() {
             let digest = release["spec"]["images"][0]["digest"].as_str().unwrap();
             cosign_agrees(&format!("{registry}/e2e/signed@{digest}"), &public, &other).await;
         }
+    })
+    .await;
+}
+
+/// cosign in a pod of its own image, with a login that may sign and do nothing else. Builds cosign and the key service: minutes,
+/// once. Only in the long tests.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node, and minutes for its programs; run make e2e-full"]
+async fn a_key_service_signs_with_a_key_that_never_leaves_it() {
+    with_app(async |app| {
+        let registry = app.stage.node.registry();
+        let bridge: Ipv4Addr = registry.rsplit_once(':').unwrap().0.parse().unwrap();
+        let vault = Vault::start_on(bridge).await.unwrap();
+        let (public, token) = vault.make_key("cosign").await.unwrap();
+        keep(app, "vault", &json!({ "token": token })).await;
+        let git = GitServer::start_on(bridge.into()).await.unwrap();
+        let repository = git.create("signed").await.unwrap();
+        let statements = json!(["Signature", "Provenance", "SBOM"]);
+        let trusting = environment("trusting", &public, &statements);
+        app.apply(ObjectKind::Environment, &trusting).await;
+        let cosign = image::base::cosign(registry).await.unwrap();
+        let mut pipeline = pipeline(&git, registry);
+        let target = format!("{registry}/e2e/signed-by-service");
+        pipeline["spec"]["stages"][0]["build"]["image"] = target.clone().into();
+        let login = json!({"name": "vault", "key": "token"});
+        pipeline["spec"]["stages"][2] = json!({
+            "name": "sign", "type": "Sign",
+            "sign": {"kms": {"uri": "hashivault://cosign", "image": cosign}},
+            "env": [
+                {"name": "VAULT_ADDR", "value": vault.url()},
+                {"name": "VAULT_TOKEN", "secretRef": login},
+            ],
+        });
+        app.apply(ObjectKind::Pipeline, &pipeline).await;
+        let files = [
+            ("Dockerfile", "FROM scratch\nCOPY goods /\n"),
+            ("goods", "coffee"),
+        ];
+        repository
+            .commit("main", "Serve coffee", &files)
+            .await
+            .unwrap();
+
+        let release = release(app).await;
+        let said = release["spec"]["evidence"]["attestations"].as_array();
+        assert_eq!(said.map(Vec::len), Some(3), "{said:?}");
+        until_promoted(app, "trusting", &release["metadata"]["name"]).await;
+        let digest = release["spec"]["images"][0]["digest"].as_str().unwrap();
+        let (_, other) = new_key();
+        cosign_agrees(&format!("{target}@{digest}"), &public, &other).await;
     })
     .await;
 }

@@ -3,7 +3,7 @@
 //! No cluster is needed for it.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,13 +17,15 @@ use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
 use slipway::runner::task::{
-    FetchTask, Moving, PackageItem, PackagesTask, SignTask, Signed, Subject, TagTask, Versioned,
+    FetchTask, KmsTask, Moving, PackageItem, PackagesTask, SignTask, Signed, SignsWith, Subject,
+    TagTask, Versioned,
 };
 use slipway::runner::{Folders, fetch, package, sign, tag};
 use slipway::supply::finding::Finding;
 use slipway::supply::key::{PublicKey, SigningKey};
 use slipway::supply::simple;
 use tempfile::TempDir;
+use testbed::vault::Vault;
 use tokio::process::{Child, Command};
 
 /// A registry on a port of its own, gone with the value.
@@ -130,14 +132,37 @@ impl Server {
     }
 
     /// A new key, as a file where a Sign stage finds it, and its public key.
-    fn key(&self) -> (String, String) {
-        let folder = self.folder.path().join("key");
+    fn key(&self) -> (SignsWith, String) {
+        let folder = self.key_folder();
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("key");
         make_key(&file);
-        let text = std::fs::read_to_string(&file).unwrap();
-        let public = SigningKey::read(&text, b"").unwrap().public().pem();
-        (folder.display().to_string(), public)
+        let public = read_key(&file).public().pem();
+        (SignsWith::Key(folder.display().to_string()), public)
+    }
+
+    fn key_folder(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    /// Where a stage that signs has its files.
+    fn folders(&self) -> Folders {
+        let workspace = self.folder.path().join("signing");
+        std::fs::create_dir_all(&workspace).unwrap();
+        Folders { workspace }
+    }
+
+    /// A key service that a stage reaches over these scripts, which stand in for cosign: its verbs are their names.
+    fn service(&self, public_key: &str, sign_blob: &str) -> SignsWith {
+        let folder = self.folders().workspace;
+        for (verb, script) in [("public-key", public_key), ("sign-blob", sign_blob)] {
+            std::fs::write(folder.join(verb), script).unwrap();
+        }
+        SignsWith::Kms(KmsTask {
+            uri: "hashivault://cosign".into(),
+            program: "/bin/sh".into(),
+            secrets: Vec::new(),
+        })
     }
 }
 
@@ -162,7 +187,7 @@ fn make_key(file: &Path) {
     assert!(made.unwrap().success());
 }
 
-fn task(server: &Server, image: &Descriptor, key: &str) -> SignTask {
+fn task(server: &Server, image: &Descriptor, with: &SignsWith) -> SignTask {
     let signed = Signed {
         subject: Subject {
             image: "api".into(),
@@ -177,7 +202,7 @@ fn task(server: &Server, image: &Descriptor, key: &str) -> SignTask {
     };
     SignTask {
         images: vec![signed],
-        key: key.to_owned(),
+        with: with.clone(),
         signature_tag: false,
         timeout_seconds: 60,
     }
@@ -196,10 +221,18 @@ async fn found(server: &Server, image: &Descriptor, keys: &[&str]) -> Result<Vec
     Finding::read(&http.signed(&question, None).await)
 }
 
+/// Signs an image with a key in a file.
 async fn signs_and_is_found(server: &Server) {
+    let (with, public) = server.key();
+    signs_with(server, &with, &public).await;
+}
+
+/// Signs an image; what was said of it is what an operator finds that trusts this key, and no other.
+async fn signs_with(server: &Server, with: &SignsWith, public: &str) -> (Descriptor, String) {
     let image = server.push_image().await;
-    let (folder, public) = server.key();
-    let (report, code) = sign::run(&task(server, &image, &folder)).await;
+    let mut task = task(server, &image, with);
+    task.signature_tag = matches!(with, SignsWith::Kms(_));
+    let (report, code) = sign::run(&task, &server.folders()).await;
     assert_eq!((code, report.failure), (0, None), "{report:?}");
     let kinds: Vec<_> = report.attestations.iter().map(|said| said.1).collect();
     assert_eq!(
@@ -208,7 +241,7 @@ async fn signs_and_is_found(server: &Server) {
     );
     let found_by =
         |found: Vec<Finding>| -> Vec<_> { found.into_iter().map(|found| found.artifact).collect() };
-    let mut artifacts = found_by(found(server, &image, &[&public]).await.unwrap());
+    let mut artifacts = found_by(found(server, &image, &[public]).await.unwrap());
     let mut reported: Vec<_> = report
         .attestations
         .iter()
@@ -219,9 +252,80 @@ async fn signs_and_is_found(server: &Server) {
     assert_eq!(artifacts, reported);
     let stranger = server.folder.path().join("stranger");
     make_key(&stranger);
-    let stranger = std::fs::read_to_string(&stranger).unwrap();
-    let stranger = SigningKey::read(&stranger, b"").unwrap().public().pem();
+    let stranger = read_key(&stranger).public().pem();
     assert_eq!(found(server, &image, &[&stranger]).await, Ok(Vec::new()));
+    (image, report.message.unwrap_or_default())
+}
+
+/// openssl signs in the place of cosign and the key service behind it: what is stored is what a key in a file gives.
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn what_a_key_service_signs_is_found_as_what_a_key_in_a_file_signs() {
+    let server = Server::debian().await;
+    let (_, public) = server.key();
+    let key = server.key_folder().join("key").display().to_string();
+    let shows = format!("openssl ec -in {key} -pubout -out $4");
+    let signs = format!(
+        r#"openssl dgst -sha256 -sign {key} -out signature $8
+        printf '{{"messageSignature": {{"signature": "%s"}}}}' "$(openssl base64 -A -in signature)" > $7"#
+    );
+    let with = server.service(&shows, &signs);
+    let (image, message) = signs_with(&server, &with, &public).await;
+    assert!(message.contains("of hashivault://cosign"), "{message}");
+    let registry = server.registry();
+    let manifest = registry.manifest(&simple::tag(&image.digest)).await;
+    let manifest = manifest.unwrap().unwrap();
+    let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
+    let text = simple::text(&server.name(), &image.digest);
+    let public = PublicKey::read(&public).unwrap();
+    assert!(simple::is_signed(&manifest.layers, &text, &public));
+
+    // A service that shows one key and signs with another leaves nothing that anybody could find.
+    let other = server.folder.path().join("other");
+    make_key(&other);
+    let shows = format!("openssl ec -in {} -pubout -out $4", other.display());
+    let with = server.service(&shows, &signs);
+    let image = server.push_as("main", "somebody else").await;
+    let task = task(&server, &image, &with);
+    let (report, code) = sign::run(&task, &server.folders()).await;
+    assert_eq!((report.failure, code), (Some(FailureKind::Infra), 1));
+    let referrers = registry.referrers(&image.digest).await.unwrap();
+    assert!(referrers.is_empty(), "{referrers:?}");
+}
+
+/// The real program, and a key that never leaves its service. Builds both: minutes, once. Only in the long tests.
+#[tokio::test]
+#[ignore = "builds cosign and vault; run make e2e-full"]
+async fn cosign_signs_with_a_key_that_stays_in_a_key_service() {
+    testbed::programs::ensure(&["cosign"]).await.unwrap();
+    let cosign = testbed::programs::path_of("cosign").unwrap();
+    let vault = Vault::start().await.unwrap();
+    let (public, token) = vault.make_key("cosign").await.unwrap();
+    let server = Server::debian().await;
+    let call = |verb: &str| {
+        format!(
+            "exec env VAULT_ADDR={} VAULT_TOKEN={token} {} {verb} \"$@\"",
+            vault.url(),
+            cosign.display()
+        )
+    };
+    let with = server.service(&call("public-key"), &call("sign-blob"));
+    let (image, message) = signs_with(&server, &with, &public).await;
+    eprintln!("{message}");
+    let image = format!("{}@{}", server.name(), image.digest);
+    cosign_agrees(&image, &[public], server.folder.path()).await;
+
+    // What the token does not allow is said.
+    let with = server.service(&call("public-key").replace(&token, "nobody"), "exit 1");
+    let image = server.push_image().await;
+    let (report, code) = sign::run(&task(&server, &image, &with), &server.folders()).await;
+    assert_eq!((report.failure, code), (Some(FailureKind::Infra), 1));
+    let said = report.message.unwrap();
+    assert!(
+        said.contains("public-key with hashivault://cosign"),
+        "{said}"
+    );
+    assert!(said.contains("permission denied"), "{said}");
 }
 
 #[tokio::test]
@@ -287,15 +391,15 @@ async fn mirrors_are_signed_too_and_old_readers_find_a_tag() {
     let (first, second) = (Server::debian().await, Server::debian().await);
     let (image, there) = (first.push_image().await, second.push_image().await);
     assert_eq!(image.digest, there.digest);
-    let (folder, public) = first.key();
-    let mut task = task(&first, &image, &folder);
+    let (with, public) = first.key();
+    let mut task = task(&first, &image, &with);
     let mirror = Subject {
         repository: second.name(),
         ..task.images[0].subject.clone()
     };
     task.images[0].mirrors = vec![mirror];
     task.signature_tag = true;
-    let (report, code) = sign::run(&task).await;
+    let (report, code) = sign::run(&task, &first.folders()).await;
     assert_eq!((code, report.failure), (0, None), "{report:?}");
     assert!(report.message.unwrap().contains("1 image and a mirror"));
     assert_eq!(report.attestations.len(), 2);
@@ -305,14 +409,14 @@ async fn mirrors_are_signed_too_and_old_readers_find_a_tag() {
         assert!(server.registry().manifest(&tag).await.unwrap().is_some());
     }
     // A second run, with another key, leaves the first signature where it is.
-    make_key(&Path::new(&folder).join("key"));
-    let (report, code) = sign::run(&task).await;
+    make_key(&first.key_folder().join("key"));
+    let (report, code) = sign::run(&task, &first.folders()).await;
     assert_eq!((code, report.failure), (0, None), "{report:?}");
     let manifest = second.registry().manifest(&tag).await.unwrap().unwrap();
     let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
     let keys = [
         public,
-        read_key(&Path::new(&folder).join("key")).public().pem(),
+        read_key(&first.key_folder().join("key")).public().pem(),
     ];
     for key in &keys {
         let text = simple::text(&second.name(), &image.digest);
@@ -356,14 +460,14 @@ fn read_key(file: &Path) -> SigningKey {
 async fn what_cannot_be_signed_says_why() {
     let server = Server::debian().await;
     let image = server.push_image().await;
-    let (folder, _) = server.key();
-    let mut gone = task(&server, &image, &folder);
+    let (with, _) = server.key();
+    let mut gone = task(&server, &image, &with);
     gone.images[0].subject.digest = Descriptor::of(MANIFEST, b"never pushed").digest;
-    let (report, code) = sign::run(&gone).await;
+    let (report, code) = sign::run(&gone, &server.folders()).await;
     assert_eq!((report.failure, code), (Some(FailureKind::Registry), 1));
     assert!(report.message.unwrap().contains("what was built is gone"));
-    std::fs::write(Path::new(&folder).join("key"), "hunter2").unwrap();
-    let (report, code) = sign::run(&task(&server, &image, &folder)).await;
+    std::fs::write(server.key_folder().join("key"), "hunter2").unwrap();
+    let (report, code) = sign::run(&task(&server, &image, &with), &server.folders()).await;
     assert_eq!((report.failure, code), (Some(FailureKind::Config), 1));
     let said = report.message.unwrap();
     assert!(

@@ -20,14 +20,24 @@ pub struct Sbom {
 /// Signs images, and what is known about them.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::Rules(&[
+    ("has(self.keyRef) != has(self.kms)",
+     "sign takes one key: set keyRef for a private key in a Secret, or kms for one that stays in a key service"),
+]))]
 pub struct Sign {
     /// Names of the Build stages whose images are signed, and of packages; at most 8. Default: all images and packages of the
     /// Pipeline. Example: `[api]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<8>)]
     pub images: Vec<String>,
-    /// The private key. It is mounted into the pod that signs, and nowhere else.
-    pub key_ref: SigningKeyRef,
+    /// The private key, in a Secret. It is mounted into the pod that signs, and nowhere else. Default: none, and `kms` is set.
+    /// Example: `{name: cosign}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_ref: Option<SigningKeyRef>,
+    /// A key that stays in a key service, which signs with it; the stage's `env` has the login, and `defaults.env` is not for it.
+    /// Default: none, and `keyRef` is set. Example: `{uri: "hashivault://cosign", image: "registry.example/ci/cosign:v3.1.1"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms: Option<KeyService>,
     /// Signs how the image was built as well: an SLSA v1 provenance of what the operator has observed. Default `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<bool>,
@@ -54,6 +64,21 @@ pub struct SigningKeyRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::data_key)]
     pub password_key: Option<String>,
+}
+
+/// A key that stays in a key service. The program `cosign` has the service sign; it runs in the pod of the stage, with the
+/// login that the stage's `env` or its service account gives it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyService {
+    /// Which key, as cosign names it: what begins with `awskms://`, `gcpkms://`, `azurekms://`, `hashivault://` or `openbao://`. It
+    /// is an ECDSA key on the curve P-256. At most 512 characters. Example: `hashivault://cosign`.
+    #[schemars(transform = schema::key_uri)]
+    pub uri: String,
+    /// Image that has the program `cosign`, version 3, on its path. What is in it may sign whatever the login allows, so name it
+    /// by its digest. Example: `registry.example/ci/cosign@sha256:9b2c…`.
+    #[schemars(transform = schema::image)]
+    pub image: String,
 }
 
 impl Sign {

@@ -1,6 +1,7 @@
 //! The containers that list what is in images, and sign what a run has made. No I/O.
 //!
-//! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only.
+//! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only. Where a key
+//! service signs, `pod/kms.rs` has the container.
 
 #![expect(
     clippy::indexing_slicing,
@@ -12,14 +13,14 @@ use serde_json::{Value, json};
 use super::At;
 use super::build::mount_login;
 use super::pod::{MAIN, confined, task_variable};
-use crate::pipeline::api::{Build, Package, PipelineSpec, RegistryLogin, Stage, StageType};
+use crate::pipeline::api::{Build, Package, PipelineSpec, RegistryLogin, Sign, Stage, StageType};
 use crate::pipeline_run::api::{
     Artifact, ArtifactKind, Attestation, AttestationKind, PipelineRunStatus,
 };
 use crate::pipeline_run::observed::Observed;
 use crate::pipeline_run::provenance;
 use crate::runner::task::{
-    self, KEY_FILE, KEY_FOLDER, PASSWORD_FILE, SbomTask, SignTask, Signed, Subject,
+    self, KEY_FILE, KEY_FOLDER, PASSWORD_FILE, SbomTask, SignTask, Signed, SignsWith, Subject,
 };
 
 /// Where the logins for registries are, each in a folder of its own.
@@ -148,7 +149,7 @@ pub(super) fn sbom(
     Some((container, volumes))
 }
 
-/// The container of a stage that signs, and all volumes that its pod has.
+/// The container of a stage that signs with a private key, and all volumes that its pod has.
 pub(super) fn sign(
     seen: &Observed,
     spec: &PipelineSpec,
@@ -156,6 +157,31 @@ pub(super) fn sign(
     at: At<'_>,
 ) -> Option<(Value, Vec<Value>)> {
     let sign = stage.sign.as_ref()?;
+    let private = sign.key_ref.as_ref()?;
+    let with = SignsWith::Key(KEY_FOLDER.to_owned());
+    let (task, logins) = sign_task(seen, (spec, stage), sign, at, with);
+    let key = json!([{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}]);
+    let (container, mut volumes) = own(seen, ("sign", task_variable(&task)), &key, logins);
+    let of = |key: &str, path: &str, optional: bool| {
+        let items = json!([{"key": key, "path": path}]);
+        json!({"secret": {"name": private.name, "items": items, "optional": optional}})
+    };
+    let sources = [
+        of(&private.private_key().key, KEY_FILE, false),
+        of(private.password_key(), PASSWORD_FILE, true),
+    ];
+    volumes.push(json!({"name": "key", "projected": {"sources": sources}}));
+    Some((container, volumes))
+}
+
+/// What a stage signs, with what; and the logins for the registries.
+pub(super) fn sign_task(
+    seen: &Observed,
+    (spec, stage): (&PipelineSpec, &Stage),
+    sign: &Sign,
+    at: At<'_>,
+    with: SignsWith,
+) -> (SignTask, Logins) {
     let mut logins = Logins::default();
     let subjects = signed(spec, at.run, stage.images());
     let signed = subjects.into_iter().map(|(artifact, home)| Signed {
@@ -168,22 +194,11 @@ pub(super) fn sign(
     });
     let task = SignTask {
         images: signed.collect(),
-        key: KEY_FOLDER.to_owned(),
+        with,
         signature_tag: sign.signature_tag(),
         timeout_seconds: stage.timeout().as_secs(),
     };
-    let key = json!([{"name": "key", "mountPath": KEY_FOLDER, "readOnly": true}]);
-    let (container, mut volumes) = own(seen, ("sign", task_variable(&task)), &key, logins);
-    let of = |key: &str, path: &str, optional: bool| {
-        let items = json!([{"key": key, "path": path}]);
-        json!({"secret": {"name": sign.key_ref.name, "items": items, "optional": optional}})
-    };
-    let sources = [
-        of(&sign.key_ref.private_key().key, KEY_FILE, false),
-        of(sign.key_ref.password_key(), PASSWORD_FILE, true),
-    ];
-    volumes.push(json!({"name": "key", "projected": {"sources": sources}}));
-    Some((container, volumes))
+    (task, logins)
 }
 
 /// A container that runs a verb of the runner's as nobody, from the runner's own image, with these mounts and the logins.
@@ -193,10 +208,6 @@ pub(super) fn own(
     mounts: &Value,
     logins: Logins,
 ) -> (Value, Vec<Value>) {
-    let mut security = confined();
-    security["readOnlyRootFilesystem"] = true.into();
-    security["runAsNonRoot"] = true.into();
-    security["runAsUser"] = NOBODY.into();
     let mut container = json!({
         "name": MAIN,
         "image": seen.images.runner,
@@ -204,10 +215,19 @@ pub(super) fn own(
         "env": [task],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
-        "securityContext": security,
+        "securityContext": of_nobody(),
     });
     let volumes = logins.mount(&mut container);
     (container, volumes)
+}
+
+/// What a container may do that runs as nobody, and leaves its image as it is.
+pub(super) fn of_nobody() -> Value {
+    let mut security = confined();
+    security["readOnlyRootFilesystem"] = true.into();
+    security["runAsNonRoot"] = true.into();
+    security["runAsUser"] = NOBODY.into();
+    security
 }
 
 /// Digest of the list of what is in an image, if a stage has made one.

@@ -66,6 +66,82 @@ fn a_stage_that_signs_has_the_key_and_one_container() {
     insta::assert_yaml_snapshot!(rendered(&with(&stage), 2));
 }
 
+/// A stage that has a key service sign.
+fn by_service() -> PipelineSpec {
+    let kms = json!({"uri": "hashivault://cosign", "image": "registry.example/ci/cosign:v3"});
+    let mut spec = with(&json!({
+        "name": "sign", "type": "Sign", "sign": {"kms": kms},
+        "env": [
+            {"name": "VAULT_ADDR", "value": "https://vault.example"},
+            {"name": "VAULT_TOKEN", "secretRef": {"name": "vault", "key": "token"}},
+            {"name": "VAULT_CACERT", "secretFile": {"name": "vault", "key": "ca.crt"}},
+        ],
+        "pod": {"serviceAccountName": "signer"},
+    }));
+    spec.defaults.env = vec![EnvVar {
+        name: "CI_TOKEN".into(),
+        value: Some("of scripts".into()),
+        ..EnvVar::default()
+    }];
+    spec
+}
+
+#[test]
+fn a_stage_that_has_a_key_service_sign_has_its_login_and_nothing_of_the_repository() {
+    let mut seen = a_run();
+    seen.images.receiver = Some(super::super::testing::receiver());
+    let pod = pod_of(&seen, &by_service(), 2);
+    assert_eq!(pod["serviceAccountName"], "signer");
+    let names: Vec<&Value> = containers(&pod).iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, [LOGS, TOOLS, CLAIM, MAIN]);
+    let main = &pod["containers"][0];
+    assert_eq!(main["image"], "registry.example/ci/cosign:v3");
+    assert_eq!(main["command"][0], task::RUNNER);
+    assert_eq!(main["command"][1], "sign");
+    let rights = &main["securityContext"];
+    assert_eq!(rights["readOnlyRootFilesystem"], true);
+    assert_eq!(rights["runAsUser"], 65532);
+    let env = main["env"].as_array().unwrap();
+    let names: Vec<&Value> = env.iter().map(|variable| &variable["name"]).collect();
+    let logins = ["VAULT_ADDR", "VAULT_TOKEN", "VAULT_CACERT"];
+    assert_eq!(names, [&logins[..], &["HOME", task::VARIABLE]].concat());
+    let task = env.last().unwrap()["value"].as_str().unwrap();
+    let task: task::SignTask = serde_json::from_str(task).unwrap();
+    let wanted = task::KmsTask {
+        uri: "hashivault://cosign".into(),
+        program: "cosign".into(),
+        secrets: vec![
+            task::SecretSource::Variable("VAULT_TOKEN".into()),
+            task::SecretSource::File("/slipway-secrets/VAULT_CACERT".into()),
+        ],
+    };
+    assert_eq!(task.with, task::SignsWith::Kms(wanted));
+    assert_eq!(task.images.len(), 1);
+    for container in containers(&pod) {
+        let text = container.to_string();
+        let is_main = container["name"] == MAIN;
+        assert_eq!(text.contains("slipway-secrets"), is_main, "{text}");
+        assert_eq!(text.contains("secretKeyRef"), is_main, "{text}");
+        assert!(
+            !text.contains("slipway-git") && !text.contains("CI_TOKEN"),
+            "{text}"
+        );
+    }
+    assert!(!pod.to_string().contains(task::KEY_FOLDER));
+}
+
+#[test]
+fn a_home_of_people_s_is_theirs() {
+    let mut spec = by_service();
+    spec.stages[2].env = vec![EnvVar {
+        name: "HOME".into(),
+        value: Some("/root".into()),
+        ..EnvVar::default()
+    }];
+    let body = rendered(&spec, 2);
+    assert_eq!(variable(&body, "HOME").as_deref(), Some("/root"));
+}
+
 #[test]
 fn a_build_stage() {
     insta::assert_yaml_snapshot!(rendered(&spec(), 1));

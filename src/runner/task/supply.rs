@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::SecretSource;
+
 /// Folder with the private key and its password.
 pub const KEY_FOLDER: &str = "/slipway-key";
 /// Name of the file with the private key in there.
 pub const KEY_FILE: &str = "key";
 /// Name of the file with its password, if it has one.
 pub const PASSWORD_FILE: &str = "password";
+/// The program that has key services sign, in the image that a stage names.
+pub const COSIGN: &str = "cosign";
 
 /// An image that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +48,37 @@ pub struct SbomTask {
 pub struct SignTask {
     /// The images.
     pub images: Vec<Signed>,
-    /// Folder with the private key.
-    pub key: String,
+    /// With what.
+    #[serde(flatten)]
+    pub with: SignsWith,
     /// Whether the signature is put under a tag as well.
     #[serde(default)]
     pub signature_tag: bool,
     /// How long it may take.
     pub timeout_seconds: u64,
+}
+
+/// With what is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SignsWith {
+    /// The private key in this folder.
+    Key(String),
+    /// A key that stays in a key service.
+    Kms(KmsTask),
+}
+
+/// A key that stays in a key service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KmsTask {
+    /// Which key, as cosign names it.
+    pub uri: String,
+    /// Name or path of cosign, which finds its login in the environment.
+    pub program: String,
+    /// What is kept out of what it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretSource>,
 }
 
 /// An image and what is signed for it.

@@ -18,9 +18,10 @@ pub async fn named(registry: &str, name: &str) -> Result<String> {
         "buildkit" => buildkit(registry).await,
         "buildah" => buildah(registry).await,
         "syft" => syft(registry).await,
+        "cosign" => cosign(registry).await,
         "scanner" => scanner(registry).await,
         _ => bail!(
-            "the testbed has the images busybox, debian, gitea, buildkit, buildah, syft and scanner, not {name}"
+            "the testbed has the images busybox, debian, gitea, buildkit, buildah, syft, cosign and scanner, not {name}"
         ),
     }
 }
@@ -122,6 +123,22 @@ pub async fn syft(registry: &str) -> Result<String> {
         registry,
         "testbed/syft",
         include_str!("syft.Dockerfile"),
+        &files,
+    )
+    .await
+}
+
+/// cosign, which signs with keys in key services.
+pub async fn cosign(registry: &str) -> Result<String> {
+    programs::ensure(&["cosign"]).await?;
+    let files = [
+        ("cosign", programs::path_of("cosign")?),
+        ("ca-certificates.crt", PathBuf::from(CERTIFICATES)),
+    ];
+    of_files(
+        registry,
+        "testbed/cosign",
+        include_str!("cosign.Dockerfile"),
         &files,
     )
     .await

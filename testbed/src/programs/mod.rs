@@ -110,6 +110,8 @@ const FAMILIES: &[Family] = &[
         &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")],
     ),
     plain("syft", &[("syft", "github.com/anchore/syft/cmd/syft")]),
+    // A key service made of Vault's core and one engine: keys that never leave it.
+    plain("vault", &[("vault", ".")]),
     // Looks for what is known to be vulnerable.
     plain(
         "osv-scanner",

@@ -226,6 +226,7 @@ fn every_workflow_comes_to_its_release() {
         ("matrix", 1, 0),
         ("images", 2, 0),
         ("signed", 1, 0),
+        ("keyservice", 1, 0),
         ("versions", 0, 1),
     ] {
         let (status, release, stages) = run(name, None);

@@ -28,7 +28,11 @@ fn said(kinds: &[(AttestationKind, char)]) -> StageReport {
 
 /// Up to the Job that signs.
 fn listed() -> Observed {
-    let seen = then(running(&stages()));
+    listed_of(&stages())
+}
+
+fn listed_of(stages: &Value) -> Observed {
+    let seen = then(running(stages));
     let seen = then(with_job(seen, BUILD, |job| job.over(NOW, 0, built('9'))));
     let list = said(&[(AttestationKind::SBOM, '1')]);
     then(with_job(seen, CONTENTS, |job| job.over(NOW, 0, list)))
@@ -79,6 +83,30 @@ fn what_is_built_is_listed_signed_and_released_with_what_was_said() {
         ]
     );
     assert_eq!(evidence[1].digest, digest('2'));
+}
+
+/// Whoever signs: the run goes on by what the pod says that it has stored.
+#[test]
+fn what_a_key_service_signs_is_released_as_anything_else() {
+    let mut stages = stages();
+    let kms = json!({"uri": "hashivault://cosign", "image": "registry.example/ci/cosign:v3"});
+    stages[2]["sign"] = json!({"kms": kms});
+    let token = json!({"name": "push", "key": "password"});
+    stages[2]["env"] = json!([{"name": "VAULT_TOKEN", "secretRef": token}]);
+    let signs = plan(&listed_of(&stages), NOW);
+    assert_eq!(names(&signs), [SIGN]);
+    let task = task_of(&signs);
+    assert_eq!(task["kms"]["uri"], "hashivault://cosign");
+    assert_eq!(task.get("key"), None);
+    assert_eq!(task["images"][0]["sbom"], json!(digest('1')));
+    let signed = said(&[
+        (AttestationKind::Signature, '2'),
+        (AttestationKind::Provenance, '3'),
+    ]);
+    let seen = with_job(listed_of(&stages), SIGN, |job| job.over(NOW, 0, signed));
+    let released = plan(&seen, NOW);
+    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
+    assert_eq!(evidence.as_array().map(Vec::len), Some(3), "{evidence}");
 }
 
 #[test]

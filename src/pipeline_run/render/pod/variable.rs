@@ -45,7 +45,8 @@ impl Variable {
         }
     }
 
-    fn of(variable: &EnvVar) -> Self {
+    /// One of people's.
+    pub(super) fn of(variable: &EnvVar) -> Self {
         let value = || variable.value.clone().unwrap_or_default();
         let content = match (&variable.secret_ref, &variable.secret_file) {
             (Some(secret), _) => Content::Secret(secret.clone()),
