@@ -137,7 +137,12 @@ pub async fn run(
     let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
     let rights = config.rights();
-    preflight::check(&client, &config.namespaces(), rights).await?;
+    let namespaces = config.namespaces();
+    let checked = preflight::check(&client, &namespaces, rights);
+    let Some(checked) = stop.run_until_cancelled(checked).await else {
+        return Ok(());
+    };
+    checked?;
     let egress = Egress::parse(&config.metric_hosts).map_err(OperatorError::MetricHosts)?;
     let queues = Arc::new(queues());
 
