@@ -110,7 +110,7 @@ pub enum Command {
     /// Check objects in files as the API server and the operator would, and show every mistake where it stands. Needs no cluster.
     ///
     /// Fields, rules, conditions, steps and metrics are looked at; what a container does, only the cluster knows. Exit code 2 says that
-    /// something is wrong.
+    /// something is wrong; a warning does not change it.
     Lint(lint::Args),
     /// Show what a change of a Rollout goes through while things happen: pods crash, samples are bad, people decide. Needs no cluster.
     ///
