@@ -70,7 +70,7 @@ fn is_set(text: &str) -> Result<bool, std::convert::Infallible> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show all Environments, Rollouts and runs of a namespace in one overview.
+    /// Show all Environments, Rollouts, Pipelines and runs of a namespace in one overview.
     Get(list::Many),
     /// Say how things stand: under way, well, waiting for a person, or bad. The exit code says it too.
     ///
