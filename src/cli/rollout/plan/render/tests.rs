@@ -130,12 +130,12 @@ fn what_makes_the_weights_is_said_of_each_router() {
             "pods and data plane",
         ),
         (
-            "{gatewayAPI: {httpRoutes: [{name: shop}]}, istio: {virtualServices: [{name: mesh}]}}",
+            "{allowForeign: true, gatewayAPI: {httpRoutes: [{name: shop}]}, istio: {virtualServices: [{name: mesh}]}}",
             "weights by HTTPRoute shop and VirtualService mesh",
             "pods and data plane",
         ),
         (
-            "{traefik: {services: [weighted]}}",
+            "{allowForeign: true, traefik: {services: [weighted]}}",
             "weights by TraefikService weighted",
             "pods and data plane",
         ),
