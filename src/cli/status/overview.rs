@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::pipeline;
+use crate::cli::run::table::short;
 use crate::cli::standing::{self, Standing};
 use crate::cli::text::{Cell, Palette, Table};
 use crate::environment::api::Environment;
@@ -128,11 +129,10 @@ impl From<&Pipeline> for Line {
             };
         };
         // Of one that answers, its own message has both.
-        let seen = commit.as_deref().map_or("none", pipeline::short);
-        let run = last_run.as_ref().map_or_else(
-            || "none".to_owned(),
-            |run| format!("{} is {}", run.name, run.phase),
-        );
+        let none = || "none".to_owned();
+        let seen = commit.as_deref().map_or_else(none, short);
+        let run = last_run.as_ref();
+        let run = run.map_or_else(none, |run| format!("{} is {}", run.name, run.phase));
         let told = format!("newest commit seen: {seen}; newest run: {run}");
         Line {
             reason: Some(error.kind.to_string()),

@@ -3,12 +3,10 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::cli::run::table::short;
 use crate::cli::standing::{self, Standing};
 use crate::cli::text::{Cell, Table, Tone, age};
 use crate::pipeline::api::Pipeline;
-
-/// Digits of a commit that people read.
-const SHORT: usize = 12;
 
 /// One line per Pipeline.
 pub fn list(pipelines: &[Pipeline], now: Timestamp, is_wide: bool) -> Table {
@@ -23,7 +21,7 @@ pub fn list(pipelines: &[Pipeline], now: Timestamp, is_wide: bool) -> Table {
         table.row([
             pipeline.name_any().into(),
             Cell::new(tone(pipeline), state(pipeline)),
-            commit.map_or("–", short).into(),
+            commit.map_or_else(|| "–".to_owned(), short).into(),
             run.map_or_else(String::new, |run| format!("{} {}", run.name, run.phase))
                 .into(),
             status.latest_release.unwrap_or_default().into(),
@@ -57,11 +55,6 @@ fn tone(pipeline: &Pipeline) -> Tone {
         Standing::Waiting => Tone::Warn,
         Standing::Underway | Standing::Well => Tone::Plain,
     }
-}
-
-/// The digits of a commit that people read.
-pub fn short(commit: &str) -> &str {
-    commit.get(..SHORT).unwrap_or(commit)
 }
 
 #[cfg(test)]
