@@ -14,7 +14,8 @@ use crate::kinds::KINDS;
 use crate::model::object::ObjectKind;
 use crate::permission::{self, Extra};
 
-/// Longest wait for kinds that the cluster does not know: definitions that were applied a moment ago are not served at once.
+/// Longest wait for kinds that the cluster does not know: definitions that were applied a moment ago are not served at once. The
+/// probe of the chart, which nothing answers until then, gives it 25 s.
 const SETTLE: Duration = Duration::from_secs(20);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
