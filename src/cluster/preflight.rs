@@ -230,7 +230,7 @@ mod tests {
         let rollouts = ["rollouts.slipway.dev".to_owned()];
         assert_eq!(next(&[], Duration::ZERO), Next::GoOn);
         assert_eq!(next(&rollouts, Duration::ZERO), Next::LookAgain);
-        assert_eq!(next(&rollouts, SETTLE - LOOK), Next::LookAgain);
+        assert_eq!(next(&rollouts, SETTLE / 2), Next::LookAgain);
         assert_eq!(next(&rollouts, SETTLE), Next::GiveUp);
         assert_eq!(next(&[], SETTLE), Next::GoOn);
     }

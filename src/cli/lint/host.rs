@@ -28,7 +28,8 @@ const ASKED: &[&str] = &[
 
 /// What may be asked in the wrong place.
 pub(super) fn warnings(environment: &Value) -> Vec<Invalid> {
-    let namespace = environment["metadata"]["namespace"].as_str();
+    let namespace = environment.pointer("/metadata/namespace");
+    let namespace = namespace.and_then(Value::as_str);
     let behind = namespace.map_or_else(
         || "NAMESPACE, the namespace of its Service".to_owned(),
         str::to_owned,

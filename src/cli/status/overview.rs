@@ -261,7 +261,7 @@ mod tests {
         let lines = [
             Line::from(&story("waits for approvals").rollout()),
             Line::from(&shop(
-                json!({"sourceError": {"kind": "Unreachable", "message": "git.example does not answer"}}),
+                &json!({"sourceError": {"kind": "Unreachable", "message": "git.example does not answer"}}),
             )),
             Line::from(found[0]),
         ];
@@ -278,7 +278,7 @@ mod tests {
     }
 
     /// A Pipeline at a commit that has had its run.
-    fn shop(more: Value) -> Pipeline {
+    fn shop(more: &Value) -> Pipeline {
         let (phase, message) = match more["sourceError"]["message"].as_str() {
             Some(why) => ("SourceUnavailable", format!("{why}; asked again every 30s")),
             None => (
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_pipeline_tells_its_commit_its_run_and_why_nobody_sees_another() {
-        let line = Line::from(&shop(json!({})));
+        let line = Line::from(&shop(&json!({})));
         assert_eq!(line.standing, Standing::Well);
         assert_eq!(line.phase, "Watching");
         let told = serde_json::to_value(&line).unwrap();
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(told["lastRun"]["name"], "shop-8");
         assert_eq!(told.get("reason"), None);
         let away = json!({"sourceError": {"kind": "Timeout", "message": "no answer in 10s"}});
-        let line = Line::from(&shop(away));
+        let line = Line::from(&shop(&away));
         assert_eq!(line.standing, Standing::Bad);
         assert_eq!(line.reason.as_deref(), Some("Timeout"));
         let words = "no answer in 10s; asked again every 30s; newest commit seen: 3f9c2e1b0d3f; newest run: shop-8 is Failed";
