@@ -116,6 +116,21 @@ async fn configured() -> Result<kube::Config, OperatorError> {
     config.map_err(|error| OperatorError::NoConfig(Box::new(error)))
 }
 
+/// Whether all that is needed is there; false where the end was asked for meanwhile.
+async fn checked(
+    client: &Client,
+    config: &Config,
+    stop: &CancellationToken,
+) -> Result<bool, OperatorError> {
+    let namespaces = config.namespaces();
+    let check = preflight::check(client, &namespaces, config.rights());
+    let Some(found) = stop.run_until_cancelled(check).await else {
+        return Ok(false);
+    };
+    found?;
+    Ok(true)
+}
+
 /// Runs the operator until `stop`. The ways of changes are traced to where `changes` sends them.
 ///
 /// # Errors
@@ -136,8 +151,9 @@ pub async fn run(
     let evictor = client::connect_once(evictor, EVICTION, metrics.clone(), clock.clone());
     let evictor = evictor.map_err(bad)?;
     let client = client::connect(kube_config, metrics.clone(), clock.clone()).map_err(bad)?;
-    let rights = config.rights();
-    preflight::check(&client, &config.namespaces(), rights).await?;
+    if !checked(&client, &config, &stop).await? {
+        return Ok(());
+    }
     let egress = Egress::parse(&config.metric_hosts).map_err(OperatorError::MetricHosts)?;
     let queues = Arc::new(queues());
 

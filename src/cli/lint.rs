@@ -1,6 +1,8 @@
-//! `lint`: whether objects in files are as they have to be, and where they are not. Works without a cluster.
+//! `lint`: whether objects in files are as they have to be, and where they are not, or most likely do not do what is meant. Works
+//! without a cluster.
 
 mod check;
+mod host;
 mod locate;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use super::{Answer, End, Output};
 use crate::analysis::template::Templates;
 use crate::crd;
 use crate::kinds::KINDS;
-use check::{Finding, Rules, findings};
+use check::{Finding, Rules, Severity, findings};
 
 /// Which files, and how.
 #[derive(Debug, clap::Args)]
@@ -51,7 +53,7 @@ pub fn run(args: &Args, palette: Palette) -> Answer {
     let document = args.output.document(&all);
     Answer {
         text: document.unwrap_or_else(|| page(&all, count, palette)),
-        end: if all.is_empty() {
+        end: if count_of(&all, Severity::Error) == 0 {
             End::Well
         } else {
             End::Invalid
@@ -79,18 +81,58 @@ fn page(findings: &[Finding], count: usize, palette: Palette) -> String {
         text.push_str(&finding.said());
         text.push('\n');
     }
-    let mistakes = match findings.len() {
-        0 => "nothing is wrong".to_owned(),
-        1 => "1 mistake".to_owned(),
-        many => format!("{many} mistakes"),
+    let numbered = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        many => Some(format!("{many} {word}s")),
     };
+    let mistakes = numbered(count_of(findings, Severity::Error), "mistake");
+    let warnings = numbered(count_of(findings, Severity::Warning), "warning");
+    let said = [
+        mistakes.unwrap_or_else(|| "nothing is wrong".to_owned()),
+        warnings.unwrap_or_default(),
+    ];
+    let said: Vec<String> = said.into_iter().filter(|part| !part.is_empty()).collect();
+    let said = said.join(", ");
     let objects = if count == 1 { "object" } else { "objects" };
-    text + &format!("{count} {objects} of Slipway: {mistakes}\n")
+    text + &format!("{count} {objects} of Slipway: {said}\n")
+}
+
+/// How many matter so much.
+fn count_of(findings: &[Finding], severity: Severity) -> usize {
+    let alike = findings.iter().filter(|one| one.severity == severity);
+    alike.count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_counted_by_itself() {
+        let environment = "\
+apiVersion: slipway.dev/v1alpha1
+kind: Environment
+metadata: {name: staging}
+spec:
+  tier: Staging
+  promotion: {from: {pipelines: [shop]}}
+  metrics: {prometheus: {address: 'http://prometheus:9090'}}
+";
+        let file = manifest::File {
+            name: "staging.yaml".to_owned(),
+            text: environment.to_owned(),
+        };
+        let rules = Rules {
+            kinds: kinds().unwrap(),
+            templates: Templates::new(),
+        };
+        let (found, count) = findings(&file, &rules);
+        assert_eq!(count_of(&found, Severity::Error), 0, "{found:?}");
+        let page = page(&found, count, Palette::new(false));
+        let end = "1 object of Slipway: nothing is wrong, 1 warning\n";
+        assert!(page.ends_with(end), "{page}");
+    }
 
     #[test]
     fn the_docs_show_what_is_said() {

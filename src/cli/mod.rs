@@ -70,7 +70,7 @@ fn is_set(text: &str) -> Result<bool, std::convert::Infallible> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show all Environments, Rollouts and runs of a namespace in one overview.
+    /// Show all Environments, Rollouts, Pipelines and runs of a namespace in one overview.
     Get(list::Many),
     /// Say how things stand: under way, well, waiting for a person, or bad. The exit code says it too.
     ///
@@ -110,7 +110,7 @@ pub enum Command {
     /// Check objects in files as the API server and the operator would, and show every mistake where it stands. Needs no cluster.
     ///
     /// Fields, rules, conditions, steps and metrics are looked at; what a container does, only the cluster knows. Exit code 2 says that
-    /// something is wrong.
+    /// something is wrong; a warning does not change it.
     Lint(lint::Args),
     /// Show what a change of a Rollout goes through while things happen: pods crash, samples are bad, people decide. Needs no cluster.
     ///

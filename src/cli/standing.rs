@@ -3,7 +3,11 @@
 //! It is said of what the operator has looked at last. A spec that it has not seen yet is under way; a Decision that it has not
 //! seen yet is not known here, but to those who wait ([`super::status::decided`]).
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use crate::environment::api::{CandidateGateState, Environment, EnvironmentPhase};
+use crate::model::condition::is_true;
+use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::{PipelineRun, RunPhase};
 use crate::promotion::api::{Promotion, PromotionPhase};
 use crate::rollout::api::{Phase, Rollout, RolloutStatus};
@@ -68,6 +72,21 @@ pub fn of_rollout(rollout: &Rollout) -> Standing {
     }
 }
 
+/// Whether a Rollout waits for the first Release of its Environment: there is nothing to do until then.
+pub fn has_nothing_to_run(rollout: &Rollout) -> bool {
+    let Some(status) = &rollout.status else {
+        return false;
+    };
+    let is_current = Some(status.observed_generation) == rollout.metadata.generation;
+    let ready = find(&status.conditions, "Ready");
+    is_current && ready.is_some_and(|ready| ready.reason == "NoRelease")
+}
+
+fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    let mut conditions = conditions.iter();
+    conditions.find(|condition| condition.type_ == type_)
+}
+
 /// Whether a pause ends by itself.
 fn goes_on(rollout: &Rollout, status: &RolloutStatus) -> bool {
     let progress = status.progress.as_ref();
@@ -109,15 +128,39 @@ pub fn of_environment(environment: &Environment) -> Standing {
                 Standing::Underway
             }
         }
-        EnvironmentPhase::Steady => {
-            let mut conditions = status.conditions.iter();
-            let last = conditions.find(|condition| condition.type_ == "LastPromotion");
-            if last.is_some_and(|last| last.status == "False") {
-                Standing::Bad
-            } else {
-                Standing::Well
-            }
-        }
+        EnvironmentPhase::Steady if last_failure(environment).is_some() => Standing::Bad,
+        EnvironmentPhase::Steady => Standing::Well,
+    }
+}
+
+/// Of an Environment in which nothing moves: that its last promotion was none of the good ones, and why.
+pub fn last_failure(environment: &Environment) -> Option<&Condition> {
+    let status = environment.status.as_ref()?;
+    if status.phase.unwrap_or_default() != EnvironmentPhase::Steady {
+        return None;
+    }
+    let last = find(&status.conditions, "LastPromotion");
+    last.filter(|last| last.status == "False")
+}
+
+/// Of a Pipeline: whether what is pushed gets its runs. How these go is said of them.
+pub fn of_pipeline(pipeline: &Pipeline) -> Standing {
+    let Some(status) = &pipeline.status else {
+        return Standing::Underway;
+    };
+    if status.observed_generation != pipeline.metadata.generation {
+        return Standing::Underway;
+    }
+    if is_true(&status.conditions, "Ready") {
+        return match status.paused_by {
+            Some(_) => Standing::Waiting,
+            None => Standing::Well,
+        };
+    }
+    if is_true(&status.conditions, "Stalled") || status.source_error.is_some() {
+        Standing::Bad
+    } else {
+        Standing::Underway
     }
 }
 
@@ -140,8 +183,7 @@ pub fn of_run(run: &PipelineRun) -> Standing {
 /// Whether a run waits until somebody approves it. One that was not looked at yet will.
 pub fn waits_for_approval(run: &PipelineRun) -> bool {
     let status = run.status.clone().unwrap_or_default();
-    let mut conditions = status.conditions.iter();
-    let ready = conditions.find(|condition| condition.type_ == "Ready");
+    let ready = find(&status.conditions, "Ready");
     run.spec.trigger.needs_approval == Some(true)
         && !status.phase.unwrap_or_default().is_finished()
         && status.started_at.is_none()
@@ -227,6 +269,57 @@ mod tests {
             environment(json!([gate("source", "Failed"), approvals])),
             Standing::Bad
         );
+    }
+
+    #[test]
+    fn a_pipeline_is_bad_while_nobody_sees_what_is_pushed() {
+        let pipeline = |reason: &str, more: serde_json::Value| {
+            let condition = |type_: &str, is: bool| {
+                json!({"type": type_, "status": if is { "True" } else { "False" }, "reason": reason, "message": "",
+                       "lastTransitionTime": "2026-11-26T10:00:00Z"})
+            };
+            let is_ready = ["Watching", "Suspended", "Paused"].contains(&reason);
+            let mut pipeline = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "shop", "generation": 2},
+                "spec": {"source": {"git": {"url": "https://git.example/shop.git"}}, "stages": []},
+                "status": {"observedGeneration": 2, "conditions": [
+                    condition("Ready", is_ready), condition("Stalled", reason == "SourceRefused")]},
+            });
+            for (field, value) in more.as_object().unwrap() {
+                pipeline["status"][field] = value.clone();
+            }
+            of_pipeline(&serde_json::from_value(pipeline).unwrap())
+        };
+        let none = || json!({});
+        let error = json!({"sourceError": {"kind": "Unreachable", "message": "cannot reach it"}});
+        assert_eq!(pipeline("Watching", none()), Standing::Well);
+        assert_eq!(pipeline("Resolving", none()), Standing::Underway);
+        assert_eq!(pipeline("SourceUnavailable", error.clone()), Standing::Bad);
+        assert_eq!(pipeline("SourceRefused", none()), Standing::Bad);
+        // Nobody asks it meanwhile.
+        assert_eq!(pipeline("Suspended", error), Standing::Well);
+        let paused = json!({"pausedBy": "olga"});
+        assert_eq!(pipeline("Paused", paused), Standing::Waiting);
+        let edited = json!({"observedGeneration": 1});
+        assert_eq!(pipeline("Watching", edited), Standing::Underway);
+    }
+
+    #[test]
+    fn a_rollout_without_a_release_has_nothing_to_run() {
+        let mut rollout = story("is over").rollout();
+        let mut status = rollout.status.clone().unwrap();
+        rollout.metadata.generation = Some(status.observed_generation);
+        rollout.status = Some(status.clone());
+        assert!(!has_nothing_to_run(&rollout));
+        for condition in &mut status.conditions {
+            if condition.type_ == "Ready" {
+                condition.reason = "NoRelease".to_owned();
+            }
+        }
+        rollout.status = Some(status);
+        assert!(has_nothing_to_run(&rollout));
+        rollout.metadata.generation = Some(99);
+        assert!(!has_nothing_to_run(&rollout));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::{condition, definition, matrix, supply};
 use crate::gate::expression as gate_expression;
 use crate::gate::source::{self, Missing};
 use crate::gate::waiver;
+use crate::git::refs;
+use crate::model::glob;
 use crate::model::invalid::Invalid;
 use crate::pipeline_run::tag::{MOVING, VERSION};
 
@@ -51,6 +53,19 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
     check_cells(spec, &mut problems);
     check_gates(spec, &mut problems);
     problems
+}
+
+/// Whether a run of a ref makes a Release, where all of its stages have passed.
+pub fn may_release(spec: &PipelineSpec, git_ref: &str) -> bool {
+    let is_meant = match refs::tag_of(git_ref) {
+        Some(tag) => {
+            let when = spec.release.when.as_ref();
+            let tags = when.and_then(|when| when.tags.as_deref());
+            tags.is_some_and(|glob| glob::matches(glob, tag))
+        }
+        None => git_ref == format!("refs/heads/{}", spec.release_branch()),
+    };
+    spec.release.enabled && is_meant
 }
 
 fn check_stage(spec: &PipelineSpec, index: usize, stage: &Stage, problems: &mut Vec<Invalid>) {

@@ -23,6 +23,7 @@ use super::spec::{Around, Images, Invalid, Spec, Step};
 use crate::analysis::template::Templates;
 use crate::decision::api::DecisionAction;
 use crate::model::json::set;
+use crate::model::key::Key;
 use crate::model::plan::Plan;
 pub use happening::{Happening, What};
 pub(super) use ideal::World;
@@ -54,8 +55,11 @@ pub struct Simulation {
     pub shape: Option<Shape>,
     /// Pods that serve.
     pub replicas: i32,
-    /// Whether a router divides; otherwise weights are ratios of pods.
+    /// Whether requests come through Services of the Rollout; otherwise weights are ratios of pods.
     pub is_routed: bool,
+    /// What divides between these Services, by kind and name; where nothing does, the stable Service is switched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub divided_by: Vec<String>,
     /// Whether hooks run: here they pass at once.
     pub has_hooks: bool,
     /// Failures that hold the change for people instead of taking it back.
@@ -150,14 +154,17 @@ pub fn simulate_with(
     let (rows, most_pods, took) = script.finish(problem.is_none() && given_up.is_none());
     let strategy = raw.strategy.as_ref().and_then(|strategy| strategy.type_);
     let release = raw.release.as_ref();
+    let Key { namespace, name } = around.key;
+    let divided_by = divided_by(&spec, &name);
     Ok(Simulation {
-        namespace: around.key.namespace,
-        name: around.key.name,
+        namespace,
+        name,
         strategy: strategy.unwrap_or_default(),
         risk: shape.map(|_| level),
         shape,
         replicas,
         is_routed,
+        divided_by,
         has_hooks,
         held_for,
         injected,
@@ -170,6 +177,19 @@ pub fn simulate_with(
         given_up,
         problem,
     })
+}
+
+/// The objects that carry the division, each once.
+fn divided_by(spec: &Spec, name: &str) -> Vec<String> {
+    let routers = spec.routing.iter().flat_map(|routing| &routing.routers);
+    let mut all: Vec<String> = Vec::new();
+    for (kind, carrier) in routers.map(|router| router.carried_by(name)) {
+        let carrier = format!("{} {carrier}", kind.kind());
+        if !all.contains(&carrier) {
+            all.push(carrier);
+        }
+    }
+    all
 }
 
 /// Images for containers that take theirs from a Release.

@@ -1,6 +1,7 @@
 //! The kubectl plugin, as a process: a live Rollout is explained, files are planned, and exit codes tell how it went.
 
 mod decide; // people who look and decide
+mod status; // how things stand, and who is waited for
 
 use std::path::Path;
 use std::process::Output;
@@ -304,6 +305,18 @@ async fn every_sample_is_as_it_has_to_be_and_mistakes_are_shown_where_they_stand
     assert_eq!(
         (&replicas["line"], &replicas["column"]),
         (&json!(6), &json!(3))
+    );
+    let odd = "apiVersion: slipway.dev/v1alpha1\nkind: Environment\nmetadata: {name: staging, namespace: shop}\nspec:\n  \
+               tier: Staging\n  promotion: {from: {pipelines: [shop]}}\n  smokeTests:\n  - {name: db, tcp: {host: db, port: 5432}}\n";
+    let mut command = plugin(&["lint", "-f", "-"]);
+    let answer = fed(&mut command, odd).await;
+    assert_eq!(answer.status.code(), Some(0), "{}", text(&answer));
+    let page = text(&answer);
+    let warning = ": warning: Environment staging: spec.smokeTests[0].tcp.host: the operator asks db from its own namespace";
+    assert!(page.contains(warning), "{page}");
+    assert!(
+        page.ends_with("1 object of Slipway: nothing is wrong, 1 warning\n"),
+        "{page}"
     );
 }
 

@@ -158,6 +158,38 @@ async fn fails_and_says(kubeconfig: &std::path::Path, words: &str) {
     );
 }
 
+/// The question for our kinds, and none about objects of them.
+fn kinds() -> Match {
+    Match::any()
+        .path_regex(r"^/apis/slipway\.dev/v1alpha1(\?|$)")
+        .unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn an_operator_waits_for_definitions_that_were_applied_a_moment_ago() {
+    with_namespace(async |space| {
+        let proxy = Proxy::start(config().await).await.unwrap();
+        let path = std::env::temp_dir().join(format!("settling-{}.yaml", std::process::id()));
+        proxy.write_kubeconfig(&path).unwrap();
+        let hidden = proxy.inject(Fault::new(kinds(), What::Status(404)).always());
+        let operator = Operator::start_with(&space.name, &path, &["--no-leader-election"]);
+        let waits = "the cluster does not serve all kinds yet; waiting for them";
+        operator.until_logged(waits).await;
+        wait_for("it looks again", SOON, async || {
+            (hidden.hits() > 2).then_some(())
+        })
+        .await;
+        hidden.remove();
+        operator.until_logged("serving health and metrics").await;
+        let log = operator.log();
+        assert_eq!(log.matches(waits).count(), 1, "{log}");
+        assert!(log.contains("rollouts.slipway.dev"), "{log}");
+        std::fs::remove_file(&path).unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs a kube-apiserver; run make test"]
 async fn an_operator_that_cannot_start_says_what_is_missing() {
@@ -166,15 +198,16 @@ async fn an_operator_that_cannot_start_says_what_is_missing() {
     let path = std::env::temp_dir().join(format!("preflight-{}.yaml", std::process::id()));
     proxy.write_kubeconfig(&path).unwrap();
 
-    let kinds = Match::any().path("/apis/slipway.dev/v1alpha1");
-    let hidden = proxy.inject(Fault::new(kinds, What::Status(404)).always());
-    fails_and_says(&path, "the cluster does not know").await;
+    let hidden = proxy.inject(Fault::new(kinds(), What::Status(404)).always());
+    let unknown = fails_and_says(&path, "the cluster does not know ");
+    let forbidden = async {
+        let cluster = ControlPlane::start("preflight").await.unwrap();
+        let nobody = cluster.user_kubeconfig("nobody", &[]).await.unwrap();
+        fails_and_says(&nobody, "missing permissions: ").await;
+        fails_and_says(&nobody, "patch rollouts/status").await;
+    };
+    tokio::join!(unknown, forbidden);
     hidden.remove();
-
-    let cluster = ControlPlane::start("preflight").await.unwrap();
-    let nobody = cluster.user_kubeconfig("nobody", &[]).await.unwrap();
-    fails_and_says(&nobody, "missing permissions: ").await;
-    fails_and_says(&nobody, "patch rollouts/status").await;
 
     drop(proxy);
     fails_and_says(&path, "cannot reach the API server").await;

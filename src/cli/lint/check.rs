@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::host;
 use super::locate::{Node, Place, locate};
 use crate::analysis::api::AnalysisTemplate;
 use crate::analysis::template::Templates;
@@ -37,10 +38,21 @@ pub(super) struct Rules {
     pub(super) templates: Templates,
 }
 
-/// Something that is wrong.
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Severity {
+    /// It is wrong.
+    Error,
+    /// It works, and most likely does something else than what is meant.
+    Warning,
+}
+
+/// Something that is wrong, or may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Finding {
+    /// How much it matters.
+    pub(super) severity: Severity,
     /// The file.
     pub(super) file: String,
     /// Its line, from 1.
@@ -73,7 +85,11 @@ impl Finding {
             message,
             ..
         } = self;
-        format!("{kind} {name}: {path}: {message}")
+        let mark = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        format!("{mark}{kind} {name}: {path}: {message}")
     }
 }
 
@@ -87,7 +103,8 @@ pub(super) fn findings(file: &File, rules: &Rules) -> (Vec<Finding>, usize) {
             let at = at.map_or((1, 1), |at| (at.line(), at.column()));
             let message = format!("not YAML: {error}");
             let blank = Invalid::new("", message);
-            return (vec![finding(file, at, ("", ""), blank)], 0);
+            let found = finding(file, (at, Severity::Error), ("", ""), blank);
+            return (vec![found], 0);
         }
     };
     let (mut found, mut count) = (Vec::new(), 0);
@@ -100,9 +117,13 @@ pub(super) fn findings(file: &File, rules: &Rules) -> (Vec<Finding>, usize) {
         }
         count += 1;
         let name = name_of(value).unwrap_or("without a name");
-        for wrong in problems(value, (kind, version), rules) {
-            let at = locate(object, &wrong.path, &file.text);
-            found.push(finding(file, at, (kind, name), wrong));
+        let wrong = problems(value, (kind, version), rules).into_iter();
+        let wrong = wrong.map(|wrong| (Severity::Error, wrong));
+        let odd = warnings(value, kind).into_iter();
+        let odd = odd.map(|odd| (Severity::Warning, odd));
+        for (severity, what) in wrong.chain(odd) {
+            let at = locate(object, &what.path, &file.text);
+            found.push(finding(file, (at, severity), (kind, name), what));
         }
     }
     found.sort_by_key(|finding| (finding.line, finding.column));
@@ -111,11 +132,12 @@ pub(super) fn findings(file: &File, rules: &Rules) -> (Vec<Finding>, usize) {
 
 fn finding(
     file: &File,
-    (line, column): Place,
+    ((line, column), severity): (Place, Severity),
     (kind, name): (&str, &str),
     wrong: Invalid,
 ) -> Finding {
     Finding {
+        severity,
         file: file.name.clone(),
         line,
         column,
@@ -170,6 +192,15 @@ fn problems(object: &Value, (kind, version): (&str, &str), rules: &Rules) -> Vec
         }
     }
     all
+}
+
+/// What works, and most likely does something else than what is meant.
+fn warnings(object: &Value, kind: &str) -> Vec<Invalid> {
+    if kind == ObjectKind::Environment.kind() {
+        host::warnings(object)
+    } else {
+        Vec::new()
+    }
 }
 
 /// What the schema says, and then what the operator would say.
@@ -291,6 +322,32 @@ metadata: {name: shop}
         assert!(lines.contains(&"20:1"), "{found:#?}");
         assert!(lines.contains(&"23:1"), "{found:#?}");
         assert!(!lines.contains(&"1:1"), "{found:#?}");
+    }
+
+    #[test]
+    fn a_host_without_a_namespace_is_a_warning_where_it_stands() {
+        let environment = "\
+apiVersion: slipway.dev/v1alpha1
+kind: Environment
+metadata: {name: staging, namespace: shop}
+spec:
+  tier: Staging
+  promotion: {from: {pipelines: [shop]}}
+  smokeTests:
+  - name: health
+    http:
+      requests:
+      - name: health
+        url: http://shop-staging-stable/healthz
+";
+        let found = found(environment);
+        let words = "12:9: warning: Environment staging: spec.smokeTests[0].http.requests[0].url: the operator asks";
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with(words), "{found:#?}");
+        assert!(
+            found[0].ends_with("; write shop-staging-stable.shop"),
+            "{found:#?}"
+        );
     }
 
     #[test]

@@ -5,11 +5,10 @@ use super::super::render;
 use super::stage::Wave;
 use super::{Draft, cells};
 use crate::gate::{self, Evidence};
-use crate::git::refs;
 use crate::model::action::Action;
-use crate::model::glob;
 use crate::model::plan::Why;
 use crate::pipeline::api::PipelineSpec;
+use crate::pipeline::spec::may_release;
 
 impl Draft<'_> {
     /// Judges what the work has left, once all of it is over.
@@ -109,17 +108,9 @@ impl Draft<'_> {
 
     /// Whether a run that has passed makes a Release.
     pub(super) fn makes_release(&self, spec: &PipelineSpec) -> bool {
-        let git_ref = &self.seen.spec.git_ref;
-        let is_meant = match refs::tag_of(git_ref) {
-            Some(tag) => {
-                let when = spec.release.when.as_ref();
-                let tags = when.and_then(|when| when.tags.as_deref());
-                tags.is_some_and(|glob| glob::matches(glob, tag))
-            }
-            None => *git_ref == format!("refs/heads/{}", spec.release_branch()),
-        };
+        let is_meant = may_release(spec, &self.seen.spec.git_ref);
         let is_whole = self.seen.spec.stages.is_empty();
-        spec.release.enabled && is_whole && is_meant && !self.next.artifacts.is_empty()
+        is_whole && is_meant && !self.next.artifacts.is_empty()
     }
 
     /// Makes the Release, and ends when it is there.

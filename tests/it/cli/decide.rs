@@ -16,7 +16,7 @@ use crate::plugin::{text, told};
 use crate::rollout::{Subject, manifest, routed};
 
 /// Asks about the namespace, and expects this exit code.
-async fn asked(space: &Space, args: &[&str], code: i32) -> String {
+pub(super) async fn asked(space: &Space, args: &[&str], code: i32) -> String {
     let all = [args, &["-n", &space.name]].concat();
     let shown: Output = ask(&all).await;
     let page = text(&shown);

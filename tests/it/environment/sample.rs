@@ -49,12 +49,12 @@ async fn an_application_goes_to_production_with_its_database_is_looked_at_and_co
         let at = |path: &str| format!("http://{address}{path}");
         let outside: [(&str, &str); 7] = [
             ("registry.example/shop/webapp-migrations:1", image.as_str()),
-            ("http://webapp-staging-stable/health", &at("/health")),
+            ("http://webapp-staging-stable.shop/health", &at("/health")),
             (
-                "http://webapp-production-stable/api/orders\", contains: \"orders\"",
+                "http://webapp-production-stable.shop/api/orders\", contains: \"orders\"",
                 &at("/api/orders\", contains: \"hello\""),
             ),
-            ("http://webapp-production-stable", &at("")),
+            ("http://webapp-production-stable.shop", &at("")),
             (
                 "host: webapp-db.shop.svc, port: 5432",
                 &format!("host: {host}, port: {port}"),
@@ -106,8 +106,8 @@ async fn a_product_of_two_images_is_in_staging_at_once_and_in_production_by_its_
         migrations_play(&image);
         let outside: [(&str, &str); 4] = [
             ("registry.example/shop/product-migrations:1", image.as_str()),
-            ("http://product-webhook-staging-stable/", &format!("http://{address}/")),
-            ("http://product-webhook-production-stable/", &format!("http://{address}/")),
+            ("http://product-webhook-staging-stable.shop/", &format!("http://{address}/")),
+            ("http://product-webhook-production-stable.shop/", &format!("http://{address}/")),
             // Always closed, so that the hotfix shows.
             ("cron: \"0 15 * * FRI\", duration: 66h", "start: \"2020-01-01T00:00:00\", end: \"2099-01-01T00:00:00\""),
         ];
@@ -213,11 +213,11 @@ async fn validated(space: &Space) {
     nodes().set_rule(&image("runner"), "exit=0").unwrap();
     let outside: [(&str, &str); 11] = [
         (
-            "http://platform-api-staging-stable/healthz",
+            "http://platform-api-staging-stable.platform/healthz",
             &format!("http://{address}/healthz"),
         ),
         (
-            "http://platform-web-staging-stable/\", contains: \"<title>\"",
+            "http://platform-web-staging-stable.platform/\", contains: \"<title>\"",
             &format!("http://{address}/\", contains: \"hello\""),
         ),
         ("registry.example/platform/tests:1", &checks[0]),

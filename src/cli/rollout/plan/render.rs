@@ -36,13 +36,23 @@ fn title(simulation: &Simulation) -> String {
         ..
     } = simulation;
     let slash = if namespace.is_empty() { "" } else { "/" };
-    let weights = if simulation.is_routed {
-        "weights by a route"
+    let weights = weights(simulation);
+    let pods = if *replicas == 1 { "pod" } else { "pods" };
+    format!("Rollout {namespace}{slash}{name}: {strategy}, {replicas} {pods}, {weights}")
+}
+
+/// What weights are made of.
+fn weights(simulation: &Simulation) -> String {
+    let divided_by = &simulation.divided_by;
+    if !divided_by.is_empty() {
+        return format!("weights by {}", divided_by.join(" and "));
+    }
+    let words = if simulation.is_routed {
+        "the stable Service is switched"
     } else {
         "weights are ratios of pods"
     };
-    let pods = if *replicas == 1 { "pod" } else { "pods" };
-    format!("Rollout {namespace}{slash}{name}: {strategy}, {replicas} {pods}, {weights}")
+    words.to_owned()
 }
 
 /// What is assumed of the change.
@@ -142,7 +152,8 @@ fn summary(simulation: &Simulation) -> String {
         .filter(|row| row.event == Event::Waits && row.until.is_none())
         .count();
     let mut others = vec!["pods".to_owned()];
-    others.extend(simulation.is_routed.then(|| "data plane".to_owned()));
+    let is_divided = !simulation.divided_by.is_empty();
+    others.extend(is_divided.then(|| "data plane".to_owned()));
     others.extend(simulation.has_hooks.then(|| "hooks".to_owned()));
     others.extend(match people {
         0 => None,

@@ -121,6 +121,35 @@ strategy:
 }
 
 #[test]
+fn what_makes_the_weights_is_said_of_each_router() {
+    for (traffic, words, waits) in [
+        ("{}", "the stable Service is switched", "pods"),
+        (
+            "{gatewayAPI: {generate: {parentRefs: [{name: web}]}}}",
+            "weights by HTTPRoute api",
+            "pods and data plane",
+        ),
+        (
+            "{allowForeign: true, gatewayAPI: {httpRoutes: [{name: shop}]}, istio: {virtualServices: [{name: mesh}]}}",
+            "weights by HTTPRoute shop and VirtualService mesh",
+            "pods and data plane",
+        ),
+        (
+            "{allowForeign: true, traefik: {services: [weighted]}}",
+            "weights by TraefikService weighted",
+            "pods and data plane",
+        ),
+    ] {
+        let text = format!("replicas: 4\nstrategy: {{type: BlueGreen}}\ntraffic: {traffic}");
+        let shown = shown(&text);
+        let title = format!("Rollout shop/api: BlueGreen, 4 pods, {words}\n");
+        assert!(shown.starts_with(&title), "{shown}");
+        let took = format!("as long as {waits} take");
+        assert!(shown.contains(&took), "{shown}");
+    }
+}
+
+#[test]
 fn many_rows_are_folded() {
     insta::assert_snapshot!(shown("replicas: 30\nstrategy: {maxSurge: 1}"));
 }
