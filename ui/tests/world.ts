@@ -41,10 +41,8 @@ export interface Trouble {
   scene: string
   /** A run whose stage `unit` is under way. */
   run: string
-  /** Address of a server that acts as the developer, with the secret in it; it reaches what the operator keeps. */
+  /** Address of a server that acts as somebody who may edit in the namespace, and so read what is kept there; with the secret in it. */
   local: string
-  /** May edit in the namespace, and so read what is kept there. */
-  developer: Person
   /** May look at objects of Slipway in the namespace. */
   watcher: Person
 }

@@ -70,10 +70,9 @@ impl Trouble {
         let (proxy, kubeconfig) = behind_a_service(&space, &operator, &developer).await;
         let local = Local::start(&kubeconfig, &["-n", &space.name]).await;
         let (scene, cues) = listen_to_stories().await;
-        let told = |person: &Person| json!({"user": person.user, "token": person.token});
         let facts = json!({
             "namespace": space.name, "scene": scene, "run": pod.labels()["slipway.dev/pipeline-run"],
-            "local": local.address, "developer": told(&developer), "watcher": told(&watcher),
+            "local": local.address, "watcher": {"user": watcher.user, "token": watcher.token},
         });
         let mut trouble = Self {
             facts,
