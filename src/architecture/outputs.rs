@@ -110,10 +110,10 @@ fn answered(command: &str, folder: &Path) -> Option<String> {
         other => panic!("{command}: {other:?} is not run here"),
     };
     let problems = answer.problems.iter();
-    let problems: String = problems
+    let problems: Vec<String> = problems
         .map(|problem| format!("error: {problem}\n"))
         .collect();
-    let text = answer.text + &problems;
+    let text = answer.text + &problems.concat();
     Some(text.replace(&format!("{}/", folder.display()), ""))
 }
 
