@@ -133,25 +133,4 @@ spec:
         let end = "1 object of Slipway: nothing is wrong, 1 warning\n";
         assert!(page.ends_with(end), "{page}");
     }
-
-    #[test]
-    fn the_docs_show_what_is_said() {
-        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/kubectl-slipway.md");
-        let docs = std::fs::read_to_string(docs).unwrap();
-        let (_, shown) = docs.split_once("$ head -6 rollout.yaml\n").unwrap();
-        let (shown, _) = shown.split_once("```").unwrap();
-        let lint = "$ kubectl slipway lint -f rollout.yaml\n";
-        let (head, said) = shown.split_once(lint).unwrap();
-        let rest = "  template: {metadata: {labels: {app: api}}, spec: {containers: [{name: web, image: api}]}}\n";
-        let file = manifest::File {
-            name: "rollout.yaml".to_owned(),
-            text: format!("{head}{rest}"),
-        };
-        let rules = Rules {
-            kinds: kinds().unwrap(),
-            templates: Templates::new(),
-        };
-        let (found, count) = findings(&file, &rules);
-        assert_eq!(page(&found, count, Palette::new(false)), said);
-    }
 }

@@ -4,7 +4,7 @@ mod commit; // gates that ask for statuses of commits
 mod database; // migrations: what comes before them, and what they leave behind
 mod dora; // figures of deliveries, whatever is lost
 mod gitops; // tools that apply again and again, and delete
-mod incident; // alerts that are delivered to a real operator
+pub(crate) mod incident; // alerts that are delivered to a real operator
 mod interruption; // operators that are killed, an API server that fails, statuses that are wiped, at any write
 mod mail; // emails, to a server of others
 mod notify; // receivers of every type, and an operator that dies

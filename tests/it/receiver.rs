@@ -41,7 +41,7 @@ fn start(subject: &Subject, folder: &Folder, kubeconfig: &std::path::Path) -> Op
 }
 
 /// A token as the kubelet has it made: of a pod, or of none.
-async fn token(space: &Space, pod: Option<&Pod>, audience: &str) -> String {
+pub(crate) async fn token(space: &Space, pod: Option<&Pod>, audience: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(space.client.clone(), &space.name);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
@@ -64,7 +64,7 @@ async fn token(space: &Space, pod: Option<&Pod>, audience: &str) -> String {
 }
 
 /// The pod of stage `unit` of the run of a commit, once it is there.
-async fn pod_of(space: &Space, known: &[String]) -> Pod {
+pub(crate) async fn pod_of(space: &Space, known: &[String]) -> Pod {
     let pods: Api<Pod> = Api::namespaced(space.client.clone(), &space.name);
     wait_for("a pod of the stage", SOON, async || {
         let selector = ListParams::default().labels("slipway.dev/stage=unit");
@@ -75,7 +75,12 @@ async fn pod_of(space: &Space, known: &[String]) -> Pod {
 }
 
 /// Calls until an answer is one.
-async fn call(address: &Mutex<String>, token: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) async fn call(
+    address: &Mutex<String>,
+    token: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let address = || address.lock().unwrap().clone();
     wait_for("an answer", SOON, async || {

@@ -111,6 +111,12 @@ export async function picture(page: Page, name: string, forDocs = false): Promis
   }
 }
 
+/** What happens in the trouble: the stage says something, ends, its pods are gone; the alert is over. It has happened when this returns. */
+export async function happens(what: 'say' | 'end' | 'clear' | 'calm', text = ''): Promise<void> {
+  const answer = await fetch(`${world.trouble.scene}/${what}`, { method: 'POST', body: text })
+  expect(answer.status, what).toBe(204)
+}
+
 /** Takes an action in its dialog, with a reason. */
 export async function decide(page: Page, action: string, what: string, reason: string): Promise<void> {
   await page.getByRole('button', { name: action, exact: true }).first().click()

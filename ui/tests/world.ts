@@ -30,6 +30,21 @@ export interface World {
   run: string
   failedRun: string
   waitingRun: string
+  doubtfulRun: string
+  trouble: Trouble
+}
+
+/** A night, as tests/it/dashboard/trouble.rs has set it up. */
+export interface Trouble {
+  namespace: string
+  /** Where stories ask for what happens next. */
+  scene: string
+  /** A run whose stage `unit` is under way. */
+  run: string
+  /** Address of a server that acts as somebody who may edit in the namespace, and so read what is kept there; with the secret in it. */
+  local: string
+  /** May look at objects of Slipway in the namespace. */
+  watcher: Person
 }
 
 export const world: World = JSON.parse(readFileSync(process.env.SLIPWAY_WORLD ?? 'world.json', 'utf8'))

@@ -99,9 +99,6 @@ async fn make(args: &Args, spec: DecisionSpec) -> Result<Answer, String> {
     {
         let _: Release = server.get(name).await?;
     }
-    let said = release
-        .as_ref()
-        .map(|release| format!("Release {release}\n"));
     let spec = DecisionSpec { release, ..spec };
     let known = if args.wait {
         promotions(&server, &args.name).await?
@@ -110,7 +107,7 @@ async fn make(args: &Args, spec: DecisionSpec) -> Result<Answer, String> {
     };
     let subject = outcome::subject(&spec, &known);
     let made = decide(&server, &args.decide, spec.clone()).await?;
-    let said = format!("{}{}", said.unwrap_or_default(), made.said(&spec));
+    let said = said(&made, &spec);
     let decision = match &made {
         Made::Decision(name) if args.wait => name,
         Made::Decision(_) | Made::Nothing(_) => return Ok(Answer::well(said)),
@@ -121,6 +118,13 @@ async fn make(args: &Args, spec: DecisionSpec) -> Result<Answer, String> {
         subject,
     };
     waited(&server, &args.name, (&wait, &args.patience), said).await
+}
+
+/// What was decided about which Release.
+fn said(made: &Made, spec: &DecisionSpec) -> String {
+    let release = spec.release.as_ref();
+    let release = release.map(|release| format!("Release {release}\n"));
+    release.unwrap_or_default() + &made.said(spec)
 }
 
 /// Waits for what comes of a Decision that was made, after what was said of it.
@@ -218,6 +222,7 @@ fn release_of(
 mod tests {
     use serde_json::json;
 
+    use super::super::testing;
     use super::*;
 
     fn environment(candidate: bool) -> Environment {
@@ -231,6 +236,33 @@ mod tests {
             "spec": {"tier": "Production", "promotion": {"from": {"pipelines": ["shop"]}}}, "status": status,
         });
         serde_json::from_value(environment).unwrap()
+    }
+
+    #[test]
+    fn who_waits_reads_what_was_decided_and_what_came_of_it() {
+        let decision = "production-approve-x7k2p";
+        let action = DecisionAction::Approve;
+        let spec = DecisionSpec {
+            release: Some("shop-2".to_owned()),
+            ..DecisionSpec::about(TargetKind::Environment, "production", action)
+        };
+        let mut seen = environment(false);
+        let decided = json!({"decided": [
+            {"name": decision, "action": "Approve", "user": "alice", "at": "2026-11-26T10:00:00Z"},
+        ]});
+        seen.status = Some(serde_json::from_value(decided).unwrap());
+        let wait = Wait {
+            decision,
+            action,
+            subject: Some("production-2".to_owned()),
+        };
+        let Found::Ended(words, end) = outcome::of(&seen, &testing::promotions(), &wait) else {
+            panic!("it has ended");
+        };
+        let said = said(&Made::Decision(decision.to_owned()), &spec);
+        let answer = Answer::after(said, Some((words, end)), "Environment production");
+        assert_eq!(answer.end, End::Well);
+        insta::assert_snapshot!(answer.text);
     }
 
     #[test]

@@ -41,27 +41,13 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
     let environment: Environment = server.get(&args.name).await?;
     let name = environment.name_any();
     let promotions = promotions(&server, &name).await?;
-    let (from, to) = way_back(&promotions, args.to.as_deref())?;
-    let way = format!(
-        "from {} (Promotion {}) to {} (Promotion {})",
-        from.spec.release,
-        from.name_any(),
-        to.spec.release,
-        to.name_any()
-    );
+    let way = way_back(&promotions, args.to.as_deref())?;
     let spec = DecisionSpec {
         release: args.to.clone(),
         ..DecisionSpec::about(TargetKind::Environment, &name, DecisionAction::Rollback)
     };
     let made = decide(&server, &args.decide, spec).await?;
-    let text = match &made {
-        Made::Nothing(_) => format!("{name} would go back {way}\n"),
-        // Without a name in the Decision the operator looks for the Release when it follows it.
-        Made::Decision(decision) if args.to.is_none() => {
-            format!("{name} was asked to go back, as it stands {way}, by Decision {decision}\n")
-        }
-        Made::Decision(decision) => format!("{name} goes back {way}, by Decision {decision}\n"),
-    };
+    let text = said(&name, way, &made, args.to.is_some());
     let decision = match &made {
         Made::Decision(name) if args.wait => name,
         Made::Decision(_) | Made::Nothing(_) => return Ok(Answer::well(text)),
@@ -72,6 +58,27 @@ pub(super) async fn run(args: &Args) -> Result<Answer, String> {
         subject: None,
     };
     waited(&server, &name, (&wait, &args.patience), text).await
+}
+
+/// What is said of the way back, and of what became of the Decision, in which the Release is named or not.
+fn said(name: &str, (from, to): (&Promotion, &Promotion), made: &Made, is_named: bool) -> String {
+    let way = format!(
+        "from {} (Promotion {}) to {} (Promotion {})",
+        from.spec.release,
+        from.name_any(),
+        to.spec.release,
+        to.name_any()
+    );
+    match made {
+        Made::Nothing(_) => format!("{name} would go back {way}\n"),
+        Made::Decision(decision) if is_named => {
+            format!("{name} goes back {way}, by Decision {decision}\n")
+        }
+        // Without a name in the Decision the operator looks for the Release when it follows it.
+        Made::Decision(decision) => {
+            format!("{name} was asked to go back, as it stands {way}, by Decision {decision}\n")
+        }
+    }
 }
 
 /// What an Environment goes back from, and what to: as the operator decides, of what the records say.
@@ -132,6 +139,18 @@ fn way_back<'a>(
 mod tests {
     use super::super::testing::promotions;
     use super::*;
+    use crate::cli::decide::DryRun;
+
+    #[test]
+    fn the_way_back_is_said_before_and_after_it_is_decided() {
+        let all = promotions();
+        let way = way_back(&all, None).unwrap();
+        let decided = Made::Decision("production-rollback-x7k2p".to_owned());
+        let looked_at = said("production", way, &Made::Nothing(DryRun::Client), false);
+        let asked = said("production", way, &decided, false);
+        let named = said("production", way, &decided, true);
+        insta::assert_snapshot!([looked_at, asked, named].concat());
+    }
 
     #[test]
     fn it_goes_back_to_the_last_that_succeeded_with_other_images() {

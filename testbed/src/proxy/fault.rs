@@ -1,5 +1,6 @@
 //! Which requests a fault hits, and what it does to them. No I/O.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,9 @@ pub enum What {
     CutAfter,
     /// The request is passed on after this time.
     Delay(Duration),
+    /// The request goes to this address, over plain HTTP, as the API server's own proxy to Services has it: the path
+    /// begins behind `/proxy`, and the credentials stay behind. The server sees nothing.
+    PassTo(SocketAddr),
     /// The process gets SIGKILL when the server has answered with success, and before it can see
     /// the answer, or learn of it from a watch: it stands still meanwhile. Only requests that succeed
     /// count as matching.

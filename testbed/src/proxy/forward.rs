@@ -1,5 +1,6 @@
 //! Passes one request on and its answer back, unless a fault says otherwise.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,27 +66,46 @@ impl Upstream {
     }
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>> {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", PathAndQuery::as_str);
+        let path = format!("{}{}", self.base_path, path_of(request.uri()));
         *request.uri_mut() = Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
-            .path_and_query(format!("{}{path}", self.base_path))
+            .path_and_query(path)
             .build()?;
         let headers = request.headers_mut();
-        strip(headers);
-        headers.remove(HOST);
         if let Some(value) = &self.authorization {
             headers
                 .entry(AUTHORIZATION)
                 .or_insert_with(|| value.clone());
         }
+        self.ask(request).await
+    }
+
+    /// Asks a server that is behind a Service.
+    async fn pass(&self, mut request: Request<Body>, to: SocketAddr) -> Result<Response<Incoming>> {
+        let path = path_of(request.uri()).to_owned();
+        let (_, path) = path.split_once("/proxy").context("no path to a Service")?;
+        *request.uri_mut() = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(to.to_string())
+            .path_and_query(path)
+            .build()?;
+        request.headers_mut().remove(AUTHORIZATION);
+        self.ask(request).await
+    }
+
+    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>> {
+        let headers = request.headers_mut();
+        strip(headers);
+        headers.remove(HOST);
         let mut response = self.client.request(request).await?;
         strip(response.headers_mut());
         Ok(response)
     }
+}
+
+fn path_of(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", PathAndQuery::as_str)
 }
 
 fn authorization(config: &kube::Config) -> Result<Option<HeaderValue>> {
@@ -112,11 +132,7 @@ fn strip(headers: &mut HeaderMap) {
 /// Answers one request. An error closes the connection without an answer.
 pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer> {
     let method = request.method().clone();
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", PathAndQuery::as_str)
-        .to_owned();
+    let path = path_of(request.uri()).to_owned();
     let agent = request
         .headers()
         .get(USER_AGENT)
@@ -136,6 +152,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         Some(What::Hang) => return std::future::pending().await,
         Some(What::Cut) => bail!("cut by a fault"),
         Some(What::Delay(delay)) => wait(delay).await,
+        Some(What::PassTo(address)) => {
+            let passed = shared.upstream.pass(request.map(Either::Left), address);
+            return Ok(passed.await?.map(Either::Left));
+        }
         Some(What::CutAfter | What::KillPid(_)) | None => {}
     }
     let dies = shared.faults.before_success(seen);

@@ -353,3 +353,21 @@ async fn a_dropped_proxy_closes_its_port() {
     };
     timeout(Duration::from_secs(5), closed).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_passed_to_a_service_begins_behind_proxy_and_leaves_the_credentials() {
+    let (server, service) = (Server::start().await, Server::start().await);
+    let proxy = server.proxy().await;
+    let receiver = "/api/v1/namespaces/shop/services/receiver:http/proxy";
+    let fault = Fault::new(Match::any().path(receiver), What::PassTo(service.address));
+    let injected = proxy.inject(fault.always());
+    for path in [format!("{receiver}/v1/runs?offset=1"), ROLLOUT.to_owned()] {
+        assert_eq!(put(&proxy, &path).await.unwrap(), 200);
+    }
+    assert_eq!(service.notes(), ["PUT /v1/runs?offset=1 - {}"]);
+    assert_eq!(
+        server.notes(),
+        [format!("PUT /base{ROLLOUT} Bearer secret {{}}")]
+    );
+    assert_eq!(injected.hits(), 1);
+}

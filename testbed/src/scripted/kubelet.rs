@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::log::Voices;
 use super::performer::{Performer, Stage};
 use super::rules::Rules;
 
@@ -27,6 +28,7 @@ struct Kubelet {
     nodes: BTreeMap<String, Ipv4Addr>,
     stage: Arc<Stage>,
     rules: watch::Receiver<Rules>,
+    voices: Arc<Voices>,
     stop: CancellationToken,
     playing: HashMap<String, Playing>,
     /// Pods seen since the last list began.
@@ -43,7 +45,7 @@ struct Playing {
 pub(super) fn start(
     client: Client,
     nodes: BTreeMap<String, Ipv4Addr>,
-    rules: watch::Receiver<Rules>,
+    (rules, voices): (watch::Receiver<Rules>, Arc<Voices>),
     stop: &CancellationToken,
 ) {
     // Sets of nodes in one cluster begin far from each other.
@@ -57,6 +59,7 @@ pub(super) fn start(
             writes: Semaphore::new(WRITES),
         }),
         rules,
+        voices,
         stop: stop.clone(),
         playing: HashMap::new(),
         listed: HashSet::new(),
@@ -89,6 +92,7 @@ impl Kubelet {
             Event::InitDone => self.playing.retain(|uid, _| self.listed.contains(uid)),
             Event::Apply(pod) => self.update(pod),
             Event::Delete(pod) => {
+                self.voices.forget(&pod);
                 let uid = pod.metadata.uid.unwrap_or_default();
                 self.playing.remove(&uid);
             }
@@ -110,7 +114,8 @@ impl Kubelet {
             return;
         }
         let ip = self.ip_for(&pod);
-        let (updates, seen) = watch::channel(pod);
+        let (updates, seen) = watch::channel(Arc::clone(&pod));
+        self.voices.see(&pod, seen.clone());
         let performer = Performer {
             stage: Arc::clone(&self.stage),
             updates: seen,

@@ -2,20 +2,23 @@
 //!
 //! The real scheduler binds pods to them and the real controllers see them become ready, crash,
 //! wait for an image or be evicted, as the pod's annotation `testbed.slipway.dev/script` or a rule
-//! says ([`Script`] has the grammar). Nothing runs: there are no logs, no exec, no probes and no
-//! preStop hooks, and a pod's address leads nowhere. Only a container `claim` does what it does on a real node: it asks
+//! says ([`Script`] has the grammar). Nothing runs: there is no exec, there are no probes and no
+//! preStop hooks, and a pod's address leads nowhere. What containers say is what [`ScriptedNodes::say`] has them say. Only a container `claim` does what it does on a real node: it asks
 //! the operator whether the pod may begin, with a token of the pod's own.
 //! [`ScriptedGateway`] takes in HTTPRoutes, sooner or later.
 
 mod begin;
 mod gateway;
 mod kubelet;
+mod log;
 mod node;
 mod performer;
 mod rules;
 mod scene;
 mod script;
 mod status;
+
+use std::sync::Arc;
 
 use anyhow::Result;
 use kube::Client;
@@ -27,6 +30,7 @@ pub use self::node::RESERVED_LABEL;
 pub use self::rules::{Rules, SCRIPT_ANNOTATION};
 pub use self::script::{Behaviour, Exit, Script, Then};
 
+use self::log::Voices;
 use self::node::Nodes;
 
 /// Running scripted nodes.
@@ -36,6 +40,7 @@ use self::node::Nodes;
 pub struct ScriptedNodes {
     nodes: Nodes,
     rules: watch::Sender<Rules>,
+    voices: Arc<Voices>,
     _stop_on_drop: DropGuard,
 }
 
@@ -82,12 +87,16 @@ impl ScriptedNodes {
         rules: Rules,
     ) -> Result<Self> {
         let stop = CancellationToken::new();
-        let nodes = Nodes::register(client.clone(), (prefix, count), reserved, &stop).await?;
+        let voices = Arc::new(Voices::new());
+        let place = (prefix, count);
+        let nodes = Nodes::register(client.clone(), place, reserved, &voices, &stop).await?;
         let (rules, played) = watch::channel(rules);
-        kubelet::start(client, nodes.addresses(), played, &stop);
+        let scene = (played, Arc::clone(&voices));
+        kubelet::start(client, nodes.addresses(), scene, &stop);
         Ok(Self {
             nodes,
             rules,
+            voices,
             _stop_on_drop: stop.drop_guard(),
         })
     }
@@ -116,6 +125,11 @@ impl ScriptedNodes {
         self.rules.send_modify(|rules| rules.remove(image));
     }
 
+    /// Containers of this image have said this too, and whoever reads or follows their logs hears of it.
+    pub fn say(&self, image: &str, text: &str) {
+        self.voices.say(image, text);
+    }
+
     /// Stops the nodes and deletes their objects.
     ///
     /// # Errors
@@ -125,6 +139,7 @@ impl ScriptedNodes {
         let Self {
             nodes,
             rules: _,
+            voices: _,
             _stop_on_drop: guard,
         } = self;
         drop(guard);

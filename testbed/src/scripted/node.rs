@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +15,8 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
+
+use super::log::{self, Voices};
 
 /// As a kubelet: four renewals fit into the lease.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -35,6 +38,7 @@ impl Nodes {
         client: Client,
         (prefix, count): (&str, u8),
         reserved: Option<&str>,
+        voices: &Arc<Voices>,
         stop: &CancellationToken,
     ) -> Result<Self> {
         ensure!(
@@ -52,13 +56,14 @@ impl Nodes {
             addresses: (0..count).map(address).collect(),
         };
         nodes.expect_alone().await?;
-        try_join_all(
-            nodes
-                .addresses
-                .iter()
-                .map(|(name, ip)| nodes.register_one(name, *ip, reserved)),
-        )
-        .await?;
+        let mut places = Vec::new();
+        for (name, ip) in &nodes.addresses {
+            places.push((name, (*ip, log::serve(*ip, voices, stop).await?)));
+        }
+        let registered = places
+            .iter()
+            .map(|(name, place)| nodes.register_one(name, *place, reserved));
+        try_join_all(registered).await?;
         let names: Vec<String> = nodes.addresses.keys().cloned().collect();
         let renewing = stop
             .clone()
@@ -96,7 +101,12 @@ impl Nodes {
 
     /// The lease and the status come first: a node that is not ready is tainted again.
     #[expect(clippy::disallowed_methods, reason = "plays the kubelet")]
-    async fn register_one(&self, name: &str, ip: Ipv4Addr, reserved: Option<&str>) -> Result<()> {
+    async fn register_one(
+        &self,
+        name: &str,
+        place: (Ipv4Addr, u16),
+        reserved: Option<&str>,
+    ) -> Result<()> {
         let nodes = Api::<Node>::all(self.client.clone());
         let apply = PatchParams::apply(MANAGER).force();
         nodes
@@ -104,7 +114,7 @@ impl Nodes {
             .await
             .context("registering a node")?;
         renew_one(&self.client, name).await?;
-        let status = Patch::Merge(status(name, ip, Timestamp::now()));
+        let status = Patch::Merge(status(name, place, Timestamp::now()));
         nodes
             .patch_status(name, &PatchParams::default(), &status)
             .await?;
@@ -203,7 +213,7 @@ fn node(name: &str, reserved: Option<&str>) -> Value {
     node
 }
 
-fn status(name: &str, ip: Ipv4Addr, now: Timestamp) -> Value {
+fn status(name: &str, (ip, port): (Ipv4Addr, u16), now: Timestamp) -> Value {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let resources = json!({
         "cpu": "1000", "memory": "4Ti", "ephemeral-storage": "100Ti", "pods": "10000",
@@ -221,8 +231,8 @@ fn status(name: &str, ip: Ipv4Addr, now: Timestamp) -> Value {
             {"type": "InternalIP", "address": ip},
             {"type": "Hostname", "address": name},
         ],
-        // Nobody listens there: logs and exec are refused at once, not after a timeout.
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},
+        // Logs are handed out there; all else is refused at once, not after a timeout.
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
         "conditions": [
             healthy("Ready", "True", "KubeletReady"),
             healthy("MemoryPressure", "False", "KubeletHasSufficientMemory"),

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use kube::api::{ListParams, LogParams};
 use serde_json::{Value, json};
 use testbed::scripted::SCRIPT_ANNOTATION;
 use testbed::wait::until;
@@ -136,6 +137,50 @@ fn on_failure_restarts_in_place() {
             |status: &Value| status["containerStatuses"][0]["restartCount"].as_i64() >= Some(2);
         let pod = space.until_pod("again", is_restarted).await?;
         assert_eq!(json!(pod.status)["phase"], "Running");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_container_says_what_it_is_told_to_until_it_ends() {
+    in_cluster(async |space| {
+        let image = format!("registry.local/{}-says:v1", space.name);
+        let nodes = &space.cluster.nodes;
+        nodes.set_rule(&image, "ready-after=10ms")?;
+        let container = json!({"name": "app", "image": image});
+        let spec = json!({"restartPolicy": "Never", "containers": [container]});
+        let _: Pod = space
+            .create_one(json!({"metadata": {"name": "says"}, "spec": spec}))
+            .await?;
+        space
+            .until_pod("says", |status| status["phase"] == "Running")
+            .await?;
+        let pods = space.api::<Pod>();
+        let follow = LogParams {
+            follow: true,
+            ..LogParams::default()
+        };
+        let stream = std::pin::pin!(pods.log_stream("says", &follow).await?);
+        let mut lines = stream.lines();
+        nodes.say(&image, "one\n");
+        assert_eq!(lines.try_next().await?.as_deref(), Some("one"));
+        nodes.say(&image, "two\n");
+        nodes.set_rule(&image, "exit=0")?;
+        assert_eq!(lines.try_next().await?.as_deref(), Some("two"));
+        assert_eq!(lines.try_next().await?, None);
+        let all = pods.logs("says", &LogParams::default()).await?;
+        assert_eq!(all, "one\ntwo\n");
+        nodes.remove_rule(&image);
+
+        space.pod("waits", "image-missing").await?;
+        space
+            .until_pod("waits", |status| !status["containerStatuses"].is_null())
+            .await?;
+        let refused = pods.logs("waits", &LogParams::default()).await;
+        let is_bad_request =
+            matches!(&refused, Err(kube::Error::Api(status)) if status.code == 400);
+        assert!(is_bad_request, "{refused:?}");
         Ok(())
     });
 }

@@ -19,7 +19,7 @@ use crate::fault::proxied;
 use crate::operator::Operator;
 use crate::server::serve;
 
-const TOKEN: &str = "a-token-of-alertmanager";
+pub(crate) const TOKEN: &str = "a-token-of-alertmanager";
 const ALONE: &[&str] = &["--no-leader-election", "--alert-listen", "127.0.0.1:0"];
 const ELECTED: &[&str] = &["--alert-listen", "127.0.0.1:0"];
 
@@ -64,7 +64,7 @@ async fn shop(space: &Space, hears: &str) -> Shop {
 }
 
 /// What Alertmanager sends about one alert: it fires since `start`, or has ended now.
-fn delivery(start: Timestamp, has_ended: bool) -> Value {
+pub(crate) fn delivery(start: Timestamp, has_ended: bool) -> Value {
     let end = if has_ended {
         Timestamp::now().to_string()
     } else {
@@ -84,7 +84,7 @@ fn delivery(start: Timestamp, has_ended: bool) -> Value {
 }
 
 /// One delivery; its status, or nothing where the connection broke.
-async fn deliver(space: &Space, operator: &Operator, body: &Value) -> Option<u16> {
+pub(crate) async fn deliver(space: &Space, operator: &Operator, body: &Value) -> Option<u16> {
     let address = operator.alert_address().await;
     let url = format!("http://{address}/hooks/alertmanager/{}/staging", space.name);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -55,6 +55,8 @@ it('what would do something to an Environment or a run now', () => {
   const gates = (...names: string[]) => environment('live', [], { candidate: { release: 'r', gates: names.map((name) => ({ name, state: 'Waiting' })) } })
   expect([...usefulOnEnvironment(gates('approvals'))]).toEqual(['Reject', 'Approve'])
   expect([...usefulOnEnvironment(gates('hold', 'freeze'))]).toEqual(['Reject', 'Override'])
+  const stuck = environment('live', [], { conditions: [{ type: 'MigrationsHealthy', status: 'False', reason: 'MigrationStuck', message: '', lastTransitionTime: '2027-01-15T08:00:00Z' }] })
+  expect([...usefulOnEnvironment(stuck)]).toEqual(['Retry', 'Migrate'])
   expect([...usefulOnRun(run({ phase: 'Running' }))]).toEqual(['Cancel'])
   expect([...usefulOnRun(run({ phase: 'Failed' }))]).toEqual(['Retry'])
   expect(possibleOnRun(run({ phase: 'Failed' }), ['Approve', 'Cancel', 'Retry'])).toEqual(['Retry'])

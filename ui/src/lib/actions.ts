@@ -1,5 +1,5 @@
 // What people may decide, and what follows from it. No I/O.
-import type { Action, Environment, Hold, Release, Rollout, Run, Target } from './kinds'
+import { condition, type Action, type Environment, type Hold, type Release, type Rollout, type Run, type Target } from './kinds'
 import { openGates, waitsForApproval } from './standing'
 
 /** What a Decision is asked for besides its reason. */
@@ -113,6 +113,8 @@ export function usefulOnEnvironment(environment: Environment): Set<Action> {
     if (open.some((gate) => !['hold', 'source', 'signature', 'approvals'].includes(gate.name))) useful.add('Override')
   }
   if (status?.holds?.some((hold) => !hold.release) || status?.pins?.length || status?.phase === 'Held') useful.add('Resume')
+  // Nobody knows what became of the database, and nobody touches it until one of these.
+  if (condition(status?.conditions, 'MigrationsHealthy')?.status === 'False') useful.add('Retry').add('Migrate')
   if (status?.phase === 'Promoting' || status?.phase === 'Verifying' || status?.phase === 'Migrating') useful.add('Abort').add('Rollback')
   return useful
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { burnDown, rules } from './environment'
-import type { Environment, Slo } from './kinds'
-import { environment, NOW } from './testing'
+import { burnDown, mishaps, rules, versionOf } from './environment'
+import type { Environment, Incident, Promotion, Slo } from './kinds'
+import { environment, meta, NOW } from './testing'
 
 describe('rules', () => {
   const spec = {
@@ -49,5 +49,29 @@ describe('the way down of a budget', () => {
     expect(burnDown(slo({ burnRates: [{ window: '1h', rate: '0.2' }] }), '30d', NOW)?.endsAt).toBeUndefined()
     expect(burnDown(slo({ burnRates: [] }), undefined, NOW)).toMatchObject({ points: [{ left: 0.5 }], endsAt: undefined })
     expect(burnDown({ name: 'api', state: 'NoData' }, '30d', NOW)).toBeUndefined()
+  })
+})
+
+describe('Promotions', () => {
+  const incident = (more: Partial<Incident> = {}): Incident => ({ key: 'RolloutFailed', source: 'Failure', message: 'no pod is ready', startedAt: '2027-01-15T07:00:00Z', ...more })
+  const promotion = (name: string, status: Partial<NonNullable<Promotion['status']>>): Promotion => ({ metadata: meta(name), spec: { release: `release-of-${name}` } as Promotion['spec'], status })
+
+  it('may have incidents of the same key, and those that are open come first', () => {
+    const all = mishaps([promotion('b', { incidents: [incident({ resolvedAt: '2027-01-15T07:30:00Z' })] }), promotion('a', { incidents: [incident()] }), promotion('c', {})], (release) => release.toUpperCase())
+    expect(all.map((one) => [one.promotion, one.release, one.key, one.resolvedAt !== undefined])).toEqual([
+      ['a', 'RELEASE-OF-A', 'RolloutFailed', false],
+      ['b', 'RELEASE-OF-B', 'RolloutFailed', true],
+    ])
+  })
+
+  it('are read anew when anything of them changes: an incident that is over, an approval, a phase of migrations', () => {
+    const over = { phase: 'Failed' as const, finishedAt: '2027-01-15T07:10:00Z' }
+    const before = promotion('a', { ...over, incidents: [incident()] })
+    expect(versionOf(promotion('a', { ...over, incidents: [incident()] }), 'x')).toBe(versionOf(before, 'y'))
+    expect(versionOf(promotion('a', { ...over, incidents: [incident({ resolvedAt: '2027-01-15T07:30:00Z' })] }), 'x')).not.toBe(versionOf(before, 'x'))
+    const running = promotion('a', { phase: 'Migrating' })
+    expect(versionOf(running, 'validate runs')).not.toBe(versionOf(running, 'run runs'))
+    const approvals = [{ decision: 'd', user: 'olga', at: '2027-01-15T07:00:00Z' }]
+    expect(versionOf(promotion('a', { phase: 'AwaitingApproval', approvals }), '')).not.toBe(versionOf(promotion('a', { phase: 'AwaitingApproval' }), ''))
   })
 })

@@ -1,6 +1,6 @@
 // What an Environment asks before something comes in, rule by rule, and what its SLOs have used up. No I/O.
 import { count, duration, lasting, ratio } from './format'
-import type { CandidateGate, Environment, Slo } from './kinds'
+import type { CandidateGate, Environment, Incident, Promotion, Slo } from './kinds'
 
 /** A rule, what it asks, and what it says of the candidate. */
 export interface Rule {
@@ -133,6 +133,27 @@ export function burnDown(slo: Slo, period: string | undefined, now: number): Bur
   // Beyond the period the budget comes back as fast as it goes.
   const endsAt = coming !== undefined && coming - now < whole * 1000 ? coming : undefined
   return { left, points, rate, endsAt }
+}
+
+/** An incident, with the Promotion and the Release that it is of: two of them may have the same key for what went wrong. */
+export interface Mishap extends Incident {
+  promotion: string
+  release: string
+}
+
+/** All incidents of these Promotions, those that are open first. */
+export function mishaps(promotions: readonly Promotion[], label: (release: string) => string): Mishap[] {
+  const all = promotions.flatMap((one) => (one.status?.incidents ?? []).map((incident): Mishap => ({ ...incident, promotion: one.metadata.name, release: label(one.spec.release) })))
+  return [...all.filter((one) => !one.resolvedAt), ...all.filter((one) => one.resolvedAt)]
+}
+
+/**
+ * What changes when a Promotion has to be read anew, as a list tells of it. Lists have no migrations; what the Environment says
+ * changes with each of their phases.
+ */
+export function versionOf(promotion: Promotion, says: string | undefined): string {
+  const status = promotion.status
+  return JSON.stringify([status ?? {}, status?.finishedAt ? '' : (says ?? '')])
 }
 
 /** What of a Release's images people agree to: the digest of the first, which an approval may name. */

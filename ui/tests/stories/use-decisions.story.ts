@@ -46,6 +46,18 @@ test('a run that waits is approved', async ({ page }) => {
   await expect(main.getByText(/approve the run/)).toHaveCount(0, { timeout: 40_000 })
 })
 
+test('a run of somebody whom nobody knows is turned away', async ({ page }) => {
+  const { doubtfulRun: run, lead } = world
+  await open(page, lead, `#/runs/${namespace}/${run}`)
+  await heading(page, `Run ${run}`)
+  const main = page.getByRole('main')
+  await expect(main.getByText(/approve the run/).first()).toBeVisible()
+  await decide(page, 'Reject', `PipelineRun ${run}`, 'Nobody knows them')
+  await expect(main.getByText(`${lead.user} stands against it`).first()).toBeVisible({ timeout: 40_000 })
+  await expect(main.getByText('Cancelled', { exact: true }).first()).toBeVisible()
+  for (const action of ['Approve', 'Reject', 'Cancel']) await expect(main.getByRole('button', { name: action, exact: true }), action).toHaveCount(0)
+})
+
 test.describe('a right that is gone in between', () => {
   test.use({ tolerated: REFUSED })
 
