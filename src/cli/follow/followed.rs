@@ -127,8 +127,8 @@ where
         if last.is_some_and(|last| now.duration_since(last) > self.server.patience() * 2) {
             self.losses = Losses::default();
         }
-        let lost: Result<(), String> = Err(words.clone());
-        self.losses.bear(lost, self.server.may_pass())?;
+        let answer: Result<(), String> = Err(words.clone());
+        self.losses.bear(answer, self.server.may_pass())?;
         self.trouble = Some(words);
         Ok(())
     }

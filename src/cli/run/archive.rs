@@ -114,14 +114,14 @@ impl<'a> Archive<'a> {
 
     async fn get(&self, rest: &str) -> Result<Vec<u8>, String> {
         let mut tick = interval(Duration::from_millis(250));
-        let (mut last, mut lost) = (String::new(), 0);
+        let (mut last, mut losses) = (String::new(), 0);
         for _ in 0..TRIES {
             tick.tick().await;
             let (status, body) = match self.get_once(rest).await {
                 Ok(answer) => answer,
                 // What was not heard of a part is asked for again.
-                Err(why) if lost < LOST => {
-                    (last, lost) = (why, lost + 1);
+                Err(why) if losses < LOST => {
+                    (last, losses) = (why, losses + 1);
                     continue;
                 }
                 Err(why) => return Err(why),
