@@ -1,12 +1,12 @@
 //! Builds anew what embeds the page when the page was built anew. Only programs for release do: the others read it from the disk.
 //! Packs the relocations of the operator that is released.
 
-use std::env::var;
+use std::env::var_os;
 use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let is = |name: &str, value: &str| var(name).is_ok_and(|it| it == value);
+    let is = |name: &str, value: &str| var_os(name).is_some_and(|it| it == value);
     let is_release = is("PROFILE", "release");
     // A tenth of the size: all of them are read at the start, and would stay in memory.
     if is_release && is("CARGO_CFG_TARGET_ARCH", "x86_64") && is("CARGO_CFG_TARGET_ENV", "gnu") {

@@ -327,7 +327,7 @@ fn the_test_itself_finds_what_it_looks_for() {
     let files: BTreeMap<Vec<&str>, &str> = modules.collect();
     let source = sources
         .iter()
-        .find(|source| source.path == "rollout/plan/shift.rs")
+        .find(|source| source.path == "rollout/plan/object.rs")
         .unwrap();
     let imports = imports_of(source, &files);
     for known in [

@@ -58,14 +58,14 @@ fn tells(request: &Request) -> bool {
     match request.errand.as_deref() {
         Some(Errand::Kept(_) | Errand::Change(_) | Errand::Mail(_)) => true,
         Some(Errand::Tagged(question)) => question.to.is_some(),
-            Some(
-                Errand::Signed(_)
-                | Errand::Package(_)
-                | Errand::Leftovers(_)
-                | Errand::Probe(_)
-                | Errand::Changed(_)
-                | Errand::Rehearsal(_),
-            ) => false,
+        Some(
+            Errand::Signed(_)
+            | Errand::Package(_)
+            | Errand::Leftovers(_)
+            | Errand::Probe(_)
+            | Errand::Changed(_)
+            | Errand::Rehearsal(_),
+        ) => false,
         None => request.method != "GET" && !is_measured,
     }
 }

@@ -23,7 +23,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::alert::Delivered;
-use super::api::Environment;
+use super::api::{Environment, EnvironmentStatus};
 use super::observed::{Frozen, GATE};
 use super::slo::{self, Answers};
 use super::{EnvironmentKind, observe, plan, probe, status};
@@ -360,6 +360,21 @@ impl World {
             }
         }
         panic!("Environment {name} does not come to rest");
+    }
+
+    /// The status that the next plan leads to, where its actions end like this.
+    pub(crate) fn status_after(
+        &self,
+        environment: &str,
+        failure: Option<&str>,
+    ) -> EnvironmentStatus {
+        let environment = self.caches.environments.get(&Key::new(NS, environment));
+        let seen = observe::observe(&environment.unwrap(), &self.caches);
+        let outcome = Outcome {
+            failure: failure.map(str::to_owned),
+            ..Outcome::default()
+        };
+        status::status(&seen, &plan::plan(&seen, self.now), &outcome, self.now)
     }
 
     fn pass(

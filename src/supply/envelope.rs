@@ -97,7 +97,7 @@ pub fn open<'a>(bundle: &[u8], keys: &'a [PublicKey]) -> Option<(Vec<u8>, &'a Pu
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::super::key::SigningKey;
+    use crate::supply::key::SigningKey;
 
     /// A bundle with this statement, signed by this key.
     pub(crate) fn sealed(statement: &[u8], key: &SigningKey) -> Vec<u8> {

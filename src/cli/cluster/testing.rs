@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use futures::StreamExt;
 use http::{Request, Response};
 use serde_json::Value;
+use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
@@ -15,7 +16,8 @@ use super::*;
 pub(crate) struct Said {
     code: u16,
     body: Vec<u8>,
-    hangs: bool,
+    /// How long nothing comes after that, until its end.
+    silence: Duration,
 }
 
 impl Said {
@@ -26,18 +28,22 @@ impl Said {
 
     /// A text, whole.
     pub(crate) fn text(code: u16, body: &[u8]) -> Self {
-        let hangs = false;
-        let body = body.to_vec();
-        Self { code, body, hangs }
+        Self {
+            code,
+            body: body.to_vec(),
+            silence: Duration::ZERO,
+        }
     }
 
     /// The beginning of a body, after which nothing more comes, and no end either.
     pub(crate) fn hangs(body: &[u8]) -> Self {
+        Self::lasts(body, Duration::MAX)
+    }
+
+    /// A body after which nothing more comes, and its end only after so long.
+    pub(crate) fn lasts(body: &[u8], silence: Duration) -> Self {
         let said = Self::text(200, body);
-        Self {
-            hangs: true,
-            ..said
-        }
+        Self { silence, ..said }
     }
 }
 
@@ -63,11 +69,9 @@ pub(crate) fn scripted(
             };
             let first = Ok::<_, Infallible>(Bytes::from(said.body));
             let first = futures::stream::iter([first]);
-            let body = if said.hangs {
-                Body::from_stream(first.chain(futures::stream::pending()))
-            } else {
-                Body::from_stream(first)
-            };
+            let end = timeout(said.silence, std::future::pending::<()>());
+            let end = futures::stream::once(end);
+            let body = Body::from_stream(first.chain(end.map(|_| Ok(Bytes::new()))));
             let answer = Response::builder().status(said.code).body(body);
             Ok::<_, Infallible>(answer.unwrap())
         }

@@ -92,7 +92,10 @@ mod tests {
     use crate::kinds::KINDS;
 
     /// Fields whose URL nobody asks.
-    const NAMED_ONLY: &[&str] = &["spec.notifications[].cloudEvents.source"];
+    const NAMED_ONLY: &[&str] = &[
+        "spec.notifications[].cloudEvents.source",
+        "spec.previews.url",
+    ];
 
     #[test]
     fn a_name_without_a_dot_is_found_wherever_the_operator_asks() {

@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::super::api::{Deployed, EnvironmentStatus};
-use super::super::{observe, plan, status};
-use super::{NS, World};
-use crate::model::action::Outcome;
-use crate::model::key::Key;
+use super::World;
 use crate::model::object::ObjectKind;
 use crate::promotion::api::Promotion;
 
@@ -36,21 +33,6 @@ impl World {
     pub(crate) fn status(&self, environment: &str) -> EnvironmentStatus {
         let object = self.object(ObjectKind::Environment, environment);
         serde_json::from_value(object.get("status").cloned().unwrap_or(json!({}))).unwrap()
-    }
-
-    /// The status that the next plan leads to, where its actions end like this.
-    pub(crate) fn status_after(
-        &self,
-        environment: &str,
-        failure: Option<&str>,
-    ) -> EnvironmentStatus {
-        let environment = self.caches.environments.get(&Key::new(NS, environment));
-        let seen = observe::observe(&environment.unwrap(), &self.caches);
-        let outcome = Outcome {
-            failure: failure.map(str::to_owned),
-            ..Outcome::default()
-        };
-        status::status(&seen, &plan::plan(&seen, self.now), &outcome, self.now)
     }
 
     pub(crate) fn message(&self, environment: &str) -> String {

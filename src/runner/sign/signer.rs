@@ -124,7 +124,7 @@ impl Service {
         let file = self.fresh("key.pub");
         let args = [OsStr::new("--outfile"), file.as_os_str()];
         self.call("public-key", &args).await?;
-        let text = self.left(&file)?;
+        let text = left(&file)?;
         PublicKey::read(&String::from_utf8_lossy(&text))
             .map_err(|message| config(format!("{} cannot be used: {message}", self.task.uri)))
     }
@@ -143,7 +143,7 @@ impl Service {
             content.as_os_str(),
         ];
         self.call("sign-blob", &args).await?;
-        envelope::signature_of_file(&self.left(&bundle)?).ok_or_else(|| {
+        envelope::signature_of_file(&left(&bundle)?).ok_or_else(|| {
             let message =
                 "cosign left a bundle without a signature; the image of sign.kms needs cosign 3";
             infra(message.to_owned())
@@ -155,11 +155,6 @@ impl Service {
         let file = self.folder.join(name);
         let _ = fs::remove_file(&file);
         file
-    }
-
-    /// A file that cosign has left.
-    fn left(&self, file: &Path) -> Result<Vec<u8>, Trouble> {
-        fs::read(file).map_err(|error| infra(format!("cannot read what cosign left: {error}")))
     }
 
     /// Has cosign do something with the key.
@@ -203,6 +198,11 @@ fn reason(said: &str) -> String {
         .map_or(last, |(_, reason)| reason);
     let words: Vec<&str> = last.split_whitespace().collect();
     clean(&words.join(" "), MAX_WORDS)
+}
+
+/// A file that cosign has left.
+fn left(file: &Path) -> Result<Vec<u8>, Trouble> {
+    fs::read(file).map_err(|error| infra(format!("cannot read what cosign left: {error}")))
 }
 
 #[cfg(test)]

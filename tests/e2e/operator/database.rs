@@ -99,7 +99,7 @@ async fn rounds(app: &App) {
     let writes = proxy.writes().len() - before;
     for after in (1..=writes).step_by(STRIDE) {
         number += 1;
-        println!("an operator that is killed after write {after} of {writes}");
+        eprintln!("an operator that is killed after write {after} of {writes}");
         let kill = Fault::new(Match::writes(), What::KillPid(operator.pid()));
         let injected = proxy.inject(kill.nth(after as u64));
         bring(number).await;

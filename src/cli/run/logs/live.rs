@@ -393,13 +393,11 @@ mod tests {
             if uri.contains("watch=true") {
                 // It is over once the third connection has begun.
                 if connections < 3 {
-                    return Some(Said::hangs(b""));
+                    return Some(Said::lasts(b"", SILENCE / 2));
                 }
                 let over = pod("2", "Succeeded", &json!({"terminated": {"exitCode": 0}}));
-                return Some(Said::whole(
-                    200,
-                    &json!({"type": "MODIFIED", "object": over}),
-                ));
+                let told = json!({"type": "MODIFIED", "object": over});
+                return Some(Said::hangs(format!("{told}\n").as_bytes()));
             }
             let list = json!({"metadata": {"resourceVersion": "1"}, "items": [pod("1", "Running", &running)]});
             Some(Said::whole(200, &list))
