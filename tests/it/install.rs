@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -233,7 +234,7 @@ async fn what_was_being_deleted_without_an_operator_is_let_go_and_its_namespace_
         .await;
         let namespaces: Api<Namespace> = Api::all(space.client.clone());
         namespaces.delete(&space.name, &delete).await.unwrap();
-        wait_for("the namespace is gone", SOON, async || {
+        wait_for("the namespace is gone", Duration::from_mins(5), async || {
             let left = namespaces.get_opt(&space.name).await.ok()?;
             left.is_none().then_some(())
         })

@@ -118,7 +118,7 @@ async fn what_a_stage_has_rendered_is_shown_and_what_may_not_be_there_is_refused
         review.passed_with(9, 'a', (&none, Some(package))).await;
         let is_refused = |item: &PreviewStatus| {
             let text = item.message.as_deref().unwrap_or_default();
-            item.phase == PreviewPhase::Failed && text.contains("Service web: spec.ports[0].port: Invalid value")
+            item.phase == PreviewPhase::Failed && text.contains("Service web: [spec.ports[0].port: Invalid value")
         };
         let refused = review.until("a port that there is not", 9, is_refused).await;
         let maps: Api<ConfigMap> = Api::namespaced(space.client.clone(), &refused.namespace);
