@@ -6,7 +6,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::environment::api::{CandidateGateState, Environment, EnvironmentPhase};
-use crate::model::condition::is_true;
+use crate::model::condition::{find, is_true};
 use crate::pipeline::api::Pipeline;
 use crate::pipeline_run::api::{PipelineRun, RunPhase};
 use crate::promotion::api::{Promotion, PromotionPhase};
@@ -80,11 +80,6 @@ pub fn has_nothing_to_run(rollout: &Rollout) -> bool {
     let is_current = Some(status.observed_generation) == rollout.metadata.generation;
     let ready = find(&status.conditions, "Ready");
     is_current && ready.is_some_and(|ready| ready.reason == "NoRelease")
-}
-
-fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    let mut conditions = conditions.iter();
-    conditions.find(|condition| condition.type_ == type_)
 }
 
 /// Whether a pause ends by itself.

@@ -213,23 +213,25 @@ async fn all(server: &Server, args: &Args, fresh: Fresh) -> Result<Vec<Line>, St
     let rollouts: Vec<Rollout> = list::by_name(server, many).await?;
     let pipelines: Vec<Pipeline> = list::by_name(server, many).await?;
     let runs: Vec<PipelineRun> = list::read(server, many).await?;
-    // What comes before may have other labels.
-    let way = if many.selector.is_empty() {
-        Way {
-            environments: environments.clone(),
-            pipelines: pipelines.clone(),
-            runs: runs.clone(),
-            fresh,
-            is_awaited: args.watch,
-        }
-    } else {
-        way(server, args, fresh).await
+    let shown = Way {
+        environments,
+        pipelines,
+        runs,
+        fresh,
+        is_awaited: args.watch,
     };
-    let environments = environments.iter().map(|one| way.of_environment(one));
-    let mut lines: Vec<Line> = environments.collect();
+    // What comes before may have other labels.
+    let whole = if many.selector.is_empty() {
+        None
+    } else {
+        Some(way(server, args, shown.fresh.clone()).await)
+    };
+    let way = whole.as_ref().unwrap_or(&shown);
+    let environments = shown.environments.iter();
+    let mut lines: Vec<Line> = environments.map(|one| way.of_environment(one)).collect();
     lines.extend(rollouts.iter().map(|one| way.of_rollout(one)));
-    lines.extend(pipelines.iter().map(Line::from));
-    lines.extend(newest(&runs).into_iter().map(Line::from));
+    lines.extend(shown.pipelines.iter().map(Line::from));
+    lines.extend(newest(&shown.runs).into_iter().map(Line::from));
     Ok(lines)
 }
 

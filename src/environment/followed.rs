@@ -29,10 +29,7 @@ fn read_rollout(rollout: &Rollout, environment: &str) -> Followed {
     let release = rollout.spec.release.as_ref();
     let release = release.filter(|release| release.environment.name == environment);
     let status = rollout.status.clone().unwrap_or_default();
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready");
+    let ready = condition::find(&status.conditions, "Ready");
     let deadline = rollout
         .spec
         .progress_deadline_seconds

@@ -19,8 +19,6 @@ pub const PREFIX: &str = "tag/";
 const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Key in a Secret with the login for registries.
-const LOGIN: &str = ".dockerconfigjson";
 /// Longest message.
 const MAX_MESSAGE: usize = 512;
 /// What is said of an image whose repository has the tag at another.
@@ -142,7 +140,7 @@ fn put(seen: &Observed, rule: &ImageTag, reference: &str) -> Option<Request> {
         tag: rule.name.clone(),
         to: Some(digest.to_owned()),
         is_insecure: rule.insecure_registry.unwrap_or(false),
-        login: login.map(|name| (seen.key.namespace.clone(), SecretKey::new(name, LOGIN))),
+        login: login.map(|name| (seen.key.namespace.clone(), SecretKey::registry_login(name))),
     };
     Some(Request::for_tagged(question, LIMIT))
 }

@@ -74,24 +74,26 @@ impl<'a> Conditions<'a> {
     }
 }
 
+/// The condition, if it is there.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    let mut conditions = conditions.iter();
+    conditions.find(|condition| condition.type_ == type_)
+}
+
 /// Whether the condition is there and true.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
-    conditions
-        .iter()
-        .any(|condition| condition.type_ == type_ && condition.status == "True")
+    find(conditions, type_).is_some_and(|found| found.status == "True")
 }
 
 /// Since when the condition has been true, if it is.
 pub fn true_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
-    let mut conditions = conditions.iter();
-    let found = conditions.find(|condition| condition.type_ == type_)?;
+    let found = find(conditions, type_)?;
     (found.status == "True").then_some(found.last_transition_time.0)
 }
 
 /// Since when the condition has been false, if it is.
 pub fn false_since(conditions: &[Condition], type_: &str) -> Option<Timestamp> {
-    let mut conditions = conditions.iter();
-    let found = conditions.find(|condition| condition.type_ == type_)?;
+    let found = find(conditions, type_)?;
     (found.status == "False").then_some(found.last_transition_time.0)
 }
 

@@ -43,7 +43,15 @@ pub fn disarmed(text: &str) -> String {
     text
 }
 
+/// Key of the login for registries, in a Secret of type `kubernetes.io/dockerconfigjson`.
+pub const REGISTRY_LOGIN: &str = ".dockerconfigjson";
+
 impl SecretKey {
+    /// The login for registries in the Secret `name`.
+    pub fn registry_login(name: impl Into<String>) -> Self {
+        Self::new(name, REGISTRY_LOGIN)
+    }
+
     /// The value of `key` in the Secret `name`.
     pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {
         let (name, key) = (name.into(), key.into());

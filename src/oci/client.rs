@@ -3,7 +3,7 @@
 //! What may work the next time (no connection, 429, 5xx) is tried again here, a few times and for some seconds. Nothing that a
 //! registry answers is believed without its digest, and nothing is read without a limit.
 
-mod file;
+pub mod file;
 
 use std::time::Duration;
 
@@ -165,17 +165,12 @@ impl Registry {
     pub async fn put_artifact(&self, artifact: &Artifact) -> Result<Descriptor> {
         self.put_blob(&artifact.media_type, &artifact.content)
             .await?;
-        self.put_blob("application/octet-stream", EMPTY_CONFIG)
-            .await?;
-        let bytes = artifact.manifest();
+        let manifest = (artifact.artifact_type.as_str(), artifact.manifest());
+        let (named, is_listed) = self.put_files(manifest).await?;
         let descriptor = Descriptor {
-            artifact_type: Some(artifact.artifact_type.clone()),
             annotations: artifact.annotations.clone(),
-            ..Descriptor::of(MANIFEST, &bytes)
+            ..named
         };
-        let is_listed = self
-            .put_manifest(&descriptor.digest, MANIFEST, &bytes)
-            .await?;
         if let Some(subject) = artifact.subject.as_ref().filter(|_| !is_listed) {
             // Not every registry that lists it says so.
             let found = self
@@ -187,6 +182,23 @@ impl Registry {
             }
         }
         Ok(descriptor)
+    }
+
+    /// Puts the manifest of an artifact there whose files are there, by what kind of artifact it is. What names it; and whether the registry
+    /// says that it lists it with its subject.
+    pub async fn put_files(
+        &self,
+        (type_, manifest): (&str, Vec<u8>),
+    ) -> Result<(Descriptor, bool)> {
+        self.put_blob(CONTENT, EMPTY_CONFIG).await?;
+        let descriptor = Descriptor {
+            artifact_type: Some(type_.to_owned()),
+            ..Descriptor::of(MANIFEST, &manifest)
+        };
+        let is_listed = self
+            .put_manifest(&descriptor.digest, MANIFEST, &manifest)
+            .await?;
+        Ok((descriptor, is_listed))
     }
 
     /// Adds to the list of a registry without the referrers API. Others may write it at the same time, and the registry takes

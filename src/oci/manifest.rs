@@ -21,7 +21,9 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Annotation of a file of an artifact that says what it is called.
 pub const TITLE: &str = "org.opencontainers.image.title";
 /// What stands in such a configuration.
-pub const EMPTY_CONFIG: &[u8] = b"{}";
+pub(super) const EMPTY_CONFIG: &[u8] = b"{}";
+/// Longest tag.
+pub const MAX_TAG: usize = 128;
 /// Most artifacts that are listed for one image.
 pub const MAX_REFERRERS: usize = 500;
 

@@ -32,6 +32,8 @@ pub use retry::{retry, retry_key};
 pub use sidecar::{CLAIM, LOGS};
 pub use supply::has_subjects;
 
+/// Component of the snapshots that runs follow.
+pub const SNAPSHOT: &str = "snapshot";
 /// Digits of the hashes in names: 40 bits.
 const DIGITS: usize = 10;
 /// Longest name of a Job: its pods append six characters and carry the name as a label.
@@ -50,7 +52,7 @@ pub fn snapshot(
     (pipeline, spec): (&PipelineNow, &PipelineSpec),
 ) -> Manifest {
     let labels = [
-        (label::COMPONENT, "snapshot"),
+        (label::COMPONENT, SNAPSHOT),
         (label::PIPELINE, seen.spec.pipeline_ref.name.as_str()),
     ];
     let rest = json!({"data": spec, "revision": pipeline.generation});

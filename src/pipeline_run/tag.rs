@@ -4,10 +4,9 @@ use semver::Version;
 
 use crate::git::refs::{branch_of, tag_of};
 use crate::model::key::short_hash;
+use crate::oci::manifest::MAX_TAG;
 use crate::runner::task::{Moving, Versioned};
 
-/// Longest tag of a registry.
-const MAX: usize = 128;
 /// Characters of a commit that people read.
 const SHORT: usize = 7;
 /// What stands for a version as a whole.
@@ -95,11 +94,11 @@ pub fn filled(name: &str, branch: &str, sha: &str) -> String {
         .replace("{{shortSha}}", sha.get(..SHORT).unwrap_or(sha));
     let tag = tag.trim_start_matches(['.', '-']);
     let tag = tag.replace(|c: char| !is_fine(c), "-");
-    if tag.len() <= MAX {
+    if tag.len() <= MAX_TAG {
         return tag;
     }
     let mark = short_hash(tag.as_bytes(), 8);
-    let kept: String = tag.chars().take(MAX - mark.len() - 1).collect();
+    let kept: String = tag.chars().take(MAX_TAG - mark.len() - 1).collect();
     format!("{kept}-{mark}")
 }
 
@@ -183,7 +182,7 @@ mod tests {
     fn long_tags_are_cut_and_stay_apart() {
         let of = |branch: &str| filled("{{branch}}", branch, SHA);
         let (one, other) = (of(&"a".repeat(200)), of(&format!("{}b", "a".repeat(199))));
-        assert_eq!(one.len(), MAX);
+        assert_eq!(one.len(), MAX_TAG);
         assert_ne!(one, other);
     }
 
@@ -191,7 +190,7 @@ mod tests {
         #[test]
         fn no_branch_makes_anything_but_a_tag(branch in "[a-z0-9]\\PC{0,300}") {
             let tag = filled("{{branch}}-{{shortSha}}", &branch, SHA);
-            prop_assert!(!tag.is_empty() && tag.len() <= MAX);
+            prop_assert!(!tag.is_empty() && tag.len() <= MAX_TAG);
             prop_assert!(tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
             prop_assert!(!tag.starts_with(['.', '-']));
         }

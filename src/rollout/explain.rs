@@ -22,6 +22,7 @@ use crate::analysis::api::Metric;
 use crate::analysis::template::Templates;
 use crate::check;
 use crate::metric::judge::{self, Verdict};
+use crate::model::condition;
 use crate::model::key::Key;
 use crate::model::span::after;
 use crate::schema::closed_set;
@@ -247,8 +248,7 @@ impl Seen<'_> {
     }
 
     fn ready(&self) -> Option<&Condition> {
-        let mut conditions = self.status.conditions.iter();
-        conditions.find(|condition| condition.type_ == "Ready")
+        condition::find(&self.status.conditions, "Ready")
     }
 
     fn reason(&self) -> &str {

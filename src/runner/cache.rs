@@ -10,12 +10,12 @@ mod store;
 mod volume;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::process::Stop;
@@ -23,6 +23,7 @@ use super::registry::{SILENCE, Trouble};
 use super::task::{CacheItem, FoldersTask};
 use super::{Folders, glob, say};
 use crate::model::key::short_hash;
+use crate::oci::client::file::hashed;
 use crate::pipeline_run::api::FailureKind;
 use store::{Store, choose};
 
@@ -131,24 +132,11 @@ fn key(cache: &CacheItem, checkout: &Path) -> String {
         let name = file.strip_prefix(checkout).unwrap_or(&file);
         content.extend(format!("{}:", name.display()).into_bytes());
         // One that cannot be read is another key than one that can.
-        content.extend(digest(&file).unwrap_or_default());
+        let hash = hashed(&file).map(|(hash, _)| hash.finalize().to_vec());
+        content.extend(hash.unwrap_or_default());
     }
     let half = |what: &[u8]| short_hash(what, DIGITS);
     format!("{}-{}", half(&variables), half(&content))
-}
-
-fn digest(file: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(file)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut buffer)?;
-        let part = buffer.get(..count).unwrap_or_default();
-        if part.is_empty() {
-            return Ok(hash.finalize().to_vec());
-        }
-        hash.update(part);
-    }
 }
 
 fn empty(cache: &CacheItem, places: &Places) -> io::Result<()> {

@@ -17,7 +17,7 @@ use super::report::{PackageReport, StageReport, clean};
 use super::task::{PUSH_SECONDS, PackageItem, PackagesTask};
 use super::{Folders, glob, say};
 pub(super) use crate::oci::manifest::TITLE;
-use crate::oci::manifest::{Descriptor, EMPTY_CONFIG, MANIFEST, artifact_manifest};
+use crate::oci::manifest::{Descriptor, artifact_manifest};
 use crate::pipeline::api::PackageType;
 use crate::pipeline_run::api::FailureKind;
 
@@ -108,19 +108,13 @@ async fn push(
             ..blob
         });
     }
-    registry
-        .put_blob("application/octet-stream", EMPTY_CONFIG)
-        .await?;
     let version = version(package.type_, files.iter().map(|(name, _)| name.as_str()));
     let mut annotations = task.annotations.clone();
     annotations.insert(TITLE.to_owned(), package.subject.image.clone());
     annotations.extend(version.clone().map(|version| (VERSION.to_owned(), version)));
     let type_ = package.type_.artifact_type();
-    let bytes = artifact_manifest(type_, &layers, None, &annotations);
-    let manifest = Descriptor::of(MANIFEST, &bytes);
-    registry
-        .put_manifest(&manifest.digest, MANIFEST, &bytes)
-        .await?;
+    let manifest = artifact_manifest(type_, &layers, None, &annotations);
+    let (manifest, _) = registry.put_files((type_, manifest)).await?;
     let (name, digest) = (package.subject.image.clone(), manifest.digest);
     say(&format!(
         "slipway: package {name}: {}@{digest}",

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use crate::cli::run::table::short;
 use crate::cli::standing::{self, Standing};
 use crate::cli::text::{Cell, Table, Tone, age};
+use crate::model::condition;
 use crate::pipeline::api::Pipeline;
 
 /// One line per Pipeline.
@@ -43,8 +44,7 @@ pub fn list(pipelines: &[Pipeline], now: Timestamp, is_wide: bool) -> Table {
 /// What it does, in one word: the reason of its condition `Ready`.
 pub fn state(pipeline: &Pipeline) -> &str {
     let status = pipeline.status.as_ref();
-    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
-    let ready = conditions.find(|condition| condition.type_ == "Ready");
+    let ready = status.and_then(|status| condition::find(&status.conditions, "Ready"));
     ready.map_or("New", |ready| ready.reason.as_str())
 }
 

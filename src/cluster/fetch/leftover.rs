@@ -22,6 +22,7 @@ use crate::oci::{Problem, RegistryError};
 use crate::pipeline::api::PipelineSpec;
 use crate::pipeline_run::api::PipelineRun;
 use crate::pipeline_run::leftover::{self, Cleared, Left, Named, Place, Refusal, There};
+use crate::pipeline_run::render::SNAPSHOT;
 
 /// Tags of a repository that are looked at; where there are more, nothing is deleted.
 const MAX_TAGS: usize = 1000;
@@ -31,10 +32,6 @@ const MAX_MANIFESTS: usize = 5000;
 const AT_ONCE: usize = 16;
 /// How long it may take to look at one repository.
 const LOOK: Duration = Duration::from_secs(45);
-/// Key in a Secret with the login for registries.
-const LOGIN: &str = ".dockerconfigjson";
-/// Component of the snapshots that runs follow.
-const SNAPSHOT: &str = "snapshot";
 
 impl Cluster {
     /// Has go what a run has left, and tells what became of it.
@@ -150,21 +147,18 @@ impl Cluster {
 
     /// A repository, with the login that the build had.
     async fn enter(&self, namespace: &str, place: &Place) -> Result<Registry, String> {
-        let config = match &place.login {
-            None => None,
-            Some(name) if !self.reads_stage_secrets() => {
-                return Err(format!(
-                    "the login is in Secret {name}, and this operator may not read Secrets for Pipelines; set \
-                     stages.secrets.enabled: true in the values of its chart"
-                ));
-            }
-            Some(name) => {
-                let key = SecretKey::new(name, LOGIN);
-                Some(self.secret_value(namespace, &key).await?)
-            }
-        };
+        if let Some(name) = &place.login
+            && !self.reads_stage_secrets()
+        {
+            return Err(format!(
+                "the login is in Secret {name}, and this operator may not read Secrets for Pipelines; set \
+                 stages.secrets.enabled: true in the values of its chart"
+            ));
+        }
+        let login = place.login.as_ref();
+        let login = login.map(|name| (namespace.to_owned(), SecretKey::registry_login(name)));
         let name = (place.repository.as_str(), place.is_insecure);
-        self.http.registry(name, config.as_deref())
+        self.registry(name, login.as_ref()).await
     }
 
     /// Whether still nothing needs it: a run of the same commit may have come to its tags meanwhile, here or elsewhere.

@@ -14,12 +14,8 @@ const ENDINGS: [&str; 3] = [".yaml", ".yml", ".json"];
 impl Cluster {
     /// The manifests in a package; 404 where there is none, 422 where it is not what was asked for, with a sentence about that.
     pub(super) async fn package(&self, question: &PackageQuestion) -> Result<Reply, String> {
-        let config = match &question.login {
-            Some((namespace, secret)) => Some(self.secret_value(namespace, secret).await?),
-            None => None,
-        };
         let place = (question.repository.as_str(), question.is_insecure);
-        let registry = self.http.registry(place, config.as_deref())?;
+        let registry = self.registry(place, question.login.as_ref()).await?;
         read(&registry, &question.digest).await
     }
 }

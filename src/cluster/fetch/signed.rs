@@ -4,6 +4,7 @@ use super::Http;
 use super::egress::Egress;
 use crate::cluster::Cluster;
 use crate::model::action::Reply;
+use crate::model::secret::SecretKey;
 use crate::model::signed::SignedQuestion;
 use crate::oci::RegistryError;
 use crate::oci::client::Registry;
@@ -22,11 +23,25 @@ const MAX_BUNDLE: usize = 8 << 20;
 impl Cluster {
     /// Answers a question for what was signed.
     pub(super) async fn signed(&self, question: &SignedQuestion) -> Result<Reply, String> {
-        let config = match &question.login {
-            Some((namespace, secret)) => Some(self.secret_value(namespace, secret).await?),
-            None => None,
-        };
+        let config = self.login(question.login.as_ref()).await?;
         self.http.signed(question, config.as_deref()).await
+    }
+
+    /// A repository, and whether it is reached over http, with the login in a Secret of a namespace.
+    pub(super) async fn registry(
+        &self,
+        place: (&str, bool),
+        login: Option<&(String, SecretKey)>,
+    ) -> Result<Registry, String> {
+        let config = self.login(login).await?;
+        self.http.registry(place, config.as_deref())
+    }
+
+    async fn login(&self, of: Option<&(String, SecretKey)>) -> Result<Option<String>, String> {
+        match of {
+            Some((namespace, secret)) => self.secret_value(namespace, secret).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -47,7 +62,7 @@ impl Http {
 
     /// A repository, and whether it is reached over http, with the login in this `config.json`. It is reached only where metrics
     /// and the like may come from.
-    pub(super) fn registry(
+    fn registry(
         &self,
         (name, is_insecure): (&str, bool),
         config: Option<&str>,

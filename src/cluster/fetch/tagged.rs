@@ -9,12 +9,8 @@ use crate::oci::client::Registry;
 impl Cluster {
     /// The digest; 404 where there is no such tag, or no such image.
     pub(super) async fn tagged(&self, question: &TagQuestion) -> Result<Reply, String> {
-        let config = match &question.login {
-            Some((namespace, secret)) => Some(self.secret_value(namespace, secret).await?),
-            None => None,
-        };
         let place = (question.repository.as_str(), question.is_insecure);
-        let registry = self.http.registry(place, config.as_deref())?;
+        let registry = self.registry(place, question.login.as_ref()).await?;
         let named = registry.digest(&question.tag).await;
         let named = named.map_err(|error| error.message)?;
         let named = match &question.to {

@@ -12,8 +12,7 @@ impl Draft<'_> {
 
     /// How its Rollouts were when they were last seen.
     pub(super) fn health_on_record(&self) -> Option<(bool, Said)> {
-        let mut conditions = self.seen.status.conditions.iter();
-        let known = conditions.find(|condition| condition.type_ == "Healthy")?;
+        let known = condition::find(&self.seen.status.conditions, "Healthy")?;
         let said = Said::new(&known.reason, known.message.clone());
         let is_healthy = condition::is_true(&self.seen.status.conditions, &known.type_);
         Some((is_healthy, said))

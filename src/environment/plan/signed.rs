@@ -26,8 +26,6 @@ const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
 /// Name of the gate.
 const NAME: &str = "signature";
-/// Key in a Secret with the login for registries.
-const LOGIN: &str = ".dockerconfigjson";
 
 /// What the gate says, and what it asks.
 pub(super) struct Signed {
@@ -99,7 +97,7 @@ impl<'a> Draft<'a> {
     fn question(&self, rule: &RequireSigned, repository: &str, digest: &str) -> Request {
         let login = rule.registry_secret_name.as_ref().map(|name| {
             let namespace = self.seen.key.namespace.clone();
-            (namespace, SecretKey::new(name, LOGIN))
+            (namespace, SecretKey::registry_login(name))
         });
         let question = SignedQuestion {
             repository: repository.to_owned(),

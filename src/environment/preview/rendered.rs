@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::super::api::{CopyKind, PreviewPhase, RenderedManifests};
 use super::copy::{self, is_copied, kind_of, name};
-use super::{Draft, Run, Subject, idle, later, name_of};
+use super::{Draft, Run, Subject, idle, name_of};
 use crate::crd::validation;
 use crate::model::action::{Action, Reply, Request};
 use crate::model::invalid::sentence;
@@ -53,8 +53,6 @@ const OF_NODES: [&str; 5] = [
 ];
 /// Taints of nodes that no preview is to be put up with.
 const OF_CONTROL_PLANES: &str = "node-role.kubernetes.io/";
-/// Key in a Secret with the login for registries.
-const LOGIN: &str = ".dockerconfigjson";
 /// Digits of what tells what was applied.
 const DIGITS: usize = 16;
 
@@ -187,10 +185,7 @@ impl<'a> Draft<'a> {
             }
             None => (ASK_AGAIN, None),
         };
-        if let Some(due) = answer
-            .map(|answer| later(answer.at, lasts))
-            .filter(|due| *due > self.now)
-        {
+        if let Some(due) = due_again(answer.map(|answer| answer.at), lasts, self.now) {
             if found.is_some() {
                 self.wake_at(due);
             }
@@ -220,7 +215,7 @@ fn question(namespace: &str, wanted: &RenderedManifests, package: &ImageRef) -> 
         repository: repository.to_owned(),
         digest: digest.to_owned(),
         is_insecure: wanted.insecure_registry.unwrap_or(false),
-        login: login.map(|name| (namespace.to_owned(), SecretKey::new(name, LOGIN))),
+        login: login.map(|name| (namespace.to_owned(), SecretKey::registry_login(name))),
     };
     Request::for_package(question, LIMIT)
 }

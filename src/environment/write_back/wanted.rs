@@ -17,6 +17,7 @@ use crate::model::action::Request;
 use crate::model::change::{Change, Edit, FileEdit, ImageEdit, Person, ValueEdit};
 use crate::model::condition::truncate;
 use crate::model::key::short_hash;
+use crate::oci::manifest::MAX_TAG;
 use crate::provider::{KeptPull, Provider};
 use crate::release::api::ImageRef;
 
@@ -24,8 +25,6 @@ use crate::release::api::ImageRef;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// What stands for the name of a cluster that has none.
 const NO_NAME: &str = "cluster";
-/// Longest tag.
-const MAX_TAG: usize = 128;
 
 /// What is to be written, and because of what.
 pub(super) struct Wanted<'a> {

@@ -23,10 +23,10 @@ const PART: usize = 256 << 10;
 impl Registry {
     /// Puts the content of a file there, unless it is there already.
     pub async fn put_file(&self, media_type: &str, file: &Path) -> Result<Descriptor> {
-        let (digest, size) = measured(file).map_err(|error| unusable(file, &error))?;
+        let (hash, size) = hashed(file).map_err(|error| unusable(file, &error))?;
         let descriptor = Descriptor {
             media_type: media_type.to_owned(),
-            digest,
+            digest: named(hash),
             size,
             ..Descriptor::default()
         };
@@ -79,8 +79,11 @@ fn named(hash: Sha256) -> String {
     format!("sha256:{}", hexadecimal(&hash.finalize()))
 }
 
-/// Digest and length of a file.
-fn measured(file: &Path) -> io::Result<(String, u64)> {
+/// What is in a file, hashed, and its length.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hashed(file: &Path) -> io::Result<(Sha256, u64)> {
     let mut file = fs::File::open(file)?;
     let mut hash = Sha256::new();
     let mut size = 0_u64;
@@ -89,7 +92,7 @@ fn measured(file: &Path) -> io::Result<(String, u64)> {
         let count = file.read(&mut buffer)?;
         let part = buffer.get(..count).unwrap_or_default();
         if part.is_empty() {
-            return Ok((named(hash), size));
+            return Ok((hash, size));
         }
         hash.update(part);
         size = size.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));

@@ -15,8 +15,6 @@ use crate::pipeline_run::api::TriggerKind;
 
 /// How long a registry may take to answer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Key in a Secret with the login for registries.
-const LOGIN: &str = ".dockerconfigjson";
 /// Longest message.
 const MAX_MESSAGE: usize = 512;
 
@@ -68,7 +66,12 @@ pub fn request(trigger: &ImageTrigger, namespace: &str) -> Request {
         tag: tag.to_owned(),
         to: None,
         is_insecure: trigger.insecure_registry.unwrap_or(false),
-        login: login.map(|secret| (namespace.to_owned(), SecretKey::new(&secret.name, LOGIN))),
+        login: login.map(|secret| {
+            (
+                namespace.to_owned(),
+                SecretKey::registry_login(&secret.name),
+            )
+        }),
     };
     Request::for_tagged(question, LIMIT)
 }

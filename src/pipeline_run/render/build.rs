@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use super::pod::{push, task_variable};
 use crate::git::refs::branch_of;
 use crate::model::key::{short_hash, suffixed};
+use crate::model::secret::REGISTRY_LOGIN;
+use crate::oci::manifest::MAX_TAG;
 use crate::pipeline::api::{
     Build, Builder, CacheExport, Isolation, PipelineSpec, PlatformStrategy,
 };
@@ -22,8 +24,6 @@ use crate::runner::task::{self, BuildTask, CacheTask};
 
 /// Number of the user that moby/buildkit's images without root have.
 const ROOTLESS_USER: u32 = 1000;
-/// Longest tag of a registry.
-const MAX_TAG: usize = 128;
 /// What Buildah needs in order to unpack layers: no more than containers have by themselves.
 const CAPABILITIES: [&str; 11] = [
     "CHOWN",
@@ -128,7 +128,7 @@ pub(super) fn mount_login(
 ) -> Value {
     let mount = json!({"name": volume, "mountPath": folder, "readOnly": true});
     push(&mut container["volumeMounts"], mount);
-    let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
+    let items = json!([{"key": REGISTRY_LOGIN, "path": "config.json"}]);
     json!({"name": volume, "secret": {"secretName": secret, "items": items}})
 }
 

@@ -13,8 +13,7 @@ use super::store::{Kept, leaving};
 use crate::model::key::{short_hash, suffixed};
 use crate::oci::client::Registry;
 use crate::oci::manifest::{
-    ArtifactManifest, Descriptor, EMPTY_CONFIG, INDEX, Index, MANIFEST, artifact_manifest,
-    is_digest,
+    ArtifactManifest, Descriptor, INDEX, Index, MAX_TAG, artifact_manifest, is_digest,
 };
 use crate::oci::{Problem, RegistryError};
 use crate::runner::registry::{self, Trouble};
@@ -30,8 +29,6 @@ const KEY: &str = "dev.slipway.cache.key";
 const SIZE: &str = "dev.slipway.cache.size";
 /// Most archives of one cache: each of them is asked for when the list is written.
 const MAX_ARCHIVES: usize = 32;
-/// Longest tag of a registry.
-const MAX_TAG: usize = 128;
 
 /// The archives of a Pipeline.
 pub(super) struct Shelf {
@@ -89,21 +86,15 @@ impl Shelf {
         part: &Path,
     ) -> Result<(), RegistryError> {
         let layer = self.registry.put_file(LAYER, part).await?;
-        self.registry
-            .put_blob("application/octet-stream", EMPTY_CONFIG)
-            .await?;
         let size = layer.size.to_string();
         let mut annotations = BTreeMap::from([(KEY.to_owned(), key.to_owned())]);
-        let bytes = artifact_manifest(ARCHIVE, &[layer], None, &annotations);
+        let manifest = artifact_manifest(ARCHIVE, &[layer], None, &annotations);
+        let (named, _) = self.registry.put_files((ARCHIVE, manifest)).await?;
         annotations.insert(SIZE.to_owned(), size);
         let entry = Descriptor {
-            artifact_type: Some(ARCHIVE.to_owned()),
             annotations,
-            ..Descriptor::of(MANIFEST, &bytes)
+            ..named
         };
-        self.registry
-            .put_manifest(&entry.digest, MANIFEST, &bytes)
-            .await?;
         let mut index = self.index(cache).await?;
         index.manifests.retain(|known| !is_of(known, key));
         index.manifests.push(entry);
@@ -193,6 +184,7 @@ fn is_of(entry: &Descriptor, key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::manifest::MANIFEST;
 
     #[test]
     fn every_cache_has_a_tag_of_its_own_that_a_registry_takes() {

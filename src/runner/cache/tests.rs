@@ -1,5 +1,6 @@
 //! Caches with real files.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 
 use flate2::Compression;

@@ -199,7 +199,7 @@ async fn environments(space: &Space, operator: &Operator) -> Timestamp {
     };
     let (alarmed_at, ..) = tokio::join!(
         taken_back(space, &shop, operator),
-        stuck(space, &shop),
+        stuck(&shop),
         shop.until("web", "its budget burns", burns),
     );
     alarmed_at
@@ -215,27 +215,8 @@ async fn taken_back(space: &Space, shop: &Shop, operator: &Operator) -> Timestam
 }
 
 /// The migrations of `books` have failed in the middle, and somebody has mended the image since.
-async fn stuck(space: &Space, shop: &Shop) {
-    let mut rules = shop.migrations();
-    rules["backup"] = Value::Null;
-    rules["withoutBackup"] = json!(true);
-    let good = rules["image"].as_str().unwrap().to_owned();
-    let bad = format!("registry.example/{}/bad:1", space.name);
-    nodes()
-        .set_rule(&bad, "exit=3,message=no such column")
-        .unwrap();
-    // Somebody is asked between the two, so that the image can be exchanged there.
-    let protection = json!({"approvals": {"required": 1}});
-    let spec = json!({"migrations": rules, "protection": protection});
-    shop.edit("books", &spec).await;
-    let about = json!({"target": {"kind": "Environment", "name": "books"}});
-    shop.decide_about("alice", "Migrate", &about).await;
-    shop.until_says("books", "pending: V2__prices.sql").await;
-    shop.edit("books", &json!({"migrations": {"image": bad}}))
-        .await;
-    shop.decide("bob", "Approve", "books", 2).await;
-    let is_open = |status: &EnvironmentStatus| status.open_incidents == Some(1);
-    shop.until("books", "an incident", is_open).await;
+async fn stuck(shop: &Shop) {
+    let good = shop.get_stuck("books", &json!({})).await;
     let mended = json!({"migrations": {"image": good}, "protection": null});
     shop.edit("books", &mended).await;
 }

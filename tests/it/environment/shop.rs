@@ -115,6 +115,34 @@ impl Shop {
         })
     }
 
+    /// Has the migrations of an Environment, which has two promotions behind it, fail in the middle, so that nobody knows how its database is;
+    /// `more` of their rules. The image that works.
+    pub(crate) async fn get_stuck(&self, environment: &str, more: &Value) -> String {
+        let mut rules = self.migrations();
+        rules["backup"] = Value::Null;
+        rules["withoutBackup"] = json!(true);
+        json_patch::merge(&mut rules, more);
+        let good = rules["image"].as_str().unwrap().to_owned();
+        let bad = format!("registry.example/{}/bad:1", self.namespace);
+        nodes()
+            .set_rule(&bad, "exit=3,message=no such column")
+            .unwrap();
+        // Somebody is asked between the two, so that the image can be exchanged there.
+        let protection = json!({"approvals": {"required": 1}});
+        let spec = json!({"migrations": rules, "protection": protection});
+        self.edit(environment, &spec).await;
+        let about = json!({"target": {"kind": "Environment", "name": environment}});
+        self.decide_about("alice", "Migrate", &about).await;
+        self.until_says(environment, "pending: V2__prices.sql")
+            .await;
+        self.edit(environment, &json!({"migrations": {"image": bad}}))
+            .await;
+        self.decide("bob", "Approve", environment, 2).await;
+        let is_open = |status: &EnvironmentStatus| status.open_incidents == Some(1);
+        self.until(environment, "an incident", is_open).await;
+        good
+    }
+
     /// What the pods of smoke tests do from now on.
     pub(crate) fn smoke_test_plays(&self, script: &str) {
         nodes().set_rule(&self.smoke_image(), script).unwrap();
