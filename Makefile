@@ -75,16 +75,16 @@ test-node: ## Run the end-to-end tests on a node that runs pods
 
 .PHONY: e2e-full
 e2e-full: ## Run everything, with the long versions of the randomised tests
-	SLIPWAY_TEST_FULL=1 tests/run.sh ui unit worlds api node testbed
+	SLIPWAY_TEST_FULL=1 tests/run.sh ui unit worlds api node testbed bench
 
 .PHONY: pictures
 pictures: ## Draw docs/pictures anew, from real runs
 	SLIPWAY_PICTURES=$(CURDIR)/docs/pictures tests/run.sh ui pictures
 
 .PHONY: bench-rollout
-bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals; COUNT=… or AT_REST=…
+bench-rollout: ## Measure Rollouts on scripted nodes: time, CPU, memory, API calls; prints figures beside goals; COUNT=… or AT_REST=… (UPDATE=1)
 	$(CARGO) build --release --quiet --bin slipway
-	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT)) $(if $(AT_REST),--at-rest $(AT_REST))
+	$(CARGO) run --quiet -p testbed --bin bench -- rollout $(if $(COUNT),--count $(COUNT)) $(if $(AT_REST),--at-rest $(AT_REST) $(if $(UPDATE),--update))
 
 .PHONY: bench-environment
 bench-environment: ## Measure promotions of many Environments: from a Release to what should run, CPU, memory, API calls; COUNT=… RELEASES=…

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the parts of the tests that are named (ui, unit, worlds, api, node, testbed, pictures), prints a summary with times and with
+# Runs the parts of the tests that are named (ui, unit, worlds, api, node, testbed, bench, pictures), prints a summary with times and with
 # the first words of what failed, and fails if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -39,8 +39,12 @@ ui() {
     ui/build.sh && ui/node.sh npm --prefix ui/tests ci --no-audit --no-fund && ui/node.sh npm --prefix ui/tests run check
 }
 unit() { "$cargo" test --workspace --lib -- --skip world:: ${SLIPWAY_TEST_FULL:+--include-ignored}; }
-# Optimised a little: ten thousand take a minute then.
-worlds() { CARGO_PROFILE_TEST_OPT_LEVEL=1 "$cargo" test --lib "$@" -- world:: --nocapture; }
+# Optimised a little: ten thousand take a minute then. A million are worth a longer build.
+worlds() {
+    local level=1
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then level=3; fi
+    CARGO_PROFILE_TEST_OPT_LEVEL=$level "$cargo" test --lib "$@" -- world:: --nocapture
+}
 # These wait more than they compute, but for two that have a Prometheus compute weeks; a third waits for minutes that pass, and
 # a fourth makes hundreds of Jobs, a fifth fetches clients of registries, and a sixth takes programs that are built for it. A browser takes all of the machine: its stories come after the others.
 api() {
@@ -82,6 +86,8 @@ testbed() {
     cargo=$cargo "$testbed" run --node --envoy -- bash -c \
         '$cargo test --workspace --test node --test envoy -- --include-ignored --test-threads=1 && e2e 1 envoy::'
 }
+# As many Rollouts as there may ever be: an hour. Its figures are printed beside goals.
+bench() { make bench-rollout AT_REST=10000 UPDATE=1; }
 e2e() { "$cargo" test --test e2e -- --include-ignored --nocapture --test-threads="$@"; }
 
 has_worlds= has_api= needs_node=
@@ -90,12 +96,12 @@ before=() after=()
 for name in "$@"; do
     if [[ $name == ui ]]; then before+=(ui); else after+=("$name"); fi
     case $name in
-        ui | unit) ;;
+        ui | unit | bench) ;;
         api) has_api=1 ;;
         worlds) has_worlds=1 ;;
         node | testbed | pictures) needs_node=1 ;;
         *)
-            echo "unknown part $name: ui, unit, worlds, api, node, testbed or pictures" >&2
+            echo "unknown part $name: ui, unit, worlds, api, node, testbed, bench or pictures" >&2
             exit 2
             ;;
     esac

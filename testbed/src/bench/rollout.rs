@@ -87,17 +87,21 @@ impl Bench {
         nodes.stop().await
     }
 
-    /// Creates this many, and looks at them at rest; as many as there may ever be are too many to be updated in a sitting.
+    /// Creates this many, looks at them at rest, and updates them all at once if that is wanted: with as many as there may
+    /// ever be it takes as long again.
     ///
     /// # Errors
     ///
     /// Something does not come to its end.
-    pub async fn rest(&self, count: u32) -> Result<()> {
+    pub async fn rest(&self, count: u32, is_update: bool) -> Result<()> {
         let nodes = ScriptedNodes::start(self.client.clone(), 20, Rules::default()).await?;
         let mut run = Run::new(self, count).await?;
         run.begin().await?;
         run.rest().await?;
         line("peak memory", format!("{:.0} MiB", run.subject()?.peak()?));
+        if is_update {
+            run.change().await?;
+        }
         // Nobody waits for so many to be deleted: the cluster goes with them.
         nodes.stop().await
     }
@@ -244,6 +248,22 @@ impl<'a> Run<'a> {
         let count = self.count;
         self.begin().await?;
         self.rest().await?;
+        let took = self.change().await?;
+        let client = self.bench.client.clone();
+        self.end().await?;
+        let bare = bare::update(&client, count).await?;
+        line("the same update of bare Deployments", seconds(bare));
+        ratio(
+            &format!("wall of an update to that of bare Deployments, N={count}"),
+            took.as_secs_f64() / bare.as_secs_f64(),
+            1.25,
+        );
+        Ok(took)
+    }
+
+    /// Updates all of them, and prints what it takes.
+    async fn change(&mut self) -> Result<Duration> {
+        let count = self.count;
         let (took, cpu, calls) = self
             .measured("update", async |run| {
                 run.update("2").await?;
@@ -276,15 +296,6 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        let client = self.bench.client.clone();
-        self.end().await?;
-        let bare = bare::update(&client, count).await?;
-        line("the same update of bare Deployments", seconds(bare));
-        ratio(
-            &format!("wall of an update to that of bare Deployments, N={count}"),
-            took.as_secs_f64() / bare.as_secs_f64(),
-            1.25,
-        );
         Ok(took)
     }
 

@@ -30,6 +30,9 @@ enum What {
         /// Only create this many, and look at them at rest
         #[arg(long, conflicts_with = "count")]
         at_rest: Option<u32>,
+        /// With --at-rest: update all of them after that
+        #[arg(long, requires = "at_rest")]
+        update: bool,
     },
     /// Environments, each with Releases that come one after the other
     Environment {
@@ -64,8 +67,9 @@ async fn measure(args: &Args) -> Result<()> {
     match &args.what {
         What::Rollout {
             at_rest: Some(count),
+            update,
             ..
-        } => bench.rest(*count).await,
+        } => bench.rest(*count, *update).await,
         What::Rollout { count, .. } => bench.play(count).await,
         What::Environment { count, releases } => bench.play_environments(*count, *releases).await,
         What::Pipeline { count } => bench.play_pipelines(*count).await,
