@@ -372,6 +372,9 @@ impl App {
             ObjectKind::Rollout,
             ObjectKind::HttpRoute,
             ObjectKind::Service,
+            ObjectKind::Environment,
+            ObjectKind::Promotion,
+            ObjectKind::Decision,
         ];
         for kind in kinds {
             for mut object in self.api(kind).list(&ListParams::default()).await.unwrap() {
@@ -387,7 +390,9 @@ impl App {
             eprintln!("ReplicaSet {}: {wanted:?} wanted; {status}", set.name_any());
         }
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        for event in events.list(&ListParams::default()).await.unwrap() {
+        let mut events = events.list(&ListParams::default()).await.unwrap().items;
+        events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+        for event in events {
             let (reason, message) = (event.reason.unwrap_or_default(), event.message);
             let about = event.involved_object.name.unwrap_or_default();
             eprintln!("event {reason} {about}: {}", message.unwrap_or_default());

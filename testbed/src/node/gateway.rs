@@ -74,6 +74,10 @@ fn traefik(site: &mut Site, address: &str, admin: &str) -> Result<()> {
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
         "--log.level=WARN",
+        // What was lost, and which pod it was meant for.
+        "--accesslog=true",
+        "--accesslog.format=json",
+        "--accesslog.filters.statuscodes=500-599",
     ];
     // It reads its cluster from the environment only.
     let args = [
