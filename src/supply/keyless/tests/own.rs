@@ -102,7 +102,7 @@ impl Own {
     fn entry(&self, body: &[u8], at: i64) -> Value {
         let id = sha256(&spki(&self.log.public()));
         let signed = |text: &str| self.log.sign(text.as_bytes()).unwrap();
-        let root = STANDARD.encode(sha256(&[&[0], body].concat()));
+        let root = STANDARD.encode(sha256(&[[0].as_slice(), body].concat()));
         let head = format!("own\n1\n{root}\n");
         let mark = STANDARD.encode([&id[..4], &signed(&head)].concat());
         let body = STANDARD.encode(body);
@@ -156,7 +156,7 @@ impl Own {
             tlv(0xa3, &seq(extensions)),
         ]);
         let signature = self.authority.sign(&body).unwrap();
-        let signature = tlv(0x03, &[&[0], signature.as_slice()].concat());
+        let signature = tlv(0x03, &[[0].as_slice(), &signature].concat());
         seq(&[body, algorithm, signature])
     }
 }
