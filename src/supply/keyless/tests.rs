@@ -1,3 +1,5 @@
+//! Bundles that cosign, Fulcio and Rekor have made, and some of an authority of the tests' own.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
