@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway::cluster::fetch::{Http, egress::Egress};
 use slipway::model::action::Request;
-use slipway::model::signed::SignedQuestion;
+use slipway::model::signed::{Certified, Identity, SignedQuestion, Subject as Names};
 use slipway::oci::client::Registry;
 use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, referrers_tag};
 use slipway::oci::repository::Repository;
@@ -21,12 +21,16 @@ use slipway::runner::task::{
     TagTask, Versioned,
 };
 use slipway::runner::{Folders, fetch, package, sign, tag};
-use slipway::supply::finding::Finding;
+use slipway::supply::envelope::BUNDLE;
+use slipway::supply::finding::{Finding, Found};
 use slipway::supply::key::{PublicKey, SigningKey};
 use slipway::supply::simple;
 use tempfile::TempDir;
 use testbed::vault::Vault;
 use tokio::process::{Child, Command};
+
+/// The image that is signed in tests/data/sigstore.
+const KEPT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 /// A registry on a port of its own, gone with the value.
 pub(crate) struct Server {
@@ -215,7 +219,7 @@ async fn found(server: &Server, image: &Descriptor, keys: &[&str]) -> Result<Vec
         digest: image.digest.clone(),
         is_insecure: true,
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-        login: None,
+        ..SignedQuestion::default()
     };
     let http = Http::new(Egress::everywhere());
     Finding::read(&http.signed(&question, None).await)
@@ -384,6 +388,78 @@ async fn a_registry_with_the_referrers_api_needs_no_tag() {
     }
 }
 
+/// What cosign, Fulcio and Rekor have made, as tests/data/sigstore/README.md has it.
+fn kept(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sigstore");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// What an operator finds that lets these count, as this root of trust certifies them, and why others do not.
+async fn found_in_names(server: &Server, subject: Names, root: &str) -> Found {
+    let identity = Identity {
+        issuer: "http://issuer.example.com".into(),
+        subject,
+    };
+    let question = SignedQuestion {
+        repository: server.name(),
+        digest: KEPT.into(),
+        is_insecure: true,
+        certified: Some(Certified {
+            root: String::from_utf8(kept(root)).unwrap(),
+            identities: vec![identity],
+        }),
+        ..SignedQuestion::default()
+    };
+    let http = Http::new(Egress::everywhere());
+    Found::read(&http.signed(&question, None).await).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn what_was_signed_without_a_key_counts_by_its_name_and_the_root_of_trust() {
+    let server = Server::debian().await;
+    let registry = server.registry();
+    let image = Descriptor {
+        digest: KEPT.into(),
+        ..Descriptor::of(MANIFEST, b"test")
+    };
+    for name in [
+        "bundle.json",
+        "bundle-provenance.json",
+        "bundle-other-identity.json",
+        "bundle-other-root.json",
+    ] {
+        let artifact = Artifact {
+            artifact_type: BUNDLE.into(),
+            media_type: BUNDLE.into(),
+            content: kept(name),
+            annotations: std::collections::BTreeMap::new(),
+            subject: Some(image.clone()),
+        };
+        registry.put_artifact(&artifact).await.unwrap();
+    }
+    let of = |name: &str| format!("https://kubernetes.io/namespaces/team-a/serviceaccounts/{name}");
+    let count = async |subject: Names, root: &str| {
+        let found = found_in_names(&server, subject, root).await;
+        (found.signed.len(), found.others.len())
+    };
+    let (own, other) = ("trusted-root.json", "trusted-root-other.json");
+    let found = found_in_names(&server, Names::Exactly(of("builder")), own).await;
+    let mut kinds: Vec<_> = found.signed.iter().map(|one| one.kind).collect();
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [AttestationKind::Provenance, AttestationKind::Signature]
+    );
+    assert!(found.signed[0].by.starts_with(&of("builder")), "{found:?}");
+    let told = |part: &str| found.others.iter().any(|said| said.contains(part));
+    assert!(told(&of("other")) && told("does not hold"), "{found:?}");
+    assert_eq!(count(Names::Like(of("*")), own).await.0, 3);
+    assert_eq!(count(Names::Exactly(of("*")), own).await.0, 0);
+    let (signed, others) = count(Names::Exactly(of("builder")), other).await;
+    assert_eq!((signed, others > 0), (1, true));
+}
+
 /// Mirrors are other registries, and who reads them knows nothing of the first one.
 #[tokio::test]
 #[ignore = "needs docker-registry; run make test"]
@@ -486,8 +562,7 @@ async fn a_question_goes_only_where_the_operator_may_go() {
         repository: server.name(),
         digest: Descriptor::of(MANIFEST, b"image").digest,
         is_insecure: true,
-        keys: Vec::new(),
-        login: None,
+        ..SignedQuestion::default()
     };
     let http = Http::new(Egress::default());
     let error = http.signed(&question, None).await.unwrap_err();

@@ -95,6 +95,7 @@ mod tests {
     const NAMED_ONLY: &[&str] = &[
         "spec.notifications[].cloudEvents.source",
         "spec.previews.url",
+        "spec.protection.requireSigned.identities[].issuer",
     ];
 
     #[test]
