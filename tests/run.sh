@@ -31,7 +31,7 @@ build() {
     if [[ -z $needs_node ]]; then return; fi
     "$testbed" exec alertmanager -- --version > /dev/null || return
     "$testbed" build syft gitea gitops || return
-    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign vault || return; fi
+    if [[ -n ${SLIPWAY_TEST_FULL:-} ]]; then "$testbed" build osv-scanner cosign vault sigstore || return; fi
     "$cargo" rustc --quiet --package=slipway --bin=slipway-runner -- -C target-feature=+crt-static
 }
 # What the dashboard serves, and its unit tests; the stories of the API server look at it with a browser.

@@ -98,7 +98,7 @@ func newFulcio(ctx context.Context, authority *ephemeralca.EphemeralCA, configPa
 	if err != nil {
 		return nil, err
 	}
-	certificates, err := ctclient.New(logURL, http.DefaultClient, jsonclient.Options{})
+	certificates, err := ctclient.New(logURL, direct, jsonclient.Options{})
 	if err != nil {
 		return nil, err
 	}

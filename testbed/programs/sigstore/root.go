@@ -58,7 +58,7 @@ func trustedRoot(fulcioURL string, authority *x509.Certificate, certificates *ec
 
 // rekorKey asks Rekor for its public key.
 func rekorKey(url string) (crypto.PublicKey, error) {
-	answer, err := http.Get(url + "/api/v1/log/publicKey")
+	answer, err := direct.Get(url + "/api/v1/log/publicKey")
 	if err != nil {
 		return nil, err
 	}
