@@ -395,6 +395,17 @@ pub fn key_uri(schema: &mut Schema) {
     );
 }
 
+/// A pattern of subjects of certificates, which leaves open neither whose they are nor where.
+pub fn subject_pattern(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 1024);
+    rule(
+        schema,
+        r"self.matches('^([a-z]+://[^/*?\\s]+/[^/*?\\s]+/\\S+|\\*@[^@/*?\\s]+)$')",
+        "must begin with a host and the first part of a path without wildcards, such as https://github.com/shop/*, or be *@ and a domain",
+    );
+}
+
 /// A URL for HTTP.
 pub fn http_url(schema: &mut Schema) {
     set(schema, "maxLength", 1024);

@@ -193,9 +193,7 @@ async fn registries(releases: &[Release]) -> Vec<(String, Result<(), String>)> {
         let question = SignedQuestion {
             repository: image.repository.clone(),
             digest: image.digest.clone(),
-            is_insecure: false,
-            keys: Vec::new(),
-            login: None,
+            ..SignedQuestion::default()
         };
         let answer = http.signed(&question, None).await;
         answers.push((host(image), answer.map(|_| ())));

@@ -35,7 +35,7 @@ use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::reason;
 use crate::provider::Provider;
-use crate::supply::finding::Finding;
+use crate::supply::finding::{Finding, Found};
 
 pub(crate) use check::FIRST;
 pub(crate) use database::{Play, migrations};
@@ -115,6 +115,8 @@ pub(crate) struct World {
     pub(crate) are_tests_slow: bool,
     /// What is signed, by digest; nothing where the registry does not answer.
     pub(crate) signed: Option<BTreeMap<String, Vec<Finding>>>,
+    /// Why signatures in the name of identities do not count.
+    pub(crate) strangers: Vec<String>,
     /// What other systems answer, by the name of the gate; one that is not here is out of reach.
     pub(crate) others: BTreeMap<String, Value>,
     /// Who hosts the repositories of Pipelines.
@@ -178,6 +180,7 @@ impl World {
             specs: BTreeMap::new(),
             are_tests_slow: false,
             signed: Some(BTreeMap::new()),
+            strangers: Vec::new(),
             others: BTreeMap::new(),
             providers: BTreeMap::new(),
             cluster_name: None,
@@ -423,8 +426,12 @@ impl World {
                     self.visited(&name)
                 } else if let Some(Errand::Signed(question)) = request.errand.as_deref() {
                     let known = self.signed.as_ref().map(|known| {
-                        let found = known.get(&question.digest);
-                        Finding::reply(found.map_or(&[], Vec::as_slice))
+                        let signed = known.get(&question.digest).cloned();
+                        let found = Found {
+                            signed: signed.unwrap_or_default(),
+                            others: self.strangers.clone(),
+                        };
+                        found.reply()
                     });
                     known.ok_or_else(|| "cannot reach registry.example".to_owned())
                 } else if let Some(gate) = key.strip_prefix(GATE) {

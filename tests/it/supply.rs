@@ -215,7 +215,7 @@ async fn found(server: &Server, image: &Descriptor, keys: &[&str]) -> Result<Vec
         digest: image.digest.clone(),
         is_insecure: true,
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-        login: None,
+        ..SignedQuestion::default()
     };
     let http = Http::new(Egress::everywhere());
     Finding::read(&http.signed(&question, None).await)
@@ -486,8 +486,7 @@ async fn a_question_goes_only_where_the_operator_may_go() {
         repository: server.name(),
         digest: Descriptor::of(MANIFEST, b"image").digest,
         is_insecure: true,
-        keys: Vec::new(),
-        login: None,
+        ..SignedQuestion::default()
     };
     let http = Http::new(Egress::default());
     let error = http.signed(&question, None).await.unwrap_err();

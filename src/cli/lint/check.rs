@@ -25,7 +25,7 @@ use crate::release::api::Release;
 use crate::rollout::api::{RiskLevel, Rollout};
 use crate::rollout::simulation::simulate;
 use crate::slo::spec::Slo;
-use crate::supply::key::PublicKey;
+use crate::supply::trust::Trust;
 
 /// Group and version of every kind of ours.
 const GROUP: &str = "slipway.dev";
@@ -249,11 +249,13 @@ fn environment(environment: &Environment) -> Vec<Invalid> {
     let slos = slos.filter_map(|slo| Slo::read(slo, spec.metrics.as_ref()).err());
     let mut problems: Vec<Invalid> = slos.collect();
     let signed = spec.protection.require_signed.iter();
-    let keys = signed.flat_map(|rule| rule.public_keys.iter().enumerate());
-    problems.extend(keys.filter_map(|(index, key)| {
-        let problem = PublicKey::read(key).err()?;
-        let path = format!("spec.protection.requireSigned.publicKeys[{index}]");
-        Some(Invalid::new(path, problem))
+    let unusable = signed.filter_map(|rule| {
+        let trust = Trust::read(&rule.public_keys, rule.certified().as_ref());
+        trust.err()
+    });
+    problems.extend(unusable.flatten().map(|one| {
+        let path = format!("spec.protection.requireSigned.{}", one.field);
+        Invalid::new(path, one.problem)
     }));
     problems
 }

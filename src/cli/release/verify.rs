@@ -9,12 +9,12 @@ use crate::cli::text::Palette;
 use crate::cli::{Answer, Output};
 use crate::cluster::fetch::Http;
 use crate::cluster::fetch::egress::Egress;
-use crate::environment::api::{Environment, RequireSigned};
+use crate::environment::api::{Environment, RequireSigned, SignerIdentity};
 use crate::model::signed::SignedQuestion;
 use crate::pipeline_run::api::AttestationKind;
 use crate::release::api::{Image, Release};
-use crate::supply::finding::Finding;
-use crate::supply::key::PublicKey;
+use crate::supply::finding::Found;
+use crate::supply::trust::{Trust, Unusable};
 use verdict::{Verdict, end, judge, page};
 
 /// Of which Release, and by whose keys.
@@ -28,14 +28,23 @@ pub struct Args {
     /// File with a public key (PEM) whose signature counts; may be given several times.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
-    /// Environment whose keys count, and whose statements are wanted: its spec.protection.requireSigned.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["keys", "statements"])]
+    /// Identity whose signature counts, as certificates name it; may be given several times.
+    #[arg(long = "identity", value_name = "SUBJECT", requires_all = ["issuer", "trusted_root"])]
+    pub identities: Vec<String>,
+    /// Who has said who these identities are: the issuer of their tokens.
+    #[arg(long, value_name = "URL", requires = "identities")]
+    pub issuer: Option<String>,
+    /// File with the root of trust that certifies them: Sigstore's TrustedRoot, in JSON.
+    #[arg(long, value_name = "FILE", requires = "identities")]
+    pub trusted_root: Option<PathBuf>,
+    /// Environment whose keys and identities count, and whose statements are wanted: its spec.protection.requireSigned.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["keys", "identities", "statements"])]
     pub environment: Option<String>,
     /// What has to be signed: Signature, Provenance or SBOM; may be given several times. By default Signature.
     #[arg(long = "statement", value_name = "KIND", value_parser = statement)]
     pub statements: Vec<AttestationKind>,
     /// Only say what the Release has on record; ask no registry, and check nothing.
-    #[arg(long, conflicts_with_all = ["keys", "environment", "statements"], required_unless_present_any = ["keys", "environment"])]
+    #[arg(long, conflicts_with_all = ["keys", "identities", "environment", "statements"], required_unless_present_any = ["keys", "identities", "environment"])]
     pub recorded: bool,
     /// Docker's config.json with the login for the registry.
     #[arg(long, value_name = "FILE")]
@@ -89,22 +98,44 @@ async fn rule(server: &Server, args: &Args) -> Result<Option<RequireSigned>, Ans
     if let Some(name) = &args.environment {
         let environment: Environment = server.get(name).await.map_err(Answer::failed)?;
         let rule = environment.spec.protection.require_signed;
-        let problem = || format!("Environment {name} asks for no signature: name keys with --key");
+        let problem = || {
+            format!("Environment {name} asks for no signature: name keys with --key, or identities with --identity")
+        };
         return rule.map(Some).ok_or_else(|| invalid(problem()));
     }
     let mut keys = Vec::new();
     for file in &args.keys {
         let key = read(file).map_err(Answer::failed)?;
-        PublicKey::read(&key)
-            .map_err(|problem| invalid(format!("{}: {problem}", file.display())))?;
+        usable(file, Trust::read(std::slice::from_ref(&key), None)).map_err(invalid)?;
         keys.push(key);
     }
-    Ok(Some(RequireSigned {
+    let identity = |subject: &String| SignerIdentity {
+        issuer: args.issuer.clone().unwrap_or_default(),
+        subject: Some(subject.clone()),
+        subject_pattern: None,
+    };
+    let mut rule = RequireSigned {
         public_keys: keys,
+        identities: args.identities.iter().map(identity).collect(),
+        trusted_root: None,
         statements: args.statements.clone(),
         registry_secret_name: None,
         insecure_registry: Some(args.insecure_registry),
-    }))
+    };
+    if let Some(file) = &args.trusted_root {
+        rule.trusted_root = Some(read(file).map_err(Answer::failed)?);
+        usable(file, Trust::read(&[], rule.certified().as_ref())).map_err(invalid)?;
+    }
+    Ok(Some(rule))
+}
+
+/// What is wrong with a file that a key or a root of trust was read from.
+fn usable(file: &Path, trust: Result<Trust, Vec<Unusable>>) -> Result<(), String> {
+    let unusable = trust.err().and_then(|all| all.into_iter().next());
+    match unusable {
+        None => Ok(()),
+        Some(one) => Err(format!("{}: {}", file.display(), one.problem)),
+    }
 }
 
 fn read(file: &Path) -> Result<String, String> {
@@ -112,19 +143,20 @@ fn read(file: &Path) -> Result<String, String> {
     text.map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// What the registry has of an image that one of the keys has signed.
+/// What the registry has of an image that somebody who counts has signed.
 async fn asked(
     rule: &RequireSigned,
     image: &Image,
     login: Option<&str>,
-) -> Result<Vec<Finding>, String> {
+) -> Result<Found, String> {
     let question = SignedQuestion {
         repository: image.repository.clone(),
         digest: image.digest.clone(),
         is_insecure: rule.insecure_registry.unwrap_or(false),
         keys: rule.public_keys.clone(),
+        certified: rule.certified(),
         login: None,
     };
     let http = Http::new(Egress::everywhere());
-    Finding::read(&http.signed(&question, login).await)
+    Found::read(&http.signed(&question, login).await)
 }

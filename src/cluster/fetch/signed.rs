@@ -12,8 +12,8 @@ use crate::oci::login::Login;
 use crate::oci::manifest::{ArtifactManifest, Descriptor, is_digest};
 use crate::oci::repository::Repository;
 use crate::supply::envelope::BUNDLE;
-use crate::supply::finding::Finding;
-use crate::supply::key::PublicKey;
+use crate::supply::finding::Found;
+use crate::supply::trust::Trust;
 
 /// Artifacts of one image that are looked at; who may push could put any number there.
 const MAX_ARTIFACTS: usize = 100;
@@ -56,8 +56,7 @@ impl Http {
         config: Option<&str>,
     ) -> Result<Reply, String> {
         let registry = self.registry((&question.repository, question.is_insecure), config)?;
-        let findings = findings(&registry, question).await?;
-        Ok(Finding::reply(&findings))
+        Ok(found(&registry, question).await?.reply())
     }
 
     /// A repository, and whether it is reached over http, with the login in this `config.json`. It is reached only where metrics
@@ -82,15 +81,17 @@ impl Http {
     }
 }
 
-async fn findings(registry: &Registry, question: &SignedQuestion) -> Result<Vec<Finding>, String> {
+async fn found(registry: &Registry, question: &SignedQuestion) -> Result<Found, String> {
     let said = |error: RegistryError| error.message;
-    let keys = question.keys.iter().map(|text| PublicKey::read(text));
-    let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
+    let trust = Trust::read(&question.keys, question.certified.as_ref()).map_err(|unusable| {
+        let unusable = unusable.into_iter().next();
+        unusable.map_or_else(String::new, |one| format!("{}: {}", one.field, one.problem))
+    })?;
     let mut artifacts = registry.referrers(&question.digest).await.map_err(said)?;
     artifacts.retain(|artifact| is_digest(&artifact.digest));
     // Not every registry says of what type they are.
     artifacts.sort_by_key(|artifact| artifact.artifact_type.as_deref() != Some(BUNDLE));
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for artifact in artifacts.iter().take(MAX_ARTIFACTS) {
         let Some(manifest) = registry.manifest(&artifact.digest).await.map_err(said)? else {
             continue;
@@ -104,12 +105,7 @@ async fn findings(registry: &Registry, question: &SignedQuestion) -> Result<Vec<
             .blob(&file.digest, MAX_BUNDLE)
             .await
             .map_err(said)?;
-        found.extend(Finding::of(
-            &bundle,
-            &keys,
-            &question.digest,
-            &artifact.digest,
-        ));
+        found.add(&bundle, &trust, &question.digest, &artifact.digest);
     }
     Ok(found)
 }

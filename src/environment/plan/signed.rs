@@ -1,6 +1,6 @@
 //! Whether the images of a promotion are signed, as the Environment wants it. No I/O.
 //!
-//! A registry is asked for each image; what it hands out counts only by the signature of a key that the Environment lists. An
+//! A registry is asked for each image; what it hands out counts only by the signature of a key, or in the name of an identity, that the Environment lists. An
 //! answer that is good stays good, because a digest and a signature do not change; one that is not is asked for again. No
 //! answer is no signature.
 
@@ -17,8 +17,8 @@ use crate::model::signed::SignedQuestion;
 use crate::model::span::{due_again, earliest};
 use crate::pipeline_run::api::AttestationKind;
 use crate::release::api::ImageRef;
-use crate::supply::finding::Finding;
-use crate::supply::key::PublicKey;
+use crate::supply::finding::Found;
+use crate::supply::trust::Trust;
 
 /// How soon a registry is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
@@ -43,14 +43,11 @@ impl<'a> Draft<'a> {
             questions: Vec::new(),
             again_at: None,
         };
-        let unreadable = rule
-            .public_keys
-            .iter()
-            .enumerate()
-            .find_map(|(index, key)| Some((index, PublicKey::read(key).err()?)));
-        if let Some((index, problem)) = unreadable {
-            let path = format!("spec.protection.requireSigned.publicKeys[{index}]");
-            signed.gate = gate(NAME, Some(format!("{path}: {problem}")), None);
+        let trust = Trust::read(&rule.public_keys, rule.certified().as_ref());
+        if let Some(unusable) = trust.err().and_then(|all| all.into_iter().next()) {
+            let path = format!("spec.protection.requireSigned.{}", unusable.field);
+            let problem = format!("{path}: {}", unusable.problem);
+            signed.gate = gate(NAME, Some(problem), None);
             return Some(signed);
         }
         let mut problems = Vec::new();
@@ -79,7 +76,7 @@ impl<'a> Draft<'a> {
         let answer = self.seen.answers.get(&key);
         let problem = match answer {
             None => format!("asking the registry who signed image {name}"),
-            Some(answer) => match Finding::read(&answer.reply) {
+            Some(answer) => match Found::read(&answer.reply) {
                 Ok(found) => lacking(rule, name, digest, &found)?,
                 Err(error) => format!("it is not known who signed image {name}: {error}"),
             },
@@ -104,6 +101,7 @@ impl<'a> Draft<'a> {
             digest: digest.to_owned(),
             is_insecure: rule.insecure_registry.unwrap_or(false),
             keys: rule.public_keys.clone(),
+            certified: rule.certified(),
             login,
         };
         Request::for_signed(question, LIMIT)
@@ -111,22 +109,21 @@ impl<'a> Draft<'a> {
 }
 
 /// What is not signed that should be.
-fn lacking(rule: &RequireSigned, name: &str, digest: &str, found: &[Finding]) -> Option<String> {
-    let has = |kind: &AttestationKind| found.iter().any(|found| found.kind == *kind);
+fn lacking(rule: &RequireSigned, name: &str, digest: &str, found: &Found) -> Option<String> {
+    let has = |kind: &AttestationKind| found.signed.iter().any(|found| found.kind == *kind);
     let missing = rule.statements().iter().filter(|kind| !has(kind));
     let missing: Vec<&str> = missing.map(|kind| kind.as_str()).collect();
     if missing.is_empty() {
         return None;
     }
     let missing = missing.join(" and ");
-    let count = rule.public_keys.len();
-    let keys = if count == 1 {
-        "the key"
-    } else {
-        "one of the keys"
+    let whose = rule.whose();
+    let others = match found.others.as_slice() {
+        [] => String::new(),
+        others => format!(" ({})", others.join("; ")),
     };
     Some(format!(
-        "image {name} ({digest}) has no {missing} by {keys} in protection.requireSigned; sign it with a Sign stage or cosign, or \
+        "image {name} ({digest}) has no {missing} by {whose} in protection.requireSigned{others}; sign it with a Sign stage or cosign, or \
          promote a Release that is"
     ))
 }
@@ -139,6 +136,8 @@ mod tests {
 
     use super::super::super::testing::{Nature, World, digest};
     use super::*;
+    use crate::supply::finding::Finding;
+    use crate::supply::keyless::testing::{BUILDER, ISSUER, ROOT};
 
     const KEY: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElR0ByNRVQs2CpHI1NVB06i48MN0R
@@ -149,7 +148,7 @@ yHruCCXOjMeKvswEGFXfmMmyqTD2PbEHk6AidiKFVwyNTeTfwULJoLdzIQ==
     fn finding(kind: AttestationKind) -> Finding {
         Finding {
             kind,
-            key: "sha256:kk".into(),
+            by: "sha256:kk".into(),
             artifact: "sha256:cc".into(),
         }
     }
@@ -216,6 +215,68 @@ yHruCCXOjMeKvswEGFXfmMmyqTD2PbEHk6AidiKFVwyNTeTfwULJoLdzIQ==
             message.contains("cannot reach registry.example"),
             "{message}"
         );
+    }
+
+    /// A shop whose staging wants a signature in the name of an identity, or of a workflow.
+    fn keyless_world(root: &str) -> World {
+        let mut world = World::shop();
+        let pattern = "https://github.com/shop/api/*/*/release.yml@refs/tags/*";
+        let identities = json!([
+            {"issuer": ISSUER, "subject": BUILDER},
+            {"issuer": "https://token.actions.githubusercontent.com", "subjectPattern": pattern},
+        ]);
+        let rule = json!({"identities": identities, "trustedRoot": root});
+        world.edit("staging", &json!({"protection": {"requireSigned": rule}}));
+        world
+    }
+
+    #[test]
+    fn who_has_signed_in_place_of_an_identity_is_named() {
+        let mut world = keyless_world(ROOT);
+        world.strangers = vec!["one is by somebody, which is none of the identities".into()];
+        world.release(1, Nature::Good);
+        world.settle();
+        assert_eq!(world.told("staging"), ["Promote shop-1 Pending"]);
+        let message = world.message("staging");
+        for said in [
+            "has no Signature by one of the identities",
+            "(one is by somebody, which",
+        ] {
+            assert!(message.contains(said), "{message}");
+        }
+        sign(&mut world, 1, &[AttestationKind::Signature]);
+        world.tick(31);
+        world.settle();
+        assert_eq!(world.runs("staging"), ("shop-1".into(), "shop-1".into()));
+    }
+
+    #[test]
+    fn a_root_of_trust_that_is_none_is_named() {
+        let mut world = keyless_world("{}");
+        world.release(1, Nature::Good);
+        world.settle();
+        let message = world.message("staging");
+        assert!(message.contains("requireSigned.trustedRoot: "), "{message}");
+    }
+
+    #[test]
+    fn a_question_is_for_whoever_the_environment_lists() {
+        let rule: RequireSigned = serde_json::from_value(json!({
+            "publicKeys": [KEY], "trustedRoot": ROOT, "identities": [
+                {"issuer": ISSUER, "subject": BUILDER},
+                {"issuer": ISSUER, "subjectPattern": "*@shop.example"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(rule.whose(), "one of the keys and identities");
+        let certified = rule.certified().unwrap();
+        assert_eq!(certified.root, ROOT);
+        let counts = |subject: &str| {
+            let mut identities = certified.identities.iter();
+            identities.any(|identity| identity.is(ISSUER, subject))
+        };
+        assert!(counts(BUILDER) && counts("alice@shop.example"));
+        assert!(!counts("") && !counts("https://kubernetes.io/"));
     }
 
     #[test]

@@ -11,7 +11,13 @@ pub const KEY_FOLDER: &str = "/slipway-key";
 pub const KEY_FILE: &str = "key";
 /// Name of the file with its password, if it has one.
 pub const PASSWORD_FILE: &str = "password";
-/// The program that has key services sign, in the image that a stage names.
+/// Folder with the token that says who signs, and the root of trust of those who believe it.
+pub const IDENTITY_FOLDER: &str = "/slipway-identity";
+/// Name of the file with the token in there.
+pub const TOKEN_FILE: &str = "token";
+/// Name of the file with the root of trust in there: Sigstore's TrustedRoot, in JSON.
+pub const ROOT_FILE: &str = "trusted_root.json";
+/// The program that has others sign, in the image that a stage names.
 pub const COSIGN: &str = "cosign";
 
 /// An image that was built.
@@ -66,6 +72,8 @@ pub enum SignsWith {
     Key(String),
     /// A key that stays in a key service.
     Kms(KmsTask),
+    /// No key: an identity, certified for this one time.
+    Keyless(KeylessTask),
 }
 
 /// A key that stays in a key service.
@@ -77,6 +85,23 @@ pub struct KmsTask {
     /// Name or path of cosign, which finds its login in the environment.
     pub program: String,
     /// What is kept out of what it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretSource>,
+}
+
+/// An identity that signs: Fulcio certifies it, and Rekor keeps that it was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeylessTask {
+    /// Where Fulcio answers.
+    pub fulcio_url: String,
+    /// Where Rekor answers.
+    pub rekor_url: String,
+    /// Folder with the token and the root of trust: [`TOKEN_FILE`] and [`ROOT_FILE`].
+    pub identity: String,
+    /// Name or path of cosign.
+    pub program: String,
+    /// What is kept out of what it says, beside the token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretSource>,
 }

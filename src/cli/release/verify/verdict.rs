@@ -6,7 +6,7 @@ use crate::cli::answer::End;
 use crate::cli::text::{Cell, Palette, Table, Tone};
 use crate::pipeline_run::api::AttestationKind;
 use crate::release::api::{Evidence, Image};
-use crate::supply::finding::Finding;
+use crate::supply::finding::Found;
 
 /// Characters of a fingerprint that people read.
 const SHORT: usize = 19;
@@ -25,6 +25,9 @@ pub(super) struct Verdict {
     pub(super) problem: Option<String>,
     /// What is said of it, each kind once.
     pub(super) statements: Vec<Said>,
+    /// Why signatures in the name of identities do not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) others: Vec<String>,
 }
 
 /// One kind of statement about an image.
@@ -35,7 +38,7 @@ pub(super) struct Said {
     pub(super) kind: AttestationKind,
     /// Whether the Release has one on record.
     pub(super) recorded: bool,
-    /// Fingerprints of the keys that have signed one that was found, and checked.
+    /// Who has signed one that was found, and checked: fingerprints of keys, and identities with their issuers.
     pub(super) signed_by: Vec<String>,
     /// Whether one is wanted.
     pub(super) wanted: bool,
@@ -54,16 +57,16 @@ pub(super) fn judge(
     image: &Image,
     evidence: &Evidence,
     wanted: &[AttestationKind],
-    found: Option<Result<Vec<Finding>, String>>,
+    found: Option<Result<Found, String>>,
 ) -> Verdict {
     let (found, problem) = match found.transpose() {
         Ok(found) => (found.unwrap_or_default(), None),
-        Err(problem) => (Vec::new(), Some(problem)),
+        Err(problem) => (Found::default(), Some(problem)),
     };
     let said = |kind: &AttestationKind| {
         let mut records = evidence.attestations.iter();
-        let signed = found.iter().filter(|one| one.kind == *kind);
-        let mut signed_by: Vec<String> = signed.map(|one| one.key.clone()).collect();
+        let signed = found.signed.iter().filter(|one| one.kind == *kind);
+        let mut signed_by: Vec<String> = signed.map(|one| one.by.clone()).collect();
         signed_by.sort();
         signed_by.dedup();
         Said {
@@ -78,6 +81,7 @@ pub(super) fn judge(
         reference: format!("{}@{}", image.repository, image.digest),
         problem,
         statements: AttestationKind::ALL.iter().map(said).collect(),
+        others: found.others,
     }
 }
 
@@ -105,8 +109,7 @@ pub(super) fn page(release: &str, verdicts: &[Verdict], palette: Palette) -> Str
         table.rows(verdict.statements.iter().map(|said| {
             let (tone, result) = result(verdict, said);
             let recorded = if said.recorded { "yes" } else { "no" };
-            let keys = said.signed_by.iter();
-            let keys: Vec<String> = keys.map(|key| key.chars().take(SHORT).collect()).collect();
+            let keys: Vec<String> = said.signed_by.iter().map(short).collect();
             [
                 verdict.image.as_str().into(),
                 said.kind.as_str().into(),
@@ -125,7 +128,21 @@ pub(super) fn page(release: &str, verdicts: &[Verdict], palette: Palette) -> Str
         ))
     });
     text.extend(unknown);
+    let others = verdicts.iter().flat_map(|verdict| {
+        let name = &verdict.image;
+        let others = verdict.others.iter();
+        others.map(move |other| format!("  {name}: {other}\n"))
+    });
+    text.extend(others);
     text
+}
+
+/// Who has signed: enough of a fingerprint, and the whole of an identity.
+fn short(by: &String) -> String {
+    if by.starts_with("sha256:") {
+        return by.chars().take(SHORT).collect();
+    }
+    by.clone()
 }
 
 fn result(verdict: &Verdict, said: &Said) -> (Tone, &'static str) {
@@ -142,6 +159,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::supply::finding::Finding;
+
+    fn signed(signed: Vec<Finding>) -> Option<Result<Found, String>> {
+        Some(Ok(Found {
+            signed,
+            ..Found::default()
+        }))
+    }
 
     fn image(name: &str) -> Image {
         let image = json!({"name": name, "repository": format!("r.example/{name}"), "digest": format!("sha256:{}", "9".repeat(64))});
@@ -158,7 +183,7 @@ mod tests {
     fn found(kind: AttestationKind) -> Finding {
         Finding {
             kind,
-            key: format!("sha256:{}", "c".repeat(64)),
+            by: format!("sha256:{}", "c".repeat(64)),
             artifact: format!("sha256:{}", "a".repeat(64)),
         }
     }
@@ -167,16 +192,30 @@ mod tests {
 
     #[test]
     fn what_is_wanted_and_not_signed_is_missing_whatever_is_on_record() {
-        let signed = Ok(vec![found(AttestationKind::Signature)]);
+        let one = signed(vec![found(AttestationKind::Signature)]);
         let verdicts = [
-            judge(&image("api"), &evidence(), WANTED, Some(signed)),
-            judge(&image("web"), &evidence(), WANTED, Some(Ok(Vec::new()))),
+            judge(&image("api"), &evidence(), WANTED, one),
+            judge(&image("web"), &evidence(), WANTED, signed(Vec::new())),
         ];
         insta::assert_snapshot!(page("shop-1", &verdicts, Palette::new(false)));
         assert_eq!(end(&verdicts), End::Bad);
         let kinds = WANTED.iter().copied().map(found).collect();
-        let good = judge(&image("api"), &evidence(), WANTED, Some(Ok(kinds)));
+        let good = judge(&image("api"), &evidence(), WANTED, signed(kinds));
         assert_eq!(end(&[good]), End::Well);
+    }
+
+    #[test]
+    fn an_identity_is_shown_whole_and_so_is_who_does_not_count() {
+        let mut by = found(AttestationKind::Signature);
+        by.by = "https://kubernetes.io/namespaces/shop/serviceaccounts/signer (https://k.example)".into();
+        let found = Found {
+            signed: vec![by.clone()],
+            others: vec!["one is by somebody, which is none of the identities".into()],
+        };
+        let verdict = judge(&image("api"), &evidence(), WANTED, Some(Ok(found)));
+        let page = page("shop-1", &[verdict], Palette::new(false));
+        assert!(page.contains(&by.by), "{page}");
+        assert!(page.contains("  api: one is by somebody"), "{page}");
     }
 
     #[test]
