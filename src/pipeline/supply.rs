@@ -55,7 +55,7 @@ pub fn problems(spec: &PipelineSpec, stage: &Stage, path: &dyn Fn(&str) -> Strin
     problems
 }
 
-/// What is wrong with the key of a stage that signs.
+/// What is wrong with the key of a stage that signs, or with that it has none.
 fn key_problem(stage: &Stage, path: &dyn Fn(&str) -> String) -> Option<Invalid> {
     let Some(sign) = &stage.sign else {
         return Some(Invalid::new(
@@ -63,8 +63,29 @@ fn key_problem(stage: &Stage, path: &dyn Fn(&str) -> String) -> Option<Invalid> 
             "a Sign stage needs sign: the key",
         ));
     };
-    let problem = "takes one key: set keyRef for a private key in a Secret, or kms for one that stays in a key service";
-    (sign.key_ref.is_some() == sign.kms.is_some()).then(|| Invalid::new(path(".sign"), problem))
+    let ways = [
+        sign.key_ref.is_some(),
+        sign.kms.is_some(),
+        sign.keyless.is_some(),
+    ];
+    if ways.into_iter().filter(|is_set| *is_set).count() != 1 {
+        let problem = "takes one key: set keyRef for a private key in a Secret, kms for one that stays in a key service, or keyless for none";
+        return Some(Invalid::new(path(".sign"), problem));
+    }
+    sign.keyless.as_ref()?;
+    if sign.signature_tag() {
+        let problem = "is for keys: take it out, or sign with a key";
+        return Some(Invalid::new(path(".sign.signatureTag"), problem));
+    }
+    let pod = stage.pod.as_ref();
+    let account = pod.and_then(|pod| pod.service_account_name.as_ref());
+    account.is_none().then(|| nameless(path))
+}
+
+fn nameless(path: &dyn Fn(&str) -> String) -> Invalid {
+    let problem =
+        "sign.keyless signs in its name: set it to a service account that nothing else runs as";
+    Invalid::new(path(".pod.serviceAccountName"), problem)
 }
 
 /// The stages that a stage needs, directly or over others.
@@ -127,17 +148,50 @@ mod tests {
     fn what_is_signed_is_signed_by_one_key() {
         let kms = json!({"uri": "hashivault://cosign", "image": "r.example/cosign"});
         let key = json!({"name": "cosign"});
+        let keyless = keyless();
         for (sign, is_good) in [
             (json!({"keyRef": key}), true),
             (json!({"kms": kms}), true),
+            (json!({"keyless": keyless}), true),
             (json!({"keyRef": key, "kms": kms}), false),
+            (json!({"keyRef": key, "keyless": keyless}), false),
+            (
+                json!({"keyRef": key, "kms": kms, "keyless": keyless}),
+                false,
+            ),
             (json!({}), false),
         ] {
-            let stage = json!({"name": "sign", "type": "Sign", "sign": sign});
+            let pod = json!({"serviceAccountName": "signer"});
+            let stage = json!({"name": "sign", "type": "Sign", "sign": sign, "pod": pod});
             let said = said(&json!([build("a"), stage]));
             assert_eq!(said.is_empty(), is_good, "{said}");
             assert_eq!(said.contains("takes one key"), !is_good, "{said}");
         }
+    }
+
+    fn keyless() -> Value {
+        json!({
+            "image": "r.example/cosign", "fulcioUrl": "https://fulcio.example",
+            "rekorUrl": "https://rekor.example", "trustedRoot": {"configMapName": "sigstore"},
+        })
+    }
+
+    #[test]
+    fn without_a_key_a_stage_signs_in_a_name_of_its_own() {
+        let mut stage = json!({"name": "sign", "type": "Sign", "sign": {"keyless": keyless()}});
+        for pod in [json!(null), json!({}), json!({"runtimeClassName": "kata"})] {
+            stage["pod"] = pod;
+            let said = said(&json!([build("a"), stage]));
+            assert!(
+                said.contains("pod.serviceAccountName: sign.keyless"),
+                "{said}"
+            );
+        }
+        stage["pod"] = json!({"serviceAccountName": "signer"});
+        assert_eq!(said(&json!([build("a"), stage])), "");
+        stage["sign"]["signatureTag"] = true.into();
+        let said = said(&json!([build("a"), stage]));
+        assert!(said.contains("sign.signatureTag: is for keys"), "{said}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Signs images and what is known about them, stores that beside them, and reads it back. Talks to the network.
 //!
-//! Its pod runs no code of the repository: what it signs is what the operator has observed. Whatever signs, a key in the pod or
-//! a key service, gets texts of ours and gives their signatures; what is stored, and read back, is the same.
+//! Its pod runs no code of the repository: what it signs is what the operator has observed. Whatever signs, a key in the pod,
+//! a key service or an identity, gets texts of ours; what is stored, and read back, is of one form.
 
+mod cosign;
+mod keyless;
 mod signer;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,9 @@ use super::{Folders, say};
 use crate::oci::client::Registry;
 use crate::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST};
 use crate::pipeline_run::api::{AttestationKind, FailureKind};
-use crate::supply::key::PublicKey;
 use crate::supply::statement::{self, Statement};
 use crate::supply::{envelope, simple};
-use signer::Signer;
+use signer::{Keyed, Signer};
 
 /// Largest list of what is in an image that is signed.
 pub(super) const MAX_SBOM: usize = 32 << 20;
@@ -90,7 +91,7 @@ async fn sign(
         let kind = *kind;
         let statement = Statement::new(kind, &name, &subject.digest, predicate.clone());
         let stored = store(&registry, &manifest, signer, &statement, kind).await?;
-        check(&registry, &manifest, signer.public(), &stored, kind).await?;
+        check(&registry, &manifest, signer, &stored, kind).await?;
         say(&format!(
             "slipway: {kind} of {name}@{} is {}",
             subject.digest, stored.digest
@@ -105,13 +106,13 @@ async fn sign(
         }
     }
     if task.signature_tag {
-        put_tag(&registry, signer, &subject.digest).await?;
+        put_tag(&registry, signer.keyed()?, &subject.digest).await?;
     }
     Ok(made)
 }
 
 /// Puts a signature under its tag, beside those that others have put there, and reads it back.
-async fn put_tag(registry: &Registry, signer: &Signer, digest: &str) -> Result<(), Trouble> {
+async fn put_tag(registry: &Registry, signer: &Keyed, digest: &str) -> Result<(), Trouble> {
     let name = registry.repository().name();
     let (tag, text) = (simple::tag(digest), simple::text(&name, digest));
     let mut layers = layers_of(registry, &tag).await?;
@@ -147,9 +148,7 @@ async fn store(
     statement: &Statement,
     kind: AttestationKind,
 ) -> Result<Descriptor, Trouble> {
-    let statement = statement.bytes();
-    let signature = signer.sign(&envelope::signed_text(&statement)).await?;
-    let content = envelope::seal(&statement, &signature, signer.public());
+    let content = signer.seal(&statement.bytes(), &image.digest).await?;
     let annotations = [
         (envelope::CONTENT, envelope::DSSE),
         (envelope::PREDICATE_TYPE, statement::predicate_type(kind)),
@@ -165,11 +164,11 @@ async fn store(
     Ok(registry.put_artifact(&artifact).await?)
 }
 
-/// Reads back what was stored, as anybody would who looks for it, and checks it with the public key.
+/// Reads back what was stored, as anybody would who looks for it, and checks who has signed it.
 async fn check(
     registry: &Registry,
     image: &Descriptor,
-    key: &PublicKey,
+    signer: &Signer,
     stored: &Descriptor,
     kind: AttestationKind,
 ) -> Result<(), Trouble> {
@@ -183,9 +182,8 @@ async fn check(
         return Err(wrong("does not list it with the image"));
     }
     let bundle = file_of(registry, &stored.digest, 2 * MAX_SBOM).await?;
-    let keys = [key.clone()];
-    let opened = envelope::open(&bundle, &keys);
-    let statement = opened.and_then(|(statement, _)| Statement::read(&statement));
+    let statement = signer.read(&bundle, &image.digest);
+    let statement = statement.and_then(|statement| Statement::read(&statement));
     let said = statement
         .as_ref()
         .and_then(|said| said.says_of(&image.digest));

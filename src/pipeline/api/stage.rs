@@ -172,8 +172,10 @@ impl StageType {
      "only a Sign stage takes sign: set type: Sign"),
     ("(self.type == 'SBOM') || !has(self.sbom)",
      "only an SBOM stage takes sbom: set type: SBOM"),
-    ("!(self.type in ['SBOM', 'Sign']) || !(has(self.run) || has(self.build) || has(self.image) || has(self.reports) || has(self.matrix) || (has(self.env) && !(has(self.sign) && has(self.sign.kms))))",
-     "an SBOM or Sign stage runs nothing of yours: it takes no run, build, image, reports or matrix, and env only with sign.kms, for the login"),
+    ("!(self.type in ['SBOM', 'Sign']) || !(has(self.run) || has(self.build) || has(self.image) || has(self.reports) || has(self.matrix) || (has(self.env) && !(has(self.sign) && (has(self.sign.kms) || has(self.sign.keyless)))))",
+     "an SBOM or Sign stage runs nothing of yours: it takes no run, build, image, reports or matrix, and env only with sign.kms or sign.keyless, for cosign"),
+    ("!has(self.sign) || !has(self.sign.keyless) || (has(self.pod) && has(self.pod.serviceAccountName))",
+     "sign.keyless signs in the name of the stage's own service account: set pod.serviceAccountName, to one that nothing else runs as"),
     ("!(self.type in ['Sign', 'Publish', 'Release']) || !has(self.always) || !self.always",
      "a stage of this type comes after the gates: it cannot run always"),
     ("self.type != 'Release' || (has(self.release) && !has(self.run) && !has(self.build) && !has(self.image) && !has(self.matrix) && !has(self.reports) && !has(self.env))",
@@ -285,7 +287,7 @@ pub struct Stage {
     /// Which images are listed. Only for `SBOM`. Default: those of all Build stages. Example: `{images: [api]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Sbom>,
-    /// Which images are signed, and with which key, in a Secret or in a key service. Only for `Sign`. Example: `{keyRef: {name: cosign}}`.
+    /// Which images are signed, and with which key, in a Secret or in a key service, or in whose name. Only for `Sign`. Example: `{keyRef: {name: cosign}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign: Option<Sign>,
     /// What is left in the repository. Only for `Release`. Example: `{changelog: CHANGELOG.md}`; `{}` for the tag alone.

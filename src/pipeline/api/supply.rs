@@ -21,8 +21,10 @@ pub struct Sbom {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::Rules(&[
-    ("has(self.keyRef) != has(self.kms)",
-     "sign takes one key: set keyRef for a private key in a Secret, or kms for one that stays in a key service"),
+    ("[has(self.keyRef), has(self.kms), has(self.keyless)].filter(is_set, is_set).size() == 1",
+     "sign takes one key: set keyRef for a private key in a Secret, kms for one that stays in a key service, or keyless for none"),
+    ("!has(self.keyless) || !has(self.signatureTag) || !self.signatureTag",
+     "signatureTag is for keys: what readers of that tag would have to know of a certificate has no place there; take it out, or sign with a key"),
 ]))]
 pub struct Sign {
     /// Names of the Build stages whose images are signed, and of packages; at most 8. Default: all images and packages of the
@@ -30,19 +32,24 @@ pub struct Sign {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::names::<8>)]
     pub images: Vec<String>,
-    /// The private key, in a Secret. It is mounted into the pod that signs, and nowhere else. Default: none, and `kms` is set.
+    /// The private key, in a Secret. It is mounted into the pod that signs, and nowhere else. Default: none, and `kms` or `keyless` is set.
     /// Example: `{name: cosign}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_ref: Option<SigningKeyRef>,
     /// A key that stays in a key service, which signs with it; the stage's `env` has the login, and `defaults.env` is not for it.
-    /// Default: none, and `keyRef` is set. Example: `{uri: "hashivault://cosign", image: "registry.example/ci/cosign:v3.1.1"}`.
+    /// Default: none, and `keyRef` or `keyless` is set. Example: `{uri: "hashivault://cosign", image: "registry.example/ci/cosign:v3.1.1"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms: Option<KeyService>,
+    /// No key: Fulcio certifies for some minutes that the stage's service account signs, and Rekor keeps for ever that it did. Whoever
+    /// reads that log, everybody where it is a public one, reads the digests of what was signed and who has signed it.
+    /// The stage has a `pod.serviceAccountName`. Default: none, and `keyRef` or `kms` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<Keyless>,
     /// Signs how the image was built as well: an SLSA v1 provenance of what the operator has observed. Default `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<bool>,
     /// Puts the signature under the tag `sha256-<digest>.sig` as well, for readers that know nothing else: cosign wrote
-    /// signatures there before version 3. Default `false`.
+    /// signatures there before version 3. Not with `keyless`. Default `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_tag: Option<bool>,
 }
@@ -79,6 +86,57 @@ pub struct KeyService {
     /// by its digest. Example: `registry.example/ci/cosign@sha256:9b2c…`.
     #[schemars(transform = schema::image)]
     pub image: String,
+}
+
+/// Signing in the name of a service account. The program `cosign` makes a key, has Fulcio certify it for a token of the service
+/// account, signs, and has Rekor keep that; the key is gone then.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Keyless {
+    /// Image that has the program `cosign`, version 3, on its path. What is in it may sign in the name of the service account, so
+    /// name it by its digest. Example: `registry.example/ci/cosign@sha256:9b2c…`.
+    #[schemars(transform = schema::image)]
+    pub image: String,
+    /// URL of Fulcio, which believes tokens of this cluster. Example: `https://fulcio.example`.
+    #[schemars(transform = schema::http_url)]
+    pub fulcio_url: String,
+    /// URL of Rekor. Example: `https://rekor.example`.
+    #[schemars(transform = schema::http_url)]
+    pub rekor_url: String,
+    /// Audience of the token, which Fulcio asks for. At most 253 characters. Default `sigstore`. Example: `sigstore.example`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::some_text::<253>)]
+    pub audience: Option<String>,
+    /// Who is believed to be that Fulcio and that Rekor; what others have certified is not stored. What an Environment believes stands in
+    /// its own spec.
+    pub trusted_root: RootOfTrust,
+}
+
+/// Sigstore's TrustedRoot in a ConfigMap of the same namespace, as `cosign trusted-root create` writes it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RootOfTrust {
+    /// Name of the ConfigMap. Example: `sigstore`.
+    #[schemars(transform = schema::record_name)]
+    pub config_map_name: String,
+    /// Key whose value is the TrustedRoot, in JSON. Default `trusted_root.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::data_key)]
+    pub key: Option<String>,
+}
+
+impl Keyless {
+    /// Whom the token is for.
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or("sigstore")
+    }
+}
+
+impl RootOfTrust {
+    /// Key in the ConfigMap's data.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or("trusted_root.json")
+    }
 }
 
 impl Sign {

@@ -6,7 +6,7 @@
 )]
 
 mod cache;
-mod kms;
+mod cosign;
 mod package;
 mod service;
 mod setting;
@@ -106,7 +106,7 @@ fn parts(seen: &Observed, spec: &PipelineSpec, stage: &Stage, at: At<'_>) -> Par
     } else if let Some((main, volumes)) = supply::sbom(seen, spec, stage, at) {
         parts.main = main;
         parts.volumes.extend(volumes);
-    } else if !kms::add(&mut parts, seen, (spec, stage), at) {
+    } else if !cosign::add(&mut parts, seen, (spec, stage), at) {
         add_source(&mut parts, seen, (spec, stage), at);
         add_main(&mut parts, seen, spec, stage, at);
         let profile = stage.pod(&spec.defaults).security_profile;

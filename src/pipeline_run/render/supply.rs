@@ -1,7 +1,7 @@
 //! The containers that list what is in images, and sign what a run has made. No I/O.
 //!
-//! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only. Where a key
-//! service signs, `pod/kms.rs` has the container.
+//! Neither has anything of the repository in its pod, and the private key is mounted into the one that signs only. Where
+//! cosign signs, `pod/cosign.rs` has the container.
 
 #![expect(
     clippy::indexing_slicing,

@@ -131,6 +131,46 @@ fn a_stage_that_has_a_key_service_sign_has_its_login_and_nothing_of_the_reposito
 }
 
 #[test]
+fn a_stage_that_signs_without_a_key_has_a_token_of_its_own_service_account_for_fulcio_alone() {
+    let keyless = json!({
+        "image": "registry.example/ci/cosign:v3", "fulcioUrl": "https://fulcio.example",
+        "rekorUrl": "https://rekor.example", "trustedRoot": {"configMapName": "sigstore"},
+    });
+    let spec = with(&json!({
+        "name": "sign", "type": "Sign", "sign": {"keyless": keyless},
+        "pod": {"serviceAccountName": "signer"},
+    }));
+    let pod = pod_of(&a_run(), &spec, 2);
+    assert_eq!(pod["serviceAccountName"], "signer");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let main = &pod["containers"][0];
+    assert_eq!(main["image"], "registry.example/ci/cosign:v3");
+    assert_eq!(main["securityContext"]["readOnlyRootFilesystem"], true);
+    let task = main["env"].as_array().unwrap().last().unwrap()["value"].as_str();
+    let task: task::SignTask = serde_json::from_str(task.unwrap()).unwrap();
+    let wanted = task::KeylessTask {
+        fulcio_url: "https://fulcio.example".into(),
+        rekor_url: "https://rekor.example".into(),
+        identity: "/slipway-identity".into(),
+        program: "cosign".into(),
+        secrets: Vec::new(),
+    };
+    assert_eq!(task.with, task::SignsWith::Keyless(wanted));
+    let volumes = pod["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "identity");
+    let sources = json!([
+        {"serviceAccountToken": {"audience": "sigstore", "expirationSeconds": 600, "path": "token"}},
+        {"configMap": {"name": "sigstore", "items": [{"key": "trusted_root.json", "path": "trusted_root.json"}]}},
+    ]);
+    assert_eq!(volume.unwrap()["projected"]["sources"], sources);
+    for container in containers(&pod) {
+        let has_it = container.to_string().contains("slipway-identity");
+        assert_eq!(has_it, container["name"] == MAIN, "{container}");
+    }
+    assert!(!pod.to_string().contains(task::KEY_FOLDER));
+}
+
+#[test]
 fn a_home_of_people_s_is_theirs() {
     let mut spec = by_service();
     spec.stages[2].env = vec![EnvVar {

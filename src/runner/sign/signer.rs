@@ -1,30 +1,84 @@
-//! What signs: a private key in the pod, or a key in a key service, which the program `cosign` asks. Talks to the operating
-//! system.
-//!
-//! cosign signs texts of ours and is told of no registry: it takes the login for the key service, and gives signatures.
+//! What signs: a private key in the pod, a key in a key service, or an identity. The last two by the program `cosign`. Talks to the
+//! operating system.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
-use tokio::process::Command;
-
-use crate::pipeline_run::api::FailureKind;
+use super::cosign::{Cosign, config, infra, left};
+use super::keyless::Keyless;
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
-use crate::runner::report::clean;
-use crate::runner::say;
-use crate::runner::task::{self, KEY_FILE, KmsTask, PASSWORD_FILE, SignsWith};
+use crate::runner::task::{KEY_FILE, KmsTask, PASSWORD_FILE, SignsWith};
 use crate::supply::envelope;
 use crate::supply::key::{PublicKey, SigningKey};
 
-/// Longest part of what cosign says that a message repeats.
-const MAX_WORDS: usize = 300;
+/// Something that signs statements.
+pub(super) enum Signer {
+    /// A key, which signs anything.
+    Keyed(Keyed),
+    /// An identity.
+    Keyless(Keyless),
+}
 
-/// Something that signs texts.
-pub(super) struct Signer {
+/// As people read it, after `with`.
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keyed(keyed) => keyed.fmt(f),
+            Self::Keyless(keyless) => keyless.fmt(f),
+        }
+    }
+}
+
+impl Signer {
+    /// Reads the private key, asks the key service for the public one, or reads who certifies identities. Files are exchanged in
+    /// `folder`.
+    pub(super) async fn open(with: &SignsWith, folder: &Path) -> Result<Self, Trouble> {
+        match with {
+            SignsWith::Key(place) => Ok(Self::Keyed(Keyed::in_file(Path::new(place))?)),
+            SignsWith::Kms(task) => Ok(Self::Keyed(Keyed::in_service(task, folder).await?)),
+            SignsWith::Keyless(task) => Ok(Self::Keyless(Keyless::open(task, folder)?)),
+        }
+    }
+
+    /// Signs a statement about a digest; the bundle.
+    pub(super) async fn seal(&self, statement: &[u8], digest: &str) -> Result<Vec<u8>, Trouble> {
+        match self {
+            Self::Keyed(keyed) => {
+                let signature = keyed.sign(&envelope::signed_text(statement)).await?;
+                Ok(envelope::seal(statement, &signature, keyed.public()))
+            }
+            Self::Keyless(keyless) => keyless.seal(statement, digest).await,
+        }
+    }
+
+    /// Reads back what it has signed about a digest; the statement. Nothing where it was somebody else.
+    pub(super) fn read(&self, bundle: &[u8], digest: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Keyed(keyed) => {
+                let keys = [keyed.public().clone()];
+                envelope::open(bundle, &keys).map(|(statement, _)| statement)
+            }
+            Self::Keyless(keyless) => keyless.read(bundle, digest),
+        }
+    }
+
+    /// The key, for what only keys sign.
+    pub(super) fn keyed(&self) -> Result<&Keyed, Trouble> {
+        match self {
+            Self::Keyed(keyed) => Ok(keyed),
+            Self::Keyless(_) => {
+                let message = "sign.signatureTag takes a key: take it out, or sign with one";
+                Err(config(message.to_owned()))
+            }
+        }
+    }
+}
+
+/// A key that signs texts.
+pub(super) struct Keyed {
     public: PublicKey,
     by: By,
 }
@@ -36,46 +90,44 @@ enum By {
 
 /// A key service, behind cosign.
 struct Service {
-    task: KmsTask,
+    uri: String,
     mask: Mask,
-    /// Where files are exchanged with it.
-    folder: PathBuf,
+    cosign: Cosign,
 }
 
-/// As people read it, after `with`.
-impl fmt::Display for Signer {
+impl fmt::Display for Keyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key {}", self.public.fingerprint())?;
         match &self.by {
             By::Key(_) => Ok(()),
-            By::Service(service) => write!(f, " of {}", service.task.uri),
+            By::Service(service) => write!(f, " of {}", service.uri),
         }
     }
 }
 
-impl Signer {
-    /// Reads the private key, or asks the key service for the public one. Files are exchanged in `folder`.
-    pub(super) async fn open(with: &SignsWith, folder: &Path) -> Result<Self, Trouble> {
-        match with {
-            SignsWith::Key(place) => {
-                let key = read_key(Path::new(place))?;
-                Ok(Self {
-                    public: key.public(),
-                    by: By::Key(key),
-                })
-            }
-            SignsWith::Kms(task) => {
-                let service = Service {
-                    task: task.clone(),
-                    mask: Mask::read(&task.secrets).map_err(config)?,
-                    folder: folder.to_owned(),
-                };
-                Ok(Self {
-                    public: service.public_key().await?,
-                    by: By::Service(service),
-                })
-            }
-        }
+impl Keyed {
+    fn in_file(folder: &Path) -> Result<Self, Trouble> {
+        let key = read_key(folder)?;
+        Ok(Self {
+            public: key.public(),
+            by: By::Key(key),
+        })
+    }
+
+    async fn in_service(task: &KmsTask, folder: &Path) -> Result<Self, Trouble> {
+        let service = Service {
+            uri: task.uri.clone(),
+            mask: Mask::read(&task.secrets).map_err(config)?,
+            cosign: Cosign {
+                program: task.program.clone(),
+                folder: folder.to_owned(),
+                field: "sign.kms",
+            },
+        };
+        Ok(Self {
+            public: service.public_key().await?,
+            by: By::Service(service),
+        })
     }
 
     /// The key that checks what this one signs.
@@ -95,18 +147,10 @@ impl Signer {
         }
         Err(infra(format!(
             "{} has signed, but not with the key that it shows, {}; if it has got a new version meanwhile, make a new run",
-            service.task.uri,
+            service.uri,
             self.public.fingerprint()
         )))
     }
-}
-
-fn config(message: String) -> Trouble {
-    Trouble::new(FailureKind::Config, message)
-}
-
-fn infra(message: String) -> Trouble {
-    Trouble::new(FailureKind::Infra, message)
 }
 
 fn read_key(folder: &Path) -> Result<SigningKey, Trouble> {
@@ -121,18 +165,17 @@ fn read_key(folder: &Path) -> Result<SigningKey, Trouble> {
 
 impl Service {
     async fn public_key(&self) -> Result<PublicKey, Trouble> {
-        let file = self.fresh("key.pub");
+        let file = self.cosign.fresh("key.pub");
         let args = [OsStr::new("--outfile"), file.as_os_str()];
         self.call("public-key", &args).await?;
         let text = left(&file)?;
         PublicKey::read(&String::from_utf8_lossy(&text))
-            .map_err(|message| config(format!("{} cannot be used: {message}", self.task.uri)))
+            .map_err(|message| config(format!("{} cannot be used: {message}", self.uri)))
     }
 
     async fn sign(&self, text: &[u8]) -> Result<Vec<u8>, Trouble> {
-        let (content, bundle) = (self.fresh("content"), self.fresh("bundle.json"));
-        fs::write(&content, text)
-            .map_err(|error| infra(format!("cannot write what is to be signed: {error}")))?;
+        let content = self.cosign.written("content", text)?;
+        let bundle = self.cosign.fresh("bundle.json");
         let args = [
             // Nothing is told to anybody else: no transparency log, no timestamp.
             OsStr::new("--use-signing-config=false"),
@@ -150,59 +193,12 @@ impl Service {
         })
     }
 
-    /// A file that is not there: what was left before is not taken for an answer.
-    fn fresh(&self, name: &str) -> PathBuf {
-        let file = self.folder.join(name);
-        let _ = fs::remove_file(&file);
-        file
-    }
-
     /// Has cosign do something with the key.
     async fn call(&self, verb: &str, args: &[&OsStr]) -> Result<(), Trouble> {
-        let KmsTask { uri, program, .. } = &self.task;
-        let mut command = Command::new(program);
-        command
-            .args([verb, "--key", uri.as_str()])
-            .args(args)
-            .env_remove(task::VARIABLE)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let output = command.output().await.map_err(|error| {
-            let message = format!(
-                "cosign cannot be run: {error}; the image of sign.kms needs it on its path"
-            );
-            config(message)
-        })?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = self.mask.text(&String::from_utf8_lossy(&said));
-        for line in said.lines().filter(|line| !line.trim().is_empty()) {
-            say(&format!("cosign: {line}"));
-        }
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(infra(format!(
-            "cosign {verb} with {uri} failed ({}): {}",
-            output.status,
-            reason(&said)
-        )))
+        let key = [OsStr::new("--key"), OsStr::new(&self.uri)];
+        let args = [&key, args].concat();
+        self.cosign.call(verb, &self.uri, &args, &self.mask).await
     }
-}
-
-/// Why cosign has failed: what it says last, which may be of several lines.
-fn reason(said: &str) -> String {
-    let last = said.trim_end().lines().next_back().unwrap_or_default();
-    let last = said
-        .rsplit_once("error during command execution:")
-        .map_or(last, |(_, reason)| reason);
-    let words: Vec<&str> = last.split_whitespace().collect();
-    clean(&words.join(" "), MAX_WORDS)
-}
-
-/// A file that cosign has left.
-fn left(file: &Path) -> Result<Vec<u8>, Trouble> {
-    fs::read(file).map_err(|error| infra(format!("cannot read what cosign left: {error}")))
 }
 
 #[cfg(test)]
@@ -213,6 +209,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::pipeline_run::api::FailureKind;
     use crate::runner::task::SecretSource;
     use crate::supply::key::testing::key;
 
@@ -228,8 +225,8 @@ mod tests {
         }
     }
 
-    async fn opened(task: &KmsTask, folder: &TempDir) -> Result<Signer, Trouble> {
-        Signer::open(&SignsWith::Kms(task.clone()), folder.path()).await
+    async fn opened(task: &KmsTask, folder: &TempDir) -> Result<Keyed, Trouble> {
+        Keyed::in_service(task, folder.path()).await
     }
 
     /// Why it cannot be opened.
@@ -299,17 +296,6 @@ mod tests {
         }
         task.secrets = vec![SecretSource::Variable("SLIPWAY_NO_SUCH_VARIABLE".into())];
         assert_eq!(refused(&task, &folder).await.kind, FailureKind::Config);
-    }
-
-    #[test]
-    fn the_reason_is_what_was_said_last() {
-        let said = "Error: reading key\nmain.go:74: error during command execution: reading key: \n\nCode: 403. Errors:\n\n* permission denied\n";
-        assert_eq!(
-            reason(said),
-            "reading key: Code: 403. Errors: * permission denied"
-        );
-        assert_eq!(reason("one\ntwo\n\n"), "two");
-        assert_eq!(reason(""), "");
     }
 
     #[tokio::test]

@@ -110,6 +110,29 @@ fn what_a_key_service_signs_is_released_as_anything_else() {
 }
 
 #[test]
+fn what_is_signed_without_a_key_is_released_as_anything_else() {
+    let mut stages = stages();
+    stages[2]["sign"] = json!({"keyless": {
+        "image": "registry.example/ci/cosign:v3", "fulcioUrl": "https://fulcio.example",
+        "rekorUrl": "https://rekor.example", "trustedRoot": {"configMapName": "sigstore"},
+    }});
+    stages[2]["pod"] = json!({"serviceAccountName": "signer"});
+    let signs = plan(&listed_of(&stages), NOW);
+    assert_eq!(names(&signs), [SIGN]);
+    let task = task_of(&signs);
+    assert_eq!(task["keyless"]["rekorUrl"], "https://rekor.example");
+    assert_eq!(task["images"][0]["sbom"], json!(digest('1')));
+    let signed = said(&[
+        (AttestationKind::Signature, '2'),
+        (AttestationKind::Provenance, '3'),
+    ]);
+    let seen = with_job(listed_of(&stages), SIGN, |job| job.over(NOW, 0, signed));
+    let released = plan(&seen, NOW);
+    let evidence = &created(&released)[0].body["spec"]["evidence"]["attestations"];
+    assert_eq!(evidence.as_array().map(Vec::len), Some(3), "{evidence}");
+}
+
+#[test]
 fn nothing_is_signed_that_a_gate_stands_against() {
     let mut seen = listed();
     if let Snapshot::Taken(spec) = &mut seen.snapshot {
