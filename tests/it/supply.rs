@@ -20,8 +20,8 @@ use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
 use slipway::runner::task::{
-    FetchTask, KeylessTask, KmsTask, Moving, PackageItem, PackagesTask, SignTask, Signed,
-    SignsWith, Subject, TagTask, Versioned,
+    FetchTask, IDENTITY_FILE, KeylessTask, KmsTask, Moving, PackageItem, PackagesTask, ROOT_FILE,
+    SignTask, Signed, SignsWith, Subject, TagTask, Versioned,
 };
 use slipway::runner::{Folders, fetch, package, sign, tag};
 use slipway::supply::finding::{Finding, Found};
@@ -183,8 +183,8 @@ impl Server {
         let folder = self.folder.path().join(account);
         std::fs::create_dir_all(&folder).unwrap();
         let token = token_of(space, account, audience).await;
-        std::fs::write(folder.join("token"), token).unwrap();
-        std::fs::write(folder.join("trusted_root.json"), sigstore.trusted_root()).unwrap();
+        std::fs::write(folder.join(IDENTITY_FILE), token).unwrap();
+        std::fs::write(folder.join(ROOT_FILE), sigstore.trusted_root()).unwrap();
         let cosign = testbed::programs::path_of("cosign").unwrap();
         SignsWith::Keyless(KeylessTask {
             fulcio_url: sigstore.fulcio_url().to_owned(),
@@ -210,7 +210,8 @@ async fn token_of(space: &Space, account: &str, audience: &str) -> String {
         "spec": {"audiences": [audience], "expirationSeconds": 600},
     });
     let wanted: TokenRequest = serde_json::from_value(wanted).unwrap();
-    let made = accounts.create_token_request(account, &PostParams::default(), &wanted);
+    let params = PostParams::default();
+    let made = accounts.create_token_request(account, &params, &wanted);
     made.await.unwrap().status.unwrap().token.unwrap()
 }
 
@@ -495,10 +496,10 @@ fn cosign_signs(image: &str, with: &SignsWith) {
         "--rekor-url",
         &task.rekor_url,
     ]);
-    command.arg("--identity-token").arg(folder.join("token"));
     command
-        .arg("--trusted-root")
-        .arg(folder.join("trusted_root.json"));
+        .arg("--identity-token")
+        .arg(folder.join(IDENTITY_FILE));
+    command.arg("--trusted-root").arg(folder.join(ROOT_FILE));
     command.args(["--use-signing-config=false", image]);
     let done = command.output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
