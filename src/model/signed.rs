@@ -78,8 +78,14 @@ mod tests {
         let own = identity(Subject::Exactly("https://github.com/shop/*".into()));
         assert!(own.is(GITHUB, "https://github.com/shop/*"));
         for (issuer, subject) in [
-            ("https://token.actions.githubusercontent.com/", "https://github.com/shop/*"),
-            ("https://TOKEN.actions.githubusercontent.com", "https://github.com/shop/*"),
+            (
+                "https://token.actions.githubusercontent.com/",
+                "https://github.com/shop/*",
+            ),
+            (
+                "https://TOKEN.actions.githubusercontent.com",
+                "https://github.com/shop/*",
+            ),
             (GITHUB, "https://github.com/shop/api"),
             (GITHUB, "https://github.com/shop/*/"),
             (GITHUB, "HTTPS://github.com/shop/*"),

@@ -140,7 +140,9 @@ mod tests {
             found.add(bundle.as_bytes(), &trust, testing::DIGEST, artifact);
         }
         let signed = found.signed.iter();
-        let signed: Vec<_> = signed.map(|one| (one.kind, one.artifact.as_str())).collect();
+        let signed: Vec<_> = signed
+            .map(|one| (one.kind, one.artifact.as_str()))
+            .collect();
         let wanted = [
             (AttestationKind::Signature, "sha256:01"),
             (AttestationKind::Provenance, "sha256:04"),

@@ -99,7 +99,9 @@ async fn rule(server: &Server, args: &Args) -> Result<Option<RequireSigned>, Ans
         let environment: Environment = server.get(name).await.map_err(Answer::failed)?;
         let rule = environment.spec.protection.require_signed;
         let problem = || {
-            format!("Environment {name} asks for no signature: name keys with --key, or identities with --identity")
+            format!(
+                "Environment {name} asks for no signature: name keys with --key, or identities with --identity"
+            )
         };
         return rule.map(Some).ok_or_else(|| invalid(problem()));
     }
@@ -144,11 +146,7 @@ fn read(file: &Path) -> Result<String, String> {
 }
 
 /// What the registry has of an image that somebody who counts has signed.
-async fn asked(
-    rule: &RequireSigned,
-    image: &Image,
-    login: Option<&str>,
-) -> Result<Found, String> {
+async fn asked(rule: &RequireSigned, image: &Image, login: Option<&str>) -> Result<Found, String> {
     let question = SignedQuestion {
         repository: image.repository.clone(),
         digest: image.digest.clone(),

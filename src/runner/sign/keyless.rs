@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use super::cosign::{Cosign, config, infra, left};
 use crate::runner::mask::Mask;
 use crate::runner::registry::Trouble;
-use crate::runner::task::{KeylessTask, ROOT_FILE, SecretSource, TOKEN_FILE};
+use crate::runner::task::{IDENTITY_FILE, KeylessTask, ROOT_FILE, SecretSource};
 use crate::supply::keyless::{Root, Signatory};
 
 /// An identity, behind cosign.
@@ -106,7 +106,7 @@ impl Keyless {
     }
 
     fn token(&self) -> PathBuf {
-        Path::new(&self.task.identity).join(TOKEN_FILE)
+        Path::new(&self.task.identity).join(IDENTITY_FILE)
     }
 
     /// What is kept out of what cosign says. The token is another one from time to time.
@@ -133,7 +133,7 @@ mod tests {
     fn task(folder: &TempDir, script: &str, root: &str) -> KeylessTask {
         for (name, text) in [
             ("attest-blob", script),
-            (TOKEN_FILE, TOKEN),
+            (IDENTITY_FILE, TOKEN),
             (ROOT_FILE, root),
         ] {
             fs::write(folder.path().join(name), text).unwrap();
@@ -182,7 +182,7 @@ mod tests {
              --rekor-url https://rekor.example --trusted-root {} --use-signing-config=false --yes\n",
             at("statement.json"),
             at("bundle.json"),
-            at(TOKEN_FILE),
+            at(IDENTITY_FILE),
             at(ROOT_FILE)
         );
         assert_eq!(asked, wanted);
@@ -223,7 +223,7 @@ mod tests {
         fs::write(folder.path().join("attest-blob"), "true").unwrap();
         let trouble = sealed(&task, &folder).await.err().unwrap();
         assert_eq!(trouble.kind, FailureKind::Infra);
-        fs::remove_file(folder.path().join(TOKEN_FILE)).unwrap();
+        fs::remove_file(folder.path().join(IDENTITY_FILE)).unwrap();
         let trouble = sealed(&task, &folder).await.err().unwrap();
         assert_eq!(trouble.kind, FailureKind::Config);
     }

@@ -14,7 +14,7 @@ pub const PASSWORD_FILE: &str = "password";
 /// Folder with the token that says who signs, and the root of trust of those who believe it.
 pub const IDENTITY_FOLDER: &str = "/slipway-identity";
 /// Name of the file with the token in there.
-pub const TOKEN_FILE: &str = "token";
+pub const IDENTITY_FILE: &str = "token";
 /// Name of the file with the root of trust in there: Sigstore's TrustedRoot, in JSON.
 pub const ROOT_FILE: &str = "trusted_root.json";
 /// The program that has others sign, in the image that a stage names.
@@ -97,7 +97,7 @@ pub struct KeylessTask {
     pub fulcio_url: String,
     /// Where Rekor answers.
     pub rekor_url: String,
-    /// Folder with the token and the root of trust: [`TOKEN_FILE`] and [`ROOT_FILE`].
+    /// Folder with the token and the root of trust: [`IDENTITY_FILE`] and [`ROOT_FILE`].
     pub identity: String,
     /// Name or path of cosign.
     pub program: String,

@@ -47,7 +47,12 @@ fn what_cosign_signed_says_what_and_in_whose_name() {
 fn another_authority_another_log_and_another_image_are_refused() {
     let said = root().open(AT_OTHER.as_bytes(), DIGEST).unwrap_err();
     assert!(!said.is_empty());
-    assert!(Root::read(OTHER_ROOT).unwrap().open(BUNDLE.as_bytes(), DIGEST).is_err());
+    assert!(
+        Root::read(OTHER_ROOT)
+            .unwrap()
+            .open(BUNDLE.as_bytes(), DIGEST)
+            .is_err()
+    );
     // The one's authority with the other's log, and the other way round, and another's log of certificates.
     let other = parsed(OTHER_ROOT);
     for field in ["tlogs", "certificateAuthorities", "ctlogs"] {
@@ -65,7 +70,11 @@ fn a_statement_that_was_changed_is_refused() {
     let mut bundle = parsed(BUNDLE);
     let statement = STATEMENT.replace("cosign/sign/v1", "cosign/sign/v2");
     bundle["dsseEnvelope"]["payload"] = STANDARD.encode(statement).into();
-    assert!(refused(&bundle).contains("signature"), "{}", refused(&bundle));
+    assert!(
+        refused(&bundle).contains("signature"),
+        "{}",
+        refused(&bundle)
+    );
     let mut bundle = parsed(BUNDLE);
     bundle["dsseEnvelope"]["payloadType"] = "text/plain".into();
     refused(&bundle);

@@ -207,7 +207,8 @@ mod tests {
     #[test]
     fn an_identity_is_shown_whole_and_so_is_who_does_not_count() {
         let mut by = found(AttestationKind::Signature);
-        by.by = "https://kubernetes.io/namespaces/shop/serviceaccounts/signer (https://k.example)".into();
+        by.by = "https://kubernetes.io/namespaces/shop/serviceaccounts/signer (https://k.example)"
+            .into();
         let found = Found {
             signed: vec![by.clone()],
             others: vec!["one is by somebody, which is none of the identities".into()],

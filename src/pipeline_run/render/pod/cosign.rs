@@ -12,8 +12,8 @@ use super::{MAIN, Parts, push, task_variable};
 use crate::pipeline::api::{Keyless, PipelineSpec, Sign, Stage};
 use crate::pipeline_run::observed::Observed;
 use crate::runner::task::{
-    self, COSIGN, IDENTITY_FOLDER, KeylessTask, KmsTask, ROOT_FILE, SecretSource, SignsWith,
-    TOKEN_FILE,
+    self, COSIGN, IDENTITY_FILE, IDENTITY_FOLDER, KeylessTask, KmsTask, ROOT_FILE, SecretSource,
+    SignsWith,
 };
 
 /// The variable with the folder in which clients of key services leave what they want to find again.
@@ -90,7 +90,7 @@ fn mount_identity(parts: &mut Parts, keyless: &Keyless) {
     let root = &keyless.trusted_root;
     let sources = json!([
         {"serviceAccountToken": {
-            "audience": keyless.audience(), "expirationSeconds": TOKEN_SECONDS, "path": TOKEN_FILE,
+            "audience": keyless.audience(), "expirationSeconds": TOKEN_SECONDS, "path": IDENTITY_FILE,
         }},
         {"configMap": {
             "name": root.config_map_name, "items": [{"key": root.key(), "path": ROOT_FILE}],
