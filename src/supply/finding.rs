@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn only_what_a_known_key_says_of_this_digest_counts() {
         let (known, other) = (key(), key());
-        let trust = Trust::read(&[known.public().pem()], None).ok().unwrap();
+        let trust = Trust::read(&[known.public().pem()], None).unwrap();
         let said = |key, digest| {
             let kind = AttestationKind::Signature;
             let statement = Statement::new(kind, "r.example/a", digest, json!({}));
@@ -128,8 +128,7 @@ mod tests {
 
     #[test]
     fn what_does_not_count_is_told_once() {
-        let trust = Trust::read(&[], Some(&certified(ISSUER, BUILDER)));
-        let trust = trust.ok().unwrap();
+        let trust = Trust::read(&[], Some(&certified(ISSUER, BUILDER))).unwrap();
         let mut found = Found::default();
         for (bundle, artifact) in [
             (BUNDLE, "sha256:01"),

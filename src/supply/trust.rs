@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn trust(keys: &[String], certified: Option<&Certified>) -> Trust {
-        Trust::read(keys, certified).ok().unwrap()
+        Trust::read(keys, certified).unwrap()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use slipway::cluster::fetch::{Http, egress::Egress};
 use slipway::model::action::Request;
-use slipway::model::signed::{Certified, Identity, SignedQuestion, Subject as Who};
+use slipway::model::signed::{Certified, Identity, SignedQuestion, Subject as Names};
 use slipway::oci::client::Registry;
 use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, referrers_tag};
 use slipway::oci::repository::Repository;
@@ -24,6 +24,7 @@ use slipway::runner::task::{
     SignTask, Signed, SignsWith, Subject, TagTask, Versioned,
 };
 use slipway::runner::{Folders, fetch, package, sign, tag};
+use slipway::supply::envelope::BUNDLE;
 use slipway::supply::finding::{Finding, Found};
 use slipway::supply::key::{PublicKey, SigningKey};
 use slipway::supply::simple;
@@ -34,6 +35,9 @@ use testbed::vault::Vault;
 use tokio::process::{Child, Command};
 
 use crate::cluster::{Space, with_namespace};
+
+/// The image that is signed in tests/data/sigstore.
+const KEPT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 /// A registry on a port of its own, gone with the value.
 pub(crate) struct Server {
@@ -448,7 +452,7 @@ fn certified(sigstore: &Sigstore, space: &Space, account: &str) -> Certified {
         root: sigstore.trusted_root().to_owned(),
         identities: vec![Identity {
             issuer: sigstore.issuer().to_owned(),
-            subject: Who::Exactly(subject),
+            subject: Names::Exactly(subject),
         }],
     }
 }
@@ -468,7 +472,7 @@ async fn found_by(
     };
     let http = Http::new(Egress::everywhere());
     let found = Found::read(&http.signed(&question, None).await)?;
-    let Who::Exactly(subject) = &certified.identities[0].subject else {
+    let Names::Exactly(subject) = &certified.identities[0].subject else {
         unreachable!("accounts are named")
     };
     let by = format!("{subject} ({})", certified.identities[0].issuer);
@@ -511,7 +515,7 @@ fn cosign_agrees_on(image: &str, certified: &Certified, folder: &Path) {
     let cosign = testbed::programs::path_of("cosign").unwrap();
     let root = folder.join("asked.json");
     std::fs::write(&root, &certified.root).unwrap();
-    let Who::Exactly(subject) = &certified.identities[0].subject else {
+    let Names::Exactly(subject) = &certified.identities[0].subject else {
         unreachable!("accounts are named")
     };
     let attested = ["verify-attestation", "--type", "slsaprovenance1"];
@@ -583,6 +587,78 @@ async fn a_registry_with_the_referrers_api_needs_no_tag() {
         let referrers = registry.referrers(&image.digest).await.unwrap();
         assert_eq!(referrers.len(), 2, "{program}");
     }
+}
+
+/// What cosign, Fulcio and Rekor have made, as tests/data/sigstore/README.md has it.
+fn kept(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sigstore");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// What an operator finds that lets these count, as this root of trust certifies them, and why others do not.
+async fn found_in_names(server: &Server, subject: Names, root: &str) -> Found {
+    let identity = Identity {
+        issuer: "http://issuer.example.com".into(),
+        subject,
+    };
+    let question = SignedQuestion {
+        repository: server.name(),
+        digest: KEPT.into(),
+        is_insecure: true,
+        certified: Some(Certified {
+            root: String::from_utf8(kept(root)).unwrap(),
+            identities: vec![identity],
+        }),
+        ..SignedQuestion::default()
+    };
+    let http = Http::new(Egress::everywhere());
+    Found::read(&http.signed(&question, None).await).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; run make test"]
+async fn what_was_signed_without_a_key_counts_by_its_name_and_the_root_of_trust() {
+    let server = Server::debian().await;
+    let registry = server.registry();
+    let image = Descriptor {
+        digest: KEPT.into(),
+        ..Descriptor::of(MANIFEST, b"test")
+    };
+    for name in [
+        "bundle.json",
+        "bundle-provenance.json",
+        "bundle-other-identity.json",
+        "bundle-other-root.json",
+    ] {
+        let artifact = Artifact {
+            artifact_type: BUNDLE.into(),
+            media_type: BUNDLE.into(),
+            content: kept(name),
+            annotations: std::collections::BTreeMap::new(),
+            subject: Some(image.clone()),
+        };
+        registry.put_artifact(&artifact).await.unwrap();
+    }
+    let of = |name: &str| format!("https://kubernetes.io/namespaces/team-a/serviceaccounts/{name}");
+    let count = async |subject: Names, root: &str| {
+        let found = found_in_names(&server, subject, root).await;
+        (found.signed.len(), found.others.len())
+    };
+    let (own, other) = ("trusted-root.json", "trusted-root-other.json");
+    let found = found_in_names(&server, Names::Exactly(of("builder")), own).await;
+    let mut kinds: Vec<_> = found.signed.iter().map(|one| one.kind).collect();
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [AttestationKind::Provenance, AttestationKind::Signature]
+    );
+    assert!(found.signed[0].by.starts_with(&of("builder")), "{found:?}");
+    let told = |part: &str| found.others.iter().any(|said| said.contains(part));
+    assert!(told(&of("other")) && told("does not hold"), "{found:?}");
+    assert_eq!(count(Names::Like(of("*")), own).await.0, 3);
+    assert_eq!(count(Names::Exactly(of("*")), own).await.0, 0);
+    let (signed, others) = count(Names::Exactly(of("builder")), other).await;
+    assert_eq!((signed, others > 0), (1, true));
 }
 
 /// Mirrors are other registries, and who reads them knows nothing of the first one.

@@ -109,11 +109,10 @@ impl RequireSigned {
 
     /// Whose signatures count, for people.
     pub fn whose(&self) -> &'static str {
-        let one = |count: usize| count == 1;
         match (self.public_keys.len(), self.identities.len()) {
-            (keys, 0) if one(keys) => "the key",
+            (1, 0) => "the key",
             (_, 0) => "one of the keys",
-            (0, identities) if one(identities) => "the identity",
+            (0, 1) => "the identity",
             (0, _) => "one of the identities",
             (_, _) => "one of the keys and identities",
         }

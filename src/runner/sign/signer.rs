@@ -19,15 +19,15 @@ pub(super) enum Signer {
     /// A key, which signs anything.
     Keyed(Keyed),
     /// An identity.
-    Keyless(Keyless),
+    Keyless(Box<Keyless>),
 }
 
 /// As people read it, after `with`.
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Keyed(keyed) => keyed.fmt(f),
-            Self::Keyless(keyless) => keyless.fmt(f),
+            Self::Keyed(keyed) => write!(f, "{keyed}"),
+            Self::Keyless(keyless) => write!(f, "{keyless}"),
         }
     }
 }
@@ -39,7 +39,7 @@ impl Signer {
         match with {
             SignsWith::Key(place) => Ok(Self::Keyed(Keyed::in_file(Path::new(place))?)),
             SignsWith::Kms(task) => Ok(Self::Keyed(Keyed::in_service(task, folder).await?)),
-            SignsWith::Keyless(task) => Ok(Self::Keyless(Keyless::open(task, folder)?)),
+            SignsWith::Keyless(task) => Ok(Self::Keyless(Box::new(Keyless::open(task, folder)?))),
         }
     }
 
@@ -196,7 +196,7 @@ impl Service {
     /// Has cosign do something with the key.
     async fn call(&self, verb: &str, args: &[&OsStr]) -> Result<(), Trouble> {
         let key = [OsStr::new("--key"), OsStr::new(&self.uri)];
-        let args = [&key, args].concat();
+        let args = [key.as_slice(), args].concat();
         self.cosign.call(verb, &self.uri, &args, &self.mask).await
     }
 }

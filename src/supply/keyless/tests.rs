@@ -1,3 +1,5 @@
+//! Bundles that cosign, Fulcio and Rekor have made, and some of an authority of the tests' own.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -8,6 +10,10 @@ use super::testing::{
     STATEMENT,
 };
 use super::*;
+
+mod own;
+
+use own::{FROM, Own, TO, Wish};
 
 fn root() -> Root {
     Root::read(ROOT).unwrap()
@@ -115,6 +121,59 @@ fn the_time_of_the_log_is_the_log_s() {
     entry["integratedTime"] = (at + 1).to_string().into();
     let said = refused(&bundle);
     assert!(said.contains("promise"), "{said}");
+}
+
+fn wish(at: i64) -> Wish {
+    Wish {
+        at,
+        signs: true,
+        issuer: Some(ISSUER),
+        subject: Some(BUILDER),
+    }
+}
+
+/// What comes of a bundle that is signed as is wished.
+fn wished(wish: &Wish) -> Result<String, String> {
+    let own = Own::new();
+    let bundle = own.bundle(STATEMENT.as_bytes(), wish);
+    let root = Root::read(&own.root()).unwrap();
+    let opened = root.open(&bundle, DIGEST);
+    opened.map(|(_, signatory)| signatory.to_string())
+}
+
+#[test]
+fn a_certificate_counts_while_it_was_valid_by_the_time_of_the_log() {
+    let good = Ok(format!("{BUILDER} ({ISSUER})"));
+    for at in [FROM, FROM + 300, TO] {
+        assert_eq!(wished(&wish(at)), good);
+    }
+    for at in [FROM - 1, TO + 1, TO + 86_400] {
+        let said = wished(&wish(at)).unwrap_err();
+        assert!(said.contains("certificate"), "{said}");
+    }
+    // The log of a machine whose clock is wrong, or of somebody who is out for it.
+    assert!(wished(&wish(4_000_000_000)).is_err());
+}
+
+#[test]
+fn a_certificate_is_for_signing_and_says_for_whom() {
+    let server = Wish {
+        signs: false,
+        ..wish(FROM)
+    };
+    assert!(wished(&server).unwrap_err().contains("certificate"));
+    let issuer = Wish {
+        issuer: None,
+        ..wish(FROM)
+    };
+    let subject = Wish {
+        subject: None,
+        ..wish(FROM)
+    };
+    for nobody in [issuer, subject] {
+        let said = wished(&nobody).unwrap_err();
+        assert!(said.contains("in whose name"), "{said}");
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ function asked(environment: Environment): [string, string][] {
   const rules: [string, string | undefined][] = [
     ['hold', 'Nothing is held, vetoed, or pinned to another Release.'],
     ['source', sources(environment)],
-    ['signature', protection.requireSigned && `${(protection.requireSigned.statements ?? ['Signature']).join(' and ')} of every image ${(protection.requireSigned.statements ?? []).length > 1 ? 'are' : 'is'} signed with a key that counts.`],
+    ['signature', protection.requireSigned && `${(protection.requireSigned.statements ?? ['Signature']).join(' and ')} of every image ${(protection.requireSigned.statements ?? []).length > 1 ? 'are' : 'is'} signed by a key or an identity that counts.`],
     ['evidence', protection.evidence?.length ? `Its run has measured enough: ${all(protection.evidence.map((one) => one.name))}.` : undefined],
     ['freeze', protection.freezes?.length ? freezes(protection.freezes) : undefined],
     ['error-budget', protection.errorBudget && budget(protection.errorBudget)],

@@ -109,7 +109,7 @@ pub(super) fn page(release: &str, verdicts: &[Verdict], palette: Palette) -> Str
         table.rows(verdict.statements.iter().map(|said| {
             let (tone, result) = result(verdict, said);
             let recorded = if said.recorded { "yes" } else { "no" };
-            let keys: Vec<String> = said.signed_by.iter().map(short).collect();
+            let keys: Vec<String> = said.signed_by.iter().map(|by| short(by)).collect();
             [
                 verdict.image.as_str().into(),
                 said.kind.as_str().into(),
@@ -138,11 +138,11 @@ pub(super) fn page(release: &str, verdicts: &[Verdict], palette: Palette) -> Str
 }
 
 /// Who has signed: enough of a fingerprint, and the whole of an identity.
-fn short(by: &String) -> String {
+fn short(by: &str) -> String {
     if by.starts_with("sha256:") {
         return by.chars().take(SHORT).collect();
     }
-    by.clone()
+    by.to_owned()
 }
 
 fn result(verdict: &Verdict, said: &Said) -> (Tone, &'static str) {

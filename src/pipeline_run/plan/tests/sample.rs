@@ -227,6 +227,7 @@ fn every_workflow_comes_to_its_release() {
         ("images", 2, 0),
         ("signed", 1, 0),
         ("keyservice", 1, 0),
+        ("keyless", 1, 0),
         ("versions", 0, 1),
     ] {
         let (status, release, stages) = run(name, None);

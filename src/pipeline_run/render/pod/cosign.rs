@@ -72,7 +72,7 @@ fn way(sign: &Sign, secrets: Vec<SecretSource>) -> Option<(&str, SignsWith)> {
             program: COSIGN.to_owned(),
             secrets,
         };
-        return Some((&kms.image, SignsWith::Kms(task)));
+        return Some((kms.image.as_str(), SignsWith::Kms(task)));
     }
     let keyless = sign.keyless.as_ref()?;
     let task = KeylessTask {
@@ -82,7 +82,7 @@ fn way(sign: &Sign, secrets: Vec<SecretSource>) -> Option<(&str, SignsWith)> {
         program: COSIGN.to_owned(),
         secrets,
     };
-    Some((&keyless.image, SignsWith::Keyless(task)))
+    Some((keyless.image.as_str(), SignsWith::Keyless(task)))
 }
 
 /// Mounts a token of the pod's service account, for nobody but Fulcio, and who is believed to be Fulcio.
