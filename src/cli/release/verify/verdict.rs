@@ -161,11 +161,11 @@ mod tests {
     use super::*;
     use crate::supply::finding::Finding;
 
-    fn signed(signed: Vec<Finding>) -> Option<Result<Found, String>> {
-        Some(Ok(Found {
+    fn signed(signed: Vec<Finding>) -> Found {
+        Found {
             signed,
             ..Found::default()
-        }))
+        }
     }
 
     fn image(name: &str) -> Image {
@@ -194,13 +194,18 @@ mod tests {
     fn what_is_wanted_and_not_signed_is_missing_whatever_is_on_record() {
         let one = signed(vec![found(AttestationKind::Signature)]);
         let verdicts = [
-            judge(&image("api"), &evidence(), WANTED, one),
-            judge(&image("web"), &evidence(), WANTED, signed(Vec::new())),
+            judge(&image("api"), &evidence(), WANTED, Some(Ok(one))),
+            judge(
+                &image("web"),
+                &evidence(),
+                WANTED,
+                Some(Ok(Found::default())),
+            ),
         ];
         insta::assert_snapshot!(page("shop-1", &verdicts, Palette::new(false)));
         assert_eq!(end(&verdicts), End::Bad);
         let kinds = WANTED.iter().copied().map(found).collect();
-        let good = judge(&image("api"), &evidence(), WANTED, signed(kinds));
+        let good = judge(&image("api"), &evidence(), WANTED, Some(Ok(signed(kinds))));
         assert_eq!(end(&[good]), End::Well);
     }
 
