@@ -5,7 +5,8 @@
 //! - [`scripted`]: nodes whose pods become ready or fail as told. [`proxy`]: an API server that fails as told.
 //! - [`gitea::Gitea`]: a real git provider. [`git`]: a git server that fails as told.
 //! - [`load`]: open-loop requests, each of which is answered once or counted as lost; also `slipway-load`.
-//! - [`mail`]: a mail server that keeps what it is sent. [`vault::Vault`]: a key service. [`bench`]: what the operator costs.
+//! - [`mail`]: a mail server that keeps what it is sent. [`vault::Vault`]: a key service. [`sigstore::Sigstore`]: Fulcio and Rekor.
+//! - [`bench`]: what the operator costs.
 //! - [`operator::install`]: this repository's operator in it. [`demo::story`]: what `make demo` tells and tests assert.
 //! - `cargo run -p testbed -- up|down|status|env|run`: the same for people and scripts.
 //!
@@ -31,6 +32,7 @@ pub mod progress;
 pub mod proxy;
 pub mod scripted;
 pub mod settings;
+pub mod sigstore;
 mod site;
 pub mod vault;
 pub mod wait;

@@ -3,13 +3,14 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::model::object::ObjectKind;
 use slipway::supply::key::SigningKey;
 use testbed::git::GitServer;
 use testbed::image;
+use testbed::sigstore::Sigstore;
 use testbed::vault::Vault;
 
 use crate::app::{App, SOON, is_full, wait_for, with_app};
@@ -217,6 +218,70 @@ async fn a_key_service_signs_with_a_key_that_never_leaves_it() {
         cosign_agrees(&format!("{target}@{digest}"), &public, &other).await;
     })
     .await;
+}
+
+/// cosign in a pod of its own image, in the name of the pod's service account. Builds cosign, Fulcio and Rekor: minutes, once.
+/// Only in the long tests.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node, and minutes for its programs; run make e2e-full"]
+async fn an_account_signs_without_a_key_and_another_account_is_not_believed() {
+    with_app(async |app| {
+        let registry = app.stage.node.registry();
+        let bridge: Ipv4Addr = registry.rsplit_once(':').unwrap().0.parse().unwrap();
+        let cluster = app.stage.node.control_plane();
+        let sigstore = Sigstore::start_on(cluster, bridge).await.unwrap();
+        trust(app, &sigstore).await;
+        let git = GitServer::start_on(bridge.into()).await.unwrap();
+        let repository = git.create("signed").await.unwrap();
+        for (name, account) in [("trusting", "signer"), ("wary", "deployer")] {
+            let subject = Sigstore::subject(&app.namespace, account);
+            let statements = json!(["Signature", "Provenance", "SBOM"]);
+            let mut environment = environment(name, "", &statements);
+            let signed = &mut environment["spec"]["protection"]["requireSigned"];
+            signed["publicKeys"].take();
+            signed["identities"] = json!([{"issuer": sigstore.issuer(), "subject": subject}]);
+            signed["trustedRoot"] = sigstore.trusted_root().into();
+            app.apply(ObjectKind::Environment, &environment).await;
+        }
+        let cosign = image::base::cosign(registry).await.unwrap();
+        let mut pipeline = pipeline(&git, registry);
+        let target = format!("{registry}/e2e/signed-by-account");
+        pipeline["spec"]["stages"][0]["build"]["image"] = target.into();
+        pipeline["spec"]["stages"][2] = json!({
+            "name": "sign", "type": "Sign", "pod": {"serviceAccountName": "signer"},
+            "sign": {"keyless": {
+                "image": cosign, "fulcioUrl": sigstore.fulcio_url(), "rekorUrl": sigstore.rekor_url(),
+                "trustedRoot": {"configMapName": "sigstore"},
+            }},
+        });
+        app.apply(ObjectKind::Pipeline, &pipeline).await;
+        let files = [
+            ("Dockerfile", "FROM scratch\nCOPY goods /\n"),
+            ("goods", "tea"),
+        ];
+        repository.commit("main", "Serve tea", &files).await.unwrap();
+
+        let release = release(app).await;
+        let said = release["spec"]["evidence"]["attestations"].as_array();
+        assert_eq!(said.map(Vec::len), Some(3), "{said:?}");
+        until_promoted(app, "trusting", &release["metadata"]["name"]).await;
+        until_told(app, "wary", "has no Signature and Provenance and SBOM").await;
+    })
+    .await;
+}
+
+/// Makes the account that signs, and says whom it is to believe.
+async fn trust(app: &App, sigstore: &Sigstore) {
+    let accounts: Api<ServiceAccount> = Api::namespaced(app.client.clone(), &app.namespace);
+    let account = serde_json::from_value(json!({"metadata": {"name": "signer"}})).unwrap();
+    let params = PostParams::default();
+    accounts.create(&params, &account).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(app.client.clone(), &app.namespace);
+    let map = json!({
+        "metadata": {"name": "sigstore"}, "data": {"trusted_root.json": sigstore.trusted_root()},
+    });
+    let map = serde_json::from_value(map).unwrap();
+    maps.create(&params, &map).await.unwrap();
 }
 
 /// The program that everybody else checks with comes to the same verdicts.

@@ -1,12 +1,15 @@
 //! What is signed, and where it is kept: real registries, with and without the referrers API.
 //!
-//! No cluster is needed for it.
+//! No cluster is needed for it, but for accounts that sign.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use slipway::cluster::fetch::{Http, egress::Egress};
 use slipway::model::action::Request;
@@ -17,8 +20,8 @@ use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
 use slipway::runner::task::{
-    FetchTask, KmsTask, Moving, PackageItem, PackagesTask, SignTask, Signed, SignsWith, Subject,
-    TagTask, Versioned,
+    FetchTask, IDENTITY_FILE, KeylessTask, KmsTask, Moving, PackageItem, PackagesTask, ROOT_FILE,
+    SignTask, Signed, SignsWith, Subject, TagTask, Versioned,
 };
 use slipway::runner::{Folders, fetch, package, sign, tag};
 use slipway::supply::envelope::BUNDLE;
@@ -26,8 +29,12 @@ use slipway::supply::finding::{Finding, Found};
 use slipway::supply::key::{PublicKey, SigningKey};
 use slipway::supply::simple;
 use tempfile::TempDir;
+use testbed::ControlPlane;
+use testbed::sigstore::{AUDIENCE, Sigstore};
 use testbed::vault::Vault;
 use tokio::process::{Child, Command};
+
+use crate::cluster::{Space, with_namespace};
 
 /// The image that is signed in tests/data/sigstore.
 const KEPT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -168,6 +175,48 @@ impl Server {
             secrets: Vec::new(),
         })
     }
+
+    /// An account of the namespace that signs: its token, and whom to trust.
+    async fn identity(
+        &self,
+        sigstore: &Sigstore,
+        space: &Space,
+        account: &str,
+        audience: &str,
+    ) -> SignsWith {
+        let folder = self.folder.path().join(account);
+        std::fs::create_dir_all(&folder).unwrap();
+        let token = token_of(space, account, audience).await;
+        std::fs::write(folder.join(IDENTITY_FILE), token).unwrap();
+        std::fs::write(folder.join(ROOT_FILE), sigstore.trusted_root()).unwrap();
+        let cosign = testbed::programs::path_of("cosign").unwrap();
+        SignsWith::Keyless(KeylessTask {
+            fulcio_url: sigstore.fulcio_url().to_owned(),
+            rekor_url: sigstore.rekor_url().to_owned(),
+            identity: folder.display().to_string(),
+            program: cosign.display().to_string(),
+            secrets: Vec::new(),
+        })
+    }
+}
+
+/// A token of an account, which is made unless it is there.
+async fn token_of(space: &Space, account: &str, audience: &str) -> String {
+    let accounts: Api<ServiceAccount> = Api::namespaced(space.client.clone(), &space.name);
+    if accounts.get_opt(account).await.unwrap().is_none() {
+        let wanted = json!({ "metadata": { "name": account } });
+        let wanted = serde_json::from_value(wanted).unwrap();
+        let made = accounts.create(&PostParams::default(), &wanted).await;
+        made.unwrap();
+    }
+    let wanted = json!({
+        "metadata": {},
+        "spec": {"audiences": [audience], "expirationSeconds": 600},
+    });
+    let wanted: TokenRequest = serde_json::from_value(wanted).unwrap();
+    let params = PostParams::default();
+    let made = accounts.create_token_request(account, &params, &wanted);
+    made.await.unwrap().status.unwrap().token.unwrap()
 }
 
 fn free_address() -> String {
@@ -330,6 +379,158 @@ async fn cosign_signs_with_a_key_that_stays_in_a_key_service() {
         "{said}"
     );
     assert!(said.contains("permission denied"), "{said}");
+}
+
+/// The real programs, and an account of the cluster in the place of a key. Builds cosign, Fulcio and Rekor: minutes, once. Only in
+/// the long tests.
+#[tokio::test]
+#[ignore = "builds cosign and sigstore; run make e2e-full"]
+async fn cosign_signs_without_a_key_of_its_own() {
+    with_namespace(async |space| {
+        testbed::programs::ensure(&["cosign"]).await.unwrap();
+        let cluster = ControlPlane::start("keyless").await.unwrap();
+        let sigstore = Sigstore::start(&cluster).await.unwrap();
+        let server = Server::debian().await;
+        let image = server.push_image().await;
+        let builder = certified(&sigstore, space, "builder");
+        let deployer = certified(&sigstore, space, "deployer");
+        let nobody = Ok(Vec::new());
+        assert_eq!(found_by(&server, &image, &builder).await, nobody);
+
+        // Each account signs in its own name, and counts where it is asked for.
+        for (account, by) in [("builder", &builder), ("deployer", &deployer)] {
+            let with = server.identity(&sigstore, space, account, AUDIENCE).await;
+            let (report, code) = sign::run(&task(&server, &image, &with), &server.folders()).await;
+            assert_eq!((code, report.failure), (0, None), "{report:?}");
+            let mut reported: Vec<_> = report.attestations.into_iter().map(|it| it.2).collect();
+            reported.sort();
+            assert_eq!(reported.len(), 2);
+            assert_eq!(found_by(&server, &image, by).await, Ok(reported));
+        }
+        let stranger = certified(&sigstore, space, "stranger");
+        assert_eq!(found_by(&server, &image, &stranger).await, nobody);
+        let mut elsewhere = builder.clone();
+        elsewhere.identities[0].issuer.push('/');
+        assert_eq!(found_by(&server, &image, &elsewhere).await, nobody);
+        // Whom somebody else certifies is somebody else.
+        let mut forged = builder.clone();
+        forged.root = Sigstore::start(&cluster)
+            .await
+            .unwrap()
+            .trusted_root()
+            .into();
+        assert_eq!(found_by(&server, &image, &forged).await, nobody);
+        let name = format!("{}@{}", server.name(), image.digest);
+        cosign_agrees_on(&name, &builder, server.folder.path());
+
+        // What cosign puts into the registry by itself is found too.
+        let image = server.push_as("other", "somebody else").await;
+        let name = format!("{}@{}", server.name(), image.digest);
+        let with = server.identity(&sigstore, space, "builder", AUDIENCE).await;
+        cosign_signs(&name, &with);
+        assert_eq!(found_by(&server, &image, &builder).await.unwrap().len(), 1);
+        assert_eq!(found_by(&server, &image, &deployer).await, nobody);
+
+        // A token that is for somebody else signs nothing.
+        let image = server.push_as("third", "a third").await;
+        let with = server
+            .identity(&sigstore, space, "builder", "https://other.example")
+            .await;
+        let (report, code) = sign::run(&task(&server, &image, &with), &server.folders()).await;
+        assert_eq!(code, 1, "{report:?}");
+        let said = report.message.unwrap();
+        assert!(said.contains("processing the identity token"), "{said}");
+        assert_eq!(found_by(&server, &image, &builder).await, nobody);
+    })
+    .await;
+}
+
+/// An account of the namespace, and who certifies it.
+fn certified(sigstore: &Sigstore, space: &Space, account: &str) -> Certified {
+    let subject = Sigstore::subject(&space.name, account);
+    Certified {
+        root: sigstore.trusted_root().to_owned(),
+        identities: vec![Identity {
+            issuer: sigstore.issuer().to_owned(),
+            subject: Names::Exactly(subject),
+        }],
+    }
+}
+
+/// Digests of what an operator finds that was signed by them.
+async fn found_by(
+    server: &Server,
+    image: &Descriptor,
+    certified: &Certified,
+) -> Result<Vec<String>, String> {
+    let question = SignedQuestion {
+        repository: server.name(),
+        digest: image.digest.clone(),
+        is_insecure: true,
+        certified: Some(certified.clone()),
+        ..SignedQuestion::default()
+    };
+    let http = Http::new(Egress::everywhere());
+    let found = Found::read(&http.signed(&question, None).await)?;
+    let Names::Exactly(subject) = &certified.identities[0].subject else {
+        unreachable!("accounts are named")
+    };
+    let by = format!("{subject} ({})", certified.identities[0].issuer);
+    assert!(found.signed.iter().all(|found| found.by == by), "{found:?}");
+    let mut artifacts: Vec<_> = found
+        .signed
+        .into_iter()
+        .map(|found| found.artifact)
+        .collect();
+    artifacts.sort();
+    Ok(artifacts)
+}
+
+/// cosign signs for an image as its own users have it do.
+fn cosign_signs(image: &str, with: &SignsWith) {
+    let SignsWith::Keyless(task) = with else {
+        unreachable!("an identity signs")
+    };
+    let folder = Path::new(&task.identity);
+    let mut command = std::process::Command::new(&task.program);
+    command.args(["sign", "--yes", "--allow-http-registry"]);
+    command.args([
+        "--fulcio-url",
+        &task.fulcio_url,
+        "--rekor-url",
+        &task.rekor_url,
+    ]);
+    command
+        .arg("--identity-token")
+        .arg(folder.join(IDENTITY_FILE));
+    command.arg("--trusted-root").arg(folder.join(ROOT_FILE));
+    command.args(["--use-signing-config=false", image]);
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+}
+
+/// The program that everybody else checks with finds signature and provenance in the name of one account, and of no other.
+fn cosign_agrees_on(image: &str, certified: &Certified, folder: &Path) {
+    let cosign = testbed::programs::path_of("cosign").unwrap();
+    let root = folder.join("asked.json");
+    std::fs::write(&root, &certified.root).unwrap();
+    let Names::Exactly(subject) = &certified.identities[0].subject else {
+        unreachable!("accounts are named")
+    };
+    let attested = ["verify-attestation", "--type", "slsaprovenance1"];
+    for verb in [&["verify"][..], &attested] {
+        for (subject, is_good) in [(subject.clone(), true), (format!("{subject}2"), false)] {
+            let mut command = std::process::Command::new(&cosign);
+            command.args(verb).arg("--trusted-root").arg(&root);
+            command.args(["--certificate-identity", &subject]);
+            command.args(["--certificate-oidc-issuer", &certified.identities[0].issuer]);
+            command.args(["--allow-http-registry", image]);
+            let done = command.output().unwrap();
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert_eq!(done.status.success(), is_good, "{verb:?}: {said}");
+        }
+    }
 }
 
 #[tokio::test]

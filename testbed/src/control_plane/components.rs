@@ -184,7 +184,8 @@ fn api_server_args(site: &mut Site, ip: Ipv4Addr) -> Result<Vec<String>> {
         "--authorization-mode=Node,RBAC".to_owned(),
         // Off by default and on in OpenShift: who sets an owner has to have rights that nothing else asks for.
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        // Where it answers: others, such as Fulcio, ask there with what keys its tokens are signed.
+        format!("--service-account-issuer=https://{address}"),
         format!("--service-account-key-file={}", pki("sa.pub")),
         format!("--service-account-signing-key-file={}", pki("sa.key")),
         format!("--service-cluster-ip-range={SERVICE_CIDR}"),

@@ -112,6 +112,8 @@ const FAMILIES: &[Family] = &[
     plain("syft", &[("syft", "github.com/anchore/syft/cmd/syft")]),
     // A key service made of Vault's core and one engine: keys that never leave it.
     plain("vault", &[("vault", ".")]),
+    // Certifies who signs without a key, and keeps that they did: Fulcio and Rekor, in memory.
+    plain("sigstore", &[("sigstore", ".")]),
     // Looks for what is known to be vulnerable.
     plain(
         "osv-scanner",
