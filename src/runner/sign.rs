@@ -3,6 +3,7 @@
 //! Its pod runs no code of the repository: what it signs is what the operator has observed. Whatever signs, a key in the pod or
 //! a key service, gets texts of ours and gives their signatures; what is stored, and read back, is the same.
 
+mod platform;
 mod signer;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ async fn sign_all(task: &SignTask, folders: &Folders) -> Result<StageReport, Tro
             elsewhere += 1;
         }
         made.extend(sign(task, &signer, &image.subject, &said).await?);
+        platform::sign_lists(task, &signer, image, &said).await?;
     }
     let count = task.images.len();
     let noun = if count == 1 { "image" } else { "images" };
