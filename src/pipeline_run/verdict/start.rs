@@ -67,8 +67,8 @@ pub(super) fn cannot_start(trouble: &Trouble) -> Ending {
     let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
     let is_passing = has(PASSING) || (is_pull && !has(WRONG_IMAGE));
     // Kubernetes 1.31 says why in the moment of the pull only, which may be over when it is looked.
-    let is_silent = words.starts_with("Back-off") && words.ends_with('"');
-    let more = if is_silent {
+    let is_bare = words.is_empty() || (words.starts_with("Back-off") && words.ends_with('"'));
+    let more = if is_pull && is_bare {
         "; the node does not say why: see the Events of the pod"
     } else {
         ""
