@@ -127,6 +127,9 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
             assert_eq!(call(&address, &other, path, "forged\n").await.0, 401);
         }
 
+        let packed = call(&address, &own, "/v1/reports?offset=0&last=true", "packed").await;
+        assert_eq!(packed, (200, String::new()));
+
         // Another process goes on with the same folder.
         operator.kill().await;
         let operator = start(&subject, &folder, &kubeconfig_path());
@@ -156,6 +159,11 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
         assert_eq!(list[0]["isComplete"], true);
         let log = read(&reader, &format!("{base}/{}", pod.name_any())).await;
         assert_eq!(log, (200, "one\ntwo\n".to_owned()));
+        let reports = read(
+            &reader,
+            &format!("{base}/{}/reports?offset=2", pod.name_any()),
+        );
+        assert_eq!(reports.await, (200, "cked".to_owned()));
         assert_eq!(read(&own, &base).await.0, 401, "a stage reads nothing");
         let elsewhere = read(&reader, &format!("/v1/runs/default/{run}/{uid}")).await;
         assert_eq!(elsewhere.0, 401);
