@@ -159,11 +159,9 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
         assert_eq!(list[0]["isComplete"], true);
         let log = read(&reader, &format!("{base}/{}", pod.name_any())).await;
         assert_eq!(log, (200, "one\ntwo\n".to_owned()));
-        let reports = read(
-            &reader,
-            &format!("{base}/{}/reports?offset=2", pod.name_any()),
-        );
-        assert_eq!(reports.await, (200, "cked".to_owned()));
+        let place = format!("{base}/{}/reports?offset=2", pod.name_any());
+        let reports = read(&reader, &place).await;
+        assert_eq!(reports, (200, "cked".to_owned()));
         assert_eq!(read(&own, &base).await.0, 401, "a stage reads nothing");
         let elsewhere = read(&reader, &format!("/v1/runs/default/{run}/{uid}")).await;
         assert_eq!(elsewhere.0, 401);
