@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <folder>/<namespace>/<run>.<uid of the run>/<pod>.log    what the pod has said
+//!                                            /<pod>.reports   the reports that it has left, packed
 //!                                            /<pod>.json   which stage that was
 //! ```
 //! A log only grows, and whoever adds to it says where: what is sent twice is in it once. Each has a limit, and so has
@@ -19,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 /// What notes about a log that is cut may take beyond its limit, in bytes.
 const NOTES: u64 = 64 << 10;
+
+/// What the reports of a pod may take, in bytes.
+const MAX_REPORTS: u64 = 16 << 20;
 
 /// A run, which is another one when it is made again under the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -60,11 +64,35 @@ pub struct Entry {
     pub about: About,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Length of the reports that the pod has left, packed, in bytes.
+    #[serde(default)]
+    pub reports: u64,
 }
 
-/// A part of a log.
+/// What is kept of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// What it has said.
+    Log,
+    /// The reports that it has left, packed.
+    Reports,
+}
+
+impl What {
+    /// How the name of its file ends.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Reports => "reports",
+        }
+    }
+}
+
+/// A part of a log, or of reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
+    /// Of what.
+    pub what: What,
     /// How long the log is without it.
     pub offset: u64,
     /// What is added.
@@ -134,12 +162,12 @@ impl Archive {
     /// If the part does not come next, or is too much.
     pub fn append(&self, run: &RunId, about: &About, part: Part<'_>) -> Result<(), Refused> {
         let folder = self.folder_of(run)?;
-        let log = folder.join(file_name(&about.pod, "log")?);
+        let log = folder.join(file_name(&about.pod, part.what.ending())?);
         fs::create_dir_all(&folder)?;
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
         file.lock()?;
         let has = file.metadata()?.len();
-        if has == 0 || part.is_last {
+        if part.what == What::Log && (has == 0 || part.is_last) {
             let about = About {
                 is_complete: part.is_last,
                 ..about.clone()
@@ -150,8 +178,12 @@ impl Archive {
             return Err(Refused::Elsewhere(has));
         }
         let length = part.bytes.len() as u64;
-        if has + length > self.max_log + NOTES {
-            return Err(Refused::Full(self.max_log));
+        let most = match part.what {
+            What::Log => self.max_log,
+            What::Reports => MAX_REPORTS,
+        };
+        if has + length > most + NOTES {
+            return Err(Refused::Full(most));
         }
         let written = (&file).write_all(part.bytes);
         if written.is_err() {
@@ -181,26 +213,33 @@ impl Archive {
             let Ok(about) = serde_json::from_slice::<About>(&fs::read(&path)?) else {
                 continue;
             };
-            let bytes = fs::metadata(path.with_extension("log")).map_or(0, |meta| meta.len());
-            all.push(Entry { about, bytes });
+            let length = |what: What| {
+                let meta = fs::metadata(path.with_extension(what.ending()));
+                meta.map_or(0, |meta| meta.len())
+            };
+            all.push(Entry {
+                bytes: length(What::Log),
+                reports: length(What::Reports),
+                about,
+            });
         }
         let order = |entry: &Entry| (entry.about.started_at, entry.about.pod.clone());
         all.sort_by_key(order);
         Ok(all)
     }
 
-    /// A part of a log: at most `limit` bytes from `offset` on. Nothing where there is no such log.
+    /// A part of what is kept of a pod: at most `limit` bytes from `offset` on. Nothing where there is no such thing.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn read(
         &self,
         run: &RunId,
-        pod: &str,
+        (pod, what): (&str, What),
         offset: u64,
         limit: u64,
     ) -> io::Result<Option<Vec<u8>>> {
-        let path = self.folder_of(run)?.join(file_name(pod, "log")?);
+        let path = self.folder_of(run)?.join(file_name(pod, what.ending())?);
         let Some(mut file) = there(File::open(path))? else {
             return Ok(None);
         };

@@ -41,6 +41,7 @@ fn about(pod: &str) -> About {
 
 fn part(offset: u64, text: &str) -> Part<'_> {
     Part {
+        what: What::Log,
         offset,
         bytes: text.as_bytes(),
         is_last: false,
@@ -48,8 +49,43 @@ fn part(offset: u64, text: &str) -> Part<'_> {
 }
 
 fn text(archive: &Archive, run: &RunId, pod: &str) -> String {
-    let bytes = archive.read(run, pod, 0, u64::MAX).unwrap().unwrap();
+    let bytes = archive
+        .read(run, (pod, What::Log), 0, u64::MAX)
+        .unwrap()
+        .unwrap();
     String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn reports_are_kept_beside_the_log_and_go_with_it() {
+    let folder = Folder::new("reports");
+    let archive = folder.archive(10, 1 << 30);
+    let (run, about) = (run("a"), about("pod-1"));
+    archive.append(&run, &about, part(0, "one\n")).unwrap();
+    let reports = |offset, bytes| Part {
+        what: What::Reports,
+        offset,
+        bytes,
+        is_last: true,
+    };
+    archive.append(&run, &about, reports(0, b"packed")).unwrap();
+    let again = archive.append(&run, &about, reports(0, b"packed"));
+    assert!(matches!(again, Err(Refused::Elsewhere(6))));
+    // They have a limit of their own.
+    let large = vec![0; usize::try_from(MAX_REPORTS + NOTES).unwrap()];
+    let full = archive.append(&run, &about, reports(6, &large));
+    assert!(matches!(full, Err(Refused::Full(MAX_REPORTS))));
+    let all = archive.list(&run).unwrap();
+    assert_eq!((all[0].bytes, all[0].reports), (4, 6));
+    assert!(
+        !all[0].about.is_complete,
+        "of the log there is more to come"
+    );
+    let kept = archive.read(&run, ("pod-1", What::Reports), 2, 3).unwrap();
+    assert_eq!(kept.unwrap(), b"cke");
+    archive.sweep(|_| false).unwrap();
+    let gone = archive.read(&run, ("pod-1", What::Reports), 0, 1).unwrap();
+    assert_eq!(gone, None);
 }
 
 #[test]
@@ -69,7 +105,13 @@ fn a_part_that_comes_twice_is_there_once() {
     let all = archive.list(&run).unwrap();
     assert_eq!((all.len(), all[0].bytes), (1, 8));
     assert!(all[0].about.is_complete);
-    assert_eq!(archive.read(&run, "pod-1", 4, 2).unwrap().unwrap(), b"tw");
+    assert_eq!(
+        archive
+            .read(&run, ("pod-1", What::Log), 4, 2)
+            .unwrap()
+            .unwrap(),
+        b"tw"
+    );
 }
 
 #[test]
@@ -103,8 +145,18 @@ fn logs_go_with_their_run_and_the_oldest_beyond_the_limit() {
     assert!(archive.is_full());
     let swept = archive.sweep(|run| run.name != "gone").unwrap();
     assert_eq!(swept.runs, 2, "{swept:?}");
-    assert!(archive.read(&run("new"), "pod-1", 0, 1).unwrap().is_some());
-    assert!(archive.read(&run("old"), "pod-1", 0, 1).unwrap().is_none());
+    assert!(
+        archive
+            .read(&run("new"), ("pod-1", What::Log), 0, 1)
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        archive
+            .read(&run("old"), ("pod-1", What::Log), 0, 1)
+            .unwrap()
+            .is_none()
+    );
     assert!(!archive.is_full());
     assert_eq!(
         archive.list(&run("old")).unwrap(),
@@ -124,7 +176,10 @@ fn no_name_leads_out_of_the_folder() {
                 .is_err(),
             "{bad:?}"
         );
-        assert!(archive.read(&run("a"), bad, 0, 1).is_err(), "{bad:?}");
+        assert!(
+            archive.read(&run("a"), (bad, What::Log), 0, 1).is_err(),
+            "{bad:?}"
+        );
     }
 }
 

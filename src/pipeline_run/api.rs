@@ -353,6 +353,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::by_name::<32>)]
     pub artifacts: Vec<Artifact>,
+    /// Which Jobs have made them, and what ran in those: what provenance names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<96>)]
+    pub built_by: Vec<BuiltBy>,
     /// What was said about the images, stored beside them; at most 96.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<96>)]

@@ -39,6 +39,12 @@ const STEPS: &[Step] = &[
             cell.started_at = None;
         }
     },
+    |status| {
+        for by in &mut status.built_by {
+            by.images.clear();
+        }
+    },
+    |status| status.built_by.clear(),
 ];
 
 /// Makes a status small enough, if it is not.
@@ -134,8 +140,8 @@ mod tests {
     use super::*;
     use crate::pipeline::testing::NOW;
     use crate::pipeline_run::api::{
-        Benchmark, Better, FailedTest, FindingCategory, FindingSet, StagePhase, StageStatus,
-        Suspect, TestCounts,
+        Benchmark, Better, BuildJob, BuiltBy, FailedTest, FindingCategory, FindingSet, StagePhase,
+        StageStatus, Suspect, TestCounts,
     };
     use crate::pipeline_run::testing::commit;
     use crate::report::finding::Found;
@@ -208,7 +214,20 @@ mod tests {
             part: "p".repeat(128),
             test: "t".repeat(256),
         };
+        let image = |number: usize| (format!("c{number}"), "i".repeat(200));
+        let job = |number: usize| BuildJob {
+            stage: "s".repeat(50),
+            cell: Some(format!("{number}-{}", "c".repeat(40))),
+            name: "n".repeat(63),
+            uid: "u".repeat(36),
+            run: Some("r".repeat(63)),
+        };
+        let built_by = |number: usize| BuiltBy {
+            images: (0..8).map(image).collect(),
+            jobs: vec![job(number)],
+        };
         PipelineRunStatus {
+            built_by: (0..96).map(built_by).collect(),
             stages: (0..stages).map(stage).collect(),
             changes: vec![commit('a'); 50],
             suspects: vec![suspect; 40],
@@ -246,6 +265,7 @@ mod tests {
     fn a_small_status_stays_as_it_is() {
         let mut status = PipelineRunStatus {
             suspects: Vec::new(),
+            built_by: Vec::new(),
             ..largest(1, 4)
         };
         assert!(size(&status) <= LIMIT, "{}", size(&status));

@@ -210,18 +210,22 @@ fn branch(seen: &Observed, pipeline: &Key, cluster: &Cluster) -> Branch {
 fn flaky(pipeline: &Key, cluster: &Cluster) -> Vec<FlakyRun> {
     let runs = &cluster.caches.pipeline_runs;
     let runs = runs.children_of(ObjectKind::Pipeline, pipeline);
-    let of_run = |run: &Arc<PipelineRun>| {
-        let status = run.status.as_ref()?;
-        let Time(at) = status.finished_at.as_ref()?;
-        let tests = status.stages.iter().flat_map(|stage| &stage.flaky_tests);
-        let tests: BTreeSet<String> = tests.cloned().collect();
-        (!tests.is_empty()).then(|| FlakyRun {
-            git_ref: run.spec.git_ref.clone(),
-            at: *at,
-            tests,
-        })
-    };
-    runs.iter().filter_map(of_run).collect()
+    runs.iter().filter_map(|run| flaky_run(run)).collect()
+}
+
+/// A finished run, if tests were flaky in it. What it has taken over was seen in another run, and counts there.
+fn flaky_run(run: &PipelineRun) -> Option<FlakyRun> {
+    let status = run.status.as_ref()?;
+    let Time(at) = status.finished_at.as_ref()?;
+    let own = status.stages.iter();
+    let own = own.filter(|stage| stage.taken_from.is_none());
+    let tests = own.flat_map(|stage| &stage.flaky_tests);
+    let tests: BTreeSet<String> = tests.cloned().collect();
+    (!tests.is_empty()).then(|| FlakyRun {
+        git_ref: run.spec.git_ref.clone(),
+        at: *at,
+        tests,
+    })
 }
 
 /// Other runs of a Pipeline that go on and have a version, where the run makes versions.
@@ -449,6 +453,25 @@ mod tests {
             "metadata": {"name": name, "namespace": "shop", "creationTimestamp": at},
         });
         Arc::new(serde_json::from_value(run).unwrap())
+    }
+
+    #[test]
+    fn a_flaky_test_counts_in_the_run_in_which_it_was_seen_and_not_in_those_that_take_it_over() {
+        let with = |stage: Value| {
+            let mut run = (*run("api-1", "2027-01-01T10:00:00Z", &[])).clone();
+            run.status = serde_json::from_value(json!({
+                "phase": "Succeeded", "finishedAt": "2027-01-01T10:05:00Z", "stages": [stage],
+            }))
+            .unwrap();
+            flaky_run(&run).map(|run| run.tests)
+        };
+        let mut stage = json!({
+            "name": "unit", "type": "Test", "phase": "Succeeded", "flakyTests": ["shop.clock"],
+        });
+        let seen = with(stage.clone()).unwrap();
+        assert!(seen.contains("shop.clock"));
+        stage["takenFrom"] = "api-0".into();
+        assert_eq!(with(stage), None);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! How an image was built, as the operator has observed it: the predicate of an SLSA v1 provenance. No I/O.
 //!
 //! Nothing in it was said by code of people's: it comes from the snapshot of the Pipeline that the run followed, from the
-//! run itself, and from what Kubernetes says about the Job that built. docs/supply-chain.md has the build type.
+//! run itself, and from what Kubernetes says about the Jobs that built. docs/supply-chain.md has the build type.
 
 use serde_json::{Value, json};
 
-use super::api::{Artifact, PipelineRunStatus, StageStatus};
+use super::api::{Artifact, BuiltBy, PipelineRunStatus, StageStatus};
 use super::observed::Observed;
 use crate::pipeline::api::PipelineSpec;
 
@@ -31,8 +31,6 @@ pub fn predicate(
     });
     let mut went = status.stages.iter();
     let went = went.find(|went| stage.is_some_and(|stage| stage.name == went.name));
-    let job = went.and_then(|stage| stage.job.as_ref());
-    let job = job.and_then(|name| seen.jobs.get(name));
     let finished = went.and_then(|stage: &StageStatus| stage.finished_at.as_ref());
     json!({
         "buildDefinition": {
@@ -50,8 +48,7 @@ pub fn predicate(
                 "package": package,
             },
             "internalParameters": {
-                "job": job.map(|job| json!({"name": job.target.key.name, "uid": job.target.uid})),
-                "images": job.and_then(|job| job.pod.as_ref()).map(|pod| &pod.images),
+                "builtBy": stage.map(|stage| built_by(status, &stage.name)),
             },
             "resolvedDependencies": [{
                 "uri": format!("git+{}@{}", git.url, run.git_ref),
@@ -69,9 +66,22 @@ pub fn predicate(
     })
 }
 
+/// The Jobs of a stage that have built, and what ran in them.
+fn built_by(status: &PipelineRunStatus, stage: &str) -> Vec<BuiltBy> {
+    let of_stage = |by: &BuiltBy| {
+        let jobs = by.jobs.iter().filter(|job| job.stage == stage);
+        BuiltBy {
+            images: by.images.clone(),
+            jobs: jobs.cloned().collect(),
+        }
+    };
+    let all = status.built_by.iter().map(of_stage);
+    all.filter(|by| !by.jobs.is_empty()).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::api::ArtifactKind;
+    use super::super::api::{ArtifactKind, BuildJob};
     use super::super::testing::{a_run, digest};
     use super::*;
     use crate::pipeline::testing::{sha, spec};
@@ -86,9 +96,21 @@ mod tests {
             size: None,
             version: None,
         };
+        let job = |stage: &str, uid: &str| BuildJob {
+            stage: stage.into(),
+            cell: None,
+            name: format!("api-1-{stage}-1"),
+            uid: uid.into(),
+            run: None,
+        };
+        let runner = format!("registry.example/slipway/runner@{}", digest('1'));
         let status = PipelineRunStatus {
             sha: Some(sha('a')),
             revision: Some("api-snapshot".into()),
+            built_by: vec![BuiltBy {
+                images: [("main".to_owned(), runner)].into(),
+                jobs: vec![job("image", "uid-1"), job("other", "uid-2")],
+            }],
             ..PipelineRunStatus::default()
         };
         let mut predicate = predicate(&a_run(), &spec(), &status, &artifact);

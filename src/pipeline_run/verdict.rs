@@ -15,9 +15,11 @@ use crate::runner::report::{PackageReport, SourceReport, StageReport, clean, tai
 mod commit;
 mod failed;
 mod service;
+mod start;
 pub use commit::{Told, commits};
 use failed::{failed, is_transient};
 use service::failed_service;
+use start::cannot_start;
 
 /// How long a pod that is not in the cache is waited for once its Job is over: the watches of Jobs and
 /// pods are not in step.
@@ -107,16 +109,7 @@ fn judge_active(stage: &Stage, job: &Job, now: Timestamp) -> Verdict {
         return judge_leaving(at + LATE_END, now);
     }
     if let Some(trouble) = &pod.trouble {
-        let message = format!(
-            "container {} cannot start: {}",
-            trouble.container, trouble.message
-        );
-        let message = clean(&message, MAX_WORDS);
-        return Verdict::Over(Box::new(if is_registry_down(&trouble.message) {
-            lost(FailureKind::Infra, message)
-        } else {
-            ending(FailureKind::Config, message)
-        }));
+        return Verdict::Over(Box::new(cannot_start(trouble)));
     }
     if let Some(ending) = failed_service(pod) {
         return Verdict::Over(Box::new(ending));
@@ -141,24 +134,6 @@ fn judge_leaving(until: Timestamp, now: Timestamp) -> Verdict {
     }
     let message = "its pod was asked to go, and its node does not tell that it has: the node is gone, or cannot be reached";
     Verdict::Over(Box::new(lost(FailureKind::Infra, message)))
-}
-
-/// Whether an image could not be pulled because its registry has a problem of its own, as containerd says it: then
-/// another attempt may fare better. What it says otherwise (not found, denied) takes an edit.
-fn is_registry_down(words: &str) -> bool {
-    const SIGNS: [&str; 10] = [
-        "500 Internal",
-        "502 Bad Gateway",
-        "503 Service Unavailable",
-        "504 Gateway",
-        "429 Too Many",
-        "connection refused",
-        "connection reset",
-        "i/o timeout",
-        "TLS handshake timeout",
-        "deadline exceeded",
-    ];
-    SIGNS.iter().any(|sign| words.contains(sign))
 }
 
 /// A Job whose pod no node has: how long that may last is a limit of its own.

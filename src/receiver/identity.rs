@@ -21,8 +21,11 @@ use crate::model::label;
 use crate::model::manifest::controller_of;
 use crate::model::workload::Pod;
 
-/// How long it is believed what the API server said of a token.
+/// How long it is believed what the API server said of a token that it knows.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
+/// How long it is believed that it does not know one. An API server may say so that has just begun, and whoever is refused for
+/// good has what it may do only once: so that is believed for less long than a stage asks for its claim, which is half a minute.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// Longest token that is asked about.
 const MAX_TOKEN: usize = 16 << 10;
 /// Tokens that are remembered.
@@ -114,7 +117,7 @@ impl Identities {
             .finalize()
             .into();
         if let Some((at, known)) = self.known().get(&hash)
-            && at.elapsed() < KNOWN_FOR
+            && at.elapsed() < lasts(known.as_ref())
         {
             return known.clone().ok_or(Refusal::Unknown);
         }
@@ -127,7 +130,7 @@ impl Identities {
         })?;
         let mut known = self.known();
         if known.len() >= MANY {
-            known.retain(|_, (at, _)| at.elapsed() < KNOWN_FOR);
+            known.retain(|_, (at, answer)| at.elapsed() < lasts(answer.as_ref()));
         }
         if known.len() < MANY {
             known.insert(hash, (Instant::now(), answer.clone()));
@@ -138,6 +141,14 @@ impl Identities {
     fn known(&self) -> MutexGuard<'_, Answers> {
         // A poisoned lock means that a thread panicked between two complete updates; the data is sound.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long an answer of the API server is believed.
+const fn lasts(answer: Option<&Account>) -> Duration {
+    match answer {
+        Some(_) => KNOWN_FOR,
+        None => REFUSED_FOR,
     }
 }
 
@@ -203,4 +214,20 @@ fn about(pod: &Pod) -> Option<About> {
 
 fn controller<'a, K: ResourceExt>(object: &'a K, kind: &str) -> Option<&'a OwnerReference> {
     controller_of(object).filter(|owner| owner.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::claim::ASKS_FOR;
+
+    #[test]
+    fn a_stage_asks_for_its_claim_for_longer_than_its_token_is_refused_unasked() {
+        assert!(lasts(None) * 2 < ASKS_FOR);
+        let account = Account {
+            namespace: "shop".into(),
+            pod: None,
+        };
+        assert!(lasts(Some(&account)) > lasts(None));
+    }
 }

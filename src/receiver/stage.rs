@@ -32,7 +32,7 @@ use tracing::{info, warn};
 use super::identity::{Callers, Identities, StagePod};
 use super::limit::Limits;
 use super::{Refusal, leads, read_body};
-use crate::archive::{Archive, Part, Refused, RunId};
+use crate::archive::{Archive, Part, Refused, RunId, What};
 use crate::cluster::Cluster;
 use crate::cluster::write::Once;
 use crate::error::chain;
@@ -117,9 +117,14 @@ impl Receiver {
     ) -> std::io::Result<()> {
         let app = Router::new()
             .route("/v1/log", post(take_log))
+            .route("/v1/reports", post(take_reports))
             .route("/v1/claim", post(take_claim))
             .route("/v1/runs/{namespace}/{name}/{uid}", get(list))
-            .route("/v1/runs/{namespace}/{name}/{uid}/{pod}", get(read))
+            .route("/v1/runs/{namespace}/{name}/{uid}/{pod}", get(read_log))
+            .route(
+                "/v1/runs/{namespace}/{name}/{uid}/{pod}/reports",
+                get(read_reports),
+            )
             .with_state(self);
         axum::serve(listener, app)
             .with_graceful_shutdown(stop.cancelled_owned())
@@ -168,8 +173,9 @@ impl Receiver {
         Ok(pod)
     }
 
-    async fn take_log(
+    async fn take(
         &self,
+        what: What,
         headers: &HeaderMap,
         query: LogQuery,
         body: Body,
@@ -183,6 +189,7 @@ impl Receiver {
         let (run, about) = (pod.run, pod.about);
         let taken = blocking(move || {
             let part = Part {
+                what,
                 offset: query.offset,
                 bytes: &body,
                 is_last: query.last,
@@ -266,14 +273,15 @@ impl Receiver {
 
     async fn read(
         &self,
+        what: What,
         headers: &HeaderMap,
         (run, pod): (RunId, String),
         offset: u64,
     ) -> Result<Response, Refusal> {
         self.may_read(headers, &run.namespace).await?;
         let archive = self.archive.clone();
-        let found = blocking(move || archive.read(&run, &pod, offset, MAX_PART as u64)).await?;
-        let found = found.map_err(|error| unreadable(&error))?;
+        let found = blocking(move || archive.read(&run, (&pod, what), offset, MAX_PART as u64));
+        let found = found.await?.map_err(|error| unreadable(&error))?;
         found
             .map(IntoResponse::into_response)
             .ok_or_else(|| Refusal::Never(StatusCode::NOT_FOUND, "there is no such log".to_owned()))
@@ -338,7 +346,17 @@ async fn take_log(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let taken = receiver.take_log(&parts.headers, query, body);
+    let taken = receiver.take(What::Log, &parts.headers, query, body);
+    in_turn(&receiver, taken).await
+}
+
+async fn take_reports(
+    State(receiver): State<Receiver>,
+    Query(query): Query<LogQuery>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let taken = receiver.take(What::Reports, &parts.headers, query, body);
     in_turn(&receiver, taken).await
 }
 
@@ -355,14 +373,25 @@ async fn list(
     in_turn(&receiver, receiver.list(&headers, run)).await
 }
 
-async fn read(
+async fn read_log(
     State(receiver): State<Receiver>,
     Path(run): Path<RunId>,
     Path(OfPod { pod }): Path<OfPod>,
     Query(query): Query<ReadQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let found = receiver.read(&headers, (run, pod), query.offset);
+    let found = receiver.read(What::Log, &headers, (run, pod), query.offset);
+    in_turn(&receiver, found).await
+}
+
+async fn read_reports(
+    State(receiver): State<Receiver>,
+    Path(run): Path<RunId>,
+    Path(OfPod { pod }): Path<OfPod>,
+    Query(query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let found = receiver.read(What::Reports, &headers, (run, pod), query.offset);
     in_turn(&receiver, found).await
 }
 

@@ -24,6 +24,12 @@ pub fn keep_in(folder: &Path) {
     }
 }
 
+/// The folder in which what is said is kept, where there is one.
+pub fn folder() -> Option<PathBuf> {
+    let log = LOG.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(log.folder.clone())
+}
+
 /// Passes a part of a log on.
 pub fn write(part: &[u8]) {
     let mut out = io::stdout();

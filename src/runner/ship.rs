@@ -5,6 +5,8 @@
 //! waits in the files of the pod. It ends when it is asked to, after the stage has, with code 0 whatever happened: how a
 //! log fared is no verdict.
 
+mod reports;
+
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -19,6 +21,7 @@ use super::call::Receiver;
 use super::process::Stop;
 use super::task::LogTask;
 use super::{log, say};
+use reports::Reports;
 
 /// Time between two looks at what the stage has said: a log is no more than this, and one call, behind.
 const LOOK: Duration = Duration::from_secs(2);
@@ -77,6 +80,9 @@ struct Shipper<'a> {
     is_known: bool,
     /// It takes no more.
     is_refused: bool,
+    /// It has all of the log.
+    is_over: bool,
+    reports: Reports,
 }
 
 impl<'a> Shipper<'a> {
@@ -90,6 +96,8 @@ impl<'a> Shipper<'a> {
             part: Vec::new(),
             is_known: false,
             is_refused: false,
+            is_over: false,
+            reports: Reports::new(&task.folder),
         }
     }
 
@@ -140,6 +148,14 @@ impl<'a> Shipper<'a> {
     }
 
     async fn try_finish(&mut self) -> io::Result<()> {
+        if !self.is_over {
+            self.finish_log().await?;
+            self.is_over = true;
+        }
+        self.reports.send(&self.receiver).await
+    }
+
+    async fn finish_log(&mut self) -> io::Result<()> {
         self.ship().await?;
         self.part.extend(self.cut.end());
         while !self.is_refused && self.part.len() > PART {

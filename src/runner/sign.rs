@@ -5,6 +5,7 @@
 
 mod cosign;
 mod keyless;
+mod platform;
 mod signer;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ async fn sign_all(task: &SignTask, folders: &Folders) -> Result<StageReport, Tro
             elsewhere += 1;
         }
         made.extend(sign(task, &signer, &image.subject, &said).await?);
+        platform::sign_lists(task, &signer, image, &said).await?;
     }
     let count = task.images.len();
     let noun = if count == 1 { "image" } else { "images" };

@@ -13,14 +13,14 @@ use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, cache, changed, glob, memory, package, say, script_file};
+use super::{Folders, cache, changed, glob, keep, memory, package, say, script_file};
 use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::{FailureKind, ReportSummary};
 use crate::report::problem::Problems;
 use crate::report::{Collected, MAX_BYTES, ReportError};
 
 /// Reports of a format that are read. More of them are an error: what is not read is not judged.
-const MAX_REPORTS: usize = 500;
+pub(super) const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
@@ -47,6 +47,7 @@ pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (Stag
         ..Collected::default()
     };
     read_reports(task, folders, (collected, &problems), &mut report);
+    keep::keep(task, folders, &mask);
     excuse(&mut report);
     report.log_tail.clone_from(&done.tail);
     // It is packed by the time that the rest is masked.

@@ -52,7 +52,8 @@ async fn logs_are_kept_whatever_ends_a_stage() {
     with_app(async |app| {
         let played = Played::new(app).await;
         let stages = STAGES.iter().map(|(name, script, ..)| {
-            json!({"name": name, "type": "Test", "run": script,
+            let left = format!("echo '<testsuite name=\"{name}\"/>' > left.xml\n{script}");
+            json!({"name": name, "type": "Test", "run": left, "reports": {"junit": ["*.xml"]},
                    "timeout": if *name == "timeout" { "8s" } else { "2m" },
                    "retry": {"infra": 0}, "resources": {"limits": {"memory": "256Mi"}}})
         });
@@ -82,6 +83,17 @@ async fn logs_are_kept_whatever_ends_a_stage() {
         ] {
             assert!(live.contains(words), "{words} is not in:\n{live}");
         }
+        // Whole reports are kept as well, but for those of a runner that had no time.
+        let files = ["run", "files", &run, "-n", &app.namespace];
+        let listed = text(&played.run(&files).await);
+        assert!(listed.contains("fails/left.xml\n"), "{listed}");
+        let folder = tempfile::TempDir::new().unwrap();
+        let into = folder.path().display().to_string();
+        let args = [&files[..], &["--stage", "fails", "--into", &into]].concat();
+        let written = played.run(&args).await;
+        assert!(written.status.success(), "{written:?}");
+        let left = std::fs::read_to_string(folder.path().join("fails/left.xml")).unwrap();
+        assert_eq!(left, "<testsuite name=\"fails\"/>\n");
         // With their pods gone, the same command has the same words.
         let jobs = app.api(ObjectKind::Job);
         jobs.delete_collection(&DeleteParams::background(), &ListParams::default())

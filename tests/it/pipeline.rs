@@ -314,7 +314,7 @@ async fn a_failed_test_a_failed_gate_and_a_missing_image_say_what_to_do() {
         let (_, status) = subject.ended(&sha).await;
         let failure = status.failure.unwrap();
         assert_eq!(failure.kind, FailureKind::Config);
-        assert!(failure.hint.unwrap().contains("ImagePullBackOff"));
+        assert!(failure.hint.unwrap().contains("not found"));
         wait_for("no Job is left running", SOON, async || {
             let jobs = subject.list(&subject.jobs).await;
             let is_active = |job: &Job| {

@@ -1,8 +1,10 @@
 //! Pods of stages that call a real operator with real tokens: what they say is kept, and one of them may go on.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -11,13 +13,18 @@ use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 use slipway::receiver::TOKEN_HEADER;
 use slipway::receiver::stage::READER_AUDIENCE;
-use slipway::runner::task::AUDIENCE;
+use slipway::runner::process::Stop;
+use slipway::runner::task::{AUDIENCE, LogTask};
+use slipway::runner::{log, ship};
 use testbed::proxy::{Fault, Match, What};
 
 use crate::cluster::{SOON, Space, kubeconfig_path, wait_for, with_namespace};
 use crate::fault::proxied;
 use crate::operator::Operator;
 use crate::pipeline::Subject;
+
+/// How far a log may be behind what a stage says.
+const BEHIND: Duration = Duration::from_secs(5);
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -120,6 +127,9 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
             assert_eq!(call(&address, &other, path, "forged\n").await.0, 401);
         }
 
+        let packed = call(&address, &own, "/v1/reports?offset=0&last=true", "packed").await;
+        assert_eq!(packed, (200, String::new()));
+
         // Another process goes on with the same folder.
         operator.kill().await;
         let operator = start(&subject, &folder, &kubeconfig_path());
@@ -149,9 +159,81 @@ async fn a_pod_adds_to_its_own_log_and_people_of_its_namespace_read_it() {
         assert_eq!(list[0]["isComplete"], true);
         let log = read(&reader, &format!("{base}/{}", pod.name_any())).await;
         assert_eq!(log, (200, "one\ntwo\n".to_owned()));
+        let place = format!("{base}/{}/reports?offset=2", pod.name_any());
+        let reports = read(&reader, &place).await;
+        assert_eq!(reports, (200, "cked".to_owned()));
         assert_eq!(read(&own, &base).await.0, 401, "a stage reads nothing");
         let elsewhere = read(&reader, &format!("/v1/runs/default/{run}/{uid}")).await;
         assert_eq!(elsewhere.0, 401);
+    })
+    .await;
+}
+
+/// What the container beside a stage does is done here, by the same program. A line is written when the one before has come, so
+/// that it has to wait as long as any has to. Of three the best counts: others use the machine too.
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn what_a_stage_says_is_kept_within_five_seconds() {
+    with_namespace(async |space| {
+        let subject = Subject::new(space).await;
+        let folder = Folder::new(space);
+        subject.plays("python", "exit=0,after=10m");
+        subject.push("Begin").await;
+        let operator = start(&subject, &folder, &kubeconfig_path());
+        subject.create(&json!({})).await;
+        let pod = pod_of(space, &[]).await;
+        let address = operator.stage_address().await;
+        let files = tempfile::TempDir::new().unwrap();
+        let task = LogTask {
+            url: format!("http://{address}"),
+            token_file: files.path().join("token"),
+            folder: files.path().to_owned(),
+            max_bytes: 1 << 20,
+        };
+        let own = token(space, Some(&pod), AUDIENCE).await;
+        std::fs::write(&task.token_file, own).unwrap();
+
+        let run = pod.labels()["slipway.dev/pipeline-run"].clone();
+        let run = subject.runs.get(&run).await.unwrap();
+        let (name, uid) = (run.name_any(), run.uid().unwrap());
+        let pod = pod.name_any();
+        let place = format!("http://{address}/v1/runs/{}/{name}/{uid}/{pod}", space.name);
+        let reader = token(space, None, READER_AUDIENCE).await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut said = String::new();
+        let mut says = async |line: &str| {
+            said.push_str(line);
+            let mut all = OpenOptions::new();
+            let file = all.create(true).append(true);
+            let file = file.open(task.folder.join(log::name(0)));
+            file.unwrap().write_all(line.as_bytes()).unwrap();
+            let begun = Instant::now();
+            wait_for("the line is kept", SOON, async || {
+                let request = http.get(&place).header(TOKEN_HEADER, &reader);
+                let kept = request.send().await.ok()?.text().await.ok()?;
+                (kept == said).then_some(())
+            })
+            .await;
+            begun.elapsed()
+        };
+        let measured = async {
+            // Nobody knows the pod yet, so this one may take longer.
+            says("begin\n").await;
+            let mut best = Duration::MAX;
+            for line in ["one\n", "two\n", "three\n"] {
+                best = best.min(says(line).await);
+                if best < BEHIND {
+                    break;
+                }
+            }
+            best
+        };
+        let mut stop = Stop::listen().unwrap();
+        let best = tokio::select! {
+            () = ship::run(&task, &mut stop) => panic!("nobody has asked it to end"),
+            best = measured => best,
+        };
+        assert!(best < BEHIND, "{best:?} behind");
     })
     .await;
 }

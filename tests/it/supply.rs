@@ -15,15 +15,19 @@ use slipway::cluster::fetch::{Http, egress::Egress};
 use slipway::model::action::Request;
 use slipway::model::signed::{Certified, Identity, SignedQuestion, Subject as Names};
 use slipway::oci::client::Registry;
-use slipway::oci::manifest::{Artifact, ArtifactManifest, Descriptor, MANIFEST, referrers_tag};
+use slipway::oci::manifest::{
+    Artifact, ArtifactManifest, Descriptor, INDEX, Index, MANIFEST, referrers_tag,
+};
 use slipway::oci::repository::Repository;
 use slipway::pipeline::api::PackageType;
 use slipway::pipeline_run::api::{AttestationKind, FailureKind};
+use slipway::runner::process::Stop;
 use slipway::runner::task::{
     FetchTask, IDENTITY_FILE, KeylessTask, KmsTask, Moving, PackageItem, PackagesTask, ROOT_FILE,
-    SignTask, Signed, SignsWith, Subject, TagTask, Versioned,
+    SbomTask, SignTask, Signed, SignsWith, Subject, TagTask, Versioned,
 };
-use slipway::runner::{Folders, fetch, package, sign, tag};
+use slipway::runner::{Folders, fetch, package, sbom, sign, tag};
+use slipway::supply::bom;
 use slipway::supply::envelope::BUNDLE;
 use slipway::supply::finding::{Finding, Found};
 use slipway::supply::key::{PublicKey, SigningKey};
@@ -659,6 +663,128 @@ async fn what_was_signed_without_a_key_counts_by_its_name_and_the_root_of_trust(
     assert_eq!(count(Names::Exactly(of("*")), own).await.0, 0);
     let (signed, others) = count(Names::Exactly(of("builder")), other).await;
     assert_eq!((signed, others > 0), (1, true));
+}
+
+/// An image for a platform, with one package of Alpine's in it.
+async fn push_alpine(server: &Server, architecture: &str, package: &str) -> Descriptor {
+    let registry = server.registry();
+    let installed = format!("P:{package}\nV:1.0-r0\nA:{architecture}\nL:MIT\n\n");
+    let release = "ID=alpine\nVERSION_ID=3.20\n".to_owned();
+    let mut layer = tar::Builder::new(Vec::new());
+    for (path, content) in [
+        ("etc/os-release", release),
+        ("lib/apk/db/installed", installed),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        layer
+            .append_data(&mut header, path, content.as_bytes())
+            .unwrap();
+    }
+    let layer = layer.into_inner().unwrap();
+    let type_ = "application/vnd.oci.image.layer.v1.tar";
+    let layer = registry.put_blob(type_, &layer).await.unwrap();
+    let rootfs = json!({"type": "layers", "diff_ids": [layer.digest]});
+    let config = json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}).to_string();
+    let type_ = "application/vnd.oci.image.config.v1+json";
+    let config = registry.put_blob(type_, config.as_bytes()).await.unwrap();
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+    let manifest = manifest.to_string().into_bytes();
+    let image = Descriptor {
+        platform: Some(json!({"os": "linux", "architecture": architecture})),
+        ..Descriptor::of(MANIFEST, &manifest)
+    };
+    let put = registry.put_manifest(&image.digest, MANIFEST, &manifest);
+    put.await.unwrap();
+    image
+}
+
+/// The lists that refer to an image, not signed.
+async fn lists_of(registry: &Registry, digest: &str) -> Vec<(String, Value)> {
+    let mut lists = Vec::new();
+    for one in registry.referrers(digest).await.unwrap() {
+        let manifest = registry.manifest(&one.digest).await.unwrap().unwrap();
+        let manifest: ArtifactManifest = serde_json::from_slice(&manifest.bytes).unwrap();
+        if manifest.artifact_type.as_deref() == Some("application/vnd.cyclonedx+json") {
+            let content = registry.blob(&manifest.layers[0].digest, 1 << 20).await;
+            lists.push((
+                one.digest,
+                serde_json::from_slice(&content.unwrap()).unwrap(),
+            ));
+        }
+    }
+    lists
+}
+
+/// What is in each is listed by the real syft, which takes one of them where it is not told which.
+#[tokio::test]
+#[ignore = "needs docker-registry and syft; run make test"]
+async fn an_image_for_several_platforms_has_a_list_of_each_and_all_of_them_are_signed() {
+    testbed::programs::ensure(&["syft"]).await.unwrap();
+    let syft = testbed::programs::path_of("syft").unwrap();
+    let server = Server::debian().await;
+    let registry = server.registry();
+    let one = push_alpine(&server, "amd64", "only-amd64").await;
+    let other = push_alpine(&server, "arm64", "only-arm64").await;
+    let mut index = Index::default();
+    for image in [&one, &other] {
+        index.add(image.clone());
+    }
+    let index = serde_json::to_vec(&index).unwrap();
+    let whole = Descriptor::of(INDEX, &index);
+    let put = registry.put_manifest(&whole.digest, INDEX, &index);
+    put.await.unwrap();
+
+    let (with, public) = server.key();
+    let mut task = task(&server, &whole, &with);
+    let lists = SbomTask {
+        images: vec![task.images[0].subject.clone()],
+        program: Some(syft.display().to_string()),
+        timeout_seconds: 60,
+    };
+    let mut stop = Stop::listen().unwrap();
+    let (report, code) = sbom::run(&lists, &server.folders(), &mut stop).await;
+    assert_eq!(code, 0, "{report:?}");
+    let message = report.message.unwrap();
+    assert!(message.contains("in api for linux/arm64"), "{message}");
+    let mut parts = Vec::new();
+    for (image, package) in [(&one, "only-amd64"), (&other, "only-arm64")] {
+        let found = lists_of(&registry, &image.digest).await;
+        let [(digest, list)] = found.as_slice() else {
+            panic!("one list for each: {found:?}");
+        };
+        let components = list["components"].as_array().unwrap();
+        let of_packages = components.iter().filter(|one| one["type"] == "library");
+        let names: Vec<&Value> = of_packages.map(|one| &one["name"]).collect();
+        assert_eq!(names, [package]);
+        parts.push((image.digest.clone(), digest.clone()));
+    }
+    let found = lists_of(&registry, &whole.digest).await;
+    let [(digest, list)] = found.as_slice() else {
+        panic!("one list of the whole: {found:?}");
+    };
+    assert_eq!(*digest, report.attestations[0].2);
+    let named = bom::parts(list).into_iter();
+    let named: Vec<_> = named.map(|part| (part.image, part.list)).collect();
+    assert_eq!(named, parts);
+
+    task.images[0].sbom = Some(digest.clone());
+    let (report, code) = sign::run(&task, &server.folders()).await;
+    assert_eq!(code, 0, "{report:?}");
+    for image in [&whole, &one, &other] {
+        let found = kinds_by(&server, image, &public).await;
+        assert!(found.contains(&AttestationKind::SBOM), "{found:?}");
+        let is_whole = image.digest == whole.digest;
+        assert_eq!(found.contains(&AttestationKind::Signature), is_whole);
+    }
+}
+
+/// What the owner of a key has said of an image.
+async fn kinds_by(server: &Server, image: &Descriptor, key: &str) -> Vec<AttestationKind> {
+    let found = found(server, image, &[key]).await.unwrap();
+    found.iter().map(|found| found.kind).collect()
 }
 
 /// Mirrors are other registries, and who reads them knows nothing of the first one.

@@ -112,6 +112,22 @@ impl<'a> Archive<'a> {
         self.get(&format!("/{pod}?offset={offset}")).await
     }
 
+    /// The reports that a pod has left, packed.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    pub(super) async fn reports(&self, pod: &str) -> Result<Vec<u8>, String> {
+        let mut all = Vec::new();
+        loop {
+            let offset = all.len();
+            let part = self.get(&format!("/{pod}/reports?offset={offset}")).await?;
+            if part.is_empty() {
+                return Ok(all);
+            }
+            all.extend(part);
+        }
+    }
+
     async fn get(&self, rest: &str) -> Result<Vec<u8>, String> {
         let mut tick = interval(Duration::from_millis(250));
         let (mut last, mut losses) = (String::new(), 0);

@@ -425,7 +425,11 @@ mod tests {
     }
 
     fn kept(about: About) -> Entry {
-        Entry { about, bytes: 1 }
+        Entry {
+            about,
+            bytes: 1,
+            reports: 0,
+        }
     }
 
     fn picked(live: &[About], kept: &[Entry], flags: &str) -> Vec<(String, Origin)> {

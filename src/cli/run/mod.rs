@@ -3,6 +3,7 @@
 pub mod approve;
 pub mod archive;
 pub mod cancel;
+pub mod files;
 pub mod list;
 pub mod logs;
 pub mod page;
@@ -33,6 +34,10 @@ pub enum Verb {
     Describe(list::DescribeArgs),
     /// Write a run as a page of its own, or its coverage as a badge.
     Report(report::Args),
+    /// List the report files that stages have left, or write them into a folder.
+    ///
+    /// The operator keeps them as it keeps logs, and hands them out to whoever may read those.
+    Files(files::Args),
     /// Start a run of a Pipeline, in your own name.
     Start(start::Args),
     /// Stop a run, by a Decision in your own name.
@@ -65,6 +70,7 @@ pub fn run(verb: &Verb, palette: Palette) -> Answer {
         Verb::List(args) => in_runtime(list::run(args, palette)),
         Verb::Describe(args) => in_runtime(list::describe(args, palette)),
         Verb::Report(args) => in_runtime(report::run(args)),
+        Verb::Files(args) => in_runtime(files::run(args)),
         Verb::Start(args) => in_runtime(start::run(args)),
         Verb::Cancel(args) => in_runtime(cancel::run(args)),
         Verb::Retry(args) => in_runtime(retry::run(args)),

@@ -1,4 +1,6 @@
-//! What a run makes: images and packages. No I/O.
+//! What a run makes, images and packages, and which Jobs have made it. No I/O.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,4 +48,43 @@ impl Artifact {
     pub fn pinned(&self) -> String {
         format!("{}@{}", self.reference, self.digest)
     }
+}
+
+/// Jobs that have made something, and what ran in them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BuiltBy {
+    /// The images that the containers of these Jobs ran, by name of the container, with the digests that the node has reported.
+    /// Example: `{main: "registry.example/slipway/buildkit@sha256:9b2c…"}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::text_map::<32>)]
+    pub images: BTreeMap<String, String>,
+    /// The Jobs; at most 96 in a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::list::<96>)]
+    pub jobs: Vec<BuildJob>,
+}
+
+/// A Job that has made something.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildJob {
+    /// The stage.
+    #[schemars(transform = schema::name)]
+    pub stage: String,
+    /// The cell of the stage; of an image for several platforms, the platform, or `index`, which joins them. Example:
+    /// `linux-arm64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<63>)]
+    pub cell: Option<String>,
+    /// Its name.
+    #[schemars(transform = schema::text::<253>)]
+    pub name: String,
+    /// Its uid.
+    #[schemars(transform = schema::text::<64>)]
+    pub uid: String,
+    /// Name of the run that it was of, where this one has taken over what that has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub run: Option<String>,
 }

@@ -117,6 +117,10 @@ pub struct StageStatus {
     /// changed that it is about; or `NotSelected`, when the run was to do other stages only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_because: Option<SkipReason>,
+    /// Name of the run in which it succeeded, where this one tries that again and has taken it over: nothing of it was run here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<253>)]
+    pub taken_from: Option<String>,
     /// The cells of its matrix; at most 256 in a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::list::<256>)]
@@ -144,6 +148,7 @@ impl StageStatus {
             flaky_tests: Vec::new(),
             reports: None,
             skipped_because: None,
+            taken_from: None,
             cells: Vec::new(),
         }
     }

@@ -143,9 +143,14 @@ fn read_pod(pod: &workload::Pod) -> Pod {
     }
 }
 
+/// Whether it runs, or has run. Of a container that has never run the node says, when it ends its pod, that it cannot be found.
 fn has_started(container: &ContainerStatus) -> bool {
-    let state = container.state.as_ref();
-    state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    let Some(state) = &container.state else {
+        return false;
+    };
+    let ended = state.terminated.as_ref();
+    state.running.is_some()
+        || ended.is_some_and(|ended| ended.started_at.is_some() || ended.container_id.is_some())
 }
 
 /// A container beside the stage that is none of ours.
@@ -172,7 +177,10 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
     let reason = waiting.reason.as_deref().unwrap_or_default();
     let is_final = matches!(
         reason,
-        "ImagePullBackOff"
+        "ErrImagePull"
+            | "ImagePullBackOff"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed"
             | "ErrImageNeverPull"
             | "InvalidImageName"
             | "CreateContainerConfigError"
@@ -201,9 +209,52 @@ fn end_of(state: &ContainerStateTerminated) -> Ended {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_container_that_the_node_cannot_find_at_the_end_of_its_pod_has_never_run() {
+        let main = |terminated: Value| {
+            let pod = json!({
+                "metadata": {"name": "api-1-unit-1-x"},
+                "status": {
+                    "phase": "Failed", "reason": "DeadlineExceeded",
+                    "containerStatuses": [{
+                        "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                        "state": {"terminated": terminated},
+                    }],
+                },
+            });
+            read_pod(&serde_json::from_value(pod).unwrap()).has_main
+        };
+        let unfound = json!({
+            "exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null, "finishedAt": null,
+            "message": "The container could not be located when the pod was terminated",
+        });
+        assert!(!main(unfound.clone()));
+        let mut ran = unfound;
+        ran["startedAt"] = "2026-11-26T10:00:00Z".into();
+        assert!(main(ran));
+    }
+
+    #[test]
+    fn why_an_image_was_not_pulled_is_read_in_the_moment_in_which_it_is_said() {
+        let said = |reason: &str, message: &str| {
+            let container = json!({
+                "name": "main", "image": "r/a", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            });
+            trouble(&serde_json::from_value(container).unwrap()).map(|trouble| trouble.message)
+        };
+        let told = said("ErrImagePull", "503 Service Unavailable");
+        assert_eq!(
+            told.as_deref(),
+            Some("ErrImagePull: 503 Service Unavailable")
+        );
+        assert!(said("ImagePullBackOff", "Back-off pulling image \"r/a\"").is_some());
+        assert_eq!(said("ContainerCreating", ""), None);
+    }
 
     #[test]
     fn a_pod_of_a_job_that_was_deleted_says_nothing_of_another_one_of_its_name() {

@@ -114,6 +114,7 @@ impl Draft<'_> {
                 }
             }
             self.take_over_results(spec, status);
+            self.take_over_builds(name, status);
         }
     }
 
@@ -186,6 +187,7 @@ fn take_over(slot: &mut StageStatus, known: &StageStatus, run: &str) {
         *slot = StageStatus {
             message: Some(format!("taken over from {run}")),
             job: None,
+            taken_from: known.taken_from.clone().or_else(|| Some(run.to_owned())),
             ..known.clone()
         };
         return;

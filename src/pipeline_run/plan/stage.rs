@@ -399,6 +399,9 @@ impl Draft<'_> {
             }
         }
         self.next.published.truncate(MAX_PUBLISHED);
+        if ending.digest.is_some() || !ending.packages.is_empty() {
+            self.note_build(part, attempts);
+        }
         self.take_in_packages(part, ending.packages);
         if let Some(digest) = ending.digest {
             own.digest = part.cell.map(|_| digest.clone());

@@ -237,7 +237,7 @@ impl World {
                 if matches!(fate, Fate::NoImage) {
                     let trouble = Trouble {
                         container: "main".into(),
-                        message: "ImagePullBackOff".into(),
+                        message: "ImagePullBackOff: not found".into(),
                     };
                     *job = job.clone().with_pod(|pod| pod.trouble = Some(trouble));
                 }

@@ -130,6 +130,7 @@ pub(super) fn sbom(
         images: images
             .map(|(artifact, build)| logins.subject(artifact, build.into()))
             .collect(),
+        program: None,
         timeout_seconds: stage.timeout().as_secs(),
     };
     let mut container = json!({

@@ -26,6 +26,10 @@ pub(super) fn failed(type_: StageType, pod: Option<&Pod>, reason: &str, message:
         return lost(FailureKind::Infra, message);
     };
     if let Some(kind) = taken_away(pod) {
+        if kind == FailureKind::Timeout && !pod.has_main {
+            let message = format!("its time was over before it was begun: {}", pod.message);
+            return lost(FailureKind::Infra, clean(&message, MAX_WORDS));
+        }
         let message = clean(&format!("{}: {}", pod.reason, pod.message), MAX_WORDS);
         let report = main_report(Some(pod));
         let is_own = OWN_LIMITS.iter().any(|words| pod.message.contains(words));

@@ -110,7 +110,10 @@ fn a_pod_that_was_taken_away_says_which_it_was() {
         ("NodeShutdown", FailureKind::Infra, StagePhase::Failed),
     ];
     for (reason, kind, phase) in cases {
-        let job = failed_job().with_pod(|pod| pod.reason = reason.into());
+        let job = failed_job().with_pod(|pod| {
+            pod.reason = reason.into();
+            pod.has_main = true;
+        });
         let ending = over(StageType::Build, &job);
         assert_eq!((ending.failure, ending.phase), (Some(kind), phase));
     }
@@ -367,7 +370,10 @@ fn what_gave_no_verdict_is_told_from_a_verdict() {
             true,
         ),
         (
-            failed_job().with_pod(|pod| pod.reason = "DeadlineExceeded".into()),
+            failed_job().with_pod(|pod| {
+                pod.reason = "DeadlineExceeded".into();
+                pod.has_main = true;
+            }),
             false,
         ),
     ] {
@@ -410,26 +416,110 @@ fn a_node_is_waited_for_as_long_as_the_stage_says() {
     ));
 }
 
+fn with_trouble(message: &str) -> Ending {
+    let job = a_job("j").running().with_pod(|pod| {
+        pod.trouble = Some(Trouble {
+            container: "main".into(),
+            message: message.into(),
+        });
+    });
+    over(StageType::Test, &job)
+}
+
 #[test]
 fn a_registry_that_does_not_answer_is_no_verdict() {
-    let with = |words: &str| {
-        let job = a_job("j").running().with_pod(|pod| {
-            pod.trouble = Some(Trouble {
-                container: "main".into(),
-                message: format!("ImagePullBackOff: Back-off pulling image \"r/a\": {words}"),
-            });
+    for words in [
+        "unexpected status from HEAD request: 503 Service Unavailable",
+        "dial tcp 10.0.0.1:443: connect: connection refused",
+        "dial tcp: lookup registry.example: no such host",
+        "dial tcp: lookup registry.example on 10.96.0.10:53: server misbehaving",
+        "dial tcp 10.0.0.1:443: connect: no route to host",
+        "Get \"https://registry.example/v2/\": EOF",
+        "rpc error: code = Unknown desc = something that nobody has heard of",
+    ] {
+        // As Kubernetes 1.32 says it, and as the one before does in the moment of the pull.
+        for before in [
+            "ImagePullBackOff: Back-off pulling image \"r/a\": ",
+            "ErrImagePull: ",
+        ] {
+            let ending = with_trouble(&format!("{before}{words}"));
+            let is = (ending.failure, ending.is_transient);
+            assert_eq!(is, (Some(FailureKind::Infra), true), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_does_not_say_why_it_has_no_image_gives_no_verdict() {
+    let ending = with_trouble("ImagePullBackOff: Back-off pulling image \"r/a\"");
+    assert_eq!(
+        (ending.failure, ending.is_transient),
+        (Some(FailureKind::Infra), true)
+    );
+    let message = ending.message.unwrap();
+    assert!(
+        message.ends_with("does not say why: see the Events of the pod"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_takes_an_edit_is_told_at_once_whatever_the_node_calls_it() {
+    for words in [
+        "ImagePullBackOff: Back-off pulling image \"r/a\": ErrImagePull: r/a: not found",
+        "ErrImagePull: manifest unknown",
+        "ErrImagePull: pull access denied, repository does not exist or may require authorization",
+        "ErrImagePull: failed to authorize: 401 Unauthorized",
+        "ErrImagePull: no match for platform in manifest",
+        "ErrImagePull: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        "InvalidImageName: Failed to apply default image tag",
+        "ErrImageNeverPull: Container image \"r/a\" is not present with pull policy of Never",
+        "CreateContainerConfigError: secret \"push\" not found",
+        "CreateContainerError: no command specified",
+        "RunContainerError: exec: \"/bin/sh\": stat /bin/sh: no such file or directory",
+    ] {
+        let ending = with_trouble(words);
+        assert_eq!(
+            (ending.failure, ending.is_transient),
+            (Some(FailureKind::Config), false),
+            "{words}"
+        );
+        assert!(ending.message.unwrap().contains(words), "{words}");
+    }
+    for words in [
+        "CreateContainerConfigError: failed to sync secret cache: timed out waiting for the condition",
+        "CreateContainerError: context deadline exceeded",
+        "RunContainerError: context deadline exceeded",
+    ] {
+        let ending = with_trouble(words);
+        assert_eq!(
+            (ending.failure, ending.is_transient),
+            (Some(FailureKind::Infra), true),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn time_that_is_over_before_the_stage_has_begun_is_no_verdict() {
+    let late = |has_main: bool| {
+        let job = failed_job().with_pod(|pod| {
+            pod.reason = "DeadlineExceeded".into();
+            pod.message = "Pod was active on the node longer than the specified deadline".into();
+            pod.has_main = has_main;
         });
-        let ending = over(StageType::Test, &job);
-        (ending.failure, ending.is_transient)
+        over(StageType::Test, &job)
     };
-    let down = (Some(FailureKind::Infra), true);
+    let pulled = late(false);
     assert_eq!(
-        with("unexpected status from HEAD request: 503 Service Unavailable"),
-        down
+        (pulled.failure, pulled.phase),
+        (Some(FailureKind::Infra), StagePhase::Failed)
     );
+    assert!(pulled.is_transient && pulled.message.unwrap().contains("before it was begun"));
+    let ran = late(true);
     assert_eq!(
-        with("dial tcp 10.0.0.1:443: connect: connection refused"),
-        down
+        (ran.failure, ran.phase),
+        (Some(FailureKind::Timeout), StagePhase::TimedOut)
     );
-    assert_eq!(with("r/a: not found"), (Some(FailureKind::Config), false));
+    assert!(!ran.is_transient);
 }

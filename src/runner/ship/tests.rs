@@ -18,6 +18,7 @@ use crate::runner::tests::Folder;
 struct Kept {
     log: Vec<u8>,
     is_complete: bool,
+    reports: Vec<u8>,
     /// From the last to the first: whether a part is taken, and whether the caller hears of it.
     moods: Vec<(bool, bool)>,
 }
@@ -54,6 +55,24 @@ async fn take(
     }
 }
 
+/// Takes everything that comes next; an answer may be lost.
+async fn take_reports(
+    State(kept): State<Shared>,
+    Query(at): Query<Where>,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let mut kept = kept.lock().unwrap();
+    let has = kept.reports.len() as u64;
+    if has != at.offset {
+        return (StatusCode::CONFLICT, has.to_string());
+    }
+    kept.reports.extend_from_slice(&body);
+    match kept.moods.pop() {
+        Some((_, false)) => (StatusCode::SERVICE_UNAVAILABLE, "later".to_owned()),
+        Some((_, true)) | None => (StatusCode::OK, String::new()),
+    }
+}
+
 struct Stage {
     folder: Folder,
     kept: Shared,
@@ -65,6 +84,7 @@ impl Stage {
         let kept = Shared::default();
         let app = Router::new()
             .route("/v1/log", post(take))
+            .route("/v1/reports", post(take_reports))
             .with_state(Arc::clone(&kept));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -132,6 +152,24 @@ async fn lost_answers_and_busy_receivers_change_nothing() {
     stage.says(0, "the end\n");
     shipper.finish().await;
     assert_eq!(stage.log(), "line 0\nline 1\nline 2\nline 3\nthe end\n");
+}
+
+#[tokio::test]
+async fn reports_follow_the_log_once_whatever_is_lost() {
+    let stage = Stage::new("ship-reports", 1 << 20).await;
+    let packed = [b"packed".repeat(PART / 3), b"the end".to_vec()].concat();
+    std::fs::write(stage.task.folder.join(crate::runner::keep::FILE), &packed).unwrap();
+    stage.says(0, "tested\n");
+    let mut shipper = stage.shipper();
+    shipper.ship().await.unwrap();
+    // The last part of the log is heard, that of the reports is not, the first time.
+    stage.kept.lock().unwrap().moods = vec![(true, false), (true, true)];
+    shipper.finish().await;
+    assert_eq!(stage.log(), "tested\n");
+    assert!(stage.kept.lock().unwrap().reports == packed);
+    // A container that is started again has nothing to add.
+    stage.shipper().finish().await;
+    assert!(stage.kept.lock().unwrap().reports == packed);
 }
 
 #[tokio::test]

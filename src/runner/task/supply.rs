@@ -44,6 +44,9 @@ pub struct Subject {
 pub struct SbomTask {
     /// The images.
     pub images: Vec<Subject>,
+    /// Name or path of syft. Default `syft`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// How long it may take.
     pub timeout_seconds: u64,
 }

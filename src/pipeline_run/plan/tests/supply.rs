@@ -1,7 +1,10 @@
 //! What is said about images: lists, signatures, and how they get into the Release.
 
+use std::collections::BTreeMap;
+
+use super::super::super::observed::{Origin, Tried};
 use super::*;
-use crate::pipeline_run::api::{Attestation, AttestationKind, FailureKind, SkipReason};
+use crate::pipeline_run::api::{Attestation, AttestationKind, FailureKind, RunRef, SkipReason};
 use crate::runner::report::{AttestationReport, StageReport};
 
 const BUILD: &str = "api-1-image-1";
@@ -57,8 +60,8 @@ fn what_is_built_is_listed_signed_and_released_with_what_was_said() {
     assert_eq!(image["sbom"], json!(digest('1')));
     let built = &image["provenance"]["buildDefinition"];
     assert_eq!(
-        built["internalParameters"]["job"]["uid"],
-        "uid-api-1-image-1"
+        built["internalParameters"]["builtBy"][0]["jobs"],
+        json!([{"stage": "image", "name": BUILD, "uid": "uid-api-1-image-1"}])
     );
     assert_eq!(
         built["resolvedDependencies"][0]["digest"]["gitCommit"],
@@ -83,6 +86,108 @@ fn what_is_built_is_listed_signed_and_released_with_what_was_said() {
         ]
     );
     assert_eq!(evidence[1].digest, digest('2'));
+}
+
+/// What ran in a pod that builds.
+fn in_builder(digit: char) -> BTreeMap<String, String> {
+    let image = |name: &str| format!("registry.example/slipway/{name}@{}", digest(digit));
+    [("tools", "runner"), ("main", "buildkit")]
+        .map(|(container, name)| (container.to_owned(), image(name)))
+        .into()
+}
+
+fn done(
+    seen: Observed,
+    job: &str,
+    report: StageReport,
+    images: &BTreeMap<String, String>,
+) -> Observed {
+    with_job(seen, job, |job| {
+        let over = job.over(NOW, 0, report);
+        over.with_pod(|pod| pod.images.clone_from(images))
+    })
+}
+
+/// A run that has signed an image for two platforms, whose nodes have pulled another image each, up to the Job that signs.
+fn two_platforms() -> Observed {
+    let platforms = json!(["linux/amd64", "linux/arm64"]);
+    let mut stages = stages();
+    stages[0]["build"]["platforms"] = platforms;
+    stages.as_array_mut().unwrap().remove(1);
+    let seen = then(running(&stages));
+    let seen = done(seen, "api-1-image-1-1", built('1'), &in_builder('a'));
+    let seen = then(done(seen, "api-1-image-2-1", built('2'), &in_builder('b')));
+    then(done(seen, "api-1-image-3-1", built('9'), &in_builder('a')))
+}
+
+/// Who has built, as the provenance says that is signed.
+fn builders(plan: &Plan<PipelineRunStatus>) -> Value {
+    let image = &task_of(plan)["images"][0];
+    image["provenance"]["buildDefinition"]["internalParameters"]["builtBy"].clone()
+}
+
+#[test]
+fn the_provenance_of_an_image_for_several_platforms_names_the_job_of_each_and_what_ran_in_it() {
+    let mut seen = two_platforms();
+    // What is signed does not hang on Jobs that anybody may delete.
+    seen.jobs.clear();
+    let signs = plan(&seen, NOW);
+    assert_eq!(names(&signs), [SIGN]);
+    let job = |cell: &str, number: u32| {
+        let name = format!("api-1-image-{number}-1");
+        json!({"stage": "image", "cell": cell, "name": name, "uid": format!("uid-{name}")})
+    };
+    let expected = json!([
+        {"images": in_builder('a'), "jobs": [job("linux-amd64", 1), job("index", 3)]},
+        {"images": in_builder('b'), "jobs": [job("linux-arm64", 2)]},
+    ]);
+    assert_eq!(builders(&signs), expected);
+}
+
+#[test]
+fn a_run_that_takes_an_image_over_names_the_jobs_and_the_run_that_have_built_it() {
+    let failed = StageReport {
+        failure: Some(FailureKind::Registry),
+        ..StageReport::default()
+    };
+    let first = then(two_platforms());
+    let first = then(with_job(first, SIGN, |job| job.over(NOW, 1, failed)));
+    assert_eq!(first.status.phase, Some(RunPhase::Failed));
+    let again = |name: &str, of: &str, before: &Observed| {
+        let mut next = before.clone();
+        next.key.name = name.into();
+        next.spec.retry_of = Some(RunRef { name: of.into() });
+        next.jobs.clear();
+        next.origin = Origin::Found(Box::new(Tried {
+            name: of.into(),
+            spec: before.spec.clone(),
+            status: before.status.clone(),
+        }));
+        next.status = PipelineRunStatus::default();
+        next
+    };
+    let second = again("api-2", "api-1", &first);
+    let signs = plan(&second, NOW);
+    assert_eq!(names(&signs), ["api-2-sign-1"]);
+    let built_by = builders(&signs);
+    let first_job = &built_by[0]["jobs"][0];
+    assert_eq!(
+        (&first_job["run"], &first_job["name"]),
+        (&json!("api-1"), &json!("api-1-image-1-1"))
+    );
+    assert_eq!(built_by[1]["images"], json!(in_builder('b')));
+    let taken = stage(&signs.progress, "image");
+    assert_eq!(taken.taken_from.as_deref(), Some("api-1"));
+
+    // And so does one that tries this one again.
+    let mut second = then(second);
+    second.status.phase = Some(RunPhase::Failed);
+    let third = plan(&again("api-3", "api-2", &second), NOW);
+    assert_eq!(builders(&third), built_by);
+    assert_eq!(
+        stage(&third.progress, "image").taken_from.as_deref(),
+        Some("api-1")
+    );
 }
 
 /// Whoever signs: the run goes on by what the pod says that it has stored.
