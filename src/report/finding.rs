@@ -208,26 +208,26 @@ pub fn severity_of_score(score: f64) -> Option<Severity> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
+#[serde(rename_all = "PascalCase")]
 struct Leak {
     #[serde(rename = "RuleID")]
     rule_id: String,
+    #[serde(default)]
     description: String,
     file: String,
+    #[serde(default)]
     start_line: u64,
 }
 
-/// Reads the JSON of gitleaks. The secrets themselves are not looked at.
+/// Reads the JSON of gitleaks: a list, or `null` where an old one has found nothing. The secrets themselves are not looked at.
 ///
 /// # Errors
 /// If it cannot be read to its end.
 pub fn gitleaks(bytes: &[u8]) -> Result<FindingSet, ReportError> {
+    const WANTED: &str = "report of gitleaks, which is a list of leaks with RuleID and File";
+    let leaks: Option<Vec<Leak>> = json::read(bytes, WANTED)?;
     let mut set = FindingSet::none(FindingCategory::Secret);
-    if json::is_nothing(bytes) {
-        return Ok(set);
-    }
-    for leak in json::read::<Vec<Leak>>(bytes)? {
+    for leak in leaks.iter().flatten() {
         set.push(&Found {
             severity: Some(Severity::Critical),
             id: &leak.rule_id,
@@ -254,7 +254,16 @@ mod tests {
         assert!(!format!("{set:?}").contains("HIDDEN"));
         assert_eq!(gitleaks(b"[]").unwrap().total.sum(), 0);
         assert_eq!(gitleaks(b"null").unwrap().total.sum(), 0);
-        assert!(gitleaks(b"[{").is_err());
+        // An empty file is what is left of a tool that could not begin.
+        for other in [
+            &b"[{"[..],
+            b"",
+            b"{}",
+            b"[{}]",
+            br#"[{"name":"a","version":"1","vulns":[]}]"#,
+        ] {
+            assert!(gitleaks(other).is_err());
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A report is written by code that nobody has looked at: every reader is total, takes time and memory in
 //! proportion to the bytes it is given, follows no nesting and no entity, and keeps a bounded part. What
-//! cannot be read to its end is an error and adds nothing: half a report is no evidence.
+//! cannot be read to its end is an error and adds nothing: half a report is no evidence. Nor is one of another tool: a
+//! reader asks for what files of its format always have, or anything without findings would be a clean report.
 
 pub mod benchmark;
 pub mod bounds;
@@ -40,6 +41,14 @@ pub enum ReportError {
         /// `XML` or `JSON`.
         format: &'static str,
         /// What is wrong.
+        problem: String,
+    },
+    /// It is complete, and not what its format is.
+    #[error("no {wanted}: {problem}")]
+    Form {
+        /// What was expected, and by what it would be known.
+        wanted: &'static str,
+        /// What is there instead.
         problem: String,
     },
     /// It is a report of another kind.
