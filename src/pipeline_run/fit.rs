@@ -96,7 +96,8 @@ fn forget_marks(summary: &mut ReportSummary) {
 /// What is judged one by one goes, and is seen to be gone.
 fn cut(summary: &mut ReportSummary) {
     let lists = summary.licences.len() + summary.benchmarks.len() + summary.latency.len();
-    if lists > 0 {
+    if lists + summary.missing.len() > 0 {
+        summary.missing.clear();
         summary.licences.clear();
         summary.benchmarks.clear();
         summary.latency.clear();
@@ -132,10 +133,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pipeline::api::ReportFormat;
     use crate::pipeline::testing::NOW;
     use crate::pipeline_run::api::{
-        Benchmark, Better, FailedTest, FindingCategory, FindingSet, StagePhase, StageStatus,
-        Suspect, TestCounts,
+        Benchmark, Better, FailedTest, FindingCategory, FindingSet, MissingReport, StagePhase,
+        StageStatus, Suspect, TestCounts,
     };
     use crate::pipeline_run::testing::commit;
     use crate::report::finding::Found;
@@ -161,12 +163,18 @@ mod tests {
             better: Better::Lower,
             deviation: Some(2.0 / 3.0),
         };
+        let missing = |format| MissingReport {
+            format,
+            path: "p".repeat(96),
+            cell: Some("c".repeat(63)),
+        };
         ReportSummary {
             findings: findings.collect(),
             licences: (0..48)
                 .map(|n| (format!("{}{n}", "l".repeat(76)), u32::MAX))
                 .collect(),
             benchmarks: (0..40).map(benchmark).collect(),
+            missing: ReportFormat::ALL.iter().copied().map(missing).collect(),
             ..ReportSummary::default()
         }
     }

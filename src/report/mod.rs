@@ -15,6 +15,7 @@ pub mod junit;
 pub mod k6;
 pub mod licence;
 pub mod merge;
+pub mod missing;
 pub mod page;
 pub mod problem;
 pub mod quarantine;

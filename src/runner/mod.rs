@@ -16,6 +16,7 @@ pub mod git;
 pub mod glob;
 pub mod handover;
 pub mod index;
+mod left;
 pub mod log;
 pub mod mask;
 pub mod memory;
