@@ -130,16 +130,21 @@ fn every_target_has_a_function_and_a_short_run() {
     assert_eq!(targets, names("seeds"));
     let manifest = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
     let own = include_str!("tests.rs");
+    let built = std::fs::read_to_string(root.join("tests/it/fuzz.rs")).unwrap();
     for target in targets {
         let source = format!("fuzz/targets/{target}.rs");
-        let source = std::fs::read_to_string(root.join(source)).unwrap();
+        let text = std::fs::read_to_string(root.join(&source)).unwrap();
         assert!(
-            source.contains(&format!("slipway::fuzzing::{target}(data)")),
+            text.contains(&format!("slipway::fuzzing::{target}(data)")),
             "{target}"
         );
         assert!(
             manifest.contains(&format!("path = \"targets/{target}.rs\"")),
             "{target}"
+        );
+        assert!(
+            built.contains(&source),
+            "{target} is built by make fuzz alone"
         );
         assert!(
             own.contains(&format!("(\"{target}\", {target}")),

@@ -144,7 +144,11 @@ fn half(gate: &Gate, scope: &Scope<'_>) -> Option<String> {
         String::new()
     };
     let said = said.join(", ");
-    let advice = "write it, or list it in reports.optional of the stage";
+    let advice = if scope.stages.is_empty() {
+        "write it"
+    } else {
+        "write it, or list it in reports.optional of the stage"
+    };
     Some(format!("{said}{more}; {advice}"))
 }
 
