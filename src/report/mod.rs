@@ -127,3 +127,6 @@ impl Collected {
         self.summary.merge(one)
     }
 }
+
+#[cfg(test)]
+mod tests;
