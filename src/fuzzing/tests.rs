@@ -130,7 +130,7 @@ fn every_target_has_a_function_and_a_short_run() {
     assert_eq!(targets, names("seeds"));
     let manifest = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
     let own = include_str!("tests.rs");
-    let built = std::fs::read_to_string(root.join("tests/it/fuzz.rs")).unwrap();
+    let built = std::fs::read_to_string(root.join("src/fuzzing/targets.rs")).unwrap();
     for target in targets {
         let source = format!("fuzz/targets/{target}.rs");
         let text = std::fs::read_to_string(root.join(&source)).unwrap();

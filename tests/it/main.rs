@@ -13,9 +13,6 @@
     reason = "a test may fail loudly, and plays people and other controllers"
 )]
 
-// Where the targets of fuzz/ find `fuzz_target!`.
-extern crate self as libfuzzer_sys;
-
 mod adopt; // a Deployment that is taken over, and given back
 mod analysis; // what is measured of a Rollout, by each kind of analysis
 mod cache; // caches of stages in real registries
@@ -30,7 +27,6 @@ mod definition; // what a repository adds to its Pipeline, with a real git serve
 mod environment; // Environments on scripted nodes: promotion, approval, the way back
 mod exchange; // GitHub and GitLab, by what they publish of their APIs
 mod fault; // a Rollout whose operator is killed, or whose API server fails, at every write
-mod fuzz; // the targets of fuzz/, built without libFuzzer
 mod gitea; // a real Gitea: pushes, pull requests, merges, and what it is told of them
 mod gitops; // what Argo CD, Flux and Helm make of our objects, by the libraries that they are made of
 mod install; // what comes with an installation: rights in one namespace, its check, and the way out

@@ -1,5 +1,4 @@
-//! The targets of fuzz/, as programs outside of the library see it: only `make fuzz` builds them with libFuzzer, and what cannot be
-//! built there is found here. Takes no cluster.
+//! The targets of fuzz/: only `make fuzz` builds them with libFuzzer, and what could not be built there is found here. No I/O.
 
 /// As libFuzzer has it: a target is a function of any bytes.
 #[macro_export]
