@@ -142,7 +142,7 @@ pub fn printable(text: &str, limit: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let kept = line.chars().filter(|c| !c.is_control());
     let kept: String = kept.take(limit).collect();
-    truncate(&kept, limit).trim_end().to_owned()
+    truncate(&kept, limit).trim().to_owned()
 }
 
 /// Where a finding is, without the line.
@@ -309,6 +309,14 @@ mod tests {
             (Severity::High, true, &one[1..])
         );
         assert_eq!(Mark::read("?"), None);
+    }
+
+    #[test]
+    fn what_is_printable_stays_as_it_is() {
+        for text in ["\u{1} a", " a \u{85}b\n", "a\u{2028}", &"ä ".repeat(9)] {
+            let once = printable(text, 8);
+            assert_eq!(printable(&once, 8), once, "{text:?}");
+        }
     }
 
     #[test]
