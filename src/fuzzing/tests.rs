@@ -286,8 +286,8 @@ end_of_record
             &[],
             r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}"#,
         ),
-        (&[], r#"[{}]"#),
-        (&[], r#"[[]]"#),
+        (&[], "[{}]"),
+        (&[], "[[]]"),
         (
             &[],
             r#"[{"id":"image-alt","impact":"critical","nodes":[]}]"#,
