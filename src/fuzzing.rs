@@ -221,4 +221,6 @@ fn is_bounded(summary: &ReportSummary) {
 }
 
 #[cfg(test)]
+mod targets;
+#[cfg(test)]
 mod tests;

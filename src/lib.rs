@@ -12,6 +12,12 @@
     )
 )]
 
+// What the targets of fuzz/ name, which are built with the tests.
+#[cfg(test)]
+extern crate self as libfuzzer_sys;
+#[cfg(test)]
+extern crate self as slipway;
+
 pub mod analysis;
 #[cfg(test)]
 mod architecture;

@@ -130,16 +130,21 @@ fn every_target_has_a_function_and_a_short_run() {
     assert_eq!(targets, names("seeds"));
     let manifest = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
     let own = include_str!("tests.rs");
+    let built = std::fs::read_to_string(root.join("src/fuzzing/targets.rs")).unwrap();
     for target in targets {
         let source = format!("fuzz/targets/{target}.rs");
-        let source = std::fs::read_to_string(root.join(source)).unwrap();
+        let text = std::fs::read_to_string(root.join(&source)).unwrap();
         assert!(
-            source.contains(&format!("slipway::fuzzing::{target}(data)")),
+            text.contains(&format!("slipway::fuzzing::{target}(data)")),
             "{target}"
         );
         assert!(
             manifest.contains(&format!("path = \"targets/{target}.rs\"")),
             "{target}"
+        );
+        assert!(
+            built.contains(&source),
+            "{target} is built by make fuzz alone"
         );
         assert!(
             own.contains(&format!("(\"{target}\", {target}")),
@@ -161,6 +166,164 @@ fn every_format_has_a_seed_that_can_be_read() {
         seen.insert(format);
     }
     assert_eq!(seen.len(), ReportFormat::ALL.len(), "{seen:?}");
+}
+
+/// What tools write that have found nothing, or about nothing, and files of everybody's: by the formats that they are of.
+const WRITTEN: &[(&[ReportFormat], &str)] = {
+    use ReportFormat as F;
+    &[
+        (
+            &[F::Osv],
+            r#"{"results":[],"experimental_config":{"licenses":{"summary":false,"allowlist":null}}}"#,
+        ),
+        (&[F::Osv], r#"{"results":null}"#),
+        (
+            &[F::PipAudit],
+            r#"{"dependencies":[{"name":"six","version":"1.16.0","vulns":[]}],"fixes":[]}"#,
+        ),
+        (
+            &[F::PipAudit],
+            r#"[{"name":"six","version":"1.16.0","vulns":[]},{"name":"own","skip_reason":"not on PyPI"}]"#,
+        ),
+        (
+            &[F::NpmAudit],
+            r#"{"auditReportVersion":2,"vulnerabilities":{},"metadata":{"vulnerabilities":{"total":0}}}"#,
+        ),
+        (
+            &[F::NpmAudit],
+            r#"{"actions":[],"advisories":{},"muted":[],"metadata":{"vulnerabilities":{"high":0}}}"#,
+        ),
+        (
+            &[F::Sarif],
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"ruff"}},"results":[]}]}"#,
+        ),
+        (
+            &[F::Sarif],
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"gosec"}},"results":null}]}"#,
+        ),
+        (
+            &[F::CycloneDx],
+            r#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":[],"dependencies":[{"ref":"a","dependsOn":[]}],"vulnerabilities":[]}"#,
+        ),
+        (
+            &[F::Axe],
+            r#"[{"url":"http://x/","violations":[],"passes":[],"testEngine":{"name":"axe-core"}}]"#,
+        ),
+        (
+            &[F::Lighthouse],
+            r#"{"lighthouseVersion":"12.2.1","categories":{"accessibility":{"score":1}}}"#,
+        ),
+        (
+            &[F::K6],
+            r#"{"metrics":{"http_req_duration":{"p(95)":9.5},"http_reqs":{"count":10}}}"#,
+        ),
+        // A list of nothing says of nothing else what it is.
+        (&[F::Gitleaks, F::Benchmarks], "[]"),
+        (&[F::Gitleaks], "null"),
+        (&[F::Radon], "{}"),
+        (
+            &[F::Benchmarks],
+            r#"[{"name":"parse","value":12.5,"unit":"ms"}]"#,
+        ),
+        (
+            &[F::Gitleaks],
+            r#"[{"RuleID":"key","File":"a.env","StartLine":1,"Secret":"x"}]"#,
+        ),
+        (&[F::Junit], "<testsuites/>"),
+        (
+            &[F::Cobertura],
+            r#"<coverage line-rate="0"><packages/></coverage>"#,
+        ),
+        (
+            &[F::Jacoco],
+            r#"<report name="shop"><sessioninfo id="a" start="1" dump="2"/></report>"#,
+        ),
+        (
+            &[F::Lcov],
+            "SF:a.js
+DA:1,1
+end_of_record
+",
+        ),
+        // Trivy, Grype, semgrep, bandit, Snyk, Composer, tools that failed, and what is no report at all.
+        (
+            &[],
+            r#"{"SchemaVersion":2,"ArtifactName":"shop","Results":[]}"#,
+        ),
+        (
+            &[],
+            r#"{"matches":[],"source":{"type":"image"},"descriptor":{"name":"grype"}}"#,
+        ),
+        (
+            &[],
+            r#"{"results":[],"errors":[],"paths":{"scanned":[]},"version":"1.90.0"}"#,
+        ),
+        (
+            &[],
+            r#"{"errors":[],"generated_at":"2026-11-27T10:00:00Z","metrics":{},"results":[]}"#,
+        ),
+        (
+            &[],
+            r#"{"results":[{"check_id":"x","path":"a.py"}],"version":"1.90.0"}"#,
+        ),
+        (
+            &[],
+            r#"{"ok":true,"vulnerabilities":[],"dependencyCount":7}"#,
+        ),
+        (&[], r#"{"advisories":{}}"#),
+        (&[], r#"{"vulnerabilities":{}}"#),
+        (
+            &[],
+            r#"{"error":{"code":"ENOLOCK","summary":"no lock file"}}"#,
+        ),
+        // To radon, that is a file without functions.
+        (&[F::Radon], r#"{"dependencies":[]}"#),
+        (&[F::Radon], r#"{"violations":[]}"#),
+        (&[], r#"{"categories":{}}"#),
+        (&[], r#"{"metrics":{}}"#),
+        (&[F::Radon], r#"{"runs":[]}"#),
+        (
+            &[],
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}"#,
+        ),
+        (&[], "[{}]"),
+        (&[], "[[]]"),
+        (
+            &[],
+            r#"[{"id":"image-alt","impact":"critical","nodes":[]}]"#,
+        ),
+        (
+            &[],
+            r#"<coverage generated="1" clover="4.4"><project><metrics statements="1"/></project></coverage>"#,
+        ),
+        (
+            &[],
+            r#"<coverage version="1"><file path="a.js"><lineToCover lineNumber="1" covered="true"/></file></coverage>"#,
+        ),
+        (&[], "<report><title>all is well</title></report>"),
+        (&[], "<html/>"),
+        (
+            &[],
+            "all is well
+",
+        ),
+        (&[], ""),
+    ]
+};
+
+#[test]
+fn a_report_is_read_as_what_it_is_and_as_nothing_else() {
+    for (formats, text) in WRITTEN {
+        for format in ReportFormat::ALL {
+            let read = Collected::default().add(*format, "x", text.as_bytes());
+            let said = read.err().map(|error| error.to_string());
+            assert_eq!(
+                said.is_none(),
+                formats.contains(format),
+                "{format} of {text}: {said:?}"
+            );
+        }
+    }
 }
 
 /// What reading costs, and what is said.
@@ -201,10 +364,11 @@ fn a_hostile_report_costs_a_bounded_amount_and_says_what_it_is() {
         (ReportFormat::Junit, bomb.as_bytes(), ""),
         (ReportFormat::Junit, many_cases.as_bytes(), ""),
         (
-            ReportFormat::Sarif,
+            ReportFormat::Benchmarks,
             deep_json.as_bytes(),
             "a million values",
         ),
+        (ReportFormat::Sarif, deep_json.as_bytes(), "it is a list"),
         (
             ReportFormat::Gitleaks,
             many_values.as_bytes(),

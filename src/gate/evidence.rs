@@ -1,5 +1,6 @@
 //! Everything that gates judge, and the part of it that one of them asks for. No I/O.
 
+use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::{Artifact, ReportSummary, StagePhase, StageStatus, TestCounts};
 use crate::release::api;
 
@@ -27,6 +28,9 @@ pub struct Scope<'a> {
     pub now: ReportSummary,
     /// What the same stages said in the newest Release.
     pub before: Option<ReportSummary>,
+    /// Reports that they were to leave and have not, each in a sentence. A stage that its Pipeline has left out in this run was to
+    /// leave none.
+    pub missing: Vec<(ReportFormat, String)>,
     /// Why their reports cannot be judged together.
     pub problem: Option<String>,
 }
@@ -56,6 +60,8 @@ impl<'a> Evidence<'a> {
                 let problem = format!("the reports of stage {} did not fit", stage.name);
                 scope.problem = Some(format!("{problem} into the status of the run; write fewer"));
             }
+            let lacks = reports.lacks(&format!("stage {}", stage.name));
+            scope.missing.extend(lacks);
             if let Err(error) = scope.now.merge(reports.clone()) {
                 let problem = format!("the reports of all stages together are {error}");
                 scope.problem = Some(format!("{problem}; set from, with fewer stages"));

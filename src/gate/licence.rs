@@ -1,14 +1,17 @@
 //! The gate on licences: every component is under one that is accepted. No I/O.
 //!
-//! Of a choice (`MIT OR GPL-2.0-only`) one has to be accepted, of what holds together (`AND`) all.
+//! Of a choice (`MIT OR GPL-2.0-only`) one has to be accepted, of what holds together (`AND`) all. What is denied is so under any
+//! name that may mean it; what is allowed is so under names that mean nothing else.
 
-use spdx::expression::Expression;
+use spdx::expression::{ExprNode, Expression, Operator};
 use spdx::{LicenseItem, LicenseReq, ParseMode};
 
 use super::waiver::Waivers;
 use super::{Check, Scope, count};
 use crate::pipeline::api::LicencesGate;
 use crate::report::licence::UNKNOWN;
+
+mod meaning;
 
 /// Licences that a message names.
 const NAMED: usize = 5;
@@ -84,34 +87,68 @@ fn is_accepted(limits: &LicencesGate, expression: &str) -> bool {
         ..ParseMode::LAX
     };
     match Expression::parse_mode(expression, mode) {
-        Ok(parsed) => parsed.evaluate(|licence| is_one_accepted(limits, &id_of(licence))),
+        Ok(parsed) => holds(&parsed, expression, limits),
         // No expression: nobody can tell what in it goes together.
-        Err(_) if limits.allow.is_empty() => {
-            let text = expression.to_ascii_lowercase();
-            let mut denied = limits.deny.iter();
-            !denied.any(|denied| text.contains(&denied.to_ascii_lowercase()))
-        }
-        Err(_) => is_one_accepted(limits, expression),
+        Err(_) => is_one_accepted(limits, &[expression]),
     }
 }
 
-fn id_of(licence: &LicenseReq) -> String {
+/// Evaluates an expression, whose terms come before what joins them.
+fn holds(parsed: &Expression, expression: &str, limits: &LicencesGate) -> bool {
+    let mut terms = Vec::new();
+    for node in parsed.iter() {
+        let value = match node {
+            ExprNode::Req(term) => {
+                let written = usize::try_from(term.span.start).ok();
+                let written = written.zip(usize::try_from(term.span.end).ok());
+                let written = written.and_then(|(start, end)| expression.get(start..end));
+                let names = names(&term.req, written.unwrap_or(expression));
+                is_one_accepted(
+                    limits,
+                    &names.iter().map(String::as_str).collect::<Vec<_>>(),
+                )
+            }
+            ExprNode::Op(operator) => {
+                let (Some(b), Some(a)) = (terms.pop(), terms.pop()) else {
+                    return false;
+                };
+                match operator {
+                    Operator::And => a && b,
+                    Operator::Or => a || b,
+                }
+            }
+        };
+        terms.push(value);
+    }
+    terms.pop().unwrap_or(false)
+}
+
+/// What a licence is called: as it is written, where that is no id, and by the id that is taken for it. Of GNU's licences that
+/// is no help, because the library guesses what is not said: `GPL` would be `GPL-2.0-only`.
+fn names(licence: &LicenseReq, written: &str) -> Vec<String> {
     match &licence.license {
-        LicenseItem::Other(other) => other.lic_ref.clone(),
-        known @ LicenseItem::Spdx { .. } => known.to_string().trim_end_matches('+').to_owned(),
+        LicenseItem::Other(other) => vec![other.lic_ref.clone()],
+        LicenseItem::Spdx { id, or_later } => {
+            // The library has taken the plus after one of GNU's into the id.
+            let has_plus = *or_later || id.name.ends_with("-or-later");
+            let later = if has_plus { "+" } else { "" };
+            let is_id = spdx::license_id(written).is_some();
+            let of_id = (is_id || !id.is_gnu()).then(|| id.name.to_owned());
+            let as_written = (!is_id).then(|| format!("{written}{later}"));
+            of_id.into_iter().chain(as_written).collect()
+        }
     }
 }
 
-fn is_one_accepted(limits: &LicencesGate, id: &str) -> bool {
-    let is = |known: &String| {
-        known
-            .trim_start_matches("LicenseRef-")
-            .eq_ignore_ascii_case(id)
+fn is_one_accepted(limits: &LicencesGate, names: &[&str]) -> bool {
+    let is_any = |list: &[String], is: fn(&str, &str) -> bool| {
+        let mut listed = list.iter();
+        listed.any(|listed| names.iter().any(|name| is(name, listed)))
     };
     if limits.allow.is_empty() {
-        !limits.deny.iter().any(is)
+        !is_any(&limits.deny, meaning::may_be)
     } else {
-        limits.allow.iter().any(is)
+        is_any(&limits.allow, meaning::is)
     }
 }
 
@@ -153,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn an_old_id_is_allowed_as_the_one_that_it_means() {
+        let allow = gate(&["GPL-2.0-only", "LGPL-2.1-or-later", "Apache-2.0"], &[]);
+        for good in [
+            "GPL-2.0",
+            "GPLv2",
+            "LGPL-2.1+",
+            "Apache 2.0",
+            "GPL-2.0 OR GPL-3.0",
+        ] {
+            assert!(is_accepted(&allow, good), "{good}");
+        }
+        for bad in ["GPL-2.0+", "GPL", "LGPL-2.1", "GPL v3", "GNU GPL v3"] {
+            assert!(!is_accepted(&allow, bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_denied_is_so_under_any_name() {
         let deny = gate(
             &[],
@@ -166,6 +220,26 @@ mod tests {
         assert!(is_accepted(&deny, "AGPL-3.0-only OR MIT"));
         assert!(is_accepted(&deny, "BSD"));
         assert!(!is_accepted(&deny, UNKNOWN));
+        for other in [
+            "AGPL-3.0",
+            "AGPLv3",
+            "AGPL-3.0+",
+            "agpl-3.0-or-later",
+            "MIT AND AGPL-3.0",
+            "GNU Affero General Public License v3 or later (AGPLv3+)",
+            "AGPL",
+            "Commons-Clause",
+        ] {
+            assert!(!is_accepted(&deny, other), "{other}");
+        }
+        for other in [
+            "MIT OR AGPL-3.0",
+            "GPL-3.0",
+            "LGPLv3",
+            "GNU Lesser General Public License v3",
+        ] {
+            assert!(is_accepted(&deny, other), "{other}");
+        }
         let lax = LicencesGate {
             allow_unknown: Some(true),
             ..deny

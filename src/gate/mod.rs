@@ -24,6 +24,9 @@ use crate::pipeline_run::api::{FindingCategory, GateResult, GateVerdict};
 pub use evidence::{Evidence, Scope};
 use waiver::Waivers;
 
+/// Reports that are missing and are named.
+const MAX_MISSING: usize = 4;
+
 /// What a check found, whatever its gate makes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -73,7 +76,7 @@ impl Check {
 /// The verdicts of all gates, in their order.
 ///
 /// # Guarantees
-/// - No data is never a pass; in mode `Enforce` it blocks.
+/// - No data is never a pass; in mode `Enforce` it blocks. Where a report is missing that the gate judges, there is no data.
 /// - A gate in mode `Warn` never blocks.
 /// - A waiver that is over leaves nothing out.
 pub fn judge_all(
@@ -90,7 +93,13 @@ pub fn judge_all(
 pub fn judge(gate: &Gate, waivers: &[Waiver], scope: &Scope<'_>, now: Timestamp) -> GateVerdict {
     let waivers = Waivers::of(&gate.name, waivers, now);
     let mut used = Vec::new();
-    let check = check(gate, scope, &waivers, &mut used);
+    let mut check = check(gate, scope, &waivers, &mut used);
+    if let Some(message) = half(gate, scope) {
+        check.finding = match check.finding {
+            Finding::Good | Finding::NoData(_) => Finding::NoData(message),
+            bad @ Finding::Bad(_) => bad,
+        };
+    }
     let is_enforced = gate.mode() == GateMode::Enforce;
     let (mut result, message) = match check.finding {
         Finding::Good => (GateResult::Passed, None),
@@ -117,6 +126,30 @@ pub fn judge(gate: &Gate, waivers: &[Waiver], scope: &Scope<'_>, now: Timestamp)
         message: message.map(|text| clip(&text, 1024)),
         waivers: used,
     }
+}
+
+/// What of the reports that a gate judges is missing: the others are half of the evidence, which is none.
+fn half(gate: &Gate, scope: &Scope<'_>) -> Option<String> {
+    let missing = scope.missing.iter();
+    let missing = missing.filter(|(format, _)| source::judges(gate, *format));
+    let mut said: Vec<&str> = missing.map(|(_, text)| text.as_str()).collect();
+    if said.is_empty() {
+        return None;
+    }
+    let more = said.len().saturating_sub(MAX_MISSING);
+    said.truncate(MAX_MISSING);
+    let more = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    let said = said.join(", ");
+    let advice = if scope.stages.is_empty() {
+        "write it"
+    } else {
+        "write it, or list it in reports.optional of the stage"
+    };
+    Some(format!("{said}{more}; {advice}"))
 }
 
 fn clip(text: &str, limit: usize) -> String {

@@ -1,4 +1,4 @@
-//! Where the evidence for a gate comes from: whether any stage leaves a report that it could judge. No I/O.
+//! Where the evidence for a gate comes from: which reports it judges, and whether any stage leaves one. No I/O.
 
 use crate::pipeline::api::{Gate, ReportFormat, Reports, Stage};
 
@@ -11,12 +11,19 @@ pub enum Missing {
     Report(&'static str, &'static str),
 }
 
-/// What a gate lacks, if anything.
-pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
+/// The reports that a check judges.
+struct Source {
+    /// The check's field.
+    check: &'static str,
+    /// The fields of reports that would do, in words.
+    wanted: &'static str,
+    formats: &'static [ReportFormat],
+}
+
+/// The reports that the check of a gate judges; nothing of one that judges something else, or whatever there is.
+fn source(gate: &Gate) -> Option<Source> {
     use ReportFormat as F;
-    let (check, wanted, formats): (_, _, &[F]) = if gate.result.is_some() || gate.cel.is_some() {
-        return None;
-    } else if gate.tests.is_some() {
+    let (check, wanted, formats): (_, _, &[F]) = if gate.tests.is_some() {
         ("tests", "reports.junit", &[F::Junit])
     } else if gate.coverage.is_some() {
         let wanted = "reports.cobertura, lcov or jacoco";
@@ -25,12 +32,8 @@ pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
         ("complexity", "reports.radon", &[F::Radon])
     } else if gate.vulnerabilities.is_some() {
         let wanted = "reports.osv, pipAudit, npmAudit, cyclonedx or sarif";
-        let formats = &[F::Osv, F::PipAudit, F::NpmAudit, F::CycloneDx, F::Sarif];
-        ("vulnerabilities", wanted, formats)
+        ("vulnerabilities", wanted, VULNERABILITIES)
     } else if gate.findings.is_some() {
-        if in_scope(gate, stages).any(has_problems) {
-            return None;
-        }
         ("findings", "reports.sarif or problems", &[F::Sarif])
     } else if gate.secrets.is_some() {
         let formats = &[F::Gitleaks, F::Sarif];
@@ -44,19 +47,70 @@ pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
     } else if gate.accessibility.is_some() {
         let formats = &[F::Axe, F::Lighthouse];
         ("accessibility", "reports.axe or lighthouse", formats)
-    } else if gate.size.is_some() {
+    } else {
+        return None;
+    };
+    Some(Source {
+        check,
+        wanted,
+        formats,
+    })
+}
+
+const VULNERABILITIES: &[ReportFormat] = &[
+    ReportFormat::Osv,
+    ReportFormat::PipAudit,
+    ReportFormat::NpmAudit,
+    ReportFormat::CycloneDx,
+    ReportFormat::Sarif,
+];
+
+/// What conditions name, and the reports that tell it.
+const NAMED: &[(&str, &[ReportFormat])] = {
+    use ReportFormat as F;
+    &[
+        ("tests", &[F::Junit]),
+        ("coverage", &[F::Cobertura, F::Lcov, F::Jacoco]),
+        ("complexity", &[F::Radon]),
+        ("vulnerabilities", VULNERABILITIES),
+        ("findings", &[F::Sarif]),
+        ("secrets", &[F::Gitleaks, F::Sarif]),
+        ("accessibility", &[F::Axe, F::Lighthouse]),
+        ("licences", &[F::CycloneDx]),
+    ]
+};
+
+/// Whether a gate judges reports of a format. A condition judges what it names.
+pub fn judges(gate: &Gate, format: ReportFormat) -> bool {
+    let Some(condition) = &gate.cel else {
+        return source(gate).is_some_and(|source| source.formats.contains(&format));
+    };
+    let mut named = NAMED.iter().filter(|(name, _)| condition.contains(name));
+    named.any(|(_, formats)| formats.contains(&format))
+}
+
+/// What a gate lacks, if anything.
+pub fn missing(gate: &Gate, stages: &[Stage]) -> Option<Missing> {
+    if gate.result.is_some() || gate.cel.is_some() {
+        return None;
+    }
+    if gate.size.is_some() {
         let makes = |stage: &Stage| stage.build.is_some() || !stage.packages.is_empty();
         let is_made = in_scope(gate, stages).any(makes);
         return (!is_made).then_some(Missing::Report("size", "build or packages"));
-    } else {
+    }
+    let Some(source) = source(gate) else {
         return Some(Missing::Check);
     };
+    if gate.findings.is_some() && in_scope(gate, stages).any(has_problems) {
+        return None;
+    }
     let has_one = in_scope(gate, stages).any(|stage| {
         let reports = stage.reports.as_ref();
         let mut left = reports.into_iter().flat_map(Reports::by_format);
-        left.any(|(format, _)| formats.contains(&format))
+        left.any(|(format, _)| source.formats.contains(&format))
     });
-    (!has_one).then_some(Missing::Report(check, wanted))
+    (!has_one).then_some(Missing::Report(source.check, source.wanted))
 }
 
 fn in_scope<'a>(gate: &'a Gate, stages: &'a [Stage]) -> impl Iterator<Item = &'a Stage> {

@@ -2,8 +2,10 @@
 
 use super::testing::{NOW, stage, waiver};
 use super::*;
-use crate::pipeline::api::{ResultGate, TestsGate};
-use crate::pipeline_run::api::{StagePhase, StageStatus, TestCounts};
+use crate::pipeline::api::{ReportFormat, ResultGate, TestsGate, VulnerabilitiesGate};
+use crate::pipeline_run::api::{
+    FindingCategory, FindingSet, ReportSummary, StagePhase, StageStatus, TestCounts,
+};
 
 fn gate(mode: GateMode) -> Gate {
     Gate {
@@ -126,4 +128,115 @@ fn a_stage_that_was_left_out_has_no_result() {
     stages[1].phase = StagePhase::Pending;
     assert_eq!(verdict(&gate, &stages, &[]).result, GateResult::Passed);
     assert_eq!(verdict(&gate, &[], &[]).result, GateResult::NoData);
+}
+
+/// A stage that has left no file for these reports.
+fn lacking(name: &str, missing: &[(ReportFormat, &str)], reports: ReportSummary) -> StageStatus {
+    let mut reports = reports;
+    for (format, glob) in missing {
+        crate::report::missing::note(&mut reports, *format, glob);
+    }
+    StageStatus {
+        reports: Some(reports),
+        ..stage(name, None)
+    }
+}
+
+fn clean(category: FindingCategory) -> ReportSummary {
+    ReportSummary {
+        findings: vec![FindingSet::none(category)],
+        ..ReportSummary::default()
+    }
+}
+
+#[test]
+fn half_of_the_evidence_is_none() {
+    let cves = |mode| Gate {
+        name: "cves".into(),
+        mode: Some(mode),
+        vulnerabilities: Some(VulnerabilitiesGate::default()),
+        ..Gate::default()
+    };
+    let missing = [(ReportFormat::NpmAudit, "npm-audit.json")];
+    let stages = [lacking(
+        "dependencies",
+        &missing,
+        clean(FindingCategory::Vulnerability),
+    )];
+    let found = verdict(&cves(GateMode::Enforce), &stages, &[]);
+    assert_eq!(found.result, GateResult::NoData);
+    assert_eq!(
+        found.message.as_deref(),
+        Some(
+            "stage dependencies has left no file npm-audit.json (reports.npmAudit); write it, or list it in reports.optional of the stage"
+        )
+    );
+    let warned = verdict(&cves(GateMode::Warn), &stages, &[]);
+    assert_eq!(warned.result, GateResult::Warned);
+    let waived = verdict(
+        &cves(GateMode::Enforce),
+        &stages,
+        &[waiver("cves", "2099-01-01")],
+    );
+    assert_eq!(waived.result, GateResult::Waived);
+    // It is about what it judges, and about the stages that it names.
+    let other = [lacking(
+        "dependencies",
+        &[
+            (ReportFormat::Junit, "junit.xml"),
+            (ReportFormat::Gitleaks, "leaks.json"),
+        ],
+        clean(FindingCategory::Vulnerability),
+    )];
+    assert_eq!(
+        verdict(&cves(GateMode::Enforce), &other, &[]).result,
+        GateResult::Passed
+    );
+    let mut two = stages.to_vec();
+    two.push(lacking("image", &[], clean(FindingCategory::Vulnerability)));
+    let from = Gate {
+        from: vec!["image".into()],
+        ..cves(GateMode::Enforce)
+    };
+    assert_eq!(verdict(&from, &two, &[]).result, GateResult::Passed);
+    assert_eq!(
+        verdict(&cves(GateMode::Enforce), &two, &[]).result,
+        GateResult::NoData
+    );
+}
+
+#[test]
+fn what_is_bad_is_told_before_what_is_missing() {
+    let missing = [(ReportFormat::Junit, "junit.xml")];
+    let mut stages = vec![lacking("unit", &missing, ReportSummary::default())];
+    assert_eq!(
+        verdict(&gate(GateMode::Enforce), &stages, &[]).result,
+        GateResult::NoData
+    );
+    // Of three cells one has left none.
+    stages[0].tests = tested(20, 0)[0].tests;
+    assert_eq!(
+        verdict(&gate(GateMode::Enforce), &stages, &[]).result,
+        GateResult::NoData
+    );
+    stages[0].tests = tested(20, 1)[0].tests;
+    assert_eq!(
+        verdict(&gate(GateMode::Enforce), &stages, &[]).result,
+        GateResult::Failed
+    );
+}
+
+#[test]
+fn a_condition_judges_what_it_names() {
+    let with = |condition: &str| Gate {
+        name: "all".into(),
+        cel: Some(condition.into()),
+        ..Gate::default()
+    };
+    let missing = [(ReportFormat::Sarif, "semgrep.sarif")];
+    let mut stages = vec![lacking("lint", &missing, clean(FindingCategory::Code))];
+    stages[0].tests = tested(3, 0)[0].tests;
+    let of = |condition: &str| verdict(&with(condition), &stages, &[]).result;
+    assert_eq!(of("findings.total == 0"), GateResult::NoData);
+    assert_eq!(of("tests.failed == 0"), GateResult::Passed);
 }

@@ -22,6 +22,20 @@ pub fn matches(glob: &str, path: &str) -> bool {
     )
 }
 
+/// Whether anything below a folder may match a glob.
+pub fn may_match_below(glob: &str, folder: &str) -> bool {
+    let glob = glob.strip_prefix("./").unwrap_or(glob);
+    let mut globs = glob.split('/');
+    for name in folder.split('/') {
+        match globs.next() {
+            Some("**") => return true,
+            Some(wanted) if matches(wanted, name) => {}
+            Some(_) | None => return false,
+        }
+    }
+    globs.next().is_some()
+}
+
 /// Matches parts against a pattern in which a star stands for any number of them. Goes back no further
 /// than to the last star, so that no pattern takes long.
 fn matches_all<T>(
@@ -83,6 +97,29 @@ mod tests {
             ("*a*b*", "xbxxax"),
         ] {
             assert!(!matches(glob, path), "{glob} {path}");
+        }
+    }
+
+    #[test]
+    fn folders_in_which_nothing_can_match_are_told() {
+        for (glob, folder) in [
+            ("packages/*/junit.xml", "packages"),
+            ("packages/*/junit.xml", "packages/a"),
+            ("./packages/*/junit.xml", "packages/a"),
+            ("**/junit.xml", "node_modules/a/b/c"),
+            ("target/**/TEST-*.xml", "target/a/b"),
+            ("a?/b", "ab"),
+        ] {
+            assert!(may_match_below(glob, folder), "{glob} {folder}");
+        }
+        for (glob, folder) in [
+            ("packages/*/junit.xml", "node_modules"),
+            ("packages/*/junit.xml", "packages/a/node_modules"),
+            ("junit.xml", "packages"),
+            ("*.xml", "a.xml"),
+            ("target/**/TEST-*.xml", "src"),
+        ] {
+            assert!(!may_match_below(glob, folder), "{glob} {folder}");
         }
     }
 

@@ -6,7 +6,7 @@ mod version;
 
 use std::collections::BTreeSet;
 
-use super::api::{AxisValues, Matrix, PipelineSpec, Stage, StageType};
+use super::api::{AxisValues, Matrix, PipelineSpec, Reports, Stage, StageType};
 use super::trigger::schedule;
 use super::{condition, definition, matrix, supply};
 use crate::gate::expression as gate_expression;
@@ -51,6 +51,7 @@ pub fn problems(spec: &PipelineSpec) -> Vec<Invalid> {
     pod::check(spec, &mut problems);
     made::check(spec, &mut problems);
     check_cells(spec, &mut problems);
+    check_reports(spec, &mut problems);
     check_gates(spec, &mut problems);
     problems
 }
@@ -282,6 +283,19 @@ fn check_cells(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
     }
 }
 
+fn check_reports(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
+    for (index, stage) in spec.stages.iter().enumerate() {
+        let unknown = stage.reports.iter().flat_map(Reports::unknown_optional);
+        problems.extend(unknown.map(|glob| {
+            let path = format!("spec.stages[{index}].reports.optional");
+            let problem = format!(
+                "{glob} is no report of the stage; list it by its format as well, or take it out"
+            );
+            Invalid::new(path, problem)
+        }));
+    }
+}
+
 fn check_gates(spec: &PipelineSpec, problems: &mut Vec<Invalid>) {
     for (index, gate) in spec.gates.iter().enumerate() {
         let path = format!("spec.gates[{index}]");
@@ -370,6 +384,18 @@ mod tests {
             test("d", &["b", "c"]),
         ];
         assert_eq!(said(with_stages(&stages)), "");
+    }
+
+    #[test]
+    fn a_report_that_may_be_missing_is_one_of_the_stage() {
+        let mut stage = test("a", &[]);
+        stage["reports"] = json!({"sarif": ["a.sarif", "b.sarif"], "optional": ["b.sarif"]});
+        assert_eq!(said(with_stages(&[stage.clone()])), "");
+        stage["reports"]["optional"] = json!(["c.sarif"]);
+        assert_eq!(
+            said(with_stages(&[stage])),
+            "spec.stages[0].reports.optional: c.sarif is no report of the stage; list it by its format as well, or take it out"
+        );
     }
 
     #[test]

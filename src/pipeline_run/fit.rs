@@ -102,7 +102,8 @@ fn forget_marks(summary: &mut ReportSummary) {
 /// What is judged one by one goes, and is seen to be gone.
 fn cut(summary: &mut ReportSummary) {
     let lists = summary.licences.len() + summary.benchmarks.len() + summary.latency.len();
-    if lists > 0 {
+    if lists + summary.missing.len() > 0 {
+        summary.missing.clear();
         summary.licences.clear();
         summary.benchmarks.clear();
         summary.latency.clear();
@@ -138,10 +139,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pipeline::api::ReportFormat;
     use crate::pipeline::testing::NOW;
     use crate::pipeline_run::api::{
-        Benchmark, Better, BuildJob, BuiltBy, FailedTest, FindingCategory, FindingSet, StagePhase,
-        StageStatus, Suspect, TestCounts,
+        Benchmark, Better, BuildJob, BuiltBy, FailedTest, FindingCategory, FindingSet, MissingReport,
+        StagePhase, StageStatus, Suspect, TestCounts,
     };
     use crate::pipeline_run::testing::commit;
     use crate::report::finding::Found;
@@ -167,12 +169,18 @@ mod tests {
             better: Better::Lower,
             deviation: Some(2.0 / 3.0),
         };
+        let missing = |format| MissingReport {
+            format,
+            path: "p".repeat(96),
+            cell: Some("c".repeat(63)),
+        };
         ReportSummary {
             findings: findings.collect(),
             licences: (0..48)
                 .map(|n| (format!("{}{n}", "l".repeat(76)), u32::MAX))
                 .collect(),
             benchmarks: (0..40).map(benchmark).collect(),
+            missing: ReportFormat::ALL.iter().copied().map(missing).collect(),
             ..ReportSummary::default()
         }
     }

@@ -19,12 +19,14 @@ struct Entry {
     deviation: Option<f64>,
 }
 
+const WANTED: &str = "report of benchmarks, which is a list of those with name and value";
+
 /// Reads a report. Without `better`, smaller values are better, but for rates (a unit that ends in `/s`).
 ///
 /// # Errors
 /// If it cannot be read to its end, has more benchmarks than can be kept, or one that says nothing.
 pub fn read(bytes: &[u8]) -> Result<Vec<Benchmark>, ReportError> {
-    let entries: Vec<Entry> = json::read(bytes)?;
+    let entries: Vec<Entry> = json::read(bytes, WANTED)?;
     if entries.len() > MAX_BENCHMARKS {
         return Err(too_many());
     }

@@ -1,11 +1,12 @@
 //! Cuts a summary that came from a pod to what a status holds: whoever wrote it may not be our runner. No I/O.
 
 use super::finding::{MARK, MAX_MARKS, MAX_WORST, printable};
-use super::{benchmark, licence};
+use super::{benchmark, licence, missing};
 use crate::pipeline_run::api::{FindingSet, ReportSummary};
 
 /// Leaves out what is beyond the bounds, and what is no number.
 pub fn keep(summary: &mut ReportSummary) {
+    missing::keep(summary);
     summary.findings.truncate(8);
     let mut seen = Vec::new();
     summary.findings.retain(|set| {

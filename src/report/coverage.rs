@@ -18,7 +18,17 @@ pub fn cobertura(bytes: &[u8], changed: Option<&Changed>) -> Result<Coverage, Re
         ..Cobertura::default()
     };
     xml::walk(bytes, &mut found)?;
+    if !found.has_packages {
+        let wanted =
+            "Cobertura report, which has packages (Clover and Sonar call theirs coverage too)";
+        return Err(without(wanted, "packages"));
+    }
     Ok(found.counts.coverage)
+}
+
+fn without(wanted: &'static str, what: &str) -> ReportError {
+    let problem = format!("there are no {what} in it");
+    ReportError::Form { wanted, problem }
 }
 
 /// Reads a JaCoCo report.
@@ -31,6 +41,10 @@ pub fn jacoco(bytes: &[u8], changed: Option<&Changed>) -> Result<Coverage, Repor
         ..Jacoco::default()
     };
     xml::walk(bytes, &mut found)?;
+    if !found.has_own {
+        let wanted = "JaCoCo report, which has packages, groups or counters";
+        return Err(without(wanted, "packages"));
+    }
     Ok(found.counts.coverage)
 }
 
@@ -76,6 +90,7 @@ struct Cobertura<'a> {
     /// Folders of sources.
     bases: Vec<String>,
     is_in_source: bool,
+    has_packages: bool,
 }
 
 impl Visit for Cobertura<'_> {
@@ -84,6 +99,7 @@ impl Visit for Cobertura<'_> {
 
     fn begin(&mut self, open: &[String], element: &Element<'_>) {
         match element.name().as_str() {
+            "packages" if open.len() == 1 => self.has_packages = true,
             "source" if self.bases.len() < MAX_BASES => {
                 self.bases.push(String::new());
                 self.is_in_source = true;
@@ -146,6 +162,8 @@ fn fraction(text: &str) -> Option<(u32, u32)> {
 struct Jacoco<'a> {
     counts: Counts<'a>,
     package: String,
+    /// Whether there is anything in it that only JaCoCo writes.
+    has_own: bool,
 }
 
 impl Visit for Jacoco<'_> {
@@ -154,6 +172,8 @@ impl Visit for Jacoco<'_> {
 
     fn begin(&mut self, open: &[String], element: &Element<'_>) {
         let name = || element.attribute("name").unwrap_or_default();
+        let own = ["sessioninfo", "group", "package", "counter"];
+        self.has_own |= open.len() == 1 && own.contains(&element.name().as_str());
         match element.name().as_str() {
             "package" => self.package = name(),
             "sourcefile" => {

@@ -142,7 +142,7 @@ pub fn printable(text: &str, limit: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let kept = line.chars().filter(|c| !c.is_control());
     let kept: String = kept.take(limit).collect();
-    truncate(&kept, limit).trim_end().to_owned()
+    truncate(&kept, limit).trim().to_owned()
 }
 
 /// Where a finding is, without the line.
@@ -208,26 +208,26 @@ pub fn severity_of_score(score: f64) -> Option<Severity> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
+#[serde(rename_all = "PascalCase")]
 struct Leak {
     #[serde(rename = "RuleID")]
     rule_id: String,
+    #[serde(default)]
     description: String,
     file: String,
+    #[serde(default)]
     start_line: u64,
 }
 
-/// Reads the JSON of gitleaks. The secrets themselves are not looked at.
+/// Reads the JSON of gitleaks: a list, or `null` where an old one has found nothing. The secrets themselves are not looked at.
 ///
 /// # Errors
 /// If it cannot be read to its end.
 pub fn gitleaks(bytes: &[u8]) -> Result<FindingSet, ReportError> {
+    const WANTED: &str = "report of gitleaks, which is a list of leaks with RuleID and File";
+    let leaks: Option<Vec<Leak>> = json::read(bytes, WANTED)?;
     let mut set = FindingSet::none(FindingCategory::Secret);
-    if json::is_nothing(bytes) {
-        return Ok(set);
-    }
-    for leak in json::read::<Vec<Leak>>(bytes)? {
+    for leak in leaks.iter().flatten() {
         set.push(&Found {
             severity: Some(Severity::Critical),
             id: &leak.rule_id,
@@ -254,7 +254,16 @@ mod tests {
         assert!(!format!("{set:?}").contains("HIDDEN"));
         assert_eq!(gitleaks(b"[]").unwrap().total.sum(), 0);
         assert_eq!(gitleaks(b"null").unwrap().total.sum(), 0);
-        assert!(gitleaks(b"[{").is_err());
+        // An empty file is what is left of a tool that could not begin.
+        for other in [
+            &b"[{"[..],
+            b"",
+            b"{}",
+            b"[{}]",
+            br#"[{"name":"a","version":"1","vulns":[]}]"#,
+        ] {
+            assert!(gitleaks(other).is_err());
+        }
     }
 
     #[test]
@@ -300,6 +309,14 @@ mod tests {
             (Severity::High, true, &one[1..])
         );
         assert_eq!(Mark::read("?"), None);
+    }
+
+    #[test]
+    fn what_is_printable_stays_as_it_is() {
+        for text in ["\u{1} a", " a \u{85}b\n", "a\u{2028}", &"ä ".repeat(9)] {
+            let once = printable(text, 8);
+            assert_eq!(printable(&once, 8), once, "{text:?}");
+        }
     }
 
     #[test]

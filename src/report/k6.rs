@@ -28,12 +28,14 @@ impl Metric {
     }
 }
 
+const WANTED: &str = "summary of k6, which is an object with metrics";
+
 /// Reads a summary.
 ///
 /// # Errors
 /// If it cannot be read to its end, or tells nothing of requests.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Latency, ReportError> {
-    let export: Export = json::read(bytes)?;
+    let export: Export = json::object(bytes, WANTED)?;
     let Some(duration) = export.metrics.get("http_req_duration") else {
         let problem = "the summary has no metric http_req_duration".to_owned();
         return Err(ReportError::Nonsense(problem));

@@ -81,12 +81,14 @@ struct Affected {
     reference: String,
 }
 
+const WANTED: &str = "CycloneDX in JSON, which is an object with bomFormat";
+
 /// Adds what a report says to a summary.
 ///
 /// # Errors
 /// If it cannot be read to its end.
 pub fn read(bytes: &[u8], summary: &mut ReportSummary) -> Result<(), ReportError> {
-    let bom: Bom = json::read(bytes)?;
+    let bom: Bom = json::object(bytes, WANTED)?;
     if bom.format != "CycloneDX" {
         return Err(ReportError::Other {
             wanted: "CycloneDX",

@@ -4,7 +4,7 @@
 //! two reports list are counted twice on both sides.
 
 use super::finding::MARK;
-use super::{ReportError, benchmark, finding, licence};
+use super::{ReportError, benchmark, finding, licence, missing};
 use crate::pipeline_run::api::{
     Benchmark, Better, ChangedLines, Complexity, Coverage, FindingSet, Latency, ReportSummary,
     Scores, Severity, TestCounts,
@@ -55,6 +55,7 @@ impl ReportSummary {
         for one in other.latency {
             add_latency(&mut all.latency, one)?;
         }
+        missing::merge(&mut all, other.missing);
         all.is_cut |= other.is_cut;
         *self = all;
         Ok(())

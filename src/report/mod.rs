@@ -2,7 +2,8 @@
 //!
 //! A report is written by code that nobody has looked at: every reader is total, takes time and memory in
 //! proportion to the bytes it is given, follows no nesting and no entity, and keeps a bounded part. What
-//! cannot be read to its end is an error and adds nothing: half a report is no evidence.
+//! cannot be read to its end is an error and adds nothing: half a report is no evidence. Nor is one of another tool: a
+//! reader asks for what files of its format always have, or anything without findings would be a clean report.
 
 pub mod benchmark;
 pub mod bounds;
@@ -14,6 +15,7 @@ pub mod junit;
 pub mod k6;
 pub mod licence;
 pub mod merge;
+pub mod missing;
 pub mod page;
 pub mod problem;
 pub mod quarantine;
@@ -40,6 +42,14 @@ pub enum ReportError {
         /// `XML` or `JSON`.
         format: &'static str,
         /// What is wrong.
+        problem: String,
+    },
+    /// It is complete, and not what its format is.
+    #[error("no {wanted}: {problem}")]
+    Form {
+        /// What was expected, and by what it would be known.
+        wanted: &'static str,
+        /// What is there instead.
         problem: String,
     },
     /// It is a report of another kind.
@@ -117,3 +127,6 @@ impl Collected {
         self.summary.merge(one)
     }
 }
+
+#[cfg(test)]
+mod tests;

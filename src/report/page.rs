@@ -5,42 +5,42 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::finding::{Found, severity_of};
+use super::finding::{Found, printable, severity_of};
 use super::{ReportError, json};
 use crate::pipeline_run::api::{FindingCategory, FindingSet, Scores};
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Axe {
-    Pages(Vec<Page>),
-    Page(Page),
-}
-
-#[derive(Deserialize)]
 struct Page {
-    #[serde(default)]
     url: String,
     violations: Vec<Violation>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Violation {
     id: String,
     impact: Option<String>,
+    #[serde(default)]
     help: String,
+    #[serde(default)]
     nodes: Vec<IgnoredAny>,
 }
 
 /// Reads the JSON of axe, of one page or of several. A rule that is broken counts once for each page.
 ///
 /// # Errors
-/// If it cannot be read to its end.
+/// If it cannot be read to its end, or is about no page.
 pub fn axe(bytes: &[u8]) -> Result<FindingSet, ReportError> {
-    let pages = match json::read(bytes)? {
-        Axe::Pages(pages) => pages,
-        Axe::Page(page) => vec![page],
+    const WANTED: &str = "report of axe, which is an object with url and violations for each page, or a list of them";
+    let pages: Vec<Page> = if json::is_list(bytes) {
+        json::read(bytes, WANTED)?
+    } else {
+        vec![json::object(bytes, WANTED)?]
     };
+    if pages.is_empty() {
+        let problem = "it has no page".to_owned();
+        let wanted = WANTED;
+        return Err(ReportError::Form { wanted, problem });
+    }
     let mut set = FindingSet::none(FindingCategory::Accessibility);
     for page in &pages {
         for violation in &page.violations {
@@ -58,8 +58,12 @@ pub fn axe(bytes: &[u8]) -> Result<FindingSet, ReportError> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Lighthouse {
+    #[serde(rename = "lighthouseVersion")]
+    _version: String,
     categories: BTreeMap<String, Category>,
+    runtime_error: Option<RuntimeError>,
 }
 
 #[derive(Deserialize)]
@@ -67,12 +71,34 @@ struct Category {
     score: Option<f64>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RuntimeError {
+    code: String,
+    message: String,
+}
+
 /// Reads the JSON of Lighthouse.
 ///
 /// # Errors
-/// If it cannot be read to its end.
+/// If it cannot be read to its end, or Lighthouse could not look at the page.
 pub fn lighthouse(bytes: &[u8]) -> Result<Scores, ReportError> {
-    let report: Lighthouse = json::read(bytes)?;
+    const WANTED: &str =
+        "report of Lighthouse, which is an object with lighthouseVersion and categories";
+    let report: Lighthouse = json::object(bytes, WANTED)?;
+    let error = report.runtime_error.unwrap_or_default();
+    // Old ones say so where there was none.
+    if !matches!(error.code.as_str(), "" | "NO_ERROR") {
+        let (code, message) = (printable(&error.code, 60), printable(&error.message, 200));
+        let problem = format!("Lighthouse could not look at the page ({code}): {message}");
+        return Err(ReportError::Nonsense(problem));
+    }
+    let accessibility = report.categories.get("accessibility");
+    // The score of another page would stand for both of them.
+    if accessibility.is_some_and(|category| category.score.is_none()) {
+        let problem = "Lighthouse could not give the page a score for accessibility".to_owned();
+        return Err(ReportError::Nonsense(problem));
+    }
     let score = |name: &str| {
         let score = report.categories.get(name)?.score?;
         #[expect(
@@ -104,7 +130,18 @@ mod tests {
         assert_eq!(one.worst[0].text, "Images need text (elements: 2)");
         let several = axe(format!("[{page},{page}]").as_bytes()).unwrap();
         assert_eq!(several.total.critical, 2);
-        assert!(axe(b"{}").is_err());
+        for other in [
+            "{}",
+            "[]",
+            "[{}]",
+            r#"[{"id":"image-alt","nodes":[]}]"#,
+            r#"{"violations":[]}"#,
+        ] {
+            let error = axe(other.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("no report of axe, which is"), "{error}");
+        }
+        let clean = r#"[{"url":"http://x/","violations":[],"passes":[]}]"#;
+        assert!(axe(clean.as_bytes()).unwrap().total.is_none());
     }
 
     #[test]
@@ -114,6 +151,31 @@ mod tests {
         assert_eq!(
             (scores.accessibility, scores.performance, scores.seo),
             (Some(91), None, Some(100))
+        );
+        assert!(lighthouse(br#"{"categories":{"accessibility":{"score":1}}}"#).is_err());
+    }
+
+    #[test]
+    fn a_page_that_lighthouse_could_not_look_at_is_no_evidence() {
+        let with = |error: &str, score: &str| {
+            let json = format!(
+                r#"{{"lighthouseVersion":"12","runtimeError":{error},"categories":{{"accessibility":{{"score":{score}}}}}}}"#
+            );
+            lighthouse(json.as_bytes()).map_err(|error| error.to_string())
+        };
+        assert!(with(r#"{"code":"NO_ERROR","message":""}"#, "1").is_ok());
+        let failed = with(
+            r#"{"code":"NO_FCP","message":"nothing was painted"}"#,
+            "null",
+        );
+        assert_eq!(
+            failed.unwrap_err(),
+            "Lighthouse could not look at the page (NO_FCP): nothing was painted"
+        );
+        assert!(
+            with("null", "null")
+                .unwrap_err()
+                .contains("a score for accessibility")
         );
     }
 }

@@ -23,12 +23,14 @@ struct Block {
     complexity: u32,
 }
 
+const WANTED: &str = "report of radon cc, which is an object with a list of blocks for each file";
+
 /// Reads a report. Classes are left out: their methods are listed by themselves.
 ///
 /// # Errors
 /// If it cannot be read to its end, or a file could not be measured.
 pub fn read(bytes: &[u8]) -> Result<Complexity, ReportError> {
-    let files: BTreeMap<String, File> = json::read(bytes)?;
+    let files: BTreeMap<String, File> = json::object(bytes, WANTED)?;
     let mut all = Complexity::default();
     for (path, file) in &files {
         let blocks = match file {
@@ -64,6 +66,21 @@ mod tests {
         assert_eq!((found.functions, found.sum, found.highest), (2, 8, 7));
         assert_eq!(found.highest_at.as_deref(), Some("a.py:m"));
         assert_eq!(found.average(), Some(4.0));
+    }
+
+    #[test]
+    fn what_another_tool_wrote_is_no_report() {
+        for other in [
+            "[]",
+            r#"{"results":[{"check_id":"x"}]}"#,
+            r#"{"a.py":{"mi":80.1}}"#,
+        ] {
+            let error = read(other.as_bytes()).unwrap_err();
+            assert!(
+                error.to_string().starts_with("no report of radon cc"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

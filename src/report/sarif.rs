@@ -1,39 +1,39 @@
 //! Reads SARIF 2.1: findings of linters, analysers and scanners. No I/O.
 //!
-//! Results that are suppressed in the source, gone since a baseline, or no problem at all are left out.
+//! Results that are suppressed in the source, gone since a baseline, or no problem at all are left out. A run without `results` has
+//! looked for nothing, by the standard; `null` is what some tools write that have found nothing.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::finding::{Found, severity_of, severity_of_score};
+use super::finding::{Found, printable, severity_of, severity_of_score};
 use super::{ReportError, json};
 use crate::pipeline_run::api::{FindingCategory, FindingSet, Severity};
 
 #[derive(Deserialize)]
 struct Log {
+    version: String,
     runs: Vec<Run>,
 }
 
 #[derive(Deserialize)]
 struct Run {
-    #[serde(default)]
     tool: Tool,
-    #[serde(default)]
+    #[serde(deserialize_with = "json::nullable")]
     results: Option<Vec<ResultOf>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Tool {
     driver: Driver,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Driver {
     name: String,
+    #[serde(default)]
     rules: Vec<Rule>,
 }
 
@@ -123,7 +123,15 @@ struct Suppression {
 /// # Errors
 /// If it cannot be read to its end.
 pub fn read(bytes: &[u8]) -> Result<Vec<FindingSet>, ReportError> {
-    let log: Log = json::read(bytes)?;
+    const WANTED: &str =
+        "SARIF 2 report, which has version 2 and runs, each with the name of its tool and results";
+    let log: Log = json::object(bytes, WANTED)?;
+    if log.runs.is_empty() || !log.version.starts_with("2.") {
+        let (version, runs) = (printable(&log.version, 16), log.runs.len());
+        let problem = format!("it is of version {version}, with {runs} runs");
+        let wanted = WANTED;
+        return Err(ReportError::Form { wanted, problem });
+    }
     let mut sets: Vec<FindingSet> = Vec::new();
     for run in &log.runs {
         let driver = &run.tool.driver;

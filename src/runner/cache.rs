@@ -128,7 +128,12 @@ fn key(cache: &CacheItem, checkout: &Path) -> String {
         variables.extend(format!("{name}={}:{value};", value.len()).into_bytes());
     }
     let mut content = Vec::new();
-    for file in glob::find(checkout, &cache.files) {
+    let files = glob::find(checkout, &cache.files).unwrap_or_else(|error| {
+        // The archives of a key that says less would be those of other files too.
+        content.extend(error.bytes());
+        Vec::new()
+    });
+    for file in files {
         let name = file.strip_prefix(checkout).unwrap_or(&file);
         content.extend(format!("{}:", name.display()).into_bytes());
         // One that cannot be read is another key than one that can.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::left::Bounds;
 use super::mask::Mask;
-use super::stage::MAX_REPORTS;
 use super::task::ScriptTask;
 use super::{Folders, glob, log, say};
 
@@ -43,9 +43,11 @@ fn pack(
     folders: &Folders,
     mask: &Mask,
 ) -> io::Result<Vec<String>> {
-    let all = task.reports.iter();
-    let all = all.flat_map(|(_, globs)| glob::fresh(folders, globs).take(MAX_REPORTS));
-    let all: BTreeSet<PathBuf> = all.collect();
+    let mut all: BTreeSet<PathBuf> = BTreeSet::new();
+    for (_, globs) in &task.reports {
+        let fresh = glob::fresh(folders, globs).map_err(io::Error::other)?;
+        all.extend(fresh.into_iter().take(Bounds::ALL.files));
+    }
     let mut left_out = Vec::new();
     if all.is_empty() {
         return Ok(left_out);

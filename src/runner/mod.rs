@@ -17,6 +17,7 @@ pub mod glob;
 pub mod handover;
 pub mod index;
 pub mod keep;
+mod left;
 pub mod log;
 pub mod mask;
 pub mod memory;

@@ -131,7 +131,8 @@ fn config(message: String) -> Trouble {
 /// The files of a package that the script has left: their names, told apart, and their paths.
 fn find(package: &PackageItem, folders: &Folders) -> Result<Vec<(String, PathBuf)>, Trouble> {
     let name = &package.subject.image;
-    let fresh: Vec<PathBuf> = glob::fresh(folders, &package.files).collect();
+    let fresh: Vec<PathBuf> = glob::fresh(folders, &package.files)
+        .map_err(|error| config(format!("package {name}: {error}")))?;
     let globs = package.files.join(", ");
     if fresh.is_empty() {
         return Err(config(format!(

@@ -2,25 +2,21 @@
 //!
 //! The timeout is kept in here and not by Kubernetes, so that log and reports survive it.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::left::{self, Bounds};
 use super::mask::Mask;
 use super::process::{self, End, Finished, Stop};
 use super::report::StageReport;
 use super::task::{self, ScriptTask};
-use super::{Folders, cache, changed, glob, keep, memory, package, say, script_file};
-use crate::pipeline::api::ReportFormat;
+use super::{Folders, cache, changed, keep, memory, package, say, script_file};
 use crate::pipeline_run::api::{FailureKind, ReportSummary};
+use crate::report::Collected;
 use crate::report::problem::Problems;
-use crate::report::{Collected, MAX_BYTES, ReportError};
-
-/// Reports of a format that are read. More of them are an error: what is not read is not judged.
-pub(super) const MAX_REPORTS: usize = 500;
 
 /// Runs a script; its report and the container's exit code.
 pub async fn run(task: &ScriptTask, folders: &Folders, stop: &mut Stop) -> (StageReport, u8) {
@@ -179,19 +175,8 @@ fn read_reports(
     (mut collected, problems): (Collected, &Mutex<Problems>),
     report: &mut StageReport,
 ) {
-    let mut result = take_in_problems(&mut collected, problems);
-    for (format, globs) in &task.reports {
-        if result.is_err() {
-            break;
-        }
-        let fresh = glob::fresh(folders, globs).take(MAX_REPORTS + 1);
-        let fresh: Vec<PathBuf> = fresh.collect();
-        if fresh.is_empty() {
-            let globs = globs.join(", ");
-            say(&format!("slipway: the script has left no file {globs}"));
-        }
-        result = read_all(&mut collected, *format, &fresh, folders);
-    }
+    let result = take_in_problems(&mut collected, problems)
+        .and_then(|()| left::read(task, folders, Bounds::ALL, &mut collected));
     if let Err(message) = result {
         say(&format!("slipway: {message}"));
         report.failure.get_or_insert(FailureKind::Test);
@@ -231,32 +216,6 @@ fn take_in_problems(collected: &mut Collected, problems: &Mutex<Problems>) -> Re
     merged.map_err(|error| error.to_string())
 }
 
-fn read_all(
-    collected: &mut Collected,
-    format: ReportFormat,
-    files: &[PathBuf],
-    folders: &Folders,
-) -> Result<(), String> {
-    if files.len() > MAX_REPORTS {
-        return Err(format!(
-            "there are more than {MAX_REPORTS} {format} reports; write fewer, or narrow the globs"
-        ));
-    }
-    for file in files {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        let add = |bytes: Vec<u8>| {
-            let added = collected.add(format, &name, &bytes);
-            added.map_err(|error: ReportError| error.to_string())
-        };
-        let result = read(file).map_err(|error| error.to_string()).and_then(add);
-        result.map_err(|error| {
-            let name = file.strip_prefix(folders.checkout()).unwrap_or(file);
-            format!("report {} cannot be read: {error}", name.display())
-        })?;
-    }
-    Ok(())
-}
-
 /// A script that failed for nothing but tests in quarantine has not failed.
 fn excuse(report: &mut StageReport) {
     let Some(tests) = report.tests else {
@@ -274,12 +233,4 @@ fn excuse(report: &mut StageReport) {
 
 fn lock(problems: &Mutex<Problems>) -> MutexGuard<'_, Problems> {
     problems.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
-    let file = File::open(file)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -174,6 +174,9 @@ pub struct ScriptTask {
     /// Its reports: the format, and globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<(ReportFormat, Vec<String>)>,
+    /// Globs of those that may fit no file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<String>,
     /// Tools whose messages in its output are findings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ProblemMatcher>,
@@ -203,6 +206,7 @@ impl ScriptTask {
             reports: globs
                 .map(|(format, globs)| (format, globs.to_vec()))
                 .collect(),
+            optional: reports.map_or_else(Vec::new, |reports| reports.optional.clone()),
             problems: reports.map_or_else(Vec::new, |reports| reports.problems.clone()),
             quarantine: Vec::new(),
             secrets: Vec::new(),

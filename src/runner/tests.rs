@@ -47,6 +47,7 @@ fn script(text: &str) -> ScriptTask {
         command: Vec::new(),
         timeout_seconds: 60,
         reports: vec![(ReportFormat::Junit, vec!["**/junit*.xml".into()])],
+        optional: Vec::new(),
         problems: Vec::new(),
         quarantine: Vec::new(),
         secrets: Vec::new(),

@@ -136,7 +136,7 @@ impl Pod {
     /// Brings what a stage has left where stages that publish find it, as the containers do that push and fetch packages.
     fn hand_over(&self, stage: &Stage) {
         for package in &stage.packages {
-            let files = glob::find(&self.path("source"), &package.files);
+            let files = glob::find(&self.path("source"), &package.files).unwrap();
             assert_eq!(files.len(), 1, "{}: {files:?}", package.name);
             let to = self.path("packages").join(&package.name);
             std::fs::create_dir_all(&to).unwrap();

@@ -33,6 +33,7 @@ impl<'a> Draft<'a> {
         let scope = Scope {
             tests: report.tests,
             before: self.before(entry, test),
+            missing: now.lacks("the check"),
             now,
             ..Scope::default()
         };

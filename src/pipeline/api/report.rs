@@ -76,6 +76,11 @@ pub struct Reports {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::words::<5>)]
     pub problems: Vec<ProblemMatcher>,
+    /// Globs of those above that may fit no file. Without it, a gate that judges reports of a format has no data where a glob of
+    /// that format fits none. At most 16. Example: `[semgrep.sarif]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::paths::<16>)]
+    pub optional: Vec<String>,
 }
 
 closed_set! {
@@ -115,6 +120,27 @@ closed_set! {
 }
 
 impl ReportFormat {
+    /// The field of `reports` that lists its files.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Junit => "junit",
+            Self::Cobertura => "cobertura",
+            Self::Lcov => "lcov",
+            Self::Jacoco => "jacoco",
+            Self::Sarif => "sarif",
+            Self::CycloneDx => "cyclonedx",
+            Self::Benchmarks => "benchmarks",
+            Self::Axe => "axe",
+            Self::Lighthouse => "lighthouse",
+            Self::K6 => "k6",
+            Self::PipAudit => "pipAudit",
+            Self::NpmAudit => "npmAudit",
+            Self::Osv => "osv",
+            Self::Radon => "radon",
+            Self::Gitleaks => "gitleaks",
+        }
+    }
+
     /// Whether it tells which lines tests have reached.
     pub const fn is_coverage(self) -> bool {
         matches!(self, Self::Cobertura | Self::Lcov | Self::Jacoco)
@@ -143,6 +169,12 @@ impl Reports {
         let of = |format| (format, self.of(format));
         let all = ReportFormat::ALL.iter().copied().map(of);
         all.filter(|(_, globs)| !globs.is_empty())
+    }
+
+    /// Globs that may fit no file and are none of any format, so that somebody has mistyped them.
+    pub fn unknown_optional(&self) -> impl Iterator<Item = &String> {
+        let is_known = move |glob: &String| self.by_format().any(|(_, globs)| globs.contains(glob));
+        self.optional.iter().filter(move |glob| !is_known(glob))
     }
 
     fn of(&self, format: ReportFormat) -> &[String] {

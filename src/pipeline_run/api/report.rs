@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::api::ReportFormat;
 use crate::schema::{self, closed_set};
 
 /// What the reports of a stage say, or those of a whole run.
@@ -42,10 +43,19 @@ pub struct ReportSummary {
     /// Scores of Lighthouse: the lowest of all pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
-    /// Whether licences, benchmarks and load tests were left out, because all stages of the run together had more than
+    /// Reports that the script was to leave and has not: one for each format, and no more. Gates that judge such reports of the
+    /// stage have no data then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = by_format)]
+    pub missing: Vec<MissingReport>,
+    /// Whether licences, benchmarks, load tests and what is missing were left out, because all stages of the run together had more than
     /// a status holds. Gates that judge the stage have no data then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
+}
+
+fn by_format(schema: &mut schemars::Schema) {
+    schema::by_key(schema, "format", 16);
 }
 
 fn by_category(schema: &mut schemars::Schema) {
@@ -62,6 +72,21 @@ fn by_text_name<const MAX: u32>(schema: &mut schemars::Schema) {
 )]
 pub(super) fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// A report that a script was to leave and has not.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingReport {
+    /// What it was to be written in. Example: `Junit`.
+    pub format: ReportFormat,
+    /// The glob that no file fits which the script has written; at most 96 characters, cut off. Example: `junit.xml`.
+    #[schemars(transform = schema::text::<96>)]
+    pub path: String,
+    /// The cell of the stage's matrix that has not left it, the first of them. Example: `3.11-postgres`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::text::<63>)]
+    pub cell: Option<String>,
 }
 
 /// Lines and branches that tests reached.

@@ -7,11 +7,11 @@ use super::{Draft, cells};
 use crate::gate::{self, Evidence};
 use crate::model::action::Action;
 use crate::model::plan::Why;
-use crate::pipeline::api::PipelineSpec;
+use crate::pipeline::api::{PipelineSpec, Stage};
 use crate::pipeline::spec::may_release;
 
 impl Draft<'_> {
-    /// Judges what the work has left, once all of it is over.
+    /// Judges what the work has left, once all of it is over. A verdict on which something has begun stands, whatever the day.
     pub(super) fn judge_gates(&mut self, spec: &PipelineSpec) {
         let is_work = |status: &&StageStatus| {
             let mut stages = spec.stages.iter();
@@ -32,7 +32,9 @@ impl Draft<'_> {
             made: &made,
             baseline: previous.map(|release| &release.spec.evidence),
         };
-        self.next.gates = gate::judge_all(&spec.gates, &spec.waivers, &evidence, self.now);
+        if !self.stands(spec) {
+            self.next.gates = gate::judge_all(&spec.gates, &spec.waivers, &evidence, self.now);
+        }
         if self.failed_phase().is_none()
             && let Some(hint) = self.blocking_gate()
         {
@@ -44,6 +46,26 @@ impl Draft<'_> {
                 log_tail: None,
             });
         }
+    }
+
+    /// Whether something has come of the verdicts that are on record: a stage that waits for them has begun or was left out, or the
+    /// Release is being made. A waiver that ends after that, or a Release before this one that is deleted, changes nothing: what was
+    /// published cannot be taken back.
+    fn stands(&self, spec: &PipelineSpec) -> bool {
+        let has_moved = |stage: &Stage| {
+            let phase = self
+                .next
+                .stages
+                .iter()
+                .find(|status| status.name == stage.name);
+            phase.is_some_and(|status| status.phase != StagePhase::Pending)
+        };
+        let mut later = spec
+            .stages
+            .iter()
+            .filter(|stage| Wave::of(stage) != Wave::Work);
+        self.next.gates.len() == spec.gates.len()
+            && (self.next.release.is_some() || later.any(has_moved))
     }
 
     /// Ends a run whose stages are over.

@@ -358,6 +358,9 @@ impl Draft<'_> {
         mut ending: Ending,
     ) {
         self.find_flaky(part, &mut ending);
+        if let (Some(reports), Some(cell)) = (&mut ending.reports, part.cell) {
+            reports.of_cell(&cell.name);
+        }
         take_in_reports(status, &mut ending);
         let attempts = own.attempt.unwrap_or(1);
         own.phase = ending.phase;

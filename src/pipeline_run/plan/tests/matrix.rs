@@ -1,7 +1,9 @@
 //! Stages with a matrix.
 
 use super::*;
+use crate::pipeline::api::ReportFormat;
 use crate::pipeline_run::api::SkipReason;
+use crate::runner::report::StageReport;
 
 fn matrix(extra: &Value) -> Observed {
     let mut stage = json!({
@@ -180,4 +182,32 @@ fn the_status_of_the_largest_run_stays_below_100_kib() {
     assert_eq!(stage(&seen.status, "unit").cells.len(), 256);
     let size = serde_json::to_vec(&seen.status).unwrap().len();
     assert!(size < crate::pipeline_run::fit::LIMIT, "{size}");
+}
+
+#[test]
+fn a_cell_that_leaves_no_report_leaves_the_gate_without_data() {
+    let unit = json!({"name": "unit", "type": "Test", "image": "i", "run": "true",
+        "reports": {"junit": ["junit.xml"]}, "matrix": {"axes": {"py": ["3.9", "3.11", "3.13"]}}});
+    let run = |third: StageReport| {
+        let mut seen = then(running(&json!([unit])));
+        if let Snapshot::Taken(spec) = &mut seen.snapshot {
+            spec.gates = super::spec().gates;
+        }
+        for number in 1..=2 {
+            seen = with_job(seen, &cell(number), |job| job.over(NOW, 0, tested(4, 0)));
+        }
+        then(with_job(seen, &cell(3), |job| job.over(NOW, 0, third))).status
+    };
+    let good = run(tested(4, 0));
+    assert_eq!(good.gates[0].result, GateResult::Passed);
+    let mut silent = StageReport::default();
+    let summary = silent.reports.get_or_insert_default();
+    crate::report::missing::note(summary, ReportFormat::Junit, "junit.xml");
+    let half = run(silent);
+    assert_eq!(half.tests.unwrap().total, 8);
+    assert_eq!(half.gates[0].result, GateResult::NoData);
+    let message = half.gates[0].message.clone().unwrap();
+    let expected = "stage unit (3.13) has left no file junit.xml (reports.junit)";
+    assert!(message.starts_with(expected), "{message}");
+    assert_eq!(half.phase, Some(RunPhase::Failed));
 }

@@ -151,3 +151,31 @@ fn a_gate_that_does_not_pass_leaves_images_without_tags() {
     assert_eq!(stage(&seen.status, "tags").phase, StagePhase::Skipped);
     assert_eq!(seen.status.phase, Some(RunPhase::Failed));
 }
+
+#[test]
+fn a_verdict_stands_once_something_has_come_of_it() {
+    let late: Timestamp = "2027-01-15T23:59:50Z".parse().unwrap();
+    let next_day = late + SignedDuration::from_secs(20);
+    let waiver =
+        json!([{"gate": "tests", "reason": "none yet", "owner": "alice", "until": "2027-01-15"}]);
+    let mut seen = then(built_both());
+    if let Snapshot::Taken(spec) = &mut seen.snapshot {
+        spec.gates = super::spec().gates;
+        spec.waivers = serde_json::from_value(waiver).unwrap();
+    }
+    seen.status.started_at = Some(Time(late));
+    let seen = with_job(seen, &cell(3), |job| job.over(NOW, 0, built('3')));
+    let begun = then_at(seen.clone(), late);
+    assert_eq!(begun.status.gates[0].result, GateResult::Waived);
+    assert_eq!(stage(&begun.status, "tags").phase, StagePhase::Running);
+    let begun = with_job(begun, "api-1-tags-1", Job::running);
+    let after = then_at(begun, next_day);
+    assert_eq!(after.status.gates[0].result, GateResult::Waived);
+    assert_eq!(after.status.phase, Some(RunPhase::Running));
+    assert_eq!(after.status.failure, None);
+    // What nothing has come of is judged on the day.
+    let late = then_at(seen, next_day);
+    assert_eq!(late.status.gates[0].result, GateResult::NoData);
+    assert_eq!(stage(&late.status, "tags").phase, StagePhase::Skipped);
+    assert_eq!(late.status.phase, Some(RunPhase::Failed));
+}
