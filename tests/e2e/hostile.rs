@@ -50,6 +50,15 @@ cp -r names reports
 test ! -e /tmp/run && test ! -e run
 "#;
 
+/// Measures something by a hostile name, in a file by another, and slower in a pull request.
+const SPEED: &str = r#"
+value=2
+if [ -n "$SLIPWAY_PULL_REQUEST" ]; then value=9; fi
+write='import json, sys; print(json.dumps([{"name": sys.argv[1], "value": float(sys.argv[2]), "unit": "ms"}]))'
+python3 -c "$write" '$(touch run)' "$value" > 'speed; touch run.json'
+test ! -e run
+"#;
+
 /// What the stage of a pull request says.
 const AGAIN: &str = r#"
 printf 'base %s|\n' "$SLIPWAY_BASE_BRANCH"
@@ -83,6 +92,7 @@ async fn whatever_people_call_things_is_text_in_pods_and_is_never_run() {
         assert_eq!(released["commit"]["subject"], TEXT.trim());
         assert_eq!(released["artifacts"].as_array().unwrap().len(), 2, "{released}");
         assert_eq!(released["tests"]["total"], json!(NAMES.len()), "{released}");
+        assert_eq!(released["gates"][0]["result"], "Passed", "{released}");
         assert!(says(app, &first, "unit", "parameter plain|").await);
         ended(app, "by-hand").await;
         assert!(says(app, "by-hand", "unit", &format!("parameter {TEXT}|")).await);
@@ -120,6 +130,7 @@ async fn pipeline(app: &App, url: &str) -> Value {
     let busybox = image::base::busybox(registry).await.unwrap();
     let place = |name: &str| format!("{registry}/{}/{name}", app.namespace);
     let only_main = "event == 'Push' && branch == 'main'";
+    let main_or_pull = format!("event == 'PullRequest' || {only_main}");
     json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "shop"},
         "spec": {
@@ -144,10 +155,16 @@ async fn pipeline(app: &App, url: &str) -> Value {
                     "build": {"image": place("image"), "insecureRegistry": true, "args": {"BASE": busybox}},
                 },
                 {
+                    "name": "speed", "type": "Benchmark", "run": SPEED, "when": main_or_pull,
+                    "reports": {"benchmarks": ["speed*.json"]},
+                },
+                {
                     "name": "again", "type": "Test", "run": AGAIN, "when": "event == 'PullRequest'",
                     "changes": ["added/*"],
                 },
             ],
+            // What is slower than in the newest Release is told, and lets the run go on.
+            "gates": [{"name": "speed", "mode": "Warn", "from": ["speed"], "benchmarks": {"maxRegression": 10}}],
         },
     })
 }
@@ -182,6 +199,12 @@ async fn follows_a_pull_request(app: &App, repository: &Repository) {
         again.unwrap()["phase"],
         "Succeeded",
         "it has changed: {status}"
+    );
+    let gate = &status["gates"][0];
+    assert_eq!(gate["result"], "Warned", "{status}");
+    assert!(
+        gate["message"].as_str().unwrap().contains("$(touch run)"),
+        "{gate}"
     );
     assert!(says(app, "pull-7", "again", &format!("base {BASE}|")).await);
 }
