@@ -172,7 +172,9 @@ async fn pipeline(app: &App, url: &str) -> Value {
 /// A pull request that adds one file, by which it is told that something has changed.
 async fn follows_a_pull_request(app: &App, repository: &Repository) {
     let path = format!("added/{}", NAMES[3]);
-    let sha = repository.prepare("main", TEXT, &[(path.as_str(), "new")]).await;
+    let sha = repository
+        .prepare("main", TEXT, &[(path.as_str(), "new")])
+        .await;
     let sha = sha.unwrap();
     let git_ref = "refs/pull/7/head";
     repository.push_ref(git_ref, &sha).await.unwrap();
