@@ -89,15 +89,15 @@ async fn whatever_people_call_things_is_text_in_pods_and_is_never_run() {
         let other = begun(app, &format!("refs/heads/{BRANCH}")).await;
 
         let released = ended(app, &first).await;
-        assert_eq!(released["commit"]["subject"], TEXT.trim());
+        assert_eq!(released["commit"]["subject"], TEXT);
         assert_eq!(released["artifacts"].as_array().unwrap().len(), 2, "{released}");
         assert_eq!(released["tests"]["total"], json!(NAMES.len()), "{released}");
         assert_eq!(released["gates"][0]["result"], "Passed", "{released}");
-        assert!(says(app, &first, "unit", "parameter plain|").await);
+        assert_says(app, &first, "unit", "parameter plain|").await;
         ended(app, "by-hand").await;
-        assert!(says(app, "by-hand", "unit", &format!("parameter {TEXT}|")).await);
+        assert_says(app, "by-hand", "unit", &format!("parameter {TEXT}|")).await;
         ended(app, &other).await;
-        assert!(says(app, &other, "unit", &format!("branch {BRANCH}|")).await);
+        assert_says(app, &other, "unit", &format!("branch {BRANCH}|")).await;
 
         follows_a_pull_request(app, &repository).await;
         let runs = app.api(ObjectKind::PipelineRun);
@@ -208,7 +208,7 @@ async fn follows_a_pull_request(app: &App, repository: &Repository) {
         gate["message"].as_str().unwrap().contains("$(touch run)"),
         "{gate}"
     );
-    assert!(says(app, "pull-7", "again", &format!("base {BASE}|")).await);
+    assert_says(app, "pull-7", "again", &format!("base {BASE}|")).await;
 }
 
 /// The run of a branch, once there is one.
@@ -241,8 +241,8 @@ async fn ended(app: &App, name: &str) -> Value {
     .await
 }
 
-/// Whether the script of a stage says a line; what it was told it has to say in any case.
-async fn says(app: &App, run: &str, stage: &str, line: &str) -> bool {
+/// The script of a stage has to say a line, and what it was told.
+async fn assert_says(app: &App, run: &str, stage: &str, line: &str) {
     let pods: Api<Pod> = Api::namespaced(app.client.clone(), &app.namespace);
     let labels = format!("slipway.dev/pipeline-run={run},slipway.dev/stage={stage}");
     let of_stage = ListParams::default().labels(&labels);
@@ -252,10 +252,10 @@ async fn says(app: &App, run: &str, stage: &str, line: &str) -> bool {
         ..LogParams::default()
     };
     let log = pods.logs(&pod.name_any(), &main).await.unwrap();
-    println!("{log}");
-    let title = format!("title {}|", TEXT.trim());
-    let all = [line, title.as_str()];
-    let axis = format!("axis {TEXT}|");
-    let has = |wanted: &str| log.lines().any(|line| line == wanted);
-    all.into_iter().all(has) && (stage != "unit" || has(&axis))
+    let axis = (stage == "unit").then(|| format!("axis {TEXT}|"));
+    let told = axis.into_iter().chain([format!("title {TEXT}|")]);
+    for wanted in told.chain([line.to_owned()]) {
+        let is_said = log.lines().any(|line| line == wanted);
+        assert!(is_said, "{run} does not say {wanted}:\n{log}");
+    }
 }
