@@ -322,6 +322,33 @@ fn every_fragment_in_the_pages_is_of_what_it_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Fields of a gate that are no checks.
+const COMMON: [&str; 3] = ["name", "mode", "from"];
+
+#[test]
+fn every_gate_has_a_page_and_its_row() {
+    let schema = schemars::schema_for!(crate::pipeline::api::Gate);
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let fields = fields.unwrap().keys();
+    let index = std::fs::read_to_string(root().join("docs/pipelines/gates.md")).unwrap();
+    let mut checks = 0;
+    for check in fields.filter(|field| !COMMON.contains(&field.as_str())) {
+        let page = root().join(format!("docs/pipelines/gates/{check}.md"));
+        let text = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(
+            text.starts_with(&format!("# The gate `{check}`\n")),
+            "{check}"
+        );
+        for word in ["- **Evidence**: ", "- **No data**: ", "- **Waiver**: "] {
+            assert!(text.contains(word), "{check}: {word}");
+        }
+        let row = format!("| [{check}](gates/{check}.md) |");
+        assert!(index.contains(&row), "{check}: no row {row}");
+        checks += 1;
+    }
+    assert!(checks > 10, "{checks}");
+}
+
 #[test]
 fn mistakes_in_fragments_are_found() {
     let wrong = |text: &str, place: &str| {

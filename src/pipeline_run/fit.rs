@@ -142,8 +142,8 @@ mod tests {
     use crate::pipeline::api::ReportFormat;
     use crate::pipeline::testing::NOW;
     use crate::pipeline_run::api::{
-        Benchmark, Better, BuildJob, BuiltBy, FailedTest, FindingCategory, FindingSet, MissingReport,
-        StagePhase, StageStatus, Suspect, TestCounts,
+        Benchmark, Better, BuildJob, BuiltBy, FailedTest, FindingCategory, FindingSet,
+        MissingReport, StagePhase, StageStatus, Suspect, TestCounts,
     };
     use crate::pipeline_run::testing::commit;
     use crate::report::finding::Found;

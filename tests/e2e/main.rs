@@ -29,6 +29,7 @@ mod deletion; // a Rollout that goes in the middle of a change
 mod envoy; // copies and sessions, with Envoy
 mod fault; // what is taken from stages: pods, processes, repositories, registries
 mod gitops; // Argo CD and Flux, which take back what is written into objects of people's
+mod hostile; // names that are commands, on their way into pods
 mod incident; // alerts of a real Alertmanager, and the way back from them
 mod keep; // what gets too old, and what is stopped
 mod library; // a Python library with its tools, on three releases of Python

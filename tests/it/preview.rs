@@ -1,6 +1,7 @@
 //! Previews of pull requests on scripted nodes: opened, pushed to, closed; queued; and what is never deleted.
 
 mod rendered; // manifests of the run's own
+mod stage; // a run that waits for its preview
 
 use std::sync::Arc;
 
@@ -34,11 +35,7 @@ struct Review<'a> {
 
 impl<'a> Review<'a> {
     async fn new(space: &'a Space, previews: &Value) -> Self {
-        let review = Self {
-            space,
-            environment: Key::new(space.name.clone(), "review"),
-        };
-        let labels = json!({"preview": "shop"});
+        let review = Self::without_pipeline(space, previews).await;
         let pipeline = json!({
             "metadata": {"name": "api"},
             "spec": {
@@ -47,6 +44,16 @@ impl<'a> Review<'a> {
             },
         });
         review.create("Pipeline", pipeline).await;
+        review
+    }
+
+    /// The same for a Pipeline that the test makes itself.
+    async fn without_pipeline(space: &'a Space, previews: &Value) -> Self {
+        let review = Self {
+            space,
+            environment: Key::new(space.name.clone(), "review"),
+        };
+        let labels = json!({"preview": "shop"});
         let rollout = json!({
             "metadata": {"name": "api", "labels": labels},
             "spec": {
@@ -114,8 +121,7 @@ impl<'a> Review<'a> {
 
     /// An operator that watches the namespaces of all previews as well.
     fn operator(&self, kubeconfig: &std::path::Path) -> Operator {
-        let all: Vec<String> = (1..=MOST).map(|number| self.namespace(number)).collect();
-        let all = all.join(",");
+        let all = self.all_namespaces();
         let args = [
             "--no-leader-election",
             "--previews",
@@ -126,6 +132,12 @@ impl<'a> Review<'a> {
             &all,
         ];
         Operator::start_with(&self.space.name, kubeconfig, &args)
+    }
+
+    /// The namespaces of all previews, as an operator is told of them.
+    fn all_namespaces(&self) -> String {
+        let all: Vec<String> = (1..=MOST).map(|number| self.namespace(number)).collect();
+        all.join(",")
     }
 
     fn namespace(&self, number: u64) -> String {

@@ -12,16 +12,16 @@ use crate::pipeline::{Subject, tested};
 use crate::supply::Server;
 
 pub(crate) const TOKEN: &str = "a token that nobody guesses";
-const LISTEN: &[&str] = &["--alert-listen", "127.0.0.1:0", "--stage-secrets"];
+pub(crate) const LISTEN: &[&str] = &["--alert-listen", "127.0.0.1:0", "--stage-secrets"];
 
 /// Somebody who delivers as GitHub does.
-struct Sender {
+pub(crate) struct Sender {
     url: String,
     http: reqwest::Client,
 }
 
 impl Sender {
-    async fn to(space: &Space, operator: &Operator) -> Self {
+    pub(crate) async fn to(space: &Space, operator: &Operator) -> Self {
         let address = operator.alert_address().await;
         Self {
             url: format!("http://{address}/hooks/git/{}/api", space.name),
@@ -50,7 +50,7 @@ impl Sender {
     }
 
     /// Sends it signed, until it is taken.
-    async fn deliver(&self, kind: &str, body: &Value) -> String {
+    pub(crate) async fn deliver(&self, kind: &str, body: &Value) -> String {
         let body = body.to_string();
         let signature = format!("sha256={}", signed(TOKEN, &body));
         let fields = [
@@ -84,7 +84,7 @@ fn push(branch: &str, sha: &str, message: &str) -> Value {
     })
 }
 
-fn pull_request(sha: &str, from: &str) -> Value {
+pub(crate) fn pull_request(sha: &str, from: &str) -> Value {
     json!({
         "action": "opened", "sender": {"login": "mallory"}, "repository": {"full_name": "shop/api"},
         "pull_request": {
@@ -114,7 +114,7 @@ pub(crate) async fn set_token(space: &Space) {
 }
 
 /// Only what is delivered comes soon: polling is far away.
-fn hooked(rest: &Value) -> Value {
+pub(crate) fn hooked(rest: &Value) -> Value {
     let mut spec = json!({
         "polling": {"interval": "1h"}, "webhook": {"secretRef": {"name": "hook", "key": "token"}},
         "triggers": [{"name": "all", "push": {"branches": ["**"]}}, {"name": "pr", "pullRequest": {}},

@@ -77,7 +77,7 @@ pub struct Gate {
     /// Judges the size of images and packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeGate>,
-    /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates.md has what it may
+    /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates/cel.md has what it may
     /// name. Example: `coverage.line >= 80.0 && findings.total == 0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]

@@ -409,6 +409,34 @@ fn the_first_trigger_that_fits_counts() {
     }
 }
 
+/// What git allows and a run cannot be about starts none, and a run of anything else has no more in its ref than its schema allows.
+#[test]
+fn a_branch_whose_name_is_a_command_starts_nothing() {
+    let all = spec(&json!([{"name": "all", "push": {"branches": ["**"]}}]));
+    let names = [
+        "a;reboot",
+        "$(reboot)",
+        "a&b|c",
+        "it's",
+        "a`id`",
+        "-x",
+        "--upload-pack=x",
+        "a\nb",
+        "a\"b",
+        "",
+    ];
+    for name in names {
+        let event = poll::event_of(&format!("refs/heads/{name}"), &sha('a')).unwrap();
+        let verdict = judge(&all, &event);
+        assert!(
+            matches!(verdict, Verdict::Irrelevant(_)),
+            "{name}: {verdict:?}"
+        );
+    }
+    let event = poll::event_of("refs/heads/team/-x/--help+1", &sha('a')).unwrap();
+    assert!(matches!(judge(&all, &event), Verdict::Start(_)));
+}
+
 fn refs(all: &[(&str, char)]) -> Vec<(String, String)> {
     all.iter()
         .map(|(name, digit)| ((*name).to_owned(), sha(*digit)))

@@ -1,20 +1,25 @@
 //! Samples of whole ways to production, played: their objects as they are, but for the addresses of what is outside.
 
 use std::path::Path;
+use std::time::Duration;
 
-use kube::api::PatchParams;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, ListParams, PatchParams};
 use serde_json::{Value, json};
 use slipway::pipeline_run::api::ReportSummary;
+use slipway::rollout::api::{Phase, Rollout};
 use slipway::runner::report::StageReport;
+use testbed::scripted::ScriptedGateway;
 
 use super::promotion::site;
 use super::shop::{Shop, status_of, steps};
-use crate::cluster::{Space, apply_with, kubeconfig_path, with_namespace};
+use crate::cluster::{Space, apply_with, kubeconfig_path, wait_for, with_namespace};
 use crate::operator::{Operator, nodes};
 use crate::pipeline::tested;
+use crate::rollout::SOON;
 
-/// Applies the objects of a sample, with these texts in the place of others.
-pub(super) async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
+/// The objects of a sample, with these texts in the place of others.
+fn objects(space: &Space, file: &str, outside: &[(&str, &str)]) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
     let mut text = std::fs::read_to_string(folder.join(file)).unwrap();
     for (name, address) in outside {
@@ -22,9 +27,17 @@ pub(super) async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
         text = text.replace(name, address);
     }
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    let params = PatchParams::apply("people").validation_strict();
-    for mut object in documents.into_iter().filter(Value::is_object) {
+    let mut objects: Vec<Value> = documents.into_iter().filter(Value::is_object).collect();
+    for object in &mut objects {
         object["metadata"]["namespace"] = json!(space.name);
+    }
+    objects
+}
+
+/// Applies them.
+pub(super) async fn apply(space: &Space, file: &str, outside: &[(&str, &str)]) {
+    let params = PatchParams::apply("people").validation_strict();
+    for object in objects(space, file, outside) {
         apply_with(&space.client, &object, &params).await.unwrap();
     }
 }
@@ -314,4 +327,84 @@ async fn validated(space: &Space) {
             .iter()
             .all(|record| record.spec.release != "platform-api-2")
     );
+}
+
+/// The samples of Rollouts, by their files.
+fn rollouts() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("rollout-")).collect()
+}
+
+/// The Deployment of the sample runs, before anybody takes its pods over.
+async fn runs_before(space: &Space, file: &str, renamed: &[(&str, &str)]) {
+    let mut all = objects(space, file, renamed).into_iter();
+    let mut deployment = all.find(|it| it["kind"] == "Deployment").unwrap();
+    deployment["spec"]["paused"] = json!(false);
+    let params = PatchParams::apply("people").validation_strict();
+    let made = apply_with(&space.client, &deployment, &params).await;
+    let name = made.unwrap().metadata.name.unwrap();
+    let api: Api<Deployment> = Api::namespaced(space.client.clone(), &space.name);
+    wait_for("a Deployment whose pods are ready", SOON, async || {
+        let status = api.get(&name).await.unwrap().status?;
+        (status.ready_replicas == Some(4)).then_some(())
+    })
+    .await;
+}
+
+fn is_healthy(rollout: &Rollout) -> bool {
+    let generation = rollout.metadata.generation;
+    let status = rollout.status.as_ref();
+    status.is_some_and(|status| {
+        status.phase == Some(Phase::Healthy) && Some(status.observed_generation) == generation
+    })
+}
+
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn every_rollout_among_the_samples_comes_to_be_healthy() {
+    with_namespace(async |space| {
+        let shop = Shop::new(space);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let (address, _) = site(0).await;
+        let hook = format!("http://{address}/hook");
+        let image = format!("registry.example/{}/smoke:1", space.name);
+        nodes().set_rule(&image, "exit=0").unwrap();
+        let smoke = ("registry.example/ci/busybox:1", image.as_str());
+        let told = ("https://hooks.example/slipway", hook.as_str());
+        apply(space, "environment-staging.yaml", &[smoke]).await;
+        apply(space, "environment-production.yaml", &[smoke, told]).await;
+        // These three are called alike.
+        let adoption = "rollout-adoption.yaml";
+        let renamed = [
+            (adoption, ("shop", "adopted")),
+            ("rollout-httproute.yaml", ("shop", "routed")),
+            ("rollout-service.yaml", ("shop", "served")),
+        ];
+        runs_before(space, adoption, &[renamed[0].1]).await;
+        let files = rollouts();
+        for file in &files {
+            let other = renamed.iter().find(|(known, _)| known == file);
+            let other: Vec<(&str, &str)> = other.map(|(_, names)| *names).into_iter().collect();
+            apply(space, file, &other).await;
+        }
+        let _operator = shop.operator();
+        // Two of them follow an Environment.
+        shop.release_of("greeter", 1, &["greeter"], &json!({}))
+            .await;
+        shop.until_says("production", "waits for approvals").await;
+        let target = json!({"kind": "Environment", "name": "production"});
+        let about = json!({"target": target, "release": "greeter-1"});
+        shop.decide_about("lee", "Approve", &about).await;
+        let done = ["Promote greeter-1 Succeeded"];
+        shop.until_told("production", &done).await;
+        wait_for("all of them are healthy", SOON, async || {
+            let all = shop.rollouts.list(&ListParams::default()).await.ok()?;
+            let well = all.items.iter().filter(|rollout| is_healthy(rollout));
+            (well.count() == files.len()).then_some(())
+        })
+        .await;
+    })
+    .await;
 }

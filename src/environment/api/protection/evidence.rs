@@ -56,7 +56,7 @@ pub struct EvidenceRule {
     /// Judges the accessibility of pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessibility: Option<AccessibilityGate>,
-    /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates.md has what it may name.
+    /// A condition in CEL over all of the evidence, at most 1024 characters; docs/pipelines/gates/cel.md has what it may name.
     /// Example: `coverage.line >= 80.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::some_text::<1024>)]
