@@ -34,6 +34,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::place::Place;
+use crate::model::raw::Raw;
 use crate::rollout::api::{Rollout, RolloutSpec};
 
 /// How often a cluster that answers is asked.
@@ -412,7 +413,7 @@ fn slim(mut rollout: Rollout) -> Rollout {
     rollout.metadata.managed_fields = None;
     rollout.metadata.annotations = None;
     rollout.spec = RolloutSpec {
-        template: serde_json::Value::Null,
+        template: Raw::default(),
         strategy: None,
         traffic: None,
         analysis: None,
