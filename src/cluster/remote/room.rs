@@ -203,9 +203,10 @@ impl Room {
         let mirrors = self.there.list(kind, namespace, label::MIRROR_OF).await;
         let mirrors = mirrors.map_err(|error| trouble(&error))?;
         let mut missing = names.clone();
-        for mirror in mirrors.iter().filter(|one| names.contains(&one.name_any())) {
+        let mirrors = mirrors.into_iter();
+        for mirror in mirrors.filter(|one| names.contains(&one.name_any())) {
             missing.remove(&mirror.name_any());
-            self.notice(mirror);
+            self.notice(&mirror);
             self.there.remember(kind, mirror);
         }
         // What is no mirror may have the name of one.
@@ -213,7 +214,7 @@ impl Room {
             let key = Key::new(namespace, name);
             let found = self.there.peek(kind, &key).await;
             match found.map_err(|error| trouble(&error))? {
-                Some(found) => self.there.remember(kind, &found),
+                Some(found) => self.there.remember(kind, found),
                 None => self.there.caches.environments.leave_out(&key),
             }
         }
