@@ -6,7 +6,6 @@ mod ending;
 pub mod report;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -82,13 +81,13 @@ pub fn outcome<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Outcom
     if reason == DISRUPTED {
         return Outcome::Lost(format!("{reason}: {message}"));
     }
-    let name = job.name_any();
+    let name = job.metadata.name();
     Outcome::Failed(format!("{reason}: {message} (see the log of Job {name})"))
 }
 
 fn stuck<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
     let trouble = own(job, pods).find_map(trouble::of_pod)?;
-    let name = job.name_any();
+    let name = job.metadata.name();
     Some(format!(
         "{}: {} (of Job {name})",
         trouble.reason, trouble.message
@@ -100,10 +99,10 @@ fn own<'a>(
     job: &Job,
     pods: impl IntoIterator<Item = &'a Pod>,
 ) -> impl Iterator<Item = &'a PodStatus> {
-    let uid = job.metadata.uid.clone();
+    let uid = &*job.metadata.uid;
     let is_own = move |pod: &&Pod| {
-        let mut owners = pod.owner_references().iter();
-        owners.any(|owner| uid.as_ref() == Some(&owner.uid))
+        let mut owners = pod.metadata.owners.iter();
+        owners.any(|owner| owner.uid == uid)
     };
     let own = pods.into_iter().filter(is_own);
     own.filter_map(|pod| pod.status.as_ref())

@@ -7,10 +7,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 
 use crate::model::key::Key;
+use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 
 /// An object of ours that has to be looked at when something else changes.
@@ -58,7 +58,8 @@ impl<K> Clone for Cache<K> {
 }
 
 struct State<K> {
-    objects: HashMap<Key, Arc<K>>,
+    /// Each key is shared with the indexes, and with the object where that keeps it.
+    objects: HashMap<Arc<Key>, Arc<K>>,
     children: Index,
     listeners: Index,
     /// Objects that we deleted or saw go.
@@ -68,7 +69,7 @@ struct State<K> {
     synced: BTreeSet<String>,
 }
 
-impl<K: ResourceExt + Clone> Cache<K> {
+impl<K: Identified + Clone> Cache<K> {
     /// An empty cache whose objects belong to the parents that `parents` names.
     pub fn new(parents: Parents<K>) -> Self {
         let state = State {
@@ -120,12 +121,15 @@ impl<K: ResourceExt + Clone> Cache<K> {
 
     /// The objects of this cache that have to hear of `what`.
     pub fn listeners_to(&self, what: &Parent) -> Vec<Key> {
-        self.read().listeners.get(what).cloned().collect()
+        let state = self.read();
+        let listeners = state.listeners.get(what);
+        listeners.map(|key| Key::clone(key)).collect()
     }
 
     /// Keys of everything in the cache; for start-up and metrics, never for a reconcile.
     pub fn keys(&self) -> Vec<Key> {
-        self.read().objects.keys().cloned().collect()
+        let state = self.read();
+        state.objects.keys().map(|key| Key::clone(key)).collect()
     }
 
     /// How many objects are known.
@@ -181,10 +185,10 @@ impl<K: ResourceExt + Clone> Cache<K> {
                 state.synced.insert(list);
                 let in_scope = |key: &Key| scope.is_empty() || key.namespace == scope;
                 let known = state.objects.iter();
-                let vanished: Vec<Key> = known
+                let vanished: Vec<Arc<Key>> = known
                     .filter(|(key, object)| in_scope(key) && covers(object))
                     .map(|(key, _)| key)
-                    .filter(|key| !listed.contains(*key))
+                    .filter(|key| !listed.contains::<Key>(key))
                     .cloned()
                     .collect();
                 let mut news = News::default();
@@ -197,7 +201,7 @@ impl<K: ResourceExt + Clone> Cache<K> {
             Event::Apply(object) => state.put(object, self.relations),
             Event::Delete(object) => {
                 let key = Key::of(&object);
-                let same = |known: &Arc<K>| known.uid() == object.uid();
+                let same = |known: &Arc<K>| known.own_uid() == object.own_uid();
                 if state.objects.get(&key).is_some_and(same) {
                     state.remove(&key, Some(version(&object)), self.relations)
                 } else {
@@ -215,13 +219,8 @@ impl<K: ResourceExt + Clone> Cache<K> {
     /// Takes in that we deleted an object.
     pub fn forget(&self, key: &Key, uid: &str) {
         let mut state = self.write();
-        if state
-            .objects
-            .get(key)
-            .and_then(|known| known.uid())
-            .as_deref()
-            == Some(uid)
-        {
+        let known = state.objects.get(key);
+        if known.is_some_and(|known| known.own_uid() == uid) {
             let _ = state.remove(key, Some(u64::MAX), self.relations);
         }
     }
@@ -243,25 +242,27 @@ impl<K: ResourceExt + Clone> Cache<K> {
     }
 }
 
-impl<K: ResourceExt + Clone> State<K> {
+impl<K: Identified + Clone> State<K> {
     fn put(&mut self, object: K, relations: Relations<K>) -> News {
-        let key = Key::of(&object);
-        let uid = object.uid().unwrap_or_default();
-        if self.gone.covers(&uid, version(&object)) {
+        let key = object.shared_key();
+        if self.gone.covers(object.own_uid(), version(&object)) {
             return News::default();
         }
         if let Some(known) = self.objects.get(&key)
-            && known.uid() == object.uid()
+            && known.own_uid() == object.own_uid()
             && version(known.as_ref()) >= version(&object)
         {
             return News::default();
         }
         let mut news = News {
-            changed: vec![key.clone()],
+            changed: vec![Key::clone(&key)],
             parents: (relations.parents)(&object),
         };
         let new = Arc::new(object);
-        if let Some(old) = self.objects.insert(key.clone(), Arc::clone(&new)) {
+        // An entry would keep the old key, which is the old object's.
+        let old = self.objects.remove(&key);
+        self.objects.insert(Arc::clone(&key), Arc::clone(&new));
+        if let Some(old) = old {
             news.parents.extend(self.unlink(&old, &key, relations));
         }
         for parent in (relations.parents)(&new) {
@@ -280,7 +281,7 @@ impl<K: ResourceExt + Clone> State<K> {
             return News::default();
         };
         if let Some(version) = up_to {
-            self.gone.add(old.uid().unwrap_or_default(), version);
+            self.gone.add(old.own_uid(), version);
         }
         News {
             changed: vec![key.clone()],
@@ -312,7 +313,7 @@ struct Tombstones {
 impl Tombstones {
     const KEPT: usize = 4096;
 
-    fn add(&mut self, uid: String, version: u64) {
+    fn add(&mut self, uid: &str, version: u64) {
         let grave: Arc<str> = uid.into();
         if self.by_uid.insert(Arc::clone(&grave), version).is_none() {
             self.order.push_back(grave);
@@ -332,15 +333,15 @@ impl Tombstones {
 
 /// Keys of objects by another object that they are related to.
 #[derive(Debug, Default)]
-struct Index(HashMap<Parent, BTreeSet<Key>>);
+struct Index(HashMap<Parent, BTreeSet<Arc<Key>>>);
 
 impl Index {
-    fn get(&self, by: &Parent) -> impl Iterator<Item = &Key> {
+    fn get(&self, by: &Parent) -> impl Iterator<Item = &Arc<Key>> {
         self.0.get(by).into_iter().flatten()
     }
 
-    fn add(&mut self, by: Parent, key: &Key) {
-        self.0.entry(by).or_default().insert(key.clone());
+    fn add(&mut self, by: Parent, key: &Arc<Key>) {
+        self.0.entry(by).or_default().insert(Arc::clone(key));
     }
 
     fn remove(&mut self, by: &Parent, key: &Key) {
@@ -355,11 +356,8 @@ impl Index {
 
 /// Resource versions of one object are compared as numbers, which Kubernetes guarantees since 1.35 and
 /// etcd has always given. An unreadable one counts as new, so nothing is ever held back for ever.
-fn version<K: ResourceExt>(object: &K) -> u64 {
-    object
-        .resource_version()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(u64::MAX)
+fn version<K: Identified>(object: &K) -> u64 {
+    object.own_version().parse().unwrap_or(u64::MAX)
 }
 
 /// What a watch event changed.
@@ -381,6 +379,7 @@ impl News {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;

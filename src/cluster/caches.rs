@@ -31,6 +31,7 @@ use crate::environment::api::Environment;
 use crate::environment::preview;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{Deployment, Job, Pod, ReplicaSet};
 use crate::pipeline::api::Pipeline;
@@ -336,21 +337,21 @@ const PARENT_LABELS: &[(&str, ObjectKind)] = &[
 
 /// A child belongs to the owner that its controller reference names, and to those that its labels name:
 /// a ReplicaSet's pods, an orphan and a Service's EndpointSlices have the label only.
-fn by_label_or_owner<K: ResourceExt>(object: &K) -> Vec<Parent> {
-    let namespace = object.namespace().unwrap_or_default();
+fn by_label_or_owner<K: Identified>(object: &K) -> Vec<Parent> {
+    let namespace = object.own_key().namespace;
     let labelled = PARENT_LABELS.iter().filter_map(|(label, kind)| {
-        let name = object.labels().get(*label)?;
+        let name = object.own_label(label)?;
         Some(Parent {
             kind: *kind,
-            key: Key::new(namespace.clone(), name.clone()),
+            key: Key::new(namespace.clone(), name),
         })
     });
-    let owned = object.owner_references().iter().filter_map(|owner| {
-        let kind = ObjectKind::own(&owner.kind)
+    let owned = object.owned_by().filter_map(|owner| {
+        let kind = ObjectKind::own(owner.kind)
             .filter(|_| owner.api_version.starts_with("slipway.dev/"))?;
         Some(Parent {
             kind,
-            key: Key::new(namespace.clone(), owner.name.clone()),
+            key: Key::new(namespace.clone(), owner.name),
         })
     });
     let mut parents: Vec<Parent> = labelled.chain(owned).collect();
@@ -397,12 +398,12 @@ fn by_target(decision: &Decision) -> Vec<Parent> {
 }
 
 /// Objects of one kind in the namespace of another object.
-fn related<'a, K: ResourceExt>(
+fn related<'a, K: Identified>(
     object: &K,
     kind: ObjectKind,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<Parent> {
-    let namespace = object.namespace().unwrap_or_default();
+    let namespace = object.own_key().namespace;
     let key = |name: &str| Key::new(namespace.clone(), name);
     names
         .into_iter()
@@ -415,7 +416,7 @@ fn related<'a, K: ResourceExt>(
 
 /// Also tells whether its own reconciler cannot know of it: another one has made it, or has read a newer
 /// spec from the server. The watch will not tell, because what it brings is no news any more.
-fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
+fn put<K: Identified + Clone + DeserializeOwned + Watchable>(
     cache: &Cache<K>,
     object: &Value,
 ) -> (News, bool) {
@@ -424,7 +425,7 @@ fn put<K: ResourceExt + Clone + DeserializeOwned + Watchable>(
         return (News::default(), false);
     };
     object.slim();
-    let identity = |object: &K| (object.uid(), object.meta().generation);
+    let identity = |object: &K| (object.own_uid().to_owned(), object.own_generation());
     let known = cache.get(&Key::of(&object));
     let known = known.map(|known| identity(&known));
     let is_unseen = known != Some(identity(&object));

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, header};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use kube::client::retry::RetryPolicy;
@@ -29,13 +29,21 @@ use crate::telemetry::metrics::Metrics;
 /// limit a request into a black hole would wait for ever.
 const READ_TIMEOUT: Duration = Duration::from_secs(295);
 
+/// Bytes that a connection reads at a time at most: what TLS brings in one piece. It keeps room for as much as it has ever read
+/// at a time, up to 400 KiB if it may, and each watch is a connection.
+const AT_A_TIME: usize = 16 << 10;
+
 /// A client for reconciles and watches.
 ///
 /// # Errors
 /// If the configuration has unusable certificates or proxies.
 pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
-    build(config, metrics, clock)
+    if config.proxy_url.is_some() {
+        // There is no way by a proxy, and kube says so.
+        return build(config, metrics, clock);
+    }
+    connect_by(config, &Observe { metrics, clock }, GaiResolver::new())
 }
 
 /// A client of another cluster: each connection goes to an address that the list of hosts has let through, and to no other.
@@ -43,7 +51,7 @@ pub fn connect(mut config: Config, metrics: Metrics, clock: Clock) -> Result<Cli
 /// # Errors
 /// If the configuration has unusable certificates.
 pub(in crate::cluster) fn connect_guarded(
-    config: Config,
+    mut config: Config,
     metrics: Metrics,
     egress: &Arc<Egress>,
 ) -> Result<Client, kube::Error> {
@@ -55,14 +63,22 @@ pub(in crate::cluster) fn connect_guarded(
             Ok::<_, BoxError>(found.into_iter())
         }
     });
-    connect_by(config, metrics, addresses)
+    config.read_timeout = Some(READ_TIMEOUT);
+    let observe = Observe {
+        metrics,
+        // Its clock is its own.
+        clock: Clock::default(),
+    };
+    connect_by(config, &observe, addresses)
 }
 
-/// The stack of kube's own clients, on connections to the addresses that this finds for a name. There is no way around it by a proxy.
-fn connect_by<R>(config: Config, metrics: Metrics, addresses: R) -> Result<Client, kube::Error>
+/// The stack of kube's own clients but for its traces, on connections to the addresses that this finds for a name. There is no way
+/// around it by a proxy.
+fn connect_by<R>(config: Config, observe: &Observe, addresses: R) -> Result<Client, kube::Error>
 where
-    R: Service<Name, Error = BoxError> + Clone + Send + Sync + 'static,
+    R: Service<Name> + Clone + Send + Sync + 'static,
     R::Response: Iterator<Item = SocketAddr>,
+    R::Error: Into<BoxError>,
     R::Future: Send,
 {
     // Where one is installed already it is this one.
@@ -71,8 +87,12 @@ where
     http.enforce_http(false);
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(http)?);
     connector.set_connect_timeout(config.connect_timeout);
-    connector.set_read_timeout(Some(READ_TIMEOUT));
-    let wire = legacy::Client::builder(TokioExecutor::new()).build(connector);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let wire = legacy::Client::builder(TokioExecutor::new())
+        .http1_max_buf_size(AT_A_TIME)
+        .build(connector);
     let tries_again = config.default_retry;
     let tries_again = tries_again.then(|| RetryLayer::new(RetryPolicy::server_retry()));
     let service = ServiceBuilder::new()
@@ -82,13 +102,8 @@ where
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(wire);
-    let observe = Observe {
-        metrics,
-        // Its clock is its own.
-        clock: Clock::default(),
-    };
     let builder = ClientBuilder::new(service, config.default_namespace);
-    Ok(builder.with_layer(&observe).build())
+    Ok(builder.with_layer(observe).build())
 }
 
 /// A client for who asks once, a person or an eviction: an answer within `timeout`, or a failure.
@@ -293,7 +308,11 @@ mod tests {
             std::future::ready(found)
         });
         let config = config("cluster.example", port);
-        let client = connect_by(config, Metrics::new().unwrap(), addresses).unwrap();
+        let observe = Observe {
+            metrics: Metrics::new().unwrap(),
+            clock: Clock::default(),
+        };
+        let client = connect_by(config, &observe, addresses).unwrap();
         let (version, ()) = tokio::join!(client.apiserver_version(), answer(&listener));
         assert_eq!(version.unwrap().git_version, "v1.31.0");
         let times = looks.load(Ordering::Relaxed);

@@ -21,9 +21,9 @@ use crate::model::reason;
 /// Longest note that the API server takes.
 const MAX_NOTE: usize = 1024;
 
-/// Events after which the recorder forgets what it has said: it keeps each of them for minutes, to count what is said again, and
-/// in a crowd that is a tenth of all the memory that there is.
-const REMEMBERED: usize = 256;
+/// Events after which the recorder forgets what it has said: it keeps each of them for minutes, to count what is said again, at
+/// two kilobytes each, and half as much again while it makes room for more.
+const REMEMBERED: usize = 64;
 
 /// Events that wait to be sent at most; what is said beyond them is lost.
 const WAITING: usize = 1024;

@@ -375,7 +375,7 @@ impl Cluster {
             Err(error) => return Err(Box::new(error)),
         };
         for object in list {
-            self.remember(kind, &object);
+            self.remember(kind, object);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! One watch per kind and namespace: feeds the kind's cache and wakes whoever has to look. Talks to the API server.
 
+mod coming;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DynamicObject};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, Resource, ResourceExt};
@@ -23,10 +25,12 @@ use crate::controller::queue::Queue;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::meta::Identified;
 use crate::model::object::ObjectKind;
 use crate::model::workload::Pod;
 use crate::rollout::config;
 use crate::telemetry::metrics::Metrics;
+use coming::{Coming, arrived};
 
 /// What a watch selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +92,7 @@ impl Watches {
     /// Starts the watch of one kind, which feeds one of `caches`, in every namespace.
     pub fn start<K>(&self, kind: ObjectKind, scope: Scope, cache: &Cache<K>, caches: &Caches)
     where
-        K: Clone + Debug + DeserializeOwned + ResourceExt + Send + Sync + Watchable + 'static,
+        K: Clone + Debug + DeserializeOwned + Identified + Send + Sync + Watchable + 'static,
     {
         if kind == ObjectKind::Secret && !self.copies_secrets {
             return;
@@ -138,13 +142,20 @@ pub trait Watchable: Sized {
     fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config)
     -> Events<Self>;
 
-    /// Drops what no plan reads.
+    /// Drops what of every object no plan reads: who has set which field, where that is not asked for, above all.
+    fn prune(&mut self, _keeps_managers: bool) {}
+
+    /// Drops what else no plan reads.
     fn slim(&mut self) {}
 }
 
 /// Objects of our own kinds come from people: one that does not decode must not stop the rest.
 macro_rules! watchable {
-    (guarded: $($own:ty),* ; typed: $($typed:path $(=> $slim:ident)?),* $(,)?) => {
+    (
+        guarded: $($own:ty),* ;
+        typed: $($typed:path $(=> $slim:ident)?),* ;
+        parts: $($part:path $(=> $slim_part:ident)?),* $(,)?
+    ) => {
         $(impl Watchable for $own {
             fn stream(client: &Client, kind: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
                 let api: Api<DeserializeGuard<Self>> = api(client, ns);
@@ -153,6 +164,10 @@ macro_rules! watchable {
                     .default_backoff()
                     .boxed()
             }
+
+            fn prune(&mut self, keeps_managers: bool) {
+                prune_metadata(&mut self.metadata, keeps_managers);
+            }
         })*
         $(impl Watchable for $typed {
             fn stream(client: &Client, _: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
@@ -160,8 +175,25 @@ macro_rules! watchable {
                 watch_objects(api, config).default_backoff().boxed()
             }
 
+            fn prune(&mut self, keeps_managers: bool) {
+                prune_metadata(&mut self.metadata, keeps_managers);
+            }
+
             $(fn slim(&mut self) {
                 $slim(self);
+            })?
+        })*
+        $(impl Watchable for $part {
+            fn stream(client: &Client, _: ObjectKind, ns: &str, config: watcher::Config) -> Events<Self> {
+                let api: Api<Coming<Self>> = api(client, ns);
+                watch_objects(api, config)
+                    .map(|event| event.map(arrived))
+                    .default_backoff()
+                    .boxed()
+            }
+
+            $(fn slim(&mut self) {
+                $slim_part(self);
             })?
         })*
     };
@@ -183,7 +215,8 @@ watchable! {
         k8s_openapi::api::core::v1::Secret => secret_without_copy,
         k8s_openapi::api::core::v1::Service,
         k8s_openapi::api::discovery::v1::EndpointSlice,
-        crate::model::workload::Deployment,
+        crate::model::workload::Deployment;
+    parts:
         crate::model::workload::Job,
         Pod => pod_of_what_is_read,
         crate::model::workload::ReplicaSet,
@@ -224,6 +257,10 @@ impl Watchable for DynamicObject {
             Api::namespaced_with(client.clone(), ns, &resource)
         };
         watch_objects(api, config).default_backoff().boxed()
+    }
+
+    fn prune(&mut self, keeps_managers: bool) {
+        prune_metadata(&mut self.metadata, keeps_managers);
     }
 }
 
@@ -275,7 +312,7 @@ struct Feed<K> {
     metrics: Metrics,
 }
 
-impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
+impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
     async fn run(self, mut events: Events<K>) {
         while let Some(event) = events.next().await {
             match event {
@@ -312,7 +349,7 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     }
 }
 
-impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
+impl<K: Identified + Clone + Debug + Watchable> Feed<K> {
     /// Of an object of people's that we write into it matters who else does.
     fn is_of_people(&self, object: &K) -> bool {
         let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
@@ -329,9 +366,9 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
             return true;
         }
         let own = Key::of(object);
-        match object.labels().get(label::SERVICE_NAME) {
+        match object.own_label(label::SERVICE_NAME) {
             Some(service) if self.kind == ObjectKind::EndpointSlice => {
-                let service = Key::new(own.namespace, service.clone());
+                let service = Key::new(own.namespace, service);
                 self.caches.is_named(ObjectKind::Service, &service)
             }
             _ => self.caches.is_named(self.kind, &own),
@@ -339,27 +376,15 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     }
 }
 
-fn is_labelled<K: ResourceExt>(object: &K) -> bool {
-    object.labels().contains_key(label::COMPONENT)
+fn is_labelled<K: Identified>(object: &K) -> bool {
+    object.own_label(label::COMPONENT).is_some()
 }
 
 /// Leaves out what no plan reads and what makes up half of an object's size.
-fn pruned<K: ResourceExt + Watchable>(
-    event: Event<K>,
-    keeps_managers: impl Fn(&K) -> bool,
-) -> Event<K> {
+fn pruned<K: Watchable>(event: Event<K>, keeps_managers: impl Fn(&K) -> bool) -> Event<K> {
     let prune = |mut object: K| {
-        if !keeps_managers(&object) {
-            // An empty list would keep the room for those that were in it.
-            object.meta_mut().managed_fields = None;
-        }
-        // A list that is read grows by more than it needs.
-        if let Some(owners) = &mut object.meta_mut().owner_references {
-            owners.shrink_to_fit();
-        }
-        object
-            .annotations_mut()
-            .remove("kubectl.kubernetes.io/last-applied-configuration");
+        let keeps_managers = keeps_managers(&object);
+        object.prune(keeps_managers);
         object.slim();
         object
     };
@@ -369,6 +394,20 @@ fn pruned<K: ResourceExt + Watchable>(
         Event::Delete(object) => Event::Delete(prune(object)),
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
+    }
+}
+
+fn prune_metadata(metadata: &mut ObjectMeta, keeps_managers: bool) {
+    if !keeps_managers {
+        // An empty list would keep the room for those that were in it.
+        metadata.managed_fields = None;
+    }
+    // A list that is read grows by more than it needs.
+    if let Some(owners) = &mut metadata.owner_references {
+        owners.shrink_to_fit();
+    }
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
 }
 

@@ -134,7 +134,7 @@ impl Cluster {
         let object: DynamicObject =
             serde_json::from_value(body.clone()).map_err(|e| fail(kube::Error::SerdeError(e)))?;
         match self.api(*kind, key).create(&as_slipway(), &object).await {
-            Ok(created) => self.remember(*kind, &created),
+            Ok(created) => self.remember(*kind, created),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let Some(found) = self.find(*kind, key).await.map_err(fail)? else {
                     // Gone in between: the next plan makes it again.
@@ -150,7 +150,7 @@ impl Cluster {
                     });
                 }
                 if has_labels(&found, &object) {
-                    self.remember(*kind, &found);
+                    self.remember(*kind, found);
                 } else {
                     // Without its labels no watch sees it: it was there all the time.
                     let labels = json!({"metadata": {"labels": object.metadata.labels}});
@@ -184,7 +184,7 @@ impl Cluster {
         match self.find(kind, key).await {
             Ok(found) => {
                 if let Some(found) = found {
-                    self.remember(kind, &found);
+                    self.remember(kind, found);
                 }
                 Ok(())
             }
@@ -242,7 +242,7 @@ impl Cluster {
             .patch(&key.name, params, &Patch::Apply(body))
             .await;
         let applied = applied.map_err(|error| WriteError::of("apply", *kind, key, error))?;
-        self.remember(*kind, &applied);
+        self.remember(*kind, applied);
         Ok(())
     }
 
@@ -270,7 +270,7 @@ impl Cluster {
             .patch(&key.name, &params, &Patch::Merge(&body))
             .await;
         let patched = patched.map_err(|error| WriteError::of("patch", *kind, key, error))?;
-        self.remember(*kind, &patched);
+        self.remember(*kind, patched);
         Ok(())
     }
 
@@ -319,8 +319,9 @@ impl Cluster {
             .patch_status(&key.name, &params, &patch)
             .await;
         let written = written.map_err(fail)?;
-        self.remember(*kind, &written);
-        Ok(Target::of(*kind, &written))
+        let target = Target::of(*kind, &written);
+        self.remember(*kind, written);
+        Ok(target)
     }
 
     /// Deletes exactly this object. One that is gone already is success.
@@ -380,7 +381,7 @@ impl Cluster {
         }
         // The answer does not have the pod. Without its end in the cache the next plan would count it as serving.
         match self.find(*kind, key).await.map_err(fail)? {
-            Some(found) => self.remember(*kind, &found),
+            Some(found) => self.remember(*kind, found),
             None => self.caches.forget(*kind, key, uid),
         }
         note(Eviction::Granted);
@@ -410,18 +411,31 @@ impl Cluster {
         list.map_err(Box::new)
     }
 
-    pub(super) fn remember(&self, kind: ObjectKind, object: &DynamicObject) {
-        let mut object = object.clone();
+    pub(super) fn remember(&self, kind: ObjectKind, mut object: DynamicObject) {
         // Of an object of people's that we write into it matters who else does.
         let may_be_written = kind == ObjectKind::Service || self.caches.routes(kind).is_some();
         let is_of_people = may_be_written && !object.labels().contains_key(label::COMPONENT);
         if !is_of_people {
             object.metadata.managed_fields = None;
         }
-        if let Ok(value) = serde_json::to_value(&object) {
-            self.caches.remember(kind, &value);
-        }
+        self.caches.remember(kind, &whole(object));
     }
+}
+
+/// An object as JSON. Most of it is moved, not copied.
+fn whole(object: DynamicObject) -> Value {
+    let DynamicObject {
+        types,
+        metadata,
+        data: mut whole,
+    } = object;
+    let metadata = serde_json::to_value(metadata).unwrap_or_default();
+    set(&mut whole, &["metadata"], metadata);
+    if let Some(types) = types {
+        set(&mut whole, &["apiVersion"], types.api_version);
+        set(&mut whole, &["kind"], types.kind);
+    }
+    whole
 }
 
 /// Whether a budget of disruption is why a pod may not go now. A server that has too much to do answers 429 as well.
@@ -503,6 +517,19 @@ mod tests {
         let what = Mirroring::Make(Manifest { kind, key, body });
         let mirror = Action::Mirror { place, what };
         assert!(words(&series::ACTIONS, "verb").contains(&mirror.verb()));
+    }
+
+    #[test]
+    fn an_object_that_is_taken_apart_is_put_together_again() {
+        let metadata = json!({"name": "api", "labels": {"app": "api"}});
+        let objects = [
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"a": [1]}, "status": {}}),
+            json!({"metadata": metadata}),
+        ];
+        for object in objects {
+            let read: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+            assert_eq!(whole(read), object);
+        }
     }
 
     fn refusal(causes: &Value) -> Status {

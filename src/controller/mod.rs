@@ -218,7 +218,8 @@ pub fn run<K: Kind>(
         tasks.spawn(async move {
             // A reconcile that has begun is finished; only the wait for the next one is cut short.
             while let Some(key) = stop.run_until_cancelled(worker.queue.next()).await {
-                worker.work(&key).await;
+                // In a room of its own: most workers of most kinds never have anything to do, and a pass is large.
+                Box::pin(worker.work(&key)).await;
                 worker.queue.done(&key);
             }
         });

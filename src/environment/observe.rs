@@ -410,12 +410,12 @@ fn checks(caches: &Caches, key: &Key) -> BTreeMap<String, Check> {
     }
     let pods = caches.pods.children_of(ObjectKind::Environment, key);
     jobs.iter()
-        .map(|job| (job.name_any(), read_job(job, &pods)))
+        .map(|job| (job.metadata.name().to_owned(), read_job(job, &pods)))
         .collect()
 }
 
 fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
-    let owners = job.owner_references().iter();
+    let owners = job.metadata.owners.iter();
     let mut promotions = owners.filter(|owner| owner.kind == ObjectKind::Promotion.kind());
     let pods = || pods.iter().map(AsRef::as_ref);
     Check {
@@ -425,7 +425,7 @@ fn read_job(job: &Job, pods: &[Arc<Pod>]) -> Check {
         ending: check::ending(job, pods()),
         promotion: promotions
             .next()
-            .map(|owner| owner.uid.clone())
+            .map(|owner| owner.uid.to_owned())
             .unwrap_or_default(),
         outcome: check::outcome(job, pods()),
     }

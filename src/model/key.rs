@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use kube::ResourceExt;
 use sha2::{Digest, Sha256};
+
+use super::meta::Identified;
 
 /// Namespace and name: what tells objects of one kind apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -24,8 +25,8 @@ impl Key {
     }
 
     /// The key of an object. Empty parts stand for a missing namespace or name.
-    pub fn of<K: ResourceExt>(object: &K) -> Self {
-        Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    pub fn of<K: Identified>(object: &K) -> Self {
+        object.own_key()
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::json::set;
 use super::key::Key;
 use super::label;
+use super::meta::Identified;
 use super::object::ObjectKind;
 
 /// Owners of our own kinds have an API version that begins with this.
@@ -97,12 +98,12 @@ pub struct Target {
 
 impl Target {
     /// The target for an object that was read from the cluster.
-    pub fn of<K: kube::ResourceExt>(kind: ObjectKind, object: &K) -> Self {
+    pub fn of<K: Identified>(kind: ObjectKind, object: &K) -> Self {
         Self {
             kind,
             key: Key::of(object),
-            uid: object.uid().unwrap_or_default(),
-            resource_version: object.resource_version().unwrap_or_default(),
+            uid: object.own_uid().to_owned(),
+            resource_version: object.own_version().to_owned(),
         }
     }
 
@@ -126,8 +127,9 @@ pub fn controller_of<K: kube::ResourceExt>(object: &K) -> Option<&OwnerReference
 }
 
 /// Whether an object of ours owns it as its controller. What people name may have a controller of its own.
-pub fn is_ours<K: kube::ResourceExt>(object: &K) -> bool {
-    controller_of(object).is_some_and(|owner| owner.api_version.starts_with(GROUP))
+pub fn is_ours<K: Identified>(object: &K) -> bool {
+    let mut owners = object.owned_by();
+    owners.any(|owner| owner.is_controller && owner.api_version.starts_with(GROUP))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use crate::cluster::review::Account;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
-use crate::model::manifest::controller_of;
+use crate::model::meta::{Meta, Owner};
 use crate::model::workload::Pod;
 
 /// How long it is believed what the API server said of a token that it knows.
@@ -169,51 +169,54 @@ fn stage_pod(cluster: &Cluster, account: &Account) -> Result<StagePod, Refusal> 
     // A pod is as old as its first call: the watch may not have told of it yet.
     let unseen = || Refusal::Later("this pod is not known yet; try again");
     let pod = caches.pods.get(&key(name)).ok_or_else(unseen)?;
-    if pod.uid().as_ref() != Some(uid) {
+    if *pod.metadata.uid != **uid {
         return Err(unseen());
     }
-    let job_name = controller(pod.as_ref(), "Job").ok_or(Refusal::Unknown)?;
-    let job = caches.jobs.get(&key(&job_name.name)).ok_or_else(unseen)?;
-    if job.uid().as_ref() != Some(&job_name.uid) {
+    let job_name = controller(&pod.metadata, "Job").ok_or(Refusal::Unknown)?;
+    let job = caches.jobs.get(&key(job_name.name)).ok_or_else(unseen)?;
+    if *job.metadata.uid != *job_name.uid {
         return Err(unseen());
     }
-    let run_name = controller(job.as_ref(), "PipelineRun").ok_or(Refusal::Unknown)?;
+    let run_name = controller(&job.metadata, "PipelineRun").ok_or(Refusal::Unknown)?;
     let run = caches
         .pipeline_runs
-        .get(&key(&run_name.name))
-        .filter(|run| run.uid().as_ref() == Some(&run_name.uid))
+        .get(&key(run_name.name))
+        .filter(|run| run.uid().as_deref() == Some(run_name.uid))
         .ok_or(Refusal::Unknown)?;
     Ok(StagePod {
         run: RunId {
             namespace: account.namespace.clone(),
-            name: run_name.name.clone(),
-            uid: run_name.uid.clone(),
+            name: run_name.name.to_owned(),
+            uid: run_name.uid.to_owned(),
         },
         owner: run.controller_owner_ref(&()).unwrap_or_default(),
-        job: job_name.name.clone(),
+        job: job_name.name.to_owned(),
         uid: uid.clone(),
         about: about(&pod).ok_or(Refusal::Unknown)?,
     })
 }
 
 fn about(pod: &Pod) -> Option<About> {
-    let labels = pod.labels();
-    let Time(started_at) = pod.creation_timestamp()?;
+    let Meta {
+        labels,
+        creation_timestamp,
+        ..
+    } = &pod.metadata;
     Some(About {
-        pod: pod.name_any(),
-        stage: labels.get(label::STAGE)?.clone(),
-        cell: labels.get(label::CELL).cloned(),
+        pod: pod.metadata.name().to_owned(),
+        stage: labels.get(label::STAGE)?.to_owned(),
+        cell: labels.get(label::CELL).map(str::to_owned),
         attempt: labels
             .get(label::ATTEMPT)
             .and_then(|attempt| attempt.parse().ok())
             .unwrap_or(1),
-        started_at,
+        started_at: creation_timestamp.as_ref()?.0,
         is_complete: false,
     })
 }
 
-fn controller<'a, K: ResourceExt>(object: &'a K, kind: &str) -> Option<&'a OwnerReference> {
-    controller_of(object).filter(|owner| owner.kind == kind)
+fn controller<'m>(object: &'m Meta, kind: &str) -> Option<Owner<'m>> {
+    object.controller().filter(|owner| owner.kind == kind)
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ pub fn workload(
     let Some(reference) = &raw.workload_ref else {
         let selector = raw.selector.clone();
         return Workload {
-            template: raw.template.clone(),
+            template: raw.template.value(),
             selector: selector.map(|it| it.match_labels).unwrap_or_default(),
             replicas: None,
         };
@@ -320,7 +320,8 @@ pub fn standing_in(raw: &RolloutSpec) -> RolloutSpec {
     if let Some(reference) = raw.workload_ref.take() {
         let labels = BTreeMap::from([("app".to_owned(), reference.name)]);
         let containers = json!([{"name": "app", "image": "app"}]);
-        raw.template = json!({"metadata": {"labels": labels}, "spec": {"containers": containers}});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": containers}});
+        raw.template = template.into();
         raw.selector = Some(Selector {
             match_labels: labels,
         });

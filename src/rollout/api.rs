@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::analysis::api::Metric;
+use crate::model::raw::Raw;
 use crate::schema::{self, closed_set};
 
 mod auto;
@@ -81,9 +82,9 @@ pub struct RolloutSpec {
     /// The pods: a PodTemplateSpec, as in a Deployment. It is passed on as it is, so fields that are newer
     /// than this operator work. Containers that take their image from a Release omit `image`. Default: with `workloadRef` that
     /// of the Deployment.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    #[schemars(transform = schema::raw_object)]
-    pub template: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    #[schemars(with = "Value", transform = schema::raw_object)]
+    pub template: Raw,
     /// The Deployment whose pods the Rollout takes over, in place of `template` and `selector`: its ReplicaSets become the
     /// Rollout's, no pod restarts, and from then on a change of its pod template is a change of the Rollout. It has to have
     /// `spec.paused: true`, and nothing of it is ever written. Cannot be added or taken away. Default: none. Example:

@@ -151,7 +151,7 @@ pub fn copied(raw: &RolloutSpec) -> BTreeSet<Named> {
             maps
         }
     };
-    read_by(&raw.template).filter(is_copied).collect()
+    read_by(&raw.template.value()).filter(is_copied).collect()
 }
 
 /// Secrets that are copied one by one.
@@ -229,7 +229,7 @@ fn check_chosen(raw: &RolloutSpec, sources: &Sources, problems: &mut Vec<Invalid
     if chosen.is_empty() {
         return;
     }
-    let read: BTreeSet<Named> = read_by(&raw.template).collect();
+    let read: BTreeSet<Named> = read_by(&raw.template.value()).collect();
     for (index, name) in chosen.iter().enumerate() {
         let named = Named::secret(name.as_str());
         let problem = match sources.get(&named) {

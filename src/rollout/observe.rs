@@ -158,10 +158,11 @@ fn jobs(cluster: &Cluster, key: &Key) -> (BTreeMap<String, Hook>, BTreeMap<Strin
     };
     let (samplers, hooks): (Vec<_>, Vec<_>) = jobs
         .iter()
-        .partition(|job| job.labels().contains_key(label::METRIC));
+        .partition(|job| job.metadata.labels.contains_key(label::METRIC));
     let by_name = |jobs: Vec<&Arc<Job>>| {
         let jobs = jobs.into_iter();
-        jobs.map(|job| (job.name_any(), read(job))).collect()
+        jobs.map(|job| (job.metadata.name().to_owned(), read(job)))
+            .collect()
     };
     (by_name(samplers), by_name(hooks))
 }
@@ -250,8 +251,9 @@ fn risk(rollout: &Rollout, cluster: &Cluster, sets: &[Set]) -> RiskSignals {
 }
 
 fn read_set(set: &ReplicaSet) -> Option<Set> {
-    let revision = set.labels().get(label::REVISION)?;
-    let annotation = |key: &str| set.annotations().get(key);
+    let revision = set.metadata.labels.get(label::REVISION)?;
+    let annotation = |key: &str| set.metadata.annotations.get(key);
+    let text = |key: &str| annotation(key).map(str::to_owned);
     let containers = set.spec.template.spec.as_ref();
     let images: BTreeMap<String, String> = containers
         .into_iter()
@@ -271,11 +273,11 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
             .and_then(|text| text.parse().ok())
             .unwrap_or(0),
         promoted_at: annotation(label::PROMOTED_AT).and_then(|text| text.parse::<Timestamp>().ok()),
-        failed: annotation(label::FAILED).cloned(),
+        failed: text(label::FAILED),
         is_owned: is_ours(set),
         images,
-        template: annotation(label::TEMPLATE).cloned(),
-        source: annotation(label::SOURCE).cloned(),
+        template: text(label::TEMPLATE),
+        source: text(label::SOURCE),
         configs: COPIES
             .iter()
             .filter_map(|(key, kind)| Some((*kind, annotation(key)?)))
@@ -292,7 +294,7 @@ fn read_set(set: &ReplicaSet) -> Option<Set> {
 }
 
 fn read_pod(pod: &workload::Pod) -> Option<Pod> {
-    let revision = pod.labels().get(label::REVISION)?;
+    let revision = pod.metadata.labels.get(label::REVISION)?;
     let status = pod.status.as_ref();
     let conditions = status
         .and_then(|status| status.conditions.as_ref())
@@ -302,9 +304,9 @@ fn read_pod(pod: &workload::Pod) -> Option<Pod> {
         .into_iter()
         .any(|c| c.type_ == "Ready" && c.status == "True");
     Some(Pod {
-        name: pod.name_any(),
-        created_at: created_at(pod),
-        uid: pod.uid().unwrap_or_default(),
+        name: pod.metadata.name().to_owned(),
+        created_at: pod.metadata.created_at(),
+        uid: pod.metadata.uid.to_string(),
         revision: Revision::from_label(revision),
         is_ready,
         is_ending: pod.metadata.deletion_timestamp.is_some(),

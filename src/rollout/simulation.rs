@@ -136,7 +136,7 @@ pub fn simulate_with(
     let spec = spec.at_risk(level);
     let before = before(raw, &images, &around)?.at_risk(level);
     let mut world = World::new(around.key.clone(), before);
-    let injected = injected(&raw.template, &spec);
+    let injected = injected(&raw.template.value(), &spec);
     let (replicas, is_routed) = (spec.replicas, spec.routing.is_some());
     let is_hook = |step: &Step| matches!(step, Step::Run { .. });
     let has_hooks = spec.steps.iter().any(is_hook);
@@ -206,10 +206,12 @@ fn before(raw: &RolloutSpec, images: &Images, around: &Around) -> Result<Spec, V
     let mut before = raw.clone();
     before.paused = None;
     let path = ["metadata", "annotations", BEFORE];
-    if !set(&mut before.template, &path, "true") {
+    let mut template = before.template.value();
+    if !set(&mut template, &path, "true") {
         let path = "spec.template.metadata.annotations";
         return Err(vec![Invalid::new(path, "must be an object")]);
     }
+    before.template = template.into();
     Spec::parse_with(&before, images, around)
 }
 

@@ -15,6 +15,7 @@ use crate::model::action::Reply;
 use crate::model::key::Key;
 use crate::model::label;
 use crate::model::leftover::LeftoverQuestion;
+use crate::model::meta::Identified;
 use crate::model::secret::SecretKey;
 use crate::oci::client::Registry;
 use crate::oci::manifest::{ArtifactManifest, Descriptor, is_single, listed};
@@ -180,7 +181,7 @@ impl Cluster {
 }
 
 /// All objects of a cache.
-fn all<K: ResourceExt + Clone>(cache: &Cache<K>) -> impl Iterator<Item = Arc<K>> {
+fn all<K: Identified + Clone>(cache: &Cache<K>) -> impl Iterator<Item = Arc<K>> {
     let keys = cache.keys().into_iter();
     keys.filter_map(|key| cache.get(&key))
 }

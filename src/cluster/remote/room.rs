@@ -34,6 +34,7 @@ use crate::model::label;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::place::Place;
+use crate::model::raw::Raw;
 use crate::rollout::api::{Rollout, RolloutSpec};
 
 /// How often a cluster that answers is asked.
@@ -202,9 +203,10 @@ impl Room {
         let mirrors = self.there.list(kind, namespace, label::MIRROR_OF).await;
         let mirrors = mirrors.map_err(|error| trouble(&error))?;
         let mut missing = names.clone();
-        for mirror in mirrors.iter().filter(|one| names.contains(&one.name_any())) {
+        let mirrors = mirrors.into_iter();
+        for mirror in mirrors.filter(|one| names.contains(&one.name_any())) {
             missing.remove(&mirror.name_any());
-            self.notice(mirror);
+            self.notice(&mirror);
             self.there.remember(kind, mirror);
         }
         // What is no mirror may have the name of one.
@@ -212,7 +214,7 @@ impl Room {
             let key = Key::new(namespace, name);
             let found = self.there.peek(kind, &key).await;
             match found.map_err(|error| trouble(&error))? {
-                Some(found) => self.there.remember(kind, &found),
+                Some(found) => self.there.remember(kind, found),
                 None => self.there.caches.environments.leave_out(&key),
             }
         }
@@ -412,7 +414,7 @@ fn slim(mut rollout: Rollout) -> Rollout {
     rollout.metadata.managed_fields = None;
     rollout.metadata.annotations = None;
     rollout.spec = RolloutSpec {
-        template: serde_json::Value::Null,
+        template: Raw::default(),
         strategy: None,
         traffic: None,
         analysis: None,

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 
 use super::super::api::RunPhase;
 use super::super::observed::{Ended, Job, JobState, Observed, Pod, Service, Trouble};
-use super::created;
 use crate::cluster::Cluster;
 use crate::model::key::Key;
-use crate::model::manifest::{Target, controller_of};
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::model::workload::{self, ContainerStatus};
 use crate::pipeline::api::OUR_CONTAINERS;
@@ -29,7 +27,7 @@ pub(super) fn jobs(key: &Key, cluster: &Cluster) -> BTreeMap<String, Job> {
         .jobs
         .children_of(ObjectKind::PipelineRun, key);
     jobs.iter()
-        .map(|job| (job.name_any(), read_job(job, &pods)))
+        .map(|job| (job.metadata.name().to_owned(), read_job(job, &pods)))
         .collect()
 }
 
@@ -61,13 +59,13 @@ pub(super) fn gone(seen: &Observed, cluster: &Cluster) -> BTreeMap<String, Times
 fn read_job(job: &workload::Job, pods: &[Arc<workload::Pod>]) -> Job {
     // By its uid: those of another one of that name, which was deleted, may still be there.
     let of_job = pods.iter().filter(|pod| {
-        let owner = controller_of(pod.as_ref());
-        owner.is_some_and(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+        let owner = pod.metadata.controller();
+        owner.is_some_and(|owner| *owner.uid == *job.metadata.uid)
     });
-    let newest = of_job.max_by_key(|pod| (created(pod.as_ref()), pod.name_any()));
+    let newest = of_job.max_by_key(|pod| (pod.metadata.created_at(), pod.metadata.name()));
     Job {
         target: Target::of(ObjectKind::Job, job),
-        created_at: created(job),
+        created_at: job.metadata.created_at(),
         is_ending: job.metadata.deletion_timestamp.is_some(),
         state: state(job),
         pod: newest.map(|pod| read_pod(pod)),
@@ -82,7 +80,7 @@ fn state(job: &workload::Job) -> JobState {
             continue;
         }
         let at = condition.last_transition_time.as_ref();
-        let at = at.map_or_else(|| created(job), |Time(at)| *at);
+        let at = at.map_or_else(|| job.metadata.created_at(), |Time(at)| *at);
         match condition.type_.as_str() {
             "Complete" => return JobState::Complete(at),
             "Failed" => {
@@ -162,7 +160,7 @@ fn service(container: &ContainerStatus) -> Option<(String, Service)> {
     let last_end = ends
         .into_iter()
         .flatten()
-        .find_map(|state| state.terminated.as_ref());
+        .find_map(|state| state.terminated.as_deref());
     let service = Service {
         is_ready: container.started.unwrap_or_default(),
         restarts: container.restart_count,

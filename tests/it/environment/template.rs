@@ -53,8 +53,8 @@ async fn looks(shop: &Shop) -> (String, Option<String>, Option<String>) {
 async fn grace_in_spec(shop: &Shop) -> u64 {
     let rollout = Box::pin(shop.rollouts.get("production-api")).await.unwrap();
     let path = "/spec/terminationGracePeriodSeconds";
-    let grace = rollout.spec.template.pointer(path);
-    grace.unwrap().as_u64().unwrap()
+    let template = rollout.spec.template.value();
+    template.pointer(path).unwrap().as_u64().unwrap()
 }
 
 #[tokio::test]
