@@ -23,6 +23,7 @@ use crate::controller::queue::Queue;
 use crate::error::chain;
 use crate::model::key::Key;
 use crate::model::label;
+use crate::model::manifest::has_other_writers;
 use crate::model::object::ObjectKind;
 use crate::model::workload::Pod;
 use crate::rollout::config;
@@ -295,7 +296,7 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
     }
 
     fn take(&self, event: Event<K>) {
-        let event = pruned(event, |object| self.is_of_people(object));
+        let event = pruned(event, |object| self.needs_managers(object));
         if let Event::Apply(object) | Event::InitApply(object) = &event
             && !self.is_kept(object)
         {
@@ -313,14 +314,18 @@ impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
 }
 
 impl<K: ResourceExt + Clone + Debug + Watchable> Feed<K> {
-    /// Of an object of people's that we write into it matters who else does.
-    fn is_of_people(&self, object: &K) -> bool {
+    /// Of an object of people's that we write into it matters who else does; of what carries traffic and is ours,
+    /// whether anybody else does.
+    fn needs_managers(&self, object: &K) -> bool {
+        if is_labelled(object) {
+            return self.caches.carries_traffic(self.kind) && has_other_writers(object.meta());
+        }
         let may_be = matches!(self.scope, Scope::Named | Scope::Theirs);
         let is_read_only = matches!(
             self.kind,
             ObjectKind::EndpointSlice | ObjectKind::Deployment
         );
-        may_be && !is_labelled(object) && !is_read_only
+        may_be && !is_read_only
     }
 
     /// Whether anybody needs the object. Slices are needed with the Service that they are of.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -128,6 +128,15 @@ pub fn controller_of<K: kube::ResourceExt>(object: &K) -> Option<&OwnerReference
 /// Whether an object of ours owns it as its controller. What people name may have a controller of its own.
 pub fn is_ours<K: kube::ResourceExt>(object: &K) -> bool {
     controller_of(object).is_some_and(|owner| owner.api_version.starts_with(GROUP))
+}
+
+/// Whether anybody but us has written fields of an object, besides its status.
+pub fn has_other_writers(metadata: &ObjectMeta) -> bool {
+    let mut entries = metadata.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        let is_whole = entry.subresource.as_deref().unwrap_or_default().is_empty();
+        is_whole && entry.manager.as_deref() != Some(label::SLIPWAY)
+    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
-//! Objects of people's that somebody else writes too. No I/O.
+//! Objects that somebody else writes too, people's and ours. No I/O.
 //!
-//! A tool that takes weights back is not fought: after two times they stay where they are until a person has settled it.
-//! Only the way back is never held up by that.
+//! A tool that takes back what was written is not fought: after two times that stays as it is until a person has settled
+//! it. Only the way back is never held up by that.
 
-use super::super::api::Taken;
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::api::{Meddled, Taken};
 use super::super::observed::{ForeignService, Service};
 use super::Draft;
+use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
 use crate::traffic::foreign::title;
 use crate::traffic::router::{Route, taken};
 
-/// Times that somebody may take weights back in one change.
+/// Times that somebody may take back what was written in one change.
 const REVERTS: u32 = 2;
+/// How long somebody's write into an object of ours counts while no change is on its way: a person who edits one now and
+/// then is no tool that does so again and again.
+const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// An object that is written by somebody else too.
 #[derive(Clone, Debug)]
@@ -77,11 +83,50 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether an object of ours may be put right, where somebody has taken what is to be written.
+    pub(super) fn may_put_right(&mut self, target: &Target, taken: Option<Taken>) -> bool {
+        let Some(taken) = taken else {
+            return true;
+        };
+        let object = title(target.kind, &target.key.name);
+        let known = self.memory.progress.meddled.get(&object).cloned();
+        let known = known.unwrap_or_default();
+        // What was answered before may still be there: that answer was lost, or came too late.
+        let is_news = known.last != taken;
+        let is_forgotten = self.change().is_none() && is_long_before(&known.last, &taken);
+        let before = if is_forgotten { 0 } else { known.times };
+        let times = before.saturating_add(u32::from(is_news));
+        if times >= REVERTS && !self.is_going_back() {
+            let by = taken.by;
+            self.contested = Some(Contested { object, by });
+            return false;
+        }
+        let meddled = Meddled { last: taken, times };
+        self.memory.progress.meddled.insert(object, meddled);
+        true
+    }
+
+    /// Whether traffic goes to stable, or has done so after a failure, as far as that can be told while somebody writes
+    /// into what says so.
+    fn is_going_back(&self) -> bool {
+        let live = self.live.arrangement.as_ref();
+        let is_on_its_way = live.is_some_and(|live| live.division.reaches_canary());
+        let has_failed = self.memory.progress.failed.is_some();
+        self.is_way_back() && (self.change().is_some() || has_failed || is_on_its_way)
+    }
+
     /// What was taken back so far does not count any more.
     pub(super) fn forget_reverts(&mut self) {
+        self.memory.progress.meddled.clear();
         let driven = &mut self.memory.progress.driven;
         for reverts in driven.values_mut() {
             *reverts = 0;
         }
     }
+}
+
+/// Whether one write was so long before another that they have nothing to do with each other.
+fn is_long_before(first: &Taken, second: &Taken) -> bool {
+    let at = |taken: &Taken| taken.at.unwrap_or(Timestamp::UNIX_EPOCH);
+    at(second).duration_since(at(first)) > COUNTS_FOR
 }
