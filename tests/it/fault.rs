@@ -137,7 +137,7 @@ async fn killed(extra: &Value, quick: usize, (part, parts): (usize, usize)) {
 }
 
 /// What becomes of everything that says where requests go, value after value, as watches tell of it.
-struct Trail {
+pub(crate) struct Trail {
     seen: Arc<Mutex<Vec<(String, String)>>>,
     tasks: Vec<AbortHandle>,
 }
@@ -176,7 +176,7 @@ fn wanted_of(set: &ReplicaSet) -> String {
 }
 
 impl Trail {
-    fn start(space: &Space) -> Self {
+    pub(crate) fn start(space: &Space) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (client, namespace) = (&space.client, &space.name);
         let services: Api<Service> = Api::namespaced(client.clone(), namespace);
@@ -193,8 +193,8 @@ impl Trail {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The values of an object, without repetitions.
-    fn of(&self, name: &str) -> Vec<String> {
+    /// The values of an object, without repetitions: `route <name>`, the name of a Service, or `set <name>`.
+    pub(crate) fn of(&self, name: &str) -> Vec<String> {
         let seen = self.seen();
         let own = seen.iter().filter(|(of, _)| of == name);
         let mut values: Vec<String> = own.map(|(_, value)| value.clone()).collect();
@@ -224,7 +224,7 @@ impl Trail {
     }
 
     /// Waits until the watches have told of everything that is there.
-    async fn catch_up(&self, space: &Space) -> BTreeMap<String, String> {
+    pub(crate) async fn catch_up(&self, space: &Space) -> BTreeMap<String, String> {
         wait_for("the watches to catch up", SOON, async || {
             let live = Self::live(space).await;
             let is_told = live
@@ -236,7 +236,7 @@ impl Trail {
     }
 
     /// A change begins: what was told before is forgotten. Names of what is there.
-    async fn begin(&self, space: &Space) -> BTreeSet<String> {
+    pub(crate) async fn begin(&self, space: &Space) -> BTreeSet<String> {
         let live = self.catch_up(space).await;
         let names = live.keys().cloned().collect();
         *self.seen() = live.into_iter().collect();
