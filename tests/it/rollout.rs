@@ -518,6 +518,62 @@ async fn a_hook_that_cannot_run_is_given_up_within_seconds_and_stopped() {
     .await;
 }
 
+#[tokio::test]
+#[ignore = "needs a kube-apiserver; run make test"]
+async fn pods_without_users_are_checked_and_steps_that_are_edited_meanwhile_are_taken_up() {
+    with_namespace(async |space| {
+        let _operator = Operator::start(&space.name);
+        let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
+        let with_steps = |rest: &[Value]| {
+            let run = json!({"run": {"name": "smoke", "job": {"image": "smoke:1"}}});
+            let first = json!({"scale": {"canary": 3}});
+            let begun = [first, run, json!({"setWeight": {"weight": 25}})];
+            let steps = [&begun[..], rest].concat();
+            json!({"spec": {"strategy": {"steps": steps}}})
+        };
+        let pause = json!({"pause": {}});
+        let whole = merged(&routed(), &with_steps(std::slice::from_ref(&pause)));
+        let api = Subject::create(space, &manifest("greeter:1", &whole)).await;
+        let first = api.until_phase(Phase::Healthy).await;
+        api.set_image("greeter:2").await;
+        let looked_at = api.until_phase(Phase::Paused).await;
+        assert_eq!(
+            looked_at.canary.unwrap().replicas,
+            3,
+            "more than a quarter needs"
+        );
+        let jobs: Api<Job> = Api::namespaced(space.client.clone(), &space.name);
+        let jobs = async || jobs.list(&ListParams::default()).await.unwrap().items;
+        let [job]: [Job; 1] = jobs().await.try_into().unwrap();
+        assert_eq!(job.status.unwrap().succeeded, Some(1));
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let told = pod.containers[0].env.iter().flatten();
+        let told = |name: &str| told.clone().find(|it| it.name == name)?.value.clone();
+        assert_eq!(
+            told("SLIPWAY_CANARY_SERVICE").as_deref(),
+            Some("api-canary")
+        );
+        assert_eq!(
+            told("SLIPWAY_WEIGHT").as_deref(),
+            Some("0"),
+            "before any user"
+        );
+
+        // What was done is as it was, so it goes on with what is new.
+        let half = json!({"setWeight": {"weight": 50}});
+        api.patch(with_steps(&[half, pause])).await;
+        let later = api.until("half", |status| {
+            let is_half = status.weights.as_ref().is_some_and(|it| it.canary == 50);
+            is_half && status.phase == Some(Phase::Paused)
+        });
+        assert_eq!(later.await.step.unwrap().position, "5/5");
+        assert_eq!(jobs().await.len(), 1, "the check is not run again");
+        space.decide(("Rollout", "api"), "Resume").await;
+        api.until_promoted(&stable(&first)).await;
+    })
+    .await;
+}
+
 async fn kubectl_wait(space: &Space, condition: &str, timeout: &str) -> Result<String, String> {
     kubectl_waits(space, "rollouts.slipway.dev/api", condition, timeout).await
 }
