@@ -10,8 +10,9 @@ use super::super::observed::{ForeignService, Service};
 use super::Draft;
 use crate::model::manifest::Target;
 use crate::model::object::ObjectKind;
+use crate::traffic::Side;
 use crate::traffic::foreign::title;
-use crate::traffic::router::{Route, taken};
+use crate::traffic::router::{Reading, Route, taken};
 
 /// Times that somebody may take back what was written in one change.
 const REVERTS: u32 = 2;
@@ -26,12 +27,24 @@ pub(super) struct Contested {
     object: String,
     /// The field manager that takes them back.
     by: String,
+    /// Whether what it has written stays.
+    is_left: bool,
 }
 
 impl Contested {
     /// A sentence for people.
     pub(super) fn message(&self) -> String {
-        let Self { object, by } = self;
+        let Self {
+            object,
+            by,
+            is_left,
+        } = self;
+        if !is_left {
+            return format!(
+                "{by} takes back again and again what is written into {object}, and it is put right each time, because \
+                 requests would be lost as it is; have it leave that alone (docs/gitops.md)"
+            );
+        }
         format!(
             "{by} has taken back what was written into {object} {REVERTS} times, so that stays as it is; have it leave that \
              alone (docs/gitops.md), then make a Decision Resume"
@@ -70,7 +83,11 @@ impl Draft<'_> {
                 if reverts >= REVERTS && (progress.change.is_some() || is_idle) =>
             {
                 let by = by.clone();
-                self.contested = Some(Contested { object, by });
+                self.contested = Some(Contested {
+                    object,
+                    by,
+                    is_left: true,
+                });
                 false
             }
             _ => {
@@ -83,8 +100,14 @@ impl Draft<'_> {
         }
     }
 
-    /// Whether an object of ours may be put right, where somebody has taken what is to be written.
-    pub(super) fn may_put_right(&mut self, target: &Target, taken: Option<Taken>) -> bool {
+    /// Whether an object of ours may be put right, where somebody has taken what is to be written. What would lose requests
+    /// is put right in any case: it can stay only where `can_stay`.
+    pub(super) fn may_put_right(
+        &mut self,
+        target: &Target,
+        taken: Option<Taken>,
+        can_stay: bool,
+    ) -> bool {
         let Some(taken) = taken else {
             return true;
         };
@@ -97,13 +120,49 @@ impl Draft<'_> {
         let before = if is_forgotten { 0 } else { known.times };
         let times = before.saturating_add(u32::from(is_news));
         if times >= REVERTS && !self.is_going_back() {
-            let by = taken.by;
-            self.contested = Some(Contested { object, by });
-            return false;
+            self.contested = Some(Contested {
+                object: object.clone(),
+                by: taken.by.clone(),
+                is_left: can_stay,
+            });
+            if can_stay {
+                return false;
+            }
         }
         let meddled = Meddled { last: taken, times };
         self.memory.progress.meddled.insert(object, meddled);
         true
+    }
+
+    /// Whether what a Service of ours selects may be written.
+    pub(super) fn may_select(&mut self, side: Side, service: &Service) -> bool {
+        let can_stay = self.can_stay(side, service);
+        self.may_put_right(&service.target, service.taken.clone(), can_stay)
+    }
+
+    /// Whether a Service of ours may go on selecting what it does: as many pods answer behind it as its side needs.
+    fn can_stay(&self, side: Side, service: &Service) -> bool {
+        let total = self.spec.replicas;
+        let live = self.live.arrangement.as_ref();
+        let need = match side {
+            Side::Stable => total,
+            Side::Canary => live.map_or(0, |live| live.division.need(total)),
+        };
+        i32::try_from(service.ready.len()).unwrap_or(i32::MAX) >= need
+    }
+
+    /// Whether a route of ours may go on dividing as it does: both sides have the pods for it.
+    pub(super) fn can_stay_divided(&self, now: &Reading) -> bool {
+        let Some(live) = &self.live.arrangement else {
+            return false;
+        };
+        let total = self.spec.replicas;
+        let needs = [
+            (Side::Stable, now.division.weight.rest().need(total)),
+            (Side::Canary, now.division.need(total)),
+        ];
+        let mut needs = needs.into_iter();
+        needs.all(|(side, need)| self.proven(side, live.selected_by(side)) >= need)
     }
 
     /// Whether traffic goes to stable, or has done so after a failure, as far as that can be told while somebody writes

@@ -121,7 +121,8 @@ impl Draft<'_> {
             };
             let may_write = if router.is_created() {
                 let taken = taken_of(&carrier.live.metadata, &change);
-                self.may_put_right(&carrier.target, taken)
+                let can_stay = self.can_stay_divided(now);
+                self.may_put_right(&carrier.target, taken, can_stay)
             } else {
                 self.may_write(carrier)
             };

@@ -68,7 +68,7 @@ impl Draft<'_> {
             };
             // Somebody made it divide between others: that is no state to move on from.
             let taken = taken_of(&carrier.live.metadata, &rendered);
-            if self.may_put_right(&carrier.target, taken) {
+            if self.may_put_right(&carrier.target, taken, false) {
                 self.creations.push(patch(&carrier.target, rendered));
             }
         }
@@ -126,7 +126,7 @@ impl Draft<'_> {
         }
         corrections.retain(|(target, ..)| !is_written(target));
         for (target, change, taken) in corrections {
-            if self.may_put_right(target, taken) {
+            if self.may_put_right(target, taken, false) {
                 self.corrections.push(patch(target, change));
             }
         }

@@ -355,6 +355,16 @@ fn a_service_of_ours_that_somebody_writes_into_is_put_right_and_not_again_and_ag
             status = Some(remembered(&seen, &plan));
         }
     }
+    // Where nobody answers behind it, it is put right all the same, and told.
+    let mut seen = meddled_service(status.clone(), 20);
+    seen.service_mut(Side::Stable).ready.clear();
+    let told = plan(&seen, later(20));
+    assert_eq!(selected(&told, "api-stable"), Some(v1.clone()));
+    let words = &told.why.message;
+    assert!(
+        words.contains("kubectl-edit takes back again and again"),
+        "{words}"
+    );
     // A person who does so now and then is no tool.
     for hours in 1..4 {
         let after = hours * 3602;
