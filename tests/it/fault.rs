@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use slipway::rollout::api::Phase;
-use testbed::proxy::{Fault, Match, Proxy, What};
+use slipway::rollout::api::{Phase, RolloutStatus};
+use testbed::proxy::{Fault, Injected, Match, Proxy, What};
 use testbed::scripted::{ScriptedGateway, routes};
 use tokio::task::AbortHandle;
 
@@ -32,7 +33,7 @@ pub(crate) fn stride(quick: usize) -> usize {
 }
 
 /// A proxy in front of the API server, and a kubeconfig that leads through it.
-pub(crate) async fn proxied(space: &Space) -> (Proxy, std::path::PathBuf) {
+pub(crate) async fn proxied(space: &Space) -> (Proxy, PathBuf) {
     let proxy = Proxy::start(config().await).await.unwrap();
     let path = std::env::temp_dir().join(format!("proxy-{}.yaml", space.name));
     proxy.write_kubeconfig(&path).unwrap();
@@ -67,73 +68,101 @@ async fn killed(extra: &Value, quick: usize, (part, parts): (usize, usize)) {
         let _gateway = ScriptedGateway::start(&space.client, &space.name, Duration::ZERO);
         let (proxy, kubeconfig) = proxied(space).await;
         let trail = Trail::start(space);
-        let few = json!({"spec": {"revisionHistoryLimit": 1}});
         let mut whole = extra.clone();
-        json_patch::merge(&mut whole, &few);
+        json_patch::merge(&mut whole, &json!({"spec": {"revisionHistoryLimit": 1}}));
         let api = Subject::create(space, &manifest("greeter:1", &whole)).await;
-        let start = || Operator::start_with(&space.name, &kubeconfig, &["--no-leader-election"]);
-        let first = start();
-        api.until_phase(Phase::Healthy).await;
+        let victim = Victim {
+            space,
+            api,
+            proxy,
+            kubeconfig,
+            trail,
+        };
+        let first = victim.operator();
+        victim.api.until_phase(Phase::Healthy).await;
         first.kill().await;
-        let (mut undisturbed, mut writes) = (None, u64::MAX);
-        let mut kills = vec![u64::MAX];
-        let mut version = 1;
-        while let Some(kill_after) = kills.pop() {
-            let mut operator = start();
-            let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
-            let injected = proxy.inject(fault);
-            let before = api.status().await;
-            let stable_before = stable(&before);
-            let there = trail.begin(space).await;
-            version += 1;
-            api.set_image(&format!("greeter:{version}")).await;
-            let ended = async {
-                let after = api.until_promoted(&stable_before).await;
-                api.until_alone(&stable(&after)).await;
-            };
-            tokio::select! {
-                _ = operator.ended() => {}
-                () = ended => {}
-            }
-            injected.remove();
-            if injected.hits() > 0 {
-                operator = start();
-            }
-            let is_late = kill_after.saturating_add(UNSTEADY) >= writes;
+        let (undisturbed, count) = victim.change(2, u64::MAX).await;
+        let writes = count.matched();
+        let kills = (1..=writes).step_by(stride(quick));
+        let kills = kills.skip(part).step_by(parts).zip(3..);
+        for (kill_after, version) in kills {
+            let (course, injected) = victim.change(version, kill_after).await;
+            let is_late = kill_after + UNSTEADY >= writes;
+            let is_killed = injected.hits() > 0;
             assert!(
-                injected.hits() > 0 || is_late,
+                is_killed || is_late,
                 "not killed after write {kill_after} of {writes}"
             );
-            let after = api.until_promoted(&stable_before).await;
-            api.until_alone(&stable(&after)).await;
-            let ending = &after.history[0];
             assert_eq!(
-                (ending.result.as_str(), &ending.revision),
-                ("Promoted", &stable(&after)),
-                "killed after write {kill_after}"
-            );
-            assert_eq!(after.history.get(1).map(|ending| &ending.revision), {
-                let known = before.history.first();
-                known.map(|ending| &ending.revision)
-            });
-            let course = trail.course(space, &stable(&after), &there).await;
-            let expected = undisturbed.get_or_insert_with(|| course.clone());
-            assert_eq!(
-                course, *expected,
+                course, undisturbed,
                 "killed after write {kill_after} of {writes}"
             );
-            if kill_after == u64::MAX {
-                writes = injected.matched();
-                let all = (1..=writes).step_by(stride(quick)).enumerate();
-                let own = all.filter(|(index, _)| index % parts == part);
-                kills = own.map(|(_, write)| write).collect();
-                assert!(kills.len() > 1, "{writes} writes");
-            }
-            operator.kill().await;
         }
-        let _ = std::fs::remove_file(&kubeconfig);
+        assert!(writes > 3 * UNSTEADY, "{writes} writes");
+        let _ = std::fs::remove_file(&victim.kubeconfig);
     })
     .await;
+}
+
+/// A Rollout whose operator is killed.
+struct Victim<'a> {
+    space: &'a Space,
+    api: Subject,
+    proxy: Proxy,
+    kubeconfig: PathBuf,
+    trail: Trail,
+}
+
+impl Victim<'_> {
+    fn operator(&self) -> Operator {
+        let args = ["--no-leader-election"];
+        Operator::start_with(&self.space.name, &self.kubeconfig, &args)
+    }
+
+    /// Changes to this version, with the operator killed after this write: how that came about, and what was counted.
+    async fn change(&self, version: u64, kill_after: u64) -> (Course, Injected) {
+        let (space, api) = (self.space, &self.api);
+        let mut operator = self.operator();
+        let before = api.status().await;
+        let stable_before = stable(&before);
+        let there = self.trail.begin(space).await;
+        let fault = Fault::new(Match::writes(), What::KillPid(operator.pid())).nth(kill_after);
+        let injected = self.proxy.inject(fault);
+        api.set_image(&format!("greeter:{version}")).await;
+        let ended = async {
+            let after = api.until_promoted(&stable_before).await;
+            api.until_alone(&stable(&after)).await;
+            after
+        };
+        tokio::select! {
+            _ = operator.ended() => {}
+            _ = ended => {}
+        }
+        injected.remove();
+        if injected.hits() > 0 {
+            operator = self.operator();
+        }
+        let after = api.until_promoted(&stable_before).await;
+        api.until_alone(&stable(&after)).await;
+        let known = |status: &RolloutStatus, at: usize| {
+            let ending = status.history.get(at);
+            ending.map(|it| (it.revision.clone(), it.result.as_str().to_owned()))
+        };
+        let promoted = Some((stable(&after), "Promoted".to_owned()));
+        assert_eq!(
+            known(&after, 0),
+            promoted,
+            "killed after write {kill_after}"
+        );
+        assert_eq!(
+            known(&after, 1),
+            known(&before, 0),
+            "killed after write {kill_after}"
+        );
+        let course = self.trail.course(space, &stable(&after), &there).await;
+        operator.kill().await;
+        (course, injected)
+    }
 }
 
 /// What becomes of everything that says where requests go, value after value, as watches tell of it.

@@ -228,11 +228,9 @@ fn an_undo_to_the_first_of_three_revisions_runs_it_with_the_copies_that_it_read(
                 set.failed = Some("Undone".into());
             }
         }
-        let mut pods = std::mem::take(&mut seen.pods);
-        for pod in &mut pods {
+        for pod in &mut seen.pods {
             pod.revision = first.revision.clone();
         }
-        seen.pods = pods;
         let rests = plan(&seen, later(7));
         assert_eq!(
             (phase(&rests), &rests.actions[..]),
